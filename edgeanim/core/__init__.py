@@ -1,0 +1,1 @@
+"""Shared by every layer: errors, strict parsing, the contract, the recipe, the artifact store."""

@@ -1,0 +1,74 @@
+"""What passes between the stages: a graph on disk, a compiled graph, calibration samples.
+
+A *scheme* says in what form a graph's numbers are:
+
+    float32          the ONNX graph as it came
+    onnx-qdq         ONNX with QuantizeLinear/DequantizeLinear pairs, for ONNX Runtime
+    openvino-int8    OpenVINO IR with FakeQuantize, made by NNCF
+    tflite-int8      TFLite flatbuffer with INT8 weights and activations, float inputs and outputs
+
+A backend says which schemes it accepts; nothing else ties a scheme to a backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.contract import GraphSpec
+
+Array = NDArray[np.float32]
+Precision = Literal["float32", "int8"]
+
+FLOAT32 = "float32"
+
+
+@dataclass(frozen=True)
+class GraphArtifact:
+    """A graph of a model folder, ready to be compiled: `path` holds it in the form `scheme`."""
+
+    spec: GraphSpec
+    path: Path
+    scheme: str = FLOAT32
+
+    @property
+    def precision(self) -> Precision:
+        """The precision that this form asks for."""
+        return "float32" if self.scheme == FLOAT32 else "int8"
+
+
+@dataclass(frozen=True)
+class CompiledGraph:
+    """A graph in a backend's own file format.
+
+    `files` are absolute paths, the one to load first. `spec` is the graph as compiled: same tensor
+    names and roles as the contract, but with the *layouts and shapes of the compiled file*.
+    `bindings` maps each contract tensor name to the name that the compiled file uses.
+    """
+
+    backend: str
+    precision: Precision
+    scheme: str
+    spec: GraphSpec
+    files: tuple[Path, ...]
+    bindings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Samples(Protocol):
+    """Calibration inputs of one graph: can be iterated many times, always in the same order.
+
+    Each item maps the graph's input names to float32 arrays in the contract's layout and shape.
+    `digest` is a SHA-256 over all of them, the record of which frames were used.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Mapping[str, Array]]: ...

@@ -1,0 +1,111 @@
+"""Every error a user can cause, with the exit code and the remedy that belong to it.
+
+    EdgeanimError
+    ├── GateFailed        1   a measured figure misses the limit that was asked for
+    ├── UsageError        2   the request itself makes no sense
+    ├── BadInput          3   a model, image, clip, report, recipe or bundle is not usable
+    ├── MissingComponent  4   a package is not installed; carries the exact install line
+    └── DeviceFailed      5   this machine or board could not do it (memory, disk, crash)
+
+An error is one paragraph: *what* is wrong, *where*, and *what to do next* (the hint).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+EXIT_INTERRUPTED = 130
+
+
+class EdgeanimError(Exception):
+    """Base of all errors that are shown to the user without a traceback.
+
+    `what` is a sentence, `where` a file, node or option, `hint` the next step to take.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, where: object = None, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what.rstrip()
+        self.where = None if where is None else str(where)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{place}{self.what}{hint}"
+
+
+class GateFailed(EdgeanimError):
+    """A measured figure misses its limit (parity, drift, latency, `--fail-on`)."""
+
+    exit_code = 1
+
+
+class UsageError(EdgeanimError):
+    """The request contradicts itself or asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class BadInput(EdgeanimError):
+    """Something that came from outside is missing, damaged or not what it claims to be."""
+
+    exit_code = 3
+
+
+class MissingComponent(EdgeanimError):
+    """An optional package is absent. `extra` is the name of the extra that brings it."""
+
+    exit_code = 4
+
+    def __init__(self, what: str, *, extra: str, where: object = None) -> None:
+        super().__init__(
+            what, where=where, hint=f"Install it with: pip install 'edgeanim[{extra}]'"
+        )
+        self.extra = extra
+
+
+class DeviceFailed(EdgeanimError):
+    """The machine could not carry out a valid request."""
+
+    exit_code = 5
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn an operating-system refusal around `path` into an error that says what to do."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BadInput("No such file or folder.", where=error.filename or path) from error
+    except IsADirectoryError as error:
+        raise BadInput(
+            "This is a folder; a file is needed here.", where=error.filename or path
+        ) from error
+    except NotADirectoryError as error:
+        raise BadInput(
+            "This is a file; a folder is needed here.", where=error.filename or path
+        ) from error
+    except PermissionError as error:
+        raise BadInput(
+            "Permission denied.",
+            where=error.filename or path,
+            hint="Check who owns it and its access rights.",
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DeviceFailed(
+                "The disk is full; nothing was left half-written.",
+                where=error.filename or path,
+                hint="Free some space and run the same command again: finished stages are kept.",
+            ) from error
+        raise DeviceFailed(
+            f"The operating system refused: {error.strerror or error}.",
+            where=error.filename or path,
+        ) from error

@@ -1,0 +1,116 @@
+"""Files: written whole or not at all, hashed in one way, and never outside their folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from edgeanim.core.errors import BadInput, disk_errors
+
+_CHUNK = 1 << 20
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex SHA-256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's contents, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with disk_errors(path), path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def sha256_tree(folder: Path) -> str:
+    """Hex SHA-256 over the relative names and contents of all files below `folder`."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text, so it can be hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path`; it takes the final name only if the block succeeds.
+
+    The suffix is kept, since image and video writers choose the format by it.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise BadInput("This is a folder; a file is to be written here.", where=path)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        try:
+            yield partial
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())
+            partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path` that replaces it only if the block succeeds."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_dir():
+            raise BadInput("This is a file; a folder is to be written here.", where=path)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        try:
+            yield partial
+            partial.chmod(0o777 & ~_umask())
+            if path.exists():
+                old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+                path.replace(old / path.name)
+                partial.replace(path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                partial.replace(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of `name` below `folder`; `BadInput` if the name would lead out of it."""
+    pure = PurePosixPath(name)
+    if not name or pure.is_absolute() or "\\" in name or ".." in pure.parts or ":" in name:
+        raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
+    path = folder / pure
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

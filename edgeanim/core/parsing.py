@@ -1,0 +1,199 @@
+"""Strict parsing at the edge: TOML or JSON in, frozen dataclasses out.
+
+An unknown key is an error that names the nearest known one; a value of the wrong type is an error
+that names its place. Nothing is coerced but an integer where a float is meant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from edgeanim.core.errors import BadInput, disk_errors
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+MAX_DOCUMENT_BYTES = 64 << 20
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML document; `BadInput` says the line if it does not parse."""
+    try:
+        return tomllib.loads(_read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"This is not valid TOML: {error}.", where=path) from error
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON document. NaN and infinity, which JSON does not have, are refused."""
+    return parse_json(_read_text(path), where=path)
+
+
+def parse_json(text: str, *, where: object) -> Any:
+    """Parse JSON text; `BadInput` says the line if it does not parse."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"This is not valid JSON: {error}.", where=where) from error
+
+
+def parse(cls: type[T], data: object, *, where: object) -> T:
+    """Build the dataclass `cls` from a mapping, strictly.
+
+    Handles nested dataclasses, `tuple[X, ...]`, fixed tuples, `Mapping[str, X]`, `Literal`,
+    optional and union types. Raises `BadInput` whose `where` is `where` and the key's path.
+    A `ValueError` from `__post_init__` becomes a `BadInput` of the same place.
+    """
+    return _Parser(str(where)).dataclass(cls, data, "")
+
+
+def to_plain(value: object) -> Any:
+    """The inverse of `parse`: dataclasses to dictionaries, tuples to lists, `None` left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: to_plain(item)
+            for field in dataclasses.fields(value)
+            if (item := getattr(value, field.name)) is not None
+        }
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, Path):
+        return value.as_posix()
+    return value
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint that names the known word closest to `name`, or all of them if none is close."""
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known: {', '.join(sorted(known)) or 'none'}."
+
+
+def _read_text(path: Path) -> str:
+    with disk_errors(path):
+        if path.stat().st_size > MAX_DOCUMENT_BYTES:
+            raise BadInput("This document is larger than 64 MiB.", where=path)
+        data = path.read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput("This is not a text file.", where=path) from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number in JSON")
+
+
+class _Parser:
+    """One walk over a document; keeps the document's name for the errors."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def fail(self, key: str, what: str, hint: str | None = None) -> BadInput:
+        return BadInput(what, where=f"{self.where} [{key}]" if key else self.where, hint=hint)
+
+    def dataclass(self, cls: type[T], data: object, key: str) -> T:
+        if not isinstance(data, Mapping):
+            raise self.fail(key, f"A table is needed here, not {_name_of(data)}.")
+        hints = get_type_hints(cls)
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        for name in data:
+            if name not in fields:
+                raise self.fail(key, f"Unknown key {name!r}.", nearest(str(name), list(fields)))
+        values: dict[str, Any] = {}
+        for name, field in fields.items():
+            if name in data:
+                values[name] = self.value(hints[name], data[name], f"{key}.{name}" if key else name)
+            elif (
+                field.default is dataclasses.MISSING
+                and field.default_factory is dataclasses.MISSING
+            ):
+                raise self.fail(key, f"The key {name!r} is missing.")
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise self.fail(key, str(error)) from error
+
+    def value(self, kind: Any, data: object, key: str) -> Any:
+        origin, args = get_origin(kind), get_args(kind)
+        if kind is Any:
+            return data
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            return self.dataclass(kind, data, key)
+        if origin in (Union, types.UnionType):
+            return self.union(args, data, key)
+        if origin is Literal:
+            if not any(data == arg and type(data) is type(arg) for arg in args):
+                raise self.fail(
+                    key,
+                    f"{data!r} is not possible here.",
+                    nearest(str(data), [str(a) for a in args]),
+                )
+            return data
+        if origin is tuple:
+            return self.sequence(args, data, key)
+        if origin is not None and issubclass(origin, Mapping):
+            if not isinstance(data, Mapping):
+                raise self.fail(key, f"A table is needed here, not {_name_of(data)}.")
+            return {
+                self.value(args[0], k, key): self.value(args[1], v, f"{key}.{k}")
+                for k, v in data.items()
+            }
+        return self.scalar(kind, data, key)
+
+    def union(self, kinds: tuple[Any, ...], data: object, key: str) -> Any:
+        if data is None and type(None) in kinds:
+            return None
+        rest = [kind for kind in kinds if kind is not type(None)]
+        for kind in rest[:-1]:
+            try:
+                return self.value(kind, data, key)
+            except BadInput:
+                continue
+        return self.value(rest[-1], data, key)
+
+    def sequence(self, args: tuple[Any, ...], data: object, key: str) -> tuple[Any, ...]:
+        if not isinstance(data, (list, tuple)):
+            raise self.fail(key, f"A list is needed here, not {_name_of(data)}.")
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(self.value(args[0], v, f"{key}[{i}]") for i, v in enumerate(data))
+        if len(args) != len(data):
+            raise self.fail(key, f"A list of {len(args)} is needed here, not of {len(data)}.")
+        return tuple(
+            self.value(kind, v, f"{key}[{i}]")
+            for i, (kind, v) in enumerate(zip(args, data, strict=True))
+        )
+
+    def scalar(self, kind: Any, data: object, key: str) -> Any:
+        if kind is float and isinstance(data, int) and not isinstance(data, bool):
+            return float(data)
+        if kind is Path and isinstance(data, str):
+            return Path(data)
+        if not isinstance(data, kind) or (isinstance(data, bool) and kind is not bool):
+            raise self.fail(key, f"{_name_of(kind)} is needed here, not {_name_of(data)}.")
+        if isinstance(data, float) and not math.isfinite(data):
+            raise self.fail(key, "A finite number is needed here.")
+        return data
+
+
+def _name_of(value: object) -> str:
+    kind = value if isinstance(value, type) else type(value)
+    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    names |= {dict: "a table", list: "a list", type(None): "nothing"}
+    return names.get(kind, kind.__name__)

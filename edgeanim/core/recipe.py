@@ -1,0 +1,83 @@
+"""The recipe: what is done to a model, as strict TOML. Its hash is part of every cache key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgeanim.core.files import canonical_json, sha256_bytes
+from edgeanim.core.parsing import load_toml, parse, to_plain
+
+
+@dataclass(frozen=True)
+class PruneSpec:
+    """Structured pruning. `ratio` of the channels is removed from every prunable group, rounded
+    so that a multiple of `round_to` is left; then `steps` of recovery by distillation."""
+
+    ratio: float = 0.0
+    round_to: int = 8
+    importance: Literal["magnitude", "random"] = "magnitude"
+    steps: int = 200
+    learning_rate: float = 5e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio <= 0.9:
+            raise ValueError("`ratio` must lie between 0 and 0.9")
+        if self.round_to < 1 or self.steps < 0:
+            raise ValueError("`round_to` must be at least 1 and `steps` at least 0")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError("`learning_rate` must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class QuantizeSpec:
+    """Post-training quantisation. `ranges` chooses how activation ranges are found;
+    `keep_float` names nodes that stay in float."""
+
+    method: Literal["auto", "ptq"] = "auto"
+    ranges: Literal["minmax", "percentile", "entropy"] = "minmax"
+    samples: int = 48
+    reduce_range: bool = False
+    keep_float: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.samples < 2:
+            raise ValueError("`samples` must be at least 2")
+
+
+@dataclass(frozen=True)
+class CompileSpec:
+    """Which backends, by name. Empty means: all that the board's file lists."""
+
+    backends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Limits that end the run with exit code 1 when missed."""
+
+    parity: float = 1e-4
+    max_drift: float = 0.02
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that `prune`, `quantize` and `compile` need to know."""
+
+    prune: PruneSpec = field(default_factory=PruneSpec)
+    quantize: QuantizeSpec = field(default_factory=QuantizeSpec)
+    compile: CompileSpec = field(default_factory=CompileSpec)
+    gates: Gates = field(default_factory=Gates)
+    schema: Literal[1] = 1
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the recipe's canonical JSON."""
+        return sha256_bytes(canonical_json(to_plain(self)).encode())
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file, strictly."""
+    return parse(Recipe, load_toml(path), where=path)

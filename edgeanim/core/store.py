@@ -1,0 +1,101 @@
+"""The artifact store: every stage's output, kept under the hash of all that went into it.
+
+An entry is a folder that appears whole or not at all, so a killed run leaves the store sound and
+the next run goes on from the last finished stage. Location: `$EDGEANIM_STORE`, or
+`$XDG_CACHE_HOME/edgeanim`, or `~/.cache/edgeanim`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, sha256_tree, write_text
+from edgeanim.core.parsing import load_json
+
+_MANIFEST = "entry.json"
+_STALE_SECONDS = 24 * 3600
+
+
+def default_root() -> Path:
+    """The store's folder as the environment has it."""
+    if chosen := os.environ.get("EDGEANIM_STORE"):
+        return Path(chosen)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "edgeanim"
+
+
+def tool_versions(*packages: str) -> dict[str, str]:
+    """Installed versions of `packages`; absent ones are `"absent"`."""
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "absent"
+    return versions
+
+
+class Store:
+    """Folders by stage and key, built at most once."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root if root is not None else default_root()
+
+    @staticmethod
+    def key(**parts: object) -> str:
+        """Hex SHA-256 over everything that determines a stage's output."""
+        return sha256_bytes(canonical_json(parts).encode())
+
+    def get(self, stage: str, key: str) -> Path | None:
+        """The finished entry, or `None`. A damaged one is removed and counts as absent."""
+        folder = self._folder(stage, key)
+        if not (folder / _MANIFEST).is_file():
+            return None
+        content = folder / "content"
+        recorded = load_json(folder / _MANIFEST)
+        if not content.is_dir() or recorded.get("sha256") != sha256_tree(content):
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return content
+
+    def build(
+        self,
+        stage: str,
+        parts: Mapping[str, object],
+        make: Callable[[Path], None],
+        *,
+        fresh: bool = False,
+    ) -> tuple[Path, bool]:
+        """The entry for `parts`, made by `make(folder)` if it is not there yet.
+
+        Returns its content folder and whether it was already there. `fresh` builds it anew.
+        """
+        key = self.key(stage=stage, **parts)
+        if not fresh and (found := self.get(stage, key)) is not None:
+            return found, True
+        folder = self._folder(stage, key)
+        self._sweep(folder.parent)
+        with atomic_folder(folder) as partial:
+            content = partial / "content"
+            content.mkdir()
+            make(content)
+            record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
+            write_text(partial / _MANIFEST, canonical_json(record))
+        return folder / "content", False
+
+    def _folder(self, stage: str, key: str) -> Path:
+        return self.root / stage / key[:32]
+
+    @staticmethod
+    def _sweep(parent: Path) -> None:
+        """Remove what killed runs left behind, once it is a day old."""
+        if not parent.is_dir():
+            return
+        for path in parent.glob(".partial-*"):
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""ONNX in and out: load and check, normalise, rewrite, to and from PyTorch."""

@@ -1,0 +1,1 @@
+"""The reference animator: networks, data, training, shipped weights."""

@@ -1,0 +1,1 @@
+"""The stages put together: what each command does, cached in the artifact store."""

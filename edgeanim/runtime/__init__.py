@@ -1,0 +1,1 @@
+"""The player: plays a model on a still, offline, without torch or onnx."""

@@ -1,0 +1,31 @@
+"""What a quantisation scheme is: one class in one file of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.targets.board import Board
+
+
+class Scheme(Protocol):
+    """Turns a float32 graph into one form of INT8."""
+
+    name: ClassVar[str]
+    extra: ClassVar[str]
+
+    def quantize(
+        self,
+        artifact: GraphArtifact,
+        samples: Samples,
+        spec: QuantizeSpec,
+        board: Board,
+        out: Path,
+    ) -> GraphArtifact:
+        """Write the quantised graph into the folder `out`.
+
+        `artifact` is float32 ONNX; the result has `scheme == self.name`. `MissingComponent` if
+        the quantiser is not installed; `BadInput` names the node that stands in the way.
+        """

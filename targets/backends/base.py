@@ -1,0 +1,123 @@
+"""What a backend is: one class in one file of this folder.
+
+Everything that differs from backend to backend is behind this interface; no other file asks for a
+backend's name. Heavy packages are imported inside the methods, so that listing the backends costs
+nothing and an absent one is an answer, not a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
+from edgeanim.core.contract import GraphSpec
+
+if TYPE_CHECKING:
+    from edgeanim.targets.board import Board
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend can run here: its `version`, or the `reason` why not.
+
+    `note` is something its user should know even though it works (an outdated runtime, say).
+    """
+
+    version: str | None = None
+    reason: str | None = None
+    note: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.version is not None
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How to load a graph. `profile` turns on the runtime's own per-op timing, where it has one.
+
+    `settings` are the backend's own options, as the board's file gives them.
+    """
+
+    threads: int = 1
+    profile: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One kind of op as executed: how often per run, in what precision, its share of the time.
+
+    `kind` is `compute`, `convert` (quantise, dequantise), `layout` (transpose, reorder).
+    """
+
+    op: str
+    precision: str
+    kind: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class OpProfile:
+    """What really executed, read from the runtime itself.
+
+    Shares lie in 0..1 and refer to `basis`: `time` where the runtime profiles its ops, else
+    `ops` (their number). `detail` says where the figures come from and what they cannot show.
+    """
+
+    basis: str
+    int8: float
+    float_: float
+    convert: float
+    layout: float
+    ops: tuple[OpRow, ...]
+    detail: str = ""
+
+
+class Session(Protocol):
+    """A loaded graph. Not thread-safe."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """Names, roles, shapes and layouts as this session takes and gives them."""
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once. Arrays are float32 in the layouts of `spec`; the outputs are fresh arrays
+        or views that stay valid until the next call."""
+
+    def close(self) -> None:
+        """Free the runtime's memory."""
+
+
+class Backend(Protocol):
+    """A runtime that compiles and executes graphs."""
+
+    name: ClassVar[str]
+    extra: ClassVar[str]
+    """The extra of the `edgeanim` distribution that installs this runtime."""
+    int8_scheme: ClassVar[str | None]
+    """The scheme to quantise to for this backend; `None` if it has no INT8."""
+    suffixes: ClassVar[tuple[str, ...]]
+    """File suffixes of the format that this backend loads, the main file's first."""
+
+    def available(self) -> Availability:
+        """Whether the runtime is installed and loads here."""
+
+    def accepts(self, scheme: str) -> bool:
+        """Whether `compile` takes artifacts of this scheme."""
+
+    def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
+        """Write the backend's own file for `artifact` into the folder `out`.
+
+        `BadInput` names the op and node that cannot be brought over.
+        """
+
+    def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
+        """Load a compiled graph; `MissingComponent` with the install line if the runtime is absent,
+        `BadInput` if the file is damaged, `DeviceFailed` if the runtime refuses it."""
+
+    def executed_precision(self, session: Session) -> OpProfile:
+        """What the runs of `session` so far really executed. Load it with `profile=True`."""

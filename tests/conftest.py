@@ -1,0 +1,95 @@
+"""Fixtures shared by all tests: a store of their own, a tiny generator, real media if present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+_SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's artifact store."""
+    monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """The folder of real media; skips where a checkout has none beside it."""
+    if not (_SHARED / "media").is_dir():
+        pytest.skip("the real media (../shared/media) are not beside this checkout")
+    return _SHARED / "media"
+
+
+@pytest.fixture(scope="session")
+def style_model() -> Path:
+    """Magenta's style transfer net; skips where a checkout has none beside it."""
+    path = _SHARED / "models" / "magenta_style_transfer" / "style_transfer_384.onnx"
+    if not path.is_file():
+        pytest.skip("the real model (../shared/models) is not beside this checkout")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pictures() -> np.ndarray:
+    """Eight smooth pictures with edges and gradients, uint8 [8, 64, 64, 3], always the same."""
+    rng = np.random.default_rng(7)
+    y, x = np.mgrid[0:64, 0:64] / 63.0
+    frames = []
+    for _ in range(8):
+        frame = np.stack([x, y, 1 - x * y], -1) * rng.uniform(0.3, 1.0, 3)
+        cy, cx, r = rng.uniform(0.25, 0.75, 3) * (1, 1, 0.4)
+        inside = (y - cy) ** 2 + (x - cx) ** 2 < r**2
+        frame[inside] = rng.uniform(0, 1, 3)
+        frames.append((frame * 255).round().astype(np.uint8))
+    return np.stack(frames)
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a small image-to-image ONNX: three 3x3 convolutions, ReLU and Sigmoid, range 0..1.
+
+    `tiny_onnx(size=64, channels=16)` -> path. Input `image`, output `result`, [1, 3, size, size].
+    """
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    def make(size: int = 64, channels: int = 16) -> Path:
+        rng = np.random.default_rng(size + channels)
+        widths = [3, channels, channels, 3]
+        nodes, weights, previous = [], [], "image"
+        for i, (c_in, c_out) in enumerate(zip(widths, widths[1:], strict=False)):
+            kernel = rng.normal(0, (2 / (9 * c_in)) ** 0.5, (c_out, c_in, 3, 3))
+            weights += [
+                numpy_helper.from_array(kernel.astype(np.float32), f"w{i}"),
+                numpy_helper.from_array(rng.normal(0, 0.1, c_out).astype(np.float32), f"b{i}"),
+            ]
+            conv = f"conv{i}_out"
+            nodes.append(
+                helper.make_node(
+                    "Conv", [previous, f"w{i}", f"b{i}"], [conv], f"conv{i}", pads=[1, 1, 1, 1]
+                )
+            )
+            last = i == len(widths) - 2
+            previous = "result" if last else f"act{i}_out"
+            nodes.append(
+                helper.make_node("Sigmoid" if last else "Relu", [conv], [previous], f"act{i}")
+            )
+        shape = [1, 3, size, size]
+        graph = helper.make_graph(
+            nodes,
+            "tiny",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("result", TensorProto.FLOAT, shape)],
+            weights,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
+        onnx.save(model, str(path))
+        return path
+
+    return make
