@@ -1,0 +1,132 @@
+"""PyTorch to ONNX behind a parity gate: a file is written only if it computes what was asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import BadInput, GateFailed, MissingComponent
+from edgeanim.core.files import write_bytes
+from edgeanim.core.quiet import quiet
+from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 18
+_CHECKED_SEEDS = (0, 1)
+
+
+def export_onnx(
+    module: torch.nn.Module, spec: GraphSpec, path: Path, *, tolerance: float = 1e-4
+) -> float:
+    """Write `module` to `path` as a static float32 ONNX graph with the names of `spec`.
+
+    `module` takes the inputs of `spec` positionally and returns one tensor or a tuple of them, in
+    the order of `spec.outputs`. It is exported in eval mode on the CPU; weights lie in the file.
+
+    Returns the largest deviation from the module over seeded inputs (see
+    `reference.deviation`). `GateFailed` names graph, output and error above `tolerance`, and
+    `BadInput` says what could not be exported; nothing is written then.
+    """
+    try:
+        import onnxscript  # noqa: F401  (what torch.onnx.export(dynamo=True) writes the graph with)
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingComponent(
+            "PyTorch and onnxscript are needed to export a graph.", extra="compress"
+        ) from error
+
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            example = _as_tensors(spec, seed=0)
+            model = _export(module, spec, example)
+            _check_outputs(model, spec)
+            error_found = _worst_deviation(module, model, spec, tolerance)
+    finally:
+        module.train(training)
+    write_bytes(path, model.SerializeToString(deterministic=True))
+    return error_found
+
+
+def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tensor, ...]) -> Any:
+    """The module as a `ModelProto` without anything that tells where it was made."""
+    import torch
+
+    try:
+        with quiet():
+            program = torch.onnx.export(
+                module,
+                example,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[tensor.name for tensor in spec.inputs],
+                output_names=[tensor.name for tensor in spec.outputs],
+                verbose=False,
+            )
+            assert program is not None
+            model = program.model_proto
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+        raise BadInput(
+            f"This module cannot be exported to ONNX: {reason}",
+            where=spec.name,
+            hint="Every shape must be fixed and the control flow must not depend on the data.",
+        ) from error
+    _strip_provenance(model)
+    model.graph.name = spec.name
+    return model
+
+
+def _strip_provenance(model: Any) -> None:
+    """Remove source paths and stack traces, which would also make equal exports differ."""
+    del model.metadata_props[:]
+    model.ClearField("doc_string")
+    graph = model.graph
+    del graph.metadata_props[:]
+    for group in (graph.node, graph.input, graph.output, graph.value_info, graph.initializer):
+        for item in group:
+            del item.metadata_props[:]
+            item.ClearField("doc_string")
+
+
+def _check_outputs(model: Any, spec: GraphSpec) -> None:
+    """The exported shapes are those of the spec."""
+    for declared, made in zip(spec.outputs, model.graph.output, strict=True):
+        shape = tuple(dim.dim_value for dim in made.type.tensor_type.shape.dim)
+        if shape != declared.shape:
+            raise GateFailed(
+                f"The output {declared.name!r} is {list(shape)}; its contract says "
+                f"{list(declared.shape)}.",
+                where=spec.name,
+            )
+
+
+def _worst_deviation(
+    module: torch.nn.Module, model: Any, spec: GraphSpec, tolerance: float
+) -> float:
+    reference = Reference(model, where=spec.name)
+    worst = 0.0
+    for seed in _CHECKED_SEEDS:
+        wanted = module(*_as_tensors(spec, seed))
+        wanted = wanted if isinstance(wanted, (tuple, list)) else (wanted,)
+        exported = reference.run(seeded_inputs(spec.inputs, seed))
+        for tensor, value in zip(spec.outputs, wanted, strict=True):
+            found = deviation(value.numpy(), exported[tensor.name])
+            if not found <= tolerance:
+                raise GateFailed(
+                    f"The exported output {tensor.name!r} differs from the module by "
+                    f"{found:.2e}; the limit is {tolerance:.0e}.",
+                    where=spec.name,
+                )
+            worst = max(worst, found)
+    return worst
+
+
+def _as_tensors(spec: GraphSpec, seed: int) -> tuple[torch.Tensor, ...]:
+    import torch
+
+    return tuple(torch.from_numpy(value) for value in seeded_inputs(spec.inputs, seed).values())

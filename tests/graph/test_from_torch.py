@@ -1,0 +1,128 @@
+"""Torch to ONNX: what is written computes what the module does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, GateFailed
+from edgeanim.graph.from_torch import export_onnx
+
+
+class Sample(nn.Module):
+    """Two inputs, two outputs, the ops of a small animator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.linear = nn.Linear(6, 8)
+
+    def forward(
+        self, picture: torch.Tensor, motion: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        features = torch.relu(self.norm(self.conv(picture)))
+        features = features + self.linear(motion).mean(1)[:, :, None, None]
+        mask = torch.softmax(features.flatten(2), -1).reshape(features.shape)
+        grown = nn.functional.interpolate(features, scale_factor=2, mode="nearest")
+        return torch.tanh(grown), mask
+
+
+def spec_of(frame_size: int = 16) -> GraphSpec:
+    return GraphSpec(
+        "sample",
+        "sample.onnx",
+        "frame",
+        (
+            TensorSpec("picture", "driving_frame", (1, 3, 16, 16), "NCHW", range=(0.0, 1.0)),
+            TensorSpec("motion", "condition:motion", (1, 5, 6)),
+        ),
+        (
+            TensorSpec("grown", "feature:grown", (1, 8, frame_size, frame_size), "NCHW"),
+            TensorSpec("mask", "mask", (1, 8, 8, 8), "NCHW"),
+        ),
+    )
+
+
+def test_export_has_the_names_of_the_spec_and_passes_the_gate(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Sample()
+    path = tmp_path / "sample.onnx"
+
+    error = export_onnx(module, spec_of(), path)
+
+    assert error <= 1e-5
+    assert module.training, "the caller's mode is left as it was"
+    graph = onnx.load(path).graph
+    assert [value.name for value in graph.input] == ["picture", "motion"]
+    assert [value.name for value in graph.output] == ["grown", "mask"]
+    assert {node.op_type for node in graph.node}.isdisjoint({"Shape", "BatchNormalization"})
+    assert [file.name for file in tmp_path.iterdir()] == ["sample.onnx"], "weights lie inline"
+
+
+def test_equal_modules_give_equal_bytes_without_any_path(tmp_path: Path) -> None:
+    for name in "ab":
+        torch.manual_seed(0)
+        export_onnx(Sample(), spec_of(), tmp_path / name)
+    data = (tmp_path / "a").read_bytes()
+    assert data == (tmp_path / "b").read_bytes()
+    assert b"site-packages" not in data
+    assert b".py" not in data
+
+
+def test_a_module_that_differs_from_its_graph_is_refused(tmp_path: Path) -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + (0.0 if torch.compiler.is_exporting() else 0.5)
+
+    picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
+    spec = GraphSpec(
+        "noisy", "noisy.onnx", "frame", (picture,), (TensorSpec("out", "frame", (1, 3, 8, 8)),)
+    )
+    with pytest.raises(GateFailed, match=r"noisy: The exported output 'out' differs .* 3\.3\de-01"):
+        export_onnx(Noisy(), spec, tmp_path / "noisy.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shape_other_than_the_contracts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="'grown' is \\[1, 8, 16, 16\\]; its contract says"):
+        export_onnx(Sample(), spec_of(frame_size=32), tmp_path / "sample.onnx")
+
+
+def test_data_dependent_control_flow_is_a_clear_error(tmp_path: Path) -> None:
+    class Branching(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if bool(x.sum() > 0) else -x
+
+    picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
+    out = TensorSpec("out", "frame", (1, 3, 8, 8))
+    spec = GraphSpec("branching", "branching.onnx", "frame", (picture,), (out,))
+    with pytest.raises(BadInput, match="cannot be exported to ONNX"):
+        export_onnx(Branching(), spec, tmp_path / "branching.onnx")
+
+
+def test_grid_sample_exports(tmp_path: Path) -> None:
+    class Warp(nn.Module):
+        def forward(self, picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
+            return nn.functional.grid_sample(
+                picture, flow, align_corners=False, padding_mode="border"
+            )
+
+    spec = GraphSpec(
+        "warp",
+        "warp.onnx",
+        "frame",
+        (
+            TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0)),
+            TensorSpec("flow", "condition:flow", (1, 8, 8, 2), range=(-1.2, 1.2)),
+        ),
+        (TensorSpec("out", "frame", (1, 3, 8, 8), "NCHW"),),
+    )
+    assert export_onnx(Warp(), spec, tmp_path / "warp.onnx") <= 1e-5
+    assert np.isin("GridSample", [n.op_type for n in onnx.load(tmp_path / "warp.onnx").graph.node])
