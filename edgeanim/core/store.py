@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, sha256_tree, write_text
 from edgeanim.core.parsing import load_json
 
@@ -54,11 +55,10 @@ class Store:
     def get(self, stage: str, key: str) -> Path | None:
         """The finished entry, or `None`. A damaged one is removed and counts as absent."""
         folder = self._folder(stage, key)
-        if not (folder / _MANIFEST).is_file():
-            return None
         content = folder / "content"
-        recorded = load_json(folder / _MANIFEST)
-        if not content.is_dir() or recorded.get("sha256") != sha256_tree(content):
+        if not folder.is_dir():
+            return None
+        if self._recorded_hash(folder) != sha256_tree(content):
             shutil.rmtree(folder, ignore_errors=True)
             return None
         return content
@@ -90,6 +90,14 @@ class Store:
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key[:32]
+
+    @staticmethod
+    def _recorded_hash(folder: Path) -> object:
+        try:
+            record = load_json(folder / _MANIFEST)
+        except BadInput:
+            return None
+        return record.get("sha256") if isinstance(record, dict) else None
 
     @staticmethod
     def _sweep(parent: Path) -> None:

@@ -1,0 +1,121 @@
+"""What several commands share: options, progress on the terminal, JSON out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeanim.core.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+board_option = click.option(
+    "--board",
+    default="local",
+    show_default=True,
+    metavar="NAME|FILE.toml",
+    help="The machine it is for; see `edgeanim boards`.",
+)
+
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=FILE.npy",
+    help="A fixed input of the model (a style vector, say), [N, ...] float32; may be repeated.",
+)
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads per graph [default: the board's, 1]."
+)
+
+
+def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:
+    """`NAME=FILE` options as a mapping; `UsageError` if one is not of that form."""
+    pairs = {}
+    for value in values:
+        name, separator, file = value.partition("=")
+        if not separator or not name or not file:
+            raise UsageError(f"`--input {value}` is not of the form NAME=FILE.npy.")
+        pairs[name] = Path(file)
+    return pairs
+
+
+def example(text: str) -> Callable[[F], F]:
+    """Add an example to a command's help."""
+
+    def add(function: F) -> F:
+        lines = "\n".join(f"  {line}" for line in text.strip().splitlines())
+        function.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n{lines}\n"
+        return function
+
+    return add
+
+
+def print_json(value: object) -> None:
+    """Print dataclasses and plain values as indented JSON."""
+    import json
+
+    from edgeanim.core.parsing import to_plain
+
+    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False))
+
+
+class TerminalProgress:
+    """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere."""
+
+    def __init__(self) -> None:
+        self._tty = sys.stderr.isatty()
+        self._title = ""
+        self._total: int | None = None
+        self._count = 0
+        self._started = 0.0
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        """Begin a stage; an unfinished one before it is closed."""
+        from time import monotonic
+
+        if self._title:
+            self.done()
+        self._title, self._total, self._count = title, total, 0
+        self._started = monotonic()
+        self._draw("")
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """Advance the bar."""
+        self._count += count
+        self._draw(note)
+
+    def done(self, note: str = "") -> None:
+        """Close the stage with its time."""
+        from time import monotonic
+
+        if not self._title:
+            return
+        seconds = monotonic() - self._started
+        end = "\r\x1b[K" if self._tty else ""
+        tail = f"  {note}" if note else ""
+        click.echo(f"{end}{self._title:<44} {seconds:6.1f} s{tail}", err=True)
+        self._title = ""
+
+    def close(self) -> None:
+        """Finish whatever stage is open."""
+        self.done()
+
+    def _draw(self, note: str) -> None:
+        if not self._tty:
+            return
+        bar = ""
+        if self._total:
+            filled = min(20, 20 * self._count // self._total)
+            bar = f" [{'=' * filled}{' ' * (20 - filled)}] {self._count}/{self._total}"
+        text = f"{self._title}{bar} {note}"[:99]
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)

@@ -1,0 +1,126 @@
+"""The `edgeanim` command: finds the subcommand, shows errors as one paragraph, sets the exit code.
+
+Exit codes: 0 done, 1 a gate failed, 2 usage, 3 bad input, 4 a component is missing, 5 a device
+failed, 130 interrupted. Imports nothing but click and the errors, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from edgeanim import __version__
+from edgeanim.core.errors import EXIT_INTERRUPTED, DeviceFailed, EdgeanimError
+
+# One line each; the module `edgeanim.cli.<name>` holds the command itself.
+COMMANDS = {
+    "demo": "Run the whole job on what ships with edgeanim.",
+    "inspect": "Show a model's graphs, contract, size and obstacles.",
+    "prune": "Remove whole channels and recover by distillation.",
+    "quantize": "Quantise to INT8, held to a drift limit.",
+    "compile": "Compile for one or all backends into a bundle.",
+    "bench": "Measure latency, drift and memory on this machine.",
+    "compare": "Compare reports; fail on a limit.",
+    "animate": "Animate a still with a bundle.",
+    "motion": "Extract, list and show stored motions.",
+    "train": "Train the reference animator.",
+    "boards": "List the boards, or show one.",
+    "backends": "List the backends and whether they run here.",
+    "doctor": "Check this machine and every backend on it.",
+}
+
+_KEEP_WORDS = {"break_long_words": False, "break_on_hyphens": False}
+
+
+class LazyCommands(click.Group):
+    """Imports a command's module only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which a user meets them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import `edgeanim.cli.<cmd_name>` and take its `command`."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"edgeanim.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above instead of importing them all."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """An unknown command names the nearest known one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from edgeanim.core.parsing import nearest
+
+            hint = nearest(args[0], list(COMMANDS))
+            raise click.UsageError(f"There is no command {args[0]!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: edgeanim demo",
+)
+@click.version_option(__version__, prog_name="edgeanim")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens to standard error.")
+def cli(verbose: bool) -> None:
+    """Put image-animation networks on small machines.
+
+    Prune, quantise to INT8 and compile for ONNX Runtime, OpenVINO and TFLite; measure what it costs
+    and how far it drifted; animate offline; compare the reports.
+    """
+    if verbose:
+        import logging
+
+        logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("edgeanim").setLevel(logging.DEBUG)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code from the table above."""
+    try:
+        code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
+    except EdgeanimError as error:
+        code = _fail(error)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nInterrupted. Finished stages are kept; run it again to go on.", err=True)
+        code = EXIT_INTERRUPTED
+    except MemoryError:
+        code = _fail(
+            DeviceFailed("Out of memory.", hint="Use fewer samples or a machine with more memory.")
+        )
+    except BrokenPipeError:
+        code = _quiet_pipe()
+    sys.exit(code)
+
+
+def _fail(error: EdgeanimError) -> int:
+    import textwrap
+
+    click.echo(textwrap.fill(f"Error: {error}", 100, **_KEEP_WORDS), err=True)
+    return error.exit_code
+
+
+def _quiet_pipe() -> int:
+    # The reader (head, less) went away: not an error of ours, but Python would print one at exit.
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.contract import (
+    Contract,
+    GraphSpec,
+    TensorSpec,
+    dump_contract,
+    load_contract,
+)
+from edgeanim.core.errors import BadInput
+
+PICTURE = TensorSpec("image", "driving_frame", (1, 3, 8, 16), "NCHW", range=(0.0, 1.0))
+RESULT = replace(PICTURE, name="result", role="frame")
+GRAPH = GraphSpec("net", "net.onnx", "frame", (PICTURE,), (RESULT,))
+
+
+def test_a_contract_survives_its_file(tmp_path: Path) -> None:
+    contract = Contract("tiny", (GRAPH,))
+    (tmp_path / "model.toml").write_text(dump_contract(contract))
+    assert load_contract(tmp_path) == contract
+
+
+@given(st.tuples(*[st.integers(1, 99)] * 4))
+def test_layouts_are_each_others_inverse(shape: tuple[int, int, int, int]) -> None:
+    spec = TensorSpec("x", "frame", shape, "NCHW")
+    other = spec.in_layout("NHWC")
+    assert other.size == spec.size
+    assert other.in_layout("NCHW") == spec
+    assert spec.in_layout("plain") == spec
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"role": "stil"}, "unknown role 'stil'"),
+        ({"role": "feature:"}, "unknown role"),
+        ({"shape": (1, 3, 0, 8)}, "not fixed"),
+        ({"shape": (3, 8, 8)}, "3 axes"),
+        ({"range": (1.0, 1.0)}, "range"),
+    ],
+)
+def test_tensors_that_make_no_sense(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(PICTURE, **change)  # type: ignore[arg-type]
+
+
+def test_contracts_that_make_no_sense() -> None:
+    with pytest.raises(ValueError, match="at least one graph"):
+        Contract("x", ())
+    with pytest.raises(ValueError, match="same name"):
+        Contract("x", (GRAPH, GRAPH))
+    with pytest.raises(ValueError, match="every frame"):
+        Contract("x", (replace(GRAPH, runs="once"),))
+    with pytest.raises(ValueError, match="names an input twice"):
+        replace(GRAPH, inputs=(PICTURE, PICTURE))
+    lost = replace(PICTURE, role="feature:s8")
+    with pytest.raises(ValueError, match="no graph makes 'feature:s8'"):
+        Contract("x", (replace(GRAPH, inputs=(lost,)),))
+
+
+def test_a_contract_file_with_a_typo_names_the_key(tmp_path: Path) -> None:
+    text = dump_contract(Contract("tiny", (GRAPH,))).replace("runs", "run")
+    (tmp_path / "model.toml").write_text(text)
+    with pytest.raises(BadInput, match="Did you mean 'runs'"):
+        load_contract(tmp_path)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.files import (
+    atomic_folder,
+    atomic_path,
+    canonical_json,
+    inside,
+    sha256_file,
+    sha256_tree,
+    write_text,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "file.json"
+    write_text(target, "hello")
+    assert target.read_text() == "hello"
+    assert names(target.parent) == ["file.json"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    target = tmp_path / "file.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(error), atomic_path(target) as partial:
+        partial.write_bytes(b"half")
+        raise error
+    assert target.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_a_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with atomic_folder(target) as partial:
+        (partial / "a").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(target) as partial:
+        (partial / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert (target / "a").read_text() == "old"
+    assert names(tmp_path) == ["out"]
+    with atomic_folder(target) as partial:
+        (partial / "b").write_text("new")
+    assert names(target) == ["b"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_full_disk_is_said_plainly(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DeviceFailed, match="disk is full") as caught,
+        atomic_path(tmp_path / "x") as partial,
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
+    assert caught.value.exit_code == 5
+    assert names(tmp_path) == []
+
+
+def test_a_real_full_device_is_said_plainly() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    from edgeanim.core.errors import disk_errors
+
+    with (
+        pytest.raises(DeviceFailed, match="disk is full"),
+        disk_errors(Path("/dev/full")),
+        Path("/dev/full").open("wb", buffering=0) as stream,
+    ):
+        stream.write(b"x")
+
+
+def test_a_folder_in_the_way(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="folder"):
+        write_text(tmp_path, "x")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="file"), atomic_folder(tmp_path / "file"):
+        pass
+
+
+@given(st.text(max_size=40))
+def test_no_name_leads_outside(name: str) -> None:
+    folder = Path("/nonexistent/folder")
+    try:
+        path = inside(folder, name)
+    except (BadInput, ValueError):  # ValueError: the system itself refuses a null byte
+        return
+    assert path.resolve().is_relative_to(folder)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../b", "", "a\\b", "c:x"])
+def test_names_that_lead_outside(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="outside"):
+        inside(tmp_path, name)
+
+
+def test_a_symlink_does_not_lead_outside(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(BadInput, match="outside"):
+        inside(tmp_path, "link/passwd")
+
+
+def test_hashes_depend_on_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = sha256_tree(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    second = sha256_tree(tmp_path)
+    (tmp_path / "b").write_text("2")
+    assert len({first, second, sha256_tree(tmp_path)}) == 3
+    assert sha256_file(tmp_path / "b") == (
+        "d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35"
+    )
+
+
+def test_equal_values_have_equal_json() -> None:
+    assert canonical_json({"b": 1, "a": [1, 2]}) == canonical_json({"a": [1, 2], "b": 1})

@@ -1,0 +1,94 @@
+"""What the packaging promises: nothing forgotten, nothing heavy, nothing sent anywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgeanim.core.parsing import load_toml
+
+ROOT = Path(__file__).resolve().parents[2]
+MAPPED = ("quantize", "targets", "benchmarks")
+HEAVY = {"torch", "onnx", "onnxruntime", "openvino", "nncf", "numpy", "cv2", "PIL", "matplotlib"}
+
+
+def test_every_package_on_disk_is_listed() -> None:
+    listed = load_toml(ROOT / "pyproject.toml")["tool"]["setuptools"]["packages"]
+    on_disk = set()
+    for top in ("edgeanim", *MAPPED):
+        for init in (ROOT / top).rglob("__init__.py"):
+            parts = init.parent.relative_to(ROOT).parts
+            if parts[0] == "edgeanim" and len(parts) > 1 and parts[1] in MAPPED:
+                continue  # seen through a symlink
+            on_disk.add(".".join(parts if parts[0] == "edgeanim" else ("edgeanim", *parts)))
+    assert sorted(listed) == sorted(on_disk)
+
+
+def test_the_mapped_packages_are_seen_from_the_root() -> None:
+    for name in MAPPED:
+        link = ROOT / "edgeanim" / name
+        assert link.is_symlink()
+        assert link.resolve() == ROOT / name
+
+
+def imported_by(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, json\n{code}\nprint(json.dumps(list(sys.modules)))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return {name.partition(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import edgeanim",
+        "import edgeanim.api",
+        "from click.testing import CliRunner\n"
+        "from edgeanim.cli.main import cli\n"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0",
+    ],
+)
+def test_help_and_import_load_nothing_heavy(code: str) -> None:
+    assert imported_by(code) & HEAVY == set()
+
+
+def test_a_board_process_loads_no_torch_and_no_onnx() -> None:
+    code = (
+        "import edgeanim.benchmarks.runner, edgeanim.benchmarks.worker, edgeanim.runtime.player\n"
+        "import edgeanim.targets.bundle\n"
+        "from edgeanim.targets.backends import backend_names, get_backend\n"
+        "[get_backend(name) for name in backend_names()]"
+    )
+    assert imported_by(code) & {"torch", "onnx", "nncf", "litert_torch"} == set()
+
+
+def test_telemetry_is_off_before_anything_is_imported() -> None:
+    code = (
+        "import os, edgeanim\n"
+        "assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+        "try:\n"
+        "    import openvino_telemetry\n"
+        "except ImportError:\n"
+        "    pass\n"
+        "else:\n"
+        "    raise SystemExit('openvino_telemetry can be imported')"
+    )
+    imported_by(code)
+
+
+def test_the_public_face_is_what_it_says() -> None:
+    import edgeanim.api as api
+
+    assert sorted(api.__all__) == list(api.__all__)
+    for name in api.__all__:
+        thing = getattr(api, name)
+        assert thing.__doc__, f"edgeanim.api.{name} has no docstring"
+    public = {name for name in dir(api) if not name.startswith("_")}
+    assert set(api.__all__) <= public

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.parsing import load_json, load_toml, parse, to_plain
+from edgeanim.core.recipe import Gates, PruneSpec, QuantizeSpec, Recipe
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: int
+    kind: Literal["a", "b"] = "a"
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    ratio: float = 0.5
+    flag: bool = False
+    pair: tuple[int, float] = (1, 2.0)
+    inners: tuple[Inner, ...] = ()
+    table: Mapping[str, Inner] = field(default_factory=dict)
+    maybe: int | None = None
+
+
+def test_a_full_document_becomes_dataclasses() -> None:
+    data = {
+        "name": "x",
+        "ratio": 1,
+        "flag": True,
+        "pair": [3, 4],
+        "inners": [{"size": 1}, {"size": 2, "kind": "b"}],
+        "table": {"k": {"size": 5}},
+        "maybe": 7,
+    }
+    expected = Outer("x", 1.0, True, (3, 4.0), (Inner(1), Inner(2, "b")), {"k": Inner(5)}, 7)
+    assert parse(Outer, data, where="doc") == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"nam": "x"}, "Unknown key 'nam'. Did you mean 'name'?"),
+        ({}, "The key 'name' is missing."),
+        ({"name": 3}, "doc [name]: a text is needed here, not a whole number."),
+        ({"name": "x", "flag": 1}, "doc [flag]"),
+        ({"name": "x", "maybe": True}, "doc [maybe]"),
+        ({"name": "x", "ratio": "1"}, "doc [ratio]"),
+        ({"name": "x", "ratio": float("nan")}, "finite"),
+        ({"name": "x", "inners": [{"size": 1, "kind": "c"}]}, "doc [inners[0].kind]"),
+        ({"name": "x", "inners": [{"size": 1}, {"siz": 2}]}, "doc [inners[1]]"),
+        ({"name": "x", "inners": {"size": 1}}, "A list is needed"),
+        ({"name": "x", "pair": [1]}, "A list of 2"),
+        ({"name": "x", "table": {"k": {}}}, "doc [table.k]"),
+        ([], "A table is needed here, not a list."),
+        (None, "A table is needed here, not nothing."),
+    ],
+)
+def test_what_is_wrong_and_where(data: object, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(Outer, data, where="doc")
+    assert message.lower() in str(caught.value).lower()
+
+
+def test_a_value_error_of_a_spec_is_a_bad_input_of_that_place() -> None:
+    with pytest.raises(BadInput, match=r"recipe \[prune\]: `ratio` must lie between 0 and 0.9"):
+        parse(Recipe, {"prune": {"ratio": 0.95}}, where="recipe")
+
+
+recipes = st.builds(
+    Recipe,
+    prune=st.builds(PruneSpec, ratio=st.floats(0, 0.9), round_to=st.integers(1, 64)),
+    quantize=st.builds(
+        QuantizeSpec,
+        ranges=st.sampled_from(["minmax", "percentile", "entropy"]),
+        samples=st.integers(2, 500),
+        keep_float=st.lists(st.text(), max_size=3).map(tuple),
+    ),
+    gates=st.builds(Gates, max_drift=st.floats(0, 1)),
+)
+
+
+@given(recipes)
+def test_plain_data_round_trip(recipe: Recipe) -> None:
+    plain = json.loads(json.dumps(to_plain(recipe)))
+    again = parse(Recipe, plain, where="x")
+    assert again == recipe
+    assert again.digest == recipe.digest
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["name", "ratio", "inners", "pair", "table"]), json_values))
+def test_no_document_does_anything_but_parse_or_bad_input(data: dict[str, object]) -> None:
+    try:
+        parsed = parse(Outer, data, where="x")
+    except BadInput:
+        return
+    assert isinstance(parsed.name, str)
+
+
+def test_documents_that_are_not_documents(tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="not a text file"):
+        load_toml(bad)
+    bad.write_text("a = ")
+    with pytest.raises(BadInput, match="not valid TOML"):
+        load_toml(bad)
+    bad.write_text('{"a": NaN}')
+    with pytest.raises(BadInput, match="NaN"):
+        load_json(bad)
+    bad.write_text("[" * 100_000)
+    with pytest.raises(BadInput, match="not valid JSON"):
+        load_json(bad)
+    with pytest.raises(BadInput, match="No such file"):
+        load_json(tmp_path / "absent")
+    with pytest.raises(BadInput, match="folder"):
+        load_json(tmp_path)
