@@ -1,0 +1,134 @@
+"""A model on disk: a folder with `model.toml`, or a single ONNX whose contract is inferred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import (
+    CONTRACT_FILE,
+    Contract,
+    GraphSpec,
+    TensorSpec,
+    dump_contract,
+    load_contract,
+)
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.files import atomic_folder, inside, sha256_bytes, sha256_file, write_bytes
+from edgeanim.core.parsing import load_toml, parse
+from edgeanim.graph.infer import contract_of, infer_contract, output_shapes
+from edgeanim.graph.read import external_files, graph_inputs, read_onnx, shape_of
+
+__all__ = ["Model", "infer_contract", "load_model", "save_model"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model: its contract, its float32 graphs in the contract's order.
+
+    `digest` is a SHA-256 over the contract and all the files, external weights included.
+    """
+
+    contract: Contract
+    graphs: tuple[GraphArtifact, ...]
+    digest: str
+
+    def graph(self, name: str) -> GraphArtifact:
+        """The graph called `name`; `KeyError` if there is none."""
+        return next(g for g in self.graphs if g.spec == self.contract.graph(name))
+
+
+def load_model(path: Path, overrides: Path | None = None) -> Model:
+    """Load and check a model folder or a single `.onnx`.
+
+    `overrides` is a `model.toml` to use instead of the folder's own or the inferred contract.
+    `BadInput` says what is wrong with the files, or where graphs and contract disagree.
+    """
+    with disk_errors(path):
+        is_folder = path.stat() and path.is_dir()
+    contract = parse(Contract, load_toml(overrides), where=overrides) if overrides else None
+    if is_folder:
+        if contract is None and not (path / CONTRACT_FILE).is_file():
+            raise BadInput(
+                f"This folder holds no {CONTRACT_FILE}.",
+                where=path,
+                hint="Give the folder of a model, or an .onnx file itself.",
+            )
+        contract = contract or load_contract(path)
+        files = [inside(path, spec.file) for spec in contract.graphs]
+        for spec, file in zip(contract.graphs, files, strict=True):
+            check_against(spec, read_onnx(file), file)
+    else:
+        model = read_onnx(path)
+        contract = contract or contract_of(model, path)
+        if len(contract.graphs) != 1:
+            raise BadInput(
+                f"This contract describes {len(contract.graphs)} graphs; the model is one file.",
+                where=overrides,
+                hint="Put the graphs and the contract into one folder and give that.",
+            )
+        files = [path]
+        check_against(contract.graphs[0], model, path)
+    graphs = tuple(
+        GraphArtifact(spec, file) for spec, file in zip(contract.graphs, files, strict=True)
+    )
+    return Model(contract, graphs, _digest(contract, files))
+
+
+def save_model(contract: Contract, graphs: Mapping[str, Path], folder: Path) -> Path:
+    """Write a model folder: `model.toml` and each graph of `graphs` (by name) under its file name.
+
+    Weights are brought inline. The folder appears only if all of it is sound; returns it.
+    """
+    missing = [spec.name for spec in contract.graphs if spec.name not in graphs]
+    if missing:
+        raise BadInput(f"No file is given for the graph {missing[0]!r}.", where=folder)
+    with atomic_folder(folder) as partial:
+        for spec in contract.graphs:
+            source = graphs[spec.name]
+            model = read_onnx(source)
+            check_against(spec, model, source)
+            write_bytes(inside(partial, spec.file), model.SerializeToString(deterministic=True))
+        (partial / CONTRACT_FILE).write_text(dump_contract(contract), encoding="utf-8")
+    return folder
+
+
+def check_against(spec: GraphSpec, model: Any, path: Path) -> None:
+    """`BadInput` where the inputs and outputs of the file are not those of its contract."""
+    made = {value.name: shape_of(value) or () for value in graph_inputs(model)}
+    _check_side("input", spec.inputs, made, path)
+    _check_side("output", spec.outputs, output_shapes(model, path), path)
+
+
+def _check_side(
+    kind: str, declared: tuple[TensorSpec, ...], made: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    for tensor in declared:
+        if tensor.name not in made:
+            raise BadInput(
+                f"The contract names an {kind} {tensor.name!r}, which the graph does not have.",
+                where=path,
+                hint=f"It has: {', '.join(made)}.",
+            )
+        if tensor.shape != made[tensor.name]:
+            raise BadInput(
+                f"The contract says that the {kind} {tensor.name!r} is {list(tensor.shape)}; in "
+                f"the graph it is {list(made[tensor.name])}.",
+                where=path,
+            )
+    extra = set(made) - {tensor.name for tensor in declared}
+    if extra and kind == "input":
+        raise BadInput(
+            f"The graph has an input {min(extra)!r}, which the contract does not name.",
+            where=path,
+        )
+
+
+def _digest(contract: Contract, files: list[Path]) -> str:
+    lines = [sha256_bytes(dump_contract(contract).encode())]
+    for file in files:
+        lines += [sha256_file(part) for part in (file, *external_files(file))]
+    return sha256_bytes("\n".join(lines).encode())

@@ -1,0 +1,284 @@
+"""Reading an ONNX file that anyone may have written: checked before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
+from edgeanim.core.files import inside
+
+MAX_BYTES = (2 << 30) - 1
+"""Protobuf's own limit, for the graph file and for each file of external weights."""
+
+_STANDARD = ("", "ai.onnx")
+_RUNTIME_DOMAINS = ("com.microsoft",)
+"""Extensions that ONNX Runtime brings; no other backend is promised to run them."""
+
+_SIGNATURES = (
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+    (0, b"GIF8", "a GIF picture"),
+    (4, b"ftyp", "a video"),
+    (4, b"TFL3", "a TFLite model"),
+    (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a bundle, perhaps)"),
+    (0, b"\x80\x02", "a pickle, which is never opened"),
+    (0, b"\x80\x04", "a pickle, which is never opened"),
+    (0, b"<?xml", "an XML document (OpenVINO IR, perhaps)"),
+    (0, b"\x7fELF", "a program"),
+)
+
+
+def read_onnx(path: Path) -> Any:
+    """The file as a checked `ModelProto`, with weights inline and local functions expanded.
+
+    `BadInput` for anything else than a sound static float32 graph: a missing, empty, truncated or
+    foreign file, more than 2 GB, external data outside the file's folder, unknown ops or domains,
+    dynamic shapes, types other than float32 at the ends, NaN or infinite weights.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    except ModuleNotFoundError as error:
+        raise MissingComponent("The onnx package is needed here.", extra="compress") from error
+
+    data = _read_bytes(path)
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as error:
+        raise BadInput(
+            "This ONNX file is truncated or damaged: it does not parse.",
+            where=path,
+            hint="Copy or export it again.",
+        ) from error
+    if not model.ir_version or not model.opset_import or not model.graph.node:
+        raise BadInput("This is not an ONNX graph: it has no nodes or no version.", where=path)
+    _load_external_data(model, path)
+    model = _inline_functions(model, path)
+    check_ops(model, path)
+    _run_checker(model, path)
+    _check_ends(model, path)
+    _check_weights(model, path)
+    return model
+
+
+def external_files(path: Path) -> tuple[Path, ...]:
+    """The files beside `path` that hold its weights; empty if they are inline."""
+    import onnx
+
+    model = onnx.load_model_from_string(_read_bytes(path))
+    names = {_external_entry(tensor).get("location", "") for tensor in _external(model)}
+    return tuple(inside(path.parent, name) for name in sorted(names))
+
+
+def graph_inputs(model: Any) -> list[Any]:
+    """The inputs that a caller feeds: old files list their weights among the inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The fixed shape of a `ValueInfoProto`; `None` if it is unknown or not fixed."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    shape = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shape if all(size > 0 for size in shape) else None
+
+
+def node_label(node: Any) -> str:
+    """How an error names a node: by its own name, or by what it makes."""
+    return repr(node.name or (node.output[0] if node.output else "?"))
+
+
+def check_ops(model: Any, where: object) -> None:
+    """`BadInput` names the first op that ONNX (at the file's opset) does not have."""
+    import onnx
+
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    for node in _nodes(model.graph):
+        if node.domain in _RUNTIME_DOMAINS:
+            continue
+        if node.domain not in _STANDARD:
+            raise BadInput(
+                f"The op {node.domain}.{node.op_type} of node {node_label(node)} belongs to a "
+                "domain that none of the backends knows.",
+                where=where,
+                hint="Export the model with standard ONNX ops; no backend can run this one.",
+            )
+        version = opsets.get(node.domain, opsets.get("", opsets.get("ai.onnx", 0)))
+        try:
+            onnx.defs.get_schema(node.op_type, version, "")
+        except onnx.defs.SchemaError:
+            raise BadInput(
+                f"The op {node.op_type} of node {node_label(node)} does not exist in ONNX "
+                f"opset {version}.",
+                where=where,
+                hint="Export the model with standard ONNX ops; no backend can run this one.",
+            ) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    with disk_errors(path):
+        size = path.stat().st_size
+        if path.is_dir():
+            raise BadInput("This is a folder; an ONNX file is needed here.", where=path)
+        if size == 0:
+            raise BadInput("This file is empty.", where=path, hint="Copy or export it again.")
+        if size > MAX_BYTES:
+            raise BadInput(
+                f"This file has {size / 2**30:.1f} GiB; an ONNX graph holds at most 2 GiB.",
+                where=path,
+                hint="Store its weights as external data, or export a smaller model.",
+            )
+        with path.open("rb") as stream:
+            head = stream.read(16)
+        for offset, signature, kind in _SIGNATURES:
+            if head[offset : offset + len(signature)] == signature:
+                raise BadInput(f"This is {kind}, not an ONNX graph.", where=path)
+        return path.read_bytes()
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """All nodes, those of nested graphs (If, Loop) included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for nested in (attribute.g, *attribute.graphs):
+                yield from _nodes(nested)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """All stored tensors: weights and constants, of nested graphs and functions too."""
+    for holder in (model.graph, *model.functions):
+        yield from getattr(holder, "initializer", ())
+        for node in _nodes(holder):
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors, *attribute.g.initializer)
+
+
+def _external(model: Any) -> Iterator[Any]:
+    from onnx.external_data_helper import uses_external_data
+
+    return (tensor for tensor in _tensors(model) if uses_external_data(tensor))
+
+
+def _external_entry(tensor: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in tensor.external_data}
+
+
+def _load_external_data(model: Any, path: Path) -> None:
+    """Bring external weights into `model`, from regular files inside the folder of `path` only."""
+    from onnx.external_data_helper import load_external_data_for_tensor
+
+    total = 0
+    for tensor in _external(model):
+        entry = _external_entry(tensor)
+        file = inside(path.parent, entry.get("location", ""))
+        label = f"the weight {tensor.name!r}"
+        if not file.is_file():
+            raise BadInput(
+                f"The external data file of {label} is missing: {file.name}.",
+                where=path,
+                hint="Keep it in the folder of the ONNX file.",
+            )
+        try:
+            offset = int(entry.get("offset", "0"))
+            length = int(entry.get("length", file.stat().st_size - offset))
+        except ValueError as error:
+            raise BadInput(f"The place of {label} is not a number.", where=path) from error
+        total += length
+        if offset < 0 or length < 0 or offset + length > file.stat().st_size:
+            raise BadInput(f"The external data file of {label} is too short.", where=file)
+        if total > MAX_BYTES:
+            raise BadInput("The weights of this model exceed 2 GiB.", where=path)
+        try:
+            load_external_data_for_tensor(tensor, str(path.parent))
+        except Exception as error:
+            raise BadInput(f"The data of {label} cannot be read: {error}", where=file) from error
+        tensor.data_location = 0
+        del tensor.external_data[:]
+
+
+def _inline_functions(model: Any, path: Path) -> Any:
+    if not model.functions:
+        return model
+    import onnx.inliner
+
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:
+        raise BadInput(
+            f"The local functions of this model cannot be expanded: {error}", where=path
+        ) from error
+
+
+def _run_checker(model: Any, path: Path) -> None:
+    import onnx
+
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise BadInput(f"This ONNX graph is not valid: {reason}", where=path) from error
+
+
+def _check_ends(model: Any, path: Path) -> None:
+    """Inputs and outputs are float32; the inputs' shapes are fixed."""
+    import onnx
+
+    for kind, values in (("input", graph_inputs(model)), ("output", model.graph.output)):
+        for value in values:
+            if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
+                held = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+                raise BadInput(
+                    f"The {kind} {value.name!r} is {held}; only float32 is supported.",
+                    where=path,
+                    hint="Move the conversion out of the graph and export it again.",
+                )
+    for value in graph_inputs(model):
+        if shape_of(value) is None:
+            _refuse_dynamic(value, path)
+    if not graph_inputs(model):
+        raise BadInput("This graph has no input.", where=path)
+
+
+def _refuse_dynamic(value: Any, path: Path) -> None:
+    dims = value.type.tensor_type.shape.dim
+    if not dims:
+        raise BadInput(
+            f"The input {value.name!r} has no shape.", where=path, hint="Export it with one."
+        )
+    axis = next(i for i, dim in enumerate(dims) if dim.dim_value < 1)
+    shown = [str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in dims]
+    raise BadInput(
+        f"Axis {axis} ({shown[axis]}) of the input {value.name!r} is dynamic: "
+        f"[{', '.join(shown)}]. Every shape must be fixed.",
+        where=path,
+        hint="Export it with fixed shapes, or fix them with: python -m "
+        f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {value.name} --input_shape "
+        f"{','.join(s if s.isdigit() else 'N' for s in shown)} {path.name} fixed.onnx",
+    )
+
+
+def _check_weights(model: Any, path: Path) -> None:
+    """No NaN anywhere, and no infinity but in single numbers, which are limits (of a Clip, say)."""
+    import onnx
+
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
+    for tensor in _tensors(model):
+        if tensor.data_type not in floats:
+            continue
+        try:
+            values = onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise BadInput(f"The weight {tensor.name!r} is damaged: {error}", where=path) from error
+        if np.isnan(values).any() or (values.size > 1 and np.isinf(values).any()):
+            raise BadInput(
+                f"The weight {tensor.name!r} holds NaN or infinite values.",
+                where=path,
+                hint="Its training diverged, or the file is damaged; export it again.",
+            )
