@@ -1,0 +1,48 @@
+"""The library: one documented function per command. Imports nothing until one is used.
+
+from edgeanim.api import quantize
+quantize("model.onnx", calib="photos/", out="int8/")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeanim.pipeline.animate import animate
+    from edgeanim.pipeline.bench import bench
+    from edgeanim.pipeline.compare import compare
+    from edgeanim.pipeline.compile import compile  # noqa: A004
+    from edgeanim.pipeline.demo import demo
+    from edgeanim.pipeline.inspect import inspect
+    from edgeanim.pipeline.machine import backends, boards, doctor
+    from edgeanim.pipeline.prune import prune
+    from edgeanim.pipeline.quantize import quantize
+
+__all__ = [
+    "animate",
+    "backends",
+    "bench",
+    "boards",
+    "compare",
+    "compile",
+    "demo",
+    "doctor",
+    "inspect",
+    "prune",
+    "quantize",
+]
+
+_HOMES = {"backends": "machine", "boards": "machine", "doctor": "machine"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'edgeanim.api' has no attribute {name!r}")
+    module = importlib.import_module(f"edgeanim.pipeline.{_HOMES.get(name, name)}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

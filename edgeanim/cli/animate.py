@@ -1,0 +1,78 @@
+"""`edgeanim animate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import (
+    PATH,
+    TerminalProgress,
+    example,
+    input_option,
+    json_option,
+    parse_inputs,
+    print_json,
+    threads_option,
+)
+
+
+@click.command("animate")
+@click.argument("bundle", type=PATH)
+@click.option("--still", type=PATH, help="The picture to animate.")
+@click.option(
+    "--drive",
+    required=True,
+    metavar="CLIP|TRACK|camera:N",
+    help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one).",
+)
+@click.option(
+    "-o", "--out", type=PATH, required=True, help="A .gif, .mp4, .webp or .png file, or a folder."
+)
+@click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
+@click.option("--fps", type=click.FloatRange(1, 240), help="[default: the driver's]")
+@click.option("--frames", "limit", type=click.IntRange(1), help="At most so many frames.")
+@click.option("--absolute", is_flag=True, help="Take the driver's pose itself, not its change.")
+@threads_option
+@input_option
+@json_option
+@example("edgeanim animate demo.eab --still me.png --drive wave -o me.gif")
+def command(
+    bundle: Path,
+    still: Path | None,
+    drive: str,
+    out: Path,
+    variant: str | None,
+    fps: float | None,
+    limit: int | None,
+    absolute: bool,
+    threads: int | None,
+    inputs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Animate a still with BUNDLE, offline."""
+    from edgeanim.api import animate
+
+    progress = TerminalProgress()
+    result = animate(
+        bundle,
+        still=still,
+        drive=drive,
+        out=out,
+        variant=variant,
+        fps=fps,
+        limit=limit,
+        relative=not absolute,
+        threads=threads,
+        inputs=parse_inputs(inputs),
+        progress=progress,
+    )
+    progress.close()
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(
+            f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame: "
+            f"{result.path}"
+        )

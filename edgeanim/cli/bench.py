@@ -1,0 +1,81 @@
+"""`edgeanim bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import (
+    PATH,
+    TerminalProgress,
+    board_option,
+    example,
+    input_option,
+    json_option,
+    parse_inputs,
+    print_json,
+    threads_option,
+)
+
+
+@click.command("bench")
+@click.argument("subjects", nargs=-1, required=True, metavar="BUNDLE|MODEL...", type=PATH)
+@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the report (JSON) here.")
+@click.option("--frames", metavar="DIR|CLIP|FILE.npz", help="Real frames for a bare model file.")
+@click.option("--variant", "variants", multiple=True, help="Only this one, e.g. openvino-int8.")
+@click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
+@threads_option
+@board_option
+@input_option
+@json_option
+@example(
+    "edgeanim bench net.eab -o report.json\n"
+    "edgeanim bench float.tflite int8.tflite --frames photos/"
+)
+def command(
+    subjects: tuple[Path, ...],
+    out: Path | None,
+    frames: str | None,
+    variants: tuple[str, ...],
+    quick: bool,
+    threads: int | None,
+    board: str,
+    inputs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure every variant of a bundle here: latency, drift, memory, what really ran in INT8.
+
+    Each variant runs in fresh processes, all interleaved, on real frames. Ready-made .onnx, .tflite
+    and OpenVINO .xml files can be given as they are.
+    """
+    from edgeanim.api import bench
+    from edgeanim.core.errors import DeviceFailed
+    from edgeanim.report.table import report_table, verdict
+
+    progress = TerminalProgress()
+    report = bench(
+        list(subjects),
+        out=out,
+        frames=frames,
+        variants=variants,
+        quick=quick,
+        threads=threads,
+        board=board,
+        inputs=parse_inputs(inputs),
+        progress=progress,
+    )
+    progress.close()
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(report_table(report))
+        click.echo(verdict(report))
+        if out:
+            click.echo(f"Report: {out}")
+    failed = [v for v in report.variants if v.failure]
+    if failed:
+        raise DeviceFailed(
+            f"{len(failed)} of {len(report.variants)} variants failed: {failed[0].failure}",
+            where=failed[0].id,
+        )

@@ -1,0 +1,53 @@
+"""`edgeanim compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import PATH, example, json_option, print_json
+
+
+@click.command("compare")
+@click.argument("reports", nargs=-1, required=True, type=PATH, metavar="REPORT...")
+@click.option("--html", type=PATH, metavar="FILE", help="Also write a self-contained page.")
+@click.option(
+    "--fail-on",
+    metavar="CONDITION",
+    help="Exit with 1 if it holds for any variant, e.g. 'latency.p90_ms > 50 or "
+    "drift.ssim_mean < 0.98'.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    type=click.Choice(["model", "frames", "machine"]),
+    help="Compare although these differ; may be repeated.",
+)
+@json_option
+@example(
+    "edgeanim compare pi4.json pi5.json --allow machine --html boards.html\n"
+    "edgeanim compare report.json --fail-on 'latency.p90_ms > 50'"
+)
+def command(
+    reports: tuple[Path, ...],
+    html: Path | None,
+    fail_on: str | None,
+    allow: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Compare any number of reports as a table, and as a page.
+
+    Refuses to compare unlike things (another model, other frames, another machine) unless told to.
+    """
+    from edgeanim.api import compare
+
+    comparison = compare(list(reports), html=html, allow=set(allow))
+    if as_json:
+        print_json(comparison.to_plain())
+    else:
+        click.echo(comparison.text)
+        if html:
+            click.echo(f"Page: {html}")
+    if fail_on is not None:
+        comparison.require_not(fail_on)

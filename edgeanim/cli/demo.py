@@ -1,0 +1,46 @@
+"""`edgeanim demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+
+
+@click.command("demo")
+@click.option(
+    "-o",
+    "--out",
+    type=PATH,
+    default=Path("edgeanim-demo"),
+    show_default=True,
+    help="The folder to write.",
+)
+@click.option("--fresh", is_flag=True, help="Ignore the artifact store and do everything anew.")
+@json_option
+@example("edgeanim demo")
+def command(out: Path, fresh: bool, as_json: bool) -> None:
+    """Run the whole job on what ships with edgeanim.
+
+    Prunes and quantises the shipped animator, compiles it for ONNX Runtime, OpenVINO and TFLite,
+    measures each here beside its float32 self, animates a still, and says what to ship.
+    """
+    from edgeanim.api import demo
+
+    progress = TerminalProgress()
+    result = demo(out, fresh=fresh, progress=progress)
+    progress.close()
+    if as_json:
+        print_json(result)
+        return
+    click.echo()
+    click.echo(result.table)
+    click.echo()
+    click.echo(result.verdict)
+    click.echo()
+    click.echo(f"Animation  {result.animation}")
+    click.echo(f"Bundle     {result.bundle}")
+    click.echo(f"Reports    {result.reports}")
+    click.echo(f"Page       {result.page}")
