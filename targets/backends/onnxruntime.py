@@ -1,0 +1,237 @@
+"""ONNX Runtime on the CPU: float32 ONNX, and INT8 as QDQ pairs that it fuses into QLinear ops."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgeanim.core import offline
+from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.files import atomic_path
+from edgeanim.core.quiet import quiet
+from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.checks import (
+    check_files,
+    check_inputs,
+    check_settings,
+    choose,
+    require,
+    runtime_errors,
+)
+from edgeanim.targets.lowering import lower_warp
+from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp, summarize
+
+if TYPE_CHECKING:
+    from edgeanim.targets.board import Board
+
+_SWITCH = {"on": "1", "off": "0"}
+_LEVELS = ("all", "extended", "basic", "off")
+_SETTINGS = ("optimization", "spinning", "arena")
+_CONVERTS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
+_LAYOUTS = {"Transpose", "ReorderInput", "ReorderOutput"}
+_PRECISIONS = {"float": "float32", "uint8": INT8, "int8": INT8, "float16": "float16"}
+
+
+class OnnxRuntime:
+    """Settings: `optimization` (all, extended, basic, off), `spinning` and `arena` (on, off)."""
+
+    name: ClassVar[str] = "onnxruntime"
+    extra: ClassVar[str] = "onnxruntime"
+    int8_scheme: ClassVar[str | None] = "onnx-qdq"
+    suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+
+    def available(self) -> Availability:
+        try:
+            ort = _runtime()
+        except MissingComponent as error:
+            return Availability(reason=error.what)
+        if "CPUExecutionProvider" not in ort.get_available_providers():
+            return Availability(reason="This build of ONNX Runtime has no CPU provider.")
+        return Availability(version=ort.__version__)
+
+    def accepts(self, scheme: str) -> bool:
+        return scheme in (FLOAT32, self.int8_scheme)
+
+    def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
+        if not self.accepts(artifact.scheme):
+            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        path = out / f"{artifact.spec.name}.onnx"
+        with atomic_path(path) as partial:
+            lower_warp(artifact.path, partial, self.name)
+        names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
+        graph = CompiledGraph(
+            backend=self.name,
+            precision=artifact.precision,
+            scheme=artifact.scheme,
+            spec=artifact.spec,
+            files=(path,),
+            bindings={name: name for name in names},
+        )
+        # Loading it here names an op that this runtime lacks now, not on the board.
+        self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
+        return graph
+
+    def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
+        check_settings(self.name, options.settings, _SETTINGS)
+        check_files(graph, self.name, self.suffixes)
+        return _OnnxSession(_runtime(), graph, options)
+
+    def executed_precision(self, session: Session) -> OpProfile:
+        if not isinstance(session, _OnnxSession):
+            raise UsageError("This session belongs to another backend.")
+        return session.op_profile()
+
+
+def _runtime() -> Any:
+    offline.apply()
+    ort = require("onnxruntime", OnnxRuntime.extra, OnnxRuntime.name)
+    ort.disable_telemetry_events()
+    return ort
+
+
+class _OnnxSession:
+    """A loaded graph. With profiling on, the runtime writes its trace into a temporary folder."""
+
+    def __init__(self, ort: Any, graph: CompiledGraph, options: SessionOptions) -> None:
+        self.spec: GraphSpec = graph.spec
+        self._trace_folder: str | None = None
+        self._profile: OpProfile | None = None
+        session_options = _session_options(ort, options)
+        if options.profile:
+            self._trace_folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
+            session_options.enable_profiling = True
+            session_options.profile_file_prefix = str(Path(self._trace_folder) / "trace")
+        path = graph.files[0]
+        try:
+            self._session = _create(ort, path, session_options)
+            self._inputs = _bound(graph.spec.inputs, graph, self._session.get_inputs(), path)
+            self._outputs = _bound(graph.spec.outputs, graph, self._session.get_outputs(), path)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        arrays = check_inputs(self.spec, inputs)
+        feed = dict(zip(self._inputs, arrays, strict=True))
+        with runtime_errors("ONNX Runtime could not run it", self.spec.name):
+            results = self._session.run(self._outputs, feed)
+        return {t.name: a for t, a in zip(self.spec.outputs, results, strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+        if self._trace_folder is not None:
+            shutil.rmtree(self._trace_folder, ignore_errors=True)
+            self._trace_folder = None
+
+    def op_profile(self) -> OpProfile:
+        """Ends the runtime's own profiling at the first call; later runs are not counted."""
+        if self._profile is None:
+            if self._trace_folder is None or self._session is None:
+                raise UsageError("Load the session with `profile=True` to see what it executes.")
+            trace = Path(self._session.end_profiling())
+            self._profile = _read_trace(json.loads(trace.read_text(encoding="utf-8")))
+        return self._profile
+
+
+def _session_options(ort: Any, options: SessionOptions) -> Any:
+    settings = options.settings
+    levels = dict(
+        zip(
+            _LEVELS,
+            (
+                ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+                ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+                ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+                ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+            ),
+            strict=True,
+        )
+    )
+    name = OnnxRuntime.name
+    made = ort.SessionOptions()
+    made.intra_op_num_threads = options.threads
+    made.inter_op_num_threads = 1
+    made.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    made.log_severity_level = 4
+    level = settings.get("optimization", "all")
+    made.graph_optimization_level = choose(name, "optimization", level, levels)
+    # Spinning wins microseconds and burns a small board's whole thermal budget between frames.
+    spinning = choose(name, "spinning", settings.get("spinning", "off"), _SWITCH)
+    made.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    made.enable_cpu_mem_arena = choose(name, "arena", settings.get("arena", "on"), _SWITCH) == "1"
+    return made
+
+
+def _create(ort: Any, path: Path, options: Any) -> Any:
+    """A session; a file that does not parse is `BadInput`, one that is refused `DeviceFailed`."""
+    errors = ort.capi.onnxruntime_pybind11_state
+    with runtime_errors("ONNX Runtime refuses this graph", path):
+        try:
+            with quiet():
+                return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except (
+            errors.InvalidProtobuf,
+            errors.InvalidGraph,
+            errors.NoModel,
+            errors.Fail,
+            errors.InvalidArgument,
+        ) as error:
+            text = str(error).strip().splitlines()[0]
+            raise BadInput(f"This is not a usable ONNX graph: {text[:300]}", where=path) from error
+
+
+def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[str]:
+    """The file's name of each contract tensor, checked against shape and type in the file."""
+    there = {node.name: node for node in found}
+    names = []
+    for tensor in tensors:
+        name = graph.bindings.get(tensor.name, tensor.name)
+        node = there.get(name)
+        if node is None or node.type != "tensor(float)" or tuple(node.shape) != tensor.shape:
+            has = "nothing" if node is None else f"{node.type} {node.shape}"
+            raise BadInput(
+                f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
+                where=path,
+            )
+        names.append(name)
+    return names
+
+
+def _read_trace(events: Iterable[Mapping[str, Any]]) -> OpProfile:
+    """Node times of a trace; the first run, which allocates, is left out if there are more."""
+    runs = sorted(e["ts"] + e["dur"] for e in events if e.get("name") == "model_run")
+    if not runs:
+        raise UsageError("Run the session before asking what it executed.")
+    warm = runs[0] if len(runs) > 1 else 0
+    ops = [
+        _executed(event)
+        for event in events
+        if event.get("cat") == "Node"
+        and str(event["name"]).endswith("_kernel_time")
+        and event["ts"] >= warm
+    ]
+    return summarize(
+        ops,
+        basis="time",
+        runs=max(1, len(runs) - 1),
+        detail="ONNX Runtime's own trace: kernel times of the ops after graph optimisation.",
+    )
+
+
+def _executed(event: Mapping[str, Any]) -> ExecutedOp:
+    args = event["args"]
+    op = str(args["op_name"])
+    tensors = args.get("input_type_shape") or args.get("output_type_shape") or [{"none": []}]
+    precision = str(next(iter(tensors[0]), "none"))
+    precision = _PRECISIONS.get(precision, precision)
+    kind = CONVERT if op in _CONVERTS else LAYOUT if op in _LAYOUTS else COMPUTE
+    return ExecutedOp(op, precision, kind, float(event["dur"]))
+
+
+BACKEND = OnnxRuntime()

@@ -1,0 +1,238 @@
+"""OpenVINO on the CPU: float32 in true float32, and INT8 from NNCF's FakeQuantize graphs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgeanim.core import offline
+from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.quiet import quiet
+from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.checks import (
+    check_files,
+    check_inputs,
+    check_settings,
+    require,
+    runtime_errors,
+)
+from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp, summarize
+
+if TYPE_CHECKING:
+    from edgeanim.targets.board import Board
+
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_SETTINGS = (
+    _PRECISION,
+    "ENABLE_CPU_PINNING",
+    "ENABLE_HYPER_THREADING",
+    "SCHEDULING_CORE_TYPE",
+    "CPU_DENORMALS_OPTIMIZATION",
+)
+_NOT_WORK = {"Input", "Output", "Const", "Parameter", "Result", "Constant"}
+_LAYOUTS = {"Reorder", "Transpose"}
+_CONVERTS = {"Convert", "FakeQuantize"}
+_PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "u8": INT8, "i8": INT8}
+
+
+class OpenVino:
+    """Settings: OpenVINO's own property names, among them `INFERENCE_PRECISION_HINT`.
+
+    OpenVINO's default is bf16 or fp16 wherever the processor has it. Here the precision is float32
+    unless a board's file says otherwise, and a `float32` graph never runs in anything else.
+    """
+
+    name: ClassVar[str] = "openvino"
+    extra: ClassVar[str] = "openvino"
+    int8_scheme: ClassVar[str | None] = "openvino-int8"
+    suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")
+
+    def available(self) -> Availability:
+        try:
+            ov = _runtime()
+            with quiet():
+                devices = ov.Core().available_devices
+        except MissingComponent as error:
+            return Availability(reason=error.what)
+        except RuntimeError as error:
+            return Availability(reason=f"OpenVINO does not start: {error}")
+        if "CPU" not in devices:
+            return Availability(reason="This build of OpenVINO has no CPU plugin.")
+        return Availability(version=str(ov.__version__).split("-")[0])
+
+    def accepts(self, scheme: str) -> bool:
+        return scheme in (FLOAT32, self.int8_scheme)
+
+    def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
+        if not self.accepts(artifact.scheme):
+            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        ov = _runtime()
+        with (
+            runtime_errors("OpenVINO cannot read this graph", artifact.path, damaged=True),
+            quiet(),
+        ):
+            model = ov.Core().read_model(str(artifact.path))
+        xml = out / f"{artifact.spec.name}.xml"
+        _save(ov, model, xml)
+        graph = CompiledGraph(
+            backend=self.name,
+            precision=artifact.precision,
+            scheme=artifact.scheme,
+            spec=artifact.spec,
+            files=(xml, xml.with_suffix(".bin")),
+            bindings={
+                **_bindings(artifact.spec.inputs, model.inputs, artifact.path),
+                **_bindings(artifact.spec.outputs, model.outputs, artifact.path),
+            },
+        )
+        # Compiling it here names an op that this runtime lacks now, not on the board.
+        self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
+        return graph
+
+    def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
+        check_settings(self.name, options.settings, _SETTINGS)
+        hint = options.settings.get(_PRECISION, "f32")
+        if graph.precision == FLOAT32 and hint != "f32":
+            raise BadInput(
+                f"The float32 variant of {graph.spec.name!r} would run in {hint}.",
+                where=_PRECISION,
+                hint="Leave the setting out, or give it to INT8 variants only.",
+            )
+        check_files(graph, self.name, self.suffixes)
+        return _OpenVinoSession(_runtime(), graph, options)
+
+    def executed_precision(self, session: Session) -> OpProfile:
+        if not isinstance(session, _OpenVinoSession):
+            raise UsageError("This session belongs to another backend.")
+        return session.op_profile()
+
+
+def _runtime() -> Any:
+    offline.apply()
+    return require("openvino", OpenVino.extra, OpenVino.name)
+
+
+def _save(ov: Any, model: Any, xml: Path) -> None:
+    """Write the pair of files; a temporary folder first, so that no half a pair is ever seen."""
+    xml.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
+    try:
+        with runtime_errors("OpenVINO cannot write this graph", xml), quiet():
+            # Its default compresses weights to fp16: a float32 variant would differ by 1e-3.
+            ov.save_model(model, str(partial / xml.name), compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _bindings(tensors: tuple[TensorSpec, ...], ports: Any, path: Path) -> dict[str, str]:
+    """Contract name to the file's name: the same where the file knows it, else by position."""
+    if len(ports) != len(tensors):
+        raise BadInput(f"{len(tensors)} tensors are meant, the file has {len(ports)}.", where=path)
+    known = {name for port in ports for name in port.get_names()}
+    if all(tensor.name in known for tensor in tensors):
+        return {tensor.name: tensor.name for tensor in tensors}
+    return {t.name: port.get_any_name() for t, port in zip(tensors, ports, strict=True)}
+
+
+class _OpenVinoSession:
+    """A compiled model with one infer request, whose output tensors are reused by each run."""
+
+    def __init__(self, ov: Any, graph: CompiledGraph, options: SessionOptions) -> None:
+        self.spec: GraphSpec = graph.spec
+        path = graph.files[0]
+        core = ov.Core()
+        with runtime_errors("This is not a usable OpenVINO graph", path, damaged=True), quiet():
+            model = core.read_model(str(path))
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": str(options.threads),
+            _PRECISION: "f32",
+            "PERF_COUNT": "YES" if options.profile else "NO",
+            **options.settings,
+        }
+        with runtime_errors("OpenVINO refuses this graph", path), quiet():
+            self._model = core.compile_model(model, "CPU", config)
+            self._request = self._model.create_infer_request()
+        self._profiled = options.profile
+        self._runs = 0
+        self._inputs = _ports(graph.spec.inputs, graph, self._model.inputs, path)
+        self._outputs = _ports(graph.spec.outputs, graph, self._model.outputs, path)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        arrays = check_inputs(self.spec, inputs)
+        with runtime_errors("OpenVINO could not run it", self.spec.name):
+            self._request.infer(dict(zip(self._inputs, arrays, strict=True)), share_inputs=True)
+            self._runs += 1
+            return {
+                tensor.name: self._request.get_output_tensor(index).data
+                for tensor, index in zip(self.spec.outputs, self._outputs, strict=True)
+            }
+
+    def close(self) -> None:
+        self._request = None
+        self._model = None
+
+    def op_profile(self) -> OpProfile:
+        if not self._profiled:
+            raise UsageError("Load the session with `profile=True` to see what it executes.")
+        if not self._runs:
+            raise UsageError("Run the session before asking what it executed.")
+        nodes = [_executed(node) for node in self._model.get_runtime_model().get_ordered_ops()]
+        return summarize(
+            [node for node in nodes if node is not None],
+            basis="time",
+            detail="OpenVINO's execution graph: mean time of each node in whole microseconds, "
+            "the precision of its kernel. Fused ops count with the op that they were fused into.",
+        )
+
+
+def _ports(
+    tensors: tuple[TensorSpec, ...], graph: CompiledGraph, ports: Any, path: Path
+) -> list[int]:
+    """The position of each contract tensor, checked against shape and type in the file."""
+    positions = []
+    for tensor in tensors:
+        name = graph.bindings.get(tensor.name, tensor.name)
+        index = next((i for i, port in enumerate(ports) if name in port.get_names()), None)
+        if index is None:
+            raise BadInput(f"The file has no tensor {name!r}.", where=path)
+        port = ports[index]
+        shape, kind = port.partial_shape, port.element_type.get_type_name()
+        if kind != "f32" or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
+            raise BadInput(
+                f"{tensor.name!r} should be f32 {list(tensor.shape)}; the file has {kind} {shape}.",
+                where=path,
+            )
+        positions.append(index)
+    return positions
+
+
+def _executed(node: Any) -> ExecutedOp | None:
+    info = {key: str(node.rt_info[key].value) for key in node.rt_info.keys()}  # noqa: SIM118
+    op, time = info.get("layerType", "unknown"), info.get("execTimeMcs", "not_executed")
+    if op in _NOT_WORK or not time.isdigit():
+        return None
+    runs_in = info.get("runtimePrecision", "unknown")
+    gives = info.get("outputPrecisions", runs_in).split(",")[0]
+    precision = _PRECISIONS.get(runs_in, runs_in)
+    return ExecutedOp(op, precision, _kind(op, runs_in, gives, info), float(time))
+
+
+def _kind(op: str, runs_in: str, gives: str, info: Mapping[str, str]) -> str:
+    """A lone FakeQuantize turns up as an elementwise `Subgraph` from float to 8 bits."""
+    converts = _PRECISIONS.get(gives) == INT8 and _PRECISIONS.get(runs_in) != INT8
+    alone = "," not in info.get("originalLayersNames", "")
+    if op in _CONVERTS or (converts and alone and op in ("Subgraph", "Reorder", "Eltwise")):
+        return CONVERT
+    return LAYOUT if op in _LAYOUTS else COMPUTE
+
+
+BACKEND = OpenVino()

@@ -1,0 +1,201 @@
+"""TFLite on the CPU: ai-edge-litert, or the outdated tflite-runtime where only that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
+from edgeanim.core.files import write_bytes
+from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.checks import (
+    check_files,
+    check_inputs,
+    check_settings,
+    choose,
+    runtime_errors,
+)
+from edgeanim.targets.profile import summarize
+from edgeanim.targets.tflite_graph import (
+    OUTDATED,
+    FileTensor,
+    delegated_parts,
+    executed_ops,
+    file_tensors,
+    find_runtime,
+    open_interpreter,
+)
+
+if TYPE_CHECKING:
+    from edgeanim.targets.board import Board
+
+_SETTINGS = ("xnnpack",)
+_SWITCH = {"on": True, "off": False}
+_OUTDATED_NOTE = (
+    "tflite-runtime stopped at 2.14 and its INT8 is several times slower than its successor's: "
+    "install edgeanim[tflite] if this machine can."
+)
+
+
+class TfLite:
+    """Settings: `xnnpack` (on, off) for the accelerated kernels that the runtime has by default."""
+
+    name: ClassVar[str] = "tflite"
+    extra: ClassVar[str] = "tflite"
+    int8_scheme: ClassVar[str | None] = "tflite-int8"
+    suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
+
+    def available(self) -> Availability:
+        try:
+            _, runtime = find_runtime()
+        except MissingComponent as error:
+            return Availability(reason=error.what)
+        outdated = runtime == OUTDATED
+        version = metadata.version(runtime.package)
+        return Availability(
+            version=f"{runtime.package} {version}" if outdated else version,
+            note=_OUTDATED_NOTE if outdated else None,
+        )
+
+    def accepts(self, scheme: str) -> bool:
+        return scheme in (FLOAT32, self.int8_scheme)
+
+    def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
+        path = out / f"{artifact.spec.name}.tflite"
+        if artifact.scheme == FLOAT32:
+            from edgeanim.targets.litert import convert
+
+            convert(artifact.path, artifact.spec, path)
+        elif artifact.scheme == self.int8_scheme:
+            with disk_errors(artifact.path):
+                write_bytes(path, artifact.path.read_bytes())
+        else:
+            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        graph = self.describe(path, artifact)
+        self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
+        return graph
+
+    def describe(self, path: Path, artifact: GraphArtifact) -> CompiledGraph:
+        """The compiled file `path` of `artifact`: whose tensor is whose, and in what layout."""
+        interpreter = open_interpreter(path)
+        spec = artifact.spec
+        inputs = _match(spec.inputs, file_tensors(interpreter, "input"), path)
+        outputs = _match(spec.outputs, file_tensors(interpreter, "output"), path)
+        return CompiledGraph(
+            backend=self.name,
+            precision=artifact.precision,
+            scheme=artifact.scheme,
+            spec=replace(
+                spec,
+                inputs=tuple(tensor for tensor, _ in inputs),
+                outputs=tuple(tensor for tensor, _ in outputs),
+            ),
+            files=(path,),
+            bindings={tensor.name: name for tensor, name in (*inputs, *outputs)},
+        )
+
+    def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
+        check_settings(self.name, options.settings, _SETTINGS)
+        check_files(graph, self.name, self.suffixes)
+        return _TfLiteSession(graph, options)
+
+    def executed_precision(self, session: Session) -> OpProfile:
+        if not isinstance(session, _TfLiteSession):
+            raise UsageError("This session belongs to another backend.")
+        return session.op_profile()
+
+
+def _match(
+    tensors: Sequence[TensorSpec], found: Sequence[FileTensor], path: Path
+) -> list[tuple[TensorSpec, str]]:
+    """Each contract tensor in the layout of the file, with the file's name for it.
+
+    A converted file calls its tensors `args_0`, `output_0` and so on, in the order of the contract.
+    """
+    if len(tensors) != len(found):
+        raise BadInput(f"{len(tensors)} tensors are meant, the file has {len(found)}.", where=path)
+    by_name = {name: tensor for tensor in found for name in (tensor.argument, tensor.name) if name}
+    matched = []
+    for position, tensor in enumerate(tensors):
+        generic = (tensor.name, f"args_{position}", f"output_{position}")
+        there = next((by_name[name] for name in generic if name in by_name), found[position])
+        layouts = (tensor.in_layout("NHWC"), tensor)
+        fitting = next((spec for spec in layouts if spec.shape == there.shape), None)
+        if fitting is None:
+            raise BadInput(
+                f"{tensor.name!r} should have the shape {list(layouts[0].shape)}; "
+                f"the file has {list(there.shape)}.",
+                where=path,
+            )
+        matched.append((fitting, there.name))
+    return matched
+
+
+class _TfLiteSession:
+    """An interpreter whose tensors are set and got by index."""
+
+    def __init__(self, graph: CompiledGraph, options: SessionOptions) -> None:
+        self.spec: GraphSpec = graph.spec
+        path = graph.files[0]
+        self._interpreter = open_interpreter(
+            path,
+            threads=options.threads,
+            xnnpack=choose(TfLite.name, "xnnpack", options.settings.get("xnnpack", "on"), _SWITCH),
+        )
+        self._inputs = _indices(graph.spec.inputs, graph, self._interpreter, "input", path)
+        self._outputs = _indices(graph.spec.outputs, graph, self._interpreter, "output", path)
+        self._runs = 0
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        arrays = check_inputs(self.spec, inputs)
+        with runtime_errors("TFLite could not run it", self.spec.name):
+            for index, array in zip(self._inputs, arrays, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+            self._runs += 1
+            return {
+                tensor.name: self._interpreter.get_tensor(index)
+                for tensor, index in zip(self.spec.outputs, self._outputs, strict=True)
+            }
+
+    def close(self) -> None:
+        self._interpreter = None
+
+    def op_profile(self) -> OpProfile:
+        if not self._runs:
+            raise UsageError("Run the session before asking what it executed.")
+        ops = executed_ops(self._interpreter)
+        taken = delegated_parts(self._interpreter)
+        return summarize(
+            ops,
+            basis="macs",
+            detail="TFLite's Python interpreter times no ops. Shares are of multiply-accumulates, "
+            "with one for each output element of every other op. The precision is that of the "
+            f"tensors which the loaded graph allocated; XNNPACK took {taken} parts of it.",
+        )
+
+
+def _indices(
+    tensors: Sequence[TensorSpec], graph: CompiledGraph, interpreter: Any, side: str, path: Path
+) -> list[int]:
+    """The index of each contract tensor, checked against shape and type in the file."""
+    found = {tensor.name: tensor for tensor in file_tensors(interpreter, side)}
+    indices = []
+    for tensor in tensors:
+        there = found.get(graph.bindings.get(tensor.name, tensor.name))
+        if there is None or there.dtype != "float32" or there.shape != tensor.shape:
+            has = "nothing" if there is None else f"{there.dtype} {list(there.shape)}"
+            raise BadInput(
+                f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
+                where=path,
+            )
+        indices.append(there.index)
+    return indices
+
+
+BACKEND = TfLite()

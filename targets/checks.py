@@ -1,0 +1,121 @@
+"""What every backend checks before its runtime sees anything: inputs, settings, files, installs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from edgeanim.core.artifact import Array, CompiledGraph
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import (
+    BadInput,
+    DeviceFailed,
+    EdgeanimError,
+    MissingComponent,
+    UsageError,
+    disk_errors,
+)
+from edgeanim.core.parsing import nearest
+
+
+def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
+    """The inputs in the order of `spec`, C-contiguous.
+
+    `UsageError` names a missing or unknown input; `BadInput` a wrong shape or a dtype other than
+    float32: a silent cast here would hide a mistake and cost time in every frame.
+    """
+    names = [tensor.name for tensor in spec.inputs]
+    for name in inputs:
+        if name not in names:
+            raise UsageError(
+                f"The graph {spec.name!r} has no input {name!r}.", hint=nearest(name, names)
+            )
+    arrays = []
+    for tensor in spec.inputs:
+        if tensor.name not in inputs:
+            raise UsageError(f"The graph {spec.name!r} needs the input {tensor.name!r}.")
+        array = inputs[tensor.name]
+        if not isinstance(array, np.ndarray) or array.dtype != np.float32:
+            kind = getattr(array, "dtype", type(array).__name__)
+            raise BadInput(f"A float32 array is needed, not {kind}.", where=tensor.name)
+        if array.shape != tensor.shape:
+            raise BadInput(
+                f"The shape must be {list(tensor.shape)}, not {list(array.shape)}.",
+                where=tensor.name,
+                hint=f"The layout is {tensor.layout}.",
+            )
+        arrays.append(np.ascontiguousarray(array))
+    return arrays
+
+
+def check_settings(backend: str, settings: Mapping[str, str], known: Sequence[str]) -> None:
+    """`BadInput` names the first setting that `backend` does not know."""
+    for key in settings:
+        if key not in known:
+            raise BadInput(
+                f"The backend {backend!r} has no setting {key!r}.", hint=nearest(key, known)
+            )
+
+
+def choose(backend: str, key: str, value: str, choices: Mapping[str, Any]) -> Any:
+    """The meaning of a setting's value; `BadInput` names the possible ones."""
+    if value not in choices:
+        raise BadInput(
+            f"{value!r} is not possible for the setting {key!r} of the backend {backend!r}.",
+            hint=nearest(value, list(choices)),
+        )
+    return choices[value]
+
+
+def check_files(graph: CompiledGraph, backend: str, suffixes: Sequence[str]) -> None:
+    """`UsageError` if `graph` was compiled for another backend; `BadInput` if a file is not there,
+    is empty, or has a suffix that the backend does not load."""
+    if graph.backend != backend:
+        raise UsageError(
+            f"The graph {graph.spec.name!r} is for {graph.backend!r}, not {backend!r}."
+        )
+    for path in graph.files:
+        with disk_errors(path), path.open("rb") as stream:
+            if not stream.read(1):
+                raise BadInput("This file is empty.", where=path)
+    if not graph.files or graph.files[0].suffix != suffixes[0]:
+        main = graph.files[0] if graph.files else graph.spec.name
+        raise BadInput(f"The backend {backend!r} loads {suffixes[0]} files.", where=main)
+
+
+def require(module: str, extra: str, backend: str) -> Any:
+    """Import `module`; `MissingComponent` with the install line if that fails."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError, AttributeError) as error:
+        # A runtime built for another NumPy or C library fails in its own import in any of these.
+        raise MissingComponent(
+            f"The backend {backend!r} needs the package {module.split('.')[0]!r}, "
+            f"which cannot be imported ({error}).",
+            extra=extra,
+        ) from error
+
+
+@contextmanager
+def runtime_errors(what: str, where: object, *, damaged: bool = False) -> Iterator[None]:
+    """Turn whatever a runtime raises into `DeviceFailed`, or `BadInput` if the file is to blame."""
+    try:
+        yield
+    except EdgeanimError:
+        raise
+    except MemoryError as error:
+        raise DeviceFailed(f"{what}: not enough memory.", where=where) from error
+    except Exception as error:
+        kind = BadInput if damaged else DeviceFailed
+        raise kind(f"{what}: {first_line(error)}", where=where) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut at 300 characters; runtimes print whole stacks."""
+    text = str(error).strip() or type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:300]

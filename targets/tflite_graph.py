@@ -1,0 +1,160 @@
+"""A TFLite file as the interpreter sees it: which runtime there is, its tensors, its ops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeanim.core.artifact import FLOAT32
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.quiet import quiet
+from edgeanim.targets.checks import require, runtime_errors
+from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
+
+_BACKEND = "tflite"
+_DELEGATE = "DELEGATE"
+_CONVERTS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
+_LAYOUTS = {"TRANSPOSE"}
+_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
+_EIGHT_BITS = {"int8", "uint8"}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A package that has the `Interpreter`; `extra` of ours installs it."""
+
+    module: str
+    package: str
+    extra: str
+
+
+CURRENT = Runtime("ai_edge_litert.interpreter", "ai-edge-litert", "tflite")
+OUTDATED = Runtime("tflite_runtime.interpreter", "tflite-runtime", "tflite-runtime")
+
+
+def find_runtime() -> tuple[Any, Runtime]:
+    """The interpreter's module; the maintained successor is preferred.
+
+    `MissingComponent` with the successor's install line if neither can be imported.
+    """
+    absent: MissingComponent | None = None
+    for runtime in (CURRENT, OUTDATED):
+        try:
+            with quiet():
+                return require(runtime.module, runtime.extra, _BACKEND), runtime
+        except MissingComponent as error:
+            absent = absent or error
+    assert absent is not None
+    raise absent
+
+
+def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Any:
+    """An interpreter with its tensors allocated; the runtime verifies the flatbuffer first.
+
+    `BadInput` if it is no TFLite file, `DeviceFailed` if the runtime cannot prepare it.
+    """
+    module, _ = find_runtime()
+    settings: dict[str, Any] = {"num_threads": threads}
+    if not xnnpack:
+        resolvers = module.OpResolverType
+        settings["experimental_op_resolver_type"] = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    with runtime_errors("This is not a usable TFLite graph", path, damaged=True), quiet():
+        interpreter = module.Interpreter(model_path=str(path), **settings)
+    with runtime_errors("TFLite refuses this graph", path), quiet():
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+@dataclass(frozen=True)
+class FileTensor:
+    """An input or output as the file has it; `argument` is its name in the signature, if any."""
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    dtype: str
+    argument: str | None = None
+
+
+def file_tensors(interpreter: Any, side: str) -> list[FileTensor]:
+    """The `input`s or `output`s of a file, in the order in which its graph lists them."""
+    details = getattr(interpreter, f"get_{side}_details")()
+    arguments: dict[str, str] = {}
+    if interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner()
+        named = getattr(runner, f"get_{side}_details")()
+        arguments = {detail["name"]: argument for argument, detail in named.items()}
+    return [
+        FileTensor(
+            name=detail["name"],
+            index=detail["index"],
+            shape=tuple(int(size) for size in detail["shape"]),
+            dtype=np.dtype(detail["dtype"]).name,
+            argument=arguments.get(detail["name"]),
+        )
+        for detail in details
+    ]
+
+
+def executed_ops(interpreter: Any) -> list[ExecutedOp]:
+    """The ops of a loaded graph with their precision and their multiply-accumulates.
+
+    Ops on constants alone (the unpacking of float16 weights) run once at loading and are left out.
+    """
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    ops = [op for op in interpreter._get_ops_details() if op["op_name"] != _DELEGATE]
+    varying = {detail["index"] for detail in interpreter.get_input_details()}
+    executed = []
+    for op in ops:
+        inputs = [int(index) for index in op["inputs"] if index >= 0]
+        if not varying.intersection(inputs):
+            continue
+        varying.update(int(index) for index in op["outputs"])
+        shapes = [tuple(int(size) for size in tensors[index]["shape"]) for index in inputs]
+        result = tensors[int(op["outputs"][0])]
+        size = prod(int(size) for size in result["shape"])
+        types = [np.dtype(kind).name for kind in op["operand_types"]]
+        gives = np.dtype(op["result_types"][0]).name
+        name = op["op_name"]
+        executed.append(
+            ExecutedOp(name, _precision(name, types, gives), _kind(name), _macs(name, shapes, size))
+        )
+    return executed
+
+
+def _macs(op: str, shapes: Sequence[tuple[int, ...]], size: int) -> float:
+    """Multiply-accumulates of an op with `size` output elements; layouts as TFLite defines them."""
+    if op == "CONV_2D":
+        return float(size * prod(shapes[1][1:]))
+    if op == "DEPTHWISE_CONV_2D":
+        return float(size * prod(shapes[1][1:3]))
+    if op == "FULLY_CONNECTED":
+        return float(size * shapes[1][-1])
+    if op == "TRANSPOSE_CONV":
+        return float(prod(shapes[2]) * prod(shapes[1][:3]))
+    if op == "BATCH_MATMUL":
+        return float(size * shapes[0][-1])
+    return float(size)
+
+
+def _precision(op: str, types: Sequence[str], gives: str) -> str:
+    """`int8` only if the activations are: 8-bit weights under float activations are no INT8."""
+    if gives in _EIGHT_BITS and op not in _CONVERTS:
+        return INT8
+    if gives == FLOAT32 and op in _WEIGHTED and any(kind in _EIGHT_BITS for kind in types):
+        return "float32 with int8 weights"
+    return gives
+
+
+def _kind(op: str) -> str:
+    return CONVERT if op in _CONVERTS else LAYOUT if op in _LAYOUTS else COMPUTE
+
+
+def delegated_parts(interpreter: Any) -> int:
+    """How many parts of the loaded graph a delegate such as XNNPACK took over."""
+    return sum(op["op_name"] == _DELEGATE for op in interpreter._get_ops_details())

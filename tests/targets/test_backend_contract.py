@@ -1,0 +1,363 @@
+"""One contract for all backends, ours and others', in every precision that they have."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.parsing import to_plain
+from edgeanim.targets.backends import Backend, SessionOptions, backend_names, get_backend
+from edgeanim.targets.board import load_board
+
+Case = tuple[Backend, CompiledGraph]
+SIZE = 64
+# The fake backend computes nothing, and so has no parity to show.
+COMPUTES = [name for name in backend_names() if name != "null"]
+
+
+def inputs_for(spec: GraphSpec, seed: int = 0) -> dict[str, Array]:
+    """The same picture in 0..1, whatever layout `spec` wants it in."""
+    picture = np.random.default_rng(seed).random((1, 3, SIZE, SIZE), dtype=np.float32)
+    (tensor,) = spec.inputs
+    if tensor.layout == "NHWC":
+        picture = np.ascontiguousarray(picture.transpose(0, 2, 3, 1))
+    return {tensor.name: picture}
+
+
+def result_of(spec: GraphSpec, outputs: dict[str, Array]) -> Array:
+    (tensor,) = spec.outputs
+    array = outputs[tensor.name]
+    return array.transpose(0, 3, 1, 2) if tensor.layout == "NHWC" else array
+
+
+@pytest.mark.parametrize("name", COMPUTES)
+def test_float_agrees_with_the_reference(
+    name: str,
+    compiled: Callable[..., CompiledGraph],
+    reference: Callable[[dict[str, Array]], Array],
+) -> None:
+    graph = compiled(name, "float32")
+    session = get_backend(name).load(graph, SessionOptions())
+    for seed in range(3):
+        inputs = inputs_for(graph.spec, seed)
+        picture = {"image": np.random.default_rng(seed).random((1, 3, SIZE, SIZE), np.float32)}
+        got = result_of(graph.spec, session.run(inputs))
+        assert np.abs(got - reference(picture)).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", [n for n in COMPUTES if get_backend(n).int8_scheme])
+def test_int8_is_near_float_but_not_it(name: str, compiled: Callable[..., CompiledGraph]) -> None:
+    results = {}
+    for precision in ("float32", "int8"):
+        graph = compiled(name, precision)
+        session = get_backend(name).load(graph, SessionOptions())
+        results[precision] = result_of(graph.spec, session.run(inputs_for(graph.spec)))
+    difference = np.abs(results["int8"] - results["float32"])
+    assert 1e-4 < difference.max() < 0.2
+    assert difference.mean() < 0.02
+
+
+def test_outputs_have_the_names_shapes_and_dtype_of_the_spec(case: Case) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    outputs = session.run(inputs_for(session.spec))
+    assert session.spec == graph.spec
+    assert set(graph.bindings) == {"image", "result"}
+    assert [(n, a.shape, a.dtype) for n, a in outputs.items()] == [
+        (t.name, t.shape, np.dtype(np.float32)) for t in session.spec.outputs
+    ]
+    assert [t.role for t in session.spec.inputs] == ["driving_frame"]
+    assert session.spec.inputs[0].size == (SIZE, SIZE)
+
+
+def test_the_same_input_gives_the_same_output(case: Case) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    first = result_of(graph.spec, session.run(inputs_for(graph.spec, 1))).copy()
+    other = result_of(graph.spec, session.run(inputs_for(graph.spec, 2))).copy()
+    again = result_of(graph.spec, session.run(inputs_for(graph.spec, 1)))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_inputs_are_not_changed(case: Case) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    inputs = inputs_for(graph.spec)
+    before = {name: array.copy() for name, array in inputs.items()}
+    session.run(inputs)
+    for name, array in inputs.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_a_view_that_is_not_contiguous_is_taken(case: Case) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    (tensor,) = graph.spec.inputs
+    array = inputs_for(graph.spec)[tensor.name]
+    want = result_of(graph.spec, session.run({tensor.name: array})).copy()
+    backwards = np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+    assert not backwards.flags.c_contiguous
+    np.testing.assert_array_equal(
+        result_of(graph.spec, session.run({tensor.name: backwards})), want
+    )
+
+
+def test_two_sessions_at_once_do_not_disturb_each_other(case: Case) -> None:
+    backend, graph = case
+    one, two = (backend.load(graph, SessionOptions()) for _ in range(2))
+    from_one = result_of(graph.spec, one.run(inputs_for(graph.spec, 1)))
+    kept = from_one.copy()
+    two.run(inputs_for(graph.spec, 2))
+    np.testing.assert_array_equal(from_one, kept)
+    two.close()
+    np.testing.assert_array_equal(result_of(graph.spec, one.run(inputs_for(graph.spec, 1))), kept)
+
+
+def test_more_threads_give_the_same_picture(case: Case) -> None:
+    backend, graph = case
+    inputs = inputs_for(graph.spec)
+    one, two = (
+        result_of(graph.spec, backend.load(graph, SessionOptions(threads=n)).run(inputs)).copy()
+        for n in (1, 2)
+    )
+    assert np.abs(one - two).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "names"),
+    [
+        (lambda _: {}, UsageError, "image"),
+        (lambda a: {"image": a, "extra": a}, UsageError, "extra"),
+        (lambda a: {"imag": a}, UsageError, "image"),
+        (lambda a: {"image": a.astype(np.float64)}, BadInput, "float64"),
+        (lambda a: {"image": (a * 255).astype(np.uint8)}, BadInput, "uint8"),
+        (lambda a: {"image": a[:, :-1]}, BadInput, "shape"),
+        (lambda a: {"image": a[0]}, BadInput, "shape"),
+        (lambda a: {"image": a.tolist()}, BadInput, "list"),
+    ],
+    ids=["none", "extra", "misspelt", "float64", "uint8", "cut", "no-batch", "list"],
+)
+def test_wrong_inputs_are_refused_by_name(
+    case: Case, wrong: Callable[[Array], dict[str, Array]], error: type[Exception], names: str
+) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    (array,) = inputs_for(graph.spec).values()
+    with pytest.raises(error, match=names):
+        session.run(wrong(array))
+    session.run(inputs_for(graph.spec))
+
+
+def test_an_unknown_setting_is_refused_by_name(case: Case) -> None:
+    backend, graph = case
+    with pytest.raises(BadInput, match="no setting 'turbo'"):
+        backend.load(graph, SessionOptions(settings={"turbo": "on"}))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "noise", "text", "folder"])
+def test_a_damaged_file_is_bad_input(case: Case, damage: str, tmp_path: Path) -> None:
+    backend, graph = case
+    path = tmp_path / graph.files[0].name
+    content = graph.files[0].read_bytes()
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "missing":
+        noise = np.random.default_rng(0).bytes(len(content))
+        made = {"empty": b"", "truncated": content[: len(content) // 2], "noise": noise}
+        path.write_bytes(made.get(damage, b"This is not a graph at all.\n"))
+    for companion in graph.files[1:]:
+        (tmp_path / companion.name).write_bytes(companion.read_bytes())
+    with pytest.raises(BadInput, match=path.name):
+        backend.load(
+            replace(graph, files=(path, *(tmp_path / f.name for f in graph.files[1:]))),
+            SessionOptions(),
+        )
+
+
+def test_a_missing_or_cut_companion_file_is_bad_input(case: Case, tmp_path: Path) -> None:
+    backend, graph = case
+    if len(graph.files) < 2:
+        pytest.skip("one file only")
+    main, other = (tmp_path / file.name for file in graph.files)
+    main.write_bytes(graph.files[0].read_bytes())
+    cut = replace(graph, files=(main, other))
+    with pytest.raises(BadInput):
+        backend.load(cut, SessionOptions())
+    other.write_bytes(graph.files[1].read_bytes()[:100])
+    with pytest.raises(BadInput):
+        backend.load(cut, SessionOptions())
+
+
+def test_a_file_with_another_interface_than_its_spec_is_refused(case: Case) -> None:
+    backend, graph = case
+    (tensor,) = graph.spec.inputs
+    other = replace(graph.spec, inputs=(replace(tensor, shape=(1, 5, 7, 9)),))
+    with pytest.raises(BadInput):
+        backend.load(replace(graph, spec=other), SessionOptions())
+
+
+def test_another_backends_graph_is_refused(case: Case) -> None:
+    backend, graph = case
+    with pytest.raises(UsageError, match="elsewhere"):
+        backend.load(replace(graph, backend="elsewhere"), SessionOptions())
+
+
+def test_a_scheme_it_does_not_accept_is_refused(case: Case, tiny: Path, tmp_path: Path) -> None:
+    backend, graph = case
+    assert backend.accepts("float32")
+    assert backend.accepts(graph.scheme)
+    assert not backend.accepts("int3")
+    artifact = GraphArtifact(graph.spec, tiny, scheme="int3")
+    with pytest.raises(UsageError, match="int3"):
+        backend.compile(artifact, load_board("local"), tmp_path)
+
+
+def test_executed_precision_accounts_for_everything(case: Case) -> None:
+    backend, graph = case
+    session = backend.load(graph, SessionOptions(profile=True))
+    for seed in range(4):
+        session.run(inputs_for(graph.spec, seed))
+    profile = backend.executed_precision(session)
+    assert profile == backend.executed_precision(session)
+    assert profile.int8 + profile.float_ + profile.convert + profile.layout == pytest.approx(1)
+    assert sum(row.share for row in profile.ops) == pytest.approx(1)
+    assert all(0 <= row.share <= 1 and row.count >= 1 for row in profile.ops)
+    assert {row.kind for row in profile.ops} <= {"compute", "convert", "layout"}
+    assert profile.basis in ("time", "macs", "ops")
+    assert profile.detail
+    assert json.loads(json.dumps(to_plain(profile)))["basis"] == profile.basis
+    if graph.precision == "int8":
+        assert profile.int8 > 0.5
+        assert profile.convert > 0
+    else:
+        assert profile.int8 == profile.convert == 0
+        assert all(row.precision == "float32" for row in profile.ops)
+    session.close()
+
+
+def test_nothing_is_said_of_what_was_never_run(case: Case) -> None:
+    backend, graph = case
+    if backend.name == "null":
+        pytest.skip("has nothing to say in either case")
+    with pytest.raises(UsageError, match="Run the session"):
+        backend.executed_precision(backend.load(graph, SessionOptions(profile=True)))
+    with pytest.raises(UsageError, match="another backend"):
+        backend.executed_precision(get_backend("null").load(_null(graph), SessionOptions()))
+
+
+def _null(graph: CompiledGraph) -> CompiledGraph:
+    folder = graph.files[0].parent
+    artifact = GraphArtifact(graph.spec, graph.files[0])
+    return get_backend("null").compile(artifact, load_board("local"), folder)
+
+
+def test_compiling_again_gives_the_same_bytes_and_leaves_nothing_else(
+    case: Case, tiny: Path, tmp_path: Path
+) -> None:
+    backend, graph = case
+    if graph.scheme == "float32":
+        source = GraphArtifact(
+            replace(graph.spec, inputs=_nchw(graph), outputs=_nchw(graph, True)), tiny
+        )
+    else:
+        source = GraphArtifact(graph.spec, graph.files[0], scheme=graph.scheme)
+    again = backend.compile(source, load_board("local"), tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in again.files)
+    assert [p.suffix for p in again.files] == list(backend.suffixes[: len(again.files)])
+    assert again.spec == graph.spec
+    assert again.bindings == graph.bindings
+
+
+def _nchw(graph: CompiledGraph, outputs: bool = False) -> tuple[object, ...]:
+    tensors = graph.spec.outputs if outputs else graph.spec.inputs
+    return tuple(tensor.in_layout("NCHW") for tensor in tensors)
+
+
+def test_no_socket_is_opened(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend, graph = case
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    backend.load(graph, SessionOptions()).run(inputs_for(graph.spec))
+
+
+_LOAD_AND_RUN = """
+import sys
+for name in {absent}:
+    sys.modules[name] = None
+from pathlib import Path
+import numpy as np
+from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.parsing import parse
+from edgeanim.targets.backends import SessionOptions, get_backend
+import json
+data = json.loads(sys.stdin.read())
+spec = parse(GraphSpec, data["spec"], where="test")
+graph = CompiledGraph(data["backend"], data["precision"], data["scheme"], spec,
+                      tuple(Path(f) for f in data["files"]), data["bindings"])
+backend = get_backend(graph.backend)
+there = backend.available()
+try:
+    session = backend.load(graph, SessionOptions())
+except MissingComponent as error:
+    print(json.dumps({{"extra": error.extra, "text": str(error), "reason": there.reason}}))
+    raise SystemExit(error.exit_code)
+session.run({{t.name: np.zeros(t.shape, np.float32) for t in spec.inputs}})
+print(json.dumps(sorted(m for m in sys.modules if sys.modules[m] is not None)))
+"""
+
+
+def _in_subprocess(graph: CompiledGraph, absent: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", _LOAD_AND_RUN.format(absent=absent)],
+        input=json.dumps(to_plain(graph)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_loading_and_running_imports_neither_torch_nor_onnx(case: Case) -> None:
+    _, graph = case
+    done = _in_subprocess(graph, absent=[])
+    assert done.returncode == 0, done.stderr
+    imported = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
+    assert not imported & {"torch", "onnx", "tensorflow", "nncf", "litert_torch", "matplotlib"}
+    assert done.stderr == ""
+
+
+PACKAGES = {
+    "onnxruntime": ["onnxruntime"],
+    "openvino": ["openvino"],
+    "tflite": ["ai_edge_litert", "tflite_runtime"],
+}
+
+
+@pytest.mark.parametrize("name", list(PACKAGES))
+def test_an_absent_runtime_is_named_with_the_extra_that_brings_it(
+    name: str, compiled: Callable[..., CompiledGraph]
+) -> None:
+    done = _in_subprocess(compiled(name), absent=PACKAGES[name])
+    assert done.returncode == 4, done.stderr
+    said = json.loads(done.stdout)
+    assert said["extra"] == get_backend(name).extra
+    assert f"pip install 'edgeanim[{name}]'" in said["text"]
+    assert said["reason"]
