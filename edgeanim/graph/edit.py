@@ -1,0 +1,227 @@
+"""Editing an ONNX graph: who makes a value, who uses it, and replacing one by another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+AnyArray = NDArray[Any]
+
+
+class Editor:
+    """An open graph. Nodes may be added in any order; `close` sorts them and removes dead ones."""
+
+    def __init__(self, model: Any) -> None:
+        import onnx
+
+        self.model = model
+        self.graph = model.graph
+        self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+        self.nodes: list[Any] = list(self.graph.node)
+        self.constants: dict[str, AnyArray] = {
+            tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in self.graph.initializer
+        }
+        self.shapes = _value_shapes(model) | {n: a.shape for n, a in self.constants.items()}
+        self.outputs = [value.name for value in self.graph.output]
+        self._stored = set(self.constants)
+        self._names = {name for node in self.nodes for name in (*node.input, *node.output)}
+        self._names |= set(self.constants) | {value.name for value in self.graph.input}
+        self.reindex()
+
+    def maker(self, name: str, *ops: str) -> Any | None:
+        """The node that makes `name`, if it is one of `ops` (any, if none are given)."""
+        node = self._makers.get(name)
+        return node if node is not None and (not ops or node.op_type in ops) else None
+
+    def users(self, name: str) -> list[Any]:
+        """The nodes that read `name`, each once."""
+        return list(self._users.get(name, ()))
+
+    def only_user(self, name: str) -> Any | None:
+        """The one node that reads `name`; `None` if there are others or it is a graph output."""
+        users = self.users(name)
+        return users[0] if len(users) == 1 and name not in self.outputs else None
+
+    def constant_of(self, node: Any, index: int) -> AnyArray | None:
+        """The value of a node's input, if it is there and constant."""
+        if index >= len(node.input):
+            return None
+        return self.constants.get(node.input[index])
+
+    def scalar_of(self, node: Any, index: int) -> float | None:
+        """The same as a number, if it is a single one."""
+        value = self.constant_of(node, index)
+        return float(value.item()) if value is not None and value.size == 1 else None
+
+    def add(
+        self, op: str, inputs: Sequence[str], *, near: str, output: str | None = None, **attrs: Any
+    ) -> str:
+        """Add a node with one output and return the output's name, derived from `near`."""
+        import onnx
+
+        name = output or self.fresh(f"{near}/{op}")
+        self.nodes.append(onnx.helper.make_node(op, list(inputs), [name], name=name, **attrs))
+        self._names.add(name)
+        self.reindex()
+        return name
+
+    def constant(self, value: AnyArray, *, near: str) -> str:
+        """Store a constant and return its name, derived from `near`."""
+        name = self.fresh(f"{near}/const")
+        self.constants[name] = np.ascontiguousarray(value)
+        self.shapes[name] = value.shape
+        self._names.add(name)
+        return name
+
+    def fresh(self, name: str) -> str:
+        """`name`, numbered if it is taken."""
+        candidate, count = name, 1
+        while candidate in self._names:
+            candidate, count = f"{name}_{count}", count + 1
+        return candidate
+
+    def replace(self, node: Any, *values: str) -> None:
+        """Remove `node`; who read its outputs reads `values` instead. Graph outputs keep their
+        names. Nodes that nobody needs any more go with it."""
+        self._remove(node)
+        for old, new in zip(node.output, values, strict=True):
+            if old:
+                self._redirect(old, new)
+        pending = list(node.input)
+        while pending:
+            maker = self._makers.get(pending.pop())
+            if maker is not None and not any(
+                name in self._users or name in self.outputs for name in maker.output
+            ):
+                self._remove(maker)
+                pending += maker.input
+
+    def _remove(self, node: Any) -> None:
+        self.nodes = [other for other in self.nodes if other is not node]
+        self.reindex()
+
+    def _redirect(self, old: str, new: str) -> None:
+        for node in self.users(old):
+            for i, name in enumerate(node.input):
+                if name == old:
+                    node.input[i] = new
+        if old in self.outputs:
+            maker = self._makers.get(new)
+            if maker is None or new in self.outputs:
+                self.add("Identity", [new], near=old, output=old)
+                return
+            for node in self.nodes:
+                for names in (node.input, node.output):
+                    for i, name in enumerate(names):
+                        if name == new:
+                            names[i] = old
+        self.reindex()
+
+    def close(self) -> None:
+        """Write everything back: live nodes in order, constants in use, inferred shapes."""
+        import onnx
+
+        live = _live_nodes(self.nodes, self.outputs)
+        del self.graph.node[:]
+        self.graph.node.extend(_sorted(live))
+        used = {name for node in live for name in node.input} | set(self.outputs)
+        kept = [t for t in self.graph.initializer if t.name in used and t.name in self.constants]
+        fresh = [
+            onnx.numpy_helper.from_array(value, name)
+            for name, value in self.constants.items()
+            if name in used and name not in self._stored
+        ]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend([*kept, *fresh])
+        infer_shapes(self.model)
+
+    def reindex(self) -> None:
+        """Find makers and users anew; call it after changing a node in place."""
+        self._makers = {name: node for node in self.nodes for name in node.output if name}
+        self._users: dict[str, list[Any]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                if name:
+                    self._users.setdefault(name, []).append(node)
+
+
+@contextmanager
+def editing(model: Any) -> Iterator[Editor]:
+    """Open `model` for editing; it is written back when the block ends well."""
+    editor = Editor(model)
+    yield editor
+    editor.close()
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """A node's attributes by name: numbers, lists, `TensorProto`s; texts as `str`."""
+    import onnx
+
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
+
+
+def infer_shapes(model: Any) -> None:
+    """Fill in the shapes of intermediate values, anew, as far as ONNX can tell them."""
+    import onnx
+
+    del model.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    model.graph.value_info.extend(inferred.graph.value_info)
+
+
+def _value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of all values whose every axis is known."""
+    shapes = {}
+    graph = model.graph
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
+            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shapes
+
+
+def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
+    makers = {name: i for i, node in enumerate(nodes) for name in node.output}
+    pending, live = list(outputs), set()
+    while pending:
+        index = makers.get(pending.pop())
+        if index is not None and index not in live:
+            live.add(index)
+            pending += nested_inputs(nodes[index])
+    return [node for i, node in enumerate(nodes) if i in live]
+
+
+def nested_inputs(node: Any) -> list[str]:
+    """What a node reads, its nested graphs (If, Loop) included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                names += nested_inputs(inner)
+    return names
+
+
+def _sorted(nodes: list[Any]) -> list[Any]:
+    """Makers before users, otherwise in the given order."""
+    makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    done: set[int] = set()
+    order: list[Any] = []
+    for start in range(len(nodes)):
+        stack = [start]
+        while stack:
+            index = stack[-1]
+            waiting = {makers[n] for n in nested_inputs(nodes[index]) if n in makers} - done
+            waiting.discard(index)
+            if index in done or not waiting:
+                stack.pop()
+                if index not in done:
+                    done.add(index)
+                    order.append(nodes[index])
+            else:
+                stack.extend(sorted(waiting, reverse=True))
+    return order

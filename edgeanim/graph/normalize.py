@@ -1,0 +1,48 @@
+"""Anyone's ONNX in the one form that the rest of this part expects.
+
+Constants folded, layouts channels-first but at the ends, pads and norms as single ops, recent
+opset. Inputs, outputs and numbers stay as they were.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeanim.core.errors import BadInput
+from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
+
+OLDEST_OPSET = 13
+_RAISED_OPSET = 18
+_REWRITES = (constants, identity, layout, instance_norm, pads, affine, identity)
+
+
+def normalize(model: Any) -> Any:
+    """A normalised copy of a `ModelProto`; `BadInput` if its opset cannot be raised."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy = _with_recent_opset(copy)
+    infer_shapes(copy)
+    for module in _REWRITES:
+        module.rewrite(copy)
+    return copy
+
+
+def _with_recent_opset(model: Any) -> Any:
+    import onnx.version_converter
+
+    version = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+    if version >= OLDEST_OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, _RAISED_OPSET)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BadInput(
+            f"This graph has ONNX opset {version}, which cannot be raised to {_RAISED_OPSET}: "
+            f"{reason}",
+            where=model.graph.name or None,
+            hint=f"Export it again with opset {OLDEST_OPSET} or later.",
+        ) from error

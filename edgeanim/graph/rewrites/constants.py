@@ -1,0 +1,86 @@
+"""Constant folding: whatever does not depend on an input is computed once, here.
+
+Shape arithmetic (Shape, Gather, Concat, Reshape) disappears with it, since all shapes are fixed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeanim.graph.edit import AnyArray, Editor, attributes, editing
+
+LARGEST_BYTES = 8 << 20
+"""A folded value that would be larger than this stays an op, lest the file grow by it."""
+
+_NOT_FOLDED = ("RandomNormal", "RandomUniform", "QuantizeLinear", "DequantizeLinear")
+
+
+def rewrite(model: Any) -> int:
+    """Fold until nothing changes; returns the number of nodes that became constants."""
+    total = 0
+    while True:
+        with editing(model) as graph:
+            count = sum(_fold(graph, node) for node in list(graph.nodes))
+        total += count
+        if count == 0:
+            return total
+
+
+def _fold(graph: Editor, node: Any) -> bool:
+    if node.op_type == "Shape":
+        values = _shape_value(graph, node)
+    elif node.op_type in _NOT_FOLDED or node.domain not in ("", "ai.onnx"):
+        return False
+    elif node.op_type == "Constant" or (
+        node.input and all(not name or name in graph.constants for name in node.input)
+    ):
+        values = _evaluate(graph, node)
+    else:
+        return False
+    if values is None or any(value.nbytes > LARGEST_BYTES for value in values):
+        return False
+    names = [
+        graph.constant(value, near=name) if name else ""
+        for name, value in zip(node.output, values, strict=True)
+    ]
+    graph.replace(node, *names)
+    return True
+
+
+def _shape_value(graph: Editor, node: Any) -> list[AnyArray] | None:
+    shape = graph.shapes.get(node.input[0])
+    if shape is None:
+        return None
+    given = attributes(node)
+    return [np.array(shape[given.get("start", 0) : given.get("end", len(shape))], np.int64)]
+
+
+def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
+    """The node's outputs by ONNX's reference evaluator; `None` where it has no implementation."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    if any(attribute.HasField("g") for attribute in node.attribute):
+        return None
+    feeds = {name: graph.constants[name] for name in node.input if name}
+    if sum(value.nbytes for value in feeds.values()) > 16 * LARGEST_BYTES:
+        return None
+    kinds = {n: onnx.helper.np_dtype_to_tensor_dtype(a.dtype) for n, a in feeds.items()}
+    single = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [node],
+            "fold",
+            [onnx.helper.make_tensor_value_info(n, kinds[n], a.shape) for n, a in feeds.items()],
+            [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in node.output if name],
+        ),
+        opset_imports=graph.model.opset_import,
+    )
+    try:
+        values = ReferenceEvaluator(single).run(None, feeds)
+    except (NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None
+    made = iter(values)
+    found = [np.asarray(next(made)) if name else np.empty(0) for name in node.output]
+    return found if all(value.dtype != object for value in found) else None

@@ -1,0 +1,56 @@
+"""Ops that change nothing are removed: a reshape to the same shape, a pad by zero, a dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeanim.graph.edit import Editor, attributes, editing
+
+
+def rewrite(model: Any) -> int:
+    """Returns the number of ops removed."""
+    with editing(model) as graph:
+        count = 0
+        for node in list(graph.nodes):
+            if _changes_nothing(graph, node) and not _joins_the_ends(graph, node):
+                graph.replace(node, node.input[0], *node.output[1:])
+                count += 1
+    return count
+
+
+def _changes_nothing(graph: Editor, node: Any) -> bool:
+    op = node.op_type
+    if op == "Identity":
+        return True
+    if op == "Dropout":
+        return len(node.output) == 1 or not graph.users(node.output[1])
+    if op in ("Reshape", "Expand", "Flatten", "Squeeze", "Unsqueeze", "Tile", "Slice"):
+        before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
+        same = before is not None and before == after
+        return same and (op != "Slice" or _steps_forward(graph, node))
+    if op == "Transpose":
+        perm = attributes(node).get("perm")
+        return perm is not None and list(perm) == sorted(perm)
+    if op == "Pad":
+        pads = attributes(node).get("pads")
+        pads = graph.constant_of(node, 1) if pads is None else np.asarray(pads)
+        return pads is not None and not pads.any()
+    if op == "Concat":
+        return len(node.input) == 1
+    return op in ("Sum", "Mean", "Max", "Min") and len(node.input) == 1
+
+
+def _steps_forward(graph: Editor, node: Any) -> bool:
+    if len(node.input) < 5:
+        return True
+    steps = graph.constant_of(node, 4)
+    return steps is not None and bool((steps == 1).all())
+
+
+def _joins_the_ends(graph: Editor, node: Any) -> bool:
+    """An op between a graph's input (or another output) and its output must stay."""
+    return node.output[0] in graph.outputs and (
+        graph.maker(node.input[0]) is None or node.input[0] in graph.outputs
+    )
