@@ -1,0 +1,142 @@
+"""The animator as one thing: its three networks, their weights on disk, and their contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.files import atomic_path
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.nets.encoder import Encoder
+from edgeanim.models.nets.generator import Generator
+from edgeanim.models.nets.regions import RegionNet
+from edgeanim.models.regions import COUNT, MOTION_VALUES
+
+_MISMATCH = "Use the animator.toml that was written together with these weights."
+
+
+class Animator(nn.Module):
+    """The networks `regions`, `encoder` and `generator` of one configuration."""
+
+    def __init__(self, config: AnimatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.regions = RegionNet(config)
+        self.encoder = Encoder(config)
+        self.generator = Generator(config)
+
+    def graphs(self) -> dict[str, nn.Module]:
+        """The networks by the names of their graphs in the contract."""
+        return {"regions": self.regions, "encode": self.encoder, "animate": self.generator}
+
+
+def contract_of(config: AnimatorConfig) -> Contract:
+    """The contract of an animator: `regions`, `encode` and `animate`, batch 1, NCHW."""
+    size, half, quarter = config.size, config.size // 8, config.size // 4
+    w4, w8, _ = config.generator
+
+    def picture(name: str, role: str, low: float = 0.0) -> TensorSpec:
+        return TensorSpec(name, role, (1, 3, size, size), "NCHW", range=(low, 1.0))
+
+    def maps(
+        name: str, role: str, channels: int, side: int, range_: tuple[float, float] | None
+    ) -> TensorSpec:
+        return TensorSpec(name, role, (1, channels, side, side), "NCHW", range=range_)
+
+    def motion(name: str, role: str) -> TensorSpec:
+        return TensorSpec(name, role, (1, COUNT, MOTION_VALUES))
+
+    feature4 = maps("feature_s4", "feature:s4", w4, quarter, None)
+    feature8 = maps("feature_s8", "feature:s8", w8, half, None)
+    return Contract(
+        name=config.name,
+        graphs=(
+            GraphSpec(
+                "regions",
+                "regions.onnx",
+                "driver",
+                inputs=(picture("driving_frame", "driving_frame"), picture("cue", "cue", -1.0)),
+                outputs=(
+                    maps("mask", "mask", COUNT, quarter, (0.0, 1.0)),
+                    motion("motion", "motion"),
+                ),
+            ),
+            GraphSpec(
+                "encode",
+                "encode.onnx",
+                "once",
+                inputs=(
+                    picture("still", "still"),
+                    maps("mask_still", "mask:still", COUNT, quarter, (0.0, 1.0)),
+                ),
+                outputs=(feature4, feature8),
+            ),
+            GraphSpec(
+                "animate",
+                "animate.onnx",
+                "frame",
+                inputs=(
+                    feature4,
+                    feature8,
+                    motion("motion_still", "motion:still"),
+                    motion("motion_driving", "motion:driving"),
+                ),
+                outputs=(
+                    maps("flow", "flow", 2, quarter, None),
+                    maps("alpha", "alpha", 1, quarter, (0.0, 1.0)),
+                    maps("colour", "colour", 3, quarter, (0.0, 1.0)),
+                ),
+            ),
+        ),
+    )
+
+
+def save_weights(module: nn.Module, path: Path) -> None:
+    """Write a module's state as safetensors, whole or not at all."""
+    from safetensors.torch import save_file
+
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    with atomic_path(path) as partial:
+        save_file(state, partial)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module from safetensors. `BadInput` names the first tensor that is missing, unknown,
+    of another shape or not finite; the module is then unchanged."""
+    state = read_tensors(path)
+    expected = module.state_dict()
+    for name, value in expected.items():
+        if name not in state:
+            raise BadInput(f"The tensor {name!r} is missing.", where=path, hint=_MISMATCH)
+        if state[name].shape != value.shape:
+            raise BadInput(
+                f"The tensor {name!r} has shape {list(state[name].shape)}, "
+                f"but the architecture has {list(value.shape)}.",
+                where=path,
+                hint=_MISMATCH,
+            )
+        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+            raise BadInput(f"The tensor {name!r} has values that are not finite.", where=path)
+    for name in state:
+        if name not in expected:
+            raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=_MISMATCH)
+    module.load_state_dict(state)
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file; `BadInput` if it is not one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    with disk_errors(path):
+        data = path.read_bytes()
+    try:
+        tensors: dict[str, Any] = load(data)
+    except (SafetensorError, ValueError) as error:
+        raise BadInput(f"This is not a safetensors file: {error}.", where=path) from error
+    return tensors

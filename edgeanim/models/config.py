@@ -1,0 +1,37 @@
+"""The architecture of an animator as strict TOML: sizes and widths, nothing about training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.core.parsing import load_toml, parse
+
+STRIDE = 32
+"""The coarsest stride of the networks; a picture's side must be a multiple of it."""
+
+
+@dataclass(frozen=True)
+class AnimatorConfig:
+    """Widths of the three networks. `size` is the side of the pictures that they take.
+
+    `regions`, `encoder` and `generator` give the channels at strides 2, 4, 8, 16, 32 (regions),
+    4, 8, 16 (encoder) and 4, 8, 16 (generator). Multiples of 16 fill the lanes of INT8 kernels.
+    """
+
+    name: str = "edgeanim-base"
+    size: int = 256
+    regions: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128)
+    encoder: tuple[int, int, int] = (48, 64, 96)
+    generator: tuple[int, int, int] = (32, 64, 96)
+
+    def __post_init__(self) -> None:
+        if self.size < 2 * STRIDE or self.size % STRIDE:
+            raise ValueError(f"`size` must be a multiple of {STRIDE} and at least {2 * STRIDE}")
+        if any(width < 8 for width in (*self.regions, *self.encoder, *self.generator)):
+            raise ValueError("every width must be at least 8")
+
+
+def load_animator_config(path: Path) -> AnimatorConfig:
+    """Read an architecture file, strictly."""
+    return parse(AnimatorConfig, load_toml(path), where=path)

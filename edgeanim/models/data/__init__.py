@@ -1,0 +1,1 @@
+"""Training data: procedural puppets, real clips, and how both are augmented."""

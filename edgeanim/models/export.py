@@ -1,0 +1,53 @@
+"""From trained weights to a model folder: three ONNX graphs and their contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeanim.core.contract import CONTRACT_FILE, dump_contract
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.models.config import load_animator_config
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, shipped
+
+if TYPE_CHECKING:
+    from edgeanim.models.animator import Animator
+
+PARITY = 1e-4
+
+
+def load_shipped() -> Animator:
+    """The trained animator that ships with the package, in evaluation mode."""
+    try:
+        from edgeanim.models.animator import Animator, load_weights
+    except ModuleNotFoundError as error:
+        raise MissingComponent("PyTorch is needed to build the animator.", extra="train") from error
+    with shipped(ARCHITECTURE) as architecture, shipped(WEIGHTS) as weights:
+        animator = Animator(load_animator_config(architecture))
+        load_weights(animator, weights)
+    animator.eval()
+    return animator
+
+
+def export_animator(folder: Path, animator: Animator | None = None) -> Path:
+    """Write `animator` (the shipped one if none is given) as a model folder and return it.
+
+    Batch norms are folded, so the graphs hold plain convolutions. Every graph passes the gate of
+    `graph.from_torch` (deviation from PyTorch at most 1e-4) or nothing is written.
+    """
+    from copy import deepcopy
+
+    model = load_shipped() if animator is None else animator
+    from edgeanim.graph.from_torch import export_onnx
+    from edgeanim.models.animator import contract_of
+    from edgeanim.models.nets.blocks import fold_batch_norm
+
+    contract = contract_of(model.config)
+    modules = model.graphs()
+    with atomic_folder(folder) as partial:
+        for spec in contract.graphs:
+            module = fold_batch_norm(deepcopy(modules[spec.name]).cpu().float())
+            export_onnx(module, spec, partial / spec.file, tolerance=PARITY)
+        write_text(partial / CONTRACT_FILE, dump_contract(contract))
+    return folder

@@ -1,0 +1,1 @@
+"""The three networks of the animator. Everything in this package needs torch."""

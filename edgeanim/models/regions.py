@@ -1,0 +1,27 @@
+"""The regions that the animator knows, in the order of its masks and motions.
+
+Left and right are those of the *picture*, not of the character: they need no understanding of which
+way someone faces, and a mirrored picture simply exchanges them.
+"""
+
+from __future__ import annotations
+
+REGIONS = (
+    "head",
+    "torso",
+    "upper arm, left",
+    "upper arm, right",
+    "forearm and hand, left",
+    "forearm and hand, right",
+    "leg, left",
+    "leg, right",
+    "eyes",
+    "mouth",
+)
+COUNT = len(REGIONS)
+MIRRORED = (0, 1, 3, 2, 5, 4, 7, 6, 8, 9)
+"""`MIRRORED[k]` is the region that shows region `k` of the mirrored picture."""
+BACKGROUND = COUNT
+"""The label of whatever belongs to no region, one past the last region."""
+MOTION_VALUES = 6
+"""Centre x, y and the 2x2 affine a, b, c, d, row by row."""
