@@ -19,7 +19,7 @@ import edgeanim
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.core.files import canonical_json, write_text
+from edgeanim.core.files import canonical_json, inside, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import check_files, check_inputs, check_settings
@@ -59,7 +59,7 @@ class Null:
     ) -> CompiledGraph:
         if not self.accepts(artifact.scheme):
             raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
-        path = out / f"{artifact.spec.name}.null"
+        path = inside(out, f"{artifact.spec.name}.null")
         write_text(path, canonical_json(to_plain(_File("edgeanim.null/1", artifact.spec))))
         names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
         return CompiledGraph(

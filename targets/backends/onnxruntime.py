@@ -13,7 +13,7 @@ from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError
-from edgeanim.core.files import atomic_path
+from edgeanim.core.files import atomic_path, inside
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import (
@@ -61,7 +61,7 @@ class OnnxRuntime:
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         if not self.accepts(artifact.scheme):
             raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
-        path = out / f"{artifact.spec.name}.onnx"
+        path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
             lower_warp(artifact.path, partial, self.name)
         names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]

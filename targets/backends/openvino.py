@@ -12,6 +12,7 @@ from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.files import inside
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import (
@@ -77,7 +78,7 @@ class OpenVino:
             quiet(),
         ):
             model = ov.Core().read_model(str(artifact.path))
-        xml = out / f"{artifact.spec.name}.xml"
+        xml = inside(out, f"{artifact.spec.name}.xml")
         _save(ov, model, xml)
         graph = CompiledGraph(
             backend=self.name,

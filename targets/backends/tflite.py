@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
-from edgeanim.core.files import write_bytes
+from edgeanim.core.files import inside, write_bytes
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import (
     check_files,
@@ -66,7 +66,7 @@ class TfLite:
         return scheme in (FLOAT32, self.int8_scheme)
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
-        path = out / f"{artifact.spec.name}.tflite"
+        path = inside(out, f"{artifact.spec.name}.tflite")
         if artifact.scheme == FLOAT32:
             from edgeanim.targets.litert import convert
 

@@ -1,0 +1,187 @@
+"""What a bundle's `manifest.json` says, and how compiled graphs are named inside the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeanim.core.artifact import CompiledGraph, Precision
+from edgeanim.core.contract import Contract, GraphSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import inside
+
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+_HEX = set("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A whole model compiled for one backend in one precision."""
+
+    backend: str
+    precision: Precision
+    graphs: tuple[CompiledGraph, ...]
+
+    def __post_init__(self) -> None:
+        for graph in self.graphs:
+            if (graph.backend, graph.precision) != (self.backend, self.precision):
+                raise ValueError(f"the graph {graph.spec.name!r} is not for {self.id}")
+
+    @property
+    def id(self) -> str:
+        """For example `openvino-int8`."""
+        return f"{self.backend}-{self.precision}"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size in bytes and hex SHA-256 of one member."""
+
+    size: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError("a size cannot be negative")
+        if len(self.sha256) != 64 or not set(self.sha256) <= _HEX:
+            raise ValueError("`sha256` must be 64 hexadecimal digits")
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """A `CompiledGraph` with members of the bundle as its files."""
+
+    scheme: str
+    spec: GraphSpec
+    files: tuple[str, ...]
+    bindings: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError(f"the graph {self.spec.name!r} has no file")
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """A `Variant` with members of the bundle as its files."""
+
+    backend: str
+    precision: Precision
+    graphs: tuple[GraphEntry, ...]
+
+    @property
+    def id(self) -> str:
+        """As `Variant.id`."""
+        return f"{self.backend}-{self.precision}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything about a bundle but the bytes of its members.
+
+    `files` lists every member but the manifest; `tracks` maps a motion's name to its member.
+    """
+
+    schema: Literal["edgeanim.bundle/1"]
+    contract: Contract
+    variants: tuple[VariantEntry, ...]
+    files: Mapping[str, FileEntry]
+    golden: str | None = None
+    tracks: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ids = [variant.id for variant in self.variants]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two variants have the same backend and precision")
+        for variant in self.variants:
+            check_graphs(self.contract, [graph.spec for graph in variant.graphs], variant.id)
+        named = list(self.members())
+        if len(set(named)) != len(named):
+            raise ValueError("two parts of the bundle are the same file")
+        if unlisted := set(named) - set(self.files):
+            raise ValueError(f"no hash for {min(unlisted)!r}")
+        if unused := set(self.files) - set(named):
+            raise ValueError(f"nothing uses {min(unused)!r}")
+
+    def members(self) -> Iterator[str]:
+        """The members that the parts of the bundle name."""
+        for variant in self.variants:
+            for graph in variant.graphs:
+                yield from graph.files
+        yield from self.tracks.values()
+        if self.golden is not None:
+            yield self.golden
+
+
+def check_graphs(contract: Contract, specs: Sequence[GraphSpec], variant: str) -> None:
+    """`ValueError` unless a variant has the contract's graphs, in order, with the same tensors.
+
+    Layouts may differ, since each backend has its own; names, roles and ranges may not.
+    """
+    if [spec.name for spec in specs] != [graph.name for graph in contract.graphs]:
+        raise ValueError(f"the variant {variant!r} does not have the graphs of the contract")
+    for spec, graph in zip(specs, contract.graphs, strict=True):
+        for have, want in ((spec.inputs, graph.inputs), (spec.outputs, graph.outputs)):
+            if [(t.name, t.role, t.range) for t in have] != [
+                (t.name, t.role, t.range) for t in want
+            ] or spec.runs != graph.runs:
+                raise ValueError(f"{variant!r} has another interface in the graph {spec.name!r}")
+
+
+def variant_files(variant: Variant) -> dict[str, Path]:
+    """Member name to file, for every file of a variant. Files of one graph share a folder."""
+    return {
+        member: path
+        for graph in variant.graphs
+        for member, path in zip(_members(variant, graph), graph.files, strict=True)
+    }
+
+
+def to_entry(variant: Variant) -> VariantEntry:
+    """A variant as the manifest has it."""
+    return VariantEntry(
+        variant.backend,
+        variant.precision,
+        tuple(
+            GraphEntry(graph.scheme, graph.spec, _members(variant, graph), dict(graph.bindings))
+            for graph in variant.graphs
+        ),
+    )
+
+
+def from_entry(entry: VariantEntry, folder: Path) -> Variant:
+    """A variant whose files lie below `folder`."""
+    return Variant(
+        entry.backend,
+        entry.precision,
+        tuple(
+            CompiledGraph(
+                backend=entry.backend,
+                precision=entry.precision,
+                scheme=graph.scheme,
+                spec=graph.spec,
+                files=tuple(inside(folder, name).resolve() for name in graph.files),
+                bindings=graph.bindings,
+            )
+            for graph in entry.graphs
+        ),
+    )
+
+
+def track_member(name: str) -> str:
+    """The member that holds the motion `name`; `UsageError` if it cannot be a file's name."""
+    try:
+        inside(Path(), name)
+    except BadInput as error:
+        raise UsageError(f"A motion cannot be called {name!r}.") from error
+    if "/" in name or name.startswith("."):
+        raise UsageError(f"A motion cannot be called {name!r}.")
+    return f"tracks/{name}.npz"
+
+
+def _members(variant: Variant, graph: CompiledGraph) -> tuple[str, ...]:
+    return tuple(f"variants/{variant.id}/{graph.spec.name}/{path.name}" for path in graph.files)
