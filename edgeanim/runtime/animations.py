@@ -1,0 +1,208 @@
+"""Finished animations: written frame by frame, whole or not at all."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from PIL import GifImagePlugin, Image
+
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.files import atomic_folder, atomic_path
+from edgeanim.core.quiet import quiet
+from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.scene import Picture, check_picture
+
+_FRAME_NAME = "frame_{:05d}.png"
+_OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
+_COLOURS = 255
+"""Colours of a GIF's palette; the last of the 256 entries stands for transparency."""
+
+
+def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> int:
+    """Write uint8 [H, W, 3 or 4] `frames` of one size as the suffix of `path` says; returns their
+    number.
+
+    `.gif`    loops; a palette for each frame; transparency is on or off (from 128). GIF times are
+              in 1/100 s and players treat less than 2 as 10, so 50 fps is the most
+    `.mp4`    MPEG-4 Part 2; an odd edge is repeated to make the size even; transparent parts on
+              white
+    `.webp`   loops, quality 90, with transparency
+    `.png`    animated PNG, loops, lossless; the encoder holds all frames until the end
+    a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
+              frame_00000.png on; a folder with anything else in it is left alone
+
+    Nothing appears under `path` before all frames are written. `UsageError` for another suffix,
+    `BadInput` for no frames or frames of several sizes, `DeviceFailed` if the disk is full.
+    """
+    if not (math.isfinite(fps) and 0 < fps <= 1000):
+        raise UsageError(f"The frame rate {fps} is not between 0 and 1000.")
+    into_folder = str(path).endswith(("/", os.sep))
+    path = Path(path)
+    checked = _Counted(frames)
+    if into_folder or path.is_dir() or not path.suffix:
+        _write_folder(path, checked)
+        return checked.count
+    writers = {".gif": _write_gif, ".mp4": _write_mp4, ".webp": _write_webp, ".png": _write_apng}
+    if path.suffix.lower() not in writers:
+        raise UsageError(
+            f"An animation cannot be written as {path.suffix!r}.",
+            where=path,
+            hint=f"Use {', '.join(writers)}, or a folder (a name that ends in /).",
+        )
+    with atomic_path(path) as partial:
+        writers[path.suffix.lower()](partial, checked, fps)
+    return checked.count
+
+
+class _Counted:
+    """Frames on their way to a file: checked to be of one size, and counted."""
+
+    def __init__(self, frames: Iterable[Picture]) -> None:
+        self._frames = frames
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Picture]:
+        first: tuple[int, ...] | None = None
+        for frame in self._frames:
+            check_picture(frame, f"frame {self.count}")
+            first = first or frame.shape
+            if frame.shape != first:
+                raise BadInput(f"Frame {self.count} is {frame.shape}, the first was {first}.")
+            self.count += 1
+            yield frame
+        if not self.count:
+            raise BadInput("There are no frames to write.")
+
+
+def _write_folder(path: Path, frames: Iterable[Picture]) -> None:
+    if path.is_dir() and (foreign := [p for p in path.iterdir() if not _is_ours(p)]):
+        raise UsageError(
+            f"The folder holds other things ({foreign[0].name!r}); it would be replaced.",
+            where=path,
+            hint="Name a new folder.",
+        )
+    with atomic_folder(path) as partial:
+        for number, frame in enumerate(frames):
+            Image.fromarray(frame).save(partial / _FRAME_NAME.format(number))
+
+
+def _is_ours(path: Path) -> bool:
+    return _OUR_FRAME.fullmatch(path.name) is not None and path.is_file()
+
+
+def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    """Written block by block (GIF89a), since Pillow's own animation writer holds all frames."""
+    with path.open("wb") as stream:
+        before: Picture | None = None
+        for frame, hundredths in zip(frames, _delays(fps), strict=False):
+            if before is None:
+                _write_gif_header(stream, frame)
+            _write_gif_frame(stream, frame, before, hundredths)
+            before = frame
+        stream.write(b";")
+
+
+def _write_gif_header(stream: IO[bytes], frame: Picture) -> None:
+    height, width = frame.shape[:2]
+    if max(height, width) > 0xFFFF:
+        raise UsageError("A GIF is at most 65535 pixels wide and high.")
+    size = width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    forever = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+    stream.write(b"GIF89a" + size + b"\x70\x00\x00" + forever)
+
+
+def _write_gif_frame(
+    stream: IO[bytes], frame: Picture, before: Picture | None, hundredths: int
+) -> None:
+    """Only the part that changed, for opaque frames; transparent ones are cleared and redrawn."""
+    transparent = frame.shape[2] == 4
+    rows, columns = (slice(None), slice(None)) if transparent else _changed(frame, before)
+    part = np.ascontiguousarray(frame[rows, columns])
+    image = Image.fromarray(part[:, :, :3]).quantize(
+        _COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
+    )
+    options: dict[str, Any] = {"duration": hundredths * 10, "include_color_table": True}
+    if transparent:
+        indices = np.array(image)
+        indices[part[:, :, 3] < 128] = _COLOURS
+        palette = image.getpalette() or []
+        image = Image.fromarray(indices)
+        image.putpalette(palette + [0] * (768 - len(palette)))
+        options |= {"transparency": _COLOURS, "disposal": 2}
+    offset = (columns.start or 0, rows.start or 0)
+    for block in GifImagePlugin.getdata(image, offset, **options):
+        stream.write(block)
+
+
+def _changed(frame: Picture, before: Picture | None) -> tuple[slice, slice]:
+    """The smallest rectangle that holds every pixel that differs; one pixel if none does."""
+    if before is None:
+        return slice(None), slice(None)
+    differs = (frame != before).any(axis=2)
+    edges = []
+    for axis in (1, 0):
+        where = np.flatnonzero(differs.any(axis=axis))
+        edges.append(slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 1))
+    return edges[0], edges[1]
+
+
+def _delays(fps: float) -> Iterator[int]:
+    """Hundredths of a second to show each frame: rounded so that they add up over time."""
+    shown = 0
+    for number in itertools.count(1):
+        delay = max(2, round(number * 100 / fps) - shown)
+        shown += delay
+        yield min(delay, 0xFFFF)
+
+
+def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    from edgeanim.runtime.clips import read_frames, silent_cv2
+
+    cv2 = silent_cv2()
+    writer = None
+    count = 0
+    try:
+        for frame in frames:
+            rgb = flatten(frame)
+            rgb = np.pad(rgb, [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)], "edge")
+            if writer is None:
+                code = cv2.VideoWriter_fourcc(*"mp4v")
+                with quiet():
+                    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, rgb.shape[1::-1])
+                if not writer.isOpened():
+                    raise DeviceFailed("This machine's OpenCV cannot write mp4 (mp4v).")
+            writer.write(np.ascontiguousarray(rgb[:, :, ::-1]))
+            count += 1
+    finally:
+        if writer is not None:
+            with quiet():
+                writer.release()
+    try:
+        # The encoder reports no failed write; a full disk shows in what can be read back.
+        written = sum(1 for _ in read_frames(path))
+    except BadInput as error:
+        raise DeviceFailed(
+            "The clip could not be written whole.", hint="Is the disk full?"
+        ) from error
+    if written != count:
+        raise DeviceFailed(
+            f"Only {written} of {count} frames were written.", hint="Is the disk full?"
+        )
+
+
+def _write_webp(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    images = map(Image.fromarray, frames)
+    options = {"duration": 1000 / fps, "loop": 0, "quality": 90, "method": 4}
+    next(images).save(path, "WEBP", save_all=True, append_images=images, **options)
+
+
+def _write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    first, *others = map(Image.fromarray, frames)
+    first.save(path, "PNG", save_all=True, append_images=others, duration=1000 / fps, loop=0)

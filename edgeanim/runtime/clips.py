@@ -1,0 +1,222 @@
+"""Frames to follow: clips, animations, folders of pictures, stills and cameras."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
+from edgeanim.core.quiet import quiet
+from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.scene import Picture
+from edgeanim.runtime.stills import (
+    STILL_SUFFIXES,
+    check_size,
+    decoding,
+    head_of,
+    is_image,
+    open_image,
+    pixels,
+    read_still,
+)
+
+DEFAULT_FPS = 25.0
+_CAMERA = re.compile(r"camera:(\d+)")
+_MAX_FPS = 1000.0
+# Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
+_WHOLE = 0.9
+_SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
+
+
+def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Picture]:
+    """The frames of `path` as uint8 RGB [H, W, 3], at most `limit` of them.
+
+    `path` is a clip (mp4, mov, mkv, webm, avi), an animated GIF, WebP or PNG, a folder of pictures
+    (in natural order: 2 before 10), a single picture, or `camera:N`, the N-th camera, opened only
+    when its first frame is asked for. Transparent parts are shown on white. `BadInput` for
+    anything else, and for a clip that breaks off; `DeviceFailed` if there is no such camera.
+    """
+    frames = _source(path)
+    return frames if limit is None else itertools.islice(frames, limit)
+
+
+def probe_fps(path: str | Path) -> float:
+    """Frames per second as the file states them; 25 for what has no rate of its own (pictures,
+    folders, cameras, files that state none)."""
+    if _CAMERA.fullmatch(str(path)) or Path(path).is_dir():
+        return DEFAULT_FPS
+    path = Path(path)
+    if is_image(head_of(path)):
+        return _animation_fps(path)
+    with _open_clip(path) as clip:
+        import cv2
+
+        return _sane_fps(clip.get(cv2.CAP_PROP_FPS))
+
+
+def _source(path: str | Path) -> Iterator[Picture]:
+    if camera := _CAMERA.fullmatch(str(path)):
+        return _camera_frames(int(camera[1]))
+    path = Path(path)
+    if path.is_dir():
+        return _folder_frames(path, _pictures_in(path))
+    if is_image(head_of(path)):
+        return _animation_frames(path)
+    _check_container(path)
+    return _clip_frames(path)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    with disk_errors(folder):
+        found = [
+            entry
+            for entry in folder.iterdir()
+            if entry.suffix.lower() in STILL_SUFFIXES and not entry.name.startswith(".")
+        ]
+    if not found:
+        raise BadInput("There are no pictures in this folder.", where=folder)
+    return sorted(found, key=lambda entry: _natural(entry.name))
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A key that sorts runs of digits as numbers; the name itself breaks ties (`a1`, `a01`)."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.lower())
+    return [(int(p), "") if p[0] in "0123456789" else (-1, p) for p in parts], name
+
+
+def _folder_frames(folder: Path, files: list[Path]) -> Iterator[Picture]:
+    first: tuple[int, ...] | None = None
+    for file in files:
+        frame = flatten(read_still(file))
+        first = first or frame.shape
+        if frame.shape != first:
+            raise BadInput(
+                f"This picture has {frame.shape[1]}x{frame.shape[0]} pixels, the first of the "
+                f"folder {first[1]}x{first[0]}.",
+                where=folder / file.name,
+                hint="The frames of a clip have one size.",
+            )
+        yield frame
+
+
+def _animation_frames(path: Path) -> Iterator[Picture]:
+    with open_image(path) as image:
+        # An APNG may carry a cover picture that is no frame of it.
+        first = 1 if image.info.get("default_image") else 0
+        for number in range(first, _length(image, path)):
+            with decoding(path):
+                image.seek(number)
+                frame = flatten(pixels(image))
+            yield frame
+
+
+def _length(image: Image.Image, path: Path) -> int:
+    with decoding(path):
+        return int(getattr(image, "n_frames", 1))
+
+
+def _animation_fps(path: Path) -> float:
+    with open_image(path) as image, decoding(path):
+        durations = []
+        for number in range(_length(image, path)):
+            image.seek(number)
+            image.load()  # WebP states a frame's time only once it is decoded
+            durations.append(float(image.info.get("duration", 0)))
+    total = sum(durations)
+    return _sane_fps(1000 * len(durations) / total) if total > 0 else DEFAULT_FPS
+
+
+def _check_container(path: Path) -> None:
+    """Only what looks like a clip is handed to native demuxers."""
+    head = head_of(path)
+    known = head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3")
+    if not known and not (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+        raise BadInput(
+            "This is neither a clip nor a picture that can be read.",
+            where=path,
+            hint="Clips: mp4, mov, mkv, webm, avi. Pictures: PNG, JPEG, WebP, GIF, BMP.",
+        )
+
+
+def _clip_frames(path: Path) -> Iterator[Picture]:
+    import cv2
+
+    with _open_clip(path) as clip:
+        stated = clip.get(cv2.CAP_PROP_FRAME_COUNT)
+        count = 0
+        while (frame := _next_frame(clip)) is not None:
+            count += 1
+            yield frame
+    if not count or count < _WHOLE * stated:
+        raise BadInput(
+            f"The clip breaks off: {count} of {max(stated, 1):.0f} frames could be decoded.",
+            where=path,
+            hint="Copy or encode it again.",
+        )
+
+
+@contextmanager
+def _open_clip(path: Path) -> Iterator[Any]:
+    cv2 = silent_cv2()
+    _check_container(path)
+    with quiet():
+        clip = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    try:
+        if not clip.isOpened():
+            raise BadInput(
+                "The clip is damaged, cut off, or in a coding that cannot be read.",
+                where=path,
+                hint="Encode it again as H.264 in .mp4.",
+            )
+        size = (int(clip.get(cv2.CAP_PROP_FRAME_WIDTH)), int(clip.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        check_size(size, path)
+        yield clip
+    finally:
+        clip.release()
+
+
+def _camera_frames(number: int) -> Iterator[Picture]:
+    cv2 = silent_cv2()
+    with quiet():
+        camera = cv2.VideoCapture(number)
+    where = f"camera:{number}"
+    try:
+        if not camera.isOpened():
+            raise DeviceFailed(
+                "There is no such camera, or it is in use.",
+                where=where,
+                hint="See /dev/video* for those that this machine has.",
+            )
+        while (frame := _next_frame(camera)) is not None:
+            yield frame
+        raise DeviceFailed("The camera stopped giving frames.", where=where)
+    finally:
+        camera.release()
+
+
+def _next_frame(capture: Any) -> Picture | None:
+    got, frame = capture.read()
+    return np.ascontiguousarray(frame[:, :, ::-1]) if got else None
+
+
+def silent_cv2() -> Any:
+    """OpenCV with the messages of its demuxers and its own off; they ask for this once, when they
+    are first used."""
+    for name, value in _SILENT.items():
+        os.environ.setdefault(name, value)
+    import cv2
+
+    return cv2
+
+
+def _sane_fps(fps: float) -> float:
+    return fps if math.isfinite(fps) and 0 < fps <= _MAX_FPS else DEFAULT_FPS

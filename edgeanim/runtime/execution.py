@@ -1,0 +1,152 @@
+"""Running one graph: its inputs gathered by role in the session's layout, its outputs kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.runtime.pictures import (
+    Fit,
+    FitRule,
+    difference_tensor,
+    flatten,
+    picture_range,
+    to_tensor,
+)
+from edgeanim.runtime.scene import Picture
+from edgeanim.runtime.wiring import CONDITION, STATE, Values, choose, relayout
+from edgeanim.targets.backends import Session
+
+Record = Callable[[str, Mapping[str, Array]], None]
+Timings = dict[str, float]
+PREPARE = "prepare"
+
+
+class Shown:
+    """A picture as the graphs are shown it; every tensor of it is made once.
+
+    `before` is the driver's previous frame, of the same size; without one the cue is zero.
+    """
+
+    def __init__(self, picture: Picture, rule: FitRule, before: Shown | None = None) -> None:
+        self.size: tuple[int, int] = (picture.shape[0], picture.shape[1])
+        self._picture = flatten(picture)
+        self._rule: FitRule = rule
+        self._before = before
+        self._fitted: dict[tuple[int, int], Picture] = {}
+        self._tensors: dict[TensorSpec, Array] = {}
+
+    def fit(self, size: tuple[int, int]) -> Fit:
+        """How this picture lies on the canvas of a graph whose pictures have the size `size`."""
+        return Fit.of(self.size, size, self._rule)
+
+    def forget_before(self) -> None:
+        """Let go of the previous frame, which lets go of the one before it."""
+        self._before = None
+
+    def tensor(self, spec: TensorSpec) -> Array:
+        """This picture as the input `spec`."""
+        if spec not in self._tensors:
+            self._tensors[spec] = to_tensor(self._at(spec.size), spec)
+        return self._tensors[spec]
+
+    def cue(self, spec: TensorSpec, span: float) -> Array:
+        """This picture minus the one before; `span` is the width of the pictures' value range."""
+        if self._before is None:
+            return np.zeros(spec.shape, np.float32)
+        return difference_tensor(self._at(spec.size), self._before._at(spec.size), spec, span)
+
+    def _at(self, size: tuple[int, int]) -> Picture:
+        if size not in self._fitted:
+            self._fitted[size] = self.fit(size).to_graph(self._picture, size)
+        return self._fitted[size]
+
+
+class GraphRunner:
+    """One graph with its session."""
+
+    def __init__(self, graph: GraphSpec, session: Session, record: Record | None) -> None:
+        self.graph = graph
+        self._session = session
+        self._record = record
+        self._spec = session.spec
+
+    def run(
+        self,
+        values: Values,
+        pictures: Mapping[str, Shown],
+        timings: Timings,
+        *,
+        rename: Mapping[str, str],
+        conditions: Mapping[str, Array],
+        index: int = 0,
+        keep: bool = False,
+    ) -> None:
+        """Run once and put the outputs into `values`.
+
+        `pictures` are those in sight by role (`still`, `driving_frame`); `rename` says under which
+        role some are kept; `index` chooses among conditions; `keep` copies the outputs so that
+        they outlive the session's next run. Seconds are added to `timings`.
+        """
+        with timed(timings, PREPARE):
+            inputs = {
+                spec.name: self._input(
+                    spec, rename.get(spec.role, spec.role), values, pictures, conditions, index
+                )
+                for spec in self._spec.inputs
+            }
+        if self._record is not None:
+            self._record(self.graph.name, self._in_contract_layout(inputs))
+        with timed(timings, self.graph.name):
+            outputs = self._session.run(inputs)
+        for spec in self._spec.outputs:
+            lasting = keep or spec.role.startswith(STATE)
+            role = rename.get(spec.role, spec.role)
+            values.put(role, outputs[spec.name], spec.layout, keep=lasting)
+
+    def _input(
+        self,
+        spec: TensorSpec,
+        role: str,
+        values: Values,
+        pictures: Mapping[str, Shown],
+        conditions: Mapping[str, Array],
+        index: int,
+    ) -> Array:
+        if spec.role in pictures:
+            return pictures[spec.role].tensor(spec)
+        if spec.role == "cue" and "driving_frame" in pictures:
+            return pictures["driving_frame"].cue(spec, self._span())
+        if spec.role.startswith(CONDITION):
+            asked = next(entry for entry in self.graph.inputs if entry.name == spec.name)
+            chosen = choose(conditions[spec.role.removeprefix(CONDITION)], asked, index)
+            return relayout(chosen, asked.layout, spec.layout)
+        return values.get(spec, role, self.graph.name)
+
+    def _span(self) -> float:
+        """Width of the value range of the frames whose difference a cue is."""
+        frames = self._spec.input("driving_frame")
+        low, high = picture_range(frames) if frames is not None else (0.0, 1.0)
+        return high - low
+
+    def _in_contract_layout(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        given = {spec.name: spec.layout for spec in self._spec.inputs}
+        return {
+            spec.name: np.array(relayout(inputs[spec.name], given[spec.name], spec.layout))
+            for spec in self.graph.inputs
+        }
+
+
+@contextmanager
+def timed(timings: Timings, stage: str) -> Iterator[None]:
+    """Add the seconds that the block takes to `timings[stage]`."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start

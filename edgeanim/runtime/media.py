@@ -1,0 +1,17 @@
+"""The media that go in and come out: stills, clips to follow, finished animations."""
+
+from __future__ import annotations
+
+from edgeanim.runtime.animations import write_animation
+from edgeanim.runtime.clips import DEFAULT_FPS, probe_fps, read_frames
+from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
+
+__all__ = [
+    "DEFAULT_FPS",
+    "MAX_PIXELS",
+    "STILL_SUFFIXES",
+    "probe_fps",
+    "read_frames",
+    "read_still",
+    "write_animation",
+]

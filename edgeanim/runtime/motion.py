@@ -1,0 +1,116 @@
+"""Motion: the centre and affine frame of each region, stored as a track, carried over to a still.
+
+A region's six numbers are its centre `(x, y)` in grid units (-1..1 across the picture, y down) and
+a row-major 2x2 affine `A` that spans the region.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import BadInput
+from edgeanim.runtime.arrays import load_npz, save_npz
+
+MAX_FRAMES = 100_000
+MAX_REGIONS = 256
+_MAX_VALUE = 1e3
+_MAX_FPS = 1000.0
+# Below this determinant a driver's region is a line or a point: it has no frame to measure
+# a change of shape in.
+_SINGULAR = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class MotionTrack:
+    """The motion of a clip: `values` float32 [T, K, 6] of T frames and K regions, `fps` in 1/s."""
+
+    values: Array
+    fps: float
+
+    def __post_init__(self) -> None:
+        values = self.values
+        if values.dtype != np.float32 or values.ndim != 3 or values.shape[2] != 6:
+            raise ValueError(f"a track is float32 [T, K, 6], not {values.dtype} {values.shape}")
+        if not 1 <= values.shape[0] <= MAX_FRAMES or not 1 <= values.shape[1] <= MAX_REGIONS:
+            raise ValueError(
+                f"a track has 1 to {MAX_FRAMES} frames and 1 to {MAX_REGIONS} regions, "
+                f"not {values.shape[0]} and {values.shape[1]}"
+            )
+        if not (np.abs(values) <= _MAX_VALUE).all():
+            raise ValueError("a track holds a number that is not finite or far out of the picture")
+        if not 0 < self.fps <= _MAX_FPS:
+            raise ValueError(f"the frame rate {self.fps} is not between 0 and {_MAX_FPS:g}")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def resampled(self, fps: float) -> MotionTrack:
+        """The same motion at another frame rate, interpolated linearly between the frames."""
+        if not 0 < fps <= _MAX_FPS:
+            raise ValueError(f"the frame rate {fps} is not between 0 and {_MAX_FPS:g}")
+        last = len(self) - 1
+        # The tolerance keeps the last frame when the division lands a rounding error below it.
+        count = math.floor(last * fps / self.fps + 1e-6) + 1
+        if count > MAX_FRAMES:
+            raise ValueError(f"at {fps:g} frames/s the track has more than {MAX_FRAMES} frames")
+        times = np.minimum(np.arange(count) * (self.fps / fps), last)
+        before = np.floor(times).astype(np.int64)
+        after = np.minimum(before + 1, last)
+        share = (times - before).astype(np.float32)[:, None, None]
+        values = self.values[before] * (1 - share) + self.values[after] * share
+        return MotionTrack(values.astype(np.float32), fps)
+
+
+def load_track(path: Path) -> MotionTrack:
+    """Read a `.npz` with `values` float32 [T, K, 6] and `fps` (one number); strictly."""
+    arrays = load_npz(path, required=("values", "fps"))
+    return track_from(arrays["values"], arrays["fps"], where=path)
+
+
+def track_from(values: Array, fps: NDArray[np.float64], *, where: object) -> MotionTrack:
+    """A track from arrays that came from outside; `BadInput` names `where`."""
+    if fps.shape != () or fps.dtype.kind != "f":
+        raise BadInput("`fps` must be a single floating-point number.", where=where)
+    try:
+        return MotionTrack(values, float(fps))
+    except ValueError as error:
+        raise BadInput(f"This is not a motion track: {error}.", where=where) from error
+
+
+def save_track(path: Path, track: MotionTrack) -> None:
+    """Write `track` as `.npz`, atomically."""
+    save_npz(path, {"values": track.values, "fps": np.array(track.fps, np.float64)})
+
+
+def relative(still: Array, driving: Array, driving_first: Array, *, scale: float = 1.0) -> Array:
+    """The driver's motion since its first frame, carried over to the still. All arrays [K, 6].
+
+    As in Siarohin et al., "First Order Motion Model for Image Animation" (NeurIPS 2019), eq. 15:
+    `centre = c_still + scale * (c_t - c_0)` and `A = A_t A_0^-1 A_still`. A region whose `A_0`
+    is singular keeps the still's shape and only moves. Returns float32.
+    """
+    own, now, first = (motion.astype(np.float64) for motion in (still, driving, driving_first))
+    centre = own[:, :2] + scale * (now[:, :2] - first[:, :2])
+    affine = _change(_affines(now), _affines(first)) @ _affines(own)
+    return np.concatenate([centre, affine.reshape(-1, 4)], axis=1).astype(np.float32)
+
+
+def _affines(motion: NDArray[np.float64]) -> NDArray[np.float64]:
+    return motion[:, 2:].reshape(-1, 2, 2)
+
+
+def _change(now: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`now @ inverse(first)` of [K, 2, 2]; the identity where `first` has no inverse."""
+    a, b, c, d = first[:, 0, 0], first[:, 0, 1], first[:, 1, 0], first[:, 1, 1]
+    determinant = a * d - b * c
+    singular = np.abs(determinant) < _SINGULAR
+    adjugate = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
+    change = now @ (adjugate / np.where(singular, 1.0, determinant)[:, None, None])
+    change[singular] = np.eye(2)
+    return change

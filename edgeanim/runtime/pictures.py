@@ -1,0 +1,177 @@
+"""Pictures of any size and a graph's picture tensors: fitted, converted, and brought back.
+
+The rule of fitting: a picture lies centred on a *canvas* of the graph's proportions, and the graph
+sees the canvas, scaled. `letterbox` takes the smallest canvas that holds the whole picture and
+repeats the picture's edge pixels where it is larger; `cover` takes the largest that the picture
+fills and cuts off the rest. What a graph makes lies on the same canvas, so the way back is a crop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import TensorSpec
+from edgeanim.core.errors import BadInput
+from edgeanim.runtime.scene import Picture
+
+FitRule = Literal["letterbox", "cover"]
+# Sampling grids take 24 bytes a pixel of the canvas.
+MAX_CANVAS_PIXELS = 1 << 25
+_WHITE = 255
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Where a picture of the size `picture` lies on its `canvas`; sizes are (height, width).
+
+    `offset` is the (row, column) of the picture's first pixel on the canvas, negative where the
+    canvas is smaller.
+    """
+
+    picture: tuple[int, int]
+    canvas: tuple[int, int]
+
+    @staticmethod
+    def of(picture: tuple[int, int], graph: tuple[int, int], rule: FitRule = "letterbox") -> Fit:
+        """Fit a picture to a graph that takes pictures of the size `graph`; `BadInput` if its
+        canvas would have more than `MAX_CANVAS_PIXELS`."""
+        (height, width), (rows, columns) = picture, graph
+        other = (round(width * rows / columns), round(height * columns / rows))
+        choose = max if rule == "letterbox" else min
+        canvas = (max(1, choose(height, other[0])), max(1, choose(width, other[1])))
+        if canvas[0] * canvas[1] > MAX_CANVAS_PIXELS:
+            raise BadInput(
+                f"A picture of {width}x{height} pixels is too large or too narrow to animate.",
+                hint="Scale it down first, or crop it to about the proportions of a screen.",
+            )
+        return Fit(picture, canvas)
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """(row, column) of the picture's first pixel on the canvas."""
+        (h, w), (rows, columns) = self.picture, self.canvas
+        return ((rows - h) // 2, (columns - w) // 2)
+
+    @property
+    def shown(self) -> tuple[slice, slice]:
+        """The rows and columns of the picture that lie on the canvas."""
+        return self._slices(-1)
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The rows and columns of the canvas on which the picture lies."""
+        return self._slices(1)
+
+    def _slices(self, sign: int) -> tuple[slice, slice]:
+        starts = [max(0, sign * offset) for offset in self.offset]
+        sizes = [min(pair) for pair in zip(self.picture, self.canvas, strict=True)]
+        rows, columns = (slice(s, s + n) for s, n in zip(starts, sizes, strict=True))
+        return rows, columns
+
+    def to_graph(self, picture: Picture, size: tuple[int, int]) -> Picture:
+        """The canvas with `picture` on it, scaled to `size` (height, width) by area averaging
+        (bilinearly if it grows). Returns uint8 [h, w, C]."""
+        import cv2
+
+        rows, columns = self.window
+        shown = picture[self.shown]
+        after = (self.canvas[0] - rows.stop, self.canvas[1] - columns.stop)
+        if rows.start or columns.start or any(after):
+            edges = (rows.start, after[0], columns.start, after[1])
+            shown = cv2.copyMakeBorder(shown, *edges, cv2.BORDER_REPLICATE)
+        if shown.shape[:2] == size:
+            return np.ascontiguousarray(shown)
+        shrinks = self.canvas[0] > size[0] or self.canvas[1] > size[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        scaled: Picture = cv2.resize(shown, size[::-1], interpolation=how)
+        return scaled
+
+    def from_graph(self, frame: Picture) -> Picture:
+        """The part of a graph's own `frame` [h, w, C] where the picture lies, not rescaled."""
+        cuts = []
+        for window, canvas, size in zip(self.window, self.canvas, frame.shape, strict=False):
+            start = round(window.start * size / canvas)
+            cuts.append(slice(start, max(start + 1, round(window.stop * size / canvas))))
+        return np.ascontiguousarray(frame[cuts[0], cuts[1]])
+
+
+def flatten(picture: Picture) -> Picture:
+    """RGB of a picture; transparent parts are shown on white, as on a page."""
+    if picture.shape[2] == 3:
+        return picture
+    alpha = picture[:, :, 3:].astype(np.uint16)
+    mixed = picture[:, :, :3] * alpha + _WHITE * (255 - alpha)
+    flat: Picture = ((mixed + 127) // 255).astype(np.uint8)
+    return flat
+
+
+def to_tensor(picture: Picture, spec: TensorSpec) -> Array:
+    """An RGB picture [h, w, 3] of the spec's size as float32 in its layout and value range."""
+    low, high = picture_range(spec)
+    return _in_layout(picture, spec, (high - low) / 255, low)
+
+
+def difference_tensor(now: Picture, before: Picture, spec: TensorSpec, span: float) -> Array:
+    """`now - before` as float32 in the spec's layout; `span` is the width of the value range
+    of the pictures themselves."""
+    return _in_layout(np.subtract(now, before, dtype=np.int16), spec, span / 255, 0.0)
+
+
+def from_tensor(array: Array, spec: TensorSpec) -> Picture:
+    """A graph's finite picture tensor as uint8 [h, w, 3], values rounded and clipped to the
+    range."""
+    low, high = picture_range(spec)
+    scale = 255 / (high - low)
+    values = finite(array, spec)[0] * np.float32(scale)
+    values += np.float32(0.5 - low * scale)
+    np.clip(values, 0, 255, out=values)
+    picture = values.astype(np.uint8)
+    if spec.layout == "NCHW":
+        picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
+    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[:, :, :3]
+
+
+def finite(array: Array, spec: TensorSpec) -> Array:
+    """`array` as it is; `BadInput` that names the output if it holds NaN or infinity."""
+    if not np.isfinite(array).all():
+        raise BadInput(
+            f"The model's output {spec.name!r} holds NaN or infinity.",
+            hint="Run its float32 form to see whether its quantisation is to blame.",
+        )
+    return array
+
+
+def picture_range(spec: TensorSpec) -> tuple[float, float]:
+    """The value range of a picture's spec; `BadInput` if the contract leaves it open."""
+    if spec.range is None or spec.layout == "plain" or channels(spec) not in (1, 3):
+        raise BadInput(
+            f"The contract gives the picture {spec.name!r} no value range, no layout, "
+            "or a number of channels other than 1 and 3.",
+            hint='Say for example layout = "NCHW" and range = [0.0, 1.0] in model.toml.',
+        )
+    return spec.range
+
+
+def channels(spec: TensorSpec) -> int:
+    """Channels of a tensor with a layout."""
+    return spec.shape[1] if spec.layout == "NCHW" else spec.shape[-1]
+
+
+def _in_layout(
+    values: NDArray[np.uint8] | NDArray[np.int16], spec: TensorSpec, scale: float, shift: float
+) -> Array:
+    if channels(spec) == 1:
+        # Rec. 601 luma, the weights of every still format's own grey.
+        luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
+        values = luma[:, :, None]
+    tensor = np.empty(spec.shape, np.float32)
+    target = tensor[0].transpose(1, 2, 0) if spec.layout == "NCHW" else tensor[0]
+    np.multiply(values, np.float32(scale), out=target, casting="unsafe")
+    if shift:
+        tensor += np.float32(shift)
+    return tensor

@@ -1,0 +1,250 @@
+"""The player: wires a model's graphs by role and plays a scene, frame by frame."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import Contract, Runs, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
+from edgeanim.runtime.motion import relative
+from edgeanim.runtime.pictures import FitRule, finite, from_tensor
+from edgeanim.runtime.scene import Picture, Scene, check_picture
+from edgeanim.runtime.warp import Compositor
+from edgeanim.runtime.wiring import OF_DRIVER, OF_STILL, Needs, Values, relayout
+from edgeanim.targets.backends import Session, SessionOptions, get_backend
+
+if TYPE_CHECKING:
+    from edgeanim.targets.bundle import Variant
+
+COMPOSE = "compose"
+
+
+class Player:
+    """Plays scenes on one set of sessions, one per graph of the contract.
+
+    `record(graph name, inputs)` is called before every run with copies of the inputs in the
+    contract's layout: this is how calibration samples are collected. `relative` motion is the
+    driver's change since its first frame, carried over to the still's own pose; absolute motion is
+    the driver's pose itself. The default is relative wherever the model finds the still's motion.
+    `fit` is how pictures of other proportions meet the graphs' (see `runtime.pictures`).
+
+    `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
+    to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
+    once for the still.
+    """
+
+    def __init__(
+        self,
+        contract: Contract,
+        sessions: Mapping[str, Session],
+        record: Record | None = None,
+        *,
+        relative: bool | None = None,
+        fit: FitRule = "letterbox",
+    ) -> None:
+        for graph in contract.graphs:
+            if graph.name not in sessions:
+                raise BadInput(f"The graph {graph.name!r} of the model has not been compiled.")
+        self.contract = contract
+        self.needs = Needs.of(contract)
+        self.timings: Timings = {}
+        self.still_timings: Timings = {}
+        self._sessions = dict(sessions)
+        self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
+        self._relative = relative
+        self._rule: FitRule = fit
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all sessions."""
+        for session in self._sessions.values():
+            session.close()
+
+    def play(self, scene: Scene) -> Iterator[Picture]:
+        """The frames of `scene`, uint8 [H, W, C], each a fresh array, as they are made.
+
+        A model that warps gives frames of the still's own size and transparency; one that paints
+        gives frames of its own size, without the edges that fitting added. What the scene lacks is
+        a `UsageError` at once; a driver of one frame, where motion is needed, is `BadInput`.
+        """
+        self.needs.check(scene, self.contract)
+        return self._play(scene)
+
+    def _play(self, scene: Scene) -> Iterator[Picture]:
+        values = Values()
+        still = self._prepare_still(scene, values)
+        compositor = self._compositor(scene, still)
+        transfer = _Transfer(self._still_motion(values))
+        for index, moment in enumerate(self._moments(scene)):
+            self.timings = {}
+            sight = {"still": still} if still is not None else {}
+            if isinstance(moment, Shown):
+                sight["driving_frame"] = moment
+                if self.needs.plays_pictures:
+                    sight["still"] = moment
+                self._run("driver", values, sight, scene, index)
+            elif moment is not None:
+                values.put("motion:driving", moment)
+            if self.needs.motion:
+                values.put("motion:driving", transfer(values.require("motion:driving")))
+            self._run("frame", values, sight, scene, index)
+            with timed(self.timings, COMPOSE):
+                picture = self._finish(values, compositor, sight)
+            yield picture
+
+    def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
+        """Do all that happens once per still; what it finds is kept in `values`."""
+        self.timings = self.still_timings = {}
+        still = None
+        sight = {}
+        if self.needs.still and scene.still is not None:
+            still = Shown(scene.still, self._rule)
+            sight = {"still": still, "driving_frame": still}
+        for runner in self._runners:
+            runs = runner.graph.runs
+            if runs == "once" or (runs == "driver" and still is not None):
+                runner.run(
+                    values,
+                    sight,
+                    self.still_timings,
+                    rename=OF_STILL,
+                    conditions=scene.conditions,
+                    keep=True,
+                )
+        return still
+
+    def _run(
+        self, runs: Runs, values: Values, sight: Mapping[str, Shown], scene: Scene, index: int
+    ) -> None:
+        for runner in self._runners:
+            if runner.graph.runs == runs:
+                runner.run(
+                    values,
+                    sight,
+                    self.timings,
+                    rename=OF_DRIVER,
+                    conditions=scene.conditions,
+                    index=index,
+                )
+
+    def _moments(self, scene: Scene) -> Iterator[Shown | Array | None]:
+        """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a
+        model that needs neither, nothing."""
+        if scene.track is not None and self.needs.motion:
+            yield from scene.track.values[:, None]
+        elif scene.driver is not None:
+            yield from _driving(scene.driver, self._rule, at_least=2 if self.needs.motion else 1)
+        elif self.needs.plays_pictures and scene.still is not None:
+            yield Shown(scene.still, self._rule)
+        else:
+            yield None
+
+    def _still_motion(self, values: Values) -> Array | None:
+        """The still's own motion if motion is to be carried over to it, else `None`."""
+        found = values.array("motion:still") if self._relative is not False else None
+        if self._relative and found is None:
+            raise UsageError(
+                f"The model {self.contract.name!r} does not find the motion of a still, so motion "
+                "cannot be relative to it.",
+                hint="Ask for absolute motion.",
+            )
+        return found
+
+    def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
+        flow = self._output("flow")
+        if scene.still is None or still is None or flow is None or self._output("frame"):
+            return None
+        return Compositor(scene.still, still.fit(flow.size))
+
+    def _finish(
+        self, values: Values, compositor: Compositor | None, sight: Mapping[str, Shown]
+    ) -> Picture:
+        if compositor is None:
+            frame = self._output("frame")
+            assert frame is not None  # Needs.of saw to it
+            picture = from_tensor(values.require("frame"), frame)
+            shown = sight.get("still") or sight.get("driving_frame")
+            return picture if shown is None else shown.fit(frame.size).from_graph(picture)
+        flow = self._map(values, "flow")
+        colour = self._output("colour")
+        if colour is None:
+            return compositor.warp(flow)
+        fill = from_tensor(values.require("colour"), colour)
+        return compositor.compose(flow, self._map(values, "alpha")[:, :, 0], fill)
+
+    def _map(self, values: Values, role: str) -> Array:
+        """The output with this role as finite float32 [h, w, C]."""
+        spec = self._output(role)
+        assert spec is not None  # Needs.of saw to it
+        array: Array = relayout(finite(values.require(role), spec), spec.layout, "NHWC")[0]
+        return array
+
+    def _output(self, role: str) -> TensorSpec | None:
+        """What the last frame graph that gives `role` says about it, in its session's layout."""
+        found = None
+        for graph in self.contract.per_frame:
+            found = self._sessions[graph.name].spec.output(role) or found
+        return found
+
+
+class _Transfer:
+    """Carries the driver's motion over to the still, relative to the driver's first frame;
+    passes it on as it is where there is no motion of a still."""
+
+    def __init__(self, still: Array | None) -> None:
+        self._still = still
+        self._first: Array | None = None
+
+    def __call__(self, motion: Array) -> Array:
+        if self._still is None:
+            return motion
+        if self._first is None:
+            self._first = motion.copy()
+        return relative(self._still[0], motion[0], self._first[0])[None]
+
+
+def load_player(contract: Contract, variant: Variant, options: SessionOptions) -> Player:
+    """Open a session for every graph of `variant` on its backend. Errors are the backend's:
+    `MissingComponent`, `BadInput`, `DeviceFailed`; none leaves a session open."""
+    backend = get_backend(variant.backend)
+    with ExitStack() as opened:
+        sessions = {}
+        for compiled in variant.graphs:
+            session = backend.load(compiled, options)
+            opened.callback(session.close)
+            sessions[compiled.spec.name] = session
+        player = Player(contract, sessions)
+        opened.pop_all()
+    return player
+
+
+def _driving(driver: Iterable[Picture], rule: FitRule, *, at_least: int) -> Iterator[Shown]:
+    """The driver's frames, each with the one before it; `BadInput` if there are too few."""
+    frames = iter(driver)
+    head = list(itertools.islice(frames, at_least))
+    if len(head) < at_least:
+        said = "The driver has no frames." if not head else "The driver is a clip of one frame."
+        raise BadInput(said, hint="Motion needs at least two." if head else None)
+    before: Shown | None = None
+    for number, picture in enumerate(itertools.chain(head, frames)):
+        check_picture(picture, f"frame {number} of the driver")
+        shown = Shown(picture, rule, before)
+        if before is not None:
+            if shown.size != before.size:
+                raise BadInput(
+                    f"Frame {number} of the driver has {shown.size[1]}x{shown.size[0]} pixels, "
+                    f"the one before it {before.size[1]}x{before.size[0]}."
+                )
+            before.forget_before()
+        yield shown
+        before = shown

@@ -1,0 +1,61 @@
+"""What is played: a still, a driver's frames or a stored motion, and a model's further inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import BadInput
+from edgeanim.runtime.arrays import load_npy
+from edgeanim.runtime.motion import MotionTrack
+
+Picture = NDArray[np.uint8]
+"""uint8 [H, W, 3] (RGB) or, for a still with transparency, [H, W, 4] (RGBA, not premultiplied)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What a model plays.
+
+    `still` is the picture to animate. The motion comes from a `driver` (RGB frames, one size; an
+    iterator is consumed once) or a stored `track`, not both. `conditions` holds the model's
+    `condition:NAME` inputs by NAME, in the contract's layout; where the first axis is longer than
+    the model's, it lists choices that are cycled through frame by frame.
+    """
+
+    still: Picture | None = None
+    driver: Iterable[Picture] | None = None
+    track: MotionTrack | None = None
+    conditions: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.still is not None:
+            check_picture(self.still, "the still")
+        if self.driver is not None and self.track is not None:
+            raise ValueError("a scene moves by a driver or by a stored track, not by both")
+        for name, values in self.conditions.items():
+            if values.dtype != np.float32 or values.ndim < 1 or not values.size:
+                raise ValueError(f"the input {name!r} is not a filled float32 array")
+            if not np.isfinite(values).all():
+                raise ValueError(f"the input {name!r} holds NaN or infinity")
+
+
+def check_picture(picture: Picture, what: str) -> None:
+    """`ValueError` unless `picture` is uint8 [H, W, 3 or 4] with at least one pixel."""
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        raise ValueError(f"{what} is not uint8 [H, W, 3 or 4]: {picture.dtype} {picture.shape}")
+    if not picture.size:
+        raise ValueError(f"{what} has no pixels")
+
+
+def load_condition(path: Path) -> Array:
+    """A model's further input from an `.npy` of finite numbers, as float32."""
+    array = load_npy(path).astype(np.float32)
+    if array.ndim < 1 or not array.size or not np.isfinite(array).all():
+        raise BadInput("The array is empty or holds NaN or infinity.", where=path)
+    return array

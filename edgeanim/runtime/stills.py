@@ -1,0 +1,114 @@
+"""Still pictures: PNG, JPEG, WebP, GIF and BMP, checked before and while they are decoded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.runtime.scene import Picture
+
+# 8192 x 8192: larger than any camera's still, small enough to decode on a board.
+MAX_PIXELS = 1 << 26
+STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
+_SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+
+
+def read_still(path: Path) -> Picture:
+    """The picture as uint8 [H, W, 3], or [H, W, 4] if any of it is transparent.
+
+    Turned upright by its EXIF orientation; the first frame of an animation. `BadInput` for a file
+    that is missing, empty, a folder, cut off, not one of the formats above, or of more than
+    `MAX_PIXELS`.
+    """
+    with open_image(path) as image, decoding(path):
+        return pixels(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image of a known format and sane size. Nothing is decoded yet."""
+    if not is_image(head_of(path)):
+        raise BadInput(
+            "This is not a picture that can be read.",
+            where=path,
+            hint="PNG, JPEG, WebP, GIF and BMP can.",
+        )
+    with disk_errors(path), path.open("rb") as stream:
+        with decoding(path):
+            image = Image.open(stream, formats=_FORMATS)
+            check_size(image.size, path)
+        with image:
+            yield image
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises inside the block becomes `BadInput`; its warnings are dropped
+    (of odd metadata, and of sizes, for which there is our own limit)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (BadInput, MemoryError):
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large(path) from error
+        except Exception as error:
+            # Decoders raise OSError, SyntaxError, EOFError, struct.error and more on damaged data.
+            raise BadInput(
+                f"The picture is damaged or cut off: {error}.",
+                where=path,
+                hint="Save or copy it again.",
+            ) from error
+
+
+def pixels(image: Image.Image) -> Picture:
+    """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent."""
+    if image.mode in _SIXTEEN_BIT:
+        # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
+        grey = np.asarray(image).astype(np.float32) / 257
+        level = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+        return np.repeat(level[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba: Picture = np.array(image.convert("RGBA"))
+        return rgba if (rgba[:, :, 3] < 255).any() else np.ascontiguousarray(rgba[:, :, :3])
+    return np.array(image.convert("RGB"))
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file, enough to tell its format; `BadInput` if there are none."""
+    with disk_errors(path), path.open("rb") as stream:
+        head = stream.read(16)
+    if not head:
+        raise BadInput("The file is empty.", where=path)
+    return head
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that starts with `head` claims to be one of the formats above."""
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def check_size(size: tuple[int, int], where: Any) -> None:
+    """`BadInput` for pictures without pixels or with more than `MAX_PIXELS`."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(where)
+    if min(size) < 1:
+        raise BadInput("The picture has no pixels.", where=where)
+
+
+def _too_large(where: Any) -> BadInput:
+    return BadInput(
+        f"The picture has more than {MAX_PIXELS >> 20} million pixels.",
+        where=where,
+        hint="Scale it down first.",
+    )

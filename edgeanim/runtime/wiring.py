@@ -1,0 +1,215 @@
+"""Which tensor feeds which: values kept by role, and what a contract needs to be played."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import Contract, Layout, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.runtime.pictures import picture_range
+from edgeanim.runtime.scene import Scene
+
+CONDITION = "condition:"
+STATE = "state:"
+# The names under which what was found on the still is kept, and on the driver's current frame.
+OF_STILL = {"motion": "motion:still", "mask": "mask:still"}
+OF_DRIVER = {"motion": "motion:driving", "mask": "mask"}
+_PICTURES = ("still", "driving_frame", "frame", "colour")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a contract asks of a scene, and what it gives.
+
+    `still`: a picture to animate. `motion`: a driver or a stored track. `frames`: the driver's
+    frames themselves. `plays_pictures`: an image-to-image model, which plays every driving frame
+    on its own and keeps no still.
+    """
+
+    still: bool
+    motion: bool
+    frames: bool
+    plays_pictures: bool
+    conditions: tuple[str, ...]
+
+    @staticmethod
+    def of(contract: Contract) -> Needs:
+        """Read them off the roles; `BadInput` if nothing in it makes a picture."""
+        _check_outputs(contract)
+        asked = {spec.role for graph in contract.per_frame for spec in graph.inputs}
+        everywhere = {spec.role for graph in contract.graphs for spec in graph.inputs}
+        followed = {
+            spec.role
+            for graph in contract.graphs
+            if graph.runs == "driver"
+            for spec in graph.outputs
+            if spec.role not in OF_STILL
+        }
+        motion = bool({"motion", "motion:driving"} & asked)
+        flow = any(graph.output("flow") for graph in contract.per_frame)
+        follows = any(graph.runs == "driver" for graph in contract.graphs)
+        once = {
+            spec.role for graph in contract.graphs if graph.runs == "once" for spec in graph.inputs
+        }
+        pictures = {"still", "driving_frame"} & asked
+        plays = len(pictures) == 1 and "still" not in once and not (follows or motion or flow)
+        return Needs(
+            still=not plays
+            and (flow or bool({"still", "motion:still", "mask:still"} & everywhere)),
+            motion=motion,
+            frames=plays or bool({"driving_frame", "cue", "mask", *followed} & asked),
+            plays_pictures=plays,
+            conditions=tuple(
+                sorted(r.removeprefix(CONDITION) for r in everywhere if r.startswith(CONDITION))
+            ),
+        )
+
+    def check(self, scene: Scene, contract: Contract) -> None:
+        """`UsageError` that names the option if `scene` lacks what the contract needs."""
+        self._check_moving(scene, contract)
+        self._check_track(scene, contract)
+        if self.still and scene.still is None:
+            raise UsageError(
+                f"The model {contract.name!r} animates a still, and none is given.",
+                hint="Add one with --still IMAGE.",
+            )
+        for name in self.conditions:
+            if name not in scene.conditions:
+                raise UsageError(
+                    f"The model {contract.name!r} needs a value for its input {name!r}.",
+                    hint=f"Give one with --input {name}=FILE.npy.",
+                )
+        for name in scene.conditions:
+            if name not in self.conditions:
+                raise UsageError(
+                    f"The model {contract.name!r} has no input {name!r} to set.",
+                    hint=nearest(name, self.conditions) if self.conditions else None,
+                )
+
+    def _check_moving(self, scene: Scene, contract: Contract) -> None:
+        has_still = self.plays_pictures and scene.still is not None
+        if self.frames and scene.driver is None and not has_still:
+            stored = "; a stored motion is not enough" if scene.track is not None else ""
+            raise UsageError(
+                f"The model {contract.name!r} needs the frames of a driver{stored}.",
+                hint="Give a clip, a folder of pictures or a camera with --drive.",
+            )
+        if self.motion and scene.driver is None and scene.track is None:
+            raise UsageError(
+                f"The model {contract.name!r} needs a motion to show.",
+                hint="Give a clip, a motion track or a camera with --drive.",
+            )
+        finds = any(graph.runs == "driver" and graph.output("motion") for graph in contract.graphs)
+        if self.motion and scene.track is None and not finds:
+            raise UsageError(
+                f"The model {contract.name!r} cannot find the motion in a driver's frames.",
+                hint="Give a stored motion track with --drive.",
+            )
+
+    def _check_track(self, scene: Scene, contract: Contract) -> None:
+        if scene.track is None:
+            return
+        for graph in contract.per_frame:
+            for spec in graph.inputs:
+                moves = spec.role in ("motion", "motion:driving")
+                if moves and spec.shape != (1, *scene.track.values.shape[1:]):
+                    raise BadInput(
+                        f"The motion track has {scene.track.values.shape[1]} regions, but the "
+                        f"model {contract.name!r} takes motion of the shape {list(spec.shape)}.",
+                        hint="Use a track that was made with this model.",
+                    )
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor as a session gave it, with the layout it has."""
+
+    array: Array
+    layout: Layout
+
+
+class Values:
+    """Tensors by role. A view of a session's own memory must be stored with `keep=True` if it
+    has to outlive that session's next run."""
+
+    def __init__(self) -> None:
+        self._by_role: dict[str, Value] = {}
+
+    def put(self, role: str, array: Array, layout: Layout = "plain", *, keep: bool = False) -> None:
+        self._by_role[role] = Value(array.copy() if keep else array, layout)
+
+    def array(self, role: str) -> Array | None:
+        """What is stored under `role`, in its own layout."""
+        value = self._by_role.get(role)
+        return None if value is None else value.array
+
+    def require(self, role: str) -> Array:
+        """What is stored under `role`; `BadInput` if no graph has given it."""
+        value = self._by_role.get(role)
+        if value is None:
+            raise BadInput(f"No graph has given the value with the role {role!r}.")
+        return value.array
+
+    def get(self, spec: TensorSpec, role: str, graph: str) -> Array:
+        """The value with `role` for the input `spec`, in its layout; untouched if it has that
+        already. A state that nothing has set yet is zero."""
+        value = self._by_role.get(role)
+        if value is None and spec.role.startswith(STATE):
+            return np.zeros(spec.shape, np.float32)
+        if value is None:
+            raise BadInput(
+                f"Nothing gives the input {spec.name!r} (role {spec.role!r}) of the graph "
+                f"{graph!r} a value.",
+                hint="Check the roles and the order of the graphs in model.toml.",
+            )
+        array = relayout(value.array, value.layout, spec.layout)
+        if array.shape != spec.shape:
+            raise BadInput(
+                f"The input {spec.name!r} of the graph {graph!r} takes {list(spec.shape)}, "
+                f"but {list(array.shape)} is given.",
+            )
+        return array
+
+
+def relayout(array: Array, layout: Layout, to: Layout) -> Array:
+    """`array` brought from one layout to another; the same object if there is nothing to do."""
+    if layout == to or "plain" in (layout, to):
+        return array
+    axes = (0, 2, 3, 1) if to == "NHWC" else (0, 3, 1, 2)
+    return np.ascontiguousarray(array.transpose(axes))
+
+
+def choose(values: Array, spec: TensorSpec, index: int) -> Array:
+    """The `index`-th choice of a condition, cycled, in the shape of `spec` (contract layout)."""
+    batch = spec.shape[0]
+    if values.shape[1:] != spec.shape[1:] or len(values) % batch:
+        name = spec.role.removeprefix(CONDITION)
+        raise BadInput(
+            f"The input {name!r} takes {list(spec.shape)} (or several of these along the first "
+            f"axis), but {list(values.shape)} is given.",
+            where=f"--input {name}",
+        )
+    start = index % (len(values) // batch) * batch
+    return values[start : start + batch]
+
+
+def _check_outputs(contract: Contract) -> None:
+    made = {spec.role for graph in contract.per_frame for spec in graph.outputs}
+    if "frame" not in made and "flow" not in made:
+        raise BadInput(
+            f"No graph of the model {contract.name!r} makes a picture.",
+            hint="One that runs for every frame needs an output with the role `frame` or `flow`.",
+        )
+    if "frame" not in made and ("alpha" in made) != ("colour" in made):
+        raise BadInput(
+            f"The model {contract.name!r} gives only one of `alpha` and `colour`.",
+            hint="Blending needs both.",
+        )
+    for graph in contract.graphs:
+        for spec in (*graph.inputs, *graph.outputs):
+            if spec.role in _PICTURES:
+                picture_range(spec)

@@ -1,0 +1,130 @@
+"""Fitting pictures to graphs and back: nothing shifted, nothing lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.contract import TensorSpec
+from edgeanim.core.errors import BadInput
+from edgeanim.runtime.pictures import (
+    Fit,
+    difference_tensor,
+    flatten,
+    from_tensor,
+    to_tensor,
+)
+
+_sizes = st.tuples(st.integers(1, 300), st.integers(1, 300))
+_graphs = st.tuples(st.integers(1, 128), st.integers(1, 128))
+
+
+def _spec(layout: str, value_range=(0.0, 1.0), channels: int = 3, role: str = "still"):
+    shape = (1, channels, 8, 6) if layout == "NCHW" else (1, 8, 6, channels)
+    return TensorSpec("x", role, shape, layout, range=value_range)
+
+
+@given(picture=_sizes, graph=_graphs, rule=st.sampled_from(["letterbox", "cover"]))
+def test_the_canvas_has_the_graphs_proportions_and_holds_what_it_promises(picture, graph, rule):
+    fit = Fit.of(picture, graph, rule)
+    rows, columns = fit.canvas
+    # Equal proportions up to the rounding of one side to whole pixels.
+    assert abs(rows * graph[1] - columns * graph[0]) <= max(graph)
+    if rule == "letterbox":
+        assert rows >= picture[0]
+        assert columns >= picture[1]
+    else:
+        assert rows <= picture[0]
+        assert columns <= picture[1]
+    for part, place in zip(fit.shown, fit.window, strict=True):
+        assert part.stop - part.start == place.stop - place.start >= 1
+    assert all(p.stop <= size for p, size in zip(fit.shown, picture, strict=True))
+    assert all(w.stop <= size for w, size in zip(fit.window, fit.canvas, strict=True))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)])
+def test_every_level_survives_the_way_into_a_tensor_and_back(layout, value_range):
+    picture = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    picture[0, 0] = (0, 255, 128)
+    spec = _spec(layout, value_range)
+    tensor = to_tensor(picture, spec)
+    assert (tensor.shape, tensor.dtype) == (spec.shape, np.float32)
+    assert tensor.min() == value_range[0]
+    assert tensor.max() == pytest.approx(value_range[1])
+    np.testing.assert_array_equal(from_tensor(tensor, spec), picture)
+
+
+def test_values_beyond_the_range_are_clipped_and_nan_is_refused():
+    spec = _spec("NCHW")
+    tensor = np.full(spec.shape, 7.0, np.float32)
+    assert (from_tensor(tensor, spec) == 255).all()
+    assert (from_tensor(-tensor, spec) == 0).all()
+    tensor[0, 0, 0, 0] = np.nan
+    with pytest.raises(BadInput, match="'x' holds NaN"):
+        from_tensor(tensor, spec)
+
+
+def test_a_cue_is_the_difference_of_the_tensors(pictures):
+    now, before = pictures[0][:8, :6], pictures[1][:8, :6]
+    spec = _spec("NHWC", (-1.0, 1.0), role="cue")
+    np.testing.assert_allclose(
+        difference_tensor(now, before, spec, span=2.0),
+        to_tensor(now, spec) - to_tensor(before, spec),
+        atol=1e-6,
+    )
+
+
+def test_grey_models_see_luma_and_give_three_equal_channels():
+    spec = _spec("NHWC", channels=1)
+    picture = np.zeros((8, 6, 3), np.uint8)
+    picture[..., 1] = 255
+    tensor = to_tensor(picture, spec)
+    assert tensor.shape == spec.shape
+    np.testing.assert_allclose(tensor, 0.587, atol=1e-6)
+    assert (from_tensor(tensor, spec) == 150).all()
+
+
+def test_a_picture_without_a_stated_range_is_refused_with_the_remedy():
+    with pytest.raises(BadInput, match=r"no value range.*model\.toml"):
+        to_tensor(np.zeros((8, 6, 3), np.uint8), _spec("NCHW", None))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 64), (64, 48), (33, 64), (200, 100)])
+def test_the_way_to_the_graph_and_back_keeps_every_place(size):
+    """A ramp in x and y names every place: after the round trip it must be where it was."""
+    rows, columns = size
+    ramp = np.zeros((*size, 3), np.uint8)
+    ramp[..., 0] = np.linspace(0, 255, columns).round()
+    ramp[..., 1] = np.linspace(0, 255, rows).round()[:, None]
+    fit = Fit.of(size, (32, 32))
+    back = fit.from_graph(fit.to_graph(ramp, (32, 32)))
+    for axis, channel in ((1, 0), (0, 1)):
+        line = back[..., channel].mean(axis=1 - axis)
+        expected = (np.arange(len(line)) + 0.5) / len(line) * 255
+        assert np.abs(line[1:-1] - expected[1:-1]).max() < 255 / len(line)
+        # No bias either way: a half-pixel shift would be seen here.
+        assert abs(line[1:-1].mean() - expected[1:-1].mean()) < 255 / len(line) / 3
+
+
+def test_letterbox_repeats_the_edge_and_cover_cuts_it_off(pictures):
+    wide = np.concatenate([pictures[0], pictures[1]], axis=1)
+    boxed = Fit.of((64, 128), (64, 64)).to_graph(wide, (64, 64))
+    np.testing.assert_array_equal(boxed[0], boxed[15])
+    np.testing.assert_array_equal(boxed[-1], boxed[-16])
+    cut = Fit.of((64, 128), (64, 64), "cover").to_graph(wide, (64, 64))
+    np.testing.assert_array_equal(cut, wide[:, 32:96])
+
+
+def test_transparent_parts_are_shown_on_white():
+    picture = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
+    np.testing.assert_array_equal(
+        flatten(picture), [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
+    )
+
+
+def test_absurd_proportions_are_refused_before_memory_is_asked_for():
+    with pytest.raises(BadInput, match="too large or too narrow"):
+        Fit.of((1, 30_000), (64, 64))
