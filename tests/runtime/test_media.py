@@ -1,0 +1,347 @@
+"""Stills, clips and animations: real files read and written, damaged ones refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
+from edgeanim.runtime import stills
+from edgeanim.runtime.media import probe_fps, read_frames, read_still, write_animation
+
+_LOSSLESS = ["png", "bmp", "gif", "webp"]
+
+
+def _save(path: Path, picture: np.ndarray, **options) -> Path:
+    Image.fromarray(picture).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def clip(tmp_path: Path, pictures: np.ndarray) -> Path:
+    path = tmp_path / "clip.mp4"
+    write_animation(path, np.repeat(pictures, 4, axis=0), 20)
+    return path
+
+
+# --- stills -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp"])
+def test_a_still_is_read_as_it_was_saved(tmp_path, pictures, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    path = _save(tmp_path / f"a.{suffix}", pictures[0], **options)
+    np.testing.assert_array_equal(read_still(path), pictures[0])
+
+
+def test_a_jpeg_is_turned_upright_by_its_exif_orientation(tmp_path, pictures):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    path = _save(tmp_path / "a.jpg", pictures[0][:40], quality=95, exif=exif)
+    still = read_still(path)
+    assert still.shape == (64, 40, 3)
+    assert np.abs(still.astype(int) - np.rot90(pictures[0][:40], -1)).mean() < 4
+
+
+def test_transparency_is_kept_where_there_is_some_and_dropped_where_there_is_none(
+    tmp_path, pictures
+):
+    alpha = np.full((64, 64, 1), 255, np.uint8)
+    opaque = np.concatenate([pictures[0], alpha], 2)
+    assert read_still(_save(tmp_path / "a.png", opaque)).shape == (64, 64, 3)
+    alpha[10:20] = 7
+    clear = np.concatenate([pictures[0], alpha], 2)
+    np.testing.assert_array_equal(read_still(_save(tmp_path / "b.png", clear)), clear)
+    palette = Image.fromarray(pictures[0]).quantize(16)
+    palette.info["transparency"] = 0
+    palette.save(tmp_path / "c.png", transparency=0)
+    assert read_still(tmp_path / "c.png").shape == (64, 64, 4)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
+    still = read_still(_save(tmp_path / "a.png", ramp))
+    np.testing.assert_allclose(still[0, :, 0], np.arange(256), atol=1)
+
+
+def test_grey_and_cmyk_become_rgb(tmp_path, pictures):
+    Image.fromarray(pictures[0]).convert("L").save(tmp_path / "a.png")
+    Image.fromarray(pictures[0]).convert("CMYK").save(tmp_path / "b.jpg", quality=95)
+    assert read_still(tmp_path / "a.png").shape == (64, 64, 3)
+    assert np.abs(read_still(tmp_path / "b.jpg").astype(int) - pictures[0]).mean() < 4
+
+
+@pytest.mark.parametrize("read", [read_still, lambda path: list(read_frames(path))])
+def test_what_is_no_picture_is_refused_in_one_paragraph(tmp_path, read):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "folder.png").mkdir()
+    for name, said in [
+        ("missing.png", "No such file"),
+        ("empty.png", "empty"),
+        ("text.png", "can be read"),
+        ("folder.png", "folder"),
+    ]:
+        with pytest.raises(BadInput, match=said) as caught:
+            read(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])
+def test_a_picture_that_is_cut_off_is_refused(tmp_path, pictures, suffix):
+    path = _save(tmp_path / f"a.{suffix}", pictures[0])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(BadInput, match="damaged or cut off"):
+        read_still(path)
+
+
+def test_a_picture_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 20_000)).save(path)
+    with pytest.raises(BadInput, match="more than 64 million pixels"):
+        read_still(path)
+    monkeypatch.setattr(stills, "MAX_PIXELS", 100)
+    with pytest.raises(BadInput, match="million pixels"):
+        read_still(_save(tmp_path / "a.png", np.zeros((11, 10, 3), np.uint8)))
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(suffix=st.sampled_from(["png", "jpg", "gif", "webp", "bmp"]), data=st.data())
+def test_a_damaged_picture_is_read_or_refused_never_anything_else(tmp_path, pictures, suffix, data):
+    path = _save(tmp_path / f"a.{suffix}", pictures[0][:24, :24])
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    for read in (lambda p: [read_still(p)], lambda p: list(read_frames(p, limit=3))):
+        try:
+            for picture in read(path):
+                assert picture.dtype == np.uint8
+                assert picture.ndim == 3
+        except BadInput:
+            pass
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+
+def test_a_clip_gives_its_frames_in_rgb_at_its_rate(clip, pictures):
+    frames = list(read_frames(clip))
+    assert len(frames) == 32
+    assert probe_fps(clip) == 20
+    # The coding is lossy, but channels and order show.
+    for i in range(8):
+        assert np.abs(frames[4 * i + 2].astype(int) - pictures[i]).mean() < 10
+    assert len(list(read_frames(clip, limit=5))) == 5
+
+
+def test_a_clip_that_is_cut_off_is_refused(tmp_path, clip):
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[:-400])
+    with pytest.raises(BadInput, match=r"cut\.mp4.*(damaged|breaks off)"):
+        list(read_frames(cut))
+    with pytest.raises(BadInput, match="damaged"):
+        probe_fps(cut)
+
+
+def test_a_matroska_clip_that_ends_too_early_is_refused(tmp_path, media):
+    whole = (media / "clips_asl" / "no.mkv").read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BadInput, match=r"breaks off: \d+ of 66 frames"):
+        list(read_frames(cut))
+    assert len(list(read_frames(cut, limit=5))) == 5
+
+
+def test_real_media_are_read(media):
+    shapes = {
+        "clips_asl/no.mkv": (66, (480, 640, 3), 30),
+        "clips_head/head_turn_a.gif": (23, (270, 480, 3), pytest.approx(12, abs=0.1)),
+    }
+    for name, (count, shape, fps) in shapes.items():
+        frames = list(read_frames(media / name))
+        assert (len(frames), frames[0].shape, probe_fps(media / name)) == (count, shape, fps)
+    assert read_still(media / "stills" / "horse.png").shape == (328, 400, 4)
+
+
+def test_native_readers_keep_off_the_terminal(tmp_path, clip):
+    """In a process of its own: OpenCV reads its switches only once."""
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(clip.read_bytes()[:3000])
+    script = (
+        "import sys; from edgeanim.core.errors import EdgeanimError\n"
+        "from edgeanim.runtime.media import read_frames, write_animation\n"
+        "for source in sys.argv[1:3]:\n"
+        "    try: list(read_frames(source))\n"
+        "    except EdgeanimError as error: pass\n"
+        "    else: sys.exit('read')\n"
+        "write_animation(sys.argv[3], read_frames(sys.argv[4]), 10)\n"
+    )
+    args = [str(cut), "camera:77", str(tmp_path / "o.mp4"), str(clip)]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, *args], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path, pictures):
+    for number in (10, 9, 1, 100):
+        _save(tmp_path / f"frame{number}.png", np.full((4, 4, 3), number, np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    assert [int(f[0, 0, 0]) for f in read_frames(tmp_path)] == [1, 9, 10, 100]
+    _save(tmp_path / "frame11.png", pictures[0])
+    with pytest.raises(BadInput, match=r"frame11\.png.*64x64.*4x4"):
+        list(read_frames(tmp_path))
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="no pictures"):
+        read_frames(tmp_path)
+
+
+def test_a_still_is_a_clip_of_one_frame(tmp_path, pictures):
+    frames = list(read_frames(_save(tmp_path / "a.png", pictures[0])))
+    np.testing.assert_array_equal(frames, pictures[:1])
+
+
+def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):
+    def layer(column: int) -> Image.Image:
+        image = Image.new("RGBA", (6, 2), (0, 0, 0, 0))
+        image.putpixel((column, 0), (255, 0, 0, 255))
+        return image
+
+    layers = [layer(i) for i in range(3)]
+    layers[0].save(
+        tmp_path / "a.gif", save_all=True, append_images=layers[1:], duration=100, disposal=1
+    )
+    frames = list(read_frames(tmp_path / "a.gif"))
+    # Nothing is disposed of, so the dots add up; what no frame covers is white.
+    for count, frame in enumerate(frames, 1):
+        assert (frame[0, :count] == (255, 0, 0)).all()
+        assert (frame[0, 3:] == 255).all()
+    assert probe_fps(tmp_path / "a.gif") == 10
+
+
+def test_a_camera_is_opened_only_when_a_frame_is_asked_for():
+    frames = read_frames("camera:77")
+    with pytest.raises(DeviceFailed, match="camera:77"):
+        next(frames)
+
+
+# --- animations ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("a.gif", 6), ("a.mp4", 8), ("a.webp", 4), ("a.png", 0), ("a/", 0)]
+)
+def test_an_animation_comes_back(tmp_path, pictures, name, error):
+    target = f"{tmp_path}/{name}"
+    assert write_animation(target, iter(pictures), 12.5) == 8
+    frames = list(read_frames(target))
+    assert len(frames) == 8
+    assert np.abs(np.stack(frames).astype(int) - pictures).mean() <= error
+    if not name.endswith("/"):
+        assert probe_fps(target) == pytest.approx(12.5, rel=0.01)
+    assert [p.name for p in tmp_path.iterdir()] == [name.rstrip("/")]
+
+
+@pytest.mark.parametrize("fps", [7, 12, 24, 30, 50])
+def test_the_times_of_a_gif_add_up(tmp_path, pictures, fps):
+    write_animation(tmp_path / "a.gif", np.repeat(pictures, 5, axis=0), fps)
+    assert probe_fps(tmp_path / "a.gif") == pytest.approx(fps, rel=0.01)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["loop"] == 0
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a/"])
+def test_transparent_frames_stay_transparent(tmp_path, pictures, name):
+    alpha = np.zeros((3, 64, 64, 1), np.uint8)
+    for i in range(3):
+        alpha[i, 10 * i : 10 * i + 20] = 255
+    frames = np.concatenate([pictures[:3], alpha], axis=3)
+    write_animation(f"{tmp_path}/{name}", frames, 10)
+    path = tmp_path / name
+    images = sorted(path.iterdir()) if path.is_dir() else [path] * 3
+    for i, source in enumerate(images):
+        with Image.open(source) as image:
+            if not path.is_dir():
+                image.seek(i)
+            got = np.asarray(image.convert("RGBA"))
+        np.testing.assert_array_equal(got[..., 3:], alpha[i])
+
+
+def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictures):
+    write_animation(tmp_path / "a.mp4", pictures[:, :33, :47], 10)
+    frame = next(read_frames(tmp_path / "a.mp4"))
+    assert frame.shape == (34, 48, 3)
+    assert np.abs(frame[33].astype(int) - frame[32]).mean() < 6
+
+
+def test_identical_frames_keep_their_time(tmp_path, pictures):
+    write_animation(tmp_path / "a.gif", np.repeat(pictures[:1], 6, axis=0), 10)
+    assert len(list(read_frames(tmp_path / "a.gif"))) == 6
+
+
+def test_nothing_is_left_when_the_frames_fail_half_way(tmp_path, pictures):
+    def breaking():
+        yield from pictures[:3]
+        raise BadInput("the driver broke")
+
+    for name in ("a.gif", "a.mp4", "a.webp", "a.png", "a/"):
+        with pytest.raises(BadInput, match="the driver broke"):
+            write_animation(f"{tmp_path}/{name}", breaking(), 10)
+        with pytest.raises(BadInput, match="no frames"):
+            write_animation(f"{tmp_path}/{name}", [], 10)
+        with pytest.raises(BadInput, match="Frame 1"):
+            write_animation(f"{tmp_path}/{name}", [pictures[0], pictures[1][:9]], 10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_other_things_in_it_is_never_replaced(tmp_path, pictures):
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(UsageError, match=r"letters\.txt"):
+        write_animation(tmp_path, pictures, 10)
+    assert (tmp_path / "letters.txt").read_text() == "dear"
+    write_animation(tmp_path / "out", pictures, 10)
+    write_animation(tmp_path / "out", pictures[:2], 10)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("name", "fps"), [("a.xyz", 10), ("a.gif", 0), ("a.gif", float("nan"))])
+def test_a_request_that_makes_no_sense_is_refused(tmp_path, pictures, name, fps):
+    with pytest.raises(UsageError):
+        write_animation(tmp_path / name, pictures, fps)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_a_full_disk_is_a_devices_failure(tmp_path, pictures, monkeypatch, suffix):
+    """The writers are pointed at a device that is always full."""
+    from contextlib import contextmanager
+
+    from edgeanim.core.errors import disk_errors
+    from edgeanim.runtime import animations
+
+    full = tmp_path / f"full{suffix}"
+    full.symlink_to("/dev/full")
+
+    @contextmanager
+    def to_full(path):
+        with disk_errors(path):
+            yield full
+
+    monkeypatch.setattr(animations, "atomic_path", to_full)
+    with pytest.raises(EdgeanimError) as caught:
+        write_animation(tmp_path / f"a{suffix}", pictures, 10)
+    assert isinstance(caught.value, DeviceFailed)
+    assert "disk is full" in str(caught.value)

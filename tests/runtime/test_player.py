@@ -1,0 +1,277 @@
+"""The player, on models of a few lines whose right answer is known."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.player import Player
+from edgeanim.runtime.scene import Scene
+
+sys.path.insert(0, str(Path(__file__).parent))
+from stub_models import (
+    ANIMATOR,
+    ANIMATOR_BODIES,
+    StubSession,
+    picture,
+    sessions,
+    spot,
+)
+
+
+def _invert(values):
+    return {"result": 1 - values["image"]}
+
+
+def _one_graph(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] = ()) -> Contract:
+    outputs = outputs or (picture("result", "frame"),)
+    return Contract("stub", (GraphSpec("net", "net.onnx", "frame", inputs, outputs),))
+
+
+def _animator(layout="NCHW", **options) -> tuple[Player, dict[str, StubSession]]:
+    opened = sessions(ANIMATOR, ANIMATOR_BODIES, layout)
+    return Player(ANIMATOR, opened, **options), opened
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_the_still_moves_as_the_driver_does(layout):
+    player, _ = _animator(layout)
+    driver = [spot(20, 20), spot(28, 20), spot(28, 36)]
+    frames = list(player.play(Scene(still=spot(32, 24), driver=driver)))
+    # The stub's flow is uniform, so the whole still moves as the driver's spot has moved.
+    for frame, (x, y) in zip(frames, [(32, 24), (40, 24), (40, 40)], strict=True):
+        assert np.abs(frame.astype(int) - spot(x, y)).mean() < 1
+
+
+def test_absolute_motion_goes_to_where_the_driver_is():
+    player, _ = _animator(relative=False)
+    driver = [spot(20, 20), spot(28, 20)]
+    frames = list(player.play(Scene(still=spot(32, 24), driver=driver)))
+    for frame, expected in zip(frames, driver, strict=True):
+        assert np.abs(frame.astype(int) - expected).mean() < 1
+
+
+def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
+    player, opened = _animator()
+    track = np.zeros((3, 1, 6), np.float32)
+    track[:, 0, 2] = track[:, 0, 5] = 0.5
+    track[:, 0, 0] = [0.0, 0.25, 0.5]  # in units of half the picture: 8 pixels a frame
+    frames = list(player.play(Scene(still=spot(20, 32), track=MotionTrack(track, 10))))
+    for frame, x in zip(frames, [20, 28, 36], strict=True):
+        assert np.abs(frame.astype(int) - spot(x, 32)).mean() < 1
+    assert len(opened["regions"].seen) == 1  # on the still itself
+    assert "regions" not in player.timings
+
+
+def test_work_on_the_still_is_done_once_and_the_first_cue_is_zero():
+    player, opened = _animator()
+    driver = [spot(20, 20), spot(28, 20), spot(28, 36)]
+    list(player.play(Scene(still=spot(32, 24), driver=driver)))
+    assert len(opened["encode"].seen) == 1
+    assert len(opened["regions"].seen) == 4
+    cues = [seen["cue"] for seen in opened["regions"].seen]
+    assert not cues[0].any()
+    assert not cues[1].any()
+    frames = [seen["frame"] for seen in opened["regions"].seen]
+    np.testing.assert_allclose(cues[2], frames[2] - frames[1], atol=1e-6)
+    np.testing.assert_allclose(cues[3], frames[3] - frames[2], atol=1e-6)
+
+
+def test_features_pass_between_sessions_untouched():
+    player, opened = _animator("NHWC")
+    list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20)] * 3)))
+    caches = [seen["cache"] for seen in opened["animate"].seen]
+    assert caches[0].shape == (1, 8, 8, 2)
+    assert all(cache is caches[0] for cache in caches)
+
+
+def test_a_still_of_any_size_is_animated_at_its_own_size():
+    still = np.concatenate([spot(32, 32), spot(32, 32), spot(32, 32)], axis=1)  # 64 x 192
+    player, _ = _animator()
+    driver = [spot(32, 32), spot(40, 32)]
+    frames = list(player.play(Scene(still=still, driver=driver)))
+    assert [frame.shape for frame in frames] == [still.shape] * 2
+    # 8 of the driver's 64 pixels are 24 of the canvas of 192.
+    np.testing.assert_allclose(frames[1][:, 24:].astype(int), still[:, :-24].astype(int), atol=60)
+    assert np.abs(frames[1][:, 24:].astype(int) - still[:, :-24]).mean() < 2
+
+
+def test_a_transparent_still_stays_transparent():
+    still = np.dstack([spot(32, 32), spot(32, 32)[..., 0]])
+    player, _ = _animator()
+    frames = list(player.play(Scene(still=still, driver=[spot(32, 32), spot(40, 32)])))
+    assert frames[1].shape == (64, 64, 4)
+    assert np.abs(frames[1][..., 3].astype(int) - spot(40, 32)[..., 0]).mean() < 1
+
+
+def test_frames_are_fresh_arrays():
+    player, _ = _animator()
+    driver = [spot(20, 20), spot(28, 20), spot(36, 20)]
+    scene = Scene(still=spot(32, 24), driver=driver)
+    kept = list(player.play(scene))
+    for frame, again in zip(kept, player.play(scene), strict=True):
+        np.testing.assert_array_equal(frame, again)
+
+
+def test_timings_name_the_stages_of_the_last_frame():
+    player, _ = _animator()
+    for _ in player.play(Scene(still=spot(32, 24), driver=[spot(20, 20)] * 2)):
+        assert set(player.timings) == {"prepare", "regions", "animate", "compose"}
+        assert set(player.still_timings) == {"prepare", "regions", "encode"}
+        assert all(seconds >= 0 for seconds in player.timings.values())
+
+
+def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
+    seen: list[tuple[str, dict[str, np.ndarray]]] = []
+    player, _ = _animator("NHWC", record=lambda name, inputs: seen.append((name, dict(inputs))))
+    list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20), spot(28, 20)])))
+    names = [name for name, _ in seen]
+    assert names == ["regions", "encode", "regions", "animate", "regions", "animate"]
+    for name, inputs in seen:
+        graph = ANIMATOR.graph(name)
+        assert {n: a.shape for n, a in inputs.items()} == {s.name: s.shape for s in graph.inputs}
+    first, second = (inputs["to"] for name, inputs in seen if name == "animate")
+    assert not np.array_equal(first, second)
+
+
+def test_an_image_model_plays_the_drivers_frames(pictures):
+    contract = _one_graph(
+        picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
+    )
+    player = Player(contract, sessions(contract, {"net": _invert}))
+    frames = list(player.play(Scene(driver=iter(pictures))))
+    np.testing.assert_array_equal(np.stack(frames), 255 - pictures)
+    np.testing.assert_array_equal(next(player.play(Scene(still=pictures[0]))), 255 - pictures[0])
+
+
+@pytest.mark.parametrize("role", ["still", "driving_frame"])
+def test_an_image_model_plays_one_picture_and_drops_what_fitting_added(pictures, role):
+    contract = _one_graph(picture("image", role, 32), outputs=(picture("result", "frame", 32),))
+    player = Player(contract, sessions(contract, {"net": _invert}))
+    wide = np.concatenate([pictures[0], pictures[1]], axis=1)
+    assert next(player.play(Scene(still=wide))).shape == (16, 32, 3)
+    assert next(player.play(Scene(driver=[wide]))).shape == (16, 32, 3)
+
+
+def test_states_start_at_zero_and_are_carried_on(pictures):
+    state = (1, 2, 4, 4)
+    contract = _one_graph(
+        picture("image", "driving_frame", 64),
+        TensorSpec("before", "state:count", state, "NCHW"),
+        outputs=(
+            picture("result", "frame", 64),
+            TensorSpec("after", "state:count", state, "NCHW"),
+        ),
+    )
+
+    def count(values):
+        shade = np.full((1, 3, 64, 64), values["before"].max() / 100, np.float32)
+        return {"result": shade, "after": values["before"] + 10}
+
+    player = Player(contract, sessions(contract, {"net": count}, "NHWC"))
+    for _ in range(2):
+        frames = list(player.play(Scene(driver=pictures[:4])))
+        assert [int(f[0, 0, 0]) for f in frames] == [0, 26, 51, 77]  # 10 % of 255 a frame
+
+
+def test_conditions_are_cycled_through_frame_by_frame(pictures):
+    contract = _one_graph(
+        picture("image", "driving_frame", 64),
+        TensorSpec("style", "condition:style", (1, 3, 1, 1), "NCHW"),
+        outputs=(picture("result", "frame", 64),),
+    )
+    paint = {"net": lambda v: {"result": v["image"] * 0 + v["style"]}}
+    player = Player(contract, sessions(contract, paint, "NHWC"))
+    styles = np.eye(3, dtype=np.float32)[:2, :, None, None]
+    frames = list(player.play(Scene(driver=pictures[:3], conditions={"style": styles})))
+    colours = [tuple(int(c) for c in frame[0, 0]) for frame in frames]
+    assert colours == [(255, 0, 0), (0, 255, 0), (255, 0, 0)]
+    with pytest.raises(BadInput, match=r"--input style.*takes \[1, 3, 1, 1\]"):
+        next(player.play(Scene(driver=pictures, conditions={"style": styles[:, :2]})))
+
+
+def test_what_a_scene_lacks_is_said_at_once_with_the_option(pictures):
+    player, _ = _animator()
+    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
+    for scene, said in [
+        (Scene(driver=pictures), "--still IMAGE"),
+        (Scene(still=pictures[0]), "--drive"),
+        (Scene(still=pictures[0], track=track, conditions={"x": np.ones(1, np.float32)}), "'x'"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            player.play(scene)
+    contract = _one_graph(
+        picture("image", "driving_frame"), TensorSpec("style", "condition:style", (1, 4))
+    )
+    player = Player(contract, sessions(contract, {"net": _invert}))
+    with pytest.raises(UsageError, match=r"--input style=FILE\.npy"):
+        player.play(Scene(driver=pictures))
+    with pytest.raises(UsageError, match=r"stored motion is not enough.*--drive"):
+        player.play(Scene(track=track, conditions={"style": np.ones((1, 4), np.float32)}))
+
+
+def test_a_track_of_another_model_is_refused(pictures):
+    player, _ = _animator()
+    track = MotionTrack(np.zeros((2, 7, 6), np.float32), 10)
+    with pytest.raises(BadInput, match="7 regions"):
+        player.play(Scene(still=pictures[0], track=track))
+
+
+def test_a_driver_too_short_or_of_changing_size_is_refused(pictures):
+    player, _ = _animator()
+    with pytest.raises(BadInput, match="a clip of one frame"):
+        list(player.play(Scene(still=pictures[0], driver=pictures[:1])))
+    with pytest.raises(BadInput, match="no frames"):
+        list(player.play(Scene(still=pictures[0], driver=[])))
+    with pytest.raises(BadInput, match="Frame 1 of the driver has 32x64 pixels"):
+        list(player.play(Scene(still=pictures[0], driver=[pictures[0], pictures[1][:, :32]])))
+
+
+def test_a_model_that_gives_nan_is_stopped(pictures):
+    bodies = ANIMATOR_BODIES | {
+        "animate": lambda v: {k: a * np.nan for k, a in ANIMATOR_BODIES["animate"](v).items()}
+    }
+    player = Player(ANIMATOR, sessions(ANIMATOR, bodies))
+    with pytest.raises(BadInput, match="'flow' holds NaN"):
+        list(player.play(Scene(still=pictures[0], driver=pictures)))
+
+
+def test_relative_motion_needs_a_model_that_finds_the_stills_own(pictures):
+    contract = _one_graph(picture("image", "still"), TensorSpec("to", "motion:driving", (1, 1, 6)))
+    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
+    scene = Scene(still=pictures[0], track=track)
+    opened = sessions(contract, {"net": _invert})
+    with pytest.raises(UsageError, match="cannot be relative"):
+        list(Player(contract, opened, relative=True).play(scene))
+    assert len(list(Player(contract, opened).play(scene))) == 2
+    with pytest.raises(UsageError, match="cannot find the motion"):
+        Player(contract, opened).play(Scene(still=pictures[0], driver=pictures))
+
+
+def test_a_model_that_makes_no_picture_or_half_of_one_is_refused():
+    alpha = TensorSpec("alpha", "alpha", (1, 1, 8, 8), "NCHW")
+    flow = TensorSpec("flow", "flow", (1, 2, 8, 8), "NCHW")
+    for outputs, said in [((alpha,), "makes a picture"), ((flow, alpha), "alpha` and `colour")]:
+        contract = _one_graph(picture("image", "still"), outputs=outputs)
+        with pytest.raises(BadInput, match=said):
+            Player(contract, sessions(contract, {"net": _invert}))
+
+
+def test_a_graph_without_a_session_is_named():
+    opened = sessions(ANIMATOR, ANIMATOR_BODIES)
+    del opened["encode"]
+    with pytest.raises(BadInput, match="'encode'"):
+        Player(ANIMATOR, opened)
+
+
+def test_closing_closes_every_session():
+    player, opened = _animator()
+    with player:
+        pass
+    assert all(session.closed for session in opened.values())
