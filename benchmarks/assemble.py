@@ -1,0 +1,140 @@
+"""From what the workers sent to the figures of a report. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.result import (
+    Executed,
+    GraphProfile,
+    Latency,
+    ProcessSamples,
+    Speedup,
+    Stage,
+    VariantResult,
+)
+from edgeanim.benchmarks.schedule import Course
+from edgeanim.benchmarks.stats import median, paired_ratio, percentile, percentile_interval
+from edgeanim.core.artifact import FLOAT32, Precision
+
+Gathered = tuple[str, Precision, Course]
+
+
+def assemble(
+    gathered: Sequence[Gathered], drifts: Mapping[str, Drift | None]
+) -> tuple[VariantResult, ...]:
+    """The variants' results; `gathered` has the backend, the precision and the course of each."""
+    names = list(drifts)
+    baselines = {
+        backend: (name, course)
+        for name, (backend, precision, course) in zip(names, gathered, strict=True)
+        if precision == FLOAT32 and not course.failure
+    }
+    return tuple(
+        _variant(name, *entry, drifts[name], baselines.get(entry[0]))
+        for name, entry in zip(names, gathered, strict=True)
+    )
+
+
+def _variant(
+    name: str,
+    backend: str,
+    precision: Precision,
+    course: Course,
+    drift: Drift | None,
+    baseline: tuple[str, Course] | None,
+) -> VariantResult:
+    good = course.failure is None
+    latency = _latency(course.samples) if good else None
+    return VariantResult(
+        id=name,
+        backend=backend,
+        backend_version=course.backend_version,
+        precision=precision,
+        schemes=tuple(dict.fromkeys(graph.scheme for graph in course.job.graphs)),
+        size_bytes=sum(
+            file.stat().st_size
+            for graph in course.job.graphs
+            for file in graph.files
+            if file.is_file()
+        ),
+        latency=latency,
+        throughput_fps=1e3 / median(_flat(course.samples)) if good else None,
+        stages=_stages(course.samples) if good else {},
+        executed=_executed(course.profiles, course.samples) if good and course.profiles else None,
+        drift=drift if good else None,
+        memory=course.memory if good else None,
+        speedup=_speedup(name, course, baseline) if good else None,
+        failure=course.failure,
+        samples=tuple(course.samples),
+    )
+
+
+def _latency(samples: Sequence[ProcessSamples]) -> Latency:
+    processes = [_times(process) for process in samples]
+    flat = _flat(samples)
+    return Latency(
+        samples=len(flat),
+        processes=len(processes),
+        p50_ms=percentile(flat, 50),
+        p90_ms=percentile(flat, 90),
+        p95_ms=percentile(flat, 95),
+        p99_ms=percentile(flat, 99),
+        p50_interval_ms=percentile_interval(processes, 50),
+        p90_interval_ms=percentile_interval(processes, 90),
+        min_ms=min(flat),
+        max_ms=max(flat),
+        load_ms=median([process.load_ms for process in samples]),
+    )
+
+
+def _stages(samples: Sequence[ProcessSamples]) -> dict[str, Stage]:
+    whole = sum(_flat(samples))
+    stages = {}
+    for name, times in _stage_times(samples):
+        stages[name] = Stage(percentile(times, 50), percentile(times, 90), sum(times) / whole)
+    return stages
+
+
+def _executed(profiles: Mapping[str, GraphProfile], samples: Sequence[ProcessSamples]) -> Executed:
+    """The shares over all graphs that run per frame, weighted by the time each takes."""
+    weights = {name: sum(times) for name, times in _stage_times(samples) if name in profiles}
+    total = sum(weights.values())
+
+    def share(of: str) -> float:
+        parts = (weight * getattr(profiles[name], of) for name, weight in weights.items())
+        return min(1.0, sum(parts) / total) if total else 0.0
+
+    return Executed(
+        int8_share=share("int8_share"),
+        float_share=share("float_share"),
+        convert_share=share("convert_share"),
+        layout_share=share("layout_share"),
+        graphs=profiles,
+    )
+
+
+def _speedup(name: str, course: Course, baseline: tuple[str, Course] | None) -> Speedup | None:
+    if baseline is None or baseline[0] == name:
+        return None
+    over, float32 = baseline
+    ratio = paired_ratio(_blocks(float32.samples), _blocks(course.samples))
+    return Speedup(over, ratio.value, ratio.interval)
+
+
+def _blocks(samples: Sequence[ProcessSamples]) -> list[tuple[tuple[float, ...], ...]]:
+    return [process.blocks_ms for process in samples]
+
+
+def _times(process: ProcessSamples) -> list[float]:
+    return [time for block in process.blocks_ms for time in block]
+
+
+def _flat(samples: Sequence[ProcessSamples]) -> list[float]:
+    return [time for process in samples for time in _times(process)]
+
+
+def _stage_times(samples: Sequence[ProcessSamples]) -> Iterator[tuple[str, list[float]]]:
+    for name in dict.fromkeys(stage for process in samples for stage in process.stages_ms):
+        yield name, [time for process in samples for time in process.stages_ms.get(name, ())]

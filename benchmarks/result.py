@@ -1,0 +1,320 @@
+"""The report, `edgeanim.report/1`: what was measured, on what, under which circumstances.
+
+One report is one model on one machine, any number of variants. Times are in milliseconds unless a
+name says otherwise. What could not be measured is null, never a guess: a percentile from too few
+samples, a speed-up without a float32 variant beside it, the figures of a variant that failed.
+The published schema is `report.schema.json`; `load_report` accepts nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.schema import check_limits
+from edgeanim.benchmarks.stats import Interval
+from edgeanim.core.artifact import Precision
+from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.files import write_text
+from edgeanim.core.parsing import load_json, parse, parse_json
+
+SCHEMA: Literal["edgeanim.report/1"] = "edgeanim.report/1"
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """Which model: `digest` is the SHA-256 of what the float32 original is made of, `bundle` that
+    of the bundle's file if it was benched from one."""
+
+    name: str
+    digest: str
+    bundle: str | None
+
+
+@dataclass(frozen=True)
+class FramesRecord:
+    """Which frames were played: `digest` is the SHA-256 over the scene's inputs (not the model's
+    answers), `count`, `height` and `width` those of the golden frames."""
+
+    digest: str
+    count: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class BoardRecord:
+    """For which board the run was set up, and its budget for a frame."""
+
+    name: str
+    title: str
+    latency_budget_ms: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it was measured: `rounds` fresh processes of every variant, in each of them `blocks` in
+    turn with the other variants', a block of at least `block_frames` and at least `block_s`; the
+    warm-up likewise."""
+
+    threads: int
+    rounds: int
+    blocks: int
+    block_frames: int
+    block_s: float
+    warmup_frames: int
+    warmup_s: float
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Service time of a frame, over all processes; intervals at 95 % over processes.
+
+    `load_ms` is the median time to load all graphs into a fresh process.
+    """
+
+    samples: int
+    processes: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    p50_interval_ms: Interval | None
+    p90_interval_ms: Interval | None
+    min_ms: float
+    max_ms: float
+    load_ms: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a frame (a graph by its name, or `prepare` and `compose`). `share` is its part
+    of the frame's whole time."""
+
+    p50_ms: float | None
+    p90_ms: float | None
+    share: float
+
+
+@dataclass(frozen=True)
+class ExecutedOp:
+    """One kind of op of a graph as the runtime executed it."""
+
+    op: str
+    precision: str
+    kind: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class GraphProfile:
+    """What executed in one graph. The four shares refer to `basis` (`time` or `ops`)."""
+
+    basis: str
+    int8_share: float
+    float_share: float
+    convert_share: float
+    layout_share: float
+    detail: str
+    ops: tuple[ExecutedOp, ...]
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What executed in a whole frame: the graphs' shares, weighted by their time per frame."""
+
+    int8_share: float
+    float_share: float
+    convert_share: float
+    layout_share: float
+    graphs: Mapping[str, GraphProfile]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Of a process that only plays, measured in a pass of its own. PSS and USS are those at its
+    end; null where the kernel does not tell."""
+
+    peak_rss_mb: float
+    pss_mb: float | None
+    uss_mb: float | None
+    major_faults: int
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times faster than the variant `over` (the same backend's float32), from blocks
+    that ran side by side."""
+
+    over: str
+    ratio: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a variant has no figures. `error` is the name of the error class, `exit_code` its."""
+
+    error: str
+    exit_code: int
+    message: str
+
+
+@dataclass(frozen=True)
+class ProcessSamples:
+    """The raw samples of one process: `blocks_ms` in the order in which they ran, and each
+    stage's times in the same order, flat. `first_frame_ms` includes the once-per-still work."""
+
+    round: int
+    load_ms: float
+    first_frame_ms: float
+    blocks_ms: tuple[tuple[float, ...], ...]
+    stages_ms: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """One variant's figures. `id` is `backend-precision`; `size_bytes` that of its files."""
+
+    id: str
+    backend: str
+    backend_version: str | None
+    precision: Precision
+    schemes: tuple[str, ...]
+    size_bytes: int
+    latency: Latency | None
+    throughput_fps: float | None
+    stages: Mapping[str, Stage]
+    executed: Executed | None
+    drift: Drift | None
+    memory: Memory | None
+    speedup: Speedup | None
+    failure: Failure | None
+    samples: tuple[ProcessSamples, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and its software. `machine` is a digest of the hardware's description; two
+    reports with the same one come from the same kind of machine. `governor` is null where the
+    kernel has none, `load_1m` the load average just before the run."""
+
+    machine: str
+    cpu_model: str | None
+    arch: str
+    cpu_features: tuple[str, ...]
+    cores: int
+    memory_mb: int
+    governor: str | None
+    kernel: str
+    libc: str | None
+    python: str
+    packages: Mapping[str, str]
+    load_1m: float | None
+
+
+@dataclass(frozen=True)
+class SensorReading:
+    """What a sensor said at `at_s` seconds into the run. Each name ends in its unit."""
+
+    at_s: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class SensorLog:
+    """One sensor over the run. `missing` says what it could not tell here, and why."""
+
+    sensor: str
+    readings: tuple[SensorReading, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Validity:
+    """Whether the circumstances allow to rely on the figures; `reasons` if they do not."""
+
+    valid: bool
+    reasons: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.valid == bool(self.reasons):
+            raise ValueError("a run is invalid exactly when there are reasons")
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run. `created` is UTC, ISO 8601."""
+
+    schema: Literal["edgeanim.report/1"]
+    edgeanim: str
+    created: str
+    duration_s: float
+    model: ModelRecord
+    frames: FramesRecord
+    board: BoardRecord
+    settings: Settings
+    variants: tuple[VariantResult, ...]
+    environment: Environment
+    sensors: tuple[SensorLog, ...]
+    validity: Validity
+
+    def __post_init__(self) -> None:
+        ids = [variant.id for variant in self.variants]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two variants have the same id")
+
+    def variant(self, name: str) -> VariantResult | None:
+        """The variant with this id, if it is in the report."""
+        return next((variant for variant in self.variants if variant.id == name), None)
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Of the variants that failed."""
+        return tuple(variant.failure for variant in self.variants if variant.failure)
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every variant ran; the failures' own code if they share one, else 5."""
+        codes = {failure.exit_code for failure in self.failures}
+        return 0 if not codes else codes.pop() if len(codes) == 1 else DeviceFailed.exit_code
+
+
+def dump_report(report: Report) -> str:
+    """The report as JSON text, every key present; equal reports give equal text."""
+    return json.dumps(dataclasses.asdict(report), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def save_report(path: Path, report: Report) -> None:
+    """Write the report atomically."""
+    write_text(path, dump_report(report))
+
+
+def load_report(path: Path) -> Report:
+    """Read a report, strictly: `BadInput` names the place of anything unexpected in it."""
+    return _parse_report(load_json(path), where=path)
+
+
+def parse_report(text: str, *, where: object) -> Report:
+    """The same from text at hand."""
+    return _parse_report(parse_json(text, where=where), where=where)
+
+
+def _parse_report(data: object, *, where: object) -> Report:
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else None
+        raise BadInput(
+            f"This is not a report of the kind {SCHEMA!r}"
+            + (f" but {found!r}." if isinstance(found, str) else "."),
+            where=where,
+            hint="Reports are written by `edgeanim bench -o report.json`.",
+        )
+    report = parse(Report, data, where=where)
+    check_limits(report, where=where)
+    return report

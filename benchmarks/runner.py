@@ -1,0 +1,228 @@
+"""`run_bench`: measure variants of one model side by side and report on them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim import __version__
+from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.drift import Drift, measure_drift
+from edgeanim.benchmarks.environment import describe, governor
+from edgeanim.benchmarks.process import Crew
+from edgeanim.benchmarks.protocol import Job
+from edgeanim.benchmarks.result import (
+    SCHEMA,
+    BoardRecord,
+    Failure,
+    FramesRecord,
+    ModelRecord,
+    Report,
+    SensorLog,
+    SensorReading,
+    Settings,
+)
+from edgeanim.benchmarks.schedule import BenchOptions, Course, Schedule
+from edgeanim.benchmarks.sensors import Sensor, get_sensor
+from edgeanim.benchmarks.validity import Clocks, judge
+from edgeanim.core.artifact import CompiledGraph, Precision
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import canonical_json, sha256_bytes
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.board import Board
+
+if TYPE_CHECKING:
+    from edgeanim.targets.bundle import Variant
+
+__all__ = ["BenchOptions", "Subject", "run_bench", "scene_digest", "subjects_of"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One variant to measure: the compiled graphs of `contract` for one backend and precision."""
+
+    id: str
+    contract: Contract
+    graphs: tuple[CompiledGraph, ...]
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that its graphs are compiled for."""
+        return self.graphs[0].backend
+
+    @property
+    def precision(self) -> Precision:
+        """`int8` if any graph is."""
+        return "int8" if any(graph.precision == "int8" for graph in self.graphs) else "float32"
+
+
+def subjects_of(contract: Contract, variants: Iterable[Variant]) -> tuple[Subject, ...]:
+    """The variants of a bundle, or a prebuilt one, as subjects."""
+    return tuple(Subject(variant.id, contract, tuple(variant.graphs)) for variant in variants)
+
+
+def run_bench(
+    subjects: Sequence[Subject],
+    golden: Path,
+    options: BenchOptions | None = None,
+    *,
+    model: ModelRecord,
+    board: Board,
+    progress: Progress = SILENT,
+) -> Report:
+    """Measure `subjects` on this machine, interleaved, playing the scene of the file `golden`.
+
+    Latency, drift against the golden frames, executed precision and memory, each subject in
+    processes of its own. A subject that fails is reported with its diagnosis and the others go on
+    (`Report.exit_code`). `UsageError` for no subject or equal ids, `BadInput` for the golden file.
+    """
+    options = options or BenchOptions()
+    _check(subjects)
+    reference = load_golden(golden)
+    watch = _Watch(board)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgeanim-bench-") as scratch,
+        Crew(Path(scratch)) as crew,
+    ):
+        folder = Path(scratch) / "frames"
+        folder.mkdir()
+        jobs = {subject.id: _job(subject, golden, options, board) for subject in subjects}
+        schedule = Schedule(jobs, options, crew, folder, progress, after_round=watch.look)
+        courses = schedule.run()
+        watch.end()
+        drifts = _drifts(courses, reference.frames)
+    return Report(
+        schema=SCHEMA,
+        edgeanim=__version__,
+        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        duration_s=watch.after.steady - watch.before.steady,
+        model=model,
+        frames=_frames_record(reference.scene, reference.frames),
+        board=BoardRecord(board.name, board.title, board.latency_budget_ms),
+        settings=_settings(options),
+        variants=assemble([(s.backend, s.precision, courses[s.id]) for s in subjects], drifts),
+        environment=watch.environment,
+        sensors=watch.logs(),
+        validity=judge(
+            watch.readings(), watch.before, watch.after, (watch.environment.governor, governor())
+        ),
+    )
+
+
+def scene_digest(scene: Scene) -> str:
+    """Hex SHA-256 over all that a scene shows a model: equal for equal inputs of any model."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    if scene.still is not None:
+        arrays["still"] = scene.still
+    if scene.driver is not None:
+        arrays["driver"] = np.asarray(scene.driver)
+    if scene.track is not None:
+        arrays["track"] = scene.track.values
+    arrays |= {f"condition:{name}": values for name, values in scene.conditions.items()}
+    record = {
+        name: [str(a.dtype), list(a.shape), sha256_bytes(np.ascontiguousarray(a).tobytes())]
+        for name, a in arrays.items()
+    }
+    return sha256_bytes(canonical_json(record).encode())
+
+
+class _Watch:
+    """The sensors and clocks over a run."""
+
+    def __init__(self, board: Board) -> None:
+        self.environment = describe()
+        self._sensors: dict[str, Sensor] = {name: get_sensor(name) for name in board.sensors}
+        self._readings: dict[str, list[SensorReading]] = {name: [] for name in self._sensors}
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self.before = self.after = Clocks.now()
+        self.look()
+
+    def look(self) -> None:
+        """Read every sensor once."""
+        at = time.monotonic() - self.before.steady
+        for name, sensor in self._sensors.items():
+            snapshot = sensor.read()
+            self._readings[name].append(SensorReading(at, snapshot.values))
+            self._missing[name] = snapshot.missing
+
+    def end(self) -> None:
+        """The last look, after which every worker has ended."""
+        self.look()
+        self.after = Clocks.now()
+
+    def readings(self) -> list[SensorReading]:
+        """All sensors' values together, by time."""
+        together = zip(*self._readings.values(), strict=True)
+        return [
+            SensorReading(group[0].at_s, {k: v for one in group for k, v in one.values.items()})
+            for group in together
+        ]
+
+    def logs(self) -> tuple[SensorLog, ...]:
+        return tuple(
+            SensorLog(name, tuple(readings), self._missing[name])
+            for name, readings in self._readings.items()
+        )
+
+
+def _check(subjects: Sequence[Subject]) -> None:
+    if not subjects:
+        raise UsageError("There is no variant to measure.")
+    ids = [subject.id for subject in subjects]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise UsageError(f"Two variants are called {twice[0]!r}.", hint="Bench one at a time.")
+    if empty := [subject.id for subject in subjects if not subject.graphs]:
+        raise BadInput(f"The variant {empty[0]!r} has no graph.")
+
+
+def _job(subject: Subject, golden: Path, options: BenchOptions, board: Board) -> Job:
+    return Job(
+        contract=subject.contract,
+        graphs=subject.graphs,
+        golden=golden.resolve(),
+        threads=options.threads,
+        profile=False,
+        settings=board.backend(subject.backend).settings,
+    )
+
+
+def _drifts(courses: Mapping[str, Course], reference: NDArray[np.uint8]) -> dict[str, Drift | None]:
+    drifts: dict[str, Drift | None] = {}
+    for name, course in courses.items():
+        drifts[name] = None
+        if course.failure or course.frames is None:
+            continue
+        try:
+            frames = np.load(course.frames, allow_pickle=False)
+            drifts[name] = measure_drift(frames, reference)
+        except BadInput as error:
+            course.failure = Failure(type(error).__name__, error.exit_code, str(error))
+    return drifts
+
+
+def _frames_record(scene: Scene, frames: NDArray[np.uint8]) -> FramesRecord:
+    count, height, width = frames.shape[:3]
+    return FramesRecord(scene_digest(scene), count, height, width)
+
+
+def _settings(options: BenchOptions) -> Settings:
+    return Settings(
+        threads=options.threads,
+        rounds=options.rounds,
+        blocks=options.blocks,
+        block_frames=options.block_frames,
+        block_s=options.block_s,
+        warmup_frames=options.warmup_frames,
+        warmup_s=options.warmup_s,
+    )
