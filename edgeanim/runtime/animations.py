@@ -33,8 +33,8 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
               in 1/100 s and players treat less than 2 as 10, so 50 fps is the most
     `.mp4`    MPEG-4 Part 2; an odd edge is repeated to make the size even; transparent parts on
               white
-    `.webp`   loops, quality 90, with transparency
-    `.png`    animated PNG, loops, lossless; the encoder holds all frames until the end
+    `.webp`   loops, quality 90, with transparency; all frames are in memory until the end
+    `.png`    animated PNG, loops, lossless; all frames are in memory until the end
     a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
               frame_00000.png on; a folder with anything else in it is left alone
 
@@ -198,9 +198,12 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
 
 
 def _write_webp(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    images = map(Image.fromarray, frames)
+    first, *others = map(Image.fromarray, frames)
     options = {"duration": 1000 / fps, "loop": 0, "quality": 90, "method": 4}
-    next(images).save(path, "WEBP", save_all=True, append_images=images, **options)
+    if first.mode == "RGBA":
+        # libwebp loses the transparency of lossy frames that it stores as differences.
+        options |= {"kmin": 0, "kmax": 1}
+    first.save(path, "WEBP", save_all=True, append_images=others, **options)
 
 
 def _write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
