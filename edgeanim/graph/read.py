@@ -18,6 +18,9 @@ _STANDARD = ("", "ai.onnx")
 _RUNTIME_DOMAINS = ("com.microsoft",)
 """Extensions that ONNX Runtime brings; no other backend is promised to run them."""
 
+REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
+"""What is possible with a graph that PyTorch cannot take."""
+
 _SIGNATURES = (
     (0, b"\x89PNG", "a PNG picture"),
     (0, b"\xff\xd8\xff", "a JPEG picture"),

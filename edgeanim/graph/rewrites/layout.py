@@ -17,34 +17,13 @@ TO_FIRST = (0, 3, 1, 2)
 TO_LAST = (0, 2, 3, 1)
 """As a permutation; and where each axis of a channels-last value lies once it is channels-first."""
 
-_UNARY = frozenset(
-    [
-        "Abs",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Softplus",
-        "Sqrt",
-        "Tanh",
-    ]
-)
+# fmt: off
+_UNARY = frozenset((
+    "Abs", "Cast", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
+    "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu",
+    "Round", "Selu", "Sigmoid", "Softplus", "Sqrt", "Tanh",
+))
+# fmt: on
 _BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"])
 _REDUCE = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
 _AXIS = frozenset(["Concat", "Softmax"])
@@ -52,15 +31,16 @@ _AXIS = frozenset(["Concat", "Softmax"])
 
 def rewrite(model: Any) -> int:
     """Returns the number of moves and cancellations."""
-    with editing(model) as graph:
-        total = 0
-        while count := sum(
-            _merge(graph, node) or _rise(graph, node) or _sink(graph, node)
-            for node in list(graph.nodes)
-            if any(node is other for other in graph.nodes)
-        ):
-            total += count
-    return total
+    total = 0
+    while True:
+        with editing(model) as graph:
+            count = 0
+            for node in list(graph.nodes):
+                if any(node is other for other in graph.nodes):
+                    count += _merge(graph, node) or _rise(graph, node) or _sink(graph, node)
+        total += count
+        if count == 0:
+            return total
 
 
 def permutation(node: Any | None) -> tuple[int, ...] | None:
@@ -137,7 +117,8 @@ def _data_inputs(node: Any) -> list[str]:
 
 def _movable(graph: Editor, node: Any) -> bool:
     """Whether `_moved` can restate this op, which works on channels-last values, channels-first."""
-    op, given = node.op_type, attributes(node)
+    op: str = node.op_type
+    given = attributes(node)
     if len(node.output) != 1 or len(graph.shapes.get(node.output[0], ())) != 4:
         return False
     variable = [n for n in _data_inputs(node) if n not in graph.constants]
@@ -147,9 +128,9 @@ def _movable(graph: Editor, node: Any) -> bool:
         return len(node.input) < 4 and _pads(graph, node) is not None
     if op in _REDUCE:
         return bool(given.get("keepdims", 1)) and _reduced_axes(graph, node) is not None
-    if op == "Softmax":
-        return graph.opset >= 13
-    return any(op in group for group in (_UNARY, _BINARY, _AXIS))
+    if op == "Softmax" and graph.opset < 13:
+        return False
+    return op in (_UNARY | _BINARY | _AXIS)
 
 
 def _moved(graph: Editor, node: Any, inputs: Sequence[str], near: str) -> str:

@@ -1,0 +1,32 @@
+"""ONNX ops as PyTorch: `CONVERTERS[op](builder, node)` returns the `torch.fx` node of its output.
+
+What they emit is static: shapes are numbers, control flow is none, so that a module can be
+exported, converted to TFLite, pruned and trained. Loaded by `to_torch` only, since it needs torch.
+"""
+
+from __future__ import annotations
+
+from edgeanim.graph.converters import (
+    convolution,
+    elementwise,
+    linear,
+    norm,
+    pool,
+    reduce,
+    resize,
+    shape,
+)
+from edgeanim.graph.converters.builder import Builder, Converter
+
+CONVERTERS: dict[str, Converter] = {
+    **convolution.CONVERTERS,
+    **elementwise.CONVERTERS,
+    **linear.CONVERTERS,
+    **norm.CONVERTERS,
+    **pool.CONVERTERS,
+    **reduce.CONVERTERS,
+    **resize.CONVERTERS,
+    **shape.CONVERTERS,
+}
+
+__all__ = ["CONVERTERS", "Builder", "Converter"]

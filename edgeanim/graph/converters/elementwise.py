@@ -1,0 +1,153 @@
+"""Ops that work on each element: activations, arithmetic, comparisons."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from edgeanim.graph.converters.builder import Builder, Converter, tensor
+
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp,
+    "Floor": torch.floor, "HardSwish": F.hardswish, "Log": torch.log, "Mish": F.mish,
+    "Neg": torch.neg, "Not": torch.logical_not, "Reciprocal": torch.reciprocal, "Relu": F.relu,
+    "Round": torch.round, "Sigmoid": torch.sigmoid, "Sign": torch.sign, "Sin": torch.sin,
+    "Softplus": F.softplus, "Softsign": F.softsign, "Sqrt": torch.sqrt, "Tanh": torch.tanh,
+}  # fmt: skip
+
+_BINARY: dict[str, Callable[..., Any]] = {
+    "Add": operator.add, "Mul": operator.mul, "Sub": operator.sub, "Pow": operator.pow,
+    "Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge, "Less": torch.lt,
+    "LessOrEqual": torch.le, "And": torch.logical_and, "Or": torch.logical_or,
+}  # fmt: skip
+
+
+def _plain(function: Callable[..., Any]) -> Converter:
+    return lambda b, node: b.call(function, b.value(node.input[0]))
+
+
+def _operands(b: Builder, node: Any) -> list[Any]:
+    left, right = node.input
+    shapes = [b.onnx.shapes.get(name, ()) for name in (left, right)]
+    first = b.value(left) if right in b.onnx.constants else b.operand(left, shapes[1])
+    return [first, b.operand(right, shapes[0])]
+
+
+def _binary(function: Callable[..., Any]) -> Converter:
+    return lambda b, node: b.call(function, *_operands(b, node))
+
+
+def div(b: Builder, node: Any) -> fx.Node:
+    """Whole numbers divide towards zero in ONNX."""
+    operands = _operands(b, node)
+    if any(b.onnx.constants.get(n, np.empty(0, np.float32)).dtype.kind in "iu" for n in node.input):
+        return b.call(torch.div, *operands, rounding_mode="trunc")
+    return b.call(operator.truediv, *operands)
+
+
+def clip(b: Builder, node: Any) -> fx.Node:
+    """Limits are attributes up to opset 10 and inputs since; none is no limit."""
+    given = b.attrs(node)
+    limits: list[float | None] = []
+    for index, name in ((1, "min"), (2, "max")):
+        if b.present(node, index):
+            limits.append(float(b.constant(node, index, name).item()))
+        else:
+            limits.append(given.get(name))
+    x = b.value(node.input[0])
+    if limits == [0.0, 6.0]:
+        return b.call(F.relu6, x)
+    return x if limits == [None, None] else b.call(torch.clamp, x, *limits)
+
+
+def cast(b: Builder, node: Any) -> fx.Node:
+    """To whatever type torch has under the same name."""
+    import onnx
+
+    name = onnx.helper.tensor_dtype_to_np_dtype(b.attrs(node)["to"]).name
+    dtype = getattr(torch, name, None)
+    if dtype is None:
+        raise b.refuse(node, f"torch has no type {name}")
+    return b.call(torch.Tensor.to, b.value(node.input[0]), dtype)
+
+
+def prelu(b: Builder, node: Any) -> fx.Node:
+    """One slope, or one per channel."""
+    slope = b.constant(node, 1, "slope")
+    channels = b.shape(node.input[0], node)[1]
+    aligned = slope.shape[:1] if slope.ndim == 3 else slope.shape[1:2]
+    if slope.size not in (1, channels) or (slope.size > 1 and aligned != (slope.size,)):
+        raise b.refuse(node, "its slope is neither one number nor one per channel")
+    module = nn.PReLU(slope.size)
+    module.weight = nn.Parameter(tensor(slope.reshape(-1)))
+    return b.module(node, module, b.value(node.input[0]))
+
+
+def _with(function: Callable[..., Any], name: str, default: float) -> Converter:
+    def convert(b: Builder, node: Any) -> fx.Node:
+        return b.call(function, b.value(node.input[0]), b.attrs(node).get(name, default))
+
+    return convert
+
+
+def hard_sigmoid(b: Builder, node: Any) -> fx.Node:
+    """max(0, min(1, alpha x + beta)); torch's own has alpha = 1/6, beta = 1/2."""
+    given = b.attrs(node)
+    alpha, beta = given.get("alpha", 0.2), given.get("beta", 0.5)
+    x = b.value(node.input[0])
+    if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
+        return b.call(F.hardsigmoid, x)
+    return b.call(torch.clamp, b.call(operator.add, b.call(operator.mul, x, alpha), beta), 0.0, 1.0)
+
+
+def gelu(b: Builder, node: Any) -> fx.Node:
+    """Exact or by tanh."""
+    form = b.attrs(node).get("approximate", "none")
+    return b.call(F.gelu, b.value(node.input[0]), approximate=form)
+
+
+def _softmax(function: Callable[..., Any]) -> Converter:
+    def convert(b: Builder, node: Any) -> fx.Node:
+        return b.call(function, b.value(node.input[0]), b.attrs(node).get("axis", -1))
+
+    return convert
+
+
+def _many(function: Callable[..., Any]) -> Converter:
+    def convert(b: Builder, node: Any) -> fx.Node:
+        values = [b.value(name) for name in node.input]
+        return reduce(lambda one, other: b.call(function, one, other), values)
+
+    return convert
+
+
+def where(b: Builder, node: Any) -> fx.Node:
+    """Both branches are computed."""
+    return b.call(torch.where, *[b.value(name) for name in node.input])
+
+
+CONVERTERS: dict[str, Converter] = {
+    **{op: _plain(function) for op, function in _PLAIN.items()},
+    **{op: _binary(function) for op, function in _BINARY.items()},
+    "Cast": cast,
+    "Clip": clip,
+    "Div": div,
+    "Elu": _with(F.elu, "alpha", 1.0),
+    "Gelu": gelu,
+    "HardSigmoid": hard_sigmoid,
+    "LeakyRelu": _with(F.leaky_relu, "alpha", 0.01),
+    "LogSoftmax": _softmax(torch.log_softmax),
+    "Max": _many(torch.maximum),
+    "Min": _many(torch.minimum),
+    "PRelu": prelu,
+    "Softmax": _softmax(torch.softmax),
+    "Sum": _many(operator.add),
+    "Where": where,
+}

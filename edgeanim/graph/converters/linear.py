@@ -1,0 +1,68 @@
+"""Matrix products: Gemm, MatMul, Einsum."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from edgeanim.graph.converters.builder import Builder, Converter, tensor
+
+
+def gemm(b: Builder, node: Any) -> fx.Node:
+    """alpha A B + beta C; an `nn.Linear` where B and C are weights."""
+    given = b.attrs(node)
+    alpha, beta = given.get("alpha", 1.0), given.get("beta", 1.0)
+    left = b.value(node.input[0])
+    if given.get("transA", 0):
+        left = b.call(torch.transpose, left, 0, 1)
+    weight = b.onnx.constant_of(node, 1)
+    bias = b.onnx.constant_of(node, 2)
+    if weight is not None and (bias is not None or not b.present(node, 2)):
+        matrix = weight if given.get("transB", 0) else weight.T
+        if bias is None or bias.size == matrix.shape[0]:
+            return b.module(
+                node,
+                _linear(matrix * alpha, None if bias is None else bias.reshape(-1) * beta),
+                left,
+            )
+    right = b.value(node.input[1])
+    if given.get("transB", 0):
+        right = b.call(torch.transpose, right, 0, 1)
+    product = b.call(torch.matmul, left, right)
+    if alpha != 1.0:
+        product = b.call(operator.mul, product, alpha)
+    if not b.present(node, 2):
+        return product
+    shift = b.value(node.input[2])
+    if beta != 1.0:
+        shift = b.call(operator.mul, shift, beta)
+    return b.call(operator.add, product, shift)
+
+
+def matmul(b: Builder, node: Any) -> fx.Node:
+    """An `nn.Linear` where the right side is a weight matrix."""
+    weight = b.onnx.constant_of(node, 1)
+    if weight is not None and weight.ndim == 2:
+        return b.module(node, _linear(weight.T, None), b.value(node.input[0]))
+    return b.call(torch.matmul, b.value(node.input[0]), b.value(node.input[1]))
+
+
+def einsum(b: Builder, node: Any) -> fx.Node:
+    """The equation as it is written."""
+    equation = b.attrs(node)["equation"]
+    return b.call(torch.einsum, equation, *[b.value(name) for name in node.input])
+
+
+def _linear(matrix: Any, bias: Any) -> nn.Linear:
+    """`matrix` is [out, in], as in torch."""
+    module = nn.Linear(matrix.shape[1], matrix.shape[0], bias=bias is not None)
+    module.weight = nn.Parameter(tensor(matrix))
+    if bias is not None:
+        module.bias = nn.Parameter(tensor(bias))
+    return module
+
+
+CONVERTERS: dict[str, Converter] = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}

@@ -1,0 +1,75 @@
+"""Normalisations as `torch.nn` modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import fx, nn
+
+from edgeanim.graph.converters.builder import Builder, Converter, tensor
+
+_BATCH = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+_INSTANCE = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}
+
+
+def batch_norm(b: Builder, node: Any) -> fx.Node:
+    """At inference: with its stored mean and variance."""
+    given = b.attrs(node)
+    rank = len(b.shape(node.input[0], node))
+    if given.get("training_mode", 0) or rank not in _BATCH:
+        raise b.refuse(node, "it is in training mode or of an unusual rank")
+    weight, bias, mean, variance = (
+        tensor(b.constant(node, i, name))
+        for i, name in ((1, "scale"), (2, "bias"), (3, "mean"), (4, "variance"))
+    )
+    module = _BATCH[rank](len(weight), eps=given.get("epsilon", 1e-5))
+    module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
+    module.running_mean, module.running_var = mean, variance
+    return b.module(node, module, b.value(node.input[0]))
+
+
+def instance_norm(b: Builder, node: Any) -> fx.Node:
+    """Without weights where scale is 1 and bias 0 throughout."""
+    rank = len(b.shape(node.input[0], node))
+    if rank not in _INSTANCE:
+        raise b.refuse(node, f"its input has {rank} axes")
+    scale, bias = b.constant(node, 1, "scale"), b.constant(node, 2, "bias")
+    affine = bool((scale != 1).any() or (bias != 0).any())
+    module = _INSTANCE[rank](scale.size, eps=b.attrs(node).get("epsilon", 1e-5), affine=affine)
+    if affine:
+        module.weight, module.bias = nn.Parameter(tensor(scale)), nn.Parameter(tensor(bias))
+    return b.module(node, module, b.value(node.input[0]))
+
+
+def layer_norm(b: Builder, node: Any) -> fx.Node:
+    """Over all axes from `axis` on."""
+    given = b.attrs(node)
+    scale = b.constant(node, 1, "scale")
+    shape = b.shape(node.input[0], node)[given.get("axis", -1) :]
+    if scale.shape != shape or any(node.output[1:]):
+        raise b.refuse(node, "its scale is not of the normalised shape")
+    module = nn.LayerNorm(shape, eps=given.get("epsilon", 1e-5), bias=b.present(node, 2))
+    module.weight = nn.Parameter(tensor(scale))
+    if b.present(node, 2):
+        module.bias = nn.Parameter(tensor(b.constant(node, 2, "bias")))
+    return b.module(node, module, b.value(node.input[0]))
+
+
+def group_norm(b: Builder, node: Any) -> fx.Node:
+    """Since opset 21 with one scale per channel; the older form, one per group, was withdrawn."""
+    given = b.attrs(node)
+    scale, bias = b.constant(node, 1, "scale"), b.constant(node, 2, "bias")
+    channels = b.shape(node.input[0], node)[1]
+    if scale.size != channels:
+        raise b.refuse(node, "it has one scale per group")
+    module = nn.GroupNorm(given["num_groups"], channels, eps=given.get("epsilon", 1e-5))
+    module.weight, module.bias = nn.Parameter(tensor(scale)), nn.Parameter(tensor(bias))
+    return b.module(node, module, b.value(node.input[0]))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "BatchNormalization": batch_norm,
+    "GroupNormalization": group_norm,
+    "InstanceNormalization": instance_norm,
+    "LayerNormalization": layer_norm,
+}

@@ -1,0 +1,76 @@
+"""Pooling over feature maps [N, C, H, W]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx
+
+from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.convolution import split_pads, torch_pads
+
+
+def max_pool(b: Builder, node: Any) -> fx.Node:
+    """Unequal pads become a pad with minus infinity."""
+    x, settings, begins, ends = _window(b, node)
+    dilation = tuple(b.attrs(node).get("dilations", [1, 1]))
+    if any(node.output[1:]):
+        raise b.refuse(node, "the positions of the maxima are asked for")
+    if begins == ends and all(
+        2 * p <= k for p, k in zip(begins, settings["kernel_size"], strict=True)
+    ):
+        settings["padding"] = tuple(begins)
+    else:
+        x = b.call(F.pad, x, torch_pads(begins, ends), "constant", float("-inf"))
+    return b.call(F.max_pool2d, x, dilation=dilation, **settings)
+
+
+def average_pool(b: Builder, node: Any) -> fx.Node:
+    """Unequal pads are possible only where they count in the mean."""
+    x, settings, begins, ends = _window(b, node)
+    counts = bool(b.attrs(node).get("count_include_pad", 0))
+    if begins == ends:
+        settings["padding"] = tuple(begins)
+    elif counts:
+        x = b.call(F.pad, x, torch_pads(begins, ends))
+    else:
+        raise b.refuse(node, "it has unequal pads that do not count in the mean")
+    return b.call(F.avg_pool2d, x, count_include_pad=counts, **settings)
+
+
+def global_average_pool(b: Builder, node: Any) -> fx.Node:
+    """The mean over all axes but batch and channels."""
+    axes = tuple(range(2, len(b.shape(node.input[0], node))))
+    return b.call(torch.mean, b.value(node.input[0]), axes, True)
+
+
+def global_max_pool(b: Builder, node: Any) -> fx.Node:
+    """The maximum over all axes but batch and channels."""
+    axes = tuple(range(2, len(b.shape(node.input[0], node))))
+    return b.call(torch.amax, b.value(node.input[0]), axes, True)
+
+
+def _window(b: Builder, node: Any) -> tuple[fx.Node, dict[str, Any], list[int], list[int]]:
+    given = b.attrs(node)
+    kernel = tuple(given["kernel_shape"])
+    if len(kernel) != 2:
+        raise b.refuse(node, f"it has {len(kernel)} dimensions")
+    if given.get("auto_pad", "NOTSET") != "NOTSET":
+        raise b.refuse(node, f"auto_pad={given['auto_pad']} could not be spelt out")
+    begins, ends = split_pads(list(given.get("pads", [0, 0, 0, 0])))
+    settings = {
+        "kernel_size": kernel,
+        "stride": tuple(given.get("strides", [1, 1])),
+        "ceil_mode": bool(given.get("ceil_mode", 0)),
+    }
+    return b.value(node.input[0]), settings, begins, ends
+
+
+CONVERTERS: dict[str, Converter] = {
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": global_max_pool,
+    "MaxPool": max_pool,
+}

@@ -1,0 +1,47 @@
+"""Reductions over axes, which are an attribute in old opsets and an input in recent ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from edgeanim.graph.converters.builder import Builder, Converter
+
+_REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "ReduceMax": torch.amax,
+    "ReduceMean": torch.mean,
+    "ReduceMin": torch.amin,
+    "ReduceSum": torch.sum,
+}
+
+
+def _axes(b: Builder, node: Any) -> tuple[int, ...]:
+    rank = len(b.shape(node.input[0], node))
+    axes = b.setting(node, "axes", 1)
+    if not axes:
+        return () if b.attrs(node).get("noop_with_empty_axes", 0) else tuple(range(rank))
+    return tuple(axis % rank for axis in axes)
+
+
+def _reduction(function: Callable[..., Any]) -> Converter:
+    def convert(b: Builder, node: Any) -> fx.Node:
+        axes, x = _axes(b, node), b.value(node.input[0])
+        return b.call(function, x, axes, bool(b.attrs(node).get("keepdims", 1))) if axes else x
+
+    return convert
+
+
+def l2(b: Builder, node: Any) -> fx.Node:
+    """sqrt(sum(x^2))."""
+    keep = bool(b.attrs(node).get("keepdims", 1))
+    squares = b.call(torch.square, b.value(node.input[0]))
+    return b.call(torch.sqrt, b.call(torch.sum, squares, _axes(b, node), keep))
+
+
+CONVERTERS: dict[str, Converter] = {
+    **{op: _reduction(function) for op, function in _REDUCTIONS.items()},
+    "ReduceL2": l2,
+}

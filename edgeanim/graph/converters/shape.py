@@ -1,0 +1,167 @@
+"""Ops that move, cut or join: no arithmetic, and every size a number."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx
+
+from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.convolution import split_pads, torch_pads
+
+_PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+
+
+def reshape(b: Builder, node: Any) -> fx.Node:
+    """To the known shape of the output. Axis 1 is left open, so that it may shrink by pruning."""
+    shape = list(b.shape(node.output[0], node))
+    if len(shape) > 1:
+        shape[1] = -1
+    return b.call(torch.reshape, b.value(node.input[0]), tuple(shape))
+
+
+def flatten(b: Builder, node: Any) -> fx.Node:
+    """To two axes."""
+    if b.attrs(node).get("axis", 1) == 1:
+        return b.call(torch.flatten, b.value(node.input[0]), 1)
+    return reshape(b, node)
+
+
+def squeeze(b: Builder, node: Any) -> fx.Node:
+    """Remove axes of length 1."""
+    rank = len(b.shape(node.input[0], node))
+    axes = b.setting(node, "axes", 1)
+    return (
+        b.call(torch.squeeze, b.value(node.input[0]), tuple(a % rank for a in axes))
+        if axes
+        else reshape(b, node)
+    )
+
+
+def unsqueeze(b: Builder, node: Any) -> fx.Node:
+    """Insert axes of length 1."""
+    rank = len(b.shape(node.output[0], node))
+    x = b.value(node.input[0])
+    for axis in sorted(axis % rank for axis in b.setting(node, "axes", 1) or ()):
+        x = b.call(torch.unsqueeze, x, axis)
+    return x
+
+
+def transpose(b: Builder, node: Any) -> fx.Node:
+    """Axes in another order, reversed if none is given."""
+    rank = len(b.shape(node.input[0], node))
+    perm = b.attrs(node).get("perm", list(reversed(range(rank))))
+    return b.call(torch.permute, b.value(node.input[0]), tuple(perm))
+
+
+def concat(b: Builder, node: Any) -> fx.Node:
+    """Along one axis."""
+    return b.call(torch.cat, [b.value(name) for name in node.input], b.attrs(node)["axis"])
+
+
+def split(b: Builder, node: Any) -> Sequence[fx.Node]:
+    """Into the sizes of the outputs."""
+    rank = len(b.shape(node.input[0], node))
+    axis = b.attrs(node).get("axis", 0) % rank
+    sizes = [b.shape(name, node)[axis] for name in node.output]
+    parts = b.call(torch.split, b.value(node.input[0]), sizes, axis)
+    return [b.call(operator.getitem, parts, i) for i in range(len(sizes))]
+
+
+def slice_(b: Builder, node: Any) -> fx.Node:
+    """Forward steps slice; a reversal (step -1 over a whole axis) flips."""
+    shape = b.shape(node.input[0], node)
+    starts, ends = b.setting(node, "starts", 1), b.setting(node, "ends", 2)
+    if starts is None or ends is None:
+        raise b.refuse(node, "it has no starts and ends")
+    axes = b.setting(node, "axes", 3) or list(range(len(starts)))
+    steps = b.setting(node, "steps", 4) or [1] * len(starts)
+    cuts = [slice(None)] * len(shape)
+    flips = []
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        begin, stop, _ = slice(start, end, step).indices(shape[axis])
+        if step > 0:
+            cuts[axis % len(shape)] = slice(begin, stop, step)
+        elif (begin, stop, step) == (shape[axis] - 1, -1, -1):
+            flips.append(axis % len(shape))
+        else:
+            raise b.refuse(node, "it steps backwards over part of an axis")
+    x = b.value(node.input[0])
+    x = b.call(torch.flip, x, flips) if flips else x
+    whole = all(cut == slice(None) for cut in cuts)
+    return x if whole else b.call(operator.getitem, x, tuple(cuts))
+
+
+def expand(b: Builder, node: Any) -> fx.Node:
+    """Repeat axes of length 1, without copying."""
+    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    padded = (1,) * (len(after) - len(before)) + before
+    sizes = [
+        -1 if old == new and i >= len(after) - len(before) else new
+        for i, (old, new) in enumerate(zip(padded, after, strict=True))
+    ]
+    return b.call(torch.Tensor.expand, b.value(node.input[0]), sizes)
+
+
+def tile(b: Builder, node: Any) -> fx.Node:
+    """Repeat along each axis."""
+    repeats = [int(v) for v in b.constant(node, 1, "repeats")]
+    return b.call(torch.Tensor.repeat, b.value(node.input[0]), repeats)
+
+
+def pad(b: Builder, node: Any) -> fx.Node:
+    """Constant, reflected, repeated or wrapped; negative constant pads crop."""
+    rank = len(b.shape(node.input[0], node))
+    given = b.attrs(node)
+    pads = b.setting(node, "pads", 1) or []
+    if b.present(node, 3):
+        axes = [int(a) % rank for a in b.constant(node, 3, "axes")]
+        some_begins, some_ends = split_pads(pads)
+        begins, ends = [0] * rank, [0] * rank
+        for axis, begin, end in zip(axes, some_begins, some_ends, strict=True):
+            begins[axis], ends[axis] = begin, end
+    else:
+        begins, ends = split_pads(pads)
+    mode = given.get("mode", "constant")
+    x = b.value(node.input[0])
+    if mode == "constant":
+        value = given.get("value", 0.0)
+        if b.present(node, 2):
+            value = float(b.constant(node, 2, "value").item())
+        return b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
+    if rank not in (3, 4) or any(begins[:2]) or any(ends[:2]):
+        raise b.refuse(node, f"{mode} padding of other axes than height and width")
+    return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
+
+
+def gather(b: Builder, node: Any) -> fx.Node:
+    """One index selects, a list of them gathers; constant indices may be negative."""
+    axis = b.attrs(node).get("axis", 0)
+    x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
+    size = b.shape(node.input[0], node)[axis]
+    if indices is not None and indices.ndim == 0:
+        return b.call(torch.select, x, axis, int(indices) % size)
+    shape = b.shape(node.input[1], node)
+    if len(shape) != 1:
+        raise b.refuse(node, f"its indices have {len(shape)} axes")
+    return b.call(torch.index_select, x, axis, b.value(node.input[1]))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "Concat": concat,
+    "Expand": expand,
+    "Flatten": flatten,
+    "Gather": gather,
+    "Pad": pad,
+    "Reshape": reshape,
+    "Slice": slice_,
+    "Split": split,
+    "Squeeze": squeeze,
+    "Tile": tile,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
+}

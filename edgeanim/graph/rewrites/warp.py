@@ -1,0 +1,124 @@
+"""GridSample becomes clamps and flat gathers, which every runtime executes well.
+
+Runtimes without a fast GridSample decompose it into forty ops or run it on one pixel at a time.
+Bilinear sampling of [1, C, H, W] at a grid [1, h, w, 2] of (x, y) in -1..1 is four gathers from the
+picture as H W rows of C numbers, weighted by the distances. Semantics: ONNX GridSample.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeanim.graph.edit import Editor, attributes, editing
+
+_BILINEAR = ("bilinear", "linear")
+_PADDING = ("zeros", "border")
+
+
+def rewrite(model: Any) -> int:
+    """Returns the number of warps lowered. Others than bilinear with zeros or border stay."""
+    with editing(model) as graph:
+        count = 0
+        for node in list(graph.nodes):
+            count += _lower(graph, node)
+    return count
+
+
+def _lower(graph: Editor, node: Any) -> bool:
+    if node.op_type != "GridSample":
+        return False
+    given = attributes(node)
+    picture, grid = (graph.shapes.get(name) for name in node.input)
+    padding = given.get("padding_mode", "zeros")
+    if (
+        given.get("mode", "bilinear") not in _BILINEAR
+        or padding not in _PADDING
+        or picture is None
+        or grid is None
+        or len(picture) != 4
+        or picture[0] != 1
+    ):
+        return False
+    warp = _Warp(graph, node.output[0])
+    aligned = bool(given.get("align_corners", 0))
+    _, channels, height, width = picture
+    _, out_height, out_width, _ = grid
+    points = out_height * out_width
+    rows = warp.add("Reshape", node.input[0], warp.sizes(channels, height * width))
+    rows = warp.add("Transpose", rows, perm=[1, 0])
+    flat = warp.add("Reshape", node.input[1], warp.sizes(points, 2))
+    x = warp.position(flat, 0, width, aligned, border=padding == "border")
+    y = warp.position(flat, 1, height, aligned, border=padding == "border")
+    total = warp.sum_of_corners(rows, x, y, (height, width), zeros=padding == "zeros")
+    turned = warp.add("Transpose", total, perm=[1, 0])
+    shape = warp.sizes(1, channels, out_height, out_width)
+    graph.replace(node, warp.add("Reshape", turned, shape))
+    return True
+
+
+class _Warp:
+    """Adds the ops of one warp, named after the output that they make."""
+
+    def __init__(self, graph: Editor, near: str) -> None:
+        self.graph = graph
+        self.near = near
+
+    def add(self, op: str, *inputs: str, **attrs: Any) -> str:
+        return self.graph.add(op, inputs, near=self.near, **attrs)
+
+    def number(self, value: float) -> str:
+        return self.graph.constant(np.array(value, np.float32), near=self.near)
+
+    def sizes(self, *values: int) -> str:
+        return self.graph.constant(np.array(values, np.int64), near=self.near)
+
+    def position(self, flat: str, axis: int, size: int, aligned: bool, *, border: bool) -> str:
+        """Pixel coordinates [P, 1] along one axis.
+
+        ((g + 1) size - 1) / 2, or (g + 1) (size - 1) / 2 if -1 and 1 are the centres of the corners.
+        """
+        column = self.add("Slice", flat, self.sizes(axis), self.sizes(axis + 1), self.sizes(1))
+        scale = (size - 1) / 2 if aligned else size / 2
+        offset = (size - 1) / 2
+        pixels = self.add("Mul", column, self.number(scale))
+        pixels = self.add("Add", pixels, self.number(offset))
+        # Beyond two pixels outside nothing changes any more; the clamp keeps indices representable.
+        low, high = (0, size - 1) if border else (-2, size + 1)
+        return self.add("Clip", pixels, self.number(low), self.number(high))
+
+    def sum_of_corners(
+        self, rows: str, x: str, y: str, size: tuple[int, int], *, zeros: bool
+    ) -> str:
+        """The four pixels around each point, weighted; [P, C]."""
+        height, width = size
+        columns = self.neighbours(x, width, zeros=zeros)
+        lines = self.neighbours(y, height, zeros=zeros)
+        total = ""
+        for line, line_weight in lines:
+            start = self.add("Mul", line, self.number(width))
+            for column, column_weight in columns:
+                index = self.add("Cast", self.add("Add", start, column), to=7)
+                index = self.add("Reshape", index, self.sizes(-1))
+                weight = self.add("Mul", line_weight, column_weight)
+                part = self.add("Mul", self.add("Gather", rows, index, axis=0), weight)
+                total = self.add("Add", total, part) if total else part
+        return total
+
+    def neighbours(self, position: str, size: int, *, zeros: bool) -> list[tuple[str, str]]:
+        """The pixel before and the one after, kept inside, each with its weight [P, 1]."""
+        before = self.add("Floor", position)
+        after = self.add("Add", before, self.number(1))
+        share = self.add("Sub", position, before)
+        pairs = ((before, self.add("Sub", self.number(1), share)), (after, share))
+        found = []
+        for pixel, weight in pairs:
+            inside = self.add("Clip", pixel, self.number(0), self.number(size - 1))
+            if zeros:
+                distance = self.add("Abs", self.add("Sub", pixel, inside))
+                present = self.add("Sub", self.number(1), distance)
+                present = self.add("Clip", present, self.number(0), self.number(1))
+                weight = self.add("Mul", weight, present)
+            found.append((inside, weight))
+        return found
