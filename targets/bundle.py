@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
@@ -42,7 +42,7 @@ from edgeanim.targets.manifest import (
 __all__ = ["Bundle", "Variant", "open_bundle", "write_bundle"]
 
 SUFFIX = ".eab"
-_SCHEMA = "edgeanim.bundle/1"
+_SCHEMA: Final = "edgeanim.bundle/1"
 _SEAL = b"edgeanim-sha256:"
 _SEAL_BYTES = len(_SEAL) + 64
 _EPOCH = (1980, 1, 1, 0, 0, 0)

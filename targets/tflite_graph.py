@@ -155,6 +155,15 @@ def _kind(op: str) -> str:
     return CONVERT if op in _CONVERTS else LAYOUT if op in _LAYOUTS else COMPUTE
 
 
+def has_8_bit_ops(interpreter: Any) -> bool:
+    """Whether any op takes or gives an 8-bit tensor."""
+    return any(
+        np.dtype(kind).name in _EIGHT_BITS
+        for op in interpreter._get_ops_details()
+        for kind in (*op["operand_types"], *op["result_types"])
+    )
+
+
 def delegated_parts(interpreter: Any) -> int:
     """How many parts of the loaded graph a delegate such as XNNPACK took over."""
     return sum(op["op_name"] == _DELEGATE for op in interpreter._get_ops_details())

@@ -12,8 +12,11 @@ from edgeanim.core.parsing import nearest
 from edgeanim.targets.backends.base import (
     Availability,
     Backend,
+    Interface,
     OpProfile,
     OpRow,
+    Port,
+    ReadsForeign,
     Session,
     SessionOptions,
 )
@@ -21,8 +24,11 @@ from edgeanim.targets.backends.base import (
 __all__ = [
     "Availability",
     "Backend",
+    "Interface",
     "OpProfile",
     "OpRow",
+    "Port",
+    "ReadsForeign",
     "Session",
     "SessionOptions",
     "backend_names",

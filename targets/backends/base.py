@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Precision
 from edgeanim.core.contract import GraphSpec
 
 if TYPE_CHECKING:
@@ -64,8 +64,9 @@ class OpRow:
 class OpProfile:
     """What really executed, read from the runtime itself.
 
-    Shares lie in 0..1 and refer to `basis`: `time` where the runtime profiles its ops, else
-    `ops` (their number). `detail` says where the figures come from and what they cannot show.
+    Shares lie in 0..1 and refer to `basis`: `time` where the runtime profiles its ops, else `macs`
+    (multiply-accumulates, one per output element of other ops), else `ops` (their number).
+    `detail` says where the figures come from and what they cannot show.
     """
 
     basis: str
@@ -75,6 +76,25 @@ class OpProfile:
     layout: float
     ops: tuple[OpRow, ...]
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a file made elsewhere; `dtype` in NumPy's words."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a file made elsewhere takes and gives, and the precision that it asks for: `int8` as
+    soon as anything in it is quantised to 8 bits."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    precision: Precision
 
 
 class Session(Protocol):
@@ -121,3 +141,11 @@ class Backend(Protocol):
 
     def executed_precision(self, session: Session) -> OpProfile:
         """What the runs of `session` so far really executed. Load it with `profile=True`."""
+
+
+@runtime_checkable
+class ReadsForeign(Protocol):
+    """A backend whose files may come from elsewhere and be run as they are."""
+
+    def interface(self, path: Path) -> Interface:
+        """What the file takes and gives; `BadInput` if it is damaged or has no fixed shapes."""

@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, inside
 from edgeanim.core.quiet import quiet
-from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.backends.base import (
+    Availability,
+    Interface,
+    OpProfile,
+    Port,
+    Session,
+    SessionOptions,
+)
 from edgeanim.targets.checks import (
     check_files,
     check_inputs,
@@ -35,6 +42,11 @@ _LEVELS = ("all", "extended", "basic", "off")
 _SETTINGS = ("optimization", "spinning", "arena")
 _CONVERTS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
 _LAYOUTS = {"Transpose", "ReorderInput", "ReorderOutput"}
+_INT8_OPS = (
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"),
+    *("QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"),
+)
+_NUMPY = {"float": "float32", "double": "float64"}
 _PRECISIONS = {"float": "float32", "uint8": INT8, "int8": INT8, "float16": "float16"}
 
 
@@ -81,6 +93,15 @@ class OnnxRuntime:
         check_settings(self.name, options.settings, _SETTINGS)
         check_files(graph, self.name, self.suffixes)
         return _OnnxSession(_runtime(), graph, options)
+
+    def interface(self, path: Path) -> Interface:
+        ort = _runtime()
+        session = _create(ort, path, _session_options(ort, SessionOptions()))
+        return Interface(
+            inputs=tuple(_port(node, path) for node in session.get_inputs()),
+            outputs=tuple(_port(node, path) for node in session.get_outputs()),
+            precision="int8" if _names_an_int8_op(path) else "float32",
+        )
 
     def executed_precision(self, session: Session) -> OpProfile:
         if not isinstance(session, _OnnxSession):
@@ -201,6 +222,28 @@ def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[s
             )
         names.append(name)
     return names
+
+
+def _port(node: Any, path: Path) -> Port:
+    if not node.shape or not all(isinstance(size, int) and size > 0 for size in node.shape):
+        raise BadInput(
+            f"The shape {node.shape} of {node.name!r} is not fixed.",
+            where=path,
+            hint="Fix the dynamic axes when exporting the model.",
+        )
+    kind = node.type.removeprefix("tensor(").removesuffix(")")
+    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind))
+
+
+def _names_an_int8_op(path: Path) -> bool:
+    """Whether a node of the file is of a quantised op, told from the protobuf's bytes.
+
+    A board has no ONNX package to parse it with. `op_type` is field 4 of a node: a tag byte, the
+    length, the name.
+    """
+    with disk_errors(path):
+        content = path.read_bytes()
+    return any(b"\x22" + bytes([len(op)]) + op.encode() in content for op in _INT8_OPS)
 
 
 def _read_trace(events: Iterable[Mapping[str, Any]]) -> OpProfile:

@@ -8,13 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError
 from edgeanim.core.files import inside
 from edgeanim.core.quiet import quiet
-from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.backends.base import (
+    Availability,
+    Interface,
+    OpProfile,
+    Port,
+    Session,
+    SessionOptions,
+)
 from edgeanim.targets.checks import (
     check_files,
     check_inputs,
@@ -106,6 +115,16 @@ class OpenVino:
             )
         check_files(graph, self.name, self.suffixes)
         return _OpenVinoSession(_runtime(), graph, options)
+
+    def interface(self, path: Path) -> Interface:
+        with runtime_errors("This is not a usable OpenVINO graph", path, damaged=True), quiet():
+            model = _runtime().Core().read_model(str(path))
+        quantized = any(_is_quantized(node) for node in model.get_ops())
+        return Interface(
+            inputs=tuple(_port(port, path) for port in model.inputs),
+            outputs=tuple(_port(port, path) for port in model.outputs),
+            precision="int8" if quantized else "float32",
+        )
 
     def executed_precision(self, session: Session) -> OpProfile:
         if not isinstance(session, _OpenVinoSession):
@@ -214,6 +233,26 @@ def _ports(
             )
         positions.append(index)
     return positions
+
+
+def _is_quantized(node: Any) -> bool:
+    """A FakeQuantize, or weights that are stored in 8 bits."""
+    if node.get_type_name() == "Constant":
+        kind = node.get_element_type().get_type_name()
+        return kind in ("i8", "u8") and len(node.get_output_shape(0)) > 1
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
+def _port(port: Any, path: Path) -> Port:
+    shape = port.partial_shape
+    if not shape.is_static:
+        raise BadInput(
+            f"The shape {shape} of {port.get_any_name()!r} is not fixed.",
+            where=path,
+            hint="Fix the dynamic axes when converting the model.",
+        )
+    dtype = np.dtype(port.element_type.to_dtype()).name
+    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype)
 
 
 def _executed(node: Any) -> ExecutedOp | None:

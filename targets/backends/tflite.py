@@ -12,7 +12,14 @@ from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
 from edgeanim.core.files import inside, write_bytes
-from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
+from edgeanim.targets.backends.base import (
+    Availability,
+    Interface,
+    OpProfile,
+    Port,
+    Session,
+    SessionOptions,
+)
 from edgeanim.targets.checks import (
     check_files,
     check_inputs,
@@ -28,6 +35,7 @@ from edgeanim.targets.tflite_graph import (
     executed_ops,
     file_tensors,
     find_runtime,
+    has_8_bit_ops,
     open_interpreter,
 )
 
@@ -103,6 +111,15 @@ class TfLite:
         check_settings(self.name, options.settings, _SETTINGS)
         check_files(graph, self.name, self.suffixes)
         return _TfLiteSession(graph, options)
+
+    def interface(self, path: Path) -> Interface:
+        interpreter = open_interpreter(path)
+        inputs, outputs = (file_tensors(interpreter, side) for side in ("input", "output"))
+        return Interface(
+            inputs=tuple(Port(t.name, t.shape, t.dtype) for t in inputs),
+            outputs=tuple(Port(t.name, t.shape, t.dtype) for t in outputs),
+            precision="int8" if has_8_bit_ops(interpreter) else "float32",
+        )
 
     def executed_precision(self, session: Session) -> OpProfile:
         if not isinstance(session, _TfLiteSession):
