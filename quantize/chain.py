@@ -1,0 +1,181 @@
+"""Which nodes of a graph run in INT8: the convolutions and the glue between them.
+
+Convolutions hold nearly all of the arithmetic. What lies *between* two of them (concatenations,
+upsampling, residual sums, ReLU) is quantised as well, since otherwise every such place costs a
+dequantise and a quantise. Everything else stays in float: coordinate arithmetic, Softmax, norms
+written out and the warp are cheap, and eight bits ruin them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.parsing import nearest
+
+# A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
+# vector) costs more to quantise than it gains.
+MIN_SHARE = 1e-3
+# Float is kept for last convolutions only where they cost next to nothing.
+HEAD_SHARE = 0.05
+ONNX_GLUE = (
+    "Add",
+    "AveragePool",
+    "Clip",
+    "Concat",
+    "LeakyRelu",
+    "MaxPool",
+    "Pad",
+    "Relu",
+    "Resize",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """An op of any graph format. `macs` are a convolution's multiply-accumulates, else 0."""
+
+    name: str
+    kind: Literal["convolution", "glue", "float"]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Chain:
+    """`convolutions` and `glue` are the names of the nodes to quantise, in the graph's order.
+
+    `heads` are those convolutions whose result reaches no other one, and `head_share` their part
+    of all multiply-accumulates.
+    """
+
+    convolutions: tuple[str, ...]
+    glue: tuple[str, ...]
+    heads: tuple[str, ...]
+    head_share: float
+
+    @property
+    def with_float_heads(self) -> tuple[str, ...]:
+        """All nodes to quantise but the heads, if float costs at most `HEAD_SHARE` there.
+
+        Heads make flows, offsets and colours; eight bits for those are the coarsest step of the
+        net in runtimes that quantise the output of every INT8 convolution.
+        """
+        spared = self.heads if self.head_share <= HEAD_SHARE else ()
+        return (*(name for name in self.convolutions if name not in spared), *self.glue)
+
+
+def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
+    """The INT8 part of a graph given in topological order.
+
+    A glue node belongs to it if a convolution lies both above and below it with nothing but glue
+    on the way. `BadInput` if there is no convolution at all.
+    """
+    total = sum(node.macs for node in nodes if node.kind == "convolution")
+    convolutions = {
+        node.name for node in nodes if node.kind == "convolution" and node.macs >= MIN_SHARE * total
+    }
+    if not convolutions:
+        raise BadInput(
+            "The graph has no convolution with constant weights to quantise.",
+            where=where,
+            hint="Ship it in float32.",
+        )
+    glue = {node.name for node in nodes if node.kind == "glue"}
+    above, below = _neighbours(nodes)
+    between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
+    heads = {name for name in convolutions if not _reach({name}, below, glue) & convolutions}
+    return Chain(
+        convolutions=tuple(node.name for node in nodes if node.name in convolutions),
+        glue=tuple(node.name for node in nodes if node.name in between),
+        heads=tuple(node.name for node in nodes if node.name in heads),
+        head_share=sum(node.macs for node in nodes if node.name in heads) / total,
+    )
+
+
+def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = None) -> Chain:
+    """`find_chain` of an ONNX `model` with inferred static shapes whose nodes all have names.
+
+    `keep_float` are names of nodes that count as float; `BadInput` names the nearest node if there
+    is none of that name.
+    """
+    check_names(keep_float, [node.name for node in model.graph.node], where=where)
+    return find_chain(onnx_nodes(model, set(keep_float)), where=where)
+
+
+def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
+    """The nodes of an ONNX `model` by kind."""
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    infos = (*model.graph.value_info, *model.graph.output, *model.graph.input)
+    shapes = {
+        info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim) for info in infos
+    }
+    nodes = []
+    for node in model.graph.node:
+        kind: Literal["convolution", "glue", "float"] = "float"
+        macs = 0
+        if node.name in keep_float:
+            pass
+        elif node.op_type == "Conv" and node.input[1] in weights:
+            kind = "convolution"
+            macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
+        elif node.op_type in ONNX_GLUE:
+            kind = "glue"
+        nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs))
+    return nodes
+
+
+def name_nodes(model: Any) -> None:
+    """Give a name to every node of an ONNX `model` that has none, after its first output."""
+    taken = {node.name for node in model.graph.node}
+    for node in model.graph.node:
+        if not node.name:
+            name = node.output[0]
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            node.name = name
+
+
+def check_names(names: Iterable[str], known: Sequence[str], *, where: object) -> None:
+    """`BadInput` with the nearest known name if `names`, the `keep_float`, hold an unknown one."""
+    for name in names:
+        if name not in known:
+            raise BadInput(
+                f"`keep_float` names {name!r}, but the graph has no such node.",
+                where=where,
+                hint=nearest(name, known),
+            )
+
+
+def _neighbours(
+    nodes: Sequence[Node],
+) -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
+    """The names of the nodes directly above and directly below each node."""
+    maker = {output: node.name for node in nodes for output in node.outputs}
+    above: dict[str, set[str]] = defaultdict(set)
+    below: dict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        for source in node.inputs:
+            if source in maker:
+                above[node.name].add(maker[source])
+                below[maker[source]].add(node.name)
+    return above, below
+
+
+def _reach(start: Iterable[str], neighbours: Mapping[str, set[str]], through: set[str]) -> set[str]:
+    """All nodes met on the way from `start`, going on only through nodes of `through`."""
+    met: set[str] = set()
+    frontier = list(start)
+    while frontier:
+        for name in neighbours.get(frontier.pop(), ()):
+            if name not in met:
+                met.add(name)
+                if name in through:
+                    frontier.append(name)
+    return met

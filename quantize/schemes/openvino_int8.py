@@ -1,0 +1,212 @@
+"""INT8 for OpenVINO: FakeQuantize graphs by NNCF's post-training quantisation.
+
+NNCF itself decides where quantisers go so that OpenVINO fuses them. Three of its choices are
+overruled: activation ranges (its default averages the extremes over the samples, which clips and
+cost 12 dB on a plain U-Net), arithmetic that is not glue between convolutions stays in float, and
+the overflow fix follows the board instead of the machine that this runs on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from edgeanim.core import offline
+from edgeanim.core.artifact import Array, GraphArtifact, Samples
+from edgeanim.core.errors import MissingComponent, disk_errors
+from edgeanim.core.quiet import quiet
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.targets.board import Board
+
+# Each tail beyond this share of a sample's values is clipped when `ranges = "percentile"`.
+OUTLIERS = 1e-4
+# Arithmetic on coordinates, weights and statistics: cheap in float, ruined by eight bits.
+FLOAT_TYPES = (
+    "Divide",
+    "Exp",
+    "FloorMod",
+    "GridSample",
+    "GroupNormalization",
+    "HSigmoid",
+    "MVN",
+    "MatMul",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Power",
+    "ReduceMean",
+    "ReduceSum",
+    "Sigmoid",
+    "Softmax",
+    "Sqrt",
+    "SquaredDifference",
+    "Subtract",
+    "Tanh",
+)
+
+
+# These carry values on unchanged: quantisers may pass through them to where they are needed.
+_DATA_MOVES = (
+    "Broadcast",
+    "Constant",
+    "DepthToSpace",
+    "Pad",
+    "Parameter",
+    "Reshape",
+    "Result",
+    "SpaceToDepth",
+    "Split",
+    "Squeeze",
+    "StridedSlice",
+    "Transpose",
+    "Unsqueeze",
+)
+
+
+class OpenVinoInt8:
+    """The scheme `openvino-int8`."""
+
+    name: ClassVar[str] = "openvino-int8"
+    extra: ClassVar[str] = "compress"
+
+    def quantize(
+        self,
+        artifact: GraphArtifact,
+        samples: Samples,
+        spec: QuantizeSpec,
+        board: Board,
+        out: Path,
+    ) -> GraphArtifact:
+        """See `Scheme.quantize`. Writes `<graph>.xml` and `<graph>.bin`."""
+        onnx, ov, nncf = _packages()
+        source = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
+        name_nodes(source)
+        with quiet():
+            model = ov.Core().read_model(str(artifact.path))
+            quantized = nncf.quantize(
+                model,
+                nncf.Dataset(samples, _feed(model)),
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(samples),
+                fast_bias_correction=True,
+                ignored_scope=_float_scope(nncf, source, model, spec.keep_float, artifact.path),
+                advanced_parameters=_parameters(
+                    spec.ranges, spec.reduce_range or board.saturates_u8s8
+                ),
+            )
+        path = out / f"{artifact.spec.name}.xml"
+        _save(ov, quantized, path)
+        return GraphArtifact(artifact.spec, path, self.name)
+
+
+SCHEME = OpenVinoInt8()
+
+
+def _packages() -> tuple[Any, Any, Any]:
+    offline.apply()
+    try:
+        with quiet():
+            import nncf
+            import onnx
+            import openvino as ov
+    except ImportError as error:
+        raise MissingComponent(
+            "Quantising for OpenVINO needs onnx, openvino and nncf.", extra=OpenVinoInt8.extra
+        ) from error
+    return onnx, ov, nncf
+
+
+def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
+    """From a sample to what an infer request takes: arrays by the position of the input."""
+    ports = [port.get_names() for port in model.inputs]
+
+    def feed(sample: Mapping[str, Array]) -> dict[int, Array]:
+        return {
+            next(i for i, names in enumerate(ports) if name in names): array
+            for name, array in sample.items()
+        }
+
+    return feed
+
+
+def _float_scope(
+    nncf: Any, source: Any, model: Any, keep_float: tuple[str, ...], path: Path
+) -> Any:
+    """All that does not belong to the chain of convolutions, in NNCF's terms.
+
+    OpenVINO names an op after its ONNX node; what a node decomposes into is `node/part`, or has a
+    name of its own, which is what the types are for.
+    """
+    chain = onnx_chain(source, keep_float, where=path)
+    quantized = {*chain.convolutions, *chain.glue}
+    floating = {node.name for node in source.graph.node} - quantized
+    ops = [op for op in model.get_ops() if op.get_type_name() not in _DATA_MOVES]
+    names = [op.get_friendly_name() for op in ops]
+    return nncf.IgnoredScope(
+        names=[
+            name for name in names if _belongs(name, floating) and not _belongs(name, quantized)
+        ],
+        types=list(FLOAT_TYPES),
+        validate=False,
+    )
+
+
+def _belongs(op: str, nodes: set[str]) -> bool:
+    """Whether an op called `node` or `node/WithoutBiases` comes from one of `nodes`."""
+    return op in nodes or op.removesuffix("/WithoutBiases") in nodes
+
+
+def _parameters(ranges: str, seven_bits: bool) -> Any:
+    from nncf.quantization.advanced_parameters import (
+        AdvancedQuantizationParameters,
+        OverflowFix,
+    )
+
+    return AdvancedQuantizationParameters(
+        overflow_fix=OverflowFix.ENABLE if seven_bits else OverflowFix.DISABLE,
+        activations_range_estimator_params=_range_estimator(ranges),
+    )
+
+
+def _range_estimator(ranges: str) -> Any:
+    """NNCF's form of `ranges`; its `histogram` minimises the squared error instead of entropy."""
+    from nncf.quantization.range_estimator import (
+        AggregatorType,
+        RangeEstimatorParameters,
+        RangeEstimatorParametersSet,
+        StatisticsCollectorParameters,
+        StatisticsType,
+    )
+
+    def tail(aggregator: Any) -> Any:
+        return StatisticsCollectorParameters(
+            statistics_type=StatisticsType.QUANTILE,
+            aggregator_type=aggregator,
+            quantile_outlier_prob=OUTLIERS,
+        )
+
+    return {
+        "minmax": RangeEstimatorParametersSet.MINMAX,
+        "percentile": RangeEstimatorParameters(
+            min=tail(AggregatorType.MIN), max=tail(AggregatorType.MAX)
+        ),
+        "entropy": RangeEstimatorParametersSet.HISTOGRAM,
+    }[ranges]
+
+
+def _save(ov: Any, model: Any, xml: Path) -> None:
+    """Write the pair of files; whole or not at all, the main one last."""
+    with disk_errors(xml):
+        xml.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
+        try:
+            with quiet():
+                ov.save_model(model, str(partial / xml.name), compress_to_fp16=False)
+            for suffix in (".bin", ".xml"):
+                (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

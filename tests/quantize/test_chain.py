@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import BadInput
+from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_chain
+
+
+def conv(name: str, *inputs: str, macs: int = 1000) -> Node:
+    return Node(name, "convolution", inputs, (name,), macs)
+
+
+def glue(name: str, *inputs: str) -> Node:
+    return Node(name, "glue", inputs, (name,))
+
+
+def arithmetic(name: str, *inputs: str) -> Node:
+    return Node(name, "float", inputs, (name,))
+
+
+def test_glue_between_convolutions_belongs_to_the_chain() -> None:
+    nodes = [conv("a", "x"), glue("up", "a"), glue("cat", "up", "x"), conv("b", "cat")]
+    chain = find_chain(nodes)
+    assert chain.convolutions == ("a", "b")
+    assert chain.glue == ("up", "cat")
+    assert chain.heads == ("b",)
+
+
+def test_coordinate_arithmetic_stays_float() -> None:
+    nodes = [
+        arithmetic("exp", "x"),
+        glue("coordinates", "exp", "x"),  # a concat above the first convolution
+        conv("a", "coordinates"),
+        conv("b", "a"),
+        glue("flow", "b"),  # and an upsampling below the last
+        arithmetic("warp", "flow"),
+    ]
+    assert find_chain(nodes).glue == ()
+
+
+def test_a_float_op_cuts_the_chain() -> None:
+    nodes = [conv("a", "x"), arithmetic("norm", "a"), glue("relu", "norm"), conv("b", "relu")]
+    chain = find_chain(nodes)
+    assert chain.glue == ()
+    assert chain.heads == ("a", "b")
+
+
+def test_tiny_convolutions_stay_float() -> None:
+    chain = find_chain([conv("affine", "style", macs=1), conv("a", "x", macs=100_000)])
+    assert chain.convolutions == ("a",)
+
+
+def test_heads_stay_float_only_where_that_is_cheap() -> None:
+    body = [conv("a", "x", macs=1000), conv("b", "a", macs=1000)]
+    assert find_chain([*body, conv("h", "b", macs=20)]).with_float_heads == ("a", "b")
+    assert find_chain([*body, conv("h", "b", macs=900)]).with_float_heads == ("a", "b", "h")
+
+
+def test_a_graph_without_convolutions_is_refused() -> None:
+    with pytest.raises(BadInput, match="no convolution"):
+        find_chain([arithmetic("a", "x")])
+
+
+@given(st.lists(st.sampled_from(["convolution", "glue", "float"]), min_size=1, max_size=12))
+def test_in_a_straight_line_glue_counts_from_convolution_to_convolution(kinds: list[str]) -> None:
+    nodes = [
+        Node(str(i), kind, (str(i - 1),), (str(i),), 10)  # type: ignore[arg-type]
+        for i, kind in enumerate(kinds)
+    ]
+    if "convolution" not in kinds:
+        with pytest.raises(BadInput):
+            find_chain(nodes)
+        return
+    text = "".join(kind[0] for kind in kinds)
+    wanted = []
+    for i, letter in enumerate(text):
+        before, after = text[:i].rstrip("g"), text[i + 1 :].lstrip("g")
+        if letter == "g" and before.endswith("c") and after.startswith("c"):
+            wanted.append(str(i))
+    assert list(find_chain(nodes).glue) == wanted
+
+
+def test_the_chain_of_a_real_graph(unet: GraphArtifact) -> None:
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(unet.path)))
+    name_nodes(model)
+    chain = onnx_chain(model)
+    assert {"up0", "cat0", "up1", "cat1", "mid.add", "stem.relu"} <= set(chain.glue)
+    assert "result" not in chain.glue
+    assert chain.heads == ("head",)
+    assert 0 < chain.head_share < 0.01
+    assert "stem" not in onnx_chain(model, ["stem"]).convolutions
+
+
+def test_an_unknown_name_is_refused_with_the_nearest(unet: GraphArtifact) -> None:
+    import onnx
+
+    with pytest.raises(BadInput, match="Did you mean 'stem'"):
+        onnx_chain(onnx.load(str(unet.path)), ["stemm"])
