@@ -9,6 +9,7 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, GateFailed, MissingComponent
 from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
+from edgeanim.graph.normalize import normalize
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def export_onnx(
 
 
 def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tensor, ...]) -> Any:
-    """The module as a `ModelProto` without anything that tells where it was made."""
+    """The module as a normalised `ModelProto` without anything that tells where it was made."""
     import torch
 
     try:
@@ -78,7 +79,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
         ) from error
     _strip_provenance(model)
     model.graph.name = spec.name
-    return model
+    return normalize(model)
 
 
 def _strip_provenance(model: Any) -> None:

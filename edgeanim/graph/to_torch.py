@@ -20,21 +20,18 @@ from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import REMAINING, graph_inputs, node_label, read_onnx, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.rewrites import warp
-from edgeanim.graph.rewrites.layout import TO_FIRST, TO_LAST, permutation
 
 if TYPE_CHECKING:
     import torch
-
-    from edgeanim.graph.converters import Builder
 
 
 @dataclass(frozen=True)
 class ImportedGraph:
     """A graph in PyTorch, in eval mode, with parameters that can be trained and pruned.
 
-    `module` takes the inputs positionally in the file's order and returns a tuple of the outputs.
-    Those named in `channels_first` are [1, C, H, W] there though the file has them [1, H, W, C]:
-    the transposes at the file's ends are left out. `input_shapes` are the module's.
+    `module` takes the inputs positionally in the file's order, in the file's shapes, and returns
+    a tuple of the outputs. It is channels-first inside; where the file is channels-last, one
+    permutation stands at that end, which the TFLite converter cancels against its own.
     `error` is the largest deviation from ONNX Runtime that the gate found.
     """
 
@@ -42,30 +39,10 @@ class ImportedGraph:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     input_shapes: tuple[tuple[int, ...], ...]
-    channels_first: frozenset[str]
     error: float
 
-    def to_module(self, inputs: Mapping[str, Array]) -> tuple[torch.Tensor, ...]:
-        """Inputs as the file has them, as the module takes them."""
-        import torch
-
-        tensors = [torch.from_numpy(inputs[name]) for name in self.input_names]
-        return tuple(
-            value.permute(TO_FIRST).contiguous() if name in self.channels_first else value
-            for name, value in zip(self.input_names, tensors, strict=True)
-        )
-
-    def from_module(self, outputs: tuple[torch.Tensor, ...]) -> dict[str, Array]:
-        """The module's outputs, as the file has them."""
-        return {
-            name: (value.permute(TO_LAST) if name in self.channels_first else value)
-            .detach()
-            .numpy()
-            for name, value in zip(self.output_names, outputs, strict=True)
-        }
-
     def example(self) -> tuple[torch.Tensor, ...]:
-        """Inputs of the right shapes, always the same."""
+        """Inputs of the right shapes in 0..1, always the same."""
         import torch
 
         generator = torch.Generator().manual_seed(0)
@@ -114,54 +91,23 @@ def _build(model: Any, path: Path) -> _Built:
     for node in editor.nodes:
         if node.op_type not in CONVERTERS or node.domain not in ("", "ai.onnx"):
             raise builder.refuse(node, "the importer does not know this op")
-    left_out: list[Any] = []
-    shapes = tuple(_placeholder(builder, value.name, left_out) for value in graph_inputs(model))
-    outputs = [_output(builder, name, left_out) for name in editor.outputs]
-    for node in editor.nodes:
-        if not any(node is other for other in left_out):
-            made = CONVERTERS[node.op_type](builder, node)
-            results = [made] if isinstance(made, fx.Node) else made
-            builder.values.update(zip(node.output, results, strict=False))
-    builder.graph.output(tuple(builder.value(name) for name in outputs))
-    builder.graph.lint()
     names = tuple(value.name for value in graph_inputs(model))
-    ends = {*names, *editor.outputs}
+    for name in names:
+        builder.values[name] = builder.graph.placeholder(builder.python_name(name))
+    for node in editor.nodes:
+        made = CONVERTERS[node.op_type](builder, node)
+        results = [made] if isinstance(made, fx.Node) else made
+        builder.values.update(zip(node.output, results, strict=False))
+    builder.graph.output(tuple(builder.value(name) for name in editor.outputs))
+    builder.graph.lint()
     imported = ImportedGraph(
         module=fx.GraphModule(builder.root, builder.graph, "ImportedModule").eval(),
         input_names=names,
         output_names=tuple(editor.outputs),
-        input_shapes=shapes,
-        channels_first=frozenset(
-            name for node in left_out for name in (*node.input, *node.output) if name in ends
-        ),
+        input_shapes=tuple(editor.shapes[name] for name in names),
         error=0.0,
     )
     return _Built(imported, {name: value.name for name, value in builder.values.items()})
-
-
-def _placeholder(builder: Builder, name: str, left_out: list[Any]) -> tuple[int, ...]:
-    """Add an input, behind its transpose to channels-first if that is all that reads it.
-
-    Returns its shape and notes the transpose as left out.
-    """
-    editor = builder.onnx
-    turn, shape = editor.only_user(name), editor.shapes[name]
-    placeholder = builder.graph.placeholder(builder.python_name(name))
-    if turn is None or permutation(turn) != TO_FIRST or turn.output[0] in editor.outputs:
-        builder.values[name] = placeholder
-        return shape
-    left_out.append(turn)
-    builder.values[turn.output[0]] = placeholder
-    return tuple(shape[axis] for axis in TO_FIRST)
-
-
-def _output(builder: Builder, name: str, left_out: list[Any]) -> str:
-    """The value to give back for an output: what its transpose to channels-last reads, if any."""
-    turn = builder.onnx.maker(name, "Transpose")
-    if turn is None or permutation(turn) != TO_LAST or builder.onnx.users(name):
-        return name
-    left_out.append(turn)
-    return str(turn.input[0])
 
 
 def _deviation(built: _Built, expected: Mapping[str, Array], inputs: Mapping[str, Array]) -> float:
@@ -169,8 +115,17 @@ def _deviation(built: _Built, expected: Mapping[str, Array], inputs: Mapping[str
 
     imported = built.imported
     with torch.no_grad():
-        made = imported.from_module(imported.module(*imported.to_module(inputs)))
-    return max(deviation(expected[name], made[name]) for name in imported.output_names)
+        made = imported.module(*_tensors(imported, inputs))
+    return max(
+        deviation(expected[name], value.numpy())
+        for name, value in zip(imported.output_names, made, strict=True)
+    )
+
+
+def _tensors(imported: ImportedGraph, inputs: Mapping[str, Array]) -> list[torch.Tensor]:
+    import torch
+
+    return [torch.from_numpy(inputs[name]) for name in imported.input_names]
 
 
 def _name_the_first(
@@ -234,5 +189,5 @@ def _run_keeping_values(built: _Built, inputs: Mapping[str, Array]) -> dict[str,
             return value
 
     with torch.no_grad():
-        Keeping(built.imported.module).run(*built.imported.to_module(inputs))
+        Keeping(built.imported.module).run(*_tensors(built.imported, inputs))
     return kept

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
 
+
+class InstanceNorm2d(nn.InstanceNorm2d):  # type: ignore[misc]
+    """Instance norm by plain means, which the TFLite converter can lay out channels-last; the
+    built-in op costs two transposes each time there."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to the same shape."""
+        centred = x - x.mean((2, 3), keepdim=True)
+        variance = (centred * centred).mean((2, 3), keepdim=True)
+        y = centred * torch.rsqrt(variance + self.eps)
+        if not self.affine:
+            return y
+        return y * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 _BATCH = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-_INSTANCE = {3: nn.InstanceNorm1d, 4: nn.InstanceNorm2d, 5: nn.InstanceNorm3d}
+_INSTANCE = {3: nn.InstanceNorm1d, 4: InstanceNorm2d, 5: nn.InstanceNorm3d}
 
 
 def batch_norm(b: Builder, node: Any) -> fx.Node:

@@ -77,7 +77,7 @@ class _Warp:
     def position(self, flat: str, axis: int, size: int, aligned: bool, *, border: bool) -> str:
         """Pixel coordinates [P, 1] along one axis.
 
-        ((g + 1) size - 1) / 2, or (g + 1) (size - 1) / 2 if -1 and 1 are the centres of the corners.
+        ((g + 1) size - 1) / 2; (g + 1) (size - 1) / 2 if -1 and 1 are the corners' centres.
         """
         column = self.add("Slice", flat, self.sizes(axis), self.sizes(axis + 1), self.sizes(1))
         scale = (size - 1) / 2 if aligned else size / 2
