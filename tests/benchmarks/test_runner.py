@@ -115,7 +115,7 @@ class _Interrupt(Silent):
         self.steps = 0
         self.children: list[psutil.Process] = []
 
-    def step(self, count: int = 1, note: str = "") -> None:
+    def step(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
         self.steps += count
         if self.steps == 2:
             self.children = psutil.Process().children(recursive=True)

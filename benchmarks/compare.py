@@ -1,0 +1,145 @@
+"""Compare reports: only like with like, a verdict only by interval, and gates on any figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.benchmarks.figures import Value, figures
+from edgeanim.benchmarks.gate import parse_gate
+from edgeanim.benchmarks.result import Report, VariantResult, load_report
+from edgeanim.benchmarks.stats import Ratio, independent_ratio, paired_ratio
+from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.core.parsing import nearest
+
+# What must agree, by the word that `--allow` takes: how it is told apart, and how it is shown.
+_ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = {
+    "model": (lambda r: r.model.digest, lambda r: f"{r.model.name} ({r.model.digest[:12]})"),
+    "frames": (
+        lambda r: r.frames.digest,
+        lambda r: f"{r.frames.count} frames ({r.frames.digest[:12]})",
+    ),
+    "machine": (
+        lambda r: r.environment.machine,
+        lambda r: f"{r.environment.cpu_model or r.environment.arch} ({r.environment.machine})",
+    ),
+}
+ALLOWABLE = tuple(_ALIKE)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One variant in a report against the same variant in the first report.
+
+    `ratio` is the latency's, this one's over the first one's; above 1 is slower.
+    """
+
+    report: int
+    variant: str
+    ratio: Ratio
+
+    @property
+    def verdict(self) -> str:
+        """`slower`, `faster` or `no difference`."""
+        return {"higher": "slower", "lower": "faster"}.get(self.ratio.verdict, self.ratio.verdict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Reports side by side. `differences` are the unlike things that were allowed."""
+
+    names: tuple[str, ...]
+    reports: tuple[Report, ...]
+    differences: tuple[str, ...]
+    changes: tuple[Change, ...]
+
+
+def compare(
+    sources: Sequence[Path | Report], *, allow: Collection[str] = frozenset()
+) -> Comparison:
+    """Put reports (or their paths) side by side.
+
+    `UsageError` if they are of unlike models, frames or machines, unless `allow` has that word.
+    """
+    if not sources:
+        raise UsageError("There is no report to compare.")
+    for word in allow:
+        if word not in ALLOWABLE:
+            raise UsageError(f"--allow does not know {word!r}.", hint=nearest(word, ALLOWABLE))
+    reports = tuple(s if isinstance(s, Report) else load_report(s) for s in sources)
+    names = _names(sources)
+    return Comparison(names, reports, _differences(names, reports, allow), _changes(reports))
+
+
+def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
+    """Latency ratio of two variants of one report, from blocks that ran side by side."""
+    above, below = report.variant(numerator), report.variant(denominator)
+    if above is None or below is None or above.failure or below.failure:
+        raise UsageError(f"{numerator!r} and {denominator!r} were not both measured.")
+    return paired_ratio(
+        [process.blocks_ms for process in above.samples],
+        [process.blocks_ms for process in below.samples],
+    )
+
+
+def check_gate(comparison: Comparison, expression: str) -> None:
+    """`GateFailed` if the expression holds, or cannot be decided, for any variant of any report."""
+    gate = parse_gate(expression)
+    tables = [
+        (name, variant.id, figures(variant))
+        for name, report in zip(comparison.names, comparison.reports, strict=True)
+        for variant in report.variants
+    ]
+    # A figure that one variant has (a stage, say) and another has not is missing, not unknown.
+    every: dict[str, Value] = {name: None for _, _, table in tables for name in table}
+    failures = [
+        f"{variant} in {name}: {reason}"
+        for name, variant, table in tables
+        if (reason := gate.failure(every | table)) is not None
+    ]
+    if failures:
+        raise GateFailed(
+            f"The gate {gate.text!r} failed for {'; '.join(failures)}.",
+            hint="See the report for each figure.",
+        )
+
+
+def _names(sources: Sequence[Path | Report]) -> tuple[str, ...]:
+    return tuple(
+        f"report {i + 1}" if isinstance(source, Report) else source.as_posix()
+        for i, source in enumerate(sources)
+    )
+
+
+def _differences(
+    names: Sequence[str], reports: Sequence[Report], allow: Collection[str]
+) -> tuple[str, ...]:
+    found = []
+    for word, (key, show) in _ALIKE.items():
+        for name, report in zip(names[1:], reports[1:], strict=True):
+            if key(report) == key(reports[0]):
+                continue
+            what = (
+                f"The {word} differs: {names[0]} has {show(reports[0])}, {name} has {show(report)}."
+            )
+            if word not in allow:
+                raise UsageError(what, hint=f"Compare them nevertheless with --allow {word}.")
+            found.append(what)
+    return tuple(found)
+
+
+def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
+    changes = []
+    for index, report in enumerate(reports[1:], start=1):
+        for variant in report.variants:
+            first = reports[0].variant(variant.id)
+            if first is None or first.failure or variant.failure:
+                continue
+            ratio = independent_ratio(_processes(variant), _processes(first))
+            changes.append(Change(index, variant.id, ratio))
+    return tuple(changes)
+
+
+def _processes(variant: VariantResult) -> list[list[float]]:
+    return [[t for block in process.blocks_ms for t in block] for process in variant.samples]

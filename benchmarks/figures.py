@@ -1,0 +1,53 @@
+"""Every single figure of a variant under its dotted name, as `--fail-on` and `--json` know it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, Stage, VariantResult
+from edgeanim.benchmarks.stats import Interval
+
+Value = float | str | None
+
+_SECTIONS: Mapping[str, type] = {
+    "latency": Latency,
+    "executed": Executed,
+    "drift": Drift,
+    "memory": Memory,
+    "speedup": Speedup,
+}
+_NOT_SINGLE = {("executed", "graphs"), ("drift", "ssim")}
+
+
+def figures(variant: VariantResult) -> dict[str, Value]:
+    """All figures by name (`latency.p90_ms`, `stages.compose.p50_ms`, `precision`), numbers as
+    float; `None` for one that was not measured."""
+    found: dict[str, Value] = {
+        "id": variant.id,
+        "backend": variant.backend,
+        "precision": variant.precision,
+        "size_bytes": float(variant.size_bytes),
+        "throughput_fps": variant.throughput_fps,
+    }
+    for section, cls in _SECTIONS.items():
+        found |= _section(section, cls, getattr(variant, section))
+    for name, stage in variant.stages.items():
+        found |= _section(f"stages.{name}", Stage, stage)
+    return found
+
+
+def _section(prefix: str, cls: type, part: object | None) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for field in dataclasses.fields(cls):
+        if (prefix, field.name) in _NOT_SINGLE:
+            continue
+        name = f"{prefix}.{field.name}"
+        value = None if part is None else getattr(part, field.name)
+        if "interval" in field.name:
+            found[f"{name}.low"] = value.low if isinstance(value, Interval) else None
+            found[f"{name}.high"] = value.high if isinstance(value, Interval) else None
+        else:
+            found[name] = float(value) if isinstance(value, (int, float)) else value
+    return found

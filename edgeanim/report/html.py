@@ -1,0 +1,209 @@
+"""The report as one self-contained HTML page: no script, nothing fetched, every string escaped."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from edgeanim.benchmarks.compare import Comparison, compare
+from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.core.errors import UsageError
+from edgeanim.core.files import write_text
+from edgeanim.report.svg import drift_legend, drift_plot, latency_plot
+from edgeanim.report.table import COLUMNS, executed_in_words, verdict
+
+# What a browser may show from a data: URI, by the file's first bytes. No SVG: it can hold scripts.
+_PICTURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"GIF8", "image/gif"),
+    (b"\xff\xd8", "image/jpeg"),
+)
+# A page may load nothing at all; its own style and data: pictures are the exception.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+@dataclass(frozen=True)
+class Animation:
+    """A picture or animation to show: the bytes of a GIF, PNG or JPEG, and what it shows."""
+
+    data: bytes
+    caption: str
+
+    @property
+    def mime(self) -> str:
+        """Its type by its first bytes; `UsageError` if it is none of the three."""
+        for start, mime in _PICTURES:
+            if self.data.startswith(start):
+                return mime
+        raise UsageError("Only a GIF, PNG or JPEG can be shown in the report.")
+
+
+def render_page(comparison: Comparison, *, animation: Animation | None = None) -> str:
+    """The page of one or several reports."""
+    first = comparison.reports[0]
+    several = len(comparison.reports) > 1
+    title = first.model.name + (f" and {len(comparison.reports) - 1} more" if several else "")
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="sub">{escape(_subtitle(first))}</p>']
+    shown = "" if animation is None else _figure(animation)
+    if several:
+        body += [_changes(comparison), shown]
+        for name, report in zip(comparison.names, comparison.reports, strict=True):
+            body += [_heading(report, name), _section(report)]
+    else:
+        body.append(_section(first, shown))
+    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)} · edgeanim</title>\n<style>\n{css}</style>\n</head>\n"
+        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def write_page(
+    path: Path, reports: Comparison | Report, *, animation: Animation | None = None
+) -> None:
+    """Write the page atomically."""
+    comparison = compare([reports]) if isinstance(reports, Report) else reports
+    write_text(path, render_page(comparison, animation=animation))
+
+
+def _subtitle(report: Report) -> str:
+    machine = report.environment.cpu_model or report.environment.arch
+    threads = "one thread" if report.settings.threads == 1 else f"{report.settings.threads} threads"
+    return f"{machine}, {threads}, {report.created.replace('T', ' ').replace('Z', ' UTC')}"
+
+
+def _heading(report: Report, name: str) -> str:
+    what = f"{report.model.name}, {_subtitle(report)}"
+    return f'<h2 class="report">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
+
+
+def _section(report: Report, figure: str = "") -> str:
+    parts = [f'<p class="verdict">{escape(verdict(report))}</p>', _validity(report), figure]
+    parts += ["<h2>Figures</h2>", _table(report), _failures(report)]
+    if plot := latency_plot(report):
+        parts.append(
+            f"<h2>Time of a frame</h2><figure>{plot}<figcaption>Bar: median, with its 95 % "
+            "interval over processes. Tick: 90th percentile.</figcaption></figure>"
+        )
+    if plot := drift_plot(report):
+        parts.append(
+            f"<h2>Drift by frame</h2><figure>{plot}{drift_legend(report)}<figcaption>1 − SSIM "
+            "against the float32 original, frame by frame. Zero is identical.</figcaption></figure>"
+        )
+    parts += ["<h2>Circumstances</h2>", _circumstances(report)]
+    return "\n".join(part for part in parts if part)
+
+
+def _table(report: Report) -> str:
+    head = "".join(
+        f'<th scope="col"{"" if column.right else _TEXT}>{escape(column.title)}</th>'
+        for column in COLUMNS
+    )
+    rows = "\n".join(_row(variant) for variant in report.variants)
+    count = report.frames.count
+    return (
+        '<div class="scroll"><table>\n'
+        f"<caption>Drift is 1 − SSIM against the float32 original over {count} frames, mean and "
+        "worst; gain is the speed against the same backend’s float32 in the same run; peak memory "
+        "is that of a process that only plays.</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+_TEXT = ' class="text"'
+
+
+def _row(variant: VariantResult) -> str:
+    first, *rest = COLUMNS
+    cells = [f'<th scope="row"{_TEXT}>{escape(first.show(variant))}</th>']
+    for column in rest:
+        kind = _TEXT if not column.right else ' class="gain"' if column.title == "gain" else ""
+        hover = ""
+        if column.title == "executed":
+            hover = f' title="{escape(executed_in_words(variant.executed))}"'
+        cells.append(f"<td{kind}{hover}>{escape(column.show(variant))}</td>")
+    return f'<tr class="{variant.precision}">{"".join(cells)}</tr>'
+
+
+def _failures(report: Report) -> str:
+    items = [f"{v.id}: {v.failure.message}" for v in report.variants if v.failure]
+    return _care("These variants failed.", items) if items else ""
+
+
+def _validity(report: Report) -> str:
+    if report.validity.valid:
+        return ""
+    return _care("Read these times with care.", report.validity.reasons)
+
+
+def _care(title: str, items: Sequence[str]) -> str:
+    listed = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f'<div class="care"><strong>{escape(title)}</strong><ul>{listed}</ul></div>'
+
+
+def _figure(animation: Animation) -> str:
+    data = base64.b64encode(animation.data).decode("ascii")
+    caption = escape(animation.caption)
+    return (
+        f'<figure><img alt="{caption}" src="data:{animation.mime};base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _changes(comparison: Comparison) -> str:
+    parts = []
+    if comparison.differences:
+        parts.append(_care("Unlike things are compared.", comparison.differences))
+    rows = "".join(
+        f'<tr><th scope="row"{_TEXT}>{escape(change.variant)}</th>'
+        f"<td{_TEXT}>{escape(comparison.names[change.report])}</td>"
+        f"<td>{change.ratio.value:.3f}</td>"
+        f"<td>{change.ratio.interval.low:.3f} to {change.ratio.interval.high:.3f}</td>"
+        f"<td{_TEXT}>{escape(change.verdict)}</td></tr>"
+        for change in comparison.changes
+    )
+    if rows:
+        parts.append(
+            '<h2>What changed</h2><div class="scroll"><table><caption>Median latency as a multiple '
+            f"of that in {escape(comparison.names[0])}, with its 95 % interval.</caption><thead>"
+            f'<tr><th scope="col"{_TEXT}>variant</th><th scope="col"{_TEXT}>report</th>'
+            '<th scope="col">latency</th><th scope="col">interval</th>'
+            f'<th scope="col"{_TEXT}>verdict</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        )
+    return "\n".join(parts)
+
+
+def _circumstances(report: Report) -> str:
+    env, run = report.environment, report.settings
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(env.packages.items()))
+    missing = "; ".join(text for log in report.sensors for text in log.missing)
+    rows = (
+        ("Board", f"{report.board.title} ({report.board.name})"),
+        ("Processor", f"{env.cpu_model or 'unknown'}, {env.cores} cores, {env.arch}"),
+        ("Memory", f"{env.memory_mb / 1024:.1f} GB"),
+        ("Governor", env.governor or "not told by this machine"),
+        ("System", f"Linux {env.kernel}, {env.libc or 'libc unknown'}, Python {env.python}"),
+        ("Packages", f"edgeanim {report.edgeanim}, {packages}"),
+        (
+            "Method",
+            f"{run.rounds} fresh processes of each variant, {run.blocks} blocks in turn, at least "
+            f"{run.block_frames} frames and {run.block_s:g} s each, after a warm-up of at least "
+            f"{run.warmup_frames} frames and {run.warmup_s:g} s; {report.duration_s:.0f} s in all",
+        ),
+        ("Not measured", missing or "nothing was missing"),
+        ("Model", f"{report.model.name}, SHA-256 {report.model.digest}"),
+        (
+            "Frames",
+            f"{report.frames.count} of {report.frames.width}×{report.frames.height}, "
+            f"SHA-256 {report.frames.digest}",
+        ),
+    )
+    items = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in rows)
+    return f"<dl>{items}</dl>"

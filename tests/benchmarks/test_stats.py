@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.stats import (
+    Interval,
+    Ratio,
+    bootstrap_interval,
+    independent_ratio,
+    median,
+    minimum_samples,
+    paired_ratio,
+    percentile,
+    percentile_interval,
+)
+
+latencies = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=40)
+
+
+@pytest.mark.parametrize(
+    ("percent", "count"), [(50, 11), (90, 64), (95, 130), (99, 662), (99.9, 6636)]
+)
+def test_minimum_counts_are_those_of_mlperf(percent: float, count: int) -> None:
+    assert minimum_samples(percent) == count
+    assert percentile([1.0] * (count - 1), percent) is None
+    assert percentile([1.0] * count, percent) == 1
+
+
+def test_a_percentile_outside_the_upper_half_is_refused() -> None:
+    with pytest.raises(ValueError, match="percentile"):
+        minimum_samples(10)
+
+
+@given(st.lists(st.floats(0.01, 1e4), min_size=64, max_size=200))
+def test_percentiles_are_ordered_and_within_the_samples(samples: list[float]) -> None:
+    p50, p90 = percentile(samples, 50), percentile(samples, 90)
+    assert p50 is not None
+    assert p90 is not None
+    assert min(samples) <= p50 <= p90 <= max(samples)
+
+
+@given(st.lists(latencies, min_size=1, max_size=5))
+def test_an_interval_holds_its_estimate(processes: list[list[float]]) -> None:
+    interval = bootstrap_interval(processes, median, resamples=50)
+    value = median([t for process in processes for t in process])
+    assert interval.low <= value * (1 + 1e-9)
+    assert interval.high >= value * (1 - 1e-9)
+
+
+@given(latencies, st.floats(0.1, 10))
+def test_ratios_scale_with_the_times(samples: list[float], factor: float) -> None:
+    slow, fast = [[samples]] * 3, [[[factor * t for t in samples]]] * 3
+    ratio = paired_ratio(slow, fast, resamples=20)
+    assert ratio.value == pytest.approx(1 / factor)
+    assert ratio.interval.low == pytest.approx(1 / factor)
+
+
+def test_the_same_data_give_the_same_interval() -> None:
+    processes = np.random.default_rng(0).gamma(9, 1, (3, 40)).tolist()
+    assert percentile_interval(processes, 90) == percentile_interval(processes, 90)
+
+
+def test_a_percentile_that_is_refused_has_no_interval() -> None:
+    assert percentile_interval([[1.0] * 20, [1.0] * 20], 90) is None
+
+
+def test_an_interval_needs_positive_samples() -> None:
+    with pytest.raises(ValueError, match="needs samples"):
+        bootstrap_interval([[], []], median)
+    with pytest.raises(ValueError, match="positive"):
+        bootstrap_interval([[1.0, 0.0]], median)
+    with pytest.raises(ValueError, match="above"):
+        Interval(2, 1)
+
+
+def _trial(rng: np.random.Generator, factor: float, *, process_sd: float) -> Ratio:
+    """Three rounds of two interleaved variants on a machine with bursts of foreign load."""
+    above, below = [], []
+    for _ in range(3):
+        own = rng.normal(0, process_sd, 2)
+        load = rng.exponential(0.05, 4)
+        jitter = rng.gamma(1, 0.02, (2, 4, 8))
+        times = 10 * np.exp(own[:, None, None] + load[None, :, None] + jitter)
+        above.append((factor * times[0]).tolist())
+        below.append(times[1].tolist())
+    return paired_ratio(above, below, resamples=300)
+
+
+@pytest.mark.parametrize("process_sd", [0.002, 0.01])
+def test_equal_variants_show_no_difference_and_a_slower_one_is_found(process_sd: float) -> None:
+    rng = np.random.default_rng(5)
+    same = [_trial(rng, 1.0, process_sd=process_sd).verdict for _ in range(40)]
+    slow = [_trial(rng, 1.1, process_sd=process_sd).verdict for _ in range(40)]
+    assert same.count("no difference") >= 38
+    assert slow.count("higher") >= 38
+
+
+def test_variants_that_ran_apart_are_compared_by_their_processes() -> None:
+    rng = np.random.default_rng(2)
+    one, other = rng.gamma(400, 0.025, (2, 3, 40)).tolist()
+    assert independent_ratio(one, other).verdict == "no difference"
+    assert independent_ratio([[2 * t for t in p] for p in one], other).verdict == "higher"
+    assert independent_ratio([[t / 2 for t in p] for p in one], other).verdict == "lower"
