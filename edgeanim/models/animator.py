@@ -20,7 +20,7 @@ from edgeanim.models.regions import COUNT, MOTION_VALUES
 _MISMATCH = "Use the animator.toml that was written together with these weights."
 
 
-class Animator(nn.Module):
+class Animator(nn.Module):  # type: ignore[misc]
     """The networks `regions`, `encoder` and `generator` of one configuration."""
 
     def __init__(self, config: AnimatorConfig) -> None:

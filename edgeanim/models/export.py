@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 PARITY = 1e-4
 
 
+def shipped_folder() -> Path:
+    """The folder of all that ships: what a cache key of an export has to cover."""
+    with shipped(ARCHITECTURE) as path:
+        return path.parent
+
+
 def load_shipped() -> Animator:
     """The trained animator that ships with the package, in evaluation mode."""
     try:

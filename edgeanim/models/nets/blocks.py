@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class ConvBlock(nn.Sequential):
+class ConvBlock(nn.Sequential):  # type: ignore[misc]
     """Convolution, batch norm, ReLU: one kernel once the norm is folded into the weights."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> None:

@@ -10,7 +10,7 @@ from edgeanim.models.nets.blocks import ConvBlock, upsample
 from edgeanim.models.regions import COUNT
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module):  # type: ignore[misc]
     """Still and its region masks to features at strides 4 and 8, with context from stride 16."""
 
     def __init__(self, config: AnimatorConfig) -> None:

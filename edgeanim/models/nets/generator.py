@@ -32,7 +32,7 @@ _MIN_DETERMINANT = 1e-3
 _INPUTS = 3 * COUNT
 
 
-class Generator(nn.Module):
+class Generator(nn.Module):  # type: ignore[misc]
     """U-Net over strides 8, 16, 4 that weighs the regions' affine flows and refines their sum."""
 
     def __init__(self, config: AnimatorConfig) -> None:

@@ -11,7 +11,7 @@ from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT
 
 
-class RegionNet(nn.Module):
+class RegionNet(nn.Module):  # type: ignore[misc]
     """U-Net from stride 2 to 32 and back to 4; skips are added: half the cost of joining them."""
 
     def __init__(self, config: AnimatorConfig) -> None:
@@ -46,5 +46,10 @@ class RegionNet(nn.Module):
 
     def forward(self, frame: Tensor, cue: Tensor) -> tuple[Tensor, Tensor]:
         """Masks [N, K, h/4, w/4] in 0..1 (without the background) and motion [N, K, 6]."""
-        mask = self.logits(frame, cue).float().softmax(dim=1)[:, :BACKGROUND]
+        return self.from_logits(self.logits(frame, cue))
+
+    @staticmethod
+    def from_logits(scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Masks and motion of what `logits` gave."""
+        mask = scores.float().softmax(dim=1)[:, :BACKGROUND]
         return mask, motion_of(mask)

@@ -1,0 +1,110 @@
+"""Sequences of frames to draw training pairs from, kept in memory as uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.data.actions import make_action
+from edgeanim.models.data.puppets import NO_PART, SIZE, Puppet, make_puppet, render
+from edgeanim.models.regions import BACKGROUND
+
+_STEP = 1 / 48
+"""Time between a frame and the one before it, in periods of the action: 24 fps over two seconds."""
+CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".gif")
+
+
+@dataclass(frozen=True)
+class FrameSequence:
+    """Frames of one character. `pictures` uint8 [T, S, S, 3]; `before[t]` is the index of the frame
+    just before frame t, or t itself where there is none.
+
+    `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
+    has them; `None` for a real clip, of which only the pictures are known.
+    """
+
+    name: str
+    pictures: NDArray[np.uint8]
+    before: tuple[int, ...]
+    parts: NDArray[np.uint8] | None = None
+    transforms: NDArray[np.float32] | None = None
+    regions: NDArray[np.uint8] | None = None
+
+
+def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """From a part's index to its region's, for all 256 values; the backdrop is `BACKGROUND`."""
+    table = np.full(NO_PART + 1, BACKGROUND, np.uint8)
+    table[: len(regions)] = regions
+    return table
+
+
+def puppet_sequence(
+    seed: int, times: Sequence[float], puppet: Puppet | None = None
+) -> FrameSequence:
+    """The puppet of this seed in its action at the given times, each with the frame before it."""
+    puppet = puppet or make_puppet(seed)
+    action = make_action(seed, puppet.kind)
+    frames = [render(puppet, action.pose(t)) for time in times for t in (time - _STEP, time)]
+    return FrameSequence(
+        f"puppet {seed}",
+        np.stack([frame.picture for frame in frames]),
+        tuple(i if i % 2 == 0 else i - 1 for i in range(len(frames))),
+        np.stack([frame.parts for frame in frames]),
+        np.stack([frame.transforms for frame in frames]),
+        puppet.regions,
+    )
+
+
+def puppet_sequences(
+    seeds: Sequence[int], moments: int, progress: Progress = SILENT
+) -> list[FrameSequence]:
+    """A sequence per seed, at `moments` times spread over its action."""
+    progress.stage("drawing puppets", len(seeds))
+    sequences = []
+    for seed in seeds:
+        rng = np.random.default_rng([seed, 3])
+        times = (np.arange(moments) + rng.uniform(0, 1, moments)) / moments
+        sequences.append(puppet_sequence(seed, times.tolist()))
+        progress.step()
+    progress.done()
+    return sequences
+
+
+def clip_sequence(path: Path) -> FrameSequence:
+    """A real clip, its middle square scaled to the canvas. `BadInput` if it does not decode."""
+    import cv2
+
+    reader = cv2.VideoCapture(str(path))
+    pictures = []
+    while True:
+        ok, frame = reader.read()
+        if not ok:
+            break
+        height, width = frame.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = frame[top : top + side, left : left + side, ::-1]
+        pictures.append(cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
+    reader.release()
+    if len(pictures) < 2:
+        raise BadInput("This is not a clip of two frames or more.", where=path)
+    before = tuple(max(0, i - 1) for i in range(len(pictures)))
+    return FrameSequence(path.stem, np.stack(pictures), before)
+
+
+def clip_paths(folder: Path) -> tuple[Path, ...]:
+    """The clips of a folder by name; `BadInput` if there are none."""
+    paths = (
+        tuple(sorted(p for p in folder.iterdir() if p.suffix in CLIP_SUFFIXES))
+        if folder.is_dir()
+        else ()
+    )
+    if not paths:
+        raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
+    return paths

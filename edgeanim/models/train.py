@@ -1,0 +1,206 @@
+"""Train an animator from a configuration: `python -m edgeanim.models.train CONFIG.toml OUT`.
+
+Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator. OUT receives
+`animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv`, sample
+sheets and the checkpoint from which the same command goes on after a kill.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.files import write_text
+from edgeanim.core.parsing import to_plain
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
+from edgeanim.models.training.config import Phase, TrainConfig, load_train_config
+
+if TYPE_CHECKING:
+    from edgeanim.models.training.batches import Batch, Material
+    from edgeanim.models.training.stages import Losses, Networks
+
+_WARM_UP = 50
+_SHEET_SEED = 999_983
+_JOINT_RATE = 0.25
+"""The regions' learning rate in stage 2, relative to the generator's."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the whole training: its number, stage and phase, and the learning rate."""
+
+    number: int
+    stage: Literal["regions", "generator"]
+    phase: Phase
+    rate: float
+    stage_share: float
+
+
+def schedule(config: TrainConfig) -> Iterator[Step]:
+    """All steps of both stages in order."""
+    number = 0
+    stages: tuple[tuple[Literal["regions", "generator"], tuple[Phase, ...]], ...] = (
+        ("regions", config.regions),
+        ("generator", config.generator),
+    )
+    for stage, phases in stages:
+        total, done = sum(phase.steps for phase in phases), 0
+        for phase in phases:
+            for index in range(phase.steps):
+                rise = min(1.0, (index + 1) / min(_WARM_UP, phase.steps))
+                fall = 0.55 + 0.45 * math.cos(math.pi * index / phase.steps)
+                yield Step(number, stage, phase, phase.learning_rate * rise * fall, done / total)
+                number, done = number + 1, done + 1
+
+
+def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
+    """Train (or go on training) into the folder `out` and return it.
+
+    The result depends on `config` alone, also after a kill and a resume. `BadInput` if `out` holds
+    a checkpoint of another configuration; `MissingComponent` without torch.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingComponent("PyTorch is needed to train.", extra="train") from error
+    from edgeanim.models.training import batches, checkpoint
+
+    torch.set_num_threads(config.threads)
+    networks = build_networks(config)
+    ema = checkpoint.Ema(networks.animator, config.ema)
+    modules = {"animator": networks.animator, "discriminator": networks.discriminator}
+    optimizers = {
+        "regions": networks.regions_optimizer,
+        "generator": networks.generator_optimizer,
+        "discriminator": networks.discriminator_optimizer,
+    }
+    done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
+    write_text(out / "train.toml", _dump(config))
+    material = batches.load_material(config.data, progress)
+    steps = list(schedule(config))
+    progress.stage("training", len(steps))
+    progress.step(done)
+    for step in steps[done:]:
+        losses = _run(step, config, networks, material)
+        ema.update(networks.animator, step.number)
+        note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
+        progress.step(1, f"{step.stage} {note}")
+        if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
+            checkpoint.save_checkpoint(out, config, step.number + 1, modules, optimizers, ema)
+            _write_results(out, config, networks, ema.state, material, step, losses)
+    progress.done()
+    return out
+
+
+def build_networks(config: TrainConfig) -> Networks:
+    """Untrained networks and their optimisers, from the seed."""
+    import torch
+
+    from edgeanim.models.animator import Animator
+    from edgeanim.models.nets.discriminator import Discriminator
+    from edgeanim.models.training.stages import Networks
+
+    torch.manual_seed(config.seed)
+    animator, discriminator = Animator(config.model), Discriminator()
+    making = [*animator.encoder.parameters(), *animator.generator.parameters()]
+    return Networks(
+        animator.train(),
+        discriminator.train(),
+        torch.optim.AdamW(animator.regions.parameters(), weight_decay=1e-4),
+        torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99)),
+        torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99)),
+    )
+
+
+def _run(step: Step, config: TrainConfig, networks: Networks, material: Material) -> Losses:
+    from edgeanim.models.training.batches import draw_batch
+    from edgeanim.models.training.stages import generator_step, regions_step
+
+    phase = step.phase
+    key = (config.seed, step.number)
+    batch = draw_batch(material, config.data, phase.size, phase.batch, key)
+    if step.stage == "regions":
+        _set_rate(networks.regions_optimizer, step.rate)
+        return regions_step(networks, batch)
+    _set_rate(networks.regions_optimizer, step.rate * _JOINT_RATE)
+    _set_rate(networks.generator_optimizer, step.rate)
+    _set_rate(networks.discriminator_optimizer, step.rate)
+    adversarial = config.losses.adversarial > 0 and step.stage_share >= config.gan_from
+    return generator_step(
+        networks, batch, config.losses, joint=config.joint, adversarial=adversarial
+    )
+
+
+def _set_rate(optimizer: object, rate: float) -> None:
+    for group in optimizer.param_groups:  # type: ignore[attr-defined]
+        group["lr"] = rate
+
+
+def _write_results(
+    out: Path,
+    config: TrainConfig,
+    networks: Networks,
+    averaged: dict[str, object],
+    material: Material,
+    step: Step,
+    losses: Losses,
+) -> None:
+    from copy import deepcopy
+
+    from edgeanim.models.animator import save_weights
+    from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
+
+    animator = deepcopy(networks.animator)
+    animator.load_state_dict(averaged)
+    save_weights(animator, out / WEIGHTS)
+    write_text(out / ARCHITECTURE, _dump(config.model))
+    append_losses(out / "losses.csv", step.number + 1, losses)
+    sheet = sample_sheet(animator, _sheet_batch(config, material, step.phase.size))
+    write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
+
+
+def _sheet_batch(config: TrainConfig, material: Material, size: int) -> Batch:
+    from edgeanim.models.training.batches import draw_batch
+
+    return draw_batch(material, config.data, size, 8, (config.seed, _SHEET_SEED))
+
+
+def _dump(value: object) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(to_plain(value))
+
+
+class _Lines:
+    """Progress as a line of text every hundred steps."""
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        self.title, self.total, self.count = title, total, 0
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        self.count += count
+        if self.count % 100 == 0:
+            print(f"{self.title} {self.count}/{self.total} {note}", flush=True)
+
+    def done(self, note: str = "") -> None:
+        print(f"{self.title}: done {note}", flush=True)
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    import argparse
+
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    train(load_train_config(arguments.config), arguments.out, _Lines())
+
+
+if __name__ == "__main__":
+    main()

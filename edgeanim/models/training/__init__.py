@@ -1,0 +1,1 @@
+"""Training: stages, losses, checkpoints. Everything in this package but the config needs torch."""

@@ -1,0 +1,88 @@
+"""Batches for training: drawn anew from the step's number alone, so that a resumed run agrees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.progress import Progress
+from edgeanim.models.data.pairs import Pair, make_pair, random_augmentation
+from edgeanim.models.data.sequences import (
+    FrameSequence,
+    clip_paths,
+    clip_sequence,
+    puppet_sequences,
+)
+from edgeanim.models.training.config import DataConfig
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The fields of `data.pairs.Pair`, stacked; labels as int64."""
+
+    still: Tensor
+    driving: Tensor
+    cue: Tensor
+    label_still: Tensor
+    label_driving: Tensor
+    flow: Tensor
+    visible: Tensor
+    known: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Material:
+    """The sequences that training draws from."""
+
+    puppets: tuple[FrameSequence, ...]
+    clips: tuple[FrameSequence, ...]
+
+
+def load_material(config: DataConfig, progress: Progress) -> Material:
+    """Draw the puppets and read the clips. `BadInput` names a clip that is not there."""
+    clips = []
+    if config.clips is not None and config.clip_names:
+        found = {path.stem: path for path in clip_paths(config.clips)}
+        for name in config.clip_names:
+            if name not in found:
+                raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
+            clips.append(clip_sequence(found[name]))
+    seeds = range(config.first_seed, config.first_seed + config.puppets)
+    puppets = puppet_sequences(seeds, config.moments, progress)
+    return Material(tuple(puppets), tuple(clips))
+
+
+def draw_batch(
+    material: Material, config: DataConfig, size: int, count: int, key: tuple[int, ...]
+) -> Batch:
+    """`count` pairs at `size` pixels; the same ones for the same `key`.
+
+    The first ones are from clips, so that a batch of a size always mixes the same way.
+    """
+    rng = np.random.default_rng(key)
+    from_clips = round(config.clip_share * count) if material.clips else 0
+    pairs = []
+    for index in range(count):
+        pool = material.clips if index < from_clips else material.puppets
+        sequence = pool[int(rng.integers(len(pool)))]
+        still, driving = rng.integers(len(sequence.pictures), size=2)
+        pairs.append(make_pair(sequence, int(still), int(driving), size, random_augmentation(rng)))
+    return stack(pairs)
+
+
+def stack(pairs: list[Pair]) -> Batch:
+    """Pairs of one size as a batch."""
+    columns = {
+        field.name: torch.from_numpy(np.stack([getattr(pair, field.name) for pair in pairs]))
+        for field in fields(Pair)
+    }
+    for name in ("label_still", "label_driving"):
+        columns[name] = columns[name].long()
+    return Batch(**columns)

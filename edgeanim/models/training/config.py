@@ -1,0 +1,96 @@
+"""What a training does, as strict TOML. The weights that ship are the product of one such file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeanim.core.parsing import load_toml, parse
+from edgeanim.models.config import AnimatorConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
+    those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch."""
+
+    puppets: int = 1200
+    moments: int = 4
+    first_seed: int = 1000
+    clips: Path | None = None
+    clip_names: tuple[str, ...] = ()
+    clip_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.puppets < 1 or self.moments < 2:
+            raise ValueError("`puppets` must be at least 1 and `moments` at least 2")
+        if not 0 <= self.clip_share <= 1:
+            raise ValueError("`clip_share` must lie between 0 and 1")
+        if self.clip_names and self.clips is None:
+            raise ValueError("`clip_names` needs the folder `clips`")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """`steps` steps on batches of `batch` pairs at `size` pixels, at the peak `learning_rate`.
+
+    The rate rises over the first steps of a phase and falls as a cosine to a tenth at its end.
+    """
+
+    steps: int
+    batch: int = 16
+    size: int = 128
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1 or self.size < 64 or self.size % 32:
+            raise ValueError("`steps`, `batch` >= 1 and `size` a multiple of 32, at least 64")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError("`learning_rate` must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each term counts. `moving` is the extra weight of pixels that change."""
+
+    pixels: float = 4.0
+    structure: float = 1.0
+    warp: float = 2.0
+    flow: float = 4.0
+    visibility: float = 0.3
+    smoothness: float = 0.02
+    regions: float = 0.3
+    adversarial: float = 0.05
+    features: float = 0.3
+    moving: float = 4.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Both stages. `joint` lets the regions learn on from the reconstruction in stage 2;
+    the discriminator joins after the share `gan_from` of stage 2."""
+
+    model: AnimatorConfig = field(default_factory=AnimatorConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    regions: tuple[Phase, ...] = (Phase(2000),)
+    generator: tuple[Phase, ...] = (Phase(4000),)
+    losses: LossWeights = field(default_factory=LossWeights)
+    joint: bool = True
+    gan_from: float = 0.5
+    ema: float = 0.998
+    checkpoint_every: int = 200
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.regions or not self.generator:
+            raise ValueError("both stages need at least one phase")
+        if not 0 <= self.ema < 1 or not 0 <= self.gan_from <= 1:
+            raise ValueError("`ema` must lie in 0..1 (not 1) and `gan_from` in 0..1")
+        if self.checkpoint_every < 1 or self.threads < 1:
+            raise ValueError("`checkpoint_every` and `threads` must be at least 1")
+
+
+def load_train_config(path: Path) -> TrainConfig:
+    """Read a training's file, strictly."""
+    return parse(TrainConfig, load_toml(path), where=path)

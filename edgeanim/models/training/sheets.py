@@ -1,0 +1,68 @@
+"""What to look at while a training runs: sample sheets and the losses as CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edgeanim.core.files import atomic_path
+from edgeanim.models.animator import Animator
+from edgeanim.models.regions import BACKGROUND, COUNT
+from edgeanim.models.training.batches import Batch
+from edgeanim.models.training.losses import compose
+
+
+def region_colours() -> NDArray[np.float32]:
+    """A colour per region [K + 1, 3] in 0..1, evenly round the hue circle; black background."""
+    hue = np.arange(COUNT) / COUNT * 6
+    channels = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0, 1) for shift in (0, 4, 2)]
+    colours = np.stack(channels, axis=1).astype(np.float32)
+    return np.vstack([colours, np.zeros((1, 3), np.float32)])
+
+
+def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
+    """A row per pair: still, driving, found regions, warped still, alpha, finished frame."""
+    training = animator.training
+    animator.eval()
+    with torch.no_grad():
+        still_mask, still_motion = animator.regions(batch.still, torch.zeros_like(batch.cue))
+        mask, motion = animator.regions(batch.driving, batch.cue)
+        s4, s8 = animator.encoder(batch.still, still_mask)
+        flow, alpha, colour = animator.generator(s4, s8, still_motion, motion)
+        frame, warped = compose(batch.still, flow, alpha, colour)
+    animator.train(training)
+    rest = 1 - mask.sum(1, keepdim=True)
+    colours = torch.from_numpy(region_colours())[: BACKGROUND + 1]
+    painted = torch.einsum("nkhw,kc->nchw", torch.cat([mask, rest], 1), colours)
+    columns = [batch.still, batch.driving, painted, warped, alpha.expand(-1, 3, -1, -1), frame]
+    size = batch.still.shape[2:]
+    columns = [torch.nn.functional.interpolate(c, size) for c in columns]
+    return _to_uint8(torch.cat([torch.cat(list(c), dim=1) for c in columns], dim=2))
+
+
+def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
+    """Write a sheet [H, W, 3] as PNG, whole or not at all."""
+    import cv2
+
+    with atomic_path(path) as partial:
+        cv2.imwrite(str(partial), sheet[:, :, ::-1])
+
+
+def append_losses(path: Path, step: int, losses: dict[str, float]) -> None:
+    """Add a line per term to the CSV `step,term,value`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    with path.open("a") as stream:
+        if is_new:
+            stream.write("step,term,value\n")
+        for term, value in losses.items():
+            stream.write(f"{step},{term},{value:.6g}\n")
+
+
+def _to_uint8(picture: Tensor) -> NDArray[np.uint8]:
+    values = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(values.permute(1, 2, 0).numpy())

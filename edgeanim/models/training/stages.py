@@ -1,0 +1,182 @@
+"""One training step of each stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeanim.models.animator import Animator
+from edgeanim.models.nets.discriminator import Discriminator
+from edgeanim.models.regions import BACKGROUND, MIRRORED
+from edgeanim.models.training.batches import Batch
+from edgeanim.models.training.config import LossWeights
+from edgeanim.models.training.losses import (
+    compose,
+    dissimilarity,
+    feature_matching,
+    hinge_discriminator,
+    motion_weight,
+    multiscale_l1,
+    segmentation,
+    smoothness,
+)
+
+_LEAST_COVER = 0.12
+"""Share of a real clip's picture that regions must cover: less is the collapse to background."""
+_GRADIENT_LIMIT = 1.0
+Losses = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Everything that learns, each with its optimiser."""
+
+    animator: Animator
+    discriminator: Discriminator
+    regions_optimizer: torch.optim.Optimizer
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+
+
+def regions_step(networks: Networks, batch: Batch) -> Losses:
+    """Stage 1: segmentation where masks are known, agreement under mirroring where they are not."""
+    net = networks.animator.regions
+    frames = torch.cat([batch.still, batch.driving])
+    cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
+    scores = net.logits(frames, cues)
+    labels = torch.cat([batch.label_still, batch.label_driving])
+    terms = {"regions": segmentation(scores, labels)}
+    unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
+    if bool(unknown.any()):
+        mirrored = net.logits(frames[unknown].flip(3), cues[unknown].flip(3))
+        terms["mirror"] = _agreement(scores[unknown], mirrored)
+        terms["cover"] = 5 * _uncovered(scores[unknown])
+    _descend(terms, net, networks.regions_optimizer)
+    return _values(terms)
+
+
+def generator_step(
+    networks: Networks, batch: Batch, weights: LossWeights, *, joint: bool, adversarial: bool
+) -> Losses:
+    """Stage 2: reconstruct the driving frame from the still and both motions."""
+    animator = networks.animator
+    frames = torch.cat([batch.still, batch.driving])
+    cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
+    animator.regions.train(joint)
+    with torch.set_grad_enabled(joint):
+        scores = animator.regions.logits(frames, cues)
+        mask, motion = animator.regions.from_logits(scores)
+    count = len(batch.still)
+    s4, s8 = animator.encoder(batch.still, mask[:count])
+    flow, alpha, colour = animator.generator(s4, s8, motion[:count], motion[count:])
+    frame, warped = compose(batch.still, flow, alpha, colour)
+
+    weight = motion_weight(batch.still, batch.driving, weights.moving)
+    terms = {
+        "pixels": weights.pixels * multiscale_l1(frame, batch.driving, weight),
+        "structure": weights.structure * dissimilarity(frame, batch.driving, weight),
+        "warp": weights.warp * _warp_error(warped, batch, weight),
+        "flow": weights.flow * _flow_error(flow, batch),
+        "visibility": weights.visibility * _visibility_error(alpha, batch),
+        "smoothness": weights.smoothness * smoothness(flow),
+    }
+    if joint:
+        labels = torch.cat([batch.label_still, batch.label_driving])
+        terms["regions"] = weights.regions * segmentation(scores, labels)
+        unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
+        if bool(unknown.any()):
+            terms["cover"] = _uncovered(scores[unknown])
+    if adversarial:
+        terms |= _fool(networks.discriminator, batch, frame, weights)
+    optimizers = [networks.generator_optimizer]
+    if joint:
+        optimizers.append(networks.regions_optimizer)
+    _descend(terms, animator, *optimizers)
+    if adversarial:
+        terms["discriminator"] = _discriminate(networks, batch, frame.detach())
+    return _values(terms)
+
+
+def _fool(
+    discriminator: Discriminator, batch: Batch, frame: Tensor, weights: LossWeights
+) -> dict[str, Tensor]:
+    discriminator.requires_grad_(False)
+    made, made_features = discriminator(batch.still, frame)
+    with torch.no_grad():
+        _, real_features = discriminator(batch.still, batch.driving)
+    discriminator.requires_grad_(True)
+    return {
+        "adversarial": -weights.adversarial * made.mean(),
+        "features": weights.features * feature_matching(real_features, made_features),
+    }
+
+
+def _discriminate(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
+    real, _ = networks.discriminator(batch.still, batch.driving)
+    made, _ = networks.discriminator(batch.still, frame)
+    loss = hinge_discriminator(real, made)
+    _descend({"d": loss}, networks.discriminator, networks.discriminator_optimizer)
+    return loss
+
+
+def _warp_error(warped: Tensor, batch: Batch, weight: Tensor) -> Tensor:
+    """L1 of the warped still alone, where the still shows the place (everywhere on real clips)."""
+    size = warped.shape[2:]
+    visible = torch.where(
+        batch.known[:, :, None, None] > 0, batch.visible, torch.ones_like(batch.visible)
+    )
+    share = functional.interpolate(visible, size, mode="nearest") * weight
+    return ((warped - batch.driving).abs() * share).mean() / share.mean()
+
+
+def _flow_error(flow: Tensor, batch: Batch) -> Tensor:
+    """L1 to the exact flow where it is known and visible; what moves counts more."""
+    share = batch.visible * batch.known[:, :, None, None]
+    moving = (batch.flow.abs().amax(1, keepdim=True) > 0.015).float()
+    share = share * (1 + 4 * moving)
+    error = (flow - batch.flow).abs().sum(1, keepdim=True).clamp(max=1.0)
+    return (error * share).sum() / share.sum().clamp(min=1.0)
+
+
+def _visibility_error(alpha: Tensor, batch: Batch) -> Tensor:
+    """Alpha should be 0 where the still cannot show the place; on clips it should stay near 1."""
+    known = batch.known[:, :, None, None]
+    entropy = functional.binary_cross_entropy(
+        alpha.clamp(1e-4, 1 - 1e-4), batch.visible, reduction="none"
+    )
+    return (entropy * known + (1 - known) * 0.3 * (1 - alpha)).mean()
+
+
+def _agreement(scores: Tensor, mirrored: Tensor) -> Tensor:
+    """Symmetric cross-entropy between a prediction and the mirrored picture's, mirrored back."""
+    order = torch.tensor([*MIRRORED, BACKGROUND], device=scores.device)
+    back = mirrored.flip(3)[:, order]
+    one = -(scores.detach().softmax(1) * back.log_softmax(1)).sum(1).mean()
+    other = -(back.detach().softmax(1) * scores.log_softmax(1)).sum(1).mean()
+    return 0.25 * (one + other)
+
+
+def _uncovered(scores: Tensor) -> Tensor:
+    cover = 1 - scores.softmax(1)[:, BACKGROUND].mean((1, 2))
+    return functional.relu(_LEAST_COVER - cover).mean()
+
+
+def _descend(
+    terms: dict[str, Tensor], module: nn.Module, *optimizers: torch.optim.Optimizer
+) -> None:
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    total = torch.stack(list(terms.values())).sum()
+    total.backward()
+    norm = nn.utils.clip_grad_norm_(module.parameters(), _GRADIENT_LIMIT)
+    # One bad batch must not poison the weights: a step that is not finite is not taken.
+    if bool(torch.isfinite(norm)):
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def _values(terms: dict[str, Tensor]) -> Losses:
+    return {name: float(value.detach()) for name, value in terms.items()}
