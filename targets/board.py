@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.parsing import load_toml, nearest, parse
+from edgeanim.targets.machine import ROOT, read_machine
 
 LOCAL = "local"
+ARCHES = ("x86_64", "aarch64")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,19 @@ class Board:
     verified: Verified | None = None
     schema: Literal[1] = 1
 
+    def __post_init__(self) -> None:
+        if self.arch not in ARCHES:
+            raise ValueError(f"`arch` must be one of {', '.join(ARCHES)}, not {self.arch!r}")
+        if min(self.memory_mb, self.cores, self.threads) < 1 or self.latency_budget_ms <= 0:
+            raise ValueError("memory, cores, threads and the latency budget must be positive")
+        if self.threads > self.cores:
+            raise ValueError(f"{self.threads} threads on {self.cores} cores")
+        if any(not 0 <= core < self.cores for core in self.affinity):
+            raise ValueError(f"`affinity` names a core beyond the {self.cores} there are")
+        names = [entry.name for entry in self.backends]
+        if len(set(names)) != len(names):
+            raise ValueError("a backend is listed twice")
+
     def backend(self, name: str) -> BoardBackend:
         """This board's options for a backend (the defaults if its file does not list it)."""
         return next((entry for entry in self.backends if entry.name == name), BoardBackend(name))
@@ -96,30 +109,21 @@ def load_board(name: str | Path) -> Board:
     return detect(board) if board.name == LOCAL else board
 
 
-def detect(board: Board) -> Board:
-    """`board` with architecture, cores, memory and CPU features of this machine."""
-    import psutil
+def detect(board: Board, root: Path = ROOT) -> Board:
+    """`board` with architecture, cores, memory and CPU features of this machine.
 
-    arch = platform.machine()
-    arch = {"AMD64": "x86_64", "arm64": "aarch64"}.get(arch, arch)
-    features = _cpu_features()
+    Cores and memory are what this process may use, so a container's limits count.
+    """
+    machine = read_machine(root)
+    if machine.arch not in ARCHES:
+        raise DeviceFailed(
+            f"This machine is {machine.arch}; the runtimes need one of {', '.join(ARCHES)}."
+        )
     return replace(
         board,
-        arch=arch,
-        cores=len(os.sched_getaffinity(0)),
-        memory_mb=psutil.virtual_memory().total >> 20,
-        cpu_features=features,
-        saturates_u8s8=arch == "x86_64" and not {"avx512_vnni", "avx_vnni"} & set(features),
+        arch=machine.arch,
+        cores=machine.cores,
+        memory_mb=machine.memory_mb,
+        cpu_features=machine.cpu_features,
+        saturates_u8s8=machine.saturates_u8s8,
     )
-
-
-def _cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, ...]:
-    try:
-        text = cpuinfo.read_text(errors="replace")
-    except OSError:
-        return ()
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("flags", "Features"):
-            return tuple(sorted(value.split()))
-    return ()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +15,9 @@ from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.checks import first_line, require
-from edgeanim.targets.lowering import lower_warp
+
+if TYPE_CHECKING:
+    from edgeanim.graph.to_torch import ImportedGraph
 
 _BACKEND = "tflite"
 TOLERANCE = 1e-4
@@ -30,14 +31,33 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     they differ by more than 1e-4 of the largest value. `BadInput` names what cannot be converted.
     """
     offline.apply()
-    require("litert_torch", "compress", _BACKEND)
+    with quiet():
+        require("litert_torch", "compress", _BACKEND)
     from edgeanim.graph.to_torch import import_torch
 
-    with tempfile.TemporaryDirectory(prefix="edgeanim-tflite-") as scratch:
-        lowered = Path(scratch) / "lowered.onnx"
-        lower_warp(source, lowered, _BACKEND)
-        imported = import_torch(lowered)
-    _export(imported.module, spec, path, source)
+    # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
+    imported = import_torch(source)
+    _export(_in_order(imported, spec), spec, path, source)
+
+
+def _in_order(imported: ImportedGraph, spec: GraphSpec) -> Any:
+    """The imported module with inputs and outputs in the order of `spec`, not of the file."""
+    import torch
+
+    names = [tensor.name for tensor in spec.inputs]
+    arguments = [names.index(name) for name in imported.input_names]
+    results = [imported.output_names.index(tensor.name) for tensor in spec.outputs]
+
+    class InOrder(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.graph = imported.module
+
+        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            outputs = self.graph(*(inputs[index] for index in arguments))
+            return tuple(outputs[index] for index in results)
+
+    return InOrder().eval()
 
 
 def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:
@@ -47,7 +67,6 @@ def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:
     with quiet():
         import litert_torch
 
-    module.eval()
     inputs = [_sample(tensor, seed) for seed, tensor in enumerate(spec.inputs)]
     with torch.no_grad():
         expected = [t.numpy() for t in module(*(torch.from_numpy(a) for a in inputs))]

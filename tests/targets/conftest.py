@@ -109,8 +109,6 @@ def compiled(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
             backend = get_backend(name)
             if not (there := backend.available()):
                 pytest.skip(f"{name}: {there.reason}")
-            if name == "tflite":
-                pytest.importorskip("edgeanim.graph.to_torch")
             artifact = GraphArtifact(SPEC, tiny)
             if precision == "int8":
                 suffix, maker = _MAKERS[str(backend.int8_scheme)]

@@ -1,0 +1,186 @@
+"""Boards parse strictly, and the local one is what this machine's own files say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.parsing import parse, to_plain
+from edgeanim.targets.backends import backend_names
+from edgeanim.targets.board import Board, board_names, detect, load_board
+from edgeanim.targets.machine import read_machine
+
+PI_4 = """processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: fp asimd evtstrm crc32 cpuid
+CPU implementer\t: 0x41
+CPU part\t: 0xd08
+"""
+X86 = """processor\t: 0
+model name\t: Some CPU @ 3.00GHz
+flags\t\t: fpu avx avx2 {extra}
+
+processor\t: 1
+flags\t\t: something else
+"""
+MEMINFO = "MemTotal:        3884048 kB\nMemFree:          100000 kB\n"
+
+
+def lay_out(root: Path, files: dict[str, str]) -> Path:
+    for name, text in {"proc/meminfo": MEMINFO, **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_every_shipped_board_is_sound(name: str) -> None:
+    board = load_board(name)
+    assert board.name == name
+    assert board.backends
+    assert {entry.name for entry in board.backends} <= set(backend_names())
+    assert parse(Board, to_plain(board), where="test") == board
+    if name != "local":
+        assert board.verified is None, "measure it on the real board first, then name the result"
+        assert board.notes
+        vnni = {"avx512_vnni", "avx_vnni"} & set(board.cpu_features)
+        assert board.saturates_u8s8 is (board.arch == "x86_64" and not vnni)
+
+
+def test_the_boards_of_the_plan_are_there() -> None:
+    assert set(board_names()) == {
+        "local",
+        "x86-vnni",
+        "x86-avx2",
+        "raspberry-pi-4",
+        "raspberry-pi-5",
+        "jetson-nano",
+        "jetson-orin-nano",
+    }
+
+
+def test_an_unknown_board_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="raspberry-pi-5"):
+        load_board("raspbery-pi-5")
+
+
+def test_ones_own_board_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    base = 'name = "mine"\ntitle = "Mine"\narch = "aarch64"\nmemory_mb = 512\ncores = 2\n'
+    path.write_text(base + '[[backends]]\nname = "tflite"\n[backends.settings]\nxnnpack = "off"\n')
+    board = load_board(path)
+    assert board.backend("tflite").settings == {"xnnpack": "off"}
+    assert board.backend("openvino").settings == {}
+    for wrong, says in [
+        ("threds = 2\n", "threads"),
+        ("threads = 3\n", "3 threads on 2 cores"),
+        ("affinity = [2]\n", "affinity"),
+        ("latency_budget_ms = 0.0\n", "positive"),
+        ('[[backends]]\nname = "a"\n[[backends]]\nname = "a"\n', "twice"),
+    ]:
+        path.write_text(base + wrong)
+        with pytest.raises(BadInput, match=says):
+            load_board(path)
+    path.write_text(base.replace("aarch64", "mips"))
+    with pytest.raises(BadInput, match="mips"):
+        load_board(path)
+    with pytest.raises(BadInput, match="No such file"):
+        load_board(tmp_path / "absent.toml")
+
+
+def test_a_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
+    root = lay_out(
+        tmp_path,
+        {
+            "proc/cpuinfo": PI_4,
+            "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+        },
+    )
+    machine = read_machine(root, arch="arm64", affinity=4)
+    assert machine.arch == "aarch64"
+    assert machine.model == "Raspberry Pi 4 Model B Rev 1.4"
+    assert machine.governor == "ondemand"
+    assert machine.cpu_features == tuple(sorted(["fp", "asimd", "evtstrm", "crc32", "cpuid"]))
+    assert (machine.cores, machine.memory_mb) == (4, 3884048 >> 10)
+    assert not machine.saturates_u8s8
+
+
+@pytest.mark.parametrize(
+    ("extra", "saturates"), [("", True), ("avx_vnni", False), ("avx512f avx512_vnni", False)]
+)
+def test_x86_saturates_unless_it_has_vnni(tmp_path: Path, extra: str, saturates: bool) -> None:
+    root = lay_out(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
+    machine = read_machine(root, arch="x86_64")
+    assert machine.saturates_u8s8 is saturates
+    assert machine.model == "Some CPU @ 3.00GHz"
+    assert "something" not in machine.cpu_features
+
+
+@pytest.mark.parametrize(
+    ("files", "cores", "memory_mb"),
+    [
+        ({"proc/self/cgroup": "0::/a/b\n"}, 8, 3793),
+        (
+            {
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/memory.max": "max\n",
+                "sys/fs/cgroup/a/memory.max": str(512 << 20),
+                "sys/fs/cgroup/a/b/cpu.max": "150000 100000\n",
+            },
+            2,
+            512,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:memory:/a\n1:cpu,cpuacct:/a\n",
+                "sys/fs/cgroup/memory/a/memory.limit_in_bytes": str(256 << 20),
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": str(0x7FFFFFFFFFFFF000),
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "100000",
+                "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000",
+            },
+            1,
+            256,
+        ),
+        (
+            {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"},
+            8,
+            3793,
+        ),
+    ],
+    ids=["no limits", "v2", "v1", "max"],
+)
+def test_a_containers_limits_count(
+    tmp_path: Path, files: dict[str, str], cores: int, memory_mb: int
+) -> None:
+    machine = read_machine(lay_out(tmp_path, files), arch="x86_64", affinity=8)
+    assert (machine.cores, machine.memory_mb) == (cores, memory_mb)
+
+
+def test_a_machine_that_says_nothing_is_still_a_machine(tmp_path: Path) -> None:
+    machine = read_machine(tmp_path, affinity=1)
+    assert machine.cores == 1
+    assert machine.memory_mb > 0
+    assert machine.cpu_features == ()
+    assert machine.model is machine.governor is None
+
+
+@given(text=st.text(max_size=300))
+def test_nonsense_in_the_systems_files_is_no_crash(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    names = ("proc/cpuinfo", "proc/meminfo", "proc/self/cgroup", "sys/fs/cgroup/cpu.max")
+    root = lay_out(tmp_path_factory.mktemp("root"), dict.fromkeys(names, text))
+    machine = read_machine(root, affinity=4)
+    assert 1 <= machine.cores <= 4
+
+
+def test_this_machine_is_detected() -> None:
+    board = load_board("local")
+    assert board == detect(board)
+    assert board.cores >= 1
+    assert board.memory_mb > 64
