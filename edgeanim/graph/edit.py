@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.graph.read import value_shapes
+
 AnyArray = NDArray[Any]
 
 
@@ -25,7 +27,7 @@ class Editor:
         self.constants: dict[str, AnyArray] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in self.graph.initializer
         }
-        self.shapes = _value_shapes(model) | {n: a.shape for n, a in self.constants.items()}
+        self.shapes = value_shapes(model)
         self.outputs = [value.name for value in self.graph.output]
         self._stored = set(self.constants)
         self._names = {name for node in self.nodes for name in (*node.input, *node.output)}
@@ -172,17 +174,6 @@ def infer_shapes(model: Any) -> None:
     del model.graph.value_info[:]
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     model.graph.value_info.extend(inferred.graph.value_info)
-
-
-def _value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Shapes of all values whose every axis is known."""
-    shapes = {}
-    graph = model.graph
-    for value in (*graph.input, *graph.value_info, *graph.output):
-        kind = value.type.tensor_type
-        if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
-            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
-    return shapes
 
 
 def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:

@@ -15,7 +15,7 @@ MAX_BYTES = (2 << 30) - 1
 """Protobuf's own limit, for the graph file and for each file of external weights."""
 
 _STANDARD = ("", "ai.onnx")
-_RUNTIME_DOMAINS = ("com.microsoft",)
+RUNTIME_DOMAINS = ("com.microsoft",)
 """Extensions that ONNX Runtime brings; no other backend is promised to run them."""
 
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
@@ -92,6 +92,17 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
     return shape if all(size > 0 for size in shape) else None
 
 
+def value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of all values whose every axis is known, stored ones included."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    graph = model.graph
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
+            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shapes
+
+
 def node_label(node: Any) -> str:
     """How an error names a node: by its own name, or by what it makes."""
     return repr(node.name or (node.output[0] if node.output else "?"))
@@ -103,7 +114,7 @@ def check_ops(model: Any, where: object) -> None:
 
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     for node in _nodes(model.graph):
-        if node.domain in _RUNTIME_DOMAINS:
+        if node.domain in RUNTIME_DOMAINS:
             continue
         if node.domain not in _STANDARD:
             raise BadInput(

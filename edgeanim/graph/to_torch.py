@@ -73,6 +73,18 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     return replace(built.imported, error=error_found)
 
 
+def unknown_nodes(model: Any) -> list[Any]:
+    """The nodes of a normalised model that the importer has no converter for."""
+    from edgeanim.graph.converters import CONVERTERS
+
+    lowered = {"GridSample"}
+    return [
+        node
+        for node in model.graph.node
+        if node.domain not in ("", "ai.onnx") or node.op_type not in {*CONVERTERS, *lowered}
+    ]
+
+
 @dataclass(frozen=True)
 class _Built:
     """What the gate needs: the module, and the fx node's name of each ONNX value."""
@@ -88,9 +100,8 @@ def _build(model: Any, path: Path) -> _Built:
 
     editor = Editor(model)
     builder = Builder(editor, path)
-    for node in editor.nodes:
-        if node.op_type not in CONVERTERS or node.domain not in ("", "ai.onnx"):
-            raise builder.refuse(node, "the importer does not know this op")
+    for node in unknown_nodes(model):
+        raise builder.refuse(node, "the importer does not know this op")
     names = tuple(value.name for value in graph_inputs(model))
     for name in names:
         builder.values[name] = builder.graph.placeholder(builder.python_name(name))

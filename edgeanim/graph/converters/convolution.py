@@ -12,7 +12,49 @@ from edgeanim.graph.converters.builder import Builder, Converter, tensor
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_FUNCTION = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_TRANSPOSE = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
+    """A transposed convolution that is exported as one convolution and a pixel shuffle.
+
+    With stride s, output s q + r of one axis is the sum over m of x[q - m] w[s m + r]: a small
+    convolution for each of the s x s phases r, interleaved. INT8 has kernels for those everywhere,
+    and the TFLite converter has no other form for the usual `output_padding=1`.
+    """
+
+    def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
+        """[N, C, H, W] to [N, out, (H - 1) s - 2 p + k + extra, ...]."""
+        if output_size is not None or not torch.compiler.is_exporting() or not self._splits():
+            return super().forward(x, output_size)
+        stride, kernel, pad = self.stride[0], self.kernel_size[0], self.padding[0]
+        taps = -(-kernel // stride)
+        channels_in, channels = self.weight.shape[:2]
+        missing = stride * taps - kernel
+        phases = F.pad(self.weight, (0, missing, 0, missing))
+        phases = phases.reshape(channels_in, channels, taps, stride, taps, stride).flip(2, 4)
+        phases = phases.permute(1, 3, 5, 0, 2, 4).reshape(-1, channels_in, taps, taps)
+        bias = self.bias
+        if bias is not None:
+            bias = torch.stack([bias] * stride**2, 1).reshape(-1)
+        y = F.pixel_shuffle(F.conv2d(x, phases, bias, padding=taps - 1), stride)
+        extra = self.output_padding[0]
+        height, width = ((n - 1) * stride - 2 * pad + kernel + extra for n in x.shape[2:])
+        return y[:, :, pad : pad + height, pad : pad + width]
+
+    def _splits(self) -> bool:
+        """Whether both axes are alike and the phases cover the whole output."""
+        settings = (self.stride, self.kernel_size, self.padding, self.output_padding)
+        stride, kernel, pad, extra = (value[0] for value in settings)
+        return (
+            all(value[0] == value[1] for value in settings)
+            and self.groups == 1
+            and tuple(self.dilation) == (1, 1)
+            and stride > 1
+            and kernel - pad + extra <= stride * -(-kernel // stride)
+        )
+
+
+_TRANSPOSE = {1: nn.ConvTranspose1d, 2: ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 def split_pads(pads: list[int]) -> tuple[list[int], list[int]]:

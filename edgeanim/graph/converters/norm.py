@@ -11,11 +11,16 @@ from edgeanim.graph.converters.builder import Builder, Converter, tensor
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):  # type: ignore[misc]
-    """Instance norm by plain means, which the TFLite converter can lay out channels-last; the
-    built-in op costs two transposes each time there."""
+    """Instance norm that is exported as plain means.
+
+    The TFLite converter can lay those out channels-last; the built-in op costs it two transposes
+    each time. On the way to ONNX, `rewrites.instance_norm` makes one op of them again.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to the same shape."""
+        if not torch.compiler.is_exporting():
+            return super().forward(x)
         centred = x - x.mean((2, 3), keepdim=True)
         variance = (centred * centred).mean((2, 3), keepdim=True)
         y = centred * torch.rsqrt(variance + self.eps)

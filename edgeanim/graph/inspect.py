@@ -1,0 +1,128 @@
+"""What a model is: its graphs, tensors, size and arithmetic, and what stands in the way of what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from edgeanim.core.contract import Contract, GraphSpec
+from edgeanim.graph.edit import attributes, infer_shapes
+from edgeanim.graph.load import load_model
+from edgeanim.graph.normalize import OLDEST_OPSET
+from edgeanim.graph.read import REMAINING, RUNTIME_DOMAINS, node_label, read_onnx, value_shapes
+
+_NOTES = {
+    "GridSample": "GridSample is lowered to clamp and gather where a runtime has no fast one.",
+    "ConvTranspose": "ConvTranspose stays float32 in ONNX Runtime's INT8.",
+    "InstanceNormalization": "Instance norms stay float32 in INT8 graphs, at the cost of a "
+    "dequantise and a quantise each.",
+    "If": "Control flow (If) cannot be brought into PyTorch or TFLite.",
+    "Loop": "Control flow (Loop) cannot be brought into PyTorch or TFLite.",
+}
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """One graph. `params` counts the stored float32 numbers, `macs` the multiply-accumulates of a
+    run, which `macs_by_op` splits by op; `ops` counts the nodes.
+
+    `importable` says whether every op can be brought into PyTorch, which TFLite and pruning need;
+    `None` if PyTorch is not installed. `warnings` are sentences for the user.
+    """
+
+    spec: GraphSpec
+    opset: int
+    params: int
+    macs: int
+    macs_by_op: Mapping[str, int]
+    ops: Mapping[str, int]
+    importable: bool | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A whole model: its contract (inferred for a bare ONNX), its graphs, and `Model.digest`."""
+
+    contract: Contract
+    graphs: tuple[GraphInfo, ...]
+    digest: str
+
+
+def inspect_model(path: Path, overrides: Path | None = None) -> ModelInfo:
+    """Describe a model folder or an `.onnx`; `overrides` is a `model.toml`, as in `load_model`."""
+    model = load_model(path, overrides)
+    graphs = tuple(_inspect(graph.spec, graph.path) for graph in model.graphs)
+    return ModelInfo(model.contract, graphs, model.digest)
+
+
+def _inspect(spec: GraphSpec, path: Path) -> GraphInfo:
+    import onnx
+
+    model = read_onnx(path)
+    infer_shapes(model)
+    macs = _macs_by_op(model)
+    weights = (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    blocking = _blocking(model)
+    return GraphInfo(
+        spec=spec,
+        opset=next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx")),
+        params=sum(prod(tensor.dims) for tensor in weights),
+        macs=sum(macs.values()),
+        macs_by_op=macs,
+        ops=dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
+        importable=None if blocking is None else not blocking,
+        warnings=tuple(_warnings(model, blocking or [])),
+    )
+
+
+def _macs_by_op(model: Any) -> dict[str, int]:
+    """Multiply-accumulates of Conv, ConvTranspose, Gemm and MatMul, where the shapes are known."""
+    shapes = value_shapes(model)
+    totals: Counter[str] = Counter()
+    for node in model.graph.node:
+        known = [shapes.get(name) for name in (*node.input[:2], *node.output[:1])]
+        if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or None in known:
+            continue
+        left, right, out = (shape or () for shape in known)
+        if node.op_type == "Conv":
+            totals[node.op_type] += prod(out) * prod(right[1:])
+        elif node.op_type == "ConvTranspose":
+            totals[node.op_type] += prod(left) * prod(right[1:])
+        else:
+            inner = left[0] if attributes(node).get("transA", 0) else left[-1]
+            totals[node.op_type] += prod(out) * inner
+    return dict(sorted(totals.items()))
+
+
+def _blocking(model: Any) -> list[Any] | None:
+    """The nodes that PyTorch cannot take; `None` if it is not installed."""
+    if find_spec("torch") is None:
+        return None
+    from edgeanim.graph.normalize import normalize
+    from edgeanim.graph.to_torch import unknown_nodes
+
+    return unknown_nodes(normalize(model))
+
+
+def _warnings(model: Any, blocking: list[Any]) -> list[str]:
+    found = [
+        f"The op {node.op_type} of node {node_label(node)} cannot be brought into PyTorch. "
+        f"{REMAINING}"
+        for node in blocking
+    ]
+    found += [
+        f"The op {node.op_type} of node {node_label(node)} runs in ONNX Runtime only."
+        for node in model.graph.node
+        if node.domain in RUNTIME_DOMAINS
+    ]
+    opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+    if opset < OLDEST_OPSET:
+        found.append(f"Opset {opset} is old and will be raised.")
+    ops = {node.op_type for node in model.graph.node}
+    return found + [note for op, note in _NOTES.items() if op in ops]
