@@ -22,6 +22,7 @@ from edgeanim.runtime.scene import Picture
 FitRule = Literal["letterbox", "cover"]
 # Sampling grids take 24 bytes a pixel of the canvas.
 MAX_CANVAS_PIXELS = 1 << 25
+_CHANNELS = (1, 3, 4)
 _WHITE = 255
 
 
@@ -74,8 +75,8 @@ class Fit:
         return rows, columns
 
     def to_graph(self, picture: Picture, size: tuple[int, int]) -> Picture:
-        """The canvas with `picture` on it, scaled to `size` (height, width) by area averaging
-        (bilinearly if it grows). Returns uint8 [h, w, C]."""
+        """The canvas with `picture` on it, scaled to `size` (height, width): averaged over areas
+        where it shrinks to half or less, else bilinear. Returns uint8 [h, w, C]."""
         import cv2
 
         rows, columns = self.window
@@ -84,12 +85,7 @@ class Fit:
         if rows.start or columns.start or any(after):
             edges = (rows.start, after[0], columns.start, after[1])
             shown = cv2.copyMakeBorder(shown, *edges, cv2.BORDER_REPLICATE)
-        if shown.shape[:2] == size:
-            return np.ascontiguousarray(shown)
-        shrinks = self.canvas[0] > size[0] or self.canvas[1] > size[1]
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        scaled: Picture = cv2.resize(shown, size[::-1], interpolation=how)
-        return scaled
+        return _scaled(shown, size)
 
     def from_graph(self, frame: Picture) -> Picture:
         """The part of a graph's own `frame` [h, w, C] where the picture lies, not rescaled."""
@@ -98,6 +94,23 @@ class Fit:
             start = round(window.start * size / canvas)
             cuts.append(slice(start, max(start + 1, round(window.stop * size / canvas))))
         return np.ascontiguousarray(frame[cuts[0], cuts[1]])
+
+
+def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+    """Halved as long as it goes, which takes a fraction of the time of averaging over areas of
+    any size; what then remains is less than a half and needs no averaging."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    while height >= 2 * size[0] and width >= 2 * size[1] and not (height % 2 or width % 2):
+        height, width = height // 2, width // 2
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    if (height, width) == size:
+        return np.ascontiguousarray(picture)
+    shrinks = height >= 2 * size[0] or width >= 2 * size[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    scaled: Picture = cv2.resize(picture, size[::-1], interpolation=how)
+    return scaled
 
 
 def flatten(picture: Picture) -> Picture:
@@ -111,29 +124,35 @@ def flatten(picture: Picture) -> Picture:
 
 
 def to_tensor(picture: Picture, spec: TensorSpec) -> Array:
-    """An RGB picture [h, w, 3] of the spec's size as float32 in its layout and value range."""
+    """An RGB picture [h, w, 3] of the spec's size as float32 in its layout and value range. A
+    graph that takes RGBA sees it opaque."""
     low, high = picture_range(spec)
-    return _in_layout(picture, spec, (high - low) / 255, low)
+    return _in_layout(picture, spec, (high - low) / 255, low, fourth=high)
 
 
 def difference_tensor(now: Picture, before: Picture, spec: TensorSpec, span: float) -> Array:
     """`now - before` as float32 in the spec's layout; `span` is the width of the value range
     of the pictures themselves."""
-    return _in_layout(np.subtract(now, before, dtype=np.int16), spec, span / 255, 0.0)
+    difference = np.subtract(now, before, dtype=np.int16)
+    return _in_layout(difference, spec, span / 255, 0.0, fourth=0.0)
 
 
 def from_tensor(array: Array, spec: TensorSpec) -> Picture:
-    """A graph's finite picture tensor as uint8 [h, w, 3], values rounded and clipped to the
-    range."""
+    """A graph's finite picture tensor as uint8 [h, w, 3 or 4], values rounded and clipped to the
+    range; grey becomes RGB."""
+    import cv2
+
     low, high = picture_range(spec)
     scale = 255 / (high - low)
     values = finite(array, spec)[0] * np.float32(scale)
     values += np.float32(0.5 - low * scale)
     np.clip(values, 0, 255, out=values)
-    picture = values.astype(np.uint8)
-    if spec.layout == "NCHW":
-        picture = np.ascontiguousarray(picture.transpose(1, 2, 0))
-    return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture[:, :, :3]
+    levels = values.astype(np.uint8)
+    if channels(spec) == 1:
+        grey = levels.reshape(spec.size)
+        return np.stack([grey, grey, grey], axis=-1)
+    picture: Picture = cv2.merge(list(levels)) if spec.layout == "NCHW" else levels
+    return picture
 
 
 def finite(array: Array, spec: TensorSpec) -> Array:
@@ -148,10 +167,10 @@ def finite(array: Array, spec: TensorSpec) -> Array:
 
 def picture_range(spec: TensorSpec) -> tuple[float, float]:
     """The value range of a picture's spec; `BadInput` if the contract leaves it open."""
-    if spec.range is None or spec.layout == "plain" or channels(spec) not in (1, 3):
+    if spec.range is None or spec.layout == "plain" or channels(spec) not in _CHANNELS:
         raise BadInput(
             f"The contract gives the picture {spec.name!r} no value range, no layout, "
-            "or a number of channels other than 1 and 3.",
+            "or a number of channels other than 1, 3 and 4.",
             hint='Say for example layout = "NCHW" and range = [0.0, 1.0] in model.toml.',
         )
     return spec.range
@@ -163,15 +182,27 @@ def channels(spec: TensorSpec) -> int:
 
 
 def _in_layout(
-    values: NDArray[np.uint8] | NDArray[np.int16], spec: TensorSpec, scale: float, shift: float
+    values: NDArray[np.uint8] | NDArray[np.int16],
+    spec: TensorSpec,
+    scale: float,
+    shift: float,
+    fourth: float,
 ) -> Array:
+    """`values * scale + shift`, channel by channel, and `fourth` in a fourth channel."""
+    import cv2
+
+    if spec.layout == "NHWC" and channels(spec) == values.shape[2]:
+        tensor = np.multiply(values[None], np.float32(scale), dtype=np.float32)
+        return tensor + np.float32(shift) if shift else tensor
+    planes = list(cv2.split(values))
     if channels(spec) == 1:
-        # Rec. 601 luma, the weights of every still format's own grey.
-        luma = values @ np.array([0.299, 0.587, 0.114], np.float32)
-        values = luma[:, :, None]
-    tensor = np.empty(spec.shape, np.float32)
-    target = tensor[0].transpose(1, 2, 0) if spec.layout == "NCHW" else tensor[0]
-    np.multiply(values, np.float32(scale), out=target, casting="unsafe")
-    if shift:
-        tensor += np.float32(shift)
+        # Rec. 601 luma, which is what picture formats themselves mean by grey.
+        red, green, blue = (plane.astype(np.float32) for plane in planes)
+        planes = [0.299 * red + 0.587 * green + 0.114 * blue]
+    tensor = np.full(spec.shape, fourth, np.float32)
+    for number, plane in enumerate(planes):
+        target = tensor[0, number] if spec.layout == "NCHW" else tensor[0, :, :, number]
+        np.multiply(plane, np.float32(scale), out=target, casting="unsafe")
+        if shift:
+            target += np.float32(shift)
     return tensor

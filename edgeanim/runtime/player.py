@@ -213,9 +213,17 @@ class _Transfer:
         return relative(self._still[0], motion[0], self._first[0])[None]
 
 
-def load_player(contract: Contract, variant: Variant, options: SessionOptions) -> Player:
-    """Open a session for every graph of `variant` on its backend. Errors are the backend's:
-    `MissingComponent`, `BadInput`, `DeviceFailed`; none leaves a session open."""
+def load_player(
+    contract: Contract,
+    variant: Variant,
+    options: SessionOptions,
+    record: Record | None = None,
+    *,
+    relative: bool | None = None,
+) -> Player:
+    """Open a session for every graph of `variant` on its backend; `record` and `relative` are the
+    player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
+    leaves a session open."""
     backend = get_backend(variant.backend)
     with ExitStack() as opened:
         sessions = {}
@@ -223,7 +231,7 @@ def load_player(contract: Contract, variant: Variant, options: SessionOptions) -
             session = backend.load(compiled, options)
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
-        player = Player(contract, sessions)
+        player = Player(contract, sessions, record, relative=relative)
         opened.pop_all()
     return player
 

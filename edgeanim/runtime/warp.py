@@ -31,7 +31,8 @@ class Compositor:
     def __init__(self, still: NDArray[Any], fit: Fit | None = None) -> None:
         self._fit = fit or Fit.of(still.shape[:2], still.shape[:2])
         shown = still[self._fit.shown]
-        self._still = np.ascontiguousarray(_spread_colour(shown))
+        self._transparent = still.shape[2] == 4
+        self._still = _four_channels(_spread_colour(shown))
         height, width = self._still.shape[:2]
         x, y = np.meshgrid(np.arange(width), np.arange(height))
         self._grid = np.stack([x, y], axis=-1).astype(np.float32)
@@ -53,7 +54,7 @@ class Compositor:
         warped: NDArray[Any] = cv2.remap(
             self._still, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
-        return warped
+        return warped if self._transparent else cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
 
     def compose(self, flow: Array, alpha: Array, colour: NDArray[Any]) -> NDArray[Any]:
         """`alpha * warp + (1 - alpha) * colour`, with `alpha` float32 [h, w] in 0..1 and `colour`
@@ -64,12 +65,12 @@ class Compositor:
         warped = self.warp(flow)
         share = np.clip(self._on_still(alpha), 0, 1)
         fill = np.ascontiguousarray(self._on_still(colour))
-        opaque = warped[:, :, :3]
-        blended = cv2.blendLinear(np.ascontiguousarray(opaque), fill, share, 1 - share)
-        if warped.shape[2] == 3:
-            return blended  # type: ignore[no-any-return]
-        opaque[...] = blended
-        return warped
+        colours = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if self._transparent else warped
+        blended: NDArray[Any] = cv2.blendLinear(colours, fill, share, 1 - share)
+        if self._transparent:
+            warped[:, :, :3] = blended
+            return warped
+        return blended
 
     def _on_still(self, values: NDArray[Any]) -> NDArray[Any]:
         """`values` [h, w, ...] over the canvas, resized to it and cut out where the still lies."""
@@ -91,6 +92,14 @@ def compose(
 ) -> NDArray[Any]:
     """One finished frame [H, W, C] of `still`'s dtype: see `Compositor.compose`."""
     return Compositor(still, fit).compose(flow, alpha, colour)
+
+
+def _four_channels(still: NDArray[Any]) -> NDArray[Any]:
+    """`still` with a fourth channel: OpenCV samples four aligned channels in a third of the time
+    that it takes for three."""
+    if still.shape[2] == 4:
+        return np.ascontiguousarray(still)
+    return np.concatenate([still, np.zeros_like(still[:, :, :1])], axis=2)
 
 
 def _spread_colour(still: NDArray[Any]) -> NDArray[Any]:

@@ -87,6 +87,25 @@ def test_grey_models_see_luma_and_give_three_equal_channels():
     assert (from_tensor(tensor, spec) == 150).all()
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_a_graph_that_takes_rgba_sees_an_opaque_picture_and_may_give_rgba(layout):
+    spec = _spec(layout, (-1.0, 1.0), channels=4)
+    picture = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
+    back = from_tensor(to_tensor(picture, spec), spec)
+    np.testing.assert_array_equal(back[..., :3], picture)
+    assert (back[..., 3] == 255).all()
+
+
+@pytest.mark.parametrize("size", [(640, 640), (512, 512), (500, 500), (513, 513), (1280, 1280)])
+def test_shrinking_averages_instead_of_dropping_pixels(size):
+    """Stripes one pixel wide become an even grey; dropped pixels would leave a pattern."""
+    stripes = np.zeros((*size, 3), np.uint8)
+    stripes[:, ::2] = 255
+    small = Fit.of(size, (128, 128)).to_graph(stripes, (128, 128))
+    assert np.abs(small[:, 1:-1].astype(int) - 127).max() <= 40
+    assert abs(small.mean() - 127.5) < 2
+
+
 def test_a_picture_without_a_stated_range_is_refused_with_the_remedy():
     with pytest.raises(BadInput, match=r"no value range.*model\.toml"):
         to_tensor(np.zeros((8, 6, 3), np.uint8), _spec("NCHW", None))

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.runtime.motion import MotionTrack
-from edgeanim.runtime.player import Player
-from edgeanim.runtime.scene import Scene
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stub_models import (
+from runtime_stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
     StubSession,
@@ -23,6 +12,12 @@ from stub_models import (
     sessions,
     spot,
 )
+
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.player import Player
+from edgeanim.runtime.scene import Scene
 
 
 def _invert(values):
