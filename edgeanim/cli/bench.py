@@ -51,7 +51,7 @@ def command(
     """
     from edgeanim.api import bench
     from edgeanim.core.errors import DeviceFailed
-    from edgeanim.report.table import report_table, verdict
+    from edgeanim.report.table import table, verdict
 
     progress = TerminalProgress()
     report = bench(
@@ -69,13 +69,13 @@ def command(
     if as_json:
         print_json(report)
     else:
-        click.echo(report_table(report))
+        click.echo(table(report))
         click.echo(verdict(report))
         if out:
             click.echo(f"Report: {out}")
-    failed = [v for v in report.variants if v.failure]
-    if failed:
+    for variant in report.failures:
         raise DeviceFailed(
-            f"{len(failed)} of {len(report.variants)} variants failed: {failed[0].failure}",
-            where=failed[0].id,
+            f"{len(report.failures)} of {len(report.variants)} variants failed.",
+            where=variant.id,
+            hint="The table says why.",
         )

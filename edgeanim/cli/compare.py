@@ -41,13 +41,15 @@ def command(
     Refuses to compare unlike things (another model, other frames, another machine) unless told to.
     """
     from edgeanim.api import compare
+    from edgeanim.benchmarks.compare import check_gate
+    from edgeanim.report.table import comparison_table
 
     comparison = compare(list(reports), html=html, allow=set(allow))
     if as_json:
-        print_json(comparison.to_plain())
+        print_json(comparison)
     else:
-        click.echo(comparison.text)
+        click.echo(comparison_table(comparison))
         if html:
             click.echo(f"Page: {html}")
     if fail_on is not None:
-        comparison.require_not(fail_on)
+        check_gate(comparison, fail_on)

@@ -61,9 +61,8 @@ def command(
         print_json(result)
         return
     for graph in result.graphs:
-        click.echo(
-            f"{graph.name:<12} {graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC  "
-            f"{graph.params_before / 1e3:8.1f} -> {graph.params_after / 1e3:8.1f} k parameters"
-        )
+        macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
+        params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
+        click.echo(f"{graph.name:<12} {macs}  {params}")
     click.echo(f"SSIM to the unpruned model on held-out frames: {result.drift.ssim_mean:.4f} mean")
     click.echo(f"Model: {result.folder}")

@@ -1,0 +1,150 @@
+"""`edgeanim animate`: play a bundle on a still, offline, and write the animation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.material import read_conditions
+from edgeanim.pipeline.work import Work
+from edgeanim.runtime.media import probe_fps, read_frames, read_still, write_animation
+from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.bundle import Bundle, Variant, open_bundle
+
+_TRACK = ".npz"
+_CAMERA = "camera:"
+
+
+@dataclass(frozen=True)
+class Animated:
+    """What was written: `ms_per_frame` is the mean time to make a frame, without decoding the
+    driver or writing the file."""
+
+    path: Path
+    variant: str
+    frames: int
+    fps: float
+    ms_per_frame: float
+
+
+def animate(
+    bundle: str | Path,
+    *,
+    drive: str | Path,
+    out: str | Path,
+    still: str | Path | None = None,
+    variant: str | None = None,
+    fps: float | None = None,
+    limit: int | None = None,
+    relative: bool = True,
+    threads: int | None = None,
+    board: str | Path = "local",
+    inputs: Mapping[str, Path] | None = None,
+    progress: Progress = SILENT,
+) -> Animated:
+    """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webp, .png, or
+    a folder).
+
+    `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
+    one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's
+    change over to the still's own pose. The variant is the board's first choice that runs here.
+    """
+    work = Work.on(board, progress=progress)
+    with open_bundle(Path(bundle)) as opened:
+        chosen = choose_variant(opened.variants, variant, work)
+        scene, own_fps = _scene(opened, still, drive, limit, inputs or {})
+        options = work.options(chosen.backend, threads)
+        absolute = None if relative else False
+        with load_player(opened.contract, chosen, options, relative=absolute) as player:
+            rate = fps or own_fps
+            if scene.track is not None and fps is not None:
+                scene = Scene(scene.still, None, scene.track.resampled(fps), scene.conditions)
+            total = len(scene.track) if scene.track is not None else limit
+            progress.stage(f"Animate with {chosen.id}", total)
+            clock = _Clock(player, scene, progress)
+            count = write_animation(out, clock.frames(), rate)
+            progress.done(f"{clock.mean_ms:.1f} ms a frame")
+    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms)
+
+
+def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
+    """The variant called `name`, or the first in the board's order that can run here."""
+    known = {variant.id: variant for variant in variants}
+    if name is not None:
+        if name not in known:
+            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+        return known[name]
+    for entry in work.board.backends:
+        for precision in ("int8", "float32") if entry.int8 else ("float32",):
+            variant = known.get(f"{entry.name}-{precision}")
+            if variant is not None and get_backend(entry.name).available():
+                return variant
+    return variants[0]
+
+
+class _Clock:
+    """Plays a scene and counts the time that the player itself takes."""
+
+    def __init__(self, player: Player, scene: Scene, progress: Progress) -> None:
+        self._player, self._scene, self._progress = player, scene, progress
+        self._seconds: list[float] = []
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean milliseconds per frame so far."""
+        return 1e3 * sum(self._seconds) / max(1, len(self._seconds))
+
+    def frames(self) -> Iterator[Picture]:
+        """The scene's frames; each one's stages are added up as it passes."""
+        started = time.perf_counter()
+        for frame in self._player.play(self._scene):
+            self._seconds.append(sum(self._player.timings.values()))
+            rate = len(self._seconds) / (time.perf_counter() - started)
+            self._progress.step(note=f"{rate:.0f} frames/s")
+            yield frame
+
+
+def _scene(
+    bundle: Bundle,
+    still: str | Path | None,
+    drive: str | Path,
+    limit: int | None,
+    inputs: Mapping[str, Path],
+) -> tuple[Scene, float]:
+    picture = None if still is None else read_still(Path(still))
+    conditions = read_conditions(bundle.contract, inputs)
+    track = _track(bundle, str(drive))
+    if track is not None:
+        kept = MotionTrack(track.values[:limit], track.fps)
+        return Scene(picture, None, kept, conditions), track.fps
+    return Scene(picture, read_frames(drive, limit=limit), None, conditions), probe_fps(drive)
+
+
+def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
+    """The stored motion that `drive` means, or `None` if it is a clip or camera."""
+    path = Path(drive)
+    if path.suffix == _TRACK:
+        return load_track(path)
+    if path.exists() or drive.startswith(_CAMERA):
+        return None
+    if drive in bundle.tracks:
+        return load_track(bundle.tracks[drive])
+    from edgeanim.models.shipped_files import shipped, shipped_tracks
+
+    if drive in shipped_tracks():
+        with shipped(drive + _TRACK) as file:
+            return load_track(file)
+    known = [*bundle.tracks, *shipped_tracks()]
+    raise UsageError(
+        f"There is no clip and no stored motion {drive!r}.",
+        where="--drive",
+        hint=nearest(drive, known),
+    )

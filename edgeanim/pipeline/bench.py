@@ -1,0 +1,133 @@
+"""`edgeanim bench`: bundles and ready-made models, measured side by side on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeanim.benchmarks.result import ModelRecord, Report, save_report
+from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
+from edgeanim.core.errors import UsageError
+from edgeanim.core.files import sha256_file
+from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.work import Work, open_player, play
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.targets.bundle import SUFFIX, open_bundle
+from edgeanim.targets.prebuilt import load_prebuilt
+
+_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """All subjects of a run with the golden frames that they are held against."""
+
+    subjects: tuple[Subject, ...]
+    golden: Path
+    model: ModelRecord
+
+
+def bench(
+    subjects: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    frames: str | Path | None = None,
+    variants: tuple[str, ...] = (),
+    quick: bool = False,
+    threads: int | None = None,
+    board: str | Path = "local",
+    inputs: Mapping[str, Path] | None = None,
+    progress: Progress = SILENT,
+) -> Report:
+    """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
+
+    A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
+    the first of them is what the others' drift is counted from. Writes the report to `out`.
+    """
+    work = Work.on(board, progress=progress)
+    options = BenchOptions(threads=threads or work.board.threads)
+    with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
+        report = run_bench(
+            _chosen(opened.subjects, variants),
+            opened.golden,
+            options.quick() if quick else options,
+            model=opened.model,
+            board=work.board,
+            progress=progress,
+        )
+    if out is not None:
+        save_report(Path(out), report)
+    return report
+
+
+@contextmanager
+def _open(
+    work: Work,
+    paths: Sequence[Path],
+    frames: str | Path | None,
+    inputs: Mapping[str, Path],
+) -> Iterator[_Opened]:
+    bundles = [path for path in paths if path.suffix == SUFFIX]
+    if bundles and len(paths) > 1:
+        raise UsageError(
+            "A bundle is benched on its own: it brings its own frames.",
+            hint="Bench one after the other and use `edgeanim compare`.",
+        )
+    with ExitStack() as stack:
+        if bundles:
+            yield stack.enter_context(_open_bundle(bundles[0]))
+        else:
+            yield stack.enter_context(_open_prebuilt(work, paths, frames, inputs))
+
+
+@contextmanager
+def _open_bundle(path: Path) -> Iterator[_Opened]:
+    with open_bundle(path) as bundle:
+        if bundle.golden is None:
+            raise UsageError(
+                "This bundle has no golden frames.", where=path, hint="Compile it again."
+            )
+        digest = str(bundle.provenance.get("model", bundle.sha256))
+        record = ModelRecord(bundle.contract.name, digest, bundle.sha256)
+        yield _Opened(subjects_of(bundle.contract, bundle.variants), bundle.golden, record)
+
+
+@contextmanager
+def _open_prebuilt(
+    work: Work, paths: Sequence[Path], frames: str | Path | None, inputs: Mapping[str, Path]
+) -> Iterator[_Opened]:
+    with TemporaryDirectory(prefix="edgeanim-bench-") as scratch:
+        subjects: list[Subject] = []
+        golden = Path(scratch) / "golden.npz"
+        for number, path in enumerate(paths):
+            folder = Path(scratch) / str(number)
+            folder.mkdir()
+            contract, variant = load_prebuilt(path, folder)
+            if number == 0:
+                material = gather(contract, frames, inputs, limit=_FRAMES)
+                with open_player(work, contract, variant) as player:
+                    scene = material.held_out
+                    save_golden(golden, Golden(scene, play(player, scene)))
+                record = ModelRecord(contract.name, sha256_file(path), None)
+            (subject,) = subjects_of(contract, [variant])
+            subjects.append(_named(subject, path, subjects))
+        yield _Opened(tuple(subjects), golden, record)
+
+
+def _named(subject: Subject, path: Path, others: Sequence[Subject]) -> Subject:
+    if all(subject.id != other.id for other in others):
+        return subject
+    return replace(subject, id=f"{subject.id}:{path.stem}")
+
+
+def _chosen(subjects: tuple[Subject, ...], names: tuple[str, ...]) -> tuple[Subject, ...]:
+    known = {subject.id: subject for subject in subjects}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+    return tuple(known[name] for name in names) or subjects

@@ -1,0 +1,32 @@
+"""`edgeanim compare`: reports side by side, as a table and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from edgeanim.benchmarks.compare import Comparison, check_gate
+from edgeanim.benchmarks.compare import compare as compare_reports
+from edgeanim.core.files import write_text
+from edgeanim.report.html import comparison_page
+
+
+def compare(
+    reports: Sequence[str | Path],
+    *,
+    html: str | Path | None = None,
+    fail_on: str | None = None,
+    allow: Collection[str] = frozenset(),
+) -> Comparison:
+    """Put reports side by side; write a self-contained page to `html`.
+
+    `UsageError` if they are of unlike models, frames or machines, unless `allow` says so.
+    `GateFailed` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
+    all the same.
+    """
+    comparison = compare_reports([Path(report) for report in reports], allow=allow)
+    if html is not None:
+        write_text(Path(html), comparison_page(comparison))
+    if fail_on is not None:
+        check_gate(comparison, fail_on)
+    return comparison

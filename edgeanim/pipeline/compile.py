@@ -1,0 +1,100 @@
+"""`edgeanim compile`: every precision that a model holds, for each backend, into one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.store import Store
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.calibrate import GOLDEN_FILE, make_golden
+from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.variants import find_int8, make_variant
+from edgeanim.pipeline.work import ALL, Work, versions
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The bundle written: its SHA-256, size in bytes, and variants by their ids."""
+
+    path: Path
+    sha256: str
+    bytes: int
+    variants: tuple[str, ...]
+
+
+def compile(  # noqa: A001 the command's own name
+    model: str | Path,
+    *,
+    out: str | Path,
+    backends: tuple[str, ...] = (ALL,),
+    frames: str | Path | None = None,
+    board: str | Path = "local",
+    inputs: Mapping[str, Path] | None = None,
+    progress: Progress = SILENT,
+    store: Store | None = None,
+    fresh: bool = False,
+) -> Compiled:
+    """Compile `model` for every backend asked for and write a bundle to `out`.
+
+    A folder from `quantize` gives a float32 and an INT8 variant per backend, an .onnx the float32
+    ones. The golden frames are the folder's own, or made from `frames` (see `quantize`'s `calib`).
+    """
+    work = Work.on(board, store=store, progress=progress, fresh=fresh)
+    names = work.backends(backends)
+    progress.stage("Read the model")
+    source = open_model(model, work)
+    golden = _golden(work, model, source, frames, inputs or {})
+    progress.done()
+    return compile_model(work, source, Path(model), golden, Path(out), names)
+
+
+def compile_model(
+    work: Work,
+    model: Model,
+    folder: Path,
+    golden: Path,
+    out: Path,
+    backends: tuple[str, ...],
+    tracks: Mapping[str, Path] | None = None,
+) -> Compiled:
+    """The same for a model and golden frames that are at hand; `tracks` are stored motions."""
+    int8 = find_int8(folder, model)
+    variants: list[Variant] = []
+    for backend in backends:
+        forms = [model.graphs]
+        forms += [graphs for scheme, graphs in int8.items() if get_backend(backend).accepts(scheme)]
+        work.progress.stage(f"Compile for {backend}", len(model.graphs) * len(forms))
+        variants += [make_variant(work, backend, graphs) for graphs in forms]
+        work.progress.done()
+    provenance = {"model": model.digest, "board": work.board.name, "tools": versions()}
+    write_bundle(
+        out,
+        contract=model.contract,
+        variants=variants,
+        golden=golden,
+        tracks=tracks or {},
+        provenance=provenance,
+    )
+    with open_bundle(out) as bundle:
+        ids = tuple(variant.id for variant in bundle.variants)
+        return Compiled(out, bundle.sha256, out.stat().st_size, ids)
+
+
+def _golden(
+    work: Work,
+    name: str | Path,
+    model: Model,
+    frames: str | Path | None,
+    inputs: Mapping[str, Path],
+) -> Path:
+    carried = Path(name) / GOLDEN_FILE
+    if frames is None and carried.is_file():
+        return carried
+    material = gather(model.contract, frames, inputs, limit=64, default=default_material(name))
+    return make_golden(work, model, material.held_out)

@@ -1,0 +1,111 @@
+"""`edgeanim demo`: the whole job on what ships with the project."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.benchmarks.result import Report
+from edgeanim.core.errors import GateFailed
+from edgeanim.core.files import write_text
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.models.shipped_files import shipped, shipped_tracks
+from edgeanim.pipeline.animate import animate
+from edgeanim.pipeline.bench import bench
+from edgeanim.pipeline.calibrate import make_golden
+from edgeanim.pipeline.compile import compile_model
+from edgeanim.pipeline.models import SHIPPED, open_model
+from edgeanim.pipeline.prune import prune_model
+from edgeanim.pipeline.quantize import quantize_model
+from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
+from edgeanim.pipeline.work import ALL, Work
+from edgeanim.report.html import demo_page
+from edgeanim.report.table import table, verdict
+
+PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=60)
+MAX_DRIFT = 0.02
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where everything is, and what came out."""
+
+    folder: Path
+    bundle: Path
+    animation: Path
+    reports: Path
+    page: Path
+    table: str
+    verdict: str
+
+
+def demo(
+    out: str | Path = "edgeanim-demo",
+    *,
+    fresh: bool = False,
+    store: Store | None = None,
+    progress: Progress = SILENT,
+) -> Demo:
+    """Prune, quantise, compile, bench, animate and report the shipped animator on this machine.
+
+    Leaves `bundle.eab`, `animation.gif`, `reports/local.json` and `report.html` in the folder
+    `out`. Stages that the artifact store holds are not done again, unless `fresh`.
+    """
+    folder = Path(out)
+    work = Work.on("local", store=store, progress=progress, fresh=fresh)
+    bundle = folder / "bundle.eab"
+    _build(work, folder, bundle)
+    report_file = folder / "reports" / "local.json"
+    report = bench([bundle], out=report_file, progress=progress)
+    animation = folder / "animation.gif"
+    best = _fastest(report)
+    with shipped("still.png") as still:
+        animate(
+            bundle, still=still, drive=DEMO_TRACK, out=animation, variant=best, progress=progress
+        )
+    page = folder / "report.html"
+    write_text(page, demo_page(report, animation))
+    return Demo(
+        folder,
+        bundle,
+        animation,
+        report_file.parent,
+        page,
+        table(report).rstrip(),
+        verdict(report, max_drift=MAX_DRIFT),
+    )
+
+
+def _build(work: Work, folder: Path, bundle: Path) -> None:
+    """Prune, quantise, compile; every stage is cached by what goes into it."""
+    work.progress.stage("Export the shipped animator")
+    original = open_model(SHIPPED, work)
+    material = shipped_material()
+    work.progress.done()
+    work.progress.stage("Play the float32 original")
+    golden = make_golden(work, original, material.held_out)
+    work.progress.done()
+    pruned_folder, int8_folder = folder / "model" / "pruned", folder / "model" / "int8"
+    prune_model(work, original, material, golden, pruned_folder, PRUNE)
+    pruned = open_model(pruned_folder, work)
+    names = work.backends((ALL,))
+    quantize_model(work, pruned, material, golden, int8_folder, names, QuantizeSpec(), MAX_DRIFT)
+    quantized = open_model(int8_folder, work)
+    with ExitStack() as stack:
+        tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}
+        compile_model(work, quantized, int8_folder, golden, bundle, names, tracks)
+
+
+def _fastest(report: Report) -> str:
+    """The id of the fastest variant that drifts no further than allowed."""
+    usable = [
+        v
+        for v in report.variants
+        if v.latency and v.latency.p50_ms and v.drift and v.drift.drift_mean <= MAX_DRIFT
+    ]
+    if not usable:
+        raise GateFailed(f"No variant ran within a drift of {MAX_DRIFT:g} on this machine.")
+    return min(usable, key=lambda v: v.latency.p50_ms if v.latency and v.latency.p50_ms else 0).id

@@ -1,0 +1,32 @@
+"""`edgeanim inspect`: what a model is, before anything is done to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeanim.core.contract import dump_contract
+from edgeanim.core.files import write_text
+from edgeanim.core.store import Store
+from edgeanim.graph.inspect import ModelInfo, inspect_model
+from edgeanim.pipeline.models import SHIPPED, shipped_folder
+from edgeanim.pipeline.work import Work
+
+
+def inspect(
+    model: str | Path,
+    *,
+    contract: Path | None = None,
+    save_contract: Path | None = None,
+    store: Store | None = None,
+) -> ModelInfo:
+    """Check `model` and describe its graphs, contract, size, and what stands in a backend's way.
+
+    `contract` replaces the inferred one; `save_contract` writes the one in use, to be edited.
+    """
+    path = Path(model)
+    if str(model) == SHIPPED and not path.exists():
+        path = shipped_folder(Work.on("local", store=store))
+    info = inspect_model(path, contract)
+    if save_contract is not None:
+        write_text(save_contract, dump_contract(info.contract))
+    return info

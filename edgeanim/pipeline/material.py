@@ -1,0 +1,208 @@
+"""From what a user points at (photographs, clips, an .npz) to scenes to calibrate and judge on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.parsing import nearest
+from edgeanim.quantize.calibration import check_samples, read_npz
+from edgeanim.runtime.media import STILL_SUFFIXES, read_frames, read_still
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.pictures import Fit, flatten, from_tensor
+from edgeanim.runtime.scene import Picture, Scene, load_condition
+from edgeanim.runtime.wiring import Needs
+
+if TYPE_CHECKING:
+    from edgeanim.core.artifact import Array
+
+GOLDEN_FRAMES = 16
+_HELD_OUT_EVERY = 4
+_NPZ = ".npz"
+_CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Scenes to calibrate on, and one to judge by. Drivers are arrays, so they can be replayed.
+
+    `separate` says whether the judged frames were kept out of calibration; with too few frames
+    they cannot be.
+    """
+
+    calibration: tuple[Scene, ...]
+    held_out: Scene
+    separate: bool
+
+
+def gather(
+    contract: Contract,
+    source: str | Path | None,
+    inputs: Mapping[str, Path],
+    *,
+    limit: int,
+    default: Material | None = None,
+) -> Material:
+    """The material that `source` holds for this contract, at most about `limit` frames.
+
+    An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out. A
+    model that animates stills takes a clip or a folder of clips, each a scene whose first frame is
+    the still; or a folder of stills, moved by the tracks of `default`. Without a source, `default`.
+    """
+    conditions = read_conditions(contract, inputs)
+    needs = Needs.of(contract)
+    if source is None:
+        if default is None:
+            raise UsageError(
+                f"Real frames are needed for {contract.name!r}.",
+                hint="Give a folder of pictures, a clip or an .npz file with --calib or --frames.",
+            )
+        return default
+    path = Path(source)
+    with disk_errors(path):
+        path.stat()
+    if not needs.plays_pictures:
+        return _scenes(path, conditions, limit, default)
+    graph = _picture_graph(contract)
+    if path.suffix == _NPZ:
+        frames, conditions = _from_npz(path, graph)
+    else:
+        frames = thin(_fitted(read_frames(path), _picture_input(graph)), limit)
+    return _split_pictures(np.stack(frames), conditions)
+
+
+def read_conditions(contract: Contract, inputs: Mapping[str, Path]) -> dict[str, Array]:
+    """The model's fixed inputs from `NAME=FILE` pairs; NAME is the tensor's or the role's name."""
+    names = {}
+    for graph in contract.graphs:
+        for spec in graph.inputs:
+            if spec.role.startswith("condition:"):
+                role = spec.role.removeprefix("condition:")
+                names[role] = names[spec.name] = role
+    values = {}
+    for name, path in inputs.items():
+        if name not in names:
+            raise UsageError(
+                f"The model {contract.name!r} has no fixed input {name!r}.",
+                where=f"--input {name}",
+                hint=nearest(name, list(names)),
+            )
+        values[names[name]] = load_condition(path)
+    return values
+
+
+def thin(frames: Iterable[Picture], limit: int) -> list[Picture]:
+    """At most `limit` frames, evenly spread, of a stream of unknown length, in bounded memory.
+
+    Keeps every n-th frame and doubles n whenever twice as many as wanted have gathered.
+    """
+    kept: list[Picture] = []
+    stride = 1
+    for index, frame in enumerate(frames):
+        if index % stride:
+            continue
+        kept.append(frame)
+        if len(kept) >= 2 * limit:
+            kept = kept[::2]
+            stride *= 2
+    if len(kept) <= limit:
+        return kept
+    chosen = np.linspace(0, len(kept) - 1, limit).round().astype(int)
+    return [kept[i] for i in chosen]
+
+
+def _split_pictures(frames: np.ndarray, conditions: Mapping[str, Array]) -> Material:
+    held = np.zeros(len(frames), bool)
+    held[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY] = True
+    separate = bool(held.sum() >= 2)
+    judged = frames[held] if separate else frames
+    taught = frames[~held] if separate else frames
+    return Material(
+        (Scene(driver=taught, conditions=conditions),),
+        Scene(driver=judged[:GOLDEN_FRAMES], conditions=conditions),
+        separate,
+    )
+
+
+def _scenes(
+    path: Path, conditions: Mapping[str, Array], limit: int, default: Material | None
+) -> Material:
+    clips = [path] if path.is_file() else _files(path, _CLIP_SUFFIXES)
+    if clips:
+        each = max(2, limit // len(clips))
+        scenes = [_clip_scene(clip, conditions, each) for clip in clips[:limit]]
+    else:
+        scenes = _still_scenes(path, conditions, default)
+    if len(scenes) > 1:
+        *taught, judged = scenes
+        return Material(tuple(taught), judged, separate=True)
+    return Material(tuple(scenes), scenes[0], separate=False)
+
+
+def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scene:
+    frames = thin(read_frames(path), limit)
+    if len(frames) < 2:
+        raise BadInput(
+            "This is a clip of one frame.", where=path, hint="Motion needs at least two."
+        )
+    return Scene(frames[0], np.stack(frames[:GOLDEN_FRAMES]), None, conditions)
+
+
+def _still_scenes(
+    path: Path, conditions: Mapping[str, Array], default: Material | None
+) -> list[Scene]:
+    stills = _files(path, STILL_SUFFIXES)
+    if not stills:
+        raise BadInput("This folder holds no clip and no picture.", where=path)
+    tracks: list[MotionTrack] = []
+    for scene in (*default.calibration, default.held_out) if default else ():
+        if scene.track is not None:
+            tracks.append(scene.track)
+    if not tracks:
+        raise UsageError("Stills alone do not say how to move.", where=path, hint="Give clips.")
+    return [
+        Scene(read_still(still), None, tracks[i % len(tracks)], conditions)
+        for i, still in enumerate(stills)
+    ]
+
+
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    with disk_errors(folder):
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
+
+
+def _picture_graph(contract: Contract) -> GraphSpec:
+    return contract.per_frame[0]
+
+
+def _picture_input(graph: GraphSpec) -> TensorSpec:
+    spec = graph.input("driving_frame") or graph.input("still")
+    if spec is None:
+        raise BadInput(f"The graph {graph.name!r} takes no picture.")
+    return spec
+
+
+def _fitted(frames: Iterable[Picture], spec: TensorSpec) -> Iterator[Picture]:
+    for frame in frames:
+        picture = flatten(frame)
+        height, width = picture.shape[:2]
+        yield Fit.of((height, width), spec.size, "cover").to_graph(picture, spec.size)
+
+
+def _from_npz(path: Path, graph: GraphSpec) -> tuple[list[Picture], dict[str, Array]]:
+    samples = read_npz(path, graph)
+    check_samples(samples, graph)
+    spec = _picture_input(graph)
+    frames = [from_tensor(sample[spec.name], spec) for sample in samples]
+    conditions = {}
+    for tensor in graph.inputs:
+        if tensor.role.startswith("condition:"):
+            stacked = np.concatenate([sample[tensor.name] for sample in samples])
+            conditions[tensor.role.removeprefix("condition:")] = stacked
+    return frames, conditions

@@ -1,0 +1,182 @@
+"""`edgeanim quantize`: to INT8 for each backend, held to a drift limit on held-out frames."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.parsing import to_plain
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.graph.load import Model, save_model
+from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
+from edgeanim.pipeline.material import Material, gather
+from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.variants import INT8_FOLDER, drift_of, main_file, make_variant
+from edgeanim.pipeline.work import ALL, Work, artifact_digest, versions
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.runtime.golden import load_golden
+from edgeanim.targets.backends import get_backend
+
+RECORD_FILE = "quantization.json"
+
+
+@dataclass(frozen=True)
+class QuantizedVariant:
+    """What became of the model for one backend."""
+
+    backend: str
+    scheme: str
+    drift: Drift
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The model folder written, and each backend's drift on the held-out frames.
+
+    `samples` is the digest of the calibration inputs of each graph; `held_out` whether the frames
+    judged on were kept out of calibration.
+    """
+
+    folder: Path
+    variants: tuple[QuantizedVariant, ...]
+    samples: Mapping[str, str]
+    held_out: bool
+
+
+def quantize(
+    model: str | Path,
+    *,
+    out: str | Path,
+    calib: str | Path | None = None,
+    backends: tuple[str, ...] = (ALL,),
+    spec: QuantizeSpec | None = None,
+    board: str | Path = "local",
+    max_drift: float = 0.02,
+    inputs: Mapping[str, Path] | None = None,
+    progress: Progress = SILENT,
+    store: Store | None = None,
+    fresh: bool = False,
+) -> Quantized:
+    """Quantise `model` for every backend asked for and write a model folder to `out`.
+
+    `calib` is a folder of pictures or clips, a clip, or an .npz of the graph's own inputs; `inputs`
+    are the model's fixed inputs. Every fourth frame is held out, and the result must stay within
+    `max_drift` of the float model there (1 - mean SSIM), else `GateFailed` and nothing is written.
+    """
+    work = Work.on(board, store=store, progress=progress, fresh=fresh)
+    spec = spec or QuantizeSpec()
+    progress.stage("Read the model")
+    source = open_model(model, work)
+    default = default_material(model)
+    material = gather(source.contract, calib, inputs or {}, limit=2 * spec.samples, default=default)
+    progress.done()
+    golden = find_golden(work, model, source, material.held_out)
+    names = work.backends(backends)
+    return quantize_model(work, source, material, golden, Path(out), names, spec, max_drift)
+
+
+def quantize_model(
+    work: Work,
+    model: Model,
+    material: Material,
+    golden: Path,
+    out: Path,
+    backends: tuple[str, ...],
+    spec: QuantizeSpec,
+    max_drift: float,
+) -> Quantized:
+    """The same for a model, material and golden frames that are at hand."""
+    schemes = {name: scheme for name in backends if (scheme := _scheme_for(work, name))}
+    if not schemes:
+        raise UsageError(f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.")
+    work.progress.stage("Collect calibration samples")
+    samples = record_samples(work, model, material, spec.samples)
+    reference = load_golden(golden)
+    work.progress.done(f"{max(len(s) for s in samples.values())} frames")
+    results, artifacts = [], {}
+    for backend, scheme in schemes.items():
+        if scheme not in artifacts:
+            work.progress.stage(f"Quantise to {scheme}", len(model.graphs))
+            artifacts[scheme] = _quantized_graphs(work, model, samples, scheme, spec)
+            work.progress.done()
+        work.progress.stage(f"Judge INT8 on {backend}", len(model.graphs))
+        variant = make_variant(work, backend, artifacts[scheme])
+        drift = drift_of(work, model, variant, reference)
+        work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
+        results.append(QuantizedVariant(backend, scheme, drift))
+    _require(results, max_drift)
+    digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
+    result = Quantized(out, tuple(results), digests, material.separate)
+    _write(out, model, artifacts, golden, result)
+    return result
+
+
+def _scheme_for(work: Work, backend: str) -> str | None:
+    return get_backend(backend).int8_scheme if work.board.backend(backend).int8 else None
+
+
+def _quantized_graphs(
+    work: Work, model: Model, samples: Mapping[str, Samples], scheme: str, spec: QuantizeSpec
+) -> tuple[GraphArtifact, ...]:
+    graphs = []
+    for graph in model.graphs:
+        graphs.append(_quantized_graph(work, graph, samples[graph.spec.name], scheme, spec))
+        work.progress.step(note=graph.spec.name)
+    return tuple(graphs)
+
+
+def _quantized_graph(
+    work: Work, graph: GraphArtifact, samples: Samples, scheme: str, spec: QuantizeSpec
+) -> GraphArtifact:
+    parts = {
+        "graph": artifact_digest(graph),
+        "samples": samples.digest,
+        "scheme": scheme,
+        "spec": to_plain(spec),
+        "saturates": work.board.saturates_u8s8,
+        "versions": versions(),
+    }
+
+    def make(folder: Path) -> None:
+        get_scheme(scheme).quantize(graph, samples, spec, work.board, folder)
+
+    folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
+    return GraphArtifact(graph.spec, main_file(folder), scheme)
+
+
+def _require(results: list[QuantizedVariant], max_drift: float) -> None:
+    worst = max(results, key=lambda row: row.drift.drift_mean)
+    if worst.drift.drift_mean > max_drift:
+        found = ", ".join(f"{row.backend} {row.drift.drift_mean:.4f}" for row in results)
+        raise GateFailed(
+            f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
+            f"the limit of {max_drift:g}. Found: {found}. Nothing was written.",
+            hint="Try --ranges percentile, --keep-float for the last layers, more calibration "
+            "frames, or a wider --max-drift.",
+        )
+
+
+def _write(
+    out: Path,
+    model: Model,
+    artifacts: Mapping[str, tuple[GraphArtifact, ...]],
+    golden: Path,
+    result: Quantized,
+) -> None:
+    with atomic_folder(out) as partial:
+        save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, partial)
+        for scheme, graphs in artifacts.items():
+            for graph in graphs:
+                target = partial / INT8_FOLDER / scheme / graph.spec.name
+                shutil.copytree(graph.path.parent, target)
+        shutil.copyfile(golden, partial / GOLDEN_FILE)
+        write_text(partial / RECORD_FILE, json.dumps(to_plain(result), indent=2) + "\n")

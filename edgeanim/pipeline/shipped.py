@@ -1,0 +1,48 @@
+"""What the shipped animator is calibrated and judged on: seeded puppets, and the shipped still."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeanim.models.data.actions import make_action
+from edgeanim.models.data.puppets import make_puppet, render
+from edgeanim.models.shipped_files import STILL, shipped
+from edgeanim.pipeline.material import GOLDEN_FRAMES, Material
+from edgeanim.runtime.media import read_still
+from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.scene import Picture, Scene
+
+DEMO_TRACK = "wave"
+# Seeds of puppets that are in no training set.
+_FIRST_SEED = 9_000_000
+_PUPPETS = 24
+_FRAMES = 4
+
+
+def shipped_material() -> Material:
+    """Puppets to calibrate on; the shipped still, moved by a shipped track, to judge by."""
+    scenes = [_puppet_scene(_FIRST_SEED + i) for i in range(_PUPPETS)]
+    track = demo_track()
+    kept = np.linspace(0, len(track) - 1, GOLDEN_FRAMES).round().astype(int)
+    judged = Scene(demo_still(), None, MotionTrack(track.values[kept], track.fps))
+    return Material(tuple(scenes), judged, separate=True)
+
+
+def demo_still() -> Picture:
+    """The shipped still, uint8 [256, 256, 3]."""
+    with shipped(STILL) as path:
+        return read_still(path)
+
+
+def demo_track() -> MotionTrack:
+    """The shipped motion that the demo plays."""
+    with shipped(f"{DEMO_TRACK}.npz") as path:
+        return load_track(path)
+
+
+def _puppet_scene(seed: int) -> Scene:
+    puppet = make_puppet(seed)
+    action = make_action(seed, puppet.kind)
+    times = np.linspace(0, 0.5, _FRAMES + 1)[1:]
+    still = render(puppet, action.pose(0.0)).picture
+    return Scene(still, np.stack([render(puppet, action.pose(t)).picture for t in times]))

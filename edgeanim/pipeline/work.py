@@ -1,0 +1,155 @@
+"""What every stage needs to know: the store, the board, where to report; and the cached stages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from edgeanim.core.artifact import CompiledGraph, GraphArtifact
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import UsageError
+from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.store import Store, tool_versions
+from edgeanim.runtime.player import Player, Record, load_player
+from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import Board, load_board
+from edgeanim.targets.bundle import Variant
+
+# The float32 original is what this backend makes of the untouched ONNX.
+REFERENCE = "onnxruntime"
+ALL = "all"
+_COMPILED = "compiled.json"
+_TOOLS = (
+    "ai-edge-litert",
+    "ai-edge-quantizer",
+    "edgeanim",
+    "litert-torch",
+    "nncf",
+    "numpy",
+    "onnx",
+    "onnx2torch",
+    "onnxruntime",
+    "openvino",
+    "torch",
+    "torch-pruning",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of all tools that shape an artifact: part of every key and of provenance."""
+    return tool_versions(*_TOOLS)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The surroundings of a run. `fresh` ignores what the store holds."""
+
+    board: Board
+    store: Store = field(default_factory=Store)
+    progress: Progress = SILENT
+    fresh: bool = False
+
+    @staticmethod
+    def on(
+        board: str | Path,
+        *,
+        store: Store | None = None,
+        progress: Progress = SILENT,
+        fresh: bool = False,
+    ) -> Work:
+        """Work for the board called `board`, or described by that TOML."""
+        return Work(load_board(board), store or Store(), progress, fresh)
+
+    def backends(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The backends asked for: `all` means all that the board's file lists."""
+        listed = tuple(entry.name for entry in self.board.backends)
+        if names in ((), (ALL,)):
+            return listed
+        if ALL in names:
+            raise UsageError("`--backend all` cannot be combined with another backend.")
+        for name in names:
+            get_backend(name)
+        return tuple(dict.fromkeys(names))
+
+    def compile(self, artifact: GraphArtifact, backend: str) -> CompiledGraph:
+        """Compile one graph for one backend, or take it from the store."""
+        parts = {
+            "artifact": artifact_digest(artifact),
+            "backend": backend,
+            "board": to_plain(self.board),
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            compiled = get_backend(backend).compile(artifact, self.board, folder)
+            names = tuple(file.relative_to(folder) for file in compiled.files)
+            plain = to_plain(replace(compiled, files=names))
+            write_text(folder / _COMPILED, canonical_json(plain))
+
+        folder, _ = self.store.build("compile", parts, make, fresh=self.fresh)
+        record = folder / _COMPILED
+        compiled = parse(CompiledGraph, load_json(record), where=record)
+        return replace(compiled, files=tuple(folder / file for file in compiled.files))
+
+    def options(self, backend: str, threads: int | None = None) -> SessionOptions:
+        """How this board loads a graph of `backend`."""
+        chosen = threads or self.board.threads
+        return SessionOptions(threads=chosen, settings=self.board.backend(backend).settings)
+
+
+def artifact_digest(artifact: GraphArtifact) -> str:
+    """Hex SHA-256 over a graph's description and everything its file refers to."""
+    if artifact.precision == "int8":
+        contents = sha256_tree(artifact.path.parent)
+    else:
+        from edgeanim.graph.read import external_files
+
+        files = (artifact.path, *external_files(artifact.path))
+        contents = ",".join(sha256_file(file) for file in files)
+    return Store.key(spec=to_plain(artifact.spec), scheme=artifact.scheme, contents=contents)
+
+
+@contextmanager
+def open_player(
+    work: Work, contract: Contract, variant: Variant, record: Record | None = None
+) -> Iterator[Player]:
+    """A player of `variant` on this machine, closed afterwards."""
+    player = load_player(contract, variant, work.options(variant.backend), record=record)
+    with player:
+        yield player
+
+
+@contextmanager
+def open_original(
+    work: Work,
+    contract: Contract,
+    graphs: tuple[GraphArtifact, ...],
+    record: Record | None = None,
+) -> Iterator[Player]:
+    """A player of the float32 original, which is what every drift is measured against."""
+    backend = get_backend(REFERENCE)
+    with TemporaryDirectory(prefix="edgeanim-") as scratch:
+        compiled = []
+        for artifact in graphs:
+            folder = Path(scratch) / artifact.spec.name
+            folder.mkdir()
+            compiled.append(backend.compile(artifact, work.board, folder))
+        variant = Variant(REFERENCE, "float32", tuple(compiled))
+        with open_player(work, contract, variant, record) as player:
+            yield player
+
+
+def play(player: Player, scene: Scene) -> np.ndarray:
+    """All frames of `scene` as one array, uint8 [T, H, W, C]."""
+    frames: list[Picture] = list(player.play(scene))
+    return np.stack(frames)
