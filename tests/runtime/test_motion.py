@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -30,16 +30,19 @@ def motions(draw: st.DrawFn) -> np.ndarray:
     return np.concatenate([centres, affine], 1).astype(np.float32)
 
 
+@settings(max_examples=40, deadline=None)
 @given(still=motions(), first=motions())
 def test_a_driver_that_repeats_its_first_frame_leaves_the_still_as_it_is(still, first):
     np.testing.assert_allclose(relative(still, first, first), still, atol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(first=motions(), now=motions())
 def test_a_driver_carried_over_to_its_own_first_frame_gives_its_own_motion(first, now):
     np.testing.assert_allclose(relative(first, now, first), now, atol=1e-5)
 
 
+@settings(max_examples=40, deadline=None)
 @given(still=motions(), first=motions(), now=motions())
 def test_the_still_turns_and_grows_as_much_as_the_driver_does(still, first, now):
     result = relative(still, now, first)
