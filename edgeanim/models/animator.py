@@ -11,11 +11,12 @@ from torch import nn
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_path
-from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
 from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.regions import COUNT, MOTION_VALUES
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 
 _MISMATCH = "Use the animator.toml that was written together with these weights."
 
@@ -94,6 +95,14 @@ def contract_of(config: AnimatorConfig) -> Contract:
             ),
         ),
     )
+
+
+def load_animator(folder: Path) -> Animator:
+    """The animator that a training wrote into `folder`, in evaluation mode."""
+    animator = Animator(load_animator_config(folder / ARCHITECTURE))
+    load_weights(animator, folder / WEIGHTS)
+    animator.eval()
+    return animator
 
 
 def save_weights(module: nn.Module, path: Path) -> None:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from edgeanim.core.contract import CONTRACT_FILE, dump_contract
 from edgeanim.core.errors import MissingComponent
 from edgeanim.core.files import atomic_folder, write_text
-from edgeanim.models.config import load_animator_config
-from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, shipped
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
@@ -18,7 +17,7 @@ PARITY = 1e-4
 
 
 def shipped_folder() -> Path:
-    """The folder of all that ships: what a cache key of an export has to cover."""
+    """The folder of all that ships: what the cache key of an export has to cover."""
     with shipped(ARCHITECTURE) as path:
         return path.parent
 
@@ -26,14 +25,10 @@ def shipped_folder() -> Path:
 def load_shipped() -> Animator:
     """The trained animator that ships with the package, in evaluation mode."""
     try:
-        from edgeanim.models.animator import Animator, load_weights
+        from edgeanim.models.animator import load_animator
     except ModuleNotFoundError as error:
         raise MissingComponent("PyTorch is needed to build the animator.", extra="train") from error
-    with shipped(ARCHITECTURE) as architecture, shipped(WEIGHTS) as weights:
-        animator = Animator(load_animator_config(architecture))
-        load_weights(animator, weights)
-    animator.eval()
-    return animator
+    return load_animator(shipped_folder())
 
 
 def export_animator(folder: Path, animator: Animator | None = None) -> Path:

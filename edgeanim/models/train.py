@@ -32,11 +32,12 @@ _JOINT_RATE = 0.25
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the whole training: its number, stage and phase, and the learning rate."""
+    """One step of the whole training. `stage_share` is how much of its stage is done before it."""
 
     number: int
     stage: Literal["regions", "generator"]
-    phase: Phase
+    size: int
+    batch: int
     rate: float
     stage_share: float
 
@@ -54,7 +55,9 @@ def schedule(config: TrainConfig) -> Iterator[Step]:
             for index in range(phase.steps):
                 rise = min(1.0, (index + 1) / min(_WARM_UP, phase.steps))
                 fall = 0.55 + 0.45 * math.cos(math.pi * index / phase.steps)
-                yield Step(number, stage, phase, phase.learning_rate * rise * fall, done / total)
+                size = phase.sizes[index % len(phase.sizes)]
+                rate = phase.learning_rate * rise * fall
+                yield Step(number, stage, size, phase.batch, rate, done / total)
                 number, done = number + 1, done + 1
 
 
@@ -121,9 +124,8 @@ def _run(step: Step, config: TrainConfig, networks: Networks, material: Material
     from edgeanim.models.training.batches import draw_batch
     from edgeanim.models.training.stages import generator_step, regions_step
 
-    phase = step.phase
     key = (config.seed, step.number)
-    batch = draw_batch(material, config.data, phase.size, phase.batch, key)
+    batch = draw_batch(material, config.data, step.size, step.batch, key)
     if step.stage == "regions":
         _set_rate(networks.regions_optimizer, step.rate)
         return regions_step(networks, batch)
@@ -160,7 +162,7 @@ def _write_results(
     save_weights(animator, out / WEIGHTS)
     write_text(out / ARCHITECTURE, _dump(config.model))
     append_losses(out / "losses.csv", step.number + 1, losses)
-    sheet = sample_sheet(animator, _sheet_batch(config, material, step.phase.size))
+    sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
     write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
 
 

@@ -65,7 +65,7 @@ class Generator(nn.Module):  # type: ignore[misc]
         x = self.up8(x + upsample(self.bridge16(self.down16(x))))
         x = self.up4(functional.relu(upsample(self.bridge8(x)) + s4))
         out = self.head(x).float().clamp(-_BOUND, _BOUND)
-        flow = _compose(out[:, :COUNT], *coefficients) + out[:, COUNT : COUNT + 2] * _RESIDUAL
+        flow = compose_flows(out[:, :COUNT], *coefficients) + out[:, COUNT : COUNT + 2] * _RESIDUAL
         alpha = (out[:, COUNT + 2 : COUNT + 3] + _OPAQUE).sigmoid()
         colour = out[:, COUNT + 3 :] * (0.5 / _BOUND) + 0.5
         return flow, alpha, colour
@@ -114,7 +114,7 @@ def _heat_and_flow(place: Tensor, flow: Tensor, height: int, width: int) -> Tens
     return torch.cat([heat, x, y], dim=1)
 
 
-def _compose(score: Tensor, place: Tensor, flow: Tensor) -> Tensor:
+def compose_flows(score: Tensor, place: Tensor, flow: Tensor) -> Tensor:
     """The regions' flows weighed by softmax(score - distance), the background's score being 0.
 
     A weighted sum of affine flows is affine in (x, y, 1) with weighted coefficients, so one product

@@ -32,19 +32,22 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Phase:
-    """`steps` steps on batches of `batch` pairs at `size` pixels, at the peak `learning_rate`.
+    """`steps` steps on batches of `batch` pairs, at each of `sizes` pixels in turn.
 
-    The rate rises over the first steps of a phase and falls as a cosine to a tenth at its end.
+    `learning_rate` is the peak: it is reached over the first steps and falls as a cosine to a
+    tenth at the phase's end. Alternating sizes keeps the norms' statistics right for all of them.
     """
 
     steps: int
     batch: int = 16
-    size: int = 128
+    sizes: tuple[int, ...] = (128,)
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1 or self.size < 64 or self.size % 32:
-            raise ValueError("`steps`, `batch` >= 1 and `size` a multiple of 32, at least 64")
+        if self.steps < 1 or self.batch < 1:
+            raise ValueError("`steps` and `batch` must be at least 1")
+        if not self.sizes or any(size < 64 or size % 32 for size in self.sizes):
+            raise ValueError("`sizes` must be multiples of 32, each at least 64")
         if not 0 < self.learning_rate < 1:
             raise ValueError("`learning_rate` must lie between 0 and 1")
 
