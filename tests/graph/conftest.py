@@ -1,0 +1,70 @@
+"""How the tests of this part write graphs down, and how they compare two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeanim.core.contract import TensorSpec
+from edgeanim.graph.read import graph_inputs, shape_of
+from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+
+
+@pytest.fixture(scope="session")
+def graph() -> Callable[..., Any]:
+    """`graph("float[1,3,8,8] x", "float[1,3,8,8] y", "y = Relu (x)", weights={...}) -> ModelProto`.
+
+    The body is ONNX's own text syntax; weights are arrays, or shapes to fill at random.
+    """
+
+    def make(
+        inputs: str,
+        outputs: str,
+        body: str,
+        weights: Mapping[str, Any] | None = None,
+        opset: int = 18,
+    ) -> Any:
+        head = f'<ir_version: 8, opset_import: ["" : {opset}]>'
+        text = f"{head} g ({inputs}) => ({outputs}) {{ {body} }}"
+        model = onnx.parser.parse_model(text)
+        rng = np.random.default_rng(3)
+        for i, node in enumerate(model.graph.node):
+            node.name = node.name or f"node{i}"
+        for name, value in (weights or {}).items():
+            if isinstance(value, tuple):
+                value = rng.normal(0, 0.4, value).astype(np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
+    """Writes a model to a file of its own."""
+
+    def write(model: Any) -> Path:
+        path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def difference() -> Callable[..., float]:
+    """The largest deviation between two models over one set of inputs (random, or given)."""
+
+    def compare(one: Any, other: Any, inputs: Mapping[str, Any] | None = None) -> float:
+        specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(one)]
+        feeds = dict(inputs) if inputs is not None else seeded_inputs(specs)
+        wanted, made = Reference(one).run(feeds), Reference(other).run(feeds)
+        assert set(wanted) == set(made)
+        return max(deviation(wanted[name], made[name]) for name in wanted)
+
+    return compare
