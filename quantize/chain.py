@@ -89,7 +89,8 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     glue = {node.name for node in nodes if node.kind == "glue"}
     above, below = _neighbours(nodes)
     between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
-    heads = {name for name in convolutions if not _reach({name}, below, glue) & convolutions}
+    everything = {node.name for node in nodes}
+    heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
     return Chain(
         convolutions=tuple(node.name for node in nodes if node.name in convolutions),
         glue=tuple(node.name for node in nodes if node.name in between),

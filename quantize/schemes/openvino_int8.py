@@ -8,6 +8,7 @@ the overflow fix follows the board instead of the machine that this runs on.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -204,9 +205,20 @@ def _save(ov: Any, model: Any, xml: Path) -> None:
         xml.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
         try:
+            _number_names(model)
             with quiet():
                 ov.save_model(model, str(partial / xml.name), compress_to_fp16=False)
             for suffix in (".bin", ".xml"):
                 (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _number_names(model: Any) -> None:
+    """Name the ops that OpenVINO itself named after a counter of this process by their position.
+
+    Equal requests then give equal files.
+    """
+    for position, op in enumerate(model.get_ordered_ops()):
+        if re.fullmatch(rf"{op.get_type_name()}_\d+", op.get_friendly_name()):
+            op.set_friendly_name(f"{op.get_type_name()}_{position}")

@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.targets.board import Board
-
-BOARD = Board("bench", "A test bench with VNNI", "x86_64", 4096, 1)
-SATURATING = Board("old", "A test bench without VNNI", "x86_64", 4096, 1, saturates_u8s8=True)
-
-
-@dataclass(frozen=True)
-class ListSamples:
-    """Samples held in memory: the simplest thing that fulfils `core.artifact.Samples`."""
-
-    items: tuple[Mapping[str, Array], ...]
-
-    @cached_property
-    def digest(self) -> str:
-        whole = hashlib.sha256()
-        for item in self.items:
-            for name in sorted(item):
-                whole.update(name.encode() + item[name].tobytes())
-        return whole.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Mapping[str, Array]]:
-        return iter(self.items)
 
 
 def picture_spec(name: str, output: str, size: int, channels_out: int = 3) -> GraphSpec:
@@ -55,18 +29,17 @@ def picture_spec(name: str, output: str, size: int, channels_out: int = 3) -> Gr
     )
 
 
-def smooth_pictures(count: int, size: int, seed: int = 3) -> ListSamples:
-    """Pictures with gradients, a disc and a little grain, float32 [1, 3, size, size] in 0..1."""
+def smooth_pictures(count: int, size: int, seed: int = 3) -> ArraySamples:
+    """Pictures with gradients, a disc and a little grain, in 0..1, as the input `image`."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:size, 0:size] / (size - 1)
-    items = []
-    for _ in range(count):
-        picture = np.stack([x, y, 1 - x * y]) * rng.uniform(0.3, 1.0, (3, 1, 1))
+    pictures = np.empty((count, 1, 3, size, size), np.float32)
+    for picture in pictures[:, 0]:
+        picture[:] = np.stack([x, y, 1 - x * y]) * rng.uniform(0.3, 1.0, (3, 1, 1))
         cy, cx, radius = rng.uniform(0.25, 0.75, 3) * (1, 1, 0.4)
         picture[:, (y - cy) ** 2 + (x - cx) ** 2 < radius**2] = rng.uniform(0, 1, (3, 1))
         picture += rng.normal(0, 0.02, picture.shape)
-        items.append({"image": picture.clip(0, 1).astype(np.float32)[None]})
-    return ListSamples(tuple(items))
+    return ArraySamples({"image": pictures.clip(0, 1)})
 
 
 class _Net:
@@ -155,12 +128,24 @@ def tiny(tiny_onnx: Callable[..., Path]) -> GraphArtifact:
 
 
 @pytest.fixture(scope="session")
-def samples() -> ListSamples:
+def samples() -> ArraySamples:
     """Twelve calibration pictures, 64x64."""
     return smooth_pictures(12, 64)
 
 
 @pytest.fixture(scope="session")
-def unseen() -> ListSamples:
+def unseen() -> ArraySamples:
     """Four pictures that are not in `samples`."""
     return smooth_pictures(4, 64, seed=99)
+
+
+@pytest.fixture(scope="session")
+def board() -> Board:
+    """A machine whose INT8 does not saturate."""
+    return Board("bench", "A test bench with VNNI", "x86_64", 4096, 1)
+
+
+@pytest.fixture(scope="session")
+def old_board() -> Board:
+    """A machine whose 8-bit multiply-add saturates."""
+    return Board("old", "A test bench without VNNI", "x86_64", 4096, 1, saturates_u8s8=True)

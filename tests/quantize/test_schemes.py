@@ -1,0 +1,258 @@
+"""Each scheme with its real quantiser and its real runtime."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.contract import TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.schemes import get_scheme, scheme_names
+from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, get_backend
+from edgeanim.targets.board import Board
+
+SCHEMES = ("onnx-qdq", "openvino-int8", "tflite-int8")
+
+
+def backend_of(scheme: str) -> str:
+    return next(name for name in backend_names() if get_backend(name).int8_scheme == scheme)
+
+
+def play(
+    artifact: GraphArtifact, backend: str, board: Board, samples: ArraySamples, out: Path
+) -> tuple[Array, OpProfile]:
+    """The outputs `result` as NCHW, one after the other, and what precision they ran in."""
+    runtime = get_backend(backend)
+    session = runtime.load(runtime.compile(artifact, board, out), SessionOptions(profile=True))
+    (given,), (result,) = session.spec.inputs, session.spec.outputs
+    frames = []
+    for sample in samples:
+        fed = nchw_to(given, sample["image"])
+        made = session.run({given.name: fed})[result.name].copy()
+        frames.append(made.transpose(0, 3, 1, 2) if result.layout == "NHWC" else made)
+    profile = runtime.executed_precision(session)
+    session.close()
+    return np.concatenate(frames), profile
+
+
+def nchw_to(spec: TensorSpec, array: Array) -> Array:
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else array
+
+
+def psnr(one: Array, other: Array) -> float:
+    return float(-10 * np.log10(np.mean((one - other) ** 2)))
+
+
+def test_all_schemes_are_found_by_file_name() -> None:
+    assert scheme_names() == SCHEMES
+    assert [get_scheme(name).name for name in SCHEMES] == list(SCHEMES)
+    with pytest.raises(UsageError, match="Did you mean 'onnx-qdq'"):
+        get_scheme("onnx-qqd")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_int8_executes_as_int8_and_looks_the_same(
+    scheme: str,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unseen: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    backend = backend_of(scheme)
+    made = get_scheme(scheme).quantize(unet, samples, QuantizeSpec(), board, tmp_path)
+    assert (made.scheme, made.precision, made.spec) == (scheme, "int8", unet.spec)
+    wanted, _ = play(unet, "onnxruntime", board, unseen, tmp_path / "float")
+    got, profile = play(made, backend, board, unseen, tmp_path / "int8")
+    assert psnr(wanted, got) > 38
+    assert not np.array_equal(wanted, got)
+    assert profile.int8 > 0.8
+    assert profile.convert < 0.1
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_keep_float_keeps_that_convolution_in_float(
+    scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    def floats(spec: QuantizeSpec, out: Path) -> float:
+        made = get_scheme(scheme).quantize(unet, samples, spec, board, out)
+        _, profile = play(made, backend_of(scheme), board, samples, out / "compiled")
+        rows = [row for row in profile.ops if row.precision == "float32" and row.op in CONVS]
+        return sum(row.count for row in rows)
+
+    plain = floats(QuantizeSpec(), tmp_path / "plain")
+    kept = floats(QuantizeSpec(keep_float=("enc1", "dec0")), tmp_path / "kept")
+    assert kept == plain + 2
+
+
+CONVS = ("Conv", "FusedConv", "Convolution", "CONV_2D")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_an_unknown_keep_float_is_refused_with_the_nearest_name(
+    scheme: str, tiny: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    spec = QuantizeSpec(keep_float=("conv00",))
+    with pytest.raises(BadInput, match="Did you mean 'conv0'"):
+        get_scheme(scheme).quantize(tiny, samples, spec, board, tmp_path)
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_equal_requests_give_equal_files(
+    scheme: str, tiny: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    made = []
+    for name in ("one", "two"):
+        get_scheme(scheme).quantize(tiny, samples, QuantizeSpec(), board, tmp_path / name)
+        files = sorted((tmp_path / name).iterdir())
+        made.append([(file.name, file.read_bytes()) for file in files])
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("ranges", ["percentile", "entropy"])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_other_ranges_are_really_other_ranges(
+    scheme: str,
+    ranges: str,
+    tiny: GraphArtifact,
+    samples: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    if (scheme, ranges) == ("tflite-int8", "entropy"):
+        with pytest.raises(UsageError, match="no entropy ranges"):
+            get_scheme(scheme).quantize(
+                tiny, samples, QuantizeSpec(ranges="entropy"), board, tmp_path
+            )
+        return
+    outputs = []
+    for choice in ("minmax", ranges):
+        spec = QuantizeSpec(ranges=choice)  # type: ignore[arg-type]
+        made = get_scheme(scheme).quantize(tiny, samples, spec, board, tmp_path / choice)
+        outputs.append(play(made, backend_of(scheme), board, samples, tmp_path / choice / "c")[0])
+    assert not np.array_equal(*outputs)
+    assert psnr(*outputs) > 20
+
+
+def weights_of(path: Path) -> list[Array]:
+    import onnx
+    from onnx import numpy_helper
+
+    tensors = onnx.load(str(path)).graph.initializer
+    return [
+        numpy_helper.to_array(t)
+        for t in tensors
+        if t.name.endswith("w_quantized")
+        or (t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4)
+    ]
+
+
+def test_seven_bit_weights_where_the_silicon_saturates_or_the_recipe_says_so(
+    tiny: GraphArtifact, samples: ArraySamples, board: Board, old_board: Board, tmp_path: Path
+) -> None:
+    def peak(spec: QuantizeSpec, on: Board) -> int:
+        made = get_scheme("onnx-qdq").quantize(tiny, samples, spec, on, tmp_path / on.name)
+        kernels = weights_of(made.path)
+        assert kernels
+        return max(int(np.abs(kernel.astype(int)).max()) for kernel in kernels)
+
+    assert peak(QuantizeSpec(), board) > 64
+    assert peak(QuantizeSpec(), old_board) <= 64
+    assert peak(QuantizeSpec(reduce_range=True), board) <= 64
+
+
+def test_openvino_weights_keep_to_half_the_levels_where_the_silicon_saturates(
+    tiny: GraphArtifact, samples: ArraySamples, board: Board, old_board: Board, tmp_path: Path
+) -> None:
+    import openvino
+
+    def peak(on: Board) -> float:
+        made = get_scheme("openvino-int8").quantize(
+            tiny, samples, QuantizeSpec(), on, tmp_path / on.name
+        )
+        model = openvino.Core().read_model(str(made.path))
+        kernels = [
+            op.data
+            for op in model.get_ops()
+            if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8"
+        ]
+        assert kernels
+        return max(float(np.abs(kernel.astype(int)).max()) for kernel in kernels)
+
+    assert peak(board) > 64
+    assert peak(old_board) <= 64
+
+
+def test_a_graph_without_convolutions_is_refused(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    shape = [1, 3, 64, 64]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name in ("image", "result")
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("Sigmoid", ["image"], ["result"])], "none", ends[:1], ends[1:]
+    )
+    path = tmp_path / "none.onnx"
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    for scheme in SCHEMES[:2]:
+        with pytest.raises(BadInput, match="no convolution"):
+            get_scheme(scheme).quantize(
+                GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path / "out"
+            )
+
+
+_ABSENT = """
+import sys
+sys.modules[sys.argv[2]] = None
+from pathlib import Path
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.targets.board import Board
+tensor = TensorSpec("x", "frame", (1, 3, 4, 4), "NCHW")
+spec = GraphSpec("net", "net.onnx", "frame", (tensor,), (tensor,))
+artifact = GraphArtifact(spec, Path("net.onnx"))
+board = Board("b", "b", "x86_64", 1024, 1)
+try:
+    get_scheme(sys.argv[1]).quantize(artifact, ArraySamples({}), QuantizeSpec(), board, Path("."))
+except MissingComponent as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"),
+    [
+        ("onnx-qdq", "onnxruntime"),
+        ("openvino-int8", "nncf"),
+        ("tflite-int8", "ai_edge_quantizer"),
+    ],
+)
+def test_an_absent_quantiser_is_named_with_its_install_line(
+    scheme: str, package: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _ABSENT, scheme, package],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pip install 'edgeanim[compress]'" in done.stdout
