@@ -245,4 +245,6 @@ class _Parser:
 
 
 def _shown(value: Value) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "not measured"
+    return f"{value:.4g}" if isinstance(value, float) else value

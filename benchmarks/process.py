@@ -25,6 +25,7 @@ MODULE = "edgeanim.benchmarks.worker"
 TIMEOUT_SECONDS = 600.0
 _MAX_REPLY_BYTES = 64 << 20
 _TAIL_LINES = 3
+_LAST_SECONDS = 2.0
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SIGNALS = {
     signal.SIGILL: "it used an instruction that this CPU does not have: this build of the runtime "
@@ -95,14 +96,16 @@ class WorkerProcess:
 
     def receive(self, kind: type[Kind]) -> Kind:
         """The next answer, which must be a `kind`."""
-        data = parse_json(self._line().decode(errors="replace"), where="bench worker")
-        if isinstance(data, dict) and "error" in data:
-            error = parse(Error, data, where="bench worker")
-            raise WorkerFailed(Failure(error.error, error.exit_code, error.message))
+        text = self._line().decode(errors="replace")
         try:
-            return parse(kind, data, where="bench worker")
+            data = parse_json(text, where="its answer")
+            if isinstance(data, dict) and "error" in data:
+                error = parse(Error, data, where="its answer")
+                raise WorkerFailed(Failure(error.error, error.exit_code, error.message))
+            return parse(kind, data, where="its answer")
         except BadInput as error:
-            raise WorkerFailed(_device_failed(f"it answered out of turn ({error}).")) from error
+            self.kill()
+            raise WorkerFailed(_device_failed(f"it talked nonsense ({error})")) from error
 
     def close(self, *, patience: float = 5.0) -> None:
         """Let the worker end by itself, or end it."""
@@ -148,7 +151,7 @@ class WorkerProcess:
     def _diagnosis(self) -> Failure:
         """Why the pipe closed, from the exit status and the last words."""
         try:
-            status = self._process.wait(timeout=5)
+            status = self._process.wait(timeout=_LAST_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             return _device_failed("it closed its pipe without an answer.")

@@ -31,6 +31,7 @@ from edgeanim.benchmarks.result import (
     Settings,
 )
 from edgeanim.benchmarks.schedule import BenchOptions, Course, Schedule
+from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.sensors import Sensor, get_sensor
 from edgeanim.benchmarks.validity import Clocks, judge
 from edgeanim.core.artifact import CompiledGraph, Precision
@@ -89,6 +90,8 @@ def run_bench(
     """
     options = options or BenchOptions()
     _check(subjects)
+    # It may come out of a stranger's bundle: refuse now what would make the report unreadable.
+    check_limits(model, where="the model's record")
     reference = load_golden(golden)
     watch = _Watch(board)
     with (

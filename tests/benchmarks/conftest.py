@@ -6,31 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeanim.benchmarks.drift import measure_drift
-from edgeanim.benchmarks.result import (
-    SCHEMA,
-    BoardRecord,
-    Environment,
-    Executed,
-    ExecutedOp,
-    Failure,
-    FramesRecord,
-    GraphProfile,
-    Latency,
-    Memory,
-    ModelRecord,
-    ProcessSamples,
-    Report,
-    SensorLog,
-    SensorReading,
-    Settings,
-    Speedup,
-    Stage,
-    Validity,
-    VariantResult,
-)
 from edgeanim.benchmarks.runner import Subject
-from edgeanim.benchmarks.stats import median, paired_ratio, percentile, percentile_interval
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.runtime.golden import Golden, save_golden
@@ -38,8 +14,6 @@ from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board
-
-MakeReport = Callable[..., Report]
 
 
 def contract_for(path: Path, size: int = 64) -> Contract:
@@ -91,120 +65,3 @@ def golden(
     path = tmp_path_factory.mktemp("golden") / "golden.npz"
     save_golden(path, Golden(scene, frames))
     return path
-
-
-@pytest.fixture
-def make_report() -> MakeReport:
-    return build_report
-
-
-def build_variant(
-    name: str,
-    precision: str,
-    speed_ms: float,
-    *,
-    float32: list[list[list[float]]] | None = None,
-    noise: int = 0,
-    failure: Failure | None = None,
-    seed: int = 0,
-) -> tuple[VariantResult, list[list[list[float]]]]:
-    rng = np.random.default_rng(seed)
-    blocks = (speed_ms * (1 + rng.gamma(2, 0.01, (3, 4, 8)))).tolist()
-    processes = [[t for block in process for t in block] for process in blocks]
-    flat = [t for process in processes for t in process]
-    reference = np.random.default_rng(3).integers(0, 200, (6, 16, 16, 3)).astype(np.uint8)
-    frames = reference + rng.integers(0, noise + 1, reference.shape).astype(np.uint8)
-    speedup = None
-    if float32 is not None:
-        ratio = paired_ratio(float32, blocks)
-        speedup = Speedup(f"{name}-float32", ratio.value, ratio.interval)
-    int8 = 0.9 if precision == "int8" else 0.0
-    op = ExecutedOp("Conv", precision, "compute", 3, 1.0)
-    profile = GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "from the runtime", (op,))
-    good = failure is None
-    result = VariantResult(
-        id=f"{name}-{precision}",
-        backend=name,
-        backend_version="1.0",
-        precision=precision,  # type: ignore[arg-type]
-        schemes=("float32",) if precision == "float32" else ("onnx-qdq",),
-        size_bytes=1000,
-        latency=Latency(
-            len(flat),
-            len(processes),
-            percentile(flat, 50),
-            percentile(flat, 90),
-            percentile(flat, 95),
-            percentile(flat, 99),
-            percentile_interval(processes, 50),
-            percentile_interval(processes, 90),
-            min(flat),
-            max(flat),
-            12.5,
-        )
-        if good
-        else None,
-        throughput_fps=1e3 / median(flat) if good else None,
-        stages={"tiny": Stage(speed_ms * 0.9, None, 0.9)} if good else {},
-        executed=Executed(int8, 1 - int8, 0.0, 0.0, {"tiny": profile}) if good else None,
-        drift=measure_drift(frames, reference) if good else None,
-        memory=Memory(80.0, 60.0, None, 0) if good else None,
-        speedup=speedup,
-        failure=failure,
-        samples=tuple(
-            ProcessSamples(i, 12.0, 30.0, tuple(map(tuple, process)), {"tiny": tuple(processes[i])})
-            for i, process in enumerate(blocks)
-        )
-        if good
-        else (),
-    )
-    return result, blocks
-
-
-def build_report(
-    speeds: dict[str, tuple[float, float]] | None = None,
-    *,
-    model: str = "a",
-    frames: str = "b",
-    machine: str = "m1",
-    noise: int = 2,
-    failure: Failure | None = None,
-    reasons: tuple[str, ...] = (),
-    seed: int = 0,
-) -> Report:
-    """A report with float32 and INT8 of each backend in `speeds` (ms), made of synthetic samples
-    by the very functions that make a real one."""
-    variants: list[VariantResult] = []
-    for index, (name, (slow, fast)) in enumerate((speeds or {"onnxruntime": (20.0, 8.0)}).items()):
-        first, blocks = build_variant(name, "float32", slow, seed=seed + index)
-        second, _ = build_variant(
-            name, "int8", fast, float32=blocks, noise=noise, failure=failure, seed=seed + 50 + index
-        )
-        variants += [first, second]
-    return Report(
-        schema=SCHEMA,
-        edgeanim="0.1.0",
-        created="2025-06-01T10:00:00Z",
-        duration_s=12.0,
-        model=ModelRecord("tiny", model * 64, None),
-        frames=FramesRecord(frames * 64, 6, 16, 16),
-        board=BoardRecord("local", "This machine", 50.0),
-        settings=Settings(1, 3, 4, 8, 0.25, 10, 1.0),
-        variants=tuple(variants),
-        environment=Environment(
-            machine,
-            "Some CPU",
-            "x86_64",
-            ("avx2",),
-            2,
-            4096,
-            None,
-            "6.1",
-            "glibc 2.36",
-            "3.11.0",
-            {"numpy": "2.0"},
-            0.1,
-        ),
-        sensors=(SensorLog("linux", (SensorReading(0.0, {"cpu.busy_s": 1.0}),), ("none: x",)),),
-        validity=Validity(not reasons, reasons),
-    )

@@ -86,7 +86,7 @@ def _trial(rng: np.random.Generator, factor: float, *, process_sd: float) -> Rat
         times = 10 * np.exp(own[:, None, None] + load[None, :, None] + jitter)
         above.append((factor * times[0]).tolist())
         below.append(times[1].tolist())
-    return paired_ratio(above, below, resamples=300)
+    return paired_ratio(above, below, resamples=100)
 
 
 @pytest.mark.parametrize("process_sd", [0.002, 0.01])

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeanim.benchmarks.compare import check_gate, compare, ratio_within
+from edgeanim.benchmarks.figures import figures
+from edgeanim.benchmarks.result import Failure, save_report
+from edgeanim.core.errors import BadInput, GateFailed, UsageError
+from tests.benchmarks.synthetic import build_report
+
+OTHERS = {
+    "model": build_report(model="c"),
+    "frames": build_report(frames="d"),
+    "machine": build_report(machine="m2"),
+}
+
+
+@pytest.mark.parametrize("word", OTHERS)
+def test_unlike_things_are_refused_by_name_and_allowed_by_name(word: str) -> None:
+    pair = [build_report(), OTHERS[word]]
+    with pytest.raises(UsageError, match=f"The {word} differs") as caught:
+        compare(pair)
+    assert f"--allow {word}" in str(caught.value)
+    with pytest.raises(UsageError):
+        compare(pair, allow={"model", "frames", "machine"} - {word})
+    comparison = compare(pair, allow={word})
+    assert len(comparison.differences) == 1
+
+
+def test_an_unknown_word_to_allow_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="'frames'"):
+        compare([build_report()], allow={"frame"})
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    with pytest.raises(UsageError):
+        compare([])
+
+
+def test_reports_are_read_from_their_paths(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    save_report(path, build_report())
+    comparison = compare([path, build_report(seed=9)])
+    assert comparison.names == (path.as_posix(), "report 2")
+    (tmp_path / "two.json").write_text("{}")
+    with pytest.raises(BadInput):
+        compare([path, tmp_path / "two.json"])
+
+
+def test_changes_are_called_by_their_interval() -> None:
+    first = build_report({"onnxruntime": (20, 8)})
+    second = build_report({"onnxruntime": (20, 10)}, seed=7)
+    verdicts = {c.variant: c.verdict for c in compare([first, second]).changes}
+    assert verdicts == {"onnxruntime-float32": "no difference", "onnxruntime-int8": "slower"}
+    back = {c.variant: c.verdict for c in compare([second, first]).changes}
+    assert back["onnxruntime-int8"] == "faster"
+
+
+def test_a_variant_that_failed_has_no_change_and_no_ratio() -> None:
+    broken = build_report(failure=Failure("DeviceFailed", 5, "x"))
+    changes = compare([build_report(), broken]).changes
+    assert [c.variant for c in changes] == ["onnxruntime-float32"]
+    with pytest.raises(UsageError, match="not both measured"):
+        ratio_within(broken, "onnxruntime-float32", "onnxruntime-int8")
+
+
+def test_every_published_figure_has_a_name() -> None:
+    variant = build_report().variants[1]
+    found = figures(variant)
+    assert variant.latency is not None
+    assert variant.drift is not None
+    assert variant.speedup is not None
+    assert found["latency.p90_ms"] == variant.latency.p90_ms
+    assert found["latency.samples"] == 96.0
+    assert found["drift.ssim_mean"] == variant.drift.ssim_mean
+    assert found["speedup.interval.low"] == variant.speedup.interval.low
+    assert found["stages.tiny.p90_ms"] is None
+    assert found["precision"] == "int8"
+
+
+GATES = [
+    ("latency.p50_ms > 15", True),
+    ("latency.p50_ms > 15 and precision == 'int8'", False),
+    ("latency.p50_ms > 50 or drift.ssim_mean < 0.5", False),
+    ("not latency.p50_ms < 50", False),
+    ("precision == 'int8' and speedup.ratio < 3", True),
+    ("stages.tiny.p50_ms > 10", True),
+]
+
+
+@pytest.mark.parametrize(("expression", "fails"), GATES)
+def test_a_gate_looks_at_every_variant(expression: str, fails: bool) -> None:
+    comparison = compare([build_report({"onnxruntime": (20, 8)})])
+    if fails:
+        with pytest.raises(GateFailed, match="onnxruntime"):
+            check_gate(comparison, expression)
+    else:
+        check_gate(comparison, expression)
+
+
+def test_a_figure_that_was_not_measured_fails_the_gate_and_says_so() -> None:
+    comparison = compare([build_report()])
+    with pytest.raises(GateFailed, match=r"latency\.p99_ms was not measured"):
+        check_gate(comparison, "latency.p99_ms > 1000")
+
+
+def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:
+    comparison = compare([build_report(failure=Failure("DeviceFailed", 5, "x"))])
+    with pytest.raises(GateFailed, match="onnxruntime-int8 in report 1"):
+        check_gate(comparison, "latency.p50_ms > 1000")
+
+
+def test_an_unknown_figure_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"latency\.p90_ms"):
+        check_gate(compare([build_report()]), "latency.p90 > 1")

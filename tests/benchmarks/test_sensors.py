@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.environment import describe, governor
+from edgeanim.benchmarks.sensors import get_sensor, sensor_names
+from edgeanim.benchmarks.sensors.linux import LinuxSensor
+from edgeanim.core.errors import UsageError
+
+# A made-up board with everything; sysfs and procfs in the documented forms.
+FILES = {
+    "proc/stat": "cpu  1000 0 500 9000 100 10 20 30 0 0\ncpu0 600 0 300 4000 50 5 10 20 0 0\n"
+    "cpu1 400 0 200 5000 50 5 10 10 0 0\nintr 1 2 3\nbtime 1\n",
+    "proc/loadavg": "0.52 0.40 0.30 1/200 4242\n",
+    "proc/meminfo": "MemTotal: 4096000 kB\nMemAvailable: 2048000 kB\nSwapTotal: 1024000 kB\n"
+    "SwapFree: 512000 kB\nHugePages_Total: 0\n",
+    "proc/vmstat": "nr_free_pages 1\npswpin 7\npswpout 9\npgfault 4\npgmajfault 3\n",
+    "proc/pressure/cpu": "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n",
+    "proc/pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    "full avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\n",
+    "proc/pressure/io": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "1500000\n",
+    "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "ondemand\n",
+    "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq": "600000\n",
+    "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count": "4\n",
+    "sys/class/thermal/thermal_zone0/type": "cpu-thermal\n",
+    "sys/class/thermal/thermal_zone0/temp": "48312\n",
+    "sys/fs/cgroup/cpu.max": "150000 100000\n",
+    "sys/fs/cgroup/cpu.stat": "usage_usec 5\nnr_throttled 2\nthrottled_usec 500000\n",
+    "sys/fs/cgroup/memory.max": "536870912\n",
+}
+
+
+def lay_out(root: Path, files: dict[str, str]) -> LinuxSensor:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return LinuxSensor(root)
+
+
+def test_a_board_that_tells_everything_is_read(tmp_path: Path) -> None:
+    snapshot = lay_out(tmp_path, FILES).read()
+    assert snapshot.missing == ()
+    tick = snapshot.values["cpu.busy_s"] / 1530
+    assert snapshot.values["cpu0.busy_s"] == pytest.approx(915 * tick)
+    assert snapshot.values["cpu.steal_s"] == pytest.approx(30 * tick)
+    expected = {
+        "load.runnable_1m": 0.52,
+        "cpu0.freq_mhz": 1500.0,
+        "cpu1.freq_mhz": 600.0,
+        "thermal_zone0.cpu-thermal.temp_c": 48.312,
+        "cpu0.throttle_count": 4.0,
+        "psi.cpu.some_s": 2.5,
+        "psi.memory.full_s": 1.0,
+        "cgroup.cpu_limit_cores": 1.5,
+        "cgroup.throttled_s": 0.5,
+        "cgroup.memory_limit_mb": 512.0,
+        "memory.available_mb": 2000.0,
+        "swap.used_mb": 500.0,
+        "swap.out_pages": 9.0,
+        "faults.major_count": 3.0,
+    }
+    assert {name: snapshot.values.get(name) for name in expected} == expected
+
+
+def test_the_first_generation_of_cgroups_is_read(tmp_path: Path) -> None:
+    files = {
+        "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000",
+        "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+        "sys/fs/cgroup/cpu/cpu.stat": "nr_periods 4\nnr_throttled 1\nthrottled_time 2000000000\n",
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+    }
+    values = lay_out(tmp_path, files).read().values
+    assert values == {"cgroup.cpu_limit_cores": 0.5, "cgroup.throttled_s": 2.0}
+
+
+def test_no_limit_is_no_value(tmp_path: Path) -> None:
+    files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/memory.max": "max\n"}
+    assert lay_out(tmp_path, files).read().values == {}
+
+
+def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path) -> None:
+    snapshot = LinuxSensor(tmp_path).read()
+    assert snapshot.values == {}
+    assert len(snapshot.missing) == 9
+    assert any(reason.startswith("temperature: ") for reason in snapshot.missing)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.sampled_from(sorted(FILES)),
+    st.sampled_from(["", "\n", "nan", "inf", "x y z", "cpu 1", "some total=", "\x00", "1e999"])
+    | st.text(max_size=30),
+)
+def test_damage_becomes_missing_never_a_crash(tmp_path: Path, name: str, text: str) -> None:
+    snapshot = lay_out(tmp_path, FILES | {name: text}).read()
+    assert all(math.isfinite(value) for value in snapshot.values.values())
+
+
+def test_this_machine_is_read() -> None:
+    values = get_sensor("linux").read().values
+    assert values["cpu.busy_s"] > 0
+    assert values["memory.available_mb"] > 0
+
+
+def test_sensors_are_found_by_name() -> None:
+    assert "linux" in sensor_names()
+    with pytest.raises(UsageError, match="'linux'"):
+        get_sensor("linus")
+
+
+def test_the_environment_names_this_machine() -> None:
+    one, other = describe(), describe()
+    assert one.machine == other.machine
+    assert one.cores >= 1
+    assert one.packages["numpy"]
+
+
+def test_the_processor_and_governor_are_read_where_they_are_told(tmp_path: Path) -> None:
+    lay_out(tmp_path, FILES)
+    assert governor(tmp_path) == "ondemand"
+    (tmp_path / "proc/cpuinfo").write_text("processor: 0\nModel\t\t: Raspberry Pi 4 Model B\n")
+    assert describe(tmp_path).cpu_model == "Raspberry Pi 4 Model B"
+    assert governor(tmp_path / "nowhere") is None
+    assert describe(tmp_path / "nowhere").cpu_model is None

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.compare import compare
+from edgeanim.benchmarks.result import Failure, ModelRecord, Report
+from edgeanim.core.errors import UsageError
+from edgeanim.report.html import Animation, render_page, write_page
+from edgeanim.report.svg import Axis
+from tests.benchmarks.synthetic import build_report
+
+EVIL = "</title><script>alert('x')</script>\"><img src=x onerror=alert(1)>&amp;"
+GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
+VOID = {"meta", "img", "br", "line", "rect", "path", "circle", "polyline", "link"}
+
+
+class Page(HTMLParser):
+    """Collects tags and attributes, and holds every tag to be closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def _page(report: Report, **more: Animation) -> Page:
+    return Page(render_page(compare([report]), **more))
+
+
+def _evil_report() -> Report:
+    report = build_report(failure=Failure("DeviceFailed", 5, EVIL), reasons=(EVIL,))
+    first = replace(report.variants[0], id=EVIL, backend=EVIL, stages={})
+    environment = replace(
+        report.environment, cpu_model=EVIL, governor=EVIL, packages={EVIL: EVIL}, kernel=EVIL
+    )
+    return replace(
+        report,
+        model=ModelRecord(EVIL, "0" * 64, None),
+        variants=(first, report.variants[1]),
+        environment=environment,
+        created=EVIL,
+    )
+
+
+def test_the_page_has_its_table_and_plots() -> None:
+    page = _page(build_report({"onnxruntime": (20, 8), "openvino": (60, 5)}))
+    assert page.tags.count("svg") == 2
+    assert page.tags.count("caption") == 1
+    assert page.tags.count("polyline") == 4
+    text = " ".join(page.text)
+    for figure in ("onnxruntime-int8", "frames/s", "Ship openvino-int8", "budget 50 ms"):
+        assert figure in text
+
+
+def test_the_page_loads_nothing_and_runs_nothing() -> None:
+    page = _page(build_report(), animation=Animation(GIF, "A still that moves"))
+    assert not {"script", "link", "iframe", "object", "embed", "form"} & set(page.tags)
+    for _, name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in ("src", "href", "xlink:href"):
+            assert value.startswith("data:image/")
+    text = render_page(compare([build_report()]))
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "https://" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_strangers_strings_stay_text() -> None:
+    page = _page(_evil_report(), animation=Animation(GIF, EVIL))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 1
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert any(EVIL in text for text in page.text)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(max_size=40))
+def test_any_name_gives_a_well_formed_page(name: str) -> None:
+    report = _REPORT
+    page = _page(replace(report, model=ModelRecord(name, "0" * 64, None)))
+    assert page.tags.count("h1") == 1
+
+
+_REPORT = build_report()
+
+
+def test_pictures_are_described_for_those_who_do_not_see_them() -> None:
+    page = _page(build_report(), animation=Animation(GIF, "A still that moves"))
+    labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
+    assert len(labels) == 2
+    assert "onnxruntime-int8" in labels[0]
+    assert ("img", "alt", "A still that moves") in page.attributes
+    assert ("html", "lang", "en") in page.attributes
+
+
+def test_the_animation_is_inside_the_page() -> None:
+    page = _page(build_report(), animation=Animation(GIF, "x"))
+    source = next(value for tag, name, value in page.attributes if (tag, name) == ("img", "src"))
+    head, _, data = source.partition(",")
+    assert head == "data:image/gif;base64"
+    assert base64.b64decode(data) == GIF
+
+
+@pytest.mark.parametrize("data", [b"", b"<svg onload=alert(1)>", b"\x00\x00\x00 ftypmp42"])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(UsageError, match="GIF, PNG or JPEG"):
+        _page(build_report(), animation=Animation(data, "x"))
+
+
+def test_several_reports_show_what_changed() -> None:
+    pair = [build_report(), build_report({"onnxruntime": (20, 11)}, machine="m2", seed=3)]
+    page = Page(render_page(compare(pair, allow={"machine"})))
+    assert page.tags.count("svg") == 4
+    text = " ".join(page.text)
+    assert "slower" in text
+    assert "The machine differs" in text
+
+
+def test_a_report_without_any_figures_is_still_a_page() -> None:
+    report = _evil_report()
+    failed = replace(report.variants[1], drift=None)
+    page = _page(replace(report, variants=(failed,)))
+    assert "svg" not in page.tags
+
+
+def test_one_frame_is_drawn_as_a_point() -> None:
+    report = build_report()
+    drift = report.variants[0].drift
+    assert drift is not None
+    single = replace(report.variants[0], drift=replace(drift, ssim=(1.0,), frames=1))
+    page = _page(replace(report, variants=(single,)))
+    assert page.tags.count("circle") == 1
+
+
+def test_the_page_is_written_whole(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_page(path, build_report())
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+@given(st.floats(1e-6, 1e6))
+def test_an_axis_reaches_its_largest_value_with_round_ticks(largest: float) -> None:
+    axis = Axis.over(largest, 100, 700)
+    assert axis.ticks[0] == 0
+    assert axis.ticks[-1] >= largest * (1 - 1e-6)
+    assert 2 <= len(axis.ticks) <= 8
+    assert 100 <= axis.at(largest) <= 701
+    labels = [axis.label(tick) for tick in axis.ticks]
+    assert len(set(labels)) == len(labels)
+    assert json.loads(labels[-1]) == pytest.approx(axis.ticks[-1])

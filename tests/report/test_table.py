@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgeanim.benchmarks.compare import compare
+from edgeanim.benchmarks.result import ExecutedOp, Failure, Report
+from edgeanim.report.table import comparison_table, milliseconds, table, verdict
+from tests.benchmarks.synthetic import build_report
+
+FAILED = Failure("DeviceFailed", 5, "It was killed, most likely because the memory ran out.")
+
+GOLDEN = """\
+backend      asked    executed  p50 ms  p90 ms  frames/s   gain   drift   worst  peak MB
+-----------  -------  --------  ------  ------  --------  -----  ------  ------  -------
+onnxruntime  float32  float32     20.3    20.7      49.2      –  0.0000  0.0000       80
+onnxruntime  int8     int8 90%    8.14    8.31     122.9  2.49x  0.0002  0.0002       80
+openvino     float32  float32      122     125       8.2      –  0.0000  0.0000       80
+openvino     int8     –              –       –         –      –       –       –        –
+openvino-int8 failed. It was killed, most likely because the memory ran out.
+Read with care: foreign load: other processes kept 0.30 cores busy.
+"""
+
+
+def _golden_report() -> Report:
+    """Float32 noise is taken out, so that the figures do not depend on the numerics of drift."""
+    report = build_report(
+        {"onnxruntime": (20.0, 8.0), "openvino": (120.0, 40.0)},
+        reasons=("foreign load: other processes kept 0.30 cores busy",),
+    )
+    broken = replace(
+        report.variants[3],
+        latency=None,
+        throughput_fps=None,
+        executed=None,
+        drift=None,
+        memory=None,
+        speedup=None,
+        failure=FAILED,
+    )
+    return replace(report, variants=(*report.variants[:3], broken))
+
+
+def test_the_table_is_this_very_text() -> None:
+    assert table(_golden_report()) == GOLDEN
+
+
+def test_the_table_fits_a_terminal() -> None:
+    report = build_report({"onnxruntime": (1234.5, 987.6)})
+    assert max(map(len, table(report).splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.5, "0.50"),
+        (9.994, "9.99"),
+        (9.996, "10.0"),
+        (99.96, "100"),
+        (1234.5, "1234"),
+    ],
+)
+def test_times_have_three_digits(value: float | None, text: str) -> None:
+    assert milliseconds(value) == text
+
+
+def test_another_float_type_than_asked_is_shown() -> None:
+    report = build_report()
+    first = report.variants[0]
+    assert first.executed is not None
+    graph = first.executed.graphs["tiny"]
+    graph = replace(graph, ops=(ExecutedOp("Conv", "bf16", "compute", 1, 1.0),))
+    executed = replace(first.executed, graphs={"tiny": graph})
+    report = replace(report, variants=(replace(first, executed=executed), report.variants[1]))
+    assert "bf16" in table(report)
+
+
+def test_the_fastest_within_the_drift_is_shipped() -> None:
+    sentence = verdict(build_report({"onnxruntime": (20, 8), "openvino": (30, 5)}))
+    assert sentence.startswith("Ship openvino-int8 (5.07 ms a frame, 197 frames/s")
+    assert "as fast as the fastest float32, onnxruntime-float32" in sentence
+
+
+def test_float_is_shipped_where_int8_drifts_too_far() -> None:
+    sentence = verdict(build_report(noise=60), max_drift=0.01)
+    assert sentence.startswith("Ship onnxruntime-float32")
+    assert "every INT8 variant drifts by more than 0.01" in sentence
+
+
+def test_float_is_shipped_where_int8_is_slower() -> None:
+    sentence = verdict(build_report({"onnxruntime": (20, 25)}))
+    assert sentence.startswith("Ship onnxruntime-float32")
+    assert "no INT8 variant within the allowed drift is faster" in sentence
+
+
+def test_float_is_shipped_where_int8_is_not_reliably_faster() -> None:
+    sentence = verdict(build_report({"onnxruntime": (20, 19.97)}))
+    assert sentence.startswith("Ship onnxruntime-float32")
+
+
+def test_nothing_is_shipped_where_nothing_is_good_enough() -> None:
+    report = _golden_report()
+    assert verdict(replace(report, variants=report.variants[3:])).startswith("Ship nothing yet")
+
+
+def test_the_only_variant_is_shipped_without_a_claim() -> None:
+    report = build_report()
+    assert "no float32 variant was measured" in verdict(
+        replace(report, variants=report.variants[1:])
+    )
+    assert "no INT8 variant was measured" in verdict(replace(report, variants=report.variants[:1]))
+
+
+def test_reports_side_by_side_name_what_changed() -> None:
+    slower = build_report({"onnxruntime": (20, 10)}, model="c", seed=4)
+    text = comparison_table(compare([build_report(), slower], allow={"model"}))
+    assert "onnxruntime-int8 in report 2: slower (1.2" in text
+    assert "onnxruntime-float32 in report 2: no difference" in text
+    assert "Note: The model differs" in text
