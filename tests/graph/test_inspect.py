@@ -1,0 +1,52 @@
+"""Inspection: sizes are counted right and obstacles are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeanim.graph.inspect import inspect_model
+
+
+def test_sizes_of_a_small_net(tiny_onnx: Any) -> None:
+    (info,) = inspect_model(tiny_onnx(64, 16)).graphs
+    assert info.params == (3 * 16 + 16 * 16 + 16 * 3) * 9 + 16 + 16 + 3
+    assert info.macs == (3 * 16 + 16 * 16 + 16 * 3) * 9 * 64 * 64
+    assert info.macs_by_op == {"Conv": info.macs}
+    assert info.ops == {"Conv": 3, "Relu": 2, "Sigmoid": 1}
+    assert (info.opset, info.importable, info.warnings) == (17, True, ())
+
+
+def test_products_and_transposed_convolutions_are_counted(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,16,16] y",
+        """up = ConvTranspose <strides=[2,2]> (x, w)
+           y = MatMul (up, m)""",
+        {"w": (3, 3, 2, 2), "m": (16, 16)},
+    )
+    (info,) = inspect_model(save(model)).graphs
+    assert info.macs_by_op == {"ConvTranspose": 3 * 64 * 12, "MatMul": 3 * 256 * 16}
+    assert any("ConvTranspose stays float32" in warning for warning in info.warnings)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("y = Shrink <lambd=0.1> (x)", "The op Shrink of node 'node0' cannot be brought into"),
+        ("y = GridSample (x, grid)", "GridSample is lowered"),
+    ],
+)
+def test_obstacles_are_named(graph: Any, save: Any, body: str, named: str) -> None:
+    model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, {"grid": (1, 8, 8, 2)})
+    (info,) = inspect_model(save(model)).graphs
+    assert info.importable == ("GridSample" in body)
+    assert any(named in warning for warning in info.warnings)
+
+
+def test_the_style_net(style_model: Path) -> None:
+    (info,) = inspect_model(style_model).graphs
+    assert info.importable
+    assert 1.8e9 < info.macs < 1.9e9

@@ -1,0 +1,261 @@
+"""Loading: a sound model comes in, anything else is one clear paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgeanim.core.contract import dump_contract
+from edgeanim.core.errors import BadInput
+from edgeanim.graph.load import infer_contract, load_model, save_model
+
+IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
+
+
+def test_a_bare_onnx_gets_a_contract(tiny_onnx: Callable[..., Path]) -> None:
+    path = tiny_onnx(32)
+    model = load_model(path)
+    (graph,) = model.contract.graphs
+    assert graph.runs == "frame"
+    assert (graph.name, graph.file) == ("tiny", "tiny.onnx")
+    assert graph.inputs[0].role == "driving_frame"
+    assert graph.outputs[0].role == "frame"
+    assert graph.outputs[0].layout == "NCHW"
+    assert graph.outputs[0].range == (0.0, 1.0)
+    assert model.graphs[0].path == path
+    assert model.contract == infer_contract(path)
+
+
+def test_a_channels_last_net_with_a_condition(style_model: Path) -> None:
+    (graph,) = load_model(style_model).contract.graphs
+    picture, style = graph.inputs
+    assert (picture.role, picture.layout, picture.size) == ("driving_frame", "NHWC", (384, 384))
+    assert style.role == "condition:mobilenet_conv_Conv_BiasAdd"
+    assert (style.layout, style.range) == ("plain", None)
+    assert graph.outputs[0].range == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("y = Sigmoid (x)", (0.0, 1.0)),
+        ("y = Tanh (x)", (-1.0, 1.0)),
+        ("t = Tanh (x) \n h = Mul (half, t) \n y = Add (h, half)", (0.0, 1.0)),
+        ("t = Tanh (x) \n y = Mul (t, byte)", (-127.5, 127.5)),
+        ("y = Clip (x, half, byte)", (0.5, 127.5)),
+        ("y = Relu (x)", (0.0, 1.0)),
+    ],
+)
+def test_ranges_follow_from_the_last_ops(
+    graph: Any, save: Any, body: str, expected: tuple[float, float]
+) -> None:
+    numbers = {"half": np.array(0.5, np.float32), "byte": np.array(127.5, np.float32)}
+    contract = infer_contract(save(graph(*IMAGE, body, numbers)))
+    assert contract.graphs[0].outputs[0].range == expected
+    assert contract.graphs[0].inputs[0].range == expected
+
+
+def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> None:
+    inputs = "float[1,3,16,16] source_image, float[1,3,16,16] driving"
+    path = save(graph(inputs, IMAGE[1], "y = Add (source_image, driving)"))
+    roles = {t.name: t.role for t in infer_contract(path).graphs[0].inputs}
+    assert roles == {"source_image": "still", "driving": "driving_frame"}
+
+
+def test_ambiguous_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
+    inputs = "float[1,3,16,16] a, float[1,3,16,16] b"
+    with pytest.raises(BadInput, match=r"2 could be the picture .* model\.toml"):
+        load_model(save(graph(inputs, IMAGE[1], "y = Add (a, b)")))
+
+
+def test_an_own_contract_replaces_the_inferred_one(tiny_onnx: Any, tmp_path: Path) -> None:
+    path = tiny_onnx(32)
+    contract = infer_contract(path)
+    spec = contract.graphs[0]
+    signed = replace(spec, inputs=(replace(spec.inputs[0], range=(-1.0, 1.0)),))
+    toml = tmp_path / "model.toml"
+    toml.write_text(dump_contract(replace(contract, graphs=(signed,))))
+    model = load_model(path, toml)
+    assert model.contract.graphs[0].inputs[0].range == (-1.0, 1.0)
+    assert model.digest != load_model(path).digest
+
+    wrong = replace(spec, inputs=(replace(spec.inputs[0], shape=(1, 3, 64, 64)),))
+    toml.write_text(dump_contract(replace(contract, graphs=(wrong,))))
+    with pytest.raises(BadInput, match=r"\[1, 3, 64, 64\]; in the graph it is \[1, 3, 32, 32\]"):
+        load_model(path, toml)
+
+
+def test_a_saved_folder_loads_again(tiny_onnx: Any, tmp_path: Path) -> None:
+    path = tiny_onnx(32)
+    contract = infer_contract(path)
+    folder = save_model(contract, {"tiny": path}, tmp_path / "model")
+    model = load_model(folder)
+    assert model.contract == contract
+    assert model.graphs[0].path == folder / "tiny.onnx"
+    assert load_model(folder).digest == model.digest
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+
+
+def test_a_folder_without_a_contract_or_graph(tmp_path: Path, tiny_onnx: Any) -> None:
+    with pytest.raises(BadInput, match=r"holds no model\.toml"):
+        load_model(tmp_path)
+    (tmp_path / "model.toml").write_text(dump_contract(infer_contract(tiny_onnx(32))))
+    with pytest.raises(BadInput, match="No such file"):
+        load_model(tmp_path)
+
+
+def test_a_graph_outside_the_folder_is_refused(tmp_path: Path, tiny_onnx: Any) -> None:
+    contract = infer_contract(tiny_onnx(32))
+    escaped = replace(contract, graphs=(replace(contract.graphs[0], file="../tiny.onnx"),))
+    (tmp_path / "model.toml").write_text(dump_contract(escaped))
+    with pytest.raises(BadInput, match="leads outside"):
+        load_model(tmp_path)
+
+
+def test_files_that_are_no_graph(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        load_model(tmp_path / "absent.onnx")
+    empty = tmp_path / "empty.onnx"
+    empty.touch()
+    with pytest.raises(BadInput, match="empty"):
+        load_model(empty)
+    picture = tmp_path / "picture.onnx"
+    Image.new("RGB", (8, 8)).save(picture, format="PNG")
+    with pytest.raises(BadInput, match="PNG picture, not an ONNX graph"):
+        load_model(picture)
+    text = tmp_path / "text.onnx"
+    text.write_text("not a protobuf at all, but a few words")
+    with pytest.raises(BadInput, match=r"not an ONNX graph|does not parse"):
+        load_model(text)
+    huge = tmp_path / "huge.onnx"
+    with huge.open("wb") as stream:
+        stream.truncate(3 << 30)
+    with pytest.raises(BadInput, match=r"3\.0 GiB"):
+        load_model(huge)
+
+
+@settings(deadline=None, max_examples=40)
+@given(share=st.floats(0, 0.999))
+def test_truncated_files(tiny_onnx: Any, tmp_path_factory: Any, share: float) -> None:
+    data = _tiny_bytes(tiny_onnx)
+    path = tmp_path_factory.mktemp("cut") / "cut.onnx"
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(BadInput):
+        load_model(path)
+
+
+@settings(deadline=None, max_examples=60)
+@given(place=st.floats(0, 0.999), value=st.integers(0, 255))
+def test_a_flipped_byte_never_escapes_as_another_error(
+    tiny_onnx: Any, tmp_path_factory: Any, place: float, value: int
+) -> None:
+    data = bytearray(_tiny_bytes(tiny_onnx))
+    data[int(len(data) * place)] = value
+    path = tmp_path_factory.mktemp("flip") / "flip.onnx"
+    path.write_bytes(data)
+    with suppress(BadInput):
+        load_model(path)
+
+
+_CACHE: dict[str, bytes] = {}
+
+
+def _tiny_bytes(tiny_onnx: Any) -> bytes:
+    if "tiny" not in _CACHE:
+        _CACHE["tiny"] = tiny_onnx(8, 2).read_bytes()
+    return _CACHE["tiny"]
+
+
+def test_dynamic_shapes_name_input_and_axis(graph: Any, save: Any) -> None:
+    path = save(graph("float[1,3,height,16] x", "float[1,3,height,16] y", "y = Relu (x)"))
+    with pytest.raises(BadInput, match=r"Axis 2 \(height\) of the input 'x' is dynamic") as caught:
+        load_model(path)
+    assert "make_dynamic_shape_fixed --input_name x --input_shape 1,3,N,16" in str(caught.value)
+
+
+def test_dynamic_outputs_are_found_by_running(graph: Any, save: Any) -> None:
+    path = save(graph(IMAGE[0], "float[1,3,h,w] y", "y = Sigmoid (x)"))
+    assert load_model(path).contract.graphs[0].outputs[0].shape == (1, 3, 16, 16)
+
+
+def test_other_types_than_float32(graph: Any, save: Any) -> None:
+    path = save(graph("uint8[1,3,16,16] x", IMAGE[1], "y = Cast <to=1> (x)"))
+    with pytest.raises(BadInput, match="The input 'x' is uint8"):
+        load_model(path)
+
+
+def test_unknown_ops_and_domains_are_named(graph: Any, save: Any) -> None:
+    model = graph(*IMAGE, "y = Relu (x)")
+    model.graph.node[0].op_type = "Sharpen"
+    with pytest.raises(BadInput, match="The op Sharpen of node 'node0' does not exist"):
+        load_model(save(model))
+    model.graph.node[0].domain = "com.example"
+    with pytest.raises(BadInput, match=r"The op com\.example\.Sharpen of node 'node0'"):
+        load_model(save(model))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_broken_weights_are_named(graph: Any, save: Any, bad: float) -> None:
+    scale = np.array([1, bad, 1], np.float32).reshape(3, 1, 1)
+    path = save(graph(*IMAGE, "y = Mul (x, scale)", {"scale": scale}))
+    with pytest.raises(BadInput, match="'scale' holds NaN or infinite"):
+        load_model(path)
+
+
+def test_local_functions_are_expanded(save: Any) -> None:
+    text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
+      g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = local.twice (x) }
+      <opset_import: ["": 18], domain: "local"> twice (a) => (b) { b = Add (a, a) }"""
+    assert load_model(save(onnx.parser.parse_model(text))).contract.graphs[0].outputs
+
+
+def _external(graph: Any, folder: Path, location: str) -> Path:
+    model = graph(*IMAGE, "y = Mul (x, scale)", {"scale": (3, 1, 1)})
+    tensor = model.graph.initializer[0]
+    (folder / "weights.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_external_data_beside_the_file(graph: Any, tmp_path: Path) -> None:
+    path = _external(graph, tmp_path, "weights.bin")
+    model = load_model(path)
+    folder = save_model(model.contract, {model.contract.graphs[0].name: path}, tmp_path / "m")
+    assert sorted(p.name for p in folder.iterdir()) == ["model.onnx", "model.toml"]
+
+    changed = bytearray((tmp_path / "weights.bin").read_bytes())
+    changed[0] ^= 1
+    (tmp_path / "weights.bin").write_bytes(changed)
+    assert load_model(path).digest != model.digest, "the digest covers external weights"
+
+    (tmp_path / "weights.bin").write_bytes(changed[:-4])
+    with pytest.raises(BadInput, match=r"short|raw_data size"):
+        load_model(path)
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(BadInput, match="external data file of the weight 'scale' is missing"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "", "link.bin"])
+def test_external_data_outside_is_refused(graph: Any, tmp_path: Path, location: str) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    path = _external(graph, inner, location)
+    (tmp_path / "weights.bin").write_bytes(bytes(12))
+    (inner / "link.bin").symlink_to(tmp_path / "weights.bin")
+    with pytest.raises(BadInput, match="leads outside its folder"):
+        load_model(path)
