@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.demo import demo
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.machine import backends, boards, doctor
+    from edgeanim.pipeline.motion import extract_motion, motions
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
+    from edgeanim.pipeline.training import evaluate, train
 
 __all__ = [
     "animate",
@@ -29,12 +31,24 @@ __all__ = [
     "compile",
     "demo",
     "doctor",
+    "evaluate",
+    "extract_motion",
     "inspect",
+    "motions",
     "prune",
     "quantize",
+    "train",
 ]
 
-_HOMES = {"backends": "machine", "boards": "machine", "doctor": "machine"}
+_HOMES = {
+    "backends": "machine",
+    "boards": "machine",
+    "doctor": "machine",
+    "evaluate": "training",
+    "extract_motion": "motion",
+    "motions": "motion",
+    "train": "training",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ COMMANDS = {
     "animate": "Animate a still with a bundle.",
     "motion": "Extract, list and show stored motions.",
     "train": "Train the reference animator.",
+    "evaluate": "Score an animator on characters it never saw.",
     "boards": "List the boards, or show one.",
     "backends": "List the backends and whether they run here.",
     "doctor": "Check this machine and every backend on it.",

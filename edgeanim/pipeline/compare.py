@@ -7,8 +7,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, check_gate
 from edgeanim.benchmarks.compare import compare as compare_reports
-from edgeanim.core.files import write_text
-from edgeanim.report.html import comparison_page
+from edgeanim.report.html import write_page
 
 
 def compare(
@@ -26,7 +25,7 @@ def compare(
     """
     comparison = compare_reports([Path(report) for report in reports], allow=allow)
     if html is not None:
-        write_text(Path(html), comparison_page(comparison))
+        write_page(Path(html), comparison)
     if fail_on is not None:
         check_gate(comparison, fail_on)
     return comparison

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import GateFailed
-from edgeanim.core.files import write_text
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
@@ -22,7 +21,7 @@ from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.work import ALL, Work
-from edgeanim.report.html import demo_page
+from edgeanim.report.html import Animation, write_page
 from edgeanim.report.table import table, verdict
 
 PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=60)
@@ -67,7 +66,8 @@ def demo(
             bundle, still=still, drive=DEMO_TRACK, out=animation, variant=best, progress=progress
         )
     page = folder / "report.html"
-    write_text(page, demo_page(report, animation))
+    caption = f"The shipped still, moved by the track “{DEMO_TRACK}”, played by {best}"
+    write_page(page, report, animation=Animation(animation.read_bytes(), caption))
     return Demo(
         folder,
         bundle,

@@ -13,7 +13,7 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.parsing import nearest
 from edgeanim.quantize.calibration import check_samples, read_npz
-from edgeanim.runtime.media import STILL_SUFFIXES, read_frames, read_still
+from edgeanim.runtime.media import pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
@@ -73,7 +73,7 @@ def gather(
     if path.suffix == _NPZ:
         frames, conditions = _from_npz(path, graph)
     else:
-        frames = thin(_fitted(read_frames(path), _picture_input(graph)), limit)
+        frames = thin(_fitted(_pictures(path), _picture_input(graph)), limit)
     return _split_pictures(np.stack(frames), conditions)
 
 
@@ -133,7 +133,7 @@ def _split_pictures(frames: np.ndarray, conditions: Mapping[str, Array]) -> Mate
 def _scenes(
     path: Path, conditions: Mapping[str, Array], limit: int, default: Material | None
 ) -> Material:
-    clips = [path] if path.is_file() else _files(path, _CLIP_SUFFIXES)
+    clips = [path] if path.is_file() else _clips_in(path)
     if clips:
         each = max(2, limit // len(clips))
         scenes = [_clip_scene(clip, conditions, each) for clip in clips[:limit]]
@@ -157,9 +157,7 @@ def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scen
 def _still_scenes(
     path: Path, conditions: Mapping[str, Array], default: Material | None
 ) -> list[Scene]:
-    stills = _files(path, STILL_SUFFIXES)
-    if not stills:
-        raise BadInput("This folder holds no clip and no picture.", where=path)
+    stills = pictures_in(path)
     tracks: list[MotionTrack] = []
     for scene in (*default.calibration, default.held_out) if default else ():
         if scene.track is not None:
@@ -172,9 +170,16 @@ def _still_scenes(
     ]
 
 
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+def _clips_in(folder: Path) -> list[Path]:
     with disk_errors(folder):
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes)
+        return sorted(p for p in folder.iterdir() if p.suffix.lower() in _CLIP_SUFFIXES)
+
+
+def _pictures(path: Path) -> Iterator[Picture]:
+    """The frames of a clip, or the pictures of a folder, which may be of any sizes."""
+    if not path.is_dir():
+        return read_frames(path)
+    return (read_still(picture) for picture in pictures_in(path))
 
 
 def _picture_graph(contract: Contract) -> GraphSpec:

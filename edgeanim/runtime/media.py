@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from edgeanim.runtime.animations import write_animation
-from edgeanim.runtime.clips import DEFAULT_FPS, probe_fps, read_frames
+from edgeanim.runtime.clips import DEFAULT_FPS, pictures_in, probe_fps, read_frames
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 
 __all__ = [
     "DEFAULT_FPS",
     "MAX_PIXELS",
     "STILL_SUFFIXES",
+    "pictures_in",
     "probe_fps",
     "read_frames",
     "read_still",

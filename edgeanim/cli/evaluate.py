@@ -1,0 +1,31 @@
+"""`edgeanim evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import PATH, example, json_option, print_json
+
+
+@click.command("evaluate")
+@click.option("--weights", type=PATH, help="A training's folder [default: what ships].")
+@click.option("--clips", type=PATH, help="A clip or a folder of clips to score as well.")
+@click.option("--names", help="Which of them, by file name without suffix, separated by commas.")
+@click.option("--size", type=click.IntRange(64, 1024), help="Side of the pictures.")
+@json_option
+@example("edgeanim evaluate --clips my_clips/")
+def command(
+    weights: Path | None, clips: Path | None, names: str | None, size: int | None, as_json: bool
+) -> None:
+    """Score the animator on characters it was never trained on, beside two baselines."""
+    from edgeanim.api import evaluate
+    from edgeanim.models.evaluate import table
+
+    chosen = tuple(filter(None, (names or "").split(",")))
+    scores = evaluate(weights=weights, clips=clips, names=chosen, size=size)
+    if as_json:
+        print_json(scores)
+    else:
+        click.echo(table(scores))

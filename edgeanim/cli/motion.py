@@ -1,0 +1,70 @@
+"""`edgeanim motion`: stored motions, a few numbers a frame, that a board can play."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import (
+    PATH,
+    TerminalProgress,
+    example,
+    json_option,
+    print_json,
+    threads_option,
+)
+
+
+@click.group("motion")
+@example("edgeanim motion list\nedgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
+def command() -> None:
+    """Extract a clip's motion into a track, or list the tracks that ship with edgeanim."""
+
+
+@command.command("list")
+@json_option
+@example("edgeanim motion list")
+def list_tracks(as_json: bool) -> None:
+    """List the stored motions that ship with edgeanim."""
+    from edgeanim.api import motions
+
+    rows = motions()
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(f"{row.name:<14}{row.frames:4d} frames at {row.fps:g} a second")
+
+
+@command.command("extract")
+@click.argument("clip", metavar="CLIP|camera:N")
+@click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
+@click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
+@click.option("--variant", help="Which variant follows it [default: the board's].")
+@click.option("--frames", "limit", type=click.IntRange(2), help="At most so many frames.")
+@threads_option
+@example("edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
+def extract(
+    clip: str,
+    bundle: Path,
+    out: Path,
+    variant: str | None,
+    limit: int | None,
+    threads: int | None,
+) -> None:
+    """Follow CLIP with a bundle's regions and store its motion."""
+    from edgeanim.api import extract_motion
+
+    progress = TerminalProgress()
+    track = extract_motion(
+        clip,
+        bundle=bundle,
+        out=out,
+        variant=variant,
+        limit=limit,
+        threads=threads,
+        progress=progress,
+    )
+    progress.close()
+    click.echo(f"{len(track)} frames at {track.fps:g} a second: {out}")

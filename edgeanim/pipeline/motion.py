@@ -1,0 +1,88 @@
+"""`edgeanim motion`: extract a clip's motion into a track, list the shipped ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.shipped_files import shipped, shipped_tracks
+from edgeanim.pipeline.animate import choose_variant
+from edgeanim.pipeline.work import Work
+from edgeanim.runtime.media import probe_fps, read_frames
+from edgeanim.runtime.motion import MotionTrack, load_track, save_track
+from edgeanim.runtime.player import load_player
+from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.targets.bundle import open_bundle
+
+
+@dataclass(frozen=True)
+class StoredMotion:
+    """A track that ships with edgeanim."""
+
+    name: str
+    frames: int
+    fps: float
+
+
+def motions() -> tuple[StoredMotion, ...]:
+    """The stored motions that ship with edgeanim."""
+    rows = []
+    for name in shipped_tracks():
+        with shipped(f"{name}.npz") as path:
+            track = load_track(path)
+        rows.append(StoredMotion(name, len(track), track.fps))
+    return tuple(rows)
+
+
+def extract_motion(
+    clip: str | Path,
+    *,
+    bundle: str | Path,
+    out: str | Path,
+    variant: str | None = None,
+    limit: int | None = None,
+    threads: int | None = None,
+    board: str | Path = "local",
+    progress: Progress = SILENT,
+) -> MotionTrack:
+    """Follow `clip` with a bundle's regions and store its motion in `out` (.npz).
+
+    `UsageError` if the bundle's model does not find motion in a driver.
+    """
+    work = Work.on(board, progress=progress)
+    values: list[Array] = []
+    with open_bundle(Path(bundle)) as opened:
+        chosen = choose_variant(opened.variants, variant, work)
+        wanted = "motion:driving"
+        names = {
+            graph.name: spec.name
+            for graph in opened.contract.per_frame
+            if (spec := graph.input(wanted)) is not None
+        }
+        if not names:
+            raise UsageError("This bundle's model follows no motion.", where=bundle)
+
+        def record(graph: str, inputs: Mapping[str, Array]) -> None:
+            if graph in names:
+                values.append(np.array(inputs[names[graph]][0], np.float32))
+
+        frames = read_frames(clip, limit=limit)
+        still: Picture | None = next(frames, None)
+        if still is None:
+            raise BadInput("The clip has no frames.", where=clip)
+        scene = Scene(still, read_frames(clip, limit=limit))
+        options = work.options(chosen.backend, threads)
+        progress.stage(f"Follow with {chosen.id}", limit)
+        with load_player(opened.contract, chosen, options, record, relative=False) as player:
+            for _ in player.play(scene):
+                progress.step()
+        progress.done()
+    track = MotionTrack(np.stack(values), probe_fps(clip))
+    save_track(Path(out), track)
+    return track

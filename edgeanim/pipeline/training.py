@@ -1,0 +1,52 @@
+"""`edgeanim train` and `edgeanim evaluate`: the reference animator from configuration to score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from edgeanim.models.evaluate import Score
+
+
+def train(config: str | Path, out: str | Path, *, progress: Progress = SILENT) -> Path:
+    """Train an animator by the TOML `config` into the folder `out`, or go on where it stopped.
+
+    `out` receives `animator.safetensors`, `animator.toml`, the configuration, a table of losses
+    and sheets of samples. The result depends on the configuration alone.
+    """
+    from edgeanim.models.train import train as run
+    from edgeanim.models.training.config import load_train_config
+
+    return run(load_train_config(Path(config)), Path(out), progress)
+
+
+def evaluate(
+    *,
+    weights: str | Path | None = None,
+    clips: str | Path | None = None,
+    names: Sequence[str] = (),
+    size: int | None = None,
+) -> tuple[Score, ...]:
+    """Score the shipped animator, or that in the folder `weights`, on held-out puppets and `clips`.
+
+    Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
+    of the still repeated and of the regions' affine warp alone.
+    """
+    try:
+        import torch  # noqa: F401 asked for here, so that its absence is one clear sentence
+    except ModuleNotFoundError as error:
+        raise MissingComponent("PyTorch is needed to evaluate.", extra="train") from error
+    from edgeanim.models.animator import load_animator
+    from edgeanim.models.evaluate import clip_paths
+    from edgeanim.models.evaluate import evaluate as score
+    from edgeanim.models.export import load_shipped
+
+    animator = load_shipped() if weights is None else load_animator(Path(weights))
+    found = [] if clips is None else clip_paths(Path(clips))
+    chosen = [path for path in found if not names or path.stem in names]
+    return tuple(score(animator, clips=chosen, size=size))

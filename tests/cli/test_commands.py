@@ -1,0 +1,183 @@
+"""The command line as a stranger meets it: help, exit codes, one paragraph per error."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim.cli.main import COMMANDS
+
+
+def edgeanim(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edgeanim", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def fails(code: int, *args: object, says: str) -> None:
+    """The command ends with this code and says this, in one paragraph and without a traceback."""
+    done = edgeanim(*args)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+    assert says.lower() in " ".join(done.stderr.lower().split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    done = edgeanim(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Example:" in done.stdout
+    assert f"edgeanim {name}" in done.stdout
+
+
+def test_the_list_of_commands_is_the_folder() -> None:
+    folder = Path(__file__).resolve().parents[2] / "edgeanim" / "cli"
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__", "main", "common"}
+    assert files == set(COMMANDS)
+
+
+def test_version() -> None:
+    import edgeanim as package
+
+    assert edgeanim("--version").stdout.strip().endswith(package.__version__)
+
+
+def test_an_unknown_command_names_the_nearest() -> None:
+    fails(2, "quantise", says="Did you mean 'quantize'?")
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    fails(2, "bench", "--bord", says="--bord")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("inspect", "absent.onnx"),
+        ("prune", "absent.onnx", "-o", "out"),
+        ("quantize", "absent.onnx", "-o", "out"),
+        ("compile", "absent.onnx", "-o", "out.eab"),
+        ("bench", "absent.eab"),
+        ("bench", "absent.tflite", "--frames", "."),
+        ("compare", "absent.json"),
+        ("animate", "absent.eab", "--drive", "wave", "-o", "out.gif"),
+    ],
+)
+def test_a_missing_file_is_bad_input(args: tuple[str, ...]) -> None:
+    fails(3, *args, says="No such file")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n garbage", b"\x08\x07\x12\x04"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("inspect", "{}.onnx"),
+        ("quantize", "{}.onnx", "-o", "out"),
+        ("bench", "{}.eab"),
+        ("compare", "{}.json"),
+        ("animate", "{}.eab", "--drive", "wave", "-o", "out.gif"),
+    ],
+)
+def test_a_file_that_is_not_what_it_claims(
+    content: bytes, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    bad = tmp_path / f"bad{Path(args[1]).suffix}"
+    bad.write_bytes(content)
+    filled = [str(bad) if a.startswith("{}") else a for a in args]
+    fails(3, *filled, says=str(bad.name))
+
+
+def test_a_folder_for_a_file(tmp_path: Path) -> None:
+    fails(3, "bench", tmp_path / ".." / tmp_path.name, says="")
+    fails(3, "compare", tmp_path, says="folder")
+
+
+def test_an_unknown_board_and_backend_name_the_nearest(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    fails(2, "boards", "raspberry-pi-55", says="raspberry-pi-5")
+    fails(
+        2, "compile", tiny_onnx(), "-o", tmp_path / "x.eab", "--backend", "openvinoo",
+        says="Did you mean 'openvino'?",
+    )  # fmt: skip
+
+
+def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
+    fails(2, "quantize", tiny_onnx(), "-o", tmp_path / "q", says="Real frames are needed")
+
+
+def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
+    images = np.full((8, 3, 64, 64), 0.5, np.float32)
+    images[3, 1, 2, 3] = np.nan
+    np.savez(tmp_path / "calib.npz", image=images)
+    fails(
+        3, "quantize", tiny_onnx(), "--calib", tmp_path / "calib.npz", "-o", tmp_path / "q",
+        says="NaN",
+    )  # fmt: skip
+    assert not (tmp_path / "q").exists()
+
+
+def test_an_absent_backend_says_how_to_install_it(tiny_onnx: Callable[..., Path]) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['onnxruntime'] = None\n"
+        "sys.argv = ['edgeanim', 'compile', sys.argv[1], '-o', 'x.eab', '--frames', sys.argv[2]]\n"
+        "from edgeanim.cli.main import main\n"
+        "main()"
+    )
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_onnx()), str(here)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode in (3, 4)
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_json() -> None:
+    boards = json.loads(edgeanim("boards", "--json").stdout)
+    assert {"local", "raspberry-pi-5"} <= {board["name"] for board in boards}
+    board = json.loads(edgeanim("boards", "local", "--json").stdout)
+    assert board["cores"] >= 1
+    rows = json.loads(edgeanim("backends", "--json").stdout)
+    assert {"onnxruntime", "openvino", "tflite", "null"} <= {row["name"] for row in rows}
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
+    tiny_onnx: Callable[..., Path], pictures: np.ndarray, tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(photos / f"{i}.png")
+    out = tmp_path / "out" / "q"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeanim", "quantize", str(tiny_onnx()), "--calib", str(photos),
+         "-o", str(out), "--backend", "openvino"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    line = process.stderr.readline()  # the first stage is done
+    assert "Read the model" in line
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert not out.exists()
+    assert not list(tmp_path.rglob(".partial-*"))
+    again = edgeanim(
+        "quantize", tiny_onnx(), "--calib", photos, "-o", out, "--backend", "openvino",
+        "--max-drift", "0.5",
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert (out / "model.toml").is_file()
