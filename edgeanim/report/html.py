@@ -11,10 +11,12 @@ from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, compare
 from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import UsageError, disk_errors
 from edgeanim.core.files import write_text
 from edgeanim.report.svg import drift_legend, drift_plot, latency_plot
-from edgeanim.report.table import COLUMNS, executed_in_words, verdict
+from edgeanim.report.table import COLUMNS
+from edgeanim.report.verdict import verdict
+from edgeanim.report.words import executed_in_words
 
 # What a browser may show from a data: URI, by the file's first bytes. No SVG: it can hold scripts.
 _PICTURES = (
@@ -71,6 +73,13 @@ def write_page(
     """Write the page atomically."""
     comparison = compare([reports]) if isinstance(reports, Report) else reports
     write_text(path, render_page(comparison, animation=animation))
+
+
+def demo_page(report: Report, animation: Path) -> str:
+    """The page of one report with the animation in the file `animation` (GIF, PNG or JPEG)."""
+    with disk_errors(animation):
+        shown = Animation(animation.read_bytes(), f"What {report.model.name} made on this machine")
+    return render_page(compare([report]), animation=shown)
 
 
 def _subtitle(report: Report) -> str:

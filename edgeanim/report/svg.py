@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.report.table import milliseconds
+from edgeanim.report.words import milliseconds
 
 WIDTH = 760
 _LEFT, _RIGHT, _TOP, _BOTTOM = 168, 64, 20, 40

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import Failure, ModelRecord, Report
-from edgeanim.core.errors import UsageError
-from edgeanim.report.html import Animation, render_page, write_page
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.report.html import Animation, demo_page, render_page, write_page
 from edgeanim.report.svg import Axis
 from tests.benchmarks.synthetic import build_report
 
@@ -129,6 +129,14 @@ def test_the_animation_is_inside_the_page() -> None:
     head, _, data = source.partition(",")
     assert head == "data:image/gif;base64"
     assert base64.b64decode(data) == GIF
+
+
+def test_the_page_of_the_demo_shows_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "animation.gif"
+    file.write_bytes(GIF)
+    assert Page(demo_page(build_report(), file)).tags.count("img") == 1
+    with pytest.raises(BadInput):
+        demo_page(build_report(), tmp_path / "nowhere.gif")
 
 
 @pytest.mark.parametrize("data", [b"", b"<svg onload=alert(1)>", b"\x00\x00\x00 ftypmp42"])
