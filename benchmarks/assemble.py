@@ -26,11 +26,10 @@ def assemble(
 ) -> tuple[VariantResult, ...]:
     """The variants' results; `gathered` has the backend, the precision and the course of each."""
     names = list(drifts)
-    baselines = {
-        backend: (name, course)
-        for name, (backend, precision, course) in zip(names, gathered, strict=True)
-        if precision == FLOAT32 and not course.failure
-    }
+    baselines: dict[str, tuple[str, Course]] = {}
+    for name, (backend, precision, course) in zip(names, gathered, strict=True):
+        if precision == FLOAT32 and not course.failure:
+            baselines.setdefault(backend, (name, course))
     return tuple(
         _variant(name, *entry, drifts[name], baselines.get(entry[0]))
         for name, entry in zip(names, gathered, strict=True)

@@ -149,8 +149,8 @@ class Memory:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times faster than the variant `over` (the same backend's float32), from blocks
-    that ran side by side."""
+    """How many times faster than the variant `over` (the same backend's first float32), from
+    blocks that ran side by side."""
 
     over: str
     ratio: float

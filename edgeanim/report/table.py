@@ -22,8 +22,14 @@ class Column:
     right: bool = True
 
 
+def backend_name(variant: VariantResult) -> str:
+    """The backend, or the variant's own name where it has been given one."""
+    usual = f"{variant.backend}-{variant.precision}"
+    return variant.backend if variant.id == usual else variant.id
+
+
 COLUMNS = (
-    Column("backend", lambda v: v.backend, right=False),
+    Column("backend", backend_name, right=False),
     Column("asked", lambda v: v.precision, right=False),
     Column("executed", lambda v: executed_in_short(v.executed), right=False),
     Column("p50 ms", lambda v: milliseconds(v.latency.p50_ms if v.latency else None)),

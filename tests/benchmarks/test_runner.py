@@ -22,7 +22,8 @@ MODEL = ModelRecord("tiny", "0" * 64, None)
 
 @pytest.fixture(scope="module")
 def report(compile_tiny: Callable[[str], Subject], golden: Path) -> Report:
-    subjects = [compile_tiny("onnxruntime"), compile_tiny("null")]
+    again = replace(compile_tiny("null"), id="null-again")
+    subjects = [compile_tiny("onnxruntime"), compile_tiny("null"), again]
     return run_bench(subjects, golden, QUICK, model=MODEL, board=load_board("local"))
 
 
@@ -62,6 +63,15 @@ def test_blocks_of_all_variants_are_paired(report: Report) -> None:
     for variant in report.variants:
         assert [len(process.blocks_ms) for process in variant.samples] == [3, 3]
         assert [process.round for process in variant.samples] == [0, 1]
+
+
+def test_the_gain_is_over_the_first_float32_of_the_same_backend(report: Report) -> None:
+    gains = {variant.id: variant.speedup for variant in report.variants}
+    assert gains["onnxruntime-float32"] is gains["null-float32"] is None
+    again = gains["null-again"]
+    assert again is not None
+    assert again.over == "null-float32"
+    assert again.ratio in again.interval
 
 
 def test_a_report_survives_being_written_and_read(report: Report) -> None:

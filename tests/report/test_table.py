@@ -79,6 +79,12 @@ def test_another_float_type_than_asked_is_shown() -> None:
     assert "bf16" in table(report)
 
 
+def test_a_variant_with_a_name_of_its_own_is_shown_by_it() -> None:
+    report = build_report()
+    named = replace(report.variants[1], id="onnxruntime-int8:mine")
+    assert "onnxruntime-int8:mine  int8" in table(replace(report, variants=(named,)))
+
+
 def test_the_fastest_within_the_drift_is_shipped() -> None:
     sentence = verdict(build_report({"onnxruntime": (20, 8), "openvino": (30, 5)}))
     assert sentence.startswith("Ship openvino-int8 (5.07 ms a frame, 197 frames/s")
