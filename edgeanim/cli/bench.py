@@ -73,9 +73,9 @@ def command(
         click.echo(verdict(report))
         if out:
             click.echo(f"Report: {out}")
-    for variant in report.failures:
+    if report.failures:
         raise DeviceFailed(
             f"{len(report.failures)} of {len(report.variants)} variants failed.",
-            where=variant.id,
+            where=", ".join(variant.id for variant in report.failures),
             hint="The table says why.",
         )

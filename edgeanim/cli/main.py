@@ -33,8 +33,6 @@ COMMANDS = {
     "doctor": "Check this machine and every backend on it.",
 }
 
-_KEEP_WORDS = {"break_long_words": False, "break_on_hyphens": False}
-
 
 class LazyCommands(click.Group):
     """Imports a command's module only when that command is used."""
@@ -115,7 +113,8 @@ def main() -> NoReturn:
 def _fail(error: EdgeanimError) -> int:
     import textwrap
 
-    click.echo(textwrap.fill(f"Error: {error}", 100, **_KEEP_WORDS), err=True)
+    text = textwrap.fill(f"Error: {error}", 100, break_long_words=False, break_on_hyphens=False)
+    click.echo(text, err=True)
     return error.exit_code
 
 

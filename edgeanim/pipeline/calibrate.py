@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +74,7 @@ def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None
             for graph in model.graphs
         }
 
-        def record(name: str, inputs: dict[str, Array]) -> None:
+        def record(name: str, inputs: Mapping[str, Array]) -> None:
             writers[name].add(inputs)
 
         player = stack.enter_context(open_original(work, model.contract, model.graphs, record))

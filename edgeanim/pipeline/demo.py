@@ -55,8 +55,7 @@ def demo(
     """
     folder = Path(out)
     work = Work.on("local", store=store, progress=progress, fresh=fresh)
-    bundle = folder / "bundle.eab"
-    _build(work, folder, bundle)
+    bundle = build(work, folder)
     report_file = folder / "reports" / "local.json"
     report = bench([bundle], out=report_file, progress=progress)
     animation = folder / "animation.gif"
@@ -79,8 +78,12 @@ def demo(
     )
 
 
-def _build(work: Work, folder: Path, bundle: Path) -> None:
-    """Prune, quantise, compile; every stage is cached by what goes into it."""
+def build(work: Work, folder: Path) -> Path:
+    """Prune, quantise and compile the shipped animator; returns the bundle, `bundle.eab`.
+
+    Every stage is cached by what goes into it.
+    """
+    bundle = folder / "bundle.eab"
     work.progress.stage("Export the shipped animator")
     original = open_model(SHIPPED, work)
     material = shipped_material()
@@ -97,6 +100,7 @@ def _build(work: Work, folder: Path, bundle: Path) -> None:
     with ExitStack() as stack:
         tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}
         compile_model(work, quantized, int8_folder, golden, bundle, names, tracks)
+    return bundle
 
 
 def _fastest(report: Report) -> str:

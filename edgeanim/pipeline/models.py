@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeanim.core.files import sha256_tree
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
@@ -22,9 +21,14 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
 def shipped_folder(work: Work) -> Path:
     """The shipped animator as a model folder in the store."""
     from edgeanim.models import export
+    from edgeanim.models.shipped_files import shipped_digest
 
-    parts = {"weights": sha256_tree(export.shipped_folder()), "versions": versions()}
-    folder, _ = work.store.build("export", parts, export.export_animator, fresh=work.fresh)
+    parts = {"weights": shipped_digest(), "versions": versions()}
+
+    def make(folder: Path) -> None:
+        export.export_animator(folder)
+
+    folder, _ = work.store.build("export", parts, make, fresh=work.fresh)
     return folder
 
 

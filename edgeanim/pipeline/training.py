@@ -42,7 +42,7 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise MissingComponent("PyTorch is needed to evaluate.", extra="train") from error
     from edgeanim.models.animator import load_animator
-    from edgeanim.models.evaluate import clip_paths
+    from edgeanim.models.data.sequences import clip_paths
     from edgeanim.models.evaluate import evaluate as score
     from edgeanim.models.export import load_shipped
 

@@ -18,7 +18,8 @@ from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store, tool_versions
-from edgeanim.runtime.player import Player, Record, load_player
+from edgeanim.runtime.execution import Record
+from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board, load_board

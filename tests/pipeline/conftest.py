@@ -1,0 +1,58 @@
+"""The demo, run once for all tests of this folder, with every call to another machine recorded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SHIM = Path(__file__).with_name("no_network.c")
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished `edgeanim demo`: where it wrote, what it said, whom it called."""
+
+    folder: Path
+    store: Path
+    stdout: str
+    stderr: str
+    calls: list[str]
+
+
+@pytest.fixture(scope="session")
+def network_shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that, preloaded, records attempts to reach another machine."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to build the network recorder with")
+    library = tmp_path_factory.mktemp("shim") / "no_network.so"
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", str(SHIM), "-o", str(library), "-ldl"], check=True
+    )
+    return library
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory, network_shim: Path) -> DemoRun:
+    """`edgeanim demo` from a cold store."""
+    work = tmp_path_factory.mktemp("demo")
+    log = work / "calls.txt"
+    environment = {
+        **os.environ,
+        "EDGEANIM_STORE": str(work / "store"),
+        "LD_PRELOAD": str(network_shim),
+        "NO_NETWORK_LOG": str(log),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "demo", "-o", str(work / "out")],
+        env=environment, cwd=work, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    calls = log.read_text().splitlines() if log.exists() else []
+    return DemoRun(work / "out", work / "store", done.stdout, done.stderr, calls)

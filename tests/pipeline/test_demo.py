@@ -1,0 +1,152 @@
+"""The main job, end to end, as the README's first command runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim.benchmarks.result import load_report
+from edgeanim.benchmarks.schema import report_schema
+from edgeanim.runtime.media import read_frames, read_still
+from edgeanim.targets.bundle import open_bundle
+
+BACKENDS = ("onnxruntime", "openvino", "tflite")
+VARIANTS = {f"{name}-{precision}" for name in BACKENDS for precision in ("float32", "int8")}
+
+# `demo_run` is a `DemoRun` of this folder's conftest, which importlib mode does not let us import.
+pytestmark = pytest.mark.timeout(900)
+
+
+def test_it_leaves_what_it_promises(demo_run: Any) -> None:
+    left = {path.name for path in demo_run.folder.iterdir()}
+    assert left == {"animation.gif", "bundle.eab", "model", "report.html", "reports"}
+
+
+def test_it_ends_with_a_table_and_a_sentence(demo_run: Any) -> None:
+    for backend in BACKENDS:
+        assert demo_run.stdout.count(backend) >= 2
+    assert "Ship " in demo_run.stdout
+    assert "Traceback" not in demo_run.stderr
+
+
+def test_progress_is_shown_for_every_stage(demo_run: Any) -> None:
+    for stage in ("Export", "Quantise", "Compile for tflite", "Animate"):
+        assert stage in demo_run.stderr
+    assert "\r" not in demo_run.stderr, "no bars where there is no terminal"
+
+
+def test_other_packages_keep_quiet(demo_run: Any) -> None:
+    for noise in ("Warning", "WARNING", "INFO:", "Failed to load", "deprecat"):
+        assert noise not in demo_run.stderr, demo_run.stderr
+        assert noise not in demo_run.stdout
+
+
+def test_the_bundle_holds_every_backend_in_both_precisions(demo_run: Any) -> None:
+    with open_bundle(demo_run.folder / "bundle.eab") as bundle:
+        assert {variant.id for variant in bundle.variants} == VARIANTS
+        assert bundle.golden is not None
+        assert bundle.tracks
+
+
+def test_the_report_is_valid_and_int8_really_executed(demo_run: Any) -> None:
+    (path,) = (demo_run.folder / "reports").glob("*.json")
+    jsonschema.validate(json.loads(path.read_text()), report_schema())
+    report = load_report(path)
+    assert {variant.id for variant in report.variants} == VARIANTS
+    assert not report.failures
+    for variant in report.variants:
+        assert variant.drift is not None
+        assert variant.executed is not None
+        assert variant.latency is not None
+        assert variant.latency.p90_ms is not None
+        if variant.precision == "int8":
+            assert variant.executed.int8_share > 0.5
+            assert variant.drift.drift_mean <= 0.02
+        else:
+            assert variant.executed.int8_share == 0
+
+
+def test_the_animation_moves_and_keeps_the_size_of_the_still(demo_run: Any) -> None:
+    frames = [frame.astype(float) for frame in read_frames(demo_run.folder / "animation.gif")]
+    assert len(frames) >= 24
+    assert frames[0].shape == (256, 256, 3)
+    assert np.mean([np.abs(a - b).mean() for a, b in pairwise(frames)]) > 0.1
+
+
+def test_the_page_loads_nothing_from_anywhere(demo_run: Any) -> None:
+    page = (demo_run.folder / "report.html").read_text()
+    assert "data:image/gif;base64," in page
+    for outside in ("src=http", 'src="http', "href=http", 'href="http', "@import", "<script"):
+        assert outside not in page
+
+
+def test_a_whole_demo_reaches_no_other_machine(demo_run: Any) -> None:
+    assert demo_run.calls == []
+
+
+def test_the_recorder_of_calls_does_record(network_shim: Path, tmp_path: Path) -> None:
+    log = tmp_path / "calls.txt"
+    code = (
+        "import socket\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "try:\n    s.connect(('192.0.2.1', 9))\nexcept OSError:\n    pass\n"
+    )
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": str(network_shim),
+        "NO_NETWORK_LOG": str(log),
+    }
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert "connect 192.0.2.1" in log.read_text()
+
+
+def test_the_bundle_animates_another_still(demo_run: Any, tmp_path: Path) -> None:
+    still = np.zeros((200, 120, 4), np.uint8)
+    still[40:160, 30:90] = (200, 120, 40, 255)
+    Image.fromarray(still).save(tmp_path / "still.png")
+    out = tmp_path / "frames"
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "animate", str(demo_run.folder / "bundle.eab"),
+         "--still", str(tmp_path / "still.png"), "--drive", "wave", "--frames", "6",
+         "--variant", "onnxruntime-int8", "-o", str(out)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    frames = [read_still(path) for path in sorted(out.glob("*.png"))]
+    assert len(frames) == 6
+    assert {frame.shape for frame in frames} == {(200, 120, 4)}, "size and transparency are kept"
+
+
+def test_a_second_run_reuses_every_stage(demo_run: Any, tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from edgeanim.core.store import Store\n"
+        "def refuse(*a, **k): raise SystemExit('a stage was done again')\n"
+        "import edgeanim.quantize.schemes as schemes, edgeanim.quantize.prune as prune\n"
+        "import edgeanim.pipeline.quantize, edgeanim.pipeline.prune\n"
+        "edgeanim.pipeline.quantize.get_scheme = refuse\n"
+        "edgeanim.pipeline.prune.prune_graph = refuse\n"
+        "from edgeanim.core.files import sha256_file\n"
+        "from pathlib import Path\n"
+        "from edgeanim.pipeline.demo import build\n"
+        "from edgeanim.pipeline.work import Work\n"
+        "build(Work.on('local'), Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "again")],
+        env={**os.environ, "EDGEANIM_STORE": str(demo_run.store)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first = (demo_run.folder / "bundle.eab").read_bytes()
+    assert (tmp_path / "again" / "bundle.eab").read_bytes() == first, "equal input, equal bundle"
