@@ -125,11 +125,7 @@ def _write_gif_frame(
     transparent = frame.shape[2] == 4
     rows, columns = (slice(None), slice(None)) if transparent else _changed(frame, before)
     part = np.ascontiguousarray(frame[rows, columns])
-    colours = Image.fromarray(part[:, :, :3])
-    # An octree's palette, then dithered: about half the error in areas' mean colour that a median
-    # cut leaves, which gives small areas of a colour of their own away, in a tenth of its time.
-    palette_of = colours.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    image = colours.quantize(palette=palette_of, dither=Image.Dither.FLOYDSTEINBERG)
+    image = _indexed(Image.fromarray(part[:, :, :3]))
     options: dict[str, Any] = {"duration": hundredths * 10, "include_color_table": True}
     if transparent:
         indices = np.array(image)
@@ -141,6 +137,16 @@ def _write_gif_frame(
     offset = (columns.start or 0, rows.start or 0)
     for block in GifImagePlugin.getdata(image, offset, **options):
         stream.write(block)
+
+
+def _indexed(image: Image.Image) -> Image.Image:
+    """`image` in at most 255 colours: its own, if it has no more."""
+    if image.getcolors(_COLOURS) is not None:
+        return image.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # An octree's palette, then dithered: about half the error in areas' mean colour that a median
+    # cut leaves, which gives small areas of a colour of their own away, in a tenth of its time.
+    palette_of = image.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    return image.quantize(palette=palette_of, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def _changed(frame: Picture, before: Picture | None) -> tuple[slice, slice]:

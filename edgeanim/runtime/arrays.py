@@ -50,9 +50,14 @@ def load_npy(path: Path) -> NDArray[Any]:
 
 
 def save_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write `arrays` to `path`, compressed, atomically; equal arrays give equal bytes."""
+    """Write `arrays` to `path`, compressed, atomically; equal arrays give equal bytes. `ValueError`
+    for arrays of anything but numbers, which could only be pickled."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in _KINDS:
+            raise ValueError(f"{name!r} holds {array.dtype}, not plain numbers")
     with atomic_path(path) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
+        # NumPy 1 would take `allow_pickle=False` for one more array to store.
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 def _check_file(path: Path) -> int:

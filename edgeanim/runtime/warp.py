@@ -43,7 +43,8 @@ class Compositor:
 
         `flow` is float32 [h, w, 2] over the canvas, an offset (x right, y down) in units of half
         the canvas (grid units of -1..1 with `align_corners=False`), resized bilinearly. Sampling
-        is bilinear and repeats the still's border. Returns the still's dtype [H, W, C].
+        is bilinear and repeats the still's border; OpenCV before 5 rounds positions to 1/32
+        pixel. Returns the still's dtype [H, W, C].
         """
         import cv2
 

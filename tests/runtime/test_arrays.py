@@ -97,6 +97,12 @@ def test_equal_arrays_give_equal_bytes_and_nothing_is_left_half_written(tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npz", "y.npz"]
 
 
+def test_only_numbers_are_saved(tmp_path: Path):
+    with pytest.raises(ValueError, match="'a' holds object"):
+        save_npz(tmp_path / "x.npz", {"a": np.array([{}])})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_condition_must_be_finite_numbers(tmp_path: Path):
     np.save(tmp_path / "style.npy", np.ones((1, 100)))
     assert load_condition(tmp_path / "style.npy").dtype == np.float32

@@ -263,6 +263,19 @@ def test_the_times_of_a_gif_add_up(tmp_path, pictures, fps):
         assert image.info["loop"] == 0
 
 
+def test_a_gif_keeps_drawings_exact_and_the_hue_of_small_areas(tmp_path, pictures):
+    flat = (pictures[:3] // 128) * 255
+    write_animation(tmp_path / "flat.gif", flat, 10)
+    np.testing.assert_array_equal(np.stack(list(read_frames(tmp_path / "flat.gif"))), flat)
+    y, x = np.mgrid[0:200, 0:200]
+    brown = np.stack([120 + x // 4, 80 + y // 5, 50 + (x + y) // 9], -1).astype(np.uint8)
+    brown[90:102, 90:102] = np.stack([x, 200 - x // 4, x // 3], -1)[90:102, 90:102]  # green
+    write_animation(tmp_path / "brown.gif", [brown], 10)
+    back = next(read_frames(tmp_path / "brown.gif"))
+    eye = np.s_[91:101, 91:101]
+    assert np.abs(back[eye].mean((0, 1)) - brown[eye].mean((0, 1))).max() < 8
+
+
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a/"])
 def test_transparent_frames_stay_transparent(tmp_path, pictures, name):
     alpha = np.zeros((3, 64, 64, 1), np.uint8)
