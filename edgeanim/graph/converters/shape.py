@@ -151,11 +151,32 @@ def gather(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.index_select, x, axis, b.value(node.input[1]))
 
 
+def gather_elements(b: Builder, node: Any) -> fx.Node:
+    """An index that was repeated over the rows of a matrix, as in a lowered warp, looks up columns.
+
+    That is the one gather which TFLite runs without a check of every index.
+    """
+    axis = b.attrs(node).get("axis", 0)
+    x = b.value(node.input[0])
+    repeated = b.onnx.maker(node.input[1], "Expand")
+    rank = len(b.shape(node.input[0], node))
+    if repeated is None or rank != 2 or axis % rank != 1:
+        index = b.call(torch.Tensor.to, b.value(node.input[1]), torch.int64)
+        return b.call(torch.gather, x, axis, index)
+    shape = b.shape(repeated.input[0], node)
+    if len(shape) != 2 or shape[0] != 1:
+        raise b.refuse(node, "its indices were repeated over another axis")
+    index = b.call(torch.reshape, b.value(repeated.input[0]), (-1,))
+    columns = b.call(F.embedding, index, b.call(torch.transpose, x, 0, 1))
+    return b.call(torch.transpose, columns, 0, 1)
+
+
 CONVERTERS: dict[str, Converter] = {
     "Concat": concat,
     "Expand": expand,
     "Flatten": flatten,
     "Gather": gather,
+    "GatherElements": gather_elements,
     "Pad": pad,
     "Reshape": reshape,
     "Slice": slice_,

@@ -1,8 +1,9 @@
 """GridSample becomes clamps and flat gathers, which every runtime executes well.
 
 Runtimes without a fast GridSample decompose it into forty ops or run it on one pixel at a time.
-Bilinear sampling of [1, C, H, W] at a grid [1, h, w, 2] of (x, y) in -1..1 is four gathers from the
-picture as H W rows of C numbers, weighted by the distances. Semantics: ONNX GridSample.
+Bilinear sampling of [1, C, H, W] at a grid [1, h, w, 2] of (x, y) in -1..1 is four gathers of
+P = h w pixels from C flat planes, weighted by the distances. GatherElements, with one index repeated
+over the planes, is several times faster in ONNX Runtime than Gather. Semantics: ONNX GridSample.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from edgeanim.graph.edit import Editor, attributes, editing
 
 _BILINEAR = ("bilinear", "linear")
 _PADDING = ("zeros", "border")
+INT32 = 6
+"""`onnx.TensorProto.INT32`."""
 
 
 def rewrite(model: Any) -> int:
@@ -46,15 +49,16 @@ def _lower(graph: Editor, node: Any) -> bool:
     _, channels, height, width = picture
     _, out_height, out_width, _ = grid
     points = out_height * out_width
-    rows = warp.add("Reshape", node.input[0], warp.sizes(channels, height * width))
-    rows = warp.add("Transpose", rows, perm=[1, 0])
+    planes = warp.add("Reshape", node.input[0], warp.sizes(channels, height * width))
+    index_shape = warp.sizes(channels, points)
     flat = warp.add("Reshape", node.input[1], warp.sizes(points, 2))
+    flat = warp.add("Transpose", flat, perm=[1, 0])
     x = warp.position(flat, 0, width, aligned, border=padding == "border")
     y = warp.position(flat, 1, height, aligned, border=padding == "border")
-    total = warp.sum_of_corners(rows, x, y, (height, width), zeros=padding == "zeros")
-    turned = warp.add("Transpose", total, perm=[1, 0])
+    zeros = padding == "zeros"
+    total = warp.sum_of_corners(planes, index_shape, x, y, (height, width), zeros=zeros)
     shape = warp.sizes(1, channels, out_height, out_width)
-    graph.replace(node, warp.add("Reshape", turned, shape))
+    graph.replace(node, warp.add("Reshape", total, shape))
     return True
 
 
@@ -75,11 +79,11 @@ class _Warp:
         return self.graph.constant(np.array(values, np.int64), near=self.near)
 
     def position(self, flat: str, axis: int, size: int, aligned: bool, *, border: bool) -> str:
-        """Pixel coordinates [P, 1] along one axis.
+        """Pixel coordinates [1, P] along one axis.
 
         ((g + 1) size - 1) / 2; (g + 1) (size - 1) / 2 if -1 and 1 are the corners' centres.
         """
-        column = self.add("Slice", flat, self.sizes(axis), self.sizes(axis + 1), self.sizes(1))
+        column = self.add("Slice", flat, self.sizes(axis), self.sizes(axis + 1), self.sizes(0))
         scale = (size - 1) / 2 if aligned else size / 2
         offset = (size - 1) / 2
         pixels = self.add("Mul", column, self.number(scale))
@@ -89,9 +93,9 @@ class _Warp:
         return self.add("Clip", pixels, self.number(low), self.number(high))
 
     def sum_of_corners(
-        self, rows: str, x: str, y: str, size: tuple[int, int], *, zeros: bool
+        self, planes: str, index_shape: str, x: str, y: str, size: tuple[int, int], *, zeros: bool
     ) -> str:
-        """The four pixels around each point, weighted; [P, C]."""
+        """The four pixels around each point, weighted; [C, P]."""
         height, width = size
         columns = self.neighbours(x, width, zeros=zeros)
         lines = self.neighbours(y, height, zeros=zeros)
@@ -99,15 +103,16 @@ class _Warp:
         for line, line_weight in lines:
             start = self.add("Mul", line, self.number(width))
             for column, column_weight in columns:
-                index = self.add("Cast", self.add("Add", start, column), to=7)
-                index = self.add("Reshape", index, self.sizes(-1))
+                index = self.add("Cast", self.add("Add", start, column), to=INT32)
+                index = self.add("Expand", index, index_shape)
                 weight = self.add("Mul", line_weight, column_weight)
-                part = self.add("Mul", self.add("Gather", rows, index, axis=0), weight)
+                pixels = self.add("GatherElements", planes, index, axis=1)
+                part = self.add("Mul", pixels, weight)
                 total = self.add("Add", total, part) if total else part
         return total
 
     def neighbours(self, position: str, size: int, *, zeros: bool) -> list[tuple[str, str]]:
-        """The pixel before and the one after, kept inside, each with its weight [P, 1]."""
+        """The pixel before and the one after, kept inside, each with its weight [1, P]."""
         before = self.add("Floor", position)
         after = self.add("Add", before, self.number(1))
         share = self.add("Sub", position, before)
