@@ -1,0 +1,230 @@
+"""Structured pruning of a traced module: which channels are free to go, and taking them out.
+
+A convolution's output channels are free if everything that sees them, up to the next convolutions,
+treats all channels alike and gets them from convolutions that are free as well. What is reshaped,
+sliced, multiplied by constants per channel, added to an input or returned keeps its channels: the
+graph's own inputs and outputs never change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from edgeanim.core.recipe import PruneSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
+# Functions that treat every channel alike and keep the channel axis, by name.
+_ALIKE = {
+    "abs", "adaptive_avg_pool2d", "avg_pool2d", "clamp", "elu", "exp", "gelu", "hardsigmoid",
+    "hardswish", "instance_norm", "interpolate", "leaky_relu", "max_pool2d", "neg", "relu",
+    "relu6", "sigmoid", "silu", "softplus", "sqrt", "tanh",
+}  # fmt: skip
+_TIES = {"add", "sub", "mul", "truediv"}
+_ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU")
+
+
+@dataclass(frozen=True)
+class PrunedGroup:
+    """Channels taken out together: `root` is the convolution whose outputs `pruned` indexes.
+
+    `tied` are all modules that changed with it; `before` and `after` count the root's outputs.
+    """
+
+    root: str
+    tied: tuple[str, ...]
+    pruned: tuple[int, ...]
+    before: int
+    after: int
+
+
+def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
+    """The names of the convolutions whose output channels may be pruned, in graph order."""
+
+    modules = dict(module.named_modules())
+    made_by: dict[fx.Node, set[str]] = {}  # the convolutions whose outputs are a value's channels
+    convolutions, fixed = [], set()
+    for node in module.graph.nodes:
+        sources = [made_by[n] for n in node.all_input_nodes]
+        made_by[node] = set()
+        layer = modules.get(str(node.target)) if node.op == "call_module" else None
+        if layer is not None and _is_plain_convolution(layer):
+            name = str(node.target)
+            # A layer that is called twice stands at two places of the graph at once.
+            fixed |= {name} if name in convolutions else set()
+            convolutions.append(name)
+            made_by[node] = {name}
+        elif type(layer).__name__ in _ALIKE_MODULES or _function(node) in _ALIKE:
+            made_by[node] = set().union(*sources)
+        elif _function(node) in _TIES:
+            # A partner that no convolution made has its channels fixed; a number has none.
+            if any(not source for source in sources):
+                fixed |= set().union(*sources)
+            made_by[node] = set().union(*sources)
+        elif _function(node) == "cat" and _axis(node) == 1:
+            made_by[node] = set().union(*sources)
+            _fix_ties_of(node, made_by[node], modules, fixed)
+        elif _function(node) == "pad" and len(node.args[1]) <= 4:
+            made_by[node] = set().union(*sources)
+        else:
+            fixed |= set().union(*sources)
+    return tuple(name for name in convolutions if name not in fixed)
+
+
+def prune_channels(
+    module: fx.GraphModule, example: Sequence[torch.Tensor], spec: PruneSpec
+) -> tuple[PrunedGroup, ...]:
+    """Take `spec.ratio` of the channels out of every free group of `module`, in place."""
+    import torch
+
+    generator = torch.Generator().manual_seed(spec.seed)
+    surgeon = _Surgeon(module, example)
+    groups = []
+    for root, members in surgeon.groups(free_convolutions(module)):
+        channels = surgeon.layer(root).out_channels
+        keep = channels_to_keep(channels, spec)
+        if keep < channels:
+            scores = surgeon.importance(root)
+            if spec.importance == "random":
+                scores = torch.rand(channels, generator=generator)
+            weakest = torch.argsort(scores, stable=True)[: channels - keep]
+            pruned = tuple(sorted(int(index) for index in weakest))
+            groups.append(PrunedGroup(root, members, pruned, channels, keep))
+    for group in groups:
+        surgeon.cut(group)
+    return tuple(groups)
+
+
+def apply_groups(
+    module: fx.GraphModule, example: Sequence[torch.Tensor], groups: Sequence[PrunedGroup]
+) -> None:
+    """Take the same channels out of an unpruned `module` again, in place."""
+    surgeon = _Surgeon(module, example)
+    for group in groups:
+        surgeon.cut(group)
+
+
+def channels_to_keep(channels: int, spec: PruneSpec) -> int:
+    """How many of `channels` stay: the multiple of `round_to` nearest to what the ratio asks for,
+    but at least one multiple, and all where that would be no fewer."""
+    multiples = max(1, round((1 - spec.ratio) * channels / spec.round_to))
+    return min(channels, multiples * spec.round_to)
+
+
+def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
+    """Multiply-accumulates of all convolutions and linear layers in one run."""
+    import torch
+
+    total = 0
+
+    def count(layer: Any, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        total += output.numel() * prod(layer.weight.shape[1:])
+
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, kinds)]
+    try:
+        with torch.no_grad():
+            module(*example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+class _Surgeon:
+    """The dependency graph of one module, and what is read from and done through it."""
+
+    def __init__(self, module: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
+        import torch_pruning
+
+        self._pruning = torch_pruning
+        self._names = {layer: name for name, layer in module.named_modules()}
+        self._layers = dict(module.named_modules())
+        self._graph = torch_pruning.DependencyGraph()
+        self._graph.build_dependency(module, example_inputs=tuple(example), verbose=False)
+
+    def layer(self, name: str) -> Any:
+        return self._layers[name]
+
+    def groups(self, free: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Each group once, by the first of its convolutions: that name and all members' names.
+
+        A group is left out unless all the convolutions that give its channels are free.
+        """
+        seen: set[str] = set()
+        for root in free:
+            if root in seen:
+                continue
+            group = self._whole_group(root)
+            giving = {self._name(d) for d, _ in group if self._gives_channels(d)} - {None}
+            seen |= {name for name in giving if name is not None}
+            if giving <= set(free):
+                names = dict.fromkeys(self._name(dependency) for dependency, _ in group)
+                yield root, tuple(name for name in names if name is not None)
+
+    def importance(self, root: str) -> torch.Tensor:
+        """A score for each output channel of `root`: the norm of all weights that go with it."""
+        score: torch.Tensor = self._pruning.importance.GroupMagnitudeImportance(p=2)(
+            self._whole_group(root)
+        )
+        return score
+
+    def cut(self, group: PrunedGroup) -> None:
+        found = self._graph.get_pruning_group(
+            self._layers[group.root],
+            self._pruning.prune_conv_out_channels,
+            idxs=list(group.pruned),
+        )
+        found.prune()
+
+    def _whole_group(self, root: str) -> Any:
+        layer = self._layers[root]
+        everything = list(range(layer.out_channels))
+        cut = self._pruning.prune_conv_out_channels
+        return self._graph.get_pruning_group(layer, cut, idxs=everything)
+
+    def _name(self, dependency: Any) -> str | None:
+        return self._names.get(dependency.target.module)
+
+    def _gives_channels(self, dependency: Any) -> bool:
+        import torch
+
+        convolution = isinstance(dependency.target.module, torch.nn.Conv2d)
+        return convolution and self._graph.is_out_channel_pruning_fn(dependency.handler)
+
+
+def _is_plain_convolution(layer: Any) -> bool:
+    import torch
+
+    return isinstance(layer, torch.nn.Conv2d) and layer.groups == 1
+
+
+def _function(node: fx.Node) -> str:
+    """The plain name of the function that a node calls, or nothing."""
+    return getattr(node.target, "__name__", "") if node.op == "call_function" else ""
+
+
+def _axis(node: fx.Node) -> object:
+    return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+
+
+def _fix_ties_of(
+    node: fx.Node, sources: set[str], modules: Mapping[str, Any], fixed: set[str]
+) -> None:
+    """A concatenation may feed convolutions only: a sum behind it would tie parts of channels."""
+    frontier = list(node.users)
+    while frontier:
+        user = frontier.pop()
+        layer = modules.get(str(user.target)) if user.op == "call_module" else None
+        if layer is not None and _is_plain_convolution(layer):
+            continue
+        if _function(user) in (_ALIKE | {"cat", "pad"}):
+            frontier.extend(user.users)
+        else:
+            fixed |= sources

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.errors import BadInput, GateFailed
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.channels import channels_to_keep, free_convolutions
+from edgeanim.quantize.prune import prune_graph, rebuild_pruned
+
+SPEC = PruneSpec(ratio=0.5, round_to=4, steps=30, learning_rate=3e-3)
+
+
+def outputs(path: Path, samples: ArraySamples) -> Array:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(["result"], dict(sample))[0] for sample in samples])
+
+
+@pytest.fixture(scope="module")
+def pruned(
+    tmp_path_factory: pytest.TempPathFactory, unet: GraphArtifact, samples: ArraySamples
+) -> GraphArtifact:
+    return prune_graph(unet, samples, SPEC, tmp_path_factory.mktemp("pruned"))
+
+
+def test_channels_go_and_the_ends_stay(pruned: GraphArtifact, unet: GraphArtifact) -> None:
+    import onnx
+
+    kernels = {
+        tuple(tensor.dims)
+        for tensor in onnx.load(str(pruned.path)).graph.initializer
+        if len(tensor.dims) == 4
+    }
+    assert (8, 3, 3, 3) in kernels  # the stem: 16 -> 8, from the picture's 3
+    assert (3, 8, 1, 1) in kernels  # the head still makes 3
+    assert (16, 48, 3, 3) in kernels  # behind a concatenation: 32 + 16 of 64 + 32
+    assert pruned.spec == unet.spec
+
+
+def test_the_plan_tells_what_was_done(pruned: GraphArtifact) -> None:
+    plan = json.loads(pruned.path.with_suffix(".prune.json").read_text())
+    assert plan["macs_after"] < 0.35 * plan["macs_before"]
+    assert plan["parameters_after"] < 0.35 * plan["parameters_before"]
+    assert all(group["after"] * 2 == group["before"] for group in plan["groups"])
+    assert plan["loss"][-1] < 0.5 * plan["loss"][0]
+
+
+def test_recovery_brings_unseen_pictures_closer(
+    pruned: GraphArtifact,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unseen: ArraySamples,
+    tmp_path: Path,
+) -> None:
+    raw = prune_graph(unet, samples, PruneSpec(ratio=0.5, round_to=4, steps=0), tmp_path)
+    wanted = outputs(unet.path, unseen)
+
+    def error(path: Path) -> float:
+        return float(np.mean((outputs(path, unseen) - wanted) ** 2))
+
+    assert error(pruned.path) < 0.5 * error(raw.path)
+
+
+def test_the_pruned_graph_can_be_built_again_without_pickle(
+    pruned: GraphArtifact, unet: GraphArtifact, unseen: ArraySamples, tmp_path: Path
+) -> None:
+    plan, weights = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
+    again = rebuild_pruned(unet, plan, weights, tmp_path / "again.onnx")
+    np.testing.assert_array_equal(outputs(again.path, unseen), outputs(pruned.path, unseen))
+    assert b"PK\x03\x04" not in weights.read_bytes()[:8]
+
+
+def test_equal_requests_give_equal_graphs(
+    pruned: GraphArtifact, unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    again = prune_graph(unet, samples, SPEC, tmp_path)
+    assert again.path.read_bytes() == pruned.path.read_bytes()
+
+
+def test_a_plan_of_another_graph_is_refused(
+    pruned: GraphArtifact, tiny: GraphArtifact, tmp_path: Path
+) -> None:
+    plan, weights = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
+    with pytest.raises(BadInput, match="another graph"):
+        rebuild_pruned(tiny, plan, weights, tmp_path / "again.onnx")
+
+
+def test_damaged_weights_are_refused(
+    pruned: GraphArtifact, unet: GraphArtifact, tmp_path: Path
+) -> None:
+    weights = tmp_path / "cut.safetensors"
+    weights.write_bytes(pruned.path.with_suffix(".safetensors").read_bytes()[:-100])
+    with pytest.raises(BadInput, match="do not fit"):
+        rebuild_pruned(
+            unet, pruned.path.with_suffix(".prune.json"), weights, tmp_path / "again.onnx"
+        )
+    assert not (tmp_path / "again.onnx").exists()
+
+
+def test_a_ratio_of_zero_changes_nothing(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    assert prune_graph(unet, samples, PruneSpec(ratio=0.0), tmp_path) is unet
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_diverging_recovery_is_a_gate_and_leaves_nothing(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    broken = ArraySamples({"image": np.full_like(samples.arrays["image"], np.nan)})
+    with pytest.raises(GateFailed, match="diverged at step 1"):
+        prune_graph(unet, broken, SPEC, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.integers(1, 300), st.floats(0, 0.9), st.integers(1, 32))
+def test_kept_channels_are_a_multiple_or_all(channels: int, ratio: float, unit: int) -> None:
+    keep = channels_to_keep(channels, PruneSpec(ratio=ratio, round_to=unit))
+    assert 1 <= keep <= channels
+    assert keep % unit == 0 or keep == channels
+    if keep % unit == 0 and keep < channels:
+        assert abs(keep - (1 - ratio) * channels) <= unit
+
+
+def traced(forward: Callable[..., object], **layers: tuple[int, int]) -> object:
+    """A module with 3x3 convolutions called `layers`, traced."""
+    import torch
+    from torch import fx, nn
+
+    class Net(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            for name, (c_in, c_out) in layers.items():
+                self.add_module(name, nn.Conv2d(c_in, c_out, 3, padding=1))
+
+    Net.forward = forward
+    del torch
+    return fx.symbolic_trace(Net().eval())
+
+
+def test_channels_that_something_else_counts_on_are_not_free() -> None:
+    import torch
+
+    def sliced(self, x):  # type: ignore[no-untyped-def]
+        return self.c(torch.relu(self.a(x)[:, 0:2]))
+
+    def shifted(self, x, y):  # type: ignore[no-untyped-def]
+        return self.c(self.a(x) + y)
+
+    def tied(self, x):  # type: ignore[no-untyped-def]
+        return self.c(self.a(x) + self.b(x)), self.b(x)
+
+    def joined(self, x, y):  # type: ignore[no-untyped-def]
+        return self.c(torch.cat([self.a(x), y], 1))
+
+    def shuffled(self, x):  # type: ignore[no-untyped-def]
+        return self.c(torch.nn.functional.pixel_shuffle(self.a(x), 2))
+
+    assert free_convolutions(traced(sliced, a=(3, 8), c=(2, 3))) == ()
+    assert free_convolutions(traced(shifted, a=(3, 8), c=(8, 3))) == ()
+    assert "b" not in free_convolutions(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)))
+    assert free_convolutions(traced(joined, a=(3, 8), c=(11, 3))) == ("a",)
+    assert free_convolutions(traced(shuffled, a=(3, 8), c=(2, 3))) == ()
