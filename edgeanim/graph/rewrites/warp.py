@@ -2,8 +2,9 @@
 
 Runtimes without a fast GridSample decompose it into forty ops or run it on one pixel at a time.
 Bilinear sampling of [1, C, H, W] at a grid [1, h, w, 2] of (x, y) in -1..1 is four gathers of
-P = h w pixels from C flat planes, weighted by the distances. GatherElements, with one index repeated
-over the planes, is several times faster in ONNX Runtime than Gather. Semantics: ONNX GridSample.
+P = h w pixels from C flat planes, weighted by the distances. GatherElements, with one index
+repeated over the planes, is several times faster in ONNX Runtime than Gather. Semantics: ONNX
+GridSample.
 """
 
 from __future__ import annotations
