@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -26,7 +27,13 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime stopped at Python 3.11")
 def test_the_old_runtime_runs_our_files_and_says_that_it_is_old(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
+    # A copy, because building a wheel leaves a build folder beside the sources.
+    root = shutil.copytree(
+        Path(__file__).parents[2],
+        tmp_path / "source",
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".*", "build", "dist", "runs", "tests"),
+    )
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
