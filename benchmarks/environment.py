@@ -6,7 +6,7 @@ import platform
 import sys
 from pathlib import Path
 
-from edgeanim.benchmarks.result import Environment
+from edgeanim.benchmarks.circumstances import Environment
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.store import tool_versions
 from edgeanim.targets.board import LOCAL, load_board

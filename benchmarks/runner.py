@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgeanim import __version__
 from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.circumstances import SensorLog, SensorReading
 from edgeanim.benchmarks.drift import Drift, measure_drift
 from edgeanim.benchmarks.environment import describe, governor
 from edgeanim.benchmarks.process import Crew
@@ -26,8 +27,6 @@ from edgeanim.benchmarks.result import (
     FramesRecord,
     ModelRecord,
     Report,
-    SensorLog,
-    SensorReading,
     Settings,
 )
 from edgeanim.benchmarks.schedule import BenchOptions, Course, Schedule

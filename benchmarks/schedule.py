@@ -111,7 +111,7 @@ class Schedule:
     def run(self) -> Mapping[str, Course]:
         """All rounds, then the passes. A variant that fails is left out of what follows."""
         options, progress = self._options, self._progress
-        progress.stage("bench", len(self.courses) * (options.rounds * (options.blocks + 1) + 2))
+        progress.stage("Measure", len(self.courses) * (options.rounds * (options.blocks + 1) + 2))
         for number in range(options.rounds):
             self._round(number)
             self._after_round()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.result import SensorReading, Validity
+from edgeanim.benchmarks.circumstances import SensorReading, Validity
 
 FOREIGN_CORES = 0.15
 STEAL_SHARE = 0.01

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeanim.benchmarks.circumstances import Environment, SensorLog, SensorReading, Validity
 from edgeanim.benchmarks.drift import measure_drift
 from edgeanim.benchmarks.result import (
     SCHEMA,
     BoardRecord,
-    Environment,
     Executed,
     ExecutedOp,
     Failure,
@@ -19,12 +19,9 @@ from edgeanim.benchmarks.result import (
     ModelRecord,
     ProcessSamples,
     Report,
-    SensorLog,
-    SensorReading,
     Settings,
     Speedup,
     Stage,
-    Validity,
     VariantResult,
 )
 from edgeanim.benchmarks.stats import Interval, median, paired_ratio, percentile

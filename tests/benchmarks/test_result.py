@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.result import (
     Failure,
     Report,
-    Validity,
     dump_report,
     load_report,
     parse_report,
@@ -81,7 +81,7 @@ def _at(document: Any, path: tuple[str | int, ...]) -> Any:
     return document
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(PLACES), st.sampled_from(["remove", "retype", "add"]))
 def test_schema_and_loader_refuse_the_same_damage(path: tuple[str | int, ...], how: str) -> None:
     document = copy.deepcopy(PLAIN)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeanim.benchmarks.result import SensorReading
+from edgeanim.benchmarks.circumstances import SensorReading
 from edgeanim.benchmarks.validity import Clocks, judge
 
 START = Clocks(wall=1000.0, steady=50.0, own_cpu=1.0)
