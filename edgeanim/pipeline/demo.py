@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -22,7 +21,8 @@ from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.work import ALL, Work
 from edgeanim.report.html import Animation, write_page
-from edgeanim.report.table import table, verdict
+from edgeanim.report.table import table
+from edgeanim.report.verdict import choose, verdict
 
 PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=60)
 MAX_DRIFT = 0.02
@@ -59,7 +59,10 @@ def demo(
     report_file = folder / "reports" / "local.json"
     report = bench([bundle], out=report_file, progress=progress)
     animation = folder / "animation.gif"
-    best = _fastest(report)
+    chosen = choose(report, max_drift=MAX_DRIFT)
+    if chosen is None:
+        raise GateFailed(verdict(report, max_drift=MAX_DRIFT), where=report_file)
+    best = chosen.variant.id
     with shipped("still.png") as still:
         animate(
             bundle, still=still, drive=DEMO_TRACK, out=animation, variant=best, progress=progress
@@ -101,15 +104,3 @@ def build(work: Work, folder: Path) -> Path:
         tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}
         compile_model(work, quantized, int8_folder, golden, bundle, names, tracks)
     return bundle
-
-
-def _fastest(report: Report) -> str:
-    """The id of the fastest variant that drifts no further than allowed."""
-    usable = [
-        v
-        for v in report.variants
-        if v.latency and v.latency.p50_ms and v.drift and v.drift.drift_mean <= MAX_DRIFT
-    ]
-    if not usable:
-        raise GateFailed(f"No variant ran within a drift of {MAX_DRIFT:g} on this machine.")
-    return min(usable, key=lambda v: v.latency.p50_ms if v.latency and v.latency.p50_ms else 0).id
