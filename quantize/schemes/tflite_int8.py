@@ -75,11 +75,12 @@ class TfLiteInt8:
                 "The scheme 'tflite-int8' has no entropy ranges.",
                 hint="Choose ranges = 'minmax' or 'percentile'.",
             )
+        kernels = _kernels(artifact.path, spec.keep_float)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             source = GraphArtifact(artifact.spec, artifact.path)
             converted = get_backend("tflite").compile(source, board, Path(scratch))
             graph = _FlatGraph(converted.files[0])
-            kept = graph.holders(_kernels(artifact.path, spec.keep_float))
+            kept = graph.holders(kernels)
             chain = find_chain(graph.nodes(kept), where=artifact.path)
             ranges = _collect(converted, artifact.spec.inputs, samples, spec.ranges)
             with quiet():

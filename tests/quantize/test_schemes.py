@@ -19,6 +19,8 @@ from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, 
 from edgeanim.targets.board import Board
 
 SCHEMES = ("onnx-qdq", "openvino-int8", "tflite-int8")
+# Each conversion to TFLite takes seconds.
+TFLITE_SLOW = (*SCHEMES[:2], pytest.param("tflite-int8", marks=pytest.mark.slow))
 
 
 def backend_of(scheme: str) -> str:
@@ -77,7 +79,7 @@ def test_int8_executes_as_int8_and_looks_the_same(
     assert profile.convert < 0.1
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
 def test_keep_float_keeps_that_convolution_in_float(
     scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
 ) -> None:
@@ -105,7 +107,7 @@ def test_an_unknown_keep_float_is_refused_with_the_nearest_name(
     assert list(tmp_path.rglob("*.*")) == []
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
 def test_equal_requests_give_equal_files(
     scheme: str, tiny: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
 ) -> None:
@@ -118,7 +120,7 @@ def test_equal_requests_give_equal_files(
 
 
 @pytest.mark.parametrize("ranges", ["percentile", "entropy"])
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
 def test_other_ranges_are_really_other_ranges(
     scheme: str,
     ranges: str,
