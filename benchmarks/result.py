@@ -115,7 +115,7 @@ class ExecutedOp:
 
 @dataclass(frozen=True)
 class GraphProfile:
-    """What executed in one graph. The four shares refer to `basis` (`time` or `ops`)."""
+    """What executed in one graph. The four shares refer to `basis`: `time`, `macs` or `ops`."""
 
     basis: str
     int8_share: float

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.errors import UsageError
 from edgeanim.core.files import atomic_folder
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -84,6 +85,14 @@ def prune_model(
         graph.spec.name: _pruned_graph(work, graph, samples[graph.spec.name], spec)
         for graph in model.graphs
     }
+    if spec.ratio and all(
+        artifact_digest(g) == artifact_digest(graphs[g.spec.name]) for g in model.graphs
+    ):
+        raise UsageError(
+            f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
+            f"multiples of {spec.round_to}.",
+            hint="Raise --ratio or lower --round-to.",
+        )
     with atomic_folder(out) as partial:
         save_model(model.contract, {name: graph.path for name, graph in graphs.items()}, partial)
         for name, graph in graphs.items():

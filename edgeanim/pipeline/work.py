@@ -37,7 +37,6 @@ _TOOLS = (
     "nncf",
     "numpy",
     "onnx",
-    "onnx2torch",
     "onnxruntime",
     "openvino",
     "torch",
