@@ -133,7 +133,9 @@ def _row(variant: VariantResult) -> str:
     first, *rest = COLUMNS
     cells = [f'<th scope="row"{_TEXT}>{escape(first.show(variant))}</th>']
     for column in rest:
-        kind = _TEXT if not column.right else ' class="gain"' if column.title == "gain" else ""
+        kind = "" if column.right else _TEXT
+        if column.title == "gain" and variant.speedup and variant.speedup.ratio > 1:
+            kind = ' class="gain"'
         hover = ""
         if column.title == "executed":
             hover = f' title="{escape(executed_in_words(variant.executed))}"'
