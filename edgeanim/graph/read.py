@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside
-
-MAX_BYTES = (2 << 30) - 1
-"""Protobuf's own limit, for the graph file and for each file of external weights."""
+from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 
 _STANDARD = ("", "ai.onnx")
 RUNTIME_DOMAINS = ("com.microsoft",)
@@ -20,19 +18,6 @@ RUNTIME_DOMAINS = ("com.microsoft",)
 
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
 """What is possible with a graph that PyTorch cannot take."""
-
-_SIGNATURES = (
-    (0, b"\x89PNG", "a PNG picture"),
-    (0, b"\xff\xd8\xff", "a JPEG picture"),
-    (0, b"GIF8", "a GIF picture"),
-    (4, b"ftyp", "a video"),
-    (4, b"TFL3", "a TFLite model"),
-    (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a bundle, perhaps)"),
-    (0, b"\x80\x02", "a pickle, which is never opened"),
-    (0, b"\x80\x04", "a pickle, which is never opened"),
-    (0, b"<?xml", "an XML document (OpenVINO IR, perhaps)"),
-    (0, b"\x7fELF", "a program"),
-)
 
 
 def read_onnx(path: Path) -> Any:
@@ -42,23 +27,7 @@ def read_onnx(path: Path) -> Any:
     foreign file, more than 2 GB, external data outside the file's folder, unknown ops or domains,
     dynamic shapes, types other than float32 at the ends, NaN or infinite weights.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise MissingComponent("The onnx package is needed here.", extra="compress") from error
-
-    data = _read_bytes(path)
-    try:
-        model = onnx.load_model_from_string(data)
-    except (DecodeError, ValueError) as error:
-        raise BadInput(
-            "This ONNX file is truncated or damaged: it does not parse.",
-            where=path,
-            hint="Copy or export it again.",
-        ) from error
-    if not model.ir_version or not model.opset_import or not model.graph.node:
-        raise BadInput("This is not an ONNX graph: it has no nodes or no version.", where=path)
+    model = parse_onnx(path)
     _load_external_data(model, path)
     model = _inline_functions(model, path)
     check_ops(model, path)
@@ -70,9 +39,7 @@ def read_onnx(path: Path) -> Any:
 
 def external_files(path: Path) -> tuple[Path, ...]:
     """The files beside `path` that hold its weights; empty if they are inline."""
-    import onnx
-
-    model = onnx.load_model_from_string(_read_bytes(path))
+    model = parse_onnx(path)
     names = {_external_entry(tensor).get("location", "") for tensor in _external(model)}
     return tuple(inside(path.parent, name) for name in sorted(names))
 
@@ -133,27 +100,6 @@ def check_ops(model: Any, where: object) -> None:
                 where=where,
                 hint="Export the model with standard ONNX ops; no backend can run this one.",
             ) from None
-
-
-def _read_bytes(path: Path) -> bytes:
-    with disk_errors(path):
-        size = path.stat().st_size
-        if path.is_dir():
-            raise BadInput("This is a folder; an ONNX file is needed here.", where=path)
-        if size == 0:
-            raise BadInput("This file is empty.", where=path, hint="Copy or export it again.")
-        if size > MAX_BYTES:
-            raise BadInput(
-                f"This file has {size / 2**30:.1f} GiB; an ONNX graph holds at most 2 GiB.",
-                where=path,
-                hint="Store its weights as external data, or export a smaller model.",
-            )
-        with path.open("rb") as stream:
-            head = stream.read(16)
-        for offset, signature, kind in _SIGNATURES:
-            if head[offset : offset + len(signature)] == signature:
-                raise BadInput(f"This is {kind}, not an ONNX graph.", where=path)
-        return path.read_bytes()
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
@@ -247,7 +193,7 @@ def _check_ends(model: Any, path: Path) -> None:
     for kind, values in (("input", graph_inputs(model)), ("output", model.graph.output)):
         for value in values:
             if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-                held = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+                held = _type_name(value.type.tensor_type.elem_type)
                 raise BadInput(
                     f"The {kind} {value.name!r} is {held}; only float32 is supported.",
                     where=path,
@@ -258,6 +204,13 @@ def _check_ends(model: Any, path: Path) -> None:
             _refuse_dynamic(value, path)
     if not graph_inputs(model):
         raise BadInput("This graph has no input.", where=path)
+
+
+def _type_name(code: int) -> str:
+    import onnx
+
+    names: dict[int, str] = {n: text.lower() for text, n in onnx.TensorProto.DataType.items()}
+    return names.get(code, f"of an unknown type ({code})")
 
 
 def _refuse_dynamic(value: Any, path: Path) -> None:
@@ -284,6 +237,8 @@ def _check_weights(model: Any, path: Path) -> None:
 
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
     for tensor in _tensors(model):
+        if tensor.data_type not in onnx.TensorProto.DataType.values():
+            raise BadInput(f"The weight {tensor.name!r} is of an unknown type.", where=path)
         if tensor.data_type not in floats:
             continue
         try:
