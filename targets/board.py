@@ -100,13 +100,17 @@ def load_board(name: str | Path) -> Board:
     path = Path(name)
     if path.suffix == ".toml":
         return parse(Board, load_toml(path), where=path)
-    if str(name) not in board_names():
-        raise UsageError(f"There is no board {name!r}.", hint=nearest(str(name), board_names()))
-    with resources.as_file(
-        resources.files(__package__).joinpath("boards", f"{name}.toml")
-    ) as shipped:
-        board = parse(Board, load_toml(shipped), where=shipped)
+    board = load_shipped_board(str(name))
     return detect(board) if board.name == LOCAL else board
+
+
+def load_shipped_board(name: str) -> Board:
+    """A shipped board as its file has it; `local` has placeholders there."""
+    if name not in board_names():
+        raise UsageError(f"There is no board {name!r}.", hint=nearest(name, board_names()))
+    folder = resources.files(__package__).joinpath("boards")
+    with resources.as_file(folder.joinpath(f"{name}.toml")) as path:
+        return parse(Board, load_toml(path), where=path)
 
 
 def detect(board: Board, root: Path = ROOT) -> Board:

@@ -1,0 +1,73 @@
+"""Writes the pages that are made from the code: `python docs/generate.py`. A test holds them equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.main import cli
+from edgeanim.targets.board import Board, board_names, load_shipped_board
+
+HERE = Path(__file__).resolve().parent
+_NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
+
+
+def commands_page() -> str:
+    """Every command's help, as `--help` prints it on a terminal of 100 columns."""
+    context = click.Context(cli, info_name="edgeanim", terminal_width=100)
+    parts = [f"# Commands\n\n{_NOTE}"]
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        parts.append(_help(command, name, context))
+        if isinstance(command, click.Group):
+            inner = click.Context(command, parent=context, info_name=name, terminal_width=100)
+            for sub in command.list_commands(inner):
+                nested = command.get_command(inner, sub)
+                assert nested is not None
+                parts.append(_help(nested, sub, inner))
+    return "\n".join(parts)
+
+
+def boards_page() -> str:
+    """The table of boards, from their TOMLs."""
+    rows = [
+        "| board | machine | cores | backends, in order | INT8 | status |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for name in board_names():
+        board = load_shipped_board(name)
+        rows.append(_board_row(board))
+        notes += [f"\n**{board.title}**\n", *(f"- {note}" for note in board.notes)] * bool(
+            board.notes
+        )
+    text = "\n".join(rows)
+    return f"# Boards\n\n{_NOTE}{text}\n" + "\n".join(notes) + "\n"
+
+
+def _help(command: click.Command, name: str, parent: click.Context) -> str:
+    context = click.Context(command, parent=parent, info_name=name, terminal_width=100)
+    return f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
+
+
+def _board_row(board: Board) -> str:
+    backends = ", ".join(entry.name for entry in board.backends)
+    int8 = ", ".join(entry.name for entry in board.backends if entry.int8) or "none"
+    if int8 == backends:
+        int8 = "all"
+    cores = "detected" if board.name == "local" else str(board.cores)
+    status = f"verified {board.verified.date}" if board.verified else "unverified"
+    cells = (f"`{board.name}`", board.title, cores, backends, int8, status)
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Write the pages."""
+    (HERE / "commands.md").write_text(commands_page())
+    (HERE / "boards.md").write_text(boards_page())
+
+
+if __name__ == "__main__":
+    main()
