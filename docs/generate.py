@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: `python docs/generate.py`. A test holds them equal."""
+"""The pages made from the code: `python docs/generate.py` writes them, a test holds them equal."""
 
 from __future__ import annotations
 

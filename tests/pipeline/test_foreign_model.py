@@ -1,0 +1,173 @@
+"""A model that is not ours, through every command's function, on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.core.errors import BadInput, GateFailed, UsageError
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.runtime.media import read_frames
+
+BACKENDS = ("openvino", "onnxruntime", "tflite")
+
+
+@pytest.fixture(scope="module")
+def job(
+    tiny_onnx: Callable[..., Path],
+    pictures: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SimpleNamespace:
+    """The tiny generator quantised and compiled for all backends, with a store of its own."""
+    work = tmp_path_factory.mktemp("job")
+    photos = work / "photos"
+    photos.mkdir()
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(photos / f"{i}.png")
+    store, model = Store(work / "store"), tiny_onnx()
+    quantized = api.quantize(
+        model, calib=photos, out=work / "int8", spec=QuantizeSpec(samples=6), store=store
+    )
+    compiled = api.compile(work / "int8", out=work / "tiny.eab", store=store)
+    return SimpleNamespace(
+        work=work, photos=photos, store=store, model=model, quantized=quantized, compiled=compiled
+    )
+
+
+def test_inspect_infers_the_contract(job: SimpleNamespace) -> None:
+    info = api.inspect(job.model)
+    (graph,) = info.graphs
+    assert [spec.role for spec in graph.spec.inputs] == ["driving_frame"]
+    assert graph.macs == 64 * 64 * 9 * (3 * 16 + 16 * 16 + 16 * 3)
+
+
+def test_every_backend_stays_within_the_drift(job: SimpleNamespace) -> None:
+    assert {row.backend for row in job.quantized.variants} == set(BACKENDS)
+    assert all(0 < row.drift.drift_mean <= 0.02 for row in job.quantized.variants)
+    assert job.quantized.held_out
+
+
+def test_the_bundle_holds_both_precisions(job: SimpleNamespace) -> None:
+    wanted = {f"{name}-{precision}" for name in BACKENDS for precision in ("float32", "int8")}
+    assert set(job.compiled.variants) == wanted
+
+
+def test_equal_inputs_give_an_equal_bundle_from_the_store(job: SimpleNamespace) -> None:
+    again = api.compile(job.work / "int8", out=job.work / "again.eab", store=job.store)
+    assert again.sha256 == job.compiled.sha256
+
+
+def test_bench_compare_and_gate(job: SimpleNamespace) -> None:
+    report = api.bench(
+        [job.work / "tiny.eab"],
+        out=job.work / "report.json",
+        quick=True,
+        variants=("onnxruntime-float32", "onnxruntime-int8"),
+    )
+    assert not report.failures
+    comparison = api.compare(
+        [job.work / "report.json", job.work / "report.json"], html=job.work / "page.html"
+    )
+    assert len(comparison.reports) == 2
+    assert "onnxruntime" in (job.work / "page.html").read_text()
+    api.compare([job.work / "report.json"], fail_on="latency.p90_ms > 10000")
+    with pytest.raises(GateFailed, match=r"drift\.ssim_mean"):
+        api.compare([job.work / "report.json"], fail_on="drift.ssim_mean <= 1")
+
+
+def test_ready_made_files_are_benched_as_they_are(job: SimpleNamespace) -> None:
+    report = api.bench([job.model], frames=job.photos, quick=True)
+    (variant,) = report.variants
+    assert variant.id == "onnxruntime-float32"
+    assert variant.drift is not None
+    assert variant.drift.ssim_mean == 1.0
+
+
+def test_an_image_to_image_bundle_plays_a_clip(job: SimpleNamespace) -> None:
+    out = job.work / "clip.gif"
+    done = api.animate(job.work / "tiny.eab", drive=job.photos, out=out, variant="tflite-int8")
+    assert done.frames == len(list(read_frames(out))) == 8
+    assert done.ms_per_frame > 0
+
+
+def test_pruning_saves_and_keeps_the_picture(job: SimpleNamespace) -> None:
+    pruned = api.prune(
+        job.model,
+        calib=job.photos,
+        out=job.work / "pruned",
+        spec=PruneSpec(ratio=0.5, steps=40, learning_rate=3e-3),
+        store=job.store,
+    )
+    (graph,) = pruned.graphs
+    assert graph.macs_after < 0.6 * graph.macs_before
+    assert pruned.drift.ssim_mean > 0.5
+    left = {path.suffix for path in (job.work / "pruned" / "pruning").iterdir()}
+    assert left == {".json", ".safetensors"}
+
+
+def test_pruning_that_removes_nothing_says_so(job: SimpleNamespace) -> None:
+    with pytest.raises(UsageError, match="removes nothing"):
+        api.prune(
+            job.model, calib=job.photos, out=job.work / "none",
+            spec=PruneSpec(ratio=0.1, round_to=16), store=job.store,
+        )  # fmt: skip
+    assert not (job.work / "none").exists()
+
+
+def test_a_missed_drift_limit_writes_nothing(job: SimpleNamespace) -> None:
+    with pytest.raises(GateFailed, match="drifts by"):
+        api.quantize(
+            job.model, calib=job.photos, out=job.work / "strict", spec=QuantizeSpec(samples=6),
+            max_drift=0.0, backends=("onnxruntime",), store=job.store,
+        )  # fmt: skip
+    assert not (job.work / "strict").exists()
+
+
+def test_unlike_things_are_not_compared(job: SimpleNamespace, tmp_path: Path) -> None:
+    other = tmp_path / "photos"
+    other.mkdir()
+    for i, path in enumerate(sorted(job.photos.iterdir())[::-1]):
+        Image.open(path).rotate(90).save(other / f"{i}.png")
+    api.bench([job.model], frames=job.photos, quick=True, out=tmp_path / "a.json")
+    api.bench([job.model], frames=other, quick=True, out=tmp_path / "b.json")
+    with pytest.raises(UsageError, match="frames"):
+        api.compare([tmp_path / "a.json", tmp_path / "b.json"])
+    allowed = api.compare([tmp_path / "a.json", tmp_path / "b.json"], allow={"frames"})
+    assert allowed.differences
+
+
+def test_a_damaged_bundle_is_refused(job: SimpleNamespace, tmp_path: Path) -> None:
+    data = bytearray((job.work / "tiny.eab").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "bad.eab").write_bytes(data)
+    with pytest.raises(BadInput, match="bundle"):
+        api.bench([tmp_path / "bad.eab"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_magentas_style_net_goes_all_the_way(
+    style_model: Path, media: Path, tmp_path: Path
+) -> None:
+    style = {"mobilenet_conv/Conv/BiasAdd": style_model.with_name("style_bottleneck.npy")}
+    clip = media / "clips_asl" / "again.mkv"
+    spec = QuantizeSpec(samples=8, ranges="entropy")
+    quantized = api.quantize(
+        style_model, calib=clip, inputs=style, out=tmp_path / "int8", spec=spec, max_drift=0.1
+    )
+    assert {row.backend for row in quantized.variants} == set(BACKENDS)
+    api.compile(tmp_path / "int8", out=tmp_path / "style.eab")
+    report = api.bench([tmp_path / "style.eab"], quick=True, out=tmp_path / "report.json")
+    assert len(report.variants) == 6
+    assert not report.failures
+    for variant in report.variants:
+        assert variant.drift is not None
+        assert variant.drift.ssim_mean > (0.9 if variant.precision == "int8" else 0.9999)
+    api.compare([tmp_path / "report.json"], html=tmp_path / "page.html")

@@ -1,0 +1,108 @@
+"""From what users point at to scenes: bounded, even, held out, and clear about what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.pipeline.material import gather, thin
+from edgeanim.runtime.media import write_animation
+
+PICTURE = TensorSpec("image", "driving_frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
+STYLE = TensorSpec("net/style", "condition:net_style", (1, 4))
+RESULT = TensorSpec("result", "frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
+PLAIN = Contract("plain", (GraphSpec("net", "net.onnx", "frame", (PICTURE,), (RESULT,)),))
+STYLED = Contract("styled", (GraphSpec("net", "net.onnx", "frame", (PICTURE, STYLE), (RESULT,)),))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve pictures of different sizes; picture i has the value 10 i everywhere."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(12):
+        Image.new("RGB", (30 + i, 20 + 2 * i), (10 * i,) * 3).save(folder / f"{i}.png")
+    return folder
+
+
+@given(st.integers(0, 400), st.integers(1, 40))
+def test_thinning_keeps_few_evenly_and_in_order(count: int, limit: int) -> None:
+    frames = [np.full((1, 1, 3), i % 256, np.uint8) for i in range(count)]
+    order = {id(frame): i for i, frame in enumerate(frames)}
+    kept = [order[id(frame)] for frame in thin(iter(frames), limit)]
+    assert len(kept) == min(len(kept), limit, count) and (count == 0 or kept)  # noqa: PT018
+    assert kept == sorted(set(kept))
+    if count <= limit:
+        assert kept == list(range(count))
+    elif limit > 1:
+        gaps = np.diff(kept)
+        assert gaps.max() <= 4 * max(1, gaps.min())
+
+
+def test_pictures_of_any_size_are_fitted_and_every_fourth_is_held_out(photos: Path) -> None:
+    material = gather(PLAIN, photos, {}, limit=64)
+    (scene,) = material.calibration
+    taught, judged = np.asarray(scene.driver), np.asarray(material.held_out.driver)
+    assert taught.shape == (9, 16, 24, 3)
+    assert judged.shape == (3, 16, 24, 3)
+    assert [int(frame.mean() / 10) for frame in judged] == [3, 7, 11]
+    assert not {int(f.mean()) for f in taught} & {int(f.mean()) for f in judged}
+    assert material.separate
+
+
+def test_too_few_pictures_are_used_for_both_and_it_says_so(photos: Path) -> None:
+    for picture in list(photos.iterdir())[3:]:
+        picture.unlink()
+    material = gather(PLAIN, photos, {}, limit=64)
+    assert not material.separate
+    assert len(np.asarray(material.held_out.driver)) == 3
+
+
+def test_a_clip_is_a_source_too(tmp_path: Path) -> None:
+    frames = [np.full((20, 30, 3), 20 * i, np.uint8) for i in range(8)]
+    write_animation(tmp_path / "clip.gif", frames, 10)
+    assert gather(PLAIN, tmp_path / "clip.gif", {}, limit=64).separate
+
+
+def test_an_npz_brings_the_graphs_own_inputs(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(0, 1, (8, 3, 16, 24))
+    styles = np.arange(32, dtype=np.float32).reshape(8, 4)
+    path = tmp_path / "calib.npz"
+    np.savez(path, **{"image": images.astype(np.float32), "net/style": styles})
+    (scene,) = gather(STYLED, path, {}, limit=64).calibration
+    assert np.asarray(scene.driver).shape == (6, 16, 24, 3)
+    assert scene.conditions["net_style"].shape == (8, 4)
+
+
+def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", np.ones((2, 4), np.float32))
+    for name in ("net/style", "net_style"):
+        material = gather(STYLED, photos, {name: tmp_path / "s.npy"}, limit=8)
+        assert material.held_out.conditions["net_style"].shape == (2, 4)
+    with pytest.raises(UsageError, match="Did you mean 'net_style'"):
+        gather(STYLED, photos, {"net_styl": tmp_path / "s.npy"}, limit=8)
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Real frames are needed"):
+        gather(PLAIN, None, {}, limit=8)
+    with pytest.raises(BadInput, match="No such file"):
+        gather(PLAIN, tmp_path / "absent", {}, limit=8)
+    with pytest.raises(BadInput, match="no pictures"):
+        gather(PLAIN, tmp_path, {}, limit=8)
+
+
+def test_a_clip_of_one_frame_does_not_move(tmp_path: Path) -> None:
+    still = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
+    moving = TensorSpec("motion", "motion:driving", (1, 2, 6))
+    graph = GraphSpec("net", "net.onnx", "frame", (still, moving), (RESULT,))
+    Image.new("RGB", (24, 16)).save(tmp_path / "one.gif")
+    with pytest.raises(BadInput, match="one frame"):
+        gather(Contract("moving", (graph,)), tmp_path / "one.gif", {}, limit=8)
