@@ -142,7 +142,7 @@ def _animate(
     """The animator's frame, the affine warp's, the driver's region labels and their coverage."""
     import torch
 
-    from edgeanim.models.nets.generator import affine_coefficients, compose_flows
+    from edgeanim.models.nets.generator import NEUTRAL_SCORE, affine_coefficients, compose_flows
     from edgeanim.models.training.losses import compose, warp
 
     with torch.no_grad():
@@ -153,7 +153,8 @@ def _animate(
         mask, motion = animator.regions(driving, cue)
         features = animator.encoder(still, still_mask)
         frame, _ = compose(still, *animator.generator(*features, still_motion, motion))
-        flow = compose_flows(torch.zeros_like(mask), *affine_coefficients(still_motion, motion))
+        neutral = torch.full_like(mask, NEUTRAL_SCORE)
+        flow = compose_flows(neutral, *affine_coefficients(still_motion, motion))
         affine = warp(still, flow)
         share = torch.cat([mask, 1 - mask.sum(1, keepdim=True)], 1)
         label = share.argmax(1)[0]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.nets.blocks import ConvBlock, upsample
+from edgeanim.models.nets.blocks import ConvBlock, ConvNorm, upsample
 from edgeanim.models.regions import COUNT
 
 
@@ -25,10 +25,10 @@ class Encoder(nn.Module):  # type: ignore[misc]
         )
         self.bridge16 = ConvBlock(w16, w8, kernel=1)
         self.mix8 = ConvBlock(w8, w8)
-        self.out8 = nn.Conv2d(w8, g8, 1)
+        self.out8 = ConvNorm(w8, g8, kernel=1)
         self.bridge8 = ConvBlock(w8, w4, kernel=1)
         self.mix4 = ConvBlock(w4, w4)
-        self.out4 = nn.Conv2d(w4, g4, 1)
+        self.out4 = ConvNorm(w4, g4, kernel=1)
 
     def forward(self, still: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Still [N, 3, h, w] in 0..1 and masks [N, K, h/4, w/4] to features at strides 4 and 8.

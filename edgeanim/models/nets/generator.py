@@ -17,18 +17,23 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.nets.blocks import ConvBlock, upsample
+from edgeanim.models.nets.blocks import ConvBlock, ConvNorm, upsample
 from edgeanim.models.nets.moments import axis
 from edgeanim.models.regions import COUNT
 
+NEUTRAL_SCORE = 3.0
+"""A region's score before anything is learned: it then wins over the background out to the edge of
+an ellipse of its covariance, where the distance is 2."""
 _BOUND = 8.0
 """The head's outputs are clamped to this."""
 _RESIDUAL = 0.03
 """Flow per unit of the head's output: at most 0.24, or 31 pixels of a 256-pixel picture."""
 _OPAQUE = 3.0
 """Added to alpha's score: an untrained generator shows the warped still."""
-_MIN_DETERMINANT = 1e-3
-"""Of the driving affine; masks give at least 4e-3 (see `moments`), a transferred motion may not."""
+_MIN_DETERMINANT = 2e-4
+"""Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
+_FLOW_GAIN = 8.0
+"""Brings flows, mostly below 0.1, to the scale of the heat maps beside them."""
 _INPUTS = 3 * COUNT
 
 
@@ -38,18 +43,19 @@ class Generator(nn.Module):  # type: ignore[misc]
     def __init__(self, config: AnimatorConfig) -> None:
         super().__init__()
         w4, w8, w16 = config.generator
-        self.enter = nn.Conv2d(_INPUTS, w8, 3, padding=1)
+        self.enter = ConvNorm(_INPUTS, w8)
         self.mix8 = ConvBlock(w8, w8)
         self.down16 = nn.Sequential(
             ConvBlock(w8, w16, stride=2), ConvBlock(w16, w16), ConvBlock(w16, w16)
         )
         self.bridge16 = ConvBlock(w16, w8, kernel=1)
         self.up8 = nn.Sequential(ConvBlock(w8, w8), ConvBlock(w8, w8))
-        self.bridge8 = nn.Conv2d(w8, w4, 1)
+        self.bridge8 = ConvNorm(w8, w4, kernel=1)
         self.up4 = ConvBlock(w4, w4)
         self.head = nn.Conv2d(w4, COUNT + 6, 3, padding=1)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        nn.init.normal_(self.head.weight, std=1e-2)
         nn.init.zeros_(self.head.bias)
+        nn.init.constant_(self.head.bias[:COUNT], NEUTRAL_SCORE)
 
     def forward(
         self, s4: Tensor, s8: Tensor, still: Tensor, driving: Tensor
@@ -111,7 +117,7 @@ def _heat_and_flow(place: Tensor, flow: Tensor, height: int, width: int) -> Tens
     """What the generator sees of the motion [N, 3K, h, w]: heat maps, and flows under them."""
     heat = (-_distances(place, height, width)).exp()
     x, y = (heat * _evaluate(flow, row, height, width) for row in (0, 1))
-    return torch.cat([heat, x, y], dim=1)
+    return torch.cat([heat, x * _FLOW_GAIN, y * _FLOW_GAIN], dim=1)
 
 
 def compose_flows(score: Tensor, place: Tensor, flow: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_MASS = 1e-3
+_MASS = 1e-4
 """Mean weight below which a region counts as absent; it then rests at the centre, small."""
-_VARIANCE = 4e-3
+_VARIANCE = 1e-3
 """Added to the variances: a region is never thinner than this, so its affine can be inverted."""
 
 

@@ -1,0 +1,138 @@
+"""Export: a model folder whose graphs compute what the networks do; evaluation on top of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from edgeanim.core.contract import load_contract
+from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.models import evaluate as evaluation
+from edgeanim.models.animator import Animator, contract_of
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.export import PARITY, export_animator
+from edgeanim.models.nets.regions import RegionNet
+from edgeanim.models.shipped_files import shipped, shipped_names
+
+TINY = AnimatorConfig(
+    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+)
+
+
+@pytest.fixture(scope="module")
+def animator():
+    """Untrained, but with norms and a head that do something, so that parity means something."""
+    torch.manual_seed(0)
+    animator = Animator(TINY)
+    torch.nn.init.normal_(animator.generator.head.weight, std=0.1)
+    for norm in animator.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            norm.running_mean.normal_(0, 0.2)
+            norm.running_var.uniform_(0.5, 2.0)
+    return animator.eval()
+
+
+@pytest.fixture(scope="module")
+def folder(animator, tmp_path_factory):
+    return export_animator(tmp_path_factory.mktemp("model") / "tiny", animator)
+
+
+def test_the_folder_holds_the_contract_and_plain_convolutions(folder):
+    contract = load_contract(folder)
+    assert contract == contract_of(TINY)
+    for graph in contract.graphs:
+        model = onnx.load(str(folder / graph.file))
+        kinds = {node.op_type for node in model.graph.node}
+        assert "Conv" in kinds
+        assert not kinds & {"BatchNormalization", "GridSample", "ConvTranspose", "Softplus"}
+        groups = [
+            next((a.i for a in node.attribute if a.name == "group"), 1)
+            for node in model.graph.node
+            if node.op_type == "Conv"
+        ]
+        assert set(groups) == {1}
+
+
+@pytest.mark.parametrize("name", ["regions", "encode", "animate"])
+def test_each_graph_computes_what_its_network_does(animator, folder, name):
+    spec = load_contract(folder).graph(name)
+    session = onnxruntime.InferenceSession(
+        str(folder / spec.file), providers=["CPUExecutionProvider"]
+    )
+    rng = np.random.default_rng(5)
+    feeds = {t.name: rng.uniform(0, 1, t.shape).astype(np.float32) for t in spec.inputs}
+    with torch.no_grad():
+        expected = animator.graphs()[name](*(torch.from_numpy(v) for v in feeds.values()))
+    found = session.run([t.name for t in spec.outputs], feeds)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one.numpy(), atol=PARITY)
+
+
+def test_a_network_that_exports_differently_is_not_written(tmp_path):
+    class Drifting(RegionNet):
+        """Computes something else while it is traced than when it runs."""
+
+        def forward(self, frame, cue):
+            mask, motion = super().forward(frame, cue)
+            return mask, motion + (0.0 if torch.compiler.is_compiling() else 0.01)
+
+    drifting = Animator(TINY).eval()
+    drifting.regions = Drifting(TINY).eval()
+    with pytest.raises(GateFailed, match="motion"):
+        export_animator(tmp_path / "model", drifting)
+    assert not (tmp_path / "model").exists()
+
+
+def test_evaluation_finds_the_repeated_still_at_zero_and_a_perfect_frame_at_one():
+    picture = np.random.default_rng(0).uniform(0, 1, (3, 64, 64)).astype(np.float32)
+    assert evaluation.ssim_map(picture, picture).min() > 0.999
+    score = evaluation.Score("x", 1, ssim_still=0.5, ssim_affine=0.5, ssim=1.0, miou=None, cover=0)
+    assert score.won == 1
+    assert score.won_affine == 0
+
+
+def test_the_ssim_map_is_that_of_wang_2004():
+    rng = np.random.default_rng(1)
+    one = rng.uniform(0, 1, (3, 48, 48)).astype(np.float32)
+    two = np.clip(one + rng.normal(0, 0.1, one.shape), 0, 1).astype(np.float32)
+    expected = structural_similarity(
+        one,
+        two,
+        channel_axis=0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        full=True,
+    )[1].mean(0)
+    np.testing.assert_allclose(
+        evaluation.ssim_map(one, two)[6:-6, 6:-6], expected[6:-6, 6:-6], atol=1e-4
+    )
+
+
+def test_an_untrained_animator_wins_nothing_back(animator):
+    (score,) = evaluation.evaluate(animator, puppets=3, size=64)
+    assert score.frames == 12
+    assert score.won < 0.2
+    assert score.miou is not None
+    assert score.miou < 0.3
+    assert "puppets" in evaluation.table([score])
+
+
+def test_a_shipped_file_is_found_by_name_and_a_wrong_name_gets_a_hint():
+    with shipped("animator.toml") as path:
+        assert path.is_file()
+    assert "animator.safetensors" in shipped_names()
+    with pytest.raises(UsageError, match=r"animator\.toml"), shipped("animator.tom"):
+        pass
+
+
+def test_another_architecture_gives_another_contract():
+    wide = contract_of(replace(TINY, size=128))
+    assert wide.graph("animate").output("flow").shape == (1, 2, 32, 32)

@@ -1,0 +1,151 @@
+"""The networks keep their contract, their budgets, and the meaning of what they put out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.models.animator import Animator, contract_of
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.nets.blocks import ConvBlock, fold_batch_norm
+from edgeanim.models.nets.generator import affine_coefficients, compose_flows
+from edgeanim.models.nets.moments import motion_of
+from edgeanim.models.regions import COUNT, MOTION_VALUES
+
+BASE = AnimatorConfig()
+TINY = AnimatorConfig(
+    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+)
+
+
+def example(spec, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(tensor.shape, generator=generator) for tensor in spec.inputs]
+
+
+def count_macs(module, inputs):
+    total = 0
+
+    def count(layer, _, output):
+        nonlocal total
+        total += output.numel() * layer.weight[0].numel()
+
+    for layer in module.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        module.eval()(*inputs)
+    return total
+
+
+@pytest.mark.parametrize("config", [TINY, BASE], ids=["tiny", "base"])
+def test_graphs_give_what_the_contract_says(config):
+    animator = Animator(config).eval()
+    for spec in contract_of(config).graphs:
+        with torch.no_grad():
+            outputs = animator.graphs()[spec.name](*example(spec))
+        assert [tuple(out.shape) for out in outputs] == [tensor.shape for tensor in spec.outputs]
+        for out, tensor in zip(outputs, spec.outputs, strict=True):
+            if tensor.range is not None:
+                assert tensor.range[0] <= out.min() <= out.max() <= tensor.range[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "gmacs", "parameters"),
+    [("regions", 0.35, 0.8e6), ("encode", 0.8, 0.6e6), ("animate", 0.40, 0.6e6)],
+)
+def test_the_shipped_architecture_keeps_its_budgets(name, gmacs, parameters):
+    module = Animator(BASE).graphs()[name]
+    assert count_macs(module, example(contract_of(BASE).graph(name))) <= gmacs * 1e9
+    assert sum(p.numel() for p in module.parameters()) <= parameters
+
+
+def test_the_frame_graph_has_no_convolution_at_full_or_half_resolution():
+    sizes = []
+    animator = Animator(BASE).eval()
+    for layer in animator.generator.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _, __, out: sizes.append(out.shape[-1]))
+    with torch.no_grad():
+        animator.generator(*example(contract_of(BASE).graph("animate")))
+    assert max(sizes) <= BASE.size // 4
+
+
+def ellipse_mask(centre, axes, angle, side=96):
+    """A filled ellipse: its exact covariance is R diag(a^2/4, b^2/4) R^T."""
+    grid = (np.arange(side) * 2 + 1) / side - 1
+    x, y = np.meshgrid(grid - centre[0], grid - centre[1])
+    u = x * np.cos(angle) + y * np.sin(angle)
+    v = -x * np.sin(angle) + y * np.cos(angle)
+    return ((u / axes[0]) ** 2 + (v / axes[1]) ** 2 <= 1).astype(np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.floats(-0.4, 0.4), st.floats(-0.4, 0.4)),
+    st.tuples(st.floats(0.2, 0.5), st.floats(0.2, 0.5)),
+    st.floats(0, np.pi),
+)
+def test_the_motion_of_an_ellipse_is_its_centre_and_the_root_of_its_covariance(c, axes, angle):
+    motion = motion_of(torch.from_numpy(ellipse_mask(c, axes, angle))[None, None])[0, 0].numpy()
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    root = turn @ np.diag(np.sqrt(np.square(axes) / 4 + 1e-3)) @ turn.T
+    np.testing.assert_allclose(motion[:2], c, atol=0.01)
+    np.testing.assert_allclose(motion[2:].reshape(2, 2), root, atol=0.015)
+
+
+def test_an_absent_region_rests_small_at_the_centre():
+    motion = motion_of(torch.full((1, 2, 32, 32), 3e-4))[0]
+    assert motion.abs()[:, :2].max() < 1e-3
+    assert motion[:, 2].max() < 0.1
+
+
+def random_motion(seed):
+    rng = np.random.default_rng(seed)
+    motion = rng.uniform(-0.1, 0.1, (1, COUNT, MOTION_VALUES)).astype(np.float32)
+    motion[..., :2] = rng.uniform(-0.8, 0.8, (1, COUNT, 2))
+    motion[..., [2, 5]] += 0.3
+    return torch.from_numpy(motion)
+
+
+def test_unchanged_motion_means_no_flow():
+    motion = random_motion(0)
+    flow = compose_flows(torch.zeros(1, COUNT, 16, 24), *affine_coefficients(motion, motion))
+    assert flow.shape == (1, 2, 16, 24)
+    assert flow.abs().max() < 1e-5
+
+
+def test_a_region_that_wins_everywhere_carries_each_pixel_by_its_affine():
+    still, driving = random_motion(1), random_motion(2)
+    score = torch.zeros(1, COUNT, 8, 8)
+    score[:, 3] = 60.0
+    flow = compose_flows(score, *affine_coefficients(still, driving))[0].numpy()
+    s, d = still[0, 3].numpy(), driving[0, 3].numpy()
+    jacobian = s[2:].reshape(2, 2) @ np.linalg.inv(d[2:].reshape(2, 2))
+    grid = (np.arange(8) * 2 + 1) / 8 - 1
+    for row, column in ((0, 0), (2, 7), (5, 4)):
+        here = np.array([grid[column], grid[row]])
+        there = s[:2] + jacobian @ (here - d[:2])
+        np.testing.assert_allclose(flow[:, row, column], there - here, atol=1e-4)
+
+
+def test_a_degenerate_driving_motion_gives_finite_flow():
+    flow = compose_flows(
+        torch.zeros(1, COUNT, 8, 8),
+        *affine_coefficients(random_motion(3), torch.zeros(1, COUNT, MOTION_VALUES)),
+    )
+    assert bool(torch.isfinite(flow).all())
+
+
+def test_folding_batch_norm_changes_no_result_and_leaves_none():
+    block = torch.nn.Sequential(ConvBlock(3, 8), ConvBlock(8, 4, kernel=1)).train()
+    for _ in range(3):
+        block(torch.randn(4, 3, 16, 16) * 3 + 1)
+    x = torch.randn(1, 3, 16, 16)
+    expected = block.eval()(x)
+    folded = fold_batch_norm(block)
+    torch.testing.assert_close(folded(x), expected, atol=1e-5, rtol=1e-4)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())

@@ -1,0 +1,199 @@
+"""Training learns, can be killed and resumed to the identical result, and refuses what is wrong."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.parsing import parse
+from edgeanim.core.progress import SILENT
+from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.train import build_networks, schedule, train
+from edgeanim.models.training.batches import draw_batch, load_material
+from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
+from edgeanim.models.training.losses import (
+    compose,
+    motion_weight,
+    multiscale_l1,
+    segmentation,
+)
+
+TINY = AnimatorConfig(
+    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+)
+CONFIG = TrainConfig(
+    model=TINY,
+    data=DataConfig(puppets=2, moments=2, clip_share=0.0),
+    regions=(Phase(20, batch=4, sizes=(64,), learning_rate=5e-3),),
+    generator=(Phase(20, batch=4, sizes=(64,), learning_rate=5e-3),),
+    joint=True,
+    checkpoint_every=10,
+)
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAfter:
+    """Progress that kills the training after `steps` of its steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+        self.training = False
+
+    def stage(self, title, total=None):  # noqa: ARG002
+        self.training = title == "training"
+
+    def step(self, count=1, note=""):  # noqa: ARG002
+        if self.training and count:
+            self.left -= count
+            if self.left < 0:
+                raise Killed
+
+    def done(self, note=""):
+        pass
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(CONFIG, tmp_path_factory.mktemp("train"))
+
+
+def losses_of(folder, term):
+    with (folder / "losses.csv").open() as stream:
+        return [float(row["value"]) for row in csv.DictReader(stream) if row["term"] == term]
+
+
+def errors(animator, batch):
+    """Of the regions and of the finished frames, on a fixed batch."""
+    animator.eval()
+    with torch.no_grad():
+        scores = animator.regions.logits(batch.driving, batch.cue)
+        _, motion = animator.regions.from_logits(scores)
+        still_mask, still_motion = animator.regions(batch.still, torch.zeros_like(batch.cue))
+        features = animator.encoder(batch.still, still_mask)
+        flow, alpha, colour = animator.generator(*features, still_motion, motion)
+        frame, _ = compose(batch.still, flow, alpha, colour)
+    weight = motion_weight(batch.still, batch.driving, 4.0)
+    return (
+        float(segmentation(scores, batch.label_driving)),
+        float(multiscale_l1(frame, batch.driving, weight)),
+    )
+
+
+def test_a_short_training_reduces_both_errors_and_leaves_what_it_says(trained):
+    material = load_material(CONFIG.data, SILENT)
+    batch = draw_batch(material, CONFIG.data, 64, 8, (0, 12345))
+    before = errors(build_networks(CONFIG).animator, batch)
+    after = errors(load_animator(trained), batch)
+    assert after[0] < 0.9 * before[0]
+    assert after[1] < before[1]
+    assert (trained / "sheets" / "000040.png").is_file()
+    assert load_train_config(trained / "train.toml") == CONFIG
+    assert load_animator(trained).config == TINY
+
+
+def test_a_killed_training_goes_on_to_the_identical_result(trained, tmp_path):
+    for steps in (14, 12):
+        with pytest.raises(Killed):
+            train(CONFIG, tmp_path, KillAfter(steps))
+    train(CONFIG, tmp_path)
+    expected = load_file(trained / "animator.safetensors")
+    for name, value in load_file(tmp_path / "animator.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(trained):
+    with pytest.raises(BadInput, match="another configuration"):
+        train(replace(CONFIG, seed=1), trained)
+
+
+def test_real_clips_take_part(tmp_path):
+    writer = cv2.VideoWriter(
+        str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (128, 96)
+    )
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        writer.write(rng.integers(0, 255, (96, 128, 3), np.uint8))
+    writer.release()
+    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("a",), clip_share=0.5)
+    phase = Phase(2, batch=2, sizes=(64,))
+    config = replace(CONFIG, data=data, regions=(phase,), generator=(phase,))
+    train(config, tmp_path / "out")
+    assert np.isfinite(losses_of(tmp_path / "out", "pixels")).all()
+    missing = replace(config, data=replace(data, clip_names=("b",)))
+    with pytest.raises(BadInput, match="'b'"):
+        train(missing, tmp_path / "other")
+
+
+def test_the_schedule_runs_both_stages_phase_by_phase():
+    phases = (Phase(3, sizes=(64, 128)), Phase(2, sizes=(256,)))
+    steps = list(schedule(replace(CONFIG, regions=(Phase(2),), generator=phases)))
+    assert [s.number for s in steps] == list(range(7))
+    assert [s.stage for s in steps] == ["regions"] * 2 + ["generator"] * 5
+    assert [s.size for s in steps[2:]] == [64, 128, 64, 256, 256]
+    assert steps[2].stage_share == 0
+    assert all(0 < s.rate <= 2e-3 for s in steps)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ({"sed": 1}, "Did you mean 'seed'"),
+        ({"regions": []}, "at least one phase"),
+        ({"regions": [{"steps": 1, "sizes": [100]}]}, "multiples of 32"),
+        ({"data": {"clip_names": ["a"]}}, "needs the folder"),
+        ({"model": {"size": 100}}, "multiple of 32"),
+        ({"ema": 1.0}, "ema"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(data, says):
+    with pytest.raises(BadInput, match=says):
+        parse(TrainConfig, data, where="train.toml")
+
+
+def test_weights_of_another_shape_are_refused_and_change_nothing(tmp_path):
+    path = tmp_path / "animator.safetensors"
+    save_weights(Animator(replace(TINY, generator=(8, 16, 24))), path)
+    animator = Animator(TINY)
+    before = {name: value.clone() for name, value in animator.state_dict().items()}
+    with pytest.raises(BadInput, match=r"shape .* architecture has"):
+        load_weights(animator, path)
+    assert all(torch.equal(before[n], v) for n, v in animator.state_dict().items())
+
+
+def test_weights_that_are_missing_unknown_or_not_finite_are_refused(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    path = tmp_path / "w.safetensors"
+    for state, says in (
+        ({"weight": torch.ones(2, 2)}, "'bias' is missing"),
+        ({"weight": torch.ones(2, 2), "bias": torch.full((2,), torch.nan)}, "not finite"),
+    ):
+        holder = torch.nn.Module()
+        for name, value in state.items():
+            holder.register_buffer(name, value)
+        save_weights(holder, path)
+        with pytest.raises(BadInput, match=says):
+            load_weights(layer, path)
+    save_weights(layer, path)
+    with pytest.raises(BadInput, match="'bias' is not known"):
+        load_weights(torch.nn.Linear(2, 2, bias=False), path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 not tensors"])
+def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="not a safetensors file"):
+        load_weights(torch.nn.Linear(1, 1), path)
+    with pytest.raises(BadInput, match="No such file"):
+        load_weights(torch.nn.Linear(1, 1), tmp_path / "absent")
