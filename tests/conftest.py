@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         rng = np.random.default_rng(size + channels)
         widths = [3, channels, channels, 3]
         nodes, weights, previous = [], [], "image"
-        for i, (c_in, c_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (c_in, c_out) in enumerate(itertools.pairwise(widths)):
             kernel = rng.normal(0, (2 / (9 * c_in)) ** 0.5, (c_out, c_in, 3, 3))
             weights += [
                 numpy_helper.from_array(kernel.astype(np.float32), f"w{i}"),

@@ -33,7 +33,7 @@ from edgeanim.cli.common import (
 @click.option("--method", type=click.Choice(["auto", "ptq"]), default="auto", show_default=True)
 @click.option(
     "--ranges",
-    type=click.Choice(["minmax", "percentile", "entropy"]),
+    type=click.Choice(["minmax", "percentile"]),
     default="minmax",
     show_default=True,
     help="How the ranges of activations are found.",

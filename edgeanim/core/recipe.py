@@ -37,7 +37,7 @@ class QuantizeSpec:
     `keep_float` names nodes that stay in float."""
 
     method: Literal["auto", "ptq"] = "auto"
-    ranges: Literal["minmax", "percentile", "entropy"] = "minmax"
+    ranges: Literal["minmax", "percentile"] = "minmax"
     samples: int = 48
     reduce_range: bool = False
     keep_float: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.graph.edit import attributes, infer_shapes
 from edgeanim.graph.load import load_model
@@ -57,14 +58,16 @@ class ModelInfo:
 def inspect_model(path: Path, overrides: Path | None = None) -> ModelInfo:
     """Describe a model folder or an `.onnx`; `overrides` is a `model.toml`, as in `load_model`."""
     model = load_model(path, overrides)
-    graphs = tuple(_inspect(graph.spec, graph.path) for graph in model.graphs)
+    graphs = tuple(inspect_graph(graph) for graph in model.graphs)
     return ModelInfo(model.contract, graphs, model.digest)
 
 
-def _inspect(spec: GraphSpec, path: Path) -> GraphInfo:
+def inspect_graph(graph: GraphArtifact) -> GraphInfo:
+    """Describe one float32 graph of a model."""
     import onnx
 
-    model = read_onnx(path)
+    spec = graph.spec
+    model = read_onnx(graph.path)
     infer_shapes(model)
     macs = _macs_by_op(model)
     weights = (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)

@@ -15,7 +15,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
-from edgeanim.graph.inspect import inspect_model
+from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.load import Model, load_model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
 from edgeanim.pipeline.material import Material, gather
@@ -131,7 +131,7 @@ def _describe(work: Work, model: Model, out: Path, golden: Path) -> Pruned:
     drift = drift_of(work, pruned, variant, load_golden(golden))
     work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
     rows = []
-    for before, after in zip(model.graphs, inspect_model(out).graphs, strict=True):
-        old = inspect_model(before.path).graphs[0]
-        rows.append(PrunedGraph(after.spec.name, old.macs, after.macs, old.params, after.params))
+    for before, after in zip(model.graphs, pruned.graphs, strict=True):
+        old, new = inspect_graph(before), inspect_graph(after)
+        rows.append(PrunedGraph(new.spec.name, old.macs, new.macs, old.params, new.params))
     return Pruned(out, tuple(rows), drift)

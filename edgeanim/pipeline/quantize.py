@@ -147,7 +147,7 @@ def _quantized_graph(
     }
 
     def make(folder: Path) -> None:
-        get_scheme(scheme).quantize(graph, samples, spec, work.board, folder)
+        get_scheme(scheme).quantize(graph, samples, spec, work.board, folder, work.compile)
 
     folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
     return GraphArtifact(graph.spec, main_file(folder), scheme)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.artifact import CompiledGraph, GraphArtifact, Samples
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.targets.board import Board
+
+CompiledFloat = Callable[[GraphArtifact, str], CompiledGraph]
+"""Gives a float32 graph compiled for the backend of that name."""
 
 
 class Scheme(Protocol):
@@ -23,9 +27,13 @@ class Scheme(Protocol):
         spec: QuantizeSpec,
         board: Board,
         out: Path,
+        compiled: CompiledFloat | None = None,
     ) -> GraphArtifact:
         """Write the quantised graph into the folder `out`.
 
-        `artifact` is float32 ONNX; the result has `scheme == self.name`. `MissingComponent` if
-        the quantiser is not installed; `BadInput` names the node that stands in the way.
+        `artifact` is float32 ONNX; the result has `scheme == self.name`. A scheme that starts from
+        a backend's own float32 file takes it from `compiled`, whose caller may have kept it.
+
+        `MissingComponent` if the quantiser is not installed; `BadInput` names the node that stands
+        in the way.
         """

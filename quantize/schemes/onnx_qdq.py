@@ -17,6 +17,7 @@ from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.schemes.base import CompiledFloat
 from edgeanim.targets.board import Board
 
 # Tails beyond this percentile of all values are clipped when `ranges = "percentile"`.
@@ -36,6 +37,7 @@ class OnnxQdq:
         spec: QuantizeSpec,
         board: Board,
         out: Path,
+        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
     ) -> GraphArtifact:
         """See `Scheme.quantize`. Writes `<graph>.onnx`."""
         quantization = _quantizer()
@@ -85,7 +87,6 @@ def _method(quantization: Any, ranges: str) -> Any:
     return {
         "minmax": methods.MinMax,
         "percentile": methods.Percentile,
-        "entropy": methods.Entropy,
     }[ranges]
 
 

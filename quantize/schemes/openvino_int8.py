@@ -21,6 +21,7 @@ from edgeanim.core.errors import MissingComponent, disk_errors
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.schemes.base import CompiledFloat
 from edgeanim.targets.board import Board
 
 # Each tail beyond this share of a sample's values is clipped when `ranges = "percentile"`.
@@ -81,6 +82,7 @@ class OpenVinoInt8:
         spec: QuantizeSpec,
         board: Board,
         out: Path,
+        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
     ) -> GraphArtifact:
         """See `Scheme.quantize`. Writes `<graph>.xml` and `<graph>.bin`."""
         onnx, ov, nncf = _packages()
@@ -174,7 +176,7 @@ def _parameters(ranges: str, seven_bits: bool) -> Any:
 
 
 def _range_estimator(ranges: str) -> Any:
-    """NNCF's form of `ranges`; its `histogram` minimises the squared error instead of entropy."""
+    """NNCF's form of `ranges`."""
     from nncf.quantization.range_estimator import (
         AggregatorType,
         RangeEstimatorParameters,
@@ -195,7 +197,6 @@ def _range_estimator(ranges: str) -> Any:
         "percentile": RangeEstimatorParameters(
             min=tail(AggregatorType.MIN), max=tail(AggregatorType.MAX)
         ),
-        "entropy": RangeEstimatorParametersSet.HISTOGRAM,
     }[ranges]
 
 

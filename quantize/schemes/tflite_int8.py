@@ -19,11 +19,12 @@ import numpy as np
 from edgeanim.core import offline
 from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.errors import BadInput, MissingComponent
 from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import Node, check_names, find_chain, name_nodes
+from edgeanim.quantize.schemes.base import CompiledFloat
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
@@ -46,6 +47,9 @@ GLUE = (
 # The weights' shapes: OHWI, 1HWO and OHWI.
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE")
 
+# Whose float32 file the quantiser works on.
+BACKEND = "tflite"
+
 Ranges = dict[str, dict[str, Array]]
 
 
@@ -62,6 +66,7 @@ class TfLiteInt8:
         spec: QuantizeSpec,
         board: Board,
         out: Path,
+        compiled: CompiledFloat | None = None,
     ) -> GraphArtifact:
         """See `Scheme.quantize`. Writes `<graph>.tflite`.
 
@@ -70,15 +75,13 @@ class TfLiteInt8:
         the board's silicon make no difference.
         """
         quantizer = _quantizer()
-        if spec.ranges == "entropy":
-            raise UsageError(
-                "The scheme 'tflite-int8' has no entropy ranges.",
-                hint="Choose ranges = 'minmax' or 'percentile'.",
-            )
         kernels = _kernels(artifact.path, spec.keep_float)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             source = GraphArtifact(artifact.spec, artifact.path)
-            converted = get_backend("tflite").compile(source, board, Path(scratch))
+            if compiled is not None:
+                converted = compiled(source, BACKEND)
+            else:
+                converted = get_backend(BACKEND).compile(source, board, Path(scratch))
             graph = _FlatGraph(converted.files[0])
             kept = graph.holders(kernels)
             chain = find_chain(graph.nodes(kept), where=artifact.path)

@@ -81,7 +81,7 @@ recipes = st.builds(
     prune=st.builds(PruneSpec, ratio=st.floats(0, 0.9), round_to=st.integers(1, 64)),
     quantize=st.builds(
         QuantizeSpec,
-        ranges=st.sampled_from(["minmax", "percentile", "entropy"]),
+        ranges=st.sampled_from(["minmax", "percentile"]),
         samples=st.integers(2, 500),
         keep_float=st.lists(st.text(), max_size=3).map(tuple),
     ),

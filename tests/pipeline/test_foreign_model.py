@@ -158,7 +158,7 @@ def test_magentas_style_net_goes_all_the_way(
 ) -> None:
     style = {"mobilenet_conv/Conv/BiasAdd": style_model.with_name("style_bottleneck.npy")}
     clip = media / "clips_asl" / "again.mkv"
-    spec = QuantizeSpec(samples=8, ranges="entropy")
+    spec = QuantizeSpec(samples=8, ranges="percentile")
     quantized = api.quantize(
         style_model, calib=clip, inputs=style, out=tmp_path / "int8", spec=spec, max_drift=0.1
     )
