@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 
 SEED = 6_000_010
 """A puppet that no training has seen: training seeds lie far below."""
-TRACKS = ("wave", "walk", "gesture", "sway")
+TRACKS = {"wave": 0.2, "sway": 0.15, "nod": 1.0}
+"""The acts that ship, and how far into its period each goes before it comes back. The first
+version of the animator cannot follow a limb far from where the still has it."""
 FRAMES, FPS = 48, 24.0
 
 
 def showcase_still() -> NDArray[np.uint8]:
     """The shipped still, uint8 [256, 256, 3]: the puppet before it begins to wave."""
-    still: NDArray[np.uint8] = act(make_puppet(SEED), "wave", 1)[0]
+    still: NDArray[np.uint8] = act(make_puppet(SEED), "wave", 0.0, frames=1)[0]
     return still
 
 
-def act(puppet: Puppet, name: str, frames: int = FRAMES) -> NDArray[np.uint8]:
-    """The puppet's pictures [T, 256, 256, 3] over one period of an action."""
-    action = make_action(SEED, puppet.kind, name)
-    return np.stack([render(puppet, action.pose(i / frames)).picture for i in range(frames)])
+def act(puppet: Puppet, name: str, reach: float, frames: int = FRAMES) -> NDArray[np.uint8]:
+    """The puppet's pictures [T, 256, 256, 3] as it goes into an action and back: a loop."""
+    pose = make_action(SEED, puppet.kind, name).pose
+    times = reach * (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frames) / frames))
+    return np.stack([render(puppet, pose(float(time))).picture for time in times])
 
 
 def extract_motion(
@@ -62,8 +65,8 @@ def write_showcase(animator: Animator, folder: Path) -> None:
     puppet = make_puppet(SEED)
     with atomic_path(folder / STILL) as partial:
         cv2.imwrite(str(partial), showcase_still()[:, :, ::-1])
-    for name in TRACKS:
-        values = extract_motion(animator, act(puppet, name))
+    for name, reach in TRACKS.items():
+        values = extract_motion(animator, act(puppet, name, reach))
         with atomic_path(folder / f"{name}.npz") as partial:
             np.savez_compressed(partial, values=values, fps=np.float64(FPS))
 
