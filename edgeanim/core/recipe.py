@@ -19,7 +19,7 @@ class PruneSpec:
     round_to: int = 8
     importance: Literal["magnitude", "random"] = "magnitude"
     steps: int = 200
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-4
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from edgeanim.report.html import Animation, write_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
-PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=60)
+PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=150)
 MAX_DRIFT = 0.02
 
 
