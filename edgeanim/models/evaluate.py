@@ -1,6 +1,6 @@
 """How well an animator does on characters it was never trained on.
 
-    python -m edgeanim.models.evaluate [--clips FOLDER] [--names again,book] [--weights FOLDER]
+    edgeanim evaluate [--clips FOLDER] [--names again,book] [--weights FOLDER]
 
 Self-reenactment: the first frame is the still, later frames are the driver. Reported is the share
 of the SSIM that the repeated still loses, inside the area that moves, that is won back: by the
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (
     FrameSequence,
-    clip_paths,
     clip_sequence,
     puppet_sequence,
 )
@@ -180,30 +179,3 @@ def _clip_pairs(sequence: FrameSequence, size: int) -> list[Pair]:
     last = len(sequence.pictures) - 1
     chosen = np.unique(np.linspace(1, last, min(last, _CLIP_FRAMES)).round().astype(int))
     return [make_pair(sequence, 0, int(i), size) for i in chosen]
-
-
-def main() -> None:
-    """The command of the module's docstring."""
-    import argparse
-
-    import torch
-
-    from edgeanim.models.animator import load_animator
-    from edgeanim.models.export import load_shipped
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--clips", type=Path, help="a folder of real clips")
-    parser.add_argument("--names", default="", help="which of them, separated by commas")
-    parser.add_argument("--weights", type=Path, help="a training's folder instead of what ships")
-    parser.add_argument("--size", type=int, help="side of the pictures, if not the model's own")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    animator = load_shipped() if arguments.weights is None else load_animator(arguments.weights)
-    names = set(filter(None, arguments.names.split(",")))
-    clips = [] if arguments.clips is None else clip_paths(arguments.clips)
-    chosen = [path for path in clips if not names or path.stem in names]
-    print(table(evaluate(animator, clips=chosen, size=arguments.size)))
-
-
-if __name__ == "__main__":
-    main()

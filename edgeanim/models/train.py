@@ -1,4 +1,4 @@
-"""Train an animator from a configuration: `python -m edgeanim.models.train CONFIG.toml OUT`.
+"""Train an animator from a configuration: `edgeanim train CONFIG.toml -o OUT`.
 
 Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator. OUT receives
 `animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv`, sample
@@ -18,7 +18,7 @@ from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
-from edgeanim.models.training.config import Phase, TrainConfig, load_train_config
+from edgeanim.models.training.config import Phase, TrainConfig
 
 if TYPE_CHECKING:
     from edgeanim.models.training.batches import Batch, Material
@@ -176,33 +176,3 @@ def _dump(value: object) -> str:
     import tomli_w
 
     return tomli_w.dumps(to_plain(value))
-
-
-class _Lines:
-    """Progress as a line of text every hundred steps."""
-
-    def stage(self, title: str, total: int | None = None) -> None:
-        self.title, self.total, self.count = title, total, 0
-
-    def step(self, count: int = 1, note: str = "") -> None:
-        self.count += count
-        if self.count % 100 == 0:
-            print(f"{self.title} {self.count}/{self.total} {note}", flush=True)
-
-    def done(self, note: str = "") -> None:
-        print(f"{self.title}: done {note}", flush=True)
-
-
-def main() -> None:
-    """The command of the module's docstring."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("out", type=Path)
-    arguments = parser.parse_args()
-    train(load_train_config(arguments.config), arguments.out, _Lines())
-
-
-if __name__ == "__main__":
-    main()

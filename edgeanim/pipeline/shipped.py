@@ -12,7 +12,7 @@ from edgeanim.runtime.media import read_still
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.scene import Picture, Scene
 
-DEMO_TRACK = "wave"
+DEMO_TRACK = "sway"
 # Seeds of puppets that are in no training set.
 _FIRST_SEED = 9_000_000
 _PUPPETS = 24
