@@ -27,7 +27,9 @@ def load_shipped() -> Animator:
     try:
         from edgeanim.models.animator import load_animator
     except ModuleNotFoundError as error:
-        raise MissingComponent("PyTorch is needed to build the animator.", extra="train") from error
+        raise MissingComponent(
+            "PyTorch is needed to build the animator.", extra="compress"
+        ) from error
     return load_animator(shipped_folder())
 
 

@@ -1,0 +1,118 @@
+"""What the tensors of an image-to-image graph mean, judged by their shapes and names alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
+from edgeanim.core.errors import BadInput
+
+DEFAULT_RANGE = (0.0, 1.0)
+_PICTURE_CHANNELS = (1, 3, 4)
+_SMALLEST_SIDE = 8
+_OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def finished_picture(outputs: Shapes, path: Path) -> str:
+    """The name of the one output that is a picture; `BadInput` if there is not exactly one."""
+    pictures = [name for name, shape in outputs.items() if _picture_layout(shape)]
+    if len(pictures) != 1:
+        raise BadInput(
+            f"Of the outputs ({_shown(outputs)}), {len(pictures) or 'none'} could be the "
+            "finished picture; exactly one is needed to tell what this model does.",
+            where=path,
+            hint=_OWN_CONTRACT,
+        )
+    return pictures[0]
+
+
+def spec_of_shapes(
+    path: Path,
+    inputs: Shapes,
+    outputs: Shapes,
+    values: tuple[float, float] = DEFAULT_RANGE,
+) -> GraphSpec:
+    """The description of the graph in the file `path`: one picture in, one picture out.
+
+    The picture input becomes `driving_frame` (`still` if its name says so and there is another),
+    the picture output `frame`, any other input `condition:NAME`, any other output `feature:NAME`.
+    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval
+    `values`. `BadInput` if the graph is not of that kind.
+    """
+    finished = finished_picture(outputs, path)
+    pictures = [name for name, shape in inputs.items() if _picture_layout(shape)]
+    roles = _picture_roles(pictures, inputs, path)
+    taken = set(roles.values())
+    return GraphSpec(
+        name=identifier(path.stem),
+        file=path.name,
+        runs="frame",
+        inputs=tuple(
+            _picture(n, roles[n], shape, values)
+            if n in roles
+            else TensorSpec(n, _unused(f"condition:{identifier(n)}", taken), shape)
+            for n, shape in inputs.items()
+        ),
+        outputs=tuple(
+            _picture(n, "frame", shape, values)
+            if n == finished
+            else TensorSpec(n, _unused(f"feature:{identifier(n)}", taken), shape)
+            for n, shape in outputs.items()
+        ),
+    )
+
+
+def identifier(name: str) -> str:
+    """`name` with everything but letters, digits, `.`, `-` and `_` replaced by `_`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("_.") or "unnamed"
+
+
+def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
+    """The layout if this can be one picture; channels-first where both readings are possible."""
+    if len(shape) != 4 or shape[0] != 1:
+        return None
+    if shape[1] in _PICTURE_CHANNELS and min(shape[2:]) >= _SMALLEST_SIDE:
+        return "NCHW"
+    if shape[3] in _PICTURE_CHANNELS and min(shape[1:3]) >= _SMALLEST_SIDE:
+        return "NHWC"
+    return None
+
+
+def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, str]:
+    """The role of each picture input; a still beside a driving frame is told by its name."""
+    roles = dict.fromkeys(names, "driving_frame")
+    if len(names) > 1:
+        for name in names:
+            if re.search(r"still|source|reference", name.lower()):
+                roles[name] = "still"
+    if not names or len(set(roles.values())) != len(names):
+        raise BadInput(
+            f"Of the inputs ({_shown(inputs)}), {len(names) or 'none'} could be the picture to "
+            "work on; exactly one is needed to tell what this model does.",
+            where=path,
+            hint=_OWN_CONTRACT,
+        )
+    return roles
+
+
+def _picture(
+    name: str, role: str, shape: tuple[int, ...], values: tuple[float, float]
+) -> TensorSpec:
+    return TensorSpec(name, role, shape, layout=_picture_layout(shape) or "plain", range=values)
+
+
+def _unused(role: str, taken: set[str]) -> str:
+    """`role`, numbered if two names came out the same."""
+    candidate, count = role, 2
+    while candidate in taken:
+        candidate, count = f"{role}_{count}", count + 1
+    taken.add(candidate)
+    return candidate
+
+
+def _shown(shapes: Shapes) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
