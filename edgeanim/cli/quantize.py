@@ -30,7 +30,13 @@ from edgeanim.cli.common import (
     show_default=True,
     help="For this backend; may be repeated.",
 )
-@click.option("--method", type=click.Choice(["auto", "ptq"]), default="auto", show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "ptq"]),
+    default="auto",
+    show_default=True,
+    help="`ptq` uses the ranges given; `auto` tries others where the drift is too large.",
+)
 @click.option(
     "--ranges",
     type=click.Choice(["minmax", "percentile"]),
@@ -46,7 +52,9 @@ from edgeanim.cli.common import (
     show_default=True,
     help="Exit with 1 if 1 - SSIM to the float model exceeds this on held-out frames.",
 )
-@click.option("--keep-float", multiple=True, metavar="NODE", help="Keep this node in float.")
+@click.option(
+    "--keep-float", multiple=True, metavar="[GRAPH:]NODE", help="Keep this node in float."
+)
 @board_option
 @input_option
 @json_option
@@ -99,7 +107,7 @@ def command(
         return
     for row in result.variants:
         click.echo(
-            f"{row.backend:<14} {row.scheme:<16} SSIM mean {row.drift.ssim_mean:.4f}  "
-            f"worst {row.drift.ssim_worst:.4f}"
+            f"{row.backend:<14} {row.scheme:<16} {row.ranges:<12} "
+            f"SSIM mean {row.drift.ssim_mean:.4f}  worst {row.drift.ssim_worst:.4f}"
         )
     click.echo(f"Model: {result.folder}")

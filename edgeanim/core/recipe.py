@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.parsing import load_toml, parse, to_plain
+
+Ranges = Literal["minmax", "percentile"]
+RANGES: tuple[Ranges, ...] = get_args(Ranges)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,15 @@ class PruneSpec:
 
 @dataclass(frozen=True)
 class QuantizeSpec:
-    """Post-training quantisation. `ranges` chooses how activation ranges are found;
-    `keep_float` names nodes that stay in float."""
+    """Post-training quantisation. `ranges` says how the ranges of activations are found.
+
+    With the method `ptq` it is done so; `auto` begins there and, where the drift is too large,
+    tries the other ways and keeps what drifts least. `keep_float` names nodes that stay in float,
+    as `GRAPH:NODE` where a model has several graphs.
+    """
 
     method: Literal["auto", "ptq"] = "auto"
-    ranges: Literal["minmax", "percentile"] = "minmax"
+    ranges: Ranges = "minmax"
     samples: int = 48
     reduce_range: bool = False
     keep_float: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
@@ -14,7 +14,7 @@ from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import RANGES, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
@@ -23,7 +23,7 @@ from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.variants import INT8_FOLDER, drift_of, main_file, make_variant
 from edgeanim.pipeline.work import ALL, Work, artifact_digest, versions
 from edgeanim.quantize.schemes import get_scheme
-from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.targets.backends import get_backend
 
 RECORD_FILE = "quantization.json"
@@ -35,6 +35,7 @@ class QuantizedVariant:
 
     backend: str
     scheme: str
+    ranges: str
     drift: Drift
 
 
@@ -102,17 +103,21 @@ def quantize_model(
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
-    results, artifacts = [], {}
+    results: list[QuantizedVariant] = []
+    artifacts: dict[str, tuple[GraphArtifact, ...]] = {}
     for backend, scheme in schemes.items():
-        if scheme not in artifacts:
-            work.progress.stage(f"Quantise to {scheme}", len(model.graphs))
-            artifacts[scheme] = _quantized_graphs(work, model, samples, scheme, spec)
-            work.progress.done()
-        work.progress.stage(f"Judge INT8 on {backend}", len(model.graphs))
-        variant = make_variant(work, backend, artifacts[scheme])
-        drift = drift_of(work, model, variant, reference)
-        work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
-        results.append(QuantizedVariant(backend, scheme, drift))
+        tried = [spec] if scheme in artifacts else _tries(spec)
+        best: QuantizedVariant | None = None
+        for attempt in tried:
+            graphs = artifacts.get(scheme) or _quantized(work, model, samples, scheme, attempt)
+            drift = _judged(work, model, backend, graphs, reference)
+            if best is None or drift.drift_mean < best.drift.drift_mean:
+                best, chosen = QuantizedVariant(backend, scheme, attempt.ranges, drift), graphs
+            if best.drift.drift_mean <= max_drift:
+                break
+        if best is not None:
+            results.append(best)
+            artifacts[scheme] = chosen
     _require(results, max_drift)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate)
@@ -124,14 +129,51 @@ def _scheme_for(work: Work, backend: str) -> str | None:
     return get_backend(backend).int8_scheme if work.board.backend(backend).int8 else None
 
 
-def _quantized_graphs(
+def _tries(spec: QuantizeSpec) -> list[QuantizeSpec]:
+    """The given ranges; with the method `auto`, then all the others."""
+    others = [ranges for ranges in RANGES if ranges != spec.ranges and spec.method == "auto"]
+    return [replace(spec, ranges=ranges) for ranges in (spec.ranges, *others)]
+
+
+def _quantized(
     work: Work, model: Model, samples: Mapping[str, Samples], scheme: str, spec: QuantizeSpec
 ) -> tuple[GraphArtifact, ...]:
+    work.progress.stage(f"Quantise to {scheme} ({spec.ranges})", len(model.graphs))
+    kept = _kept_by_graph(model, spec.keep_float)
     graphs = []
     for graph in model.graphs:
-        graphs.append(_quantized_graph(work, graph, samples[graph.spec.name], scheme, spec))
+        own = replace(spec, keep_float=kept[graph.spec.name])
+        graphs.append(_quantized_graph(work, graph, samples[graph.spec.name], scheme, own))
         work.progress.step(note=graph.spec.name)
+    work.progress.done()
     return tuple(graphs)
+
+
+def _kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The nodes to keep in float, by graph, from `GRAPH:NODE`, or `NODE` for a single graph."""
+    kept: dict[str, tuple[str, ...]] = {graph.spec.name: () for graph in model.graphs}
+    for name in names:
+        graph, separator, node = name.partition(":")
+        if separator and graph in kept:
+            kept[graph] += (node,)
+        elif len(kept) == 1:
+            kept[next(iter(kept))] += (name,)
+        else:
+            raise UsageError(
+                f"{name!r} does not say in which graph.",
+                where="--keep-float",
+                hint=f"Write GRAPH:NODE with GRAPH one of {', '.join(kept)}.",
+            )
+    return kept
+
+
+def _judged(
+    work: Work, model: Model, backend: str, graphs: tuple[GraphArtifact, ...], reference: Golden
+) -> Drift:
+    work.progress.stage(f"Judge INT8 on {backend}", len(graphs))
+    drift = drift_of(work, model, make_variant(work, backend, graphs), reference)
+    work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
+    return drift
 
 
 def _quantized_graph(
@@ -160,8 +202,8 @@ def _require(results: list[QuantizedVariant], max_drift: float) -> None:
         raise GateFailed(
             f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
             f"the limit of {max_drift:g}. Found: {found}. Nothing was written.",
-            hint="Try --ranges percentile, --keep-float for the last layers, more calibration "
-            "frames, or a wider --max-drift.",
+            hint="Ship float32, or try more calibration frames, --keep-float for the layers that "
+            "suffer, or a wider --max-drift.",
         )
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from edgeanim import api
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
+from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.runtime.media import read_frames
@@ -39,6 +40,17 @@ def job(
     return SimpleNamespace(
         work=work, photos=photos, store=store, model=model, quantized=quantized, compiled=compiled
     )
+
+
+class Titles(Silent):
+    """Progress that remembers which stages began."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        del total
+        self.said.append(title)
 
 
 def test_inspect_infers_the_contract(job: SimpleNamespace) -> None:
@@ -130,6 +142,46 @@ def test_a_missed_drift_limit_writes_nothing(job: SimpleNamespace) -> None:
     assert not (job.work / "strict").exists()
 
 
+def test_auto_tries_other_ranges_only_where_the_drift_is_too_large(job: SimpleNamespace) -> None:
+    progress = Titles()
+    said = progress.said
+    common = {"calib": job.photos, "backends": ("onnxruntime",), "store": job.store}
+    spec = QuantizeSpec(samples=6)
+    first = api.quantize(job.model, out=job.work / "a", spec=spec, progress=progress, **common)
+    assert [row.ranges for row in first.variants] == ["minmax"]
+    assert not [title for title in said if "percentile" in title]
+    # A limit far below what min-max gives makes it look further.
+    drift = first.variants[0].drift.drift_mean
+    with pytest.raises(GateFailed, match="drifts by"):
+        api.quantize(
+            job.model, out=job.work / "b", spec=spec, progress=progress, max_drift=drift / 100,
+            **common,
+        )  # fmt: skip
+    assert [title for title in said if "percentile" in title]
+    said.clear()
+    with pytest.raises(GateFailed):
+        api.quantize(
+            job.model, out=job.work / "c", spec=QuantizeSpec(samples=6, method="ptq"),
+            progress=progress, max_drift=drift / 100, **common,
+        )  # fmt: skip
+    assert not [title for title in said if "percentile" in title]
+
+
+def test_a_node_kept_in_float_is_named_with_or_without_its_graph(job: SimpleNamespace) -> None:
+    common = {"calib": job.photos, "backends": ("onnxruntime",), "store": job.store}
+    drifts = []
+    for names in ((), ("conv2",), ("tiny:conv2",)):
+        spec = QuantizeSpec(samples=6, keep_float=names)
+        (row,) = api.quantize(job.model, out=job.work / "k", spec=spec, **common).variants
+        drifts.append(row.drift.drift_mean)
+    assert drifts[1] == drifts[2] != drifts[0]
+    with pytest.raises(BadInput, match="conv2"):
+        api.quantize(
+            job.model, out=job.work / "k", spec=QuantizeSpec(samples=6, keep_float=("conv22",)),
+            **common,
+        )  # fmt: skip
+
+
 def test_unlike_things_are_not_compared(job: SimpleNamespace, tmp_path: Path) -> None:
     other = tmp_path / "photos"
     other.mkdir()
@@ -158,7 +210,7 @@ def test_magentas_style_net_goes_all_the_way(
 ) -> None:
     style = {"mobilenet_conv/Conv/BiasAdd": style_model.with_name("style_bottleneck.npy")}
     clip = media / "clips_asl" / "again.mkv"
-    spec = QuantizeSpec(samples=8, ranges="percentile")
+    spec = QuantizeSpec(samples=8)
     quantized = api.quantize(
         style_model, calib=clip, inputs=style, out=tmp_path / "int8", spec=spec, max_drift=0.1
     )
