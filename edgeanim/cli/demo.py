@@ -18,7 +18,9 @@ from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, pr
     show_default=True,
     help="The folder to write.",
 )
-@click.option("--fresh", is_flag=True, help="Ignore the artifact store and do everything anew.")
+@click.option(
+    "--fresh", is_flag=True, help="Ignore the artifact store: do and measure everything anew."
+)
 @json_option
 @example("edgeanim demo")
 def command(out: Path, fresh: bool, as_json: bool) -> None:

@@ -6,7 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.result import load_report
 from edgeanim.core.errors import GateFailed
+from edgeanim.core.files import write_bytes
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
@@ -14,18 +17,19 @@ from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import animate
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.calibrate import make_golden
-from edgeanim.pipeline.compile import compile_model
+from edgeanim.pipeline.compile import Compiled, compile_model
 from edgeanim.pipeline.models import SHIPPED, open_model
 from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
-from edgeanim.pipeline.work import ALL, Work
+from edgeanim.pipeline.work import ALL, Work, versions
 from edgeanim.report.html import Animation, write_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
 PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=150)
 MAX_DRIFT = 0.02
+REPORT = "report.json"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,11 @@ def demo(
     """
     folder = Path(out)
     work = Work.on("local", store=store, progress=progress, fresh=fresh)
-    bundle = build(work, folder)
+    compiled = build(work, folder)
+    bundle = compiled.path
     report_file = folder / "reports" / "local.json"
-    report = bench([bundle], out=report_file, progress=progress)
+    write_bytes(report_file, _measured(work, compiled).read_bytes())
+    report = load_report(report_file)
     animation = folder / "animation.gif"
     chosen = choose(report, max_drift=MAX_DRIFT)
     if chosen is None:
@@ -81,8 +87,26 @@ def demo(
     )
 
 
-def build(work: Work, folder: Path) -> Path:
-    """Prune, quantise and compile the shipped animator; returns the bundle, `bundle.eab`.
+def _measured(work: Work, compiled: Compiled) -> Path:
+    """The report of this bundle on this machine, kept in the store like any other stage."""
+    parts = {
+        "bundle": compiled.sha256,
+        "machine": describe().machine,
+        "versions": versions(),
+    }
+
+    def make(folder: Path) -> None:
+        bench([compiled.path], out=folder / REPORT, progress=work.progress)
+
+    folder, kept = work.store.build("report", parts, make, fresh=work.fresh)
+    if kept:
+        work.progress.stage("Measure")
+        work.progress.done("kept from an earlier run; --fresh measures again")
+    return folder / REPORT
+
+
+def build(work: Work, folder: Path) -> Compiled:
+    """Prune, quantise and compile the shipped animator into the bundle `bundle.eab`.
 
     Every stage is cached by what goes into it.
     """
@@ -102,5 +126,4 @@ def build(work: Work, folder: Path) -> Path:
     quantized = open_model(int8_folder, work)
     with ExitStack() as stack:
         tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}
-        compile_model(work, quantized, int8_folder, golden, bundle, names, tracks)
-    return bundle
+        return compile_model(work, quantized, int8_folder, golden, bundle, names, tracks)

@@ -150,3 +150,17 @@ def test_a_second_run_reuses_every_stage(demo_run: Any, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     first = (demo_run.folder / "bundle.eab").read_bytes()
     assert (tmp_path / "again" / "bundle.eab").read_bytes() == first, "equal input, equal bundle"
+
+
+def test_a_second_demo_takes_its_measurements_from_the_store_and_says_so(
+    demo_run: Any, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "demo", "-o", str(tmp_path / "again")],
+        env={**os.environ, "EDGEANIM_STORE": str(demo_run.store)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "kept from an earlier run" in done.stderr
+    for name in ("reports/local.json", "animation.gif", "bundle.eab"):
+        assert (tmp_path / "again" / name).read_bytes() == (demo_run.folder / name).read_bytes()
