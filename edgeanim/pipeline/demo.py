@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import load_report
 from edgeanim.core.errors import GateFailed
-from edgeanim.core.files import write_bytes
+from edgeanim.core.files import write_bytes, write_text
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
@@ -23,7 +23,7 @@ from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.work import ALL, Work, versions
-from edgeanim.report.html import Animation, write_page
+from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
@@ -75,7 +75,7 @@ def demo(
         )
     page = folder / "report.html"
     caption = f"The shipped still, moved by the track “{DEMO_TRACK}”, played by {best}"
-    write_page(page, report, animation=Animation(animation.read_bytes(), caption))
+    write_text(page, demo_page(report, animation, caption))
     return Demo(
         folder,
         bundle,

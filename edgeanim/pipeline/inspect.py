@@ -8,7 +8,7 @@ from edgeanim.core.contract import dump_contract
 from edgeanim.core.files import write_text
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import ModelInfo, inspect_model
-from edgeanim.pipeline.models import SHIPPED, shipped_folder
+from edgeanim.pipeline.models import model_path
 from edgeanim.pipeline.work import Work
 
 
@@ -23,10 +23,7 @@ def inspect(
 
     `contract` replaces the inferred one; `save_contract` writes the one in use, to be edited.
     """
-    path = Path(model)
-    if str(model) == SHIPPED and not path.exists():
-        path = shipped_folder(Work.on("local", store=store))
-    info = inspect_model(path, contract)
+    info = inspect_model(model_path(model, Work.on("local", store=store)), contract)
     if save_contract is not None:
         write_text(save_contract, dump_contract(info.contract))
     return info

@@ -13,9 +13,16 @@ SHIPPED = "shipped"
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
     """Load and check the model called `name`; `shipped` is exported from its weights once."""
-    if str(name) == SHIPPED and not Path(name).exists():
-        return load_model(shipped_folder(work), contract)
-    return load_model(Path(name), contract)
+    return load_model(model_path(name, work), contract)
+
+
+def model_path(name: str | Path, work: Work) -> Path:
+    """Where the model called `name` lies; a file or folder of the user's own goes before ours."""
+    return shipped_folder(work) if _is_shipped(name) else Path(name)
+
+
+def _is_shipped(name: str | Path) -> bool:
+    return str(name) == SHIPPED and not Path(name).exists()
 
 
 def shipped_folder(work: Work) -> Path:
@@ -34,7 +41,7 @@ def shipped_folder(work: Work) -> Path:
 
 def default_material(name: str | Path) -> Material | None:
     """What the shipped animator is calibrated and judged on; `None` for any other model."""
-    if str(name) != SHIPPED:
+    if not _is_shipped(name):
         return None
     from edgeanim.pipeline.shipped import shipped_material
 

@@ -75,10 +75,11 @@ def write_page(
     write_text(path, render_page(comparison, animation=animation))
 
 
-def demo_page(report: Report, animation: Path) -> str:
+def demo_page(report: Report, animation: Path, caption: str | None = None) -> str:
     """The page of one report with the animation in the file `animation` (GIF, PNG or JPEG)."""
+    said = caption or f"What {report.model.name} made on this machine"
     with disk_errors(animation):
-        shown = Animation(animation.read_bytes(), f"What {report.model.name} made on this machine")
+        shown = Animation(animation.read_bytes(), said)
     return render_page(compare([report]), animation=shown)
 
 
