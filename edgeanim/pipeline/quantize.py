@@ -9,21 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
-from edgeanim.core.artifact import GraphArtifact, Samples
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.core.recipe import RANGES, QuantizeSpec
+from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
 from edgeanim.pipeline.material import Material, gather
+from edgeanim.pipeline.methods import METHODS, Job, Outcome
 from edgeanim.pipeline.models import default_material, open_model
-from edgeanim.pipeline.variants import INT8_FOLDER, drift_of, main_file, make_variant
-from edgeanim.pipeline.work import ALL, Work, artifact_digest, versions
-from edgeanim.quantize.schemes import get_scheme
-from edgeanim.runtime.golden import Golden, load_golden
+from edgeanim.pipeline.variants import INT8_FOLDER
+from edgeanim.pipeline.work import ALL, Work
+from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import get_backend
 
 RECORD_FILE = "quantization.json"
@@ -104,95 +103,23 @@ def quantize_model(
     reference = load_golden(golden)
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
     results: list[QuantizedVariant] = []
-    artifacts: dict[str, tuple[GraphArtifact, ...]] = {}
+    made: dict[str, Outcome] = {}
     for backend, scheme in schemes.items():
-        tried = [spec] if scheme in artifacts else _tries(spec)
-        best: QuantizedVariant | None = None
-        for attempt in tried:
-            graphs = artifacts.get(scheme) or _quantized(work, model, samples, scheme, attempt)
-            drift = _judged(work, model, backend, graphs, reference)
-            if best is None or drift.drift_mean < best.drift.drift_mean:
-                best, chosen = QuantizedVariant(backend, scheme, attempt.ranges, drift), graphs
-            if best.drift.drift_mean <= max_drift:
-                break
-        if best is not None:
-            results.append(best)
-            artifacts[scheme] = chosen
+        job = Job(work, model, samples, reference, backend, scheme, max_drift)
+        if scheme in made:  # another backend of the same form was served before
+            outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
+        else:
+            outcome = made[scheme] = METHODS[spec.method](job, spec)
+        results.append(QuantizedVariant(backend, scheme, outcome.ranges, outcome.drift))
     _require(results, max_drift)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate)
-    _write(out, model, artifacts, golden, result)
+    _write(out, model, made, golden, result)
     return result
 
 
 def _scheme_for(work: Work, backend: str) -> str | None:
     return get_backend(backend).int8_scheme if work.board.backend(backend).int8 else None
-
-
-def _tries(spec: QuantizeSpec) -> list[QuantizeSpec]:
-    """The given ranges; with the method `auto`, then all the others."""
-    others = [ranges for ranges in RANGES if ranges != spec.ranges and spec.method == "auto"]
-    return [replace(spec, ranges=ranges) for ranges in (spec.ranges, *others)]
-
-
-def _quantized(
-    work: Work, model: Model, samples: Mapping[str, Samples], scheme: str, spec: QuantizeSpec
-) -> tuple[GraphArtifact, ...]:
-    work.progress.stage(f"Quantise to {scheme} ({spec.ranges})", len(model.graphs))
-    kept = _kept_by_graph(model, spec.keep_float)
-    graphs = []
-    for graph in model.graphs:
-        own = replace(spec, keep_float=kept[graph.spec.name])
-        graphs.append(_quantized_graph(work, graph, samples[graph.spec.name], scheme, own))
-        work.progress.step(note=graph.spec.name)
-    work.progress.done()
-    return tuple(graphs)
-
-
-def _kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The nodes to keep in float, by graph, from `GRAPH:NODE`, or `NODE` for a single graph."""
-    kept: dict[str, tuple[str, ...]] = {graph.spec.name: () for graph in model.graphs}
-    for name in names:
-        graph, separator, node = name.partition(":")
-        if separator and graph in kept:
-            kept[graph] += (node,)
-        elif len(kept) == 1:
-            kept[next(iter(kept))] += (name,)
-        else:
-            raise UsageError(
-                f"{name!r} does not say in which graph.",
-                where="--keep-float",
-                hint=f"Write GRAPH:NODE with GRAPH one of {', '.join(kept)}.",
-            )
-    return kept
-
-
-def _judged(
-    work: Work, model: Model, backend: str, graphs: tuple[GraphArtifact, ...], reference: Golden
-) -> Drift:
-    work.progress.stage(f"Judge INT8 on {backend}", len(graphs))
-    drift = drift_of(work, model, make_variant(work, backend, graphs), reference)
-    work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
-    return drift
-
-
-def _quantized_graph(
-    work: Work, graph: GraphArtifact, samples: Samples, scheme: str, spec: QuantizeSpec
-) -> GraphArtifact:
-    parts = {
-        "graph": artifact_digest(graph),
-        "samples": samples.digest,
-        "scheme": scheme,
-        "spec": to_plain(spec),
-        "saturates": work.board.saturates_u8s8,
-        "versions": versions(),
-    }
-
-    def make(folder: Path) -> None:
-        get_scheme(scheme).quantize(graph, samples, spec, work.board, folder, work.compile)
-
-    folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
-    return GraphArtifact(graph.spec, main_file(folder), scheme)
 
 
 def _require(results: list[QuantizedVariant], max_drift: float) -> None:
@@ -210,14 +137,14 @@ def _require(results: list[QuantizedVariant], max_drift: float) -> None:
 def _write(
     out: Path,
     model: Model,
-    artifacts: Mapping[str, tuple[GraphArtifact, ...]],
+    made: Mapping[str, Outcome],
     golden: Path,
     result: Quantized,
 ) -> None:
     with atomic_folder(out) as partial:
         save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, partial)
-        for scheme, graphs in artifacts.items():
-            for graph in graphs:
+        for scheme, outcome in made.items():
+            for graph in outcome.graphs:
                 target = partial / INT8_FOLDER / scheme / graph.spec.name
                 shutil.copytree(graph.path.parent, target)
         shutil.copyfile(golden, partial / GOLDEN_FILE)
