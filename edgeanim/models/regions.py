@@ -21,6 +21,8 @@ REGIONS = (
 COUNT = len(REGIONS)
 MIRRORED = (0, 1, 3, 2, 5, 4, 7, 6, 8, 9)
 """`MIRRORED[k]` is the region that shows region `k` of the mirrored picture."""
+TIPS = (4, 5, 8, 9)
+"""Forearms with hands, eyes and mouth: where blur and ghosts show first."""
 BACKGROUND = COUNT
 """The label of whatever belongs to no region, one past the last region."""
 MOTION_VALUES = 6

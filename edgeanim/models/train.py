@@ -22,6 +22,7 @@ from edgeanim.models.training.config import Phase, TrainConfig
 
 if TYPE_CHECKING:
     from edgeanim.models.training.batches import Batch, Material
+    from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
 
 _WARM_UP = 50
@@ -82,6 +83,8 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
         "generator": networks.generator_optimizer,
         "discriminator": networks.discriminator_optimizer,
     }
+    if config.start is not None:
+        start_from(networks, ema, config.start)
     done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
     write_text(out / "train.toml", _dump(config))
     material = batches.load_material(config.data, progress)
@@ -109,7 +112,8 @@ def build_networks(config: TrainConfig) -> Networks:
     from edgeanim.models.training.stages import Networks
 
     torch.manual_seed(config.seed)
-    animator, discriminator = Animator(config.model), Discriminator()
+    animator = Animator(config.model).to(memory_format=torch.channels_last)
+    discriminator = Discriminator().to(memory_format=torch.channels_last)
     making = [*animator.encoder.parameters(), *animator.generator.parameters()]
     return Networks(
         animator.train(),
@@ -118,6 +122,14 @@ def build_networks(config: TrainConfig) -> Networks:
         torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99)),
         torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99)),
     )
+
+
+def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
+    """Give the animator the weights in `folder`. `BadInput` if they are of another architecture."""
+    from edgeanim.models.animator import load_weights
+
+    load_weights(networks.animator, folder / WEIGHTS)
+    ema.restart(networks.animator)
 
 
 def _run(step: Step, config: TrainConfig, networks: Networks, material: Material) -> Losses:

@@ -105,6 +105,8 @@ def test_augmenting_by_a_mirror_gives_the_mirrored_pair_with_sides_exchanged(pup
     plain = make_pair(puppet, 1, 5, SIZE)
     mirror = make_pair(puppet, 1, 5, SIZE, Augmentation(similarity(mirrored=True), True))
     np.testing.assert_allclose(mirror.driving, plain.driving[:, :, ::-1], atol=1e-6)
+    pointing = plain.direction_driving[:, :, ::-1] * np.array([-1, 1], np.float32)[:, None, None]
+    assert np.isclose(mirror.direction_driving, pointing, atol=1e-5).all(0).mean() > 0.97
     sides = np.array([*MIRRORED, BACKGROUND], np.uint8)[plain.label_driving[:, ::-1]]
     # Nearest sampling may break its ties the other way at an outline.
     assert (mirror.label_driving == sides).mean() > 0.97
@@ -121,7 +123,10 @@ def test_motion_of_mirrored_frames_is_the_mirrored_motion(puppet):
     plain = make_pair(puppet, 1, 5, SIZE)
     mirror = make_pair(puppet, 1, 5, SIZE, Augmentation(similarity(mirrored=True), True))
     motion, mirrored = (
-        motion_of(torch.from_numpy(masks_of(pair.label_driving))).numpy()
+        motion_of(
+            torch.from_numpy(masks_of(pair.label_driving)),
+            torch.from_numpy(pair.direction_driving)[None],
+        ).numpy()
         for pair in (plain, mirror)
     )
     np.testing.assert_allclose(mirrored, mirror_motion(motion), atol=0.03)
@@ -136,13 +141,21 @@ def test_motion_of_turned_and_scaled_masks_is_turned_and_scaled(seed, angle, sca
     box = (tuple(map(float, centre)), tuple(map(float, axes * 2)), float(rng.uniform(0, 180)))
     cv2.ellipse(picture, box, 1.0, -1)
     turned = cv2.warpAffine(picture, similarity(angle, scale)[:2], (SIZE, SIZE))
+    heading = rng.uniform(-np.pi, np.pi)
     one, two = (
-        motion_of(torch.from_numpy(mask)[None, None])[0, 0].numpy() for mask in (picture, turned)
+        motion_of(torch.from_numpy(mask)[None, None], directions(h, SIZE))[0, 0].numpy()
+        for mask, h in ((picture, heading), (turned, heading + angle))
     )
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     np.testing.assert_allclose(two[:2], scale * turn @ one[:2], atol=0.02)
-    root = scale * turn @ one[2:].reshape(2, 2) @ turn.T
-    np.testing.assert_allclose(two[2:].reshape(2, 2), root, atol=0.02)
+    affine = scale * turn @ one[2:].reshape(2, 2)
+    np.testing.assert_allclose(two[2:].reshape(2, 2), affine, atol=0.02)
+
+
+def directions(heading, side):
+    """A field of one direction, `heading` radians clockwise from the x axis: [1, 2, side, side]."""
+    field = torch.tensor([np.cos(heading), np.sin(heading)], dtype=torch.float32)
+    return field.view(1, 2, 1, 1).expand(1, 2, side, side)
 
 
 @settings(max_examples=50)

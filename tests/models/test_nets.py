@@ -89,18 +89,36 @@ def ellipse_mask(centre, axes, angle, side=96):
     st.tuples(st.floats(0.2, 0.5), st.floats(0.2, 0.5)),
     st.floats(0, np.pi),
 )
-def test_the_motion_of_an_ellipse_is_its_centre_and_the_root_of_its_covariance(c, axes, angle):
-    motion = motion_of(torch.from_numpy(ellipse_mask(c, axes, angle))[None, None])[0, 0].numpy()
+def test_the_motion_of_an_ellipse_is_its_centre_heading_and_size(c, axes, angle):
+    heading = np.array([-np.sin(angle), np.cos(angle)])  # where the ellipse's y axis points
+    motion = motion_of(
+        torch.from_numpy(ellipse_mask(c, axes, angle))[None, None],
+        torch.tensor(heading, dtype=torch.float32).view(1, 2, 1, 1).expand(1, 2, 96, 96),
+    )[0, 0].numpy()
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    root = turn @ np.diag(np.sqrt(np.square(axes) / 4 + 1e-3)) @ turn.T
+    affine = turn @ np.diag(np.sqrt(np.square(axes) / 4 + 1e-3))
     np.testing.assert_allclose(motion[:2], c, atol=0.01)
-    np.testing.assert_allclose(motion[2:].reshape(2, 2), root, atol=0.015)
+    np.testing.assert_allclose(motion[2:].reshape(2, 2), affine, atol=0.015)
 
 
-def test_an_absent_region_rests_small_at_the_centre():
-    motion = motion_of(torch.full((1, 2, 32, 32), 3e-4))[0]
+def test_a_limb_that_turns_is_told_to_turn_and_neither_shrinks_nor_shears():
+    def motion(angle):
+        mask = torch.from_numpy(ellipse_mask((0.0, 0.0), (0.12, 0.5), angle))[None, None]
+        heading = torch.tensor([-np.sin(angle), np.cos(angle)], dtype=torch.float32)
+        return motion_of(mask, heading.view(1, 2, 1, 1).expand(1, 2, 96, 96))[0, 0, 2:].view(2, 2)
+
+    for angle in (0.7, np.pi / 2, 2.8):
+        change = motion(angle) @ motion(0.0).inverse()
+        turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        np.testing.assert_allclose(change.numpy(), turn, atol=0.05)
+
+
+def test_an_absent_region_rests_small_at_the_centre_heading_down():
+    motion = motion_of(torch.full((1, 2, 32, 32), 3e-4), torch.zeros(1, 2, 32, 32))[0]
     assert motion.abs()[:, :2].max() < 1e-3
     assert motion[:, 2].max() < 0.1
+    assert motion[:, 4].abs().max() < 1e-6
+    assert motion[:, 5].min() > 0
 
 
 def random_motion(seed):

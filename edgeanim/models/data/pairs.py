@@ -14,6 +14,8 @@ from edgeanim.models.regions import BACKGROUND, MIRRORED
 UNKNOWN = 255
 """The label of a pixel whose region nobody knows (every pixel of a real clip)."""
 _MASK_STRIDE = 4
+_SAME_PLACE = 2.0
+"""Pixels between two places of a sheet that count as one: a place is looked up at whole pixels."""
 Affine = NDArray[np.float64]
 
 
@@ -21,9 +23,11 @@ Affine = NDArray[np.float64]
 class Pair:
     """Pictures float32 [3, h, w] in 0..1 (`cue` -1..1); labels uint8 [h/4, w/4];
 
-    `flow` float32 [2, h/4, w/4]: the exact offset from each driving pixel to its place in the
-    still; `visible` float32 [1, h/4, w/4]: 1 where the still shows that place. `known` is 0 for a
-    real clip, whose labels are `UNKNOWN` and whose flow and visibility mean nothing.
+    `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
+    y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the exact offset from
+    each driving pixel to its place in the still; `visible` float32 [1, h/4, w/4]: 1 where the still
+    shows that place. `known` is 0 for a real clip, whose labels are `UNKNOWN` and whose directions,
+    flow and visibility mean nothing.
     """
 
     still: NDArray[np.float32]
@@ -31,6 +35,8 @@ class Pair:
     cue: NDArray[np.float32]
     label_still: NDArray[np.uint8]
     label_driving: NDArray[np.uint8]
+    direction_still: NDArray[np.float32]
+    direction_driving: NDArray[np.float32]
     flow: NDArray[np.float32]
     visible: NDArray[np.float32]
     known: NDArray[np.float32]
@@ -110,6 +116,7 @@ def make_pair(
     ]
     side = size // _MASK_STRIDE
     labels = [np.full((side, side), UNKNOWN, np.uint8)] * 2
+    directions = [np.zeros((2, side, side), np.float32)] * 2
     flow = np.zeros((2, side, side), np.float32)
     visible = np.ones((1, side, side), np.float32)
     if sequence.parts is not None and sequence.regions is not None:
@@ -119,6 +126,10 @@ def make_pair(
         to_mask = _to_size(side) @ augmentation.matrix
         shown = [_warp_labels(sequence.parts[i], to_mask, side) for i in (still, driving)]
         labels = [table[parts] for parts in shown]
+        directions = [
+            _directions(sequence, i, parts, to_mask)
+            for i, parts in zip((still, driving), shown, strict=True)
+        ]
         flow, visible = _exact_flow(sequence, still, driving, shown[1], to_mask)
     return Pair(
         pictures[0],
@@ -126,6 +137,8 @@ def make_pair(
         pictures[1] - pictures[2],
         labels[0],
         labels[1],
+        directions[0],
+        directions[1],
         flow,
         visible,
         np.array([sequence.parts is not None], np.float32),
@@ -166,6 +179,18 @@ def _warp_labels(parts: NDArray[np.uint8], matrix: Affine, side: int) -> NDArray
     return warped
 
 
+def _directions(
+    sequence: FrameSequence, frame: int, shown: NDArray[np.uint8], to_mask: Affine
+) -> NDArray[np.float32]:
+    """Where each pixel's part points [2, side, side]: the y axis of its sprite, transformed."""
+    assert sequence.transforms is not None
+    pointing = to_mask[:2, :2] @ sequence.transforms[frame][:, :, 1].T
+    pointing = pointing / np.linalg.norm(pointing, axis=0)
+    table = np.zeros((2, NO_PART + 1), np.float32)
+    table[:, : pointing.shape[1]] = pointing
+    return table[:, shown]
+
+
 def _exact_flow(
     sequence: FrameSequence, still: int, driving: int, shown: NDArray[np.uint8], to_mask: Affine
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -184,16 +209,47 @@ def _exact_flow(
     pixel = np.rint(canvas).astype(int)
     inside = ((pixel >= 0) & (pixel < SIZE)).all(-1)
     pixel = np.clip(pixel, 0, SIZE - 1)
-    same = sequence.parts[still][pixel[..., 1], pixel[..., 0]] == shown
+    found = sequence.parts[still][pixel[..., 1], pixel[..., 0]]
+    same = found == shown
+    if sequence.sheets is not None:
+        same |= _same_place(sequence, still, canvas, found, shown)
     return np.ascontiguousarray(flow), (inside & same).astype(np.float32)[None]
+
+
+def _same_place(
+    sequence: FrameSequence,
+    still: int,
+    canvas: NDArray[np.float64],
+    found: NDArray[np.uint8],
+    shown: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    """Whether the part that the still shows at `canvas` is cut from the same sheet as the part
+    looked for, and shows nearly the same place of it: two pieces of one limb, side by side."""
+    assert sequence.sheets is not None
+    assert sequence.transforms is not None
+    sheet = np.full(NO_PART + 1, -1)
+    sheet[: len(sequence.sheets)] = sequence.sheets
+    back = np.linalg.inv(_square(sequence.transforms[still]))
+    here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
+    last = len(back) - 1
+    one, other = (
+        np.einsum("hwij,hwj->hwi", back[np.minimum(parts, last)], here)[..., :2]
+        for parts in (found, shown)
+    )
+    near = np.abs(one - other).max(-1) < _SAME_PLACE
+    return (sheet[found] == sheet[shown]) & (sheet[shown] >= 0) & near
+
+
+def _square(transforms: NDArray[np.float32]) -> Affine:
+    full = np.tile(np.eye(3), (len(transforms), 1, 1))
+    full[:, :2] = transforms
+    return full
 
 
 def _part_moves(still: NDArray[np.float32], driving: NDArray[np.float32]) -> Affine:
     """From driving canvas pixels to still canvas pixels for each part [P + 1, 3, 3]; last: none."""
     count = len(still)
     moves = np.tile(np.eye(3), (count + 1, 1, 1))
-    full = np.tile(np.eye(3), (2, count, 1, 1))
-    full[0, :, :2], full[1, :, :2] = still, driving
-    moves[:count] = full[0] @ np.linalg.inv(full[1])
+    moves[:count] = _square(still) @ np.linalg.inv(_square(driving))
     assert count < NO_PART
     return moves

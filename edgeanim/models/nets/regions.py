@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,21 @@ from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.nets.blocks import ConvBlock, upsample
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT
+
+_DIRECTION = 2
+
+
+class Reading(NamedTuple):
+    """`scores` [N, K + 1, h/4, w/4], background last, and `direction` [N, 2, h/4, w/4]: which way
+    the part at each pixel points, as a vector (x right, y down) of length 1."""
+
+    scores: Tensor
+    direction: Tensor
+
+    def masks_and_motion(self) -> tuple[Tensor, Tensor]:
+        """Masks [N, K, h/4, w/4] and motion [N, K, 6]."""
+        mask = self.scores.float().softmax(dim=1)[:, :BACKGROUND]
+        return mask, motion_of(mask, self.direction)
 
 
 class RegionNet(nn.Module):  # type: ignore[misc]
@@ -30,10 +47,11 @@ class RegionNet(nn.Module):  # type: ignore[misc]
         self.up8 = ConvBlock(w8, w8)
         self.bridge8 = ConvBlock(w8, w4, kernel=1)
         self.up4 = ConvBlock(w4, w4)
-        self.head = nn.Conv2d(w4, COUNT + 1, 1)
+        self.head = nn.Conv2d(w4, COUNT + 1 + _DIRECTION, 1)
+        nn.init.constant_(self.head.bias[-1], 1.0)  # parts point down until something is learned
 
-    def logits(self, frame: Tensor, cue: Tensor) -> Tensor:
-        """Scores [N, K + 1, h/4, w/4] of a frame in 0..1 and its cue in -1..1; background last."""
+    def read(self, frame: Tensor, cue: Tensor) -> Reading:
+        """What a frame in 0..1 and its cue in -1..1, both [N, 3, h, w], show."""
         s4 = self.down4(self.down2(torch.cat([frame, cue], dim=1)))
         s8 = self.down8(s4)
         s16 = self.down16(s8)
@@ -41,15 +59,9 @@ class RegionNet(nn.Module):  # type: ignore[misc]
         s16 = self.up16(s16 + upsample(self.bridge32(s32)))
         s8 = self.up8(s8 + upsample(self.bridge16(s16)))
         s4 = self.up4(s4 + upsample(self.bridge8(s8)))
-        scores: Tensor = self.head(s4)
-        return scores
+        out = self.head(s4)
+        return Reading(out[:, : COUNT + 1], out[:, COUNT + 1 :])
 
     def forward(self, frame: Tensor, cue: Tensor) -> tuple[Tensor, Tensor]:
         """Masks [N, K, h/4, w/4] in 0..1 (without the background) and motion [N, K, 6]."""
-        return self.from_logits(self.logits(frame, cue))
-
-    @staticmethod
-    def from_logits(scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks and motion of what `logits` gave."""
-        mask = scores.float().softmax(dim=1)[:, :BACKGROUND]
-        return mask, motion_of(mask)
+        return self.read(frame, cue).masks_and_motion()

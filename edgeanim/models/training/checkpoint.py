@@ -24,6 +24,10 @@ class Ema:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
+        self.restart(module)
+
+    def restart(self, module: nn.Module) -> None:
+        """Forget the past: the average is now what the module holds."""
         self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
     def update(self, module: nn.Module, step: int) -> None:

@@ -54,7 +54,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each term counts. `moving` is the extra weight of pixels that change."""
+    """How much each term counts. `moving` is the extra weight of pixels that change, `tips` that of
+    pixels which show forearms and hands, eyes and mouth: small, and all that people look at."""
 
     pixels: float = 4.0
     structure: float = 1.0
@@ -66,15 +67,18 @@ class LossWeights:
     adversarial: float = 0.05
     features: float = 0.3
     moving: float = 4.0
+    tips: float = 1.0
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Both stages. `joint` lets the regions learn on from the reconstruction in stage 2;
-    the discriminator joins after the share `gan_from` of stage 2."""
+    """Both stages. `start` is a folder with the weights to start from (untrained if it is not
+    given); a stage without phases is skipped. `joint` lets the regions learn on from the
+    reconstruction in stage 2; the discriminator joins after the share `gan_from` of stage 2."""
 
     model: AnimatorConfig = field(default_factory=AnimatorConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    start: Path | None = None
     regions: tuple[Phase, ...] = (Phase(2000),)
     generator: tuple[Phase, ...] = (Phase(4000),)
     losses: LossWeights = field(default_factory=LossWeights)
@@ -86,8 +90,8 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.regions or not self.generator:
-            raise ValueError("both stages need at least one phase")
+        if not self.generator or not (self.regions or self.start):
+            raise ValueError("a stage needs at least one phase (`regions` needs none with `start`)")
         if not 0 <= self.ema < 1 or not 0 <= self.gan_from <= 1:
             raise ValueError("`ema` must lie in 0..1 (not 1) and `gan_from` in 0..1")
         if self.checkpoint_every < 1 or self.threads < 1:

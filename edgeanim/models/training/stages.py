@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from edgeanim.models.animator import Animator
 from edgeanim.models.nets.discriminator import Discriminator
-from edgeanim.models.regions import BACKGROUND, MIRRORED
+from edgeanim.models.nets.regions import Reading
+from edgeanim.models.regions import BACKGROUND, MIRRORED, TIPS
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.config import LossWeights
 from edgeanim.models.training.losses import (
@@ -46,14 +47,13 @@ def regions_step(networks: Networks, batch: Batch) -> Losses:
     net = networks.animator.regions
     frames = torch.cat([batch.still, batch.driving])
     cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
-    scores = net.logits(frames, cues)
-    labels = torch.cat([batch.label_still, batch.label_driving])
-    terms = {"regions": segmentation(scores, labels)}
+    reading = net.read(frames, cues)
+    terms = _supervision(reading, batch)
     unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
     if bool(unknown.any()):
-        mirrored = net.logits(frames[unknown].flip(3), cues[unknown].flip(3))
-        terms["mirror"] = _agreement(scores[unknown], mirrored)
-        terms["cover"] = 5 * _uncovered(scores[unknown])
+        mirrored = net.read(frames[unknown].flip(3), cues[unknown].flip(3))
+        terms["mirror"] = _agreement(reading.scores[unknown], mirrored.scores)
+        terms["cover"] = 5 * _uncovered(reading.scores[unknown])
     _descend(terms, net, networks.regions_optimizer)
     return _values(terms)
 
@@ -67,14 +67,15 @@ def generator_step(
     cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
     animator.regions.train(joint)
     with torch.set_grad_enabled(joint):
-        scores = animator.regions.logits(frames, cues)
-        mask, motion = animator.regions.from_logits(scores)
+        reading = animator.regions.read(frames, cues)
+        mask, motion = reading.masks_and_motion()
     count = len(batch.still)
     s4, s8 = animator.encoder(batch.still, mask[:count])
     flow, alpha, colour = animator.generator(s4, s8, motion[:count], motion[count:])
     frame, warped = compose(batch.still, flow, alpha, colour)
 
     weight = motion_weight(batch.still, batch.driving, weights.moving)
+    weight = weight + weights.tips * _tips(batch)
     terms = {
         "pixels": weights.pixels * multiscale_l1(frame, batch.driving, weight),
         "structure": weights.structure * dissimilarity(frame, batch.driving, weight),
@@ -84,11 +85,10 @@ def generator_step(
         "smoothness": weights.smoothness * smoothness(flow),
     }
     if joint:
-        labels = torch.cat([batch.label_still, batch.label_driving])
-        terms["regions"] = weights.regions * segmentation(scores, labels)
+        terms |= {k: weights.regions * v for k, v in _supervision(reading, batch).items()}
         unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
         if bool(unknown.any()):
-            terms["cover"] = _uncovered(scores[unknown])
+            terms["cover"] = _uncovered(reading.scores[unknown])
     if adversarial:
         terms |= _fool(networks.discriminator, batch, frame, weights)
     optimizers = [networks.generator_optimizer]
@@ -98,6 +98,18 @@ def generator_step(
     if adversarial:
         terms["discriminator"] = _discriminate(networks, batch, frame.detach())
     return _values(terms)
+
+
+def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
+    """What is known of the regions of stills and driving frames, still first."""
+    labels = torch.cat([batch.label_still, batch.label_driving])
+    truth = torch.cat([batch.direction_still, batch.direction_driving])
+    shown = (labels < BACKGROUND).float().unsqueeze(1)
+    error = (reading.direction - truth).square().sum(1, keepdim=True)
+    return {
+        "regions": segmentation(reading.scores, labels),
+        "direction": (error * shown).sum() / shown.sum().clamp(min=1.0),
+    }
 
 
 def _fool(
@@ -120,6 +132,13 @@ def _discriminate(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
     loss = hinge_discriminator(real, made)
     _descend({"d": loss}, networks.discriminator, networks.discriminator_optimizer)
     return loss
+
+
+def _tips(batch: Batch) -> Tensor:
+    """1 where the driving frame is known to show a limb's tip, an eye or a mouth: [N, 1, h, w]."""
+    tips = torch.tensor(TIPS, device=batch.label_driving.device)
+    shown = torch.isin(batch.label_driving, tips).float().unsqueeze(1)
+    return functional.interpolate(shown, batch.driving.shape[2:], mode="nearest")
 
 
 def _warp_error(warped: Tensor, batch: Batch, weight: Tensor) -> Tensor:
