@@ -36,11 +36,13 @@ class SensorReading:
 
 @dataclass(frozen=True)
 class SensorLog:
-    """One sensor over the run. `missing` says what it could not tell here, and why."""
+    """One sensor over the run. `missing` says what it could not tell here, and why; `settings` are
+    what should stay the same (governor, power mode), as they were at the start."""
 
     sensor: str
     readings: tuple[SensorReading, ...]
     missing: tuple[str, ...]
+    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True)

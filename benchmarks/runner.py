@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,9 +14,8 @@ from numpy.typing import NDArray
 
 from edgeanim import __version__
 from edgeanim.benchmarks.assemble import assemble
-from edgeanim.benchmarks.circumstances import SensorLog, SensorReading
 from edgeanim.benchmarks.drift import Drift, measure_drift
-from edgeanim.benchmarks.environment import describe, governor
+from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.process import Crew
 from edgeanim.benchmarks.protocol import Job
 from edgeanim.benchmarks.result import (
@@ -31,8 +29,7 @@ from edgeanim.benchmarks.result import (
 )
 from edgeanim.benchmarks.schedule import BenchOptions, Course, Schedule
 from edgeanim.benchmarks.schema import check_limits
-from edgeanim.benchmarks.sensors import Sensor, get_sensor
-from edgeanim.benchmarks.validity import Clocks, judge
+from edgeanim.benchmarks.watch import Watch
 from edgeanim.core.artifact import CompiledGraph, Precision
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
@@ -92,8 +89,9 @@ def run_bench(
     # It may come out of a stranger's bundle: refuse now what would make the report unreadable.
     check_limits(model, where="the model's record")
     reference = load_golden(golden)
-    watch = _Watch(board)
+    environment = describe()
     with (
+        Watch(board.sensors) as watch,
         tempfile.TemporaryDirectory(prefix="edgeanim-bench-") as scratch,
         Crew(Path(scratch)) as crew,
     ):
@@ -108,17 +106,15 @@ def run_bench(
         schema=SCHEMA,
         edgeanim=__version__,
         created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        duration_s=watch.after.steady - watch.before.steady,
+        duration_s=watch.duration_s,
         model=model,
         frames=_frames_record(reference.scene, reference.frames),
         board=BoardRecord(board.name, board.title, board.latency_budget_ms),
         settings=_settings(options),
         variants=assemble([(s.backend, s.precision, courses[s.id]) for s in subjects], drifts),
-        environment=watch.environment,
+        environment=environment,
         sensors=watch.logs(),
-        validity=judge(
-            watch.readings(), watch.before, watch.after, (watch.environment.governor, governor())
-        ),
+        validity=watch.validity(),
     )
 
 
@@ -137,45 +133,6 @@ def scene_digest(scene: Scene) -> str:
         for name, a in arrays.items()
     }
     return sha256_bytes(canonical_json(record).encode())
-
-
-class _Watch:
-    """The sensors and clocks over a run."""
-
-    def __init__(self, board: Board) -> None:
-        self.environment = describe()
-        self._sensors: dict[str, Sensor] = {name: get_sensor(name) for name in board.sensors}
-        self._readings: dict[str, list[SensorReading]] = {name: [] for name in self._sensors}
-        self._missing: dict[str, tuple[str, ...]] = {}
-        self.before = self.after = Clocks.now()
-        self.look()
-
-    def look(self) -> None:
-        """Read every sensor once."""
-        at = time.monotonic() - self.before.steady
-        for name, sensor in self._sensors.items():
-            snapshot = sensor.read()
-            self._readings[name].append(SensorReading(at, snapshot.values))
-            self._missing[name] = snapshot.missing
-
-    def end(self) -> None:
-        """The last look, after which every worker has ended."""
-        self.look()
-        self.after = Clocks.now()
-
-    def readings(self) -> list[SensorReading]:
-        """All sensors' values together, by time."""
-        together = zip(*self._readings.values(), strict=True)
-        return [
-            SensorReading(group[0].at_s, {k: v for one in group for k, v in one.values.items()})
-            for group in together
-        ]
-
-    def logs(self) -> tuple[SensorLog, ...]:
-        return tuple(
-            SensorLog(name, tuple(readings), self._missing[name])
-            for name, readings in self._readings.items()
-        )
 
 
 def _check(subjects: Sequence[Subject]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from edgeanim.benchmarks.host import Host
 from edgeanim.benchmarks.sensors.base import Sensor, Snapshot
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
@@ -17,9 +18,9 @@ def sensor_names() -> tuple[str, ...]:
     return tuple(m.name for m in pkgutil.iter_modules(__path__) if m.name != "base")
 
 
-def get_sensor(name: str) -> Sensor:
-    """The sensor called `name`; `UsageError` names the nearest known one."""
+def get_sensor(name: str, host: Host | None = None) -> Sensor:
+    """A new sensor of this kind on `host` (this machine); `UsageError` names the nearest known."""
     if name not in sensor_names():
         raise UsageError(f"There is no sensor {name!r}.", hint=nearest(name, sensor_names()))
-    sensor: Sensor = importlib.import_module(f"{__name__}.{name}").SENSOR
-    return sensor
+    kind: type[Sensor] = importlib.import_module(f"{__name__}.{name}").SENSOR
+    return kind(host)

@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, TypeVar
+
+from edgeanim.benchmarks.host import Host, Unreadable
+
+Values = dict[str, float]
+Texts = dict[str, str]
+Found = TypeVar("Found", float, str)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One reading: `values` by name, each name ending in its unit, and what is `missing` and why.
+    """One reading: `values` by name, and what is `missing` and why.
 
-    Counters (`cpu.busy_s`, `swap.out_pages`) grow since boot; their differences mean something.
-    A value that cannot be read is missing, never zero.
+    Names end in their unit; flags, 0 or 1, in `_now`, `_since_boot` or `_alarm`. Counters
+    (`cpu.busy_s`, `swap.out_pages`) grow; their differences mean something. A value that cannot
+    be read is missing, never zero.
     """
 
     values: Mapping[str, float]
     missing: tuple[str, ...]
 
 
-class Sensor(Protocol):
-    """A source of readings."""
+class Sensor:
+    """A source of readings. Subclasses list what they read, each part under a title.
+
+    A part that raises `Unreadable` is missing with its reason, and the others are still read.
+    """
 
     name: ClassVar[str]
 
+    def __init__(self, host: Host | None = None) -> None:
+        self.host = host if host is not None else Host()
+
+    def parts(self) -> Sequence[tuple[str, Callable[[], Values]]]:
+        """What is read at every look: a few milliseconds of work altogether."""
+        raise NotImplementedError
+
+    def settings(self) -> Sequence[tuple[str, Callable[[], Texts]]]:
+        """What should stay the same over a run: governors, the power mode; read twice."""
+        return ()
+
     def read(self) -> Snapshot:
-        """What can be read now. Takes no more than a few milliseconds and never raises for a
-        source that is absent or unreadable."""
+        """What can be read now. Never raises for a source that is absent or unreadable."""
+        values, missing = _gather(self.parts())
+        return Snapshot(values, missing)
+
+    def read_settings(self) -> tuple[Texts, tuple[str, ...]]:
+        """The settings now, and what is missing of them and why."""
+        return _gather(self.settings())
+
+    def close(self) -> None:
+        """Let go of what the sensor holds."""
+
+
+def _gather(
+    parts: Sequence[tuple[str, Callable[[], dict[str, Found]]]],
+) -> tuple[dict[str, Found], tuple[str, ...]]:
+    found: dict[str, Found] = {}
+    missing: list[str] = []
+    for title, read in parts:
+        try:
+            found |= read()
+        except Unreadable as reason:
+            missing.append(f"{title}: {reason}")
+    return found, tuple(missing)

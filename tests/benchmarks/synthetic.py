@@ -136,6 +136,6 @@ def build_report(
             {"numpy": "2.0"},
             0.1,
         ),
-        sensors=(SensorLog("linux", (SensorReading(0.0, {"cpu.busy_s": 1.0}),), ("none: x",)),),
+        sensors=(SensorLog("linux", (SensorReading(0.0, {"cpu.busy_s": 1.0}),), ("none: x",), {}),),
         validity=Validity(not reasons, reasons),
     )

@@ -8,10 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks.environment import describe, governor
+from edgeanim.benchmarks.host import Host
 from edgeanim.benchmarks.sensors import get_sensor, sensor_names
-from edgeanim.benchmarks.sensors.linux import LinuxSensor
+from edgeanim.benchmarks.sensors.base import Snapshot
 from edgeanim.core.errors import UsageError
 
+GENERIC = ("linux", "thermal", "cgroup", "process")
 # A made-up board with everything; sysfs and procfs in the documented forms.
 FILES = {
     "proc/stat": "cpu  1000 0 500 9000 100 10 20 30 0 0\ncpu0 600 0 300 4000 50 5 10 20 0 0\n"
@@ -19,6 +21,9 @@ FILES = {
     "proc/loadavg": "0.52 0.40 0.30 1/200 4242\n",
     "proc/meminfo": "MemTotal: 4096000 kB\nMemAvailable: 2048000 kB\nSwapTotal: 1024000 kB\n"
     "SwapFree: 512000 kB\nHugePages_Total: 0\n",
+    "proc/self/task/7/children": "12 13 14 ",
+    "proc/12/status": "Name:\tpython\nVmRSS:\t  102400 kB\nVmSwap:\t    2048 kB\n",
+    "proc/13/status": "Name:\tpython\nVmRSS:\t  51200 kB\n",
     "proc/vmstat": "nr_free_pages 1\npswpin 7\npswpout 9\npgfault 4\npgmajfault 3\n",
     "proc/pressure/cpu": "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\n",
     "proc/pressure/memory": "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
@@ -36,16 +41,22 @@ FILES = {
 }
 
 
-def lay_out(root: Path, files: dict[str, str]) -> LinuxSensor:
+def lay_out(root: Path, files: dict[str, str]) -> Host:
     for name, text in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return LinuxSensor(root)
+    return Host(root)
+
+
+def read(host: Host, *names: str) -> Snapshot:
+    each = [get_sensor(name, host).read() for name in names or GENERIC]
+    values = {name: value for one in each for name, value in one.values.items()}
+    return Snapshot(values, tuple(reason for one in each for reason in one.missing))
 
 
 def test_a_board_that_tells_everything_is_read(tmp_path: Path) -> None:
-    snapshot = lay_out(tmp_path, FILES).read()
+    snapshot = read(lay_out(tmp_path, FILES))
     assert snapshot.missing == ()
     tick = snapshot.values["cpu.busy_s"] / 1530
     assert snapshot.values["cpu0.busy_s"] == pytest.approx(915 * tick)
@@ -65,6 +76,9 @@ def test_a_board_that_tells_everything_is_read(tmp_path: Path) -> None:
         "swap.used_mb": 500.0,
         "swap.out_pages": 9.0,
         "faults.major_count": 3.0,
+        "workers.count": 2.0,
+        "workers.rss_mb": 150.0,
+        "workers.swap_mb": 2.0,
     }
     assert {name: snapshot.values.get(name) for name in expected} == expected
 
@@ -76,19 +90,19 @@ def test_the_first_generation_of_cgroups_is_read(tmp_path: Path) -> None:
         "sys/fs/cgroup/cpu/cpu.stat": "nr_periods 4\nnr_throttled 1\nthrottled_time 2000000000\n",
         "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
     }
-    values = lay_out(tmp_path, files).read().values
+    values = read(lay_out(tmp_path, files), "cgroup").values
     assert values == {"cgroup.cpu_limit_cores": 0.5, "cgroup.throttled_s": 2.0}
 
 
 def test_no_limit_is_no_value(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/memory.max": "max\n"}
-    assert lay_out(tmp_path, files).read().values == {}
+    assert read(lay_out(tmp_path, files), "cgroup").values == {}
 
 
 def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path) -> None:
-    snapshot = LinuxSensor(tmp_path).read()
+    snapshot = read(Host(tmp_path))
     assert snapshot.values == {}
-    assert len(snapshot.missing) == 9
+    assert len(snapshot.missing) == 10
     assert any(reason.startswith("temperature: ") for reason in snapshot.missing)
 
 
@@ -101,18 +115,20 @@ def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path)
     | st.text(max_size=30),
 )
 def test_damage_becomes_missing_never_a_crash(tmp_path: Path, name: str, text: str) -> None:
-    snapshot = lay_out(tmp_path, FILES | {name: text}).read()
+    snapshot = read(lay_out(tmp_path, FILES | {name: text}))
     assert all(math.isfinite(value) for value in snapshot.values.values())
 
 
 def test_this_machine_is_read() -> None:
-    values = get_sensor("linux").read().values
+    values = read(Host()).values
     assert values["cpu.busy_s"] > 0
     assert values["memory.available_mb"] > 0
 
 
 def test_sensors_are_found_by_name() -> None:
-    assert "linux" in sensor_names()
+    assert set(GENERIC) <= set(sensor_names())
+    for name in sensor_names():
+        assert get_sensor(name).name == name
     with pytest.raises(UsageError, match="'linux'"):
         get_sensor("linus")
 

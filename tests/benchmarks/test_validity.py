@@ -50,7 +50,7 @@ def test_a_clock_that_jumps_is_noticed() -> None:
 
 
 def test_a_governor_that_changes_is_noticed() -> None:
-    verdict = judge(_readings(), START, END, ("ondemand", "powersave"))
+    verdict = judge(_readings(), START, END, ({"governor": "ondemand"}, {"governor": "powersave"}))
     assert verdict.reasons == ("governor changed from ondemand to powersave",)
 
 

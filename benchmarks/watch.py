@@ -1,0 +1,139 @@
+"""The sensors over a run: read by a thread of the process that only waits, never by a timed one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from edgeanim.benchmarks.circumstances import SensorLog, SensorReading, Validity
+from edgeanim.benchmarks.host import Clocks, Host
+from edgeanim.benchmarks.recording import open_host
+from edgeanim.benchmarks.sensors import Sensor, get_sensor
+from edgeanim.benchmarks.validity import judge
+
+# Looks are at least this far apart, and so far that they cost less than 1 % of a core.
+PAUSE_SECONDS = 1.0
+_PAUSE_PER_COST = 125.0
+# A long run keeps a few thousand readings at most: the pauses grow with it.
+_PAUSE_PER_ELAPSED = 1 / 300
+
+
+class Watch:
+    """Looks at the machine from `start` to `end`, by itself in between.
+
+    A context manager: leaving it stops the looking, whatever happened.
+    """
+
+    def __init__(self, sensors: Sequence[str], host: Host | None = None) -> None:
+        self.host = host if host is not None else open_host()
+        self._sensors: tuple[Sensor, ...] = tuple(get_sensor(name, self.host) for name in sensors)
+        self._readings: dict[str, list[SensorReading]] = {name: [] for name in sensors}
+        self._missing: dict[str, tuple[str, ...]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._keep_looking, daemon=True)
+        self.host.advance()
+        self.before = self.after = self.host.clocks()
+        self._read(0.0)
+        self._settings = self._final_settings = self._read_settings()
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pause()
+        for sensor in self._sensors:
+            sensor.close()
+
+    def look(self) -> None:
+        """Read every sensor once, now."""
+        self._look(last=False)
+
+    def end(self) -> None:
+        """The last look, after which every worker has ended. Raises what a look in between met."""
+        self._pause()
+        if self._failure is not None:
+            raise self._failure
+        self.after = self._look(last=True)
+        self._final_settings = self._read_settings()
+
+    @property
+    def duration_s(self) -> float:
+        """From the first look to the last."""
+        return self.after.steady - self.before.steady
+
+    def readings(self) -> list[SensorReading]:
+        """All sensors' values together, by time."""
+        together = zip(*self._readings.values(), strict=True)
+        return [
+            SensorReading(group[0].at_s, {k: v for one in group for k, v in one.values.items()})
+            for group in together
+        ]
+
+    def logs(self) -> tuple[SensorLog, ...]:
+        """What each sensor said, for the report."""
+        return tuple(
+            SensorLog(name, tuple(readings), self._missing[name], self._settings[name])
+            for name, readings in self._readings.items()
+        )
+
+    def validity(self) -> Validity:
+        """Whether the circumstances allow to rely on the figures."""
+        return judge(
+            self.readings(),
+            self.before,
+            self.after,
+            (_flat(self._settings), _flat(self._final_settings)),
+            replayed=self.host.replayed,
+        )
+
+    def _look(self, *, last: bool) -> Clocks:
+        with self._lock:
+            self.host.advance(last=last)
+            clocks = self.host.clocks()
+            self._read(clocks.steady - self.before.steady)
+        return clocks
+
+    def _read(self, at_s: float) -> None:
+        for sensor in self._sensors:
+            snapshot = sensor.read()
+            self._readings[sensor.name].append(SensorReading(at_s, snapshot.values))
+            self._missing[sensor.name] = snapshot.missing
+
+    def _read_settings(self) -> dict[str, dict[str, str]]:
+        found = {}
+        for sensor in self._sensors:
+            found[sensor.name], missing = sensor.read_settings()
+            self._missing[sensor.name] += missing
+        return found
+
+    def _keep_looking(self) -> None:
+        pause = PAUSE_SECONDS
+        while not self._stop.wait(pause):
+            began = time.monotonic()
+            try:
+                self._look(last=False)
+            except Exception as error:
+                self._failure = error
+                return
+            cost = time.monotonic() - began
+            elapsed = time.monotonic() - self.before.steady
+            pause = max(PAUSE_SECONDS, _PAUSE_PER_COST * cost, _PAUSE_PER_ELAPSED * elapsed)
+
+    def _pause(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+def _flat(settings: dict[str, dict[str, str]]) -> dict[str, str]:
+    return {name: text for one in settings.values() for name, text in one.items()}
