@@ -11,8 +11,15 @@ from edgeanim.benchmarks.result import (
     Latency,
     ProcessSamples,
     Speedup,
-    Stage,
     VariantResult,
+)
+from edgeanim.benchmarks.scenarios import (
+    Stage,
+    summarize_batch,
+    summarize_cold,
+    summarize_soak,
+    summarize_stages,
+    summarize_stream,
 )
 from edgeanim.benchmarks.schedule import Course
 from edgeanim.benchmarks.stats import median, paired_ratio, percentile, percentile_interval
@@ -22,16 +29,17 @@ Gathered = tuple[str, Precision, Course]
 
 
 def assemble(
-    gathered: Sequence[Gathered], drifts: Mapping[str, Drift | None]
+    gathered: Sequence[Gathered], drifts: Mapping[str, Drift | None], *, rate_fps: float
 ) -> tuple[VariantResult, ...]:
-    """The variants' results; `gathered` has the backend, the precision and the course of each."""
+    """The variants' results; `gathered` has the backend, the precision and the course of each,
+    `rate_fps` is that of the streams."""
     names = list(drifts)
     baselines: dict[str, tuple[str, Course]] = {}
     for name, (backend, precision, course) in zip(names, gathered, strict=True):
         if precision == FLOAT32 and not course.failure:
             baselines.setdefault(backend, (name, course))
     return tuple(
-        _variant(name, *entry, drifts[name], baselines.get(entry[0]))
+        _variant(name, *entry, drifts[name], baselines.get(entry[0]), rate_fps)
         for name, entry in zip(names, gathered, strict=True)
     )
 
@@ -43,6 +51,7 @@ def _variant(
     course: Course,
     drift: Drift | None,
     baseline: tuple[str, Course] | None,
+    rate_fps: float,
 ) -> VariantResult:
     good = course.failure is None
     latency = _latency(course.samples) if good else None
@@ -60,14 +69,23 @@ def _variant(
         ),
         latency=latency,
         throughput_fps=1e3 / median(_flat(course.samples)) if good else None,
-        stages=_stages(course.samples) if good else {},
+        stages=_stages(course) if good else {},
         executed=_executed(course.profiles, course.samples) if good and course.profiles else None,
         drift=drift if good else None,
         memory=course.memory if good else None,
         speedup=_speedup(name, course, baseline) if good else None,
         failure=course.failure,
         samples=tuple(course.samples),
+        stream=summarize_stream(rate_fps, course.streams) if good and course.streams else None,
+        soak=summarize_soak(course.soak) if good and course.soak else None,
+        cold=summarize_cold(course.colds) if good and course.colds else None,
+        batch=summarize_batch(course.batches) if good and course.batches else None,
     )
+
+
+def _stages(course: Course) -> dict[str, Stage]:
+    processes = [process.stages_ms for process in course.samples]
+    return summarize_stages(processes, sum(_flat(course.samples)))
 
 
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:
@@ -86,14 +104,6 @@ def _latency(samples: Sequence[ProcessSamples]) -> Latency:
         max_ms=max(flat),
         load_ms=median([process.load_ms for process in samples]),
     )
-
-
-def _stages(samples: Sequence[ProcessSamples]) -> dict[str, Stage]:
-    whole = sum(_flat(samples))
-    stages = {}
-    for name, times in _stage_times(samples):
-        stages[name] = Stage(percentile(times, 50), percentile(times, 90), sum(times) / whole)
-    return stages
 
 
 def _executed(profiles: Mapping[str, GraphProfile], samples: Sequence[ProcessSamples]) -> Executed:

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, Stage, VariantResult
+from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, VariantResult
+from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.stats import Interval
 
 Value = float | str | None
@@ -17,8 +18,15 @@ _SECTIONS: Mapping[str, type] = {
     "drift": Drift,
     "memory": Memory,
     "speedup": Speedup,
+    "stream": Stream,
+    "soak": Soak,
+    "cold": Cold,
+    "batch": Batch,
 }
-_NOT_SINGLE = {("executed", "graphs"), ("drift", "ssim")}
+_NOT_SINGLE = {
+    *(("executed", "graphs"), ("drift", "ssim"), ("stream", "responses_ms")),
+    *(("soak", "windows"), ("cold", "starts"), ("batch", "stages"), ("batch", "runs")),
+}
 
 
 def figures(variant: VariantResult) -> dict[str, Value]:
@@ -35,6 +43,8 @@ def figures(variant: VariantResult) -> dict[str, Value]:
         found |= _section(section, cls, getattr(variant, section))
     for name, stage in variant.stages.items():
         found |= _section(f"stages.{name}", Stage, stage)
+    for name, stage in variant.batch.stages.items() if variant.batch else ():
+        found |= _section(f"batch.stages.{name}", Stage, stage)
     return found
 
 

@@ -68,6 +68,7 @@ class WorkerProcess:
         self._buffer = b""
         self._errors = folder / "stderr.txt"
         threads = dict.fromkeys(_THREAD_SETTINGS, str(job.threads))
+        self.started_ns = time.monotonic_ns()
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -85,18 +86,30 @@ class WorkerProcess:
         """The worker's process id."""
         return self._process.pid
 
-    def ask(self, request: Request, kind: type[Kind]) -> Kind:
-        """Ask for one thing and wait for the answer; `WorkerFailed` if none comes."""
+    def resident_mb(self) -> float | None:
+        """Its resident memory now, in MiB, read from outside; `None` where the kernel does not
+        tell."""
+        try:
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        except (OSError, IndexError, ValueError):
+            return None
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def ask(self, request: Request, kind: type[Kind], *, busy_s: float = 0.0) -> Kind:
+        """Ask for one thing and wait for the answer; `WorkerFailed` if none comes in time.
+
+        `busy_s` is for how long it is meant to be busy with that.
+        """
         self.send(request)
-        return self.receive(kind)
+        return self.receive(kind, busy_s=busy_s)
 
     def send(self, request: Request) -> None:
         """Ask without waiting."""
         self._send(request_line(request))
 
-    def receive(self, kind: type[Kind]) -> Kind:
+    def receive(self, kind: type[Kind], *, busy_s: float = 0.0) -> Kind:
         """The next answer, which must be a `kind`."""
-        text = self._line().decode(errors="replace")
+        text = self._line(self._timeout + busy_s).decode(errors="replace")
         try:
             data = parse_json(text, where="its answer")
             if isinstance(data, dict) and "error" in data:
@@ -132,15 +145,15 @@ class WorkerProcess:
             self._process.stdin.write(data)
             self._process.stdin.flush()
 
-    def _line(self) -> bytes:
+    def _line(self, patience: float) -> bytes:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + patience
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
                 self.kill()
-                raise WorkerFailed(_device_failed(f"it gave no answer for {self._timeout:.0f} s."))
+                raise WorkerFailed(_device_failed(f"it gave no answer for {patience:.0f} s."))
             piece = os.read(pipe, 1 << 16)
             if not piece or len(self._buffer) > _MAX_REPLY_BYTES:
                 raise WorkerFailed(self._diagnosis())

@@ -7,6 +7,10 @@ The first line to a worker is its `Job`; each further line asks for one thing:
     render    path              write the scene's frames as .npy        -> Done
     profile   frames            what the runtime executed               -> Profiled
     memory    frames            peak memory after so many frames        -> Memory
+    first     -                 the first frame, for a cold start       -> First
+    stream    frames, rate_fps  frames at a fixed rate                  -> Streamed
+    lengthen  frames            play the scene to and fro from now on   -> Done
+    batch     frames, path      render a clip offline in that folder    -> BatchRun
 
 Every answer is one line; an `Error` instead of it ends the worker. Closing the pipe ends it too.
 """
@@ -21,20 +25,24 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from edgeanim.benchmarks.result import GraphProfile, Memory
+from edgeanim.benchmarks.scenarios import BatchRun
 from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.parsing import to_plain
 
 __all__ = [
+    "BatchRun",
     "Block",
     "Done",
     "Error",
+    "First",
     "Job",
     "Memory",
     "Profiled",
     "Ready",
     "Reply",
     "Request",
+    "Streamed",
     "Warm",
     "reply_line",
     "request_line",
@@ -43,7 +51,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker loads: the graphs of one variant, and the golden file whose scene it plays."""
+    """What a worker loads: the graphs of one variant, and the golden file whose scene it plays.
+
+    `affinity` are the cores that it keeps to; empty for all that it may use.
+    """
 
     contract: Contract
     graphs: tuple[CompiledGraph, ...]
@@ -51,24 +62,30 @@ class Job:
     threads: int
     profile: bool
     settings: Mapping[str, str]
+    affinity: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Request:
     """One line to a worker, after the job."""
 
-    ask: Literal["warm", "block", "render", "profile", "memory"]
+    ask: Literal[
+        "warm", "block", "render", "profile", "memory", "first", "stream", "lengthen", "batch"
+    ]
     frames: int = 1
     seconds: float = 0.0
+    rate_fps: float = 1.0
     path: Path | None = None
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The graphs are loaded, which took `load_ms`."""
+    """The graphs are loaded, which took `load_ms`. `affinity` are the cores that the process was
+    bound to; empty if it was not."""
 
     load_ms: float
     backend_version: str | None
+    affinity: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,22 @@ class Block:
 
     total_ms: tuple[float, ...]
     stages_ms: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class First:
+    """The first frame is finished: when our own code began and when that was, on the clock that
+    all processes of a machine share (`time.monotonic_ns`)."""
+
+    began_ns: int
+    finished_ns: int
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Frames at a fixed rate: from each one's scheduled start to its end."""
+
+    responses_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -110,7 +143,9 @@ class Error:
     message: str
 
 
-Reply: TypeAlias = Ready | Warm | Block | Profiled | Memory | Done | Error
+Reply: TypeAlias = (
+    Ready | Warm | Block | Profiled | Memory | First | Streamed | BatchRun | Done | Error
+)
 
 
 def request_line(message: Job | Request) -> bytes:

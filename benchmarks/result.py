@@ -17,6 +17,7 @@ from typing import Literal
 
 from edgeanim.benchmarks.circumstances import Environment, SensorLog, Validity
 from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import Precision
@@ -61,7 +62,9 @@ class BoardRecord:
 class Settings:
     """How it was measured: `rounds` fresh processes of every variant, in each of them `blocks` in
     turn with the other variants', a block of at least `block_frames` and at least `block_s`; the
-    warm-up likewise."""
+    warm-up likewise. `scenarios` are those beside `single`. `affinity` are the cores that the
+    processes kept to (empty: all that they may use); `remarks` what could not be set as the board
+    asks for."""
 
     threads: int
     rounds: int
@@ -70,6 +73,9 @@ class Settings:
     block_s: float
     warmup_frames: int
     warmup_s: float
+    scenarios: tuple[str, ...] = ()
+    affinity: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,16 +96,6 @@ class Latency:
     min_ms: float
     max_ms: float
     load_ms: float
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of a frame (a graph by its name, or `prepare` and `compose`). `share` is its part
-    of the frame's whole time."""
-
-    p50_ms: float | None
-    p90_ms: float | None
-    share: float
 
 
 @dataclass(frozen=True)
@@ -181,7 +177,8 @@ class ProcessSamples:
 
 @dataclass(frozen=True)
 class VariantResult:
-    """One variant's figures. `id` is `backend-precision`; `size_bytes` that of its files."""
+    """One variant's figures. `id` is `backend-precision`; `size_bytes` that of its files. The
+    scenarios that were not asked for are null."""
 
     id: str
     backend: str
@@ -198,6 +195,10 @@ class VariantResult:
     speedup: Speedup | None
     failure: Failure | None
     samples: tuple[ProcessSamples, ...]
+    stream: Stream | None = None
+    soak: Soak | None = None
+    cold: Cold | None = None
+    batch: Batch | None = None
 
 
 @dataclass(frozen=True)

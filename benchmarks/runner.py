@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ from edgeanim import __version__
 from edgeanim.benchmarks.assemble import assemble
 from edgeanim.benchmarks.drift import Drift, measure_drift
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.process import Crew
+from edgeanim.benchmarks.options import BenchOptions
+from edgeanim.benchmarks.process import Crew, WorkerProcess
 from edgeanim.benchmarks.protocol import Job
 from edgeanim.benchmarks.result import (
     SCHEMA,
@@ -27,7 +29,7 @@ from edgeanim.benchmarks.result import (
     Report,
     Settings,
 )
-from edgeanim.benchmarks.schedule import BenchOptions, Course, Schedule
+from edgeanim.benchmarks.schedule import Course, Schedule
 from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.watch import Watch
 from edgeanim.core.artifact import CompiledGraph, Precision
@@ -93,12 +95,13 @@ def run_bench(
     with (
         Watch(board.sensors) as watch,
         tempfile.TemporaryDirectory(prefix="edgeanim-bench-") as scratch,
-        Crew(Path(scratch)) as crew,
+        Crew(Path(scratch), partial(WorkerProcess, timeout=options.timeout_s)) as crew,
     ):
         folder = Path(scratch) / "frames"
         folder.mkdir()
         jobs = {subject.id: _job(subject, golden, options, board) for subject in subjects}
-        schedule = Schedule(jobs, options, crew, folder, progress, after_round=watch.look)
+        rate = options.rate_fps or 1e3 / board.latency_budget_ms
+        schedule = Schedule(jobs, options, crew, folder, progress, watch.look, rate_fps=rate)
         courses = schedule.run()
         watch.end()
         drifts = _drifts(courses, reference.frames)
@@ -111,7 +114,9 @@ def run_bench(
         frames=_frames_record(reference.scene, reference.frames),
         board=BoardRecord(board.name, board.title, board.latency_budget_ms),
         settings=_settings(options),
-        variants=assemble([(s.backend, s.precision, courses[s.id]) for s in subjects], drifts),
+        variants=assemble(
+            [(s.backend, s.precision, courses[s.id]) for s in subjects], drifts, rate_fps=rate
+        ),
         environment=environment,
         sensors=watch.logs(),
         validity=watch.validity(),
@@ -184,4 +189,5 @@ def _settings(options: BenchOptions) -> Settings:
         block_s=options.block_s,
         warmup_frames=options.warmup_frames,
         warmup_s=options.warmup_s,
+        scenarios=tuple(dict.fromkeys(options.scenarios)),
     )

@@ -2,7 +2,7 @@
 
 Only one worker plays at a time; the others wait blocked. The order of the variants is reversed from
 block to block, so that none always runs after the same neighbour. Profile and memory have passes of
-their own, since both disturb the clock.
+their own, since both disturb the clock; the further scenarios (`trials`) come last.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
 from edgeanim.benchmarks.protocol import (
     Block,
@@ -24,45 +26,14 @@ from edgeanim.benchmarks.protocol import (
     Warm,
 )
 from edgeanim.benchmarks.result import Failure, GraphProfile, Memory, ProcessSamples
-from edgeanim.core.errors import UsageError
+from edgeanim.benchmarks.scenarios import BatchRun, ColdStart, Scenario, SoakWindow
+from edgeanim.benchmarks.trials import Trials
 from edgeanim.core.progress import Progress
 
 Reply = TypeVar("Reply")
 
 _PROFILED_FRAMES = 20
 _MEMORY_FRAMES = 20
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """How thoroughly to measure. `iterations` is the least number of timed frames of a variant,
-    spread over `rounds` processes of `blocks` blocks; a block also lasts at least `block_s`."""
-
-    threads: int = 1
-    iterations: int = 96
-    rounds: int = 3
-    blocks: int = 4
-    block_s: float = 0.25
-    warmup_frames: int = 10
-    warmup_s: float = 1.0
-    timeout_s: float = 600.0
-
-    def __post_init__(self) -> None:
-        for name in ("threads", "iterations", "rounds", "blocks", "warmup_frames"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name.replace('_', ' ')} must be at least 1.")
-        for name in ("block_s", "warmup_s", "timeout_s"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UsageError(f"{name} must be a number of seconds, not negative.")
-
-    @property
-    def block_frames(self) -> int:
-        """Frames of a block, so that all blocks together reach `iterations`."""
-        return -(-self.iterations // (self.rounds * self.blocks))
-
-    def quick(self) -> BenchOptions:
-        """As fast as a p90 allows: the fewest samples, short blocks, a short warm-up."""
-        return replace(self, iterations=66, blocks=2, block_s=0.0, warmup_s=0.2)
 
 
 @dataclass
@@ -75,6 +46,11 @@ class Course:
     frames: Path | None = None
     profiles: Mapping[str, GraphProfile] | None = None
     memory: Memory | None = None
+    affinity: tuple[int, ...] = ()
+    streams: list[tuple[float, ...]] = field(default_factory=list)
+    soak: list[SoakWindow] = field(default_factory=list)
+    colds: list[ColdStart] = field(default_factory=list)
+    batches: list[BatchRun] = field(default_factory=list)
     failure: Failure | None = None
 
 
@@ -90,7 +66,8 @@ class _Running:
 
 
 class Schedule:
-    """Runs all variants' courses. `after_round` is called between rounds, when nothing is timed."""
+    """Runs all variants' courses, streams at `rate_fps`. `after_round` is called between rounds,
+    when nothing is timed."""
 
     def __init__(
         self,
@@ -100,6 +77,8 @@ class Schedule:
         folder: Path,
         progress: Progress,
         after_round: Callable[[], None] = lambda: None,
+        *,
+        rate_fps: float,
     ) -> None:
         self.courses = {name: Course(job) for name, job in jobs.items()}
         self._options = options
@@ -107,6 +86,8 @@ class Schedule:
         self._folder = folder
         self._progress = progress
         self._after_round = after_round
+        self._plan = options.plan(rate_fps)
+        self._trials = Trials(crew, self._plan, folder, after_window=self._after_window)
 
     def run(self) -> Mapping[str, Course]:
         """All rounds, then the passes. A variant that fails is left out of what follows."""
@@ -118,6 +99,8 @@ class Schedule:
         self._pass("profile", self._profile)
         self._pass("memory", self._memory)
         progress.done()
+        for scenario in dict.fromkeys(options.scenarios):
+            self._scenario(scenario)
         return self.courses
 
     def _round(self, number: int) -> None:
@@ -156,6 +139,7 @@ class Schedule:
         if course.failure or entry.ready is None or entry.warm is None:
             return
         course.backend_version = entry.ready.backend_version
+        course.affinity = entry.ready.affinity
         course.samples.append(
             ProcessSamples(
                 round=number,
@@ -170,6 +154,32 @@ class Schedule:
                 },
             )
         )
+
+    def _scenario(self, scenario: Scenario) -> None:
+        """All variants, in turn over several fresh processes each; a soak has one."""
+        trials, rounds = self._trials, self._options.rounds
+        known: Mapping[str, tuple[int, int, Callable[[Course], None]]] = {
+            "stream": (rounds, 1, lambda c: c.streams.append(trials.stream(c.job))),
+            "cold": (self._options.cold_starts, 1, lambda c: c.colds.append(trials.cold(c.job))),
+            "batch": (rounds, 1, lambda c: c.batches.append(trials.batch(c.job))),
+            "soak": (1, self._plan.windows, lambda c: c.soak.extend(trials.soak(c.job))),
+        }
+        if scenario not in known:
+            return
+        rounds, steps, run = known[scenario]
+        self._progress.stage(scenario.capitalize(), len(self._alive()) * rounds * steps)
+        for number in range(rounds):
+            alive = self._alive()
+            for name, course in alive if number % 2 == 0 else reversed(alive):
+                self._guard(course, partial(run, course))
+                if steps == 1:
+                    self._progress.step(note=f"{name}, {scenario} {number + 1}")
+            self._after_round()
+        self._progress.done()
+
+    def _after_window(self, note: str) -> None:
+        self._progress.step(note=note)
+        self._after_round()
 
     def _pass(self, title: str, gather: Callable[[_Running], None]) -> None:
         """One more process per variant, as many at once as there are cores for."""
@@ -202,10 +212,13 @@ class Schedule:
         return [(name, course) for name, course in self.courses.items() if not course.failure]
 
     def _try(self, entry: _Running, step: Callable[[_Running], None]) -> None:
-        course = self.courses[entry.name]
+        self._guard(self.courses[entry.name], lambda: step(entry))
+
+    @staticmethod
+    def _guard(course: Course, step: Callable[[], None]) -> None:
         if course.failure:
             return
         try:
-            step(entry)
+            step()
         except WorkerFailed as error:
             course.failure = error.failure

@@ -32,6 +32,9 @@ _EXACT: Mapping[str, Mapping[str, Any]] = {
     "drift_mean": {"minimum": 0, "maximum": 2},
     "temporal_l1": _NOT_NEGATIVE,
     "ratio": _NOT_NEGATIVE,
+    "slowdown": _NOT_NEGATIVE,
+    # Memory may shrink.
+    "growth_mb": {},
     "low": _NOT_NEGATIVE,
     "high": _NOT_NEGATIVE,
     "exit_code": {"minimum": 1, "maximum": 255},
@@ -96,11 +99,17 @@ def _limits(name: str) -> Mapping[str, Any]:
 def _object(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
     hints = get_type_hints(cls)
     names = [field.name for field in dataclasses.fields(cls)]
+    # What has a default came later: a report from before may lack it.
+    required = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.default is field.default_factory is dataclasses.MISSING
+    ]
     return {
         "description": " ".join((cls.__doc__ or "").split()),
         "type": "object",
         "additionalProperties": False,
-        "required": names,
+        "required": required,
         "properties": {name: _kind(hints[name], name, definitions) for name in names},
     }
 

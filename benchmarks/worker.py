@@ -11,23 +11,26 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgeanim.benchmarks.playback import Playback, lengthened, render_clip, stream
 from edgeanim.benchmarks.protocol import (
+    BatchRun,
     Block,
     Done,
     Error,
+    First,
     Job,
     Memory,
     Profiled,
     Ready,
     Reply,
     Request,
+    Streamed,
     Warm,
     reply_line,
 )
@@ -37,44 +40,11 @@ from edgeanim.core.files import atomic_path
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.player import Player
-from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import Backend, OpProfile, Session, SessionOptions, get_backend
 
 _NAME = "bench worker"
-
-
-class Playback:
-    """A scene played over and over, one frame at a time."""
-
-    def __init__(self, player: Player, scene: Scene) -> None:
-        self.first_frame_ms: float | None = None
-        self._player = player
-        self._scene = scene
-        self._frames: Iterator[NDArray[np.uint8]] = iter(())
-        self._opening = False
-
-    def steady_frame(self) -> tuple[float, Mapping[str, float]]:
-        """Play the next frame that does per-frame work only; its seconds, and those by stage.
-
-        The frame that opens a play is passed over where it includes work done once per still.
-        """
-        for _ in range(3):
-            began = time.perf_counter_ns()
-            frame = next(self._frames, None)
-            took = (time.perf_counter_ns() - began) / 1e9
-            if frame is None:
-                self._frames = self._player.play(self._scene)
-                self._opening = True
-                continue
-            if self.first_frame_ms is None:
-                self.first_frame_ms = took * 1e3
-            opening, self._opening = self._opening, False
-            if not (opening and self._player.still_timings):
-                return took, self._player.timings
-        raise BadInput(
-            "The scene has only the one frame that includes the work done once per still.",
-            hint="Bench with a driver or a motion of at least two frames.",
-        )
+# All imports are done when this line runs; whatever comes before counts as starting.
+_BEGAN_NS = time.monotonic_ns()
 
 
 class Worker:
@@ -82,6 +52,7 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         _limit_threads(job.threads)
+        self.affinity = _bind(job.affinity)
         # Only the scene stays: the golden frames would count as this process's memory.
         scene = load_golden(job.golden).scene
         _reset_peak_memory()
@@ -97,18 +68,27 @@ class Worker:
         self.playback = Playback(self.player, scene)
 
     def ready(self) -> Ready:
-        return Ready(self.load_ms, self.backend.available().version)
+        return Ready(self.load_ms, self.backend.available().version, self.affinity)
 
     def answer(self, request: Request) -> Reply:
-        if request.ask == "warm":
-            return self.warm(request)
-        if request.ask == "block":
-            return self.block(request)
-        if request.ask == "render":
-            return self.render(request)
-        if request.ask == "profile":
-            return self.profile(request)
-        return self.memory(request)
+        # Every word that a request can ask for is the name of the method that does it.
+        reply: Reply = getattr(self, request.ask)(request)
+        return reply
+
+    def first(self, request: Request) -> First:  # noqa: ARG002
+        next(self.player.play(self.scene))
+        return First(_BEGAN_NS, time.monotonic_ns())
+
+    def lengthen(self, request: Request) -> Done:
+        self.playback = Playback(self.player, lengthened(self.scene, request.frames))
+        return Done(0)
+
+    def stream(self, request: Request) -> Streamed:
+        return Streamed(stream(self.playback, request.rate_fps, request.frames))
+
+    def batch(self, request: Request) -> BatchRun:
+        assert request.path is not None
+        return render_clip(self.player, self.scene, request.frames, request.path)
 
     def warm(self, request: Request) -> Warm:
         frames = len(self.block(request).total_ms)
@@ -191,6 +171,18 @@ def _limit_threads(threads: int) -> None:
     import cv2
 
     cv2.setNumThreads(threads)
+
+
+def _bind(cores: Sequence[int]) -> tuple[int, ...]:
+    """Keep this process to `cores`; the cores that it is now bound to, none where that is not
+    allowed."""
+    if not cores:
+        return ()
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError:
+        return ()
+    return tuple(sorted(os.sched_getaffinity(0)))
 
 
 def _reset_peak_memory() -> None:

@@ -1,0 +1,90 @@
+"""How thoroughly a bench measures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from edgeanim.benchmarks.scenarios import SCENARIOS, Scenario
+from edgeanim.benchmarks.trials import Plan
+from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import nearest
+
+_SOAK_S = 600.0
+_MAX_DURATION_S = 7 * 86400.0
+_MAX_RATE_FPS = 1000.0
+_COUNTS = (
+    *("threads", "iterations", "rounds", "blocks", "warmup_frames"),
+    *("stream_frames", "batch_frames", "cold_starts"),
+)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How thoroughly to measure. `iterations` is the least number of timed frames of a variant,
+    spread over `rounds` processes of `blocks` blocks; a block also lasts at least `block_s`.
+
+    `scenarios` come on top of `single`. A stream runs at `rate_fps`, or by `None` at the rate that
+    the board's latency budget allows, and has `stream_frames` over all its processes, or more if
+    it is to last `duration_s`, as a soak does.
+    """
+
+    threads: int = 1
+    iterations: int = 96
+    rounds: int = 3
+    blocks: int = 4
+    block_s: float = 0.25
+    warmup_frames: int = 10
+    warmup_s: float = 1.0
+    timeout_s: float = 600.0
+    scenarios: tuple[Scenario, ...] = ()
+    rate_fps: float | None = None
+    duration_s: float | None = None
+    stream_frames: int = 132
+    batch_frames: int = 64
+    cold_starts: int = 5
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name.replace('_', ' ')} must be at least 1.")
+        for name in ("block_s", "warmup_s", "timeout_s"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UsageError(f"{name} must be a number of seconds, not negative.")
+        for word in self.scenarios:
+            if word not in SCENARIOS:
+                raise UsageError(f"There is no scenario {word!r}.", hint=nearest(word, SCENARIOS))
+        if self.rate_fps is not None and not 0 < self.rate_fps <= _MAX_RATE_FPS:
+            raise UsageError(f"A stream runs at more than 0 and at most {_MAX_RATE_FPS:g} fps.")
+        if self.duration_s is not None and not 1 <= self.duration_s <= _MAX_DURATION_S:
+            raise UsageError(f"A soak lasts from 1 to {_MAX_DURATION_S:g} s.")
+
+    @property
+    def block_frames(self) -> int:
+        """Frames of a block, so that all blocks together reach `iterations`."""
+        return -(-self.iterations // (self.rounds * self.blocks))
+
+    def quick(self) -> BenchOptions:
+        """As fast as a p90 allows: the fewest samples, short blocks, a short warm-up."""
+        return replace(
+            self,
+            iterations=66,
+            blocks=2,
+            block_s=0.0,
+            warmup_s=0.2,
+            stream_frames=66,
+            batch_frames=24,
+            cold_starts=3,
+        )
+
+    def plan(self, rate_fps: float) -> Plan:
+        """The further scenarios at this rate."""
+        frames = max(self.stream_frames, math.ceil((self.duration_s or 0) * rate_fps))
+        return Plan(
+            rate_fps=rate_fps,
+            stream_frames=-(-frames // self.rounds),
+            batch_frames=self.batch_frames,
+            soak_s=self.duration_s or _SOAK_S,
+            warmup_frames=self.warmup_frames,
+            warmup_s=self.warmup_s,
+        )
