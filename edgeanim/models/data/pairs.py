@@ -229,7 +229,7 @@ def _same_place(
     assert sequence.transforms is not None
     sheet = np.full(NO_PART + 1, -1)
     sheet[: len(sequence.sheets)] = sequence.sheets
-    back = np.linalg.inv(_square(sequence.transforms[still]))
+    back = _square(sequence.transforms[0]) @ np.linalg.inv(_square(sequence.transforms[still]))
     here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
     last = len(back) - 1
     one, other = (
@@ -237,7 +237,8 @@ def _same_place(
         for parts in (found, shown)
     )
     near = np.abs(one - other).max(-1) < _SAME_PLACE
-    return (sheet[found] == sheet[shown]) & (sheet[shown] >= 0) & near
+    same: NDArray[np.bool_] = near & (sheet[found] == sheet[shown]) & (sheet[shown] >= 0)
+    return same
 
 
 def _square(transforms: NDArray[np.float32]) -> Affine:

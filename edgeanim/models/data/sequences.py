@@ -26,7 +26,9 @@ class FrameSequence:
     just before frame t, or t itself where there is none.
 
     `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
-    has them; `None` for a real clip, of which only the pictures are known.
+    has them; `None` for a real clip, of which only the pictures are known. Parts with the same
+    number in `sheets` [P] are cut from one sheet, which lies flat in frame 0; `None` if each part
+    is a sprite of its own.
     """
 
     name: str
@@ -35,6 +37,7 @@ class FrameSequence:
     parts: NDArray[np.uint8] | None = None
     transforms: NDArray[np.float32] | None = None
     regions: NDArray[np.uint8] | None = None
+    sheets: NDArray[np.uint8] | None = None
 
 
 def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:

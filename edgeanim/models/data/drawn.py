@@ -1,0 +1,143 @@
+"""Sequences of drawings: rigged by their joints, moved by motion capture, all of it known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.errors import BadInput
+from edgeanim.models.data.bvh import read_bvh
+from edgeanim.models.data.drawings import FILES, is_drawing, read_drawing
+from edgeanim.models.data.puppets import NO_PART, SIZE, Frame
+from edgeanim.models.data.retarget import BodyMotion, retarget
+from edgeanim.models.data.rigs import SHARPNESS, Rig, make_rig
+from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sprites import background
+
+_SOLID = 127
+
+
+def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> FrameSequence:
+    """The drawing in `folder` performing the captured motion `bvh`; the same one for a seed.
+
+    Frame 0 is the drawing as it was drawn; then follow `moments` pairs of a frame and the one
+    before it (1/24 s), spread over the motion: 1 + 2 * moments frames. The seed chooses the place
+    and size on the canvas, the moments, which way sideways limbs point, and for half of the seeds
+    a backdrop other than the drawing's own paper. `BadInput` for files that cannot be used.
+    """
+    rng = np.random.default_rng([seed, 11])
+    rig = make_rig(read_drawing(folder), rng)
+    motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
+    backdrop = background(rng, SIZE) if rng.uniform() < 0.5 else rig.backdrop
+    starts = (np.arange(moments) + rng.uniform(0, 1, moments)) / moments
+    last = np.clip((starts * len(motion)).astype(int), 1, None)
+    indices = np.stack([last - 1, last], axis=1).reshape(-1)
+    order = _order(rig, motion)
+    rest = np.tile(np.eye(3, dtype=np.float32)[:2], (1, len(rig.regions), 1, 1))
+    transforms = np.concatenate([rest, rig.pose(motion.at(indices))])
+    frames = [render_rig(rig, moves, order, backdrop) for moves in transforms]
+    return FrameSequence(
+        f"{folder.name} {bvh.stem} {seed}",
+        np.stack([frame.picture for frame in frames]),
+        (0, *(i if i % 2 else i - 1 for i in range(1, len(frames)))),
+        np.stack([frame.parts for frame in frames]),
+        _pointing_along_bones(rig, transforms),
+        rig.regions,
+        np.zeros(len(rig.regions), np.uint8),
+    )
+
+
+def drawing_folders(folder: Path) -> tuple[Path, ...]:
+    """The drawings below `folder` by name, or itself if it is one; `BadInput` if there is none."""
+    if is_drawing(folder):
+        return (folder,)
+    found = tuple(sorted(p for p in folder.iterdir() if is_drawing(p))) if folder.is_dir() else ()
+    if not found:
+        raise BadInput(f"There are no drawings ({', '.join(FILES)}) here.", where=folder)
+    return found
+
+
+def render_rig(
+    rig: Rig,
+    transforms: NDArray[np.float32],
+    order: tuple[tuple[int, ...], ...],
+    backdrop: NDArray[np.uint8],
+) -> Frame:
+    """One frame: the triangles at `transforms` [K, 2, 3], layer by layer as `order` lists them."""
+    picture = backdrop.copy()
+    shown = np.full((SIZE, SIZE), NO_PART, np.uint8)
+    corners = rig.mesh.points[rig.mesh.triangles]
+    places = np.einsum("kij,kcj->kci", transforms[:, :, :2], corners) + transforms[:, None, :, 2]
+    back = _inverted(transforms)
+    for layer in order:
+        _paint(picture, shown, rig.picture, layer, places, back)
+    return Frame(picture, shown, transforms)
+
+
+def _paint(
+    picture: NDArray[np.uint8],
+    shown: NDArray[np.uint8],
+    source: NDArray[np.uint8],
+    layer: tuple[int, ...],
+    places: NDArray[np.float64],
+    back: NDArray[np.float32],
+) -> None:
+    """Draw the triangles of a layer over what is there."""
+    import cv2
+
+    corners = places[list(layer)].reshape(-1, 2)
+    low = np.clip(np.floor(corners.min(0)), 0, SIZE).astype(int)
+    high = np.clip(np.ceil(corners.max(0)) + 1, 0, SIZE).astype(int)
+    if (high <= low).any():
+        return
+    window = np.s_[low[1] : high[1], low[0] : high[0]]
+    part = np.full_like(shown[window], NO_PART)
+    for index in layer:
+        points = np.rint((places[index] - low) * 16).astype(np.int32)
+        cv2.fillConvexPoly(part, points, int(index), shift=4)
+    covered = part != NO_PART
+    rows, columns = np.mgrid[window].astype(np.float32)
+    moves = back[np.minimum(part, len(back) - 1)]
+    x, y = (moves[..., k, 0] * columns + moves[..., k, 1] * rows + moves[..., k, 2] for k in (0, 1))
+    middle = (SHARPNESS - 1) / 2
+    patch = cv2.remap(source, x * SHARPNESS + middle, y * SHARPNESS + middle, cv2.INTER_LINEAR)
+    alpha = patch[:, :, 3:].astype(np.uint16) * covered[:, :, None]
+    under = picture[window]
+    picture[window] = (patch[:, :, :3] * alpha + under * (255 - alpha) + 127) // 255
+    solid = alpha[:, :, 0] > _SOLID
+    shown[window][solid] = part[solid]
+
+
+def _inverted(transforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    full = np.tile(np.eye(3), (len(transforms), 1, 1))
+    full[:, :2] = transforms
+    return np.linalg.inv(full)[:, :2].astype(np.float32)
+
+
+def _order(rig: Rig, motion: BodyMotion) -> tuple[tuple[int, ...], ...]:
+    """Triangles by layer, back to front: arms behind, legs, torso and head, arms before."""
+    depth = {"thigh": 1, "shin": 1, "torso": 2, "head": 3}
+    for side, front in motion.front.items():
+        depth |= {f"upper arm {side}": 4 if front else 0, f"forearm {side}": 5 if front else 0}
+    layers: list[list[int]] = [[] for _ in range(6)]
+    for triangle, bone in enumerate(rig.bone_of):
+        name = rig.bones[bone].name
+        layers[depth[name] if name in depth else depth[name.split()[0]]].append(triangle)
+    return tuple(tuple(layer) for layer in layers if layer)
+
+
+def _pointing_along_bones(rig: Rig, transforms: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same transforms from axes whose y points down each triangle's bone, as in a puppet's
+    sprites: down the limb, from crown to chin."""
+    turns = []
+    for bone in rig.bones:
+        x, y = (bone.end - bone.start) * (-1 if bone.name in ("torso", "head") else 1)
+        length = max(float(np.hypot(x, y)), 1e-9)
+        turns.append([[y / length, x / length, 0], [-x / length, y / length, 0], [0, 0, 1]])
+    own = np.array(turns)[rig.bone_of]
+    full = np.concatenate([transforms, np.zeros_like(transforms[:, :, :1])], axis=2)
+    full[:, :, 2, 2] = 1
+    result: NDArray[np.float32] = (full @ own)[:, :, :2].astype(np.float32)
+    return result
