@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -171,22 +172,21 @@ class _Process(Stream):
         return self._line
 
     def close(self) -> None:
-        with suppress(ProcessLookupError):
-            self._process.terminate()
-        try:
-            self._process.wait(_LAST_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # The whole group: what a script started holds the pipe open, and the reader with it.
+        for ending in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, ending)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LAST_SECONDS)
+                break
         self._reader.join(_LAST_SECONDS)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.endswith("\n") and line.strip():
-                self._line = line
+        with self._process.stdout as lines:
+            for line in lines:
+                if line.endswith("\n") and line.strip():
+                    self._line = line
 
 
 def number(text: str) -> float:
