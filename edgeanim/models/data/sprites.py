@@ -17,7 +17,8 @@ _MARGIN = 3
 
 @dataclass(frozen=True)
 class Look:
-    """How a puppet is drawn. Colours are RGB 0..255."""
+    """How a puppet is drawn. Colours are RGB 0..255. The pattern "photo" is cut from one of
+    `photographs`, each uint8 [h, w, 3] of 64 pixels a side or more."""
 
     skin: Colour
     hair: Colour
@@ -27,6 +28,7 @@ class Look:
     shading: float
     top_pattern: str
     bottom_pattern: str
+    photographs: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Sprite:
 
 
 PATTERNS = ("flat", "gradient", "stripes", "dots", "plaid", "noise")
+RICH_PATTERNS = (*PATTERNS, "clouds", "weave", "marble")
+"""All patterns that need no photographs. `PATTERNS` stays as it is, so that old seeds do."""
 
 
 def random_look(rng: np.random.Generator) -> Look:
@@ -65,9 +69,16 @@ def random_colour(rng: np.random.Generator, low: float = 20, high: float = 250) 
 
 
 def texture(
-    rng: np.random.Generator, height: int, width: int, base: Colour, pattern: str
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    base: Colour,
+    pattern: str,
+    photographs: tuple[Picture, ...] = (),
 ) -> NDArray[np.float32]:
-    """A patch [height, width, 3] around the colour `base`."""
+    """A patch [height, width, 3] around the colour `base`, or of a photograph."""
+    if pattern == "photo":
+        return photo_patch(rng, height, width, photographs)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     other = random_colour(rng)
     period = float(rng.uniform(5, 16))
@@ -83,6 +94,13 @@ def texture(
         share = (np.hypot(x % period - period / 2, y % period - period / 2) < period / 4) * 1.0
     elif pattern == "plaid":
         share = 0.5 * (x % period < period / 3) + 0.5 * (y % period < period / 3)
+    elif pattern == "clouds":
+        share = _clouds(rng, height, width)
+    elif pattern == "marble":
+        share = 0.5 + 0.5 * np.sin(6 * np.pi * _clouds(rng, height, width) + x / period)
+    elif pattern == "weave":
+        share = 0.5 + 0.25 * (np.sin(x * 2 * np.pi / 3) * np.sin(y * 2 * np.pi / 3))
+        share = share + 0.3 * (_smooth_noise(rng, height, width, 4) - 0.5)
     else:
         share = _smooth_noise(rng, height, width, cells=int(rng.integers(3, 9)))
     share = (np.clip(share, 0, 1) * rng.uniform(0.3, 1.0))[:, :, None]
@@ -132,7 +150,7 @@ def draw_sprite(
         return round((x - x0) * _SUPERSAMPLE), round((y - y0) * _SUPERSAMPLE)
 
     draw(mask, to_pixel, _SUPERSAMPLE)
-    colour = texture(rng, height, width, base, pattern)
+    colour = texture(rng, height, width, base, pattern, look.photographs)
     if look.shading:
         light = np.linspace(1 + look.shading / 2, 1 - look.shading, width, dtype=np.float32)
         colour = colour * light[None, :, None]
@@ -205,6 +223,34 @@ def ellipse(
         centre[1] + radii[1],
     )
     return draw_sprite(rng, box, draw, base, pattern, look)
+
+
+def photo_patch(
+    rng: np.random.Generator, height: int, width: int, photographs: tuple[Picture, ...]
+) -> NDArray[np.float32]:
+    """A random cut of a random photograph, scaled to [height, width, 3] without distortion."""
+    import cv2
+
+    photo = photographs[int(rng.integers(len(photographs)))]
+    largest = min(photo.shape[0] / height, photo.shape[1] / width)
+    share = rng.uniform(0.4, 1.0) * largest
+    rows, columns = max(1, int(height * share)), max(1, int(width * share))
+    top = int(rng.integers(photo.shape[0] - rows + 1))
+    left = int(rng.integers(photo.shape[1] - columns + 1))
+    cut = photo[top : top + rows, left : left + columns]
+    shrinks = rows > height
+    patch = cv2.resize(
+        cut, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    return np.asarray(patch, np.float32)
+
+
+def _clouds(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """Noise with detail at all sizes, about 0..1."""
+    total = np.zeros((height, width), np.float32)
+    for octave in range(4):
+        total += _smooth_noise(rng, height, width, cells=3 * 2**octave) / 2**octave
+    return total / 1.875
 
 
 def _smooth_noise(
