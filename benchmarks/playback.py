@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.benchmarks.scenarios import BatchRun
+from edgeanim.benchmarks.scenarios import DECODE, ENCODE, BatchRun
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.media import DEFAULT_FPS, read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
 
-DECODE, ENCODE = "decode", "encode"
 _CLIP, _RENDERED = "driver.mp4", "rendered.mp4"
 
 

@@ -26,6 +26,8 @@ from edgeanim.benchmarks.stats import (
 
 Scenario = Literal["single", "stream", "soak", "cold", "batch"]
 SCENARIOS: tuple[Scenario, ...] = ("single", "stream", "soak", "cold", "batch")
+# The stages of a frame that only an offline run has.
+DECODE, ENCODE = "decode", "encode"
 # A soak is judged by its first against its last minute, or quarter where it is shorter.
 _MINUTE_S = 60.0
 _QUARTER = 0.25

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
+from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import nearest
@@ -39,6 +40,9 @@ def bench(
     frames: str | Path | None = None,
     variants: tuple[str, ...] = (),
     quick: bool = False,
+    scenarios: Sequence[Scenario] = (),
+    fps: float | None = None,
+    duration: float | None = None,
     threads: int | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
@@ -48,9 +52,17 @@ def bench(
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
     the first of them is what the others' drift is counted from. Writes the report to `out`.
+
+    `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
+    board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
     """
     work = Work.on(board, progress=progress)
-    options = BenchOptions(threads=threads or work.board.threads)
+    options = BenchOptions(
+        threads=threads or work.board.threads,
+        scenarios=tuple(scenarios),
+        rate_fps=fps,
+        duration_s=duration,
+    )
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
         report = run_bench(
             _chosen(opened.subjects, variants),

@@ -13,7 +13,14 @@ from edgeanim.benchmarks.compare import Comparison, compare
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.core.errors import UsageError, disk_errors
 from edgeanim.core.files import write_text
-from edgeanim.report.svg import drift_legend, drift_plot, latency_plot
+from edgeanim.report.plots import (
+    drift_legend,
+    drift_plot,
+    latency_plot,
+    stage_legend,
+    stage_plot,
+)
+from edgeanim.report.sections import Grid, grids, stage_grid
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import executed_in_words
@@ -102,6 +109,10 @@ def _section(report: Report, figure: str = "") -> str:
             f"<h2>Time of a frame</h2><figure>{plot}<figcaption>Bar: median, with its 95 % "
             "interval over processes. Tick: 90th percentile.</figcaption></figure>"
         )
+    if grid := stage_grid(report):
+        figure = f"<figure>{stage_plot(report)}{stage_legend(report)}</figure>"
+        parts.append(f"<h2>Where the time of a frame goes</h2>{figure}{_grid(grid)}")
+    parts += [f"<h2>{escape(grid.title)}</h2>{_grid(grid)}" for grid in grids(report)]
     if plot := drift_plot(report):
         parts.append(
             f"<h2>Drift by frame</h2><figure>{plot}{drift_legend(report)}<figcaption>1 − SSIM "
@@ -128,6 +139,23 @@ def _table(report: Report) -> str:
 
 
 _TEXT = ' class="text"'
+
+
+def _grid(grid: Grid) -> str:
+    head = "".join(
+        f'<th scope="col"{"" if index else _TEXT}>{escape(title)}</th>'
+        for index, title in enumerate(grid.columns)
+    )
+    rows = "\n".join(
+        f'<tr><th scope="row"{_TEXT}>{escape(name)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for name, *cells in grid.rows
+    )
+    return (
+        f'<div class="scroll"><table>\n<caption>{escape(grid.caption)}</caption>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
+    )
 
 
 def _row(variant: VariantResult) -> str:

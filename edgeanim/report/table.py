@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeanim.benchmarks.compare import Comparison
 from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.report.sections import grids
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import ABSENT, executed_in_short, milliseconds, number
 
@@ -43,13 +44,18 @@ COLUMNS = (
 
 
 def table(report: Report) -> str:
-    """One report as a table; below it, why a variant failed and what speaks against the run.
+    """One report as a table; below it the further scenarios, why a variant failed and what speaks
+    against the run.
 
     Drift is 1 - SSIM against the float32 original, the mean over the frames and the worst one;
     gain is the speed against the same backend's float32.
     """
     rows = [[column.show(variant) for column in COLUMNS] for variant in report.variants]
-    lines = _aligned([column.title for column in COLUMNS], rows)
+    right = [column.right for column in COLUMNS]
+    lines = _aligned([column.title for column in COLUMNS], rows, right)
+    for grid in grids(report):
+        right = [False, *(True for _ in grid.columns[1:])]
+        lines += ["", grid.title, *_aligned(grid.columns, grid.rows, right)]
     lines += [f"{v.id} failed. {v.failure.message}" for v in report.variants if v.failure]
     lines += [f"Read with care: {reason}." for reason in report.validity.reasons]
     return "\n".join(lines) + "\n"
@@ -72,13 +78,15 @@ def comparison_table(comparison: Comparison) -> str:
     return "\n".join(blocks + (["\n".join(notes) + "\n"] if notes else []))
 
 
-def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
+) -> list[str]:
     widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(cells, widths, COLUMNS, strict=True)
+            cell.rjust(width) if to_the_right else cell.ljust(width)
+            for cell, width, to_the_right in zip(cells, widths, right, strict=True)
         ]
         return "  ".join(padded).rstrip()
 

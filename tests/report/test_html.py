@@ -73,8 +73,8 @@ def _evil_report() -> Report:
 
 def test_the_page_has_its_table_and_plots() -> None:
     page = _page(build_report({"onnxruntime": (20, 8), "openvino": (60, 5)}))
-    assert page.tags.count("svg") == 2
-    assert page.tags.count("caption") == 1
+    assert page.tags.count("svg") == 3
+    assert page.tags.count("caption") == 2
     assert page.tags.count("polyline") == 4
     text = " ".join(page.text)
     for figure in ("onnxruntime-int8", "frames/s", "Ship openvino-int8", "budget 50 ms"):
@@ -117,7 +117,7 @@ _REPORT = build_report()
 def test_pictures_are_described_for_those_who_do_not_see_them() -> None:
     page = _page(build_report(), animation=Animation(GIF, "A still that moves"))
     labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label")]
-    assert len(labels) == 2
+    assert len(labels) == 3
     assert "onnxruntime-int8" in labels[0]
     assert ("img", "alt", "A still that moves") in page.attributes
     assert ("html", "lang", "en") in page.attributes
@@ -148,7 +148,7 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
 def test_several_reports_show_what_changed() -> None:
     pair = [build_report(), build_report({"onnxruntime": (20, 11)}, machine="m2", seed=3)]
     page = Page(render_page(compare(pair, allow={"machine"})))
-    assert page.tags.count("svg") == 4
+    assert page.tags.count("svg") == 6
     text = " ".join(page.text)
     assert "slower" in text
     assert "The machine differs" in text

@@ -6,6 +6,8 @@ import pytest
 
 from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import ExecutedOp, Failure, Report
+from edgeanim.benchmarks.scenarios import summarize_stream
+from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
 from edgeanim.report.words import milliseconds
@@ -51,6 +53,30 @@ def test_the_table_is_this_very_text() -> None:
 def test_the_table_fits_a_terminal() -> None:
     report = build_report({"onnxruntime": (1234.5, 987.6)})
     assert max(map(len, table(report).splitlines())) <= 100
+
+
+STREAM = """
+Stream
+variant           frames/s  p50 ms  p95 ms  p99 ms  worst ms        missed  freeze ms  jitter ms
+----------------  --------  ------  ------  ------  --------  ------------  ---------  ---------
+onnxruntime-int8      20.0    10.0       –       –      60.0  1 of 20 (5%)        100       2.63
+"""
+
+
+def test_a_scenario_has_a_table_below_the_first() -> None:
+    report = build_report()
+    streamed = replace(report.variants[1], stream=summarize_stream(20.0, [[10.0] * 19 + [60.0]]))
+    text = table(replace(report, variants=(report.variants[0], streamed)))
+    assert STREAM in text
+    assert "Soak" not in text
+
+
+def test_the_stages_of_a_frame_and_the_rest_make_up_its_whole() -> None:
+    variant = build_report().variants[0]
+    stages = stages_of(variant)
+    assert list(stages) == ["tiny", "other"]
+    assert variant.latency is not None
+    assert sum(stages.values()) == pytest.approx(variant.latency.p50_ms)
 
 
 @pytest.mark.parametrize(

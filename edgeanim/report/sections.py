@@ -1,0 +1,146 @@
+"""The tables of a report beside the main one: stages and scenarios, the same in text and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.scenarios import DECODE, ENCODE, Stage, Stream
+from edgeanim.report.words import ABSENT, milliseconds, number
+
+Record = TypeVar("Record")
+OTHER = "other"
+"""What a frame takes beside its stages."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table ready to show: the first column names the variant, all others are figures."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def grids(report: Report) -> Iterator[Grid]:
+    """The scenarios that were measured."""
+    yield from _grid(
+        report,
+        "Stream",
+        "Frames at a fixed rate, timed from their scheduled start. Missed: not finished when the "
+        "next one was due. Freeze: the longest time without a new frame. Jitter: the mean change "
+        "of the response time from frame to frame.",
+        lambda v: v.stream,
+        {
+            "frames/s": lambda s: number(s.rate_fps, 1),
+            "p50 ms": lambda s: milliseconds(s.p50_ms),
+            "p95 ms": lambda s: milliseconds(s.p95_ms),
+            "p99 ms": lambda s: milliseconds(s.p99_ms),
+            "worst ms": lambda s: milliseconds(s.max_ms),
+            "missed": _missed,
+            "freeze ms": lambda s: milliseconds(s.freeze_ms),
+            "jitter ms": lambda s: milliseconds(s.jitter_ms),
+        },
+    )
+    yield from _grid(
+        report,
+        "Soak",
+        "Played without a break: the median of the last minute against the first (quarters of a "
+        "shorter soak), and what the process has grown by since the first window.",
+        lambda v: v.soak,
+        {
+            "minutes": lambda s: number(s.duration_s / 60, 1),
+            "frames": lambda s: str(s.frames),
+            "first p50 ms": lambda s: milliseconds(s.first_p50_ms),
+            "last p50 ms": lambda s: milliseconds(s.last_p50_ms),
+            "last/first": lambda s: number(s.slowdown, 3),
+            "grown MB": lambda s: number(s.growth_mb, 2),
+        },
+    )
+    yield from _grid(
+        report,
+        "Cold start",
+        "From the start of a fresh process to its first frame, files in the page cache; of that "
+        "the interpreter with its imports, and the runtime with the graphs.",
+        lambda v: v.cold,
+        {
+            "starts": lambda s: str(s.processes),
+            "median ms": lambda s: milliseconds(s.p50_ms),
+            "least ms": lambda s: milliseconds(s.min_ms),
+            "most ms": lambda s: milliseconds(s.max_ms),
+            "start ms": lambda s: milliseconds(s.start_ms),
+            "load ms": lambda s: milliseconds(s.load_ms),
+        },
+    )
+    yield from _grid(
+        report,
+        "Offline",
+        "A clip rendered from its decoding to the encoded mp4. A stored motion needs no decoding.",
+        lambda v: v.batch,
+        {
+            "frames": lambda s: str(s.frames),
+            "frames/s": lambda s: number(s.throughput_fps, 1),
+            "ms a frame": lambda s: milliseconds(s.frame_ms),
+        },
+    )
+
+
+def stage_grid(report: Report) -> Grid | None:
+    """Median ms of each stage of a frame, in the order in which they run."""
+    shown = [(v, stages_of(v)) for v in report.variants if v.stages]
+    if not shown:
+        return None
+    names = stage_names(report)
+    return Grid(
+        "Stages",
+        "Median ms of each stage of a frame. Decoding and encoding are those of the offline "
+        "scenario, where it was measured.",
+        ("variant", *names),
+        tuple(
+            (v.id, *(milliseconds(stages[n]) if n in stages else ABSENT for n in names))
+            for v, stages in shown
+        ),
+    )
+
+
+def stage_names(report: Report) -> tuple[str, ...]:
+    """Every stage of any variant, in the order in which they run."""
+    found = dict.fromkeys(name for variant in report.variants for name in stages_of(variant))
+    inner = [name for name in found if name not in (DECODE, ENCODE, OTHER)]
+    return tuple(name for name in (DECODE, *inner, OTHER, ENCODE) if name in found)
+
+
+def stages_of(variant: VariantResult) -> dict[str, float]:
+    """Median ms by stage: `decode`, those of a frame, `other` and `encode`, as far as they were
+    measured."""
+    stages = _medians(variant.stages)
+    if variant.latency is not None and variant.latency.p50_ms is not None:
+        stages[OTHER] = max(0.0, variant.latency.p50_ms - sum(stages.values()))
+    offline = _medians(variant.batch.stages) if variant.batch else {}
+    before = {DECODE: offline[DECODE]} if DECODE in offline else {}
+    after = {ENCODE: offline[ENCODE]} if ENCODE in offline else {}
+    return before | stages | after
+
+
+def _medians(stages: Mapping[str, Stage]) -> dict[str, float]:
+    return {name: stage.p50_ms for name, stage in stages.items() if stage.p50_ms is not None}
+
+
+def _grid(
+    report: Report,
+    title: str,
+    caption: str,
+    record: Callable[[VariantResult], Record | None],
+    columns: Mapping[str, Callable[[Record], str]],
+) -> Iterator[Grid]:
+    found = [(v.id, entry) for v in report.variants if (entry := record(v)) is not None]
+    if found:
+        rows = ((name, *(show(entry) for show in columns.values())) for name, entry in found)
+        yield Grid(title, caption, ("variant", *columns), tuple(rows))
+
+
+def _missed(stream: Stream) -> str:
+    return f"{stream.missed_frames} of {stream.frames} ({stream.missed_share:.0%})"

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.compare import check_gate, compare
+from edgeanim.benchmarks.figures import figures
+from edgeanim.benchmarks.options import BenchOptions
+from edgeanim.benchmarks.playback import Playback, lengthened, stream
+from edgeanim.benchmarks.result import ModelRecord, Report, VariantResult, dump_report, parse_report
+from edgeanim.benchmarks.runner import Subject, run_bench
+from edgeanim.benchmarks.scenarios import (
+    BatchRun,
+    ColdStart,
+    SoakWindow,
+    summarize_batch,
+    summarize_cold,
+    summarize_soak,
+    summarize_stream,
+)
+from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.board import load_board
+
+ALL = BenchOptions(
+    iterations=6,
+    rounds=1,
+    blocks=1,
+    block_s=0,
+    warmup_frames=2,
+    warmup_s=0,
+    scenarios=("stream", "soak", "cold", "batch"),
+    rate_fps=200.0,
+    duration_s=1.0,
+    stream_frames=70,
+    batch_frames=20,
+    cold_starts=2,
+)
+
+
+@pytest.fixture(scope="module")
+def report(compile_tiny: Callable[[str], Subject], golden: Path) -> Report:
+    model = ModelRecord("tiny", "0" * 64, None)
+    subjects = [compile_tiny("onnxruntime")]
+    return run_bench(subjects, golden, ALL, model=model, board=load_board("local"))
+
+
+@pytest.fixture
+def variant(report: Report) -> VariantResult:
+    assert report.exit_code == 0
+    return report.variants[0]
+
+
+def test_a_stream_keeps_its_rate(variant: VariantResult) -> None:
+    assert variant.stream is not None
+    assert variant.stream.rate_fps == 200
+    # A duration of one second at 200 frames/s asks for more than the 70 frames.
+    assert variant.stream.frames == 200
+    assert variant.stream.freeze_ms >= 1
+    assert variant.stream.missed_share == variant.stream.missed_frames / 200
+
+
+def test_a_soak_is_cut_into_windows_and_reads_the_memory_from_outside(
+    variant: VariantResult,
+) -> None:
+    assert variant.soak is not None
+    assert len(variant.soak.windows) >= 2
+    assert variant.soak.duration_s > 0.8
+    assert variant.soak.frames == sum(window.frames for window in variant.soak.windows)
+    assert all(window.rss_mb and window.rss_mb > 10 for window in variant.soak.windows)
+    assert variant.soak.growth_mb is not None
+    assert abs(variant.soak.growth_mb) < 50
+
+
+def test_a_cold_start_is_longer_than_its_parts(variant: VariantResult) -> None:
+    assert variant.cold is not None
+    assert variant.cold.processes == 2
+    for start in variant.cold.starts:
+        assert start.start_ms > 10
+        assert start.load_ms > 0
+        assert start.total_ms > start.start_ms + start.load_ms
+
+
+def test_offline_rendering_times_every_stage_from_file_to_file(variant: VariantResult) -> None:
+    assert variant.batch is not None
+    assert variant.batch.frames == 20
+    assert list(variant.batch.stages) == ["decode", "prepare", "tiny", "compose", "encode"]
+    (run,) = variant.batch.runs
+    assert all(len(times) == 20 for times in run.stages_ms.values())
+    assert 0.2 < sum(stage.share for stage in variant.batch.stages.values()) <= 1
+    assert variant.batch.throughput_fps == pytest.approx(20 / run.total_s)
+
+
+def test_scenarios_are_in_the_file_and_in_gates(report: Report) -> None:
+    assert parse_report(dump_report(report), where="text") == report
+    assert report.settings.scenarios == ALL.scenarios
+    table = figures(report.variants[0])
+    for name in ("stream.missed_share", "soak.growth_mb", "cold.p50_ms", "batch.throughput_fps"):
+        assert isinstance(table[name], float)
+    assert isinstance(table["batch.stages.encode.share"], float)
+    comparison = compare([report])
+    check_gate(comparison, "cold.p50_ms > 100000 or soak.growth_mb > 1000")
+    with pytest.raises(GateFailed, match=r"cold\.p50_ms"):
+        check_gate(comparison, "cold.p50_ms > 1")
+
+
+def test_a_scenario_that_was_not_asked_for_fails_a_gate_on_it(report: Report) -> None:
+    without = replace(report, variants=(replace(report.variants[0], stream=None),))
+    with pytest.raises(GateFailed, match="not measured"):
+        check_gate(compare([without]), "stream.missed_share > 0.5")
+
+
+def test_a_slow_frame_counts_against_those_that_it_delays() -> None:
+    # 100 frames/s; the first frame takes 35 ms, the others 1 ms each, played as fast as possible.
+    responses = [35.0, 26.0, 17.0, 8.0, 1.0]
+    found = summarize_stream(100.0, [responses])
+    assert found.missed_frames == 3
+    assert found.missed_share == 0.6
+    # They finish at 35, 36, 37, 38 and 41 ms.
+    assert found.freeze_ms == pytest.approx(3)
+    assert found.jitter_ms == pytest.approx((9 + 9 + 9 + 7) / 4)
+    assert found.max_ms == 35
+    assert found.p50_ms is None
+
+
+@given(st.lists(st.lists(st.floats(0.01, 500), min_size=1, max_size=30), min_size=1, max_size=4))
+def test_a_steady_stream_misses_nothing_and_a_late_one_everything(
+    processes: list[list[float]],
+) -> None:
+    longest = max(max(process) for process in processes)
+    shortest = min(min(process) for process in processes)
+    assert summarize_stream(1e3 / (2 * longest), processes).missed_frames == 0
+    late = summarize_stream(1e3 / (0.5 * shortest), processes)
+    assert late.missed_share == 1
+    assert late.max_ms == longest
+
+
+class _Slow:
+    """A playback whose third frame takes long."""
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def steady_frame(self) -> tuple[float, dict[str, float]]:
+        self.starts.append(time.perf_counter())
+        if len(self.starts) == 3:
+            time.sleep(0.06)
+        return 0.0, {}
+
+
+def test_the_clock_of_a_stream_does_not_wait_for_a_slow_frame() -> None:
+    playback = _Slow()
+    responses = stream(playback, 50.0, 8)  # type: ignore[arg-type]
+    assert responses[2] >= 60
+    # The fourth frame was due 20 ms after the third: it has waited for 40.
+    assert responses[3] >= 39
+    assert playback.starts[7] - playback.starts[0] >= 0.1
+
+
+def _windows(times: list[float], sizes: list[float | None]) -> list[SoakWindow]:
+    return [
+        SoakWindow(10.0 * (i + 1), 100, time, None, size)
+        for i, (time, size) in enumerate(zip(times, sizes, strict=True))
+    ]
+
+
+def test_a_soak_that_slows_down_and_grows_shows_both() -> None:
+    times = [10.0] * 6 + [11.0] * 12 + [13.0] * 6
+    found = summarize_soak(_windows(times, [100.0 + i for i in range(24)]))
+    assert found.first_p50_ms == 10
+    assert found.last_p50_ms == 13
+    assert found.slowdown == pytest.approx(1.3)
+    assert found.growth_mb == 23
+    assert found.duration_s == 240
+    assert found.frames == 2400
+
+
+def test_a_soak_without_memory_figures_says_so() -> None:
+    found = summarize_soak(_windows([5.0, 5.0], [None, None]))
+    assert found.growth_mb is None
+    assert found.slowdown == 1
+
+
+def test_cold_starts_and_clips_are_summed_up_by_their_medians() -> None:
+    cold = summarize_cold([ColdStart(100, 50, 200), ColdStart(90, 60, 400), ColdStart(80, 70, 210)])
+    assert (cold.p50_ms, cold.min_ms, cold.max_ms, cold.start_ms) == (210, 200, 400, 90)
+    runs = [BatchRun(10, s, {"encode": (s * 50,) * 10}) for s in (1.0, 2.0, 4.0)]
+    batch = summarize_batch(runs)
+    assert batch.throughput_fps == 5
+    assert batch.frame_ms == 200
+    assert batch.stages["encode"].share == pytest.approx(0.5)
+
+
+class _Endless:
+    """A player that shows its scene's driver."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self.still_timings: dict[str, float] = {}
+
+    def play(self, scene: Scene) -> Iterator[np.ndarray]:
+        assert scene.driver is not None
+        yield from scene.driver
+
+
+def test_a_lengthened_scene_goes_to_and_fro(pictures: np.ndarray) -> None:
+    short = Scene(driver=pictures[:3])
+    long = lengthened(short, 7)
+    assert long.driver is not None
+    shown = [int(np.argmax([np.array_equal(f, p) for p in pictures])) for f in long.driver]
+    assert shown == [0, 1, 2, 1, 0, 1, 2]
+    assert len(list(long.driver)) == 7
+    playback = Playback(_Endless(), long)  # type: ignore[arg-type]
+    assert [playback.steady_frame()[0] >= 0 for _ in range(9)] == [True] * 9
+    values = np.arange(12, dtype=np.float32).reshape(2, 1, 6)
+    track = lengthened(Scene(track=MotionTrack(values, 25.0)), 5).track
+    assert track is not None
+    assert track.values[:, 0, 0].tolist() == [0, 6, 0, 6, 0]
+    still = Scene(still=pictures[0])
+    assert lengthened(still, 9) is still
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"scenarios": ("strem",)}, {"rate_fps": 0.0}, {"rate_fps": 1e5}, {"duration_s": 0.5}],
+)
+def test_scenarios_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        BenchOptions(**wrong)  # type: ignore[arg-type]
