@@ -28,21 +28,26 @@ def make_action(seed: int, kind: Kind, name: str | None = None) -> Action:
     """The action of this seed for a kind of puppet; `name` chooses which (see `ACTIONS`)."""
     rng = np.random.default_rng([seed, 2])
     chosen = name or str(rng.choice(ACTIONS[kind]))
-    rest = _rest(rng, kind)
+    rest = rest_pose(rng, kind)
     motion = _MOTIONS[chosen](rng)
-    alive = _alive(rng, talking=chosen in ("talk", "gesture"))
+    living = alive(rng, talking=chosen in ("talk", "gesture"))
 
     def pose(time: float) -> Pose:
-        result = dict(rest)
-        for layer in (motion(time), alive(time)):
-            for part, change in layer.items():
-                result[part] = _add(result.get(part, PartPose()), change)
-        return result
+        return add_poses(rest, motion(time), living(time))
 
     return Action(chosen, pose)
 
 
 Layer = Callable[[float], Pose]
+
+
+def add_poses(*poses: Pose) -> Pose:
+    """Angles and shifts added, stretches multiplied, part by part."""
+    result: Pose = {}
+    for pose in poses:
+        for part, change in pose.items():
+            result[part] = _add(result[part], change) if part in result else change
+    return result
 
 
 def _add(a: PartPose, b: PartPose) -> PartPose:
@@ -64,7 +69,7 @@ def _wave_form(
     return lambda t: float((weights * np.sin(2 * np.pi * steps * t + phases)).sum())
 
 
-def _rest(rng: np.random.Generator, kind: Kind) -> Pose:
+def rest_pose(rng: np.random.Generator, kind: Kind) -> Pose:
     """How the arms and legs hang before anything moves. Positive angles turn clockwise."""
     if kind == "face":
         return {}
@@ -80,7 +85,7 @@ def _rest(rng: np.random.Generator, kind: Kind) -> Pose:
     }
 
 
-def _alive(rng: np.random.Generator, *, talking: bool) -> Layer:
+def alive(rng: np.random.Generator, *, talking: bool) -> Layer:
     """Breathing, blinking and, if `talking`, a moving mouth."""
     blink_at, blink_for = rng.uniform(0, 1), rng.uniform(0.06, 0.2)
     breath = rng.uniform(0, 0.02)
@@ -195,10 +200,7 @@ def _talk(rng: np.random.Generator) -> Layer:
     nod, turn = _nod(rng), _turn(rng, 0.05)
 
     def layer(t: float) -> Pose:
-        result = nod(t)
-        for part, change in turn(t).items():
-            result[part] = _add(result.get(part, PartPose()), change)
-        return result
+        return add_poses(nod(t), turn(t))
 
     return layer
 

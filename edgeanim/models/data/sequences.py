@@ -15,7 +15,7 @@ from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.puppets import NO_PART, SIZE, Puppet, make_puppet, render
 from edgeanim.models.regions import BACKGROUND
 
-_STEP = 1 / 48
+STEP = 1 / 48
 """Time between a frame and the one before it, in periods of the action: 24 fps over two seconds."""
 CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".gif")
 
@@ -53,7 +53,7 @@ def puppet_sequence(
     """The puppet of this seed in its action at the given times, each with the frame before it."""
     puppet = puppet or make_puppet(seed)
     action = make_action(seed, puppet.kind)
-    frames = [render(puppet, action.pose(t)) for time in times for t in (time - _STEP, time)]
+    frames = [render(puppet, action.pose(t)) for time in times for t in (time - STEP, time)]
     return FrameSequence(
         f"puppet {seed}",
         np.stack([frame.picture for frame in frames]),

@@ -1,0 +1,106 @@
+"""Wider motion for richer puppets: key poses that a body can take, with smooth ways between them,
+and heads that turn to the side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeanim.models.data.actions import Action, Layer, add_poses, alive, rest_pose
+from edgeanim.models.data.anatomy import Part
+from edgeanim.models.data.puppets import PartPose, Pose, Puppet
+from edgeanim.models.data.wardrobe import head_size
+
+_SIGNS = {"left": 1.0, "right": -1.0}
+_FEATURES = ("eye left", "eye right", "mouth", "nose")
+_THINNEST = 0.08
+
+
+def free_action(rng: np.random.Generator, puppet: Puppet, *, lively: float = 1.0) -> Action:
+    """A motion of period 1 through random key poses; `lively` scales how far it goes (0: none but
+    breathing and blinking)."""
+    rest = rest_pose(rng, puppet.kind)
+    layers = [alive(rng, talking=bool(rng.uniform() < 0.6))]
+    if lively > 0:
+        layers.append(_between_poses(rng, puppet, lively))
+    layers.append(turning_head(rng, puppet.parts, lively))
+
+    def pose(time: float) -> Pose:
+        return add_poses(rest, *(layer(time) for layer in layers))
+
+    return Action("free", pose)
+
+
+def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: float = 1.0) -> Layer:
+    """A head that looks about, its features on a sphere: they slide, narrow and go out of sight.
+
+    Three in ten heads are turned to begin with, up to a profile.
+    """
+    radius, tall = head_size(parts)
+    joints = {part.name: part.joint for part in parts if part.name in _FEATURES}
+    middles = {name: np.arcsin(np.clip(x / radius, -0.95, 0.95)) for name, (x, _) in joints.items()}
+    start = rng.uniform(-1.2, 1.2) if rng.uniform() < 0.3 else rng.normal(0, 0.15)
+    swing = _curve(rng, lively * float(rng.choice([0.15, 0.5, 1.0])))
+    nod = _curve(rng, lively * rng.uniform(0, 0.18))
+    tilt = _curve(rng, lively * rng.uniform(0.05, 0.35))
+
+    def layer(t: float) -> Pose:
+        yaw, down = start + swing(t), tall * nod(t)
+        pose = {"head": PartPose(tilt(t), (0.94 + 0.06 * float(np.cos(yaw)), 1.0))}
+        for name, middle in middles.items():
+            bulge = 1.15 if name == "nose" else 1.0
+            slide = radius * (bulge * np.sin(middle + yaw) - np.sin(middle))
+            narrow = max(_THINNEST, float(np.cos(middle + yaw) / np.cos(middle)))
+            pose[name] = PartPose(0.0, (min(narrow, 1.1), 1.0), (float(slide), down))
+        return pose
+
+    return layer
+
+
+def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> Layer:
+    """From three to five random poses and back to the first. One side may stay at rest."""
+    count = int(rng.integers(3, 6))
+    curves: dict[str, Callable[[float], float]] = {}
+    for side, sign in _SIGNS.items():
+        if puppet.kind == "face" or rng.uniform() < 0.15:
+            continue
+        outward = rng.uniform(-0.3, 2.6, count)
+        # Hands come to the chest and the face as often as they go out: signing, eating, pointing.
+        fold = np.where(
+            rng.uniform(size=count) < 0.6, -rng.uniform(0.6, 2.5, count), rng.normal(0, 0.5, count)
+        )
+        curves[f"upper arm {side}"] = _through(rng, lively * sign * outward)
+        curves[f"forearm {side}"] = _through(rng, lively * sign * fold)
+        curves[f"hand {side}"] = _through(rng, lively * rng.normal(0, 0.5, count))
+    if puppet.kind == "figure" and rng.uniform() < 0.7:
+        for side, sign in _SIGNS.items():
+            curves[f"thigh {side}"] = _through(rng, lively * sign * rng.uniform(-0.3, 0.9, count))
+            curves[f"shin {side}"] = _through(rng, -lively * sign * rng.uniform(-0.2, 1.2, count))
+    lean = _through(rng, lively * rng.normal(0, 0.12, count))
+    x, y = (_through(rng, lively * rng.normal(0, reach, count)) for reach in (8, 5))
+
+    def layer(t: float) -> Pose:
+        pose = {name: PartPose(curve(t)) for name, curve in curves.items()}
+        return pose | {"torso": PartPose(lean(t), shift=(x(t), y(t)))}
+
+    return layer
+
+
+def _through(
+    rng: np.random.Generator, values: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> Callable[[float], float]:
+    """A periodic curve through `values`, evenly spaced in time, resting a little at each."""
+    count, start = len(values), rng.uniform(0, 1)
+
+    def curve(t: float) -> float:
+        place = ((t + start) % 1.0) * count
+        index, share = int(place) % count, place - int(place)
+        ease = share * share * (3 - 2 * share)
+        return float(values[index] * (1 - ease) + values[(index + 1) % count] * ease)
+
+    return curve
+
+
+def _curve(rng: np.random.Generator, amplitude: float) -> Callable[[float], float]:
+    return _through(rng, rng.uniform(-amplitude, amplitude, 4))

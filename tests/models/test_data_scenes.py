@@ -1,0 +1,136 @@
+"""Scenes are the same by seed; what is known of them is true, whoever and whatever is about."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput
+from edgeanim.models.data.effects import Effects, random_effects
+from edgeanim.models.data.keyposes import free_action
+from edgeanim.models.data.pairs import make_pair
+from edgeanim.models.data.puppets import NO_PART, SIZE, make_puppet
+from edgeanim.models.data.scenes import (
+    make_scene,
+    read_photographs,
+    scene_sequence,
+    scene_sequences,
+)
+from edgeanim.models.regions import BACKGROUND, COUNT
+
+
+def scene_seed(wanted):
+    return next(seed for seed in range(200) if wanted(make_scene(seed)))
+
+
+@pytest.fixture(scope="module")
+def crowded():
+    """A scene with several characters."""
+    return scene_seed(lambda scene: len(scene.actors) > 1)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_seed_always_gives_the_same_scene(seed):
+    one, two = scene_sequence(seed, (0.1, 0.6)), scene_sequence(seed, (0.1, 0.6))
+    assert np.array_equal(one.pictures, two.pictures)
+    assert np.array_equal(one.parts, two.parts)
+    assert not np.array_equal(one.pictures, scene_sequence(seed + 1, (0.1, 0.6)).pictures)
+
+
+def test_only_the_main_character_is_named(crowded):
+    scene = make_scene(crowded)
+    sequence = scene_sequence(crowded, (0.3,))
+    main = [actor.named for actor in scene.actors].index(True)
+    counts = [len(actor.puppet.parts) for actor in scene.actors]
+    start = sum(counts[:main])
+    named = np.nonzero(sequence.regions != BACKGROUND)[0]
+    assert set(named) == set(range(start, start + counts[main]))
+    assert sum(actor.named for actor in scene.actors) == 1
+    pair = make_pair(sequence, 0, 1, SIZE)
+    others = (sequence.parts[1] != NO_PART) & ~np.isin(sequence.parts[1], named)
+    assert others.mean() > 0.003
+    assert (pair.label_driving[others[1::4, 1::4]] == BACKGROUND).mean() > 0.9
+
+
+def test_a_thing_in_front_hides_what_is_behind_it():
+    seed = scene_seed(lambda scene: len(scene.things) > 0)
+    sequence = scene_sequence(seed, (0.0, 0.5))
+    count = len(make_scene(seed).things)
+    last = range(len(sequence.regions) - count, len(sequence.regions))
+    assert np.isin(sequence.parts[0], list(last)).any()
+    # It stands still, whatever moves behind it.
+    assert np.array_equal(sequence.transforms[0, list(last)], sequence.transforms[3, list(last)])
+
+
+def test_parts_and_transforms_of_scenes_fit_the_pairs_made_of_them():
+    for sequence in scene_sequences(range(300, 306), 2):
+        assert len(sequence.regions) < NO_PART
+        assert (sequence.regions <= COUNT).all()
+        assert np.abs(np.linalg.det(sequence.transforms[..., :2])).min() > 1e-4
+        pair = make_pair(sequence, 1, 3, 128)
+        assert np.isfinite(pair.flow).all()
+        assert pair.visible.mean() > 0.5
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0, 1))
+def test_free_motion_is_periodic_and_lively_ones_go_further(seed, time):
+    puppet = make_puppet(seed)
+    still, lively = (
+        free_action(np.random.default_rng(seed), puppet, lively=share) for share in (0.0, 1.0)
+    )
+    for part, value in lively.pose(time + 1).items():
+        assert value.angle == pytest.approx(lively.pose(time)[part].angle, abs=1e-6)
+    spread = [
+        np.ptp([action.pose(t)["head"].angle for t in np.linspace(0, 1, 9)])
+        for action in (still, lively)
+    ]
+    assert spread[0] == pytest.approx(0, abs=1e-9)
+    assert spread[1] > 0
+
+
+def test_effects_leave_what_is_known_alone_and_change_the_picture():
+    frame = make_scene(5).frame(0.2, 0)
+    assert np.array_equal(Effects().apply(frame, 0), frame.picture)
+    for effect in (Effects(blur=1.0), Effects(noise=5.0), Effects(quality=30)):
+        changed = effect.apply(frame, 0)
+        assert changed.shape == frame.picture.shape
+        assert 0 < np.abs(changed.astype(int) - frame.picture).mean() < 20
+    shadow = Effects(shadow=(8.0, 8.0, 3.0, 0.5)).apply(frame, 0)
+    body = frame.parts != NO_PART
+    assert np.array_equal(shadow[body], frame.picture[body])
+    assert (shadow[~body].astype(int) <= frame.picture[~body]).all()
+    grains = [Effects(noise=5.0).apply(frame, number) for number in (0, 0, 1)]
+    assert np.array_equal(grains[0], grains[1])
+    assert not np.array_equal(grains[0], grains[2])
+    assert any(random_effects(np.random.default_rng(s)).light is not None for s in range(9))
+
+
+def test_photographs_dress_some_of_the_puppets(tmp_path):
+    green = np.zeros((90, 120, 3), np.uint8)
+    green[:, :, 1] = np.random.default_rng(0).integers(120, 255, (90, 120))
+    cv2.imwrite(str(tmp_path / "meadow.png"), green)
+    photos = read_photographs(tmp_path)
+    assert photos[0].shape == (90, 120, 3)
+    dressed = [scene_sequence(s, (0.0,), photos).pictures for s in range(6)]
+    plain = [scene_sequence(s, (0.0,)).pictures for s in range(6)]
+    # Pure green of many levels is on no wall or shirt of ours.
+    green_share = [
+        np.mean(
+            [((p[..., 0] < 40) & (p[..., 1] > 100) & (p[..., 2] < 40)).mean() for p in pictures]
+        )
+        for pictures in (dressed, plain)
+    ]
+    assert green_share[0] > 0.05
+    assert green_share[0] > 5 * green_share[1]
+
+
+def test_photographs_that_cannot_be_used_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="no pictures"):
+        read_photographs(tmp_path)
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(BadInput, match="smaller than 64"):
+        read_photographs(tmp_path)
