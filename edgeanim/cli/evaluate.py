@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
 
 
 @click.command("evaluate")
@@ -21,10 +21,12 @@ def command(
 ) -> None:
     """Score the animator on characters it was never trained on, beside two baselines."""
     from edgeanim.api import evaluate
-    from edgeanim.models.evaluate import table
+    from edgeanim.models.evaluation.sets import table
 
     chosen = tuple(filter(None, (names or "").split(",")))
-    scores = evaluate(weights=weights, clips=clips, names=chosen, size=size)
+    progress = TerminalProgress()
+    scores = evaluate(weights=weights, clips=clips, names=chosen, size=size, progress=progress)
+    progress.close()
     if as_json:
         print_json(scores)
     else:

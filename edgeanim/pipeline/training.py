@@ -10,7 +10,7 @@ from edgeanim.core.errors import MissingComponent
 from edgeanim.core.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from edgeanim.models.evaluate import Score
+    from edgeanim.models.evaluation.score import Score
 
 
 def train(config: str | Path, out: str | Path, *, progress: Progress = SILENT) -> Path:
@@ -31,6 +31,7 @@ def evaluate(
     clips: str | Path | None = None,
     names: Sequence[str] = (),
     size: int | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[Score, ...]:
     """Score the shipped animator, or that in the folder `weights`, on held-out puppets and `clips`.
 
@@ -43,10 +44,10 @@ def evaluate(
         raise MissingComponent("PyTorch is needed to evaluate.", extra="train") from error
     from edgeanim.models.animator import load_animator
     from edgeanim.models.data.sequences import clip_paths
-    from edgeanim.models.evaluate import evaluate as score
+    from edgeanim.models.evaluation.sets import evaluate as score
     from edgeanim.models.export import load_shipped
 
     animator = load_shipped() if weights is None else load_animator(Path(weights))
     found = [] if clips is None else clip_paths(Path(clips))
     chosen = [path for path in found if not names or path.stem in names]
-    return tuple(score(animator, clips=chosen, size=size))
+    return tuple(score(animator, clips=chosen, size=size, progress=progress))

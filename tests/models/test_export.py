@@ -9,11 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from edgeanim.core.contract import load_contract
 from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.models import evaluate as evaluation
 from edgeanim.models.animator import Animator, contract_of
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.export import PARITY, export_animator
@@ -87,42 +85,6 @@ def test_a_network_that_exports_differently_is_not_written(tmp_path):
     with pytest.raises(GateFailed, match="motion"):
         export_animator(tmp_path / "model", drifting)
     assert not (tmp_path / "model").exists()
-
-
-def test_evaluation_finds_the_repeated_still_at_zero_and_a_perfect_frame_at_one():
-    picture = np.random.default_rng(0).uniform(0, 1, (3, 64, 64)).astype(np.float32)
-    assert evaluation.ssim_map(picture, picture).min() > 0.999
-    score = evaluation.Score("x", 1, ssim_still=0.5, ssim_affine=0.5, ssim=1.0, miou=None, cover=0)
-    assert score.won == 1
-    assert score.won_affine == 0
-
-
-def test_the_ssim_map_is_that_of_wang_2004():
-    rng = np.random.default_rng(1)
-    one = rng.uniform(0, 1, (3, 48, 48)).astype(np.float32)
-    two = np.clip(one + rng.normal(0, 0.1, one.shape), 0, 1).astype(np.float32)
-    expected = structural_similarity(
-        one,
-        two,
-        channel_axis=0,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-        data_range=1.0,
-        full=True,
-    )[1].mean(0)
-    np.testing.assert_allclose(
-        evaluation.ssim_map(one, two)[6:-6, 6:-6], expected[6:-6, 6:-6], atol=1e-4
-    )
-
-
-def test_an_untrained_animator_wins_nothing_back(animator):
-    (score,) = evaluation.evaluate(animator, puppets=3, size=64)
-    assert score.frames == 12
-    assert score.won < 0.2
-    assert score.miou is not None
-    assert score.miou < 0.3
-    assert "puppets" in evaluation.table([score])
 
 
 def test_a_shipped_file_is_found_by_name_and_a_wrong_name_gets_a_hint():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.evaluate import evaluate
+from edgeanim.models.evaluation.sets import evaluate
 from edgeanim.models.export import load_shipped, shipped_folder
 from edgeanim.models.regions import COUNT, MOTION_VALUES
 from edgeanim.models.shipped_files import shipped, shipped_tracks

@@ -1,0 +1,77 @@
+"""Self-reenactment: a still and the driver's frames in, made frames and what was found out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.models.evaluation.quality import Picture
+from edgeanim.models.regions import BACKGROUND
+
+if TYPE_CHECKING:
+    from edgeanim.models.animator import Animator
+
+
+@dataclass(frozen=True)
+class Made:
+    """`frame` is the animator's, `affine` that of its regions' affine warp without the generator;
+    `label` [h/4, w/4] is the driver's likeliest region at each pixel."""
+
+    frame: Picture
+    affine: Picture
+    label: NDArray[np.int64]
+
+    @property
+    def cover(self) -> float:
+        """The share of the picture that regions take."""
+        return float((self.label != BACKGROUND).mean())
+
+
+class Reenactment:
+    """One still, encoded once, that any number of driving frames animate (absolute motion)."""
+
+    def __init__(self, animator: Animator, still: Picture) -> None:
+        import torch
+
+        self._animator = animator
+        with torch.no_grad():
+            self._still = torch.from_numpy(still)[None]
+            mask, self._motion = animator.regions(self._still, torch.zeros_like(self._still))
+            self._features = animator.encoder(self._still, mask)
+
+    def make(self, driving: Picture, cue: Picture) -> Made:
+        """The frame that `driving` [3, h, w] and its cue call for."""
+        import torch
+
+        from edgeanim.models.training.losses import compose
+
+        with torch.no_grad():
+            frames = (torch.from_numpy(picture)[None] for picture in (driving, cue))
+            reading = self._animator.regions.read(*frames)
+            _, motion = reading.masks_and_motion()
+            frame, _ = compose(
+                self._still, *self._animator.generator(*self._features, self._motion, motion)
+            )
+            affine = self._affine(reading.scores, motion)
+        return Made(_picture(frame), _picture(affine), reading.scores.argmax(1)[0].numpy())
+
+    def _affine(self, like: Any, motion: Any) -> Any:
+        import torch
+
+        from edgeanim.models.nets.generator import (
+            NEUTRAL_SCORE,
+            affine_coefficients,
+            compose_flows,
+        )
+        from edgeanim.models.training.losses import warp
+
+        neutral = torch.full_like(like[:, :BACKGROUND], NEUTRAL_SCORE)
+        return warp(self._still, compose_flows(neutral, *affine_coefficients(self._motion, motion)))
+
+
+def _picture(tensor: Any) -> Picture:
+    values: Picture = tensor[0].clamp(0, 1).contiguous().numpy()
+    return values
