@@ -16,6 +16,7 @@ from edgeanim.cli.common import (
     parse_inputs,
     print_json,
 )
+from edgeanim.core.recipe import METHODS, RANGES
 
 
 @click.command("quantize")
@@ -32,14 +33,14 @@ from edgeanim.cli.common import (
 )
 @click.option(
     "--method",
-    type=click.Choice(["auto", "ptq"]),
+    type=click.Choice(METHODS),
     default="auto",
     show_default=True,
     help="`ptq` uses the ranges given; `auto` tries others where the drift is too large.",
 )
 @click.option(
     "--ranges",
-    type=click.Choice(["minmax", "percentile"]),
+    type=click.Choice(RANGES),
     default="minmax",
     show_default=True,
     help="How the ranges of activations are found.",

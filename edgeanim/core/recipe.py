@@ -9,8 +9,10 @@ from typing import Literal, get_args
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.parsing import load_toml, parse, to_plain
 
-Ranges = Literal["minmax", "percentile"]
+Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
+Method = Literal["auto", "ptq"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class QuantizeSpec:
     as `GRAPH:NODE` where a model has several graphs.
     """
 
-    method: Literal["auto", "ptq"] = "auto"
+    method: Method = "auto"
     ranges: Ranges = "minmax"
     samples: int = 48
     reduce_range: bool = False

@@ -18,6 +18,7 @@ from edgeanim.core.recipe import RANGES, QuantizeSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
+from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.runtime.golden import Golden
 
@@ -74,11 +75,29 @@ class Job:
         }
 
         def make(folder: Path) -> None:
+            table = ranges_of(work, graph, samples, self.scheme)
             scheme = get_scheme(self.scheme)
-            scheme.quantize(graph, samples, spec, work.board, folder, work.compile)
+            scheme.quantize(graph, samples, spec, work.board, folder, work.compile, table)
 
         folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
         return GraphArtifact(graph.spec, main_file(folder), self.scheme)
+
+
+def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -> RangeTable:
+    """The ranges of a float graph's tensors that `scheme` needs, collected once for all methods."""
+    collector = get_scheme(scheme)
+    parts = {
+        "graph": artifact_digest(graph),
+        "samples": samples.digest,
+        "watches": collector.watches,
+        "versions": versions(),
+    }
+
+    def make(folder: Path) -> None:
+        save_ranges(collector.collect(graph, samples, work.board, work.compile), folder)
+
+    folder, _ = work.store.build("ranges", parts, make)
+    return load_ranges(folder)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """INT8 for ONNX Runtime: QuantizeLinear/DequantizeLinear pairs by its own static quantiser.
 
-Activations are U8 and weights S8 per output channel, which is the only combination that pays on
-x86; S8 activations are slower there than float32. Where U8xS8 saturates, weights keep to 7 bits.
+Ranges are our own. Activations are U8 and weights S8 per output channel, which is the only
+combination that pays on x86; S8 activations are slower there than float32. Where U8xS8 saturates,
+weights keep to 7 bits.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from edgeanim.core.artifact import Array, GraphArtifact, Samples
+import numpy as np
+
+from edgeanim.core.artifact import GraphArtifact, Samples
 from edgeanim.core.errors import MissingComponent
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.ranges import RangeTable, pick
+from edgeanim.quantize.ranges_onnx import collect_ranges
 from edgeanim.quantize.schemes.base import CompiledFloat
 from edgeanim.targets.board import Board
-
-# Tails beyond this percentile of all values are clipped when `ranges = "percentile"`.
-PERCENTILE = 99.99
 
 
 class OnnxQdq:
@@ -29,6 +31,17 @@ class OnnxQdq:
 
     name: ClassVar[str] = "onnx-qdq"
     extra: ClassVar[str] = "compress"
+    watches: ClassVar[str] = "onnx"
+
+    def collect(
+        self,
+        artifact: GraphArtifact,
+        samples: Samples,
+        board: Board,  # noqa: ARG002 the same on every one
+        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
+    ) -> RangeTable:
+        """See `Scheme.collect`."""
+        return collect_ranges(artifact, samples)
 
     def quantize(
         self,
@@ -37,33 +50,32 @@ class OnnxQdq:
         spec: QuantizeSpec,
         board: Board,
         out: Path,
-        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
+        compiled: CompiledFloat | None = None,
+        table: RangeTable | None = None,
     ) -> GraphArtifact:
         """See `Scheme.quantize`. Writes `<graph>.onnx`."""
         quantization = _quantizer()
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             prepared = Path(scratch) / "prepared.onnx"
             nodes = _prepare(artifact, spec.keep_float, prepared)
+            if table is None:
+                table = self.collect(artifact, samples, board, compiled)
             path = out / f"{artifact.spec.name}.onnx"
             with atomic_path(path) as partial, quiet():
-                quantization.quantize_static(
-                    str(prepared),
-                    str(partial),
-                    _reader(quantization, samples),
-                    quant_format=quantization.QuantFormat.QDQ,
-                    nodes_to_quantize=list(nodes),
-                    op_types_to_quantize=sorted(set(nodes.values())),
+                job = quantization.QDQQuantizer(
+                    _loaded(prepared),
                     per_channel=True,
                     reduce_range=spec.reduce_range or board.saturates_u8s8,
-                    activation_type=quantization.QuantType.QUInt8,
-                    weight_type=quantization.QuantType.QInt8,
-                    calibrate_method=_method(quantization, spec.ranges),
-                    extra_options={
-                        "CalibStridedMinMax": 1,  # collect sample by sample: bounded memory
-                        "CalibTensorRangeSymmetric": False,
-                        "CalibPercentile": PERCENTILE,
-                    },
+                    weight_qType=quantization.QuantType.QInt8,
+                    activation_qType=quantization.QuantType.QUInt8,
+                    tensors_range=_tensors_data(prepared, nodes, table, spec.ranges),
+                    nodes_to_quantize=list(nodes),
+                    nodes_to_exclude=[],
+                    op_types_to_quantize=sorted(set(nodes.values())),
+                    extra_options={},
                 )
+                job.quantize_model()
+                job.model.save_model_to_file(str(partial))
         return GraphArtifact(artifact.spec, path, self.name)
 
 
@@ -80,14 +92,6 @@ def _quantizer() -> Any:
             "Quantising for ONNX Runtime needs onnx and onnxruntime.", extra=OnnxQdq.extra
         ) from error
     return quantization
-
-
-def _method(quantization: Any, ranges: str) -> Any:
-    methods = quantization.CalibrationMethod
-    return {
-        "minmax": methods.MinMax,
-        "percentile": methods.Percentile,
-    }[ranges]
 
 
 def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], out: Path) -> dict[str, str]:
@@ -110,24 +114,33 @@ def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], out: Path) ->
     return {name: types[name] for name in chain.with_float_heads}
 
 
-def _reader(quantization: Any, samples: Samples) -> Any:
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """Feeds the samples one by one; the quantiser asks for each by its index range."""
+def _loaded(path: Path) -> Any:
+    """The graph with its shapes, in an opset that has per-channel quantisation."""
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
+    from onnxruntime.quantization.quantize import update_opset_version
 
-        def __init__(self) -> None:
-            self.iterator = iter(samples)
-            self.left = 0
+    return update_opset_version(load_model_with_shape_infer(path), QuantType.QInt8)
 
-        def __len__(self) -> int:
-            return len(samples)
 
-        def set_range(self, start_index: int, end_index: int) -> None:
-            self.left = end_index - start_index
+def _tensors_data(
+    prepared: Path, nodes: Mapping[str, str], table: RangeTable, method: Ranges
+) -> Any:
+    """The ranges of all activations around `nodes`, in the quantiser's form."""
+    import onnx
+    from onnxruntime.quantization import calibrate
 
-        def get_next(self) -> Mapping[str, Array] | None:
-            if self.left == 0:
-                return None
-            self.left -= 1
-            return next(self.iterator, None)
-
-    return Reader()
+    graph = onnx.load(str(prepared)).graph
+    constants = {tensor.name for tensor in graph.initializer}
+    around = {
+        name
+        for node in graph.node
+        if node.name in nodes
+        for name in (*node.input, *node.output)
+        if name and name not in constants
+    }
+    found = {
+        name: (np.array(at.low, np.float32), np.array(at.high, np.float32))
+        for name, at in pick(table, method, sorted(around)).items()
+    }
+    return calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, found)

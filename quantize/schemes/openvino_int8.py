@@ -1,9 +1,9 @@
 """INT8 for OpenVINO: FakeQuantize graphs by NNCF's post-training quantisation.
 
 NNCF itself decides where quantisers go so that OpenVINO fuses them. Three of its choices are
-overruled: activation ranges (its default averages the extremes over the samples, which clips and
-cost 12 dB on a plain U-Net), arithmetic that is not glue between convolutions stays in float, and
-the overflow fix follows the board instead of the machine that this runs on.
+overruled: the ranges of activations are ours (its default averages the extremes over the samples,
+which clips and cost 12 dB on a plain U-Net), arithmetic that is not glue between convolutions stays
+in float, and the overflow fix follows the board instead of the machine that this runs on.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from edgeanim.core import offline
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.errors import MissingComponent, disk_errors
 from edgeanim.core.quiet import quiet
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
+from edgeanim.quantize.ranges_onnx import collect_ranges
 from edgeanim.quantize.schemes.base import CompiledFloat
 from edgeanim.targets.board import Board
 
-# Each tail beyond this share of a sample's values is clipped when `ranges = "percentile"`.
-OUTLIERS = 1e-4
 # Arithmetic on coordinates, weights and statistics: cheap in float, ruined by eight bits.
 FLOAT_TYPES = (
     "Divide",
@@ -74,6 +76,17 @@ class OpenVinoInt8:
 
     name: ClassVar[str] = "openvino-int8"
     extra: ClassVar[str] = "compress"
+    watches: ClassVar[str] = "onnx"
+
+    def collect(
+        self,
+        artifact: GraphArtifact,
+        samples: Samples,
+        board: Board,  # noqa: ARG002 the same on every one
+        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
+    ) -> RangeTable:
+        """See `Scheme.collect`."""
+        return collect_ranges(artifact, samples)
 
     def quantize(
         self,
@@ -82,25 +95,26 @@ class OpenVinoInt8:
         spec: QuantizeSpec,
         board: Board,
         out: Path,
-        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
+        compiled: CompiledFloat | None = None,
+        table: RangeTable | None = None,
     ) -> GraphArtifact:
         """See `Scheme.quantize`. Writes `<graph>.xml` and `<graph>.bin`."""
         onnx, ov, nncf = _packages()
+        if table is None:
+            table = self.collect(artifact, samples, board, compiled)
         source = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
         name_nodes(source)
         with quiet():
             model = ov.Core().read_model(str(artifact.path))
             quantized = nncf.quantize(
                 model,
-                nncf.Dataset(samples, _feed(model)),
+                nncf.Dataset([next(iter(samples))], _feed(model)),
                 preset=nncf.QuantizationPreset.MIXED,
-                subset_size=len(samples),
-                fast_bias_correction=True,
+                subset_size=1,  # places the quantisers; the ranges follow
                 ignored_scope=_float_scope(nncf, source, model, spec.keep_float, artifact.path),
-                advanced_parameters=_parameters(
-                    spec.ranges, spec.reduce_range or board.saturates_u8s8
-                ),
+                advanced_parameters=_parameters(spec.reduce_range or board.saturates_u8s8),
             )
+        _set_ranges(ov, quantized, table, spec.ranges)
         path = out / f"{artifact.spec.name}.xml"
         _save(ov, quantized, path)
         return GraphArtifact(artifact.spec, path, self.name)
@@ -163,41 +177,59 @@ def _belongs(op: str, nodes: set[str]) -> bool:
     return op in nodes or op.removesuffix("/WithoutBiases") in nodes
 
 
-def _parameters(ranges: str, seven_bits: bool) -> Any:
+def _parameters(seven_bits: bool) -> Any:
     from nncf.quantization.advanced_parameters import (
         AdvancedQuantizationParameters,
         OverflowFix,
     )
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     return AdvancedQuantizationParameters(
         overflow_fix=OverflowFix.ENABLE if seven_bits else OverflowFix.DISABLE,
-        activations_range_estimator_params=_range_estimator(ranges),
+        activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
+        disable_bias_correction=True,  # it would correct for ranges that are not the final ones
     )
 
 
-def _range_estimator(ranges: str) -> Any:
-    """NNCF's form of `ranges`."""
-    from nncf.quantization.range_estimator import (
-        AggregatorType,
-        RangeEstimatorParameters,
-        RangeEstimatorParametersSet,
-        StatisticsCollectorParameters,
-        StatisticsType,
-    )
+def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
+    """Give every quantiser of an activation our range of the tensor that it quantises.
 
-    def tail(aggregator: Any) -> Any:
-        return StatisticsCollectorParameters(
-            statistics_type=StatisticsType.QUANTILE,
-            aggregator_type=aggregator,
-            quantile_outlier_prob=OUTLIERS,
-        )
+    Quantisers to which NNCF gave the very same range share their scale (the inputs of a
+    concatenation must): they get the union of theirs.
+    """
+    groups: dict[tuple[float, ...], list[Any]] = {}
+    for op in model.get_ordered_ops():
+        if op.get_type_name() != "FakeQuantize":
+            continue
+        if op.input_value(0).get_node().get_type_name() not in ("Constant", "Convert"):
+            given = tuple(float(op.input_value(i).get_node().data.item()) for i in (1, 2))
+            groups.setdefault(given, []).append(op)
+    for sharing in groups.values():
+        names = [_known_name(op.input_value(0), table) for op in sharing]
+        ranges = pick(table, method, names).values()
+        low, high = min(at.low for at in ranges), max(at.high for at in ranges)
+        low, high = _with_exact_zero(low, high)
+        for op in sharing:
+            for index, value in enumerate((low, high, low, high), 1):
+                constant = ov.opset13.constant(np.float32(value))
+                op.input(index).replace_source_output(constant.output(0))
 
-    return {
-        "minmax": RangeEstimatorParametersSet.MINMAX,
-        "percentile": RangeEstimatorParameters(
-            min=tail(AggregatorType.MIN), max=tail(AggregatorType.MAX)
-        ),
-    }[ranges]
+
+def _known_name(port: Any, table: RangeTable) -> str:
+    """The ONNX name of the tensor at `port`."""
+    names: list[str] = [*sorted(port.get_names()), port.get_node().get_friendly_name()]
+    return next((name for name in names if name in table), names[-1])
+
+
+def _with_exact_zero(low: float, high: float) -> tuple[float, float]:
+    """The range widened so that zero is one of its 256 levels, as an integer zero point needs."""
+    step = (high - low) / (LEVELS - 1)
+    if low == 0 or high == 0 or step == 0:
+        return low, high
+    zero = round(-low / step)
+    zero = min(max(zero, 1), LEVELS - 2)
+    step = max(-low / zero, high / (LEVELS - 1 - zero))
+    return -zero * step, (LEVELS - 1 - zero) * step
 
 
 def _save(ov: Any, model: Any, xml: Path) -> None:

@@ -1,0 +1,126 @@
+"""The ops of a TFLite file, as the quantiser for it sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import BadInput
+from edgeanim.core.quiet import quiet
+from edgeanim.core.recipe import Ranges
+from edgeanim.quantize.chain import Node
+from edgeanim.quantize.ranges import RangeTable
+
+GLUE = (
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "MAX_POOL_2D",
+    "MIRROR_PAD",
+    "PAD",
+    "RELU",
+    "RESHAPE",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
+    "SPACE_TO_DEPTH",
+    "TRANSPOSE",
+)
+# The weights' shapes: OHWI, 1HWO and OHWI.
+_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE")
+
+
+class FlatGraph:
+    """The main subgraph of a TFLite file: its ops under the names that the quantiser matches."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
+
+        with quiet():
+            self._model = flatbuffer.read_model(str(path))
+        self._graph = self._model.subgraphs[0]
+        self.types: dict[str, Any] = {}
+        self._ops: dict[str, Any] = {}
+        for op in self._graph.operators:
+            code = self._model.operatorCodes[op.opcodeIndex].builtinCode
+            name = flatbuffer.get_op_scope(op, self._graph.tensors)
+            self.types[name] = flatbuffer.TFL_OP_CODE_TO_NAME.get(code)
+            self._ops[name] = op
+
+    def nodes(self, keep_float: set[str]) -> list[Node]:
+        """The ops as nodes of a chain; those in `keep_float` count as float."""
+        made = []
+        for name, op in self._ops.items():
+            kind, macs = self._kind(name), 0
+            if name in keep_float:
+                kind = "float"
+            if kind == "convolution":
+                macs = prod(self._shape(op.outputs[0])) * prod(self._shape(op.inputs[1])[1:])
+                if self._type(name) == "DEPTHWISE_CONV_2D":
+                    macs //= self._shape(op.inputs[1])[-1]
+            made.append(Node(name, kind, _indices(op.inputs), _indices(op.outputs), macs))
+        return made
+
+    def holders(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
+        """The convolutions that hold `kernels`, each a name and an ONNX kernel [O, I/g, H, W]."""
+        held = {
+            name: self._weights(op)
+            for name, op in self._ops.items()
+            if self._kind(name) == "convolution"
+        }
+        found = set()
+        for node, kernel in kernels:
+            forms = (kernel.transpose(0, 2, 3, 1), kernel.transpose(1, 2, 3, 0))
+            match = [name for name, w in held.items() if any(_equal(w, form) for form in forms)]
+            if not match:
+                raise BadInput(
+                    f"`keep_float` names {node!r}, whose weights were changed by the conversion "
+                    "to TFLite.",
+                    hint="Leave it out for this backend.",
+                )
+            found.update(match)
+        return found
+
+    def statistics(self, table: RangeTable, method: Ranges) -> dict[str, dict[str, Array]]:
+        """The ranges of `table` in the form that the quantiser reads: arrays of one element with
+        the rank of their tensor."""
+        found = {}
+        for tensor in self._graph.tensors:
+            name = bytes(tensor.name).decode()
+            if name in table:
+                at, shape = table[name][method], (1,) * len(tensor.shape)
+                found[name] = {
+                    "min": np.full(shape, at.low, np.float32),
+                    "max": np.full(shape, at.high, np.float32),
+                }
+        return found
+
+    def _type(self, name: str) -> str:
+        return self.types[name].name if self.types[name] is not None else ""
+
+    def _kind(self, name: str) -> Literal["convolution", "glue", "float"]:
+        if self._type(name) in _CONVOLUTIONS and self._weights(self._ops[name]) is not None:
+            return "convolution"
+        return "glue" if self._type(name) in GLUE else "float"
+
+    def _shape(self, index: int) -> tuple[int, ...]:
+        return tuple(int(size) for size in self._graph.tensors[index].shape)
+
+    def _weights(self, op: Any) -> Array | None:
+        tensor = self._graph.tensors[op.inputs[1]]
+        data = self._model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0:
+            return None
+        return np.frombuffer(bytes(data), "<f4").reshape(self._shape(op.inputs[1]))
+
+
+def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
+    return tuple(str(index) for index in tensors if index >= 0)
+
+
+def _equal(one: Array | None, other: Array) -> bool:
+    return one is not None and one.shape == other.shape and np.array_equal(one, other)

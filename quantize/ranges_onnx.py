@@ -1,0 +1,96 @@
+"""The ranges of an ONNX graph's tensors, from runs of the float graph in ONNX Runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeanim.core import offline
+from edgeanim.core.artifact import Array, GraphArtifact, Samples
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.quiet import quiet
+from edgeanim.quantize.chain import ONNX_GLUE
+from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
+
+# Quantisers move up through these to where the values come from.
+_MOVES = ("Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "DepthToSpace", "SpaceToDepth")
+_QUANTIZED = ("Conv", *ONNX_GLUE)
+
+
+def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
+    """Ranges of all tensors of `artifact` that a quantiser may ask for.
+
+    Runs the float graph sample by sample; what is held is one sample's activations and a histogram
+    for each tensor.
+    """
+    histograms = {name: Histogram() for name in _asked_for(artifact.path)}
+    for values in activations(artifact.path, list(histograms), samples):
+        for name, array in values.items():
+            histograms[name].add(array)
+    return tabulate(histograms)
+
+
+def activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
+    """Yields for every sample the tensors `names` of the ONNX graph at `path`, by name."""
+    onnx, ort = _packages()
+    model = onnx.load(str(path))
+    inputs = {tensor.name for tensor in model.graph.input}
+    given = {tensor.name for tensor in model.graph.output}
+    wanted = [name for name in names if name not in inputs]
+    added = [onnx.ValueInfoProto(name=name) for name in wanted if name not in given]
+    model.graph.output.extend(added)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    options.enable_mem_pattern = False
+    with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
+        source = Path(scratch) / "watched.onnx"
+        onnx.save(model, str(source))
+        with quiet():
+            session = ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    for sample in samples:
+        made = session.run(wanted, dict(sample)) if wanted else []  # [] would ask for all
+        results: Mapping[str, Array] = dict(zip(wanted, made, strict=True))
+        fed = {name: np.asarray(sample[name]) for name in names if name in inputs}
+        yield {**fed, **results}
+
+
+def _asked_for(path: Path) -> list[str]:
+    """What goes in or comes out of the nodes that may be quantised, and where that comes from."""
+    onnx, _ = _packages()
+    graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
+    floats = {
+        info.name
+        for info in (*graph.input, *graph.value_info, *graph.output)
+        if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    constants = {tensor.name for tensor in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    asked: dict[str, None] = {}
+    for node in graph.node:
+        if node.op_type in _QUANTIZED:
+            frontier = [*node.input, *node.output]
+            while frontier:
+                name = frontier.pop()
+                if name in floats and name not in constants and name not in asked:
+                    asked[name] = None
+                    if name in maker and maker[name].op_type in _MOVES:
+                        frontier.append(maker[name].input[0])
+    return list(asked)
+
+
+def _packages() -> tuple[Any, Any]:
+    offline.apply()
+    try:
+        with quiet():
+            import onnx
+            import onnxruntime
+    except ImportError as error:
+        raise MissingComponent(
+            "Ranges of activations need onnx and onnxruntime.", extra="compress"
+        ) from error
+    return onnx, onnxruntime

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import BadInput
+from edgeanim.core.recipe import RANGES
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.ranges import (
+    BINS,
+    LEVELS,
+    Histogram,
+    TensorRange,
+    find_range,
+    load_ranges,
+    pick,
+    save_ranges,
+    tabulate,
+)
+from edgeanim.quantize.ranges_onnx import collect_ranges
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.targets.board import Board
+
+values = hnp.arrays(
+    np.float32,
+    st.integers(1, 200),
+    elements=st.floats(-1e6, 1e6, width=32, allow_subnormal=False),
+)
+
+
+def counted(*parts: np.ndarray) -> Histogram:
+    histogram = Histogram()
+    for part in parts:
+        histogram.add(part)
+    return histogram
+
+
+def error(x: np.ndarray, low: float, high: float) -> float:
+    """Mean squared error of rounding `x` to `LEVELS` levels from `low` to `high`."""
+    step = (high - low) / (LEVELS - 1)
+    return float(np.mean(((np.round(x / step) * step).clip(low, high) - x) ** 2))
+
+
+@given(st.lists(values, min_size=1, max_size=5), st.randoms())
+def test_the_order_of_the_samples_makes_no_difference(parts: list[np.ndarray], rnd: object) -> None:
+    shuffled = list(parts)
+    rnd.shuffle(shuffled)  # type: ignore[attr-defined]
+    one, other = counted(*parts), counted(*shuffled)
+    assert (one.low, one.high, one.width) == (other.low, other.high, other.width)
+    np.testing.assert_array_equal(one.counts, other.counts)
+    assert one.counts.sum() == sum(len(part) for part in parts)
+
+
+@given(values)
+def test_every_value_lies_in_its_bin(x: np.ndarray) -> None:
+    histogram = counted(x)
+    held = histogram.centres[histogram.counts > 0]
+    for value in x:
+        assert np.abs(held - value).min() <= histogram.width / 2 * (1 + 1e-6)
+    assert histogram.width * BINS <= 8 * max(np.abs(x).max(), np.finfo(np.float32).tiny)
+
+
+@given(values, st.sampled_from(RANGES))
+def test_every_range_holds_zero_and_stays_within_the_extremes(x: np.ndarray, method: str) -> None:
+    found = find_range(counted(x), method)  # type: ignore[arg-type]
+    low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
+    slack = 1e-6 * max(-low, high)
+    assert low - slack <= found.low <= 0 <= found.high <= high + slack
+    assert 0 <= found.bound <= max(-low, high) + slack
+    if method == "minmax":
+        assert (found.low, found.high, found.bound) == (low, high, max(-low, high))
+
+
+def test_percentile_leaves_out_the_tails_and_no_more() -> None:
+    x = np.linspace(-1, 3, 100_000, dtype=np.float32)
+    found = find_range(counted(x), "percentile")
+    assert (x < found.low).mean() == pytest.approx(1e-4, abs=3e-4)
+    assert found.low < -0.99
+    assert 2.99 < found.high < 3.0001
+
+
+def test_mse_rounds_better_than_the_extremes_where_the_tails_are_long() -> None:
+    x = np.random.default_rng(1).laplace(size=100_000).astype(np.float32)
+    best = find_range(counted(x), "mse")
+    assert error(x, best.low, best.high) < 0.85 * error(x, float(x.min()), float(x.max()))
+    for share in (0.5, 0.8, 1.2):  # and better than its neighbours
+        assert error(x, best.low, best.high) <= 1.01 * error(x, share * best.low, share * best.high)
+
+
+def test_entropy_clips_an_outlier_and_keeps_a_uniform_whole() -> None:
+    rng = np.random.default_rng(2)
+    uniform = rng.uniform(-1, 1, 100_000).astype(np.float32)
+    assert find_range(counted(uniform), "entropy").high > 0.99
+    normal = rng.normal(size=100_000).astype(np.float32)
+    far = find_range(counted(normal, np.array([60.0], np.float32)), "entropy")
+    assert far.high < 12
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(BadInput, match="NaN"):
+        counted(np.array([1, np.nan], np.float32))
+
+
+def test_ranges_come_back_from_disk(tmp_path: Path) -> None:
+    table = tabulate({"a:0": counted(np.array([-1, 2.5], np.float32))})
+    save_ranges(table, tmp_path)
+    assert load_ranges(tmp_path) == table
+    assert pick(table, "minmax", ["a:0"]) == {"a:0": TensorRange(-1, 2.5, 2.5)}
+    with pytest.raises(BadInput, match="'b'"):
+        pick(table, "minmax", ["b"])
+
+
+def test_ranges_of_a_graph_are_those_of_its_tensors(
+    tiny: GraphArtifact, samples: ArraySamples
+) -> None:
+    import onnxruntime
+
+    table = collect_ranges(tiny, samples)
+    session = onnxruntime.InferenceSession(str(tiny.path), providers=["CPUExecutionProvider"])
+    results = np.stack([session.run(["result"], dict(sample))[0] for sample in samples])
+    found = pick(
+        table, "minmax", ["image", "act0_out", "result"] if "result" in table else ["image"]
+    )
+    assert found["image"].high == samples.arrays["image"].max()
+    assert table["conv2_out"]["minmax"].high == pytest.approx(
+        float(np.log(results.max() / (1 - results.max()))), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("method", RANGES)
+@pytest.mark.parametrize("scheme", ["onnx-qdq", "openvino-int8"])
+def test_the_ranges_written_are_the_ranges_found(
+    scheme: str,
+    method: str,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    from edgeanim.core.recipe import QuantizeSpec
+
+    table = collect_ranges(unet, samples)
+    spec = QuantizeSpec(ranges=method)  # type: ignore[arg-type]
+    made = get_scheme(scheme).quantize(unet, samples, spec, board, tmp_path, table=table)
+    wanted = table["dec1.relu"][method]  # type: ignore[index]
+    low, high = written_range(made, "dec1.relu")
+    assert low == pytest.approx(wanted.low, abs=1e-6)
+    assert high == pytest.approx(wanted.high, rel=1e-3)
+
+
+def written_range(made: GraphArtifact, tensor: str) -> tuple[float, float]:
+    """The range that the file itself gives to `tensor`."""
+    if made.path.suffix == ".onnx":
+        import onnx
+        from onnx import numpy_helper
+
+        model = onnx.load(str(made.path))
+        values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        node = next(
+            n for n in model.graph.node if n.op_type == "QuantizeLinear" and tensor in n.input
+        )
+        scale, zero = float(values[node.input[1]]), int(values[node.input[2]])
+        return -zero * scale, (255 - zero) * scale
+    import openvino
+
+    for op in openvino.Core().read_model(str(made.path)).get_ops():
+        if op.get_type_name() == "FakeQuantize" and tensor in op.input_value(0).get_names():
+            low, high = (float(op.input_value(i).get_node().data.item()) for i in (1, 2))
+            return low, high
+    raise AssertionError(f"{tensor} is not quantised")
