@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.compare import compare
     from edgeanim.pipeline.compile import compile  # noqa: A004
     from edgeanim.pipeline.demo import demo
+    from edgeanim.pipeline.deploy import deploy
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.machine import backends, boards, doctor
     from edgeanim.pipeline.motion import extract_motion, motions
+    from edgeanim.pipeline.on import bench_on, doctor_on
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
     from edgeanim.pipeline.training import evaluate, train
@@ -26,11 +28,14 @@ __all__ = [
     "animate",
     "backends",
     "bench",
+    "bench_on",
     "boards",
     "compare",
     "compile",
     "demo",
+    "deploy",
     "doctor",
+    "doctor_on",
     "evaluate",
     "extract_motion",
     "inspect",
@@ -42,8 +47,10 @@ __all__ = [
 
 _HOMES = {
     "backends": "machine",
+    "bench_on": "on",
     "boards": "machine",
     "doctor": "machine",
+    "doctor_on": "on",
     "evaluate": "training",
     "extract_motion": "motion",
     "motions": "motion",

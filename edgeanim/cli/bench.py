@@ -20,6 +20,7 @@ from edgeanim.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from edgeanim.benchmarks.result import Report
     from edgeanim.benchmarks.scenarios import Scenario
 
 
@@ -40,6 +41,13 @@ if TYPE_CHECKING:
     "--duration", type=float, metavar="SECONDS", help="Of `soak` [default: 600] and of `stream`."
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
+@click.option(
+    "--on",
+    "places",
+    multiple=True,
+    metavar="PLACE",
+    help="ssh://[user@]host[:port], or local; may be repeated, then all are measured at once.",
+)
 @threads_option
 @board_option
 @input_option
@@ -47,7 +55,8 @@ if TYPE_CHECKING:
 @example(
     "edgeanim bench net.eab -o report.json\n"
     "edgeanim bench net.eab --scenario stream --fps 25 --scenario cold -o report.json\n"
-    "edgeanim bench float.tflite int8.tflite --frames photos/"
+    "edgeanim bench float.tflite int8.tflite --frames photos/\n"
+    "edgeanim bench net.eab --on ssh://pi@pi4 --on ssh://pi@pi5 -o report.json"
 )
 def command(
     subjects: tuple[Path, ...],
@@ -58,6 +67,7 @@ def command(
     fps: float | None,
     duration: float | None,
     quick: bool,
+    places: tuple[str, ...],
     threads: int | None,
     board: str,
     inputs: tuple[str, ...],
@@ -71,14 +81,17 @@ def command(
     Scenarios: `single` plays frame after frame; `stream` plays at a fixed rate and counts missed
     deadlines; `soak` plays for minutes and looks for slowing down and leaks; `cold` times a
     process from its start to its first frame; `batch` renders a clip from file to file.
+
+    With --on it runs there: edgeanim's code and the files are pushed (only what changed), the run
+    goes on if the link is lost, and the same command picks it up. It needs OpenSSH's client, a key,
+    and Python with edgeanim's base install there; what is missing is said.
     """
-    from edgeanim.api import bench
-    from edgeanim.report.table import table
-    from edgeanim.report.verdict import verdict
+    from edgeanim.api import bench_on
 
     progress = TerminalProgress()
-    report = bench(
+    results = bench_on(
         list(subjects),
+        places or ("local",),
         out=out,
         frames=frames,
         variants=variants,
@@ -93,11 +106,25 @@ def command(
     )
     progress.close()
     if as_json:
-        print_json(report)
-    else:
-        click.echo(table(report))
-        click.echo(verdict(report))
-        if out:
-            click.echo(f"Report: {out}")
+        reports = [result.report for result in results]
+        print_json(reports[0] if len(results) == 1 else reports)
+    for result in results:
+        if not as_json and places:
+            click.echo(f"On {result.place}:")
+        if result.error is not None:
+            click.echo(f"Error: {result.error}", err=True)
+        elif result.report is not None and not as_json:
+            _show(result.report, result.path)
     # Failed variants are reported, with their diagnosis, beside those that ran.
-    click.get_current_context().exit(report.exit_code)
+    codes = [result.exit_code for result in results]
+    click.get_current_context().exit(next((code for code in codes if code), 0))
+
+
+def _show(report: Report, path: Path | None) -> None:
+    from edgeanim.report.table import table
+    from edgeanim.report.verdict import verdict
+
+    click.echo(table(report))
+    click.echo(verdict(report))
+    if path is not None:
+        click.echo(f"Report: {path}")

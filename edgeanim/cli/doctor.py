@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json
+from edgeanim.cli.common import TerminalProgress, example, json_option, print_json
 
 
 @click.command("doctor")
+@click.option("--on", "place", default="local", metavar="PLACE", help="ssh://[user@]host[:port].")
 @json_option
-@example("edgeanim doctor")
-def command(as_json: bool) -> None:
-    """Check this machine, and run every backend's smoke test in a process of its own."""
-    from edgeanim.api import doctor
+@example("edgeanim doctor\nedgeanim doctor --on ssh://pi@pi4")
+def command(place: str, as_json: bool) -> None:
+    """Check this machine or another: run every backend's smoke test in its own process."""
+    from edgeanim.api import doctor_on
     from edgeanim.core.errors import MissingComponent
 
-    diagnosis = doctor()
+    progress = TerminalProgress()
+    diagnosis = doctor_on(place, progress=progress)
+    progress.close()
     if as_json:
         print_json(diagnosis)
     else:
@@ -24,4 +27,4 @@ def command(as_json: bool) -> None:
             if check.hint:
                 click.echo(f"{'':<28}{check.hint}")
     if not diagnosis.usable:
-        raise MissingComponent("No backend works on this machine.", extra="onnxruntime")
+        raise MissingComponent("No backend works there.", extra="onnxruntime")

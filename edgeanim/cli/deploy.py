@@ -1,0 +1,34 @@
+"""`edgeanim deploy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+
+
+@click.command("deploy")
+@click.argument("bundle", type=PATH)
+@click.option("--to", required=True, metavar="ssh://[user@]host[:port]", help="The board.")
+@json_option
+@example("edgeanim deploy net.eab --to ssh://pi@pi4")
+def command(bundle: Path, to: str, as_json: bool) -> None:
+    """Put BUNDLE and edgeanim's own code on a board, prove it by playing, and say how to play it.
+
+    Everything goes into ~/.edgeanim there; only what changed is sent. It needs OpenSSH's client, a
+    key, and Python with edgeanim's base install and a runtime there; what is missing is said.
+    """
+    from edgeanim.api import deploy
+
+    progress = TerminalProgress()
+    deployed = deploy(bundle, to=to, progress=progress)
+    progress.close()
+    if as_json:
+        print_json(deployed)
+        return
+    there = deployed.installed
+    shown = "" if there.ssim is None else f" (golden frames: SSIM {there.ssim:.3f})"
+    click.echo(f"{there.bundle} plays on {deployed.place} with {there.variant}{shown}.")
+    click.echo(f"Play it there:\n  {deployed.play}")

@@ -1,0 +1,209 @@
+"""`edgeanim bench --on` and `doctor --on`: the same functions, on other machines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeanim.benchmarks.result import Report, parse_report, save_report
+from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.parsing import parse, parse_json
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.on_board import ANSWER, REPORT
+from edgeanim.targets.bundle import SUFFIX, open_bundle
+from edgeanim.targets.on.payload import Payload, files_of
+from edgeanim.targets.on.places import Local, Place, SshHost, file_label, parse_place
+from edgeanim.targets.on.remote import Call, Remote
+
+if TYPE_CHECKING:
+    from edgeanim.targets.doctor import Diagnosis
+
+Connect = Callable[[SshHost, Progress], Remote]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What came of one place: its report, and where it was written; or why there is none."""
+
+    place: str
+    report: Report | None = None
+    path: Path | None = None
+    error: EdgeanimError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The report's, or the error's."""
+        if self.error is not None:
+            return self.error.exit_code
+        return self.report.exit_code if self.report is not None else 0
+
+
+def bench_on(
+    subjects: Sequence[str | Path],
+    on: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    frames: str | Path | None = None,
+    inputs: Mapping[str, Path] | None = None,
+    board: str | Path = "local",
+    progress: Progress = SILENT,
+    connect: Connect = Remote,
+    **options: Any,
+) -> tuple[Placed, ...]:
+    """`bench` on every place in `on`, all hosts at the same time; one result for each, in order.
+
+    `options` are those of `bench`. With several places, each report is written beside `out` under
+    its place's name, and a place that fails does not disturb the others.
+    """
+    places = [parse_place(text) for text in on]
+    if len({place.label for place in places}) != len(places):
+        raise UsageError("A place is given twice.", where="--on")
+    several = len(places) > 1
+    shared = SharedProgress(progress, len(places)) if several else progress
+    hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
+    call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
+
+    def report_of(place: Place) -> Report:
+        if call is not None and isinstance(place, SshHost):
+            text = hosts[place.label].run(call)[REPORT].decode("utf-8", errors="replace")
+            return parse_report(text, where=place.label)
+        from edgeanim.pipeline.bench import bench
+
+        return bench(
+            subjects, frames=frames, inputs=inputs, board=board, progress=shared, **options
+        )
+
+    def measure(place: Place) -> Placed:
+        try:
+            report = report_of(place)
+            path = _path(out, place, several=several)
+            if path is not None:
+                save_report(path, report)
+        except EdgeanimError as error:
+            if not several:
+                raise
+            return Placed(place.label, error=error)
+        return Placed(place.label, report, path)
+
+    try:
+        return _everywhere(places, measure)
+    except KeyboardInterrupt:
+        if call is not None:
+            for remote in hosts.values():
+                remote.stop(call)
+        raise
+
+
+def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> tuple[Placed, ...]:
+    """All hosts in threads of their own, and what runs here one after the other meanwhile."""
+    away = [place for place in places if isinstance(place, SshHost)]
+    done: dict[str, Placed] = {}
+
+    def keep(place: Place) -> None:
+        done[place.label] = measure(place)
+
+    if len(places) == 1:
+        return (measure(places[0]),)
+    # Daemons: Ctrl-C reaches the main thread alone, which must not wait for the others.
+    threads = [threading.Thread(target=keep, args=(place,), daemon=True) for place in away]
+    for thread in threads:
+        thread.start()
+    for place in places:
+        if place not in away:
+            keep(place)
+    for thread in threads:
+        thread.join()
+    return tuple(done[place.label] for place in places)
+
+
+def bench_call(
+    subjects: Sequence[str | Path],
+    frames: str | Path | None,
+    inputs: Mapping[str, Path],
+    board: str | Path,
+    options: Mapping[str, Any],
+) -> Call:
+    """The call of `bench` with all its files; `BadInput` for a file that is not there or damaged,
+    before anything is pushed."""
+    files: dict[str, Path] = {}
+    backends: list[str] = []
+
+    def add(path: Path, name: str) -> str:
+        files.update(files_of(path, name))
+        return name
+
+    names = []
+    for number, subject in enumerate(map(Path, subjects)):
+        names.append(add(subject, f"{number}/{subject.name}"))
+        if subject.suffix == SUFFIX:
+            with open_bundle(subject) as bundle:
+                backends += [variant.backend for variant in bundle.variants]
+    moved = {
+        "frames": None
+        if frames is None
+        else "@" + add(Path(frames), f"frames/{Path(frames).name}"),
+        "board": str(board),
+    }
+    if Path(board).suffix == ".toml":
+        moved["board"] = "@" + add(Path(board), "board.toml")
+    given = {name: add(path, f"inputs/{name}.npy") for name, path in inputs.items()}
+    return Call(
+        "bench",
+        {**options, "subjects": names, **moved, "inputs": given},
+        Payload.of(files),
+        tuple(dict.fromkeys(backends)),
+        (REPORT,),
+    )
+
+
+def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote) -> Diagnosis:
+    """`doctor` on another machine."""
+    from edgeanim.targets.doctor import Diagnosis, diagnose
+
+    place = parse_place(on)
+    if isinstance(place, Local):
+        return diagnose()
+    if not isinstance(place, SshHost):
+        raise UsageError("Emulation has a check of its own.", hint="See `edgeanim emulate --help`.")
+    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,))
+    text = connect(place, progress).run(call)[ANSWER].decode("utf-8", errors="replace")
+    return parse(Diagnosis, parse_json(text, where=place.label), where=place.label)
+
+
+def _path(out: str | Path | None, place: Place, *, several: bool) -> Path | None:
+    if out is None:
+        return None
+    path = Path(out)
+    return path.with_name(f"{path.stem}.{file_label(place)}{path.suffix}") if several else path
+
+
+class SharedProgress:
+    """One progress for several places at once: the stages that each has finished."""
+
+    def __init__(self, progress: Progress, places: int) -> None:
+        self._progress, self._lock, self._places = progress, threading.Lock(), places
+        self._begun = False
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        """A place begins with something."""
+        del total
+        self._tell(title)
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """A place gets on."""
+        del count
+        self._tell(note)
+
+    def done(self, note: str = "") -> None:
+        """A place has finished a stage."""
+        self._tell(note)
+
+    def _tell(self, note: str) -> None:
+        with self._lock:
+            if not self._begun:
+                self._progress.stage(f"Measure on {self._places} machines")
+                self._begun = True
+            self._progress.step(0, note)

@@ -1,0 +1,102 @@
+"""What a Python elsewhere must have to run edgeanim, and the line that installs what it lacks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent
+from edgeanim.targets.backends import get_backend
+
+OLDEST = (3, 10)
+# The base install: the module that proves each distribution, whichever way it was installed.
+MODULES = {
+    "click": "click",
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "psutil": "psutil",
+    "tomli-w": "tomli_w",
+}
+_BEFORE_3_11 = {"tomli": "tomli"}
+VENV = "~/.edgeanim/venv"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A Python elsewhere: its path there, its version, the modules of ours that it has, and all
+    its distributions by lower-case name. `libc` is the C library with its version."""
+
+    python: str
+    version: str
+    machine: str
+    libc: str
+    modules: tuple[str, ...]
+    packages: Mapping[str, str]
+    home: str
+
+
+def asked_modules() -> list[str]:
+    """The modules to ask a Python for."""
+    return [*MODULES.values(), *_BEFORE_3_11.values()]
+
+
+def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimError | None:
+    """Why `found` cannot run a bundle for any of `backends`, with what to do; `None` if it can.
+
+    One runtime is enough: variants of the others are then reported as failed.
+    """
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found.version)[:2])
+    if numbers < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        return DeviceFailed(
+            f"Its Python is {found.version}; {wanted} or later is needed.",
+            where=where,
+            hint=f"Install one and make the environment {VENV} with it.",
+        )
+    wanted_modules = MODULES | (_BEFORE_3_11 if numbers < (3, 11) else {})
+    absent = [name for name, module in wanted_modules.items() if module not in found.modules]
+    runtimes = [_requirement(get_backend(name).extra) for name in backends]
+    known = [name for name in runtimes if name]
+    none = bool(known) and not any(_has(name, found.packages) for name in known)
+    if not absent and not none:
+        return None
+    lines = [_requirement_of(name) for name in absent] + (known[:1] if none else [])
+    error = MissingComponent(
+        f"{found.python} there lacks {', '.join(absent + ([_name(known[0])] if none else []))}.",
+        extra="",
+        where=where,
+    )
+    quoted = " ".join(f"'{line}'" for line in lines)
+    make = "" if VENV.lstrip("~") in found.python else f"python3 -m venv {VENV} && "
+    error.hint = f"Install it there with: {make}{VENV}/bin/pip install {quoted}"
+    return error
+
+
+def _requirement(extra: str) -> str | None:
+    """What the extra of a backend installs first, as pip takes it."""
+    for line in importlib.metadata.requires("edgeanim") or ():
+        requirement, _, marker = line.partition(";")
+        if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", marker):
+            return requirement.strip()
+    return None
+
+
+def _requirement_of(distribution: str) -> str:
+    """The base requirement on `distribution`, as pip takes it."""
+    for line in importlib.metadata.requires("edgeanim") or ():
+        requirement = line.partition(";")[0].strip()
+        if _name(requirement) == distribution and "extra" not in line:
+            return requirement
+    return distribution
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower()
+
+
+def _has(requirement: str, packages: Collection[str]) -> bool:
+    # A Jetson's own build of ONNX Runtime is a distribution of another name.
+    return any(name in packages for name in (_name(requirement), f"{_name(requirement)}-gpu"))

@@ -1,0 +1,212 @@
+"""A call of edgeanim on a host: push what is not there, run, follow, fetch, clean up.
+
+The run belongs to the host: it goes on when the link is lost, and whoever makes the same call again
+finds it, running or finished, by the hash of all that goes into it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeanim.core import errors
+from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, MissingComponent
+from edgeanim.core.files import canonical_json, sha256_bytes
+from edgeanim.core.parsing import parse, parse_json, to_plain
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.targets.on.link import Link, LinkLost, Unreachable, open_link
+from edgeanim.targets.on.needs import Found, asked_modules, lacking
+from edgeanim.targets.on.payload import Payload, runtime
+from edgeanim.targets.on.places import SshHost
+
+# Who runs there: `python -m MODULE` in the run's folder reads `call.json` and the files in `in/`.
+MODULE = "edgeanim.pipeline.on_board"
+RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 60.0)
+_MAX_RESULT_BYTES = 64 << 20
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Call:
+    """What to do there: `function` of `pipeline.on_board` with `options` (plain values), with
+    `files` beside it. `backends` are those that its bundle has variants for; `results` the files
+    to bring back."""
+
+    function: str
+    options: Mapping[str, Any]
+    files: Payload
+    backends: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Equal calls of equal code are one run."""
+        parts = {
+            "function": self.function,
+            "options": to_plain(self.options),
+            "files": self.files.digest,
+            "runtime": runtime().digest,
+        }
+        return sha256_bytes(canonical_json(parts).encode())[:32]
+
+
+class Remote:
+    """One host. `retry_s` are the waits before each attempt to take up a lost link again."""
+
+    def __init__(
+        self,
+        host: SshHost,
+        progress: Progress = SILENT,
+        *,
+        retry_s: Sequence[float] = RETRY_SECONDS,
+    ) -> None:
+        self.host = host
+        self._progress = progress
+        self._retry_s = tuple(retry_s)
+        self._link: Link | None = None
+        self._started = self._cancelled = False
+        self._offset = 0
+        self._failures = 0
+
+    def run(self, call: Call) -> dict[str, bytes]:
+        """Make the call and bring its results back, by name.
+
+        Errors of the far edgeanim are raised here as what they are, with the host's name.
+        `DeviceFailed` if the host cannot be reached, or not any more: then the run goes on there.
+        """
+        self._started, self._offset, self._failures = False, 0, 0
+        while True:
+            try:
+                with open_link(self.host, self._opened) as link:
+                    if not self._started:
+                        self._start(link, call)
+                    return self._finish(link, call, self._follow(link, call))
+            except (LinkLost, Unreachable) as error:
+                self._wait_or_give_up(error)
+
+    def stop(self, call: Call) -> None:
+        """End the run there and remove it. May be called while another thread is in `run`."""
+        self._cancelled = True
+        if self._link is not None:
+            self._link.cut()
+        if self._started:
+            with open_link(self.host) as link:
+                link.ask("stop", run=call.id)
+                link.ask("drop", run=call.id)
+
+    def _opened(self, link: Link) -> None:
+        self._link = link
+
+    def _start(self, link: Link, call: Call) -> None:
+        label = self.host.label
+        self._progress.stage(f"{label}: connect and push")
+        answer = link.ask("probe", modules=asked_modules())
+        found = parse(Found, answer, where=label)
+        if (error := lacking(found, call.backends, where=label)) is not None:
+            raise error
+        code = runtime()
+        sent = _push(link, code.contents() | call.files.contents())
+        link.ask("lay", tree=code.digest, files=dict(code.digests))
+        state = link.ask(
+            "start",
+            run=call.id,
+            tree=code.digest,
+            files=dict(call.files.digests),
+            module=MODULE,
+            call={"function": call.function, "options": to_plain(call.options)},
+        )
+        self._started = True
+        note = f"{sent / 1e6:.1f} MB pushed"
+        if state["state"] != "started":
+            since = time.strftime("%H:%M:%S", time.localtime(state["began"]))
+            note = f"picked up the run that began at {since} ({state['state']})"
+        self._progress.done(note)
+
+    def _follow(self, link: Link, call: Call) -> dict[str, Any]:
+        link.tell("follow", run=call.id, offset=self._offset)
+        while "done" not in (answer := link.answer()):
+            self._failures = 0
+            for line in str(answer["log"]).splitlines():
+                _show(line, self._progress, self.host.label)
+            self._offset = int(answer["offset"])
+        return answer
+
+    def _finish(self, link: Link, call: Call, end: Mapping[str, Any]) -> dict[str, bytes]:
+        done, label = end["done"], self.host.label
+        if not isinstance(done, dict):
+            link.ask("drop", run=call.id)
+            last = " | ".join(str(end["tail"]).splitlines()[-3:]) or "it said nothing"
+            raise DeviceFailed(f"The run ended there without a result: {last}.", where=label)
+        if done.get("error"):
+            link.ask("drop", run=call.id)
+            raise _rebuilt(done["error"], label)
+        results = {}
+        for name in call.results:
+            link.tell("fetch", run=call.id, name=name)
+            head = link.answer()
+            if not 0 <= int(head["size"]) <= _MAX_RESULT_BYTES:
+                raise BadInput(f"{name} is larger than 64 MiB.", where=label)
+            results[name] = link.receive(int(head["size"]), str(head["sha256"]))
+            link.answer()
+        link.ask("drop", run=call.id)
+        return results
+
+    def _wait_or_give_up(self, error: DeviceFailed) -> None:
+        if self._cancelled or (not self._started and isinstance(error, Unreachable)):
+            raise error
+        if self._failures >= len(self._retry_s):
+            goes_on = " The run goes on there." if self._started else ""
+            raise DeviceFailed(
+                f"The link was lost and did not come back.{goes_on}",
+                where=self.host.label,
+                hint="Run the same command again to pick it up.",
+            ) from error
+        time.sleep(self._retry_s[self._failures])
+        self._failures += 1
+
+
+def _push(link: Link, contents: Mapping[str, Any]) -> int:
+    """Send the contents that are not there; the number of bytes sent."""
+    absent = set(link.ask("missing", digests=list(contents))["missing"])
+    files = [(digest, contents[digest]) for digest in contents if digest in absent]
+    if not files:
+        return 0
+    sizes = [[digest, path.stat().st_size] for digest, path in files]
+    link.ask("put", files=sizes)
+    for _, path in files:
+        with path.open("rb") as stream:
+            while piece := stream.read(_CHUNK):
+                link.send(piece)
+    link.answer()
+    return sum(int(size) for _, size in sizes)
+
+
+def _show(line: str, progress: Progress, label: str) -> None:
+    """One line of the far progress, shown here."""
+    event = parse_json(line, where=label)
+    if not isinstance(event, dict):
+        return
+    if "stage" in event:
+        total = event.get("total")
+        progress.stage(f"{label}: {event['stage']}", total if isinstance(total, int) else None)
+    elif "step" in event:
+        progress.step(int(event["step"]), str(event.get("note", "")))
+    elif "done" in event:
+        progress.done(str(event["done"]))
+
+
+def _rebuilt(record: Mapping[str, Any], label: str) -> EdgeanimError:
+    """The far end's error as one of ours, of the class that it names."""
+    cls = getattr(errors, str(record.get("class")), DeviceFailed)
+    if not (isinstance(cls, type) and issubclass(cls, EdgeanimError)):
+        cls = DeviceFailed
+    place = ": ".join(str(part) for part in (label, record.get("where")) if part)
+    what, hint = str(record.get("what")), record.get("hint")
+    if issubclass(cls, MissingComponent):
+        error: EdgeanimError = cls(what, extra=str(record.get("extra")), where=place)
+    else:
+        error = cls(what, where=place)
+    error.hint = str(hint) if hint else None
+    return error

@@ -1,0 +1,317 @@
+"""A call on a host: pushed once, run there, followed, picked up after the link was cut."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent, UsageError
+from edgeanim.core.parsing import load_toml
+from edgeanim.targets.on import needs, remote
+from edgeanim.targets.on.link import open_link, ssh_command
+from edgeanim.targets.on.needs import Found, lacking
+from edgeanim.targets.on.payload import Payload, runtime
+from edgeanim.targets.on.places import Emulated, Local, SshHost, file_label, parse_place
+from edgeanim.targets.on.remote import Remote
+from tests.targets.far_end import COUNTING, Board, Notes, counting_call, fake_board, real_board
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _small_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The code that is pushed is one file, and what runs is the call's own."""
+    (tmp_path / "code.py").write_text("X = 1\n")
+    code = Payload.of({"edgeanim/code.py": tmp_path / "code.py"})
+    monkeypatch.setattr(remote, "runtime", lambda: code)
+    monkeypatch.setattr(remote, "MODULE", "in.job")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    return fake_board(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    board, server = real_board(tmp_path, monkeypatch)
+    yield board
+    server.terminate()
+    server.wait()
+    assert server.stderr is None
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("local", Local()),
+        ("emulated:raspberry-pi-4", Emulated("raspberry-pi-4")),
+        ("ssh://pi4", SshHost("pi4")),
+        ("ssh://pi@pi4.local:2222", SshHost("pi4.local", "pi", 2222)),
+        ("ssh://pi@[fe80::1]:22", SshHost("fe80::1", "pi", 22)),
+        ("ssh://192.168.0.7", SshHost("192.168.0.7")),
+    ],
+)
+def test_a_place_is_one_of_three_forms(text: str, place: object) -> None:
+    assert parse_place(text) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "locale", "pi4", "pi@pi4", "ssh://", "ssh://@host", "ssh://pi@", "ssh://-oProxyCommand=x",
+        "ssh://-l@host", "ssh://pi@-oProxyCommand=touch", "ssh://host:0", "ssh://host:99999",
+        "ssh://host:-p", "ssh://ho st", "ssh://host;id", "ssh://host/path", "ssh://$(id)", "ssh://a\nb",
+        "ssh://pi:secret@host", "ssh://pi@host:22:22", "emulated:", "emulated:../x", "emulated:-x",
+        "ftp://host", "ssh://host\n", "ssh://[::1", "ssh://hôst",
+    ],
+)  # fmt: skip
+def test_nothing_else_is_a_place(text: str) -> None:
+    with pytest.raises(UsageError, match="not a p"):
+        parse_place(text)
+
+
+@given(st.text(max_size=40))
+def test_no_place_becomes_an_option_or_a_word_of_the_shell(text: str) -> None:
+    try:
+        place = parse_place(f"ssh://{text}")
+    except UsageError:
+        return
+    assert isinstance(place, SshHost)
+    for word in (place.host, place.user or "x"):
+        assert not word.startswith("-")
+        assert not set(word) & set(" \t\n'\"\\;&|<>$`(){}*?!#~/@")
+    assert "/" not in file_label(place)
+
+
+def test_the_client_gets_no_way_round_host_keys_and_no_prompt(fake: Board) -> None:
+    command = ssh_command(SshHost("board", "pi", 2222))
+    assert command[-4] == "board"
+    assert command[-5] == "--"
+    options = {command[i + 1] for i, word in enumerate(command) if word == "-o"}
+    assert {"BatchMode=yes", "ForwardAgent=no", "ClearAllForwardings=yes"} <= options
+    assert not any("HostKey" in option or "KnownHosts" in option for option in options)
+    assert fake.host.label == "pi@board"
+
+
+def test_a_call_is_pushed_run_followed_and_cleaned_up(fake: Board, tmp_path: Path) -> None:
+    notes = Notes()
+    call = counting_call(tmp_path, pause=0.0)
+    results = Remote(fake.host, notes).run(call)
+    assert results == {"answer.json": b"once\n"}
+    assert notes.stages == ["pi@board: connect and push", "pi@board: Count"]
+    assert notes.steps == [str(i) for i in range(8)]
+    assert fake.runs() == []
+    assert "MB pushed" in notes.ends[0]
+    assert (tmp_path / "arguments").read_text().splitlines()[-4] == "board"
+
+
+def test_only_what_changed_is_pushed(fake: Board, tmp_path: Path) -> None:
+    def pushed() -> set[str]:
+        before = set(blobs.iterdir()) if blobs.is_dir() else set()
+        Remote(fake.host).run(counting_call(tmp_path, pause=0.0))
+        return {path.read_text() for path in set(blobs.iterdir()) - before}
+
+    blobs = fake.folder / "blobs"
+    assert pushed() == {COUNTING, "X = 1\n"}
+    assert pushed() == set()
+    (tmp_path / "code.py").write_text("X = 2\n")
+    changed = Payload.of({"edgeanim/code.py": tmp_path / "code.py"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote, "runtime", lambda: changed)
+        assert pushed() == {"X = 2\n"}
+
+
+def test_a_login_shell_that_talks_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = fake_board(tmp_path, monkeypatch, before="echo Welcome; echo '{\"done\": 1}'")
+    assert Remote(board.host).run(counting_call(tmp_path, pause=0.0))
+
+
+def _cut_once(there: Remote, board: Board) -> threading.Thread:
+    def cut() -> None:
+        board.wait_for(3)
+        assert there._link is not None
+        there._link.cut()
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    return thread
+
+
+def test_a_link_cut_in_mid_run_is_taken_up_again(fake: Board, tmp_path: Path) -> None:
+    _cut_and_take_up(fake, tmp_path)
+
+
+def test_a_real_link_cut_in_mid_run_is_taken_up_again(real: Board, tmp_path: Path) -> None:
+    _cut_and_take_up(real, tmp_path)
+
+
+def _cut_and_take_up(board: Board, tmp_path: Path) -> None:
+    notes = Notes()
+    there = Remote(board.host, notes, retry_s=(0.1, 0.1))
+    cutter = _cut_once(there, board)
+    results = there.run(counting_call(tmp_path, steps=12, pause=0.1))
+    cutter.join()
+    assert results["answer.json"] == b"once\n"
+    assert notes.steps == [str(i) for i in range(12)]
+    assert board.runs() == []
+
+
+def test_a_run_whose_link_stays_away_goes_on_and_is_picked_up(fake: Board, tmp_path: Path) -> None:
+    _lose_and_pick_up(fake, tmp_path)
+
+
+def test_a_real_run_goes_on_without_us_and_is_picked_up(real: Board, tmp_path: Path) -> None:
+    _lose_and_pick_up(real, tmp_path)
+
+
+def _lose_and_pick_up(board: Board, tmp_path: Path) -> None:
+    there = Remote(board.host, retry_s=())
+    cutter = _cut_once(there, board)
+    call = counting_call(tmp_path, steps=10, pause=0.1)
+    with pytest.raises(DeviceFailed, match="goes on there"):
+        there.run(call)
+    cutter.join()
+    notes = Notes()
+    results = Remote(board.host, notes).run(call)
+    assert "picked up the run" in notes.ends[0]
+    assert results["answer.json"] == b"once\n"
+    assert notes.steps == [str(i) for i in range(10)]
+    assert board.runs() == []
+
+
+def test_a_stopped_run_is_gone(fake: Board, tmp_path: Path) -> None:
+    there = Remote(fake.host, retry_s=(0.1,))
+    call = counting_call(tmp_path, steps=1000)
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            there.run(call)
+        except DeviceFailed as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    fake.wait_for(2)
+    pid = int((fake.runs()[0] / "pid").read_text())
+    there.stop(call)
+    thread.join()
+    assert failed
+    assert fake.runs() == []
+    end = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    state = Path(f"/proc/{pid}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_errors_there_are_errors_here(fake: Board, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"pi@board: x.png: Too blue. Paint it."):
+        Remote(fake.host).run(counting_call(tmp_path, pause=0.0, end="refuse"))
+    with pytest.raises(DeviceFailed, match="no more memory"):
+        Remote(fake.host).run(counting_call(tmp_path, pause=0.0, end="die"))
+    assert fake.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("echo 'Host key verification failed.' >&2; exit 255", "check its key.*ssh -l pi -- board"),
+        ("echo 'pi@board: Permission denied (publickey).' >&2; exit 255", "ssh-copy-id"),
+        ("echo 'connect to host board port 22: Connection refused' >&2; exit 255", "SSH server"),
+        ("echo 'sh: python3: not found' >&2; exit 127", "Python 3.10"),
+        ("exit 255", "the client said nothing"),
+    ],
+)
+def test_a_host_that_cannot_be_reached_says_what_to_do(
+    before: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = fake_board(tmp_path, monkeypatch, before=before)
+    with pytest.raises(DeviceFailed, match=says):
+        Remote(board.host).run(counting_call(tmp_path))
+
+
+def test_an_unknown_host_key_is_refused(real: Board, tmp_path: Path) -> None:
+    (tmp_path / "known_hosts").write_text("")
+    with pytest.raises(DeviceFailed, match="Connect once by hand"):
+        Remote(real.host).run(counting_call(tmp_path))
+
+
+def test_without_a_client_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingComponent, match="openssh-client"):
+        Remote(SshHost("board")).run(counting_call(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"do": "start", "run": "../../x", "tree": "0" * 16, "files": {}, "module": "m", "call": {}},
+        {"do": "fetch", "run": "0" * 16, "name": "../../.bashrc"},
+        {"do": "lay", "tree": "1" * 16, "files": {"/etc/passwd": "0" * 64}},
+        {"do": "follow", "run": "0" * 16, "offset": 0},
+    ],
+)
+def test_the_far_end_keeps_to_its_folder(request_: dict[str, object], fake: Board) -> None:
+    with open_link(fake.host) as link, pytest.raises(DeviceFailed, match="It refused"):
+        link.ask(**request_)  # type: ignore[arg-type]
+
+
+def _found(version: str = "3.11.2", **changes: object) -> Found:
+    modules = tuple(changes.pop("modules", needs.asked_modules()))  # type: ignore[call-overload]
+    packages = changes.pop("packages", {"onnxruntime": "1.22"})
+    return Found("/usr/bin/python3", version, "aarch64", "glibc 2.36", modules, packages, "/home/x")  # type: ignore[arg-type]
+
+
+def test_what_is_missing_there_is_said_with_the_line_that_installs_it() -> None:
+    assert lacking(_found(), ("onnxruntime", "tflite"), where="pi") is None
+    assert lacking(_found(packages={"onnxruntime-gpu": "1"}), ("onnxruntime",), where="pi") is None
+    error = lacking(_found(modules=["numpy", "PIL", "psutil", "click"]), ("tflite",), where="pi")
+    assert isinstance(error, MissingComponent)
+    assert error.hint is not None
+    assert "'opencv-python-headless>=" in error.hint
+    assert "'ai-edge-litert>=" in error.hint
+    assert "~/.edgeanim/venv/bin/pip install" in error.hint
+    old = lacking(_found("3.9.2"), (), where="pi")
+    assert isinstance(old, DeviceFailed)
+
+
+def test_the_base_install_is_what_is_asked_for() -> None:
+    lines = load_toml(ROOT / "pyproject.toml")["project"]["dependencies"]
+    assert {needs._name(line) for line in lines} - {"tomli"} == set(needs.MODULES)
+
+
+def test_the_code_that_is_pushed_is_whole_and_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    names = set(runtime().files)
+    for name in (
+        "cli/main.py",
+        "pipeline/on_board.py",
+        "benchmarks/worker.py",
+        "targets/on/stub.py",
+    ):
+        assert f"edgeanim/{name}" in names
+    assert "edgeanim/targets/boards/local.toml" in names
+    assert "edgeanim/targets/smoke.eab" in names
+    assert not any(name.endswith((".pyc", ".safetensors")) for name in names)
+    assert sum(path.stat().st_size for path in runtime().files.values()) < 8 << 20
+
+
+def test_runs_are_known_by_all_that_goes_into_them(
+    tmp_path: Path, tiny_onnx: Callable[..., Path]
+) -> None:
+    del tiny_onnx
+    first = counting_call(tmp_path)
+    assert first.id == counting_call(tmp_path).id
+    assert first.id != counting_call(tmp_path, steps=9).id

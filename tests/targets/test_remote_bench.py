@@ -1,0 +1,120 @@
+"""Bench and deploy on a board that `ssh` reaches, with the real code pushed and run there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim.benchmarks.result import load_report
+from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline import on_board
+from edgeanim.pipeline.deploy import deploy
+from edgeanim.pipeline.on import bench_on
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.player import Player
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.bundle import Variant, write_bundle
+from edgeanim.targets.on.places import SshHost
+from edgeanim.targets.on.remote import Call, Remote
+from tests.targets.conftest import SPEC
+from tests.targets.far_end import Notes, fake_board
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    compiled: Callable[..., CompiledGraph],
+    pictures: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The tiny generator for ONNX Runtime, with golden frames."""
+    graph = compiled("onnxruntime")
+    contract = Contract("tiny", (SPEC,))
+    session = get_backend("onnxruntime").load(graph, SessionOptions())
+    scene = Scene(driver=pictures)
+    with Player(contract, {"tiny": session}) as player:
+        frames = np.stack(list(player.play(scene)))
+    folder = tmp_path_factory.mktemp("bundle")
+    save_golden(folder / "golden.npz", Golden(scene, frames))
+    variant = Variant("onnxruntime", "float32", (graph,))
+    write_bundle(
+        folder / "tiny.eab", contract=contract, variants=(variant,),
+        golden=folder / "golden.npz", tracks={}, provenance={},
+    )  # fmt: skip
+    return folder / "tiny.eab"
+
+
+def test_a_bench_on_boards_gives_a_labelled_report_of_each(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_board(tmp_path, monkeypatch)
+    notes = Notes()
+    good, bad = bench_on(
+        [bundle], ["ssh://pi@board", "ssh://gone"],
+        out=tmp_path / "report.json", quick=True, progress=notes, connect=_connect,
+    )  # fmt: skip
+    assert isinstance(bad.error, DeviceFailed)
+    assert good.report is not None
+    assert good.report.variants[0].failure is None
+    assert good.report.variants[0].drift is not None
+    assert good.report.variants[0].drift.ssim_worst == 1.0
+    assert good.path == tmp_path / "report.pi-board.json"
+    assert load_report(good.path) == good.report
+    assert any("profile" in note for note in notes.steps)
+
+
+class _Gone(Remote):
+    """A host that is switched off."""
+
+    def run(self, call: Call) -> dict[str, bytes]:
+        del call
+        raise DeviceFailed("It is not there.", where=self.host.label)
+
+
+def _connect(host: SshHost, progress: Progress) -> Remote:
+    return (Remote if host.host == "board" else _Gone)(host, progress)
+
+
+def test_a_deployed_bundle_plays_there(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = fake_board(tmp_path, monkeypatch)
+    deployed = deploy(bundle, to="ssh://pi@board")
+    there = deployed.installed
+    assert there.variant == "onnxruntime-float32"
+    assert there.ssim == pytest.approx(1.0)
+    assert (board.folder / "bundles" / "tiny.eab").read_bytes() == bundle.read_bytes()
+    assert deployed.play.startswith("ssh -l pi board ")
+    done = subprocess.run(
+        [there.command, "boards", "local", "--json"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["name"] == "local"
+
+
+def test_what_cannot_be_pushed_is_refused_before_anything_is(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        bench_on([tmp_path / "absent.eab"], ["ssh://pi@board"])
+    with pytest.raises(UsageError, match="given twice"):
+        bench_on([tmp_path / "absent.eab"], ["ssh://pi@board", "ssh://pi@board"])
+    with pytest.raises(UsageError, match="not a host"):
+        deploy(tmp_path / "x.eab", to="local")
+
+
+def test_the_far_end_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "call.json").write_text(json.dumps({"function": "erase", "options": {}}))
+    on_board.main()
+    record = json.loads((tmp_path / "done.json").read_text())
+    assert record["error"]["class"] == "BadInput"
+    with pytest.raises(BadInput):
+        on_board.bench_here(
+            {"subjects": ["x.eab"], "variants": [], "inputs": {}, "frames": None}, SILENT
+        )
