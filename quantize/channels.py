@@ -8,12 +8,11 @@ graph's own inputs and outputs never change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
-
-from edgeanim.core.recipe import PruneSpec
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +26,20 @@ _ALIKE = {
 }  # fmt: skip
 _TIES = {"add", "sub", "mul", "truediv"}
 _ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU")
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels that can only go together: the outputs of the convolution `root` and of all others
+    tied to it (`given_by`). `taken_by` says how often each layer's inputs hold them; `members` are
+    all modules that change.
+    """
+
+    root: str
+    channels: int
+    members: tuple[str, ...]
+    given_by: tuple[str, ...]
+    taken_by: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -76,55 +89,30 @@ def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
     return tuple(name for name in convolutions if name not in fixed)
 
 
-def prune_channels(
-    module: fx.GraphModule, example: Sequence[torch.Tensor], spec: PruneSpec
-) -> tuple[PrunedGroup, ...]:
-    """Take `spec.ratio` of the channels out of every free group of `module`, in place."""
-    import torch
-
-    generator = torch.Generator().manual_seed(spec.seed)
-    surgeon = _Surgeon(module, example)
-    groups = []
-    for root, members in surgeon.groups(free_convolutions(module)):
-        channels = surgeon.layer(root).out_channels
-        keep = channels_to_keep(channels, spec)
-        if keep < channels:
-            scores = surgeon.importance(root)
-            if spec.importance == "random":
-                scores = torch.rand(channels, generator=generator)
-            weakest = torch.argsort(scores, stable=True)[: channels - keep]
-            pruned = tuple(sorted(int(index) for index in weakest))
-            groups.append(PrunedGroup(root, members, pruned, channels, keep))
-    for group in groups:
-        surgeon.cut(group)
-    return tuple(groups)
-
-
 def apply_groups(
     module: fx.GraphModule, example: Sequence[torch.Tensor], groups: Sequence[PrunedGroup]
 ) -> None:
-    """Take the same channels out of an unpruned `module` again, in place."""
-    surgeon = _Surgeon(module, example)
+    """Take these channels out of an unpruned `module`, in place."""
+    surgeon = Surgeon(module, example)
     for group in groups:
         surgeon.cut(group)
-
-
-def channels_to_keep(channels: int, spec: PruneSpec) -> int:
-    """How many of `channels` stay: the multiple of `round_to` nearest to what the ratio asks for,
-    but at least one multiple, and all where that would be no fewer."""
-    multiples = max(1, round((1 - spec.ratio) * channels / spec.round_to))
-    return min(channels, multiples * spec.round_to)
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
     """Multiply-accumulates of all convolutions and linear layers in one run."""
+    return sum(macs_by_layer(module, example).values())
+
+
+def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, int]:
+    """Multiply-accumulates of each convolution and linear layer in one run, by its name."""
     import torch
 
-    total = 0
+    names = {layer: name for name, layer in module.named_modules()}
+    found: dict[str, int] = {}
 
     def count(layer: Any, _: object, output: torch.Tensor) -> None:
-        nonlocal total
-        total += output.numel() * prod(layer.weight.shape[1:])
+        macs = output.numel() * prod(layer.weight.shape[1:])
+        found[names[layer]] = found.get(names[layer], 0) + macs
 
     kinds = (torch.nn.Conv2d, torch.nn.Linear)
     hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, kinds)]
@@ -134,15 +122,16 @@ def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
     finally:
         for hook in hooks:
             hook.remove()
-    return total
+    return found
 
 
-class _Surgeon:
+class Surgeon:
     """The dependency graph of one module, and what is read from and done through it."""
 
     def __init__(self, module: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
         import torch_pruning
 
+        self.module = module
         self._pruning = torch_pruning
         self._names = {layer: name for name, layer in module.named_modules()}
         self._layers = dict(module.named_modules())
@@ -150,32 +139,40 @@ class _Surgeon:
         self._graph.build_dependency(module, example_inputs=tuple(example), verbose=False)
 
     def layer(self, name: str) -> Any:
+        """The module of this name."""
         return self._layers[name]
 
-    def groups(self, free: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Each group once, by the first of its convolutions: that name and all members' names.
-
-        A group is left out unless all the convolutions that give its channels are free.
-        """
+    def groups(self) -> tuple[ChannelGroup, ...]:
+        """Every group of which all convolutions that give its channels are free, in graph order."""
+        free = free_convolutions(self.module)
         seen: set[str] = set()
+        groups = []
         for root in free:
             if root in seen:
                 continue
-            group = self._whole_group(root)
-            giving = {self._name(d) for d, _ in group if self._gives_channels(d)} - {None}
-            seen |= {name for name in giving if name is not None}
-            if giving <= set(free):
-                names = dict.fromkeys(self._name(dependency) for dependency, _ in group)
-                yield root, tuple(name for name in names if name is not None)
+            found = self._whole_group(root)
+            giving = self._names_of(d for d, _ in found if self._gives_channels(d))
+            seen |= set(giving)
+            if set(giving) <= set(free):
+                members = self._names_of(dependency for dependency, _ in found)
+                channels = self.layer(root).out_channels
+                taking = Counter[str]()
+                for dependency, indices in found:
+                    name = self._name(dependency)
+                    if name is not None and self._takes_channels(dependency):
+                        taking[name] += len(indices) // channels
+                groups.append(ChannelGroup(root, channels, members, giving, dict(taking)))
+        return tuple(groups)
 
-    def importance(self, root: str) -> torch.Tensor:
-        """A score for each output channel of `root`: the norm of all weights that go with it."""
+    def magnitude(self, root: str) -> torch.Tensor:
+        """The norm of all weights that go with each output channel of `root`."""
         score: torch.Tensor = self._pruning.importance.GroupMagnitudeImportance(p=2)(
             self._whole_group(root)
         )
         return score
 
     def cut(self, group: PrunedGroup) -> None:
+        """Take the group's pruned channels out of the module."""
         found = self._graph.get_pruning_group(
             self._layers[group.root],
             self._pruning.prune_conv_out_channels,
@@ -191,6 +188,16 @@ class _Surgeon:
 
     def _name(self, dependency: Any) -> str | None:
         return self._names.get(dependency.target.module)
+
+    def _names_of(self, dependencies: Iterable[Any]) -> tuple[str, ...]:
+        names = dict.fromkeys(self._name(dependency) for dependency in dependencies)
+        return tuple(name for name in names if name is not None)
+
+    def _takes_channels(self, dependency: Any) -> bool:
+        import torch
+
+        layer = isinstance(dependency.target.module, (torch.nn.Conv2d, torch.nn.Linear))
+        return layer and self._graph.is_in_channel_pruning_fn(dependency.handler)
 
     def _gives_channels(self, dependency: Any) -> bool:
         import torch

@@ -19,8 +19,10 @@ from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.channels import PrunedGroup, apply_groups, count_macs, prune_channels
+from edgeanim.quantize.channels import PrunedGroup, apply_groups, count_macs
+from edgeanim.quantize.layer_times import LayerShape, LayerTimes, layer_shapes
 from edgeanim.quantize.recover import distil
+from edgeanim.quantize.selection import choose_groups
 
 if TYPE_CHECKING:
     import torch
@@ -54,12 +56,15 @@ def prune_graph(
     spec: PruneSpec,
     out: Path,
     progress: Progress = SILENT,
+    times: LayerTimes | None = None,
 ) -> GraphArtifact:
     """Prune the float32 graph `artifact` by `spec`, recovering on `samples`.
 
-    Writes `<graph>.onnx`, `<graph>.prune.json` and `<graph>.safetensors` into the folder `out`.
-    Names and shapes of inputs and outputs stay as they are. A ratio of 0, or a graph without a
-    channel that could go, gives `artifact` back unchanged and writes nothing.
+    `spec.round_to` is a number here, and `spec.latency_ms` has been turned into a ratio; `times`
+    are the layers' times if the ratio is one of time. Writes `<graph>.onnx`, `<graph>.prune.json`
+    and `<graph>.safetensors` into the folder `out`. Names and shapes of inputs and outputs stay as
+    they are. A ratio of 0, or a graph without a channel that could go, gives `artifact` back
+    unchanged and writes nothing.
 
     `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or the
     export differs from the pruned module.
@@ -71,7 +76,8 @@ def prune_graph(
     example = imported.example()
     student = deepcopy(imported.module)
     with quiet():
-        groups = prune_channels(student, example, spec)
+        groups = choose_groups(imported, samples, spec, times)
+        apply_groups(student, example, groups)
     if not groups:
         return artifact
     _check_outputs(imported, student)
@@ -100,6 +106,13 @@ def prune_graph(
     _write_weights(student, out / f"{name}.safetensors")
     write_text(out / f"{name}.prune.json", json.dumps(to_plain(plan), indent=1) + "\n")
     return GraphArtifact(artifact.spec, path)
+
+
+def convolutions_of(artifact: GraphArtifact) -> dict[str, LayerShape]:
+    """The graph's plain convolutions, as `measure_layers` wants them."""
+    _require_packages()
+    imported = _import(artifact.path)
+    return layer_shapes(imported.module, imported.example())
 
 
 def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Path) -> GraphArtifact:

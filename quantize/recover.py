@@ -45,7 +45,7 @@ def distil(
 
     if steps == 0:
         return ()
-    with _one_thread():
+    with one_thread():
         return _train(
             student,
             teacher,
@@ -110,7 +110,7 @@ def _train(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Sums do not depend on how many cores there are, and other load does not stall a step."""
     import torch
 

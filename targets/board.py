@@ -10,28 +10,61 @@ from typing import Literal
 
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.parsing import load_toml, nearest, parse
-from edgeanim.targets.machine import ROOT, read_machine
+from edgeanim.targets.machine import ROOT, read_machine, special_sensors
 
 LOCAL = "local"
+# What any Linux tells of itself.
+GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
 ARCHES = ("x86_64", "aarch64")
+Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
 class BoardBackend:
-    """One runtime on this board, with its options. `int8` says whether INT8 is worth trying."""
+    """One runtime on this board, with its options. `precisions` are those that it executes there
+    and that are worth trying; `note` says what is particular."""
 
     name: str
-    int8: bool = True
+    precisions: tuple[Precision, ...] = ("float32", "int8")
     settings: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
+
+    @property
+    def int8(self) -> bool:
+        """Whether INT8 is worth trying."""
+        return "int8" in self.precisions
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """Published or measured limits: GFLOP/s in float32, GOP/s in INT8, memory GB/s."""
+    """Published or measured limits: GFLOP/s in float32 and float16, GOP/s in INT8, memory GB/s."""
 
     gflops_fp32: float | None = None
+    gflops_fp16: float | None = None
     gops_int8: float | None = None
     memory_gb_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A graphics processor that a runtime can use, with limits of its own."""
+
+    name: str
+    compute_capability: str
+    precisions: tuple[Precision, ...]
+    peaks: Peaks = field(default_factory=Peaks)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Install:
+    """How the runtimes get onto the board: a system and a Python that work, the wheels that exist
+    for them (with their oldest glibc), and the commands."""
+
+    os: str
+    python: str
+    wheels: tuple[str, ...]
+    steps: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +79,8 @@ class Verified:
 class Board:
     """A machine. `arch` is `x86_64` or `aarch64`; `backends` in the order to try them.
 
-    `cpu_features` are Linux flag names (`avx512_vnni`, `asimddp`). `saturates_u8s8` marks silicon
+    `peaks` are the processor's, with all cores; a graphics processor has its own. `notes` are known
+    traps, `sources` the publications that the figures come from. `cpu_features` are Linux flag names (`avx512_vnni`, `asimddp`). `saturates_u8s8` marks silicon
     whose 8-bit multiply-add overflows, where weights must keep to 7 bits.
     """
 
@@ -61,10 +95,13 @@ class Board:
     threads: int = 1
     affinity: tuple[int, ...] = ()
     governor: str | None = None
-    sensors: tuple[str, ...] = ("linux",)
+    sensors: tuple[str, ...] = GENERIC_SENSORS
     latency_budget_ms: float = 50.0
     peaks: Peaks = field(default_factory=Peaks)
+    gpu: Gpu | None = None
+    install: Install | None = None
     notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     verified: Verified | None = None
     schema: Literal[1] = 1
 
@@ -80,6 +117,14 @@ class Board:
         names = [entry.name for entry in self.backends]
         if len(set(names)) != len(names):
             raise ValueError("a backend is listed twice")
+        if len(set(self.sensors)) != len(self.sensors):
+            raise ValueError("a sensor is listed twice")
+
+    @property
+    def channel_unit(self) -> int:
+        """Channels that a convolution's kernels take at once: 16 with AVX-512, else 8 (AVX2, and
+        two NEON registers); another number of channels leaves lanes empty."""
+        return 16 if "avx512f" in self.cpu_features else 8
 
     def backend(self, name: str) -> BoardBackend:
         """This board's options for a backend (the defaults if its file does not list it)."""
@@ -114,7 +159,7 @@ def load_shipped_board(name: str) -> Board:
 
 
 def detect(board: Board, root: Path = ROOT) -> Board:
-    """`board` with architecture, cores, memory and CPU features of this machine.
+    """`board` with architecture, cores, memory, CPU features and sensors of this machine.
 
     Cores and memory are what this process may use, so a container's limits count.
     """
@@ -130,4 +175,5 @@ def detect(board: Board, root: Path = ROOT) -> Board:
         memory_mb=machine.memory_mb,
         cpu_features=machine.cpu_features,
         saturates_u8s8=machine.saturates_u8s8,
+        sensors=(*GENERIC_SENSORS, *special_sensors(root)),
     )

@@ -50,6 +50,20 @@ def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:
     return pairs
 
 
+def parse_milliseconds(text: str) -> float:
+    """`50ms`, `0.05s` or a plain number of milliseconds; `UsageError` for anything else."""
+    for unit, factor in (("ms", 1.0), ("s", 1e3), ("", 1.0)):
+        if text.endswith(unit):
+            try:
+                value = factor * float(text.removesuffix(unit))
+            except ValueError:
+                break
+            if 0 < value < float("inf"):
+                return value
+            break
+    raise UsageError(f"{text!r} is not a time.", hint="Write it as 50ms or 0.05s.")
+
+
 def example(text: str) -> Callable[[F], F]:
     """Add an example to a command's help."""
 

@@ -9,6 +9,7 @@ import click
 from edgeanim.cli.common import (
     PATH,
     TerminalProgress,
+    board_option,
     example,
     input_option,
     json_option,
@@ -21,40 +22,103 @@ from edgeanim.cli.common import (
 @click.argument("model")
 @click.option("--calib", metavar="DIR|CLIP|FILE.npz", help="Real frames to recover on.")
 @click.option("-o", "--out", type=PATH, required=True, help="The model folder to write.")
+@click.option("--ratio", type=click.FloatRange(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(
-    "--ratio",
-    type=click.FloatRange(0, 0.9),
-    default=0.25,
+    "--of",
+    type=click.Choice(["channels", "macs", "time"]),
+    default="channels",
     show_default=True,
-    help="Share of the channels to remove from every group.",
+    help="Of what: of every group's channels; or of the multiply-accumulates or the layers' "
+    "measured time, from wherever it costs the outputs least.",
+)
+@click.option(
+    "--max-latency",
+    metavar="MS",
+    help="Instead of a ratio: the least at which a frame takes no longer, e.g. 20ms.",
+)
+@click.option(
+    "--importance",
+    type=click.Choice(["magnitude", "taylor", "random"]),
+    default="magnitude",
+    show_default=True,
+    help="Which channels go first: those of small weights, or those that the outputs miss least.",
 )
 @click.option(
     "--steps", type=click.IntRange(0), default=200, show_default=True, help="Of recovery."
 )
-@click.option("--round-to", type=click.IntRange(1), default=8, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=1e-4,
+    show_default=True,
+)
+@click.option(
+    "--round-to", type=click.IntRange(1), help="Keep multiples of this [default: the board's]."
+)
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--backend", default="all", help="Where times are measured [default: the first].")
+@board_option
 @input_option
 @json_option
-@example("edgeanim prune net.onnx --calib photos/ --ratio 0.3 -o pruned/")
+@example(
+    "edgeanim prune net.onnx --calib photos/ --ratio 0.3 -o pruned/\n"
+    "edgeanim prune shipped --ratio 0.5 --of macs --importance taylor --steps 2000 -o pruned/\n"
+    "edgeanim prune shipped --of time --max-latency 15ms -o pruned/"
+)
 def command(
     model: str,
     calib: str | None,
     out: Path,
-    ratio: float,
+    ratio: float | None,
+    of: str,
+    max_latency: str | None,
+    importance: str,
     steps: int,
-    round_to: int,
+    learning_rate: float,
+    round_to: int | None,
     seed: int,
+    backend: str,
+    board: str,
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Remove whole channels from MODEL, then recover by distillation from the unpruned net."""
     from edgeanim.api import prune
+    from edgeanim.cli.common import parse_milliseconds
+    from edgeanim.core.errors import UsageError
+    from edgeanim.core.parsing import parse
     from edgeanim.core.recipe import PruneSpec
 
+    if ratio is not None and max_latency is not None:
+        raise UsageError("`--ratio` and `--max-latency` cannot both be given.")
+    asked = (
+        {"ratio": 0.25 if ratio is None else ratio}
+        if max_latency is None
+        else {"latency_ms": parse_milliseconds(max_latency)}
+    )
+    spec = parse(
+        PruneSpec,
+        {
+            **asked,
+            "of": of,
+            "importance": importance,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "round_to": round_to,
+            "seed": seed,
+        },
+        where="edgeanim prune",
+    )
     progress = TerminalProgress()
-    spec = PruneSpec(ratio=ratio, steps=steps, round_to=round_to, seed=seed)
     result = prune(
-        model, calib=calib, out=out, spec=spec, inputs=parse_inputs(inputs), progress=progress
+        model,
+        calib=calib,
+        out=out,
+        spec=spec,
+        backend=backend,
+        board=board,
+        inputs=parse_inputs(inputs),
+        progress=progress,
     )
     progress.close()
     if as_json:
@@ -64,5 +128,10 @@ def command(
         macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
         click.echo(f"{graph.name:<12} {macs}  {params}")
-    click.echo(f"SSIM to the unpruned model on held-out frames: {result.drift.ssim_mean:.4f} mean")
+    if result.latency_ms is not None:
+        click.echo(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
+    click.echo(
+        f"SSIM to the unpruned model on held-out frames: {result.drift.ssim_mean:.4f} mean, "
+        f"{result.drift.ssim_worst:.4f} worst"
+    )
     click.echo(f"Model: {result.folder}")

@@ -17,12 +17,20 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class PruneSpec:
-    """Structured pruning. `ratio` of the channels is removed from every prunable group, rounded
-    so that a multiple of `round_to` is left; then `steps` of recovery by distillation."""
+    """Structured pruning, then `steps` of recovery by distillation.
+
+    `ratio` says how much goes, `of` what: of the `channels`, the same share of every group; or of
+    the multiply-accumulates (`macs`) or of the layers' `time` measured on the board, from wherever
+    a block of channels costs the outputs least for what it saves. `latency_ms` asks instead for the
+    least ratio at which a frame takes no longer than that on the board. Channels stay in multiples
+    of `round_to` (`None`: what the board's vector units take).
+    """
 
     ratio: float = 0.0
-    round_to: int = 8
-    importance: Literal["magnitude", "random"] = "magnitude"
+    of: Literal["channels", "macs", "time"] = "channels"
+    latency_ms: float | None = None
+    round_to: int | None = None
+    importance: Literal["magnitude", "taylor", "random"] = "magnitude"
     steps: int = 200
     learning_rate: float = 1e-4
     seed: int = 0
@@ -30,7 +38,9 @@ class PruneSpec:
     def __post_init__(self) -> None:
         if not 0 <= self.ratio <= 0.9:
             raise ValueError("`ratio` must lie between 0 and 0.9")
-        if self.round_to < 1 or self.steps < 0:
+        if self.latency_ms is not None and (self.latency_ms <= 0 or self.ratio):
+            raise ValueError("`latency_ms` must be positive and stands instead of `ratio`")
+        if (self.round_to is not None and self.round_to < 1) or self.steps < 0:
             raise ValueError("`round_to` must be at least 1 and `steps` at least 0")
         if not 0 < self.learning_rate < 1:
             raise ValueError("`learning_rate` must lie between 0 and 1")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
-from edgeanim.core.artifact import GraphArtifact, Samples
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import atomic_folder
-from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
@@ -20,12 +18,14 @@ from edgeanim.graph.load import Model, load_model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.pruning import Graphs, Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
-from edgeanim.pipeline.work import REFERENCE, Work, artifact_digest, versions
-from edgeanim.quantize.prune import prune_graph
+from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
 from edgeanim.runtime.golden import load_golden
 
 PLANS = "pruning"
+# Channels go in blocks, so a share is met to within so much.
+_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,18 @@ class PrunedGraph:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The model folder written, with each graph's saving and the drift on held-out frames."""
+    """The model folder written, with each graph's saving and the drift on held-out frames.
+
+    `spec` is what was done in the end. `latency_ms` is the median time of a frame on `backend`,
+    measured only where a time was asked for.
+    """
 
     folder: Path
     graphs: tuple[PrunedGraph, ...]
     drift: Drift
+    spec: PruneSpec
+    backend: str
+    latency_ms: float | None = None
 
 
 def prune(
@@ -54,6 +61,7 @@ def prune(
     out: str | Path,
     calib: str | Path | None = None,
     spec: PruneSpec | None = None,
+    backend: str = ALL,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
     progress: Progress = SILENT,
@@ -62,37 +70,43 @@ def prune(
 ) -> Pruned:
     """Prune every graph of `model` by `spec` and write a model folder to `out`.
 
-    The folder holds the pruned graphs, the plan (JSON) and weights (safetensors) of each below
-    `pruning/`, and golden frames of the unpruned model, from which all later drift is counted.
+    Times are measured on this machine with `backend`, of `all` the board's first. The folder holds
+    the pruned graphs, the plan (JSON) and weights (safetensors) of each below `pruning/`, and
+    golden frames of the unpruned model, from which all later drift is counted.
+
+    `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached.
     """
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or PruneSpec(ratio=0.25)
+    (name, *_) = work.backends((backend,))
     progress.stage("Read the model")
     source = open_model(model, work)
     default = default_material(model)
     material = gather(source.contract, calib, inputs or {}, limit=96, default=default)
     golden = find_golden(work, model, source, material.held_out)
     progress.done()
-    return prune_model(work, source, material, golden, Path(out), spec)
+    return prune_model(work, source, material, golden, Path(out), spec, name)
 
 
 def prune_model(
-    work: Work, model: Model, material: Material, golden: Path, out: Path, spec: PruneSpec
+    work: Work,
+    model: Model,
+    material: Material,
+    golden: Path,
+    out: Path,
+    spec: PruneSpec,
+    backend: str = REFERENCE,
 ) -> Pruned:
     """The same for a model, material and golden frames that are at hand."""
     samples = record_samples(work, model, material, count=48)
-    graphs = {
-        graph.spec.name: _pruned_graph(work, graph, samples[graph.spec.name], spec)
-        for graph in model.graphs
-    }
-    if spec.ratio and all(
-        artifact_digest(g) == artifact_digest(graphs[g.spec.name]) for g in model.graphs
-    ):
-        raise UsageError(
-            f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
-            f"multiples of {spec.round_to}.",
-            hint="Raise --ratio or lower --round-to.",
-        )
+    pruner = Pruner(work, model, samples, load_golden(golden).scene, backend)
+    asked_ms = spec.latency_ms
+    spec = replace(spec, round_to=spec.round_to or work.board.channel_unit)
+    if asked_ms is not None:
+        spec = replace(spec, ratio=pruner.ratio_for(spec), latency_ms=None)
+    graphs = pruner.graphs(spec)
+    rows = _rows(model, graphs)
+    _require_effect(model, graphs, rows, spec)
     with atomic_folder(out) as partial:
         save_model(model.contract, {name: graph.path for name, graph in graphs.items()}, partial)
         for name, graph in graphs.items():
@@ -101,37 +115,45 @@ def prune_model(
                     (partial / PLANS).mkdir(exist_ok=True)
                     shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
         shutil.copyfile(golden, partial / GOLDEN_FILE)
-    return _describe(work, model, out, golden)
+    drift = _judge(work, out, golden)
+    latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
+    return Pruned(out, rows, drift, spec, backend, latency_ms)
 
 
-def _pruned_graph(
-    work: Work, graph: GraphArtifact, samples: Samples, spec: PruneSpec
-) -> GraphArtifact:
-    parts = {
-        "graph": artifact_digest(graph),
-        "samples": samples.digest,
-        "spec": to_plain(spec),
-        "versions": versions(),
-    }
-
-    def make(folder: Path) -> None:
-        made = prune_graph(graph, samples, spec, folder, work.progress)
-        if made.path.parent != folder:  # nothing to prune: the graph as it came
-            shutil.copyfile(made.path, folder / graph.path.name)
-
-    folder, _ = work.store.build("prune", parts, make, fresh=work.fresh)
-    (path,) = folder.glob("*.onnx")
-    return GraphArtifact(graph.spec, path)
+def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:
+    rows = []
+    for before in model.graphs:
+        old, new = inspect_graph(before), inspect_graph(graphs[before.spec.name])
+        rows.append(PrunedGraph(old.spec.name, old.macs, new.macs, old.params, new.params))
+    return tuple(rows)
 
 
-def _describe(work: Work, model: Model, out: Path, golden: Path) -> Pruned:
+def _require_effect(
+    model: Model, graphs: Graphs, rows: tuple[PrunedGraph, ...], spec: PruneSpec
+) -> None:
+    """`UsageError` if nothing went, or clearly less than the share of the MACs asked for."""
+    if spec.ratio and all(
+        artifact_digest(g) == artifact_digest(graphs[g.spec.name]) for g in model.graphs
+    ):
+        raise UsageError(
+            f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
+            f"multiples of {spec.round_to}.",
+            hint="Raise --ratio or lower --round-to.",
+        )
+    before, after = (sum(r.macs_before for r in rows), sum(r.macs_after for r in rows))
+    if spec.of == "macs" and 1 - after / before < spec.ratio - _TOLERANCE:
+        raise UsageError(
+            f"Only {1 - after / before:.0%} of this model's multiply-accumulates can be pruned "
+            f"away, not {spec.ratio:.0%}: the rest belongs to channels that something else counts "
+            "on, or that are kept so that no group is choked.",
+            hint="Ask for less with --ratio, or lower --round-to.",
+        )
+
+
+def _judge(work: Work, out: Path, golden: Path) -> Drift:
     pruned = load_model(out)
     work.progress.stage("Judge the pruned model", len(pruned.graphs))
     variant = make_variant(work, REFERENCE, pruned.graphs)
     drift = drift_of(work, pruned, variant, load_golden(golden))
     work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
-    rows = []
-    for before, after in zip(model.graphs, pruned.graphs, strict=True):
-        old, new = inspect_graph(before), inspect_graph(after)
-        rows.append(PrunedGraph(new.spec.name, old.macs, new.macs, old.params, new.params))
-    return Pruned(out, tuple(rows), drift)
+    return drift

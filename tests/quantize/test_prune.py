@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import channels_to_keep, free_convolutions
+from edgeanim.quantize.channels import free_convolutions
 from edgeanim.quantize.prune import prune_graph, rebuild_pruned
 
 SPEC = PruneSpec(ratio=0.5, round_to=4, steps=30, learning_rate=3e-3)
@@ -125,7 +126,7 @@ def test_a_diverging_recovery_is_a_gate_and_leaves_nothing(
 
 @given(st.integers(1, 300), st.floats(0, 0.9), st.integers(1, 32))
 def test_kept_channels_are_a_multiple_or_all(channels: int, ratio: float, unit: int) -> None:
-    keep = channels_to_keep(channels, PruneSpec(ratio=ratio, round_to=unit))
+    keep = uniform(channels, ratio, unit)
     assert 1 <= keep <= channels
     assert keep % unit == 0 or keep == channels
     if keep % unit == 0 and keep < channels:

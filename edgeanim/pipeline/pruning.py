@@ -1,0 +1,132 @@
+"""The stages of pruning, each kept in the store: layer times, graphs, the ratio for a time."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgeanim.benchmarks.environment import describe
+from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.errors import GateFailed
+from edgeanim.core.files import write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.variants import make_variant
+from edgeanim.pipeline.work import Work, artifact_digest, open_player, versions
+from edgeanim.quantize.layer_times import LayerTimes, measure_layers
+from edgeanim.quantize.prune import convolutions_of, prune_graph
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import get_backend
+
+Graphs = Mapping[str, GraphArtifact]
+
+_TIMES_FILE = "times.json"
+_MOST = 0.9
+_STEPS = 5
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Pruner:
+    """Prunes the graphs of one model; `scene` is played where a frame's time counts."""
+
+    work: Work
+    model: Model
+    samples: Mapping[str, Samples]
+    scene: Scene
+    backend: str
+
+    def graphs(self, spec: PruneSpec) -> dict[str, GraphArtifact]:
+        """Every graph of the model pruned by `spec`, which has a ratio and a `round_to`."""
+        return {graph.spec.name: self._graph(graph, spec) for graph in self.model.graphs}
+
+    def ratio_for(self, spec: PruneSpec) -> float:
+        """The least ratio, to within 3 %, with which a frame takes at most `spec.latency_ms`.
+
+        Halves the interval, pruning without recovery and timing the whole frame each time.
+        `GateFailed` tells the measured curve if even the largest ratio does not do.
+        """
+        limit = spec.latency_ms
+        assert limit is not None
+        self.work.progress.stage(f"Find the ratio for {limit:g} ms", _STEPS + 1)
+        curve: dict[float, float] = {}
+
+        def fits(ratio: float) -> bool:
+            plain = replace(spec, ratio=ratio, latency_ms=None, steps=0)
+            graphs = self.graphs(plain) if ratio else {g.spec.name: g for g in self.model.graphs}
+            curve[ratio] = self.frame_ms(graphs)
+            self.work.progress.step(note=f"{curve[ratio]:.1f} ms at {ratio:.2f}")
+            return curve[ratio] <= limit
+
+        low, high = 0.0, _MOST
+        if fits(low):
+            high = low
+        elif not fits(high):
+            found = ", ".join(f"{ms:.1f} ms at {ratio:g}" for ratio, ms in sorted(curve.items()))
+            raise GateFailed(
+                f"No pruning brings a frame to {limit:g} ms on {self.backend}. "
+                f"Measured: {found}.",
+                hint="Quantise as well, use a smaller model, or allow more time.",
+            )
+        while high - low > _MOST / 2**_STEPS:
+            middle = round((low + high) / 2, 4)
+            low, high = (low, middle) if fits(middle) else (middle, high)
+        self.work.progress.done(f"{high:.2f}")
+        return high
+
+    def frame_ms(self, graphs: Graphs) -> float:
+        """Median milliseconds of a frame with these graphs, on this machine."""
+        ordered = tuple(graphs[graph.spec.name] for graph in self.model.graphs)
+        variant = make_variant(self.work, self.backend, ordered)
+        took = []
+        with open_player(self.work, self.model.contract, variant) as player:
+            for _ in range(_ROUNDS):
+                times = [1e3 * sum(player.timings.values()) for _ in player.play(self.scene)]
+                took += times[1:]  # the first frame holds the work done once per still
+        return float(np.median(took))
+
+    def _graph(self, graph: GraphArtifact, spec: PruneSpec) -> GraphArtifact:
+        samples = self.samples[graph.spec.name]
+        times = self._times(graph) if spec.of == "time" else None
+        parts = {
+            "graph": artifact_digest(graph),
+            "samples": samples.digest,
+            "spec": to_plain(spec),
+            "times": to_plain(times),
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            made = prune_graph(graph, samples, spec, folder, self.work.progress, times)
+            if made.path.parent != folder:  # nothing to prune: the graph as it came
+                shutil.copyfile(made.path, folder / graph.path.name)
+
+        folder, _ = self.work.store.build("prune", parts, make, fresh=self.work.fresh)
+        (path,) = folder.glob("*.onnx")
+        return GraphArtifact(graph.spec, path)
+
+    def _times(self, graph: GraphArtifact) -> LayerTimes:
+        options = self.work.options(self.backend)
+        parts = {
+            "graph": artifact_digest(graph),
+            "backend": self.backend,
+            "options": to_plain(options),
+            "machine": describe().machine,
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            backend = get_backend(self.backend)
+            shapes = convolutions_of(graph)
+            times = measure_layers(shapes, backend, self.work.board, options, self.work.progress)
+            write_text(folder / _TIMES_FILE, json.dumps(to_plain(times)))
+
+        folder, _ = self.work.store.build("layer-times", parts, make, fresh=self.work.fresh)
+        record = folder / _TIMES_FILE
+        return parse(LayerTimes, load_json(record), where=record)

@@ -1,0 +1,109 @@
+"""How many channels of each group stay: the same share of all, or where it costs least.
+
+Taking a block of channels out of a group does some damage (`quantize.importance`) and saves some
+cost: multiply-accumulates, or time measured layer by layer on the target (`quantize.layer_times`).
+The blocks with the least damage per cost saved go first, until the share asked for is saved: the
+greedy form of the knapsack of Shen et al., "Structural Pruning via Latency-Saliency Knapsack",
+2022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from edgeanim.quantize.channels import ChannelGroup
+
+# A layer's cost by how many input and output channels it has left.
+LayerCost = Callable[[int, int], float]
+
+# A group never shrinks below this share of its channels: a strait chokes all that lies behind it.
+_LEAST_LEFT = 0.125
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer: its channels, and its cost with other numbers of them."""
+
+    inputs: int
+    outputs: int
+    cost: LayerCost
+
+
+def uniform(channels: int, ratio: float, unit: int) -> int:
+    """How many of `channels` stay: the multiple of `unit` nearest to what the ratio asks for, but
+    at least one multiple, and all where that would be no fewer."""
+    multiples = max(1, round((1 - ratio) * channels / unit))
+    return min(channels, multiples * unit)
+
+
+def cheapest(
+    groups: Sequence[ChannelGroup],
+    damages: Mapping[str, Sequence[float]],
+    layers: Mapping[str, Layer],
+    *,
+    ratio: float,
+    unit: int,
+) -> dict[str, int]:
+    """How many channels of each group stay, by root, once `ratio` of all layers' cost is saved.
+
+    `damages` has each group's channels' importance in ascending order. Every group keeps a multiple
+    of `unit`. Where the share cannot be reached, as much as possible goes.
+    """
+    widths = _Widths(layers)
+    before = widths.cost(layers)
+    left = {group.root: group.channels for group in groups}
+    floors = {group.root: _floor(group.channels, unit) for group in groups}
+    while widths.cost(layers) > (1 - ratio) * before:
+        best: tuple[float, ChannelGroup, int] | None = None
+        for group in groups:
+            now = left[group.root]
+            then = (now - 1) // unit * unit
+            if then < floors[group.root]:
+                continue
+            gone = group.channels - now
+            damage = sum(damages[group.root][gone : group.channels - then])
+            saved = widths.saving(group, now - then)
+            rate = damage / max(saved, 1e-30)
+            if best is None or rate < best[0]:
+                best = (rate, group, then)
+        if best is None:
+            break
+        _, group, then = best
+        widths.remove(group, left[group.root] - then)
+        left[group.root] = then
+    return left
+
+
+def _floor(channels: int, unit: int) -> int:
+    """The fewest channels that a group may keep."""
+    return max(1, round(_LEAST_LEFT * channels / unit)) * unit
+
+
+class _Widths:
+    """How many channels every layer has left."""
+
+    def __init__(self, layers: Mapping[str, Layer]) -> None:
+        self._layers = layers
+        self._inputs = {name: layer.inputs for name, layer in layers.items()}
+        self._outputs = {name: layer.outputs for name, layer in layers.items()}
+
+    def cost(self, names: Mapping[str, object]) -> float:
+        """The summed cost of the layers of these names."""
+        return sum(self._layers[n].cost(self._inputs[n], self._outputs[n]) for n in names)
+
+    def remove(self, group: ChannelGroup, count: int) -> None:
+        """Take `count` of the group's channels out of every layer that gives or takes them."""
+        for name, copies in group.taken_by.items():
+            self._inputs[name] -= count * copies
+        for name in group.given_by:
+            self._outputs[name] -= count
+
+    def saving(self, group: ChannelGroup, count: int) -> float:
+        """What removing `count` of the group's channels would save now."""
+        touched = dict.fromkeys((*group.taken_by, *group.given_by))
+        before = self.cost(touched)
+        self.remove(group, count)
+        after = self.cost(touched)
+        self.remove(group, -count)
+        return before - after

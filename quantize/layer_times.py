@@ -1,0 +1,208 @@
+"""What each convolution of a graph costs on the target, measured, by how many channels it has.
+
+Every distinct layer is run on its own, with all and with half of its input and output channels. In
+between, and below, its time is bilinear in the two. A layer alone pays for bringing its input into
+the runtime's own layout, so the sum is no forecast of the graph's time; what counts here is which
+layers pay for losing channels, and which do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.quantize.allocation import Layer
+from edgeanim.targets.backends import Backend, Session, SessionOptions
+
+if TYPE_CHECKING:
+    from edgeanim.targets.board import Board
+
+_ROUNDS = 9
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """A convolution: `size` is its input's height and width, `padding` on both sides."""
+
+    inputs: int
+    outputs: int
+    size: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @property
+    def halves(self) -> tuple[tuple[int, int], ...]:
+        """The (inputs, outputs) to measure: half and half, half and all, all and half, all."""
+        return tuple(
+            (i, o)
+            for i in (-(-self.inputs // 2), self.inputs)
+            for o in (-(-self.outputs // 2), self.outputs)
+        )
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """Milliseconds of a layer in the order of `LayerShape.halves`."""
+
+    shape: LayerShape
+    ms: tuple[float, float, float, float]
+
+    def at(self, inputs: int, outputs: int) -> float:
+        """Milliseconds with so many channels, never negative."""
+        across = _position(inputs, self.shape.inputs)
+        down = _position(outputs, self.shape.outputs)
+        few, many = ((1 - down) * self.ms[i] + down * self.ms[i + 1] for i in (0, 2))
+        return max(0.0, (1 - across) * few + across * many)
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """The measured layers of one graph, by their names in the imported module."""
+
+    layers: Mapping[str, LayerTime]
+
+    def of(self, name: str) -> Layer:
+        """The layer of this name as allocation wants it."""
+        measured = self.layers[name]
+        return Layer(measured.shape.inputs, measured.shape.outputs, measured.at)
+
+
+def layer_shapes(module: Any, example: Sequence[Any]) -> dict[str, LayerShape]:
+    """The plain convolutions of a PyTorch module by name, with the sizes that `example` gives."""
+    import torch
+
+    shapes: dict[str, LayerShape] = {}
+    names = {layer: name for name, layer in module.named_modules()}
+
+    def look(layer: Any, inputs: tuple[Any, ...], _: object) -> None:
+        height, width = inputs[0].shape[2:]
+        shapes[names[layer]] = LayerShape(
+            layer.in_channels,
+            layer.out_channels,
+            (height, width),
+            tuple(layer.kernel_size),
+            tuple(layer.stride),
+            tuple(layer.padding),
+            tuple(layer.dilation),
+        )
+
+    plain = [m for m in names if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
+    hooks = [layer.register_forward_hook(look) for layer in plain]
+    try:
+        with torch.no_grad():
+            module(*example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return shapes
+
+
+def measure_layers(
+    shapes: Mapping[str, LayerShape],
+    backend: Backend,
+    board: Board,
+    options: SessionOptions,
+    progress: Progress = SILENT,
+) -> LayerTimes:
+    """Time each distinct layer of `shapes` on this machine with `backend`."""
+    distinct = list(dict.fromkeys(shapes.values()))
+    progress.stage(f"Time the layers on {backend.name}", len(distinct))
+    times = {}
+    for shape in distinct:
+        times[shape] = _measure(shape, backend, board, options)
+        progress.step(note=f"{shape.inputs}→{shape.outputs} at {shape.size[0]}×{shape.size[1]}")
+    progress.done()
+    return LayerTimes({name: times[shape] for name, shape in shapes.items()})
+
+
+def _measure(
+    shape: LayerShape, backend: Backend, board: Board, options: SessionOptions
+) -> LayerTime:
+    """The four sizes in turn, several times over; the least of each, free of what disturbs."""
+    with TemporaryDirectory(prefix="edgeanim-layer-") as scratch, ExitStack() as stack:
+        runs: dict[tuple[int, int], tuple[Session, dict[str, Any]]] = {}
+        for inputs, outputs in shape.halves:
+            folder = Path(scratch) / f"{inputs}-{outputs}"
+            folder.mkdir(exist_ok=True)
+            artifact = _single(shape, inputs, outputs, folder)
+            compiled = backend.compile(artifact, board, folder / "compiled")
+            session = backend.load(compiled, options)
+            stack.callback(session.close)
+            (given,) = session.spec.inputs
+            runs[inputs, outputs] = session, {given.name: np.full(given.shape, 0.5, np.float32)}
+        best = dict.fromkeys(runs, float("inf"))
+        for number in range(_WARM_UP + _ROUNDS):
+            for key, (session, feed) in runs.items():
+                began = time.perf_counter()
+                session.run(feed)
+                took = 1e3 * (time.perf_counter() - began)
+                if number >= _WARM_UP:
+                    best[key] = min(best[key], took)
+        a, b, c, d = (best[key] for key in shape.halves)
+    return LayerTime(shape, (a, b, c, d))
+
+
+def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> GraphArtifact:
+    """The layer as a graph of its own, with a ReLU behind it as in most nets."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(0, 0.1, (outputs, inputs, *shape.kernel)).astype(np.float32)
+    (pad_y, pad_x), (height, width) = shape.padding, shape.size
+    conv = helper.make_node(
+        "Conv",
+        ["x", "w", "b"],
+        ["c"],
+        "conv",
+        strides=list(shape.stride),
+        pads=[pad_y, pad_x, pad_y, pad_x],
+        dilations=list(shape.dilation),
+    )
+    out = tuple(
+        (size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
+        for size, pad, dilation, k, stride in zip(
+            shape.size, shape.padding, shape.dilation, shape.kernel, shape.stride, strict=True
+        )
+    )
+    given, made = (1, inputs, height, width), (1, outputs, *out)
+    graph = helper.make_graph(
+        [conv, helper.make_node("Relu", ["c"], ["y"], "relu")],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, made)],
+        [
+            numpy_helper.from_array(kernel, "w"),
+            numpy_helper.from_array(np.zeros(outputs, np.float32), "b"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    path = folder / "layer.onnx"
+    onnx.save(model, str(path))
+    spec = GraphSpec(
+        name="layer",
+        file=path.name,
+        runs="frame",
+        inputs=(TensorSpec("x", "feature:x", given, "NCHW"),),
+        outputs=(TensorSpec("y", "feature:y", made, "NCHW"),),
+    )
+    return GraphArtifact(spec, path)
+
+
+def _position(channels: int, full: int) -> float:
+    """Where between half (0) and all (1) of the channels this is; below half it is negative."""
+    half = -(-full // 2)
+    return 1.0 if half == full else (channels - half) / (full - half)

@@ -1,0 +1,162 @@
+"""Which channels go: by importance, and by what their going saves."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.quantize.allocation import Layer, cheapest
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.channels import ChannelGroup, apply_groups, count_macs
+from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
+from edgeanim.quantize.prune import convolutions_of
+from edgeanim.quantize.selection import choose_groups
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import Board
+
+SPEC = PruneSpec(ratio=0.5, of="macs", round_to=4, importance="taylor")
+
+
+def imported(artifact: GraphArtifact):  # type: ignore[no-untyped-def]
+    from edgeanim.graph.to_torch import import_torch
+
+    return import_torch(artifact.path)
+
+
+def chain(widths: list[int]) -> tuple[list[ChannelGroup], dict[str, Layer]]:
+    """Convolutions one behind the other; the channels between them are the groups."""
+
+    def macs(inputs: int, outputs: int) -> float:
+        return inputs * outputs
+
+    names = [f"conv{i}" for i in range(len(widths) - 1)]
+    layers = {name: Layer(widths[i], widths[i + 1], macs) for i, name in enumerate(names)}
+    groups = [
+        ChannelGroup(name, widths[i + 1], (), (name,), {names[i + 1]: 1})
+        for i, name in enumerate(names[:-1])
+    ]
+    return groups, layers
+
+
+@given(
+    st.lists(st.integers(1, 100), min_size=3, max_size=6),
+    st.floats(0, 0.9),
+    st.integers(1, 16),
+    st.integers(0, 1000),
+)
+def test_a_share_is_saved_or_every_group_is_at_its_least(
+    widths: list[int], ratio: float, unit: int, seed: int
+) -> None:
+    groups, layers = chain(widths)
+    rng = np.random.default_rng(seed)
+    damages = {g.root: sorted(rng.random(g.channels)) for g in groups}
+    left = cheapest(groups, damages, layers, ratio=ratio, unit=unit)
+    for group in groups:
+        assert 1 <= left[group.root] <= group.channels
+        assert left[group.root] == group.channels or left[group.root] % unit == 0
+    after = [widths[0], *(left[g.root] for g in groups), widths[-1]]
+    cost = sum(a * b for a, b in itertools.pairwise(after))
+    whole = sum(a * b for a, b in itertools.pairwise(widths))
+    at_least = all(left[g.root] <= max(2 * unit, g.channels // 8 + 2 * unit) for g in groups)
+    assert cost <= (1 - ratio) * whole + 1e-6 or at_least
+
+
+def test_what_saves_much_and_matters_little_goes_first() -> None:
+    groups, layers = chain([64, 32, 32, 4])
+    damages = {"conv0": [1.0] * 32, "conv1": [1.0] * 32}
+    # The first group stands between 64 and 32 channels, the second between 32 and 4.
+    left = cheapest(groups, damages, layers, ratio=0.2, unit=8)
+    assert left["conv0"] < 32
+    assert left["conv1"] == 32
+    damages["conv0"] = [100.0] * 32
+    left = cheapest(groups, damages, layers, ratio=0.2, unit=8)
+    assert left["conv0"] == 32
+    assert left["conv1"] < 32
+
+
+def test_half_of_the_macs_go(unet: GraphArtifact, samples: ArraySamples) -> None:
+    graph = imported(unet)
+    before = count_macs(graph.module, graph.example())
+    groups = choose_groups(graph, samples, SPEC)
+    apply_groups(graph.module, graph.example(), groups)
+    after = count_macs(graph.module, graph.example())
+    assert 0.4 * before < after <= 0.5 * before
+    assert all(group.after % 4 == 0 for group in groups)
+
+
+def test_taylor_takes_the_channels_that_nobody_hears(
+    unet: GraphArtifact, samples: ArraySamples
+) -> None:
+    import torch
+
+    graph = imported(unet)
+    convolutions = [m for m in graph.module.modules() if isinstance(m, torch.nn.Conv2d)]
+    head, before_it = convolutions[-1], convolutions[-2]
+    deaf = [1, 3, 6, 10, 12, 15, 2, 9]
+    with torch.no_grad():
+        head.weight[:, deaf] = 0.0  # the head ignores these
+        before_it.weight[deaf] *= 50.0  # and by their norm they would be the last to go
+    names = {layer: name for name, layer in graph.module.named_modules()}
+    spec = PruneSpec(ratio=0.5, round_to=4, importance="taylor")
+    found = {g.root: g.pruned for g in choose_groups(graph, samples, spec)}
+    assert found[names[before_it]] == tuple(sorted(deaf))
+
+
+@given(
+    st.integers(1, 64), st.integers(1, 64), st.tuples(*[st.floats(0.01, 10)] * 4),
+)  # fmt: skip
+def test_a_layers_time_goes_through_what_was_measured(
+    inputs: int, outputs: int, ms: tuple[float, float, float, float]
+) -> None:
+    shape = LayerShape(inputs, outputs, (8, 8), (3, 3), (1, 1), (1, 1), (1, 1))
+    time = LayerTime(shape, ms)
+    assert time.at(inputs, outputs) == pytest.approx(ms[3])
+    if inputs > 1 and outputs > 1:
+        for (i, o), measured in zip(shape.halves, ms, strict=True):
+            assert time.at(i, o) == pytest.approx(measured)
+    assert all(time.at(i, 1) >= 0 for i in range(1, inputs + 1))
+
+
+def test_every_layer_is_measured_on_a_real_runtime(tiny: GraphArtifact, board: Board) -> None:
+    shapes = convolutions_of(tiny)
+    assert [(s.inputs, s.outputs) for s in shapes.values()] == [(3, 16), (16, 16), (16, 3)]
+    times = measure_layers(shapes, get_backend("onnxruntime"), board, SessionOptions())
+    assert set(times.layers) == set(shapes)
+    assert all(ms > 0 for time in times.layers.values() for ms in time.ms)
+
+
+def test_a_share_of_time_spares_the_layers_that_cost_none(
+    unet: GraphArtifact, samples: ArraySamples
+) -> None:
+    graph = imported(unet)
+    shapes: Mapping[str, LayerShape] = convolutions_of(unet)
+    slow = list(shapes)[4]
+
+    def made_up(name: str, shape: LayerShape) -> LayerTime:
+        cost = 10.0 if name == slow else 1e-6
+        return LayerTime(shape, (cost / 4, cost / 2, cost / 2, cost))
+
+    times = LayerTimes({name: made_up(name, shape) for name, shape in shapes.items()})
+    spec = PruneSpec(ratio=0.3, of="time", round_to=4)
+    groups = choose_groups(graph, samples, spec, times)
+    assert groups
+    assert all(slow in group.tied for group in groups)
+
+
+def test_a_plan_of_a_share_of_macs_is_carried_out(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    from edgeanim.graph.inspect import inspect_graph
+    from edgeanim.quantize.prune import prune_graph
+
+    spec = PruneSpec(ratio=0.5, of="macs", round_to=4, importance="taylor", steps=0)
+    pruned = prune_graph(unet, samples, spec, tmp_path)
+    assert inspect_graph(pruned).macs <= 0.5 * inspect_graph(unet).macs
