@@ -14,6 +14,7 @@ from edgeanim.benchmarks.result import (
     VariantResult,
 )
 from edgeanim.benchmarks.scenarios import (
+    OTHER,
     Stage,
     summarize_batch,
     summarize_cold,
@@ -84,8 +85,18 @@ def _variant(
 
 
 def _stages(course: Course) -> dict[str, Stage]:
-    processes = [process.stages_ms for process in course.samples]
+    processes = [_with_the_rest(process) for process in course.samples]
     return summarize_stages(processes, sum(_flat(course.samples)))
+
+
+def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
+    """The stages' times and, frame by frame, what the frame took beside them."""
+    stages = {name: list(times) for name, times in process.stages_ms.items()}
+    frames = _times(process)
+    if any(len(times) != len(frames) for times in stages.values()):
+        return stages
+    rest = [whole - sum(parts) for whole, *parts in zip(frames, *stages.values(), strict=True)]
+    return stages | {OTHER: [max(0.0, time) for time in rest]}
 
 
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:

@@ -28,6 +28,8 @@ Scenario = Literal["single", "stream", "soak", "cold", "batch"]
 SCENARIOS: tuple[Scenario, ...] = ("single", "stream", "soak", "cold", "batch")
 # The stages of a frame that only an offline run has.
 DECODE, ENCODE = "decode", "encode"
+# What a frame takes beside its stages.
+OTHER = "other"
 # A soak is judged by its first against its last minute, or quarter where it is shorter.
 _MINUTE_S = 60.0
 _QUARTER = 0.25
@@ -35,8 +37,8 @@ _QUARTER = 0.25
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a frame (a graph by its name, `prepare`, `compose`; offline also `decode` and
-    `encode`). `share` is its part of the frame's whole time."""
+    """One stage of a frame (a graph by its name, `prepare`, `compose`, `other` for the rest;
+    offline also `decode` and `encode`). `share` is its part of the frame's whole time."""
 
     p50_ms: float | None
     p90_ms: float | None

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.benchmarks.scenarios import DECODE, ENCODE, Stage, Stream
+from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number
 
 Record = TypeVar("Record")
-OTHER = "other"
-"""What a frame takes beside its stages."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,9 @@ def stage_grid(report: Report) -> Grid | None:
     names = stage_names(report)
     return Grid(
         "Stages",
-        "Median ms of each stage of a frame. Decoding and encoding are those of the offline "
-        "scenario, where it was measured.",
+        "Median ms of each stage of a frame; prepare turns pictures into tensors, compose warps "
+        "and blends the finished frame. Decoding and encoding are those of the offline scenario, "
+        "where it was measured.",
         ("variant", *names),
         tuple(
             (v.id, *(milliseconds(stages[n]) if n in stages else ABSENT for n in names))
@@ -114,11 +113,9 @@ def stage_names(report: Report) -> tuple[str, ...]:
 
 
 def stages_of(variant: VariantResult) -> dict[str, float]:
-    """Median ms by stage: `decode`, those of a frame, `other` and `encode`, as far as they were
+    """Median ms by stage: `decode`, those of a frame, and `encode`, as far as they were
     measured."""
     stages = _medians(variant.stages)
-    if variant.latency is not None and variant.latency.p50_ms is not None:
-        stages[OTHER] = max(0.0, variant.latency.p50_ms - sum(stages.values()))
     offline = _medians(variant.batch.stages) if variant.batch else {}
     before = {DECODE: offline[DECODE]} if DECODE in offline else {}
     after = {ENCODE: offline[ENCODE]} if ENCODE in offline else {}

@@ -6,7 +6,7 @@ import pytest
 
 from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import ExecutedOp, Failure, Report
-from edgeanim.benchmarks.scenarios import summarize_stream
+from edgeanim.benchmarks.scenarios import BatchRun, summarize_batch, summarize_stream
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
@@ -71,12 +71,13 @@ def test_a_scenario_has_a_table_below_the_first() -> None:
     assert "Soak" not in text
 
 
-def test_the_stages_of_a_frame_and_the_rest_make_up_its_whole() -> None:
+def test_stages_of_an_offline_run_stand_around_those_of_a_frame() -> None:
     variant = build_report().variants[0]
-    stages = stages_of(variant)
-    assert list(stages) == ["tiny", "other"]
-    assert variant.latency is not None
-    assert sum(stages.values()) == pytest.approx(variant.latency.p50_ms)
+    assert list(stages_of(variant)) == ["tiny"]
+    run = BatchRun(12, 1.0, dict.fromkeys(("encode", "tiny", "decode"), (2.0,) * 12))
+    variant = replace(variant, batch=summarize_batch([run]))
+    assert list(stages_of(variant)) == ["decode", "tiny", "encode"]
+    assert stages_of(variant)["decode"] == 2
 
 
 @pytest.mark.parametrize(
