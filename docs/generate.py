@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from edgeanim.cli.boards import describe
 from edgeanim.cli.main import cli
-from edgeanim.targets.board import Board, board_names, load_shipped_board
+from edgeanim.targets.board import LOCAL, Board, board_names, load_shipped_board
 
 HERE = Path(__file__).resolve().parent
 _NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
@@ -31,20 +32,19 @@ def commands_page() -> str:
 
 
 def boards_page() -> str:
-    """The table of boards, from their TOMLs."""
+    """The table of boards, and what `edgeanim boards show` says of each, from their TOMLs."""
     rows = [
         "| board | machine | cores | backends, in order | INT8 | status |",
         "|---|---|---|---|---|---|",
     ]
-    notes = []
-    for name in board_names():
-        board = load_shipped_board(name)
-        rows.append(_board_row(board))
-        notes += [f"\n**{board.title}**\n", *(f"- {note}" for note in board.notes)] * bool(
-            board.notes
-        )
-    text = "\n".join(rows)
-    return f"# Boards\n\n{_NOTE}{text}\n" + "\n".join(notes) + "\n"
+    shipped = [load_shipped_board(name) for name in board_names()]
+    rows += [_board_row(board) for board in shipped]
+    parts = [f"# Boards\n\n{_NOTE}", *(f"{row}\n" for row in rows)]
+    for board in shipped:
+        if board.name != LOCAL:
+            lines = "\n".join(describe(board))
+            parts.append(f"\n## {board.title}\n\n```\n{lines}\n```\n")
+    return "".join(parts)
 
 
 def _help(command: click.Command, name: str, parent: click.Context) -> str:
@@ -57,7 +57,7 @@ def _board_row(board: Board) -> str:
     int8 = ", ".join(entry.name for entry in board.backends if entry.int8) or "none"
     if int8 == backends:
         int8 = "all"
-    cores = "detected" if board.name == "local" else str(board.cores)
+    cores = "detected" if board.name == LOCAL else str(board.cores)
     status = f"verified {board.verified.date}" if board.verified else "unverified"
     cells = (f"`{board.name}`", board.title, cores, backends, int8, status)
     return f"| {' | '.join(cells)} |"

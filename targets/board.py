@@ -79,9 +79,10 @@ class Verified:
 class Board:
     """A machine. `arch` is `x86_64` or `aarch64`; `backends` in the order to try them.
 
-    `peaks` are the processor's, with all cores; a graphics processor has its own. `notes` are known
-    traps, `sources` the publications that the figures come from. `cpu_features` are Linux flag names (`avx512_vnni`, `asimddp`). `saturates_u8s8` marks silicon
-    whose 8-bit multiply-add overflows, where weights must keep to 7 bits.
+    `cpu_features` are Linux flag names (`avx512_vnni`, `asimddp`). `saturates_u8s8` marks silicon
+    whose 8-bit multiply-add overflows, where weights must keep to 7 bits. `peaks` are the
+    processor's, with all cores; a graphics processor has its own. `notes` are known traps,
+    `sources` the publications that the figures come from.
     """
 
     name: str

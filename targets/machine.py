@@ -59,6 +59,20 @@ def read_machine(
     )
 
 
+def special_sensors(root: Path = ROOT) -> tuple[str, ...]:
+    """The sensors that this machine has beyond those of any Linux."""
+    found: list[str] = []
+    if any(root.glob("sys/class/powercap/intel-rapl:*")):
+        found.append("rapl")
+    if (_first(root / "proc/device-tree/model") or "").startswith("Raspberry Pi"):
+        found.append("raspberry_pi")
+    if (root / "etc/nv_tegra_release").exists():
+        found += ["jetson", "tegrastats", "ina3221"]
+    if (root / "dev/nvidiactl").exists():
+        found.append("nvidia")
+    return tuple(found)
+
+
 def _first(path: Path) -> str | None:
     """The file's text without its end of line; `None` if it cannot be read or is empty."""
     try:

@@ -12,7 +12,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.targets.backends import backend_names
 from edgeanim.targets.board import Board, board_names, detect, load_board
-from edgeanim.targets.machine import read_machine
+from edgeanim.targets.machine import read_machine, special_sensors
 
 PI_4 = """processor\t: 0
 BogoMIPS\t: 108.00
@@ -47,6 +47,10 @@ def test_every_shipped_board_is_sound(name: str) -> None:
     if name != "local":
         assert board.verified is None, "measure it on the real board first, then name the result"
         assert board.notes
+        assert board.sources
+        assert board.install is not None
+        assert all((board.install.os, board.install.python, board.install.wheels))
+        assert board.install.steps[-1] == "edgeanim doctor"
         vnni = {"avx512_vnni", "avx_vnni"} & set(board.cpu_features)
         assert board.saturates_u8s8 is (board.arch == "x86_64" and not vnni)
 
@@ -56,11 +60,60 @@ def test_the_boards_of_the_plan_are_there() -> None:
         "local",
         "x86-vnni",
         "x86-avx2",
+        "intel-n100",
+        "intel-n150",
+        "raspberry-pi-3b-plus",
         "raspberry-pi-4",
         "raspberry-pi-5",
+        "raspberry-pi-zero-2w",
         "jetson-nano",
+        "jetson-tx2",
+        "jetson-xavier-nx",
         "jetson-orin-nano",
+        "jetson-agx-orin",
     }
+
+
+def test_boards_without_int8_hardware_claim_none() -> None:
+    for name in ("jetson-nano", "jetson-tx2"):
+        gpu = load_board(name).gpu
+        assert gpu is not None
+        assert "int8" not in gpu.precisions
+        assert gpu.peaks.gops_int8 is None
+    for name in board_names():
+        board = load_board(name)
+        if board.arch == "aarch64" and board.name != "local":
+            assert not board.backend("openvino").int8 or "openvino" not in {
+                entry.name for entry in board.backends
+            }
+
+
+def test_the_dot_product_is_what_lifts_the_int8_peak() -> None:
+    for name in board_names():
+        board = load_board(name)
+        if board.peaks.gops_int8 and board.peaks.gflops_fp32 and board.arch == "aarch64":
+            gain = board.peaks.gops_int8 / board.peaks.gflops_fp32
+            assert gain > 3 if "asimddp" in board.cpu_features else gain < 2.1
+
+
+@pytest.mark.parametrize(
+    ("files", "sensors"),
+    [
+        ({}, ()),
+        ({"sys/class/powercap/intel-rapl:0/name": "package-0\n"}, ("rapl",)),
+        ({"proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0"}, ("raspberry_pi",)),
+        (
+            {"proc/device-tree/model": "NVIDIA Jetson Nano\0", "etc/nv_tegra_release": "# R32"},
+            ("jetson", "tegrastats", "ina3221"),
+        ),
+        ({"dev/nvidiactl": ""}, ("nvidia",)),
+    ],
+    ids=["any", "x86", "pi", "jetson", "gpu"],
+)
+def test_special_sensors_are_found(
+    tmp_path: Path, files: dict[str, str], sensors: tuple[str, ...]
+) -> None:
+    assert special_sensors(lay_out(tmp_path, files)) == sensors
 
 
 def test_an_unknown_board_names_the_nearest() -> None:
@@ -81,6 +134,8 @@ def test_ones_own_board_file(tmp_path: Path) -> None:
         ("affinity = [2]\n", "affinity"),
         ("latency_budget_ms = 0.0\n", "positive"),
         ('[[backends]]\nname = "a"\n[[backends]]\nname = "a"\n', "twice"),
+        ('sensors = ["linux", "linux"]\n', "sensor is listed twice"),
+        ('[[backends]]\nname = "a"\nprecisions = ["int4"]\n', "int4"),
     ]:
         path.write_text(base + wrong)
         with pytest.raises(BadInput, match=says):
