@@ -13,24 +13,28 @@ from edgeanim.targets.backends.base import (
     Availability,
     Backend,
     Interface,
+    NodeTime,
     OpProfile,
     OpRow,
     Port,
     ReadsForeign,
     Session,
     SessionOptions,
+    TimesNodes,
 )
 
 __all__ = [
     "Availability",
     "Backend",
     "Interface",
+    "NodeTime",
     "OpProfile",
     "OpRow",
     "Port",
     "ReadsForeign",
     "Session",
     "SessionOptions",
+    "TimesNodes",
     "backend_names",
     "get_backend",
 ]

@@ -79,6 +79,16 @@ class OpProfile:
 
 
 @dataclass(frozen=True)
+class NodeTime:
+    """A node as executed: the `names` of the graph's own nodes in it (several if they were fused),
+    its `kind` as in `OpRow`, and its usual time in a run, in microseconds."""
+
+    names: tuple[str, ...]
+    kind: str
+    microseconds: float
+
+
+@dataclass(frozen=True)
 class Port:
     """An input or output of a file made elsewhere; `dtype` in NumPy's words."""
 
@@ -149,3 +159,11 @@ class ReadsForeign(Protocol):
 
     def interface(self, path: Path) -> Interface:
         """What the file takes and gives; `BadInput` if it is damaged or has no fixed shapes."""
+
+
+@runtime_checkable
+class TimesNodes(Protocol):
+    """A backend whose runtime says how long each node of a graph takes."""
+
+    def node_times(self, session: Session) -> tuple[NodeTime, ...]:
+        """What the runs of `session` so far took, node by node. Load it with `profile=True`."""

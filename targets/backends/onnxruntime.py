@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +18,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import (
     Availability,
     Interface,
+    NodeTime,
     OpProfile,
     Port,
     Session,
@@ -32,7 +33,8 @@ from edgeanim.targets.checks import (
     runtime_errors,
 )
 from edgeanim.targets.lowering import lower_warp
-from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp, summarize
+from edgeanim.targets.ort_trace import TracedNode, read_trace
+from edgeanim.targets.profile import summarize
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
@@ -40,14 +42,11 @@ if TYPE_CHECKING:
 _SWITCH = {"on": "1", "off": "0"}
 _LEVELS = ("all", "extended", "basic", "off")
 _SETTINGS = ("optimization", "spinning", "arena")
-_CONVERTS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
-_LAYOUTS = {"Transpose", "ReorderInput", "ReorderOutput"}
 _INT8_OPS = (
     *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"),
     *("QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"),
 )
 _NUMPY = {"float": "float32", "double": "float64"}
-_PRECISIONS = {"float": "float32", "uint8": INT8, "int8": INT8, "float16": "float16"}
 
 
 class OnnxRuntime:
@@ -108,6 +107,11 @@ class OnnxRuntime:
             raise UsageError("This session belongs to another backend.")
         return session.op_profile()
 
+    def node_times(self, session: Session) -> tuple[NodeTime, ...]:
+        if not isinstance(session, _OnnxSession):
+            raise UsageError("This session belongs to another backend.")
+        return tuple(NodeTime((node.name,), node.op.kind, node.op.cost) for node in session.nodes())
+
 
 def _runtime() -> Any:
     offline.apply()
@@ -122,7 +126,7 @@ class _OnnxSession:
     def __init__(self, ort: Any, graph: CompiledGraph, options: SessionOptions) -> None:
         self.spec: GraphSpec = graph.spec
         self._trace_folder: str | None = None
-        self._profile: OpProfile | None = None
+        self._nodes: list[TracedNode] | None = None
         session_options = _session_options(ort, options)
         if options.profile:
             self._trace_folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
@@ -151,13 +155,22 @@ class _OnnxSession:
             self._trace_folder = None
 
     def op_profile(self) -> OpProfile:
+        """What executed; see `nodes`."""
+        return summarize(
+            [node.op for node in self.nodes()],
+            basis="time",
+            detail="ONNX Runtime's own trace: the median kernel time of each op after graph "
+            "optimisation.",
+        )
+
+    def nodes(self) -> list[TracedNode]:
         """Ends the runtime's own profiling at the first call; later runs are not counted."""
-        if self._profile is None:
+        if self._nodes is None:
             if self._trace_folder is None or self._session is None:
                 raise UsageError("Load the session with `profile=True` to see what it executes.")
             trace = Path(self._session.end_profiling())
-            self._profile = _read_trace(json.loads(trace.read_text(encoding="utf-8")))
-        return self._profile
+            self._nodes = read_trace(json.loads(trace.read_text(encoding="utf-8")))
+        return self._nodes
 
 
 def _session_options(ort: Any, options: SessionOptions) -> Any:
@@ -244,37 +257,6 @@ def _names_an_int8_op(path: Path) -> bool:
     with disk_errors(path):
         content = path.read_bytes()
     return any(b"\x22" + bytes([len(op)]) + op.encode() in content for op in _INT8_OPS)
-
-
-def _read_trace(events: Iterable[Mapping[str, Any]]) -> OpProfile:
-    """Node times of a trace; the first run, which allocates, is left out if there are more."""
-    runs = sorted(e["ts"] + e["dur"] for e in events if e.get("name") == "model_run")
-    if not runs:
-        raise UsageError("Run the session before asking what it executed.")
-    warm = runs[0] if len(runs) > 1 else 0
-    ops = [
-        _executed(event)
-        for event in events
-        if event.get("cat") == "Node"
-        and str(event["name"]).endswith("_kernel_time")
-        and event["ts"] >= warm
-    ]
-    return summarize(
-        ops,
-        basis="time",
-        runs=max(1, len(runs) - 1),
-        detail="ONNX Runtime's own trace: kernel times of the ops after graph optimisation.",
-    )
-
-
-def _executed(event: Mapping[str, Any]) -> ExecutedOp:
-    args = event["args"]
-    op = str(args["op_name"])
-    tensors = args.get("input_type_shape") or args.get("output_type_shape") or [{"none": []}]
-    precision = str(next(iter(tensors[0]), "none"))
-    precision = _PRECISIONS.get(precision, precision)
-    kind = CONVERT if op in _CONVERTS else LAYOUT if op in _LAYOUTS else COMPUTE
-    return ExecutedOp(op, precision, kind, float(event["dur"]))
 
 
 BACKEND = OnnxRuntime()

@@ -19,6 +19,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import (
     Availability,
     Interface,
+    NodeTime,
     OpProfile,
     Port,
     Session,
@@ -131,6 +132,13 @@ class OpenVino:
             raise UsageError("This session belongs to another backend.")
         return session.op_profile()
 
+    def node_times(self, session: Session) -> tuple[NodeTime, ...]:
+        if not isinstance(session, _OpenVinoSession):
+            raise UsageError("This session belongs to another backend.")
+        return tuple(
+            NodeTime(tuple(names.split(",")), op.kind, op.cost) for names, op in session.nodes()
+        )
+
 
 def _runtime() -> Any:
     offline.apply()
@@ -201,17 +209,26 @@ class _OpenVinoSession:
         self._model = None
 
     def op_profile(self) -> OpProfile:
-        if not self._profiled:
-            raise UsageError("Load the session with `profile=True` to see what it executes.")
-        if not self._runs:
-            raise UsageError("Run the session before asking what it executed.")
-        nodes = [_executed(node) for node in self._model.get_runtime_model().get_ordered_ops()]
         return summarize(
-            [node for node in nodes if node is not None],
+            [op for _, op in self.nodes()],
             basis="time",
             detail="OpenVINO's execution graph: mean time of each node in whole microseconds, "
             "the precision of its kernel. Fused ops count with the op that they were fused into.",
         )
+
+    def nodes(self) -> list[tuple[str, ExecutedOp]]:
+        """The nodes that did work: what each is, and the ops in it by name, joined by commas."""
+        if not self._profiled:
+            raise UsageError("Load the session with `profile=True` to see what it executes.")
+        if not self._runs:
+            raise UsageError("Run the session before asking what it executed.")
+        found = []
+        for node in self._model.get_runtime_model().get_ordered_ops():
+            info = {key: str(node.rt_info[key].value) for key in node.rt_info.keys()}  # noqa: SIM118
+            op = _executed(info)
+            if op is not None:
+                found.append((info.get("originalLayersNames", ""), op))
+        return found
 
 
 def _ports(
@@ -255,8 +272,7 @@ def _port(port: Any, path: Path) -> Port:
     return Port(port.get_any_name(), tuple(shape.to_shape()), dtype)
 
 
-def _executed(node: Any) -> ExecutedOp | None:
-    info = {key: str(node.rt_info[key].value) for key in node.rt_info.keys()}  # noqa: SIM118
+def _executed(info: Mapping[str, str]) -> ExecutedOp | None:
     op, time = info.get("layerType", "unknown"), info.get("execTimeMcs", "not_executed")
     if op in _NOT_WORK or not time.isdigit():
         return None
