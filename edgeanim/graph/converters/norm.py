@@ -5,28 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):  # type: ignore[misc]
-    """Instance norm that is exported as plain means.
+    """Instance norm that is exported as plain means, channels-last.
 
-    The TFLite converter can lay those out channels-last; the built-in op costs it two transposes
-    each time. On the way to ONNX, `rewrites.instance_norm` makes one op of them again.
+    The TFLite converter has no layout but channels-first for the built-in op, nor for means that
+    keep their axes: two transposes each time. On the way to ONNX, `rewrites.instance_norm` makes
+    one op of them again.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to the same shape."""
         if not torch.compiler.is_exporting():
             return super().forward(x)
-        centred = x - x.mean((2, 3), keepdim=True)
-        variance = (centred * centred).mean((2, 3), keepdim=True)
+        x = torch.permute(x, (0, 2, 3, 1))
+        centred = x - x.mean((1, 2), keepdim=True)
+        variance = (centred * centred).mean((1, 2), keepdim=True)
         y = centred * torch.rsqrt(variance + self.eps)
-        if not self.affine:
-            return y
-        return y * self.weight[:, None, None] + self.bias[:, None, None]
+        if self.affine:
+            y = y * self.weight + self.bias
+        return torch.permute(y, (0, 3, 1, 2))
+
+
+class ComputedInstanceNorm2d(nn.Module):  # type: ignore[misc]
+    """Instance norm whose scale and bias are computed; exported like the other one."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W], [C] and [C] to the shape of the first."""
+        x = torch.permute(x, (0, 2, 3, 1))
+        centred = x - x.mean((1, 2), keepdim=True)
+        variance = (centred * centred).mean((1, 2), keepdim=True)
+        y = centred * (torch.rsqrt(variance + self.eps) * scale) + bias
+        return torch.permute(y, (0, 3, 1, 2))
 
 
 _BATCH = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
@@ -50,16 +69,27 @@ def batch_norm(b: Builder, node: Any) -> fx.Node:
 
 
 def instance_norm(b: Builder, node: Any) -> fx.Node:
-    """Without weights where scale is 1 and bias 0 throughout."""
+    """Without weights where scale is 1 and bias 0 throughout, or where either is computed."""
     rank = len(b.shape(node.input[0], node))
     if rank not in _INSTANCE:
         raise b.refuse(node, f"its input has {rank} axes")
-    scale, bias = b.constant(node, 1, "scale"), b.constant(node, 2, "bias")
+    scale, bias = b.onnx.constant_of(node, 1), b.onnx.constant_of(node, 2)
+    if scale is None or bias is None:
+        return _scaled_by_inputs(b, node, rank)
     affine = bool((scale != 1).any() or (bias != 0).any())
     module = _INSTANCE[rank](scale.size, eps=b.attrs(node).get("epsilon", 1e-5), affine=affine)
     if affine:
         module.weight, module.bias = nn.Parameter(tensor(scale)), nn.Parameter(tensor(bias))
     return b.module(node, module, b.value(node.input[0]))
+
+
+def _scaled_by_inputs(b: Builder, node: Any, rank: int) -> fx.Node:
+    """Scale and bias as computed."""
+    x, scale, bias = (b.value(name) for name in node.input)
+    eps = b.attrs(node).get("epsilon", 1e-5)
+    if rank == 4:
+        return b.module(node, ComputedInstanceNorm2d(eps), x, scale, bias)
+    return b.call(F.instance_norm, x, weight=scale, bias=bias, eps=eps)
 
 
 def layer_norm(b: Builder, node: Any) -> fx.Node:

@@ -12,6 +12,10 @@ from edgeanim.graph.converters.builder import Builder, Converter
 
 _ALIGN = {"align_corners": True, "half_pixel": False, "pytorch_half_pixel": False}
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}
+# Channels last, a move between depth and space is one transposition of whole runs; the permutations
+# around it cancel against those of the TFLite converter.
+_TO_LAST = (0, 2, 3, 1)
+_TO_FIRST = (0, 3, 1, 2)
 
 
 def resize(b: Builder, node: Any) -> fx.Node:
@@ -59,21 +63,23 @@ def depth_to_space(b: Builder, node: Any) -> fx.Node:
         return b.call(F.pixel_shuffle, x, block)
     n, channels, height, width = b.shape(node.input[0], node)
     kept = channels // block**2
-    x = b.call(torch.reshape, x, (n, block**2, kept, height, width))
+    x = b.call(torch.permute, x, _TO_LAST)
+    x = b.call(torch.reshape, x, (n * height, width, block, block * kept))
     x = b.call(torch.transpose, x, 1, 2)
-    x = b.call(torch.reshape, x, (n, channels, height, width))
-    return b.call(F.pixel_shuffle, x, block)
+    x = b.call(torch.reshape, x, (n, height * block, width * block, kept))
+    return b.call(torch.permute, x, _TO_FIRST)
 
 
 def space_to_depth(b: Builder, node: Any) -> fx.Node:
     """The block comes first among the channels, unlike in torch's pixel unshuffle."""
     block = b.attrs(node)["blocksize"]
     n, channels, height, width = b.shape(node.input[0], node)
-    size = (height // block, width // block)
-    x = b.call(F.pixel_unshuffle, b.value(node.input[0]), block)
-    x = b.call(torch.reshape, x, (n, channels, block**2, *size))
+    rows, columns = height // block, width // block
+    x = b.call(torch.permute, b.value(node.input[0]), _TO_LAST)
+    x = b.call(torch.reshape, x, (n * rows, block, columns, block * channels))
     x = b.call(torch.transpose, x, 1, 2)
-    return b.call(torch.reshape, x, (n, channels * block**2, *size))
+    x = b.call(torch.reshape, x, (n, rows, columns, channels * block**2))
+    return b.call(torch.permute, x, _TO_FIRST)
 
 
 CONVERTERS: dict[str, Converter] = {

@@ -6,14 +6,42 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter
 from edgeanim.graph.converters.convolution import split_pads, torch_pads
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
+_NUMPY_PADS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+class _GatheredPad(nn.Module):  # type: ignore[misc]
+    """A pad by pixels of the picture that is exported as a look-up of rows and one of columns.
+
+    TFLite's own op for reflection takes longer than the convolution after it, and it has none for
+    the other modes. Channels last, a look-up copies whole runs.
+    """
+
+    def __init__(
+        self, mode: str, begins: list[int], ends: list[int], size: tuple[int, ...]
+    ) -> None:
+        super().__init__()
+        self.mode = mode
+        self.pads = torch_pads(begins, ends)
+        for name, begin, end, length in zip(("rows", "columns"), begins, ends, size, strict=True):
+            positions = np.pad(np.arange(length, dtype=np.int32), (begin, end), _NUMPY_PADS[mode])
+            self.register_buffer(name, torch.from_numpy(positions))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] to the padded size."""
+        if not torch.compiler.is_exporting():
+            return F.pad(x, self.pads, self.mode)
+        x = torch.permute(x, (0, 2, 3, 1))
+        x = torch.index_select(torch.index_select(x, 1, self.rows), 2, self.columns)
+        return torch.permute(x, (0, 3, 1, 2))
 
 
 def reshape(b: Builder, node: Any) -> fx.Node:
@@ -92,8 +120,14 @@ def slice_(b: Builder, node: Any) -> fx.Node:
             raise b.refuse(node, "it steps backwards over part of an axis")
     x = b.value(node.input[0])
     x = b.call(torch.flip, x, flips) if flips else x
-    whole = all(cut == slice(None) for cut in cuts)
-    return x if whole else b.call(operator.getitem, x, tuple(cuts))
+    if all(cut == slice(None) for cut in cuts):
+        return x
+    if len(cuts) != 4 or cuts[:2] != [slice(None)] * 2:
+        return b.call(operator.getitem, x, tuple(cuts))
+    # The TFLite converter lays out no slice by itself.
+    x = b.call(torch.permute, x, (0, 2, 3, 1))
+    x = b.call(operator.getitem, x, (cuts[0], *cuts[2:], cuts[1]))
+    return b.call(torch.permute, x, (0, 3, 1, 2))
 
 
 def expand(b: Builder, node: Any) -> fx.Node:
@@ -135,6 +169,9 @@ def pad(b: Builder, node: Any) -> fx.Node:
         return b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
     if rank not in (3, 4) or any(begins[:2]) or any(ends[:2]):
         raise b.refuse(node, f"{mode} padding of other axes than height and width")
+    if rank == 4:
+        size = b.shape(node.input[0], node)[2:]
+        return b.module(node, _GatheredPad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
     return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
 
 

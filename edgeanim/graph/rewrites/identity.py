@@ -30,6 +30,8 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
         before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
         same = before is not None and before == after
         return same and (op != "Slice" or _steps_forward(graph, node))
+    if op == "Resize":
+        return _keeps_the_size(graph, node)
     if op == "Transpose":
         perm = attributes(node).get("perm")
         return perm is not None and list(perm) == sorted(perm)
@@ -40,6 +42,14 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
     if op == "Concat":
         return len(node.input) == 1
     return op in ("Sum", "Mean", "Max", "Min") and len(node.input) == 1
+
+
+def _keeps_the_size(graph: Editor, node: Any) -> bool:
+    """A resize to its own size, which no mode but a crop changes anything by."""
+    before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
+    cropping = "tf_crop_and_resize"
+    mode = attributes(node).get("coordinate_transformation_mode", "half_pixel")
+    return before is not None and before == after and mode != cropping
 
 
 def _steps_forward(graph: Editor, node: Any) -> bool:

@@ -1,0 +1,112 @@
+"""What rewrites of convolutions share: reading one, its pads, and putting one between blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeanim.graph.edit import AnyArray, Editor, attributes
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A two-dimensional convolution with stride 1, no dilation, one group, constant weights.
+
+    `kernel` is [O, I, h, w]; `out` the height and width that it gives; `begins` and `ends` its own
+    pads by zeros.
+    """
+
+    kernel: AnyArray
+    out: Pair
+    begins: Pair
+    ends: Pair
+
+
+def plain_convolution(graph: Editor, node: Any) -> Plain | None:
+    """`node` as a `Plain` one, if it is that."""
+    if node.op_type != "Conv":
+        return None
+    given = attributes(node)
+    kernel, out = graph.constant_of(node, 1), graph.shapes.get(node.output[0], ())
+    if kernel is None or kernel.ndim != 4 or len(out) != 4 or not _has_plain_bias(graph, node):
+        return None
+    if (
+        any(v != 1 for v in (*given.get("strides", ()), *given.get("dilations", ())))
+        or given.get("group", 1) != 1
+        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+    ):
+        return None
+    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
+    return Plain(kernel, (out[2], out[3]), (top, left), (bottom, right))
+
+
+def _has_plain_bias(graph: Editor, node: Any) -> bool:
+    """Without a bias, or with a constant one."""
+    return len(node.input) < 3 or not node.input[2] or graph.constant_of(node, 2) is not None
+
+
+def spatial_pads(graph: Editor, pad: Any) -> tuple[str, Pair, Pair] | None:
+    """Mode, begins and ends of a Pad of height and width only; of constants, zero only."""
+    given = attributes(pad)
+    pads = given.get("pads")
+    pads = graph.constant_of(pad, 1) if pads is None else np.asarray(pads)
+    mode = given.get("mode", "constant")
+    has_value = len(pad.input) > 2 and pad.input[2]
+    value = graph.scalar_of(pad, 2) if has_value else given.get("value", 0.0)
+    if pads is None or len(pads) != 8 or len(pad.input) > 3 or pads.min() < 0:
+        return None
+    if any(pads[[0, 1, 4, 5]]) or (mode == "constant" and value != 0):
+        return None
+    top, left, bottom, right = (int(pads[i]) for i in (2, 3, 6, 7))
+    return mode, (top, left), (bottom, right)
+
+
+def interleave(
+    graph: Editor,
+    node: Any,
+    x: str,
+    kernel: AnyArray,
+    *,
+    pads: Sequence[int],
+    blocks: Pair,
+    block: int,
+    crops: Sequence[int],
+    out: Pair,
+) -> None:
+    """Let `node` give blocks of pixels: `kernel` on `x`, then DepthToSpace, then a crop.
+
+    The result is a Conv of the node's own name, with its bias repeated. `blocks` are the rows and
+    columns of blocks that it gives, `crops` the first pixels not wanted, `out` the size wanted.
+    """
+    import onnx
+
+    near = node.output[0]
+    inputs = [x, graph.constant(kernel, near=node.input[1])]
+    if len(node.input) > 2 and node.input[2]:
+        bias = graph.constants[node.input[2]]
+        inputs.append(graph.constant(np.tile(bias, block**2), near=node.input[2]))
+    blocked = graph.fresh(f"{near}/blocks")
+    settings = {"kernel_shape": kernel.shape[2:], "pads": pads}
+    graph.nodes.append(onnx.helper.make_node("Conv", inputs, [blocked], node.name, **settings))
+    y = graph.add("DepthToSpace", [blocked], near=near, blocksize=block)
+    if any(crops) or tuple(block * count for count in blocks) != tuple(out):
+        ends = [crop + size for crop, size in zip(crops, out, strict=True)]
+        bounds = [
+            graph.constant(np.array(values, np.int64), near=near)
+            for values in (crops, ends, (2, 3))
+        ]
+        y = graph.add("Slice", [y, *bounds], near=near)
+    graph.replace(node, y)
+
+
+def add_pad(graph: Editor, x: str, mode: str, begins: Pair, ends: Pair, *, near: str) -> str:
+    """Pad height and width of `x`, unless by nothing; returns the padded value."""
+    if not any((*begins, *ends)):
+        return x
+    pads = graph.constant(np.array([0, 0, *begins, 0, 0, *ends], np.int64), near=near)
+    return graph.add("Pad", [x, pads], near=near, mode=mode)

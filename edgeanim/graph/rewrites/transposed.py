@@ -1,0 +1,71 @@
+"""A transposed convolution becomes a convolution of its phases and a DepthToSpace.
+
+With stride s, output s q + a is the sum over m of x[q - m] w[s m + a]: each of the s x s phases is
+a small convolution of x, and all of them are one with s s times the outputs. Every runtime has INT8
+for that and none needs to scatter; the usual `output_padding` only moves the crop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeanim.graph.blocks import transposed_kernel
+from edgeanim.graph.convolutions import interleave
+from edgeanim.graph.edit import Editor, attributes, editing
+
+
+def rewrite(model: Any) -> int:
+    """Returns the number of transposed convolutions replaced."""
+    with editing(model) as graph:
+        count = 0
+        for node in list(graph.nodes):
+            count += _replace(graph, node)
+    return count
+
+
+def _replace(graph: Editor, node: Any) -> bool:
+    if node.op_type != "ConvTranspose":
+        return False
+    given = attributes(node)
+    kernel = graph.constant_of(node, 1)
+    low, out = (graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
+    strides = given.get("strides", (1, 1))
+    if kernel is None or kernel.ndim != 4 or len(low) != 4 or len(out) != 4:
+        return False
+    if (
+        len(set(strides)) != 1
+        or strides[0] == 1
+        or given.get("group", 1) != 1
+        or any(v != 1 for v in given.get("dilations", ()))
+        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+        or "output_shape" in given
+        or (len(node.input) > 2 and node.input[2] and graph.constant_of(node, 2) is None)
+    ):
+        return False
+    stride = strides[0]
+    # Output j lies at j + pad before the crop, in block (j + pad) div s. Whole blocks of the crop
+    # are not computed at all.
+    skipped, crops = zip(
+        *(divmod(pad, stride) for pad in given.get("pads", (0, 0))[:2]), strict=True
+    )
+    blocks = tuple(-(-(size + crop) // stride) for size, crop in zip(out[2:], crops, strict=True))
+    taps = [-(-size // stride) for size in kernel.shape[2:]]
+    begins = [tap - 1 - skip for tap, skip in zip(taps, skipped, strict=True)]
+    ends = [
+        count + tap - 1 - begin - size
+        for count, tap, begin, size in zip(blocks, taps, begins, low[2:], strict=True)
+    ]
+    if min(*begins, *ends) < 0:
+        return False
+    interleave(
+        graph,
+        node,
+        node.input[0],
+        transposed_kernel(kernel, stride),
+        pads=[*begins, *ends],
+        blocks=(blocks[0], blocks[1]),
+        block=stride,
+        crops=crops,
+        out=(out[2], out[3]),
+    )
+    return True
