@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.bench import bench
     from edgeanim.pipeline.compare import compare
     from edgeanim.pipeline.compile import compile  # noqa: A004
+    from edgeanim.pipeline.dataset import import_dataset, make_dataset, show_dataset
     from edgeanim.pipeline.demo import demo
     from edgeanim.pipeline.deploy import deploy
     from edgeanim.pipeline.inspect import inspect
@@ -38,10 +39,13 @@ __all__ = [
     "doctor_on",
     "evaluate",
     "extract_motion",
+    "import_dataset",
     "inspect",
+    "make_dataset",
     "motions",
     "prune",
     "quantize",
+    "show_dataset",
     "train",
 ]
 
@@ -53,7 +57,10 @@ _HOMES = {
     "doctor_on": "on",
     "evaluate": "training",
     "extract_motion": "motion",
+    "import_dataset": "dataset",
+    "make_dataset": "dataset",
     "motions": "motion",
+    "show_dataset": "dataset",
     "train": "training",
 }
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "animate": "Animate a still with a bundle.",
     "deploy": "Put a bundle and the runtime on a board.",
     "motion": "Extract, list and show stored motions.",
+    "dataset": "Make, import and show training material.",
     "train": "Train the reference animator.",
     "evaluate": "Score an animator on characters it never saw.",
     "boards": "List the boards, or show one.",

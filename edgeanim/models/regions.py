@@ -6,6 +6,9 @@ way someone faces, and a mirrored picture simply exchanges them.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 REGIONS = (
     "head",
     "torso",
@@ -27,3 +30,11 @@ BACKGROUND = COUNT
 """The label of whatever belongs to no region, one past the last region."""
 MOTION_VALUES = 6
 """Centre x, y and the 2x2 affine a, b, c, d, row by row."""
+
+
+def region_colours() -> NDArray[np.float32]:
+    """A colour per region [K + 1, 3] in 0..1, evenly round the hue circle; black background."""
+    hue = np.arange(COUNT) / COUNT * 6
+    channels = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0, 1) for shift in (0, 4, 2)]
+    colours = np.stack(channels, axis=1).astype(np.float32)
+    return np.vstack([colours, np.zeros((1, 3), np.float32)])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
 from edgeanim.core.parsing import parse
-from edgeanim.runtime.media import read_still
+from edgeanim.models.data.media import read_still
 
 JOINTS = (
     "root",

@@ -27,7 +27,8 @@ def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> Fr
     and size on the canvas, the moments, which way sideways limbs point, and for half of the seeds
     a backdrop other than the drawing's own paper. `BadInput` for files that cannot be used.
     """
-    rng = np.random.default_rng([seed, 11])
+    # Drawings and motions of one seed differ in place and backdrop too.
+    rng = np.random.default_rng([seed, 11, *f"{folder.name} {bvh.stem}".encode()])
     rig = make_rig(read_drawing(folder), rng)
     motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
     backdrop = background(rng, SIZE) if rng.uniform() < 0.5 else rig.backdrop

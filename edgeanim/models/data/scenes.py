@@ -21,6 +21,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import Action
 from edgeanim.models.data.effects import Effects, random_effects
 from edgeanim.models.data.keyposes import free_action
+from edgeanim.models.data.media import pictures_in, read_still
 from edgeanim.models.data.puppets import SIZE, Frame, Puppet, make_puppet, paint, part_transforms
 from edgeanim.models.data.sequences import STEP, FrameSequence
 from edgeanim.models.data.sprites import (
@@ -36,7 +37,6 @@ from edgeanim.models.data.sprites import (
 )
 from edgeanim.models.data.wardrobe import dress, rich_look
 from edgeanim.models.regions import BACKGROUND
-from edgeanim.runtime.media import pictures_in, read_still
 
 _PHOTO_SIDE = 512
 _MAX_PHOTOS = 500

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,21 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import make_action
-from edgeanim.models.data.puppets import NO_PART, SIZE, Puppet, make_puppet, render
+from edgeanim.models.data.importers import clip_pictures
+from edgeanim.models.data.puppets import NO_PART, Puppet, make_puppet, render
 from edgeanim.models.regions import BACKGROUND
 
 STEP = 1 / 48
 """Time between a frame and the one before it, in periods of the action: 24 fps over two seconds."""
 CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".gif")
+
+
+class Frames(Protocol):
+    """Pictures by index: an array whose first axis is time, or what decodes them when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,9 @@ class FrameSequence:
     """
 
     name: str
-    pictures: NDArray[np.uint8]
+    pictures: Frames
     before: tuple[int, ...]
-    parts: NDArray[np.uint8] | None = None
+    parts: Frames | None = None
     transforms: NDArray[np.float32] | None = None
     regions: NDArray[np.uint8] | None = None
     sheets: NDArray[np.uint8] | None = None
@@ -81,20 +91,7 @@ def puppet_sequences(
 
 def clip_sequence(path: Path) -> FrameSequence:
     """A real clip, its middle square scaled to the canvas. `BadInput` if it does not decode."""
-    import cv2
-
-    reader = cv2.VideoCapture(str(path))
-    pictures = []
-    while True:
-        ok, frame = reader.read()
-        if not ok:
-            break
-        height, width = frame.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = frame[top : top + side, left : left + side, ::-1]
-        pictures.append(cv2.resize(square, (SIZE, SIZE), interpolation=cv2.INTER_AREA))
-    reader.release()
+    pictures = list(clip_pictures(path))
     if len(pictures) < 2:
         raise BadInput("This is not a clip of two frames or more.", where=path)
     before = tuple(max(0, i - 1) for i in range(len(pictures)))

@@ -11,17 +11,9 @@ from torch import Tensor
 
 from edgeanim.core.files import atomic_path
 from edgeanim.models.animator import Animator
-from edgeanim.models.regions import BACKGROUND, COUNT
+from edgeanim.models.regions import BACKGROUND, region_colours
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.losses import compose
-
-
-def region_colours() -> NDArray[np.float32]:
-    """A colour per region [K + 1, 3] in 0..1, evenly round the hue circle; black background."""
-    hue = np.arange(COUNT) / COUNT * 6
-    channels = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0, 1) for shift in (0, 4, 2)]
-    colours = np.stack(channels, axis=1).astype(np.float32)
-    return np.vstack([colours, np.zeros((1, 3), np.float32)])
 
 
 def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:

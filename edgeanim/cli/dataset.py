@@ -1,0 +1,204 @@
+"""`edgeanim dataset`: training material in one form: make it, import it, look at it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+
+if TYPE_CHECKING:
+    from edgeanim.models.data.importers import Fit
+    from edgeanim.models.dataset import Manifest, Split
+
+_split_option = click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    help="The split of all that is new [default: by each identity's hash, 8:1:1].",
+)
+_out_option = click.option(
+    "-o", "--out", type=PATH, required=True, help="The dataset, a folder: new, or to be added to."
+)
+
+
+@click.group("dataset")
+@example(
+    "edgeanim dataset make -o data --puppets 1000 --scenes 500\n"
+    "edgeanim dataset import wave.mp4 -o data --identity anna --licence 'CC BY 4.0'\n"
+    "edgeanim dataset show data -o sheet.png"
+)
+def command() -> None:
+    """Make, import and show training material.
+
+    All of it lies in one form: pictures, masks where they are known, and a manifest with each
+    sequence's source, licence, hash and split. What shows one character stays in one split.
+    """
+
+
+@command.command("make")
+@_out_option
+@click.option("--puppets", type=click.IntRange(0), default=0, help="So many plain puppets.")
+@click.option("--scenes", type=click.IntRange(0), default=0, help="So many harder scenes.")
+@click.option("--photographs", type=PATH, help="A folder of pictures that dress the scenes.")
+@click.option(
+    "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
+)
+@click.option("--motions", type=PATH, help="A BVH file that moves the drawings, or a folder.")
+@click.option(
+    "--takes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How often each drawing performs each motion, differently placed.",
+)
+@click.option(
+    "--moments",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Moments of each motion; each gives a frame and the one before it.",
+)
+@click.option("--first-seed", type=click.IntRange(0), default=1000, show_default=True)
+@_split_option
+@example("edgeanim dataset make -o data --scenes 500 --drawings drawings --motions motion")
+def make(
+    out: Path,
+    puppets: int,
+    scenes: int,
+    photographs: Path | None,
+    drawings: Path | None,
+    motions: Path | None,
+    takes: int,
+    moments: int,
+    first_seed: int,
+    split: Split | None,
+) -> None:
+    """Draw puppets and scenes, and move drawings by motion capture.
+
+    Run it again to go on after an interruption, or with more to add to what is there.
+    """
+    from edgeanim.api import make_dataset
+
+    progress = TerminalProgress()
+    manifest = make_dataset(
+        out,
+        puppets=puppets,
+        scenes=scenes,
+        moments=moments,
+        first_seed=first_seed,
+        photographs=photographs,
+        drawings=drawings,
+        motions=motions,
+        takes=takes,
+        split=split,
+        progress=progress,
+    )
+    progress.close()
+    _say(out, manifest)
+
+
+@command.command("import")
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@_out_option
+@click.option("--identity", help="The character that all of PATHS show [default: each its own].")
+@click.option("--licence", help="Its licence [default: a licence file beside it, or unknown].")
+@click.option("--source", help="Where it comes from, a URL say [default: the file's name].")
+@click.option("--cell", metavar="WxH", help="PATHS are sprite sheets with cells of this size.")
+@click.option("--rows", is_flag=True, help="Each row of a sprite sheet is a sequence of its own.")
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "pad"]),
+    help="Keep the middle square or the whole picture [default: crop; pad for drawn animations].",
+)
+@click.option("--every", type=click.IntRange(1), default=1, help="Take every so many frames.")
+@click.option(
+    "--limit",
+    type=click.IntRange(2, 20_000),
+    default=2000,
+    show_default=True,
+    help="At most so many frames of each.",
+)
+@_split_option
+@example(
+    "edgeanim dataset import anna/*.mp4 -o data --identity anna --licence 'CC BY 4.0'\n"
+    "edgeanim dataset import boar.png -o data --cell 239x178"
+)
+def import_(
+    paths: tuple[Path, ...],
+    out: Path,
+    identity: str | None,
+    licence: str | None,
+    source: str | None,
+    cell: str | None,
+    rows: bool,
+    fit: Fit | None,
+    every: int,
+    limit: int,
+    split: Split | None,
+) -> None:
+    """Bring in clips, animated GIF, WebP and PNG, folders of frames, or sprite sheets."""
+    from edgeanim.api import import_dataset
+
+    progress = TerminalProgress()
+    manifest = import_dataset(
+        paths,
+        out,
+        identity=identity,
+        licence=licence,
+        source=source,
+        cell=_parse_cell(cell),
+        rows=rows,
+        fit=fit,
+        every=every,
+        limit=limit,
+        split=split,
+        progress=progress,
+    )
+    progress.close()
+    _say(out, manifest)
+
+
+@command.command("show")
+@click.argument("dataset", type=PATH)
+@click.option("-o", "--out", type=PATH, help="A contact sheet (.png), masks painted over frames.")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
+@click.option(
+    "--count", type=click.IntRange(1, 200), default=12, show_default=True, help="Rows of the sheet."
+)
+@json_option
+@example("edgeanim dataset show data -o sheet.png --split val")
+def show(dataset: Path, out: Path | None, split: Split | None, count: int, as_json: bool) -> None:
+    """Say what DATASET holds, and draw a contact sheet of it."""
+    from edgeanim.api import show_dataset
+
+    progress = TerminalProgress()
+    rows = show_dataset(dataset, out, split=split, count=count, progress=progress)
+    progress.close()
+    if as_json:
+        print_json(rows)
+        return
+    click.echo(
+        f"{'kind':<10} {'split':<6} {'sequences':>9} {'characters':>10} {'frames':>7}  licence"
+    )
+    for row in rows:
+        click.echo(
+            f"{row.kind:<10} {row.split:<6} {row.sequences:9d} {row.identities:10d} "
+            f"{row.frames:7d}  {', '.join(row.licences)}"
+        )
+
+
+def _parse_cell(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise click.BadParameter("a cell is width x height, like 64x48", param_hint="--cell")
+    return int(match[1]), int(match[2])
+
+
+def _say(out: Path, manifest: Manifest) -> None:
+    frames = sum(entry.frames for entry in manifest.sequences)
+    click.echo(f"{len(manifest.sequences)} sequences, {frames} frames: {out}")

@@ -1,0 +1,19 @@
+"""The one door from the models to the runtime's checked readers (see decision 4)."""
+
+from __future__ import annotations
+
+from edgeanim.runtime.arrays import load_npz, save_npz
+from edgeanim.runtime.media import pictures_in, read_frames, read_still
+from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.stills import head_of, is_image
+
+__all__ = [
+    "flatten",
+    "head_of",
+    "is_image",
+    "load_npz",
+    "pictures_in",
+    "read_frames",
+    "read_still",
+    "save_npz",
+]

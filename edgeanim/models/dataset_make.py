@@ -1,0 +1,176 @@
+"""What `edgeanim dataset make` and `import` put into a dataset, sequence by sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgeanim import __version__
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import canonical_json, sha256_bytes, sha256_file
+from edgeanim.models.data.drawings import FILES
+from edgeanim.models.data.drawn import drawing_folders, drawing_sequence
+from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
+from edgeanim.models.data.media import head_of, is_image, pictures_in
+from edgeanim.models.data.scenes import read_photographs, scene_sequences
+from edgeanim.models.data.sequences import FrameSequence, puppet_sequences
+from edgeanim.models.data.sprites import Picture
+from edgeanim.models.dataset import Origin
+
+_OWN = "CC0-1.0"
+_LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to make: so many `puppets` and `scenes`, each with seeds from `first_seed` on and at
+    `moments` moments; each of the `drawings` (a folder of them, or one) in each of the `motions`
+    (BVH, likewise), `takes` times. `photographs` is a folder that dresses scenes."""
+
+    puppets: int = 0
+    scenes: int = 0
+    moments: int = 4
+    first_seed: int = 1000
+    photographs: Path | None = None
+    drawings: Path | None = None
+    motions: Path | None = None
+    takes: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.puppets, self.scenes, self.first_seed) < 0 or self.takes < 1:
+            raise UsageError("Numbers of puppets, scenes and seeds cannot be negative.")
+        if not 1 <= self.moments <= 1000:
+            raise UsageError("`moments` must be between 1 and 1000.")
+        if (self.drawings is None) != (self.motions is None):
+            raise UsageError("Drawings need motions to follow, and motions drawings.")
+        if not (self.puppets or self.scenes or self.drawings):
+            raise UsageError("Nothing to make: ask for puppets, scenes or drawings.")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A sequence to come, and how to make it."""
+
+    origin: Origin
+    make: Callable[[], FrameSequence]
+
+
+def tasks(recipe: Recipe) -> list[Task]:
+    """Everything that a recipe makes, in order. Reads nothing but names, licences and hashes."""
+    seeds = range(recipe.first_seed, recipe.first_seed + recipe.puppets)
+    found = [_puppet_task(recipe, seed) for seed in seeds]
+    if recipe.scenes:
+        found += _scene_tasks(recipe)
+    if recipe.drawings is not None and recipe.motions is not None:
+        found += _drawing_tasks(recipe, recipe.drawings, recipe.motions)
+    return found
+
+
+def imported(
+    path: Path, *, cell: tuple[int, int] | None, rows: bool, fit: Fit | None, every: int, limit: int
+) -> Iterator[tuple[str, str, Iterator[Picture]]]:
+    """The sequences that a file or a folder of frames holds: id, kind and frames, lazily."""
+    name = path.stem or path.resolve().name
+    if cell is not None:
+        grid = sheet_pictures(path, cell, fit=fit or "pad")
+        if rows:
+            for number, row in enumerate(grid):
+                yield f"{name}-row{number}", "sheet", iter(row[::every][:limit])
+        else:
+            cells = [picture for row in grid for picture in row]
+            yield name, "sheet", iter(cells[::every][:limit])
+        return
+    kind = "frames" if path.is_dir() else "animation" if is_image(head_of(path)) else "clip"
+    chosen = fit or ("pad" if kind == "animation" else "crop")
+    yield name, kind, clip_pictures(path, fit=chosen, every=every, limit=limit)
+
+
+def licence_beside(path: Path) -> str:
+    """The first line of a licence file in the folder of `path` or the one above; else "unknown"."""
+    start = path if path.is_dir() else path.parent
+    for folder in (start, start.resolve().parent):
+        for name in _LICENCE_FILES:
+            file = folder / name
+            if file.is_file():
+                with file.open(encoding="utf-8", errors="replace") as stream:
+                    lines = (" ".join(line.split()) for line in stream.readlines(4096))
+                    return next((line[:100] for line in lines if line), "unknown")
+    return "unknown"
+
+
+def file_hash(path: Path) -> str:
+    """Twelve hex digits that tell a file, or the pictures of a folder, from others."""
+    if path.is_dir():
+        text = "\n".join(sha256_file(file) for file in pictures_in(path))
+        return sha256_bytes(text.encode())[:12]
+    return sha256_file(path)[:12]
+
+
+def recipe_hash(**choices: object) -> str:
+    """Sixteen hex digits over all that a sequence depends on."""
+    return sha256_bytes(canonical_json(choices).encode())[:16]
+
+
+def _puppet_task(recipe: Recipe, seed: int) -> Task:
+    choices = recipe_hash(puppet=seed, moments=recipe.moments, version=__version__)
+    made = f"edgeanim {__version__}"
+    origin = Origin(f"puppet-{seed}", f"puppet {seed}", "puppet", made, _OWN, choices)
+    return Task(origin, lambda: puppet_sequences([seed], recipe.moments)[0])
+
+
+def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
+    folder, licence, source, prints = recipe.photographs, _OWN, "", ""
+    photos: tuple[Picture, ...] = ()
+    if folder is not None:
+        photos, prints = read_photographs(folder), file_hash(folder)
+        licence, source = licence_beside(folder), f" with {folder.name}"
+
+    def maker(seed: int) -> Callable[[], FrameSequence]:
+        return lambda: scene_sequences([seed], recipe.moments, photos)[0]
+
+    for seed in range(recipe.first_seed, recipe.first_seed + recipe.scenes):
+        choices = recipe_hash(
+            scene=seed, moments=recipe.moments, photographs=prints, version=__version__
+        )
+        made = f"edgeanim {__version__}{source}"
+        origin = Origin(f"scene-{seed}", f"scene {seed}", "scene", made, licence, choices)
+        yield Task(origin, maker(seed))
+
+
+def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Task]:
+    seeds = range(recipe.first_seed, recipe.first_seed + recipe.takes)
+    captures = motion_files(motions)
+    for folder in drawing_folders(drawings):
+        prints = [sha256_file(folder / name) for name in FILES]
+        for capture in captures:
+            motion = sha256_file(capture)
+            for seed in seeds:
+                origin = Origin(
+                    f"drawing-{folder.name}-{capture.stem}-{seed}",
+                    # One character under two names is still one: its identity is its picture.
+                    f"drawing {prints[0][:12]}",
+                    "drawing",
+                    f"{folder.name} moved by {capture.name}",
+                    licence_beside(folder),
+                    recipe_hash(
+                        drawing=prints,
+                        motion=motion,
+                        seed=seed,
+                        moments=recipe.moments,
+                        version=__version__,
+                    ),
+                )
+                make = partial(drawing_sequence, folder, capture, seed, recipe.moments)
+                yield Task(origin, make)
+
+
+def motion_files(path: Path) -> Sequence[Path]:
+    """The BVH files of a folder by name, or the one that `path` is; `BadInput` if there is none."""
+    if path.is_file():
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.suffix == ".bvh") if path.is_dir() else []
+    if not found:
+        raise BadInput("There are no motions (.bvh) here.", where=path)
+    return found

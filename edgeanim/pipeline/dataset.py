@@ -1,0 +1,170 @@
+"""`edgeanim dataset`: make, import and show training material in its one form on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.core.errors import UsageError
+from edgeanim.core.files import atomic_path
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.data.importers import Fit
+from edgeanim.models.dataset import SPLITS, DatasetWriter, Manifest, Origin, Split, load_manifest
+from edgeanim.models.dataset_make import (
+    Recipe,
+    file_hash,
+    imported,
+    licence_beside,
+    recipe_hash,
+    tasks,
+)
+
+_LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """What of one kind is in one split."""
+
+    kind: str
+    split: Split
+    sequences: int
+    identities: int
+    frames: int
+    licences: tuple[str, ...]
+
+
+def make_dataset(
+    out: str | Path,
+    *,
+    puppets: int = 0,
+    scenes: int = 0,
+    moments: int = 4,
+    first_seed: int = 1000,
+    photographs: str | Path | None = None,
+    drawings: str | Path | None = None,
+    motions: str | Path | None = None,
+    takes: int = 1,
+    split: Split | None = None,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """Draw puppets and scenes and move drawings into the dataset `out`, which may have a beginning.
+
+    See `models.dataset_make.Recipe` for the choices. What is there already is not made again.
+    """
+    photos, drawn, captures = (
+        None if path is None else Path(path) for path in (photographs, drawings, motions)
+    )
+    recipe = Recipe(puppets, scenes, moments, first_seed, photos, drawn, captures, takes)
+    writer = DatasetWriter(Path(out))
+    todo = tasks(recipe)
+    progress.stage("making sequences", len(todo))
+    for task in todo:
+        if not writer.has(task.origin):
+            writer.add(task.origin, task.make(), split)
+        progress.step(note=task.origin.id)
+    progress.done()
+    return writer.finish()
+
+
+def import_dataset(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    identity: str | None = None,
+    licence: str | None = None,
+    source: str | None = None,
+    cell: tuple[int, int] | None = None,
+    rows: bool = False,
+    fit: Fit | None = None,
+    every: int = 1,
+    limit: int = _LIMIT,
+    split: Split | None = None,
+    progress: Progress = SILENT,
+) -> Manifest:
+    """Bring clips, animated pictures, folders of frames or sprite sheets into the dataset `out`.
+
+    `identity` is the character that all of them show (each file's own name if it is not given):
+    what shows one character stays in one split. `licence` is the first line of a licence file
+    beside the material if it is not given. With `cell` (width, height), files are sprite sheets,
+    in reading order; `rows` makes a sequence of each row. `BadInput` for what cannot be read.
+    """
+    if rows and cell is None:
+        raise UsageError("Only sprite sheets, which need a cell size, have rows.")
+    if every < 1 or limit < 2:
+        raise UsageError("Every first frame or fewer, and two frames or more, can be taken.")
+    writer = DatasetWriter(Path(out))
+    progress.stage("importing", len(paths))
+    for path in map(Path, paths):
+        content = file_hash(path)
+        found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
+        for name, kind, pictures in found:
+            origin = Origin(
+                f"{kind}-{name}-{content[:6]}",
+                identity or path.stem,
+                kind,
+                source or path.name,
+                licence or licence_beside(path),
+                recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
+            )
+            if not writer.has(origin):
+                writer.add_clip(origin, pictures, split)
+        progress.step(note=path.name)
+    progress.done()
+    return writer.finish()
+
+
+def show_dataset(
+    folder: str | Path,
+    out: str | Path | None = None,
+    *,
+    split: Split | None = None,
+    count: int = 12,
+    progress: Progress = SILENT,
+) -> tuple[DatasetSummary, ...]:
+    """What a dataset holds, by kind and split; with `out`, a contact sheet (PNG) of `count`
+    sequences spread over it, masks painted over them."""
+    manifest = load_manifest(Path(folder))
+    if out is not None:
+        _write_sheet(Path(folder), manifest, Path(out), split, count, progress)
+    rows = []
+    for kind in sorted({entry.origin.kind for entry in manifest.sequences}):
+        for part in SPLITS:
+            chosen = [e for e in manifest.sequences if e.origin.kind == kind and e.split == part]
+            if chosen and split in (None, part):
+                rows.append(
+                    DatasetSummary(
+                        kind,
+                        part,
+                        len(chosen),
+                        len({e.origin.identity for e in chosen}),
+                        sum(e.frames for e in chosen),
+                        tuple(sorted({e.origin.licence for e in chosen})),
+                    )
+                )
+    return tuple(rows)
+
+
+def _write_sheet(
+    folder: Path, manifest: Manifest, out: Path, split: Split | None, count: int, progress: Progress
+) -> None:
+    import cv2
+
+    from edgeanim.models.dataset_reader import read_sequences
+    from edgeanim.models.dataset_sheet import contact_sheet
+
+    if out.suffix.lower() != ".png":
+        raise UsageError("A contact sheet is written as .png.", where=out)
+    fitting = [e for e in manifest.sequences if split in (None, e.split)]
+    step = max(1, len(fitting) // max(1, count))
+    shown = {e.origin.id: e for e in fitting[::step][:count]}
+    sequences = read_sequences(folder, split, ids=shown, progress=progress)
+    captions = [
+        f"{e.origin.id}  |  {e.origin.identity}  |  {e.split}  |  {e.frames} frames  |  "
+        f"{e.origin.licence}"
+        for e in (shown[sequence.name] for sequence in sequences)
+    ]
+    sheet = contact_sheet(sequences, captions)
+    with atomic_path(out) as partial:
+        cv2.imwrite(str(partial), sheet[:, :, ::-1])

@@ -1,0 +1,319 @@
+"""A dataset holds what was put in, whole or not at all, one character in one split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.api import import_dataset, make_dataset, show_dataset
+from edgeanim.cli.dataset import command
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+from edgeanim.models.data.pairs import make_pair
+from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.scenes import scene_sequences
+from edgeanim.models.data.sequences import puppet_sequences
+from edgeanim.models.dataset import (
+    KNOWN,
+    MANIFEST,
+    RECORD,
+    DatasetWriter,
+    Origin,
+    content_hash,
+    split_of,
+)
+from edgeanim.models.dataset_make import Recipe, tasks
+from edgeanim.models.dataset_reader import FrameCache, read_sequences
+from edgeanim.runtime.arrays import save_npz
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, drawing, bvh):
+    """A small dataset of everything that can be made."""
+    folder = tmp_path_factory.mktemp("data") / "made"
+    make_dataset(folder, puppets=2, scenes=1, moments=2, drawings=drawing, motions=bvh)
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """The small dataset, to be damaged."""
+    return shutil.copytree(made, tmp_path / "copy")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((50, 40, 3), 60 * i, np.uint8))
+    return folder
+
+
+def test_what_is_read_is_what_was_drawn(made):
+    stored = {sequence.name: sequence for sequence in read_sequences(made)}
+    assert set(stored) == {"puppet-1000", "puppet-1001", "scene-1000", "drawing-stick-lift-1000"}
+    for name, drawn in (
+        ("puppet-1001", puppet_sequences([1001], 2)[0]),
+        ("scene-1000", scene_sequences([1000], 2)[0]),
+    ):
+        read = stored[name]
+        assert len(read.pictures) == len(drawn.pictures) == 4
+        for i in range(4):
+            assert np.array_equal(read.pictures[i], drawn.pictures[i])
+            assert np.array_equal(read.parts[i], drawn.parts[i])
+        assert read.before == drawn.before
+        pair, same = (make_pair(s, 1, 3, 64) for s in (read, drawn))
+        assert np.array_equal(pair.flow, same.flow)
+        assert np.array_equal(pair.visible, same.visible)
+    assert stored["drawing-stick-lift-1000"].sheets is not None
+
+
+def test_making_it_again_makes_nothing_and_more_adds_to_it(copy):
+    before = (copy / MANIFEST).read_bytes()
+    stamp = (copy / "sequences/puppet-1000/record.json").stat().st_mtime_ns
+    make_dataset(copy, puppets=2, moments=2)
+    assert (copy / MANIFEST).read_bytes() == before
+    manifest = make_dataset(copy, puppets=3, moments=2)
+    assert len(manifest.sequences) == 5
+    assert (copy / "sequences/puppet-1000/record.json").stat().st_mtime_ns == stamp
+    make_dataset(copy, puppets=1, moments=3)
+    assert len(read_sequences(copy, ids=["puppet-1000"])[0].pictures) == 6
+
+
+def test_a_killed_run_is_gone_on_with(tmp_path, monkeypatch):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    make_dataset(whole, puppets=3, moments=1)
+    add, calls = DatasetWriter.add, []
+
+    def add_two(self, *arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(0)
+        return add(self, *arguments)
+
+    monkeypatch.setattr(DatasetWriter, "add", add_two)
+    with pytest.raises(KeyboardInterrupt):
+        make_dataset(broken, puppets=3, moments=1)
+    assert not (broken / MANIFEST).exists()
+    monkeypatch.setattr(DatasetWriter, "add", add)
+    (broken / "sequences" / ".partial-left").mkdir()
+    make_dataset(broken, puppets=3, moments=1)
+    assert (broken / MANIFEST).read_bytes() == (whole / MANIFEST).read_bytes()
+
+
+@given(st.text())
+def test_an_identity_always_falls_into_the_same_split(identity):
+    assert split_of(identity) == split_of(identity)
+
+
+def test_of_many_identities_most_are_to_train_on():
+    splits = [split_of(f"puppet {i}") for i in range(2000)]
+    for split, share in (("train", 0.8), ("val", 0.1), ("test", 0.1)):
+        assert splits.count(split) / 2000 == pytest.approx(share, abs=0.03)
+
+
+def test_a_character_stays_in_its_split(tmp_path, clip):
+    out = tmp_path / "data"
+    import_dataset([clip], out, identity="anna", split="val")
+    cv2.imwrite(str(clip / "9.png"), np.full((50, 40, 3), 9, np.uint8))
+    manifest = import_dataset([clip], out, identity="anna")
+    assert [entry.split for entry in manifest.sequences] == ["val", "val"]
+    cv2.imwrite(str(clip / "9.png"), np.full((50, 40, 3), 8, np.uint8))
+    with pytest.raises(UsageError, match="cannot be in two"):
+        import_dataset([clip], out, identity="anna", split="train")
+
+
+def test_imports_are_recorded_with_source_licence_and_hash(tmp_path, clip):
+    (clip.parent / "LICENSE").write_text("\n  Creative   Commons Attribution\nmore\n")
+    out = tmp_path / "data"
+    entry = import_dataset([clip], out).sequences[0]
+    assert entry.origin.licence == "Creative Commons Attribution"
+    assert entry.origin.identity == entry.origin.source == "walk"
+    assert (entry.frames, entry.known, len(entry.sha256)) == (4, False, 64)
+    sequence = read_sequences(out)[0]
+    assert sequence.parts is None
+    assert sequence.before == (0, 0, 1, 2)
+    assert sequence.pictures[3].mean() == 180
+
+
+def test_a_sheet_is_imported_whole_or_by_rows(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (20, 60, 3)).astype(np.uint8)
+    path = tmp_path / "hero.png"
+    cv2.imwrite(str(path), picture)
+    whole = import_dataset([path], tmp_path / "whole", cell=(20, 10))
+    assert [entry.frames for entry in whole.sequences] == [6]
+    rows = import_dataset([path], tmp_path / "rows", cell=(20, 10), rows=True)
+    assert [entry.frames for entry in rows.sequences] == [3, 3]
+    assert {entry.origin.identity for entry in rows.sequences} == {"hero"}
+    with pytest.raises(UsageError, match="cell size"):
+        import_dataset([path], tmp_path / "no", rows=True)
+    with pytest.raises(BadInput, match="two frames"):
+        import_dataset([path], tmp_path / "still")
+
+
+def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):
+    rows = show_dataset(made, tmp_path / "sheet.png", count=3)
+    assert {row.kind: row.frames for row in rows}["drawing"] == 5
+    assert sum(row.sequences for row in rows) == 4
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[0] % 3 == 0
+    # Masks colour every second picture: it is not the one beside it.
+    width = sheet.shape[1] // 6
+    first, second = sheet[20:160, :width].astype(int), sheet[20:160, width : 2 * width]
+    assert np.abs(first - second).mean() > 5
+    with pytest.raises(UsageError, match="png"):
+        show_dataset(made, tmp_path / "sheet.jpg")
+
+
+def test_the_commands_make_import_and_show(tmp_path, clip):
+    out = str(tmp_path / "data")
+    run = CliRunner().invoke
+    result = run(command, ["make", "-o", out, "--puppets", "1", "--moments", "1"])
+    assert "1 sequences, 2 frames" in result.output
+    result = run(command, ["import", str(clip), "-o", out, "--identity", "anna", "--split", "val"])
+    assert "2 sequences, 6 frames" in result.output
+    result = run(command, ["show", out, "--json", "-o", str(tmp_path / "s.png")])
+    rows = json.loads(result.stdout)
+    assert (rows[0]["kind"], rows[0]["split"]) == ("frames", "val")
+    assert (tmp_path / "s.png").is_file()
+    assert "val" in run(command, ["show", out]).output
+    assert run(command, ["import", str(clip), "-o", out, "--cell", "3"]).exit_code == 2
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(BadInput, match="something else"):
+        make_dataset(tmp_path, puppets=1)
+
+
+@pytest.mark.parametrize(
+    ("choices", "match"),
+    [
+        ({}, "Nothing to make"),
+        ({"drawings": "a"}, "need motions"),
+        ({"puppets": 1, "moments": 0}, "moments"),
+        ({"puppets": -1}, "negative"),
+    ],
+)
+def test_requests_that_make_no_sense_are_refused(tmp_path, choices, match):
+    with pytest.raises(UsageError, match=match):
+        make_dataset(tmp_path / "data", **choices)
+
+
+def test_tasks_know_what_they_make_before_they_make_it(drawing, bvh):
+    one, two = (
+        [task.origin for task in tasks(Recipe(puppets=1, moments=m, drawings=drawing, motions=bvh))]
+        for m in (2, 3)
+    )
+    assert [origin.id for origin in one] == [origin.id for origin in two]
+    assert all(a.recipe != b.recipe for a, b in zip(one, two, strict=True))
+
+
+def share_identity(sequences, number):
+    sequences[number]["origin"]["identity"] = "twin"
+    sequences[number]["split"] = ("train", "val")[number]
+
+
+def edit_manifest(folder, change):
+    data = json.loads((folder / MANIFEST).read_text())
+    change(data)
+    (folder / MANIFEST).write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda d: d["sequences"][0]["origin"].update(id="../../etc"), "cannot name a folder"),
+        (lambda d: d["sequences"][0]["origin"].update(id="gone"), "No such file"),
+        (lambda d: d["sequences"][0].update(frames=10**9), "frames"),
+        (lambda d: d["sequences"][0].update(frames=3), "hash differs"),
+        (lambda d: d["sequences"][0].update(sha256="0" * 64), "hash differs"),
+        (lambda d: d["sequences"][0].update(split="best"), "not possible"),
+        (lambda d: d.update(size=64), "64 pixels"),
+        (lambda d: d.update(schema="edgeanim.dataset/2"), "not possible"),
+        (lambda d: d["sequences"].append(d["sequences"][0]), "same id"),
+        (lambda d: [share_identity(d["sequences"], i) for i in (0, 1)], "two splits"),
+    ],
+)
+def test_a_manifest_that_cannot_be_true_is_refused(copy, change, match):
+    edit_manifest(copy, change)
+    with pytest.raises(EdgeanimError, match=match):
+        read_sequences(copy)
+
+
+def rewrite(folder, **arrays):
+    """Replace what is known of a sequence, with a hash that fits."""
+    place = folder / "sequences" / "puppet-1000"
+    known = dict(np.load(place / KNOWN)) | arrays
+    save_npz(place / KNOWN, known)
+    digest = content_hash(place, 4, known=True)
+
+    def change(data):
+        next(e for e in data["sequences"] if e["origin"]["id"] == "puppet-1000")["sha256"] = digest
+
+    edit_manifest(folder, change)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"before": np.array([0, 0, 2, 9], np.int32)},
+        {"before": np.zeros(3, np.int32)},
+        {"regions": np.zeros((2, 2), np.uint8)},
+        {"regions": np.full(300, 1, np.uint8)},
+        {"transforms": np.zeros((4, 3, 2, 3), np.float32)},
+        {"transforms": np.full((4, 22, 2, 3), np.nan, np.float32)},
+    ],
+)
+def test_knowledge_that_cannot_be_true_is_refused(copy, arrays):
+    rewrite(copy, **arrays)
+    with pytest.raises(BadInput, match="impossible"):
+        read_sequences(copy, ids=["puppet-1000"])
+
+
+def test_collapsed_parts_and_labels_beyond_the_parts_are_refused(copy):
+    regions = dict(np.load(copy / "sequences/puppet-1000" / KNOWN))["regions"]
+    flat = np.zeros((4, len(regions), 2, 3), np.float32)
+    rewrite(copy, transforms=flat)
+    with pytest.raises(BadInput, match="impossible"):
+        read_sequences(copy, ids=["puppet-1000"])
+    flat[..., 0, 0] = flat[..., 1, 1] = 1
+    rewrite(copy, regions=regions[:2], transforms=flat[:, :2])
+    sequence = read_sequences(copy, ids=["puppet-1000"])[0]
+    with pytest.raises(BadInput, match="beyond the 2"):
+        make_pair(sequence, 0, 1, 64)
+
+
+def test_a_record_of_another_sequence_is_refused(copy):
+    shutil.copy(copy / "sequences/puppet-1001" / RECORD, copy / "sequences/puppet-1000" / RECORD)
+    with pytest.raises(BadInput, match="another sequence"):
+        DatasetWriter(copy)
+
+
+def test_frames_are_decoded_when_asked_for_and_kept_within_bounds(made):
+    cache = FrameCache(3 * SIZE * SIZE * 3)
+    sequence = read_sequences(made, ids=["puppet-1000"], cache=cache)[0]
+    first = sequence.pictures[0]
+    assert sequence.pictures[0] is first
+    for index in range(4):
+        sequence.pictures[index]
+    assert sequence.pictures[0] is not first
+    with pytest.raises(IndexError):
+        sequence.pictures[4]
+
+
+def test_a_clip_without_end_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeanim.models.dataset.MAX_FRAMES", 5)
+    origin = Origin("long", "long", "clip", "long", "own", "")
+    frames = (np.zeros((SIZE, SIZE, 3), np.uint8) for _ in range(100))
+    writer = DatasetWriter(tmp_path / "data")
+    with pytest.raises(BadInput, match="more than 5 frames"):
+        writer.add_clip(origin, frames)
+    assert not (tmp_path / "data/sequences/long").exists()
