@@ -6,23 +6,39 @@ rewrites there are, and when each pays, is said in its own file in `rewrites`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.rewrites import identity, norm_scale, packing, transposed, upsampled
 
-LANES = packing.LANES
+
+@dataclass(frozen=True)
+class Restructured:
+    """The new `model`, and how many places each rewrite changed."""
+
+    model: Any
+    changes: Mapping[str, int]
+
+    def __bool__(self) -> bool:
+        """Whether anything but the normal form is new."""
+        return any(self.changes.values())
 
 
-def restructure(model: Any, *, lanes: int = LANES) -> Any:
+def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     """A restructured copy of a `ModelProto`, for vectors of `lanes` float32 numbers.
 
     `BadInput` if its opset cannot be raised.
     """
     made = normalize(model)
-    norm_scale.rewrite(made)
-    upsampled.rewrite(made)
-    transposed.rewrite(made)
-    packing.rewrite(made, lanes=lanes)
+    rewrites = {
+        "norm_scale": norm_scale.rewrite,
+        "upsampled": upsampled.rewrite,
+        "transposed": transposed.rewrite,
+        "packing": partial(packing.rewrite, lanes=lanes),
+    }
+    changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)
-    return made
+    return Restructured(made, changes)

@@ -8,6 +8,7 @@ from edgeanim.benchmarks.drift import Drift, measure_drift
 from edgeanim.core.artifact import FLOAT32, GraphArtifact, Precision
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.graph.load import Model
+from edgeanim.pipeline.structure import restructured
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden
 from edgeanim.targets.bundle import Variant
@@ -29,11 +30,11 @@ def find_int8(folder: Path, model: Model) -> dict[str, tuple[GraphArtifact, ...]
 
 
 def make_variant(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
-    """Compile every graph for `backend` and put the variant together."""
+    """Compile every graph for `backend`, float ones restructured, and put the variant together."""
     compiled = []
     precision: Precision = "float32" if graphs[0].scheme == FLOAT32 else "int8"
     for graph in graphs:
-        compiled.append(work.compile(graph, backend))
+        compiled.append(work.compile(restructured(work, graph), backend))
         work.progress.step(note=f"{backend} {graph.spec.name}")
     return Variant(backend, precision, tuple(compiled))
 

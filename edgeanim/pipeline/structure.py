@@ -1,0 +1,67 @@
+"""A float graph in the structure that runs fastest, made once and kept in the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edgeanim.core.artifact import FLOAT32, GraphArtifact
+from edgeanim.core.errors import BadInput, GateFailed
+from edgeanim.core.files import write_bytes
+from edgeanim.core.quiet import log
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.work import Work, artifact_digest, versions
+
+TOLERANCE = 1e-3
+"""Of the largest output: sums in another order differ by float32's rounding, which deep nets
+amplify; a wrong rewrite differs by far more."""
+
+
+def restructured(work: Work, graph: GraphArtifact) -> GraphArtifact:
+    """`graph` as `edgeanim.graph.restructure` gives it for the board; itself if nothing is to gain.
+
+    `GateFailed` if its results are no longer the same in ONNX Runtime.
+    """
+    if graph.scheme != FLOAT32:
+        return graph
+    lanes = work.board.channel_unit
+    parts = {"graph": artifact_digest(graph), "lanes": lanes, "versions": versions()}
+
+    def make(folder: Path) -> None:
+        from edgeanim.graph.read import read_onnx
+        from edgeanim.graph.restructure import restructure
+
+        original = read_onnx(graph.path)
+        try:
+            made = restructure(original, lanes=lanes)
+        except BadInput as error:
+            log.info("%s keeps its structure: %s", graph.path, error)
+            return
+        if made:
+            _check(graph, original, made.model)
+            payload = made.model.SerializeToString(deterministic=True)
+            write_bytes(folder / f"{graph.spec.name}.onnx", payload)
+
+    folder, _ = work.store.build("structure", parts, make, fresh=work.fresh)
+    made = folder / f"{graph.spec.name}.onnx"
+    return GraphArtifact(graph.spec, made) if made.is_file() else graph
+
+
+def restructured_model(work: Work, model: Model) -> Model:
+    """`model` with all its graphs restructured; its contract and digest stay."""
+    return replace(model, graphs=tuple(restructured(work, graph) for graph in model.graphs))
+
+
+def _check(graph: GraphArtifact, original: object, made: object) -> None:
+    from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+
+    inputs = seeded_inputs(graph.spec.inputs)
+    wanted = Reference(original, where=graph.path).run(inputs)
+    found = Reference(made, where=graph.path).run(inputs)
+    error = max(deviation(wanted[name], found[name]) for name in wanted)
+    if not error <= TOLERANCE:
+        raise GateFailed(
+            f"Restructured for speed, the graph {graph.spec.name!r} differs by {error:.2g}.",
+            where=graph.path,
+            hint="This is a fault of edgeanim: please report it with the model.",
+        )
