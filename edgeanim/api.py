@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.machine import backends, boards, doctor
     from edgeanim.pipeline.motion import extract_motion, motions
     from edgeanim.pipeline.on import bench_on, doctor_on
+    from edgeanim.pipeline.on_emulated import (
+        emulate_bundle,
+        emulated_processors,
+        set_up_emulation,
+    )
+    from edgeanim.pipeline.optimize import optimize
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
-    from edgeanim.pipeline.training import evaluate, train
+    from edgeanim.pipeline.training import adapt, evaluate, train
 
 __all__ = [
+    "adapt",
     "animate",
     "backends",
     "bench",
@@ -37,29 +44,37 @@ __all__ = [
     "deploy",
     "doctor",
     "doctor_on",
+    "emulate_bundle",
+    "emulated_processors",
     "evaluate",
     "extract_motion",
     "import_dataset",
     "inspect",
     "make_dataset",
     "motions",
+    "optimize",
     "prune",
     "quantize",
+    "set_up_emulation",
     "show_dataset",
     "train",
 ]
 
 _HOMES = {
+    "adapt": "training",
     "backends": "machine",
     "bench_on": "on",
     "boards": "machine",
     "doctor": "machine",
     "doctor_on": "on",
+    "emulate_bundle": "on_emulated",
+    "emulated_processors": "on_emulated",
     "evaluate": "training",
     "extract_motion": "motion",
     "import_dataset": "dataset",
     "make_dataset": "dataset",
     "motions": "motion",
+    "set_up_emulation": "on_emulated",
     "show_dataset": "dataset",
     "train": "training",
 }

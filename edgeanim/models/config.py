@@ -32,6 +32,22 @@ class AnimatorConfig:
             raise ValueError("every width must be at least 8")
 
 
+PRESETS = {
+    "nano": AnimatorConfig(
+        "edgeanim-nano", regions=(16, 24, 40, 64, 96), encoder=(32, 40, 64), generator=(24, 40, 64)
+    ),
+    "base": AnimatorConfig(),
+    "small": AnimatorConfig(
+        "edgeanim-small",
+        regions=(32, 56, 112, 160, 224),
+        encoder=(80, 112, 160),
+        generator=(56, 112, 160),
+    ),
+}
+"""About half and about three times the multiply-accumulates of `base`, which ships: what to copy
+into the `[model]` of a training's configuration. Only `base` has trained weights."""
+
+
 def load_animator_config(path: Path) -> AnimatorConfig:
     """Read an architecture file, strictly."""
     return parse(AnimatorConfig, load_toml(path), where=path)

@@ -17,20 +17,25 @@ PARITY = 1e-4
 
 
 def shipped_folder() -> Path:
-    """The folder of all that ships: what the cache key of an export has to cover."""
+    """The folder of all that ships."""
     with shipped(ARCHITECTURE) as path:
         return path.parent
 
 
 def load_shipped() -> Animator:
     """The trained animator that ships with the package, in evaluation mode."""
+    return open_animator(shipped_folder())
+
+
+def open_animator(folder: Path) -> Animator:
+    """The animator that a training wrote into `folder`. `MissingComponent` without torch."""
     try:
         from edgeanim.models.animator import load_animator
     except ModuleNotFoundError as error:
         raise MissingComponent(
             "PyTorch is needed to build the animator.", extra="compress"
         ) from error
-    return load_animator(shipped_folder())
+    return load_animator(folder)
 
 
 def export_animator(folder: Path, animator: Animator | None = None) -> Path:

@@ -8,7 +8,6 @@ from importlib import resources
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import sha256_bytes, sha256_file
 from edgeanim.core.parsing import nearest
 
 WEIGHTS = "animator.safetensors"
@@ -36,12 +35,6 @@ def shipped_names() -> tuple[str, ...]:
     """The names of all shipped files."""
     folder = resources.files(__package__).joinpath(_FOLDER)
     return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_file()))
-
-
-def shipped_digest() -> str:
-    """Hex SHA-256 over the shipped architecture and weights: what the animator is."""
-    with shipped(ARCHITECTURE) as architecture, shipped(WEIGHTS) as weights:
-        return sha256_bytes(f"{sha256_file(architecture)} {sha256_file(weights)}".encode())
 
 
 def shipped_tracks() -> tuple[str, ...]:

@@ -1,48 +1,60 @@
-"""The model that a command is given: a folder, an .onnx, or `shipped`, our own animator."""
+"""The model that a command is given: a folder, an .onnx, a training's folder, or `shipped`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from edgeanim.core.files import sha256_bytes, sha256_file
 from edgeanim.graph.load import Model, load_model
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
 
 SHIPPED = "shipped"
+"""Stands for the animator that comes with the package, wherever a model may stand."""
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
-    """Load and check the model called `name`; `shipped` is exported from its weights once."""
+    """Load and check the model called `name`; an animator is exported from its weights once."""
     return load_model(model_path(name, work), contract)
 
 
 def model_path(name: str | Path, work: Work) -> Path:
     """Where the model called `name` lies; a file or folder of the user's own goes before ours."""
-    return shipped_folder(work) if _is_shipped(name) else Path(name)
+    if _is_shipped(name):
+        with shipped(ARCHITECTURE) as path:
+            return exported(path.parent, work)
+    return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
 
 
-def _is_shipped(name: str | Path) -> bool:
-    return str(name) == SHIPPED and not Path(name).exists()
+def is_animator(folder: Path) -> bool:
+    """Whether a training left its weights here, and nobody put a model beside them."""
+    files = (folder / WEIGHTS, folder / ARCHITECTURE)
+    return all(file.is_file() for file in files) and not (folder / "model.toml").exists()
 
 
-def shipped_folder(work: Work) -> Path:
-    """The shipped animator as a model folder in the store."""
-    from edgeanim.models import export
-    from edgeanim.models.shipped_files import shipped_digest
+def exported(folder: Path, work: Work) -> Path:
+    """The animator in `folder` as a model folder in the store."""
+    from edgeanim.models.export import export_animator, open_animator
 
-    parts = {"weights": shipped_digest(), "versions": versions()}
+    digests = (sha256_file(folder / name) for name in (ARCHITECTURE, WEIGHTS))
+    parts = {"weights": sha256_bytes(" ".join(digests).encode()), "versions": versions()}
 
-    def make(folder: Path) -> None:
-        export.export_animator(folder)
+    def make(out: Path) -> None:
+        export_animator(out, open_animator(folder))
 
-    folder, _ = work.store.build("export", parts, make, fresh=work.fresh)
-    return folder
+    made, _ = work.store.build("export", parts, make, fresh=work.fresh)
+    return made
 
 
 def default_material(name: str | Path) -> Material | None:
-    """What the shipped animator is calibrated and judged on; `None` for any other model."""
-    if not _is_shipped(name):
+    """What an animator of ours is calibrated and judged on; `None` for any other model."""
+    if not _is_shipped(name) and not is_animator(Path(name)):
         return None
     from edgeanim.pipeline.shipped import shipped_material
 
     return shipped_material()
+
+
+def _is_shipped(name: str | Path) -> bool:
+    return str(name) == SHIPPED and not Path(name).exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.errors import MissingComponent
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.models import SHIPPED
 
 if TYPE_CHECKING:
     from edgeanim.models.evaluation.score import Score
@@ -23,6 +24,27 @@ def train(config: str | Path, out: str | Path, *, progress: Progress = SILENT) -
     from edgeanim.models.training.config import load_train_config
 
     return run(load_train_config(Path(config)), Path(out), progress)
+
+
+def adapt(
+    clips: str | Path,
+    out: str | Path,
+    *,
+    start: str | Path = SHIPPED,
+    threads: int = 2,
+    progress: Progress = SILENT,
+) -> Path:
+    """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
+    clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there."""
+    from edgeanim.models.adapt import adaptation
+    from edgeanim.models.data.sequences import clip_paths
+    from edgeanim.models.export import shipped_folder
+    from edgeanim.models.train import train as run
+
+    source = Path(clips)
+    found = (source,) if source.is_file() else clip_paths(source)
+    folder = shipped_folder() if str(start) == SHIPPED else Path(start)
+    return run(adaptation(found, folder, threads=threads), Path(out), progress)
 
 
 def evaluate(

@@ -1,0 +1,82 @@
+"""Adapting an animator to a character of one's own, and using what a training left as a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeanim import api
+from edgeanim.cli.train import command
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.store import Store
+from edgeanim.models import adapt
+from edgeanim.models.animator import load_animator
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.train import train
+from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
+
+TINY = AnimatorConfig(
+    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+)
+SHORT = (Phase(2, batch=2, sizes=(64,)),)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "me.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 96))
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        writer.write(rng.integers(0, 255, (96, 96, 3), np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = TrainConfig(
+        model=TINY, data=DataConfig(puppets=2, moments=2), regions=SHORT, generator=SHORT
+    )
+    return train(config, tmp_path_factory.mktemp("trained"))
+
+
+def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
+    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = adapt.adaptation
+
+    def short(*args: object, **options: object) -> TrainConfig:
+        config = plan(*args, **options)  # type: ignore[arg-type]
+        return replace(config, data=replace(config.data, puppets=1), generator=SHORT)
+
+    monkeypatch.setattr(adapt, "adaptation", short)
+    out = api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+    assert load_animator(out).config == TINY
+    assert "me" in (out / "train.toml").read_text()
+
+
+def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> None:
+    with pytest.raises(BadInput, match="no clips"):
+        api.adapt(tmp_path, tmp_path / "mine", start=trained)
+
+
+def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_path: Path) -> None:
+    info = api.inspect(trained, store=Store(tmp_path / "store"))
+    assert [graph.name for graph in info.contract.graphs] == ["regions", "encode", "animate"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "either a CONFIG.toml or --clips"),
+        (["a.toml", "--clips", "b.mp4"], "either a CONFIG.toml or --clips"),
+        (["a.toml", "--from", "shipped"], "go with --clips"),
+    ],
+)
+def test_a_contradictory_train_is_refused(arguments: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        command.main([*arguments, "-o", "out"], standalone_mode=False)
