@@ -81,6 +81,7 @@ def _variant(
         soak=summarize_soak(course.soak) if good and course.soak else None,
         cold=summarize_cold(course.colds) if good and course.colds else None,
         batch=summarize_batch(course.batches) if good and course.batches else None,
+        worst_picture=course.picture if good else None,
     )
 
 

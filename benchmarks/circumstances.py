@@ -47,10 +47,12 @@ class SensorLog:
 
 @dataclass(frozen=True)
 class Validity:
-    """Whether the circumstances allow to rely on the figures; `reasons` if they do not."""
+    """Whether the circumstances allow to rely on the figures; `reasons` if they do not. `discarded`
+    has the reasons of each run before this one that was measured again because of them."""
 
     valid: bool
     reasons: tuple[str, ...]
+    discarded: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.valid == bool(self.reasons):

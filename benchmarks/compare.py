@@ -47,10 +47,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports side by side. `differences` are the unlike things that were allowed."""
+    """Reports side by side. `differences` are the unlike things that were allowed, `folders` where
+    each report lies, and its pictures with it; `None` for one that is in memory only."""
 
     names: tuple[str, ...]
     reports: tuple[Report, ...]
+    folders: tuple[Path | None, ...]
     differences: tuple[str, ...]
     changes: tuple[Change, ...]
 
@@ -69,7 +71,9 @@ def compare(
             raise UsageError(f"--allow does not know {word!r}.", hint=nearest(word, ALLOWABLE))
     reports = tuple(s if isinstance(s, Report) else load_report(s) for s in sources)
     names = _names(sources)
-    return Comparison(names, reports, _differences(names, reports, allow), _changes(reports))
+    folders = tuple(None if isinstance(s, Report) else s.parent for s in sources)
+    differences = _differences(names, reports, allow)
+    return Comparison(names, reports, folders, differences, _changes(reports))
 
 
 def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:

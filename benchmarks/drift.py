@@ -1,28 +1,42 @@
 """Drift: how far a variant's frames are from those of the float32 original.
 
-SSIM is that of Wang, Bovik, Sheikh and Simoncelli (2004): 11x11 Gaussian window with sigma 1.5,
-K1 = 0.01, K2 = 0.03, population covariance, a fixed data range, averaged over the positions where
-the whole window lies inside the picture, then over the channels.
+Pictures are compared one by one (`structure`), and so are the differences between successive
+frames, the flow from one to the next, and what ought to stand still: the eye forgives an error that
+stays and sees one that comes and goes.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.benchmarks.structure import ms_ssim, psnr, ssim
 from edgeanim.core.errors import BadInput
 
-WINDOW = 11
-_SIGMA = 1.5
-_K1, _K2 = 0.01, 0.03
-_RADIUS = WINDOW // 2
+__all__ = ["Drift", "DriftMeter", "Frames", "Spread", "measure_drift", "psnr", "ssim"]
+
+# A pixel of the reference stands still if no channel changes by more than this from frame to frame.
+_STILL_LEVELS = 1
+# Below this share of pixels there is no still area to speak of.
+_STILL_SHARE = 0.01
+# The flow's pyramid needs a few patches of 8 pixels.
+_SMALLEST_FLOW = 32
 
 Frames = NDArray[np.uint8]
-Floats = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A figure over the frames. `tail` is the 5th percentile of a similarity, the 95th of an error
+    (of its size); `worst` the smallest similarity or largest error, that of `worst_frame`."""
+
+    mean: float
+    tail: float
+    worst: float
+    worst_frame: int
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,13 @@ class Drift:
     over all frames, `None` if every frame is identical. `brightness_bias` and `temporal_l1` are in
     levels of 0..255. The temporal figures compare the differences between successive frames, so
     they show flicker; `None` for a single frame. `ssim` has every frame.
+
+    The spreads: `ms_ssim` (`None` below 176 pixels), `psnr` in dB over the frames that differ,
+    `brightness` (the bias) in levels, `temporal` (SSIM of the differences), `temporal_error` (their
+    mean absolute error in levels), `flow` (mean distance in pixels between the flow from frame to
+    frame here and in the reference; the tOF of Chu and others, 2020, with the flow of Kroeger and
+    others, 2016; `None` below 32 pixels) and `flicker` (mean absolute error of the differences, in
+    levels, where the reference stands still; `None` where nothing does).
     """
 
     frames: int
@@ -47,25 +68,115 @@ class Drift:
     temporal_ssim: float | None
     temporal_l1: float | None
     ssim: tuple[float, ...]
+    ms_ssim: Spread | None = None
+    psnr: Spread | None = None
+    brightness: Spread | None = None
+    temporal: Spread | None = None
+    temporal_error: Spread | None = None
+    flow: Spread | None = None
+    flicker: Spread | None = None
 
 
-def ssim(a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0) -> float:
-    """SSIM of two pictures [H, W] or [H, W, C] of equal shape; `data_range` is the span of the
-    values that the format can hold, never that of the pictures at hand."""
-    if a.shape != b.shape or a.ndim not in (2, 3):
-        raise BadInput(f"Pictures of {list(a.shape)} and {list(b.shape)} cannot be compared.")
-    if min(a.shape[:2]) < WINDOW:
-        raise BadInput(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels.")
-    x, y = _planes(a), _planes(b)
-    values = [_ssim_plane(p, q, data_range) for p, q in zip(x, y, strict=True)]
-    return float(np.mean(values))
+@dataclass
+class _Series:
+    """One figure, frame by frame; frames where it has no meaning are left out."""
+
+    values: list[float] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+
+    def add(self, value: float | None, frame: int) -> None:
+        if value is not None:
+            self.values.append(value)
+            self.frames.append(frame)
+
+    def mean(self) -> float | None:
+        return float(np.mean(self.values)) if self.values else None
+
+    def similarity(self) -> Spread | None:
+        """The spread of a figure of which more is better."""
+        return self._spread(5, np.asarray(self.values))
+
+    def error(self) -> Spread | None:
+        """The spread of a figure whose size is to be small."""
+        return self._spread(95, -np.abs(self.values))
+
+    def _spread(self, percent: int, goodness: NDArray[np.float64]) -> Spread | None:
+        if not self.values:
+            return None
+        worst = int(np.argmin(goodness))
+        tail = np.percentile(np.abs(goodness) if percent > 50 else goodness, percent)
+        return Spread(
+            float(np.mean(self.values)), float(tail), self.values[worst], self.frames[worst]
+        )
 
 
-def psnr(mean_squared_error: float, *, data_range: float = 255.0) -> float | None:
-    """Peak signal-to-noise ratio in dB; `None` (infinite) without any error."""
-    if mean_squared_error == 0:
-        return None
-    return 10 * math.log10(data_range**2 / mean_squared_error)
+class DriftMeter:
+    """Compares two sequences of pictures frame by frame as they come. It keeps the two last frames
+    and a few numbers for each, so ten thousand frames need no more memory than ten."""
+
+    def __init__(self) -> None:
+        self.ssim = _Series()
+        self._ms_ssim, self._squared, self._psnr, self._bias = (_Series() for _ in range(4))
+        self._temporal, self._temporal_l1, self._flow, self._flicker = (_Series() for _ in range(4))
+        self._before: tuple[Picture, Picture] | None = None
+
+    def add(self, frame: Picture, reference: Picture) -> None:
+        """The next frame of both, uint8 [H, W, C]; `BadInput` if they differ in shape."""
+        number = len(self.ssim.values)
+        similarity, deep = ms_ssim(frame, reference)
+        error = float(((frame.astype(np.float64) - reference) ** 2).mean())
+        self.ssim.add(similarity, number)
+        self._ms_ssim.add(deep, number)
+        self._squared.add(error, number)
+        self._psnr.add(psnr(error), number)
+        self._bias.add(float(frame.mean() - reference.mean()), number)
+        if self._before is not None:
+            self._add_step(*self._before, frame, reference, number)
+        self._before = frame, reference
+
+    def result(self) -> Drift:
+        """The drift so far; `BadInput` without a frame."""
+        values = self.ssim.values
+        whole = self.ssim.similarity()
+        bias = self._bias.error()
+        if whole is None or bias is None:
+            raise BadInput("There is no frame to compare.")
+        return Drift(
+            frames=len(values),
+            ssim_mean=whole.mean,
+            ssim_p5=whole.tail,
+            ssim_worst=whole.worst,
+            worst_frame=whole.worst_frame,
+            drift_mean=1 - whole.mean,
+            psnr_db=psnr(float(np.mean(self._squared.values))),
+            brightness_bias=bias.mean,
+            temporal_ssim=self._temporal.mean(),
+            temporal_l1=self._temporal_l1.mean(),
+            ssim=tuple(values),
+            ms_ssim=self._ms_ssim.similarity(),
+            psnr=self._psnr.similarity(),
+            brightness=bias,
+            temporal=self._temporal.similarity(),
+            temporal_error=self._temporal_l1.error(),
+            flow=self._flow.error(),
+            flicker=self._flicker.error(),
+        )
+
+    def _add_step(
+        self, before: Picture, reference_before: Picture, now: Picture, reference: Picture, at: int
+    ) -> None:
+        ours = now.astype(np.int16) - before
+        theirs = reference.astype(np.int16) - reference_before
+        error = np.abs(ours - theirs)
+        # The span of a difference of two levels is 510.
+        self._temporal.add(ssim(ours, theirs, data_range=510.0), at)
+        self._temporal_l1.add(float(error.mean()), at)
+        still = (np.abs(theirs) <= _STILL_LEVELS).all(axis=2)
+        if still.mean() >= _STILL_SHARE:
+            self._flicker.add(float(error[still].mean()), at)
+        if min(now.shape[:2]) >= _SMALLEST_FLOW:
+            apart = _flow(before, now) - _flow(reference_before, reference)
+            self._flow.add(float(np.hypot(apart[..., 0], apart[..., 1]).mean()), at)
 
 
 def measure_drift(frames: Frames, reference: Frames) -> Drift:
@@ -76,75 +187,23 @@ def measure_drift(frames: Frames, reference: Frames) -> Drift:
             f"the reference has {list(reference.shape)}.",
             hint="Both must play the same scene at the same size.",
         )
-    if not len(frames):
-        raise BadInput("There is no frame to compare.")
-    similarity = [ssim(a, b) for a, b in zip(frames, reference, strict=True)]
-    temporal_ssim, temporal_l1 = _temporal(frames, reference)
-    mean = float(np.mean(similarity))
-    return Drift(
-        frames=len(similarity),
-        ssim_mean=mean,
-        ssim_p5=float(np.percentile(similarity, 5)),
-        ssim_worst=min(similarity),
-        worst_frame=int(np.argmin(similarity)),
-        drift_mean=1 - mean,
-        psnr_db=psnr(_mean([_squared_error(a, b) for a, b in _pairs(frames, reference)])),
-        brightness_bias=_mean([float(a.mean() - b.mean()) for a, b in _pairs(frames, reference)]),
-        temporal_ssim=temporal_ssim,
-        temporal_l1=temporal_l1,
-        ssim=tuple(similarity),
-    )
+    meter = DriftMeter()
+    for frame, wanted in zip(frames, reference, strict=True):
+        meter.add(frame, wanted)
+    return meter.result()
 
 
-def _temporal(frames: Frames, reference: Frames) -> tuple[float | None, float | None]:
-    """SSIM (data range 510, that of a difference) and mean absolute error of the differences
-    between successive frames, averaged over time."""
-    if len(frames) < 2:
-        return None, None
-    similarities, errors = [], []
-    for t in range(1, len(frames)):
-        ours = frames[t].astype(np.int16) - frames[t - 1]
-        theirs = reference[t].astype(np.int16) - reference[t - 1]
-        similarities.append(ssim(ours, theirs, data_range=510.0))
-        errors.append(float(np.abs(ours - theirs).mean()))
-    return _mean(similarities), _mean(errors)
-
-
-def _ssim_plane(x: Floats, y: Floats, data_range: float) -> float:
-    mean_x, mean_y = _smooth(x), _smooth(y)
-    var_x = _smooth(x * x) - mean_x**2
-    var_y = _smooth(y * y) - mean_y**2
-    cov = _smooth(x * y) - mean_x * mean_y
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
-    score = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    )
-    return float(score.mean())
-
-
-def _smooth(plane: Floats) -> Floats:
-    """The Gaussian window's weighted mean wherever the window fits: [H - 10, W - 10]."""
+def _flow(before: Picture, now: Picture) -> NDArray[np.float32]:
+    """Dense optical flow in pixels, float32 [H, W, 2] (Kroeger and others, 2016, fast preset)."""
     import cv2
 
-    offsets = np.arange(-_RADIUS, _RADIUS + 1)
-    kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
-    kernel /= kernel.sum()
-    blurred: Floats = cv2.sepFilter2D(plane, cv2.CV_64F, kernel, kernel)
-    return blurred[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow: NDArray[np.float32] = search.calc(_grey(before), _grey(now), None)
+    return flow
 
 
-def _planes(picture: NDArray[np.generic]) -> list[Floats]:
-    planes = picture[..., None] if picture.ndim == 2 else picture
-    return [np.ascontiguousarray(planes[..., c], dtype=np.float64) for c in range(planes.shape[2])]
+def _grey(picture: Picture) -> Picture:
+    import cv2
 
-
-def _pairs(frames: Frames, reference: Frames) -> list[tuple[Frames, Frames]]:
-    return list(zip(frames, reference, strict=True))
-
-
-def _squared_error(a: Frames, b: Frames) -> float:
-    return float(((a.astype(np.float64) - b) ** 2).mean())
-
-
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values))
+    grey: Picture = cv2.cvtColor(np.ascontiguousarray(picture[:, :, :3]), cv2.COLOR_RGB2GRAY)
+    return grey

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.drift import Drift, Spread
 from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, VariantResult
 from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.stats import Interval
@@ -23,6 +23,7 @@ _SECTIONS: Mapping[str, type] = {
     "cold": Cold,
     "batch": Batch,
 }
+_NESTED = (Interval, Spread)
 _NOT_SINGLE = {
     *(("executed", "graphs"), ("drift", "ssim"), ("stream", "responses_ms")),
     *(("soak", "windows"), ("cold", "starts"), ("batch", "stages"), ("batch", "runs")),
@@ -55,9 +56,10 @@ def _section(prefix: str, cls: type, part: object | None) -> dict[str, Value]:
             continue
         name = f"{prefix}.{field.name}"
         value = None if part is None else getattr(part, field.name)
-        if "interval" in field.name:
-            found[f"{name}.low"] = value.low if isinstance(value, Interval) else None
-            found[f"{name}.high"] = value.high if isinstance(value, Interval) else None
+        # The type is known even where the figure was not measured: annotations are text.
+        inner = next((kind for kind in _NESTED if kind.__name__ in str(field.type)), None)
+        if inner is not None:
+            found |= _section(name, inner, value)
         else:
             found[name] = float(value) if isinstance(value, (int, float)) else value
     return found

@@ -178,7 +178,8 @@ class ProcessSamples:
 @dataclass(frozen=True)
 class VariantResult:
     """One variant's figures. `id` is `backend-precision`; `size_bytes` that of its files. The
-    scenarios that were not asked for are null."""
+    scenarios that were not asked for are null. `worst_picture` is the file with its worst frame,
+    as seen from the report's folder."""
 
     id: str
     backend: str
@@ -199,6 +200,7 @@ class VariantResult:
     soak: Soak | None = None
     cold: Cold | None = None
     batch: Batch | None = None
+    worst_picture: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from edgeanim import __version__
 from edgeanim.benchmarks.assemble import assemble
 from edgeanim.benchmarks.drift import Drift, measure_drift
+from edgeanim.benchmarks.drift_picture import save_worst
 from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.governor import governed
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew, WorkerProcess
 from edgeanim.benchmarks.protocol import Job
@@ -49,11 +51,14 @@ __all__ = ["BenchOptions", "Subject", "run_bench", "scene_digest", "subjects_of"
 
 @dataclass(frozen=True)
 class Subject:
-    """One variant to measure: the compiled graphs of `contract` for one backend and precision."""
+    """One variant to measure: the compiled graphs of `contract` for one backend and precision.
+
+    `threads` is its own number of them, where it is not that of the run."""
 
     id: str
     contract: Contract
     graphs: tuple[CompiledGraph, ...]
+    threads: int | None = None
 
     @property
     def backend(self) -> str:
@@ -78,25 +83,29 @@ def run_bench(
     *,
     model: ModelRecord,
     board: Board,
+    pictures: Path | None = None,
     progress: Progress = SILENT,
 ) -> Report:
     """Measure `subjects` on this machine, interleaved, playing the scene of the file `golden`.
 
     Latency, drift against the golden frames, executed precision and memory, each subject in
     processes of its own. A subject that fails is reported with its diagnosis and the others go on
-    (`Report.exit_code`). `UsageError` for no subject or equal ids, `BadInput` for the golden file.
+    (`Report.exit_code`). The worst frame of each is saved into the folder `pictures`. The board's
+    affinity and governor are set where that is allowed. `UsageError` for no subject or equal ids,
+    `BadInput` for the golden file.
     """
     options = options or BenchOptions()
     _check(subjects)
     # It may come out of a stranger's bundle: refuse now what would make the report unreadable.
     check_limits(model, where="the model's record")
     reference = load_golden(golden)
-    environment = describe()
     with (
+        governed(board.governor) as remarks,
         Watch(board.sensors) as watch,
         tempfile.TemporaryDirectory(prefix="edgeanim-bench-") as scratch,
         Crew(Path(scratch), partial(WorkerProcess, timeout=options.timeout_s)) as crew,
     ):
+        environment = describe()
         folder = Path(scratch) / "frames"
         folder.mkdir()
         jobs = {subject.id: _job(subject, golden, options, board) for subject in subjects}
@@ -104,7 +113,7 @@ def run_bench(
         schedule = Schedule(jobs, options, crew, folder, progress, watch.look, rate_fps=rate)
         courses = schedule.run()
         watch.end()
-        drifts = _drifts(courses, reference.frames)
+        drifts = _drifts(courses, reference.frames, pictures)
     return Report(
         schema=SCHEMA,
         edgeanim=__version__,
@@ -113,7 +122,7 @@ def run_bench(
         model=model,
         frames=_frames_record(reference.scene, reference.frames),
         board=BoardRecord(board.name, board.title, board.latency_budget_ms),
-        settings=_settings(options),
+        settings=_settings(options, board, courses, remarks),
         variants=assemble(
             [(s.backend, s.precision, courses[s.id]) for s in subjects], drifts, rate_fps=rate
         ),
@@ -155,21 +164,27 @@ def _job(subject: Subject, golden: Path, options: BenchOptions, board: Board) ->
         contract=subject.contract,
         graphs=subject.graphs,
         golden=golden.resolve(),
-        threads=options.threads,
+        threads=subject.threads or options.threads,
         profile=False,
         settings=board.backend(subject.backend).settings,
+        affinity=tuple(sorted(board.affinity)),
     )
 
 
-def _drifts(courses: Mapping[str, Course], reference: NDArray[np.uint8]) -> dict[str, Drift | None]:
+def _drifts(
+    courses: Mapping[str, Course], reference: NDArray[np.uint8], pictures: Path | None
+) -> dict[str, Drift | None]:
     drifts: dict[str, Drift | None] = {}
-    for name, course in courses.items():
+    for number, (name, course) in enumerate(courses.items(), start=1):
         drifts[name] = None
         if course.failure or course.frames is None:
             continue
         try:
             frames = np.load(course.frames, allow_pickle=False)
-            drifts[name] = measure_drift(frames, reference)
+            drift = drifts[name] = measure_drift(frames, reference)
+            if pictures is not None:
+                worst = drift.worst_frame
+                course.picture = save_worst(pictures, number, name, frames, reference, worst)
         except BadInput as error:
             course.failure = Failure(type(error).__name__, error.exit_code, str(error))
     return drifts
@@ -180,7 +195,12 @@ def _frames_record(scene: Scene, frames: NDArray[np.uint8]) -> FramesRecord:
     return FramesRecord(scene_digest(scene), count, height, width)
 
 
-def _settings(options: BenchOptions) -> Settings:
+def _settings(
+    options: BenchOptions, board: Board, courses: Mapping[str, Course], remarks: tuple[str, ...]
+) -> Settings:
+    bound = next((course.affinity for course in courses.values() if course.affinity), ())
+    if board.affinity and bound != tuple(sorted(board.affinity)):
+        remarks += (f"the processes could not be bound to the cores {list(board.affinity)}",)
     return Settings(
         threads=options.threads,
         rounds=options.rounds,
@@ -190,4 +210,6 @@ def _settings(options: BenchOptions) -> Settings:
         warmup_frames=options.warmup_frames,
         warmup_s=options.warmup_s,
         scenarios=tuple(dict.fromkeys(options.scenarios)),
+        affinity=bound,
+        remarks=remarks,
     )

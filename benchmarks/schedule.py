@@ -44,6 +44,7 @@ class Course:
     samples: list[ProcessSamples] = field(default_factory=list)
     backend_version: str | None = None
     frames: Path | None = None
+    picture: str | None = None
     profiles: Mapping[str, GraphProfile] | None = None
     memory: Memory | None = None
     affinity: tuple[int, ...] = ()

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgeanim.benchmarks.drift_picture import pictures_beside
+from edgeanim.benchmarks.repeat import repeat_until_valid
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
@@ -37,6 +40,7 @@ def bench(
     subjects: Sequence[str | Path],
     *,
     out: str | Path | None = None,
+    pictures: Path | None = None,
     frames: str | Path | None = None,
     variants: tuple[str, ...] = (),
     quick: bool = False,
@@ -44,6 +48,7 @@ def bench(
     fps: float | None = None,
     duration: float | None = None,
     threads: int | None = None,
+    retries: int = 0,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
     progress: Progress = SILENT,
@@ -51,10 +56,12 @@ def bench(
     """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
-    the first of them is what the others' drift is counted from. Writes the report to `out`.
+    the first of them is what the others' drift is counted from. Writes the report to `out`, and
+    every variant's worst frame into the folder `pictures`, by default one beside `out`.
 
     `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
+    A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
     work = Work.on(board, progress=progress)
     options = BenchOptions(
@@ -63,15 +70,20 @@ def bench(
         rate_fps=fps,
         duration_s=duration,
     )
+    if out is not None and pictures is None:
+        pictures = pictures_beside(Path(out))
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
-        report = run_bench(
+        measure = partial(
+            run_bench,
             _chosen(opened.subjects, variants),
             opened.golden,
             options.quick() if quick else options,
             model=opened.model,
             board=work.board,
+            pictures=pictures,
             progress=progress,
         )
+        report = repeat_until_valid(measure, retries, progress)
     if out is not None:
         save_report(Path(out), report)
     return report

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeanim.benchmarks.drift_picture import pictures_beside
 from edgeanim.benchmarks.result import Report, parse_report, save_report
 from edgeanim.core.errors import EdgeanimError, UsageError
 from edgeanim.core.parsing import parse, parse_json
@@ -72,8 +73,15 @@ def bench_on(
             return parse_report(text, where=place.label)
         from edgeanim.pipeline.bench import bench
 
+        path = _path(out, place, several=several)
         return bench(
-            subjects, frames=frames, inputs=inputs, board=board, progress=shared, **options
+            subjects,
+            frames=frames,
+            inputs=inputs,
+            board=board,
+            pictures=None if path is None else pictures_beside(path),
+            progress=shared,
+            **options,
         )
 
     def measure(place: Place) -> Placed:

@@ -10,9 +10,10 @@ from importlib import resources
 from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, compare
+from edgeanim.benchmarks.drift_picture import GAIN
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.core.errors import UsageError, disk_errors
-from edgeanim.core.files import write_text
+from edgeanim.core.files import inside, write_text
 from edgeanim.report.plots import (
     drift_legend,
     drift_plot,
@@ -20,7 +21,7 @@ from edgeanim.report.plots import (
     stage_legend,
     stage_plot,
 )
-from edgeanim.report.sections import Grid, grids, stage_grid
+from edgeanim.report.sections import Grid, drift_grid, grids, stage_grid
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import executed_in_words
@@ -31,6 +32,7 @@ _PICTURES = (
     (b"GIF8", "image/gif"),
     (b"\xff\xd8", "image/jpeg"),
 )
+_MAX_PICTURE_BYTES = 32 << 20
 # A page may load nothing at all; its own style and data: pictures are the exception.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -60,10 +62,11 @@ def render_page(comparison: Comparison, *, animation: Animation | None = None) -
     shown = "" if animation is None else _figure(animation)
     if several:
         body += [_changes(comparison), shown]
-        for name, report in zip(comparison.names, comparison.reports, strict=True):
-            body += [_heading(report, name), _section(report)]
+        every = zip(comparison.names, comparison.reports, comparison.folders, strict=True)
+        for name, report, folder in every:
+            body += [_heading(report, name), _section(report, folder)]
     else:
-        body.append(_section(first, shown))
+        body.append(_section(first, comparison.folders[0], shown))
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -101,7 +104,7 @@ def _heading(report: Report, name: str) -> str:
     return f'<h2 class="report">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
 
 
-def _section(report: Report, figure: str = "") -> str:
+def _section(report: Report, folder: Path | None, figure: str = "") -> str:
     parts = [f'<p class="verdict">{escape(verdict(report))}</p>', _validity(report), figure]
     parts += ["<h2>Figures</h2>", _table(report), _failures(report)]
     if plot := latency_plot(report):
@@ -118,6 +121,8 @@ def _section(report: Report, figure: str = "") -> str:
             f"<h2>Drift by frame</h2><figure>{plot}{drift_legend(report)}<figcaption>1 − SSIM "
             "against the float32 original, frame by frame. Zero is identical.</figcaption></figure>"
         )
+    if grid := drift_grid(report):
+        parts += [_grid(grid), *(_worst(variant, folder) for variant in report.variants)]
     parts += ["<h2>Circumstances</h2>", _circumstances(report)]
     return "\n".join(part for part in parts if part)
 
@@ -194,6 +199,23 @@ def _figure(animation: Animation) -> str:
     return (
         f'<figure><img alt="{caption}" src="data:{animation.mime};base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _worst(variant: VariantResult, folder: Path | None) -> str:
+    """The variant's worst frame, if the picture lies where the report says."""
+    if folder is None or variant.worst_picture is None or variant.drift is None:
+        return ""
+    path = inside(folder, variant.worst_picture)
+    if not path.is_file() or path.stat().st_size > _MAX_PICTURE_BYTES:
+        return ""
+    drift = variant.drift
+    return _figure(
+        Animation(
+            path.read_bytes(),
+            f"{variant.id}, its worst frame ({drift.worst_frame}, SSIM {drift.ssim_worst:.4f}): "
+            f"the original, this variant, and their difference times {GAIN} around grey",
+        )
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from edgeanim.benchmarks.drift import Spread
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number
@@ -21,6 +22,40 @@ class Grid:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def drift_grid(report: Report) -> Grid | None:
+    """Every kind of drift, mean and worst frame."""
+    shown = [(v.id, v.drift) for v in report.variants if v.drift]
+    if not shown:
+        return None
+    return Grid(
+        "Drift",
+        "Mean, then the worst frame and, after @, which one it is. Similarities (1 is identical): "
+        "SSIM, MS-SSIM, and SSIM of the differences between successive frames. Errors (0 is "
+        "identical): brightness in levels of 255, flow in pixels, flicker in levels where the "
+        "original stands still.",
+        ("variant", "SSIM", "MS-SSIM", "PSNR dB", "brightness", "temporal SSIM", "flow", "flicker"),
+        tuple(
+            (
+                name,
+                _mean_and_worst(Spread(d.ssim_mean, d.ssim_p5, d.ssim_worst, d.worst_frame), 4),
+                _mean_and_worst(d.ms_ssim, 4),
+                _mean_and_worst(d.psnr, 1),
+                _mean_and_worst(d.brightness, 2),
+                _mean_and_worst(d.temporal, 4),
+                _mean_and_worst(d.flow, 3),
+                _mean_and_worst(d.flicker, 2),
+            )
+            for name, d in shown
+        ),
+    )
+
+
+def _mean_and_worst(spread: Spread | None, digits: int) -> str:
+    if spread is None:
+        return ABSENT
+    return f"{spread.mean:.{digits}f} / {spread.worst:.{digits}f} @{spread.worst_frame}"
 
 
 def grids(report: Report) -> Iterator[Grid]:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgeanim.benchmarks.drift import measure_drift, psnr, ssim
+from edgeanim.benchmarks.drift import DriftMeter, measure_drift, psnr, ssim
+from edgeanim.benchmarks.drift_picture import GAIN, pictures_beside, save_worst, side_by_side
+from edgeanim.benchmarks.structure import SCALES, ms_ssim
 from edgeanim.core.errors import BadInput
 
 metrics = pytest.importorskip("skimage.metrics")
@@ -120,3 +124,140 @@ def test_clips_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     frames = np.zeros(shape, np.uint8)
     with pytest.raises(BadInput):
         measure_drift(frames, frames if shape[0] == 0 else _clip())
+
+
+def _ms_ssim_by_scipy(a: np.ndarray, b: np.ndarray) -> float:
+    """MS-SSIM of two grey pictures, written down again with another library's filters."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+
+    def smooth(plane: np.ndarray) -> np.ndarray:
+        blurred = ndimage.gaussian_filter(plane, 1.5, radius=5)
+        return np.asarray(blurred)[5:-5, 5:-5]
+
+    x, y, product = a.astype(np.float64), b.astype(np.float64), 1.0
+    for scale, exponent in enumerate(SCALES):
+        mx, my = smooth(x), smooth(y)
+        vx, vy, cov = smooth(x * x) - mx**2, smooth(y * y) - my**2, smooth(x * y) - mx * my
+        contrast = (2 * cov + 58.5225) / (vx + vy + 58.5225)
+        luminance = (2 * mx * my + 6.5025) / (mx**2 + my**2 + 6.5025)
+        value = (contrast * luminance if scale == 4 else contrast).mean()
+        product *= max(float(value), 0.0) ** exponent
+        x, y = (ndimage.uniform_filter(p, 2, origin=-1)[::2, ::2] for p in (x, y))
+    return product
+
+
+def _textured(size: int, seed: int = 0) -> np.ndarray:
+    """Smooth texture, uint8 [size, size]."""
+    import cv2
+
+    noise = np.random.default_rng(seed).integers(0, 256, (size, size)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 3)
+    stretched: np.ndarray = cv2.normalize(smooth, None, 20, 220, cv2.NORM_MINMAX)
+    return stretched.astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise", [0, 5, 40])
+def test_ms_ssim_equals_another_implementation(noise: int) -> None:
+    a = _textured(192)
+    change = np.random.default_rng(1).integers(-noise, noise + 1, a.shape)
+    b = np.clip(a.astype(int) + change, 0, 255).astype(np.uint8)
+    whole, deep = ms_ssim(a, b)
+    assert whole == pytest.approx(ssim(a, b))
+    assert deep == pytest.approx(_ms_ssim_by_scipy(a, b), abs=1e-6)
+    assert (deep == pytest.approx(1)) == (noise == 0)
+
+
+def test_ms_ssim_forgives_fine_noise_more_than_ssim_does() -> None:
+    a = np.repeat(_textured(180)[..., None], 3, axis=2)
+    noise = np.random.default_rng(1).normal(0, 12, a.shape)
+    whole, deep = ms_ssim(a, np.clip(a + noise, 0, 255).astype(np.uint8))
+    assert deep is not None
+    assert whole < deep < 1
+
+
+def test_small_pictures_have_no_ms_ssim_and_no_flow() -> None:
+    assert ms_ssim(_textured(175), _textured(175))[1] is None
+    drift = measure_drift(_clip(), _clip())
+    assert drift.ms_ssim is None
+    assert drift.flow is None
+
+
+def _moving(speed: int, frames: int = 4) -> np.ndarray:
+    """A texture that moves right by `speed` pixels a frame, uint8 [T, 64, 64, 3]."""
+    wide = _textured(128)
+    clip = [wide[:64, 40 - speed * t : 104 - speed * t] for t in range(frames)]
+    return np.stack([np.repeat(frame[..., None], 3, axis=2) for frame in clip])
+
+
+def test_the_flow_figure_is_the_difference_of_the_motions() -> None:
+    assert measure_drift(_moving(2), _moving(2)).flow == measure_drift(_moving(1), _moving(1)).flow
+    flow = measure_drift(_moving(3), _moving(1)).flow
+    assert flow is not None
+    assert flow.mean == pytest.approx(2, abs=0.3)
+    assert 1 <= flow.worst_frame <= 3
+
+
+def test_flicker_counts_only_where_the_original_stands_still() -> None:
+    reference = _moving(0)
+    reference[:, :, 32:] = _moving(2)[:, :, 32:]
+    still, moving = reference.copy(), reference.copy()
+    still[2, :, :32] += np.uint8(10)
+    moving[2, :, 32:] += np.uint8(10)
+    flicker = measure_drift(still, reference).flicker
+    assert flicker is not None
+    # Frame 2 is brighter by 10, so the steps into and out of it are off by 10, the first is not.
+    # A few pixels of the moving half happen to stand still, too.
+    assert flicker.mean == pytest.approx(20 / 3, rel=0.15)
+    assert flicker.worst == pytest.approx(10, rel=0.15)
+    assert flicker.worst_frame in (2, 3)
+    elsewhere = measure_drift(moving, reference).flicker
+    assert elsewhere is not None
+    assert elsewhere.worst < 2
+    everywhere = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 3)).astype(np.uint8)
+    assert measure_drift(everywhere, everywhere).flicker is None
+
+
+def test_every_spread_names_its_own_worst_frame() -> None:
+    reference = np.repeat(_moving(0), 3, axis=0)
+    frames = reference.copy()
+    frames[4] -= np.uint8(15)
+    frames[7, 10:30] = 128
+    drift = measure_drift(frames, reference)
+    assert drift.brightness is not None
+    assert drift.brightness.worst == pytest.approx(-15)
+    assert drift.brightness.worst_frame == 4
+    assert drift.worst_frame == 7
+    assert drift.psnr is not None
+    assert drift.psnr.worst_frame == 7
+    assert drift.psnr.worst == min(drift.psnr.worst, drift.psnr.tail, drift.psnr.mean)
+    assert drift.temporal is not None
+    assert drift.temporal.worst_frame in (4, 5)
+    assert drift.temporal.mean == drift.temporal_ssim
+    assert drift.temporal_error is not None
+    assert drift.temporal_error.mean == drift.temporal_l1
+
+
+@given(st.integers(1, 6), st.integers(0, 30))
+@settings(max_examples=10, deadline=None)
+def test_a_meter_fed_frame_by_frame_finds_what_the_whole_clip_shows(count: int, noise: int) -> None:
+    reference = _clip(frames=count)
+    frames = reference + np.random.default_rng(1).integers(0, noise + 1, reference.shape, np.uint8)
+    meter = DriftMeter()
+    for pair in zip(frames, reference, strict=True):
+        meter.add(*pair)
+    assert meter.result() == measure_drift(frames, reference)
+
+
+def test_the_worst_frame_is_saved_beside_the_report(tmp_path: Path) -> None:
+    import cv2
+
+    reference, frames = _moving(0), _moving(0)
+    frames[2, 5, 6] += np.uint8(3)
+    folder = pictures_beside(tmp_path / "report.json")
+    name = save_worst(folder, 1, "mine:../x", frames, reference, 2)
+    assert name == "report-frames/1-mine_.._x-worst-2.png"
+    picture = cv2.imread(str(tmp_path / name))[:, :, ::-1]
+    np.testing.assert_array_equal(picture, side_by_side(reference[2], frames[2]))
+    np.testing.assert_array_equal(picture[:, :64], reference[2])
+    np.testing.assert_array_equal(picture[:, 68:132], frames[2])
+    assert set(np.unique(picture[:, 136:])) == {128, 128 + 3 * GAIN}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import Failure, ModelRecord, Report
+from edgeanim.benchmarks.result import Failure, ModelRecord, Report, save_report
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.report.html import Animation, demo_page, render_page, write_page
 from edgeanim.report.svg import Axis
@@ -74,7 +74,7 @@ def _evil_report() -> Report:
 def test_the_page_has_its_table_and_plots() -> None:
     page = _page(build_report({"onnxruntime": (20, 8), "openvino": (60, 5)}))
     assert page.tags.count("svg") == 3
-    assert page.tags.count("caption") == 2
+    assert page.tags.count("caption") == 3
     assert page.tags.count("polyline") == 4
     text = " ".join(page.text)
     for figure in ("onnxruntime-int8", "frames/s", "Ship openvino-int8", "budget 50 ms"):
@@ -187,3 +187,21 @@ def test_an_axis_reaches_its_largest_value_with_round_ticks(largest: float) -> N
     labels = [axis.label(tick) for tick in axis.ticks]
     assert len(set(labels)) == len(labels)
     assert json.loads(labels[-1]) == pytest.approx(axis.ticks[-1])
+
+
+def test_the_worst_frame_is_shown_where_it_lies_beside_its_report(tmp_path: Path) -> None:
+    report = build_report()
+    first = replace(report.variants[0], worst_picture="report-frames/worst.png")
+    report = replace(report, variants=(first, report.variants[1]))
+    save_report(tmp_path / "report.json", report)
+    comparison = compare([tmp_path / "report.json"])
+    assert Page(render_page(comparison)).tags.count("img") == 0
+    (tmp_path / "report-frames").mkdir()
+    (tmp_path / "report-frames" / "worst.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    page = Page(render_page(comparison))
+    assert page.tags.count("img") == 1
+    assert any("its worst frame" in text for text in page.text)
+    outside = replace(report, variants=(replace(first, worst_picture="../secret.png"),))
+    save_report(tmp_path / "report.json", outside)
+    with pytest.raises(BadInput, match="outside"):
+        render_page(compare([tmp_path / "report.json"]))

@@ -1,0 +1,50 @@
+"""The frame that drifted most, as a picture: original, variant, their difference enlarged."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.benchmarks.drift import Frames
+from edgeanim.core.errors import DeviceFailed
+from edgeanim.core.files import write_bytes
+
+GAIN = 8
+"""By how much the difference is enlarged around mid-grey."""
+_GREY = 128
+_GAP = 4
+
+
+def pictures_beside(report: Path) -> Path:
+    """The folder for the pictures of the report that is written to `report`."""
+    return report.with_name(f"{report.stem}-frames")
+
+
+def save_worst(
+    folder: Path, number: int, variant: str, frames: Frames, reference: Frames, index: int
+) -> str:
+    """Write frame `index` of both clips as PNG into `folder`, which need not exist; returns the
+    file's name with the folder's, as a report beside the folder tells it."""
+    import cv2
+
+    name = f"{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', variant)[:80]}-worst-{index}.png"
+    picture = side_by_side(reference[index], frames[index])
+    written, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
+    if not written:
+        raise DeviceFailed("This machine's OpenCV cannot write PNG.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / name, data.tobytes())
+    return f"{folder.name}/{name}"
+
+
+def side_by_side(reference: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB: `reference`, `frame`, and their difference times `GAIN` around mid-grey, uint8
+    [H, 3 W + 8, 3]; transparent parts are left out."""
+    difference = frame[:, :, :3].astype(np.int16) - reference[:, :, :3]
+    enlarged = np.clip(_GREY + GAIN * difference, 0, 255).astype(np.uint8)
+    gap = np.full((frame.shape[0], _GAP, 3), 255, np.uint8)
+    parts = [reference[:, :, :3], gap, frame[:, :, :3], gap, enlarged]
+    return np.concatenate(parts, axis=1)

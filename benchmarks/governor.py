@@ -1,0 +1,41 @@
+"""The frequency governor of the cores, set for a run as the board asks, and put back after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_CORES = "sys/devices/system/cpu"
+_FILE = "cpufreq/scaling_governor"
+
+
+@contextmanager
+def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, ...]]:
+    """Set every core's governor to `wanted` within the block; yields what could not be set.
+
+    It takes root. Nothing is touched for `None`.
+    """
+    files = sorted((root / _CORES).glob(f"cpu[0-9]*/{_FILE}")) if wanted else []
+    if wanted and not files:
+        yield (f"the governor could not be set to {wanted}: this machine has none",)
+        return
+    before: dict[Path, str] = {}
+    remarks: tuple[str, ...] = ()
+    try:
+        for file in files:
+            found = file.read_text().strip()
+            if found != wanted:
+                before[file] = found
+                file.write_text(f"{wanted}\n")
+    except OSError as error:
+        kept = ", ".join(sorted(set(before.values()))) or "unknown"
+        remarks = (
+            f"the governor could not be set to {wanted} ({error.strerror}): it stayed {kept}",
+        )
+    try:
+        yield remarks
+    finally:
+        for file, governor in before.items():
+            with suppress(OSError):
+                file.write_text(f"{governor}\n")

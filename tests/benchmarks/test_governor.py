@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgeanim.benchmarks.governor import governed
+from edgeanim.benchmarks.options import BenchOptions
+from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.runner import Subject, run_bench
+from edgeanim.targets.board import load_board
+
+
+@pytest.fixture
+def cores(tmp_path: Path) -> list[Path]:
+    """Two cores' governor files under a root of their own."""
+    files = []
+    for core in range(2):
+        folder = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq"
+        folder.mkdir(parents=True)
+        files.append(folder / "scaling_governor")
+        files[-1].write_text("powersave\n")
+    return files
+
+
+def _governors(files: list[Path]) -> list[str]:
+    return [file.read_text().strip() for file in files]
+
+
+def test_the_governor_is_set_and_put_back_even_after_an_error(
+    cores: list[Path], tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt), governed("performance", tmp_path) as remarks:
+        assert remarks == ()
+        assert _governors(cores) == ["performance", "performance"]
+        raise KeyboardInterrupt
+    assert _governors(cores) == ["powersave", "powersave"]
+
+
+def test_nothing_is_touched_unless_asked_for(cores: list[Path], tmp_path: Path) -> None:
+    with governed(None, tmp_path) as remarks:
+        assert remarks == ()
+        assert _governors(cores) == ["powersave", "powersave"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_what_is_not_allowed_is_said(cores: list[Path], tmp_path: Path) -> None:
+    for file in cores:
+        file.chmod(0o444)
+    with governed("performance", tmp_path) as remarks:
+        assert "Permission denied" in remarks[0]
+        assert "it stayed powersave" in remarks[0]
+
+
+def test_a_machine_without_governors_says_so(tmp_path: Path) -> None:
+    with governed("performance", tmp_path) as remarks:
+        assert "has none" in remarks[0]
+
+
+def test_workers_keep_to_the_cores_of_the_board(
+    compile_tiny: Callable[[str], Subject], golden: Path
+) -> None:
+    core = min(os.sched_getaffinity(0))
+    board = replace(load_board("local"), affinity=(core,), governor=None)
+    options = BenchOptions(iterations=2, rounds=1, blocks=1, block_s=0, warmup_frames=1, warmup_s=0)
+    model = ModelRecord("tiny", "0" * 64, None)
+    report = run_bench([compile_tiny("null")], golden, options, model=model, board=board)
+    assert report.settings.affinity == (core,)
+    assert report.settings.remarks == ()
+    assert os.sched_getaffinity(0) != {core} or len(os.sched_getaffinity(0)) == 1
