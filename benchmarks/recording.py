@@ -35,11 +35,17 @@ _MAX_BYTES = 256 << 20
 
 def open_host() -> Host:
     """This machine; a recording of another, or a recorder, if the environment asks for one."""
-    if folder := os.environ.get(REPLAY):
-        return RecordedHost(Path(folder))
+    if (recording := replayed_folder()) is not None:
+        return RecordedHost(recording)
     if folder := os.environ.get(RECORD):
         return RecordingHost(Path(folder))
     return Host()
+
+
+def replayed_folder() -> Path | None:
+    """The recording that stands in for this machine, if the environment names one."""
+    folder = os.environ.get(REPLAY)
+    return Path(folder) if folder else None
 
 
 class RecordedHost(Host):

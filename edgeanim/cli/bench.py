@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
 @click.option(
+    "--retries",
+    type=click.IntRange(0, 10),
+    default=0,
+    metavar="N",
+    help="Measure again, at most N times, what throttling, load or the like spoiled.",
+)
+@click.option(
     "--on",
     "places",
     multiple=True,
@@ -67,6 +74,7 @@ def command(
     fps: float | None,
     duration: float | None,
     quick: bool,
+    retries: int,
     places: tuple[str, ...],
     threads: int | None,
     board: str,
@@ -99,6 +107,7 @@ def command(
         fps=fps,
         duration=duration,
         quick=quick,
+        retries=retries,
         threads=threads,
         board=board,
         inputs=parse_inputs(inputs),
