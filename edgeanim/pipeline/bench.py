@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from edgeanim.benchmarks.drift_picture import pictures_beside
 from edgeanim.benchmarks.repeat import repeat_until_valid
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
@@ -39,6 +40,7 @@ def bench(
     subjects: Sequence[str | Path],
     *,
     out: str | Path | None = None,
+    pictures: Path | None = None,
     frames: str | Path | None = None,
     variants: tuple[str, ...] = (),
     quick: bool = False,
@@ -54,7 +56,8 @@ def bench(
     """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
-    the first of them is what the others' drift is counted from. Writes the report to `out`.
+    the first of them is what the others' drift is counted from. Writes the report to `out`, and
+    every variant's worst frame into the folder `pictures`, by default one beside `out`.
 
     `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
@@ -67,6 +70,8 @@ def bench(
         rate_fps=fps,
         duration_s=duration,
     )
+    if out is not None and pictures is None:
+        pictures = pictures_beside(Path(out))
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
         measure = partial(
             run_bench,
@@ -75,6 +80,7 @@ def bench(
             options.quick() if quick else options,
             model=opened.model,
             board=work.board,
+            pictures=pictures,
             progress=progress,
         )
         report = repeat_until_valid(measure, retries, progress)
