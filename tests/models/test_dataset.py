@@ -8,6 +8,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from edgeanim.api import import_dataset, make_dataset, show_dataset
 from edgeanim.cli.dataset import command
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+from edgeanim.core.progress import SILENT
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.scenes import scene_sequences
@@ -26,10 +28,13 @@ from edgeanim.models.dataset import (
     DatasetWriter,
     Origin,
     content_hash,
+    load_manifest,
     split_of,
 )
 from edgeanim.models.dataset_make import Recipe, tasks
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
+from edgeanim.models.training.batches import draw_batch, load_material
+from edgeanim.models.training.config import DataConfig
 from edgeanim.runtime.arrays import save_npz
 
 
@@ -317,3 +322,21 @@ def test_a_clip_without_end_is_cut_off(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="more than 5 frames"):
         writer.add_clip(origin, frames)
     assert not (tmp_path / "data/sequences/long").exists()
+
+
+def test_training_draws_from_datasets(made, tmp_path, clip):
+    import_dataset([clip], tmp_path / "clips", split="train")
+    make_dataset(tmp_path / "unseen", puppets=1, moments=1, split="test")
+    config = DataConfig(puppets=1, moments=2, datasets=(made, tmp_path / "clips"))
+    material = load_material(config, SILENT)
+    names = {sequence.name for sequence in material.puppets}
+    kept = {e.origin.id for e in load_manifest(made).sequences if e.split == "train"}
+    assert names == {"puppet 1000", *kept}
+    assert len(material.clips) == 1
+    one, two = (draw_batch(material, config, 64, 4, (0, 1)) for _ in range(2))
+    assert torch.equal(one.still, two.still)
+    assert one.known.flatten().tolist() == [0, 1, 1, 1]
+    with pytest.raises(BadInput, match="no sequences for train"):
+        load_material(DataConfig(puppets=0, datasets=(tmp_path / "unseen",)), SILENT)
+    with pytest.raises(ValueError, match="at least 1"):
+        DataConfig(puppets=0)

@@ -17,6 +17,7 @@ from edgeanim.models.data.sequences import (
     clip_sequence,
     puppet_sequences,
 )
+from edgeanim.models.dataset_reader import FrameCache, read_sequences
 from edgeanim.models.training.config import DataConfig
 
 
@@ -48,7 +49,10 @@ class Material:
 
 
 def load_material(config: DataConfig, progress: Progress) -> Material:
-    """Draw the puppets and read the clips. `BadInput` names a clip that is not there."""
+    """Draw the puppets, read the clips and open the datasets, whose frames are decoded when used.
+
+    `BadInput` names a clip that is not there, or a dataset that cannot be trusted.
+    """
     clips = []
     if config.clips is not None and config.clip_names:
         found = {path.stem: path for path in clip_paths(config.clips)}
@@ -58,6 +62,12 @@ def load_material(config: DataConfig, progress: Progress) -> Material:
             clips.append(clip_sequence(found[name]))
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
+    cache = FrameCache()
+    for folder in config.datasets or ():
+        for sequence in read_sequences(folder, "train", cache=cache, progress=progress):
+            (clips if sequence.parts is None else puppets).append(sequence)
+    if not puppets:
+        raise BadInput("No sequence of these datasets has masks to learn from.")
     return Material(tuple(puppets), tuple(clips))
 
 

@@ -12,7 +12,11 @@ from edgeanim.models.config import AnimatorConfig
 @dataclass(frozen=True)
 class DataConfig:
     """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
-    those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch."""
+    those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch.
+
+    `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
+    whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
+    """
 
     puppets: int = 1200
     moments: int = 4
@@ -20,9 +24,10 @@ class DataConfig:
     clips: Path | None = None
     clip_names: tuple[str, ...] = ()
     clip_share: float = 0.25
+    datasets: tuple[Path, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.puppets < 1 or self.moments < 2:
+        if self.puppets < (0 if self.datasets else 1) or self.moments < 2:
             raise ValueError("`puppets` must be at least 1 and `moments` at least 2")
         if not 0 <= self.clip_share <= 1:
             raise ValueError("`clip_share` must lie between 0 and 1")
