@@ -202,7 +202,8 @@ def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
         if op.get_type_name() != "FakeQuantize":
             continue
         if op.input_value(0).get_node().get_type_name() not in ("Constant", "Convert"):
-            given = tuple(float(op.input_value(i).get_node().data.item()) for i in (1, 2))
+            ends = (op.input_value(i).get_node().data.ravel() for i in (1, 2))
+            given = tuple(float(value) for end in ends for value in end)
             groups.setdefault(given, []).append(op)
     for sharing in groups.values():
         names = [_known_name(op.input_value(0), table) for op in sharing]
