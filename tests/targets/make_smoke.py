@@ -96,7 +96,7 @@ def main() -> None:
         variants = [
             variant
             for name in backend_names()
-            if get_backend(name).extra
+            if get_backend(name).int8_scheme
             for variant in make_variants(get_backend(name), source, folder / name)
         ]
         write_bundle(

@@ -336,7 +336,9 @@ def _in_subprocess(graph: CompiledGraph, absent: list[str]) -> subprocess.Comple
 
 
 def test_loading_and_running_imports_neither_torch_nor_onnx(case: Case) -> None:
-    _, graph = case
+    backend, graph = case
+    if backend.name == "torch":
+        pytest.skip("it is torch: a reference for workstations, listed by no board")
     done = _in_subprocess(graph, absent=[])
     assert done.returncode == 0, done.stderr
     imported = {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
@@ -348,6 +350,7 @@ PACKAGES = {
     "onnxruntime": ["onnxruntime"],
     "openvino": ["openvino"],
     "tflite": ["ai_edge_litert", "tflite_runtime"],
+    "torch": ["torch"],
 }
 
 
@@ -359,5 +362,5 @@ def test_an_absent_runtime_is_named_with_the_extra_that_brings_it(
     assert done.returncode == 4, done.stderr
     said = json.loads(done.stdout)
     assert said["extra"] == get_backend(name).extra
-    assert f"pip install 'edgeanim[{name}]'" in said["text"]
+    assert f"pip install 'edgeanim[{get_backend(name).extra}]'" in said["text"]
     assert said["reason"]

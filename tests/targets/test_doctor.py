@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import pytest
 from edgeanim.core.parsing import to_plain
 from edgeanim.targets import doctor
 from edgeanim.targets.backends import backend_names, get_backend
-from edgeanim.targets.doctor import check_backend, diagnose
+from edgeanim.targets.doctor import Check, check_backend, diagnose
+from edgeanim.targets.fitness import check_machine
+from edgeanim.targets.permissions import check_permissions
 from edgeanim.targets.smoke import run_smoke
+from edgeanim.targets.wheels import RUNTIMES, fitting
 
 
-@pytest.mark.parametrize("name", [n for n in backend_names() if get_backend(n).extra])
+@pytest.mark.parametrize("name", [n for n in backend_names() if get_backend(n).int8_scheme])
 def test_every_backend_passes_its_smoke_test_in_each_precision(name: str) -> None:
     errors = run_smoke(name)
     assert set(errors) == {"float32", "int8"}
@@ -26,10 +30,13 @@ def test_every_backend_passes_its_smoke_test_in_each_precision(name: str) -> Non
 def test_this_machine_is_diagnosed() -> None:
     diagnosis = diagnose()
     names = [check.name for check in diagnosis.checks]
-    assert names[:6] == ["processor", "C library", "Python", "memory", "disk", "governor"]
-    assert names[6:] == [f"backend {name}" for name in backend_names()]
+    first = ["processor", "C library", "Python", "wheels", "memory", "disk"]
+    first += ["governor", "power (RAPL)", "perf counters"]
+    assert [name for name in names if name in first] == first
+    backends = [check for check in diagnosis.checks if check.name.startswith("backend")]
+    assert [check.name for check in backends] == [f"backend {name}" for name in backend_names()]
     assert diagnosis.usable
-    for check in diagnosis.checks[6:]:
+    for check in backends:
         assert check.status in ("ok", "warn"), check
     plain = to_plain(diagnosis)
     assert json.loads(json.dumps(plain)) == plain
@@ -96,14 +103,117 @@ def test_an_absent_runtime_is_skipped_with_its_install_line(
     assert check.hint == "pip install 'edgeanim[openvino]'"
 
 
+def lay_out(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def of(checks: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
 def test_a_small_board_is_told_what_it_lacks(tmp_path: Path) -> None:
-    for name, text in {
-        "proc/cpuinfo": "Features : fp asimd\n",
-        "proc/meminfo": "MemTotal: 200000 kB\n",
-        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    checks = {check.name: check for check in diagnose(tmp_path).checks}
+    root = lay_out(
+        tmp_path,
+        {
+            "proc/cpuinfo": "Features : fp asimd\n",
+            "proc/meminfo": "MemTotal: 200000 kB\n",
+            "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "powersave\n",
+            "proc/sys/kernel/perf_event_paranoid": "3\n",
+        },
+    )
+    checks = of([*check_machine(root), *check_permissions(root)])
     assert checks["memory"].status == checks["governor"].status == "warn"
     assert "powersave" in checks["governor"].detail
+    assert checks["perf counters"].status == "warn"
+    assert "perf_event_paranoid is 3" in checks["perf counters"].detail
+    assert checks["power (RAPL)"].status == "skip"
+
+
+def test_power_that_only_root_may_read_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = lay_out(tmp_path, {"sys/class/powercap/intel-rapl:0/energy_uj": "1\n"})
+    assert of(check_permissions(root))["power (RAPL)"].status == "ok"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    check = of(check_permissions(root))["power (RAPL)"]
+    assert (check.status, check.detail) == ("warn", "only root may read it")
+    assert "chmod a+r" in (check.hint or "")
+
+
+def test_the_tools_of_a_board_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pi = lay_out(tmp_path / "pi", {"proc/device-tree/model": "Raspberry Pi 5\0", "dev/vcio": ""})
+    jetson = lay_out(tmp_path / "jetson", {"etc/nv_tegra_release": "# R36"})
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert of(check_permissions(pi))["vcgencmd"].detail == "not installed"
+    assert {"nvpmodel", "jetson_clocks", "tegrastats"} <= of(check_permissions(jetson)).keys()
+    _stand_in(tmp_path / "vcgencmd", "")
+    assert of(check_permissions(pi))["vcgencmd"].status == "ok"
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda f, m: "vcio" not in str(f) and allowed(f, m))
+    assert "aG video" in (of(check_permissions(pi))["vcgencmd"].hint or "")
+
+
+@pytest.mark.parametrize(
+    ("package", "arch", "glibc", "python", "version", "reason"),
+    [
+        ("onnxruntime", "aarch64", (2, 36), (3, 11), "1.32.0", None),
+        ("onnxruntime", "aarch64", (2, 27), (3, 11), "1.28.0", "needs glibc 2.28, this is 2.27"),
+        ("onnxruntime", "x86_64", (2, 36), (3, 10), "1.23.2", "needs CPython 3.11 to 3.14"),
+        ("onnxruntime", "x86_64", None, (3, 12), None, "needs glibc"),
+        ("openvino", "aarch64", (2, 31), (3, 10), "2025.2.0", "needs glibc 2.35, this is 2.31"),
+        ("openvino", "aarch64", (2, 27), (3, 11), None, "openvino 2025.2.0 needs glibc 2.31"),
+        ("openvino", "x86_64", (2, 27), (3, 11), "2025.4.1", "needs glibc 2.28"),
+        ("ai-edge-litert", "aarch64", (2, 27), (3, 14), "2.3.0", None),
+        ("ai-edge-litert", "armv7l", (2, 36), (3, 11), None, "has no wheel for armv7l"),
+        ("ai-edge-litert", "x86_64", (2, 36), (3, 9), None, "needs CPython 3.10 to 3.14"),
+    ],
+)
+def test_which_wheel_fits(
+    package: str,
+    arch: str,
+    glibc: tuple[int, ...] | None,
+    python: tuple[int, ...],
+    version: str | None,
+    reason: str | None,
+) -> None:
+    wheels = next(each for each in RUNTIMES if each[0].package == package)
+    fit = fitting(wheels, arch, glibc, python)
+    assert (fit.package, fit.version) == (package, version)
+    assert (reason in fit.reason) if reason and fit.reason else fit.reason is reason is None
+
+
+def test_a_machine_without_wheels_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
+    checks = of(check_machine())
+    assert checks["C library"].status == "warn"
+    assert checks["wheels"].status == "fail"
+    assert "needs glibc" in (checks["wheels"].hint or "")
+
+
+def test_an_illegal_instruction_in_a_third_partys_backend_is_a_diagnosis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backend from another distribution's entry point, whose runtime dies while it is loaded."""
+    (tmp_path / "dying_runtime.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n"
+    )
+    (tmp_path / "dying_backend.py").write_text("import dying_runtime\n")
+    dist = tmp_path / "dying-1.0.dist-info"
+    dist.mkdir()
+    (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: dying\nVersion: 1.0\n")
+    (dist / "entry_points.txt").write_text("[edgeanim.backends]\ndying = dying_backend\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    class Dying(type(get_backend("null"))):  # type: ignore[misc]
+        name = "dying"
+        extra = "dying"
+
+    check = check_backend(Dying())
+    assert (check.name, check.status) == ("backend dying", "fail")
+    assert "died of SIGILL" in check.detail
+    assert "another processor" in (check.hint or "")

@@ -28,7 +28,7 @@ SPEC = GraphSpec(
         TensorSpec("mean", "feature:mean", (1, 1, SIZE, SIZE), "NCHW"),
     ),
 )
-LOOKUPS = ("Gather", "GatherElements", "GATHER", "GATHER_ND", "EMBEDDING_LOOKUP")
+LOOKUPS = ("Gather", "GatherElements", "GATHER", "GATHER_ND", "EMBEDDING_LOOKUP", "embedding")
 COMPUTES = [name for name in backend_names() if get_backend(name).extra]
 
 
