@@ -21,7 +21,7 @@ from edgeanim.report.plots import (
     stage_legend,
     stage_plot,
 )
-from edgeanim.report.sections import Grid, drift_grid, grids, stage_grid
+from edgeanim.report.sections import Grid, drift_grids, grids, stage_grid
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import executed_in_words
@@ -121,8 +121,8 @@ def _section(report: Report, folder: Path | None, figure: str = "") -> str:
             f"<h2>Drift by frame</h2><figure>{plot}{drift_legend(report)}<figcaption>1 − SSIM "
             "against the float32 original, frame by frame. Zero is identical.</figcaption></figure>"
         )
-    if grid := drift_grid(report):
-        parts += [_grid(grid), *(_worst(variant, folder) for variant in report.variants)]
+    parts += [_grid(grid) for grid in drift_grids(report)]
+    parts += [_worst(variant, folder) for variant in report.variants]
     parts += ["<h2>Circumstances</h2>", _circumstances(report)]
     return "\n".join(part for part in parts if part)
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edgeanim.benchmarks.drift import Spread
+from edgeanim.benchmarks.drift import Drift, Spread
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number
+from edgeanim.runtime.execution import PREPARE
+from edgeanim.runtime.player import COMPOSE
 
 Record = TypeVar("Record")
 
@@ -24,38 +26,44 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-def drift_grid(report: Report) -> Grid | None:
-    """Every kind of drift, mean and worst frame."""
+def drift_grids(report: Report) -> Iterator[Grid]:
+    """Every kind of drift: the means, then the worst frames."""
     shown = [(v.id, v.drift) for v in report.variants if v.drift]
     if not shown:
-        return None
-    return Grid(
+        return
+    yield Grid(
         "Drift",
-        "Mean, then the worst frame and, after @, which one it is. Similarities (1 is identical): "
-        "SSIM, MS-SSIM, and SSIM of the differences between successive frames. Errors (0 is "
-        "identical): brightness in levels of 255, flow in pixels, flicker in levels where the "
-        "original stands still.",
-        ("variant", "SSIM", "MS-SSIM", "PSNR dB", "brightness", "temporal SSIM", "flow", "flicker"),
-        tuple(
-            (
-                name,
-                _mean_and_worst(Spread(d.ssim_mean, d.ssim_p5, d.ssim_worst, d.worst_frame), 4),
-                _mean_and_worst(d.ms_ssim, 4),
-                _mean_and_worst(d.psnr, 1),
-                _mean_and_worst(d.brightness, 2),
-                _mean_and_worst(d.temporal, 4),
-                _mean_and_worst(d.flow, 3),
-                _mean_and_worst(d.flicker, 2),
-            )
-            for name, d in shown
-        ),
+        "Means. Similarities, where 1 is identical: SSIM, MS-SSIM, and SSIM of the differences "
+        "between successive frames (temporal). Errors, where 0 is identical: brightness in levels "
+        "of 255, flow in pixels, flicker in levels where the original stands still.",
+        ("variant", *_DRIFTS),
+        tuple((name, *(_mean(*column(d)) for column in _DRIFTS.values())) for name, d in shown),
+    )
+    yield Grid(
+        "Worst frames",
+        "The worst frame of each and, after @, which one it is.",
+        ("variant", *_DRIFTS),
+        tuple((name, *(_worst(*column(d)) for column in _DRIFTS.values())) for name, d in shown),
     )
 
 
-def _mean_and_worst(spread: Spread | None, digits: int) -> str:
-    if spread is None:
-        return ABSENT
-    return f"{spread.mean:.{digits}f} / {spread.worst:.{digits}f} @{spread.worst_frame}"
+_DRIFTS: Mapping[str, Callable[[Drift], tuple[Spread | None, int]]] = {
+    "SSIM": lambda d: (Spread(d.ssim_mean, d.ssim_p5, d.ssim_worst, d.worst_frame), 4),
+    "MS-SSIM": lambda d: (d.ms_ssim, 4),
+    "PSNR dB": lambda d: (d.psnr, 1),
+    "brightness": lambda d: (d.brightness, 2),
+    "temporal": lambda d: (d.temporal, 4),
+    "flow": lambda d: (d.flow, 3),
+    "flicker": lambda d: (d.flicker, 2),
+}
+
+
+def _mean(spread: Spread | None, digits: int) -> str:
+    return number(spread.mean if spread else None, digits)
+
+
+def _worst(spread: Spread | None, digits: int) -> str:
+    return f"{spread.worst:.{digits}f} @{spread.worst_frame}" if spread else ABSENT
 
 
 def grids(report: Report) -> Iterator[Grid]:
@@ -143,8 +151,10 @@ def stage_grid(report: Report) -> Grid | None:
 def stage_names(report: Report) -> tuple[str, ...]:
     """Every stage of any variant, in the order in which they run."""
     found = dict.fromkeys(name for variant in report.variants for name in stages_of(variant))
-    inner = [name for name in found if name not in (DECODE, ENCODE, OTHER)]
-    return tuple(name for name in (DECODE, *inner, OTHER, ENCODE) if name in found)
+    ends = (DECODE, PREPARE, COMPOSE, OTHER, ENCODE)
+    graphs = [name for name in found if name not in ends]
+    order = (DECODE, PREPARE, *graphs, COMPOSE, OTHER, ENCODE)
+    return tuple(name for name in order if name in found)
 
 
 def stages_of(variant: VariantResult) -> dict[str, float]:

@@ -74,7 +74,7 @@ def _evil_report() -> Report:
 def test_the_page_has_its_table_and_plots() -> None:
     page = _page(build_report({"onnxruntime": (20, 8), "openvino": (60, 5)}))
     assert page.tags.count("svg") == 3
-    assert page.tags.count("caption") == 3
+    assert page.tags.count("caption") == 4
     assert page.tags.count("polyline") == 4
     text = " ".join(page.text)
     for figure in ("onnxruntime-int8", "frames/s", "Ship openvino-int8", "budget 50 ms"):
