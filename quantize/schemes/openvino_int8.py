@@ -62,7 +62,6 @@ _DATA_MOVES = (
     "Parameter",
     "Reshape",
     "Result",
-    "SpaceToDepth",
     "Split",
     "Squeeze",
     "StridedSlice",
@@ -201,7 +200,8 @@ def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
     for op in model.get_ordered_ops():
         if op.get_type_name() != "FakeQuantize":
             continue
-        if op.input_value(0).get_node().get_type_name() not in ("Constant", "Convert"):
+        if not _is_weight(op.input_value(0).get_node()):
+            # A depthwise convolution's input has a range for every channel.
             ends = (op.input_value(i).get_node().data.ravel() for i in (1, 2))
             given = tuple(float(value) for end in ends for value in end)
             groups.setdefault(given, []).append(op)
@@ -214,6 +214,13 @@ def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
             for index, value in enumerate((low, high, low, high), 1):
                 constant = ov.opset13.constant(np.float32(value))
                 op.input(index).replace_source_output(constant.output(0))
+
+
+def _is_weight(op: Any) -> bool:
+    """Whether `op` is a constant, maybe converted or reshaped (as a grouped kernel is)."""
+    while op.get_type_name() in ("Convert", "Reshape"):
+        op = op.input_value(0).get_node()
+    return bool(op.get_type_name() == "Constant")
 
 
 def _known_name(port: Any, table: RangeTable) -> str:
