@@ -21,6 +21,7 @@ COMMANDS = {
     "inspect": "Show a model's graphs, contract, size and obstacles.",
     "prune": "Remove whole channels and recover by distillation.",
     "quantize": "Quantise to INT8, held to a drift limit.",
+    "optimize": "Search for the fastest form within a drift, measured here.",
     "compile": "Compile for one or all backends into a bundle.",
     "bench": "Measure latency, drift and memory, here or on a board.",
     "compare": "Compare reports; fail on a limit.",

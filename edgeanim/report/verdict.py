@@ -1,4 +1,4 @@
-"""What to ship on this machine, and why, in one sentence."""
+"""What to ship on this machine, and why, in a few sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.core.artifact import FLOAT32
+from edgeanim.benchmarks.stats import Ratio
+from edgeanim.report.obstacles import explain
 from edgeanim.report.words import milliseconds, number
 
 MAX_DRIFT = 0.02
@@ -22,44 +23,54 @@ class Choice:
 
 def choose(report: Report, *, max_drift: float = MAX_DRIFT) -> Choice | None:
     """The fastest variant whose mean drift is within `max_drift`, but INT8 only if it beats the
-    fastest float32 by more than its interval; `None` if none is within."""
+    fastest float form of any backend by more than its interval; `None` if none is within."""
     usable = [v for v in report.variants if _within(v, max_drift)]
     if not usable:
         return None
-    best = min(usable, key=_p50)
-    if best.precision == FLOAT32:
-        return Choice(best, _why_float(report, max_drift))
-    floats = [v for v in usable if v.precision == FLOAT32]
+    floats = sorted((v for v in usable if v.precision != "int8"), key=_p50)
+    int8 = sorted((v for v in usable if v.precision == "int8"), key=_p50)
+    if not int8:
+        return Choice(floats[0], _why_float(report, max_drift))
+    best = int8[0]
     if not floats:
         return Choice(
             best,
-            f"it is the fastest within a drift of {max_drift:g}, with no usable float32 variant "
+            f"it is the fastest within a drift of {max_drift:g}, with no usable float variant "
             "beside it",
         )
-    float32 = min(floats, key=_p50)
-    ratio = ratio_within(report, float32.id, best.id)
-    times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
+    ratio = ratio_within(report, floats[0].id, best.id)
     if ratio.verdict != "higher":
-        return Choice(
-            float32,
-            f"the fastest INT8 variant, {best.id}, is not reliably faster, at {times} its speed",
-        )
+        return Choice(floats[0], _why_not(best, ratio))
     return Choice(
         best,
-        f"it is {times} as fast as the fastest float32, {float32.id}, and within the drift of "
-        f"{max_drift:g} that is allowed",
+        f"it is {_times(ratio)} as fast as the fastest float, {floats[0].id}, and within the drift "
+        f"of {max_drift:g} that is allowed",
     )
 
 
 def verdict(report: Report, *, max_drift: float = MAX_DRIFT) -> str:
-    """`choose` as one sentence."""
+    """`choose` in words. Where float ships, it names the ops that stood in INT8's way."""
     choice = choose(report, max_drift=max_drift)
     if choice is None:
         return (
             f"Ship nothing yet: no variant ran with a mean SSIM drift of at most {max_drift:g} "
             "from the float32 original."
         )
-    return f"Ship {_described(choice.variant)}: {choice.reason}."
+    ship = f"Ship {_described(choice.variant)}: {choice.reason}."
+    return " ".join((ship, *_what_would_change_it(report, choice, max_drift)))
+
+
+def _what_would_change_it(report: Report, choice: Choice, max_drift: float) -> tuple[str, ...]:
+    int8 = [v for v in report.variants if v.precision == "int8" and v.latency and v.drift]
+    if choice.variant.precision == "int8" or not int8:
+        return ()
+    within = [v for v in int8 if _within(v, max_drift)]
+    if within:
+        return explain(report, min(within, key=_p50))
+    return (
+        "What would change it: mixed precision or distillation (`quantize --method`), other "
+        "calibration frames, or a wider limit.",
+    )
 
 
 def _within(variant: VariantResult, max_drift: float) -> bool:
@@ -70,8 +81,7 @@ def _within(variant: VariantResult, max_drift: float) -> bool:
 
 def _p50(variant: VariantResult) -> float:
     assert variant.latency is not None
-    assert variant.latency.p50_ms is not None
-    return variant.latency.p50_ms
+    return variant.latency.p50_ms or float("inf")
 
 
 def _described(variant: VariantResult) -> str:
@@ -83,10 +93,19 @@ def _described(variant: VariantResult) -> str:
     )
 
 
+def _times(ratio: Ratio) -> str:
+    return f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
+
+
+def _why_not(best: VariantResult, ratio: Ratio) -> str:
+    what = "slower" if ratio.verdict == "lower" else "not reliably faster"
+    return f"the fastest INT8 variant, {best.id}, is {what}, at {_times(ratio)} its speed"
+
+
 def _why_float(report: Report, max_drift: float) -> str:
     int8 = [v for v in report.variants if v.precision == "int8" and v.latency is not None]
     if not int8:
         return "no INT8 variant was measured"
-    if not any(_within(v, max_drift) for v in int8):
-        return f"every INT8 variant drifts by more than {max_drift:g}"
-    return "no INT8 variant within the allowed drift is faster"
+    least = min((v.drift.drift_mean for v in int8 if v.drift), default=None)
+    found = "" if least is None else f" ({least:.4f} at the least)"
+    return f"every INT8 variant drifts by more than {max_drift:g}{found}"

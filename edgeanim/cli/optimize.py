@@ -1,0 +1,141 @@
+"""`edgeanim optimize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeanim.cli.common import (
+    PATH,
+    TerminalProgress,
+    board_option,
+    example,
+    input_option,
+    json_option,
+    parse_inputs,
+    parse_milliseconds,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from edgeanim.pipeline.optimize import Optimized
+
+
+@click.command("optimize")
+@click.argument("model")
+@click.option("--calib", metavar="DIR|CLIP|FILE.npz", help="Real frames to calibrate and judge on.")
+@click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
+@click.option(
+    "--max-drift",
+    type=click.FloatRange(0, 1),
+    help="Drift allowed: 1 - SSIM to the float model on held-out frames [default: 0.02].",
+)
+@click.option("--max-latency", metavar="MS", help="Exit with 1 if a frame takes longer, e.g. 50ms.")
+@click.option(
+    "--backend", "backends", multiple=True, help="Only this one; may be repeated [default: all]."
+)
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    help="Only this way to quantise beside float32; may be repeated [default: all].",
+)
+@click.option(
+    "--prune",
+    "prunes",
+    type=click.FloatRange(0, 0.9),
+    multiple=True,
+    default=(0.25, 0.5),
+    show_default=True,
+    help="Also with this share of the multiply-accumulates pruned away; 0 for not at all.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    multiple=True,
+    help="With so many threads; may be repeated [default: the board's].",
+)
+@click.option("--recipe", type=PATH, help="A recipe (TOML) for all that is not searched.")
+@click.option("--html", type=PATH, help="Write a page with the plot here.")
+@click.option("--fresh", is_flag=True, help="Ignore trials that the artifact store holds.")
+@board_option
+@input_option
+@json_option
+@example(
+    "edgeanim optimize net.onnx --calib photos/ --max-drift 0.02 --max-latency 50ms -o net.eab\n"
+    "edgeanim optimize shipped --max-drift 0.01 --threads 1 --threads 2 --html search.html"
+)
+def command(
+    model: str,
+    calib: str | None,
+    out: Path | None,
+    max_drift: float | None,
+    max_latency: str | None,
+    backends: tuple[str, ...],
+    methods: tuple[str, ...],
+    prunes: tuple[float, ...],
+    threads: tuple[int, ...],
+    recipe: Path | None,
+    html: Path | None,
+    fresh: bool,
+    board: str,
+    inputs: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Search for the fastest form of MODEL on this machine within a drift.
+
+    Tries pruning, INT8 in several ways, backends and threads, measuring each here. Every trial is
+    kept: interrupted with Ctrl-C it reports the best so far, and run again it goes on. INT8 is
+    chosen only if it beats the best float form by more than the confidence interval.
+    """
+    from edgeanim.api import optimize
+    from edgeanim.core.errors import EXIT_INTERRUPTED
+    from edgeanim.pipeline.optimize import Unreachable
+
+    progress = TerminalProgress()
+    try:
+        found = optimize(
+            model,
+            calib=calib,
+            out=out,
+            board=board,
+            max_drift=max_drift,
+            max_latency_ms=None if max_latency is None else parse_milliseconds(max_latency),
+            backends=backends,
+            methods=methods,
+            prunes=prunes,
+            threads=threads,
+            recipe=recipe,
+            html=html,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+            fresh=fresh,
+        )
+    except Unreachable as error:
+        progress.close()
+        _show(error.result, as_json=as_json, sentence=False)
+        raise
+    progress.close()
+    _show(found, as_json=as_json)
+    if not found.complete:
+        click.echo("Run it again to go on: finished trials are kept.", err=True)
+        click.get_current_context().exit(EXIT_INTERRUPTED)
+
+
+def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
+    from edgeanim.report.pareto import pareto_table
+    from edgeanim.report.table import table
+
+    if as_json:
+        print_json(found)
+        return
+    click.echo(pareto_table(found.points))
+    if found.report is not None:
+        click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
+    if sentence:
+        click.echo(f"\n{found.verdict}")
+    if found.bundle is not None and found.chosen is not None:
+        threads = found.trials[found.chosen].threads
+        click.echo(f"Bundle: {found.bundle}, to be played with --threads {threads}")

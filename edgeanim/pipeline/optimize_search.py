@@ -1,0 +1,198 @@
+"""The order in which trials are tried, and which need not be: cheap checks first, time last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.parsing import parse, to_plain
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
+from edgeanim.targets.backends import get_backend
+
+State = Literal["measured", "drifts", "skipped", "failed"]
+
+FLOAT = "float32"
+# A backend this many times slower than the best is not pruned as well.
+_HOPELESS = 2.0
+# With so much in INT8, there is little that a mixture of precisions could win back.
+_MOSTLY_INT8 = 0.9
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is searched. `methods` are `float32` and those of `quantize`; `prunes` go from the
+    unpruned model to the most pruned one."""
+
+    backends: tuple[str, ...]
+    methods: tuple[str, ...]
+    prunes: tuple[PruneSpec, ...]
+    threads: tuple[int, ...]
+    quantize: QuantizeSpec
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial. `reason` says why it was not measured."""
+
+    trial: Trial
+    state: State
+    reason: str = ""
+    drift: Drift | None = None
+    timing: Timing | None = None
+
+    @property
+    def id(self) -> str:
+        """The trial's."""
+        return self.trial.id
+
+
+class Search:
+    """Runs the trials of `space` one after the other. `results` grows with each, so whoever stops
+    the search keeps what there is."""
+
+    def __init__(self, study: Study, space: Space, max_latency_ms: float | None = None) -> None:
+        self.results: list[Result] = []
+        self._study = study
+        self._space = space
+        self._max_latency_ms = max_latency_ms
+        self._too_far: PruneSpec | None = None
+
+    def run(self) -> None:
+        """Try everything; then, if a latency was asked for that nothing reaches within the drift,
+        time what drifts further too, so that the curve shows what it would take."""
+        for trial in self._trials():
+            self._report(self._judged(trial))
+        if self._max_latency_ms is not None and not self._reached():
+            self._time_the_rest()
+
+    def _trials(self) -> Iterator[Trial]:
+        space = self._space
+        for prune in space.prunes:
+            for method in space.methods:
+                for backend in space.backends:
+                    if method != FLOAT and not self._has_int8(backend):
+                        continue
+                    yield from (
+                        Trial(backend, threads, prune, self._quantize(method))
+                        for threads in space.threads
+                    )
+
+    def _quantize(self, method: str) -> QuantizeSpec | None:
+        if method == FLOAT:
+            return None
+        plain = {**to_plain(self._space.quantize), "method": method}
+        return parse(QuantizeSpec, plain, where=f"the method {method}")
+
+    def _has_int8(self, backend: str) -> bool:
+        listed = self._study.work.board.backend(backend).int8
+        return listed and get_backend(backend).int8_scheme is not None
+
+    def _judged(self, trial: Trial) -> Result:
+        if reason := self._needless(trial):
+            return Result(trial, "skipped", reason)
+        try:
+            drift = self._study.drift(trial)
+            if drift.drift_mean > self._study.max_drift:
+                if trial.quantize is None:
+                    self._too_far = trial.prune
+                return Result(trial, "drifts", "too far from the original", drift)
+            return Result(trial, "measured", "", drift, self._study.time(trial))
+        except EdgeanimError as error:
+            return Result(trial, "failed", str(error))
+
+    def _needless(self, trial: Trial) -> str:
+        """Why this trial cannot be the best, from what is known already; empty if it might be."""
+        if self._too_far is not None and trial.prune.ratio >= self._too_far.ratio:
+            return f"pruning {self._too_far.ratio:.0%} alone drifts too far"
+        if trial.quantize is not None and (reason := self._method_needless(trial)):
+            return reason
+        return self._pruning_needless(trial) if trial.prune.ratio else ""
+
+    def _method_needless(self, trial: Trial) -> str:
+        """More elaborate methods are for what plain calibration does not do well."""
+        assert trial.quantize is not None
+        method: str = trial.quantize.method
+        before = self._same(trial, prune=trial.prune)
+        plain = before.get("ptq")
+        if method == "mixed" and plain and plain.timing:
+            share = plain.timing.int8_share
+            if share is not None and share >= _MOSTLY_INT8:
+                return f"ptq is within the drift and {share:.0%} INT8"
+        if method == "distil":
+            done = next((m for m in ("ptq", "mixed") if m in before and before[m].timing), None)
+            if done:
+                return f"{done} is within the drift, and other weights run no faster"
+        return ""
+
+    def _pruning_needless(self, trial: Trial) -> str:
+        unpruned = self._same(trial, prune=self._space.prunes[0])
+        float_ = unpruned.get(FLOAT)
+        best = min((r.timing.interval.high for r in self.results if r.timing), default=None)
+        if float_ and float_.timing and best is not None:
+            own = min(r.timing.interval.low for r in unpruned.values() if r.timing)
+            if own > _HOPELESS * best:
+                return f"{trial.backend} is more than {_HOPELESS:g} times slower than the best"
+            int8 = unpruned.get(trial.quantize.method) if trial.quantize else None
+            if int8 and int8.timing and int8.timing.interval.low > float_.timing.interval.high:
+                return f"INT8 is slower than float32 on {trial.backend} before pruning"
+        return ""
+
+    def _same(self, trial: Trial, prune: PruneSpec) -> Mapping[str, Result]:
+        """The results so far with this trial's backend and threads, by method."""
+        return {
+            r.trial.quantize.method if r.trial.quantize else FLOAT: r
+            for r in self.results
+            if (r.trial.backend, r.trial.threads) == (trial.backend, trial.threads)
+            and r.trial.prune == prune
+        }
+
+    def _reached(self) -> bool:
+        assert self._max_latency_ms is not None
+        reference = reference_ms(self.results)
+        return any(
+            r.state == "measured"
+            and r.timing
+            and r.timing.relative * reference <= self._max_latency_ms
+            for r in self.results
+        )
+
+    def _time_the_rest(self) -> None:
+        """Time what drifts too far, the least drifting first, until one is fast enough."""
+        assert self._max_latency_ms is not None
+        late = [
+            (result.drift.drift_mean, index)
+            for index, result in enumerate(self.results)
+            if result.state == "drifts" and result.drift
+        ]
+        for _, index in sorted(late):
+            result = self.results[index]
+            try:
+                timing = self._study.time(result.trial)
+            except EdgeanimError as error:
+                self.results[index] = Result(result.trial, "failed", str(error), result.drift)
+                continue
+            self.results[index] = Result(
+                result.trial, result.state, result.reason, result.drift, timing
+            )
+            if timing.relative * reference_ms(self.results) <= self._max_latency_ms:
+                return
+
+    def _report(self, result: Result) -> None:
+        self.results.append(result)
+        progress = self._study.work.progress
+        progress.stage(f"Trial {result.id}")
+        if result.timing and result.drift:
+            note = f"{result.timing.p50_ms:.1f} ms, drift {result.drift.drift_mean:.4f}"
+        else:
+            note = f"{result.state}: {result.reason}"[:100]
+        progress.done(note)
+
+
+def reference_ms(results: list[Result]) -> float:
+    """Milliseconds of the reference: the median over what the trials' runs say of it."""
+    found = sorted(r.timing.p50_ms / r.timing.relative for r in results if r.timing)
+    return found[len(found) // 2] if found else 0.0

@@ -1,0 +1,220 @@
+"""One candidate of the search: described in JSON, built, checked for drift and timed, all cached.
+
+A trial's outcome depends on nothing but the model, the trial itself, the frames and the machine, so
+trials can be run in any order, on several machines, and again after an interruption. Time is
+measured side by side with one fixed reference (the untouched float32 model), and told as a multiple
+of the reference's: what disturbs the machine disturbs both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from edgeanim.benchmarks.compare import ratio_within
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.result import ModelRecord, Report, load_report, save_report
+from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
+from edgeanim.benchmarks.stats import Interval
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import DeviceFailed
+from edgeanim.core.files import sha256_file, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.progress import Progress
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.graph.load import Model, load_model
+from edgeanim.pipeline.calibrate import record_samples
+from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.prune import prune_model
+from edgeanim.pipeline.quantize import quantize_model
+from edgeanim.pipeline.variants import drift_of, find_int8, make_variant
+from edgeanim.pipeline.work import REFERENCE, Work, versions
+from edgeanim.runtime.golden import load_golden
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.bundle import Variant
+
+REFERENCE_ID = "reference"
+# Enough samples for a median with an interval over three processes.
+TRIAL_OPTIONS = BenchOptions(iterations=36, blocks=3, block_s=0.0, warmup_frames=5, warmup_s=0.2)
+_DRIFT_FILE, _REPORT_FILE, _MODEL = "drift.json", "report.json", "model"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate: how the model is changed and how it is run. `quantize` is `None` for float."""
+
+    backend: str
+    threads: int
+    prune: PruneSpec = field(default_factory=PruneSpec)
+    quantize: QuantizeSpec | None = None
+
+    @property
+    def id(self) -> str:
+        """`openvino-int8-ptq-pruned50`, with `-2t` where it has more than one thread."""
+        precision = f"int8-{self.quantize.method}" if self.quantize else "float32"
+        pruned = f"-pruned{100 * self.prune.ratio:.0f}" if self.prune.ratio else ""
+        threads = f"-{self.threads}t" if self.threads > 1 else ""
+        return f"{self.backend}-{precision}{pruned}{threads}"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A trial's latency as a multiple of the reference's, and its own median in ms.
+
+    `int8_share` is the share of the time that really ran in INT8.
+    """
+
+    relative: float
+    interval: Interval
+    p50_ms: float
+    int8_share: float | None
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all trials of a search share: the model as it came, and the frames.
+
+    `max_drift` is what a method that looks for a mixture of precisions has to keep within.
+    """
+
+    work: Work
+    model: Model
+    material: Material
+    golden: Path
+    max_drift: float
+
+    @cached_property
+    def _common(self) -> dict[str, object]:
+        return {
+            "model": self.model.digest,
+            "golden": sha256_file(self.golden),
+            "board": to_plain(self.work.board),
+            "versions": versions(),
+        }
+
+    def variant(self, trial: Trial) -> tuple[Model, Variant]:
+        """The trial's model and its graphs compiled, from the store where it has them.
+
+        `GateFailed` or `UsageError` if it cannot be made (a method that found nothing within the
+        drift, a model that has nothing to prune).
+        """
+        model, folder = self._pruned(trial.prune)
+        graphs: tuple[GraphArtifact, ...] = model.graphs
+        if trial.quantize is not None:
+            folder = self._quantized(model, trial)
+            scheme = get_backend(trial.backend).int8_scheme
+            assert scheme is not None
+            graphs = find_int8(folder, model)[scheme]
+        return model, make_variant(self.work, trial.backend, graphs)
+
+    def drift(self, trial: Trial) -> Drift:
+        """The trial's drift from the model as it came, on the held-out frames."""
+
+        def make(folder: Path) -> None:
+            model, variant = self.variant(trial)
+            found = drift_of(self.work, model, variant, load_golden(self.golden))
+            write_text(folder / _DRIFT_FILE, json.dumps(asdict(found)))
+
+        record = self._stage("trial-drift", trial, make) / _DRIFT_FILE
+        return parse(Drift, load_json(record), where=record)
+
+    def time(self, trial: Trial) -> Timing:
+        """The trial's latency on this machine, measured side by side with the reference.
+
+        `DeviceFailed` says why it did not run.
+        """
+
+        def make(folder: Path) -> None:
+            subjects = [self.subject(self.reference, REFERENCE_ID), self.subject(trial, trial.id)]
+            save_report(folder / _REPORT_FILE, self.bench(subjects, TRIAL_OPTIONS))
+
+        folder = self._stage("trial-time", trial, make, machine=describe().machine)
+        report = load_report(folder / _REPORT_FILE)
+        if report.failures:
+            raise DeviceFailed(report.failures[0].message, where=trial.id)
+        ratio = ratio_within(report, trial.id, REFERENCE_ID)
+        found = report.variant(trial.id)
+        assert found is not None
+        assert found.latency is not None
+        assert found.latency.p50_ms is not None
+        share = found.executed.int8_share if found.executed else None
+        return Timing(ratio.value, ratio.interval, found.latency.p50_ms, share)
+
+    @property
+    def reference(self) -> Trial:
+        """The untouched model in float32, with the board's own number of threads."""
+        return Trial(REFERENCE, self.work.board.threads)
+
+    def subject(self, trial: Trial, name: str) -> Subject:
+        """The trial as the bench wants it."""
+        model, variant = self.variant(trial)
+        return Subject(name, model.contract, tuple(variant.graphs), threads=trial.threads)
+
+    def bench(
+        self, subjects: list[Subject], options: BenchOptions, progress: Progress | None = None
+    ) -> Report:
+        """Measure subjects side by side."""
+        record = ModelRecord(self.model.contract.name, self.model.digest, None)
+        return run_bench(
+            subjects,
+            self.golden,
+            options,
+            model=record,
+            board=self.work.board,
+            progress=progress or self.work.progress,
+        )
+
+    def _stage(
+        self, stage: str, trial: Trial, make: Callable[[Path], None], **more: object
+    ) -> Path:
+        parts = {
+            **self._common,
+            "trial": to_plain(trial),
+            "material": self._samples,
+            # Of the methods, some look for what is just within the limit.
+            "max_drift": self.max_drift if trial.quantize else None,
+            **more,
+        }
+        folder, _ = self.work.store.build(stage, parts, make, fresh=self.work.fresh)
+        return folder
+
+    @cached_property
+    def _samples(self) -> dict[str, str]:
+        found = record_samples(self.work, self.model, self.material, count=48)
+        return {name: samples.digest for name, samples in found.items()}
+
+    def _pruned(self, spec: PruneSpec) -> tuple[Model, Path | None]:
+        if not spec.ratio:
+            return self.model, None
+        parts = {**self._common, "prune": to_plain(spec), "material": self._samples}
+
+        def make(folder: Path) -> None:
+            prune_model(self.work, self.model, self.material, self.golden, folder / _MODEL, spec)
+
+        folder, _ = self.work.store.build("trial-pruned", parts, make)
+        return load_model(folder / _MODEL), folder / _MODEL
+
+    def _quantized(self, model: Model, trial: Trial) -> Path:
+        assert trial.quantize is not None
+        spec = trial.quantize
+        parts = {
+            **self._common,
+            "pruned": model.digest,
+            "quantize": to_plain(spec),
+            "backend": trial.backend,
+            "material": self._samples,
+            "max_drift": self.max_drift,
+        }
+
+        def make(folder: Path) -> None:
+            # Plain calibration is taken as it comes, so that its drift is known in any case.
+            limit = 2.0 if spec.method == "ptq" else self.max_drift
+            out, names = folder / _MODEL, (trial.backend,)
+            quantize_model(self.work, model, self.material, self.golden, out, names, spec, limit)
+
+        folder, _ = self.work.store.build("trial-int8", parts, make)
+        return folder / _MODEL

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click.testing
+import pytest
+
+from edgeanim.cli.common import parse_milliseconds
+from edgeanim.cli.optimize import command as optimize
+from edgeanim.cli.prune import command as prune
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+
+
+def raised(command: click.Command, *args: object) -> EdgeanimError:
+    result = click.testing.CliRunner().invoke(command, [str(a) for a in args])
+    assert isinstance(result.exception, EdgeanimError), result.output
+    return result.exception
+
+
+@pytest.mark.parametrize(("text", "ms"), [("50ms", 50.0), ("0.05s", 50.0), ("50", 50.0)])
+def test_times_are_written_in_three_ways(text: str, ms: float) -> None:
+    assert parse_milliseconds(text) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize("text", ["", "ms", "fast", "-3ms", "0", "inf", "nan", "5 m"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="not a time"):
+        parse_milliseconds(text)
+
+
+def test_a_missing_model_is_bad_input() -> None:
+    assert isinstance(raised(optimize, "absent.onnx"), BadInput)
+
+
+def test_a_recipe_with_an_unknown_key_names_the_nearest(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[prune]\nstepps = 3\n")
+    assert "steps" in str(raised(optimize, tiny_onnx(), "--recipe", recipe))
+
+
+def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path]) -> None:
+    assert "Real frames are needed" in str(raised(optimize, tiny_onnx()))
+
+
+def test_a_ratio_and_a_latency_exclude_each_other(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    args = (tiny_onnx(), "-o", tmp_path / "p", "--ratio", "0.3", "--max-latency", "5ms")
+    assert "cannot both" in str(raised(prune, *args))

@@ -1,0 +1,247 @@
+"""The search: what is tried, what is not, and what is left when it stops."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.benchmarks.stats import Interval
+from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.core.parsing import parse, to_plain
+from edgeanim.core.progress import SILENT
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.pipeline.optimize import Unreachable
+from edgeanim.pipeline.optimize_search import Search, Space, reference_ms
+from edgeanim.pipeline.optimize_trials import Timing, Trial
+from edgeanim.targets.board import Board, BoardBackend
+from edgeanim.targets.bundle import open_bundle
+
+UNPRUNED, HALF, MOST = PruneSpec(), PruneSpec(ratio=0.5, of="macs"), PruneSpec(ratio=0.8, of="macs")
+BACKENDS = ("openvino", "onnxruntime")
+
+
+@dataclass
+class TableStudy:
+    """A study whose figures stand in a table: (drift, relative latency, INT8 share) by trial id."""
+
+    table: dict[str, tuple[float, float, float]]
+    max_drift: float = 0.02
+    timed: list[str] = field(default_factory=list)
+    stop_at: str = ""
+
+    @property
+    def work(self) -> Any:
+        board = Board(
+            "bench", "Bench", "x86_64", 4096, 2, backends=tuple(map(BoardBackend, BACKENDS))
+        )
+        return SimpleNamespace(board=board, progress=SILENT)
+
+    def drift(self, trial: Trial) -> Any:
+        if trial.id == self.stop_at:
+            raise KeyboardInterrupt
+        if trial.id not in self.table:
+            raise GateFailed(f"{trial.id} cannot be made.")
+        drift = self.table[trial.id][0]
+        return SimpleNamespace(drift_mean=drift, ssim_worst=1 - drift)
+
+    def time(self, trial: Trial) -> Timing:
+        self.timed.append(trial.id)
+        _, relative, share = self.table[trial.id]
+        return Timing(relative, Interval(0.95 * relative, 1.05 * relative), 10 * relative, share)
+
+
+def search(study: TableStudy, max_latency_ms: float | None = None, **space: Any) -> Search:
+    methods = ("float32", "ptq", "mixed", "distil")
+    whole = {"backends": BACKENDS, "methods": methods, "prunes": (UNPRUNED, HALF), "threads": (1,)}
+    made = Space(**{**whole, "quantize": QuantizeSpec(), **space})
+    return Search(study, made, max_latency_ms)  # type: ignore[arg-type]
+
+
+def states(found: Search) -> dict[str, str]:
+    return {result.id: result.state for result in found.results}
+
+
+def test_a_trial_survives_json() -> None:
+    trial = Trial("openvino", 2, HALF, QuantizeSpec(method="ptq", keep_float=("a", "b")))
+    assert parse(Trial, json.loads(json.dumps(to_plain(trial))), where="here") == trial
+    assert trial.id == "openvino-int8-ptq-pruned50-2t"
+    assert parse(Trial, to_plain(Trial("x", 1)), where="here") == Trial("x", 1)
+
+
+def test_what_drifts_too_far_is_never_timed() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 1.0, 0),
+        "openvino-int8-ptq": (0.05, 0.2, 0.9), "onnxruntime-int8-ptq": (0.01, 0.6, 0.95),
+    })  # fmt: skip
+    found = search(study, methods=("float32", "ptq"), prunes=(UNPRUNED,))
+    found.run()
+    assert states(found)["openvino-int8-ptq"] == "drifts"
+    assert study.timed == ["openvino-float32", "onnxruntime-float32", "onnxruntime-int8-ptq"]
+
+
+def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 0.6, 0),
+        "openvino-float32-pruned50": (0.03, 0.3, 0),
+    })  # fmt: skip
+    found = search(study, methods=("float32",), prunes=(UNPRUNED, HALF, MOST))
+    found.run()
+    assert states(found)["openvino-float32-pruned50"] == "drifts"
+    skipped = {name for name, state in states(found).items() if state == "skipped"}
+    assert skipped == {
+        "onnxruntime-float32-pruned50", "openvino-float32-pruned80", "onnxruntime-float32-pruned80",
+    }  # fmt: skip
+
+
+def test_elaborate_methods_are_for_what_plain_calibration_does_not_do_well() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 1.0, 0),
+        "openvino-int8-ptq": (0.01, 0.3, 0.95), "onnxruntime-int8-ptq": (0.05, 0.9, 0.6),
+        "onnxruntime-int8-mixed": (0.015, 0.8, 0.5),
+    })  # fmt: skip
+    try:
+        QuantizeSpec(method="mixed")
+        parse(QuantizeSpec, {"method": "mixed"}, where="here")
+    except Exception:
+        pytest.skip("this build has no mixed precision")
+    found = search(study, methods=("float32", "ptq", "mixed"), prunes=(UNPRUNED,))
+    found.run()
+    assert states(found)["openvino-int8-mixed"] == "skipped"
+    assert states(found)["onnxruntime-int8-mixed"] == "measured"
+
+
+def test_a_backend_without_hope_and_an_int8_that_is_slower_are_not_pruned_as_well() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 0.3, 0), "onnxruntime-float32": (0.0, 1.0, 0),
+        "openvino-int8-ptq": (0.01, 0.4, 0.9), "onnxruntime-int8-ptq": (0.01, 0.9, 0.9),
+        "openvino-float32-pruned50": (0.01, 0.2, 0),
+    })  # fmt: skip
+    found = search(study, methods=("float32", "ptq"))
+    found.run()
+    reasons = {result.id: result.reason for result in found.results}
+    assert "more than 2 times slower" in reasons["onnxruntime-float32-pruned50"]
+    assert "INT8 is slower than float32" in reasons["openvino-int8-ptq-pruned50"]
+    assert states(found)["openvino-float32-pruned50"] == "measured"
+
+
+def test_what_cannot_be_made_is_told_and_the_search_goes_on() -> None:
+    study = TableStudy({"onnxruntime-float32": (0.0, 1.0, 0)})
+    found = search(study, methods=("float32",), prunes=(UNPRUNED,))
+    found.run()
+    assert states(found) == {"openvino-float32": "failed", "onnxruntime-float32": "measured"}
+    assert found.results[0].reason == "openvino-float32 cannot be made."
+
+
+def test_an_interruption_leaves_what_was_done() -> None:
+    study = TableStudy({"openvino-float32": (0.0, 0.5, 0)}, stop_at="onnxruntime-float32")
+    found = search(study)
+    with pytest.raises(KeyboardInterrupt):
+        found.run()
+    assert states(found) == {"openvino-float32": "measured"}
+
+
+def test_where_a_latency_is_out_of_reach_the_curve_goes_on_beyond_the_drift() -> None:
+    table = {
+        "openvino-float32": (0.0, 1.0, 0), "onnxruntime-float32": (0.0, 1.0, 0),
+        "openvino-int8-ptq": (0.05, 0.2, 0.9), "onnxruntime-int8-ptq": (0.03, 0.8, 0.9),
+    }  # fmt: skip
+    space = {"methods": ("float32", "ptq"), "prunes": (UNPRUNED,)}
+    far, near = TableStudy(table), TableStudy(table)
+    found = search(far, max_latency_ms=5.0, **space)
+    found.run()
+    assert far.timed[2:] == ["onnxruntime-int8-ptq", "openvino-int8-ptq"]
+    assert reference_ms(found.results) == pytest.approx(10.0)
+    search(near, max_latency_ms=20.0, **space).run()
+    assert len(near.timed) == 2
+
+
+def test_times_of_another_kind_of_machine_are_not_measured_here(
+    tiny_onnx: Callable[..., Path],
+) -> None:
+    import platform
+
+    other = "raspberry-pi-5" if platform.machine() == "x86_64" else "x86-avx2"
+    with pytest.raises(UsageError, match="cannot be measured here"):
+        api.optimize(tiny_onnx(), board=other)
+
+
+def test_an_unknown_method_names_the_nearest(tiny_onnx: Callable[..., Path]) -> None:
+    with pytest.raises(UsageError, match="ptq"):
+        api.optimize(tiny_onnx(), methods=("pqt",))
+
+
+@pytest.fixture(scope="module")
+def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_real_search_ends_with_a_bundle_and_runs_again_from_the_store(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    common: dict[str, Any] = {
+        "calib": photos, "backends": ("onnxruntime",), "methods": ("ptq",), "prunes": (),
+        "max_drift": 0.1, "store": Store(tmp_path / "store"),
+    }  # fmt: skip
+    found = api.optimize(
+        tiny_onnx(), out=tmp_path / "net.eab", html=tmp_path / "page.html", **common
+    )
+    assert found.complete
+    assert {p.id for p in found.points} == {"onnxruntime-float32", "onnxruntime-int8-ptq"}
+    assert found.report is not None
+    assert not found.report.failures
+    assert found.chosen in found.trials
+    assert "<svg" in (tmp_path / "page.html").read_text()
+    with open_bundle(tmp_path / "net.eab") as bundle:
+        assert len(bundle.variants) == 1
+        assert bundle.provenance["trial"]["backend"] == "onnxruntime"
+    began = time.perf_counter()
+    again = api.optimize(tiny_onnx(), **common)
+    assert again.points == found.points
+    assert time.perf_counter() - began < 30
+    with pytest.raises(Unreachable, match="Nothing within a drift") as caught:
+        api.optimize(tiny_onnx(), max_latency_ms=0.001, **common)
+    assert caught.value.exit_code == 1
+    assert caught.value.result.front
+    assert caught.value.result.chosen is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ctrl_c_reports_the_best_so_far_and_ends_with_130(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeanim", "optimize", str(tiny_onnx()), "--calib", str(photos),
+         "--backend", "onnxruntime", "--backend", "openvino", "--prune", "0",
+         "-o", str(tmp_path / "net.eab")],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("Trial"):
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "Interrupted. The fastest so far is" in stdout
+    assert (tmp_path / "net.eab").is_file()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.report.pareto import Point, front, pareto_plot, pareto_table, write_pareto_page
+
+
+def point(name: str, ms: float | None, drift: float | None, **more: object) -> Point:
+    low, high = (None, None) if ms is None else (0.9 * ms, 1.1 * ms)
+    precision = "int8" if "int8" in name else "float32"
+    return Point(name, precision, drift, drift, ms, low, high, "float", **more)  # type: ignore[arg-type]
+
+
+POINTS = (
+    point("a-float32", 20.0, 0.0),
+    point("a-int8", 8.0, 0.01, chosen=True),
+    point("b-int8", 9.0, 0.012),
+    point("b-float32", None, None, note="failed: <no runtime>"),
+)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), max_size=20))
+def test_the_front_is_what_no_other_beats(figures: list[tuple[float, float]]) -> None:
+    points = [point(str(i), ms, drift) for i, (ms, drift) in enumerate(figures)]
+    kept = set(front(points))
+    for a in points:
+        better = [
+            b for b in points
+            if b.latency_ms <= a.latency_ms and b.drift <= a.drift  # type: ignore[operator]
+            and (b.latency_ms, b.drift) != (a.latency_ms, a.drift)
+        ]  # fmt: skip
+        if a.id in kept:
+            assert not better
+        else:
+            twins = [p for p in points if (p.latency_ms, p.drift) == (a.latency_ms, a.drift)]
+            assert better or any(p.id in kept for p in twins)
+
+
+def test_the_front_leaves_out_what_was_not_timed() -> None:
+    assert front(POINTS) == ("a-int8", "a-float32")
+
+
+def test_the_table_marks_front_and_choice() -> None:
+    lines = pareto_table(POINTS).splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        [">", "a-int8"], ["b-int8", "9.00"], ["*", "a-float32"],
+    ]  # fmt: skip
+    assert "failed: <no runtime>" in lines[4]
+
+
+def test_the_plot_shows_limits_only_where_they_were_asked_for() -> None:
+    plain = pareto_plot(POINTS, max_drift=0.012)
+    assert "allowed drift 0.012" in plain
+    assert "asked" not in plain
+    assert "asked 50 ms" in pareto_plot(POINTS, max_drift=0.012, max_latency_ms=50)
+    assert plain.count("<circle") == 4  # three candidates and the ring
+    assert pareto_plot(POINTS[3:], max_drift=0.02) == ""
+
+
+def test_the_page_holds_no_script_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    write_pareto_page(page, POINTS, title="<net>", sentences=["Ship <it>."], max_drift=0.02)
+    text = page.read_text()
+    assert "<script" not in text
+    assert "default-src 'none'" in text
+    assert "&lt;net&gt;" in text
+    assert "failed: &lt;no runtime&gt;" in text
