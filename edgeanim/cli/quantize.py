@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from edgeanim.cli.common import (
     print_json,
 )
 from edgeanim.core.recipe import METHODS, RANGES
+
+if TYPE_CHECKING:
+    from edgeanim.pipeline.quantize import QuantizedVariant
 
 
 @click.command("quantize")
@@ -36,7 +40,9 @@ from edgeanim.core.recipe import METHODS, RANGES
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="`ptq` uses the ranges given; `auto` tries others where the drift is too large.",
+    help="`ptq` uses the ranges given; `mixed` keeps in float what must be, as little time as "
+    "possible lost; `distil` trains the weights for INT8 first, some minutes; `auto` tries ptq with "
+    "all ranges first, then mixed.",
 )
 @click.option(
     "--ranges",
@@ -111,4 +117,24 @@ def command(
             f"{row.backend:<14} {row.scheme:<16} {row.ranges:<12} "
             f"SSIM mean {row.drift.ssim_mean:.4f}  worst {row.drift.ssim_worst:.4f}"
         )
+        _print_curve(row)
     click.echo(f"Model: {result.folder}")
+
+
+def _print_curve(row: QuantizedVariant) -> None:
+    """The points of a search for float islands, the chosen one marked."""
+    if not row.curve:
+        return
+    click.echo(f"   {'in float':>8} {'drift':>8} {'worst':>8} {'ms':>8} {'float ms':>9}")
+    for point in row.curve:
+        mark = "->" if point.floats == row.islands else "  "
+        times = [f"{ms:.2f}" if ms is not None else "-" for ms in (point.ms, point.float_ms)]
+        click.echo(
+            f"{mark} {len(point.floats):>8} {point.drift_mean:>8.4f} "
+            f"{1 - point.ssim_worst:>8.4f} {times[0]:>8} {times[1]:>9}"
+        )
+    chosen = next(point for point in row.curve if point.floats == row.islands)
+    if chosen.ms is not None and chosen.float_ms is not None and chosen.ms >= chosen.float_ms:
+        click.echo("   Not faster than float32 on this machine: ship float32 there.")
+    if row.islands:
+        click.echo(f"   kept in float: {', '.join(row.islands)}")

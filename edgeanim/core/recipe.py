@@ -11,7 +11,7 @@ from edgeanim.core.parsing import load_toml, parse, to_plain
 
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
-Method = Literal["auto", "ptq"]
+Method = Literal["auto", "ptq", "mixed"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 

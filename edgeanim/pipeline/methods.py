@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import GraphArtifact, Samples
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import sha256_bytes
 from edgeanim.core.parsing import to_plain
-from edgeanim.core.recipe import RANGES, QuantizeSpec
+from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
+from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
@@ -39,6 +42,12 @@ class Job:
     backend: str
     scheme: str
     max_drift: float
+
+    @property
+    def reference_digest(self) -> str:
+        """Hex SHA-256 of the frames to judge by."""
+        scene = scene_digest(self.reference.scene)
+        return Store.key(scene=scene, frames=sha256_bytes(self.reference.frames.tobytes()))
 
     def quantized(self, spec: QuantizeSpec) -> Graphs:
         """Every graph in the job's scheme, from the store where it is already there."""
@@ -101,12 +110,34 @@ def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -
 
 
 @dataclass(frozen=True)
+class Point:
+    """One measured set of float islands: its drift on the held-out frames and its time.
+
+    `floats` are the nodes kept in float, as GRAPH:NODE. `ms` is a frame's time, `float_ms` that of
+    the float model run by turns with it, `predicted_ms` what the nodes' own times promised; all
+    `None` where the board is not this machine.
+    """
+
+    floats: tuple[str, ...]
+    drift_mean: float
+    ssim_p5: float
+    ssim_worst: float
+    ms: float | None
+    float_ms: float | None
+    predicted_ms: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """The graphs that a method arrived at, by what ranges, and their drift."""
+    """The graphs that a method arrived at, by what ranges, and their drift; where it searched for
+    float islands, those that it chose and every point that it measured."""
 
     graphs: Graphs
-    ranges: str
+    ranges: Ranges
     drift: Drift
+    method: str = "ptq"
+    islands: tuple[str, ...] = ()
+    curve: tuple[Point, ...] = ()
 
 
 Method = Callable[[Job, QuantizeSpec], Outcome]
@@ -119,8 +150,8 @@ def ptq(job: Job, spec: QuantizeSpec) -> Outcome:
 
 
 def auto(job: Job, spec: QuantizeSpec) -> Outcome:
-    """`ptq`; where that drifts too far, with the other ranges as well: the first within the limit,
-    else what drifts least."""
+    """`ptq`; where that drifts too far, with the other ranges as well; and if none keeps to the
+    limit, `mixed` with those that drift least."""
     best = ptq(job, spec)
     for ranges in RANGES:
         if best.drift.drift_mean <= job.max_drift:
@@ -128,10 +159,19 @@ def auto(job: Job, spec: QuantizeSpec) -> Outcome:
         if ranges != spec.ranges:
             other = ptq(job, replace(spec, ranges=ranges))
             best = min(best, other, key=lambda outcome: outcome.drift.drift_mean)
-    return best
+    if best.drift.drift_mean <= job.max_drift:
+        return best
+    return mixed(job, replace(spec, ranges=best.ranges))
 
 
-METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq}
+def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
+    """See `edgeanim.pipeline.mixed`."""
+    from edgeanim.pipeline import mixed as search
+
+    return search.mixed(job, spec)
+
+
+METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed}
 
 
 def kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

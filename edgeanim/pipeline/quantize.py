@@ -18,24 +18,30 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
 from edgeanim.pipeline.material import Material, gather
-from edgeanim.pipeline.methods import METHODS, Job, Outcome
+from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point
 from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
 from edgeanim.pipeline.work import ALL, Work
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import get_backend
 
 RECORD_FILE = "quantization.json"
+CURVE_SUFFIX = ".curve.json"
 
 
 @dataclass(frozen=True)
 class QuantizedVariant:
-    """What became of the model for one backend."""
+    """What became of the model for one backend: by which method and ranges, with which nodes kept
+    in float by a search, its drift, and every point of the search (drift against time)."""
 
     backend: str
     scheme: str
     ranges: str
     drift: Drift
+    method: str = "ptq"
+    islands: tuple[str, ...] = ()
+    curve: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,16 +108,28 @@ def quantize_model(
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
+    # Layers are measured and rounded in the structure that will run.
+    structured = restructured_model(work, model)
     results: list[QuantizedVariant] = []
     made: dict[str, Outcome] = {}
     for backend, scheme in schemes.items():
-        job = Job(work, model, samples, reference, backend, scheme, max_drift)
+        job = Job(work, structured, samples, reference, backend, scheme, max_drift)
         if scheme in made:  # another backend of the same form was served before
             outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
         else:
             outcome = made[scheme] = METHODS[spec.method](job, spec)
-        results.append(QuantizedVariant(backend, scheme, outcome.ranges, outcome.drift))
-    _require(results, max_drift)
+        results.append(
+            QuantizedVariant(
+                backend,
+                scheme,
+                outcome.ranges,
+                outcome.drift,
+                outcome.method,
+                outcome.islands,
+                outcome.curve,
+            )
+        )
+    _require(results, max_drift, out)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate)
     _write(out, model, made, golden, result)
@@ -122,16 +140,23 @@ def _scheme_for(work: Work, backend: str) -> str | None:
     return get_backend(backend).int8_scheme if work.board.backend(backend).int8 else None
 
 
-def _require(results: list[QuantizedVariant], max_drift: float) -> None:
+def _require(results: list[QuantizedVariant], max_drift: float, out: Path) -> None:
+    """`GateFailed` if one drifts too far; what was measured is then left beside `out`."""
     worst = max(results, key=lambda row: row.drift.drift_mean)
-    if worst.drift.drift_mean > max_drift:
-        found = ", ".join(f"{row.backend} {row.drift.drift_mean:.4f}" for row in results)
-        raise GateFailed(
-            f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
-            f"the limit of {max_drift:g}. Found: {found}. Nothing was written.",
-            hint="Ship float32, or try more calibration frames, --keep-float for the layers that "
-            "suffer, or a wider --max-drift.",
-        )
+    if worst.drift.drift_mean <= max_drift:
+        return
+    left = ""
+    if any(row.curve for row in results):
+        path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
+        write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
+        left = f" All points measured are in {path}."
+    found = ", ".join(f"{row.backend} {row.drift.drift_mean:.4f}" for row in results)
+    raise GateFailed(
+        f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
+        f"the limit of {max_drift:g}. Best found: {found}. No model was written.{left}",
+        hint="Ship float32, or try more calibration frames, --method mixed or a wider "
+        "--max-drift.",
+    )
 
 
 def _write(
@@ -144,6 +169,9 @@ def _write(
     with atomic_folder(out) as partial:
         save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, partial)
         for scheme, outcome in made.items():
+            if outcome.curve:
+                curve = json.dumps(to_plain(outcome.curve), indent=2)
+                write_text(partial / INT8_FOLDER / f"{scheme}{CURVE_SUFFIX}", curve + "\n")
             for graph in outcome.graphs:
                 target = partial / INT8_FOLDER / scheme / graph.spec.name
                 shutil.copytree(graph.path.parent, target)

@@ -1,0 +1,277 @@
+"""`--method mixed`: INT8 with float islands, the fastest set that measurably keeps to the limit.
+
+The cheap error of each layer and the time of each node, both measured, give a path from all INT8 to
+nearly all float (`quantize.islands`). What lies on the path is played on the held-out frames and
+timed beside float, by bisection; then single islands are given back as long as the limit holds.
+Every trial is kept in the store, so a killed search goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.files import canonical_json, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.pipeline.methods import Job, Outcome, Point, ranges_of
+from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
+from edgeanim.pipeline.variants import make_variant
+from edgeanim.pipeline.work import artifact_digest, versions
+from edgeanim.quantize.islands import (
+    FloatGraph,
+    Search,
+    Times,
+    estimated_times,
+    node_times,
+    read_graph,
+)
+from edgeanim.quantize.sensitivity import layer_errors
+from edgeanim.targets.bundle import Variant
+from edgeanim.targets.machine import read_machine
+
+_RECORD = "trial.json"
+_GIVE_BACK = 4
+
+Layer = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    drift: Drift
+    ms: float | None
+    float_ms: float | None
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What is known of a model before the search; layers are (graph, node)."""
+
+    errors: dict[str, dict[str, float]]
+    times: dict[str, Times]
+
+
+def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
+    """INT8 with float islands; the fastest measured one within the limit, else the nearest."""
+    with TemporaryDirectory(prefix="edgeanim-") as scratch:
+        search = _prepare(job, spec, Path(scratch))
+    trials = _Trials(job, spec, search)
+    path = search.path()
+    _bisect(trials, path)
+    _give_back(trials, path)
+    return trials.outcome()
+
+
+class _Trials:
+    """The sets of islands tried so far, each played and timed once."""
+
+    def __init__(self, job: Job, spec: QuantizeSpec, search: Search) -> None:
+        self.job, self.search = job, search
+        self._spec = spec
+        self._float = make_variant(job.work, job.backend, job.model.graphs)
+        self._golden = job.reference_digest
+        self._seen: dict[frozenset[Layer], Point] = {}
+
+    def within(self, floats: Iterable[Layer]) -> bool:
+        """Whether INT8 with these layers in float keeps to the limit."""
+        return self.point(floats).drift_mean <= self.job.max_drift
+
+    def known_within(self, floats: Iterable[Layer]) -> bool:
+        """Whether it was tried already and kept to the limit."""
+        point = self._seen.get(frozenset(floats))
+        return point is not None and point.drift_mean <= self.job.max_drift
+
+    def point(self, floats: Iterable[Layer]) -> Point:
+        """What INT8 with these layers in float is like, measured."""
+        key = frozenset(floats)
+        if key not in self._seen:
+            trial = self._trial(self._with(key))
+            self._seen[key] = Point(
+                tuple(sorted(f"{graph}:{node}" for graph, node in key)),
+                trial.drift.drift_mean,
+                trial.drift.ssim_p5,
+                trial.drift.ssim_worst,
+                trial.ms,
+                trial.float_ms,
+                self.search.time(key) / 1000 if _measurable(self.job) else None,
+            )
+        return self._seen[key]
+
+    def outcome(self) -> Outcome:
+        """The fastest point within the limit, else the one that drifts least, and the curve."""
+        points = sorted(self._seen.values(), key=lambda point: len(point.floats))
+        good = [point for point in points if point.drift_mean <= self.job.max_drift]
+        nearest = min(points, key=lambda point: point.drift_mean)
+        best = min(good, key=_slowness, default=nearest)
+        chosen = next(floats for floats, point in self._seen.items() if point is best)
+        spec = self._with(chosen)
+        graphs = self.job.quantized(spec)
+        drift = self._trial(spec).drift
+        return Outcome(graphs, spec.ranges, drift, "mixed", best.floats, tuple(points))
+
+    def _with(self, floats: frozenset[Layer]) -> QuantizeSpec:
+        names = {f"{graph}:{node}" for graph, node in floats}
+        kept = (*self._spec.keep_float, *sorted(names - set(self._spec.keep_float)))
+        return replace(self._spec, keep_float=kept)
+
+    def _trial(self, spec: QuantizeSpec) -> _Trial:
+        job, work = self.job, self.job.work
+        graphs = job.quantized(spec)
+        parts = {
+            "graphs": [artifact_digest(graph) for graph in graphs],
+            "backend": job.backend,
+            "golden": self._golden,
+            "board": to_plain(work.board),
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            variant = make_variant(work, job.backend, graphs)
+            drift = job.judged(graphs)
+            ms = self._timed(variant) if _measurable(job) else {}
+            trial = _Trial(drift, ms.get("int8"), ms.get("float"))
+            write_text(folder / _RECORD, canonical_json(to_plain(trial)))
+
+        folder, _ = work.store.build("trial", parts, make, fresh=work.fresh)
+        return parse(_Trial, load_json(folder / _RECORD), where=folder / _RECORD)
+
+    def _timed(self, variant: Variant) -> dict[str, float]:
+        pair = {"float": self._float, "int8": variant}
+        return measure_frames(self.job.work, self.job.model, pair, self.job.samples)
+
+
+def _slowness(point: Point) -> float:
+    """Time relative to float measured beside it, which the machine's mood leaves alone."""
+    if point.ms is None or point.float_ms is None:
+        return float(len(point.floats))
+    return point.ms / point.float_ms
+
+
+def _measurable(job: Job) -> bool:
+    """Whether times measured here say anything about the job's board."""
+    return read_machine().arch == job.work.board.arch
+
+
+def _bisect(trials: _Trials, path: list[Layer]) -> None:
+    """Find the shortest part of the path that keeps to the limit."""
+    if trials.within(()) or not trials.within(path):
+        return
+    low, high = 0, len(path)  # `low` layers in float are too few, `high` enough
+    while high - low > 1:
+        middle = (low + high) // 2
+        if trials.within(path[:middle]):
+            high = middle
+        else:
+            low = middle
+
+
+def _give_back(trials: _Trials, path: list[Layer]) -> None:
+    """Try without the islands that cost the most time, one after the other; and the part of the
+    path that promises to be the fastest, should float win somewhere on it."""
+    good = [k for k in range(len(path) + 1) if trials.known_within(path[:k])]
+    if not good:
+        return
+    kept = list(path[: good[0]])
+    gains = {layer: _saved(trials, kept, layer) for layer in kept}
+    for layer in sorted(gains, key=lambda layer: -gains[layer])[:_GIVE_BACK]:
+        rest = [other for other in kept if other != layer]
+        if gains[layer] > 0 and trials.within(rest):
+            kept = rest
+    fastest = min(range(good[0], len(path) + 1), key=lambda k: trials.search.time(path[:k]))
+    trials.within(path[:fastest])
+
+
+def _saved(trials: _Trials, kept: list[Layer], layer: Layer) -> float:
+    without = [other for other in kept if other != layer]
+    return trials.search.time(kept) - trials.search.time(without)
+
+
+def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:
+    """Read the graphs and measure each layer's error and each node's time, from the store where
+    it was done before."""
+    graphs: dict[str, FloatGraph] = {}
+    for graph in job.model.graphs:
+        graphs[graph.spec.name] = read_graph(graph.path, scratch / f"{graph.spec.name}.onnx")
+    parts = {
+        "graphs": [artifact_digest(graph) for graph in job.model.graphs],
+        "samples": {name: samples.digest for name, samples in job.samples.items()},
+        "backend": job.backend,
+        "spec": to_plain(spec),
+        "board": to_plain(job.work.board),
+        "versions": versions(),
+    }
+
+    def make(folder: Path) -> None:
+        found = _Analysis(_errors(job, spec, graphs, scratch), _times(job, spec, graphs, scratch))
+        write_text(folder / _RECORD, canonical_json(to_plain(found)))
+
+    folder, _ = job.work.store.build("sensitivity", parts, make, fresh=job.work.fresh)
+    found = parse(_Analysis, load_json(folder / _RECORD), where=folder / _RECORD)
+    errors = {
+        (graph, node): error
+        for graph, nodes in found.errors.items()
+        for node, error in nodes.items()
+    }
+    return Search(graphs, found.times, errors)
+
+
+def _errors(
+    job: Job, spec: QuantizeSpec, graphs: dict[str, FloatGraph], scratch: Path
+) -> dict[str, dict[str, float]]:
+    work = job.work
+    work.progress.stage("Error of each layer", sum(len(g.candidates()) for g in graphs.values()))
+    errors = {}
+    for graph in job.model.graphs:
+        name = graph.spec.name
+        named = GraphArtifact(graph.spec, scratch / f"{name}.onnx")
+        table = ranges_of(work, graph, job.samples[name], "onnx-qdq")
+        errors[name] = layer_errors(
+            named.path,
+            graph.spec,
+            graphs[name].candidates(),
+            job.samples[name],
+            table,
+            spec.ranges,
+            seven_bits=spec.reduce_range or work.board.saturates_u8s8,
+        )
+        work.progress.step(len(errors[name]), name)
+    work.progress.done()
+    return errors
+
+
+def _times(
+    job: Job, spec: QuantizeSpec, graphs: dict[str, FloatGraph], scratch: Path
+) -> dict[str, Times]:
+    work = job.work
+    quantized = job.quantized(spec)
+    work.progress.stage(f"Time of each node on {job.backend}", len(graphs))
+    times = {}
+    for graph, int8 in zip(job.model.graphs, quantized, strict=True):
+        name, own = graph.spec.name, graphs[graph.spec.name]
+        named = GraphArtifact(graph.spec, scratch / f"{name}.onnx")
+        times[name] = _graph_times(job, named, int8, own)
+        work.progress.step(note=name)
+    work.progress.done()
+    return times
+
+
+def _graph_times(job: Job, named: GraphArtifact, int8: GraphArtifact, own: FloatGraph) -> Times:
+    weight = weight_of(named.spec)
+    if not _measurable(job):
+        return estimated_times(own, 1e6, 5e5, weight)
+    work, spec = job.work, named.spec
+    compiled = (work.compile(named, job.backend), work.compile(int8, job.backend))
+    profiles = [profile_nodes(work, graph, spec, job.samples) for graph in compiled]
+    if profiles[0] is not None and profiles[1] is not None:
+        return node_times(own, profiles[0], profiles[1], weight)
+    pair = {
+        name: Variant(job.backend, graph.precision, (graph,))
+        for name, graph in zip(("float", "int8"), compiled, strict=True)
+    }
+    ms = measure_frames(work, job.model, pair, job.samples)
+    float_us, int8_us = (1000 * ms[name] / weight for name in pair)
+    return estimated_times(own, float_us, int8_us, weight)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.chain import Node
+from edgeanim.quantize.islands import (
+    FloatGraph,
+    Search,
+    Times,
+    estimated_times,
+    node_times,
+    read_graph,
+)
+from edgeanim.quantize.ranges import TensorRange
+from edgeanim.quantize.ranges_onnx import collect_ranges
+from edgeanim.quantize.sensitivity import layer_errors
+from edgeanim.targets.backends import NodeTime
+
+
+def line(*kinds: str, size: int = 1000) -> FloatGraph:
+    """Nodes 0, 1, 2, … in a row, each of one of the letters c, g and f, `size` elements between."""
+    words = {"c": "convolution", "g": "glue", "f": "float"}
+    nodes = tuple(
+        Node(str(i), words[kind], (f"t{i}",), (f"t{i + 1}",), 100 if kind == "c" else 0)  # type: ignore[arg-type]
+        for i, kind in enumerate(kinds)
+    )
+    sizes = {f"t{i}": size for i in range(len(kinds) + 1)}
+    return FloatGraph(nodes, sizes, frozenset({f"t{len(kinds)}"}), {})
+
+
+def searched(graph: FloatGraph, times: Times, errors: dict[str, float]) -> Search:
+    return Search({"g": graph}, {"g": times}, {("g", node): e for node, e in errors.items()})
+
+
+def test_a_border_is_crossed_on_both_sides_of_an_island() -> None:
+    graph = line("c", "c", "c", "c")
+    whole = graph.int8(frozenset())
+    assert graph.crossings(whole) == 2000  # in and out
+    assert graph.crossings(graph.int8(frozenset({"1"}))) == 4000
+    assert graph.crossings(graph.int8(frozenset({"1", "2"}))) == 4000  # one wider island
+    assert graph.crossings(graph.int8(frozenset({"0"}))) == 2000  # at the edge: nothing added
+
+
+def test_an_island_that_saves_more_crossings_than_it_costs_comes_first() -> None:
+    """A lone convolution between two floats gains less in INT8 than its border costs."""
+    graph = line("c", "c", "f", "c", "f", "c", "c")
+    float_ = {node.name: 10.0 for node in graph.nodes}
+    int8 = {node.name: 5.0 for node in graph.nodes}
+    search = searched(
+        graph, Times(float_, int8, crossing=4.0), {"0": 1, "1": 1, "3": 1e-9, "5": 1, "6": 1}
+    )
+    assert search.path()[0] == ("g", "3")
+    assert search.time([("g", "3")]) < search.time([])
+
+
+def test_of_equal_times_the_largest_error_comes_first() -> None:
+    graph = line("c", "f", "c", "f", "c", "f", "c")
+    float_, int8 = ({n.name: time for n in graph.nodes} for time in (10.0, 1.0))
+    search = searched(graph, Times(float_, int8, 0.0), {"0": 0.1, "2": 0.9, "4": 0.5, "6": 0.2})
+    assert [node for _, node in search.path()] == ["2", "4", "6"]  # one is left in INT8
+
+
+@given(
+    st.lists(st.sampled_from("cgf"), min_size=2, max_size=9).filter(lambda k: k.count("c") > 1),
+    st.randoms(use_true_random=False),
+)
+def test_the_path_holds_every_candidate_but_one_once(kinds: list[str], rnd: object) -> None:
+    graph = line(*kinds)
+    draw = rnd.random  # type: ignore[attr-defined]
+    times = Times(*({n.name: 10 * draw() for n in graph.nodes} for _ in range(2)), draw())
+    search = searched(graph, times, {name: draw() for name in graph.candidates()})
+    path = [node for _, node in search.path()]
+    assert len(set(path)) == len(path) == len(graph.candidates()) - 1
+    assert set(path) < set(graph.candidates())
+    assert graph.int8(frozenset(path))
+
+
+def test_once_graphs_weigh_little() -> None:
+    graph = line("c", "c")
+    times = {"0": 10.0, "1": 10.0}
+    often, once = (Times(times, times, 1.0, weight=weight) for weight in (1.0, 0.01))
+    assert searched(graph, once, {}).time([]) == pytest.approx(
+        0.01 * searched(graph, often, {}).time([])
+    )
+
+
+def test_profiles_are_read_by_the_graphs_own_names(unet: GraphArtifact, tmp_path: Path) -> None:
+    graph = read_graph(unet.path, tmp_path / "named.onnx")
+    assert graph.fused["stem.relu"] == "stem"
+    in_float = [NodeTime(("stem.relu",), "compute", 50.0), NodeTime(("Reorder",), "layout", 3.0)]
+    in_int8 = [
+        NodeTime(("stem/WithoutBiases", "stem", "stem.relu"), "compute", 20.0),
+        NodeTime(("image_QuantizeLinear",), "convert", 13.0),
+    ]
+    times = node_times(graph, in_float, in_int8, 1.0)
+    assert times.float_ == {"stem": 50.0}
+    assert times.int8 == {"stem": 20.0}
+    crossing = graph.crossings(graph.int8(frozenset()))
+    assert times.crossing == pytest.approx(10.0 / (crossing / 1000))
+
+
+def test_without_a_profile_the_whole_is_shared_out_by_arithmetic(
+    unet: GraphArtifact, tmp_path: Path
+) -> None:
+    graph = read_graph(unet.path, tmp_path / "named.onnx")
+    times = estimated_times(graph, 1000.0, 500.0, 1.0)
+    search = searched(graph, times, dict.fromkeys(graph.candidates(), 1.0))
+    assert times.basis == "macs"
+    assert sum(times.float_.values()) == pytest.approx(1000.0)
+    assert search.time([]) == pytest.approx(500.0, rel=0.05)
+
+
+def test_the_layer_with_the_coarsest_grid_has_the_largest_error(
+    unet: GraphArtifact, samples: ArraySamples
+) -> None:
+    names = ["stem", "enc1", "dec1", "dec0"]
+    few = ArraySamples({"image": samples.arrays["image"][:2]})
+    table = dict(collect_ranges(unet, few))
+
+    def errors() -> dict[str, float]:
+        return layer_errors(unet.path, unet.spec, names, few, table, "minmax", seven_bits=False)
+
+    whole = errors()
+    assert list(whole) == names
+    assert all(0 < error < 0.1 for error in whole.values())
+    wide = table["cat1"]["minmax"]
+    table["cat1"] = {"minmax": TensorRange(wide.low, 60 * wide.high, 60 * wide.bound)}
+    after = errors()
+    assert max(after, key=lambda name: after[name]) == "dec1"
+    assert {name: after[name] for name in ("stem", "enc1", "dec0")} == {
+        name: whole[name] for name in ("stem", "enc1", "dec0")
+    }

@@ -1,0 +1,84 @@
+"""`--method mixed` on a small net with its real runtime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import GateFailed
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.pipeline import mixed as search
+from edgeanim.pipeline.quantize import Quantized, quantize
+
+BACKEND = "onnxruntime"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+def run(model: Path, photos: Path, out: Path, method: str, max_drift: float) -> Quantized:
+    return quantize(
+        model,
+        out=out,
+        calib=photos,
+        backends=(BACKEND,),
+        spec=QuantizeSpec(method=method, samples=8),  # type: ignore[arg-type]
+        max_drift=max_drift,
+    )
+
+
+def test_islands_bring_the_drift_below_the_limit(
+    unet: GraphArtifact, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plain,) = run(unet.path, photos, tmp_path / "plain", "ptq", 1.0).variants
+    limit = 0.7 * plain.drift.drift_mean
+    made = run(unet.path, photos, tmp_path / "mixed", "mixed", limit)
+    (row,) = made.variants
+    assert (row.method, row.curve[0].floats) == ("mixed", ())
+    assert row.drift.drift_mean <= limit < row.curve[0].drift_mean
+    assert row.islands
+    assert any(point.floats == row.islands for point in row.curve)
+    assert all(point.ms and point.float_ms and point.predicted_ms for point in row.curve)
+    stored = json.loads((tmp_path / "mixed" / "int8" / "onnx-qdq.curve.json").read_text())
+    assert [tuple(point["floats"]) for point in stored] == [p.floats for p in row.curve]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a trial was done again")
+
+    monkeypatch.setattr(search, "measure_frames", refuse)
+    monkeypatch.setattr(search, "layer_errors", refuse)
+    (again,) = run(unet.path, photos, tmp_path / "again", "mixed", limit).variants
+    assert again == row
+
+
+def test_auto_goes_on_to_islands_where_no_ranges_suffice(
+    unet: GraphArtifact, photos: Path, tmp_path: Path
+) -> None:
+    (plain,) = run(unet.path, photos, tmp_path / "plain", "ptq", 1.0).variants
+    (row,) = run(
+        unet.path, photos, tmp_path / "auto", "auto", 0.4 * plain.drift.drift_mean
+    ).variants
+    assert row.method == "mixed"
+    assert row.drift.drift_mean <= 0.4 * plain.drift.drift_mean
+
+
+def test_an_unreachable_limit_leaves_the_curve_and_no_model(
+    unet: GraphArtifact, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "never"
+    with pytest.raises(GateFailed, match=r"never\.curve\.json"):
+        run(unet.path, photos, out, "mixed", 1e-9)
+    assert not out.exists()
+    curve = json.loads((tmp_path / "never.curve.json").read_text())[BACKEND]
+    assert len(curve) == 2
+    assert min(point["drift_mean"] for point in curve) > 1e-9
