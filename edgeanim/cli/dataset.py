@@ -42,11 +42,14 @@ def command() -> None:
 @_out_option
 @click.option("--puppets", type=click.IntRange(0), default=0, help="So many plain puppets.")
 @click.option("--scenes", type=click.IntRange(0), default=0, help="So many harder scenes.")
+@click.option("--sketches", type=click.IntRange(0), default=0, help="So many drawn characters.")
 @click.option("--photographs", type=PATH, help="A folder of pictures that dress the scenes.")
 @click.option(
     "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
 )
-@click.option("--motions", type=PATH, help="A BVH file that moves the drawings, or a folder.")
+@click.option(
+    "--motions", type=PATH, help="A BVH file that moves drawings and sketches, or a folder."
+)
 @click.option(
     "--takes",
     type=click.IntRange(1),
@@ -63,11 +66,15 @@ def command() -> None:
 )
 @click.option("--first-seed", type=click.IntRange(0), default=1000, show_default=True)
 @_split_option
-@example("edgeanim dataset make -o data --scenes 500 --drawings drawings --motions motion")
+@example(
+    "edgeanim dataset make -o data --scenes 500 --sketches 500\n"
+    "edgeanim dataset make -o data --drawings drawings --motions motion --takes 5"
+)
 def make(
     out: Path,
     puppets: int,
     scenes: int,
+    sketches: int,
     photographs: Path | None,
     drawings: Path | None,
     motions: Path | None,
@@ -76,7 +83,7 @@ def make(
     first_seed: int,
     split: Split | None,
 ) -> None:
-    """Draw puppets and scenes, and move drawings by motion capture.
+    """Draw puppets, scenes and sketches, and move drawings by motion capture.
 
     Run it again to go on after an interruption, or with more to add to what is there.
     """
@@ -87,6 +94,7 @@ def make(
         out,
         puppets=puppets,
         scenes=scenes,
+        sketches=sketches,
         moments=moments,
         first_seed=first_seed,
         photographs=photographs,

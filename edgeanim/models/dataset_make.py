@@ -10,8 +10,9 @@ from pathlib import Path
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import canonical_json, sha256_bytes, sha256_file
+from edgeanim.models.data.bvh import read_bvh
 from edgeanim.models.data.drawings import FILES
-from edgeanim.models.data.drawn import drawing_folders, drawing_sequence
+from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
 from edgeanim.models.data.media import head_of, is_image, pictures_in
 from edgeanim.models.data.scenes import read_photographs, scene_sequences
@@ -25,12 +26,14 @@ _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to make: so many `puppets` and `scenes`, each with seeds from `first_seed` on and at
-    `moments` moments; each of the `drawings` (a folder of them, or one) in each of the `motions`
-    (BVH, likewise), `takes` times. `photographs` is a folder that dresses scenes."""
+    """What to make: so many `puppets`, `scenes` and `sketches`, with seeds from `first_seed` on,
+    each at `moments` moments; each of the `drawings` (a folder of them, or one) in each of the
+    `motions` (BVH, likewise), `takes` times. `photographs` is a folder that dresses scenes. With
+    `motions`, half of the sketches perform one of those."""
 
     puppets: int = 0
     scenes: int = 0
+    sketches: int = 0
     moments: int = 4
     first_seed: int = 1000
     photographs: Path | None = None
@@ -39,14 +42,16 @@ class Recipe:
     takes: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.puppets, self.scenes, self.first_seed) < 0 or self.takes < 1:
-            raise UsageError("Numbers of puppets, scenes and seeds cannot be negative.")
+        if min(self.puppets, self.scenes, self.sketches, self.first_seed) < 0 or self.takes < 1:
+            raise UsageError("Numbers of what to make, and seeds, cannot be negative.")
         if not 1 <= self.moments <= 1000:
             raise UsageError("`moments` must be between 1 and 1000.")
-        if (self.drawings is None) != (self.motions is None):
-            raise UsageError("Drawings need motions to follow, and motions drawings.")
-        if not (self.puppets or self.scenes or self.drawings):
-            raise UsageError("Nothing to make: ask for puppets, scenes or drawings.")
+        if self.drawings and not self.motions:
+            raise UsageError("Drawings need motions to follow.")
+        if self.motions and not (self.drawings or self.sketches):
+            raise UsageError("Motions need drawings or sketches that follow them.")
+        if not (self.puppets or self.scenes or self.sketches or self.drawings):
+            raise UsageError("Nothing to make: ask for puppets, scenes, sketches or drawings.")
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ def tasks(recipe: Recipe) -> list[Task]:
     found = [_puppet_task(recipe, seed) for seed in seeds]
     if recipe.scenes:
         found += _scene_tasks(recipe)
+    if recipe.sketches:
+        found += _sketch_tasks(recipe)
     if recipe.drawings is not None and recipe.motions is not None:
         found += _drawing_tasks(recipe, recipe.drawings, recipe.motions)
     return found
@@ -127,16 +134,31 @@ def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
         photos, prints = read_photographs(folder), file_hash(folder)
         licence, source = licence_beside(folder), f" with {folder.name}"
 
-    def maker(seed: int) -> Callable[[], FrameSequence]:
-        return lambda: scene_sequences([seed], recipe.moments, photos)[0]
-
     for seed in range(recipe.first_seed, recipe.first_seed + recipe.scenes):
         choices = recipe_hash(
             scene=seed, moments=recipe.moments, photographs=prints, version=__version__
         )
         made = f"edgeanim {__version__}{source}"
         origin = Origin(f"scene-{seed}", f"scene {seed}", "scene", made, licence, choices)
-        yield Task(origin, maker(seed))
+        yield Task(origin, partial(_scene, seed, recipe.moments, photos))
+
+
+def _scene(seed: int, moments: int, photographs: tuple[Picture, ...]) -> FrameSequence:
+    return scene_sequences([seed], moments, photographs)[0]
+
+
+def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:
+    paths = [] if recipe.motions is None else motion_files(recipe.motions)
+    captures = tuple(read_bvh(path) for path in paths)
+    prints = [sha256_file(path) for path in paths]
+    source = f"edgeanim {__version__}" + (f" with {recipe.motions.name}" if recipe.motions else "")
+    licence = _OWN if recipe.motions is None else licence_beside(recipe.motions)
+    for seed in range(recipe.first_seed, recipe.first_seed + recipe.sketches):
+        choices = recipe_hash(
+            sketch=seed, moments=recipe.moments, motions=prints, version=__version__
+        )
+        origin = Origin(f"sketch-{seed}", f"sketch {seed}", "sketch", source, licence, choices)
+        yield Task(origin, partial(sketch_sequence, seed, recipe.moments, captures))
 
 
 def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Task]:

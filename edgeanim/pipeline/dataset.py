@@ -40,6 +40,7 @@ def make_dataset(
     *,
     puppets: int = 0,
     scenes: int = 0,
+    sketches: int = 0,
     moments: int = 4,
     first_seed: int = 1000,
     photographs: str | Path | None = None,
@@ -49,14 +50,14 @@ def make_dataset(
     split: Split | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Draw puppets and scenes and move drawings into the dataset `out`, which may have a beginning.
+    """Draw puppets, scenes and sketches, and move drawings, into the dataset `out`, new or begun.
 
     See `models.dataset_make.Recipe` for the choices. What is there already is not made again.
     """
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
-    recipe = Recipe(puppets, scenes, moments, first_seed, photos, drawn, captures, takes)
+    recipe = Recipe(puppets, scenes, sketches, moments, first_seed, photos, drawn, captures, takes)
     writer = DatasetWriter(Path(out))
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))

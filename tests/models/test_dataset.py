@@ -42,7 +42,7 @@ from edgeanim.runtime.arrays import save_npz
 def made(tmp_path_factory, drawing, bvh):
     """A small dataset of everything that can be made."""
     folder = tmp_path_factory.mktemp("data") / "made"
-    make_dataset(folder, puppets=2, scenes=1, moments=2, drawings=drawing, motions=bvh)
+    make_dataset(folder, puppets=2, scenes=1, sketches=1, moments=2, drawings=drawing, motions=bvh)
     return folder
 
 
@@ -63,7 +63,9 @@ def clip(tmp_path):
 
 def test_what_is_read_is_what_was_drawn(made):
     stored = {sequence.name: sequence for sequence in read_sequences(made)}
-    assert set(stored) == {"puppet-1000", "puppet-1001", "scene-1000", "drawing-stick-lift-1000"}
+    assert set(stored) == {
+        *("puppet-1000", "puppet-1001", "scene-1000", "sketch-1000", "drawing-stick-lift-1000")
+    }
     for name, drawn in (
         ("puppet-1001", puppet_sequences([1001], 2)[0]),
         ("scene-1000", scene_sequences([1000], 2)[0]),
@@ -86,7 +88,7 @@ def test_making_it_again_makes_nothing_and_more_adds_to_it(copy):
     make_dataset(copy, puppets=2, moments=2)
     assert (copy / MANIFEST).read_bytes() == before
     manifest = make_dataset(copy, puppets=3, moments=2)
-    assert len(manifest.sequences) == 5
+    assert len(manifest.sequences) == 6
     assert (copy / "sequences/puppet-1000/record.json").stat().st_mtime_ns == stamp
     make_dataset(copy, puppets=1, moments=3)
     assert len(read_sequences(copy, ids=["puppet-1000"])[0].pictures) == 6
@@ -166,7 +168,7 @@ def test_a_sheet_is_imported_whole_or_by_rows(tmp_path):
 def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):
     rows = show_dataset(made, tmp_path / "sheet.png", count=3)
     assert {row.kind: row.frames for row in rows}["drawing"] == 5
-    assert sum(row.sequences for row in rows) == 4
+    assert sum(row.sequences for row in rows) == 5
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] % 3 == 0
     # Masks colour every second picture: it is not the one beside it.
@@ -203,6 +205,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     [
         ({}, "Nothing to make"),
         ({"drawings": "a"}, "need motions"),
+        ({"motions": "a", "puppets": 1}, "need drawings"),
         ({"puppets": 1, "moments": 0}, "moments"),
         ({"puppets": -1}, "negative"),
     ],

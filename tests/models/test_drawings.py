@@ -8,18 +8,21 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput, EdgeanimError
 from edgeanim.models.data.bvh import parse_bvh, read_bvh
-from edgeanim.models.data.drawings import read_drawing
-from edgeanim.models.data.drawn import drawing_folders, drawing_sequence
+from edgeanim.models.data.drawings import JOINTS, read_drawing
+from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.mesh import MAX_TRIANGLES, build_mesh, deform, triangle_transforms
 from edgeanim.models.data.pairs import Augmentation, make_pair, similarity
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.retarget import retarget
 from edgeanim.models.data.sequences import region_table
+from edgeanim.models.data.sketches import make_sketch
+from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS
 
 
@@ -249,3 +252,50 @@ def test_real_drawings_follow_real_motion(media):
     sizes = [(parts != NO_PART).sum() for parts in made.parts]
     # Bending neither loses nor doubles much of the character.
     assert 0.6 * sizes[0] < min(sizes) <= max(sizes) < 1.3 * sizes[0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_sketches_are_drawings_that_move_and_stay_the_same_by_seed(seed, bvh):
+    sketch = make_sketch(seed)
+    assert all(v >= 0 for name in JOINTS for v in sketch.joints[name])
+    x, y = np.rint(sketch.joints["torso"]).astype(int)
+    assert sketch.mask[y, x]
+    assert 0.03 < sketch.mask.mean() < 0.8
+    one, two = (sketch_sequence(seed, 2) for _ in range(2))
+    assert np.array_equal(one.pictures, two.pictures)
+    assert len(one.regions) <= MAX_TRIANGLES
+    assert np.abs(one.pictures[0].astype(int) - one.pictures[4]).mean() > 0.5
+    assert {REGIONS[k] for k in np.unique(one.regions)} >= {"head", "torso"}
+    captured = sketch_sequence(seed, 2, (read_bvh(bvh),))
+    assert captured.pictures.shape == one.pictures.shape
+
+
+def transformed(motion, angle, scale, mirrored):
+    """Motion [K, 6] of a picture turned and scaled, perhaps mirrored first, about its middle."""
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    flip = np.diag([-1.0, 1.0]) if mirrored else np.eye(2)
+    order = list(MIRRORED) if mirrored else range(COUNT)
+    centre, linear = motion[order, :2], motion[order, 2:].reshape(-1, 2, 2)
+    place = centre @ (turn @ flip).T
+    return np.hstack([place, (turn @ flip @ linear @ flip).reshape(-1, 4)])
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.floats(-0.5, 0.5), st.floats(0.75, 1.0), st.booleans(), st.integers(0, 10))
+def test_motion_of_transformed_drawings_is_the_transformed_motion(
+    sequence, angle, scale, mirrored, frame
+):
+    augmentation = Augmentation(similarity(angle, scale, mirrored=mirrored), mirrored)
+    plain, turned = (
+        motion_of_labels(make_pair(sequence, 0, frame, 4 * SIZE, a))
+        for a in (Augmentation(np.eye(3)), augmentation)
+    )
+    wanted = transformed(plain, angle, scale, mirrored)
+    named = [k for k in range(COUNT) if (sequence.regions == k).any()]
+    np.testing.assert_allclose(turned[named], wanted[named], atol=0.03)
+
+
+def motion_of_labels(pair):
+    masks = np.stack([pair.label_driving == k for k in range(COUNT)]).astype(np.float32)
+    mask, direction = (torch.from_numpy(a)[None] for a in (masks, pair.direction_driving))
+    return motion_of(mask, direction)[0].numpy()

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
-from edgeanim.models.data.bvh import read_bvh
-from edgeanim.models.data.drawings import FILES, is_drawing, read_drawing
+from edgeanim.models.data.bvh import Capture, read_bvh
+from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
+from edgeanim.models.data.keyposes import free_motion
 from edgeanim.models.data.puppets import NO_PART, SIZE, Frame
 from edgeanim.models.data.retarget import BodyMotion, retarget
 from edgeanim.models.data.rigs import SHARPNESS, Rig, make_rig
 from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sketches import make_sketch
 from edgeanim.models.data.sprites import background
 
 _SOLID = 127
@@ -29,8 +31,31 @@ def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> Fr
     """
     # Drawings and motions of one seed differ in place and backdrop too.
     rng = np.random.default_rng([seed, 11, *f"{folder.name} {bvh.stem}".encode()])
-    rig = make_rig(read_drawing(folder), rng)
     motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
+    return _perform(f"{folder.name} {bvh.stem} {seed}", read_drawing(folder), motion, rng, moments)
+
+
+def sketch_sequence(
+    seed: int, moments: int = 8, captures: tuple[Capture, ...] = ()
+) -> FrameSequence:
+    """The sketch of this seed in a motion through random poses; frames as of `drawing_sequence`.
+
+    With `captures`, half of the sketches perform one of those instead.
+    """
+    rng = np.random.default_rng([seed, 32])
+    if captures and rng.uniform() < 0.5:
+        capture = captures[int(rng.integers(len(captures)))]
+        motion = retarget(capture, ahead_is_right=bool(rng.uniform() < 0.5))
+    else:
+        motion = free_motion(rng)
+    return _perform(f"sketch {seed}", make_sketch(seed), motion, rng, moments)
+
+
+def _perform(
+    name: str, drawing: Drawing, motion: BodyMotion, rng: np.random.Generator, moments: int
+) -> FrameSequence:
+    """The drawing at rest, then `moments` times of the motion, each with the frame before it."""
+    rig = make_rig(drawing, rng)
     backdrop = background(rng, SIZE) if rng.uniform() < 0.5 else rig.backdrop
     starts = (np.arange(moments) + rng.uniform(0, 1, moments)) / moments
     last = np.clip((starts * len(motion)).astype(int), 1, None)
@@ -40,7 +65,7 @@ def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> Fr
     transforms = np.concatenate([rest, rig.pose(motion.at(indices))])
     frames = [render_rig(rig, moves, order, backdrop) for moves in transforms]
     return FrameSequence(
-        f"{folder.name} {bvh.stem} {seed}",
+        name,
         np.stack([frame.picture for frame in frames]),
         (0, *(i if i % 2 else i - 1 for i in range(1, len(frames)))),
         np.stack([frame.parts for frame in frames]),

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.models.data.actions import Action, Layer, add_poses, alive, rest_pose
 from edgeanim.models.data.anatomy import Part
 from edgeanim.models.data.puppets import PartPose, Pose, Puppet
+from edgeanim.models.data.retarget import SIDES, BodyMotion
 from edgeanim.models.data.wardrobe import head_size
 
 _SIGNS = {"left": 1.0, "right": -1.0}
@@ -30,6 +32,33 @@ def free_action(rng: np.random.Generator, puppet: Puppet, *, lively: float = 1.0
         return add_poses(rest, *(layer(time) for layer in layers))
 
     return Action("free", pose)
+
+
+def free_motion(rng: np.random.Generator, frames: int = 72) -> BodyMotion:
+    """The same for a drawing's bones: `frames` frames through random key poses and back."""
+    count = int(rng.integers(3, 7))
+    times = np.arange(frames) / frames
+
+    def swing(low: float, high: float) -> NDArray[np.float64]:
+        curve = _through(rng, rng.uniform(low, high, count))
+        return np.array([curve(float(t)) for t in times])
+
+    lean = -np.pi / 2 + swing(-0.3, 0.3)
+    angles = {"torso": lean, "head": lean + swing(-0.35, 0.35)}
+    for side in SIDES:
+        upper, thigh = swing(-1.5, 1.5), np.pi / 2 - swing(-0.25, 0.7)
+        limbs = {
+            "upper arm": upper,
+            "forearm": upper + swing(-2.0, 2.0),
+            "thigh": thigh,
+            "shin": thigh + swing(-0.2, 0.9),
+        }
+        for bone, angle in limbs.items():
+            # Outwards is to our right for the body's left, which faces us.
+            angles[f"{bone} {side}"] = angle if side == "left" else np.pi - angle
+    root = np.stack([swing(-0.25, 0.25), swing(-0.15, 0.15)], axis=1)
+    front = {side: bool(rng.uniform() < 0.8) for side in SIDES}
+    return BodyMotion(angles, root, front)
 
 
 def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: float = 1.0) -> Layer:
@@ -87,9 +116,7 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
     return layer
 
 
-def _through(
-    rng: np.random.Generator, values: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> Callable[[float], float]:
+def _through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[[float], float]:
     """A periodic curve through `values`, evenly spaced in time, resting a little at each."""
     count, start = len(values), rng.uniform(0, 1)
 
