@@ -20,7 +20,7 @@ from edgeanim.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from edgeanim.pipeline.optimize import Optimized
+    from edgeanim.pipeline.optimize_run import Optimized
 
 
 @click.command("optimize")
@@ -92,7 +92,7 @@ def command(
     """
     from edgeanim.api import optimize
     from edgeanim.core.errors import EXIT_INTERRUPTED
-    from edgeanim.pipeline.optimize import Unreachable
+    from edgeanim.pipeline.optimize_run import Unreachable
 
     progress = TerminalProgress()
     try:

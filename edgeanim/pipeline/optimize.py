@@ -2,69 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import Report, load_report, save_report
-from edgeanim.benchmarks.runner import BenchOptions
-from edgeanim.core.errors import DeviceFailed, GateFailed, UsageError
-from edgeanim.core.files import sha256_file
-from edgeanim.core.parsing import nearest, to_plain
+from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import METHODS, PruneSpec, QuantizeSpec, load_recipe
 from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import find_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import default_material, open_model
-from edgeanim.pipeline.optimize_search import FLOAT, Result, Search, Space, reference_ms
-from edgeanim.pipeline.optimize_trials import Study, Trial
-from edgeanim.pipeline.work import Work, versions
-from edgeanim.report.pareto import Point, front, write_pareto_page
-from edgeanim.report.verdict import choose, verdict
-from edgeanim.report.words import ABSENT
+from edgeanim.pipeline.optimize_run import Optimized, Run
+from edgeanim.pipeline.optimize_search import FLOAT, Space
+from edgeanim.pipeline.optimize_trials import Study
+from edgeanim.pipeline.work import Work
 from edgeanim.targets.board import Board
-from edgeanim.targets.bundle import write_bundle
 
 # `auto` is itself a search over the others.
 SEARCHED = (FLOAT, *(method for method in METHODS if method != "auto"))
 PRUNED = (0.25, 0.5)
 PRUNE = PruneSpec(of="macs", importance="taylor", steps=600, learning_rate=1e-3)
-_FINALISTS = 4
-_REPORT_FILE = "report.json"
-
-
-@dataclass(frozen=True)
-class Optimized:
-    """The outcome of a search. `points` are all candidates, `front` the ids of those that no other
-    beats in both latency and drift, `chosen` the one to ship, `verdict` why.
-
-    `report` holds the finalists, measured in one interleaved run; `None` after an interruption,
-    when `complete` is false and the choice rests on the trials alone.
-    """
-
-    model: str
-    board: str
-    machine: str
-    max_drift: float
-    max_latency_ms: float | None
-    points: tuple[Point, ...]
-    front: tuple[str, ...]
-    trials: Mapping[str, Trial]
-    chosen: str | None
-    verdict: str
-    bundle: Path | None
-    report: Report | None
-    complete: bool
-
-
-class Unreachable(GateFailed):
-    """Nothing measured is within the limits; `result` has the best found and the whole curve."""
-
-    def __init__(self, what: str, result: Optimized, *, hint: str) -> None:
-        super().__init__(what, hint=hint)
-        self.result = result
 
 
 def optimize(
@@ -121,193 +81,7 @@ def optimize(
     golden = find_golden(work, model, source, material.held_out)
     progress.done()
     study = Study(work, source, material, golden, limit)
-    return _Run(study, space, max_latency_ms).result(out, html)
-
-
-class _Run:
-    """One search with what is done about its outcome."""
-
-    def __init__(self, study: Study, space: Space, max_latency_ms: float | None) -> None:
-        self._study = study
-        self._max_latency_ms = max_latency_ms
-        self._search = Search(study, space, max_latency_ms)
-
-    def result(self, out: str | Path | None, html: str | Path | None) -> Optimized:
-        report, complete = None, True
-        try:
-            self._search.run()
-            report = self._final()
-        except KeyboardInterrupt:
-            complete = False
-        self._require_something(complete)
-        found = self._outcome(report, complete)
-        if found.chosen is not None and out is not None:
-            bundle = self._bundle(found.trials[found.chosen], Path(out))
-            found = replace(found, bundle=bundle)
-        if html is not None:
-            write_pareto_page(
-                Path(html),
-                found.points,
-                title=f"{found.model} on {self._study.work.board.title}",
-                sentences=[found.verdict],
-                max_drift=found.max_drift,
-                max_latency_ms=found.max_latency_ms,
-            )
-        if found.chosen is None and complete:
-            raise Unreachable(
-                found.verdict, found, hint="Allow more time or drift, or use a smaller model."
-            )
-        return found
-
-    def _final(self) -> Report | None:
-        """The finalists in one interleaved run, kept under all that went into it."""
-        trials = [result.trial for result in self._finalists()]
-        if not trials:
-            return None
-        study = self._study
-        subjects = [study.subject(trial, trial.id) for trial in trials]
-        parts = {
-            "graphs": [
-                [
-                    subject.id,
-                    subject.threads,
-                    *(sha256_file(f) for g in subject.graphs for f in g.files),
-                ]
-                for subject in subjects
-            ],
-            "golden": sha256_file(study.golden),
-            "board": to_plain(study.work.board),
-            "machine": describe().machine,
-            "versions": versions(),
-        }
-
-        def make(folder: Path) -> None:
-            report = study.bench(subjects, BenchOptions(threads=study.work.board.threads))
-            save_report(folder / _REPORT_FILE, report)
-
-        folder, _ = study.work.store.build("optimize", parts, make, fresh=study.work.fresh)
-        return load_report(folder / _REPORT_FILE)
-
-    def _finalists(self) -> list[Result]:
-        """The fastest of what is within the drift, and the fastest float form in any case."""
-        ranked = self._within()
-        floats = [result for result in ranked if result.trial.quantize is None]
-        chosen = ranked[:_FINALISTS]
-        return chosen if not floats or floats[0] in chosen else [*chosen[:-1], floats[0]]
-
-    def _within(self) -> list[Result]:
-        measured = [r for r in self._search.results if r.state == "measured" and r.timing]
-        return sorted(measured, key=lambda r: r.timing.relative if r.timing else 0.0)
-
-    def _require_something(self, complete: bool) -> None:
-        failed = [r for r in self._search.results if r.state == "failed"]
-        if complete and failed and not self._within():
-            raise DeviceFailed(
-                f"No candidate could be measured. {failed[0].id}: {failed[0].reason}"
-            )
-
-    def _outcome(self, report: Report | None, complete: bool) -> Optimized:
-        study, asked = self._study, self._max_latency_ms
-        ranked = self._within()
-        trials = {result.id: result.trial for result in self._search.results}
-        chosen, said = None, "Interrupted before anything was measured."
-        if report is not None:
-            choice = choose(report, max_drift=study.max_drift)
-            said = verdict(report, max_drift=study.max_drift)
-            chosen = choice.variant.id if choice else None
-        elif ranked:
-            chosen = ranked[0].id
-            said = f"Interrupted. The fastest so far is {chosen}."
-        elif complete:
-            said = f"Nothing that was tried drifts by at most {study.max_drift:g}."
-        points = self._points(chosen)
-        if chosen is not None and asked is not None and complete:
-            best = _latency_of(chosen, report, points)
-            if best > asked:
-                said = (
-                    f"Nothing within a drift of {study.max_drift:g} takes at most {asked:g} ms a "
-                    f"frame here. The best found is {chosen} with {best:.1f} ms.{self._further()}"
-                )
-                chosen, points = None, self._points(None)
-        return Optimized(
-            model=study.model.contract.name,
-            board=study.work.board.name,
-            machine=describe().machine,
-            max_drift=study.max_drift,
-            max_latency_ms=asked,
-            points=points,
-            front=front(points),
-            trials=trials,
-            chosen=chosen,
-            verdict=said,
-            bundle=None,
-            report=report,
-            complete=complete,
-        )
-
-    def _further(self) -> str:
-        """What drifts too far but is fast enough, if anything is."""
-        assert self._max_latency_ms is not None
-        whole = reference_ms(self._search.results)
-        for result in sorted(
-            (r for r in self._search.results if r.state == "drifts" and r.timing and r.drift),
-            key=lambda r: r.drift.drift_mean if r.drift else 0.0,
-        ):
-            assert result.timing is not None
-            assert result.drift is not None
-            if result.timing.relative * whole <= self._max_latency_ms:
-                return (
-                    f" {result.id} would do, with {result.timing.relative * whole:.1f} ms and a "
-                    f"drift of {result.drift.drift_mean:.4f}."
-                )
-        return ""
-
-    def _points(self, chosen: str | None) -> tuple[Point, ...]:
-        whole = reference_ms(self._search.results)
-        return tuple(_point(result, whole, chosen) for result in self._search.results)
-
-    def _bundle(self, trial: Trial, out: Path) -> Path:
-        study = self._study
-        model, variant = study.variant(trial)
-        write_bundle(
-            out,
-            contract=model.contract,
-            variants=[variant],
-            golden=study.golden,
-            tracks={},
-            provenance={
-                "model": study.model.digest,
-                "board": study.work.board.name,
-                "tools": versions(),
-                "trial": to_plain(trial),
-            },
-        )
-        return out
-
-
-def _point(result: Result, whole: float, chosen: str | None) -> Point:
-    timing, drift = result.timing, result.drift
-    share = timing.int8_share if timing else None
-    return Point(
-        id=result.id,
-        precision="int8" if result.trial.quantize else "float32",
-        drift=drift.drift_mean if drift else None,
-        drift_worst=1 - drift.ssim_worst if drift else None,
-        latency_ms=timing.relative * whole if timing else None,
-        low_ms=timing.interval.low * whole if timing else None,
-        high_ms=timing.interval.high * whole if timing else None,
-        executed=ABSENT if timing is None else f"int8 {share:.0%}" if share else "float",
-        note="" if result.state == "measured" else f"{result.state}: {result.reason}",
-        chosen=result.id == chosen,
-    )
-
-
-def _latency_of(name: str, report: Report | None, points: Sequence[Point]) -> float:
-    """Median milliseconds from the final run, or from the trials if there was none."""
-    final = report.variant(name) if report else None
-    if final and final.latency and final.latency.p50_ms is not None:
-        return final.latency.p50_ms
-    return next(p.latency_ms for p in points if p.id == name) or float("inf")
+    return Run(study, space, max_latency_ms).result(out, html)
 
 
 def _methods(names: tuple[str, ...]) -> tuple[str, ...]:

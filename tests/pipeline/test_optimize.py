@@ -24,7 +24,7 @@ from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline.optimize import Unreachable
+from edgeanim.pipeline.optimize_run import Unreachable
 from edgeanim.pipeline.optimize_search import Search, Space, reference_ms
 from edgeanim.pipeline.optimize_trials import Timing, Trial
 from edgeanim.targets.board import Board, BoardBackend

@@ -1,0 +1,188 @@
+"""What compression must reach on the shipped animator: `python -m edgeanim.pipeline.bars`.
+
+Prunes half of the multiply-accumulates away and recovers; quantises that for every backend; and
+plays it beside the unpruned animator in eager PyTorch, in turns, a whole frame each: regions,
+generator, warp and blending. One process, one thread. Prints each bar, what was asked and what was
+measured; exit code 1 if one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from edgeanim.benchmarks.stats import median, paired_ratio
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import EdgeanimError, GateFailed
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.graph.load import Model, load_model
+from edgeanim.pipeline.calibrate import make_golden
+from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.models import SHIPPED, open_model
+from edgeanim.pipeline.prune import prune_model
+from edgeanim.pipeline.quantize import quantize_model
+from edgeanim.pipeline.shipped import shipped_material
+from edgeanim.pipeline.variants import find_int8, make_variant
+from edgeanim.pipeline.work import ALL, Work
+from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import Session, get_backend
+
+HALF = 0.5
+MAX_DRIFT = 0.005
+SPEEDUP = 10.0
+_BLOCKS = 8
+_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar; `measured` is in words."""
+
+    name: str
+    asked: str
+    measured: str
+    met: bool
+
+
+class EagerSession:
+    """A graph as the PyTorch module that it was exported from, run eagerly."""
+
+    def __init__(self, spec: GraphSpec, module: Any) -> None:
+        self.spec = spec
+        self._module = module
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once."""
+        import torch
+
+        given = [torch.from_numpy(np.ascontiguousarray(inputs[t.name])) for t in self.spec.inputs]
+        with torch.inference_mode():
+            made = self._module(*given)
+        outputs = made if isinstance(made, (tuple, list)) else (made,)
+        return {t.name: o.numpy() for t, o in zip(self.spec.outputs, outputs, strict=True)}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def eager_player(model: Model) -> Player:
+    """The shipped animator in eager PyTorch, as it was trained, on one thread."""
+    import torch
+
+    from edgeanim.models.export import load_shipped
+
+    torch.set_num_threads(1)
+    modules = load_shipped().graphs()
+    sessions: dict[str, Session] = {
+        spec.name: EagerSession(spec, modules[spec.name].eval()) for spec in model.contract.graphs
+    }
+    return Player(model.contract, sessions)
+
+
+def measure(work: Work, spec: PruneSpec) -> Iterator[Bar]:
+    """Both bars, one after the other."""
+    original, material = open_model(SHIPPED, work), shipped_material()
+    golden = make_golden(work, original, material.held_out)
+    with TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
+        pruned = Path(scratch) / "pruned"
+        done = prune_model(work, original, material, golden, pruned, spec)
+        gone = 1 - sum(g.macs_after for g in done.graphs) / sum(g.macs_before for g in done.graphs)
+        drift = done.drift.drift_mean
+        yield Bar(
+            f"{gone:.0%} of the MACs pruned away, recovered",
+            f"drift <= {MAX_DRIFT:g}",
+            f"{drift:.4f} mean, {1 - done.drift.ssim_worst:.4f} worst",
+            drift <= MAX_DRIFT,
+        )
+        yield from _against_eager(work, original, load_model(pruned), material, golden, scratch)
+
+
+def _against_eager(
+    work: Work, original: Model, pruned: Model, material: Material, golden: Path, scratch: str
+) -> Iterator[Bar]:
+    int8 = Path(scratch) / "int8"
+    names = work.backends((ALL,))
+    # Drift is the other bar's business, so nothing is refused here.
+    quantize_model(work, pruned, material, golden, int8, names, QuantizeSpec(method="ptq"), 2.0)
+    forms = find_int8(int8, pruned)
+    with ExitStack() as stack:
+        players = {"eager": stack.enter_context(eager_player(original))}
+        for name in names:
+            scheme = get_backend(name).int8_scheme
+            if scheme in forms:
+                variant = make_variant(work, name, forms[scheme])
+                player = load_player(pruned.contract, variant, work.options(name, 1))
+                players[name] = stack.enter_context(player)
+        times = _in_turns(players, _followed(material))
+    ratios = {n: paired_ratio([times["eager"]], [times[n]]) for n in players if n != "eager"}
+    best = max(ratios, key=lambda name: ratios[name].value)
+    found = ratios[best]
+    whole = [median([t for block in times[name] for t in block]) for name in ("eager", best)]
+    yield Bar(
+        "pruned + INT8 + best backend against PyTorch eager",
+        f">= {SPEEDUP:g}x",
+        f"{found.value:.1f}x ({found.interval.low:.1f} to {found.interval.high:.1f}) with {best}, "
+        f"{whole[0]:.1f} -> {whole[1]:.1f} ms",
+        found.value >= SPEEDUP,
+    )
+
+
+def _followed(material: Material) -> Scene:
+    """A puppet that follows a clip, so that every graph of a frame runs."""
+    scene = material.calibration[0]
+    frames = np.asarray(scene.driver)
+    return replace(scene, driver=frames[np.arange(_FRAMES + 1) % len(frames)])
+
+
+def _in_turns(players: Mapping[str, Player], scene: Scene) -> dict[str, list[list[float]]]:
+    """Milliseconds per frame of each player, in blocks that ran by turns, after one to warm up."""
+    times: dict[str, list[list[float]]] = {name: [] for name in players}
+    for number in range(_BLOCKS + 1):
+        order = list(players) if number % 2 else list(players)[::-1]
+        for name in order:
+            block = []
+            for index, _ in enumerate(players[name].play(scene)):
+                if index:  # the first frame holds the work done once per still
+                    block.append(1e3 * sum(players[name].timings.values()))
+            if number:
+                times[name].append(block)
+    return times
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 0 if every bar is met."""
+    parser = argparse.ArgumentParser(prog="python -m edgeanim.pipeline.bars", description=__doc__)
+    parser.add_argument("--steps", type=int, default=1500, help="of recovery (default: 1500)")
+    parser.add_argument("--ratio", type=float, default=HALF, help="of the MACs (default: 0.5)")
+    options = parser.parse_args(arguments)
+    spec = PruneSpec(
+        ratio=options.ratio,
+        of="macs",
+        importance="taylor",
+        steps=options.steps,
+        learning_rate=1e-3,
+    )
+    met = []
+    try:
+        for bar in measure(Work.on("local"), spec):
+            met.append(bar.met)
+            word = "met" if bar.met else "MISSED"
+            print(f"{bar.name:<52} {bar.asked:<16} {bar.measured:<52} {word}", flush=True)
+    except EdgeanimError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0 if all(met) else GateFailed.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
