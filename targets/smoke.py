@@ -1,15 +1,15 @@
 """The smoke test: a tiny graph, compiled beforehand for every backend, run and compared.
 
 `smoke.eab` travels with the package, so the test needs no compiler: `tests/targets/make_smoke.py`
-builds it. Run as a module (`python -m edgeanim.targets.smoke BACKEND`) it prints JSON; that way a
-runtime that dies of an illegal instruction takes no caller along.
+builds it. Run as a module (`python -m edgeanim.targets.smoke BACKEND`) it prints JSON: what the
+backend says of itself, and its errors. That way a runtime that dies of an illegal instruction, even
+while it is imported, takes no caller along.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from importlib import resources
 from math import prod
 
@@ -65,9 +65,17 @@ def _error(variant: Variant, expected: Array) -> float:
     return error
 
 
-def _main(backend: str) -> int:
+def _main(name: str) -> int:
     try:
-        answer: Mapping[str, object] = {"errors": run_smoke(backend)}
+        backend = get_backend(name)
+        found = backend.available()
+        answer: dict[str, object] = {
+            "version": found.version,
+            "reason": found.reason,
+            "note": found.note,
+            "extra": backend.extra,
+            "errors": run_smoke(name) if found else {},
+        }
         status = 0
     except EdgeanimError as error:
         answer, status = {"refused": str(error)}, error.exit_code

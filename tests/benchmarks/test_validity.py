@@ -57,3 +57,71 @@ def test_a_governor_that_changes_is_noticed() -> None:
 def test_what_is_not_told_is_not_held_against_the_run() -> None:
     assert judge([], START, END).valid
     assert judge([SensorReading(0, {}), SensorReading(9, {})], START, END).valid
+
+
+def _over(name: str, *values: float) -> list[SensorReading]:
+    return [SensorReading(float(at), {name: value}) for at, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("readings", "reason"),
+    [
+        (_over("swap.used_mb", 10, 30), "swapping: the swap in use grew by 20 MB"),
+        (_over("pi.throttled_now", 0, 1, 0), "throttled by the firmware (at 1 of 3 looks)"),
+        (
+            _over("pi.under_voltage_now", 1, 1),
+            "under-voltage: the power supply is too weak (at 2 of 2 looks)",
+        ),
+        (
+            _over("pi.freq_capped_since_boot", 0, 1),
+            "the firmware capped the clock (between two looks)",
+        ),
+        (_over("ina.vdd_in_alarm", 0, 1, 0), "alarm: ina.vdd_in beyond the limit"),
+        (_over("oc.oc3_count", 2, 5), "over-current: the board throttled itself (oc3)"),
+        (
+            _over("nvidia.0.limited_by_heat_now", 0, 1),
+            "the GPU's clock was held back by heat",
+        ),
+        (
+            _over("thermal_zone0.cpu-thermal.temp_c", 50, 80, 70),
+            "thermal state unlike the start: thermal_zone0.cpu-thermal went from 50 to 70 C",
+        ),
+        (
+            _over("pi.temp_c", 70, 50),
+            "thermal state unlike the start: pi went from 70 to 50 C",
+        ),
+        (_over("cpu1.package_count", 4, 5), "throttled by heat: cpu1"),
+    ],
+)
+def test_what_boards_tell_is_judged(readings: list[SensorReading], reason: str) -> None:
+    assert judge(readings, START, END).reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [
+        _over("swap.used_mb", 30, 10),
+        _over("pi.throttled_since_boot", 1, 1),
+        _over("oc.oc3_count", 5, 5),
+        _over("thermal_zone0.cpu-thermal.temp_c", 50, 80, 60),
+        _over("pi.throttled_now", 0, 0),
+    ],
+)
+def test_what_was_so_before_or_is_small_is_no_reason(readings: list[SensorReading]) -> None:
+    assert judge(readings, START, END).valid
+
+
+def test_a_recording_is_never_a_valid_measurement() -> None:
+    verdict = judge(_readings(), START, END, replayed="my-pi")
+    assert verdict.reasons == (
+        "replayed: the sensors read the recording 'my-pi', not this machine",
+    )
+
+
+def test_every_setting_that_changes_is_named() -> None:
+    before = {"governor": "performance", "power mode": "15W (0)", "L4T": "36.4.7"}
+    after = {"governor": "performance", "power mode": "25W (1)"}
+    assert judge(_readings(), START, END, (before, after)).reasons == (
+        "power mode changed from 15W (0) to 25W (1)",
+        "L4T changed from 36.4.7 to None",
+    )

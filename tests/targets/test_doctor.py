@@ -48,28 +48,41 @@ def _stand_in(path: Path, body: str) -> str:
     return str(path)
 
 
+def _answer(
+    errors: str = '{"int8": 0.01}', *, version: str | None = "1.0", note: str | None = None
+) -> str:
+    """A stand-in that prints what the smoke test would."""
+    about = {"version": version, "reason": "absent", "note": note, "extra": "openvino"}
+    text = json.dumps(about).replace("}", f', "errors": {errors}}}')
+    return f"print('chatter'); print({text!r})"
+
+
 @pytest.mark.parametrize(
-    ("body", "status", "says"),
+    ("body", "status", "says", "runs"),
     [
-        ("import os; os.kill(os.getpid(), 4)", "fail", "died of SIGILL"),
-        ("import os; os.kill(os.getpid(), 11)", "fail", "died of SIGSEGV"),
-        ("raise SystemExit('no module named x')", "fail", "no module named x"),
-        ('print(\'{"errors": {"int8": 0.4}}\')', "fail", "wrong results"),
-        ('print(\'{"errors": {"int8": NaN}}\')', "fail", "wrong results"),
-        ('print(\'{"refused": "no such op"}\')', "fail", "no such op"),
-        ("print('chatter'); print('{\"errors\": {\"int8\": 0.01}}')", "ok", "off by 0.01"),
-        ("print('{\"errors\": {}}')", "ok", "no smoke test"),
-        ("import time; time.sleep(60)", "fail", "did not end"),
+        ("import os; os.kill(os.getpid(), 4)", "fail", "died of SIGILL", False),
+        ("import os; os.kill(os.getpid(), 11)", "fail", "died of SIGSEGV", False),
+        ("raise SystemExit('no module named x')", "fail", "no module named x", False),
+        (_answer('{"int8": 0.4}'), "fail", "wrong results", False),
+        (_answer('{"int8": NaN}'), "fail", "wrong results", False),
+        ('print(\'{"refused": "no such op"}\')', "fail", "no such op", False),
+        (_answer(), "ok", "1.0; int8 off by 0.01", True),
+        (_answer(note="beware"), "warn", "1.0; int8 off by 0.01", True),
+        (_answer("{}"), "ok", "no smoke test", True),
+        (_answer("{}", version=None), "skip", "not installed: absent", False),
+        ("import time; time.sleep(60)", "fail", "did not end", False),
     ],
 )
 def test_what_the_smoke_test_says_is_judged(
-    body: str, status: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    body: str, status: str, says: str, runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", _stand_in(tmp_path / "python", body))
     monkeypatch.setattr(doctor, "_SMOKE_SECONDS", 2)
-    check = check_backend(get_backend("onnxruntime"))
-    assert (check.name, check.status) == ("backend onnxruntime", status)
+    check, found = check_backend("openvino")
+    assert (check.name, check.status, found) == ("backend openvino", status, runs)
     assert says in check.detail
+    if status == "skip":
+        assert check.hint == "pip install 'edgeanim[openvino]'"
 
 
 def test_a_runtime_of_another_processor_gets_its_own_hint(
@@ -87,20 +100,9 @@ def test_where_no_process_can_be_started_it_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
-    check = check_backend(get_backend("openvino"))
-    assert check.status == "warn"
+    check, runs = check_backend("openvino")
+    assert (check.status, runs) == ("warn", False)
     assert "no process" in check.detail
-
-
-def test_an_absent_runtime_is_skipped_with_its_install_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    refusing = _stand_in(tmp_path / "python", 'print(\'{"refused": "absent"}\')')
-    monkeypatch.setattr(sys, "executable", refusing)
-    check = check_backend(get_backend("openvino"))
-    assert check.status == "skip"
-    assert check.hint == "pip install 'edgeanim[openvino]'"
 
 
 def lay_out(root: Path, files: dict[str, str]) -> Path:
@@ -164,7 +166,7 @@ def test_the_tools_of_a_board_are_looked_for(
         ("onnxruntime", "aarch64", (2, 36), (3, 11), "1.32.0", None),
         ("onnxruntime", "aarch64", (2, 27), (3, 11), "1.28.0", "needs glibc 2.28, this is 2.27"),
         ("onnxruntime", "x86_64", (2, 36), (3, 10), "1.23.2", "needs CPython 3.11 to 3.14"),
-        ("onnxruntime", "x86_64", None, (3, 12), None, "needs glibc"),
+        ("ai-edge-litert", "x86_64", None, (3, 12), None, "ai-edge-litert 2.3.0 needs glibc"),
         ("openvino", "aarch64", (2, 31), (3, 10), "2025.2.0", "needs glibc 2.35, this is 2.31"),
         ("openvino", "aarch64", (2, 27), (3, 11), None, "openvino 2025.2.0 needs glibc 2.31"),
         ("openvino", "x86_64", (2, 27), (3, 11), "2025.4.1", "needs glibc 2.28"),
@@ -195,25 +197,20 @@ def test_a_machine_without_wheels_fails(monkeypatch: pytest.MonkeyPatch) -> None
     assert "needs glibc" in (checks["wheels"].hint or "")
 
 
-def test_an_illegal_instruction_in_a_third_partys_backend_is_a_diagnosis(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["imported", "asked"])
+def test_an_illegal_instruction_in_anyones_backend_is_a_diagnosis(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A backend from another distribution's entry point, whose runtime dies while it is loaded."""
-    (tmp_path / "dying_runtime.py").write_text(
-        "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n"
-    )
-    (tmp_path / "dying_backend.py").write_text("import dying_runtime\n")
+    """A backend by another distribution's entry point, whose runtime this processor cannot run."""
+    dying = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
+    module = dying if where == "imported" else f"class Dying:\n    def available(self): {dying}\n"
+    (tmp_path / "dying.py").write_text(module)
     dist = tmp_path / "dying-1.0.dist-info"
     dist.mkdir()
     (dist / "METADATA").write_text("Metadata-Version: 2.1\nName: dying\nVersion: 1.0\n")
-    (dist / "entry_points.txt").write_text("[edgeanim.backends]\ndying = dying_backend\n")
+    (dist / "entry_points.txt").write_text("[edgeanim.backends]\ndying = dying:Dying\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-
-    class Dying(type(get_backend("null"))):  # type: ignore[misc]
-        name = "dying"
-        extra = "dying"
-
-    check = check_backend(Dying())
-    assert (check.name, check.status) == ("backend dying", "fail")
+    check, runs = check_backend("dying")
+    assert (check.name, check.status, runs) == ("backend dying", "fail", False)
     assert "died of SIGILL" in check.detail
     assert "another processor" in (check.hint or "")
