@@ -20,6 +20,7 @@ from edgeanim.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.benchmarks.result import Report
     from edgeanim.benchmarks.scenarios import Scenario
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     "places",
     multiple=True,
     metavar="PLACE",
-    help="ssh://[user@]host[:port], or local; may be repeated, then all are measured at once.",
+    help="local, ssh://[user@]host[:port], or emulated:BOARD (no times); may be repeated.",
 )
 @threads_option
 @board_option
@@ -92,7 +93,8 @@ def command(
 
     With --on it runs there: edgeanim's code and the files are pushed (only what changed), the run
     goes on if the link is lost, and the same command picks it up. It needs OpenSSH's client, a key,
-    and Python with edgeanim's base install there; what is missing is said.
+    and Python with edgeanim's base install there; what is missing is said. On an emulated processor
+    (see `edgeanim emulate`) it shows what is computed, and no time at all.
     """
     from edgeanim.api import bench_on
 
@@ -123,17 +125,22 @@ def command(
         if result.error is not None:
             click.echo(f"Error: {result.error}", err=True)
         elif result.report is not None and not as_json:
-            _show(result.report, result.path)
+            _show(result.report)
+            if result.path is not None:
+                click.echo(f"Report: {result.path}")
     # Failed variants are reported, with their diagnosis, beside those that ran.
     codes = [result.exit_code for result in results]
     click.get_current_context().exit(next((code for code in codes if code), 0))
 
 
-def _show(report: Report, path: Path | None) -> None:
+def _show(report: Report | Emulation) -> None:
+    from edgeanim.benchmarks.result import Report
+    from edgeanim.report.emulation import emulation_table
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict
 
+    if not isinstance(report, Report):
+        click.echo(emulation_table([report]))
+        return
     click.echo(table(report))
     click.echo(verdict(report))
-    if path is not None:
-        click.echo(f"Report: {path}")

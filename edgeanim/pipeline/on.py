@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.benchmarks.drift_picture import pictures_beside
+from edgeanim.benchmarks.emulation import Emulation
 from edgeanim.benchmarks.result import Report, parse_report, save_report
 from edgeanim.core.errors import EdgeanimError, UsageError
-from edgeanim.core.parsing import parse, parse_json
+from edgeanim.core.files import canonical_json, write_text
+from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.on_board import ANSWER, REPORT
+from edgeanim.pipeline.on_emulated import emulate_bundle
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
-from edgeanim.targets.on.places import Local, Place, SshHost, file_label, parse_place
+from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
 from edgeanim.targets.on.remote import Call, Remote
 
 if TYPE_CHECKING:
@@ -27,10 +30,11 @@ Connect = Callable[[SshHost, Progress], Remote]
 
 @dataclass(frozen=True)
 class Placed:
-    """What came of one place: its report, and where it was written; or why there is none."""
+    """What came of one place: its report (for an emulated processor, what it computed, without any
+    time), and where it was written; or why there is none."""
 
     place: str
-    report: Report | None = None
+    report: Report | Emulation | None = None
     path: Path | None = None
     error: EdgeanimError | None = None
 
@@ -67,10 +71,14 @@ def bench_on(
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
     call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
 
-    def report_of(place: Place) -> Report:
+    def report_of(place: Place) -> Report | Emulation:
         if call is not None and isinstance(place, SshHost):
             text = hosts[place.label].run(call)[REPORT].decode("utf-8", errors="replace")
             return parse_report(text, where=place.label)
+        if isinstance(place, Emulated):
+            (bundle,) = _one_bundle(subjects)
+            chosen = options.get("variants", ())
+            return emulate_bundle(bundle, place.board, variants=chosen, progress=shared)
         from edgeanim.pipeline.bench import bench
 
         path = _path(out, place, several=several)
@@ -89,7 +97,7 @@ def bench_on(
             report = report_of(place)
             path = _path(out, place, several=several)
             if path is not None:
-                save_report(path, report)
+                _save(path, report)
         except EdgeanimError as error:
             if not several:
                 raise
@@ -125,6 +133,19 @@ def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> 
     for thread in threads:
         thread.join()
     return tuple(done[place.label] for place in places)
+
+
+def _one_bundle(subjects: Sequence[str | Path]) -> Sequence[str | Path]:
+    if len(subjects) != 1 or Path(subjects[0]).suffix != SUFFIX:
+        raise UsageError("Emulation takes one bundle.", hint="Compile the model first.")
+    return subjects
+
+
+def _save(path: Path, report: Report | Emulation) -> None:
+    if isinstance(report, Report):
+        save_report(path, report)
+    else:
+        write_text(path, canonical_json(to_plain(report)))
 
 
 def bench_call(

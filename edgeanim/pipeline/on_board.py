@@ -50,9 +50,8 @@ def bench_here(options: Mapping[str, Any], progress: Progress) -> None:
     """`api.bench` of the files in `in/`; leaves the report."""
     from edgeanim.pipeline.bench import bench
 
-    given = dict(options)
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     given["subjects"] = [INPUT / name for name in given["subjects"]]
-    given["variants"] = tuple(given.get("variants", ()))
     given["inputs"] = {name: INPUT / file for name, file in given["inputs"].items()}
     for name in ("frames", "board"):
         if str(given.get(name) or "").startswith("@"):  # one of the files that came along

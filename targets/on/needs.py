@@ -58,12 +58,12 @@ def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimErr
         )
     wanted_modules = MODULES | (_BEFORE_3_11 if numbers < (3, 11) else {})
     absent = [name for name, module in wanted_modules.items() if module not in found.modules]
-    runtimes = [_requirement(get_backend(name).extra) for name in backends]
+    runtimes = [requirement_of_extra(get_backend(name).extra) for name in backends]
     known = [name for name in runtimes if name]
     none = bool(known) and not any(_has(name, found.packages) for name in known)
     if not absent and not none:
         return None
-    lines = [_requirement_of(name) for name in absent] + (known[:1] if none else [])
+    lines = [requirement_of_base(name) for name in absent] + (known[:1] if none else [])
     error = MissingComponent(
         f"{found.python} there lacks {', '.join(absent + ([_name(known[0])] if none else []))}.",
         extra="",
@@ -75,7 +75,7 @@ def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimErr
     return error
 
 
-def _requirement(extra: str) -> str | None:
+def requirement_of_extra(extra: str) -> str | None:
     """What the extra of a backend installs first, as pip takes it."""
     for line in importlib.metadata.requires("edgeanim") or ():
         requirement, _, marker = line.partition(";")
@@ -84,7 +84,7 @@ def _requirement(extra: str) -> str | None:
     return None
 
 
-def _requirement_of(distribution: str) -> str:
+def requirement_of_base(distribution: str) -> str:
     """The base requirement on `distribution`, as pip takes it."""
     for line in importlib.metadata.requires("edgeanim") or ():
         requirement = line.partition(";")[0].strip()

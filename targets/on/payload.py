@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError, disk_errors
@@ -44,7 +43,6 @@ class Payload:
         return {self.digests[name]: path for name, path in self.files.items()}
 
 
-@cache
 def runtime() -> Payload:
     """edgeanim's own code and data without its weights, below `edgeanim/`."""
     top = _folder(_PACKAGE)

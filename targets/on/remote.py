@@ -6,9 +6,11 @@ finds it, running or finished, by the hash of all that goes into it.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgeanim.core import errors
@@ -32,13 +34,14 @@ _CHUNK = 1 << 20
 class Call:
     """What to do there: `function` of `pipeline.on_board` with `options` (plain values), with
     `files` beside it. `backends` are those that its bundle has variants for; `results` the files
-    to bring back."""
+    to bring back; `code` is edgeanim itself as it is now."""
 
     function: str
     options: Mapping[str, Any]
     files: Payload
     backends: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
+    code: Payload = field(default_factory=lambda: runtime())
 
     @property
     def id(self) -> str:
@@ -47,7 +50,7 @@ class Call:
             "function": self.function,
             "options": to_plain(self.options),
             "files": self.files.digest,
-            "runtime": runtime().digest,
+            "runtime": self.code.digest,
         }
         return sha256_bytes(canonical_json(parts).encode())[:32]
 
@@ -106,7 +109,7 @@ class Remote:
         found = parse(Found, answer, where=label)
         if (error := lacking(found, call.backends, where=label)) is not None:
             raise error
-        code = runtime()
+        code = call.code
         sent = _push(link, code.contents() | call.files.contents())
         link.ask("lay", tree=code.digest, files=dict(code.digests))
         state = link.ask(
@@ -167,20 +170,30 @@ class Remote:
         self._failures += 1
 
 
-def _push(link: Link, contents: Mapping[str, Any]) -> int:
+def _push(link: Link, contents: Mapping[str, Path]) -> int:
     """Send the contents that are not there; the number of bytes sent."""
     absent = set(link.ask("missing", digests=list(contents))["missing"])
     files = [(digest, contents[digest]) for digest in contents if digest in absent]
     if not files:
         return 0
-    sizes = [[digest, path.stat().st_size] for digest, path in files]
-    link.ask("put", files=sizes)
-    for _, path in files:
-        with path.open("rb") as stream:
-            while piece := stream.read(_CHUNK):
-                link.send(piece)
+    sizes = [path.stat().st_size for _, path in files]
+    announced = [[digest, size] for (digest, _), size in zip(files, sizes, strict=True)]
+    link.ask("put", files=announced)
+    for (digest, path), size in zip(files, sizes, strict=True):
+        _send(link, path, digest, size)
     link.answer()
-    return sum(int(size) for _, size in sizes)
+    return sum(sizes)
+
+
+def _send(link: Link, path: Path, digest: str, left: int) -> None:
+    seen = hashlib.sha256()
+    with path.open("rb") as stream:
+        while left and (piece := stream.read(min(left, _CHUNK))):
+            link.send(piece)
+            seen.update(piece)
+            left -= len(piece)
+    if seen.hexdigest() != digest:
+        raise BadInput("This file changed while it was pushed.", where=path, hint="Run it again.")
 
 
 def _show(line: str, progress: Progress, label: str) -> None:

@@ -9,8 +9,8 @@ followed by bytes. Everything lies in `~/.edgeanim`:
     runs/ID/            one run: its input `in/`, `log.jsonl`, `out.txt`, its results, `done.json`
     bundles/ runtime edgeanim venv/     what `edgeanim deploy` and the user put there
 
-A run is a process in a session of its own that outlives the link. It inherits a lock on its folder,
-so that whether it still runs can be told without trusting a process number.
+A run is a process in a session of its own that outlives the link. It inherits a lock on its folder:
+whether it still runs is told by that, not by a process number.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import IO, Any
 
 Answer = Any  # a JSON object
-
 HELLO = b"edgeanim-remote/1\n"
 HOME = Path.home() / ".edgeanim"
 BLOBS, TREES, RUNS = HOME / "blobs", HOME / "trees", HOME / "runs"
@@ -101,12 +100,14 @@ def put(request: Answer, stream: IO[bytes]) -> Answer:
     if shutil.disk_usage(BLOBS).free < total + SPARE_BYTES:
         raise Refused(f"not enough disk space in {HOME} for {(total >> 20) + 1} MB")
     say({"go": True})
-    for digest, size in request["files"]:
-        _receive(checked(digest), size, stream)
+    # All of it is read before anything is refused: what follows must be the next request.
+    whole = [_receive(checked(digest), size, stream) for digest, size in request["files"]]
+    if not all(whole):
+        raise Refused("a file was damaged on its way")
     return {}
 
 
-def _receive(digest: str, size: int, stream: IO[bytes]) -> None:
+def _receive(digest: str, size: int, stream: IO[bytes]) -> bool:
     handle, name = tempfile.mkstemp(prefix=".partial-", dir=BLOBS)
     partial = Path(name)
     try:
@@ -119,9 +120,10 @@ def _receive(digest: str, size: int, stream: IO[bytes]) -> None:
                 target.write(piece)
                 seen.update(piece)
                 size -= len(piece)
-        if seen.hexdigest() != digest:
-            raise Refused("a file was damaged on its way")
-        partial.replace(BLOBS / digest)
+        whole = seen.hexdigest() == digest
+        if whole:
+            partial.replace(BLOBS / digest)
+        return whole
     finally:
         if partial.exists():
             partial.unlink()
@@ -243,7 +245,7 @@ def stop(request: Answer, _stream: IO[bytes]) -> Answer:
             break
         try:
             os.killpg(int((run / "pid").read_text()), number)
-        except (ProcessLookupError, ValueError, OSError):
+        except (ValueError, OSError):
             break
         end = time.monotonic() + GRACE_SECONDS
         while running(run) and time.monotonic() < end:
@@ -261,10 +263,7 @@ def drop(request: Answer, _stream: IO[bytes]) -> Answer:
             old = time.time() - path.stat().st_mtime > KEEP_SECONDS
             if not old or path.resolve() == kept or (folder == RUNS and running(path)):
                 continue
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink()
+            (shutil.rmtree if path.is_dir() else Path.unlink)(path)
     return {}
 
 
@@ -288,9 +287,9 @@ def main() -> None:
         request = json.loads(line.decode())
         try:
             say(verbs[request["do"]](request, stream))
+        except BrokenPipeError:
+            raise
         except (Refused, OSError) as error:
-            if isinstance(error, BrokenPipeError):
-                raise
             say({"refused": str(error)})
 
 

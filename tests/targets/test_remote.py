@@ -128,6 +128,16 @@ def test_only_what_changed_is_pushed(fake: Board, tmp_path: Path) -> None:
         assert pushed() == {"X = 2\n"}
 
 
+def test_a_file_that_changes_while_it_is_pushed_is_named(fake: Board, tmp_path: Path) -> None:
+    call = counting_call(tmp_path, pause=0.0)
+    for text in (COUNTING + "# longer", COUNTING.replace("once", "oncf"), "shorter"):
+        (tmp_path / "job.py").write_text(text)
+        with pytest.raises(BadInput, match=r"job.py: This file changed"):
+            Remote(fake.host).run(call)
+    (tmp_path / "job.py").write_text(COUNTING)
+    assert Remote(fake.host).run(call)
+
+
 def test_a_login_shell_that_talks_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def bundle(
     return folder / "tiny.eab"
 
 
+@pytest.mark.slow
 def test_a_bench_on_boards_gives_a_labelled_report_of_each(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,106 @@
+"""`edgeanim emulate`: another processor's wheels and numbers, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+
+if TYPE_CHECKING:
+    from edgeanim.targets.on.emulator_setup import Step
+
+_root_option = click.option(
+    "--root", type=PATH, metavar="DIR", help="Where it is set up [default: the artifact store]."
+)
+
+
+@click.group("emulate")
+@example("edgeanim emulate setup raspberry-pi-4\nedgeanim emulate check net.eab")
+def command() -> None:
+    """Prove a bundle on a processor that is not here: installs, loads, computes the same.
+
+    Emulation says nothing of time, so no latency is shown anywhere.
+    """
+
+
+@command.command("list")
+@_root_option
+@json_option
+@example("edgeanim emulate list")
+def list_processors(root: Path | None, as_json: bool) -> None:
+    """List the processors that can be emulated, and whether they are set up."""
+    from edgeanim.api import emulated_processors
+
+    rows = emulated_processors(root)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        state = f"run `edgeanim emulate setup {row.name}`" if row.missing else "ready"
+        click.echo(f"{row.name:<18}{row.title:<34}{state}")
+
+
+@command.command("setup")
+@click.argument("processor")
+@click.option("--yes", is_flag=True, help="Agree to what is fetched without being asked.")
+@_root_option
+@example("edgeanim emulate setup raspberry-pi-4")
+def setup(processor: str, yes: bool, root: Path | None) -> None:
+    """Fetch what a processor needs (QEMU, a userland, the board's wheels), after saying what.
+
+    Uses apt-get's and pip's own configured sources and installs nothing on this machine. It needs
+    no rights; all goes into one folder.
+    """
+    from edgeanim.api import set_up_emulation
+
+    def agree(steps: tuple[Step, ...]) -> bool:
+        for step in steps:
+            click.echo(f"{step.what}: about {step.megabytes} MB, {step.source}", err=True)
+        return yes or click.confirm("Fetch this?", err=True)
+
+    progress = TerminalProgress()
+    folder = set_up_emulation(processor, root=root, agree=agree, progress=progress)
+    progress.close()
+    click.echo(f"Ready in {folder}. Try: edgeanim emulate check BUNDLE --processor {processor}")
+
+
+@command.command("check")
+@click.argument("bundle", type=PATH)
+@click.option(
+    "--processor", "processors", multiple=True, metavar="NAME", help="[default: all set up]"
+)
+@click.option("--variant", "variants", multiple=True, help="Only this one, e.g. tflite-int8.")
+@click.option("--frames", type=click.IntRange(1), default=4, show_default=True)
+@_root_option
+@json_option
+@example("edgeanim emulate check net.eab --processor raspberry-pi-4 --processor haswell")
+def check(
+    bundle: Path,
+    processors: tuple[str, ...],
+    variants: tuple[str, ...],
+    frames: int,
+    root: Path | None,
+    as_json: bool,
+) -> None:
+    """Play BUNDLE's first golden frames on emulated processors and here, and compare them."""
+    from edgeanim.api import emulate_bundle, emulated_processors
+    from edgeanim.core.errors import UsageError
+    from edgeanim.report.emulation import emulation_table
+
+    ready = [row.name for row in emulated_processors(root) if not row.missing]
+    if not processors and not ready:
+        raise UsageError("No processor is set up.", hint="See `edgeanim emulate list`.")
+    progress = TerminalProgress()
+    results = [
+        emulate_bundle(bundle, name, root=root, frames=frames, variants=variants, progress=progress)
+        for name in processors or ready
+    ]
+    progress.close()
+    if as_json:
+        print_json(results)
+    else:
+        click.echo(emulation_table(results))
+    click.get_current_context().exit(next((r.exit_code for r in results if r.exit_code), 0))

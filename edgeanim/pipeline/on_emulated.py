@@ -1,0 +1,97 @@
+"""`edgeanim emulate`: what another processor makes of a bundle, emulated on this one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeanim.benchmarks.emulation import Emulation, emulate
+from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.runner import subjects_of
+from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.runtime.golden import load_golden, save_golden
+from edgeanim.targets.bundle import open_bundle
+from edgeanim.targets.on.emulator import (
+    PROCESSORS,
+    boot,
+    default_folder,
+    find_emulator,
+    get_processor,
+)
+from edgeanim.targets.on.emulator_setup import Step, plan, set_up
+
+DEFAULT_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class EmulatedProcessor:
+    """A processor that can be emulated, and what is still to be fetched for it."""
+
+    name: str
+    title: str
+    board: str
+    missing: tuple[Step, ...]
+
+
+def emulated_processors(root: Path | None = None) -> tuple[EmulatedProcessor, ...]:
+    """All processors that can be emulated."""
+    return tuple(
+        EmulatedProcessor(p.name, p.title, p.board, plan(p, root)) for p in PROCESSORS.values()
+    )
+
+
+def set_up_emulation(
+    name: str,
+    *,
+    root: Path | None = None,
+    agree: Callable[[tuple[Step, ...]], bool] = lambda _: False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Fetch what `name` needs, once `agree` has said yes to the list; the folder it lies in.
+
+    Then starts Python there once, so that a set-up that does not work is found now.
+    """
+    processor = get_processor(name)
+    steps = plan(processor, root)
+    if steps and not agree(steps):
+        raise UsageError("Nothing was fetched.", hint="Agree with --yes, or give --root DIR.")
+    folder = set_up(processor, root, progress) if steps else (root or default_folder())
+    progress.stage(f"Start Python on {processor.title}")
+    progress.done(boot(find_emulator(name, root)))
+    return folder
+
+
+def emulate_bundle(
+    bundle: str | Path,
+    processor: str,
+    *,
+    root: Path | None = None,
+    frames: int = DEFAULT_FRAMES,
+    variants: tuple[str, ...] = (),
+    progress: Progress = SILENT,
+) -> Emulation:
+    """Play the first golden `frames` of `bundle` on an emulated processor and here.
+
+    `MissingComponent` if that processor is not set up. Never returns a time.
+    """
+    emulator = find_emulator(processor, root)
+    python = boot(emulator)
+    with open_bundle(Path(bundle)) as opened, TemporaryDirectory() as scratch:
+        if opened.golden is None:
+            raise UsageError("This bundle has no golden frames.", where=bundle)
+        golden = Path(scratch) / "golden.npz"
+        save_golden(golden, first_frames(load_golden(opened.golden), frames))
+        subjects = subjects_of(opened.contract, opened.variants)
+        known = {subject.id: subject for subject in subjects}
+        for name in variants:
+            if name not in known:
+                raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+        chosen = tuple(known[name] for name in variants) or subjects
+        digest = str(opened.provenance.get("model", opened.sha256))
+        record = ModelRecord(opened.contract.name, digest, opened.sha256)
+        return emulate(chosen, golden, emulator, python, model=record, progress=progress)
