@@ -6,13 +6,13 @@ rewrites there are, and when each pays, is said in its own file in `rewrites`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.rewrites import identity, norm_scale, packing, transposed, upsampled
+from edgeanim.graph.rewrites import flat_norm, identity, norm_scale, packing, transposed, upsampled
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Restructured:
 
     def __bool__(self) -> bool:
         """Whether anything but the normal form is new."""
-        return any(self.changes.values())
+        return any(count for name, count in self.changes.items() if name != "flat_norm")
 
 
 def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
@@ -33,11 +33,12 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     `BadInput` if its opset cannot be raised.
     """
     made = normalize(model)
-    rewrites = {
+    rewrites: dict[str, Callable[[Any], int]] = {
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
         "transposed": transposed.rewrite,
         "packing": partial(packing.rewrite, lanes=lanes),
+        "flat_norm": flat_norm.rewrite,
     }
     changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)

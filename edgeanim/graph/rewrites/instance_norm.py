@@ -5,6 +5,8 @@ Two ways of writing it are known, each with the variance as the mean of squared 
     (x - mean) / sqrt(var + eps)                              then perhaps * gamma + beta
     x * s + (beta - mean * s),  s = gamma / sqrt(var + eps)   as TensorFlow's batch norm does
 
+A norm that was flattened to [N, C, H W] gets its four axes back.
+
 gamma and beta may be computed (a style); what is constant per channel moves into the norm by
 `affine`. Ulyanov et al. 2016, "Instance Normalization".
 """
@@ -23,7 +25,11 @@ def rewrite(model: Any) -> int:
     with editing(model) as graph:
         count = 0
         for node in list(graph.nodes):
-            count += _match_divided(graph, node) or _match_scaled(graph, node)
+            count += (
+                _match_divided(graph, node)
+                or _match_scaled(graph, node)
+                or _match_flat(graph, node)
+            )
     return count
 
 
@@ -72,6 +78,28 @@ def _match_scaled(graph: Editor, node: Any) -> bool:
             graph.replace(node, graph.add("Add", [result, beta], near=near))
             return True
     return False
+
+
+def _match_flat(graph: Editor, node: Any) -> bool:
+    """A norm between a reshape to [N, C, H W] and one back."""
+    norm = (
+        graph.maker(node.input[0], "InstanceNormalization") if node.op_type == "Reshape" else None
+    )
+    flat = graph.maker(norm.input[0], "Reshape") if norm is not None else None
+    if norm is None or flat is None or graph.only_user(norm.output[0]) is None:
+        return False
+    before, after = (graph.shapes.get(name) for name in (flat.input[0], node.output[0]))
+    between = graph.shapes.get(flat.output[0])
+    if before is None or before != after or len(before) != 4 or between is None:
+        return False
+    if between != (*before[:2], before[2] * before[3]):
+        return False
+    settings = [a for a in norm.attribute if a.name == "epsilon"]
+    eps = settings[0].f if settings else 1e-5
+    inputs = [flat.input[0], *norm.input[1:]]
+    made = graph.add("InstanceNormalization", inputs, near=node.output[0], epsilon=eps)
+    graph.replace(node, made)
+    return True
 
 
 def _scale(graph: Editor, name: str) -> tuple[str, str, float, str | None] | None:
