@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,13 @@ def make_dataset(
     writer = DatasetWriter(Path(out))
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))
+    started, made = time.process_time(), 0
     for task in todo:
         if not writer.has(task.origin):
-            writer.add(task.origin, task.make(), split)
+            made += writer.add(task.origin, task.make(), split).frames
         progress.step(note=task.origin.id)
-    progress.done()
+    rate = made / max(time.process_time() - started, 1e-6)
+    progress.done(f"{rate:.0f} frames drawn and stored a CPU second" if made else "nothing to do")
     return writer.finish()
 
 
