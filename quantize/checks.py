@@ -1,4 +1,4 @@
-"""Bad calibration is found and named before any work: NaN, shape, range, constant, too few."""
+"""Bad calibration is found and named before any work: NaN, shape, layout, range, constant, few."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ MIN_SAMPLES = 2
 _OVERSHOOT = 0.02
 # A picture whose values fill less than this part of its range was scaled to another one.
 _FILLED = 1 / 64
+# Of a picture whose colours lie one beside the other in memory, neighbours differ more than the
+# next but two by this factor; of any other, less.
+_INTERLEAVED = 2.0
+_LAG = 3
 _FLAT_CUE = "Give consecutive frames of a clip that moves; a cue is the difference of two frames."
 
 
@@ -25,14 +29,21 @@ class _Seen:
 
     low: float = np.inf
     high: float = -np.inf
-    flat: bool = True
+    count: int = 0
+    flat: int = 0
     same: bool = True
+    near: float = 0.0
+    far: float = 0.0
     first: Array | None = field(default=None, repr=False)
 
     def add(self, array: Array) -> None:
         low, high = float(array.min()), float(array.max())
         self.low, self.high = min(self.low, low), max(self.high, high)
-        self.flat &= low == high
+        self.count += 1
+        self.flat += low == high
+        if array.ndim and array.shape[-1] > _LAG:
+            self.near += float(np.abs(np.diff(array)).mean())
+            self.far += float(np.abs(array[..., _LAG:] - array[..., :-_LAG]).mean())
         if self.first is None:
             self.first = array
         else:
@@ -67,6 +78,8 @@ def check_samples(samples: Samples, spec: GraphSpec) -> None:
     for tensor in spec.inputs:
         if tensor.role in PICTURE_ROLES:
             _check_picture(tensor, seen[tensor.name])
+        elif tensor.range is not None:
+            _check_range(tensor, seen[tensor.name], tensor.range)
 
 
 def fitting(sample: Mapping[str, Array], spec: TensorSpec, index: int) -> Array:
@@ -100,29 +113,53 @@ def layout_hint(shape: tuple[int, ...], spec: TensorSpec) -> str | None:
 
 
 def _check_picture(spec: TensorSpec, seen: _Seen) -> None:
-    if seen.flat:
+    if seen.flat == seen.count:
         raise BadInput(
             f"{spec.name!r} is a single flat colour in every calibration sample.",
             hint=_FLAT_CUE if spec.role == "cue" else "Give real pictures of what will be shown.",
         )
-    if spec.range is None:
-        return
-    low, high = spec.range
-    span = high - low
-    found = f"{spec.name!r} holds values from {seen.low:.4g} to {seen.high:.4g}; the contract says"
-    if seen.low < low - _OVERSHOOT * span or seen.high > high + _OVERSHOOT * span:
+    if spec.role != "cue" and 2 * seen.flat > seen.count:
         raise BadInput(
-            f"{found} {low:g} to {high:g}.", hint="Scale the pictures to the contract's range."
+            f"{spec.name!r} is a single flat colour in {seen.flat} of {seen.count} calibration "
+            "samples.",
+            hint="Leave out the blank frames.",
         )
+    if spec.layout == "NCHW" and spec.shape[1] == _LAG and seen.near > _INTERLEAVED * seen.far:
+        raise BadInput(
+            f"{spec.name!r} has the shape of {spec.layout}, but its values lie as in NHWC.",
+            hint="It was reshaped where it should have been transposed.",
+        )
+    if spec.range is not None:
+        _check_range(spec, seen, spec.range)
+        _check_scale(spec, seen, spec.range)
+
+
+def _check_range(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) -> None:
+    low, high = allowed
+    slack = _OVERSHOOT * (high - low)
+    if seen.low < low - slack or seen.high > high + slack:
+        raise BadInput(
+            f"{_found(spec, seen)} {low:g} to {high:g}.",
+            hint=f"Scale {'the pictures' if spec.role in PICTURE_ROLES else 'it'} to the "
+            "contract's range.",
+        )
+
+
+def _check_scale(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) -> None:
+    low, high = allowed
     if spec.role == "cue":  # a difference of frames is rightly small and of one sign at times
         return
-    if seen.high - seen.low < _FILLED * span:
+    if seen.high - seen.low < _FILLED * (high - low):
         raise BadInput(
-            f"{found} {low:g} to {high:g}, of which that is next to nothing.",
+            f"{_found(spec, seen)} {low:g} to {high:g}, of which that is next to nothing.",
             hint="Scale the pictures to the contract's range.",
         )
     if low == -high and seen.low >= 0 and seen.high > 0.5 * high:
         raise BadInput(
-            f"{found} {low:g} to {high:g}, yet none is negative.",
+            f"{_found(spec, seen)} {low:g} to {high:g}, yet none is negative.",
             hint=f"They look scaled to 0..{high:g}.",
         )
+
+
+def _found(spec: TensorSpec, seen: _Seen) -> str:
+    return f"{spec.name!r} holds values from {seen.low:.4g} to {seen.high:.4g}; the contract says"

@@ -16,6 +16,7 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
+from edgeanim.quantize.coverage import frame_features, k_center
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
 
@@ -30,6 +31,7 @@ def record_samples(
         "model": model.digest,
         "scenes": [scene_digest(scene) for scene in material.calibration],
         "count": count,
+        "chosen": "k-center",
         "versions": versions(),
     }
 
@@ -90,18 +92,19 @@ def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None
 
 
 def _thinned(scenes: tuple[Scene, ...], count: int) -> list[Scene]:
-    """The scenes with their frames thinned out, about `count` frames in all."""
+    """The scenes with those frames that cover their motion and brightness, about `count` in all."""
     each = max(2, -(-count // max(1, len(scenes))))
     thinned = []
     for scene in scenes[:count]:
         if scene.track is not None and len(scene.track) > each:
-            kept = np.linspace(0, len(scene.track) - 1, each).round().astype(int)
+            poses = scene.track.values.reshape(len(scene.track), -1).astype(np.float64)
+            kept = k_center(poses, each)
             track = replace(scene.track, values=scene.track.values[kept])
             thinned.append(replace(scene, track=track))
         elif scene.driver is not None:
             frames = np.asarray(scene.driver)
-            kept = np.linspace(0, len(frames) - 1, min(each, len(frames))).round().astype(int)
-            thinned.append(replace(scene, driver=frames[np.unique(kept)]))
+            kept = k_center(frame_features(frames), each)
+            thinned.append(replace(scene, driver=frames[kept]))
         else:
             thinned.append(scene)
     return thinned

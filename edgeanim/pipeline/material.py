@@ -13,6 +13,7 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.parsing import nearest
 from edgeanim.quantize.calibration import check_samples, read_npz
+from edgeanim.quantize.coverage import frame_features, k_center
 from edgeanim.runtime.media import pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
@@ -73,7 +74,7 @@ def gather(
     if path.suffix == _NPZ:
         frames, conditions = _from_npz(path, graph)
     else:
-        frames = thin(_fitted(_pictures(path), _picture_input(graph)), limit)
+        frames = _covering(path, _picture_input(graph), limit)
     return _split_pictures(np.stack(frames), conditions)
 
 
@@ -180,6 +181,17 @@ def _pictures(path: Path) -> Iterator[Picture]:
     if not path.is_dir():
         return read_frames(path)
     return (read_still(picture) for picture in pictures_in(path))
+
+
+def _covering(path: Path, spec: TensorSpec, limit: int) -> list[Picture]:
+    """At most `limit` pictures of `path` that cover its motion and brightness, in their order.
+
+    Reads everything twice, first for features of every picture, so that only the chosen ones are
+    ever held.
+    """
+    chosen = set(k_center(frame_features(_pictures(path)), limit).tolist())
+    picked = (frame for i, frame in enumerate(_pictures(path)) if i in chosen)
+    return list(_fitted(picked, spec))
 
 
 def _picture_graph(contract: Contract) -> GraphSpec:

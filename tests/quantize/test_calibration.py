@@ -146,6 +146,36 @@ def test_senseless_pictures_are_named(change: object, message: str) -> None:
         check_samples(ArraySamples(arrays), SPEC)
 
 
+def test_mostly_blank_frames_are_named() -> None:
+    arrays = make(8)
+    arrays["image:0"][:5] = np.linspace(-1, 1, 5)[:, None, None, None, None]
+    with pytest.raises(BadInput, match="5 of 8"):
+        check_samples(ArraySamples(arrays), SPEC)
+    arrays["image:0"][:2] = make(2, seed=1)["image:0"]
+    check_samples(ArraySamples(arrays), SPEC)
+
+
+def test_pixels_reshaped_instead_of_transposed_are_recognised() -> None:
+    y, x = np.mgrid[0:24, 0:32] / 31
+    pixels = np.stack([x, 1 - y, 0.2 * x * y], -1)
+    image = TensorSpec("image", "driving_frame", (1, 3, 24, 32), "NCHW", range=(0.0, 1.0))
+    spec = GraphSpec("net", "net.onnx", "frame", (image,), SPEC.outputs)
+
+    def samples(one: np.ndarray) -> ArraySamples:
+        return ArraySamples({"image": np.stack([one, one**2])[:, None].astype(np.float32)})
+
+    check_samples(samples(pixels.transpose(2, 0, 1)), spec)
+    with pytest.raises(BadInput, match="as in NHWC"):
+        check_samples(samples(pixels.reshape(3, 24, 32)), spec)
+
+
+def test_a_further_input_beyond_its_range_is_named() -> None:
+    style = TensorSpec("style/vector", "condition:style", (1, 7), range=(0.0, 1.0))
+    spec = GraphSpec("net", "net.onnx", "frame", (SPEC.inputs[0], style), SPEC.outputs)
+    with pytest.raises(BadInput, match=r"'style/vector' holds values .* 0 to 1"):
+        check_samples(ArraySamples(make()), spec)
+
+
 def test_a_cue_that_never_moves_is_named() -> None:
     cue = TensorSpec("cue", "cue", (1, 3, 4, 5), "NCHW", range=(-1.0, 1.0))
     spec = GraphSpec("net", "net.onnx", "driver", (*SPEC.inputs, cue), SPEC.outputs)

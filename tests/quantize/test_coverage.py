@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgeanim.quantize.coverage import frame_features, k_center
+
+points = hnp.arrays(
+    np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=st.floats(-10, 10, width=32)
+)
+
+
+def radius(features: np.ndarray, chosen: tuple[int, ...] | np.ndarray) -> float:
+    """How far the farthest point is from its nearest chosen one."""
+    gaps = features[:, None] - features[np.array(chosen)][None]
+    return float(np.sqrt((gaps**2).sum(-1)).min(1).max())
+
+
+@settings(deadline=None)
+@given(points, st.integers(1, 4))
+def test_no_point_is_farther_than_twice_the_best_choice(features: np.ndarray, count: int) -> None:
+    chosen = k_center(features, count)
+    assert len(set(chosen.tolist())) == len(chosen) == min(count, len(features))
+    best = min(
+        radius(features, c) for c in itertools.combinations(range(len(features)), len(chosen))
+    )
+    assert radius(features, chosen) <= 2 * best + 1e-9
+
+
+def test_the_one_bright_and_the_one_fast_frame_are_chosen() -> None:
+    rng = np.random.default_rng(0)
+    still = rng.integers(90, 110, (40, 60, 3), dtype=np.uint8)
+    frames = [still + rng.integers(0, 3, still.shape, dtype=np.uint8) for _ in range(200)]
+    frames[77] = np.full_like(still, 240)
+    frames[140] = np.roll(still, 30, 1) // 3
+    chosen = k_center(frame_features(frames), 5).tolist()
+    assert {77, 140} <= set(chosen)
+
+
+def test_copies_still_make_up_the_number() -> None:
+    assert k_center(np.zeros((7, 3)), 4).tolist() == [0, 1, 2, 3]
