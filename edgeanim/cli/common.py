@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from inspect import cleandoc
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgeanim.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from edgeanim.core.recipe import Recipe
+
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 PATH = click.Path(path_type=Path)
 
@@ -34,6 +38,13 @@ input_option = click.option(
     help="A fixed input of the model (a style vector, say), [N, ...] float32; may be repeated.",
 )
 
+recipe_option = click.option(
+    "--recipe",
+    type=PATH,
+    metavar="FILE.toml",
+    help="Take the settings from a recipe; what is also given here goes before it.",
+)
+
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads per graph [default: the board's, 1]."
 )
@@ -48,6 +59,31 @@ def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:
             raise UsageError(f"`--input {value}` is not of the form NAME=FILE.npy.")
         pairs[name] = Path(file)
     return pairs
+
+
+def read_recipe(path: Path | None) -> Recipe | None:
+    """The recipe of `--recipe`, if there is one."""
+    from edgeanim.core.recipe import load_recipe
+
+    return None if path is None else load_recipe(path)
+
+
+def settings(cls: type[T], values: Mapping[str, object], base: T | None) -> T:
+    """The options `values` as a `cls`. With `base`, a section of a recipe, only those options
+    count that were given on the command line, and the rest is as it has it."""
+    from edgeanim.core.parsing import parse, to_plain
+
+    where = f"edgeanim {click.get_current_context().info_name}"
+    if base is None:
+        return parse(cls, values, where=where)
+    given = {name: value for name, value in values.items() if on_command_line(name)}
+    return parse(cls, {**to_plain(base), **given}, where=where)
+
+
+def on_command_line(name: str) -> bool:
+    """Whether the option of this name was given, and is not just its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def parse_milliseconds(text: str) -> float:

@@ -13,8 +13,11 @@ from edgeanim.cli.common import (
     example,
     input_option,
     json_option,
+    on_command_line,
     parse_inputs,
     print_json,
+    read_recipe,
+    recipe_option,
 )
 
 
@@ -34,6 +37,7 @@ from edgeanim.cli.common import (
     metavar="DIR|CLIP|FILE.npz",
     help="Real frames for the golden outputs, where the model folder holds none.",
 )
+@recipe_option
 @board_option
 @input_option
 @json_option
@@ -43,6 +47,7 @@ def command(
     out: Path,
     backends: tuple[str, ...],
     frames: str | None,
+    recipe: Path | None,
     board: str,
     inputs: tuple[str, ...],
     as_json: bool,
@@ -55,6 +60,9 @@ def command(
     from edgeanim.api import compile as compile_model
 
     progress = TerminalProgress()
+    read = read_recipe(recipe)
+    if read and not on_command_line("backends"):
+        backends = read.compile.backends
     result = compile_model(
         model,
         out=out,

@@ -17,6 +17,7 @@ from edgeanim.cli.common import (
     parse_inputs,
     parse_milliseconds,
     print_json,
+    recipe_option,
 )
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="With so many threads; may be repeated [default: the board's].",
 )
-@click.option("--recipe", type=PATH, help="A recipe (TOML) for all that is not searched.")
+@recipe_option
 @click.option("--html", type=PATH, help="Write a page with the plot here.")
 @click.option("--fresh", is_flag=True, help="Ignore trials that the artifact store holds.")
 @board_option

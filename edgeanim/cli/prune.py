@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,8 +15,13 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     parse_inputs,
+    parse_milliseconds,
     print_json,
+    read_recipe,
+    recipe_option,
+    settings,
 )
+from edgeanim.core.errors import UsageError
 
 
 @click.command("prune")
@@ -57,6 +63,7 @@ from edgeanim.cli.common import (
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--backend", default="all", help="Where times are measured [default: the first].")
+@recipe_option
 @board_option
 @input_option
 @json_option
@@ -78,28 +85,26 @@ def command(
     round_to: int | None,
     seed: int,
     backend: str,
+    recipe: Path | None,
     board: str,
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Remove whole channels from MODEL, then recover by distillation from the unpruned net."""
     from edgeanim.api import prune
-    from edgeanim.cli.common import parse_milliseconds
-    from edgeanim.core.errors import UsageError
-    from edgeanim.core.parsing import parse
     from edgeanim.core.recipe import PruneSpec
 
     if ratio is not None and max_latency is not None:
         raise UsageError("`--ratio` and `--max-latency` cannot both be given.")
-    asked = (
-        {"ratio": 0.25 if ratio is None else ratio}
-        if max_latency is None
-        else {"latency_ms": parse_milliseconds(max_latency)}
-    )
-    spec = parse(
+    read = read_recipe(recipe)
+    base = read.prune if read else None
+    if max_latency is not None:
+        base = None if base is None else replace(base, ratio=0.0, latency_ms=None)
+    elif ratio is None and base is None:
+        ratio = 0.25
+    spec = settings(
         PruneSpec,
         {
-            **asked,
             "of": of,
             "importance": importance,
             "steps": steps,
@@ -107,8 +112,12 @@ def command(
             "round_to": round_to,
             "seed": seed,
         },
-        where="edgeanim prune",
+        base,
     )
+    if ratio is not None:
+        spec = replace(spec, ratio=ratio, latency_ms=None)
+    if max_latency is not None:
+        spec = replace(spec, latency_ms=parse_milliseconds(max_latency))
     progress = TerminalProgress()
     result = prune(
         model,

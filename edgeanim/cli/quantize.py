@@ -14,8 +14,12 @@ from edgeanim.cli.common import (
     example,
     input_option,
     json_option,
+    on_command_line,
     parse_inputs,
     print_json,
+    read_recipe,
+    recipe_option,
+    settings,
 )
 from edgeanim.core.recipe import METHODS, RANGES
 
@@ -41,8 +45,8 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     help="`ptq` uses the ranges given; `mixed` keeps in float what must be, as little time as "
-    "possible lost; `distil` trains the weights for INT8 first, some minutes; `auto` tries ptq with "
-    "all ranges first, then mixed.",
+    "possible lost; `distil` trains the weights for INT8 first, some minutes; `auto` tries ptq "
+    "with all ranges first, then mixed.",
 )
 @click.option(
     "--ranges",
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-float", multiple=True, metavar="[GRAPH:]NODE", help="Keep this node in float."
 )
+@recipe_option
 @board_option
 @input_option
 @json_option
@@ -79,6 +84,7 @@ def command(
     samples: int,
     max_drift: float,
     keep_float: tuple[str, ...],
+    recipe: Path | None,
     board: str,
     inputs: tuple[str, ...],
     as_json: bool,
@@ -88,15 +94,19 @@ def command(
     Plays the result on held-out frames and refuses to hand back a model that drifted too far.
     """
     from edgeanim.api import quantize
-    from edgeanim.core.parsing import parse
     from edgeanim.core.recipe import QuantizeSpec
 
     progress = TerminalProgress()
-    spec = parse(
+    read = read_recipe(recipe)
+    spec = settings(
         QuantizeSpec,
         {"method": method, "ranges": ranges, "samples": samples, "keep_float": list(keep_float)},
-        where="edgeanim quantize",
+        read.quantize if read else None,
     )
+    if read and not on_command_line("max_drift"):
+        max_drift = read.gates.max_drift
+    if read and not on_command_line("backends"):
+        backends = read.compile.backends
     result = quantize(
         model,
         calib=calib,

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click.testing
 import pytest
 
 from edgeanim.cli.common import parse_milliseconds
+from edgeanim.cli.compile import command as compile_
 from edgeanim.cli.optimize import command as optimize
 from edgeanim.cli.prune import command as prune
+from edgeanim.cli.quantize import command as quantize
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 
 
 def raised(command: click.Command, *args: object) -> EdgeanimError:
@@ -50,3 +54,33 @@ def test_a_ratio_and_a_latency_exclude_each_other(
 ) -> None:
     args = (tiny_onnx(), "-o", tmp_path / "p", "--ratio", "0.3", "--max-latency", "5ms")
     assert "cannot both" in str(raised(prune, *args))
+
+
+def test_a_recipe_gives_what_the_command_line_does_not(
+    tiny_onnx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        '[prune]\nratio = 0.4\nof = "macs"\nsteps = 7\n'
+        '[quantize]\nranges = "percentile"\nreduce_range = true\n'
+        '[compile]\nbackends = ["openvino"]\n[gates]\nmax_drift = 0.3\n'
+    )
+    asked: dict[str, dict[str, Any]] = {}
+
+    def spy(name: str) -> Callable[..., None]:
+        def record(*_: object, **options: Any) -> None:
+            asked[name] = options
+            raise UsageError("far enough")
+
+        return record
+
+    commands = {"prune": prune, "quantize": quantize, "compile": compile_}
+    for name, command in commands.items():
+        monkeypatch.setattr(f"edgeanim.api.{name}", spy(name), raising=False)
+        more = ("--steps", "9") if name == "prune" else ("--ranges", "minmax")
+        args = (tiny_onnx(), "-o", tmp_path / "o", "--recipe", recipe)
+        assert "far enough" in str(raised(command, *args, *(() if name == "compile" else more)))
+    assert asked["prune"]["spec"] == PruneSpec(ratio=0.4, of="macs", steps=9)
+    assert asked["quantize"]["spec"] == QuantizeSpec(ranges="minmax", reduce_range=True)
+    assert asked["quantize"]["max_drift"] == 0.3
+    assert asked["quantize"]["backends"] == asked["compile"]["backends"] == ("openvino",)
