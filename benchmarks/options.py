@@ -32,8 +32,9 @@ class BenchOptions:
     threads: int = 1
     iterations: int = 96
     rounds: int = 3
-    blocks: int = 4
-    block_s: float = 0.25
+    # Short blocks in turn: what disturbs one then disturbs its neighbour, too.
+    blocks: int = 10
+    block_s: float = 0.1
     warmup_frames: int = 10
     warmup_s: float = 1.0
     timeout_s: float = 600.0

@@ -94,14 +94,19 @@ class Schedule:
         """All rounds, then the passes. A variant that fails is left out of what follows."""
         options, progress = self._options, self._progress
         progress.stage("Measure", len(self.courses) * (options.rounds * (options.blocks + 1) + 2))
-        for number in range(options.rounds):
-            self._round(number)
-            self._after_round()
+        self.time()
         self._pass("profile", self._profile)
         self._pass("memory", self._memory)
         progress.done()
         for scenario in dict.fromkeys(options.scenarios):
             self._scenario(scenario)
+        return self.courses
+
+    def time(self) -> Mapping[str, Course]:
+        """The rounds alone."""
+        for number in range(self._options.rounds):
+            self._round(number)
+            self._after_round()
         return self.courses
 
     def _round(self, number: int) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -193,7 +193,7 @@ def _reset_peak_memory() -> None:
         return
 
 
-def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+def _serve(requests: BinaryIO, answers: BinaryIO, make: Callable[[Job], Worker]) -> None:
     def say(message: Reply) -> None:
         answers.write(reply_line(message))
         answers.flush()
@@ -202,7 +202,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         first = requests.readline()
         if not first:
             return
-        worker = Worker(parse(Job, parse_json(first.decode(), where=_NAME), where=_NAME))
+        worker = make(parse(Job, parse_json(first.decode(), where=_NAME), where=_NAME))
         say(worker.ready())
         for text in requests:
             request = parse(Request, parse_json(text.decode(), where=_NAME), where=_NAME)
@@ -213,13 +213,14 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         say(Error("DeviceFailed", 5, "There is not enough memory."))
 
 
-def main() -> None:
-    """Serve the parent on the pipes that are our standard input and output."""
+def main(make: Callable[[Job], Worker] | None = None) -> None:
+    """Serve the parent on the pipes that are our standard input and output, by the worker that
+    `make` gives, or a plain one."""
     # Runtimes print to standard output from native code: give the protocol a pipe of its own.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        _serve(sys.stdin.buffer, answers)
+        _serve(sys.stdin.buffer, answers, make or Worker)
         answers.close()
     except BrokenPipeError:
         # The parent is gone, and whoever would read this with it.

@@ -1,0 +1,188 @@
+"""How far the harness itself can be trusted: `python -m edgeanim.benchmarks.accuracy net.eab`.
+
+Prints each bar, what was asked and what was measured; exit code 1 if one is missed. What is
+compared runs block by block in turn, so that a busy machine disturbs both alike. A soak of ten
+minutes: `--only soak --soak 600`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from edgeanim.benchmarks.bars import Bar, line
+from edgeanim.benchmarks.loops import Subject, benchmark_app, onnxruntime_loop
+from edgeanim.benchmarks.options import BenchOptions
+from edgeanim.benchmarks.process import Crew, WorkerProcess
+from edgeanim.benchmarks.protocol import Job
+from edgeanim.benchmarks.scenarios import summarize_soak
+from edgeanim.benchmarks.schedule import Schedule
+from edgeanim.benchmarks.slowed import MODULE as SLOWED
+from edgeanim.benchmarks.stats import Ratio, paired_ratio
+from edgeanim.benchmarks.trials import Trials
+from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT
+from edgeanim.targets.bundle import Bundle, open_bundle
+
+BARE, OTHERS = 0.03, 0.05
+SLOWER = 0.10
+RIGHT = 0.95
+GROWTH_MB = 2.0
+# Short blocks, so that what disturbs one disturbs its neighbour, too.
+_BLOCKS, _FRAMES = 120, 2
+_TOOL_RUNS, _TOOL_FRAMES = 8, 40
+_TRIAL = BenchOptions(warmup_s=0.5)
+PARTS = ("bare", "onnxruntime", "benchmark_app", "same", "slower", "soak")
+
+
+class Accuracy:
+    """The checks on the variants of one bundle, each in processes of its own but for the loops."""
+
+    def __init__(self, bundle: Bundle, variant: str, options: argparse.Namespace) -> None:
+        self._bundle, self._variant = bundle, variant
+        self._options = options
+
+    def bare(self) -> Iterator[Bar]:
+        """The harness's median against the same session's own `run`."""
+        subject = Subject(self._job(self._variant))
+        ratio = _in_turn(subject.harness, subject.bare)
+        yield _near(f"a bare loop over the same session ({self._variant})", ratio, BARE)
+
+    def onnxruntime(self) -> Iterator[Bar]:
+        """Against ONNX Runtime alone on the same file."""
+        subject = Subject(self._job("onnxruntime-float32"))
+        ratio = _in_turn(subject.harness, onnxruntime_loop(subject, threads=1))
+        yield _near("a plain loop over onnxruntime, same file", ratio, OTHERS)
+
+    def benchmark_app(self) -> Iterator[Bar]:
+        """Against OpenVINO's `benchmark_app` on the same file, run after run in turn."""
+        if not Path(sys.executable).with_name("benchmark_app").exists():
+            return
+        subject = Subject(self._job("openvino-float32"))
+        ours, theirs = [], []
+        for _ in range(_TOOL_RUNS):
+            ours.append([list(subject.harness(_TOOL_FRAMES))])
+            theirs.append([[benchmark_app(subject.compiled, 1, _TOOL_FRAMES)]])
+        yield _near("OpenVINO's benchmark_app, same file", paired_ratio(ours, theirs), OTHERS)
+
+    def same(self) -> Iterator[Bar]:
+        """A variant against an identical copy of itself."""
+        verdicts = [self._trial(0.0).verdict for _ in range(self._options.trials)]
+        yield _often("an identical copy: no difference", verdicts, "no difference")
+
+    def slower(self) -> Iterator[Bar]:
+        """The copy is busy for a tenth of each frame's time."""
+        verdicts = [self._trial(SLOWER).verdict for _ in range(self._options.trials)]
+        yield _often(f"a copy that is {SLOWER:.0%} slower: found", verdicts, "higher")
+
+    def soak(self) -> Iterator[Bar]:
+        """Growth of a process that plays."""
+        seconds = self._options.soak
+        plan = BenchOptions(duration_s=seconds).plan(20.0)
+        with tempfile.TemporaryDirectory() as folder, Crew(Path(folder)) as crew:
+            soak = summarize_soak(Trials(crew, plan, Path(folder)).soak(self._job(self._variant)))
+        grown = soak.growth_mb
+        yield Bar(
+            f"growth over a soak of {seconds:.0f} s, {soak.frames} frames",
+            f"< {GROWTH_MB:g} MB",
+            "not measured" if grown is None else f"{grown:.2f} MB",
+            grown is not None and grown < GROWTH_MB,
+        )
+
+    def _trial(self, share: float) -> Ratio:
+        """One comparison as a bench makes it: the copy's latency over the first one's."""
+        job = self._job(self._variant)
+        slowed = (sys.executable, "-m", SLOWED, str(share))
+        hired: list[Job] = []
+
+        def start(job: Job, folder: Path) -> WorkerProcess:
+            # Each round hires the first and then the copy.
+            hired.append(job)
+            plain = len(hired) % 2 == 1 or not share
+            return (
+                WorkerProcess(job, folder) if plain else WorkerProcess(job, folder, command=slowed)
+            )
+
+        with tempfile.TemporaryDirectory() as folder, Crew(Path(folder), start) as crew:
+            jobs = {"first": job, "copy": job}
+            course = Schedule(jobs, _TRIAL, crew, Path(folder), SILENT, rate_fps=20.0).time()
+        first, copy = ([p.blocks_ms for p in course[n].samples] for n in ("first", "copy"))
+        ratio = paired_ratio(copy, first)
+        if not self._options.quiet:
+            low, high = ratio.interval.low, ratio.interval.high
+            print(f"  {ratio.value:.3f} ({low:.3f} to {high:.3f}) {ratio.verdict}", flush=True)
+        return ratio
+
+    def _job(self, name: str) -> Job:
+        known = {variant.id: variant for variant in self._bundle.variants}
+        if name not in known:
+            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+        golden = self._bundle.golden
+        if golden is None:
+            raise UsageError("This bundle has no golden frames.")
+        return Job(self._bundle.contract, tuple(known[name].graphs), golden, 1, False, {})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check the harness and print the bars; 0 if all are met."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeanim.benchmarks.accuracy", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("bundle", type=Path, help="a bundle (.eab) with golden frames")
+    parser.add_argument("--variant", default="onnxruntime-float32")
+    parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--soak", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--quiet", action="store_true", help="the bars alone")
+    options = parser.parse_args(arguments)
+    met = True
+    try:
+        with open_bundle(options.bundle) as bundle:
+            accuracy = Accuracy(bundle, options.variant, options)
+            for part in options.only or PARTS:
+                for bar in getattr(accuracy, part)():
+                    print(line(bar), flush=True)
+                    met &= bar.met
+    except EdgeanimError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0 if met else 1
+
+
+def _in_turn(
+    ours: Callable[[int], Sequence[float]], theirs: Callable[[int], Sequence[float]]
+) -> Ratio:
+    """The ratio of the medians of blocks that ran one after the other, in changing order."""
+    pairs = []
+    for number in range(_BLOCKS):
+        order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
+        times = {id(loop): list(loop(_FRAMES)) for loop in order}
+        pairs.append((times[id(ours)], times[id(theirs)]))
+    # The blocks are what repeats here: there is only one process.
+    return paired_ratio([[ours] for ours, _ in pairs], [[theirs] for _, theirs in pairs])
+
+
+def _near(against: str, ratio: Ratio, limit: float) -> Bar:
+    low, high = ratio.interval.low, ratio.interval.high
+    return Bar(
+        f"harness against {against}",
+        f"within {limit:.0%}",
+        f"{ratio.value - 1:+.1%} ({low - 1:+.1%} to {high - 1:+.1%})",
+        abs(ratio.value - 1) <= limit,
+    )
+
+
+def _often(what: str, verdicts: Sequence[str], right: str) -> Bar:
+    count = sum(verdict == right for verdict in verdicts)
+    need = RIGHT * len(verdicts)
+    return Bar(
+        what, f">= {need:.0f} of {len(verdicts)}", f"{count} of {len(verdicts)}", count >= need
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
