@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import (
     atomic_folder,
     canonical_json,
@@ -134,8 +134,10 @@ class DatasetWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._entries = {entry.origin.id: entry for entry in _finished(folder)}
-        if folder.is_dir() and not self._entries and any(folder.iterdir()):
+        with disk_errors(folder):
+            self._entries = {entry.origin.id: entry for entry in _finished(folder)}
+            foreign = folder.exists() and not self._entries and any(folder.iterdir())
+        if foreign:
             raise BadInput(
                 "This folder holds something else than a dataset.",
                 where=folder,

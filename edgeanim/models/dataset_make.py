@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from edgeanim import __version__
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, sha256_bytes, sha256_file
 from edgeanim.models.data.bvh import read_bvh
 from edgeanim.models.data.drawings import FILES
@@ -97,14 +97,14 @@ def imported(
 def licence_beside(path: Path) -> str:
     """The first line of a licence file in the folder of `path` or the one above; else "unknown"."""
     start = path if path.is_dir() else path.parent
-    for folder in (start, start.resolve().parent):
-        for name in _LICENCE_FILES:
-            file = folder / name
-            if file.is_file():
-                with file.open(encoding="utf-8", errors="replace") as stream:
-                    lines = (" ".join(line.split()) for line in stream.readlines(4096))
-                    return next((line[:100] for line in lines if line), "unknown")
-    return "unknown"
+    names = [f / name for f in (start, start.resolve().parent) for name in _LICENCE_FILES]
+    file = next((name for name in names if name.is_file()), None)
+    if file is None:
+        return "unknown"
+    with disk_errors(file), file.open("rb") as stream:
+        text = stream.read(4096).decode("utf-8", "replace")
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return next((line[:100] for line in lines if line), "unknown")
 
 
 def file_hash(path: Path) -> str:
@@ -190,9 +190,10 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
 
 def motion_files(path: Path) -> Sequence[Path]:
     """The BVH files of a folder by name, or the one that `path` is; `BadInput` if there is none."""
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.iterdir() if p.suffix == ".bvh") if path.is_dir() else []
+    with disk_errors(path):
+        if path.is_file():
+            return [path]
+        found = sorted(p for p in path.iterdir() if p.suffix == ".bvh") if path.is_dir() else []
     if not found:
         raise BadInput("There are no motions (.bvh) here.", where=path)
     return found

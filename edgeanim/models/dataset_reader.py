@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.media import load_npz, read_still
 from edgeanim.models.data.puppets import NO_PART, SIZE
@@ -110,7 +110,9 @@ def _open(dataset: Path, entry: Entry, cache: FrameCache) -> FrameSequence:
             hint="Remove its folder and make or import it again.",
         )
     path = folder / KNOWN
-    if path.stat().st_size > _MAX_KNOWN_BYTES:
+    with disk_errors(path):
+        size = path.stat().st_size
+    if size > _MAX_KNOWN_BYTES:
         raise BadInput("This file is larger than 256 MiB.", where=path)
     required = ("before", "transforms", "regions") if entry.known else ("before",)
     arrays = load_npz(path, required=required, optional=("sheets",) if entry.known else ())

@@ -194,6 +194,24 @@ def test_the_commands_make_import_and_show(tmp_path, clip):
     assert run(command, ["import", str(clip), "-o", out, "--cell", "3"]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["show", "gone"],
+        ["import", "gone.mp4", "-o", "data"],
+        ["make", "-o", "data", "--drawings", "gone", "--motions", "gone"],
+        ["make", "-o", "data", "--sketches", "1", "--motions", "gone"],
+        ["make", "-o", "data", "--scenes", "1", "--photographs", "gone"],
+        ["make", "-o", "a file", "--puppets", "1"],
+    ],
+)
+def test_what_is_not_there_is_bad_input(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("")
+    result = CliRunner().invoke(command, arguments)
+    assert isinstance(result.exception, BadInput), result.exception
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(BadInput, match="something else"):

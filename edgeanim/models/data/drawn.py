@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.models.data.bvh import Capture, read_bvh
 from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
 from edgeanim.models.data.keyposes import free_motion
@@ -77,9 +77,10 @@ def _perform(
 
 def drawing_folders(folder: Path) -> tuple[Path, ...]:
     """The drawings below `folder` by name, or itself if it is one; `BadInput` if there is none."""
-    if is_drawing(folder):
-        return (folder,)
-    found = tuple(sorted(p for p in folder.iterdir() if is_drawing(p))) if folder.is_dir() else ()
+    with disk_errors(folder):
+        if is_drawing(folder):
+            return (folder,)
+        found = tuple(sorted(filter(is_drawing, folder.iterdir()))) if folder.is_dir() else ()
     if not found:
         raise BadInput(f"There are no drawings ({', '.join(FILES)}) here.", where=folder)
     return found
