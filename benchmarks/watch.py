@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from collections.abc import Sequence
@@ -119,13 +120,14 @@ class Watch:
     def _keep_looking(self) -> None:
         pause = PAUSE_SECONDS
         while not self._stop.wait(pause):
-            began = time.monotonic()
+            began, spent = time.monotonic(), _cpu_seconds()
             try:
                 self._look(last=False)
             except Exception as error:
                 self._failure = error
                 return
-            cost = time.monotonic() - began
+            # A worker that ended meanwhile counts among the children; the clock bounds that.
+            cost = min(time.monotonic() - began, _cpu_seconds() - spent)
             elapsed = time.monotonic() - self.before.steady
             pause = max(PAUSE_SECONDS, _PAUSE_PER_COST * cost, _PAUSE_PER_ELAPSED * elapsed)
 
@@ -133,6 +135,12 @@ class Watch:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this thread and of all children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime
 
 
 def _flat(settings: dict[str, dict[str, str]]) -> dict[str, str]:
