@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         set_up_emulation,
     )
     from edgeanim.pipeline.optimize import optimize
+    from edgeanim.pipeline.project import project
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
     from edgeanim.pipeline.training import adapt, evaluate, train
@@ -53,6 +54,7 @@ __all__ = [
     "make_dataset",
     "motions",
     "optimize",
+    "project",
     "prune",
     "quantize",
     "set_up_emulation",

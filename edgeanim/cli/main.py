@@ -28,6 +28,7 @@ COMMANDS = {
     "animate": "Animate a still with a bundle.",
     "deploy": "Put a bundle and the runtime on a board.",
     "emulate": "Prove a bundle on a processor that is not here.",
+    "project": "Project the time of a frame on a board that is not here.",
     "motion": "Extract, list and show stored motions.",
     "dataset": "Make, import and show training material.",
     "train": "Train the reference animator.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent, UsageError
@@ -77,6 +77,7 @@ def test_nothing_else_is_a_place(text: str) -> None:
         parse_place(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_no_place_becomes_an_option_or_a_word_of_the_shell(text: str) -> None:
     try:

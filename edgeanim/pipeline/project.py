@@ -1,0 +1,62 @@
+"""`edgeanim project`: what a measured model might take on boards that are not here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.projection import Projected, parts_of
+from edgeanim.benchmarks.projection import project as project_parts
+from edgeanim.benchmarks.result import Report, load_report
+from edgeanim.benchmarks.roofline import measure_roof, roof_of
+from edgeanim.core.errors import UsageError
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.targets.board import load_board
+
+_REPORT = ".json"
+
+
+def project(
+    subject: str | Path,
+    boards: Sequence[str | Path],
+    *,
+    threads: int | None = None,
+    progress: Progress = SILENT,
+) -> tuple[Projected, ...]:
+    """Project every variant of a bundle, or of a report made on this machine, onto `boards`.
+
+    A bundle is measured first, briefly. `threads` are those used there (the board's own number by
+    default). Projections are no measurements: right within a factor of two at best.
+    """
+    there = [load_board(name) for name in boards]
+    roofs = [roof_of(board, threads) for board in there]
+    report = _report(Path(subject), progress)
+    progress.stage("Measure this machine's roof")
+    here = measure_roof(saturates=load_board("local").saturates_u8s8)
+    here = here.with_threads(report.settings.threads)
+    progress.done(f"{here.gflops_fp32:.0f} GFLOP/s, {here.memory_gb_s:.0f} GB/s")
+    return tuple(
+        project_parts(
+            variant.id, parts_of(variant), here, roof,
+            board=board.name, budget_ms=board.latency_budget_ms,
+        )
+        for board, roof in zip(there, roofs, strict=True)
+        for variant in report.variants
+        if variant.failure is None
+    )  # fmt: skip
+
+
+def _report(subject: Path, progress: Progress) -> Report:
+    if subject.suffix != _REPORT:
+        from edgeanim.pipeline.bench import bench
+
+        return bench([subject], quick=True, threads=1, progress=progress)
+    report = load_report(subject)
+    if report.environment.machine != describe().machine:
+        raise UsageError(
+            "This report was made on another machine, whose roof is not known.",
+            where=subject,
+            hint="Project where it was made, or project the bundle.",
+        )
+    return report

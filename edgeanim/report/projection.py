@@ -1,0 +1,40 @@
+"""Projections as a table that cannot be taken for measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeanim.benchmarks.projection import CALIBRATION, SPREAD, Projected
+
+_TITLES = ("board", "threads", "variant", "PROJECTED ms", "interval", "budget", "verdict")
+_LEFT = (0, 2, 6)
+_NOTE = (
+    "PROJECTED, not measured: a roofline from this machine's profile and the board's peaks, times\n"
+    f"{CALIBRATION:g} from public figures, right within a factor of {SPREAD:g} at best. "
+    "Measure on the board:\nedgeanim bench BUNDLE --on ssh://user@board"
+)
+
+
+def projection_table(projections: Sequence[Projected]) -> str:
+    """One row for every variant on every board, each with its interval."""
+    rows = [
+        (
+            p.board,
+            str(p.threads),
+            p.variant,
+            f"{p.ms:.0f}",
+            f"{p.low_ms:.0f} to {p.high_ms:.0f}",
+            f"{p.budget_ms:g}",
+            p.verdict,
+        )
+        for p in projections
+    ]
+    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if index in _LEFT else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in (_TITLES, tuple("-" * width for width in widths), *rows)
+    ]
+    return "\n".join([*lines, "", _NOTE]) + "\n"

@@ -1,0 +1,172 @@
+"""Projection: exact where it must be, wide where it may be, and never taken for a measurement."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks import projection_check
+from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.projection import (
+    SPREAD,
+    Part,
+    in_int8,
+    is_arithmetic,
+    parts_of,
+    project,
+    scaled_ms,
+)
+from edgeanim.benchmarks.projection_check import mobilenet
+from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
+from edgeanim.core.errors import UsageError
+from edgeanim.pipeline import project as pipeline
+from edgeanim.report.projection import projection_table
+from edgeanim.targets.board import load_shipped_board
+from tests.benchmarks.synthetic import build_report
+
+HERE = Roof(1, 100.0, 200.0, 20.0)
+PARTS = (
+    Part("net", "Conv", "float32", True, 8.0),
+    Part("net", "Conv", "int8", True, 4.0),
+    Part("net", "Resize", "float32", False, 2.0),
+    Part("compose", "compose", "float32", False, 1.0),
+)
+roofs = st.builds(
+    Roof, st.integers(1, 64), *(st.floats(0.1, 1e5, allow_nan=False) for _ in range(3))
+)
+parts = st.lists(
+    st.builds(
+        Part, st.sampled_from(("a", "b")), st.just("Conv"), st.sampled_from(("float32", "int8")),
+        st.booleans(), st.floats(0, 1e4, allow_nan=False),
+    ),
+    min_size=1,
+)  # fmt: skip
+
+
+def test_every_part_keeps_its_share_of_its_own_roof() -> None:
+    there = Roof(4, 50.0, 400.0, 5.0)
+    stages = scaled_ms(PARTS, HERE, there)
+    assert stages == {"net": 8 * 2 + 4 * 0.5 + 2 * 4, "compose": 4.0}
+
+
+@settings(deadline=None)
+@given(parts, roofs)
+def test_a_machine_is_projected_onto_itself_exactly(some: Sequence[Part], roof: Roof) -> None:
+    total = sum(scaled_ms(some, roof, roof).values())
+    assert total == pytest.approx(sum(part.ms for part in some))
+
+
+@settings(deadline=None)
+@given(parts, roofs, roofs, st.floats(1, 8))
+def test_a_better_roof_is_never_slower(
+    some: Sequence[Part], here: Roof, there: Roof, factor: float
+) -> None:
+    better = Roof(
+        there.threads, there.gflops_fp32 * factor, there.gops_int8 * factor,
+        there.memory_gb_s * factor,
+    )  # fmt: skip
+    before, after = (sum(scaled_ms(some, here, roof).values()) for roof in (there, better))
+    assert after == pytest.approx(before / factor)
+
+
+@pytest.mark.parametrize(
+    ("budget", "verdict"), [(200.0, "within"), (10.0, "over"), (50.0, "cannot be told")]
+)
+def test_a_verdict_needs_the_whole_interval(budget: float, verdict: str) -> None:
+    made = project("v", PARTS, HERE, Roof(4, 50.0, 400.0, 5.0), board="b", budget_ms=budget)
+    assert made.verdict == verdict
+    assert (made.low_ms * SPREAD, made.high_ms / SPREAD) == (made.ms, made.ms)
+    assert made.ms == pytest.approx(sum(made.stages_ms.values()))
+    shown = projection_table([made])
+    assert "PROJECTED" in shown
+    assert "not measured" in shown
+    assert f"{made.low_ms:.0f} to {made.high_ms:.0f}" in shown
+
+
+def test_int8_shortens_float_arithmetic_only() -> None:
+    assert [part.ms for part in in_int8(PARTS, HERE)] == [4.0, 4.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("op", "kind", "expected"),
+    [
+        ("Conv", "compute", True), ("FusedConv", "compute", True), ("QLinearConv", "compute", True),
+        ("Convolution", "compute", True), ("CONV_2D", "compute", True), ("MatMul", "compute", True),
+        ("FullyConnected", "compute", True), ("Convert", "convert", False),
+        ("Convert", "compute", False), ("Resize", "compute", False), ("Conv", "layout", False),
+    ],
+)  # fmt: skip
+def test_what_bounds_an_op_is_read_from_its_name(op: str, kind: str, expected: bool) -> None:
+    assert is_arithmetic(op, kind) is expected
+
+
+def test_a_board_offers_its_threads_share_of_its_peaks() -> None:
+    board = load_shipped_board("raspberry-pi-4")
+    whole, own = roof_of(board, board.cores), roof_of(board)
+    assert whole.gflops_fp32 == board.peaks.gflops_fp32
+    assert own.gflops_fp32 == pytest.approx(whole.gflops_fp32 * board.threads / board.cores)
+    assert own.memory_gb_s == whole.memory_gb_s
+    assert roof_of(board, 99) == whole
+
+
+def test_a_board_without_peaks_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no peaks.*\[peaks\]"):
+        roof_of(load_shipped_board("x86-avx2"))
+
+
+def test_this_machines_roof_is_measured() -> None:
+    roof = measure_roof(saturates=True)
+    assert roof.gflops_fp32 > 0.1
+    assert roof.memory_gb_s > 0.1
+    assert roof.gops_int8 == pytest.approx(roof.gflops_fp32 * 4 / 3)
+
+
+def test_a_report_is_taken_apart_by_stage_and_op() -> None:
+    report = build_report()
+    variant = report.variants[0]
+    made = parts_of(variant)
+    assert [(p.stage, p.op, p.arithmetic) for p in made] == [("tiny", "Conv", True)]
+    stage = variant.stages["tiny"]
+    assert stage.p50_ms is not None
+    assert sum(p.ms for p in made) == pytest.approx(stage.p50_ms)
+
+
+def test_only_a_report_of_this_machine_is_projected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "measure_roof", lambda **_: HERE)
+    other, ours = tmp_path / "other.json", tmp_path / "ours.json"
+    save_report(other, build_report())
+    save_report(ours, build_report(machine=describe().machine))
+    with pytest.raises(UsageError, match="another machine"):
+        pipeline.project(other, ["raspberry-pi-5"])
+    made = pipeline.project(ours, ["raspberry-pi-4", "raspberry-pi-5"])
+    assert [(p.board, p.variant) for p in made] == [
+        (board, variant)
+        for board in ("raspberry-pi-4", "raspberry-pi-5")
+        for variant in ("onnxruntime-float32", "onnxruntime-int8")
+    ]
+    assert all(p.low_ms < p.ms < p.high_ms for p in made)
+
+
+def test_the_known_net_is_the_known_net(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    # Howard et al. 2017, table 8: 569 million multiply-adds, 4.2 million parameters.
+    assert mobilenet(tmp_path / "net.onnx") == pytest.approx(569e6, rel=0.002)
+    model = onnx.load(str(tmp_path / "net.onnx"))
+    params = sum(math.prod(t.dims) for t in model.graph.initializer)
+    assert params == pytest.approx(4.2e6, rel=0.02)
+
+
+@pytest.mark.slow
+def test_the_check_prints_both_comparisons() -> None:
+    pytest.importorskip("onnxruntime")
+    shown = projection_check.check()
+    assert "calibration (geometric mean)" in shown
+    assert "int8, 1 thread" in shown
