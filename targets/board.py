@@ -22,10 +22,12 @@ Precision = Literal["float32", "float16", "int8"]
 @dataclass(frozen=True)
 class BoardBackend:
     """One runtime on this board, with its options. `precisions` are those that it executes there
-    and that are worth trying; `note` says what is particular."""
+    and that are worth trying, `scheme` the form of INT8 where it is not the runtime's usual one;
+    `note` says what is particular."""
 
     name: str
     precisions: tuple[Precision, ...] = ("float32", "int8")
+    scheme: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     note: str | None = None
 

@@ -4,6 +4,7 @@ A *scheme* says in what form a graph's numbers are:
 
     float32          the ONNX graph as it came
     onnx-qdq         ONNX with QuantizeLinear/DequantizeLinear pairs, for ONNX Runtime
+    tensorrt-qdq     ONNX with symmetric signed quantisers by TensorRT's rules, for Jetson
     openvino-int8    OpenVINO IR with FakeQuantize, made by NNCF
     tflite-int8      TFLite flatbuffer with INT8 weights and activations, float inputs and outputs
 

@@ -103,7 +103,10 @@ def quantize_model(
     """The same for a model, material and golden frames that are at hand."""
     schemes = {name: scheme for name in backends if (scheme := _scheme_for(work, name))}
     if not schemes:
-        raise UsageError(f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.")
+        raise UsageError(
+            f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.",
+            hint=_why_not(work, backends),
+        )
     work.progress.stage("Collect calibration samples")
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
@@ -136,8 +139,22 @@ def quantize_model(
     return result
 
 
+def _why_not(work: Work, backends: tuple[str, ...]) -> str:
+    """What the board's file says about INT8."""
+    own = [note for name in backends if (note := work.board.backend(name).note)]
+    said = [note for note in (*own, *work.board.notes) if "INT8" in note]
+    return " ".join(dict.fromkeys(said)) or "Ship float32."
+
+
 def _scheme_for(work: Work, backend: str) -> str | None:
-    return get_backend(backend).int8_scheme if work.board.backend(backend).int8 else None
+    """The form of INT8 that the board asks for, else the backend's usual one."""
+    entry, runtime = work.board.backend(backend), get_backend(backend)
+    scheme = entry.scheme or runtime.int8_scheme
+    if scheme is not None and not runtime.accepts(scheme):
+        raise UsageError(
+            f"{backend} does not run the scheme {scheme!r}.", where=f"the board {work.board.name}"
+        )
+    return scheme if entry.int8 else None
 
 
 def _require(results: list[QuantizedVariant], max_drift: float, out: Path) -> None:
@@ -154,8 +171,7 @@ def _require(results: list[QuantizedVariant], max_drift: float, out: Path) -> No
     raise GateFailed(
         f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
         f"the limit of {max_drift:g}. Best found: {found}. No model was written.{left}",
-        hint="Ship float32, or try more calibration frames, --method mixed or a wider "
-        "--max-drift.",
+        hint="Ship float32, or try more calibration frames, --method mixed or a wider --max-drift.",
     )
 
 

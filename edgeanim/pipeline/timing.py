@@ -56,7 +56,9 @@ def measure_frames(
         began = time.perf_counter()
         for turn in range(_ROUNDS + 1):
             for name, graphs in runs.items():
-                cost = sum(weight * _timed(session, feed, clock) for weight, session, feed in graphs)
+                cost = sum(
+                    weight * _timed(session, feed, clock) for weight, session, feed in graphs
+                )
                 if turn:  # the first run allocates
                     spent[name].append(cost)
             if turn > 4 and time.perf_counter() - began > _SECONDS * len(variants):

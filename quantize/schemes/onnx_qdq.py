@@ -57,13 +57,13 @@ class OnnxQdq:
         quantization = _quantizer()
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             prepared = Path(scratch) / "prepared.onnx"
-            nodes = _prepare(artifact, spec.keep_float, prepared)
+            nodes = prepare(artifact, spec.keep_float, prepared)
             if table is None:
                 table = self.collect(artifact, samples, board, compiled)
             path = out / f"{artifact.spec.name}.onnx"
             with atomic_path(path) as partial, quiet():
                 job = quantization.QDQQuantizer(
-                    _loaded(prepared),
+                    at_opset_13(prepared),
                     per_channel=True,
                     reduce_range=spec.reduce_range or board.saturates_u8s8,
                     weight_qType=quantization.QuantType.QInt8,
@@ -94,7 +94,7 @@ def _quantizer() -> Any:
     return quantization
 
 
-def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], out: Path) -> dict[str, str]:
+def prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], out: Path) -> dict[str, str]:
     """Fold batch norms, infer shapes and name all nodes; the nodes to quantise with their types."""
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -114,7 +114,7 @@ def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], out: Path) ->
     return {name: types[name] for name in chain.with_float_heads}
 
 
-def _loaded(path: Path) -> Any:
+def at_opset_13(path: Path) -> Any:
     """The graph with its shapes, in an opset that has per-channel quantisation."""
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer

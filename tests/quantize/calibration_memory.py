@@ -1,7 +1,8 @@
 """Peak memory of calibrating on 100 and on 10,000 frames.
 
 `python tests/quantize/calibration_memory.py` writes the samples, checks them, and
-collects the ranges of a small net, each count in a process of its own, and prints the processes' peak resident sizes.
+collects the ranges of a small net, each count in a process of its own, and prints their peak
+resident sizes.
 """
 
 from __future__ import annotations
