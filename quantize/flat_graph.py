@@ -20,6 +20,7 @@ GLUE = (
     "ADD",
     "AVERAGE_POOL_2D",
     "CONCATENATION",
+    "GATHER_ND",
     "MAX_POOL_2D",
     "MIRROR_PAD",
     "PAD",
@@ -27,6 +28,7 @@ GLUE = (
     "RESHAPE",
     "RESIZE_BILINEAR",
     "RESIZE_NEAREST_NEIGHBOR",
+    "SLICE",
     "SPACE_TO_DEPTH",
     "TRANSPOSE",
 )

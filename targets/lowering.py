@@ -8,17 +8,22 @@ from typing import Any
 from edgeanim.targets.checks import require, runtime_errors
 
 
-def lower_warp(source: Path, target: Path, backend: str) -> None:
-    """Copy an ONNX graph with its GridSample ops written as clamp and flat gather.
+def lower(source: Path, target: Path, backend: str) -> None:
+    """Copy an ONNX graph with the ops written out that the runtime itself has only slowly.
 
-    For runtimes whose own GridSample is slow or, as in TFLite's decomposition, forty ops long.
-    External weights are brought into the one file. `BadInput` if the graph does not parse.
+    GridSample as clamp and flat gather, DepthToSpace as two transpositions. External weights are
+    brought into the one file. `BadInput` if the graph does not parse.
     """
     onnx: Any = require("onnx", "compress", backend)
     with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
         model = onnx.load(str(source))
-    if any(node.op_type == "GridSample" for node in model.graph.node):
+    ops = {node.op_type for node in model.graph.node}
+    if "GridSample" in ops:
         from edgeanim.graph.rewrites import warp
 
         warp.rewrite(model)
+    if "DepthToSpace" in ops:
+        from edgeanim.graph.rewrites import shuffle
+
+        shuffle.rewrite(model)
     onnx.save(model, str(target))

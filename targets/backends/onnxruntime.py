@@ -32,7 +32,7 @@ from edgeanim.targets.checks import (
     require,
     runtime_errors,
 )
-from edgeanim.targets.lowering import lower_warp
+from edgeanim.targets.lowering import lower
 from edgeanim.targets.ort_trace import TracedNode, read_trace
 from edgeanim.targets.profile import summarize
 
@@ -76,7 +76,7 @@ class OnnxRuntime:
             raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
-            lower_warp(artifact.path, partial, self.name)
+            lower(artifact.path, partial, self.name)
         names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
         graph = CompiledGraph(
             backend=self.name,

@@ -22,6 +22,7 @@ from edgeanim.graph.rewrites import (
     instance_norm,
     norm_scale,
     packing,
+    shuffle,
     transposed,
     upsampled,
 )
@@ -353,3 +354,20 @@ def test_the_style_net_keeps_its_numbers(style_model: Path, difference: Any) -> 
     picture = np.random.default_rng(0).uniform(0, 1, (1, 384, 384, 3)).astype(np.float32)
     feeds = dict(zip([v.name for v in model.graph.input], (picture, bottleneck), strict=True))
     assert difference(model, made, feeds) <= 2e-5
+
+
+@pytest.mark.parametrize("block", [2, 3])
+def test_depth_to_space_is_two_transpositions(graph: Any, difference: Any, block: int) -> None:
+    model = graph(
+        f"float[1,{2 * block**2},5,4] x",
+        f"float[1,2,{5 * block},{4 * block}] y",
+        f"y = DepthToSpace <blocksize={block}> (x)",
+    )
+    count, copy, ops = applied(shuffle, model)
+    assert (count, ops) == (1, {"Reshape": 3, "Transpose": 2})
+    assert difference(model, copy) == 0
+
+
+def test_a_shuffle_with_channels_first_stays(graph: Any) -> None:
+    body = 'y = DepthToSpace <blocksize=2, mode="CRD"> (x)'
+    assert applied(shuffle, graph("float[1,8,5,4] x", "float[1,2,10,8] y", body))[0] == 0
