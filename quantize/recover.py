@@ -81,7 +81,7 @@ def _train(
     losses = []
     progress.stage("Recover by distillation", steps)
     for sample in islice(_shuffled(samples, seed), steps):
-        inputs = _tensors(sample, input_names)
+        inputs = as_tensors(sample, input_names)
         with torch.no_grad():
             wanted = teacher(*inputs)
         given = student(*inputs)
@@ -131,7 +131,7 @@ def _variances(
     squares: list[list[float]] = []
     with torch.no_grad():
         for sample in islice(samples, _SHUFFLED):
-            outputs = teacher(*_tensors(sample, input_names))
+            outputs = teacher(*as_tensors(sample, input_names))
             squares.append([float(output.var(unbiased=False)) for output in outputs])
     return [max(float(value), 1e-8) for value in np.mean(squares, axis=0)]
 
@@ -151,7 +151,8 @@ def _shuffled(samples: Samples, seed: int) -> Iterator[Mapping[str, Array]]:
             held.clear()
 
 
-def _tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:
+def as_tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:
+    """The arrays `names` of a sample, in that order."""
     import torch
 
     return [torch.from_numpy(np.ascontiguousarray(sample[name])) for name in names]

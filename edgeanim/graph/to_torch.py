@@ -32,7 +32,9 @@ class ImportedGraph:
     `module` takes the inputs positionally in the file's order, in the file's shapes, and returns
     a tuple of the outputs. It is channels-first inside; where the file is channels-last, one
     permutation stands at that end, which the TFLite converter cancels against its own.
-    `error` is the largest deviation from ONNX Runtime that the gate found.
+    `error` is the largest deviation from ONNX Runtime that the gate found. `normalized` is the ONNX
+    model that the module was made of, and `origins` says of which value of it each submodule and
+    parameter came (see `Builder`); `write_back` takes trained weights there.
     """
 
     module: torch.nn.Module
@@ -40,6 +42,8 @@ class ImportedGraph:
     output_names: tuple[str, ...]
     input_shapes: tuple[tuple[int, ...], ...]
     error: float
+    normalized: Any
+    origins: Mapping[str, str]
 
     def example(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes in 0..1, always the same."""
@@ -117,6 +121,8 @@ def _build(model: Any, path: Path) -> _Built:
         output_names=tuple(editor.outputs),
         input_shapes=tuple(editor.shapes[name] for name in names),
         error=0.0,
+        normalized=model,
+        origins=builder.origins,
     )
     return _Built(imported, {name: value.name for name, value in builder.values.items()})
 

@@ -19,7 +19,11 @@ Converter = Callable[["Builder", Any], fx.Node | Sequence[fx.Node]]
 
 
 class Builder:
-    """A module under construction: `values` maps ONNX names to fx nodes."""
+    """A module under construction: `values` maps ONNX names to fx nodes.
+
+    `origins` says whence each submodule and parameter came: the first output of its ONNX node, or
+    the name of its constant.
+    """
 
     def __init__(self, editor: Editor, where: object) -> None:
         self.onnx = editor
@@ -27,6 +31,7 @@ class Builder:
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
+        self.origins: dict[str, str] = {}
 
     def refuse(self, node: Any, why: str) -> BadInput:
         """The error for a node that cannot be brought over."""
@@ -92,6 +97,7 @@ class Builder:
         """A call of a submodule, which takes the ONNX node's name."""
         target = self._attribute(node.name or node.output[0])
         self.root.add_module(target, module)
+        self.origins[target] = node.output[0]
         return self.graph.call_module(target, args)
 
     def _stored(self, name: str) -> fx.Node:
@@ -100,6 +106,7 @@ class Builder:
         tensor = torch.from_numpy(np.array(value))
         if is_per_channel(value):
             self.root.register_parameter(target, nn.Parameter(tensor))
+            self.origins[target] = name
         else:
             self.root.register_buffer(target, tensor)
         return self.graph.get_attr(target)

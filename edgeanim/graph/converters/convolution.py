@@ -24,7 +24,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
         """[N, C, H, W] to [N, out, (H - 1) s - 2 p + k + extra, ...]."""
-        if output_size is not None or not torch.compiler.is_exporting() or not self._splits():
+        if output_size is not None or not torch.compiler.is_exporting() or not self.splits():
             return super().forward(x, output_size)
         stride, kernel, pad = self.stride[0], self.kernel_size[0], self.padding[0]
         taps = -(-kernel // stride)
@@ -41,7 +41,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
         height, width = ((n - 1) * stride - 2 * pad + kernel + extra for n in x.shape[2:])
         return y[:, :, pad : pad + height, pad : pad + width]
 
-    def _splits(self) -> bool:
+    def splits(self) -> bool:
         """Whether both axes are alike and the phases cover the whole output."""
         settings = (self.stride, self.kernel_size, self.padding, self.output_padding)
         stride, kernel, pad, extra = (value[0] for value in settings)

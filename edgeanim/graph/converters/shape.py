@@ -18,7 +18,7 @@ _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate",
 _NUMPY_PADS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class _GatheredPad(nn.Module):  # type: ignore[misc]
+class GatheredPad(nn.Module):  # type: ignore[misc]
     """A pad by pixels of the picture that is exported as a look-up of rows and one of columns.
 
     TFLite's own op for reflection takes longer than the convolution after it, and it has none for
@@ -171,7 +171,7 @@ def pad(b: Builder, node: Any) -> fx.Node:
         raise b.refuse(node, f"{mode} padding of other axes than height and width")
     if rank == 4:
         size = b.shape(node.input[0], node)[2:]
-        return b.module(node, _GatheredPad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
+        return b.module(node, GatheredPad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
     return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
 
 

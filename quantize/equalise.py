@@ -1,0 +1,194 @@
+"""Channel equalisation: one 8-bit range for a whole tensor serves all of its channels.
+
+Per-tensor activations waste their levels on the widest channel. A channel may be made s times
+smaller where it is made, if whoever reads it takes it s times as strongly: through ReLUs, paddings
+and sums, out of a convolution or the affine of a norm, into a convolution. In exact arithmetic the
+graph computes the same; the factors move precision between activations and weights (Nagel et al.
+2019, "Data-free quantization through weight equalization and bias correction"; Xiao et al. 2023,
+"SmoothQuant", for the exponent).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import fx, nn
+
+from edgeanim.quantize.equalise_classes import CONVOLUTIONS, Channels, find_channels
+from edgeanim.quantize.placement import Placement, value_shapes
+
+Floats = NDArray[np.float64]
+
+# A channel, or a kernel's column, this much weaker than the strongest counts as no weaker.
+_FLOOR = 1e-3
+# An instance norm takes out a factor on its input but for epsilon, which may change a channel's
+# result by at most this part.
+_NORM_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class Equalised:
+    """How many channels were scaled, in how many classes, and the largest factor either way."""
+
+    channels: int
+    classes: int
+    largest: float
+
+
+def equalise(
+    module: fx.GraphModule,
+    placement: Placement,
+    batches: Sequence[Sequence[torch.Tensor]],
+    *,
+    strength: float = 0.5,
+) -> Equalised:
+    """Equalise the channels of `module` in place; what it computes stays the same.
+
+    `placement` says which values are stored in 8 bits and which kernels too; `batches` are inputs,
+    of which the channels' ranges are taken. A class's factor is r^strength / w^(1 - strength) with
+    r its range and w its kernel columns, each over the largest beside it: 1 spends all on the
+    activations, 0 on the weights.
+    """
+    channels = find_channels(module, value_shapes(module, batches[0]))
+    seen = _watch(module, channels, set(placement.values), batches)
+    ranges, columns = np.zeros(channels.count), np.zeros(channels.count)
+    for node, peaks in seen.peaks.items():
+        _raise(ranges, channels.root(channels.of[node]), peaks / max(peaks.max(), 1e-30))
+    for node in module.graph.nodes:
+        if node.op == "call_module" and str(node.target) in placement.convolutions:
+            layer = module.get_submodule(str(node.target))
+            _raise(columns, channels.root(channels.of[node.args[0]]), _columns(layer))
+    lowest, highest = _norm_limits(channels, seen.variances)
+    free = (ranges > 0) & ((columns > 0) | (lowest > -np.inf))
+    free[list(channels.fixed)] = False
+    factors = np.ones(channels.count)
+    wide, read = np.maximum(ranges[free], _FLOOR), np.maximum(columns[free], _FLOOR)
+    # Where no kernel reads a channel nothing speaks against equal ranges.
+    factors[free] = np.where(columns[free] > 0, wide**strength / read ** (1 - strength), wide)
+    factors[free] = factors[free].clip(lowest[free], highest[free])
+    _apply(module, channels, factors)
+    changed = np.abs(np.log(factors[free])) > 1e-6
+    members = channels.root(np.arange(channels.count))
+    return Equalised(
+        channels=int(np.isin(members, np.flatnonzero(free)).sum()),
+        classes=int(changed.sum()),
+        largest=float(np.exp(np.abs(np.log(factors)).max())),
+    )
+
+
+def _raise(target: Floats, classes: NDArray[np.int64], values: Floats) -> None:
+    np.maximum.at(target, classes, values)
+
+
+@dataclass
+class _Seen:
+    """Over all batches: the largest magnitude of each channel of the values stored in 8 bits, and
+    the least variance of each channel that an instance norm reads."""
+
+    peaks: dict[fx.Node, Floats] = field(default_factory=dict)
+    variances: dict[fx.Node, Floats] = field(default_factory=dict)
+
+
+def _watch(
+    module: fx.GraphModule,
+    channels: Channels,
+    stored: set[str],
+    batches: Iterable[Sequence[torch.Tensor]],
+) -> _Seen:
+    seen = _Seen()
+
+    class Watching(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Any) -> Any:
+            value = super().run_node(n)
+            if n.name in stored and n in channels.of:
+                peak = value.abs().amax((0, 2, 3)).double().numpy()
+                seen.peaks[n] = np.maximum(seen.peaks.get(n, 0.0), peak)
+            if n in channels.normalized:
+                least = value.double().var((2, 3), unbiased=False).amin(0).numpy()
+                seen.variances[n] = np.minimum(seen.variances.get(n, np.inf), least)
+            return value
+
+    with torch.no_grad():
+        for inputs in batches:
+            Watching(module).run(*inputs)
+    return seen
+
+
+def _norm_limits(channels: Channels, variances: dict[fx.Node, Floats]) -> tuple[Floats, Floats]:
+    """The least and largest factor of each class that instance norms allow; infinite if none reads
+    it.
+
+    A norm of variance v gives x / sqrt(v + e); with the input divided by s that becomes
+    x / sqrt(v + s^2 e), a relative change of about e (1 - s^2) / 2v.
+    """
+    lowest, highest = np.full(channels.count, -np.inf), np.full(channels.count, np.inf)
+    for node, variance in variances.items():
+        classes = channels.root(channels.of[node])
+        room = 2 * _NORM_ERROR * variance / channels.normalized[node]
+        np.maximum.at(lowest, classes, np.sqrt(np.maximum(1 - room, 0)))
+        np.minimum.at(highest, classes, np.sqrt(1 + room))
+    return lowest, highest
+
+
+def _columns(layer: Any) -> Floats:
+    """How strongly each input channel is read: its largest weight over that of the kernel."""
+    weight = layer.weight.detach().double().abs()
+    if isinstance(layer, nn.ConvTranspose2d):
+        return (weight / weight.amax((0, 2, 3), keepdim=True)).amax((1, 2, 3)).numpy()  # type: ignore
+    relative = (weight / weight.amax((1, 2, 3), keepdim=True).clamp_min(1e-30)).amax((2, 3))
+    groups = relative.reshape(layer.groups, -1, relative.shape[1])
+    return groups.amax(1).reshape(-1).numpy()  # type: ignore[no-any-return]
+
+
+def _apply(module: fx.GraphModule, channels: Channels, factors: Floats) -> None:
+    """Divide every value's channels by their class's factor, absorbed where they are made."""
+
+    def of(node: Any) -> torch.Tensor:
+        return torch.from_numpy(factors[channels.root(channels.of[node])])
+
+    with torch.no_grad():
+        for node in module.graph.nodes:
+            if node not in channels.of:
+                continue
+            if node.op == "get_attr":
+                _scale(getattr(module, str(node.target)), 1 / of(node))
+            elif node.op == "call_module":
+                layer = module.get_submodule(str(node.target))
+                if isinstance(layer, CONVOLUTIONS):
+                    _scale_convolution(layer, of(node.args[0]), 1 / of(node))
+                elif isinstance(layer, nn.InstanceNorm2d) and layer.affine:
+                    _scale(layer.weight, 1 / of(node))
+                    _scale(layer.bias, 1 / of(node))
+                elif isinstance(layer, nn.BatchNorm2d):
+                    _scale_batch_norm(layer, of(node.args[0]), 1 / of(node))
+
+
+def _scale_convolution(layer: Any, taken: torch.Tensor, given: torch.Tensor) -> None:
+    """Inputs are read `taken` times as strongly, outputs made `given` times as large."""
+    weight = layer.weight
+    groups = layer.groups
+    if isinstance(layer, nn.ConvTranspose2d):
+        per_group = given.reshape(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
+        _scale(weight, taken[:, None] * per_group)
+    else:
+        per_group = taken.reshape(groups, -1).repeat_interleave(weight.shape[0] // groups, 0)
+        _scale(weight, given[:, None] * per_group)
+    if layer.bias is not None:
+        _scale(layer.bias, given)
+
+
+def _scale_batch_norm(layer: Any, taken: torch.Tensor, given: torch.Tensor) -> None:
+    layer.running_mean.mul_((1 / taken).to(layer.running_mean.dtype))
+    _scale(layer.weight, taken * given)
+    _scale(layer.bias, given)
+
+
+def _scale(tensor: torch.Tensor, factor: torch.Tensor) -> None:
+    """In double, rounded once."""
+    shaped = factor.reshape(*factor.shape, *[1] * (tensor.ndim - factor.ndim))
+    tensor.copy_(tensor.double() * shaped)

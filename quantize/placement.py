@@ -1,0 +1,148 @@
+"""Where an imported graph is rounded to 8 bits: the schemes' own choice, told of a traced module.
+
+Quantisers work on ONNX, IR and flatbuffers; training works on `torch.fx`. This maps one to the
+other: which convolutions get 8-bit weights, and which values are stored in 8 bits on the way.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from edgeanim.graph.converters.builder import Builder
+from edgeanim.graph.converters.convolution import ConvTranspose2d
+from edgeanim.graph.converters.shape import GatheredPad
+from edgeanim.quantize.chain import Chain, Node, find_chain
+
+Shapes = Mapping[str, Sequence[int]]
+
+_ACTIVATIONS = {F.relu, F.relu6, F.leaky_relu, torch.clamp}
+_MOVES = {F.pad, F.max_pool2d}
+_GLUE = {
+    *_ACTIVATIONS,
+    *_MOVES,
+    F.avg_pool2d,
+    F.interpolate,
+    operator.add,
+    torch.add,
+    torch.cat,
+}
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`convolutions` are targets of submodules with 8-bit weights, `values` names of the fx nodes
+    whose results are stored in 8 bits."""
+
+    convolutions: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def find_placement(
+    module: fx.GraphModule, shapes: Shapes, keep_float: Sequence[str] = (), *, where: object = None
+) -> Placement:
+    """The placement in `module`, whose values have `shapes` by node name.
+
+    It is the strictest of the three schemes', which ONNX Runtime and TFLite share: inputs *and*
+    outputs of every convolution and of the glue between. A value that is only padded, pooled or
+    repeated on the way is rounded once, where it is made; a convolution whose only user is a ReLU
+    is rounded behind it. `keep_float` are ONNX names of nodes that stay in float.
+
+    `BadInput` if there is nothing to quantise.
+    """
+    kept = {Builder.python_name(name) for name in keep_float}
+    chain = find_chain(_chain_nodes(module, shapes, kept), where=where)
+    return placement_of(module, chain)
+
+
+def placement_of(module: fx.GraphModule, chain: Chain) -> Placement:
+    """The placement for a chain of fx node names."""
+    quantized = set(chain.with_float_heads)
+    values: dict[str, None] = {}
+    for node in module.graph.nodes:
+        if node.name in quantized:
+            for source in (*node.all_input_nodes, node):
+                values[_rounded_at(module, source, quantized).name] = None
+    targets = [str(n.target) for n in module.graph.nodes if n.name in chain.convolutions]
+    spared = {str(n.target) for n in module.graph.nodes if n.name not in quantized}
+    return Placement(tuple(t for t in targets if t not in spared), tuple(values))
+
+
+def value_shapes(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """The shape of every node's value, by the node's name."""
+    shapes: dict[str, Any] = {}
+
+    class Watching(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Any) -> Any:
+            value = super().run_node(n)
+            if isinstance(value, torch.Tensor):
+                shapes[n.name] = tuple(value.shape)
+            return value
+
+    with torch.no_grad():
+        Watching(module).run(*example)
+    return shapes
+
+
+def is_quantizable(layer: nn.Module) -> bool:
+    """Whether `layer` ends up as a convolution with constant weights in every runtime's file."""
+    if isinstance(layer, ConvTranspose2d):
+        return layer.splits()
+    return isinstance(layer, nn.Conv2d)
+
+
+def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list[Node]:
+    nodes = []
+    for node in module.graph.nodes:
+        kind: Literal["convolution", "glue", "float"] = "float"
+        macs = 0
+        if node.op == "call_module" and str(node.target) not in kept:
+            layer = module.get_submodule(str(node.target))
+            if is_quantizable(layer):
+                kind, macs = "convolution", _macs(layer, shapes[node.name])
+            elif isinstance(layer, GatheredPad):
+                kind = "glue"
+        elif node.op == "call_function" and node.target in _GLUE and _is_exact(node):
+            kind = "glue"
+        sources = tuple(source.name for source in node.all_input_nodes)
+        nodes.append(Node(node.name, kind, sources, (node.name,), macs))
+    return nodes
+
+
+def _macs(layer: Any, shape: Sequence[int]) -> int:
+    weight: Sequence[int] = layer.weight.shape
+    if isinstance(layer, nn.ConvTranspose2d):
+        per_output: int = prod(weight) // (layer.out_channels * prod(layer.stride))
+        return prod(shape) * per_output
+    return prod(shape) * prod(weight[1:])
+
+
+def _is_exact(node: fx.Node) -> bool:
+    """Arithmetic with a plain number is not what convolutions are glued with."""
+    return node.target not in (operator.add, torch.add) or len(node.all_input_nodes) == 2
+
+
+def _rounded_at(module: fx.GraphModule, node: fx.Node, quantized: set[str]) -> fx.Node:
+    """The node at whose end the value of `node` is rounded."""
+    if moves(module, node):
+        return _rounded_at(module, node.all_input_nodes[0], quantized)
+    users = list(node.users)
+    if len(users) == 1 and users[0].target in _ACTIVATIONS and users[0].name in quantized:
+        return users[0]
+    return node
+
+
+def moves(module: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether `node` only carries values on, so that rounding them once is enough."""
+    if node.op == "call_module":
+        return isinstance(module.get_submodule(str(node.target)), GatheredPad)
+    mode = node.kwargs.get("mode", "nearest")
+    nearest = node.target is F.interpolate and str(mode).startswith("nearest")
+    return node.target in _MOVES or nearest

@@ -1,0 +1,102 @@
+"""Bias correction: the mean of each channel is what it was before rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.write_back import write_back
+from edgeanim.quantize.bias import correct_biases
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding, remove_rounding
+from edgeanim.quantize.placement import find_placement, value_shapes
+from edgeanim.quantize.recover import as_tensors, one_thread
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _single() -> Iterator[None]:
+    """Small nets gain nothing from threads that wait for each other."""
+    with one_thread():
+        yield
+
+
+def save_net(path: Path, rng: np.random.Generator) -> None:
+    """A convolution without bias and a head, with kernels of a few coarse steps."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    def kernel(name: str, shape: tuple[int, ...]) -> onnx.TensorProto:
+        return numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name)
+
+    shape = [1, 3, 32, 32]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "w0"], ["mid"], "first", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["mid"], ["act"], "relu"),
+            helper.make_node("Conv", ["act", "w1", "b1"], ["result"], "last", pads=[1, 1, 1, 1]),
+        ],
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("result", TensorProto.FLOAT, shape)],
+        [
+            kernel("w0", (8, 3, 3, 3)),
+            kernel("w1", (3, 8, 3, 3)),
+            numpy_helper.from_array(np.zeros(3, np.float32), "b1"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+
+
+def test_the_mean_of_every_channel_returns(tmp_path: Path) -> None:
+    save_net(tmp_path / "net.onnx", np.random.default_rng(4))
+    graph = import_torch(tmp_path / "net.onnx")
+    batches = [[torch.rand(1, 3, 32, 32)] for _ in range(4)]
+    module = graph.module
+    placement = find_placement(module, value_shapes(module, batches[0]))
+    with torch.no_grad():
+        wanted = torch.cat([module(*inputs)[0] for inputs in batches]).mean((0, 2, 3))
+    insert_rounding(module, placement, weight_limit=4)  # coarse, so that rounding shifts much
+    collect_ranges(module, batches, "minmax")
+
+    def shift() -> float:
+        with torch.no_grad():
+            found = torch.cat([module(*inputs)[0] for inputs in batches]).mean((0, 2, 3))
+        return float((found - wanted).abs().max())
+
+    before = shift()
+    assert correct_biases(module, batches) > 0.05
+    assert shift() < 0.2 * before
+
+    remove_rounding(module)
+    write_back(graph, module, tmp_path / "corrected.onnx")
+    again = import_torch(tmp_path / "corrected.onnx").module
+    assert again.get_submodule("first").bias is not None
+
+
+def test_clipped_tails_no_longer_darken(unet: GraphArtifact, samples: ArraySamples) -> None:
+    graph = import_torch(unet.path)
+    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    module = graph.module
+
+    def mean() -> Array:
+        with torch.no_grad():
+            found = torch.cat([module(*inputs)[0] for inputs in batches])
+        return np.asarray(found.mean((0, 2, 3)))
+
+    wanted = mean()
+    placement = find_placement(module, value_shapes(module, batches[0]))
+    insert_rounding(module, placement, weight_limit=127)
+    collect_ranges(module, batches, "minmax")
+    for part in module.modules():
+        if hasattr(part, "high") and part.high > 1.5:  # cut a tail off everything inside
+            part.high *= 0.6
+    clipped = np.abs(mean() - wanted).max()
+    correct_biases(module, batches)
+    assert np.abs(mean() - wanted).max() < 0.7 * clipped

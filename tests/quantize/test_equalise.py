@@ -1,0 +1,154 @@
+"""Equalisation changes no result and evens out the channels of what is stored in 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import fx, nn
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.graph.from_torch import export_onnx
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.equalise import equalise
+from edgeanim.quantize.placement import Placement, find_placement, value_shapes
+from edgeanim.quantize.recover import as_tensors, one_thread
+from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _single() -> Iterator[None]:
+    """Small nets gain nothing from threads that wait for each other."""
+    with one_thread():
+        yield
+
+
+STEPS: dict[str, Callable[[int], nn.Module]] = {
+    "conv": lambda c: nn.Conv2d(c, c, 3, padding=1),
+    "depthwise": lambda c: nn.Conv2d(c, c, 3, padding=1, groups=c),
+    "grouped": lambda c: nn.Conv2d(c, c, 3, padding=1, groups=2, bias=False),
+    "batch_norm": lambda c: nn.BatchNorm2d(c),
+    "norm": lambda c: nn.InstanceNorm2d(c, eps=1e-9, affine=True),
+    "plain_norm": lambda c: nn.InstanceNorm2d(c, eps=1e-9),
+    "prelu": lambda c: nn.PReLU(c),
+}
+FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
+    "pad": lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
+    "pad_one": lambda x: F.pad(x, (1, 1, 1, 1), value=1.0),
+    "plus_one": lambda x: x + 1.0,
+    "twice": lambda x: x * 2.0,
+    "resize": lambda x: F.interpolate(x, scale_factor=2.0),
+    "twin": lambda x: x + F.relu(x),
+    "gate": lambda x: x * torch.sigmoid(x),
+    "square": lambda x: x * x,
+    "double": lambda x: torch.cat([x, F.relu(x)], 1)[:, : x.shape[1]],
+}
+
+
+class Stack(nn.Module):
+    """Named steps between two convolutions, with a skip that joins the end by concatenation."""
+
+    def __init__(self, names: list[str], channels: int = 4) -> None:
+        super().__init__()
+        self.names = names
+        self.first = nn.Conv2d(3, channels, 3, padding=1)
+        self.steps = nn.ModuleDict(
+            {f"s{i}": STEPS[name](channels) for i, name in enumerate(names) if name in STEPS}
+        )
+        self.middle = nn.Conv2d(channels, channels, 1)
+        self.last = nn.Conv2d(2 * channels, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.first(x))
+        for i, name in enumerate(self.names):
+            x = self.steps[f"s{i}"](x) if name in STEPS else FUNCTIONS[name](x)
+        return self.last(torch.cat([F.relu(self.middle(x)), x], 1))
+
+
+@given(st.lists(st.sampled_from([*STEPS, *FUNCTIONS]), max_size=6), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_whatever_the_graph_its_results_stay(names: list[str], seed: int) -> None:
+    torch.manual_seed(seed)
+    module = Stack(names).eval().double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    traced = fx.symbolic_trace(module)
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    targets = [n for n, m in traced.named_modules() if isinstance(m, nn.Conv2d)]
+    values = tuple(node.name for node in traced.graph.nodes if node.op.startswith("call"))
+    with torch.no_grad():
+        wanted = module(*batch)
+        equalise(traced, Placement(tuple(targets), values), [batch])
+        # A norm's epsilon lets a little of a factor through; all else is exact.
+        tolerance = 5e-3 if {"norm", "plain_norm"} & set(names) else 1e-9
+        error = (traced(*batch) - wanted).abs().max() / wanted.abs().max().clamp_min(1)
+    assert float(error) < tolerance
+
+
+def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
+    graph = import_torch(path)
+    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    placement = find_placement(graph.module, value_shapes(graph.module, batches[0]))
+    return graph.module, placement, batches
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Placement, list[Any]]:
+    """An untrained CycleGAN-style generator whose channels differ widely."""
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("generator") / "net.onnx"
+    export_onnx(make_generator(4, 1, spread=1.0), spec_of(32), path)
+    return imported(path, as_samples(photographs(3, 32, seed=1)))
+
+
+def unevenness(module: Any, batches: list[Any], values: tuple[str, ...]) -> float:
+    """How much wider the widest channel is than the median one: the median over all values."""
+    ratios = []
+
+    class Watching(fx.Interpreter):
+        def run_node(self, n: Any) -> Any:
+            value = super().run_node(n)
+            if n.name in values and value.shape[1] > 3:
+                peaks = value.abs().amax((0, 2, 3))
+                ratios.append(float(peaks.max() / peaks.median()))
+            return value
+
+    with torch.no_grad():
+        Watching(module).run(*batches[0])
+    return float(torch.tensor(ratios).median())
+
+
+def test_channels_of_a_generator_become_even_through_its_norms(
+    generator: tuple[Any, Placement, list[Any]],
+) -> None:
+    module, placement, batches = generator
+    changed = deepcopy(module)
+    report = equalise(changed, placement, batches, strength=1.0)
+    assert report.classes > 20
+    assert report.largest > 3
+    before = unevenness(module, batches, placement.values)
+    assert unevenness(changed, batches, placement.values) - 1 < 0.5 * (before - 1)
+    with torch.no_grad():
+        difference = (changed(*batches[1])[0] - module(*batches[1])[0]).abs().max()
+    assert float(difference) < 2e-3  # a norm's epsilon; the rest is exact
+
+
+def test_a_unet_with_skips_stays_the_same(unet: GraphArtifact, samples: ArraySamples) -> None:
+    module, placement, batches = imported(unet.path, samples)
+    changed = deepcopy(module)
+    assert equalise(changed, placement, batches[:3]).classes > 50
+    with torch.no_grad():
+        for inputs in batches[3:6]:
+            torch.testing.assert_close(changed(*inputs)[0], module(*inputs)[0], rtol=0, atol=2e-6)
