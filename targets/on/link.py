@@ -117,7 +117,8 @@ class Link:
         if not isinstance(answer, dict):
             raise DeviceFailed("It answered nonsense.", where=self.host.label)
         if "refused" in answer:
-            raise DeviceFailed(f"It refused: {answer['refused']}.", where=self.host.label)
+            refused = printable(str(answer["refused"]))
+            raise DeviceFailed(f"It refused: {refused}.", where=self.host.label)
         return answer
 
     def send(self, data: bytes) -> None:
@@ -147,8 +148,9 @@ class Link:
 
     def cut(self) -> None:
         """End the client, and what it started to get through, at once. Safe from another thread."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def _greet(self) -> None:
@@ -192,7 +194,12 @@ class Link:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read()[-4096:].decode(errors="replace").strip().splitlines()
-        return " ".join(line.strip() for line in lines[-2:])
+        return printable(" ".join(line.strip() for line in lines[-2:]))
+
+
+def printable(text: str) -> str:
+    """`text` from the far end without what a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text[:2000])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, MissingC
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.targets.on.link import Link, LinkLost, Unreachable, open_link
+from edgeanim.targets.on.link import Link, LinkLost, Unreachable, open_link, printable
 from edgeanim.targets.on.needs import Found, asked_modules, lacking
 from edgeanim.targets.on.payload import Payload, runtime
 from edgeanim.targets.on.places import SshHost
@@ -88,6 +88,8 @@ class Remote:
                     return self._finish(link, call, self._follow(link, call))
             except (LinkLost, Unreachable) as error:
                 self._wait_or_give_up(error)
+            except (KeyError, TypeError, ValueError) as error:
+                raise DeviceFailed("It answered nonsense.", where=self.host.label) from error
 
     def stop(self, call: Call) -> None:
         """End the run there and remove it. May be called while another thread is in `run`."""
@@ -141,7 +143,8 @@ class Remote:
         if not isinstance(done, dict):
             link.ask("drop", run=call.id)
             last = " | ".join(str(end["tail"]).splitlines()[-3:]) or "it said nothing"
-            raise DeviceFailed(f"The run ended there without a result: {last}.", where=label)
+            what = f"The run ended there without a result: {printable(last)}."
+            raise DeviceFailed(what, where=label)
         if done.get("error"):
             link.ask("drop", run=call.id)
             raise _rebuilt(done["error"], label)
@@ -203,11 +206,12 @@ def _show(line: str, progress: Progress, label: str) -> None:
         return
     if "stage" in event:
         total = event.get("total")
-        progress.stage(f"{label}: {event['stage']}", total if isinstance(total, int) else None)
+        title = printable(str(event["stage"]))
+        progress.stage(f"{label}: {title}", total if isinstance(total, int) else None)
     elif "step" in event:
-        progress.step(int(event["step"]), str(event.get("note", "")))
+        progress.step(int(event["step"]), printable(str(event.get("note", ""))))
     elif "done" in event:
-        progress.done(str(event["done"]))
+        progress.done(printable(str(event["done"])))
 
 
 def _rebuilt(record: Mapping[str, Any], label: str) -> EdgeanimError:
@@ -215,11 +219,12 @@ def _rebuilt(record: Mapping[str, Any], label: str) -> EdgeanimError:
     cls = getattr(errors, str(record.get("class")), DeviceFailed)
     if not (isinstance(cls, type) and issubclass(cls, EdgeanimError)):
         cls = DeviceFailed
-    place = ": ".join(str(part) for part in (label, record.get("where")) if part)
-    what, hint = str(record.get("what")), record.get("hint")
+    given = {key: printable(str(value)) for key, value in record.items() if value is not None}
+    place = ": ".join(part for part in (label, given.get("where")) if part)
+    what = given.get("what", "It failed.")
     if issubclass(cls, MissingComponent):
-        error: EdgeanimError = cls(what, extra=str(record.get("extra")), where=place)
+        error: EdgeanimError = cls(what, extra=given.get("extra", ""), where=place)
     else:
         error = cls(what, where=place)
-    error.hint = str(hint) if hint else None
+    error.hint = given.get("hint")
     return error

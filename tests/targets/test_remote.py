@@ -251,6 +251,30 @@ def test_a_host_that_cannot_be_reached_says_what_to_do(
         Remote(board.host).run(counting_call(tmp_path))
 
 
+_HELLO = "echo edgeanim-remote/1"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "[]",
+        "nonsense",
+        "{}",
+        '{"version": 3}',
+        '{"refused": "\\u001b[2J\\u0007"}',
+        '{"missing": 7}',
+    ],
+)
+def test_a_far_end_that_talks_nonsense_is_an_error(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk = f"{_HELLO}; while read -r line; do printf '%s\\n' '{answer}'; done; exit 0"
+    board = fake_board(tmp_path, monkeypatch, before=talk)
+    with pytest.raises((DeviceFailed, BadInput, MissingComponent)) as caught:
+        Remote(board.host, retry_s=()).run(counting_call(tmp_path))
+    assert str(caught.value).isprintable()
+
+
 def test_an_unknown_host_key_is_refused(real: Board, tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text("")
     with pytest.raises(DeviceFailed, match="Connect once by hand"):
