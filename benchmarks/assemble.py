@@ -23,7 +23,13 @@ from edgeanim.benchmarks.scenarios import (
     summarize_stream,
 )
 from edgeanim.benchmarks.schedule import Course
-from edgeanim.benchmarks.stats import median, paired_ratio, percentile, percentile_interval
+from edgeanim.benchmarks.stats import (
+    is_steady,
+    median,
+    paired_ratio,
+    percentile,
+    percentile_interval,
+)
 from edgeanim.core.artifact import FLOAT32, Precision
 
 Gathered = tuple[str, Precision, Course]
@@ -115,6 +121,7 @@ def _latency(samples: Sequence[ProcessSamples]) -> Latency:
         min_ms=min(flat),
         max_ms=max(flat),
         load_ms=median([process.load_ms for process in samples]),
+        steady=is_steady(processes),
     )
 
 

@@ -112,7 +112,7 @@ class _Series:
 
 class DriftMeter:
     """Compares two sequences of pictures frame by frame as they come. It keeps the two last frames
-    and a few numbers for each, so ten thousand frames need no more memory than ten."""
+    and a few numbers for each, whatever the length of the clip."""
 
     def __init__(self) -> None:
         self.ssim = _Series()

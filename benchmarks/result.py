@@ -82,7 +82,8 @@ class Settings:
 class Latency:
     """Service time of a frame, over all processes; intervals at 95 % over processes.
 
-    `load_ms` is the median time to load all graphs into a fresh process.
+    `load_ms` is the median time to load all graphs into a fresh process. `steady` is false where
+    the first frames after the warm-up were still slower; null from too few samples.
     """
 
     samples: int
@@ -96,6 +97,7 @@ class Latency:
     min_ms: float
     max_ms: float
     load_ms: float
+    steady: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ clock state and neighbours differ from one to the next far more than within one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ CONFIDENCE = 0.99
 LEVEL = 0.95
 RESAMPLES = 1000
 _MIN_BEYOND = 2
+_STEADY_SAMPLES = 30
+_STEADY_MARGIN = 0.05
 _NORMAL = 1.960
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
@@ -82,6 +85,41 @@ def percentile(samples: Sequence[float] | Floats, percent: float) -> float | Non
 def median(samples: Sequence[float] | Floats) -> float:
     """The median of at least one sample."""
     return float(np.median(np.asarray(samples, dtype=np.float64)))
+
+
+def mann_whitney(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> float:
+    """The two-sided p-value of Mann and Whitney's test that neither of two samples tends to be
+    larger: normal approximation with corrections for ties and continuity (Lehmann 1975, 1.3)."""
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if not x.size or not y.size:
+        raise ValueError("the test needs two samples")
+    values, inverse, ties = np.unique(
+        np.concatenate([x, y]), return_inverse=True, return_counts=True
+    )
+    if len(values) == 1:
+        return 1.0
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[inverse.ravel()]
+    n, m, total = x.size, y.size, x.size + y.size
+    u = ranks[:n].sum() - n * (n + 1) / 2
+    spread = n * m / 12 * (total + 1 - (ties**3 - ties).sum() / (total * (total - 1)))
+    z = max(0.0, abs(u - n * m / 2) - 0.5) / math.sqrt(spread)
+    return math.erfc(z / math.sqrt(2))
+
+
+def is_steady(processes: Sequence[Sequence[float]]) -> bool | None:
+    """Whether the warm-up was long enough: `False` if in most processes the first fifth of the
+    samples is slower than the second half, by more than chance and by more than a few percent.
+    `None` from too few samples to tell."""
+    told = [process for process in processes if len(process) >= _STEADY_SAMPLES]
+    if not told:
+        return None
+    return sum(map(_starts_slowly, told)) <= len(told) / 2
+
+
+def _starts_slowly(samples: Sequence[float]) -> bool:
+    first, rest = samples[: len(samples) // 5], samples[len(samples) // 2 :]
+    slower = median(first) > (1 + _STEADY_MARGIN) * median(rest)
+    return slower and mann_whitney(first, rest) < 1 - CONFIDENCE
 
 
 def bootstrap_interval(

@@ -24,7 +24,7 @@ from edgeanim.report.plots import (
 from edgeanim.report.sections import Grid, drift_grids, grids, stage_grid
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
-from edgeanim.report.words import executed_in_words
+from edgeanim.report.words import cautions, executed_in_words
 
 # What a browser may show from a data: URI, by the file's first bytes. No SVG: it can hold scripts.
 _PICTURES = (
@@ -183,9 +183,8 @@ def _failures(report: Report) -> str:
 
 
 def _validity(report: Report) -> str:
-    if report.validity.valid:
-        return ""
-    return _care("Read these times with care.", report.validity.reasons)
+    reasons = cautions(report)
+    return _care("Read these times with care.", reasons) if reasons else ""
 
 
 def _care(title: str, items: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from edgeanim.benchmarks.compare import Comparison
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.report.sections import grids
 from edgeanim.report.verdict import verdict
-from edgeanim.report.words import ABSENT, executed_in_short, milliseconds, number
+from edgeanim.report.words import ABSENT, cautions, executed_in_short, milliseconds, number
 
 __all__ = ["COLUMNS", "Column", "comparison_table", "table", "verdict"]
 
@@ -57,7 +57,7 @@ def table(report: Report) -> str:
         right = [False, *(True for _ in grid.columns[1:])]
         lines += ["", grid.title, *_aligned(grid.columns, grid.rows, right)]
     lines += [f"{v.id} failed. {v.failure.message}" for v in report.variants if v.failure]
-    lines += [f"Read with care: {reason}." for reason in report.validity.reasons]
+    lines += [f"Read with care: {reason}." for reason in cautions(report)]
     return "\n".join(lines) + "\n"
 
 

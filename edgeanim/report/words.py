@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeanim.benchmarks.result import Executed
+from edgeanim.benchmarks.result import Executed, Report
 
 ABSENT = "–"
 
@@ -51,3 +51,10 @@ def _float_name(executed: Executed) -> str:
         if op.kind == "compute" and op.precision != "int8"
     ]
     return max(rows, key=lambda op: op.share).precision if rows else "float"
+
+
+def cautions(report: Report) -> tuple[str, ...]:
+    """What speaks against relying on the report's times."""
+    unsteady = [v.id for v in report.variants if v.latency and v.latency.steady is False]
+    late = (f"{', '.join(unsteady)}: still speeding up after the warm-up",) if unsteady else ()
+    return (*report.validity.reasons, *report.settings.remarks, *late)

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 from edgeanim.benchmarks.accuracy import main
+from edgeanim.benchmarks.drift_long import main as drift_long
+from edgeanim.benchmarks.drift_long import windows_of
 from edgeanim.benchmarks.loops import Subject as Loops
 from edgeanim.benchmarks.loops import onnxruntime_loop
 from edgeanim.benchmarks.process import WorkerProcess
 from edgeanim.benchmarks.protocol import Block, Job, Ready, Request
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.slowed import MODULE
-from edgeanim.targets.bundle import Variant, write_bundle
+from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 
 
 @pytest.fixture
@@ -45,23 +47,42 @@ def test_the_loops_run_the_same_graph_on_the_scenes_own_frames(job: Job) -> None
         assert min(times) > 0
 
 
-def test_the_command_prints_its_bars(
-    compile_tiny: Callable[[str], Subject],
-    golden: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    subject = compile_tiny("onnxruntime")
+@pytest.fixture
+def bundle(compile_tiny: Callable[[str], Subject], golden: Path, tmp_path: Path) -> Path:
+    """A bundle of the tiny generator for ONNX Runtime and, as a copy, the fake backend."""
+    subjects = {name: compile_tiny(name) for name in ("onnxruntime", "null")}
     path = tmp_path / "tiny.eab"
     write_bundle(
         path,
-        contract=subject.contract,
-        variants=[Variant("onnxruntime", "float32", subject.graphs)],
+        contract=subjects["null"].contract,
+        variants=[Variant(name, "float32", s.graphs) for name, s in subjects.items()],
         golden=golden,
         tracks={},
         provenance={},
     )
+    return path
+
+
+def test_the_command_prints_its_bars(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = bundle
     assert main([str(path), "--only", "soak", "--soak", "1"]) in (0, 1)
     assert "growth over a soak of 1 s" in capsys.readouterr().out
     assert main([str(path), "--only", "bare", "--variant", "nothing"]) == 2
     assert "no variant 'nothing'" in capsys.readouterr().err
+
+
+def test_a_long_run_is_compared_window_by_window(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(bundle), "--frames", "40", "--against", "onnxruntime-float32"]
+    assert drift_long([*command, "--variant", "onnxruntime-float32"]) == 0
+    assert "Drift +0.00000" in capsys.readouterr().out
+    assert drift_long([*command, "--variant", "nothing"]) == 2
+    assert drift_long([*command[:1], "--frames", "3"]) == 2
+    with open_bundle(bundle) as opened:
+        windows = list(windows_of(opened, "null-float32", "onnxruntime-float32", 40))
+    assert [window.first_frame for window in windows] == list(range(0, 40, 4))
+    assert all(window.drift.frames == 4 for window in windows)
+    assert all(window.drift.drift_mean > 0.1 for window in windows)
+    # Every window sees other frames of the scene, which goes to and fro over its eight.
+    assert len({window.drift.drift_mean for window in windows}) > 2

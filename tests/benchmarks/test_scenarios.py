@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks.compare import check_gate, compare
@@ -131,6 +131,7 @@ def test_a_slow_frame_counts_against_those_that_it_delays() -> None:
     assert found.p50_ms is None
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0.01, 500), min_size=1, max_size=30), min_size=1, max_size=4))
 def test_a_steady_stream_misses_nothing_and_a_late_one_everything(
     processes: list[list[float]],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks.stats import (
@@ -10,6 +10,8 @@ from edgeanim.benchmarks.stats import (
     Ratio,
     bootstrap_interval,
     independent_ratio,
+    is_steady,
+    mann_whitney,
     median,
     minimum_samples,
     paired_ratio,
@@ -104,3 +106,28 @@ def test_variants_that_ran_apart_are_compared_by_their_processes() -> None:
     assert independent_ratio(one, other).verdict == "no difference"
     assert independent_ratio([[2 * t for t in p] for p in one], other).verdict == "higher"
     assert independent_ratio([[t / 2 for t in p] for p in one], other).verdict == "lower"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(0, 30), min_size=8, max_size=40),
+    st.lists(st.integers(0, 30), min_size=8, max_size=40),
+)
+def test_mann_whitney_equals_scipy(a: list[int], b: list[int]) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    if len({*a, *b}) == 1:
+        assert mann_whitney(a, b) == 1
+        return
+    wanted = stats.mannwhitneyu(a, b, method="asymptotic", use_continuity=True).pvalue
+    assert mann_whitney(a, b) == pytest.approx(float(wanted))
+
+
+def test_a_warm_up_that_was_too_short_is_seen_and_noise_is_not() -> None:
+    rng = np.random.default_rng(3)
+    noisy = [(10 * rng.gamma(400, 1 / 400, 100)).tolist() for _ in range(3)]
+    slow_start = [[1.3 * t if i < 25 else t for i, t in enumerate(p)] for p in noisy]
+    assert is_steady(noisy) is True
+    assert is_steady(slow_start) is False
+    # One process of three may have been disturbed by a neighbour.
+    assert is_steady([slow_start[0], *noisy[1:]]) is True
+    assert is_steady([[1.0] * 10]) is None

@@ -156,3 +156,14 @@ def test_reports_side_by_side_name_what_changed() -> None:
     assert "onnxruntime-int8 in report 2: slower (1.2" in text
     assert "onnxruntime-float32 in report 2: no difference" in text
     assert "Note: The model differs" in text
+
+
+def test_what_speaks_against_a_run_is_below_the_table() -> None:
+    report = build_report()
+    late = report.variants[0]
+    assert late.latency is not None
+    late = replace(late, latency=replace(late.latency, steady=False))
+    remarked = replace(report.settings, remarks=("the governor stayed powersave",))
+    text = table(replace(report, settings=remarked, variants=(late, report.variants[1])))
+    assert "Read with care: the governor stayed powersave." in text
+    assert "Read with care: onnxruntime-float32: still speeding up after the warm-up." in text

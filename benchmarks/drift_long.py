@@ -1,0 +1,119 @@
+"""Drift over a long run: `python -m edgeanim.benchmarks.drift_long net.eab --frames 10000`.
+
+A variant and its float32 play the bundle's scene side by side, to and fro without an end and
+without starting anew, so that whatever builds up (a state, a rounding error, memory) has time to.
+Frames are compared as they are made and let go; what is kept is a line for each window. Exit code 1
+if drift or memory has grown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeanim.benchmarks.drift import Drift, DriftMeter
+from edgeanim.benchmarks.playback import lengthened
+from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.motion import MAX_FRAMES
+from edgeanim.runtime.player import load_player
+from edgeanim.targets.backends import SessionOptions
+from edgeanim.targets.bundle import Bundle, Variant, open_bundle
+
+MAX_GROWTH = 0.002
+"""By how much the mean drift of the last window may exceed that of the first."""
+MAX_GROWTH_MB = 2.0
+_WINDOWS = 10
+
+
+@dataclass(frozen=True)
+class Window:
+    """A tenth of the run: its drift, and the process's resident memory after it in MiB."""
+
+    first_frame: int
+    drift: Drift
+    rss_mb: float
+
+
+def windows_of(bundle: Bundle, variant: str, against: str, frames: int) -> Iterator[Window]:
+    """Play `frames` frames of two variants of a bundle in lockstep; a window for each tenth."""
+    if not _WINDOWS <= frames <= MAX_FRAMES:
+        raise UsageError(f"A long run has {_WINDOWS} to {MAX_FRAMES} frames.", where="--frames")
+    if bundle.golden is None:
+        raise UsageError("This bundle has no golden frames.")
+    scene = lengthened(load_golden(bundle.golden).scene, frames)
+    with ExitStack() as stack:
+        plays = []
+        for name in (variant, against):
+            player = load_player(bundle.contract, _variant(bundle, name), SessionOptions())
+            plays.append(stack.enter_context(player).play(scene))
+        meter = DriftMeter()
+        began, length = 0, frames // _WINDOWS
+        for number, (ours, theirs) in enumerate(zip(*plays, strict=True), start=1):
+            meter.add(ours, theirs)
+            if number % length == 0:
+                yield Window(began, meter.result(), _resident_mb())
+                began, meter = number, DriftMeter()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print each window and the verdict."""
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeanim.benchmarks.drift_long",
+        description=(__doc__ or "").split("\n")[0],
+    )
+    parser.add_argument("bundle", type=Path, help="a bundle (.eab) with golden frames")
+    parser.add_argument("--variant", default="onnxruntime-int8")
+    parser.add_argument("--against", default="onnxruntime-float32")
+    parser.add_argument("--frames", type=int, default=10_000)
+    options = parser.parse_args(arguments)
+    windows: list[Window] = []
+    try:
+        with open_bundle(options.bundle) as bundle:
+            print("  from  drift mean  worst SSIM    flow  flicker  resident MB")
+            found = windows_of(bundle, options.variant, options.against, options.frames)
+            for window in found:
+                windows.append(window)
+                print(_line(window), flush=True)
+    except EdgeanimError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    growth = windows[-1].drift.drift_mean - windows[0].drift.drift_mean
+    grown_mb = windows[-1].rss_mb - windows[0].rss_mb
+    steady = growth <= MAX_GROWTH and grown_mb < MAX_GROWTH_MB
+    print(
+        f"Drift {growth:+.5f} and memory {grown_mb:+.2f} MB from the first tenth to the last: "
+        + ("no growth." if steady else "it grows.")
+    )
+    return 0 if steady else 1
+
+
+def _variant(bundle: Bundle, name: str) -> Variant:
+    known = {variant.id: variant for variant in bundle.variants}
+    if name not in known:
+        raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+    return known[name]
+
+
+def _line(window: Window) -> str:
+    drift = window.drift
+    flow, flicker = (f"{s.mean:.3f}" if s else "-" for s in (drift.flow, drift.flicker))
+    return (
+        f"{window.first_frame:6}  {drift.drift_mean:10.5f}  {drift.ssim_worst:10.4f}  {flow:>6}  "
+        f"{flicker:>7}  {window.rss_mb:11.1f}"
+    )
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    sys.exit(main())
