@@ -24,6 +24,8 @@ from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
 from edgeanim.runtime.golden import load_golden
 
 PLANS = "pruning"
+_LEAST_SAMPLES = 48
+_TIMES_SEEN = 8
 # Channels go in blocks, so a share is met to within so much.
 _TOLERANCE = 0.03
 
@@ -82,7 +84,7 @@ def prune(
     progress.stage("Read the model")
     source = open_model(model, work)
     default = default_material(model)
-    material = gather(source.contract, calib, inputs or {}, limit=96, default=default)
+    material = gather(source.contract, calib, inputs or {}, limit=2 * _count(spec), default=default)
     golden = find_golden(work, model, source, material.held_out)
     progress.done()
     return prune_model(work, source, material, golden, Path(out), spec, name)
@@ -98,7 +100,7 @@ def prune_model(
     backend: str = REFERENCE,
 ) -> Pruned:
     """The same for a model, material and golden frames that are at hand."""
-    samples = record_samples(work, model, material, count=48)
+    samples = record_samples(work, model, material, _count(spec))
     pruner = Pruner(work, model, samples, load_golden(golden).scene, backend)
     asked_ms = spec.latency_ms
     spec = replace(spec, round_to=spec.round_to or work.board.channel_unit)
@@ -118,6 +120,11 @@ def prune_model(
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
     return Pruned(out, rows, drift, spec, backend, latency_ms)
+
+
+def _count(spec: PruneSpec) -> int:
+    """How many samples to recover on: each is seen a few times, as many steps as there may be."""
+    return max(_LEAST_SAMPLES, spec.steps // _TIMES_SEEN)
 
 
 def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:
