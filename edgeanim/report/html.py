@@ -22,6 +22,7 @@ from edgeanim.report.plots import (
     stage_plot,
 )
 from edgeanim.report.sections import Grid, drift_grids, grids, stage_grid
+from edgeanim.report.state import state_in_words
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import cautions, executed_in_words
@@ -258,6 +259,8 @@ def _circumstances(report: Report) -> str:
             f"{run.block_frames} frames and {run.block_s:g} s each, after a warm-up of at least "
             f"{run.warmup_frames} frames and {run.warmup_s:g} s; {report.duration_s:.0f} s in all",
         ),
+        ("Over the run", state_in_words(report) or "not told by this machine"),
+        ("Measured again", "; ".join(report.validity.discarded) or "never"),
         ("Not measured", missing or "nothing was missing"),
         ("Model", f"{report.model.name}, SHA-256 {report.model.digest}"),
         (

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeanim.benchmarks.compare import Comparison
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.report.sections import grids
+from edgeanim.report.state import state_in_words
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import ABSENT, cautions, executed_in_short, milliseconds, number
 
@@ -44,8 +45,8 @@ COLUMNS = (
 
 
 def table(report: Report) -> str:
-    """One report as a table; below it the further scenarios, why a variant failed and what speaks
-    against the run.
+    """One report as a table; below it the further scenarios, why a variant failed, what the machine
+    spent and what speaks against the run.
 
     Drift is 1 - SSIM against the float32 original, the mean over the frames and the worst one;
     gain is the speed against the same backend's float32.
@@ -57,6 +58,9 @@ def table(report: Report) -> str:
         right = [False, *(True for _ in grid.columns[1:])]
         lines += ["", grid.title, *_aligned(grid.columns, grid.rows, right)]
     lines += [f"{v.id} failed. {v.failure.message}" for v in report.variants if v.failure]
+    if state := state_in_words(report):
+        lines.append(f"Over the run: {state}.")
+    lines += [f"Measured again: {reasons}." for reasons in report.validity.discarded]
     lines += [f"Read with care: {reason}." for reason in cautions(report)]
     return "\n".join(lines) + "\n"
 

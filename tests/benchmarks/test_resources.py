@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from edgeanim.benchmarks.circumstances import SensorLog, SensorReading
+from edgeanim.benchmarks.resources import Resources, resources
+from edgeanim.report.state import state_in_words
+from edgeanim.report.table import table
+from tests.benchmarks.synthetic import build_report
+
+
+def _log(sensor: str, *readings: dict[str, float]) -> SensorLog:
+    each = tuple(SensorReading(10.0 * at, values) for at, values in enumerate(readings))
+    return SensorLog(sensor, each, (), {})
+
+
+PI = _log(
+    "raspberry_pi",
+    {"pi.power_w": 4.0, "pi.temp_c": 50.0},
+    {"pi.power_w": 8.0, "pi.temp_c": 61.0},
+    {"pi.temp_c": 58.0},
+)
+CLOCKS = _log(
+    "thermal",
+    {"cpu0.freq_mhz": 1000.0, "cpu1.freq_mhz": 2400.0},
+    {"cpu0.freq_mhz": 1000.0, "cpu1.freq_mhz": 2000.0},
+)
+
+
+def test_means_over_the_run_and_the_hottest_look() -> None:
+    assert resources([PI, CLOCKS]) == Resources(
+        power_w=6.0,
+        power_of="the sum of the rails",
+        hottest_c=61.0,
+        hottest_zone="pi",
+        clock_mhz=2200.0,
+        gpu_load_percent=None,
+    )
+
+
+def test_energy_of_packages_becomes_power_and_parts_are_not_counted_twice() -> None:
+    log = _log(
+        "rapl",
+        {"rapl.package-0.energy_j": 0.0, "rapl.package-0.core.energy_j": 0.0},
+        {"rapl.package-0.energy_j": 150.0, "rapl.package-0.core.energy_j": 90.0},
+    )
+    assert resources([log]).power_w == pytest.approx(15.0)
+    assert resources([log]).power_of == "the processor's package"
+    assert resources([_log("rapl", {"rapl.package-0.energy_j": 3.0})]).power_w is None
+
+
+def test_what_no_sensor_told_is_none() -> None:
+    assert resources([]) == Resources(None, None, None, None, None, None)
+
+
+def test_the_state_in_words() -> None:
+    gpu = _log("jetson", {"jetson.gpu.load_percent": 30.0}, {"jetson.gpu.load_percent": 50.0})
+    report = replace(build_report(), sensors=(PI, CLOCKS, gpu))
+    assert state_in_words(report) == (
+        "6.0 W (the sum of the rails), at most 61 °C (pi), 2200 MHz, GPU busy 40 %"
+    )
+    assert state_in_words(replace(report, sensors=(CLOCKS,))) == "2200 MHz, power unknown"
+    assert state_in_words(replace(report, sensors=())) is None
+    assert "Over the run: 6.0 W (the sum of the rails)" in table(report)
+    assert "Over the run" not in table(replace(report, sensors=()))
