@@ -68,16 +68,23 @@ class FlatGraph:
         return made
 
     def holders(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
-        """The convolutions that hold `kernels`, each a name and an ONNX kernel [O, I/g, H, W]."""
+        """The convolutions that hold `kernels`, each a name and an ONNX kernel [O, I/g, H, W].
+
+        A batch norm that the conversion folded in has scaled each output channel, which is allowed
+        for where it leaves no doubt which one is meant.
+        """
         held = {
-            name: self._weights(op)
+            name: self._by_channel(name)
             for name, op in self._ops.items()
             if self._kind(name) == "convolution"
         }
         found = set()
         for node, kernel in kernels:
-            forms = (kernel.transpose(0, 2, 3, 1), kernel.transpose(1, 2, 3, 0))
-            match = [name for name, w in held.items() if any(_equal(w, form) for form in forms)]
+            rows = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+            match = [name for name, own in held.items() if np.array_equal(own, rows)]
+            if not match:
+                match = [name for name, own in held.items() if _scaled(own, rows)]
+                match = match if len(match) == 1 else []
             if not match:
                 raise BadInput(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "
@@ -86,6 +93,14 @@ class FlatGraph:
                 )
             found.update(match)
         return found
+
+    def _by_channel(self, name: str) -> Array:
+        """A convolution's weights with a row for each output channel."""
+        weights = self._weights(self._ops[name])
+        assert weights is not None
+        if self._type(name) == "DEPTHWISE_CONV_2D":  # 1HWO; all others OHWI
+            weights = weights.transpose(3, 1, 2, 0)
+        return weights.reshape(len(weights), -1)
 
     def statistics(self, table: RangeTable, method: Ranges) -> dict[str, dict[str, Array]]:
         """The ranges of `table` in the form that the quantiser reads: arrays of one element with
@@ -124,5 +139,10 @@ def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(index) for index in tensors if index >= 0)
 
 
-def _equal(one: Array | None, other: Array) -> bool:
-    return one is not None and one.shape == other.shape and np.array_equal(one, other)
+def _scaled(one: Array, other: Array) -> bool:
+    """Whether every row of `one` is some multiple of the same row of `other`."""
+    if one.shape != other.shape or one.shape[1] < 2:
+        return False
+    product = np.abs((one * other).sum(1))
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return bool((product >= (1 - 1e-5) * norms).all() and norms.any())
