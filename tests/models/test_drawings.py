@@ -14,8 +14,14 @@ from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput, EdgeanimError
 from edgeanim.models.data.bvh import parse_bvh, read_bvh
-from edgeanim.models.data.drawings import JOINTS, read_drawing
-from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
+from edgeanim.models.data.drawings import JOINTS, Drawing, read_drawing
+from edgeanim.models.data.drawn import (
+    drawing_folders,
+    drawing_sequence,
+    perform,
+    sketch_sequence,
+)
+from edgeanim.models.data.keyposes import free_motion
 from edgeanim.models.data.mesh import MAX_TRIANGLES, build_mesh, deform, triangle_transforms
 from edgeanim.models.data.pairs import Augmentation, make_pair, similarity
 from edgeanim.models.data.puppets import NO_PART, SIZE
@@ -299,3 +305,29 @@ def motion_of_labels(pair):
     masks = np.stack([pair.label_driving == k for k in range(COUNT)]).astype(np.float32)
     mask, direction = (torch.from_numpy(a)[None] for a in (masks, pair.direction_driving))
     return motion_of(mask, direction)[0].numpy()
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    st.integers(0, 2**31), st.sampled_from(["anywhere", "in one place", "crowded"]), st.booleans()
+)
+def test_any_mask_and_joints_move_or_are_refused(seed, where, thin):
+    rng = np.random.default_rng(seed)
+    height, width = (int(v) for v in rng.integers(3, 500, 2))
+    mask = np.zeros((height, width), np.uint8)
+    cv2.circle(mask, (width // 2, height // 2), int(rng.integers(1, 200)), 1, -1)
+    if thin:
+        mask[height // 2] = 1
+    spread = {"anywhere": (width, height), "in one place": (0, 0), "crowded": (9, 9)}[where]
+    middle = np.array([width, height]) / 2
+    joints = {name: middle + rng.uniform(-0.5, 0.5, 2) * spread for name in JOINTS}
+    paper = rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
+    moved = free_motion(rng, 6)
+    try:
+        made = perform("any", Drawing("any", paper, mask > 0, joints), moved, rng, 2)
+    except BadInput as error:
+        assert "thin" in error.what  # noqa: PT017 either is right
+        return
+    assert np.abs(made.transforms).max() < 1e5
+    assert np.abs(np.linalg.det(made.transforms[..., :2])).min() > 1e-6
+    assert np.isfinite(make_pair(made, 0, 2, 64).flow).all()

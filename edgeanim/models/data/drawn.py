@@ -19,6 +19,7 @@ from edgeanim.models.data.sketches import make_sketch
 from edgeanim.models.data.sprites import background
 
 _SOLID = 127
+_SHORTEST = 1e-6
 
 
 def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> FrameSequence:
@@ -32,7 +33,7 @@ def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> Fr
     # Drawings and motions of one seed differ in place and backdrop too.
     rng = np.random.default_rng([seed, 11, *f"{folder.name} {bvh.stem}".encode()])
     motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
-    return _perform(f"{folder.name} {bvh.stem} {seed}", read_drawing(folder), motion, rng, moments)
+    return perform(f"{folder.name} {bvh.stem} {seed}", read_drawing(folder), motion, rng, moments)
 
 
 def sketch_sequence(
@@ -48,10 +49,10 @@ def sketch_sequence(
         motion = retarget(capture, ahead_is_right=bool(rng.uniform() < 0.5))
     else:
         motion = free_motion(rng)
-    return _perform(f"sketch {seed}", make_sketch(seed), motion, rng, moments)
+    return perform(f"sketch {seed}", make_sketch(seed), motion, rng, moments)
 
 
-def _perform(
+def perform(
     name: str, drawing: Drawing, motion: BodyMotion, rng: np.random.Generator, moments: int
 ) -> FrameSequence:
     """The drawing at rest, then `moments` times of the motion, each with the frame before it."""
@@ -161,7 +162,9 @@ def _pointing_along_bones(rig: Rig, transforms: NDArray[np.float32]) -> NDArray[
     turns = []
     for bone in rig.bones:
         x, y = (bone.end - bone.start) * (-1 if bone.name in ("torso", "head") else 1)
-        length = max(float(np.hypot(x, y)), 1e-9)
+        length = float(np.hypot(x, y))
+        if length < _SHORTEST:
+            x, y, length = 0.0, 1.0, 1.0  # joints in one place point nowhere: down
         turns.append([[y / length, x / length, 0], [-x / length, y / length, 0], [0, 0, 1]])
     own = np.array(turns)[rig.bone_of]
     full = np.concatenate([transforms, np.zeros_like(transforms[:, :, :1])], axis=2)

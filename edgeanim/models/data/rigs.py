@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.errors import BadInput
 from edgeanim.models.data.drawings import Drawing
 from edgeanim.models.data.mesh import Mesh, Points, build_mesh, deform, triangle_transforms
 from edgeanim.models.data.puppets import SIZE
@@ -36,6 +37,7 @@ _REACH = {"forearm": 1.6, "shin": 1.4, "head": 2.0}
 _NECK = 0.4
 _HEAD_SHARE = 0.7
 _LARGEST_STEP = 0.45
+_LEAST_AREA = 100
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,16 @@ class Rig:
 
 
 def make_rig(drawing: Drawing, rng: np.random.Generator) -> Rig:
-    """Put a drawing on the canvas, at a size and place of the generator's choice, and rig it."""
+    """Put a drawing on the canvas, at a size and place of the generator's choice, and rig it.
+
+    `BadInput` if hardly anything of it is left at that size.
+    """
     place = _placement(drawing, rng)
     joints = {name: place[0] * xy + place[1:] for name, xy in drawing.joints.items()}
     picture = _placed(np.dstack([drawing.texture, drawing.mask * np.uint8(255)]), place, SHARPNESS)
     mask = _placed(drawing.mask * np.uint8(255), place, 1) > 127
+    if mask.sum() < _LEAST_AREA:
+        raise BadInput("The mask is too thin a shape to be moved.", where=drawing.name)
     bones = _bones(joints, mask)
     handles, handle_bones = _handles(bones, joints, mask)
     grown = _grow(mask, _GROWN)
