@@ -11,7 +11,7 @@ from edgeanim.core.parsing import load_toml, parse, to_plain
 
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
-Method = Literal["auto", "ptq", "mixed"]
+Method = Literal["auto", "ptq", "mixed", "distil"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 
@@ -47,12 +47,33 @@ class PruneSpec:
 
 
 @dataclass(frozen=True)
+class DistilSpec:
+    """Training for INT8 by distillation: at most `steps` of one sample each.
+
+    `learning_rate` is relative to each parameter's own size. Every `every` steps the held-out
+    samples are judged; after `patience` times without a new best it ends.
+    """
+
+    steps: int = 300
+    learning_rate: float = 1e-3
+    every: int = 25
+    patience: int = 5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.every, self.patience) < 1:
+            raise ValueError("`steps`, `every` and `patience` must be at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError("`learning_rate` must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
 class QuantizeSpec:
     """Post-training quantisation. `ranges` says how the ranges of activations are found.
 
     With the method `ptq` it is done so; `auto` begins there and, where the drift is too large,
-    tries the other ways and keeps what drifts least. `keep_float` names nodes that stay in float,
-    as `GRAPH:NODE` where a model has several graphs.
+    tries the other ways and keeps what drifts least; `distil` trains the weights for it first.
+    `keep_float` names nodes that stay in float, as `GRAPH:NODE` where a model has several graphs.
     """
 
     method: Method = "auto"
@@ -60,6 +81,7 @@ class QuantizeSpec:
     samples: int = 48
     reduce_range: bool = False
     keep_float: tuple[str, ...] = ()
+    distil: DistilSpec = field(default_factory=DistilSpec)
 
     def __post_init__(self) -> None:
         if self.samples < 2:

@@ -171,7 +171,14 @@ def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
     return search.mixed(job, spec)
 
 
-METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed}
+def distil(job: Job, spec: QuantizeSpec) -> Outcome:
+    """See `edgeanim.pipeline.distil`."""
+    from edgeanim.pipeline import distil as training
+
+    return training.distil(job, spec)
+
+
+METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed, "distil": distil}
 
 
 def kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,72 @@
+"""The method `distil`: the float graphs are trained for INT8, then quantised like any other."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.parsing import to_plain
+from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, ptq
+from edgeanim.pipeline.work import artifact_digest, versions
+from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
+from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
+
+_STATES = "distil-states"
+
+
+def distil(job: Job, spec: QuantizeSpec) -> Outcome:
+    """Distil every graph with enough samples, then `ptq`.
+
+    The trained graphs are kept in the store and serve all backends; a killed run goes on from its
+    last check.
+    """
+    kept = kept_by_graph(job.model, spec.keep_float)
+    graphs = tuple(
+        _distilled(job, graph, replace(spec, keep_float=kept[graph.spec.name]))
+        for graph in job.model.graphs
+    )
+    digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
+    made = ptq(replace(job, model=replace(job.model, graphs=graphs, digest=digest)), spec)
+    return replace(made, method="distil")
+
+
+def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:
+    samples, work = job.samples[graph.spec.name], job.work
+    if len(samples) < MIN_SAMPLES:  # a graph that runs once per still
+        return graph
+    safe = spec.reduce_range or work.board.saturates_u8s8
+    limit = SAFE_WEIGHT_LIMIT if safe else WEIGHT_LIMIT
+    parts = {
+        "graph": artifact_digest(graph),
+        "samples": samples.digest,
+        "spec": to_plain(spec.distil),
+        "ranges": spec.ranges,
+        "keep_float": list(spec.keep_float),
+        "weight_limit": limit,
+        "versions": versions(),
+    }
+    state = work.store.root / _STATES / Store.key(stage="distil", **parts)[:32]
+    if work.fresh:
+        shutil.rmtree(state, ignore_errors=True)
+
+    def make(folder: Path) -> None:
+        distil_graph(
+            graph,
+            samples,
+            spec.distil,
+            folder,
+            ranges=spec.ranges,
+            keep_float=spec.keep_float,
+            weight_limit=limit,
+            state=state,
+            progress=work.progress,
+        )
+
+    folder, _ = work.store.build("distil", parts, make, fresh=work.fresh)
+    shutil.rmtree(state, ignore_errors=True)
+    (path,) = folder.glob("*.onnx")
+    return GraphArtifact(graph.spec, path)

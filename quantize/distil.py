@@ -1,0 +1,203 @@
+"""Distillation to INT8: a float graph learns to give its own outputs through 8-bit grids.
+
+The float net is its own teacher, so frames need no labels. Channels are equalised and biases
+corrected where that helps, then the weights are trained with every rounding of the schemes in
+place (`fake_quant`), and written back into the ONNX graph. Any scheme quantises that like any
+other graph: on the same samples and by the same method it finds the ranges that were trained for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.files import sha256_file, write_text
+from edgeanim.core.parsing import to_plain
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.quiet import quiet
+from edgeanim.core.recipe import DistilSpec, Ranges
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgeanim.graph.to_torch import ImportedGraph
+
+Batch = list["torch.Tensor"]
+
+MIN_SAMPLES = 6
+# What is held in memory to draw from; more samples are thinned out evenly.
+_HELD = 64
+_HELD_OUT_EVERY = 6
+# Samples from which ranges are taken while training; the schemes take all in the end.
+_RANGED = 12
+# Exponents tried for equalisation, beside none.
+_STRENGTHS = (None, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class DistilRecord:
+    """What was done to a graph. `source` is the SHA-256 of the ONNX file that it started from.
+
+    `strength` is the exponent of the equalisation (`None`: it did not help), `bias_shift` the
+    largest bias correction in standard deviations. Losses are on held-out samples, of the graph
+    rounded to 8 bits: `plain` as it came, then one every `every` steps, of which the least was
+    kept. `deviation` is what the repair alone changes in exact arithmetic.
+    """
+
+    source: str
+    spec: DistilSpec
+    ranges: Ranges
+    weight_limit: int
+    strength: float | None
+    bias_shift: float
+    plain: float
+    every: int
+    held_out: tuple[float, ...]
+    schema: Literal[1] = 1
+
+
+def distil_graph(
+    artifact: GraphArtifact,
+    samples: Samples,
+    spec: DistilSpec,
+    out: Path,
+    *,
+    ranges: Ranges = "minmax",
+    keep_float: Sequence[str] = (),
+    weight_limit: int = 127,
+    state: Path | None = None,
+    progress: Progress = SILENT,
+) -> GraphArtifact:
+    """Train the float32 graph `artifact` for INT8 on `samples`; the result is float32 again.
+
+    Writes `<graph>.onnx`, whose nodes keep their names, and `<graph>.distil.json` into `out`.
+    `ranges` and `keep_float` are those that it will be quantised with, `weight_limit` the largest
+    8-bit weight (64 where the silicon saturates). Every sixth sample is held out; what does best
+    there is kept. Deterministic under `spec.seed`. With a folder `state` a killed run goes on from
+    its last check and ends with the same weights.
+
+    `BadInput` for fewer than six samples or a graph that PyTorch cannot hold; `GateFailed` if the
+    training diverges.
+    """
+    _require_packages()
+    if len(samples) < MIN_SAMPLES:
+        raise BadInput(
+            f"{len(samples)} samples are too few to distil {artifact.spec.name!r}; at least "
+            f"{MIN_SAMPLES} are needed, and 48 or more are sensible.",
+            hint="Give a clip or a folder with more pictures.",
+        )
+    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.graph.write_back import write_back
+    from edgeanim.quantize.fake_quant import remove_rounding
+    from edgeanim.quantize.recover import one_thread
+
+    with one_thread():
+        imported = import_torch(artifact.path)
+        task = _task(imported, artifact, samples)
+        student, record = _repaired(imported, task, keep_float, weight_limit, ranges, progress)
+        held_out = _trained(imported, student, task, spec, ranges, state, progress)
+        remove_rounding(student)
+        path = out / f"{artifact.spec.name}.onnx"
+        write_back(imported, student, path)
+    plain = DistilRecord(
+        source=sha256_file(artifact.path),
+        spec=spec,
+        ranges=ranges,
+        weight_limit=weight_limit,
+        every=spec.every,
+        held_out=held_out,
+        **record,
+    )
+    text = json.dumps(to_plain(plain), indent=1) + "\n"
+    write_text(out / f"{artifact.spec.name}.distil.json", text)
+    return GraphArtifact(artifact.spec, path)
+
+
+def _require_packages() -> None:
+    try:
+        with quiet():
+            import onnx  # noqa: F401
+            import safetensors  # noqa: F401
+            import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingComponent(
+            "Distillation needs torch, onnx and safetensors.", extra="compress"
+        ) from error
+
+
+def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> Any:
+    """The samples in PyTorch's form, what the float net makes of them, and the losses."""
+    import torch
+
+    from edgeanim.quantize.distil_train import Task
+    from edgeanim.quantize.recover import as_tensors
+
+    step = max(1, -(-len(samples) // _HELD))
+    batches = [
+        as_tensors(sample, imported.input_names) for sample in islice(samples, 0, None, step)
+    ]
+    with torch.no_grad():
+        wanted = [imported.module(*inputs) for inputs in batches]
+    specs = {spec.name: spec for spec in artifact.spec.outputs}
+    outputs = [specs[name] for name in imported.output_names]
+    return Task.split(batches, wanted, outputs, every=_HELD_OUT_EVERY, ranged=_RANGED)
+
+
+def _repaired(
+    imported: ImportedGraph,
+    task: Any,
+    keep_float: Sequence[str],
+    weight_limit: int,
+    ranges: Ranges,
+    progress: Progress,
+) -> tuple[Any, dict[str, Any]]:
+    """The graph with its rounding, equalised and corrected in the way that serves it best."""
+    from edgeanim.quantize.bias import correct_biases
+    from edgeanim.quantize.equalise import equalise
+    from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding
+    from edgeanim.quantize.placement import find_placement, value_shapes
+
+    shapes = value_shapes(imported.module, task.batches[0])
+    placement = find_placement(imported.module, shapes, keep_float)
+    progress.stage("Equalise channels and correct biases", 2 * len(_STRENGTHS))
+    tried = []
+    for strength in _STRENGTHS:
+        student = deepcopy(imported.module)
+        if strength is not None:
+            equalise(student, placement, task.ranged, strength=strength)
+        insert_rounding(student, placement, weight_limit=weight_limit)
+        collect_ranges(student, task.ranged, ranges)
+        tried.append((task.held_out_loss(student), student, strength, 0.0))
+        progress.step(note=f"loss {tried[-1][0]:.4f}")
+        corrected = deepcopy(student)
+        shift = correct_biases(corrected, task.ranged)
+        tried.append((task.held_out_loss(corrected), corrected, strength, shift))
+        progress.step(note=f"loss {tried[-1][0]:.4f}")
+    loss, student, strength, shift = min(tried, key=lambda row: row[0])
+    plain = tried[0][0]
+    progress.done(f"held-out loss {plain:.4f} -> {loss:.4f}")
+    return student, {"strength": strength, "bias_shift": shift, "plain": plain}
+
+
+def _trained(
+    imported: ImportedGraph,
+    student: Any,
+    task: Any,
+    spec: DistilSpec,
+    ranges: Ranges,
+    state: Path | None,
+    progress: Progress,
+) -> tuple[float, ...]:
+    from edgeanim.graph.write_back import trainable
+    from edgeanim.quantize.distil_train import Trainer
+
+    parameters = trainable(imported, student)
+    trainer = Trainer(student, parameters, task, spec, ranges, state)
+    return trainer.run(progress)

@@ -1,0 +1,100 @@
+"""Where a distillation stands, kept on disk so that a killed one goes on: safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import sha256_bytes, write_bytes, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
+
+_RECORD, _TENSORS = "state.json", "state.safetensors"
+Parameters = Mapping[str, nn.Parameter]
+
+
+@dataclass(frozen=True)
+class Course:
+    """The held-out losses so far, the one before the first step first, `every` steps apart.
+
+    `tensors` is the SHA-256 of the file beside.
+    """
+
+    step: int
+    every: int
+    held_out: tuple[float, ...]
+    tensors: str = ""
+    schema: Literal[1] = 1
+
+    @property
+    def best(self) -> float:
+        """The lowest held-out loss."""
+        return min(self.held_out)
+
+    @property
+    def stale(self) -> int:
+        """How many measurements have passed since the best one."""
+        return len(self.held_out) - 1 - self.held_out.index(self.best)
+
+
+def save_state(
+    folder: Path,
+    course: Course,
+    parameters: Parameters,
+    optimiser: torch.optim.Optimizer,
+    best: Mapping[str, torch.Tensor],
+) -> None:
+    """Write the state; the record last, so that it never speaks of tensors that are not there."""
+    from safetensors.torch import save
+
+    tensors = {f"now/{name}": p.detach() for name, p in parameters.items()}
+    tensors |= {f"best/{name}": value for name, value in best.items()}
+    for name, p in parameters.items():
+        for key, value in optimiser.state.get(p, {}).items():
+            tensors[f"{key}/{name}"] = value.detach()
+    data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    write_bytes(folder / _TENSORS, data)
+    record = to_plain(course) | {"tensors": sha256_bytes(data)}
+    write_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def load_state(
+    folder: Path, parameters: Parameters, optimiser: torch.optim.Optimizer
+) -> tuple[Course, dict[str, torch.Tensor]] | None:
+    """Take up a saved state: parameters and optimiser in place; the course and the best weights.
+
+    `None` if there is no whole state in `folder`, or it is of other parameters.
+    """
+    from safetensors.torch import load
+
+    try:
+        course = parse(Course, load_json(folder / _RECORD), where=folder / _RECORD)
+        data = (folder / _TENSORS).read_bytes()
+    except (BadInput, OSError):
+        return None
+    if sha256_bytes(data) != course.tensors:  # killed between the two files
+        return None
+    tensors = load(data)
+    if any(_unlike(tensors.get(f"now/{name}"), p) for name, p in parameters.items()):
+        return None
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(tensors[f"now/{name}"])
+            state: dict[str, Any] = {
+                key: tensors[f"{key}/{name}"]
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{key}/{name}" in tensors
+            }
+            if state:
+                optimiser.state[p] = state
+    return course, {name: tensors[f"best/{name}"] for name in parameters}
+
+
+def _unlike(stored: torch.Tensor | None, parameter: nn.Parameter) -> bool:
+    return stored is None or stored.shape != parameter.shape

@@ -1,0 +1,248 @@
+"""Distillation: the schemes' own grids in PyTorch, better INT8, the same weights every time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.drift import ssim
+from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.errors import BadInput
+from edgeanim.core.progress import Progress, Silent
+from edgeanim.core.recipe import DistilSpec, QuantizeSpec
+from edgeanim.graph.converters.convolution import ConvTranspose2d
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.distil import distil_graph
+from edgeanim.quantize.distil_loss import ssim as torch_ssim
+from edgeanim.quantize.fake_quant import (
+    SAFE_WEIGHT_LIMIT,
+    RoundedValue,
+    RoundedWeight,
+    collect_ranges,
+    insert_rounding,
+    remove_rounding,
+)
+from edgeanim.quantize.placement import find_placement, value_shapes
+from edgeanim.quantize.recover import as_tensors, one_thread
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.targets.board import Board
+from tests.quantize.cyclegan import (
+    as_samples,
+    default_int8,
+    photographs,
+    played,
+    similarity,
+    train_generator,
+)
+
+SIZE = 32
+SPEC = DistilSpec(steps=60, every=15)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _single() -> Iterator[None]:
+    """Small nets gain nothing from threads that wait for each other."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
+    """A generator of seconds: what it draws is rough, how INT8 treats it is not."""
+    path = tmp_path_factory.mktemp("cyclegan") / "cyclegan.onnx"
+    return train_generator(path, size=SIZE, width=6, blocks=1, steps=60, batch=2)
+
+
+@pytest.fixture(scope="module")
+def frames() -> ArraySamples:
+    return as_samples(photographs(18, SIZE, seed=55))
+
+
+@pytest.fixture(scope="module")
+def unseen_frames() -> ArraySamples:
+    return as_samples(photographs(6, SIZE, seed=777))
+
+
+@pytest.fixture(scope="module")
+def distilled(
+    tmp_path_factory: pytest.TempPathFactory, generator: GraphArtifact, frames: ArraySamples
+) -> GraphArtifact:
+    out = tmp_path_factory.mktemp("distilled")
+    return distil_graph(generator, frames, SPEC, out, weight_limit=SAFE_WEIGHT_LIMIT)
+
+
+def test_default_int8_falls_and_ours_holds(
+    generator: GraphArtifact,
+    distilled: GraphArtifact,
+    frames: ArraySamples,
+    unseen_frames: ArraySamples,
+    old_board: Board,
+    tmp_path: Path,
+) -> None:
+    wanted = played(generator.path, unseen_frames)
+    default = default_int8(generator.path, frames, tmp_path / "default.onnx")
+    spec = QuantizeSpec()
+    ours = get_scheme("onnx-qdq").quantize(distilled, frames, spec, old_board, tmp_path / "ours")
+    fallen = similarity(played(default, unseen_frames), wanted)
+    held = similarity(played(ours.path, unseen_frames), wanted)
+    assert fallen.mean() < 0.9
+    assert held.mean() > 0.5 * (1 + fallen.mean())
+
+
+def test_the_record_tells_what_was_done(distilled: GraphArtifact) -> None:
+    record = json.loads(distilled.path.with_suffix(".distil.json").read_text())
+    assert len(record["held_out"]) == 1 + SPEC.steps // SPEC.every
+    assert min(record["held_out"]) < 0.8 * record["plain"]
+
+
+def test_nodes_keep_their_names(generator: GraphArtifact, distilled: GraphArtifact) -> None:
+    import onnx
+
+    def convolutions(path: Path) -> list[str]:
+        graph = onnx.load(str(path)).graph
+        return [node.name for node in graph.node if node.op_type == "Conv"]
+
+    assert convolutions(distilled.path) == convolutions(generator.path)
+
+
+class Killed(Silent):
+    """Stops like Ctrl-C in the middle of step 40."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def stage(self, title: str, total: int | None = None) -> None:  # noqa: ARG002
+        self.steps = 0
+        self.counts = title == "Distil"
+
+    def step(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
+        self.steps += count
+        if self.counts and self.steps == 40:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
+    generator: GraphArtifact, distilled: GraphArtifact, frames: ArraySamples, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+
+    def run(out: Path, progress: Progress) -> GraphArtifact:
+        return distil_graph(
+            generator,
+            frames,
+            SPEC,
+            out,
+            weight_limit=SAFE_WEIGHT_LIMIT,
+            state=state,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "a", Killed())
+    assert json.loads((state / "state.json").read_text())["step"] == 30
+    again = run(tmp_path / "b", Silent())
+    assert again.path.read_bytes() == distilled.path.read_bytes()
+
+
+def test_too_few_samples_are_refused(
+    generator: GraphArtifact, frames: ArraySamples, tmp_path: Path
+) -> None:
+    few = ArraySamples({"image": frames.arrays["image"][:5]})
+    with pytest.raises(BadInput, match="5 samples are too few"):
+        distil_graph(generator, few, SPEC, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rounding_in_pytorch_is_what_the_runtime_computes(
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unseen: ArraySamples,
+    old_board: Board,
+    tmp_path: Path,
+) -> None:
+    made = get_scheme("onnx-qdq").quantize(unet, samples, QuantizeSpec(), old_board, tmp_path)
+    real, exact = (played(path, unseen) for path in (made.path, unet.path))
+    graph = import_torch(unet.path)
+    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    placement = find_placement(graph.module, value_shapes(graph.module, batches[0]))
+    insert_rounding(graph.module, placement, weight_limit=SAFE_WEIGHT_LIMIT)
+    collect_ranges(graph.module, batches, "minmax")
+
+    def outputs() -> Array:
+        with torch.no_grad():
+            return np.concatenate(
+                [graph.module(*as_tensors(s, graph.input_names))[0].numpy() for s in unseen]
+            )
+
+    simulated = outputs()
+    assert np.square(simulated - real).mean() < 0.3 * np.square(exact - real).mean()
+    remove_rounding(graph.module)
+    np.testing.assert_allclose(outputs(), exact, atol=1e-5)
+
+
+@given(st.floats(-9, 0), st.floats(0.01, 9), st.lists(st.floats(-20, 20), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_values_lie_on_a_grid_of_256_with_zero(low: float, high: float, given: list[float]) -> None:
+    rounding = RoundedValue()
+    rounding.low, rounding.high = low, high
+    scale = (high - low) / 255
+    zero = round(-low / scale)
+    x = np.array([0.0, *given])
+    wanted = (np.clip(np.round(x / scale) + zero, 0, 255) - zero) * scale
+    found = rounding.rounded(torch.from_numpy(x)).numpy()
+    assert found[0] == 0
+    np.testing.assert_allclose(found, wanted, atol=scale * 1.001)  # ties
+    assert np.mean(np.abs(found - wanted) < 1e-6) >= 0.5
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_each_phase_of_a_transposed_convolution_has_its_own_scale(kernel: int) -> None:
+    torch.manual_seed(kernel)
+    layer = ConvTranspose2d(4, 3, kernel, stride=2)
+    rounded = RoundedWeight(7, 2, transposed=True)(layer.weight.detach())
+    for channel in range(3):
+        for row, column in np.ndindex(2, 2):
+            exact = layer.weight[:, channel, row::2, column::2].detach()
+            scale = exact.abs().max() / 7
+            found = rounded[:, channel, row::2, column::2]
+            torch.testing.assert_close(found, (exact / scale).round() * scale)
+
+
+def test_the_loss_uses_the_ssim_that_drift_is_measured_by() -> None:
+    rng = np.random.default_rng(0)
+    one = rng.uniform(0, 255, (24, 20, 3))
+    other = (one + rng.normal(0, 30, one.shape)).clip(0, 255)
+    tensors = [torch.from_numpy(x).permute(2, 0, 1)[None] for x in (one, other)]
+    assert float(torch_ssim(*tensors, 255.0)) == pytest.approx(ssim(one, other), abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["onnx-qdq", "openvino-int8", "tflite-int8"])
+def test_every_scheme_gains_from_it(
+    scheme: str,
+    generator: GraphArtifact,
+    distilled: GraphArtifact,
+    frames: ArraySamples,
+    unseen_frames: ArraySamples,
+    old_board: Board,
+    tmp_path: Path,
+) -> None:
+    from tests.quantize.cyclegan import played_int8
+
+    wanted = played(generator.path, unseen_frames)
+    found = []
+    for name, graph in (("plain", generator), ("distilled", distilled)):
+        made = get_scheme(scheme).quantize(
+            graph, frames, QuantizeSpec(), old_board, tmp_path / name
+        )
+        played_back = played_int8(made, old_board, unseen_frames, tmp_path / f"{name}-compiled")
+        found.append(similarity(played_back, wanted).mean())
+    assert found[1] > found[0] or min(found) > 0.98

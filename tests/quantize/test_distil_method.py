@@ -1,0 +1,51 @@
+"""`--method distil` from photographs to a model folder, and once only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.recipe import DistilSpec, QuantizeSpec
+from edgeanim.core.store import default_root
+from edgeanim.pipeline import distil as training
+from edgeanim.pipeline.quantize import Quantized, quantize
+
+
+def test_it_drifts_less_than_plain_calibration_and_is_kept(
+    unet: GraphArtifact, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, picture in enumerate(np.concatenate([pictures, pictures[:, :, ::-1]])):
+        Image.fromarray(picture).save(photos / f"{i}.png")
+
+    def run(method: str) -> Quantized:
+        return quantize(
+            unet.path,
+            out=tmp_path / method,
+            calib=photos,
+            backends=("onnxruntime",),
+            spec=QuantizeSpec(
+                method=method,  # type: ignore[arg-type]
+                keep_float=("stem",),
+                distil=DistilSpec(steps=20, every=10),
+            ),
+            max_drift=1.0,
+        )
+
+    (plain,) = run("ptq").variants
+    (made,) = run("distil").variants
+    assert made.method == "distil"
+    assert made.drift.drift_mean < plain.drift.drift_mean
+    assert not list((default_root() / "distil-states").iterdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it was trained again")
+
+    monkeypatch.setattr(training, "distil_graph", refuse)
+    (again,) = run("distil").variants
+    assert again.drift == made.drift
