@@ -13,11 +13,17 @@ from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, pr
 @click.option("--weights", type=PATH, help="A training's folder [default: what ships].")
 @click.option("--clips", type=PATH, help="A clip or a folder of clips to score as well.")
 @click.option("--names", help="Which of them, by file name without suffix, separated by commas.")
+@click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the pictures.")
 @json_option
 @example("edgeanim evaluate --clips my_clips/")
 def command(
-    weights: Path | None, clips: Path | None, names: str | None, size: int | None, as_json: bool
+    weights: Path | None,
+    clips: Path | None,
+    names: str | None,
+    dataset: Path | None,
+    size: int | None,
+    as_json: bool,
 ) -> None:
     """Score the animator on characters it was never trained on, beside two baselines."""
     from edgeanim.api import evaluate
@@ -25,7 +31,9 @@ def command(
 
     chosen = tuple(filter(None, (names or "").split(",")))
     progress = TerminalProgress()
-    scores = evaluate(weights=weights, clips=clips, names=chosen, size=size, progress=progress)
+    scores = evaluate(
+        weights=weights, clips=clips, names=chosen, dataset=dataset, size=size, progress=progress
+    )
     progress.close()
     if as_json:
         print_json(scores)

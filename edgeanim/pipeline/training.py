@@ -52,10 +52,12 @@ def evaluate(
     weights: str | Path | None = None,
     clips: str | Path | None = None,
     names: Sequence[str] = (),
+    dataset: str | Path | None = None,
     size: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Score, ...]:
-    """Score the shipped animator, or that in the folder `weights`, on held-out puppets and `clips`.
+    """Score the shipped animator, or that in the folder `weights`, on held-out puppets, `clips`
+    and the test split of a stored `dataset`.
 
     Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
     of the still repeated and of the regions' affine warp alone.
@@ -72,4 +74,5 @@ def evaluate(
     animator = load_shipped() if weights is None else load_animator(Path(weights))
     found = [] if clips is None else clip_paths(Path(clips))
     chosen = [path for path in found if not names or path.stem in names]
-    return tuple(score(animator, clips=chosen, size=size, progress=progress))
+    stored = None if dataset is None else Path(dataset)
+    return tuple(score(animator, clips=chosen, dataset=stored, size=size, progress=progress))

@@ -11,6 +11,8 @@ from skimage.metrics import structural_similarity
 
 from edgeanim.models.animator import Animator
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.data.sequences import puppet_sequence
+from edgeanim.models.dataset import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
 from edgeanim.models.evaluation.reenact import Reenactment
 
@@ -97,6 +99,24 @@ def test_driven_by_its_own_still_a_picture_hardly_changes(animator):
     made = Reenactment(animator, still).make(still, np.zeros_like(still))
     assert np.abs(made.affine - still).max() < 1e-3
     assert 0 <= made.cover <= 1
+
+
+def test_networks_of_one_size_are_scored_on_pictures_of_another(animator):
+    (score,) = sets.evaluate(animator, puppets=1, size=128)
+    assert score.frames == 4
+    assert score.miou is not None
+
+
+def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path):
+    writer = DatasetWriter(tmp_path)
+    for seed, split in ((1, "train"), (2, "test"), (3, "test")):
+        origin = Origin(f"p{seed}", f"p{seed}", "puppet", "made", "CC0-1.0", str(seed))
+        writer.add(origin, puppet_sequence(seed, (0.0, 0.3)), split)
+    writer.finish()
+    _, stored = sets.evaluate(animator, puppets=1, dataset=tmp_path, size=64)
+    assert stored.name == "puppets"
+    assert stored.frames == 2 * 2
+    assert stored.miou is not None
 
 
 def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator):

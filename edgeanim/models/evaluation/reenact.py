@@ -31,7 +31,11 @@ class Made:
 
 
 class Reenactment:
-    """One still, encoded once, that any number of driving frames animate (absolute motion)."""
+    """One still, encoded once, that any number of driving frames animate (absolute motion).
+
+    The networks see pictures of their animator's own size; the still is warped in full, as the
+    player does it.
+    """
 
     def __init__(self, animator: Animator, still: Picture) -> None:
         import torch
@@ -39,8 +43,9 @@ class Reenactment:
         self._animator = animator
         with torch.no_grad():
             self._still = torch.from_numpy(still)[None]
-            mask, self._motion = animator.regions(self._still, torch.zeros_like(self._still))
-            self._features = animator.encoder(self._still, mask)
+            seen = self._seen(still)
+            mask, self._motion = animator.regions(seen, torch.zeros_like(seen))
+            self._features = animator.encoder(seen, mask)
 
     def make(self, driving: Picture, cue: Picture) -> Made:
         """The frame that `driving` [3, h, w] and its cue call for."""
@@ -49,14 +54,34 @@ class Reenactment:
         from edgeanim.models.training.losses import compose
 
         with torch.no_grad():
-            frames = (torch.from_numpy(picture)[None] for picture in (driving, cue))
+            frames = (self._seen(picture) for picture in (driving, cue))
             reading = self._animator.regions.read(*frames)
             _, motion = reading.masks_and_motion()
             frame, _ = compose(
                 self._still, *self._animator.generator(*self._features, self._motion, motion)
             )
             affine = self._affine(reading.scores, motion)
-        return Made(_picture(frame), _picture(affine), reading.scores.argmax(1)[0].numpy())
+        return Made(_picture(frame), _picture(affine), self._labels(reading.scores))
+
+    def _seen(self, picture: Picture) -> Any:
+        """A picture as the networks see it: [1, 3, size, size]."""
+        import torch
+
+        size = self._animator.config.size
+        tensor = torch.from_numpy(picture)[None]
+        if tensor.shape[3] == size:
+            return tensor
+        return torch.nn.functional.interpolate(tensor, (size, size), mode="area")
+
+    def _labels(self, scores: Any) -> NDArray[np.int64]:
+        """The likeliest region at each pixel of a quarter of the pictures' size."""
+        import torch
+
+        side = self._still.shape[3] // 4
+        if scores.shape[3] != side:
+            scores = torch.nn.functional.interpolate(scores, (side, side), mode="bilinear")
+        labels: NDArray[np.int64] = scores.argmax(1)[0].numpy()
+        return labels
 
     def _affine(self, like: Any, motion: Any) -> Any:
         import torch

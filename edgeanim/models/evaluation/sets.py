@@ -13,6 +13,8 @@ import numpy as np
 
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.sequences import FrameSequence, clip_sequence, puppet_sequence
+from edgeanim.models.dataset import load_manifest
+from edgeanim.models.dataset_reader import read_sequences
 from edgeanim.models.evaluation.score import Score, Shot, score_set
 
 if TYPE_CHECKING:
@@ -29,17 +31,23 @@ def evaluate(
     *,
     puppets: int = 40,
     clips: Sequence[Path] = (),
+    dataset: Path | None = None,
     size: int | None = None,
     progress: Progress = SILENT,
 ) -> list[Score]:
-    """Scores on `puppets` puppets together, and on each of `clips`."""
+    """Scores on `puppets` puppets together, on each of `clips`, and on each kind of character in
+    the test split of `dataset`, all at `size` pixels a side (the animator's, unless given)."""
     size = size or animator.config.size
-    progress.stage("scoring", 1 + len(clips))
+    stored = {} if dataset is None else stored_shots(dataset)
+    progress.stage("scoring", 1 + len(clips) + len(stored))
     drawn = (puppet_shot(puppet_sequence(FIRST_SEED + i, _TIMES)) for i in range(puppets))
     scores = [score_set(animator, "puppets", drawn, size)]
     progress.step()
     for path in clips:
         scores.append(score_set(animator, path.stem, [clip_shot(clip_sequence(path))], size))
+        progress.step()
+    for kind, shots in stored.items():
+        scores.append(score_set(animator, f"{kind}s", shots, size))
         progress.step()
     progress.done()
     return scores
@@ -51,10 +59,19 @@ def puppet_shot(sequence: FrameSequence) -> Shot:
 
 
 def clip_shot(sequence: FrameSequence) -> Shot:
-    """The first frame is the still; drivers are spread over the rest."""
-    last = len(sequence.pictures) - 1
-    chosen = np.unique(np.linspace(1, last, min(last, _CLIP_FRAMES)).round().astype(int))
-    return Shot(sequence, 0, tuple(int(i) for i in chosen))
+    """The first frame is the still; drivers are spread over the rest that have one before them."""
+    drivers = [i for i in range(1, len(sequence.pictures)) if sequence.before[i] != i]
+    chosen = np.linspace(0, len(drivers) - 1, min(len(drivers), _CLIP_FRAMES)).round()
+    return Shot(sequence, 0, tuple(drivers[int(i)] for i in chosen))
+
+
+def stored_shots(dataset: Path) -> dict[str, list[Shot]]:
+    """The test split of a stored dataset by kind of character."""
+    kinds = {entry.origin.id: entry.origin.kind for entry in load_manifest(dataset).sequences}
+    shots: dict[str, list[Shot]] = {}
+    for sequence in read_sequences(dataset, "test"):
+        shots.setdefault(kinds[sequence.name], []).append(clip_shot(sequence))
+    return shots
 
 
 def table(scores: Sequence[Score]) -> str:

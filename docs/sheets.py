@@ -1,0 +1,78 @@
+"""Contact sheets of what a bundle animates: one still, one driver, a few moments of both.
+
+    python docs/sheets.py net.eab -o sheet.png STILL=DRIVER STILL=DRIVER ...
+
+DRIVER is a clip or the name of a stored motion. A row shows the still, then for each moment the
+driver's frame (nothing for a stored motion) above what the bundle made of the still. It is played
+by `edgeanim animate`'s own function, on the bundle's first variant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim import api
+from edgeanim.runtime.media import read_frames, read_still
+
+SIDE, MOMENTS, FRAMES = 160, 6, 72
+Picture = NDArray[np.uint8]
+
+
+def sheet(bundle: Path, pairs: list[tuple[Path, str]]) -> Picture:
+    """All rows [H, W, 3] RGB, a thin line between them."""
+    rows = [row(bundle, still, driver) for still, driver in pairs]
+    line = np.full((4, rows[0].shape[1], 3), 255, np.uint8)
+    return np.vstack([part for made in rows for part in (made, line)][:-1])
+
+
+def row(bundle: Path, still: Path, driver: str) -> Picture:
+    """The still, then columns of driver over result."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "frames"
+        api.animate(bundle, still=still, drive=driver, out=out, limit=FRAMES)
+        made = [read_still(path)[:, :, :3] for path in sorted(out.glob("*.png"))]
+    drivers = list(read_frames(Path(driver), limit=FRAMES)) if Path(driver).exists() else []
+    chosen = np.linspace(0, len(made) - 1, MOMENTS).round().astype(int)
+    columns = [np.vstack([cell(read_still(still)[:, :, :3]), blank()])]
+    for index in chosen:
+        shown = cell(drivers[index]) if drivers else blank()
+        columns.append(np.vstack([shown, cell(made[index])]))
+    return np.hstack(columns)
+
+
+def cell(picture: Picture) -> Picture:
+    """A picture fitted into a square of SIDE."""
+    height, width = picture.shape[:2]
+    scale = SIDE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    square = blank()
+    top, left = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
+    square[top : top + size[1], left : left + size[0]] = small
+    return square
+
+
+def blank() -> Picture:
+    """An empty cell."""
+    return np.full((SIDE, SIDE, 3), 235, np.uint8)
+
+
+def main() -> None:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("pairs", nargs="+", metavar="STILL=DRIVER")
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    pairs = [(Path(p.split("=", 1)[0]), p.split("=", 1)[1]) for p in arguments.pairs]
+    cv2.imwrite(str(arguments.out), sheet(arguments.bundle, pairs)[:, :, ::-1])
+
+
+if __name__ == "__main__":
+    main()
