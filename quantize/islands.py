@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,16 @@ class FloatGraph:
     outputs: frozenset[str]
     fused: Mapping[str, str]
 
+    def keeping(self, floats: Iterable[str]) -> FloatGraph:
+        """The same graph with these nodes in float for good."""
+        kept = set(floats)
+        nodes = (replace(n, kind="float", macs=0) if n.name in kept else n for n in self.nodes)
+        return replace(self, nodes=tuple(nodes))
+
     def int8(self, floats: frozenset[str]) -> frozenset[str]:
         """The nodes that run in INT8 if the convolutions `floats` do not."""
-        kept = [
-            Node(n.name, "float", n.inputs, n.outputs) if n.name in floats else n
-            for n in self.nodes
-        ]
         try:
-            return frozenset(find_chain(kept).with_float_heads)
+            return frozenset(find_chain(self.keeping(floats).nodes).with_float_heads)
         except BadInput:
             return frozenset()
 

@@ -18,7 +18,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.pipeline.methods import Job, Outcome, Point, ranges_of
+from edgeanim.pipeline.methods import Job, Outcome, Point, kept_by_graph, ranges_of
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
@@ -194,8 +194,10 @@ def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:
     """Read the graphs and measure each layer's error and each node's time, from the store where
     it was done before."""
     graphs: dict[str, FloatGraph] = {}
+    kept = kept_by_graph(job.model, spec.keep_float)
     for graph in job.model.graphs:
-        graphs[graph.spec.name] = read_graph(graph.path, scratch / f"{graph.spec.name}.onnx")
+        name = graph.spec.name
+        graphs[name] = read_graph(graph.path, scratch / f"{name}.onnx").keeping(kept[name])
     parts = {
         "graphs": [artifact_digest(graph) for graph in job.model.graphs],
         "samples": {name: samples.digest for name, samples in job.samples.items()},
