@@ -55,15 +55,21 @@ class Projected:
 
 
 def parts_of(variant: VariantResult) -> tuple[Part, ...]:
-    """The parts of a measured variant: its stages' median times, graphs by what executed in them.
+    """The parts of a measured variant: its stages' times in the least disturbed frame, graphs by
+    what executed in them.
 
     Empty for a variant that failed. A stage without a profile (pictures prepared and composed on
     the host) counts as bound by memory.
     """
+    latency = variant.latency
+    if latency is None or not latency.p50_ms:
+        return ()
+    # Others on the machine only ever add, and the roof is that of its best moment too.
+    undisturbed = latency.min_ms / latency.p50_ms
     profiles = variant.executed.graphs if variant.executed else {}
     parts = []
     for stage, times in variant.stages.items():
-        ms = times.p50_ms or 0.0
+        ms = (times.p50_ms or 0.0) * undisturbed
         if stage not in profiles:
             parts.append(Part(stage, stage, "float32", False, ms))
             continue
