@@ -94,7 +94,8 @@ def pareto_plot(
     if not timed:
         return ""
     base = _HEIGHT - _BOTTOM
-    farthest = max(_high(p) for p in timed)
+    # A wide interval shall not press everything else into a corner: it ends at the edge.
+    farthest = min(max(_high(p) for p in timed), 1.3 * max(_ms(p) for p in timed))
     x = Axis.over(max(farthest, max_latency_ms or 0), _LEFT, WIDTH - _RIGHT, count=8)
     top = max(max(_drift(p) for p in timed), 1.15 * min(max_drift, 0.5), _NOT_ASKED)
     y = Axis.over(top, base, _TOP, count=5)
@@ -205,7 +206,7 @@ def _staircase(points: Sequence[Point], x: Axis, y: Axis) -> str:
 
 def _mark(point: Point, x: Axis, y: Axis) -> str:
     px, py = x.at(_ms(point)), y.at(_drift(point))
-    low, high = x.at(point.low_ms or _ms(point)), x.at(_high(point))
+    low, high = x.at(point.low_ms or _ms(point)), x.at(min(_high(point), x.ticks[-1]))
     parts = [
         f'<path class="whisker" d="M{low:.1f} {py:.1f}H{high:.1f}"/>',
         f'<circle class="bar {point.precision}" cx="{px:.1f}" cy="{py:.1f}" r="5"/>',
