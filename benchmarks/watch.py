@@ -74,11 +74,11 @@ class Watch:
 
     def readings(self) -> list[SensorReading]:
         """All sensors' values together, by time."""
-        together = zip(*self._readings.values(), strict=True)
-        return [
-            SensorReading(group[0].at_s, {k: v for one in group for k, v in one.values.items()})
-            for group in together
-        ]
+        with self._lock:
+            return [
+                SensorReading(group[0].at_s, {k: v for one in group for k, v in one.values.items()})
+                for group in zip(*self._readings.values(), strict=True)
+            ]
 
     def logs(self) -> tuple[SensorLog, ...]:
         """What each sensor said, for the report."""

@@ -107,7 +107,7 @@ def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path)
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     st.sampled_from(sorted(FILES)),
