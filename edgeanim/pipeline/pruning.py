@@ -70,8 +70,7 @@ class Pruner:
         elif not fits(high):
             found = ", ".join(f"{ms:.1f} ms at {ratio:g}" for ratio, ms in sorted(curve.items()))
             raise GateFailed(
-                f"No pruning brings a frame to {limit:g} ms on {self.backend}. "
-                f"Measured: {found}.",
+                f"No pruning brings a frame to {limit:g} ms on {self.backend}. Measured: {found}.",
                 hint="Quantise as well, use a smaller model, or allow more time.",
             )
         while high - low > _MOST / 2**_STEPS:

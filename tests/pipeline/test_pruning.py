@@ -1,0 +1,49 @@
+"""The search for the least ratio that reaches a time."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import GateFailed
+from edgeanim.core.progress import SILENT
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.pipeline.pruning import Pruner
+from edgeanim.runtime.scene import Scene
+
+
+class Promised(Pruner):
+    """A frame takes 20 ms unpruned and 10 ms less with all channels gone."""
+
+    def graphs(self, spec: PruneSpec) -> Any:
+        assert spec.steps == 0, "the search does not recover"
+        return spec.ratio
+
+    def frame_ms(self, graphs: Any) -> float:
+        return 20.0 - 10.0 * (graphs or 0.0)
+
+
+def pruner() -> Promised:
+    work: Any = SimpleNamespace(progress=SILENT)
+    model: Any = SimpleNamespace(graphs=())
+    return Promised(work, model, {}, Scene(), "onnxruntime")
+
+
+@given(st.floats(11.1, 19.9))
+def test_the_least_ratio_that_is_fast_enough_is_found(limit: float) -> None:
+    found = pruner().ratio_for(PruneSpec(latency_ms=limit))
+    needed = (20.0 - limit) / 10.0
+    assert needed - 1e-9 <= found <= needed + 0.03
+
+
+def test_what_is_fast_enough_already_is_left_alone() -> None:
+    assert pruner().ratio_for(PruneSpec(latency_ms=25.0)) == 0.0
+
+
+def test_a_time_out_of_reach_tells_the_measured_curve() -> None:
+    with pytest.raises(GateFailed, match=r"20\.0 ms at 0, 11\.0 ms at 0\.9"):
+        pruner().ratio_for(PruneSpec(latency_ms=5.0))
