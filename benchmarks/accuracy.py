@@ -85,6 +85,9 @@ class Accuracy:
         plan = BenchOptions(duration_s=seconds).plan(20.0)
         with tempfile.TemporaryDirectory() as folder, Crew(Path(folder)) as crew:
             soak = summarize_soak(Trials(crew, plan, Path(folder)).soak(self._job(self._variant)))
+        if not self._options.quiet:
+            sizes = (f"{w.rss_mb:.2f}" for w in soak.windows if w.rss_mb is not None)
+            print(f"  resident MB by window: {' '.join(sizes)}", flush=True)
         grown = soak.growth_mb
         yield Bar(
             f"growth over a soak of {seconds:.0f} s, {soak.frames} frames",

@@ -31,9 +31,9 @@ class BenchOptions:
 
     threads: int = 1
     iterations: int = 96
-    rounds: int = 3
+    rounds: int = 4
     # Short blocks in turn: what disturbs one then disturbs its neighbour, too.
-    blocks: int = 10
+    blocks: int = 7
     block_s: float = 0.1
     warmup_frames: int = 10
     warmup_s: float = 1.0
