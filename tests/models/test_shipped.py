@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ import pytest
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.evaluation.sets import evaluate
 from edgeanim.models.export import load_shipped, shipped_folder
+from edgeanim.models.performances import PERFORMANCES
 from edgeanim.models.regions import COUNT, MOTION_VALUES
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.models.showcase import FPS, FRAMES, TRACKS, showcase_still
+from edgeanim.models.showcase import FPS, FRAMES, perform, showcase_still
 from edgeanim.models.training.config import load_train_config
 
 
@@ -21,8 +24,13 @@ def animator():
 
 
 def test_the_weights_are_the_product_of_the_shipped_configuration(animator):
-    config = load_train_config(shipped_folder() / "train.toml")
-    assert config.model == animator.config == AnimatorConfig()
+    first, last = (load_train_config(shipped_folder() / f"train_{i}.toml") for i in (1, 2))
+    assert first.start is None
+    assert last.start is not None
+    # Networks are fully convolutional: at which size they run is chosen when they are shipped.
+    sizes = {"size": animator.config.size}
+    assert replace(first.model, **sizes) == replace(last.model, **sizes) == animator.config
+    assert replace(AnimatorConfig(), **sizes) == animator.config
 
 
 def test_the_still_is_the_one_that_the_package_draws():
@@ -32,8 +40,17 @@ def test_the_still_is_the_one_that_the_package_draws():
     assert np.array_equal(still, showcase_still())
 
 
+@pytest.mark.parametrize("name", PERFORMANCES)
+def test_a_performance_moves_and_ends_where_it_began(name):
+    performance = PERFORMANCES[name]
+    for part, pose in performance.pose(1.0).items():
+        assert pose.angle == pytest.approx(performance.pose(0.0)[part].angle, abs=1e-6)
+    pictures = perform(performance, frames=6).astype(int)
+    assert max(np.abs(picture - pictures[0]).mean() for picture in pictures) > 0.05
+
+
 def test_every_track_moves_and_is_a_motion_of_our_regions():
-    assert set(shipped_tracks()) == set(TRACKS)
+    assert set(shipped_tracks()) == set(PERFORMANCES)
     for name in shipped_tracks():
         with shipped(f"{name}.npz") as path, np.load(path, allow_pickle=False) as file:
             values, fps = file["values"], file["fps"]
@@ -45,8 +62,8 @@ def test_every_track_moves_and_is_a_motion_of_our_regions():
 
 
 def test_the_animator_wins_back_part_of_what_the_still_loses_on_unseen_puppets(animator):
-    (score,) = evaluate(animator, puppets=6)
-    assert score.won > 0.05
+    (score,) = evaluate(animator, puppets=6, size=256)
+    assert score.won > 0.25
     assert score.won > score.won_affine
     assert score.miou is not None
-    assert score.miou > 0.4
+    assert score.miou > 0.6
