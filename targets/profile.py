@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,11 +45,12 @@ def summarize(ops: Iterable[ExecutedOp], *, basis: str, detail: str, runs: int =
     rows.sort(key=lambda row: (-row.share, row.op))
 
     def share(kind: str, int8: bool | None = None) -> float:
-        return sum(
+        shares = (
             row.share
             for row in rows
             if row.kind == kind and (int8 is None or (row.precision == INT8) is int8)
         )
+        return min(1.0, math.fsum(shares))  # rounding may carry a sum of shares past the whole
 
     return OpProfile(
         basis=basis,

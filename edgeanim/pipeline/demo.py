@@ -27,7 +27,7 @@ from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
-PRUNE = PruneSpec(ratio=0.1, round_to=16, steps=150)
+PRUNE = PruneSpec(ratio=0.05, round_to=8, steps=400)
 MAX_DRIFT = 0.02
 REPORT = "report.json"
 
