@@ -4,6 +4,7 @@ The first line to a worker is its `Job`; each further line asks for one thing:
 
     warm      frames, seconds   play untimed until both are reached     -> Warm
     block     frames, seconds   play and time until both are reached    -> Block
+    window    frames, seconds   the same, summed up where it ran        -> Window
     render    path              write the scene's frames as .npy        -> Done
     profile   frames            what the runtime executed               -> Profiled
     memory    frames            peak memory after so many frames        -> Memory
@@ -44,6 +45,7 @@ __all__ = [
     "Request",
     "Streamed",
     "Warm",
+    "Window",
     "reply_line",
     "request_line",
 ]
@@ -70,7 +72,16 @@ class Request:
     """One line to a worker, after the job."""
 
     ask: Literal[
-        "warm", "block", "render", "profile", "memory", "first", "stream", "lengthen", "batch"
+        "warm",
+        "block",
+        "window",
+        "render",
+        "profile",
+        "memory",
+        "first",
+        "stream",
+        "lengthen",
+        "batch",
     ]
     frames: int = 1
     seconds: float = 0.0
@@ -102,6 +113,16 @@ class Block:
 
     total_ms: tuple[float, ...]
     stages_ms: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames of a soak: so many, and what they took. The samples stay in the worker and are dropped
+    there: lists and lines that grow with a window's frames would be its memory's growth."""
+
+    frames: int
+    p50_ms: float
+    p90_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ class Error:
 
 
 Reply: TypeAlias = (
-    Ready | Warm | Block | Profiled | Memory | First | Streamed | BatchRun | Done | Error
+    Ready | Warm | Block | Window | Profiled | Memory | First | Streamed | BatchRun | Done | Error
 )
 
 

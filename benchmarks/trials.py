@@ -11,7 +11,6 @@ from pathlib import Path
 from edgeanim.benchmarks.process import Crew, WorkerProcess
 from edgeanim.benchmarks.protocol import (
     BatchRun,
-    Block,
     Done,
     First,
     Job,
@@ -19,9 +18,9 @@ from edgeanim.benchmarks.protocol import (
     Request,
     Streamed,
     Warm,
+    Window,
 )
 from edgeanim.benchmarks.scenarios import ColdStart, SoakWindow
-from edgeanim.benchmarks.stats import median, percentile
 
 # A soak plays its scene this long before it opens it anew, whatever the scene's own length.
 _SOAK_FRAMES = 1000
@@ -106,9 +105,9 @@ class Trials:
         seconds = plan.soak_s / plan.windows
         began = time.monotonic()
         while not windows or time.monotonic() - began < plan.soak_s - seconds / 2:
-            times = worker.ask(Request("block", 1, seconds), Block, busy_s=seconds).total_ms
+            window = worker.ask(Request("window", 1, seconds), Window, busy_s=seconds)
             at_s = time.monotonic() - began
-            windows.append(_window(at_s, times, worker))
+            windows.append(_window(at_s, window, worker))
             self._after_window(f"{at_s:.0f} of {plan.soak_s:.0f} s")
         self._crew.dismiss(worker)
         return windows
@@ -121,5 +120,5 @@ class Trials:
         return worker
 
 
-def _window(at_s: float, times: Sequence[float], worker: WorkerProcess) -> SoakWindow:
-    return SoakWindow(at_s, len(times), median(times), percentile(times, 90), worker.resident_mb())
+def _window(at_s: float, window: Window, worker: WorkerProcess) -> SoakWindow:
+    return SoakWindow(at_s, window.frames, window.p50_ms, window.p90_ms, worker.resident_mb())

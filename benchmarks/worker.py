@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -32,9 +33,11 @@ from edgeanim.benchmarks.protocol import (
     Request,
     Streamed,
     Warm,
+    Window,
     reply_line,
 )
 from edgeanim.benchmarks.result import ExecutedOp, GraphProfile
+from edgeanim.benchmarks.stats import median, percentile
 from edgeanim.core.errors import BadInput, EdgeanimError
 from edgeanim.core.files import atomic_path
 from edgeanim.core.parsing import parse, parse_json
@@ -107,6 +110,13 @@ class Worker:
             for stage, seconds in timings.items():
                 stages.setdefault(stage, []).append(seconds * 1e3)
         return Block(tuple(totals), {stage: tuple(times) for stage, times in stages.items()})
+
+    def window(self, request: Request) -> Window:
+        totals = array("d")
+        end = time.perf_counter() + request.seconds
+        while len(totals) < request.frames or time.perf_counter() < end:
+            totals.append(self.playback.steady_frame()[0] * 1e3)
+        return Window(len(totals), median(totals), percentile(totals, 90))
 
     def render(self, request: Request) -> Done:
         assert request.path is not None
