@@ -19,11 +19,13 @@ _STATES = "distil-states"
 
 
 def distil(job: Job, spec: QuantizeSpec) -> Outcome:
-    """Distil every graph with enough samples, then `ptq`.
+    """Distil every graph with enough samples, then `ptq`; or `ptq` alone where that drifts less.
 
     The trained graphs are kept in the store and serve all backends; a killed run goes on from its
-    last check.
+    last check. They are trained for the strictest of the grids, so a backend that rounds less may
+    be better off without: what is handed back says by its method which it was.
     """
+    plain = ptq(job, spec)
     kept = kept_by_graph(job.model, spec.keep_float)
     graphs = tuple(
         _distilled(job, graph, replace(spec, keep_float=kept[graph.spec.name]))
@@ -31,6 +33,8 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     )
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
     made = ptq(replace(job, model=replace(job.model, graphs=graphs, digest=digest)), spec)
+    if plain.drift.drift_mean <= made.drift.drift_mean:
+        return plain
     return replace(made, method="distil")
 
 

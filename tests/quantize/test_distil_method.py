@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from PIL import Image
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.store import default_root
+from edgeanim.graph.load import Model
 from edgeanim.pipeline import distil as training
+from edgeanim.pipeline.methods import Job, Outcome
 from edgeanim.pipeline.quantize import Quantized, quantize
 
 
@@ -49,3 +52,22 @@ def test_it_drifts_less_than_plain_calibration_and_is_kept(
     monkeypatch.setattr(training, "distil_graph", refuse)
     (again,) = run("distil").variants
     assert again.drift == made.drift
+
+
+@pytest.mark.parametrize(
+    ("plain", "trained", "method"), [(0.01, 0.02, "ptq"), (0.02, 0.01, "distil")]
+)
+def test_what_drifts_less_is_handed_back_and_says_what_it_is(
+    plain: float, trained: float, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drifts = iter([plain, trained])
+
+    def judged(*_: object) -> Outcome:
+        return Outcome((), "minmax", SimpleNamespace(drift_mean=next(drifts)))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "ptq", judged)
+    model = Model(None, (), "")  # type: ignore[arg-type]
+    job = Job(None, model, {}, None, "onnxruntime", "onnx-qdq", 1.0)  # type: ignore[arg-type]
+    outcome = training.distil(job, QuantizeSpec())
+    assert outcome.method == method
+    assert outcome.drift.drift_mean == min(plain, trained)
