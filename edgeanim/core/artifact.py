@@ -59,6 +59,19 @@ class CompiledGraph:
     files: tuple[Path, ...]
     bindings: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def unchanged(cls, backend: str, artifact: GraphArtifact, path: Path) -> CompiledGraph:
+        """`artifact` in the one file `path`, whose tensors kept their names and layouts."""
+        names = (tensor.name for tensor in (*artifact.spec.inputs, *artifact.spec.outputs))
+        return cls(
+            backend=backend,
+            precision=artifact.precision,
+            scheme=artifact.scheme,
+            spec=artifact.spec,
+            files=(path,),
+            bindings={name: name for name in names},
+        )
+
 
 class Samples(Protocol):
     """Calibration inputs of one graph: can be iterated many times, always in the same order.

@@ -61,15 +61,7 @@ class Null:
             raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
         path = inside(out, f"{artifact.spec.name}.null")
         write_text(path, canonical_json(to_plain(_File("edgeanim.null/1", artifact.spec))))
-        names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
-        return CompiledGraph(
-            backend=self.name,
-            precision=artifact.precision,
-            scheme=artifact.scheme,
-            spec=artifact.spec,
-            files=(path,),
-            bindings={name: name for name in names},
-        )
+        return CompiledGraph.unchanged(self.name, artifact, path)
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, ())

@@ -77,15 +77,7 @@ class OnnxRuntime:
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
             lower(artifact.path, partial, self.name)
-        names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
-        graph = CompiledGraph(
-            backend=self.name,
-            precision=artifact.precision,
-            scheme=artifact.scheme,
-            spec=artifact.spec,
-            files=(path,),
-            bindings={name: name for name in names},
-        )
+        graph = CompiledGraph.unchanged(self.name, artifact, path)
         # Loading it here names an op that this runtime lacks now, not on the board.
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
         return graph

@@ -62,15 +62,7 @@ class Torch:
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
             shutil.copyfile(artifact.path, partial)
-        names = [t.name for t in (*artifact.spec.inputs, *artifact.spec.outputs)]
-        graph = CompiledGraph(
-            backend=self.name,
-            precision=artifact.precision,
-            scheme=artifact.scheme,
-            spec=artifact.spec,
-            files=(path,),
-            bindings={name: name for name in names},
-        )
+        graph = CompiledGraph.unchanged(self.name, artifact, path)
         # Loading it here names an op that cannot be brought over now, not later.
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
         return graph
