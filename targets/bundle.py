@@ -12,6 +12,7 @@ So the archive is checked as hostile all the same, and each member against the m
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import stat
 import struct
@@ -198,6 +199,11 @@ def _unpack(stream: BinaryIO, folder: Path, path: Path) -> Manifest:
         struct.error,
     ) as error:
         raise BadInput(f"This archive cannot be read: {error}.", where=path, hint=_HINT) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # What the archive itself asks of the file, such as a place before its beginning.
+        raise BadInput("This archive points outside itself.", where=path, hint=_HINT) from error
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -213,6 +219,8 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
             raise BadInput(f"The member {info.filename!r} is not a plain stored file.", where=path)
         if info.compress_size != info.file_size:
             raise BadInput(f"The member {info.filename!r} has two sizes.", where=path)
+        if not 0 <= info.header_offset < archive.start_dir:
+            raise BadInput(f"The member {info.filename!r} lies outside the file.", where=path)
     # Overlapping members, the trick of the zip bombs, would add up to more than the file.
     total = sum(info.file_size for info in infos)
     if total > MAX_BYTES or total > path.stat().st_size:

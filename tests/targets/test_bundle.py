@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import stat
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
@@ -192,6 +194,46 @@ def test_hostile_bytes_under_a_good_seal_never_escape_as_a_traceback(
             assert opened.contract.graphs
     except BadInput:
         pass
+
+
+def _directory_entries(content: bytes) -> list[int]:
+    """Where the entries of the zip's central directory begin."""
+    end = content.rindex(b"PK\x05\x06")
+    count, _, start = struct.unpack_from("<HII", content, end + 10)
+    places = []
+    for _ in range(count):
+        places.append(start)
+        start += 46 + sum(struct.unpack_from("<HHH", content, start + 28))
+    return places
+
+
+@pytest.mark.parametrize("shift", [1, 100, 1 << 20])
+@pytest.mark.parametrize("of", ["directory", "first member", "last member"])
+def test_offsets_that_point_outside_the_archive_are_refused(
+    bundle: Path, tmp_path: Path, of: str, shift: int
+) -> None:
+    """zipfile adds to every offset what the directory's own seems to be wrong by."""
+    content = bytearray(bundle.read_bytes()[:-64])
+    if of == "directory":
+        place = content.rindex(b"PK\x05\x06") + 16
+    else:
+        place = _directory_entries(content)[0 if of == "first member" else -1] + 42
+    (offset,) = struct.unpack_from("<I", content, place)
+    struct.pack_into("<I", content, place, offset + shift)
+    hostile = tmp_path / "b.eab"
+    hostile.write_bytes(bytes(content) + hashlib.sha256(content).hexdigest().encode())
+    with pytest.raises(BadInput, match=r"b\.eab"), open_bundle(hostile):
+        pass
+
+
+def test_a_disk_that_refuses_while_unpacking_is_no_fault_of_the_bundle(bundle: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16, limits[1]))
+    try:
+        with pytest.raises(DeviceFailed, match="too large"), open_bundle(bundle):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @settings(max_examples=60, deadline=None)
