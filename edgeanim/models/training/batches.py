@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -86,7 +86,8 @@ def draw_batch(
         sequence = pool[int(rng.integers(len(pool)))]
         still, driving = rng.integers(len(sequence.pictures), size=2)
         pairs.append(make_pair(sequence, int(still), int(driving), size, random_augmentation(rng)))
-    return stack(pairs)
+    batch = stack(pairs)
+    return batch if config.cue is None else replace(batch, cue=torch.zeros_like(batch.cue))
 
 
 def stack(pairs: list[Pair]) -> Batch:

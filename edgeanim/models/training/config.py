@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from edgeanim.core.parsing import load_toml, parse
 from edgeanim.models.config import AnimatorConfig
@@ -16,6 +17,8 @@ class DataConfig:
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
+
+    `cue = "off"` hides what changed since the frame before: an arm of `models.ablation`.
     """
 
     puppets: int = 1200
@@ -25,6 +28,7 @@ class DataConfig:
     clip_names: tuple[str, ...] = ()
     clip_share: float = 0.25
     datasets: tuple[Path, ...] | None = None
+    cue: Literal["off"] | None = None
 
     def __post_init__(self) -> None:
         if self.puppets < (0 if self.datasets else 1) or self.moments < 2:
