@@ -28,6 +28,8 @@ TIPS = (4, 5, 8, 9)
 """Forearms with hands, eyes and mouth: where blur and ghosts show first."""
 BACKGROUND = COUNT
 """The label of whatever belongs to no region, one past the last region."""
+UNKNOWN = 255
+"""The label of a pixel whose region nobody knows."""
 MOTION_VALUES = 6
 """Centre x, y and the 2x2 affine a, b, c, d, row by row."""
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from edgeanim.core.errors import BadInput
 from edgeanim.models.data.actions import ACTIONS, make_action
 from edgeanim.models.data.pairs import (
-    UNKNOWN,
     Augmentation,
     make_pair,
     mirror_motion,
@@ -22,7 +21,7 @@ from edgeanim.models.data.pairs import (
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.sequences import clip_paths, clip_sequence, puppet_sequence
 from edgeanim.models.nets.moments import motion_of
-from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS
+from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
 
 TIMES = (0.0, 0.2, 0.45)
 

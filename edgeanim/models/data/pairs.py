@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence, region_table
-from edgeanim.models.regions import BACKGROUND, MIRRORED
+from edgeanim.models.regions import MIRRORED, UNKNOWN
 
-UNKNOWN = 255
-"""The label of a pixel whose region nobody knows (every pixel of a real clip)."""
 _MASK_STRIDE = 4
 _SAME_PLACE = 2.0
 """Pixels between two places of a sheet that count as one: a place is looked up at whole pixels."""
+_MIRRORED_LABELS = np.arange(UNKNOWN + 1, dtype=np.uint8)
+_MIRRORED_LABELS[: len(MIRRORED)] = MIRRORED
 Affine = NDArray[np.float64]
 
 
@@ -26,8 +26,8 @@ class Pair:
     `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
     y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the exact offset from
     each driving pixel to its place in the still; `visible` float32 [1, h/4, w/4]: 1 where the still
-    shows that place. `known` is 0 for a real clip, whose labels are `UNKNOWN` and whose directions,
-    flow and visibility mean nothing.
+    shows that place. `known` is 0 for a real clip, whose labels are `UNKNOWN` but for weak ones and
+    whose directions, flow and visibility mean nothing.
     """
 
     still: NDArray[np.float32]
@@ -119,11 +119,14 @@ def make_pair(
     directions = [np.zeros((2, side, side), np.float32)] * 2
     flow = np.zeros((2, side, side), np.float32)
     visible = np.ones((1, side, side), np.float32)
-    if sequence.parts is not None and sequence.regions is not None:
+    to_mask = _to_size(side) @ augmentation.matrix
+    if sequence.weak_labels is not None:
+        shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in (still, driving)]
+        labels = [_MIRRORED_LABELS[each] if augmentation.mirrored else each for each in shown]
+    elif sequence.parts is not None and sequence.regions is not None:
         table = region_table(sequence.regions)
         if augmentation.mirrored:
-            table = np.array([*MIRRORED, BACKGROUND], np.uint8)[table]
-        to_mask = _to_size(side) @ augmentation.matrix
+            table = _MIRRORED_LABELS[table]
         shown = [_warp_labels(sequence.parts[i], to_mask, side) for i in (still, driving)]
         labels = [table[parts] for parts in shown]
         directions = [

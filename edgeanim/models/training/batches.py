@@ -59,7 +59,7 @@ def load_material(config: DataConfig, progress: Progress) -> Material:
         for name in config.clip_names:
             if name not in found:
                 raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
-            clips.append(clip_sequence(found[name]))
+            clips.append(clip_sequence(found[name], labelled=config.weak_labels))
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
     cache = FrameCache()

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgeanim.models.data.pairs import UNKNOWN
 from edgeanim.models.nets.moments import axis
+from edgeanim.models.regions import UNKNOWN
 
 _C1, _C2 = 0.01**2, 0.03**2
 _WINDOW = 7

@@ -104,7 +104,8 @@ def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
     """What is known of the regions of stills and driving frames, still first."""
     labels = torch.cat([batch.label_still, batch.label_driving])
     truth = torch.cat([batch.direction_still, batch.direction_driving])
-    shown = (labels < BACKGROUND).float().unsqueeze(1)
+    known = torch.cat([batch.known, batch.known])[:, :, None, None]
+    shown = (labels < BACKGROUND).float().unsqueeze(1) * known
     error = (reading.direction - truth).square().sum(1, keepdim=True)
     return {
         "regions": segmentation(reading.scores, labels),

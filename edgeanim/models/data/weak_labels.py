@@ -1,0 +1,229 @@
+"""What a clip of a person tells of its regions without masks: face, hands, what never moves.
+
+Networks that know only drawn figures see the sleeve of a real person and lose the hand in front of
+a jumper. But a person's hands have the colour of their face, and the face is the skin-coloured
+thing in the upper half that stays where it is. So the colour is learned from each clip's own face
+(one chroma range for all skins would miss most of them) and looked for in every frame.
+
+These are weak labels: where nothing can be told with some certainty, a pixel stays `UNKNOWN`, and a
+clip in which no face is found has none at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.models.regions import BACKGROUND, UNKNOWN
+
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]
+Values = NDArray[np.float32]
+
+_HEAD, _TORSO, _LEFT_HAND, _RIGHT_HAND = 0, 1, 4, 5
+_CHROMA = ((133, 180), (77, 135))
+"""Cr and Cb of faces of all skins in ordinary light (Chai & Ngan 1999, widened for cool light)."""
+_FACE_AREA = (0.004, 0.12)
+"""Share of the picture that a face may cover."""
+_FACE_SHAPE = (0.45, 1.4)
+"""Width over height of a face, with or without its neck."""
+_LIKE_FACE = 9.0
+"""Squared Mahalanobis distance of a colour from the face's within which it counts as skin."""
+_STILL = 12
+"""Grey levels within which a pixel has not changed."""
+_MOVES = 40
+"""Grey levels that a place where a hand ever rests or passes must change by, at some time."""
+_HAND_AREA = (0.1, 2.2)
+"""A hand's area, in areas of the face."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """Box of the face in canvas pixels and the colours in it."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    mean: Values
+    precision: Values
+
+    @property
+    def centre(self) -> float:
+        return self.left + self.width / 2
+
+    @property
+    def chin(self) -> int:
+        return self.top + self.height
+
+
+def weak_labels(pictures: Picture) -> Picture | None:
+    """Region labels uint8 [T, S, S] of frames uint8 [T, S, S, 3], `UNKNOWN` where nothing can be
+    told; `None` if no face is found or nothing like its hands ever moves."""
+    import cv2
+
+    # Hands that cover the face most of the time cover it in the median, but seldom from the start.
+    for usual in (np.median(pictures[:: max(1, len(pictures) // 40)], axis=0), pictures[0]):
+        usual = usual.astype(np.uint8)
+        face = _find_face(usual)
+        if face is not None:
+            break
+    else:
+        return None
+    change = np.stack([cv2.absdiff(picture, usual).max(2) for picture in pictures])
+    skin = np.stack([_like(face, picture) for picture in pictures])
+    hands = _hands(face, skin, change, change.max(0) > _MOVES)
+    if not any(masks.any() for masks in hands):
+        return None
+    labels = np.full(pictures.shape[:3], UNKNOWN, np.uint8)
+    _label_the_still(labels, face, skin, change)
+    for label, mask in zip((_LEFT_HAND, _RIGHT_HAND), hands, strict=True):
+        # A ring of doubt round each hand: sleeves, blur, chroma that a codec halves.
+        for t in np.flatnonzero(mask.any((1, 2))):
+            ring = cv2.dilate(mask[t].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            labels[t][ring & ~mask[t]] = UNKNOWN
+        labels[mask] = label
+    return labels
+
+
+def _find_face(usual: Picture) -> _Face | None:
+    """The skin-coloured blob of a face's size and shape that is highest up in the usual picture."""
+    import cv2
+
+    size = len(usual)
+    chroma = cv2.cvtColor(usual, cv2.COLOR_RGB2YCrCb)
+    (cr0, cr1), (cb0, cb1) = _CHROMA
+    mask = cv2.inRange(chroma, np.array([40, cr0, cb0]), np.array([255, cr1, cb1]))
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    count, blobs, stats, centres = cv2.connectedComponentsWithStats(mask)
+    best: tuple[float, _Face] | None = None
+    for blob in range(1, count):
+        left, top, width, height, area = (int(v) for v in stats[blob])
+        share, shape = area / size**2, width / height
+        off_centre = abs(float(centres[blob][0]) / size - 0.5)
+        if not (_FACE_AREA[0] < share < _FACE_AREA[1] and _FACE_SHAPE[0] < shape < _FACE_SHAPE[1]):
+            continue
+        if area < 0.45 * width * height or off_centre > 0.35 or centres[blob][1] > 0.6 * size:
+            continue
+        score = share**0.5 - off_centre - float(centres[blob][1]) / size
+        if best is None or score > best[0]:
+            # A neck shows below: of a face's width, the upper 1.25 are the face.
+            height = min(height, round(1.25 * width))
+            best = score, _colours(usual, blobs == blob, left, top, width, height)
+    return best[1] if best else None
+
+
+def _colours(usual: Picture, blob: Mask, left: int, top: int, width: int, height: int) -> _Face:
+    """Mean and precision of the blob's Lab colours, lightness counted a third: light varies."""
+    values = _lab(usual)[blob]
+    near = np.abs(values - np.median(values, axis=0)).max(1) < 25
+    values = values[near]
+    covariance = np.cov(values.T) + np.diag([4.0, 4.0, 4.0])
+    mean = values.mean(0).astype(np.float32)
+    return _Face(left, top, width, height, mean, np.linalg.inv(covariance).astype(np.float32))
+
+
+def _lab(picture: Picture) -> Values:
+    import cv2
+
+    lab: Values = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab[..., 0] /= 3
+    return lab
+
+
+def _like(face: _Face, picture: Picture) -> Mask:
+    """Where a picture has the face's colour, specks removed."""
+    import cv2
+
+    off = _lab(picture) - face.mean
+    near = np.einsum("hwi,ij,hwj->hw", off, face.precision, off) < _LIKE_FACE
+    opened = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    found: Mask = closed > 0
+    return found
+
+
+def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask, Mask]:
+    """Masks [T, S, S] of the hands at the left and the right of the picture.
+
+    A hand is a blob of skin off the face, where something moves at some time (a wooden door has
+    the colour, too). Each blob goes to the hand whose last place is nearer; one blob near both,
+    two hands that touch, is shared between them down its middle.
+    """
+    import cv2
+
+    frames, size = skin.shape[0], skin.shape[1]
+    masks = np.zeros((2, *skin.shape), bool)
+    near_face = _box(size, face, 0.25)
+    in_front = near_face | _box(size, face, 0.4, down=4.0)
+    last = np.array(
+        [[face.centre - 1.5 * face.width, size * 0.9], [face.centre + 1.5 * face.width, size * 0.9]]
+    )
+    unseen = np.array([1.5 * face.width] * 2)
+    least, most = (share * face.width * face.height for share in _HAND_AREA)
+    for t in range(frames):
+        # On the face, or a print on the chest, only what was not there before can be a hand.
+        there = skin[t] & (~near_face | (change[t] > _MOVES)) & (~in_front | (change[t] > _STILL))
+        count, blobs, stats, centres = cv2.connectedComponentsWithStats(there.astype(np.uint8))
+        found = [
+            blob
+            for blob in range(1, count)
+            if least < stats[blob][4] < 2 * most
+            and alive[blobs == blob].mean() > 0.5
+            and not near_face[blobs == blob].all()
+        ]
+        found = sorted(found, key=lambda blob: -int(stats[blob][4]))[:2]
+        away = np.array([np.hypot(*(last - centres[blob]).T) + unseen for blob in found])
+        together = float(np.hypot(*(last[0] - last[1]))) < 1.5 * face.width
+        places = _assign(away, 1.2 * face.width if together else 0.0)
+        for blob, hand in zip(found, places, strict=True):
+            shape = blobs == blob
+            if hand is None:
+                middle = centres[blob][0]
+                masks[0, t] |= shape & (np.arange(size) < middle)
+                masks[1, t] |= shape & (np.arange(size) >= middle)
+            else:
+                masks[hand, t] |= shape
+        for hand in (0, 1):
+            if masks[hand, t].any():
+                y, x = np.nonzero(masks[hand, t])
+                last[hand] = x.mean(), y.mean()
+                unseen[hand] = 0.0
+    return masks[0], masks[1]
+
+
+def _assign(away: Values, both: float) -> list[int | None]:
+    """Which hand each of at most two blobs is, from its distances [B, 2] to the hands' last places;
+    `None` for one blob that is nearer than `both` to the two of them."""
+    if len(away) == 2:
+        return [0, 1] if np.trace(away) <= np.trace(away[::-1]) else [1, 0]
+    if len(away) == 1:
+        return [None] if away.max() < both else [int(away.argmin())]
+    return []
+
+
+def _box(size: int, face: _Face, margin: float, down: float = 0.0) -> Mask:
+    """The face's box [S, S], grown by `margin` of its size on every side, and by `down` below."""
+    y, x = np.mgrid[0:size, 0:size]
+    grow_x, grow_y = margin * face.width, margin * face.height
+    across = (x >= face.left - grow_x) & (x <= face.left + face.width + grow_x)
+    inside: Mask = (
+        across & (y >= face.top - grow_y) & (y <= face.chin + grow_y + down * face.height)
+    )
+    return inside
+
+
+def _label_the_still(labels: Picture, face: _Face, skin: Mask, change: Picture) -> None:
+    """Label what has not changed: the face, the body below it, the backdrop beside both."""
+    size = labels.shape[1]
+    y, x = np.mgrid[0:size, 0:size]
+    aside = np.abs(x - face.centre) / face.width
+    below = y > face.chin + 0.5 * face.height
+    steady = change < _STILL
+    torso = below & (aside < 0.9) & (y < face.chin + 3.0 * face.height)
+    backdrop = ((y < face.chin) & (aside > 1.2)) | (aside > 3.2) | (y < face.top - face.height)
+    labels[steady & ~skin & torso] = _TORSO
+    labels[steady & ~skin & backdrop] = BACKGROUND
+    labels[skin & _box(size, face, 0.0) & (change < _MOVES)] = _HEAD

@@ -1,0 +1,115 @@
+"""Faces and hands found by their colour, on people drawn so that the truth is known."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.models.data.pairs import PLAIN, Augmentation, make_pair, similarity
+from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.weak_labels import weak_labels
+from edgeanim.models.regions import BACKGROUND, UNKNOWN
+
+SIZE = 256
+HEAD, TORSO, LEFT, RIGHT = 0, 1, 4, 5
+SKINS = [(224, 172, 150), (198, 134, 108), (141, 85, 60), (92, 56, 40)]
+JUMPERS = [(40, 60, 120), (30, 30, 30), (60, 120, 60), (200, 200, 210)]
+
+
+def person(skin, jumper, hands, *, head=0):
+    """A person with hands at two places: the picture, and the truth in the labels' terms."""
+    picture = np.full((SIZE, SIZE, 3), (190, 200, 205), np.uint8)
+    truth = np.full((SIZE, SIZE), BACKGROUND, np.uint8)
+
+    cv2.rectangle(picture, (78, 100), (178, 255), jumper, -1)
+    cv2.rectangle(truth, (78, 100), (178, 255), TORSO, -1)
+    cv2.ellipse(picture, (128 + head, 62), (19, 26), 0, 0, 360, skin, -1)
+    cv2.ellipse(truth, (128 + head, 62), (19, 26), 0, 0, 360, HEAD, -1)
+    cv2.ellipse(picture, (128 + head, 42), (20, 10), 0, 0, 360, (35, 28, 25), -1)
+    for place, label in zip(hands, (LEFT, RIGHT), strict=True):
+        cv2.ellipse(picture, place, (12, 16), 20, 0, 360, skin, -1)
+        cv2.ellipse(truth, place, (12, 16), 20, 0, 360, label, -1)
+    noise = np.random.default_rng(0).normal(0, 3, picture.shape)
+    return np.clip(picture + noise, 0, 255).astype(np.uint8), truth
+
+
+def waving(skin, jumper, frames=16):
+    """Both hands rise from the hips, cross the chest and go down again."""
+    shown = []
+    for t in range(frames):
+        rise = np.sin(np.pi * t / (frames - 1))
+        left = round(66 + 40 * rise), round(232 - 90 * rise)
+        right = round(190 - 40 * rise), round(232 - 70 * rise)
+        shown.append(person(skin, jumper, [left, right], head=round(2 * rise)))
+    pictures, truth = zip(*shown, strict=True)
+    return np.stack(pictures), np.stack(truth)
+
+
+def overlap(found, truth, label):
+    one, other = found == label, truth == label
+    return (one & other).sum() / (one | other).sum()
+
+
+@settings(max_examples=12, deadline=None)
+@given(skin=st.sampled_from(SKINS), jumper=st.sampled_from(JUMPERS))
+def test_hands_of_every_skin_are_found_and_told_apart(skin, jumper):
+    pictures, truth = waving(skin, jumper)
+    labels = weak_labels(pictures)
+    assert labels is not None
+    assert labels.shape == truth.shape
+    for hand in (LEFT, RIGHT):
+        assert overlap(labels, truth, hand) > 0.6
+    for label in (HEAD, TORSO, BACKGROUND):
+        told = labels == label
+        assert told.any()
+        assert (truth[told] == label).mean() > 0.9
+
+
+def test_a_print_of_skin_colour_on_the_chest_is_no_hand():
+    pictures, truth = waving(SKINS[0], JUMPERS[0])
+    printed = pictures.copy()
+    print_ = np.zeros((SIZE, SIZE), bool)
+    print_[130:150, 115:140] = True
+    bare = truth == TORSO
+    printed[bare & print_] = SKINS[0]
+    labels = weak_labels(printed)
+    hands = (labels == LEFT) | (labels == RIGHT)
+    assert hands[bare & print_].mean() < 0.1
+
+
+def test_a_door_of_skin_colour_that_never_moves_is_no_hand():
+    pictures, _ = waving(SKINS[1], JUMPERS[0])
+    pictures = pictures.copy()
+    pictures[:, 150:190, 5:35] = SKINS[1]
+    labels = weak_labels(pictures)
+    assert not np.isin(labels[:, 150:190, 5:35], (HEAD, LEFT, RIGHT)).any()
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        np.zeros((4, SIZE, SIZE, 3), np.uint8),
+        np.random.default_rng(0).integers(0, 255, (6, SIZE, SIZE, 3)).astype(np.uint8),
+        np.stack([person(SKINS[0], JUMPERS[0], [(66, 232), (190, 232)])[0]] * 4),
+    ],
+    ids=["black", "noise", "nothing moves"],
+)
+def test_where_nothing_can_be_told_there_are_no_labels(pictures):
+    assert weak_labels(pictures) is None
+
+
+def test_weak_labels_follow_the_augmentation_and_make_no_pair_known():
+    pictures, _ = waving(SKINS[0], JUMPERS[0])
+    labels = weak_labels(pictures)
+    before = tuple(max(0, i - 1) for i in range(len(pictures)))
+    sequence = FrameSequence("person", pictures, before, weak_labels=labels)
+    plain = make_pair(sequence, 0, 8, 128, PLAIN)
+    mirrored = make_pair(
+        sequence, 0, 8, 128, Augmentation(similarity(mirrored=True), mirrored=True)
+    )
+    assert plain.known == 0
+    assert set(np.unique(plain.label_driving)) >= {HEAD, TORSO, LEFT, RIGHT, BACKGROUND, UNKNOWN}
+    back = mirrored.label_driving[:, ::-1]
+    for one, other in ((LEFT, RIGHT), (RIGHT, LEFT), (HEAD, HEAD), (UNKNOWN, UNKNOWN)):
+        assert overlap(back == other, plain.label_driving == one, True) > 0.8
