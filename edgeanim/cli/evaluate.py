@@ -11,23 +11,33 @@ from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, pr
 
 @click.command("evaluate")
 @click.option("--weights", type=PATH, help="A training's folder [default: what ships].")
-@click.option("--clips", type=PATH, help="A clip or a folder of clips to score as well.")
-@click.option("--names", help="Which of them, by file name without suffix, separated by commas.")
+@click.option(
+    "--clips",
+    type=PATH,
+    multiple=True,
+    help="A clip, an animation or a folder of them to score as well; may be given several times.",
+)
+@click.option(
+    "--names", help="Only these of them, by file name without suffix, separated by commas."
+)
 @click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the pictures.")
 @json_option
-@example("edgeanim evaluate --clips my_clips/")
+@example("edgeanim evaluate --clips people/ --clips animals/ --clips wave.gif")
 def command(
     weights: Path | None,
-    clips: Path | None,
+    clips: tuple[Path, ...],
     names: str | None,
     dataset: Path | None,
     size: int | None,
     as_json: bool,
 ) -> None:
-    """Score the animator on characters it was never trained on, beside two baselines."""
+    """Score the animator on characters it was never trained on, beside two baselines: the still
+    repeated, and the affine warp of the regions alone. Of what the still loses where something
+    moves, the share won back counts; ghosts are the opacity at which the still shows through where
+    what it shows has gone (0: none, 1: the still itself)."""
     from edgeanim.api import evaluate
-    from edgeanim.models.evaluation.sets import table
+    from edgeanim.models.evaluation.table import table
 
     chosen = tuple(filter(None, (names or "").split(",")))
     progress = TerminalProgress()

@@ -50,14 +50,15 @@ def adapt(
 def evaluate(
     *,
     weights: str | Path | None = None,
-    clips: str | Path | None = None,
+    clips: str | Path | Sequence[str | Path] = (),
     names: Sequence[str] = (),
     dataset: str | Path | None = None,
     size: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Score, ...]:
     """Score the shipped animator, or that in the folder `weights`, on held-out puppets, `clips`
-    and the test split of a stored `dataset`.
+    (files and folders of them; of those only the ones called `names`, if any are given) and the
+    test split of a stored `dataset`.
 
     Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
     of the still repeated and of the regions' affine warp alone.
@@ -67,12 +68,12 @@ def evaluate(
     except ModuleNotFoundError as error:
         raise MissingComponent("PyTorch is needed to evaluate.", extra="train") from error
     from edgeanim.models.animator import load_animator
-    from edgeanim.models.data.sequences import clip_paths
+    from edgeanim.models.evaluation.clips import find_clips
     from edgeanim.models.evaluation.sets import evaluate as score
     from edgeanim.models.export import load_shipped
 
     animator = load_shipped() if weights is None else load_animator(Path(weights))
-    found = [] if clips is None else clip_paths(Path(clips))
-    chosen = [path for path in found if not names or path.stem in names]
+    places = (clips,) if isinstance(clips, (str, Path)) else clips
+    found = find_clips([Path(place) for place in places], names)
     stored = None if dataset is None else Path(dataset)
-    return tuple(score(animator, clips=chosen, dataset=stored, size=size, progress=progress))
+    return tuple(score(animator, clips=found, dataset=stored, size=size, progress=progress))

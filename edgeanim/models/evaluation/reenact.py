@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.evaluation.quality import Picture
+from edgeanim.models.evaluation.similarity import Picture
 from edgeanim.models.regions import BACKGROUND
 
 if TYPE_CHECKING:
@@ -47,21 +48,25 @@ class Reenactment:
             mask, self._motion = animator.regions(seen, torch.zeros_like(seen))
             self._features = animator.encoder(seen, mask)
 
-    def make(self, driving: Picture, cue: Picture) -> Made:
-        """The frame that `driving` [3, h, w] and its cue call for."""
+    def make(self, driving: Sequence[Picture], cues: Sequence[Picture]) -> list[Made]:
+        """The frames that each of `driving` [3, h, w] and its cue call for."""
         import torch
 
         from edgeanim.models.training.losses import compose
 
+        count = len(driving)
         with torch.no_grad():
-            frames = (self._seen(picture) for picture in (driving, cue))
+            frames = (torch.cat([self._seen(p) for p in pictures]) for pictures in (driving, cues))
             reading = self._animator.regions.read(*frames)
             _, motion = reading.masks_and_motion()
-            frame, _ = compose(
-                self._still, *self._animator.generator(*self._features, self._motion, motion)
-            )
-            affine = self._affine(reading.scores, motion)
-        return Made(_picture(frame), _picture(affine), self._labels(reading.scores))
+            still = self._still.expand(count, -1, -1, -1)
+            features = (f.expand(count, -1, -1, -1) for f in self._features)
+            own = self._motion.expand(count, -1, -1)
+            frame, _ = compose(still, *self._animator.generator(*features, own, motion))
+            affine = self._affine(reading.scores, still, own, motion)
+        labels = self._labels(reading.scores)
+        parts = zip(_pictures(frame), _pictures(affine), labels, strict=True)
+        return [Made(*part) for part in parts]
 
     def _seen(self, picture: Picture) -> Any:
         """A picture as the networks see it: [1, 3, size, size]."""
@@ -74,16 +79,16 @@ class Reenactment:
         return torch.nn.functional.interpolate(tensor, (size, size), mode="area")
 
     def _labels(self, scores: Any) -> NDArray[np.int64]:
-        """The likeliest region at each pixel of a quarter of the pictures' size."""
+        """The likeliest region at each pixel of a quarter of the pictures' size: [N, h/4, w/4]."""
         import torch
 
         side = self._still.shape[3] // 4
         if scores.shape[3] != side:
             scores = torch.nn.functional.interpolate(scores, (side, side), mode="bilinear")
-        labels: NDArray[np.int64] = scores.argmax(1)[0].numpy()
+        labels: NDArray[np.int64] = scores.argmax(1).numpy()
         return labels
 
-    def _affine(self, like: Any, motion: Any) -> Any:
+    def _affine(self, like: Any, still: Any, own: Any, motion: Any) -> Any:
         import torch
 
         from edgeanim.models.nets.generator import (
@@ -94,9 +99,9 @@ class Reenactment:
         from edgeanim.models.training.losses import warp
 
         neutral = torch.full_like(like[:, :BACKGROUND], NEUTRAL_SCORE)
-        return warp(self._still, compose_flows(neutral, *affine_coefficients(self._motion, motion)))
+        return warp(still, compose_flows(neutral, *affine_coefficients(own, motion)))
 
 
-def _picture(tensor: Any) -> Picture:
-    values: Picture = tensor[0].clamp(0, 1).contiguous().numpy()
+def _pictures(tensor: Any) -> Picture:
+    values: Picture = tensor.clamp(0, 1).contiguous().numpy()
     return values

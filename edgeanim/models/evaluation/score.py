@@ -3,7 +3,7 @@ regions' affine warp without the generator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,20 @@ import numpy as np
 
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.evaluation.left import LeftInClip, enlarged, left_where_known
 from edgeanim.models.evaluation.quality import (
-    Mask,
     Quality,
     QualitySums,
+    Truth,
     gradient_energy,
     moving_area,
-    ssim_maps,
 )
 from edgeanim.models.evaluation.reenact import Made, Reenactment
+from edgeanim.models.evaluation.similarity import Mask, Reference
 from edgeanim.models.regions import COUNT, TIPS
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
-
-_MASK_STRIDE = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,8 @@ class Tips:
 @dataclass(frozen=True)
 class Score:
     """One set. `miou` and `tips` are `None` where masks are unknown; `cover` is the share of the
-    picture that the regions take (0: collapsed to background)."""
+    picture that the regions take (0: collapsed to background). `group` is the folder of a clip, and
+    the kind of what is no clip."""
 
     name: str
     frames: int
@@ -51,6 +51,7 @@ class Score:
     tips: Tips | None
     miou: float | None
     cover: float
+    group: str = ""
 
     @property
     def won(self) -> float:
@@ -77,14 +78,15 @@ class _Sums:
     union: list[int] = field(default_factory=lambda: [0] * COUNT)
     cover: float = 0.0
 
-    def score(self, name: str) -> Score:
+    def score(self, name: str, group: str) -> Score:
         frames = self.animator.frames
         ious = [o / u for o, u in zip(self.overlap, self.union, strict=True) if u]
         area, still, made, energy, real_energy = self.tips
         tips = Tips(still / area, made / area, energy / max(real_energy, 1e-9)) if area else None
         qualities = (self.still.mean(), self.affine.mean(), self.animator.mean())
         miou = float(np.mean(ious)) if ious else None
-        return Score(name, frames, *qualities, tips, miou, self.cover / max(frames, 1))
+        cover = self.cover / max(frames, 1)
+        return Score(name, frames, *qualities, tips, miou, cover, group)
 
 
 @dataclass(frozen=True)
@@ -96,60 +98,57 @@ class Shot:
     drivers: tuple[int, ...]
 
 
-def score_set(animator: Animator, name: str, shots: Iterable[Shot], size: int) -> Score:
-    """One score over `shots`, at `size` pixels a side."""
+def score_set(
+    animator: Animator, name: str, shots: Iterable[Shot], size: int, group: str | None = None
+) -> Score:
+    """One score over `shots`, at `size` pixels a side; `group` is `name` unless given."""
     sums = _Sums()
     for shot in shots:
         _add_shot(sums, animator, shot, size)
-    return sums.score(name)
+    return sums.score(name, name if group is None else group)
 
 
 def _add_shot(sums: _Sums, animator: Animator, shot: Shot, size: int) -> None:
+    known = shot.sequence.parts is not None
+    in_clip = None if known else LeftInClip(shot.sequence, shot.still, shot.drivers)
     reenactment: Reenactment | None = None
-    for pair, before in _pairs(shot, size):
-        reenactment = reenactment or Reenactment(animator, pair.still)
-        made = reenactment.make(pair.driving, pair.cue)
-        earlier = reenactment.make(before.driving, before.cue)
-        area = moving_area(pair.still, pair.driving)
-        change = pair.driving - before.driving
-        for total, frame, frame_change in (
-            (sums.still, pair.still, np.zeros_like(change)),
-            (sums.affine, made.affine, made.affine - earlier.affine),
-            (sums.animator, made.frame, made.frame - earlier.frame),
-        ):
-            total.add(frame, pair.driving, area)
-            total.add_change(frame_change, change, area)
-        sums.cover += made.cover
-        if pair.known[0]:
-            _add_known(sums, pair, made, area)
-
-
-def _pairs(shot: Shot, size: int) -> Iterator[tuple[Pair, Pair]]:
-    """Each driver's pair, and that of the frame before it."""
     for driver in shot.drivers:
-        before = shot.sequence.before[driver]
-        yield (
-            make_pair(shot.sequence, shot.still, driver, size),
-            make_pair(shot.sequence, shot.still, before, size),
-        )
+        pair = make_pair(shot.sequence, shot.still, driver, size)
+        before = make_pair(shot.sequence, shot.still, shot.sequence.before[driver], size)
+        reenactment = reenactment or Reenactment(animator, pair.still)
+        made, earlier = reenactment.make((pair.driving, before.driving), (pair.cue, before.cue))
+        moving = moving_area(pair.still, pair.driving)
+        left = left_where_known(pair) if in_clip is None else in_clip.area(driver, size)
+        truth = Truth(Reference(pair.driving), pair.still, moving, left * moving)
+        still_map = sums.still.add(pair.still, truth)
+        sums.affine.add(made.affine, truth)
+        made_map = sums.animator.add(made.frame, truth)
+        change = pair.driving - before.driving
+        sums.still.add_change(np.zeros_like(change), change, moving)
+        sums.affine.add_change(made.affine - earlier.affine, change, moving)
+        sums.animator.add_change(made.frame - earlier.frame, change, moving)
+        sums.cover += made.cover
+        if known:
+            _add_labels(sums, pair, made)
+            _add_tips(sums, pair, made, moving, still_map, made_map)
 
 
-def _add_known(sums: _Sums, pair: Pair, made: Made, area: Mask) -> None:
+def _add_labels(sums: _Sums, pair: Pair, made: Made) -> None:
     for k in range(COUNT):
         truth, found = pair.label_driving == k, made.label == k
         sums.overlap[k] += int((truth & found).sum())
         sums.union[k] += int((truth | found).sum())
-    tips = _enlarged(np.isin(pair.label_driving, TIPS)) * area
-    still, frame = (ssim_maps(x, pair.driving)[0] for x in (pair.still, made.frame))
+
+
+def _add_tips(
+    sums: _Sums, pair: Pair, made: Made, moving: Mask, still_map: Mask, made_map: Mask
+) -> None:
+    tips = enlarged(np.isin(pair.label_driving, TIPS)) * moving
     values = (
         float(tips.sum()),
-        float((still * tips).sum()),
-        float((frame * tips).sum()),
+        float((still_map * tips).sum()),
+        float((made_map * tips).sum()),
         gradient_energy(made.frame, tips),
         gradient_energy(pair.driving, tips),
     )
     sums.tips = [a + b for a, b in zip(sums.tips, values, strict=True)]
-
-
-def _enlarged(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Mask:
-    return np.kron(mask, np.ones((_MASK_STRIDE, _MASK_STRIDE))).astype(np.float32)

@@ -1,0 +1,59 @@
+"""Clips to score an animator on: which files, and what of them is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.parsing import nearest
+from edgeanim.models.data.importers import Fit, clip_pictures
+from edgeanim.models.data.media import read_frames
+from edgeanim.models.data.sequences import CLIP_SUFFIXES, FrameSequence
+
+SUFFIXES = (*CLIP_SUFFIXES, ".mov", ".webm")
+_MAX_FRAMES = 900
+
+
+def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
+    """The files among `places` and the clips in the folders among them, by name; if `names` are
+    given, those alone whose file name without suffix is one of them.
+
+    `BadInput` for a folder without clips, `UsageError` for a name that no clip has.
+    """
+    found = [clip for place in places for clip in _clips_at(place)]
+    known = sorted({clip.stem for clip in found})
+    for name in names:
+        if name not in known:
+            raise UsageError(f"There is no clip called {name!r}.", hint=nearest(name, known))
+    return [clip for clip in found if not names or clip.stem in names]
+
+
+def clip_frames(path: Path) -> FrameSequence:
+    """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
+    shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
+    pictures = list(clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
+    if len(pictures) < 2:
+        raise BadInput("This is not a clip of two frames or more.", where=path)
+    before = tuple(max(0, i - 1) for i in range(len(pictures)))
+    return FrameSequence(path.stem, np.stack(pictures), before)
+
+
+def _clips_at(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place]
+    clips = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
+    if not clips:
+        raise BadInput(f"There are no clips ({', '.join(SUFFIXES)}) here.", where=place)
+    return clips
+
+
+def _fit(path: Path) -> Fit:
+    """`pad` if the edges of the first frame have one colour all round."""
+    first = next(read_frames(path), None)
+    if first is None:
+        return "crop"
+    edges = np.concatenate([first[0], first[-1], first[:, 0], first[:, -1]])
+    return "pad" if not np.ptp(edges, axis=0).any() else "crop"

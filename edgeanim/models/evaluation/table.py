@@ -1,0 +1,74 @@
+"""Scores as a table in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edgeanim.models.evaluation.score import Score, Tips
+
+Cell = Callable[[Score], str]
+
+
+def table(scores: Sequence[Score]) -> str:
+    """Baselines beside the animator, a row per set; then what was won back on average by each group
+    of several sets and by all, and the set with the least."""
+    lines = [_line([head for head, _ in COLUMNS]), "|" + "---|" * len(COLUMNS)]
+    lines += [_line([cell(score) for _, cell in COLUMNS]) for score in scores]
+    groups = {score.group: [s for s in scores if s.group == score.group] for score in scores}
+    several = {name: held for name, held in groups.items() if name and len(held) > 1}
+    means = {f"{name}: mean": held for name, held in several.items()}
+    lines += [_mean(name, held) for name, held in {**means, "mean": list(scores)}.items()]
+    least = min(scores, key=lambda score: score.won)
+    lines.append(_short(f"least: {least.name}", least.frames, least.won_affine, least.won))
+    return "\n".join(lines)
+
+
+def _mean(name: str, scores: Sequence[Score]) -> str:
+    affine, won = (
+        float(np.mean([getattr(s, key) for s in scores])) for key in ("won_affine", "won")
+    )
+    return _short(name, sum(s.frames for s in scores), affine, won)
+
+
+def _short(name: str, frames: int, affine: float, won: float) -> str:
+    cells = [name, str(frames), f"{affine:.2f}", f"**{won:.2f}**"]
+    return _line([*cells, *[""] * (len(COLUMNS) - len(cells))])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _maybe(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _tip(key: Callable[[Tips], float]) -> Cell:
+    return lambda score: _maybe(None if score.tips is None else key(score.tips))
+
+
+COLUMNS: tuple[tuple[str, Cell], ...] = (
+    ("set", lambda s: s.name),
+    ("frames", lambda s: str(s.frames)),
+    ("won back: affine", lambda s: f"{s.won_affine:.2f}"),
+    ("**animator**", lambda s: f"**{s.won:.2f}**"),
+    ("SSIM, moving: still", lambda s: f"{s.still.moving:.3f}"),
+    ("affine", lambda s: f"{s.affine.moving:.3f}"),
+    ("animator", lambda s: f"{s.animator.moving:.3f}"),
+    ("MS-SSIM: still", lambda s: f"{s.still.ms_ssim:.3f}"),
+    ("animator", lambda s: f"{s.animator.ms_ssim:.3f}"),
+    ("PSNR: still", lambda s: f"{s.still.psnr_db:.1f}"),
+    ("animator", lambda s: f"{s.animator.psnr_db:.1f}"),
+    ("temporal: still", lambda s: f"{s.still.temporal:.1f}"),
+    ("affine", lambda s: f"{s.affine.temporal:.1f}"),
+    ("animator", lambda s: f"{s.animator.temporal:.1f}"),
+    ("ghosts: affine", lambda s: _maybe(s.affine.ghosts)),
+    ("animator", lambda s: _maybe(s.animator.ghosts)),
+    ("tips, SSIM: still", _tip(lambda t: t.ssim_still)),
+    ("animator", _tip(lambda t: t.ssim)),
+    ("tips, sharpness", _tip(lambda t: t.sharpness)),
+    ("mIoU", lambda s: _maybe(s.miou)),
+    ("cover", lambda s: f"{s.cover:.2f}"),
+)
