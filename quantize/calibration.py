@@ -8,7 +8,6 @@ memory, whatever the count.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,17 +19,17 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
+from edgeanim.core.arrays import load_npz
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, canonical_json, inside, write_text
-from edgeanim.core.parsing import load_json, nearest, parse, to_plain
+from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.quantize.checks import check_samples, fitting, layout_hint
 
 __all__ = ["ArraySamples", "DiskSamples", "SampleWriter", "check_samples", "read_npz"]
 
 INDEX_FILE = "samples.json"
-MAX_NPZ_BYTES = 4 << 30
 _FLOAT = np.dtype("<f4")
 
 
@@ -148,11 +147,15 @@ class DiskSamples:
     def __len__(self) -> int:
         return self._count
 
+    def __getitem__(self, index: int) -> Mapping[str, Array]:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return {
+            name: self._read(stored, path, index) for name, (stored, path) in self._files.items()
+        }
+
     def __iter__(self) -> Iterator[Mapping[str, Array]]:
-        for i in range(self._count):
-            yield {
-                name: self._read(stored, path, i) for name, (stored, path) in self._files.items()
-            }
+        return (self[i] for i in range(self._count))
 
     @staticmethod
     def _read(stored: _Stored, path: Path, index: int) -> Array:
@@ -180,9 +183,13 @@ class ArraySamples:
     def __len__(self) -> int:
         return min((len(array) for array in self.arrays.values()), default=0)
 
+    def __getitem__(self, index: int) -> Mapping[str, Array]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return {name: array[index] for name, array in self.arrays.items()}
+
     def __iter__(self) -> Iterator[Mapping[str, Array]]:
-        for i in range(len(self)):
-            yield {name: array[i] for name, array in self.arrays.items()}
+        return (self[i] for i in range(len(self)))
 
 
 def read_npz(path: Path, spec: GraphSpec) -> ArraySamples:
@@ -192,25 +199,7 @@ def read_npz(path: Path, spec: GraphSpec) -> ArraySamples:
     integer type are taken as they are, never rescaled. `BadInput` names the missing, unknown or
     misshapen array; pickled objects are refused.
     """
-    with disk_errors(path), path.open("rb") as stream:
-        try:
-            _check_archive(stream, path)
-            with np.load(stream, allow_pickle=False) as archive:
-                loaded = {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, ValueError, EOFError, OverflowError, MemoryError) as error:
-            raise BadInput(
-                "This is not a usable .npz file.",
-                where=path,
-                hint="Write it with numpy.savez(path, INPUT_NAME=array).",
-            ) from error
-    names = [tensor.name for tensor in spec.inputs]
-    for name in loaded:
-        if name not in names:
-            raise BadInput(
-                f"The graph {spec.name!r} has no input {name!r}.",
-                where=path,
-                hint=nearest(name, names),
-            )
+    loaded = load_npz(path, required=[tensor.name for tensor in spec.inputs])
     arrays = {tensor.name: _stacked(loaded, tensor, path) for tensor in spec.inputs}
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
@@ -223,17 +212,7 @@ def _absorb(whole: hashlib._Hash, name: str, data: Array) -> None:
     whole.update(data.data)
 
 
-def _check_archive(stream: BinaryIO, path: Path) -> None:
-    with zipfile.ZipFile(stream) as archive:
-        size = sum(entry.file_size for entry in archive.infolist())
-    if size > MAX_NPZ_BYTES:
-        raise BadInput(f"The archive unpacks to {size >> 20} MiB; the limit is 4096.", where=path)
-    stream.seek(0)
-
-
 def _stacked(loaded: Mapping[str, np.ndarray], spec: TensorSpec, path: Path) -> Array:
-    if spec.name not in loaded:
-        raise BadInput(f"The array {spec.name!r} is missing.", where=path)
     array = loaded[spec.name]
     if array.dtype.kind not in "fiu":
         raise BadInput(f"{spec.name!r} holds {array.dtype} values, not numbers.", where=path)

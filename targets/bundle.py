@@ -12,10 +12,8 @@ So the archive is checked as hostile all the same, and each member against the m
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import stat
-import struct
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Final
 
+from edgeanim.core.archives import archive_errors
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
@@ -181,29 +180,13 @@ def _check_seal(stream: BinaryIO, path: Path) -> str:
 
 def _unpack(stream: BinaryIO, folder: Path, path: Path) -> Manifest:
     """Check the archive as if its writer were hostile, then write its members below `folder`."""
-    try:
-        with zipfile.ZipFile(stream) as archive:
-            infos = _checked_members(archive, path)
-            manifest = _read_manifest(archive, infos, path)
-            _check_names(manifest, infos, path)
-            for name, entry in manifest.files.items():
-                _extract(archive, infos[name], entry, inside(folder, name), path)
-            return manifest
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        OverflowError,
-        UnicodeDecodeError,
-        struct.error,
-    ) as error:
-        raise BadInput(f"This archive cannot be read: {error}.", where=path, hint=_HINT) from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # What the archive itself asks of the file, such as a place before its beginning.
-        raise BadInput("This archive points outside itself.", where=path, hint=_HINT) from error
+    with archive_errors(path, hint=_HINT), zipfile.ZipFile(stream) as archive:
+        infos = _checked_members(archive, path)
+        manifest = _read_manifest(archive, infos, path)
+        _check_names(manifest, infos, path)
+        for name, entry in manifest.files.items():
+            _extract(archive, infos[name], entry, inside(folder, name), path)
+        return manifest
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure, so no example is timed.
+settings.register_profile("edgeanim", deadline=None)
+settings.load_profile("edgeanim")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 

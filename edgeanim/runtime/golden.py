@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime.arrays import load_npz, save_npz
 from edgeanim.runtime.motion import track_from
 from edgeanim.runtime.scene import Scene, check_picture
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime.arrays import load_npz, save_npz
 
 MAX_FRAMES = 100_000
 MAX_REGIONS = 256

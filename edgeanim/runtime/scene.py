@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.arrays import load_npy
 from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime.arrays import load_npy
 from edgeanim.runtime.motion import MotionTrack
 
 Picture = NDArray[np.uint8]

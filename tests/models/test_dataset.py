@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edgeanim.api import import_dataset, make_dataset, show_dataset
 from edgeanim.cli.dataset import command
+from edgeanim.core.arrays import save_npz
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.models.data.pairs import make_pair
@@ -35,7 +36,6 @@ from edgeanim.models.dataset_make import Recipe, tasks
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig
-from edgeanim.runtime.arrays import save_npz
 
 
 @pytest.fixture(scope="module")

@@ -209,11 +209,11 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
             read_npz(path, SPEC)
 
     refused("Did you mean 'image:0'", **arrays | {"image": arrays["image:0"]})
-    refused("'style/vector' is missing", **{"image:0": arrays["image:0"]})
+    refused("lacks 'style/vector'", **{"image:0": arrays["image:0"]})
     refused("different numbers", **arrays | {"style/vector": arrays["style/vector"][:2]})
     refused("has the shape", **arrays | {"style/vector": arrays["style/vector"][..., :3]})
-    refused("not a usable", **arrays | {"image:0": np.array([{}], object)})
-    refused("not numbers", **arrays | {"style/vector": np.full((4, 7), "x")})
+    refused("not plain numbers", **arrays | {"image:0": np.array([{}], object)})
+    refused("not plain numbers", **arrays | {"style/vector": np.full((4, 7), "x")})
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no", b"\x93NUMPY"])
