@@ -123,7 +123,9 @@ def _read_array(stream: IO[bytes], size: int, where: object) -> NDArray[Any]:
     if len(data) != nbytes:
         raise BadInput("The array is not as long as its header says.", where=where)
     try:
-        array: NDArray[Any] = np.frombuffer(data, dtype).reshape(shape, order="CF"[fortran])
+        array: NDArray[Any] = np.frombuffer(data, dtype).reshape(
+            shape, order="F" if fortran else "C"
+        )
     except ValueError as error:  # an empty array may still have more or longer axes than possible
         raise BadInput("The array has an impossible shape.", where=where) from error
     return array.astype(dtype.newbyteorder("="))

@@ -101,6 +101,8 @@ def write_text(path: Path, text: str) -> None:
 
 def inside(folder: Path, name: str) -> Path:
     """The path of `name` below `folder`; `BadInput` if the name would lead out of it."""
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name):
+        raise BadInput(f"{name[:80]!r} cannot be the name of a file.", where=folder)
     pure = PurePosixPath(name)
     if not name or pure.is_absolute() or "\\" in name or ".." in pure.parts or ":" in name:
         raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)

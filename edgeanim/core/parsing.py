@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
+import reprlib
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -26,13 +27,14 @@ else:
 T = TypeVar("T")
 
 MAX_DOCUMENT_BYTES = 64 << 20
+_LARGEST_INTEGER = (1 << 63) - 1
 
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML document; `BadInput` says the line if it does not parse."""
     try:
         return tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"This is not valid TOML: {error}.", where=path) from error
 
 
@@ -44,7 +46,10 @@ def load_json(path: Path) -> Any:
 def parse_json(text: str, *, where: object) -> Any:
     """Parse JSON text; `BadInput` says the line if it does not parse."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates is no text
+        return value
     except (ValueError, RecursionError) as error:
         raise BadInput(f"This is not valid JSON: {error}.", where=where) from error
 
@@ -132,6 +137,8 @@ class _Parser:
 
     def value(self, kind: Any, data: object, key: str) -> Any:
         origin, args = get_origin(kind), get_args(kind)
+        if isinstance(data, int) and abs(data) > _LARGEST_INTEGER:
+            raise self.fail(key, "This number is too large.")
         if kind is Any:
             return data
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -140,11 +147,9 @@ class _Parser:
             return self.union(args, data, key)
         if origin is Literal:
             if not any(data == arg and type(data) is type(arg) for arg in args):
-                raise self.fail(
-                    key,
-                    f"{data!r} is not possible here.",
-                    nearest(str(data), [str(a) for a in args]),
-                )
+                shown = reprlib.repr(data)  # whatever is here may be deep or long
+                hint = nearest(shown.strip("'"), [str(a) for a in args])
+                raise self.fail(key, f"{shown} is not possible here.", hint)
             return data
         if origin is tuple:
             return self.sequence(args, data, key)

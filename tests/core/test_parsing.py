@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
-from edgeanim.core.parsing import load_json, load_toml, parse, to_plain
+from edgeanim.core.parsing import load_json, load_toml, parse, parse_json, to_plain
 from edgeanim.core.recipe import Gates, PruneSpec, QuantizeSpec, Recipe
 
 
@@ -56,6 +57,8 @@ def test_a_full_document_becomes_dataclasses() -> None:
         ({"name": "x", "maybe": True}, "doc [maybe]"),
         ({"name": "x", "ratio": "1"}, "doc [ratio]"),
         ({"name": "x", "ratio": float("nan")}, "finite"),
+        ({"name": "x", "ratio": 10**400}, "doc [ratio]: this number is too large"),
+        ({"name": "x", "maybe": -(10**19)}, "doc [maybe]: this number is too large"),
         ({"name": "x", "inners": [{"size": 1, "kind": "c"}]}, "doc [inners[0].kind]"),
         ({"name": "x", "inners": [{"size": 1}, {"siz": 2}]}, "doc [inners[1]]"),
         ({"name": "x", "inners": {"size": 1}}, "A list is needed"),
@@ -98,7 +101,7 @@ def test_plain_data_round_trip(recipe: Recipe) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -111,6 +114,49 @@ def test_no_document_does_anything_but_parse_or_bad_input(data: dict[str, object
     except BadInput:
         return
     assert isinstance(parsed.name, str)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 5000,
+        "a = " + "{a = " * 2000,
+        "a = " + "9" * 5000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_toml_beyond_all_bounds_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(BadInput, match="not valid TOML"):
+        load_toml(tmp_path / "bad.toml")
+
+
+def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "deep.toml").write_text(".".join(["size"] * 5000) + " = 1")
+    deep = load_toml(tmp_path / "deep.toml")
+    for document in (deep, {"size": 1, "kind": deep}, {"size": 1, "kind": 16**9999}):
+        with pytest.raises(BadInput, match=r"needed here|not possible here|too large"):
+            parse(Inner, document, where="doc")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"\\ud800": 1}', '["\\udc80"]'])
+def test_json_beyond_all_bounds_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="not valid JSON"):
+        parse_json(text, where="doc")
+    assert parse_json('"\\ud83d\\ude00"', where="doc") == "\U0001f600"
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_whatever_bytes_a_document_has_it_is_parsed_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "document"
+    path.write_bytes(content)
+    for load in (load_toml, load_json):
+        with contextlib.suppress(BadInput):
+            load(path)
 
 
 def test_documents_that_are_not_documents(tmp_path: Path) -> None:
