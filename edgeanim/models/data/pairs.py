@@ -16,6 +16,10 @@ _SAME_PLACE = 2.0
 """Pixels between two places of a sheet that count as one: a place is looked up at whole pixels."""
 _MIRRORED_LABELS = np.arange(UNKNOWN + 1, dtype=np.uint8)
 _MIRRORED_LABELS[: len(MIRRORED)] = MIRRORED
+_MOVING = (0, 4, 5)
+"""Head and hands: the regions whose weak labels follow them as they move."""
+_LEAST_PIXELS = 4
+"""Fewer labelled pixels, of a mask, have no middle worth following."""
 Affine = NDArray[np.float64]
 
 
@@ -26,8 +30,10 @@ class Pair:
     `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
     y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the exact offset from
     each driving pixel to its place in the still; `visible` float32 [1, h/4, w/4]: 1 where the still
-    shows that place. `known` is 0 for a real clip, whose labels are `UNKNOWN` but for weak ones and
-    whose directions, flow and visibility mean nothing.
+    shows that place; `guided` float32 [1, h/4, w/4]: how much the flow is to be believed.
+
+    `known` is 0 for a real clip, whose directions and visibility mean nothing. Its labels are
+    `UNKNOWN` and its flow is not to be believed, but for what weak labels tell.
     """
 
     still: NDArray[np.float32]
@@ -39,6 +45,7 @@ class Pair:
     direction_driving: NDArray[np.float32]
     flow: NDArray[np.float32]
     visible: NDArray[np.float32]
+    guided: NDArray[np.float32]
     known: NDArray[np.float32]
 
 
@@ -119,10 +126,12 @@ def make_pair(
     directions = [np.zeros((2, side, side), np.float32)] * 2
     flow = np.zeros((2, side, side), np.float32)
     visible = np.ones((1, side, side), np.float32)
+    guided = np.zeros((1, side, side), np.float32)
     to_mask = _to_size(side) @ augmentation.matrix
     if sequence.weak_labels is not None:
         shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in (still, driving)]
         labels = [_MIRRORED_LABELS[each] if augmentation.mirrored else each for each in shown]
+        flow, guided = _weak_flow(*labels)
     elif sequence.parts is not None and sequence.regions is not None:
         table = region_table(sequence.regions)
         if augmentation.mirrored:
@@ -134,6 +143,7 @@ def make_pair(
             for i, parts in zip((still, driving), shown, strict=True)
         ]
         flow, visible = _exact_flow(sequence, still, driving, shown[1], to_mask)
+        guided = visible
     return Pair(
         pictures[0],
         pictures[1],
@@ -144,6 +154,7 @@ def make_pair(
         directions[1],
         flow,
         visible,
+        guided,
         np.array([sequence.parts is not None], np.float32),
     )
 
@@ -217,6 +228,23 @@ def _exact_flow(
     if sequence.sheets is not None:
         same |= _same_place(sequence, still, canvas, found, shown)
     return np.ascontiguousarray(flow), (inside & same).astype(np.float32)[None]
+
+
+def _weak_flow(
+    still: NDArray[np.uint8], driving: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flow, and where to believe it, from weak labels: a region's pixels come from where its middle
+    was, without turn or stretch. Steady pixels, labelled alike in both frames, come from there."""
+    side = len(still)
+    flow = np.zeros((2, side, side), np.float32)
+    guided = (driving == still) & (driving != UNKNOWN)
+    for region in _MOVING:
+        there, here = (np.argwhere(labels == region) for labels in (still, driving))
+        guided[driving == region] = min(len(there), len(here)) >= _LEAST_PIXELS
+        if len(there) and len(here):
+            offset = (there.mean(0) - here.mean(0)) * (2 / side)
+            flow[:, driving == region] = offset[::-1, None]
+    return flow, guided.astype(np.float32)[None]
 
 
 def _same_place(

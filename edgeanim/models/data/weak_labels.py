@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]
 Values = NDArray[np.float32]
 
-_HEAD, _TORSO, _LEFT_HAND, _RIGHT_HAND = 0, 1, 4, 5
+_HEAD, _TORSO, _LEFT_ARM, _RIGHT_ARM, _LEFT_HAND, _RIGHT_HAND = range(6)
 _CHROMA = ((133, 180), (77, 135))
 """Cr and Cb of faces of all skins in ordinary light (Chai & Ngan 1999, widened for cool light)."""
 _FACE_AREA = (0.004, 0.12)
@@ -35,6 +35,8 @@ _STILL = 12
 """Grey levels within which a pixel has not changed."""
 _MOVES = 40
 """Grey levels that a place where a hand ever rests or passes must change by, at some time."""
+_BACKDROP = 15.0
+"""Lab distance (lightness counted a third) within which a colour may be the backdrop's."""
 _HAND_AREA = (0.1, 2.2)
 """A hand's area, in areas of the face."""
 
@@ -78,7 +80,7 @@ def weak_labels(pictures: Picture) -> Picture | None:
     if not any(masks.any() for masks in hands):
         return None
     labels = np.full(pictures.shape[:3], UNKNOWN, np.uint8)
-    _label_the_still(labels, face, skin, change)
+    _label_the_still(labels, usual, face, skin, change)
     for label, mask in zip((_LEFT_HAND, _RIGHT_HAND), hands, strict=True):
         # A ring of doubt round each hand: sleeves, blur, chroma that a codec halves.
         for t in np.flatnonzero(mask.any((1, 2))):
@@ -215,8 +217,14 @@ def _box(size: int, face: _Face, margin: float, down: float = 0.0) -> Mask:
     return inside
 
 
-def _label_the_still(labels: Picture, face: _Face, skin: Mask, change: Picture) -> None:
-    """Label what has not changed: the face, the body below it, the backdrop beside both."""
+def _label_the_still(
+    labels: Picture, usual: Picture, face: _Face, skin: Mask, change: Picture
+) -> None:
+    """Label what has not changed: the face, the body below it, the backdrop beside both.
+
+    Shoulders lie some 1.4 widths of the face from its middle: what is there, and has not the colour
+    of the backdrop above, are upper arms. That keeps the sleeve from counting as the hand.
+    """
     size = labels.shape[1]
     y, x = np.mgrid[0:size, 0:size]
     aside = np.abs(x - face.centre) / face.width
@@ -225,5 +233,13 @@ def _label_the_still(labels: Picture, face: _Face, skin: Mask, change: Picture) 
     torso = below & (aside < 0.9) & (y < face.chin + 3.0 * face.height)
     backdrop = ((y < face.chin) & (aside > 1.2)) | (aside > 3.2) | (y < face.top - face.height)
     labels[steady & ~skin & torso] = _TORSO
+    shoulder = (aside > 1.05) & (aside < 1.7) & below & (y < face.chin + 1.4 * face.height)
+    above = (aside > 1.2) & (aside < 1.9) & (y > face.top) & (y < face.chin)
+    lab = _lab(usual)
+    for label, side in ((_LEFT_ARM, x < face.centre), (_RIGHT_ARM, x > face.centre)):
+        if (above & side).any():
+            wall = np.median(lab[above & side], axis=0)
+            body = np.linalg.norm(lab - wall, axis=2) > _BACKDROP
+            labels[steady & ~skin & shoulder & side & body] = label
     labels[steady & ~skin & backdrop] = BACKGROUND
     labels[skin & _box(size, face, 0.0) & (change < _MOVES)] = _HEAD

@@ -34,6 +34,7 @@ class Batch:
     direction_driving: Tensor
     flow: Tensor
     visible: Tensor
+    guided: Tensor
     known: Tensor
 
     def to(self, device: torch.device) -> Batch:

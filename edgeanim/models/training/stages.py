@@ -153,10 +153,9 @@ def _warp_error(warped: Tensor, batch: Batch, weight: Tensor) -> Tensor:
 
 
 def _flow_error(flow: Tensor, batch: Batch) -> Tensor:
-    """L1 to the exact flow where it is known and visible; what moves counts more."""
-    share = batch.visible * batch.known[:, :, None, None]
+    """L1 to the flow where it is to be believed; what moves counts more."""
     moving = (batch.flow.abs().amax(1, keepdim=True) > 0.015).float()
-    share = share * (1 + 4 * moving)
+    share = batch.guided * (1 + 4 * moving)
     error = (flow - batch.flow).abs().sum(1, keepdim=True).clamp(max=1.0)
     return (error * share).sum() / share.sum().clamp(min=1.0)
 
