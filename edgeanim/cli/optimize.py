@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 @click.option(
     "--max-drift",
     type=click.FloatRange(0, 1),
-    help="Drift allowed: 1 - SSIM to the float model on held-out frames [default: 0.02].",
+    help="Drift allowed: 1 - mean SSIM to the float model on held-out frames [default: 0.02].",
+)
+@click.option(
+    "--max-drift-p5",
+    type=click.FloatRange(0, 2),
+    help="The same at the 5th percentile of the frames' SSIM [default: 2.5 times --max-drift].",
 )
 @click.option("--max-latency", metavar="MS", help="Exit with 1 if a frame takes longer, e.g. 50ms.")
 @click.option(
@@ -73,6 +78,7 @@ def command(
     calib: str | None,
     out: Path | None,
     max_drift: float | None,
+    max_drift_p5: float | None,
     max_latency: str | None,
     backends: tuple[str, ...],
     methods: tuple[str, ...],
@@ -103,6 +109,7 @@ def command(
             out=out,
             board=board,
             max_drift=max_drift,
+            max_drift_p5=max_drift_p5,
             max_latency_ms=None if max_latency is None else parse_milliseconds(max_latency),
             backends=backends,
             methods=methods,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgeanim.core.files import canonical_json, sha256_bytes
+from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import load_toml, parse, to_plain
 
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
@@ -97,10 +98,17 @@ class CompileSpec:
 
 @dataclass(frozen=True)
 class Gates:
-    """Limits that end the run with exit code 1 when missed."""
+    """Limits that end the run with exit code 1 when missed. Drift is 1 - SSIM, its mean and, at
+    the 5th percentile, `max_drift_p5` (2.5 times the mean where it is not given)."""
 
     parity: float = 1e-4
-    max_drift: float = 0.02
+    max_drift: float = MEAN
+    max_drift_p5: float | None = None
+
+    @property
+    def drift(self) -> DriftLimit:
+        """Both limits of drift."""
+        return DriftLimit.of(self.max_drift, self.max_drift_p5)
 
 
 @dataclass(frozen=True)

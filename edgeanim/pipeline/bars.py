@@ -23,6 +23,7 @@ from edgeanim.benchmarks.stats import median, paired_ratio
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import EdgeanimError, GateFailed
+from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden
@@ -113,7 +114,8 @@ def _against_eager(
     int8 = Path(scratch) / "int8"
     names = work.backends((ALL,))
     # Drift is the other bar's business, so nothing is refused here.
-    quantize_model(work, pruned, material, golden, int8, names, QuantizeSpec(method="ptq"), 2.0)
+    spec = QuantizeSpec(method="ptq")
+    quantize_model(work, pruned, material, golden, int8, names, spec, NO_LIMIT)
     forms = find_int8(int8, pruned)
     with ExitStack() as stack:
         players = {"eager": stack.enter_context(eager_player(original))}

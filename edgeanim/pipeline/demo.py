@@ -10,6 +10,7 @@ from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import load_report
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes, write_text
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
@@ -28,7 +29,7 @@ from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
 PRUNE = PruneSpec(ratio=0.05, round_to=8, steps=400)
-MAX_DRIFT = 0.02
+LIMIT = DriftLimit()
 REPORT = "report.json"
 
 
@@ -65,9 +66,9 @@ def demo(
     write_bytes(report_file, _measured(work, compiled).read_bytes())
     report = load_report(report_file)
     animation = folder / "animation.gif"
-    chosen = choose(report, max_drift=MAX_DRIFT)
+    chosen = choose(report, LIMIT)
     if chosen is None:
-        raise GateFailed(verdict(report, max_drift=MAX_DRIFT), where=report_file)
+        raise GateFailed(verdict(report, LIMIT), where=report_file)
     best = chosen.variant.id
     with shipped("still.png") as still:
         animate(
@@ -83,7 +84,7 @@ def demo(
         report_file.parent,
         page,
         table(report).rstrip(),
-        verdict(report, max_drift=MAX_DRIFT),
+        verdict(report, LIMIT),
     )
 
 
@@ -122,7 +123,7 @@ def build(work: Work, folder: Path) -> Compiled:
     prune_model(work, original, material, golden, pruned_folder, PRUNE)
     pruned = open_model(pruned_folder, work)
     names = work.backends((ALL,))
-    quantize_model(work, pruned, material, golden, int8_folder, names, QuantizeSpec(), MAX_DRIFT)
+    quantize_model(work, pruned, material, golden, int8_folder, names, QuantizeSpec(), LIMIT)
     quantized = open_model(int8_folder, work)
     with ExitStack() as stack:
         tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}

@@ -33,7 +33,7 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     )
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
     made = ptq(replace(job, model=replace(job.model, graphs=graphs, digest=digest)), spec)
-    if plain.drift.drift_mean <= made.drift.drift_mean:
+    if job.limit.excess(plain.drift) <= job.limit.excess(made.drift):
         return plain
     return replace(made, method="distil")
 

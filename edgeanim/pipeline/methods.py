@@ -15,6 +15,7 @@ from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import GraphArtifact, Samples
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import sha256_bytes
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
 from edgeanim.core.store import Store
@@ -30,7 +31,7 @@ Graphs = tuple[GraphArtifact, ...]
 
 @dataclass(frozen=True)
 class Job:
-    """One model to quantise for one `backend` in the form `scheme`, to drift at most `max_drift`.
+    """One model to quantise for one `backend` in the form `scheme`, within `limit`.
 
     `samples` are the calibration inputs of each graph, `reference` the held-out frames.
     """
@@ -41,7 +42,7 @@ class Job:
     reference: Golden
     backend: str
     scheme: str
-    max_drift: float
+    limit: DriftLimit
 
     @property
     def reference_digest(self) -> str:
@@ -151,15 +152,15 @@ def ptq(job: Job, spec: QuantizeSpec) -> Outcome:
 
 def auto(job: Job, spec: QuantizeSpec) -> Outcome:
     """`ptq`; where that drifts too far, with the other ranges as well; and if none keeps to the
-    limit, `mixed` with those that drift least."""
+    limit, `mixed` with those that come nearest to it."""
     best = ptq(job, spec)
     for ranges in RANGES:
-        if best.drift.drift_mean <= job.max_drift:
-            break
+        if job.limit.holds(best.drift):
+            return best
         if ranges != spec.ranges:
             other = ptq(job, replace(spec, ranges=ranges))
-            best = min(best, other, key=lambda outcome: outcome.drift.drift_mean)
-    if best.drift.drift_mean <= job.max_drift:
+            best = min(best, other, key=lambda outcome: job.limit.excess(outcome.drift))
+    if job.limit.holds(best.drift):
         return best
     return mixed(job, replace(spec, ranges=best.ranges))
 

@@ -78,12 +78,12 @@ class _Trials:
 
     def within(self, floats: Iterable[Layer]) -> bool:
         """Whether INT8 with these layers in float keeps to the limit."""
-        return self.point(floats).drift_mean <= self.job.max_drift
+        return self.job.limit.holds(self.point(floats))
 
     def known_within(self, floats: Iterable[Layer]) -> bool:
         """Whether it was tried already and kept to the limit."""
         point = self._seen.get(frozenset(floats))
-        return point is not None and point.drift_mean <= self.job.max_drift
+        return point is not None and self.job.limit.holds(point)
 
     def point(self, floats: Iterable[Layer]) -> Point:
         """What INT8 with these layers in float is like, measured."""
@@ -102,10 +102,10 @@ class _Trials:
         return self._seen[key]
 
     def outcome(self) -> Outcome:
-        """The fastest point within the limit, else the one that drifts least, and the curve."""
+        """The fastest point within the limit, else the one that is nearest to it; the curve."""
         points = sorted(self._seen.values(), key=lambda point: len(point.floats))
-        good = [point for point in points if point.drift_mean <= self.job.max_drift]
-        nearest = min(points, key=lambda point: point.drift_mean)
+        good = [point for point in points if self.job.limit.holds(point)]
+        nearest = min(points, key=self.job.limit.excess)
         best = min(good, key=_slowness, default=nearest)
         chosen = next(floats for floats, point in self._seen.items() if point is best)
         spec = self._with(chosen)

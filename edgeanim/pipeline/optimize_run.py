@@ -37,6 +37,7 @@ class Optimized:
     board: str
     machine: str
     max_drift: float
+    max_drift_p5: float
     max_latency_ms: float | None
     points: tuple[Point, ...]
     front: tuple[str, ...]
@@ -145,20 +146,20 @@ class Run:
         trials = {result.id: result.trial for result in self._search.results}
         chosen, said = None, "Interrupted before anything was measured."
         if report is not None:
-            choice = choose(report, max_drift=study.max_drift)
-            said = verdict(report, max_drift=study.max_drift)
+            choice = choose(report, study.limit)
+            said = verdict(report, study.limit)
             chosen = choice.variant.id if choice else None
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}."
         elif complete:
-            said = f"Nothing that was tried drifts by at most {study.max_drift:g}."
+            said = f"Nothing that was tried drifts by at most {study.limit}."
         points = self._points(chosen)
         if chosen is not None and asked is not None and complete:
             best = _latency_of(chosen, report, points)
             if best > asked:
                 said = (
-                    f"Nothing within a drift of {study.max_drift:g} takes at most {asked:g} ms a "
+                    f"Nothing within a drift of {study.limit} takes at most {asked:g} ms a "
                     f"frame here. The best found is {chosen} with {best:.1f} ms.{self._further()}"
                 )
                 chosen, points = None, self._points(None)
@@ -166,7 +167,8 @@ class Run:
             model=study.model.contract.name,
             board=study.work.board.name,
             machine=describe().machine,
-            max_drift=study.max_drift,
+            max_drift=study.limit.mean,
+            max_drift_p5=study.limit.p5,
             max_latency_ms=asked,
             points=points,
             front=front(points),
@@ -184,7 +186,7 @@ class Run:
         whole = reference_ms(self._search.results)
         for result in sorted(
             (r for r in self._search.results if r.state == "drifts" and r.timing and r.drift),
-            key=lambda r: r.drift.drift_mean if r.drift else 0.0,
+            key=lambda r: self._study.limit.excess(r.drift) if r.drift else 0.0,
         ):
             assert result.timing is not None
             assert result.drift is not None
@@ -225,7 +227,7 @@ def _point(result: Result, whole: float, chosen: str | None) -> Point:
         id=result.id,
         precision="int8" if result.trial.quantize else "float32",
         drift=drift.drift_mean if drift else None,
-        drift_worst=1 - drift.ssim_worst if drift else None,
+        drift_p5=1 - drift.ssim_p5 if drift else None,
         latency_ms=timing.relative * whole if timing else None,
         low_ms=timing.interval.low * whole if timing else None,
         high_ms=timing.interval.high * whole if timing else None,

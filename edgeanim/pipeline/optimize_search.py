@@ -96,7 +96,7 @@ class Search:
             return Result(trial, "skipped", reason)
         try:
             drift = self._study.drift(trial)
-            if drift.drift_mean > self._study.max_drift:
+            if not self._study.limit.holds(drift):
                 if trial.quantize is None:
                     self._too_far = trial.prune
                 return Result(trial, "drifts", "too far from the original", drift)
@@ -161,10 +161,10 @@ class Search:
         )
 
     def _time_the_rest(self) -> None:
-        """Time what drifts too far, the least drifting first, until one is fast enough."""
+        """Time what drifts too far, the nearest to the limit first, until one is fast enough."""
         assert self._max_latency_ms is not None
         late = [
-            (result.drift.drift_mean, index)
+            (self._study.limit.excess(result.drift), index)
             for index, result in enumerate(self.results)
             if result.state == "drifts" and result.drift
         ]

@@ -23,6 +23,7 @@ from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file, write_text
+from edgeanim.core.limit import NO_LIMIT, DriftLimit
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -78,14 +79,14 @@ class Timing:
 class Study:
     """What all trials of a search share: the model as it came, and the frames.
 
-    `max_drift` is what a method that looks for a mixture of precisions has to keep within.
+    `limit` is what a method that looks for a mixture of precisions has to keep within.
     """
 
     work: Work
     model: Model
     material: Material
     golden: Path
-    max_drift: float
+    limit: DriftLimit
 
     @cached_property
     def _common(self) -> dict[str, object]:
@@ -176,7 +177,7 @@ class Study:
             "trial": to_plain(trial),
             "material": self._samples,
             # Of the methods, some look for what is just within the limit.
-            "max_drift": self.max_drift if trial.quantize else None,
+            "limit": to_plain(self.limit) if trial.quantize else None,
             **more,
         }
         folder, _ = self.work.store.build(stage, parts, make, fresh=self.work.fresh)
@@ -207,12 +208,12 @@ class Study:
             "quantize": to_plain(spec),
             "backend": trial.backend,
             "material": self._samples,
-            "max_drift": self.max_drift,
+            "limit": to_plain(self.limit),
         }
 
         def make(folder: Path) -> None:
             # Plain calibration is taken as it comes, so that its drift is known in any case.
-            limit = 2.0 if spec.method == "ptq" else self.max_drift
+            limit = NO_LIMIT if spec.method == "ptq" else self.limit
             out, names = folder / _MODEL, (trial.backend,)
             quantize_model(self.work, model, self.material, self.golden, out, names, spec, limit)
 

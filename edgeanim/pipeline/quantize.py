@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import QuantizeSpec
@@ -66,7 +67,8 @@ def quantize(
     backends: tuple[str, ...] = (ALL,),
     spec: QuantizeSpec | None = None,
     board: str | Path = "local",
-    max_drift: float = 0.02,
+    max_drift: float = MEAN,
+    max_drift_p5: float | None = None,
     inputs: Mapping[str, Path] | None = None,
     progress: Progress = SILENT,
     store: Store | None = None,
@@ -76,7 +78,9 @@ def quantize(
 
     `calib` is a folder of pictures or clips, a clip, or an .npz of the graph's own inputs; `inputs`
     are the model's fixed inputs. Every fourth frame is held out, and the result must stay within
-    `max_drift` of the float model there (1 - mean SSIM), else `GateFailed` and nothing is written.
+    `max_drift` of the float model there (1 - mean SSIM) and, at the 5th percentile of the frames,
+    within `max_drift_p5` (2.5 times as much if not given), else `GateFailed`; nothing is written
+    then.
     """
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
@@ -87,7 +91,8 @@ def quantize(
     progress.done()
     golden = find_golden(work, model, source, material.held_out)
     names = work.backends(backends)
-    return quantize_model(work, source, material, golden, Path(out), names, spec, max_drift)
+    limit = DriftLimit.of(max_drift, max_drift_p5)
+    return quantize_model(work, source, material, golden, Path(out), names, spec, limit)
 
 
 def quantize_model(
@@ -98,7 +103,7 @@ def quantize_model(
     out: Path,
     backends: tuple[str, ...],
     spec: QuantizeSpec,
-    max_drift: float,
+    limit: DriftLimit,
 ) -> Quantized:
     """The same for a model, material and golden frames that are at hand."""
     schemes = {name: scheme for name in backends if (scheme := _scheme_for(work, name))}
@@ -116,7 +121,7 @@ def quantize_model(
     results: list[QuantizedVariant] = []
     made: dict[str, Outcome] = {}
     for backend, scheme in schemes.items():
-        job = Job(work, structured, samples, reference, backend, scheme, max_drift)
+        job = Job(work, structured, samples, reference, backend, scheme, limit)
         if scheme in made:  # another backend of the same form was served before
             outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
         else:
@@ -132,7 +137,7 @@ def quantize_model(
                 outcome.curve,
             )
         )
-    _require(results, max_drift, out)
+    _require(results, limit, out)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate)
     _write(out, model, made, golden, result)
@@ -157,22 +162,26 @@ def _scheme_for(work: Work, backend: str) -> str | None:
     return scheme if entry.int8 else None
 
 
-def _require(results: list[QuantizedVariant], max_drift: float, out: Path) -> None:
+def _require(results: list[QuantizedVariant], limit: DriftLimit, out: Path) -> None:
     """`GateFailed` if one drifts too far; what was measured is then left beside `out`."""
-    worst = max(results, key=lambda row: row.drift.drift_mean)
-    if worst.drift.drift_mean <= max_drift:
+    worst = max(results, key=lambda row: limit.excess(row.drift))
+    if limit.holds(worst.drift):
         return
     left = ""
     if any(row.curve for row in results):
         path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
         write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
         left = f" All points measured are in {path}."
-    found = ", ".join(f"{row.backend} {row.drift.drift_mean:.4f}" for row in results)
+    found = ", ".join(f"{row.backend} {_in_words(row.drift)}" for row in results)
     raise GateFailed(
-        f"INT8 drifts by {worst.drift.drift_mean:.4f} (1 - SSIM) on {worst.backend}, more than "
-        f"the limit of {max_drift:g}. Best found: {found}. No model was written.{left}",
+        f"INT8 drifts by {_in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
+        f"limit of {limit}. Best found: {found}. No model was written.{left}",
         hint="Ship float32, or try more calibration frames, --method mixed or a wider --max-drift.",
     )
+
+
+def _in_words(drift: Drift) -> str:
+    return f"{drift.drift_mean:.4f} (5th percentile {1 - drift.ssim_p5:.4f})"
 
 
 def _write(

@@ -23,13 +23,13 @@ _MAX_NOTE = 72
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate. `latency_ms` has an interval and is `None` where it was not timed; `note`
-    says why. `chosen` is the one to ship."""
+    """One candidate. `drift_p5` is 1 - the 5th percentile of the frames' SSIM. `latency_ms` has an
+    interval and is `None` where it was not timed; `note` says why. `chosen` is the one to ship."""
 
     id: str
     precision: Precision
     drift: float | None
-    drift_worst: float | None
+    drift_p5: float | None
     latency_ms: float | None
     low_ms: float | None
     high_ms: float | None
@@ -53,7 +53,7 @@ def front(points: Sequence[Point]) -> tuple[str, ...]:
 
 def pareto_table(points: Sequence[Point]) -> str:
     """All candidates, timed ones first and by time; `*` marks the front, `>` the choice."""
-    titles = ("", "candidate", "ms a frame", "interval", "executed", "drift", "worst", "")
+    titles = ("", "candidate", "ms a frame", "interval", "executed", "drift", "p5", "")
     on_front = front(points)
     rows = [titles]
     for point in _sorted(points):
@@ -71,7 +71,7 @@ def pareto_table(points: Sequence[Point]) -> str:
                 interval,
                 point.executed,
                 number(point.drift, 4),
-                number(point.drift_worst, 4),
+                number(point.drift_p5, 4),
                 shorten(point.note, _MAX_NOTE, placeholder=" …"),
             )
         )
@@ -158,7 +158,7 @@ def write_pareto_page(
 
 
 def _html_table(points: Sequence[Point]) -> str:
-    heads = ("candidate", "ms a frame", "interval", "executed", "drift", "worst", "")
+    heads = ("candidate", "ms a frame", "interval", "executed", "drift", "p5", "")
     text = {0, 3, 6}
     head = "".join(
         f'<th scope="col"{_class(i in text)}>{escape(title)}</th>' for i, title in enumerate(heads)
@@ -172,7 +172,7 @@ def _html_table(points: Sequence[Point]) -> str:
             f"{milliseconds(point.low_ms)} to {milliseconds(point.high_ms)}" if timed else ABSENT,
             point.executed,
             number(point.drift, 4),
-            number(point.drift_worst, 4),
+            number(point.drift_p5, 4),
             point.note,
         )
         row = "".join(

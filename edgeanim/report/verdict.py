@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.stats import Ratio
+from edgeanim.core.limit import DriftLimit
 from edgeanim.report.obstacles import explain
 from edgeanim.report.words import milliseconds, number
 
-MAX_DRIFT = 0.02
+_PASS = DriftLimit()
 
 
 @dataclass(frozen=True)
@@ -21,22 +22,21 @@ class Choice:
     reason: str
 
 
-def choose(report: Report, *, max_drift: float = MAX_DRIFT) -> Choice | None:
-    """The fastest variant whose mean drift is within `max_drift`, but INT8 only if it beats the
+def choose(report: Report, limit: DriftLimit = _PASS) -> Choice | None:
+    """The fastest variant whose drift is within `limit`, but INT8 only if it beats the
     fastest float form of any backend by more than its interval; `None` if none is within."""
-    usable = [v for v in report.variants if _within(v, max_drift)]
+    usable = [v for v in report.variants if _within(v, limit)]
     if not usable:
         return None
     floats = sorted((v for v in usable if v.precision != "int8"), key=_p50)
     int8 = sorted((v for v in usable if v.precision == "int8"), key=_p50)
     if not int8:
-        return Choice(floats[0], _why_float(report, max_drift))
+        return Choice(floats[0], _why_float(report, limit))
     best = int8[0]
     if not floats:
         return Choice(
             best,
-            f"it is the fastest within a drift of {max_drift:g}, with no usable float variant "
-            "beside it",
+            f"it is the fastest within a drift of {limit}, with no usable float variant beside it",
         )
     ratio = ratio_within(report, floats[0].id, best.id)
     if ratio.verdict != "higher":
@@ -44,27 +44,27 @@ def choose(report: Report, *, max_drift: float = MAX_DRIFT) -> Choice | None:
     return Choice(
         best,
         f"it is {_times(ratio)} as fast as the fastest float, {floats[0].id}, and within the drift "
-        f"of {max_drift:g} that is allowed",
+        f"of {limit} that is allowed",
     )
 
 
-def verdict(report: Report, *, max_drift: float = MAX_DRIFT) -> str:
+def verdict(report: Report, limit: DriftLimit = _PASS) -> str:
     """`choose` in words. Where float ships, it names the ops that stood in INT8's way."""
-    choice = choose(report, max_drift=max_drift)
+    choice = choose(report, limit)
     if choice is None:
         return (
-            f"Ship nothing yet: no variant ran with a mean SSIM drift of at most {max_drift:g} "
+            f"Ship nothing yet: no variant ran with an SSIM drift of at most {limit} "
             "from the float32 original."
         )
     ship = f"Ship {_described(choice.variant)}: {choice.reason}."
-    return " ".join((ship, *_what_would_change_it(report, choice, max_drift)))
+    return " ".join((ship, *_what_would_change_it(report, choice, limit)))
 
 
-def _what_would_change_it(report: Report, choice: Choice, max_drift: float) -> tuple[str, ...]:
+def _what_would_change_it(report: Report, choice: Choice, limit: DriftLimit) -> tuple[str, ...]:
     int8 = [v for v in report.variants if v.precision == "int8" and v.latency and v.drift]
     if choice.variant.precision == "int8" or not int8:
         return ()
-    within = [v for v in int8 if _within(v, max_drift)]
+    within = [v for v in int8 if _within(v, limit)]
     if within:
         return explain(report, min(within, key=_p50))
     return (
@@ -73,10 +73,10 @@ def _what_would_change_it(report: Report, choice: Choice, max_drift: float) -> t
     )
 
 
-def _within(variant: VariantResult, max_drift: float) -> bool:
+def _within(variant: VariantResult, limit: DriftLimit) -> bool:
     if variant.latency is None or variant.latency.p50_ms is None or variant.drift is None:
         return False
-    return variant.drift.drift_mean <= max_drift
+    return limit.holds(variant.drift)
 
 
 def _p50(variant: VariantResult) -> float:
@@ -89,7 +89,7 @@ def _described(variant: VariantResult) -> str:
     return (
         f"{variant.id} ({milliseconds(_p50(variant))} ms a frame, "
         f"{number(variant.throughput_fps, 0)} frames/s, mean drift "
-        f"{variant.drift.drift_mean:.4f}, worst {1 - variant.drift.ssim_worst:.4f})"
+        f"{variant.drift.drift_mean:.4f}, 5th percentile {1 - variant.drift.ssim_p5:.4f})"
     )
 
 
@@ -102,10 +102,10 @@ def _why_not(best: VariantResult, ratio: Ratio) -> str:
     return f"the fastest INT8 variant, {best.id}, is {what}, at {_times(ratio)} its speed"
 
 
-def _why_float(report: Report, max_drift: float) -> str:
+def _why_float(report: Report, limit: DriftLimit) -> str:
     int8 = [v for v in report.variants if v.precision == "int8" and v.latency is not None]
     if not int8:
         return "no INT8 variant was measured"
     least = min((v.drift.drift_mean for v in int8 if v.drift), default=None)
     found = "" if least is None else f" ({least:.4f} at the least)"
-    return f"every INT8 variant drifts by more than {max_drift:g}{found}"
+    return f"every INT8 variant drifts by more than {limit}{found}"

@@ -23,6 +23,7 @@ from pathlib import Path
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.stats import paired_ratio
 from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import find_golden, record_samples
@@ -68,7 +69,7 @@ def rows(
             yield _row(work, own, backend, form, work.compile(own.graphs[0], backend), golden)
             if scheme is None or options.float_only:
                 continue
-            job = Job(work, own, samples, golden, backend, scheme, max_drift=1.0)
+            job = Job(work, own, samples, golden, backend, scheme, limit=NO_LIMIT)
             made = ptq(job, QuantizeSpec(ranges="percentile")).graphs[0]
             yield _row(work, own, backend, f"{form}, INT8", work.compile(made, backend), golden)
 

@@ -133,11 +133,14 @@ def test_pruning_that_removes_nothing_says_so(job: SimpleNamespace) -> None:
     assert not (job.work / "none").exists()
 
 
-def test_a_missed_drift_limit_writes_nothing(job: SimpleNamespace) -> None:
+@pytest.mark.parametrize("limits", [{"max_drift": 0.0}, {"max_drift": 1.0, "max_drift_p5": 0.0}])
+def test_a_missed_drift_limit_writes_nothing(
+    job: SimpleNamespace, limits: dict[str, float]
+) -> None:
     with pytest.raises(GateFailed, match="drifts by"):
         api.quantize(
             job.model, calib=job.photos, out=job.work / "strict", spec=QuantizeSpec(samples=6),
-            max_drift=0.0, backends=("onnxruntime",), store=job.store,
+            backends=("onnxruntime",), store=job.store, **limits,
         )  # fmt: skip
     assert not (job.work / "strict").exists()
 

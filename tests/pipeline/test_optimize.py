@@ -20,6 +20,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -39,7 +40,7 @@ class TableStudy:
     """A study whose figures stand in a table: (drift, relative latency, INT8 share) by trial id."""
 
     table: dict[str, tuple[float, float, float]]
-    max_drift: float = 0.02
+    limit: DriftLimit = field(default_factory=DriftLimit)
     timed: list[str] = field(default_factory=list)
     stop_at: str = ""
 
@@ -56,7 +57,7 @@ class TableStudy:
         if trial.id not in self.table:
             raise GateFailed(f"{trial.id} cannot be made.")
         drift = self.table[trial.id][0]
-        return SimpleNamespace(drift_mean=drift, ssim_worst=1 - drift)
+        return SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift, ssim_worst=1 - drift)
 
     def time(self, trial: Trial) -> Timing:
         self.timed.append(trial.id)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.store import default_root
 from edgeanim.graph.load import Model
@@ -63,11 +64,13 @@ def test_what_drifts_less_is_handed_back_and_says_what_it_is(
     drifts = iter([plain, trained])
 
     def judged(*_: object) -> Outcome:
-        return Outcome((), "minmax", SimpleNamespace(drift_mean=next(drifts)))  # type: ignore[arg-type]
+        drift = next(drifts)
+        found = SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift)
+        return Outcome((), "minmax", found)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "ptq", judged)
     model = Model(None, (), "")  # type: ignore[arg-type]
-    job = Job(None, model, {}, None, "onnxruntime", "onnx-qdq", 1.0)  # type: ignore[arg-type]
+    job = Job(None, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
     outcome = training.distil(job, QuantizeSpec())
     assert outcome.method == method
     assert outcome.drift.drift_mean == min(plain, trained)

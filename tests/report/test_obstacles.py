@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgeanim.benchmarks.result import Executed, ExecutedOp, GraphProfile, Report, VariantResult
+from edgeanim.core.limit import DriftLimit
 from edgeanim.report.obstacles import explain, obstacles
 from edgeanim.report.verdict import choose, verdict
 from tests.benchmarks.synthetic import build_report
@@ -71,7 +72,10 @@ def test_what_drifts_too_far_does_not_ship_and_the_least_drift_is_told() -> None
     report = build_report({"onnxruntime": (20.0, 8.0)})
     assert report.variants[1].drift is not None
     limit = report.variants[1].drift.drift_mean / 2
-    said = verdict(report, max_drift=limit)
+    tail = 1 - report.variants[1].drift.ssim_p5
+    assert "Ship onnxruntime-int8" in verdict(report, DriftLimit(2 * limit, tail))
+    assert "Ship onnxruntime-float32" in verdict(report, DriftLimit(2 * limit, tail / 2))
+    said = verdict(report, DriftLimit.of(limit))
     assert said.startswith("Ship onnxruntime-float32")
     assert "at the least" in said
     assert "mixed precision or distillation" in said

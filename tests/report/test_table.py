@@ -7,6 +7,7 @@ import pytest
 from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import ExecutedOp, Failure, Report
 from edgeanim.benchmarks.scenarios import BatchRun, summarize_batch, summarize_stream
+from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
@@ -119,7 +120,7 @@ def test_the_fastest_within_the_drift_is_shipped() -> None:
 
 
 def test_float_is_shipped_where_int8_drifts_too_far() -> None:
-    sentence = verdict(build_report(noise=60), max_drift=0.01)
+    sentence = verdict(build_report(noise=60), DriftLimit.of(0.01))
     assert sentence.startswith("Ship onnxruntime-float32")
     assert "every INT8 variant drifts by more than 0.01" in sentence
 
