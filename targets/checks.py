@@ -23,7 +23,8 @@ from edgeanim.core.parsing import nearest
 
 
 def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
-    """The inputs in the order of `spec`, C-contiguous.
+    """The inputs in the order of `spec`, C-contiguous and writeable, as runtimes that share
+    memory need it.
 
     `UsageError` names a missing or unknown input; `BadInput` a wrong shape or a dtype other than
     float32: a silent cast here would hide a mistake and cost time in every frame.
@@ -48,7 +49,7 @@ def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
                 where=tensor.name,
                 hint=f"The layout is {tensor.layout}.",
             )
-        arrays.append(np.ascontiguousarray(array))
+        arrays.append(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
     return arrays
 
 

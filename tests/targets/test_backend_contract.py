@@ -101,6 +101,30 @@ def test_inputs_are_not_changed(case: Case) -> None:
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_every_run_sees_its_inputs_as_they_are_now(case: Case) -> None:
+    """Whatever a session keeps bound: an array changed in place, another one, and one that may
+    not be written to while what it is a view of changes."""
+    backend, graph = case
+    session = backend.load(graph, SessionOptions())
+    (tensor,) = graph.spec.inputs
+
+    def run(array: Array) -> Array:
+        return result_of(graph.spec, session.run({tensor.name: array})).copy()
+
+    one, two = (inputs_for(graph.spec, seed)[tensor.name] for seed in (1, 2))
+    want_one, want_two = run(one), run(two)
+    changing = one.copy()
+    np.testing.assert_array_equal(run(changing), want_one)
+    changing[:] = two
+    np.testing.assert_array_equal(run(changing), want_two)
+    locked = changing.view()
+    locked.flags.writeable = False
+    np.testing.assert_array_equal(run(locked), want_two)
+    changing[:] = one
+    np.testing.assert_array_equal(run(locked), want_one)
+    np.testing.assert_array_equal(run(two), want_two)
+
+
 def test_a_view_that_is_not_contiguous_is_taken(case: Case) -> None:
     backend, graph = case
     session = backend.load(graph, SessionOptions())
