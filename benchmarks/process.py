@@ -52,7 +52,8 @@ class WorkerProcess:
     """A fresh process with one variant. `folder` is where it runs and leaves its error output.
 
     It runs in an empty folder, so that no file of the user's shadows a package, and in a session of
-    its own, so that Ctrl-C reaches the parent alone, which then ends its workers.
+    its own, so that Ctrl-C reaches the parent alone, which then ends its workers. Its temporary
+    files lie in that folder too: they go with it, however the worker ends.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class WorkerProcess:
         self._timeout = timeout
         self._buffer = b""
         self._errors = folder / "stderr.txt"
-        threads = dict.fromkeys(_THREAD_SETTINGS, str(job.threads))
+        own = dict.fromkeys(_THREAD_SETTINGS, str(job.threads)) | {"TMPDIR": str(folder.resolve())}
         self.started_ns = time.monotonic_ns()
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(
@@ -76,7 +77,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=folder,
-                env=os.environ | threads,
+                env=os.environ | own,
                 start_new_session=True,
             )
         self._send(request_line(job))

@@ -1,12 +1,14 @@
 """The `edgeanim` command: finds the subcommand, shows errors as one paragraph, sets the exit code.
 
 Exit codes: 0 done, 1 a gate failed, 2 usage, 3 bad input, 4 a component is missing, 5 a device
-failed, 130 interrupted. Imports nothing but click and the errors, so that `--help` is instant.
+failed, 130 interrupted, 128 + N ended by the signal N. Imports nothing but click and the errors,
+so that `--help` is instant.
 """
 
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from typing import NoReturn
 
@@ -96,6 +98,7 @@ def cli(verbose: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code from the table above."""
+    _clean_up_when_ended()
     try:
         code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
     except EdgeanimError as error:
@@ -113,6 +116,20 @@ def main() -> NoReturn:
     except BrokenPipeError:
         code = _quiet_pipe()
     sys.exit(code)
+
+
+def _clean_up_when_ended() -> None:
+    """A plain `kill` or a closed terminal ends us as Ctrl-C does: workers end, scratch folders go.
+    What is ignored (by `nohup`, say) stays ignored; the second signal ends us at once."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def _fail(error: EdgeanimError) -> int:

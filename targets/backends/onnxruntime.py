@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -119,13 +120,15 @@ class _OnnxSession:
 
     def __init__(self, ort: Any, graph: CompiledGraph, options: SessionOptions) -> None:
         self.spec: GraphSpec = graph.spec
-        self._trace_folder: str | None = None
+        self._forget_trace: Callable[[], object] | None = None
         self._nodes: list[TracedNode] | None = None
         session_options = _session_options(ort, options)
         if options.profile:
-            self._trace_folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
+            folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
+            # Also for a session that is dropped, or open when the process ends.
+            self._forget_trace = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             session_options.enable_profiling = True
-            session_options.profile_file_prefix = str(Path(self._trace_folder) / "trace")
+            session_options.profile_file_prefix = str(Path(folder) / "trace")
         path = graph.files[0]
         try:
             self._session = _create(ort, path, session_options)
@@ -144,9 +147,9 @@ class _OnnxSession:
 
     def close(self) -> None:
         self._session = None
-        if self._trace_folder is not None:
-            shutil.rmtree(self._trace_folder, ignore_errors=True)
-            self._trace_folder = None
+        if self._forget_trace is not None:
+            self._forget_trace()
+            self._forget_trace = None
 
     def op_profile(self) -> OpProfile:
         """What executed; see `nodes`."""
@@ -160,7 +163,7 @@ class _OnnxSession:
     def nodes(self) -> list[TracedNode]:
         """Ends the runtime's own profiling at the first call; later runs are not counted."""
         if self._nodes is None:
-            if self._trace_folder is None or self._session is None:
+            if self._forget_trace is None or self._session is None:
                 raise UsageError("Load the session with `profile=True` to see what it executes.")
             trace = Path(self._session.end_profiling())
             self._nodes = read_trace(json.loads(trace.read_text(encoding="utf-8")))

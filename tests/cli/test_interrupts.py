@@ -1,0 +1,213 @@
+"""Ctrl-C, a plain kill and a worker that dies: no traceback, nothing half-written, nothing left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+Ready = Callable[[], object]
+
+
+@pytest.fixture(scope="module")
+def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    pytest.importorskip("onnxruntime")
+    from edgeanim import api
+    from edgeanim.core.store import Store
+
+    folder = tmp_path_factory.mktemp("bundle")
+    out, store = folder / "tiny.eab", Store(folder / "store")
+    api.compile(tiny_onnx(), out=out, backends=("onnxruntime",), frames=photos, store=store)
+    return out
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """The TMPDIR of the commands that a test starts."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    return folder
+
+
+def start(temporary: Path, *args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edgeanim", *map(str, args)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def wait_until(ready: Ready, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 200
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def ends(process: subprocess.Popen[str], code: int) -> str:
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == code, stderr
+    assert "Traceback" not in stderr
+    return stderr
+
+
+def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "edgeanim.benchmarks.worker" in child.cmdline()
+    ]
+
+
+def left_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_a_bench_leaves_nothing_even_if_its_worker_is_killed(bundle: Path, temporary: Path) -> None:
+    process = start(temporary, "bench", bundle, "--quick")
+    # The trace of a runtime is what a killed worker can no longer remove.
+    wait_until(lambda: list(temporary.rglob("trace_*")), process)
+    for worker in workers_of(process):
+        worker.kill()
+    stderr_and_code = process.communicate(timeout=200)
+    assert process.returncode == 5, stderr_and_code
+    assert left_in(temporary) == []
+
+
+def test_a_session_that_nobody_closes_leaves_no_trace_behind(bundle: Path, temporary: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from edgeanim.targets.backends import SessionOptions, get_backend\n"
+        "from edgeanim.targets.bundle import open_bundle\n"
+        "with open_bundle(Path(sys.argv[1])) as opened:\n"
+        "    graph = opened.variants[0].graphs[0]\n"
+        "    session = get_backend('onnxruntime').load(graph, SessionOptions(profile=True))\n"
+        "    session.run({'image': np.zeros((1, 3, 64, 64), np.float32)})\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(bundle)],
+        env=os.environ | {"TMPDIR": str(temporary)}, check=True,
+    )  # fmt: skip
+    assert left_in(temporary) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_bench_that_is_stopped_ends_its_workers_and_leaves_nothing(
+    bundle: Path, temporary: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    report = tmp_path / "report.json"
+    process = start(temporary, "bench", bundle, "-o", report)
+    wait_until(lambda: workers_of(process), process)
+    workers = workers_of(process)
+    process.send_signal(number)
+    ends(process, code)
+    assert not any(worker.is_running() for worker in workers)
+    assert left_in(temporary) == []
+    assert not report.exists()
+
+
+def test_a_compile_that_is_stopped_leaves_nothing(
+    tiny_onnx: Callable[..., Path], photos: Path, temporary: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / "tiny.eab"
+    process = start(
+        temporary, "compile", tiny_onnx(), "--frames", photos, "-o", out, "--backend", "onnxruntime"
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline()  # the first stage is done
+    process.send_signal(signal.SIGINT)
+    assert "Interrupted" in ends(process, 130)
+    assert left_in(temporary) == []
+    assert not out.exists()
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+def test_making_a_dataset_is_stopped_and_gone_on_with(temporary: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data"
+    make = ("dataset", "make", "-o", out, "--moments", 2, "--puppets")
+    process = start(temporary, *make, 5000)
+    wait_until(lambda: len(list(out.rglob("*.npz"))) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    ends(process, 130)
+    assert left_in(temporary) == []
+    kept = {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*.npz"))[:2]}
+    ends(start(temporary, *make, 2), 0)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.slow
+def test_a_prune_that_is_stopped_leaves_nothing(
+    tiny_onnx: Callable[..., Path], photos: Path, temporary: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "pruned"
+    process = start(
+        temporary, "prune", tiny_onnx(), "--calib", photos, "--ratio", 0.3, "--steps", 100_000,
+        "-o", out,
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    assert "Interrupted" in ends(process, 130)
+    assert left_in(temporary) == []
+    assert not out.exists()
+
+
+@pytest.mark.slow
+def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(
+    temporary: Path, tmp_path: Path
+) -> None:
+    import tomli_w
+
+    from edgeanim.core.parsing import to_plain
+    from edgeanim.models.config import AnimatorConfig
+    from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
+
+    tiny = AnimatorConfig(
+        "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+    )
+    config = TrainConfig(
+        model=tiny,
+        data=DataConfig(puppets=2, moments=2),
+        regions=(Phase(30, batch=2, sizes=(64,)),),
+        generator=(Phase(2, batch=2, sizes=(64,)),),
+        checkpoint_every=4,
+    )
+    file, out = tmp_path / "tiny.toml", tmp_path / "run"
+    file.write_text(tomli_w.dumps(to_plain(config)))
+    process = start(temporary, "train", file, "-o", out)
+    wait_until((out / "losses.csv").is_file, process)
+    process.send_signal(signal.SIGINT)
+    ends(process, 130)
+    assert left_in(temporary) == []
+    assert not list(tmp_path.rglob(".partial-*"))
+    before = (out / "losses.csv").read_text()
+    ends(start(temporary, "train", file, "-o", out), 0)
+    after = (out / "losses.csv").read_text()
+    assert after.startswith(before)
+    steps = [line.split(",")[0] for line in after.splitlines()[1:]]
+    assert len(set(steps)) == len(steps)
+    assert (out / "animator.safetensors").is_file()
