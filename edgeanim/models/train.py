@@ -1,8 +1,9 @@
 """Train an animator from a configuration: `edgeanim train CONFIG.toml -o OUT`.
 
 Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator. OUT receives
-`animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv`, sample
-sheets and the checkpoint from which the same command goes on after a kill.
+`animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv` and
+`losses.png` (means since the checkpoint before), sample sheets and the checkpoint from which the
+same command goes on after a kill.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from edgeanim.core.errors import MissingComponent
@@ -91,14 +93,17 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     steps = list(schedule(config))
     progress.stage("training", len(steps))
     progress.step(done)
+    recent: list[Losses] = []
     for step in steps[done:]:
         losses = _run(step, config, networks, material)
+        recent.append(losses)
         ema.update(networks.animator, step.number)
         note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
         progress.step(1, f"{step.stage} {note}")
         if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
             checkpoint.save_checkpoint(out, config, step.number + 1, modules, optimizers, ema)
-            _write_results(out, config, networks, ema.state, material, step, losses)
+            _write_results(out, config, networks, ema.state, material, step, _means(recent))
+            recent.clear()
     progress.done()
     return out
 
@@ -167,6 +172,7 @@ def _write_results(
     from copy import deepcopy
 
     from edgeanim.models.animator import save_weights
+    from edgeanim.models.training.curves import write_curves
     from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
 
     animator = deepcopy(networks.animator)
@@ -174,8 +180,15 @@ def _write_results(
     save_weights(animator, out / WEIGHTS)
     write_text(out / ARCHITECTURE, _dump(config.model))
     append_losses(out / "losses.csv", step.number + 1, losses)
+    write_curves([out / "losses.csv"], out / "losses.png")
     sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
     write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
+
+
+def _means(recent: list[Losses]) -> Losses:
+    """Each term's mean over the steps that had it."""
+    terms = dict.fromkeys(term for losses in recent for term in losses)
+    return {term: fmean(one[term] for one in recent if term in one) for term in terms}
 
 
 def _sheet_batch(config: TrainConfig, material: Material, size: int) -> Batch:
