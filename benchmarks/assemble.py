@@ -24,6 +24,7 @@ from edgeanim.benchmarks.scenarios import (
 )
 from edgeanim.benchmarks.schedule import Course
 from edgeanim.benchmarks.stats import (
+    detectable_change,
     is_steady,
     median,
     paired_ratio,
@@ -109,6 +110,7 @@ def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:
     processes = [_times(process) for process in samples]
     flat = _flat(samples)
+    interval = percentile_interval(processes, 50)
     return Latency(
         samples=len(flat),
         processes=len(processes),
@@ -116,12 +118,13 @@ def _latency(samples: Sequence[ProcessSamples]) -> Latency:
         p90_ms=percentile(flat, 90),
         p95_ms=percentile(flat, 95),
         p99_ms=percentile(flat, 99),
-        p50_interval_ms=percentile_interval(processes, 50),
+        p50_interval_ms=interval,
         p90_interval_ms=percentile_interval(processes, 90),
         min_ms=min(flat),
         max_ms=max(flat),
         load_ms=median([process.load_ms for process in samples]),
         steady=is_steady(processes),
+        detectable=None if interval is None else detectable_change(interval, len(processes)),
     )
 
 
@@ -148,7 +151,7 @@ def _speedup(name: str, course: Course, baseline: tuple[str, Course] | None) -> 
         return None
     over, float32 = baseline
     ratio = paired_ratio(_blocks(float32.samples), _blocks(course.samples))
-    return Speedup(over, ratio.value, ratio.interval)
+    return Speedup(over, ratio.value, ratio.interval, ratio.detectable)
 
 
 def _blocks(samples: Sequence[ProcessSamples]) -> list[tuple[tuple[float, ...], ...]]:

@@ -7,11 +7,14 @@ stays and sees one that comes and goes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.benchmarks.drift_regions import RegionDrift, RegionMeter, Regions
+from edgeanim.benchmarks.spread import Series, Spread
 from edgeanim.benchmarks.structure import ms_ssim, psnr, ssim
 from edgeanim.core.errors import BadInput
 
@@ -29,17 +32,6 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Spread:
-    """A figure over the frames. `tail` is the 5th percentile of a similarity, the 95th of an error
-    (of its size); `worst` the smallest similarity or largest error, that of `worst_frame`."""
-
-    mean: float
-    tail: float
-    worst: float
-    worst_frame: int
-
-
-@dataclass(frozen=True)
 class Drift:
     """A variant's frames against the reference's.
 
@@ -54,7 +46,8 @@ class Drift:
     mean absolute error in levels), `flow` (mean distance in pixels between the flow from frame to
     frame here and in the reference; the tOF of Chu and others, 2020, with the flow of Kroeger and
     others, 2016; `None` below 32 pixels) and `flicker` (mean absolute error of the differences, in
-    levels, where the reference stands still; `None` where nothing does).
+    levels, where the reference stands still; `None` where nothing does). `regions` has the drift of
+    each region by its name, of a model that finds regions in a picture.
     """
 
     frames: int
@@ -75,50 +68,20 @@ class Drift:
     temporal_error: Spread | None = None
     flow: Spread | None = None
     flicker: Spread | None = None
-
-
-@dataclass
-class _Series:
-    """One figure, frame by frame; frames where it has no meaning are left out."""
-
-    values: list[float] = field(default_factory=list)
-    frames: list[int] = field(default_factory=list)
-
-    def add(self, value: float | None, frame: int) -> None:
-        if value is not None:
-            self.values.append(value)
-            self.frames.append(frame)
-
-    def mean(self) -> float | None:
-        return float(np.mean(self.values)) if self.values else None
-
-    def similarity(self) -> Spread | None:
-        """The spread of a figure of which more is better."""
-        return self._spread(5, np.asarray(self.values))
-
-    def error(self) -> Spread | None:
-        """The spread of a figure whose size is to be small."""
-        return self._spread(95, -np.abs(self.values))
-
-    def _spread(self, percent: int, goodness: NDArray[np.float64]) -> Spread | None:
-        if not self.values:
-            return None
-        worst = int(np.argmin(goodness))
-        tail = np.percentile(np.abs(goodness) if percent > 50 else goodness, percent)
-        return Spread(
-            float(np.mean(self.values)), float(tail), self.values[worst], self.frames[worst]
-        )
+    regions: Mapping[str, RegionDrift] | None = None
 
 
 class DriftMeter:
     """Compares two sequences of pictures frame by frame as they come. It keeps the two last frames
-    and a few numbers for each, whatever the length of the clip."""
+    and a few numbers for each, whatever the length of the clip. `regions` are those of the
+    reference, where they are known."""
 
-    def __init__(self) -> None:
-        self.ssim = _Series()
-        self._ms_ssim, self._squared, self._psnr, self._bias = (_Series() for _ in range(4))
-        self._temporal, self._temporal_l1, self._flow, self._flicker = (_Series() for _ in range(4))
+    def __init__(self, regions: Regions | None = None) -> None:
+        self.ssim = Series()
+        self._ms_ssim, self._squared, self._psnr, self._bias = (Series() for _ in range(4))
+        self._temporal, self._temporal_l1, self._flow, self._flicker = (Series() for _ in range(4))
         self._before: tuple[Picture, Picture] | None = None
+        self._regions = None if regions is None else RegionMeter(regions)
 
     def add(self, frame: Picture, reference: Picture) -> None:
         """The next frame of both, uint8 [H, W, C]; `BadInput` if they differ in shape."""
@@ -130,6 +93,8 @@ class DriftMeter:
         self._squared.add(error, number)
         self._psnr.add(psnr(error), number)
         self._bias.add(float(frame.mean() - reference.mean()), number)
+        if self._regions is not None:
+            self._regions.add(frame, reference, number)
         if self._before is not None:
             self._add_step(*self._before, frame, reference, number)
         self._before = frame, reference
@@ -160,6 +125,7 @@ class DriftMeter:
             temporal_error=self._temporal_l1.error(),
             flow=self._flow.error(),
             flicker=self._flicker.error(),
+            regions=None if self._regions is None else self._regions.result(),
         )
 
     def _add_step(
@@ -179,15 +145,16 @@ class DriftMeter:
             self._flow.add(float(np.hypot(apart[..., 0], apart[..., 1]).mean()), at)
 
 
-def measure_drift(frames: Frames, reference: Frames) -> Drift:
-    """Compare two sequences of pictures, uint8 [T, H, W, C], frame by frame."""
+def measure_drift(frames: Frames, reference: Frames, regions: Regions | None = None) -> Drift:
+    """Compare two sequences of pictures, uint8 [T, H, W, C], frame by frame; also by the `regions`
+    of the reference, where they are known."""
     if frames.shape != reference.shape or frames.ndim != 4:
         raise BadInput(
             f"The variant gave frames of {list(frames.shape)}, "
             f"the reference has {list(reference.shape)}.",
             hint="Both must play the same scene at the same size.",
         )
-    meter = DriftMeter()
+    meter = DriftMeter(regions)
     for frame, wanted in zip(frames, reference, strict=True):
         meter.add(frame, wanted)
     return meter.result()

@@ -30,7 +30,7 @@ def save_worst(
     file's name with the folder's, as a report beside the folder tells it."""
     import cv2
 
-    name = f"{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', variant)[:80]}-worst-{index}.png"
+    name = picture_name(number, variant, index)
     picture = side_by_side(reference[index], frames[index])
     written, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     if not written:
@@ -38,6 +38,11 @@ def save_worst(
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / name, data.tobytes())
     return f"{folder.name}/{name}"
+
+
+def picture_name(number: int, variant: str, index: int) -> str:
+    """The name of the file with frame `index` of the `number`-th variant."""
+    return f"{number}-{re.sub(r'[^A-Za-z0-9._-]', '_', variant)[:80]}-worst-{index}.png"
 
 
 def side_by_side(reference: NDArray[np.uint8], frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 
 from edgeanim.benchmarks.drift import Drift, Spread
+from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, VariantResult
 from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.stats import Interval
@@ -25,14 +27,16 @@ _SECTIONS: Mapping[str, type] = {
 }
 _NESTED = (Interval, Spread)
 _NOT_SINGLE = {
-    *(("executed", "graphs"), ("drift", "ssim"), ("stream", "responses_ms")),
+    *(("executed", "graphs"), ("drift", "ssim"), ("drift", "regions")),
+    ("stream", "responses_ms"),
     *(("soak", "windows"), ("cold", "starts"), ("batch", "stages"), ("batch", "runs")),
 }
 
 
 def figures(variant: VariantResult) -> dict[str, Value]:
-    """All figures by name (`latency.p90_ms`, `stages.compose.p50_ms`, `precision`), numbers as
-    float; `None` for one that was not measured."""
+    """All figures by name (`latency.p90_ms`, `stages.compose.p50_ms`, `precision`,
+    `drift.regions.upper_arm_left.ssim.mean`), numbers as float; `None` for one that was not
+    measured."""
     found: dict[str, Value] = {
         "id": variant.id,
         "backend": variant.backend,
@@ -46,6 +50,10 @@ def figures(variant: VariantResult) -> dict[str, Value]:
         found |= _section(f"stages.{name}", Stage, stage)
     for name, stage in variant.batch.stages.items() if variant.batch else ():
         found |= _section(f"batch.stages.{name}", Stage, stage)
+    regions = variant.drift.regions if variant.drift else None
+    for name, region in (regions or {}).items():
+        word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+        found |= _section(f"drift.regions.{word}", RegionDrift, region)
     return found
 
 

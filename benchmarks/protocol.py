@@ -6,6 +6,7 @@ The first line to a worker is its `Job`; each further line asks for one thing:
     block     frames, seconds   play and time until both are reached    -> Block
     window    frames, seconds   the same, summed up where it ran        -> Window
     render    path              write the scene's frames as .npy        -> Done
+    masks     path              write the golden frames' regions        -> Done
     profile   frames            what the runtime executed               -> Profiled
     memory    frames            peak memory after so many frames        -> Memory
     first     -                 the first frame, for a cold start       -> First
@@ -76,6 +77,7 @@ class Request:
         "block",
         "window",
         "render",
+        "masks",
         "profile",
         "memory",
         "first",

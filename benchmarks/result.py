@@ -83,7 +83,9 @@ class Latency:
     """Service time of a frame, over all processes; intervals at 95 % over processes.
 
     `load_ms` is the median time to load all graphs into a fresh process. `steady` is false where
-    the first frames after the warm-up were still slower; null from too few samples.
+    the first frames after the warm-up were still slower; null from too few samples. `detectable`
+    is the smallest change of the median, as a share, that would be found in 19 of 20 comparisons
+    with another such run on the machine in the same state.
     """
 
     samples: int
@@ -98,6 +100,7 @@ class Latency:
     max_ms: float
     load_ms: float
     steady: bool | None = None
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,11 +152,13 @@ class Memory:
 @dataclass(frozen=True)
 class Speedup:
     """How many times faster than the variant `over` (the same backend's first float32), from
-    blocks that ran side by side."""
+    blocks that ran side by side. `detectable` is the smallest difference between the two, as a
+    share, that would be found in 19 of 20 such runs."""
 
     over: str
     ratio: float
     interval: Interval
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from edgeanim import __version__
 from edgeanim.benchmarks.assemble import assemble
 from edgeanim.benchmarks.drift import Drift, measure_drift
 from edgeanim.benchmarks.drift_picture import save_worst
+from edgeanim.benchmarks.drift_regions import Regions, region_graph, region_names
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.governor import governed
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.process import Crew, WorkerProcess
-from edgeanim.benchmarks.protocol import Job
+from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.protocol import Done, Job, Ready, Request
 from edgeanim.benchmarks.result import (
     SCHEMA,
     BoardRecord,
@@ -34,7 +35,7 @@ from edgeanim.benchmarks.result import (
 from edgeanim.benchmarks.schedule import Course, Schedule
 from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.watch import Watch
-from edgeanim.core.artifact import CompiledGraph, Precision
+from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import canonical_json, sha256_bytes
@@ -90,9 +91,10 @@ def run_bench(
 
     Latency, drift against the golden frames, executed precision and memory, each subject in
     processes of its own. A subject that fails is reported with its diagnosis and the others go on
-    (`Report.exit_code`). The worst frame of each is saved into the folder `pictures`. The board's
-    affinity and governor are set where that is allowed. `UsageError` for no subject or equal ids,
-    `BadInput` for the golden file.
+    (`Report.exit_code`). A model that finds regions in a picture has its drift by region, too. The
+    worst frame of each is saved into the folder `pictures`. The board's affinity and governor are
+    set where that is allowed. `UsageError` for no subject or equal ids, `BadInput` for the golden
+    file.
     """
     options = options or BenchOptions()
     _check(subjects)
@@ -110,10 +112,21 @@ def run_bench(
         folder.mkdir()
         jobs = {subject.id: _job(subject, golden, options, board) for subject in subjects}
         rate = options.rate_fps or 1e3 / board.latency_budget_ms
-        schedule = Schedule(jobs, options, crew, folder, progress, watch.look, rate_fps=rate)
+        schedule = Schedule(
+            jobs,
+            options,
+            crew,
+            folder,
+            progress,
+            watch.look,
+            rate_fps=rate,
+            before_soak=watch.let_it_warm,
+        )
         courses = schedule.run()
+        regions, unknown = _regions(subjects, courses, crew, folder)
+        remarks += unknown
         watch.end()
-        drifts = _drifts(courses, reference.frames, pictures)
+        drifts = _drifts(courses, reference.frames, regions, pictures)
     return Report(
         schema=SCHEMA,
         edgeanim=__version__,
@@ -171,8 +184,35 @@ def _job(subject: Subject, golden: Path, options: BenchOptions, board: Board) ->
     )
 
 
+def _regions(
+    subjects: Sequence[Subject], courses: Mapping[str, Course], crew: Crew, folder: Path
+) -> tuple[Regions | None, tuple[str, ...]]:
+    """The regions of the reference's frames, as the first float32 variant sees them (or the first
+    of any, without one), and a remark if it cannot; nothing for a model that finds no regions."""
+    able = [s for s in subjects if region_graph(s.contract) and not courses[s.id].failure]
+    if not able:
+        return None, ()
+    finder = min(able, key=lambda subject: subject.precision != FLOAT32)
+    path = folder / "masks.npy"
+    try:
+        worker = crew.hire(courses[finder.id].job)
+        worker.receive(Ready)
+        worker.ask(Request("masks", path=path), Done)
+        crew.dismiss(worker)
+    except WorkerFailed as error:
+        return None, (f"drift by region is not known: {error.failure.message}",)
+    masks = np.load(path, allow_pickle=False)
+    graph = region_graph(finder.contract)
+    assert graph is not None  # it is able
+    picture = graph.inputs[0].size
+    return Regions(region_names(finder.contract, masks.shape[1]), masks, picture), ()
+
+
 def _drifts(
-    courses: Mapping[str, Course], reference: NDArray[np.uint8], pictures: Path | None
+    courses: Mapping[str, Course],
+    reference: NDArray[np.uint8],
+    regions: Regions | None,
+    pictures: Path | None,
 ) -> dict[str, Drift | None]:
     drifts: dict[str, Drift | None] = {}
     for number, (name, course) in enumerate(courses.items(), start=1):
@@ -181,7 +221,7 @@ def _drifts(
             continue
         try:
             frames = np.load(course.frames, allow_pickle=False)
-            drift = drifts[name] = measure_drift(frames, reference)
+            drift = drifts[name] = measure_drift(frames, reference, regions)
             if pictures is not None:
                 worst = drift.worst_frame
                 course.picture = save_worst(pictures, number, name, frames, reference, worst)

@@ -68,7 +68,7 @@ class _Running:
 
 class Schedule:
     """Runs all variants' courses, streams at `rate_fps`. `after_round` is called between rounds,
-    when nothing is timed."""
+    when nothing is timed, `before_soak` before the soak, which comes last since it heats."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Schedule:
         after_round: Callable[[], None] = lambda: None,
         *,
         rate_fps: float,
+        before_soak: Callable[[], None] = lambda: None,
     ) -> None:
         self.courses = {name: Course(job) for name, job in jobs.items()}
         self._options = options
@@ -87,6 +88,7 @@ class Schedule:
         self._folder = folder
         self._progress = progress
         self._after_round = after_round
+        self._before_soak = before_soak
         self._plan = options.plan(rate_fps)
         self._trials = Trials(crew, self._plan, folder, after_window=self._after_window)
 
@@ -98,7 +100,7 @@ class Schedule:
         self._pass("profile", self._profile)
         self._pass("memory", self._memory)
         progress.done()
-        for scenario in dict.fromkeys(options.scenarios):
+        for scenario in sorted(dict.fromkeys(options.scenarios), key=lambda s: s == "soak"):
             self._scenario(scenario)
         return self.courses
 
@@ -172,6 +174,8 @@ class Schedule:
         }
         if scenario not in known:
             return
+        if scenario == "soak":
+            self._before_soak()
         rounds, steps, run = known[scenario]
         self._progress.stage(scenario.capitalize(), len(self._alive()) * rounds * steps)
         for number in range(rounds):

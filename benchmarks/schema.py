@@ -33,6 +33,7 @@ _EXACT: Mapping[str, Mapping[str, Any]] = {
     "temporal_l1": _NOT_NEGATIVE,
     "ratio": _NOT_NEGATIVE,
     "slowdown": _NOT_NEGATIVE,
+    "detectable": _NOT_NEGATIVE,
     # Memory may shrink.
     "growth_mb": {},
     "low": _NOT_NEGATIVE,

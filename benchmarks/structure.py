@@ -35,6 +35,16 @@ def ssim(a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 
     return float(np.mean([value.mean() for value in values]))
 
 
+def similarity_map(
+    a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0
+) -> Floats:
+    """SSIM of every position where the whole window lies inside two pictures [H, W, C], averaged
+    over the channels: [H - 10, W - 10]. Its mean is `ssim`."""
+    maps = _maps(_plane_pairs(a, b), data_range)
+    values: Floats = np.mean([luminance * structure for luminance, structure in maps], axis=0)
+    return values
+
+
 def ms_ssim(
     a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0
 ) -> tuple[float, float | None]:

@@ -33,11 +33,13 @@ def judge(
     settings: tuple[Settings, Settings] = ({}, {}),
     *,
     replayed: str | None = None,
+    warms_from: float | None = None,
 ) -> Validity:
     """The verdict on a run from its readings, its clocks, and its settings before and after.
 
     What the sensors could not tell is not held against the run; the report says it is missing.
-    `replayed` names the recording that stood in for the machine.
+    `replayed` names the recording that stood in for the machine. From `warms_from` (seconds into
+    the run) on it was meant to warm up, as in a soak; what heat did to the clock then counts still.
     """
     elapsed = after.steady - before.steady
     growth = _growth(readings)
@@ -52,7 +54,7 @@ def judge(
         _alarms(readings),
         _over_current(growth),
         _limiting(readings),
-        _thermal_change(readings),
+        _thermal_change([r for r in readings if warms_from is None or r.at_s <= warms_from]),
         _clock_jump(before, after),
         *_changes(*settings),
     ]

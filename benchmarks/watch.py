@@ -35,6 +35,7 @@ class Watch:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._failure: BaseException | None = None
+        self._warms_from: float | None = None
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
         self.host.advance()
         self.before = self.after = self.host.clocks()
@@ -58,6 +59,10 @@ class Watch:
     def look(self) -> None:
         """Read every sensor once, now."""
         self._look(last=False)
+
+    def let_it_warm(self) -> None:
+        """From now on the machine is meant to warm up: only what heat does to it counts."""
+        self._warms_from = self._look(last=False).steady - self.before.steady
 
     def end(self) -> None:
         """The last look, after which every worker has ended. Raises what a look in between met."""
@@ -95,6 +100,7 @@ class Watch:
             self.after,
             (_flat(self._settings), _flat(self._final_settings)),
             replayed=self.host.replayed,
+            warms_from=self._warms_from,
         )
 
     def _look(self, *, last: bool) -> Clocks:

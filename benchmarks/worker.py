@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from edgeanim.benchmarks.drift_regions import find_masks, region_graph
 from edgeanim.benchmarks.playback import Playback, lengthened, render_clip, stream
 from edgeanim.benchmarks.protocol import (
     BatchRun,
@@ -67,6 +68,7 @@ class Worker:
         }
         self.load_ms = (time.perf_counter_ns() - began) / 1e6
         self.scene = scene
+        self._golden, self._contract = job.golden, job.contract
         self.player = Player(job.contract, self.sessions)
         self.playback = Playback(self.player, scene)
 
@@ -123,6 +125,16 @@ class Worker:
         frames = np.stack(list(self.player.play(self.scene)))
         with atomic_path(request.path) as partial:
             np.save(partial, frames)
+        return Done(len(frames))
+
+    def masks(self, request: Request) -> Done:
+        assert request.path is not None
+        graph = region_graph(self._contract)
+        if graph is None:
+            raise BadInput("This model finds no regions.")
+        frames = load_golden(self._golden).frames
+        with atomic_path(request.path) as partial:
+            np.save(partial, find_masks(graph, self.sessions[graph.name], frames))
         return Done(len(frames))
 
     def profile(self, request: Request) -> Profiled:

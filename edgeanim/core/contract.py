@@ -34,6 +34,10 @@ _MOTION_ROLES = ("motion", "motion:still", "motion:driving", "mask", "mask:still
 _PLAIN_ROLES = (*PICTURE_ROLES, *_MOTION_ROLES, "flow", "alpha")
 _NAMED_ROLES = ("feature:", "state:", "condition:")
 
+# The names under which what was found on the still is kept, and on the driver's current frame.
+OF_STILL = {"motion": "motion:still", "mask": "mask:still"}
+OF_DRIVER = {"motion": "motion:driving", "mask": "mask"}
+
 Layout = Literal["NCHW", "NHWC", "plain"]
 Runs = Literal["once", "frame", "driver"]
 
@@ -114,11 +118,13 @@ class GraphSpec:
 
 @dataclass(frozen=True)
 class Contract:
-    """A whole model: `graphs` in the order in which they run."""
+    """A whole model: `graphs` in the order in which they run. `regions` names what the channels of
+    `mask` show, in their order; `None` where nobody says."""
 
     name: str
     graphs: tuple[GraphSpec, ...]
     schema: Literal[1] = 1
+    regions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         names = [graph.name for graph in self.graphs]
@@ -128,6 +134,8 @@ class Contract:
             raise ValueError("two graphs have the same name")
         if not self.per_frame:
             raise ValueError("no graph runs for every frame")
+        if self.regions is not None and len(set(self.regions)) != len(self.regions):
+            raise ValueError("two regions have the same name")
         made = {spec.role for graph in self.graphs for spec in graph.outputs}
         for graph in self.graphs:
             for spec in graph.inputs:

@@ -15,7 +15,7 @@ from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
 from edgeanim.models.nets.regions import RegionNet
-from edgeanim.models.regions import COUNT, MOTION_VALUES
+from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 
 _MISMATCH = "Use the animator.toml that was written together with these weights."
@@ -56,6 +56,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
     feature8 = maps("feature_s8", "feature:s8", w8, half, None)
     return Contract(
         name=config.name,
+        regions=REGIONS,
         graphs=(
             GraphSpec(
                 "regions",

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import load_report
+from edgeanim.benchmarks.result import Report, load_report
 from edgeanim.core.errors import GateFailed
-from edgeanim.core.files import write_bytes, write_text
+from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -63,8 +63,7 @@ def demo(
     compiled = build(work, folder)
     bundle = compiled.path
     report_file = folder / "reports" / "local.json"
-    write_bytes(report_file, _measured(work, compiled).read_bytes())
-    report = load_report(report_file)
+    report = _lay_out(_measured(work, compiled), report_file)
     animation = folder / "animation.gif"
     chosen = choose(report, LIMIT)
     if chosen is None:
@@ -76,7 +75,7 @@ def demo(
         )
     page = folder / "report.html"
     caption = f"The shipped still, moved by the track “{DEMO_TRACK}”, played by {best}"
-    write_text(page, demo_page(report, animation, caption))
+    write_text(page, demo_page(report_file, animation, caption))
     return Demo(
         folder,
         bundle,
@@ -104,6 +103,17 @@ def _measured(work: Work, compiled: Compiled) -> Path:
         work.progress.stage("Measure")
         work.progress.done("kept from an earlier run; --fresh measures again")
     return folder / REPORT
+
+
+def _lay_out(kept: Path, to: Path) -> Report:
+    """Write the report in the store to `to`, with its pictures beside it as it names them."""
+    report = load_report(kept)
+    for name in (v.worst_picture for v in report.variants if v.worst_picture is not None):
+        picture = inside(to.parent, name)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(picture, inside(kept.parent, name).read_bytes())
+    write_bytes(to, kept.read_bytes())
+    return report
 
 
 def build(work: Work, folder: Path) -> Compiled:

@@ -17,6 +17,7 @@ from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.on_board import ANSWER, REPORT
 from edgeanim.pipeline.on_emulated import emulate_bundle
+from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
@@ -73,8 +74,15 @@ def bench_on(
 
     def report_of(place: Place) -> Report | Emulation:
         if call is not None and isinstance(place, SshHost):
-            text = hosts[place.label].run(call)[REPORT].decode("utf-8", errors="replace")
-            return parse_report(text, where=place.label)
+            results = hosts[place.label].run(call)
+            text = results[REPORT].decode("utf-8", errors="replace")
+            path = _path(out, place, several=several)
+            return unpack_pictures(
+                results[PICTURES],
+                parse_report(text, where=place.label),
+                None if path is None else pictures_beside(path),
+                where=place.label,
+            )
         if isinstance(place, Emulated):
             (bundle,) = _one_bundle(subjects)
             chosen = options.get("variants", ())
@@ -184,7 +192,7 @@ def bench_call(
         {**options, "subjects": names, **moved, "inputs": given},
         Payload.of(files),
         tuple(dict.fromkeys(backends)),
-        (REPORT,),
+        (REPORT, PICTURES),
     )
 
 

@@ -47,8 +47,9 @@ class FileProgress:
 
 
 def bench_here(options: Mapping[str, Any], progress: Progress) -> None:
-    """`api.bench` of the files in `in/`; leaves the report."""
+    """`api.bench` of the files in `in/`; leaves the report and its pictures."""
     from edgeanim.pipeline.bench import bench
+    from edgeanim.pipeline.on_pictures import PICTURES, pack_pictures
 
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     given["subjects"] = [INPUT / name for name in given["subjects"]]
@@ -56,7 +57,8 @@ def bench_here(options: Mapping[str, Any], progress: Progress) -> None:
     for name in ("frames", "board"):
         if str(given.get(name) or "").startswith("@"):  # one of the files that came along
             given[name] = INPUT / given[name][1:]
-    bench(**given, out=REPORT, progress=progress)
+    report = bench(**given, out=REPORT, progress=progress)
+    pack_pictures(report, Path(), Path(PICTURES))
 
 
 def doctor_here(_options: Mapping[str, Any], progress: Progress) -> None:

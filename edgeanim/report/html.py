@@ -21,11 +21,11 @@ from edgeanim.report.plots import (
     stage_legend,
     stage_plot,
 )
-from edgeanim.report.sections import Grid, drift_grids, grids, stage_grid
+from edgeanim.report.sections import Grid, drift_grids, grids, region_grids, stage_grid
 from edgeanim.report.state import state_in_words
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
-from edgeanim.report.words import cautions, executed_in_words
+from edgeanim.report.words import cautions, detectable_in_words, executed_in_words
 
 # What a browser may show from a data: URI, by the file's first bytes. No SVG: it can hold scripts.
 _PICTURES = (
@@ -86,12 +86,14 @@ def write_page(
     write_text(path, render_page(comparison, animation=animation))
 
 
-def demo_page(report: Report, animation: Path, caption: str | None = None) -> str:
-    """The page of one report with the animation in the file `animation` (GIF, PNG or JPEG)."""
-    said = caption or f"What {report.model.name} made on this machine"
+def demo_page(report: Report | Path, animation: Path, caption: str | None = None) -> str:
+    """The page of one report with the animation in the file `animation` (GIF, PNG or JPEG); that of
+    a report in a file also shows the pictures beside it."""
+    comparison = compare([report])
+    said = caption or f"What {comparison.reports[0].model.name} made on this machine"
     with disk_errors(animation):
         shown = Animation(animation.read_bytes(), said)
-    return render_page(compare([report]), animation=shown)
+    return render_page(comparison, animation=shown)
 
 
 def _subtitle(report: Report) -> str:
@@ -123,6 +125,8 @@ def _section(report: Report, folder: Path | None, figure: str = "") -> str:
             "against the float32 original, frame by frame. Zero is identical.</figcaption></figure>"
         )
     parts += [_grid(grid) for grid in drift_grids(report)]
+    if by_region := [_grid(grid) for grid in region_grids(report)]:
+        parts += ["<h2>Drift by region</h2>", *by_region]
     parts += [_worst(variant, folder) for variant in report.variants]
     parts += ["<h2>Circumstances</h2>", _circumstances(report)]
     return "\n".join(part for part in parts if part)
@@ -228,18 +232,26 @@ def _changes(comparison: Comparison) -> str:
         f"<td{_TEXT}>{escape(comparison.names[change.report])}</td>"
         f"<td>{change.ratio.value:.3f}</td>"
         f"<td>{change.ratio.interval.low:.3f} to {change.ratio.interval.high:.3f}</td>"
+        f"<td>{change.ratio.detectable:.1%}</td>"
         f"<td{_TEXT}>{escape(change.verdict)}</td></tr>"
         for change in comparison.changes
     )
     if rows:
         parts.append(
             '<h2>What changed</h2><div class="scroll"><table><caption>Median latency as a multiple '
-            f"of that in {escape(comparison.names[0])}, with its 95 % interval.</caption><thead>"
+            f"of that in {escape(comparison.names[0])}, with its 95 % interval; detectable is the "
+            "smallest difference that is found in 19 of 20 such comparisons.</caption><thead>"
             f'<tr><th scope="col"{_TEXT}>variant</th><th scope="col"{_TEXT}>report</th>'
             '<th scope="col">latency</th><th scope="col">interval</th>'
+            '<th scope="col">detectable</th>'
             f'<th scope="col"{_TEXT}>verdict</th></tr></thead><tbody>{rows}</tbody></table></div>'
         )
     return "\n".join(parts)
+
+
+def _detectable(report: Report) -> str:
+    seen = detectable_in_words(report)
+    return f"differences in latency {seen}, in 19 of 20 such runs" if seen else "not known"
 
 
 def _circumstances(report: Report) -> str:
@@ -259,6 +271,7 @@ def _circumstances(report: Report) -> str:
             f"{run.block_frames} frames and {run.block_s:g} s each, after a warm-up of at least "
             f"{run.warmup_frames} frames and {run.warmup_s:g} s; {report.duration_s:.0f} s in all",
         ),
+        ("Detectable", _detectable(report)),
         ("Over the run", state_in_words(report) or "not told by this machine"),
         ("Measured again", "; ".join(report.validity.discarded) or "never"),
         ("Not measured", missing or "nothing was missing"),

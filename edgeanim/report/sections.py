@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from edgeanim.benchmarks.drift import Drift, Spread
+from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number
@@ -18,7 +19,8 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Grid:
-    """A table ready to show: the first column names the variant, all others are figures."""
+    """A table ready to show: the first column names the variant (or region), all others are
+    figures."""
 
     title: str
     caption: str
@@ -47,8 +49,58 @@ def drift_grids(report: Report) -> Iterator[Grid]:
     )
 
 
+def region_grids(report: Report) -> Iterator[Grid]:
+    """Drift by region, of a model that finds regions: a row each, a column for every variant."""
+    shown = [(v.id, v.drift.regions) for v in report.variants if v.drift and v.drift.regions]
+    if not shown:
+        return
+    names = list(dict.fromkeys(name for _, regions in shown for name in regions))
+    whole = {v.id: v.drift for v in report.variants if v.drift}
+
+    def rows(
+        of: Callable[[RegionDrift], Spread | None], digits: int
+    ) -> tuple[tuple[str, ...], ...]:
+        return tuple(
+            (name, *(_region(regions.get(name), of, digits) for _, regions in shown))
+            for name in names
+        )
+
+    columns = ("region", *(variant for variant, _ in shown))
+    yield Grid(
+        "Drift by region",
+        "SSIM within the regions that the float32 original sees in its own frames; mean over the "
+        "frames and, after the stroke, the worst one.",
+        columns,
+        (
+            *rows(lambda region: region.ssim, 4),
+            ("whole frame", *(_both(whole_frame(whole[v]), 4) for v, _ in shown)),
+        ),
+    )
+    yield Grid(
+        "Error by region",
+        "The same for the mean absolute error, in levels of 255.",
+        columns,
+        rows(lambda region: region.l1, 2),
+    )
+
+
+def whole_frame(drift: Drift) -> Spread:
+    """SSIM over whole frames, as a spread like the others."""
+    return Spread(drift.ssim_mean, drift.ssim_p5, drift.ssim_worst, drift.worst_frame)
+
+
+def _region(
+    region: RegionDrift | None, of: Callable[[RegionDrift], Spread | None], digits: int
+) -> str:
+    return _both(of(region) if region else None, digits)
+
+
+def _both(spread: Spread | None, digits: int) -> str:
+    return f"{spread.mean:.{digits}f} / {spread.worst:.{digits}f}" if spread else ABSENT
+
+
 _DRIFTS: Mapping[str, Callable[[Drift], tuple[Spread | None, int]]] = {
-    "SSIM": lambda d: (Spread(d.ssim_mean, d.ssim_p5, d.ssim_worst, d.worst_frame), 4),
+    "SSIM": lambda d: (whole_frame(d), 4),
     "MS-SSIM": lambda d: (d.ms_ssim, 4),
     "PSNR dB": lambda d: (d.psnr, 1),
     "brightness": lambda d: (d.brightness, 2),

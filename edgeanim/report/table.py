@@ -10,7 +10,15 @@ from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.report.sections import grids
 from edgeanim.report.state import state_in_words
 from edgeanim.report.verdict import verdict
-from edgeanim.report.words import ABSENT, cautions, executed_in_short, milliseconds, number
+from edgeanim.report.words import (
+    ABSENT,
+    cautions,
+    detectable_in_words,
+    executed_in_short,
+    milliseconds,
+    number,
+    regions_in_words,
+)
 
 __all__ = ["COLUMNS", "Column", "comparison_table", "table", "verdict"]
 
@@ -57,9 +65,14 @@ def table(report: Report) -> str:
     for grid in grids(report):
         right = [False, *(True for _ in grid.columns[1:])]
         lines += ["", grid.title, *_aligned(grid.columns, grid.rows, right)]
+    for variant in report.variants:
+        if variant.precision == "int8" and (where := regions_in_words(variant)):
+            lines.append(f"{variant.id} drifts most in: {where}.")
     lines += [f"{v.id} failed. {v.failure.message}" for v in report.variants if v.failure]
     if state := state_in_words(report):
         lines.append(f"Over the run: {state}.")
+    if seen := detectable_in_words(report):
+        lines.append(f"Differences in latency that it finds in 19 of 20 such runs: {seen}.")
     lines += [f"Measured again: {reasons}." for reasons in report.validity.discarded]
     lines += [f"Read with care: {reason}." for reason in cautions(report)]
     return "\n".join(lines) + "\n"
@@ -77,7 +90,7 @@ def comparison_table(comparison: Comparison) -> str:
         notes.append(
             f"{change.variant} in {comparison.names[change.report]}: {change.verdict} "
             f"({change.ratio.value:.3f}x the latency of {comparison.names[0]}, "
-            f"95 % {low:.3f} to {high:.3f})"
+            f"95 % {low:.3f} to {high:.3f}; {change.ratio.detectable:.1%} would have been found)"
         )
     return "\n".join(blocks + (["\n".join(notes) + "\n"] if notes else []))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from edgeanim.benchmarks.result import Executed, Report
+from edgeanim.benchmarks.result import Executed, Report, VariantResult
 
 ABSENT = "–"
+_WORST_REGIONS = 3
 
 
 def number(value: float | None, digits: int) -> str:
@@ -51,6 +52,30 @@ def _float_name(executed: Executed) -> str:
         if op.kind == "compute" and op.precision != "int8"
     ]
     return max(rows, key=lambda op: op.share).precision if rows else "float"
+
+
+def regions_in_words(variant: VariantResult) -> str | None:
+    """Where a variant drifts most: the three worst regions with their 1 - SSIM; `None` for a model
+    that finds no regions."""
+    regions = (variant.drift and variant.drift.regions) or {}
+    drifts = {name: 1 - region.ssim.mean for name, region in regions.items() if region.ssim}
+    worst = sorted(drifts, key=lambda name: -drifts[name])[:_WORST_REGIONS]
+    return ", ".join(f"{name} {drifts[name]:.4f}" for name in worst) or None
+
+
+def detectable_in_words(report: Report) -> str | None:
+    """Which differences this run could have shown; `None` where that is not known."""
+    beside = [v.speedup.detectable for v in report.variants if v.speedup and v.speedup.detectable]
+    again = [v.latency.detectable for v in report.variants if v.latency and v.latency.detectable]
+    parts = [
+        f"of {max(found):.1%} {where}"
+        for found, where in (
+            (beside, "between INT8 and its float32"),
+            (again, "from another run like it"),
+        )
+        if found
+    ]
+    return " and ".join(parts) or None
 
 
 def cautions(report: Report) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from edgeanim.benchmarks.stats import (
     Interval,
     Ratio,
     bootstrap_interval,
+    detectable_change,
+    detectable_difference,
     independent_ratio,
     is_steady,
     mann_whitney,
@@ -131,3 +133,38 @@ def test_a_warm_up_that_was_too_short_is_seen_and_noise_is_not() -> None:
     # One process of three may have been disturbed by a neighbour.
     assert is_steady([slow_start[0], *noisy[1:]]) is True
     assert is_steady([[1.0] * 10]) is None
+
+
+def _noisy(factor: float, rng: np.random.Generator) -> list[list[list[float]]]:
+    """Four processes of seven blocks, each process 1 % off and each sample 2 %."""
+    return [
+        (factor * np.exp(rng.normal(0, 0.01) + rng.normal(0, 0.02, (7, 4)))).tolist()
+        for _ in range(4)
+    ]
+
+
+def test_the_difference_that_is_called_detectable_is_found_and_a_third_of_it_is_not() -> None:
+    rng = np.random.default_rng(5)
+    typical = median(
+        [paired_ratio(_noisy(1, rng), _noisy(1, rng), resamples=100).detectable for _ in range(40)]
+    )
+
+    def found(difference: float) -> float:
+        ratios = [
+            paired_ratio(_noisy(1 + difference, rng), _noisy(1, rng), resamples=100)
+            for _ in range(60)
+        ]
+        return sum(ratio.verdict == "higher" for ratio in ratios) / len(ratios)
+
+    assert found(typical) >= 0.85
+    assert found(typical / 3) <= 0.6
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 11, 12, 40])
+def test_a_detectable_difference_is_a_bit_less_than_the_intervals_width(processes: int) -> None:
+    interval = Interval(0.98, 1.02)
+    here = detectable_difference(interval, processes)
+    assert 0.03 < here < 0.041
+    assert detectable_difference(Interval(1, 1), processes) == 0
+    # Two runs that each have this interval differ by more before it shows.
+    assert detectable_change(interval, processes) == pytest.approx(2**0.5 * here, rel=0.02)

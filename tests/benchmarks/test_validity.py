@@ -125,3 +125,17 @@ def test_every_setting_that_changes_is_named() -> None:
         "power mode changed from 15W (0) to 25W (1)",
         "L4T changed from 36.4.7 to None",
     )
+
+
+def test_a_soak_may_warm_up_but_not_throttle() -> None:
+    warm = [
+        SensorReading(0.0, {"cpu.temp_c": 45.0, "cpu0.throttle_count": 0.0}),
+        SensorReading(4.0, {"cpu.temp_c": 50.0, "cpu0.throttle_count": 0.0}),
+        SensorReading(9.0, {"cpu.temp_c": 80.0, "cpu0.throttle_count": 0.0}),
+    ]
+    assert "thermal state unlike the start" in judge(warm, START, END).reasons[0]
+    assert judge(warm, START, END, warms_from=4.0).valid
+    # What came before the soak is held to its own start.
+    assert not judge(warm, START, END, warms_from=9.0).valid
+    hot = [*warm, SensorReading(10.0, {"cpu.temp_c": 95.0, "cpu0.throttle_count": 3.0})]
+    assert judge(hot, START, END, warms_from=4.0).reasons == ("throttled by heat: cpu0",)

@@ -86,6 +86,7 @@ def test_the_animation_moves_and_keeps_the_size_of_the_still(demo_run: Any) -> N
 def test_the_page_loads_nothing_from_anywhere(demo_run: Any) -> None:
     page = (demo_run.folder / "report.html").read_text()
     assert "data:image/gif;base64," in page
+    assert page.count("data:image/png;base64,") == len(VARIANTS), "the worst frame of each"
     for outside in ("src=http", 'src="http', "href=http", 'href="http', "@import", "<script"):
         assert outside not in page
 

@@ -70,6 +70,9 @@ def test_a_bench_on_boards_gives_a_labelled_report_of_each(
     assert good.path == tmp_path / "report.pi-board.json"
     assert load_report(good.path) == good.report
     assert any("profile" in note for note in notes.steps)
+    picture = good.report.variants[0].worst_picture
+    assert picture is not None
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 class _Gone(Remote):
