@@ -1,0 +1,95 @@
+"""Builds tests/benchmarks/small.eab, on which the harness itself is measured.
+
+    python tests/benchmarks/make_small.py
+
+Three convolutions of 32 channels at 64x64, about a millisecond a frame, for ONNX Runtime in
+float32, with eight golden frames: small enough to be committed, so that everybody measures the
+same. Needs edgeanim[all].
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.player import Player
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import load_board
+from edgeanim.targets.bundle import Variant, write_bundle
+
+SHAPE = (1, 3, 64, 64)
+WIDTHS = (3, 32, 32, 3)
+SPEC = GraphSpec(
+    "small",
+    "small.onnx",
+    "frame",
+    inputs=(TensorSpec("picture", "driving_frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
+    outputs=(TensorSpec("result", "frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
+)
+
+
+def make_onnx(path: Path) -> Path:
+    """Three 3x3 convolutions, ReLU between them and a sigmoid at the end."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    rng = np.random.default_rng(0)
+    nodes, weights, before = [], [], "picture"
+    for k, (given, made) in enumerate(itertools.pairwise(WIDTHS)):
+        kernel = rng.normal(0, (2 / (9 * given)) ** 0.5, (made, given, 3, 3)).astype(np.float32)
+        weights.append(numpy_helper.from_array(kernel, f"w{k}"))
+        last = k == len(WIDTHS) - 2
+        after = "result" if last else f"a{k}"
+        nodes += [
+            helper.make_node("Conv", [before, f"w{k}"], [f"c{k}"], f"conv{k}", pads=[1] * 4),
+            helper.make_node("Sigmoid" if last else "Relu", [f"c{k}"], [after], f"act{k}"),
+        ]
+        before = after
+    ends = (helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in ("picture", before))
+    graph = helper.make_graph(nodes, "small", [next(ends)], [next(ends)], weights)
+    opset = [helper.make_opsetid("", 17)]
+    save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    return path
+
+
+def pictures() -> np.ndarray:
+    """A disc that wanders over a gradient, uint8 [8, 64, 64, 3]."""
+    y, x = np.mgrid[0:64, 0:64] / 63.0
+    frames = []
+    for step in range(8):
+        frame = np.stack([x, y, 1 - x * y], -1)
+        frame[(y - 0.5) ** 2 + (x - 0.2 - 0.08 * step) ** 2 < 0.04] = (0.9, 0.2, 0.1)
+        frames.append((frame * 255).round().astype(np.uint8))
+    return np.stack(frames)
+
+
+def main() -> None:
+    """Write the bundle beside this file."""
+    backend, contract = get_backend("onnxruntime"), Contract("small", (SPEC,))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        artifact = GraphArtifact(SPEC, make_onnx(folder / "small.onnx"))
+        graph = backend.compile(artifact, load_board("local"), folder / "compiled")
+        scene = Scene(driver=pictures())
+        session = backend.load(graph, SessionOptions())
+        with Player(contract, {"small": session}) as player:
+            frames = np.stack(list(player.play(scene)))
+        save_golden(folder / "golden.npz", Golden(scene, frames))
+        write_bundle(
+            Path(__file__).with_name("small.eab"),
+            contract=contract,
+            variants=[Variant("onnxruntime", "float32", (graph,))],
+            golden=folder / "golden.npz",
+            tracks={},
+            provenance={"made by": "tests/benchmarks/make_small.py"},
+        )
+
+
+if __name__ == "__main__":
+    main()
