@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -109,11 +110,23 @@ def wheel_command(arch: str, python: str, target: Path) -> list[str]:
 
 def _fetch_qemu(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as scratch:
-        _run([_tool("apt-get"), "download", "-q", _QEMU_PACKAGE], cwd=Path(scratch))
+        _download(_QEMU_PACKAGE, Path(scratch))
         (package,) = Path(scratch).glob("*.deb")
         _extract(package, Path(scratch) / "root")
         for name in ("qemu-aarch64-static", "qemu-x86_64-static"):
             (Path(scratch) / "root/usr/bin" / name).replace(folder / name)
+
+
+def _download(package: str, into: Path) -> None:
+    """One package for this machine. A fresh one may have no lists of what there is: then by lists
+    of our own."""
+    apt = _tool("apt-get")
+    try:
+        _run([apt, "download", "-q", package], cwd=into)
+    except DeviceFailed:
+        with _private_apt(_DEBIAN_ARCH.get(platform.machine(), platform.machine())) as options:
+            _run([apt, *options, "update", "-q"])
+            _run([apt, *options, "download", "-q", package], cwd=into)
 
 
 def _fetch_userland(target: Path, arch: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -228,16 +227,31 @@ def test_the_command_says_what_it_would_fetch(
     assert "emulate setup haswell" in CliRunner().invoke(command, ["list"]).output
 
 
+@pytest.fixture(scope="session")
+def emulation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where emulation is set up: a folder of the user's, else one into which QEMU is fetched, which
+    takes seconds and is all that a processor of this machine's architecture needs."""
+    if root := os.environ.get("EDGEANIM_EMULATION"):
+        return Path(root)
+    folder = tmp_path_factory.mktemp("emulation")
+    try:
+        return set_up(PROCESSORS["haswell"], folder)
+    except (MissingComponent, DeviceFailed) as error:
+        pytest.skip(f"{error} Install qemu-user-static, or {_BY_FOLDER}.")
+
+
+_BY_FOLDER = "name in EDGEANIM_EMULATION a folder that `edgeanim emulate setup` has filled"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(PROCESSORS))
-def test_a_small_model_plays_on_the_real_emulator(name: str, scene: tuple[Subject, Path]) -> None:
-    root = os.environ.get("EDGEANIM_EMULATION")
-    if root is None and not shutil.which(f"qemu-{PROCESSORS[name].arch}-static"):
-        pytest.skip("EDGEANIM_EMULATION names no folder that `edgeanim emulate setup` has filled")
+def test_a_small_model_plays_on_the_real_emulator(
+    name: str, scene: tuple[Subject, Path], emulation: Path
+) -> None:
     try:
-        emulator = find_emulator(name, Path(root) if root else None)
+        emulator = find_emulator(name, emulation)
     except MissingComponent as error:
-        pytest.skip(str(error))
+        pytest.skip(f"{error} To run it here, {_BY_FOLDER}.")
     (variant,) = _emulate(scene, emulator).variants
     assert variant.failure is None
     assert variant.agreement is not None
