@@ -10,7 +10,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, ptq
+from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
@@ -19,7 +19,8 @@ _STATES = "distil-states"
 
 
 def distil(job: Job, spec: QuantizeSpec) -> Outcome:
-    """Distil every graph with enough samples, then `ptq`; or `ptq` alone where that drifts less.
+    """Distil every graph with enough samples, then `ptq`; where that still drifts too far, with
+    float islands; or plain `ptq` where nothing else comes nearer to the limit.
 
     The trained graphs are kept in the store and serve all backends; a killed run goes on from its
     last check. They are trained for the strictest of the grids, so a backend that rounds less may
@@ -32,7 +33,10 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
         for graph in job.model.graphs
     )
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
-    made = ptq(replace(job, model=replace(job.model, graphs=graphs, digest=digest)), spec)
+    trained = replace(job, model=replace(job.model, graphs=graphs, digest=digest))
+    made = ptq(trained, spec)
+    if not job.limit.holds(made.drift):
+        made = mixed(trained, spec)
     if job.limit.excess(plain.drift) <= job.limit.excess(made.drift):
         return plain
     return replace(made, method="distil")

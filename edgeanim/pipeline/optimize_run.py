@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
@@ -123,11 +124,15 @@ class Run:
         return load_report(folder / _REPORT_FILE)
 
     def _finalists(self) -> list[Result]:
-        """The fastest of what is within the drift, and the fastest float form in any case."""
+        """The fastest of what is within the drift, the fastest float form in any case, and as
+        a yardstick the untouched model on the fastest's backend."""
         ranked = self._within()
+        chosen = [result for result in ranked if not result.trial.untouched][:_FINALISTS]
         floats = [result for result in ranked if result.trial.quantize is None]
-        chosen = ranked[:_FINALISTS]
-        return chosen if not floats or floats[0] in chosen else [*chosen[:-1], floats[0]]
+        if floats and floats[0] not in chosen:
+            chosen = [*chosen[: _FINALISTS - 1], floats[0]]
+        beside = [r for r in ranked if r.trial.untouched and r not in chosen]
+        return chosen + [r for r in beside if r.trial.backend == chosen[0].trial.backend][:1]
 
     def _within(self) -> list[Result]:
         measured = [r for r in self._search.results if r.state == "measured" and r.timing]
@@ -149,6 +154,7 @@ class Run:
             choice = choose(report, study.limit)
             said = verdict(report, study.limit)
             chosen = choice.variant.id if choice else None
+            said += _gain(report, trials[chosen]) if chosen else ""
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}."
@@ -218,6 +224,16 @@ class Run:
             },
         )
         return out
+
+
+def _gain(report: Report, chosen: Trial) -> str:
+    """How much faster than the untouched model on its own backend, as a sentence."""
+    untouched = Trial(chosen.backend, chosen.threads, untouched=True).id
+    if report.variant(untouched) is None or untouched == chosen.id:
+        return ""
+    ratio = ratio_within(report, untouched, chosen.id)
+    times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
+    return f" Beside {untouched} it is {times} as fast."
 
 
 def _point(result: Result, whole: float, chosen: str | None) -> Point:

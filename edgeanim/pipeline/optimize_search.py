@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.parsing import parse, to_plain
-from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
 from edgeanim.targets.backends import get_backend
 
@@ -20,6 +20,8 @@ FLOAT = "float32"
 _HOPELESS = 2.0
 # With so much in INT8, there is little that a mixture of precisions could win back.
 _MOSTLY_INT8 = 0.9
+# A mixture that takes this many times as long as all of it in INT8 leaves something to win.
+_WORTH_TRAINING = 1.05
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,35 @@ class Search:
         for prune in space.prunes:
             for method in space.methods:
                 for backend in space.backends:
-                    if method != FLOAT and not self._has_int8(backend):
-                        continue
-                    yield from (
-                        Trial(backend, threads, prune, self._quantize(method))
-                        for threads in space.threads
-                    )
+                    for threads in space.threads:
+                        if method == FLOAT:
+                            yield from self._in_float(Trial(backend, threads, prune))
+                        elif self._has_int8(backend):
+                            yield from self._in_int8(Trial(backend, threads, prune), method)
 
-    def _quantize(self, method: str) -> QuantizeSpec | None:
-        if method == FLOAT:
-            return None
-        plain = {**to_plain(self._space.quantize), "method": method}
-        return parse(QuantizeSpec, plain, where=f"the method {method}")
+    def _in_float(self, trial: Trial) -> Iterator[Trial]:
+        """The model restructured, and untouched where that is something else."""
+        if self._study.restructures and not trial.prune.ratio:
+            yield replace(trial, untouched=True)
+        yield trial
+
+    def _in_int8(self, trial: Trial, method: str) -> Iterator[Trial]:
+        """Plain calibration with the ranges given, then with others until one keeps to the limit;
+        all else with the ranges that came nearest to it."""
+        given = parse(
+            QuantizeSpec,
+            {**to_plain(self._space.quantize), "method": method},
+            where=f"the method {method}",
+        )
+        plain = self._same(trial, trial.prune).get("ptq")
+        if method != "ptq":
+            ranges = plain.trial.quantize.ranges if plain and plain.trial.quantize else given.ranges
+            yield replace(trial, quantize=replace(given, ranges=ranges))
+            return
+        for ranges in dict.fromkeys((given.ranges, *RANGES)):
+            yield replace(trial, quantize=replace(given, ranges=ranges))
+            if self.results[-1].state != "drifts":
+                return
 
     def _has_int8(self, backend: str) -> bool:
         listed = self._study.work.board.backend(backend).int8
@@ -117,38 +136,69 @@ class Search:
         assert trial.quantize is not None
         method: str = trial.quantize.method
         before = self._same(trial, prune=trial.prune)
-        plain = before.get("ptq")
-        if method == "mixed" and plain and plain.timing:
+        plain, float_, mixed = (before.get(name) for name in ("ptq", FLOAT, "mixed"))
+        if method == "ptq" or plain is None:
+            return ""
+        plain = self._timed(plain)
+        if plain.timing and float_ and float_.timing and _slower(plain, float_):
+            times = plain.timing.relative / float_.timing.relative
+            return f"all in INT8 takes {times:.2f} times as long as float32 on {trial.backend}"
+        if method == "mixed" and plain.state == "measured" and plain.timing:
             share = plain.timing.int8_share
             if share is not None and share >= _MOSTLY_INT8:
                 return f"ptq is within the drift and {share:.0%} INT8"
-        if method == "distil":
-            done = next((m for m in ("ptq", "mixed") if m in before and before[m].timing), None)
-            if done:
-                return f"{done} is within the drift, and other weights run no faster"
+        if method == "distil" and plain.state == "measured":
+            return "ptq is within the drift, and other weights run no faster"
+        if method == "distil" and mixed and mixed.timing and plain.timing:
+            least = plain.timing.relative
+            if mixed.timing.relative <= _WORTH_TRAINING * least:
+                return "mixed is within the drift and as fast as all in INT8"
         return ""
+
+    def _timed(self, result: Result) -> Result:
+        """The result with its time, even if it drifts too far: all in INT8 is the least that any
+        mixture and any training could take."""
+        if result.timing or result.drift is None:
+            return result
+        try:
+            timed = replace(result, timing=self._study.time(result.trial))
+        except EdgeanimError as error:
+            timed = replace(result, state="failed", reason=str(error))
+        self.results[self.results.index(result)] = timed
+        return timed
 
     def _pruning_needless(self, trial: Trial) -> str:
         unpruned = self._same(trial, prune=self._space.prunes[0])
         float_ = unpruned.get(FLOAT)
-        best = min((r.timing.interval.high for r in self.results if r.timing), default=None)
+        usable = [r for r in self.results if r.state == "measured"]
+        best = min((r.timing.interval.high for r in usable if r.timing), default=None)
         if float_ and float_.timing and best is not None:
             own = min(r.timing.interval.low for r in unpruned.values() if r.timing)
             if own > _HOPELESS * best:
                 return f"{trial.backend} is more than {_HOPELESS:g} times slower than the best"
             int8 = unpruned.get(trial.quantize.method) if trial.quantize else None
-            if int8 and int8.timing and int8.timing.interval.low > float_.timing.interval.high:
+            if int8 and _slower(int8, float_):
                 return f"INT8 is slower than float32 on {trial.backend} before pruning"
         return ""
 
     def _same(self, trial: Trial, prune: PruneSpec) -> Mapping[str, Result]:
-        """The results so far with this trial's backend and threads, by method."""
-        return {
-            r.trial.quantize.method if r.trial.quantize else FLOAT: r
+        """The results so far with this trial's backend and threads, by method: of several the one
+        that is nearest to the limit."""
+        found = [
+            r
             for r in self.results
             if (r.trial.backend, r.trial.threads) == (trial.backend, trial.threads)
             and r.trial.prune == prune
-        }
+            and not r.trial.untouched
+        ]
+        nearest: dict[str, Result] = {}
+        for result in sorted(found, key=self._excess):
+            spec = result.trial.quantize
+            nearest.setdefault(spec.method if spec else FLOAT, result)
+        return nearest
+
+    def _excess(self, result: Result) -> float:
+        return self._study.limit.excess(result.drift) if result.drift else float("inf")
 
     def _reached(self) -> bool:
         assert self._max_latency_ms is not None
@@ -169,16 +219,8 @@ class Search:
             if result.state == "drifts" and result.drift
         ]
         for _, index in sorted(late):
-            result = self.results[index]
-            try:
-                timing = self._study.time(result.trial)
-            except EdgeanimError as error:
-                self.results[index] = Result(result.trial, "failed", str(error), result.drift)
-                continue
-            self.results[index] = Result(
-                result.trial, result.state, result.reason, result.drift, timing
-            )
-            if timing.relative * reference_ms(self.results) <= self._max_latency_ms:
+            timing = self._timed(self.results[index]).timing
+            if timing and timing.relative * reference_ms(self.results) <= self._max_latency_ms:
                 return
 
     def _report(self, result: Result) -> None:
@@ -190,6 +232,13 @@ class Search:
         else:
             note = f"{result.state}: {result.reason}"[:100]
         progress.done(note)
+
+
+def _slower(one: Result, other: Result) -> bool:
+    """Whether both were timed and `one` is slower beyond what is known of either."""
+    if one.timing is None or other.timing is None:
+        return False
+    return one.timing.interval.low > other.timing.interval.high
 
 
 def reference_ms(results: list[Result]) -> float:

@@ -32,7 +32,8 @@ from edgeanim.pipeline.calibrate import record_samples
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
-from edgeanim.pipeline.variants import drift_of, find_int8, make_variant
+from edgeanim.pipeline.structure import restructured_model
+from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
 from edgeanim.pipeline.work import REFERENCE, Work, versions
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import get_backend
@@ -46,17 +47,24 @@ _DRIFT_FILE, _REPORT_FILE, _MODEL = "drift.json", "report.json", "model"
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate: how the model is changed and how it is run. `quantize` is `None` for float."""
+    """A candidate: how the model is changed and how it is run. `quantize` is `None` for float,
+    which is restructured unless it is to be `untouched`, as a yardstick."""
 
     backend: str
     threads: int
     prune: PruneSpec = field(default_factory=PruneSpec)
     quantize: QuantizeSpec | None = None
+    untouched: bool = False
 
     @property
     def id(self) -> str:
-        """`openvino-int8-ptq-pruned50`, with `-2t` where it has more than one thread."""
+        """`openvino-int8-ptq-entropy-pruned50`, with the ranges unless they are min-max, and `-2t`
+        where it has more than one thread."""
         precision = f"int8-{self.quantize.method}" if self.quantize else "float32"
+        if self.quantize and self.quantize.ranges != QuantizeSpec().ranges:
+            precision += f"-{self.quantize.ranges}"
+        if self.untouched:
+            precision += "-untouched"
         pruned = f"-pruned{100 * self.prune.ratio:.0f}" if self.prune.ratio else ""
         threads = f"-{self.threads}t" if self.threads > 1 else ""
         return f"{self.backend}-{precision}{pruned}{threads}"
@@ -110,7 +118,15 @@ class Study:
             scheme = get_backend(trial.backend).int8_scheme
             assert scheme is not None
             graphs = find_int8(folder, model)[scheme]
+        if trial.untouched:
+            return model, compile_all(self.work, trial.backend, graphs)
         return model, make_variant(self.work, trial.backend, graphs)
+
+    @cached_property
+    def restructures(self) -> bool:
+        """Whether there is anything to restructure in the model."""
+        made = restructured_model(self.work, self.model)
+        return made.graphs != self.model.graphs
 
     def drift(self, trial: Trial) -> Drift:
         """The trial's drift from the model as it came, on the held-out frames."""
@@ -148,7 +164,7 @@ class Study:
     @property
     def reference(self) -> Trial:
         """The untouched model in float32, with the board's own number of threads."""
-        return Trial(REFERENCE, self.work.board.threads)
+        return Trial(REFERENCE, self.work.board.threads, untouched=self.restructures)
 
     def subject(self, trial: Trial, name: str) -> Subject:
         """The trial as the bench wants it."""

@@ -31,10 +31,15 @@ def find_int8(folder: Path, model: Model) -> dict[str, tuple[GraphArtifact, ...]
 
 def make_variant(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
     """Compile every graph for `backend`, float ones restructured, and put the variant together."""
+    return compile_all(work, backend, tuple(restructured(work, graph) for graph in graphs))
+
+
+def compile_all(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
+    """Compile every graph for `backend` as it is, and put the variant together."""
     compiled = []
     precision: Precision = "float32" if graphs[0].scheme == FLOAT32 else "int8"
     for graph in graphs:
-        compiled.append(work.compile(restructured(work, graph), backend))
+        compiled.append(work.compile(graph, backend))
         work.progress.step(note=f"{backend} {graph.spec.name}")
     return Variant(backend, precision, tuple(compiled))
 

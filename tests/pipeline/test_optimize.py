@@ -43,6 +43,7 @@ class TableStudy:
     limit: DriftLimit = field(default_factory=DriftLimit)
     timed: list[str] = field(default_factory=list)
     stop_at: str = ""
+    restructures: bool = False
 
     @property
     def work(self) -> Any:
@@ -83,7 +84,7 @@ def test_a_trial_survives_json() -> None:
     assert parse(Trial, to_plain(Trial("x", 1)), where="here") == Trial("x", 1)
 
 
-def test_what_drifts_too_far_is_never_timed() -> None:
+def test_what_drifts_too_far_is_not_timed_for_its_own_sake() -> None:
     study = TableStudy({
         "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 1.0, 0),
         "openvino-int8-ptq": (0.05, 0.2, 0.9), "onnxruntime-int8-ptq": (0.01, 0.6, 0.95),
@@ -92,6 +93,69 @@ def test_what_drifts_too_far_is_never_timed() -> None:
     found.run()
     assert states(found)["openvino-int8-ptq"] == "drifts"
     assert study.timed == ["openvino-float32", "onnxruntime-float32", "onnxruntime-int8-ptq"]
+
+
+def test_other_ranges_are_tried_until_one_keeps_to_the_limit_and_the_nearest_goes_on() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 1.0, 0), "onnxruntime-float32": (0.0, 1.0, 0),
+        "openvino-int8-ptq": (0.05, 0.5, 0.9), "openvino-int8-ptq-percentile": (0.01, 0.5, 0.9),
+        "onnxruntime-int8-ptq": (0.09, 0.5, 0.7),
+        "onnxruntime-int8-ptq-percentile": (0.05, 0.5, 0.7),
+        "onnxruntime-int8-ptq-mse": (0.03, 0.5, 0.7),
+        "onnxruntime-int8-ptq-entropy": (0.04, 0.5, 0.7),
+        "onnxruntime-int8-mixed-mse": (0.01, 0.7, 0.5),
+    })  # fmt: skip
+    found = search(study, methods=("float32", "ptq", "mixed"), prunes=(UNPRUNED,))
+    found.run()
+    assert states(found) == {
+        "openvino-float32": "measured", "onnxruntime-float32": "measured",
+        "openvino-int8-ptq": "drifts", "openvino-int8-ptq-percentile": "measured",
+        "onnxruntime-int8-ptq": "drifts", "onnxruntime-int8-ptq-percentile": "drifts",
+        "onnxruntime-int8-ptq-mse": "drifts", "onnxruntime-int8-ptq-entropy": "drifts",
+        "openvino-int8-mixed-percentile": "skipped", "onnxruntime-int8-mixed-mse": "measured",
+    }  # fmt: skip
+
+
+def test_no_mixture_is_sought_where_all_of_it_in_int8_is_slower_than_float() -> None:
+    ranges = ("", "-percentile", "-mse", "-entropy")
+    study = TableStudy(
+        {"openvino-float32": (0.0, 1.0, 0)}
+        | {f"openvino-int8-ptq{name}": (0.05, 1.3, 0.9) for name in ranges}
+    )
+    found = search(
+        study, backends=("openvino",), methods=("float32", "ptq", "mixed", "distil"),
+        prunes=(UNPRUNED,),
+    )  # fmt: skip
+    found.run()
+    assert (
+        states(found)["openvino-int8-mixed"] == states(found)["openvino-int8-distil"] == "skipped"
+    )
+    assert "1.30 times as long as float32" in found.results[-1].reason
+    assert study.timed == ["openvino-float32", "openvino-int8-ptq"]
+    assert states(found)["openvino-int8-ptq"] == "drifts"
+
+
+def test_training_is_for_where_islands_cost_time() -> None:
+    def tried(mixed_ms: float) -> dict[str, str]:
+        found = search(TableStudy({
+            "openvino-float32": (0.0, 1.0, 0), "openvino-int8-ptq": (0.05, 0.5, 0.9),
+            "openvino-int8-mixed": (0.01, mixed_ms, 0.5), "openvino-int8-distil": (0.01, 0.5, 0.9),
+        }), backends=("openvino",), prunes=(UNPRUNED,))  # fmt: skip
+        found.run()
+        return states(found)
+
+    assert tried(0.51)["openvino-int8-distil"] == "skipped"
+    assert tried(0.7)["openvino-int8-distil"] == "measured"
+
+
+def test_the_untouched_model_is_measured_beside_its_restructured_form() -> None:
+    study = TableStudy(
+        {"openvino-float32-untouched": (0.0, 1.0, 0), "openvino-float32": (0.0, 0.7, 0)},
+        restructures=True,
+    )
+    found = search(study, backends=("openvino",), methods=("float32",), prunes=(UNPRUNED,))
+    found.run()
+    assert study.timed == ["openvino-float32-untouched", "openvino-float32"]
 
 
 def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:
