@@ -33,6 +33,12 @@ from edgeanim.cli.common import (
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option("--fps", type=click.FloatRange(1, 240), help="[default: the driver's]")
 @click.option("--frames", "limit", type=click.IntRange(1), help="At most so many frames.")
+@click.option(
+    "--smooth/--no-smooth",
+    default=None,
+    help="Take the tremble out of the motion, by looking one frame ahead [default: that of clips "
+    "and cameras, not of stored motions].",
+)
 @click.option("--absolute", is_flag=True, help="Take the driver's pose itself, not its change.")
 @threads_option
 @input_option
@@ -46,6 +52,7 @@ def command(
     variant: str | None,
     fps: float | None,
     limit: int | None,
+    smooth: bool | None,
     absolute: bool,
     threads: int | None,
     inputs: tuple[str, ...],
@@ -64,6 +71,7 @@ def command(
         fps=fps,
         limit=limit,
         relative=not absolute,
+        smooth=smooth,
         threads=threads,
         inputs=parse_inputs(inputs),
         progress=progress,

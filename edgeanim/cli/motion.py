@@ -43,6 +43,7 @@ def list_tracks(as_json: bool) -> None:
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
 @click.option("--variant", help="Which variant follows it [default: the board's].")
 @click.option("--frames", "limit", type=click.IntRange(2), help="At most so many frames.")
+@click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
 @threads_option
 @example("edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
 def extract(
@@ -51,6 +52,7 @@ def extract(
     out: Path,
     variant: str | None,
     limit: int | None,
+    smooth: bool,
     threads: int | None,
 ) -> None:
     """Follow CLIP with a bundle's regions and store its motion."""
@@ -63,6 +65,7 @@ def extract(
         out=out,
         variant=variant,
         limit=limit,
+        smooth=smooth,
         threads=threads,
         progress=progress,
     )

@@ -16,6 +16,7 @@ from edgeanim.runtime.media import probe_fps, read_frames, read_still, write_ani
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 
@@ -45,6 +46,7 @@ def animate(
     fps: float | None = None,
     limit: int | None = None,
     relative: bool = True,
+    smooth: bool | None = None,
     threads: int | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
@@ -55,7 +57,9 @@ def animate(
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
     one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's
-    change over to the still's own pose. The variant is the board's first choice that runs here.
+    change over to the still's own pose. `smooth` takes the tremble out of the motion (see
+    `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a stored
+    motion. The variant is the board's first choice that runs here.
     """
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
@@ -63,7 +67,11 @@ def animate(
         scene, own_fps = _scene(opened, still, drive, limit, inputs or {})
         options = work.options(chosen.backend, threads)
         absolute = None if relative else False
-        with load_player(opened.contract, chosen, options, relative=absolute) as player:
+        if smooth is None:
+            smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
+        with load_player(
+            opened.contract, chosen, options, relative=absolute, smooth=smooth
+        ) as player:
             rate = fps or own_fps
             if scene.track is not None and fps is not None:
                 scene = Scene(scene.still, None, scene.track.resampled(fps), scene.conditions)

@@ -18,6 +18,7 @@ from edgeanim.runtime.media import probe_fps, read_frames
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
 
 
@@ -47,11 +48,13 @@ def extract_motion(
     out: str | Path,
     variant: str | None = None,
     limit: int | None = None,
+    smooth: bool = True,
     threads: int | None = None,
     board: str | Path = "local",
     progress: Progress = SILENT,
 ) -> MotionTrack:
-    """Follow `clip` with a bundle's regions and store its motion in `out` (.npz).
+    """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
+    tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
 
     `UsageError` if the bundle's model does not find motion in a driver.
     """
@@ -79,7 +82,10 @@ def extract_motion(
         scene = Scene(still, read_frames(clip, limit=limit))
         options = work.options(chosen.backend, threads)
         progress.stage(f"Follow with {chosen.id}", limit)
-        with load_player(opened.contract, chosen, options, record, relative=False) as player:
+        smooth = smooth and Needs.of(opened.contract).moves_alone
+        with load_player(
+            opened.contract, chosen, options, record, relative=False, smooth=smooth
+        ) as player:
             for _ in player.play(scene):
                 progress.step()
         progress.done()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract, Runs, TensorSpec
@@ -14,6 +14,7 @@ from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, time
 from edgeanim.runtime.motion import relative
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, check_picture
+from edgeanim.runtime.smoothing import smoothed
 from edgeanim.runtime.warp import Compositor
 from edgeanim.runtime.wiring import OF_DRIVER, OF_STILL, Needs, Values, relayout
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
@@ -31,7 +32,9 @@ class Player:
     contract's layout: this is how calibration samples are collected. `relative` motion is the
     driver's change since its first frame, carried over to the still's own pose; absolute motion is
     the driver's pose itself. The default is relative wherever the model finds the still's motion.
-    `fit` is how pictures of other proportions meet the graphs' (see `runtime.pictures`).
+    `fit` is how pictures of other proportions meet the graphs' (see `runtime.pictures`). `smooth`
+    takes the tremble out of the motion, which needs one frame more (see `runtime.smoothing`);
+    `UsageError` for a model that makes its frames of more than motion.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -46,6 +49,7 @@ class Player:
         *,
         relative: bool | None = None,
         fit: FitRule = "letterbox",
+        smooth: bool = False,
     ) -> None:
         for graph in contract.graphs:
             if graph.name not in sessions:
@@ -58,6 +62,13 @@ class Player:
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
         self._relative = relative
         self._rule: FitRule = fit
+        self._smooth = smooth
+        if smooth and not self.needs.moves_alone:
+            raise UsageError(
+                f"The model {contract.name!r} makes its frames of more than motion, so smoothing "
+                "that does not help it.",
+                hint="Leave out --smooth.",
+            )
 
     def __enter__(self) -> Player:
         return self
@@ -85,6 +96,17 @@ class Player:
         still = self._prepare_still(scene, values)
         compositor = self._compositor(scene, still)
         transfer = _Transfer(self._still_motion(values))
+        steps = self._follow(scene, values, still)
+        for index, step in enumerate(_smoothed(steps) if self._smooth else steps):
+            if step.motion is not None:
+                values.put("motion:driving", transfer(step.motion))
+            self._run("frame", values, step.sight, scene, index)
+            with timed(self.timings, COMPOSE):
+                picture = self._finish(values, compositor, step.sight)
+            yield picture
+
+    def _follow(self, scene: Scene, values: Values, still: Shown | None) -> Iterator[_Step]:
+        """What is seen at each moment, and the motion found in it, if the model needs any."""
         for index, moment in enumerate(self._moments(scene)):
             self.timings = {}
             sight = {"still": still} if still is not None else {}
@@ -95,12 +117,8 @@ class Player:
                 self._run("driver", values, sight, scene, index)
             elif moment is not None:
                 values.put("motion:driving", moment)
-            if self.needs.motion:
-                values.put("motion:driving", transfer(values.require("motion:driving")))
-            self._run("frame", values, sight, scene, index)
-            with timed(self.timings, COMPOSE):
-                picture = self._finish(values, compositor, sight)
-            yield picture
+            found = values.require("motion:driving") if self.needs.motion else None
+            yield _Step(sight, found.copy() if found is not None and self._smooth else found)
 
     def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
         """Do all that happens once per still; what it finds is kept in `values`."""
@@ -197,6 +215,20 @@ class Player:
         return found
 
 
+class _Step(NamedTuple):
+    """What is seen at a moment, and the driver's motion [1, K, 6]."""
+
+    sight: dict[str, Shown]
+    motion: Array | None
+
+
+def _smoothed(steps: Iterator[_Step]) -> Iterator[_Step]:
+    """The same steps with smoothed motion; one step is held back."""
+    sights, ahead = itertools.tee(steps)
+    motions = smoothed(step.motion for step in ahead if step.motion is not None)
+    return (_Step(step.sight, motion) for step, motion in zip(sights, motions, strict=True))
+
+
 class _Transfer:
     """Carries the driver's motion over to the still, relative to the driver's first frame;
     passes it on as it is where there is no motion of a still."""
@@ -220,9 +252,10 @@ def load_player(
     record: Record | None = None,
     *,
     relative: bool | None = None,
+    smooth: bool = False,
 ) -> Player:
-    """Open a session for every graph of `variant` on its backend; `record` and `relative` are the
-    player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
+    """Open a session for every graph of `variant` on its backend; `record`, `relative` and `smooth`
+    are the player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
     leaves a session open."""
     backend = get_backend(variant.backend)
     with ExitStack() as opened:
@@ -231,7 +264,7 @@ def load_player(
             session = backend.load(compiled, options)
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
-        player = Player(contract, sessions, record, relative=relative)
+        player = Player(contract, sessions, record, relative=relative, smooth=smooth)
         opened.pop_all()
     return player
 

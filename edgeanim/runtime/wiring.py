@@ -36,6 +36,11 @@ class Needs:
     plays_pictures: bool
     conditions: tuple[str, ...]
 
+    @property
+    def moves_alone(self) -> bool:
+        """Whether all that frames take from the driver is its motion."""
+        return self.motion and not self.frames
+
     @staticmethod
     def of(contract: Contract) -> Needs:
         """Read them off the roles; `BadInput` if nothing in it makes a picture."""

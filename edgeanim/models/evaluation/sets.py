@@ -52,7 +52,7 @@ def evaluate(
     scores = [score_set(animator, "puppets", drawn, size)]
     progress.step()
     for path in clips:
-        group = path.resolve().parent.name
+        group = path.absolute().parent.name
         shots = [clip_shot(clip_frames(path))]
         scores.append(score_set(animator, f"{group}/{path.stem}", shots, size, group))
         progress.step()
