@@ -6,7 +6,6 @@ found once, in the reference's own frames by the float32 original's graph, and s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,9 +100,10 @@ def region_names(contract: Contract, count: int) -> tuple[str, ...]:
 
 
 def find_masks(
-    graph: GraphSpec, session: Session, frames: Sequence[NDArray[np.uint8]]
+    graph: GraphSpec, session: Session, frames: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """The masks [T, K, h, w] in 0..1 that `graph` finds in each of `frames`."""
+    """The masks [T, K, h, w] in 0..1 that `graph` finds in each of `frames`, uint8
+    [T, H, W, C]."""
     runner = GraphRunner(graph, session, None)
     spec = session.spec.output(MASK)
     assert spec is not None  # `region_graph` saw to it

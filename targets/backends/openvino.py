@@ -188,9 +188,11 @@ class _OpenVinoSession:
             self._request = self._model.create_infer_request()
         self._profiled = options.profile
         self._runs = 0
-        self._tensor = ov.Tensor
-        self._inputs = _ports(graph.spec.inputs, graph, self._model.inputs, path)
-        self._bound: list[Array | None] = [None] * len(self._inputs)
+        ports = _ports(graph.spec.inputs, graph, self._model.inputs, path)
+        self._inputs = [
+            _Input(ov, self._request, port, tensor.shape)
+            for port, tensor in zip(ports, graph.spec.inputs, strict=True)
+        ]
         # Bound for good: results are then neither looked up nor wrapped anew in every run.
         self._results: dict[str, Array] = {}
         ports = _ports(graph.spec.outputs, graph, self._model.outputs, path)
@@ -202,25 +204,16 @@ class _OpenVinoSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
         with runtime_errors("OpenVINO could not run it", self.spec.name):
-            for number, array in enumerate(arrays):
-                self._bind(number, array)
+            for taker, array in zip(self._inputs, arrays, strict=True):
+                taker.take(array)
             self._request.infer(share_outputs=True)
             self._runs += 1
             return dict(self._results)
 
-    def _bind(self, number: int, array: Array) -> None:
-        """Let the request read the input from `array` itself. One that it reads already, such as
-        what was computed once for a still, costs nothing: binding anew takes some 30 us."""
-        if array is not self._bound[number]:
-            tensor = self._tensor(array, shared_memory=True)
-            self._request.set_input_tensor(self._inputs[number], tensor)
-            self._bound[number] = array
-
     def close(self) -> None:
         self._request = None
         self._model = None
-        self._results = {}
-        self._bound = []
+        self._results, self._inputs = {}, []
 
     def op_profile(self) -> OpProfile:
         return summarize(
@@ -243,6 +236,29 @@ class _OpenVinoSession:
             if op is not None:
                 found.append((info.get("originalLayersNames", ""), op))
         return found
+
+
+class _Input:
+    """An input of a request. What changes from run to run is copied into memory that stays bound,
+    since binding takes some 30 us; an array that comes again (the features of a still, say) is
+    bound itself and then costs nothing."""
+
+    def __init__(self, ov: Any, request: Any, port: int, shape: tuple[int, ...]) -> None:
+        self._tensor, self._request, self._port = ov.Tensor, request, port
+        self._own = ov.Tensor(ov.Type.f32, ov.Shape(shape))
+        self._memory: Array = self._own.data
+        self._before: Array | None = None
+        self._shared = True
+
+    def take(self, array: Array) -> None:
+        again, self._before = array is self._before, array
+        if again and not self._shared:
+            self._request.set_input_tensor(self._port, self._tensor(array, shared_memory=True))
+        elif not again and self._shared:
+            self._request.set_input_tensor(self._port, self._own)
+        self._shared = again
+        if not again:
+            self._memory[:] = array
 
 
 def _ports(
