@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.sequences import FrameSequence, region_table
-from edgeanim.models.regions import region_colours
+from edgeanim.models.regions import BACKGROUND, UNKNOWN, region_colours
 
 _SIDE = 160
 _CAPTION = 18
@@ -20,7 +20,8 @@ def contact_sheet(
 ) -> NDArray[np.uint8]:
     """Rows [H, W, 3] of `columns` frames spread over each sequence, below its caption.
 
-    Where regions are known, every second picture shows the one before it with its masks.
+    Where regions are known, if only weakly, every second picture shows the one before it with its
+    masks.
     """
     rows = [
         np.vstack([_caption(text, columns * _SIDE), _row(sequence, columns)])
@@ -30,7 +31,7 @@ def contact_sheet(
 
 
 def _row(sequence: FrameSequence, columns: int) -> NDArray[np.uint8]:
-    masked = sequence.parts is not None
+    masked = sequence.parts is not None or sequence.weak_labels is not None
     count = columns // 2 if masked else columns
     chosen = np.linspace(0, len(sequence.pictures) - 1, count).round().astype(int)
     cells: list[NDArray[np.uint8]] = []
@@ -42,13 +43,21 @@ def _row(sequence: FrameSequence, columns: int) -> NDArray[np.uint8]:
 
 
 def _painted(sequence: FrameSequence, index: int) -> NDArray[np.uint8]:
-    """A frame with the colours of its regions; what is none is dimmed."""
+    """A frame with the colours of its regions; what is none is dimmed, what is unknown as it is."""
+    labels = _labels(sequence, index)
+    unknown = labels == UNKNOWN
+    paint = region_colours()[np.where(unknown, BACKGROUND, labels)] * 255
+    strength = np.where(unknown, 0, _STRENGTH)[..., None]
+    mixed = sequence.pictures[index] * (1 - strength) + paint * strength
+    return np.asarray(mixed.round(), np.uint8)
+
+
+def _labels(sequence: FrameSequence, index: int) -> NDArray[np.uint8]:
+    if sequence.weak_labels is not None:
+        return np.asarray(sequence.weak_labels[index])
     assert sequence.parts is not None
     assert sequence.regions is not None
-    labels = region_table(sequence.regions)[sequence.parts[index]]
-    paint = region_colours()[labels] * 255
-    mixed = sequence.pictures[index] * (1 - _STRENGTH) + paint * _STRENGTH
-    return np.asarray(mixed.round(), np.uint8)
+    return np.asarray(region_table(sequence.regions)[sequence.parts[index]])
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

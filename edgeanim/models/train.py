@@ -2,7 +2,8 @@
 
 Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator. OUT receives
 `animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv` and
-`losses.png` (means since the checkpoint before), sample sheets and the checkpoint from which the
+`losses.png` (means since the checkpoint before), sample sheets, a sheet of what
+weak labels make of the clips, and the checkpoint from which the
 same command goes on after a kill.
 """
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _WARM_UP = 50
 _SHEET_SEED = 999_983
+_SHEET_CLIPS = 24
 _JOINT_RATE = 0.25
 """The regions' learning rate in stage 2, relative to the generator's."""
 
@@ -90,6 +92,8 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
     write_text(out / "train.toml", _dump(config))
     material = batches.load_material(config.data, progress)
+    if config.data.weak_labels and material.clips:
+        _write_clip_sheet(out / "sheets" / "clips.png", material)
     steps = list(schedule(config))
     progress.stage("training", len(steps))
     progress.step(done)
@@ -183,6 +187,17 @@ def _write_results(
     write_curves([out / "losses.csv"], out / "losses.png")
     sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
     write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
+
+
+def _write_clip_sheet(path: Path, material: Material) -> None:
+    """What weak labels make of the clips: the one thing of a training that can be plainly wrong."""
+    from edgeanim.models.dataset_sheet import contact_sheet
+    from edgeanim.models.training.sheets import write_sheet
+
+    clips = material.clips[:_SHEET_CLIPS]
+    none = ": no face found, so no weak labels"
+    captions = [clip.name + ("" if clip.weak_labels is not None else none) for clip in clips]
+    write_sheet(path, contact_sheet(clips, captions))
 
 
 def _means(recent: list[Losses]) -> Losses:

@@ -1,5 +1,7 @@
 """Faces and hands found by their colour, on people drawn so that the truth is known."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from edgeanim.models.data.pairs import PLAIN, Augmentation, make_pair, similarity
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.weak_labels import weak_labels
+from edgeanim.models.dataset_sheet import contact_sheet
 from edgeanim.models.regions import BACKGROUND, UNKNOWN
 
 SIZE = 256
@@ -132,3 +135,17 @@ def test_a_hand_is_told_to_come_from_where_it_was():
         np.testing.assert_allclose(pair.flow[:, told].mean(1), expected, atol=2 * 2 / SIZE)
     unknown = pair.label_driving == UNKNOWN
     assert (pair.guided[0][unknown] == 0).all()
+
+
+def test_the_sheet_of_clips_paints_what_was_told_and_leaves_the_rest():
+    pictures, _ = waving(SKINS[0], JUMPERS[0])
+    labels = weak_labels(pictures)
+    before = tuple(max(0, i - 1) for i in range(len(pictures)))
+    clip = FrameSequence("person", pictures, before, weak_labels=labels)
+    sheet = contact_sheet([clip, replace(clip, weak_labels=None)], ["labelled", "plain"])
+    row = len(sheet) // 2
+    picture, painted = (sheet[:row, 160 * i : 160 * (i + 1)].astype(int) for i in (0, 1))
+    differs = np.abs(picture - painted).max(2) > 20
+    assert 0.2 < differs.mean() < 0.95
+    plain = sheet[row:, 160 * 0 : 160].astype(int)
+    assert (plain[20:] == picture[20:]).all()

@@ -99,10 +99,13 @@ def _find_face(usual: Picture) -> _Face | None:
     (cr0, cr1), (cb0, cb1) = _CHROMA
     mask = cv2.inRange(chroma, np.array([40, cr0, cb0]), np.array([255, cr1, cb1]))
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    # Eyes and brows are no holes to the face's size.
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    depth = cv2.distanceTransform(closed, cv2.DIST_L2, 3)
     count, blobs, stats, centres = cv2.connectedComponentsWithStats(mask)
     best: tuple[float, _Face] | None = None
     for blob in range(1, count):
-        left, top, width, height, area = (int(v) for v in stats[blob])
+        width, height, area = (int(v) for v in stats[blob][2:])
         share, shape = area / size**2, width / height
         off_centre = abs(float(centres[blob][0]) / size - 0.5)
         if not (_FACE_AREA[0] < share < _FACE_AREA[1] and _FACE_SHAPE[0] < shape < _FACE_SHAPE[1]):
@@ -111,15 +114,20 @@ def _find_face(usual: Picture) -> _Face | None:
             continue
         score = share**0.5 - off_centre - float(centres[blob][1]) / size
         if best is None or score > best[0]:
-            # A neck shows below: of a face's width, the upper 1.25 are the face.
-            height = min(height, round(1.25 * width))
-            best = score, _colours(usual, blobs == blob, left, top, width, height)
+            best = score, _measure(usual, blobs == blob, depth)
     return best[1] if best else None
 
 
-def _colours(usual: Picture, blob: Mask, left: int, top: int, width: int, height: int) -> _Face:
-    """Mean and precision of the blob's Lab colours, lightness counted a third: light varies."""
-    values = _lab(usual)[blob]
+def _measure(usual: Picture, blob: Mask, depth: Values) -> _Face:
+    """The face in a blob: about the largest circle in it, since neck and strands of hair belong to
+    the blob as well. The colours are Lab, lightness counted a third: light varies."""
+    inside = np.where(blob, depth, 0)
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    radius = float(inside.max())
+    left, top = round(column - 1.1 * radius), round(row - 1.4 * radius)
+    width, height = round(2.2 * radius), round(2.7 * radius)
+    y, x = np.mgrid[0 : len(usual), 0 : len(usual)]
+    values = _lab(usual)[blob & (np.hypot(y - row, x - column) < 1.2 * radius)]
     near = np.abs(values - np.median(values, axis=0)).max(1) < 25
     values = values[near]
     covariance = np.cov(values.T) + np.diag([4.0, 4.0, 4.0])

@@ -54,13 +54,7 @@ def load_material(config: DataConfig, progress: Progress) -> Material:
 
     `BadInput` names a clip that is not there, or a dataset that cannot be trusted.
     """
-    clips = []
-    if config.clips is not None and config.clip_names:
-        found = {path.stem: path for path in clip_paths(config.clips)}
-        for name in config.clip_names:
-            if name not in found:
-                raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
-            clips.append(clip_sequence(found[name], labelled=config.weak_labels))
+    clips = _read_clips(config, progress)
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
     cache = FrameCache()
@@ -70,6 +64,23 @@ def load_material(config: DataConfig, progress: Progress) -> Material:
     if not puppets:
         raise BadInput("No sequence of these datasets has masks to learn from.")
     return Material(tuple(puppets), tuple(clips))
+
+
+def _read_clips(config: DataConfig, progress: Progress) -> list[FrameSequence]:
+    if config.clips is None or not config.clip_names:
+        return []
+    found = {path.stem: path for path in clip_paths(config.clips)}
+    progress.stage("reading clips", len(config.clip_names))
+    clips = []
+    for name in config.clip_names:
+        if name not in found:
+            raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
+        clips.append(clip_sequence(found[name], labelled=config.weak_labels))
+        progress.step()
+    labelled = sum(clip.weak_labels is not None for clip in clips)
+    told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
+    progress.done(told)
+    return clips
 
 
 def draw_batch(
