@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import torch
@@ -33,25 +34,68 @@ def resize(b: Builder, node: Any) -> fx.Node:
         raise b.refuse(node, f"{mode} resizing with {coordinates} coordinates")
     if mode == "cubic" and given.get("cubic_coeff_a", -0.75) != -0.75:
         raise b.refuse(node, "its cubic coefficient is not -0.75")
+    if mode == "cubic" and given.get("exclude_outside", 0):
+        raise b.refuse(node, "it weighs the border anew")
+    if any(abs(_scale(b, node, i) * before[i] - after[i]) > 1e-3 for i in (2, 3)):
+        raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
     return b.call(F.interpolate, x, size=size, mode=_MODES[mode], align_corners=_ALIGN[coordinates])
 
 
 def _nearest(
     b: Builder, node: Any, x: fx.Node, before: tuple[int, ...], size: tuple[int, ...]
 ) -> fx.Node:
-    """torch takes floor(i * scale); for whole factors upwards every rounding says the same."""
-    given = b.attrs(node)
+    """torch knows one way to take the nearest pixel, which is right where it takes the same ones as
+    ONNX. A factor is better than a size: it says that it is whole to whoever reads the graph."""
+    wanted = [_taken(b, node, axis) for axis in (2, 3)]
     factors = [new / old for new, old in zip(size, before, strict=True)]
-    if all(factor.is_integer() for factor in factors):
-        whole = given.get("coordinate_transformation_mode", "half_pixel") != "align_corners"
-        rounding = given.get("nearest_mode", "round_prefer_floor")
-        asymmetric = given.get("coordinate_transformation_mode") == "asymmetric"
-        if whole and (not asymmetric or rounding == "floor"):
-            return b.call(F.interpolate, x, scale_factor=tuple(factors), mode="nearest")
-    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
-    if (coordinates, given.get("nearest_mode")) == ("asymmetric", "floor"):
-        return b.call(F.interpolate, x, size=size, mode="nearest")
+    whole = all(factor.is_integer() for factor in factors)
+    by_factor: list[dict[str, Any]] = [{"scale_factor": tuple(factors)}] if whole else []
+    for way in [*by_factor, {"size": size}]:
+        numbers = torch.arange(float(prod(before))).reshape(1, 1, *before)
+        made = F.interpolate(numbers, mode="nearest", **way)
+        if torch.equal(made[0, 0], numbers[0, 0][wanted[0]][:, wanted[1]]):
+            return b.call(F.interpolate, x, mode="nearest", **way)
+    coordinates = b.attrs(node).get("coordinate_transformation_mode", "half_pixel")
     raise b.refuse(node, f"nearest resizing by {factors} with {coordinates} coordinates")
+
+
+def _taken(b: Builder, node: Any, axis: int) -> torch.Tensor:
+    """The pixels that ONNX takes along an axis, int64 [new size]: the formulas of its operator
+    reference, in float32 as runtimes compute them."""
+    given = b.attrs(node)
+    old, new = b.shape(node.input[0], node)[axis], b.shape(node.output[0], node)[axis]
+    scale = torch.tensor(_scale(b, node, axis))
+    place = torch.arange(new, dtype=torch.float32)
+    half = (place + 0.5) / scale - 0.5
+    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
+    places = {
+        "half_pixel": half,
+        "half_pixel_symmetric": old / 2 * (1 - new / (scale * old)) + half,
+        "pytorch_half_pixel": half if new > 1 else torch.zeros(1),
+        "align_corners": place * (old - 1) / max(new - 1, 1),
+        "asymmetric": place / scale,
+    }
+    roundings = {
+        "round_prefer_floor": lambda x: torch.ceil(x - 0.5),
+        "round_prefer_ceil": lambda x: torch.floor(x + 0.5),
+        "floor": torch.floor,
+        "ceil": torch.ceil,
+    }
+    rounding = given.get("nearest_mode", "round_prefer_floor")
+    if coordinates not in places or rounding not in roundings:
+        raise b.refuse(node, f"nearest resizing with {coordinates} coordinates, {rounding}")
+    return roundings[rounding](places[coordinates]).clamp(0, old - 1).long()
+
+
+def _scale(b: Builder, node: Any, axis: int) -> float:
+    """The factor that ONNX reckons with: the one given, which need not lead to whole pixels."""
+    given = b.attrs(node)
+    if given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise b.refuse(node, "it keeps the aspect ratio")
+    if b.present(node, 2) and (scales := b.constant(node, 2, "scale")).size:
+        axes = given.get("axes", range(scales.size))
+        return float(dict(zip(axes, scales.tolist(), strict=True)).get(axis, 1.0))
+    return b.shape(node.output[0], node)[axis] / b.shape(node.input[0], node)[axis]
 
 
 def depth_to_space(b: Builder, node: Any) -> fx.Node:

@@ -1,0 +1,105 @@
+"""Every way to resize is brought over as ONNX Runtime does it, or refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput
+from edgeanim.graph.rewrites import identity
+from edgeanim.graph.to_torch import import_torch
+
+COORDINATES = (
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+)
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+def sizes(old: tuple[int, int], scales: tuple[float, float]) -> list[int]:
+    return [int(np.floor(np.float32(s) * size)) for s, size in zip(scales, old, strict=True)]
+
+
+def resizing(graph: Any, settings: str, old: tuple[int, int], scales: tuple[float, float]) -> Any:
+    new = sizes(old, scales)
+    region = np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32)
+    return graph(
+        f"float[1,2,{old[0]},{old[1]}] x",
+        f"float[1,2,{new[0]},{new[1]}] y",
+        f"y = Resize <{settings}> (x, region, scales)",
+        {"region": region, "scales": np.array([1, 1, *scales], np.float32)},
+        19,
+    )
+
+
+FACTORS = st.sampled_from([0.25, 1 / 3, 0.5, 0.6, 0.75, 1.0, 1.05, 1.5, 2.0, 2.5, 3.0, 4.0, 7.0])
+
+
+@settings(max_examples=60)
+@given(
+    coordinates=st.sampled_from(COORDINATES),
+    rounding=st.sampled_from(ROUNDINGS),
+    old=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    scales=st.tuples(FACTORS, FACTORS) | FACTORS.map(lambda factor: (factor, factor)),
+)
+def test_the_nearest_pixels_are_those_of_onnx_runtime(
+    graph: Any,
+    save: Any,
+    coordinates: str,
+    rounding: str,
+    old: tuple[int, int],
+    scales: tuple[float, float],
+) -> None:
+    assume(min(sizes(old, scales)) >= 1)
+    mode = (
+        f'mode="nearest", coordinate_transformation_mode="{coordinates}", nearest_mode="{rounding}"'
+    )
+    path = save(resizing(graph, mode, old, scales))
+    refused = ""
+    try:
+        assert import_torch(path).error == 0  # a wrong reading fails its parity gate
+    except BadInput as error:
+        refused = error.what
+    event("refused" if refused else "taken")
+    assert not refused or "cannot be brought into PyTorch: nearest resizing" in refused
+
+
+@pytest.mark.parametrize(
+    "coordinates", ["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"]
+)
+@pytest.mark.parametrize("rounding", ["floor", "ceil"])
+def test_a_shifted_reading_is_refused(
+    graph: Any, save: Any, coordinates: str, rounding: str
+) -> None:
+    mode = (
+        f'mode="nearest", coordinate_transformation_mode="{coordinates}", nearest_mode="{rounding}"'
+    )
+    with pytest.raises(BadInput, match="nearest resizing by"):
+        import_torch(save(resizing(graph, mode, (4, 4), (2, 2))))
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_a_factor_that_gives_no_whole_number_of_pixels_is_refused(
+    graph: Any, save: Any, mode: str
+) -> None:
+    with pytest.raises(BadInput, match="no whole number of pixels"):
+        import_torch(save(resizing(graph, f'mode="{mode}"', (5, 5), (1.5, 1.5))))
+    assert import_torch(save(resizing(graph, f'mode="{mode}"', (4, 6), (1.5, 1.5)))).error < 1e-5
+
+
+def test_a_factor_near_one_is_not_taken_for_one(graph: Any) -> None:
+    settings = 'mode="linear", coordinate_transformation_mode="asymmetric"'
+    model = resizing(graph, settings, (8, 8), (1.05, 1.05))
+    model.graph.node.append(
+        model.graph.node[0].__class__(op_type="Relu", input=["y"], output=["z"])
+    )
+    model.graph.output[0].name = "z"
+    assert identity.rewrite(model) == 0
