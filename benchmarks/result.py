@@ -254,8 +254,20 @@ def dump_report(report: Report) -> str:
 
 
 def save_report(path: Path, report: Report) -> None:
-    """Write the report atomically."""
-    write_text(path, dump_report(report))
+    """Write the report atomically. One that `load_report` would refuse is a mistake of ours: it is
+    kept beside `path`, as `NAME.refused.json`, and `DeviceFailed` says so."""
+    try:
+        text = dump_report(report)
+        parse_report(text, where="the report")
+    except (BadInput, ValueError) as error:
+        kept = path.with_name(f"{path.stem}.refused.json")
+        write_text(kept, json.dumps(dataclasses.asdict(report), indent=1, sort_keys=True) + "\n")
+        raise DeviceFailed(
+            f"The run made a report that breaks the rules for reports: {error}.",
+            where=kept,
+            hint="This is a mistake in edgeanim. The figures are kept in this file: report it.",
+        ) from error
+    write_text(path, text)
 
 
 def load_report(path: Path) -> Report:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from edgeanim.benchmarks.result import (
     save_report,
 )
 from edgeanim.benchmarks.schema import report_schema, schema_text
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, DeviceFailed
 from tests.benchmarks.synthetic import build_report
 
 jsonschema = pytest.importorskip("jsonschema")
@@ -57,6 +58,18 @@ def test_a_report_survives_the_disk(tmp_path: Path) -> None:
     save_report(path, report)
     assert load_report(path) == report
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.parametrize("duration", [float("nan"), -1.0])
+def test_a_report_that_could_not_be_read_again_is_kept_and_said(
+    tmp_path: Path, duration: float
+) -> None:
+    path = tmp_path / "report.json"
+    with pytest.raises(DeviceFailed, match=r"report\.refused\.json: .*duration|Out of range"):
+        save_report(path, replace(build_report(), duration_s=duration))
+    (kept,) = tmp_path.iterdir()
+    assert kept.name == "report.refused.json"
+    assert len(json.loads(kept.read_text())["variants"]) == len(build_report().variants)
 
 
 def _places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
