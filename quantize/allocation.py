@@ -44,15 +44,20 @@ def cheapest(
     *,
     ratio: float,
     unit: int,
+    left: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """How many channels of each group stay, by root, once `ratio` of all layers' cost is saved.
 
-    `damages` has each group's channels' importance in ascending order. Every group keeps a multiple
-    of `unit`. Where the share cannot be reached, as much as possible goes.
+    `left` says how many each group has now (all, if it is not given), `damages` the importance of
+    these in ascending order. Every group that shrinks keeps a multiple of `unit`. Where the share
+    cannot be reached, as much as possible goes.
     """
     widths = _Widths(layers)
     before = widths.cost(layers)
-    left = {group.root: group.channels for group in groups}
+    start = {group.root: group.channels for group in groups} if left is None else left
+    for group in groups:
+        widths.remove(group, group.channels - start[group.root])
+    left = dict(start)
     floors = {group.root: _floor(group.channels, unit) for group in groups}
     while widths.cost(layers) > (1 - ratio) * before:
         best: tuple[float, ChannelGroup, int] | None = None
@@ -61,8 +66,8 @@ def cheapest(
             then = (now - 1) // unit * unit
             if then < floors[group.root]:
                 continue
-            gone = group.channels - now
-            damage = sum(damages[group.root][gone : group.channels - then])
+            gone = start[group.root] - now
+            damage = sum(damages[group.root][gone : start[group.root] - then])
             saved = widths.saving(group, now - then)
             rate = damage / max(saved, 1e-30)
             if best is None or rate < best[0]:
@@ -73,6 +78,18 @@ def cheapest(
         widths.remove(group, left[group.root] - then)
         left[group.root] = then
     return left
+
+
+def cost_of(
+    groups: Sequence[ChannelGroup],
+    layers: Mapping[str, Layer],
+    left: Mapping[str, int] | None = None,
+) -> float:
+    """The summed cost of all layers, with so many channels `left` of each group (or all)."""
+    widths = _Widths(layers)
+    for group in groups if left is not None else ():
+        widths.remove(group, group.channels - (left or {})[group.root])
+    return widths.cost(layers)
 
 
 def _floor(channels: int, unit: int) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -73,8 +73,27 @@ class Task:
         return float(np.mean(losses))
 
 
+class Lesson(Protocol):
+    """What a student learns from: the arguments of each step, what is wanted of them, and how far
+    off a result is. `ranged` are inputs that ranges of values are taken from."""
+
+    @property
+    def batches(self) -> Sequence[Any]: ...
+
+    @property
+    def wanted(self) -> Sequence[Any]: ...
+
+    @property
+    def ranged(self) -> Sequence[Batch]: ...
+
+    def loss(self, given: Any, wanted: Any) -> torch.Tensor: ...
+
+    def held_out_loss(self, student: Any) -> float: ...
+
+
 class Trainer:
-    """Trains `parameters` of `student` in place.
+    """Trains `parameters` of `student` in place. `title` is what the work is called, `where` the
+    recipe's table that governs it.
 
     Adam with a cosine decay and clipped gradients; the learning rate is relative to each
     parameter's own size, so that a kernel of thousandths and a bias of tens both move. The ranges
@@ -85,11 +104,15 @@ class Trainer:
         self,
         student: Any,
         parameters: Mapping[str, nn.Parameter],
-        task: Task,
+        task: Lesson,
         spec: DistilSpec,
         ranges: Ranges,
         state: Path | None,
+        *,
+        title: str = "Distil",
+        where: str = "[quantize.distil]",
     ) -> None:
+        self.title, self.where = title, where
         self.student, self.task, self.spec, self.ranges = student, task, spec, ranges
         self.parameters, self.state = dict(parameters), state
         for parameter in student.parameters():
@@ -104,7 +127,7 @@ class Trainer:
 
     def run(self, progress: Progress) -> tuple[float, ...]:
         """Train and leave the best weights in the student. Returns the held-out losses."""
-        progress.stage("Distil", self.spec.steps)
+        progress.stage(self.title, self.spec.steps)
         course, best = self._begin(progress)
         while course.step < self.spec.steps and course.stale < self.spec.patience:
             stop = min(course.step + self.spec.every, self.spec.steps)
@@ -145,8 +168,8 @@ class Trainer:
         loss = self.task.loss(self.student(*self.task.batches[index]), self.task.wanted[index])
         if not math.isfinite(float(loss.detach())):
             raise GateFailed(
-                f"The distillation diverged at step {step + 1}.",
-                hint="Lower `learning_rate` in the recipe's [quantize.distil].",
+                f"The training diverged at step {step + 1}.",
+                hint=f"Lower `learning_rate` in the recipe's {self.where}.",
             )
         self.optimiser.zero_grad()
         loss.backward()

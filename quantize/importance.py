@@ -1,99 +1,104 @@
-"""How much each channel of a group matters to what the graph gives."""
+"""How much each channel of a group matters to the frame that the whole model makes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Mapping
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.core.artifact import Array, Samples
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.channels import ChannelGroup, Surgeon
-from edgeanim.quantize.recover import one_thread
+from edgeanim.quantize.takes import Takes
 
 if TYPE_CHECKING:
     import torch
 
-_SAMPLES = 24
-# Random projections of the outputs for each sample.
+    from edgeanim.quantize.whole import Played, Whole
+
+# Each group by a name of its own, with the graph that it is in.
+Groups = Mapping[str, tuple[str, ChannelGroup]]
+
+_TAKES = 12
+# Random projections of what each take comes to.
 _PROJECTIONS = 2
+# What other values count beside the frames.
+_BESIDE = 0.1
 
 
 def channel_scores(
-    surgeon: Surgeon,
-    groups: Sequence[ChannelGroup],
+    whole: Whole,
+    surgeons: Mapping[str, Surgeon],
+    groups: Groups,
     spec: PruneSpec,
-    samples: Samples,
-    input_names: Sequence[str],
+    takes: Takes,
 ) -> dict[str, torch.Tensor]:
-    """A score for each channel of each group, by the group's root; small ones can go first.
+    """A score for each channel of each group, by the group's name; small ones can go first.
 
     `magnitude` is the norm of all weights that go with a channel, as a share of its group's;
-    `taylor` what the outputs change if the channel goes (see `taylor_scores`).
+    `taylor` what the frames change if the channel goes (see `taylor_scores`).
     """
     import torch
 
     if spec.importance == "taylor":
-        with one_thread():
-            return taylor_scores(surgeon, groups, samples, input_names, seed=spec.seed)
+        return taylor_scores(whole, groups, takes, seed=spec.seed)
     if spec.importance == "random":
         generator = torch.Generator().manual_seed(spec.seed)
-        return {g.root: torch.rand(g.channels, generator=generator) for g in groups}
-    norms = {group.root: surgeon.magnitude(group.root) for group in groups}
-    return {root: norm / norm.sum() for root, norm in norms.items()}
+        return {k: torch.rand(g.channels, generator=generator) for k, (_, g) in groups.items()}
+    norms = {key: surgeons[name].magnitude(g.root) for key, (name, g) in groups.items()}
+    return {key: norm / norm.sum() for key, norm in norms.items()}
 
 
 def taylor_scores(
-    surgeon: Surgeon,
-    groups: Sequence[ChannelGroup],
-    samples: Samples,
-    input_names: Sequence[str],
-    *,
-    seed: int,
+    whole: Whole, groups: Groups, takes: Takes, *, seed: int
 ) -> dict[str, torch.Tensor]:
-    """The error that taking out each channel makes in the outputs on `samples`, to second order.
+    """The error that taking out each channel makes in the frames of `takes`, to second order.
 
     Think of a gate on each channel. The squared error against the unpruned outputs y has no first
     derivative at the open gates, so the first term that tells anything is the Gauss-Newton one,
     |dy/dgate|^2, every output divided by its own variance. It is estimated without bias from
     gradients of randomly signed sums of y (Hutchinson 1989); dy/dgate is the weights' gradient
-    times the weights, summed over the channel (Molchanov et al. 2019).
+    times the weights, summed over the channel (Molchanov et al. 2019). Since y is what the whole
+    model makes, scores of different graphs compare.
     """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    module = surgeon.module
-    layers = {name: surgeon.layer(name) for group in groups for name in group.given_by}
-    scores = {group.root: torch.zeros(group.channels, dtype=torch.float64) for group in groups}
-    for sample in islice(samples, _SAMPLES):
-        outputs = module(*_tensors(sample, input_names))
-        for left in reversed(range(_PROJECTIONS)):
-            module.zero_grad()
-            _projected(outputs, generator).backward(retain_graph=left > 0)
-            for group in groups:
-                gates = [_gate_gradient(layers[name]) for name in group.given_by]
-                scores[group.root] += torch.stack(gates).sum(0).double().square()
-    module.zero_grad()
+    scores = {k: torch.zeros(g.channels, dtype=torch.float64) for k, (_, g) in groups.items()}
+    chosen = np.unique(np.linspace(0, len(takes) - 1, _TAKES).round().astype(int))
+    for index in chosen:
+        played = whole(takes[int(index)])
+        for remaining in reversed(range(_PROJECTIONS)):
+            whole.zero_grad()
+            _projected(played, generator).backward(retain_graph=remaining > 0)
+            for key, (name, group) in groups.items():
+                net = whole.net(name)
+                gates = [_gate_gradient(net.get_submodule(n)) for n in group.given_by]
+                scores[key] += torch.stack(gates).sum(0).double().square()
+    whole.zero_grad()
     if not all(bool(torch.isfinite(score).all()) for score in scores.values()):
         raise GateFailed(
-            "The importance of the channels is not a number on these samples.",
+            "The importance of the channels is not a number on these frames.",
             hint="Look at the calibration frames, or prune by magnitude.",
         )
     return scores
 
 
-def _projected(outputs: Sequence[torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+def _projected(played: Played, generator: torch.Generator) -> torch.Tensor:
     """A randomly signed sum whose squared gradient is, on average, that of the relative error."""
     import torch
 
     terms = []
-    for output in outputs:
-        signs = torch.randint(0, 2, output.shape, generator=generator) * 2 - 1
-        scale = float(np.sqrt(output.numel() * max(float(output.detach().var()), 1e-8)))
-        terms.append((output * signs).sum() / scale)
+    for number, roles in enumerate(played.frames):
+        seen = played.seen(number, played.picture)
+        values = [(0.0 if role == "frame" else _BESIDE, value) for role, value in roles.items()]
+        for weight, value in [*values, (1.0, seen)]:
+            if value is not None and weight and value.requires_grad:
+                signs = torch.randint(0, 2, value.shape, generator=generator) * 2 - 1
+                scale = sqrt(value.numel() * max(float(value.detach().var()), 1e-8))
+                terms.append(weight * (value * signs).sum() / scale)
     return torch.stack(terms).sum()
 
 
@@ -103,9 +108,3 @@ def _gate_gradient(layer: Any) -> torch.Tensor:
     if layer.bias is not None:
         gradient = gradient + layer.bias.grad * layer.bias.detach()
     return gradient
-
-
-def _tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:
-    import torch
-
-    return [torch.from_numpy(np.ascontiguousarray(sample[name])) for name in names]

@@ -1,163 +1,117 @@
-"""Prune a graph: fewer channels, recovered by distillation, for any ONNX that PyTorch can hold.
+"""Prune a model: fewer channels in all its graphs at once, for any ONNX that PyTorch can hold.
 
-What is left behind beside the pruned ONNX is a plan (JSON) and the weights (safetensors): from
-those and the unpruned ONNX the pruned graph can be built again. Nothing is ever pickled.
+The graphs are judged together, by the frame that they make: which channels go, from which graph,
+is decided by what that does to the frame for what it saves. In several rounds some channels go and
+the layers around them are fitted anew (`refit`); in the end the whole is trained to give the
+unpruned model's frames on unlabelled ones (`recover`).
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from edgeanim.core.artifact import GraphArtifact, Samples
-from edgeanim.core.errors import BadInput, MissingComponent
-from edgeanim.core.files import sha256_file, write_bytes, write_text
-from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.channels import PrunedGroup, apply_groups, count_macs
 from edgeanim.quantize.layer_times import LayerShape, LayerTimes, layer_shapes
-from edgeanim.quantize.recover import distil
-from edgeanim.quantize.selection import choose_groups
+from edgeanim.quantize.pruned import import_graph, require_packages, write_pruned
+from edgeanim.quantize.takes import Script, Takes
 
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.core.contract import GraphSpec
     from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.quantize.takes import Recorded
+
+Graphs = Mapping[str, GraphArtifact]
 
 
-@dataclass(frozen=True)
-class PrunePlan:
-    """What was done to a graph. `source` is the SHA-256 of the unpruned ONNX file.
+def prune_graphs(
+    contract: Contract,
+    graphs: Graphs,
+    takes: Takes,
+    spec: PruneSpec,
+    out: Path,
+    *,
+    times: Mapping[str, LayerTimes] | None = None,
+    state: Path | None = None,
+    progress: Progress = SILENT,
+) -> dict[str, GraphArtifact]:
+    """Prune the float32 `graphs` of `contract` by `spec`, recovering on `takes`.
 
-    `loss` is the course of the distillation: each output's squared error over its variance,
-    averaged over the outputs and over ten steps a point.
+    `spec.round_to` is a number here, and `spec.latency_ms` has been turned into a ratio; `times`
+    are the layers' times of every graph if the ratio is one of time. Each graph that lost channels
+    is written into a folder of its name below `out` (see `write_pruned`); what none could go from
+    is handed back as it came. With a folder `state` a killed recovery goes on where it was.
+
+    `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or an
+    export differs from the pruned module.
     """
+    if spec.ratio == 0:
+        return dict(graphs)
+    require_packages()
+    from edgeanim.quantize.recover import one_thread, recover
+    from edgeanim.quantize.rounds import Rounds
+    from edgeanim.quantize.whole import Whole
 
-    source: str
-    spec: PruneSpec
-    groups: tuple[PrunedGroup, ...]
-    parameters_before: int
-    parameters_after: int
-    macs_before: int
-    macs_after: int
-    loss: tuple[float, ...]
-    schema: Literal[1] = 1
+    imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
+    teacher = Whole(contract, imported)
+    student = deepcopy(teacher)
+    with one_thread():
+        rounds = Rounds(student, teacher, imported, takes, spec, times)
+        progress.stage("Take channels out and fit the rest anew", spec.rounds)
+        for number in range(spec.rounds):
+            with quiet():
+                rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
+            for name, graph in imported.items():
+                _check_outputs(graph, student.net(name))
+            rounds.refit()
+            progress.step(note=f"{rounds.share:.0%} left")
+        progress.done(f"{rounds.share:.0%} left")
+        groups = rounds.groups()
+        if not any(groups.values()):
+            return dict(graphs)
+        loss = recover(student, teacher, takes, spec, state=state, progress=progress)
+    made = dict(graphs)
+    for name, graph in imported.items():
+        if groups[name]:
+            folder = out / name
+            folder.mkdir()
+            net = student.net(name)
+            made[name] = write_pruned(graphs[name], graph, net, groups[name], spec, loss, folder)
+    return made
 
 
 def prune_graph(
     artifact: GraphArtifact,
-    samples: Samples,
+    samples: Recorded,
     spec: PruneSpec,
     out: Path,
     progress: Progress = SILENT,
     times: LayerTimes | None = None,
 ) -> GraphArtifact:
-    """Prune the float32 graph `artifact` by `spec`, recovering on `samples`.
-
-    `spec.round_to` is a number here, and `spec.latency_ms` has been turned into a ratio; `times`
-    are the layers' times if the ratio is one of time. Writes `<graph>.onnx`, `<graph>.prune.json`
-    and `<graph>.safetensors` into the folder `out`. Names and shapes of inputs and outputs stay as
-    they are. A ratio of 0, or a graph without a channel that could go, gives `artifact` back
-    unchanged and writes nothing.
-
-    `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or the
-    export differs from the pruned module.
-    """
-    if spec.ratio == 0:
-        return artifact
-    _require_packages()
-    imported = _import(artifact.path)
-    example = imported.example()
-    student = deepcopy(imported.module)
-    with quiet():
-        groups = choose_groups(imported, samples, spec, times)
-        apply_groups(student, example, groups)
-    if not groups:
-        return artifact
-    _check_outputs(imported, student)
-    loss = distil(
-        student,
-        imported.module,
-        samples,
-        imported.input_names,
-        steps=spec.steps,
-        learning_rate=spec.learning_rate,
-        seed=spec.seed,
-        progress=progress,
-    )
-    plan = PrunePlan(
-        source=sha256_file(artifact.path),
-        spec=spec,
-        groups=groups,
-        parameters_before=_parameters(imported.module),
-        parameters_after=_parameters(student),
-        macs_before=count_macs(imported.module, example),
-        macs_after=count_macs(student, example),
-        loss=loss,
-    )
+    """The same for a model of one graph, which makes frames from `samples` alone."""
     name = artifact.spec.name
-    path = _export(imported, student, artifact.spec, out / f"{name}.onnx")
-    _write_weights(student, out / f"{name}.safetensors")
-    write_text(out / f"{name}.prune.json", json.dumps(to_plain(plan), indent=1) + "\n")
-    return GraphArtifact(artifact.spec, path)
+    takes = Takes({name: samples}, [Script((), (name,), len(samples))])
+    contract = Contract(name, (artifact.spec,))
+    given = None if times is None else {name: times}
+    made = prune_graphs(
+        contract, {name: artifact}, takes, spec, out, times=given, progress=progress
+    )
+    return made[name]
 
 
 def convolutions_of(artifact: GraphArtifact) -> dict[str, LayerShape]:
     """The graph's plain convolutions, as `measure_layers` wants them."""
-    _require_packages()
-    imported = _import(artifact.path)
+    require_packages()
+    imported = import_graph(artifact.path)
     return layer_shapes(imported.module, imported.example())
-
-
-def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Path) -> GraphArtifact:
-    """Build the pruned graph again from the unpruned `artifact`, its plan and its weights.
-
-    Writes the ONNX to `path`. `BadInput` if the plan belongs to another graph or the weights do
-    not fit it.
-    """
-    _require_packages()
-    recorded = parse(PrunePlan, load_json(plan), where=plan)
-    if recorded.source != sha256_file(artifact.path):
-        raise BadInput(
-            f"This plan was made for another graph than {artifact.path}.",
-            where=plan,
-            hint="Prune the graph that you have.",
-        )
-    imported = _import(artifact.path)
-    student = deepcopy(imported.module)
-    try:
-        with quiet():
-            apply_groups(student, imported.example(), recorded.groups)
-    except (KeyError, IndexError) as error:
-        raise BadInput(f"The plan does not fit the graph: {error}.", where=plan) from error
-    _load_weights(student, weights)
-    _export(imported, student, artifact.spec, path)
-    return GraphArtifact(artifact.spec, path)
-
-
-def _require_packages() -> None:
-    try:
-        with quiet():
-            import onnxscript  # noqa: F401
-            import safetensors  # noqa: F401
-            import torch  # noqa: F401
-            import torch_pruning  # noqa: F401
-    except ImportError as error:
-        raise MissingComponent(
-            "Pruning needs torch, torch-pruning, onnxscript and safetensors.", extra="compress"
-        ) from error
-
-
-def _import(path: Path) -> ImportedGraph:
-    from edgeanim.graph.to_torch import import_torch
-
-    return import_torch(path)
 
 
 def _check_outputs(imported: ImportedGraph, student: torch.nn.Module) -> None:
@@ -176,48 +130,3 @@ def _check_outputs(imported: ImportedGraph, student: torch.nn.Module) -> None:
             ) from error
     if wanted != given:
         raise BadInput(f"Pruning changed the outputs' shapes from {wanted} to {given}.")
-
-
-def _parameters(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _export(imported: ImportedGraph, student: Any, spec: GraphSpec, path: Path) -> Path:
-    """Export with inputs and outputs in the order of `spec`, which need not be the file's."""
-    import torch
-
-    from edgeanim.graph.from_torch import export_onnx
-
-    names = [tensor.name for tensor in spec.inputs]
-    arguments = [names.index(name) for name in imported.input_names]
-    results = [imported.output_names.index(tensor.name) for tensor in spec.outputs]
-
-    class InOrder(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.student = student
-
-        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            outputs = self.student(*(inputs[index] for index in arguments))
-            return tuple(outputs[index] for index in results)
-
-    export_onnx(InOrder(), spec, path)
-    return path
-
-
-def _write_weights(module: torch.nn.Module, path: Path) -> None:
-    from safetensors.torch import save
-
-    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    write_bytes(path, save(tensors))
-
-
-def _load_weights(module: torch.nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        module.load_state_dict(load_file(str(path)))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"These weights do not fit the plan: {reason}", where=path) from error

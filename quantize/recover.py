@@ -1,112 +1,143 @@
-"""Recovery by distillation: a changed module learns to give the original's outputs again."""
+"""Recovery: a changed model learns to make the unchanged one's frames again, as a whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeanim.core.artifact import Array, Samples
-from edgeanim.core.errors import GateFailed
+from edgeanim.core.artifact import Array
 from edgeanim.core.progress import Progress
+from edgeanim.core.recipe import DistilSpec, PruneSpec
+from edgeanim.quantize.takes import Take, Takes
 
 if TYPE_CHECKING:
     import torch
 
-# Samples arrive in order; this many are held to draw from at random.
-_SHUFFLED = 16
-_MAX_GRADIENT = 1.0
-# Steps whose losses are averaged into one point of the curve.
-_SMOOTHED = 10
+    from edgeanim.quantize.whole import Played, Whole
+
+_HELD_OUT_EVERY = 8
+_MOST_HELD_OUT = 12
+# Checks on held-out takes in the course of a recovery, and how many in a row may bring nothing.
+_CHECKS = 12
+_PATIENCE = 4
+_LEAST_EVERY = 10
 
 
-def distil(
-    student: torch.nn.Module,
-    teacher: torch.nn.Module,
-    samples: Samples,
-    input_names: Sequence[str],
+def recover(
+    student: Whole,
+    teacher: Whole,
+    takes: Takes,
+    spec: PruneSpec,
     *,
-    steps: int,
-    learning_rate: float,
-    seed: int,
+    state: Path | None,
     progress: Progress,
 ) -> tuple[float, ...]:
-    """Train `student` in place to give what `teacher` gives on `samples`, one sample a step.
+    """Train `student` in place to make of `takes` what `teacher` makes, one take a step.
 
-    The loss is the mean over the outputs of squared error over that output's own variance, so that
-    a flow in thousandths counts as much as a colour. Adam, cosine decay, clipped gradients (a
-    pruned net can diverge without). Deterministic under `seed`.
+    Every eighth take is held out; the weights that did best there are kept, be they the first.
+    Ends early when they do not improve. Deterministic under `spec.seed`; with a folder `state` a
+    killed run goes on from its last check.
 
-    Returns the loss, averaged over ten steps a point. `GateFailed` if it stops being a number.
+    Returns the losses on the held-out takes, the one before the first step first. `GateFailed` if
+    the loss stops being a number.
     """
-
-    if steps == 0:
-        return ()
-    with one_thread():
-        return _train(
-            student,
-            teacher,
-            samples,
-            input_names,
-            steps=steps,
-            learning_rate=learning_rate,
-            seed=seed,
-            progress=progress,
-        )
-
-
-def _train(
-    student: torch.nn.Module,
-    teacher: torch.nn.Module,
-    samples: Samples,
-    input_names: Sequence[str],
-    *,
-    steps: int,
-    learning_rate: float,
-    seed: int,
-    progress: Progress,
-) -> tuple[float, ...]:
     import torch
 
-    scales = _variances(teacher, samples, input_names)
+    from edgeanim.quantize.distil_train import Trainer
+
+    if spec.steps == 0:
+        return ()
+    every = max(_LEAST_EVERY, spec.steps // _CHECKS)
+    course = DistilSpec(spec.steps, spec.learning_rate, every, _PATIENCE, spec.seed)
     # Channels last makes a step a third faster on a CPU.
     student.to(memory_format=torch.channels_last)
-    # Evaluation mode: the statistics of any norm that is left must not follow batches of one.
-    student.eval()
-    optimiser = torch.optim.Adam(student.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    losses = []
-    progress.stage("Recover by distillation", steps)
-    for sample in islice(_shuffled(samples, seed), steps):
-        inputs = as_tensors(sample, input_names)
-        with torch.no_grad():
-            wanted = teacher(*inputs)
-        given = student(*inputs)
-        terms = [
-            torch.nn.functional.mse_loss(one, other) / scale
-            for one, other, scale in zip(given, wanted, scales, strict=True)
-        ]
-        loss = torch.stack(terms).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(student.parameters(), _MAX_GRADIENT)
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-        if not np.isfinite(losses[-1]):
-            raise GateFailed(
-                f"The recovery after pruning diverged at step {len(losses)}.",
-                hint="Lower `learning_rate` or `ratio` in the recipe's [prune].",
-            )
-        progress.step(note=f"loss {losses[-1]:.4f}")
-    student.to(memory_format=torch.contiguous_format)
-    progress.done(f"loss {losses[0]:.4f} -> {np.mean(losses[-_SMOOTHED:]):.4f}")
-    return tuple(
-        float(np.mean(losses[i : i + _SMOOTHED])) for i in range(0, len(losses), _SMOOTHED)
+    trainer = Trainer(
+        student,
+        dict(student.named_parameters()),
+        _Lesson.of(teacher, takes),
+        course,
+        "minmax",
+        state,
+        title="Recover",
+        where="[prune]",
     )
+    losses = trainer.run(progress)
+    student.to(memory_format=torch.contiguous_format)
+    return losses
+
+
+class _Lesson:
+    """Takes to learn from, with what the teacher makes of them: what a `Trainer` asks for."""
+
+    def __init__(
+        self, teacher: Whole, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
+    ) -> None:
+        from edgeanim.quantize.whole_loss import PlayedLoss
+
+        self.batches = _Batches(takes, taught)
+        self.wanted = _Wanted(teacher, takes, taught)
+        self.ranged: Sequence[Sequence[torch.Tensor]] = ()
+        self._held_out = [(takes[i], wanted_of(teacher, takes[i])) for i in held_out]
+        self.loss = PlayedLoss([wanted for _, wanted in self._held_out])
+
+    @staticmethod
+    def of(teacher: Whole, takes: Takes) -> _Lesson:
+        """Hold some takes out; where there is only one it has to do for both."""
+        held = list(range(_HELD_OUT_EVERY // 2, len(takes), _HELD_OUT_EVERY))[:_MOST_HELD_OUT]
+        held = held or [len(takes) - 1]
+        taught = [i for i in range(len(takes)) if i not in set(held)] or held
+        return _Lesson(teacher, takes, taught, held)
+
+    def held_out_loss(self, student: Whole) -> float:
+        """The mean loss on the takes that were held out."""
+        import torch
+
+        with torch.no_grad():
+            losses = [float(self.loss(student(take), wanted)) for take, wanted in self._held_out]
+        return float(np.mean(losses))
+
+
+class _Batches(Sequence[tuple[Take]]):
+    """The chosen takes as the arguments of a whole model, read as they are asked for."""
+
+    def __init__(self, takes: Takes, chosen: Sequence[int]) -> None:
+        self._takes, self._chosen = takes, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> tuple[Take]:  # type: ignore[override]
+        return (self._takes[self._chosen[index]],)
+
+
+class _Wanted(Sequence["Played"]):
+    """What the teacher makes of the chosen takes, made as it is asked for and then kept."""
+
+    def __init__(self, teacher: Whole, takes: Takes, chosen: Sequence[int]) -> None:
+        self._teacher, self._takes, self._chosen = teacher, takes, chosen
+        self._kept: dict[int, Played] = {}
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: int) -> Played:  # type: ignore[override]
+        if index not in self._kept:
+            self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])
+        return self._kept[index]
+
+
+def wanted_of(teacher: Whole, take: Take) -> Played:
+    """What `teacher` makes of `take`, without its picture, which is in the take anyway."""
+    import torch
+
+    with torch.no_grad():
+        played: Played = teacher(take)
+    return replace(played, picture=None)
 
 
 @contextmanager
@@ -120,35 +151,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _variances(
-    teacher: torch.nn.Module, samples: Samples, input_names: Sequence[str]
-) -> list[float]:
-    """The variance of each output over the first samples, kept away from zero."""
-    import torch
-
-    squares: list[list[float]] = []
-    with torch.no_grad():
-        for sample in islice(samples, _SHUFFLED):
-            outputs = teacher(*as_tensors(sample, input_names))
-            squares.append([float(output.var(unbiased=False)) for output in outputs])
-    return [max(float(value), 1e-8) for value in np.mean(squares, axis=0)]
-
-
-def _shuffled(samples: Samples, seed: int) -> Iterator[Mapping[str, Array]]:
-    """The samples over and over, each pass in a local disorder, holding only a few of them."""
-    rng = np.random.default_rng(seed)
-    held: list[Mapping[str, Array]] = []
-    while True:
-        for sample in samples:
-            held.append(sample)
-            if len(held) > _SHUFFLED:
-                yield held.pop(int(rng.integers(len(held))))
-        if len(samples) <= _SHUFFLED:
-            for index in rng.permutation(len(held)):
-                yield held[index]
-            held.clear()
 
 
 def as_tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:

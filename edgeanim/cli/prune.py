@@ -32,10 +32,10 @@ from edgeanim.core.errors import UsageError
 @click.option(
     "--of",
     type=click.Choice(["channels", "macs", "time"]),
-    default="channels",
+    default="macs",
     show_default=True,
-    help="Of what: of every group's channels; or of the multiply-accumulates or the layers' "
-    "measured time, from wherever it costs the outputs least.",
+    help="Of what: of the multiply-accumulates or the layers' measured time, from wherever in the "
+    "model it costs the frames least; or of every group's channels alike.",
 )
 @click.option(
     "--max-latency",
@@ -45,17 +45,28 @@ from edgeanim.core.errors import UsageError
 @click.option(
     "--importance",
     type=click.Choice(["magnitude", "taylor", "random"]),
-    default="magnitude",
+    default="taylor",
     show_default=True,
-    help="Which channels go first: those of small weights, or those that the outputs miss least.",
+    help="Which channels go first: those of small weights, or those that the frames miss least.",
 )
 @click.option(
-    "--steps", type=click.IntRange(0), default=200, show_default=True, help="Of recovery."
+    "--rounds",
+    type=click.IntRange(1, 20),
+    default=3,
+    show_default=True,
+    help="A little in each; then all layers are fitted anew to what the unpruned ones gave.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(0),
+    default=200,
+    show_default=True,
+    help="Of recovery by training, after the rounds.",
 )
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=1e-4,
+    default=1e-3,
     show_default=True,
 )
 @click.option(
@@ -69,7 +80,7 @@ from edgeanim.core.errors import UsageError
 @json_option
 @example(
     "edgeanim prune net.onnx --calib photos/ --ratio 0.3 -o pruned/\n"
-    "edgeanim prune shipped --ratio 0.5 --of macs --importance taylor --steps 2000 -o pruned/\n"
+    "edgeanim prune shipped --ratio 0.5 --steps 1000 -o pruned/\n"
     "edgeanim prune shipped --of time --max-latency 15ms -o pruned/"
 )
 def command(
@@ -80,6 +91,7 @@ def command(
     of: str,
     max_latency: str | None,
     importance: str,
+    rounds: int,
     steps: int,
     learning_rate: float,
     round_to: int | None,
@@ -107,6 +119,7 @@ def command(
         {
             "of": of,
             "importance": importance,
+            "rounds": rounds,
             "steps": steps,
             "learning_rate": learning_rate,
             "round_to": round_to,

@@ -18,22 +18,25 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class PruneSpec:
-    """Structured pruning, then `steps` of recovery by distillation.
+    """Structured pruning of all graphs of a model together, in `rounds`; then `steps` of recovery
+    by distillation.
 
     `ratio` says how much goes, `of` what: of the `channels`, the same share of every group; or of
     the multiply-accumulates (`macs`) or of the layers' `time` measured on the board, from wherever
-    a block of channels costs the outputs least for what it saves. `latency_ms` asks instead for the
-    least ratio at which a frame takes no longer than that on the board. Channels stay in multiples
-    of `round_to` (`None`: what the board's vector units take).
+    in the model a block of channels costs the frames least for what it saves. `latency_ms` asks
+    instead for the least ratio at which a frame takes no longer than that on the board. Channels
+    stay in multiples of `round_to` (`None`: what the board's vector units take). `learning_rate` is
+    relative to each parameter's own size.
     """
 
     ratio: float = 0.0
-    of: Literal["channels", "macs", "time"] = "channels"
+    of: Literal["channels", "macs", "time"] = "macs"
     latency_ms: float | None = None
     round_to: int | None = None
-    importance: Literal["magnitude", "taylor", "random"] = "magnitude"
+    importance: Literal["magnitude", "taylor", "random"] = "taylor"
+    rounds: int = 3
     steps: int = 200
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -43,6 +46,8 @@ class PruneSpec:
             raise ValueError("`latency_ms` must be positive and stands instead of `ratio`")
         if (self.round_to is not None and self.round_to < 1) or self.steps < 0:
             raise ValueError("`round_to` must be at least 1 and `steps` at least 0")
+        if not 1 <= self.rounds <= 20:
+            raise ValueError("`rounds` must lie between 1 and 20")
         if not 0 < self.learning_rate < 1:
             raise ValueError("`learning_rate` must lie between 0 and 1")
 

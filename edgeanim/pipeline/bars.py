@@ -29,7 +29,7 @@ from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.models import SHIPPED, open_model
-from edgeanim.pipeline.prune import prune_model
+from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import shipped_material
 from edgeanim.pipeline.variants import find_int8, make_variant
@@ -92,7 +92,7 @@ def eager_player(model: Model) -> Player:
 
 def measure(work: Work, spec: PruneSpec) -> Iterator[Bar]:
     """Both bars, one after the other."""
-    original, material = open_model(SHIPPED, work), shipped_material()
+    original, material = open_model(SHIPPED, work), shipped_material(frames_for(spec))
     golden = make_golden(work, original, material.held_out)
     with TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
         pruned = Path(scratch) / "pruned"
@@ -164,16 +164,10 @@ def _in_turns(players: Mapping[str, Player], scene: Scene) -> dict[str, list[lis
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m edgeanim.pipeline.bars", description=__doc__)
-    parser.add_argument("--steps", type=int, default=1500, help="of recovery (default: 1500)")
+    parser.add_argument("--steps", type=int, default=800, help="of recovery (default: 800)")
     parser.add_argument("--ratio", type=float, default=HALF, help="of the MACs (default: 0.5)")
     options = parser.parse_args(arguments)
-    spec = PruneSpec(
-        ratio=options.ratio,
-        of="macs",
-        importance="taylor",
-        steps=options.steps,
-        learning_rate=1e-3,
-    )
+    spec = PruneSpec(ratio=options.ratio, rounds=4, steps=options.steps)
     met = []
     try:
         for bar in measure(Work.on("local"), spec):

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput
+from edgeanim.core.files import write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.coverage import frame_features, k_center
+from edgeanim.quantize.takes import Script, Takes
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
 
 GOLDEN_FILE = "golden.npz"
+_SCRIPTS_FILE = "scripts.json"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What every graph was given while scenes were played, and in which order they ran."""
+
+    samples: Mapping[str, DiskSamples]
+    scripts: tuple[Script, ...]
+
+    @property
+    def takes(self) -> Takes:
+        """The same as takes of the whole model."""
+        return Takes(self.samples, self.scripts)
 
 
 def record_samples(
     work: Work, model: Model, material: Material, count: int
-) -> dict[str, DiskSamples]:
+) -> Mapping[str, DiskSamples]:
     """Calibration samples for every graph, about `count` for those that run per frame."""
+    return record(work, model, material, count).samples
+
+
+def record(work: Work, model: Model, material: Material, count: int) -> Recording:
+    """Play the material's scenes, about `count` frames in all, and keep what the graphs were
+    given."""
     parts = {
         "model": model.digest,
         "scenes": [scene_digest(scene) for scene in material.calibration],
         "count": count,
         "chosen": "k-center",
+        "scripts": 1,
         "versions": versions(),
     }
 
@@ -43,7 +69,13 @@ def record_samples(
     for graph in model.graphs:
         if graph.spec.runs == "frame":
             check_samples(found[graph.spec.name], graph.spec)
-    return found
+    scripts = parse(_Scripts, load_json(folder / _SCRIPTS_FILE), where=folder / _SCRIPTS_FILE)
+    return Recording(found, scripts.scenes)
+
+
+@dataclass(frozen=True)
+class _Scripts:
+    scenes: tuple[Script, ...]
 
 
 def find_golden(work: Work, source: str | Path, model: Model, scene: Scene) -> Path:
@@ -76,19 +108,36 @@ def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None
             for graph in model.graphs
         }
 
+        ran: list[str] = []
+
         def record(name: str, inputs: Mapping[str, Array]) -> None:
             writers[name].add(inputs)
+            ran.append(name)
 
         player = stack.enter_context(open_original(work, model.contract, model.graphs, record))
+        scripts = []
         for scene in scenes:
+            ran.clear()
+            frames = 0
             for _ in player.play(scene):
+                frames += 1
                 work.progress.step()
+            scripts.append(_script(model.contract, scene, ran, frames))
         silent = [name for name, writer in writers.items() if writer.count == 0]
         if silent:
             raise BadInput(
                 f"The graph {silent[0]!r} never ran on these scenes.",
                 hint="Give clips, so that there is a driver to follow.",
             )
+        write_text(folder / _SCRIPTS_FILE, json.dumps(to_plain(_Scripts(tuple(scripts)))))
+
+
+def _script(contract: Contract, scene: Scene, ran: list[str], frames: int) -> Script:
+    """The script of a scene of which these graphs ran; every frame runs the same ones."""
+    follows = scene.driver is not None
+    each = [g for g in contract.graphs if g.runs == "frame" or (follows and g.runs == "driver")]
+    before = len(ran) - frames * len(each)
+    return Script(tuple(ran[:before]), tuple(ran[before : before + len(each)]), frames)
 
 
 def _thinned(scenes: tuple[Scene, ...], count: int) -> list[Scene]:

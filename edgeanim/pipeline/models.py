@@ -47,13 +47,14 @@ def exported(folder: Path, work: Work) -> Path:
     return made
 
 
-def default_material(name: str | Path) -> Material | None:
-    """What an animator of ours is calibrated and judged on; `None` for any other model."""
+def default_material(name: str | Path, frames: int | None = None) -> Material | None:
+    """What an animator of ours is calibrated and judged on, with at least so many `frames` if that
+    is given; `None` for any other model."""
     if not _is_shipped(name) and not is_animator(Path(name)):
         return None
     from edgeanim.pipeline.shipped import shipped_material
 
-    return shipped_material()
+    return shipped_material(frames)
 
 
 def _is_shipped(name: str | Path) -> bool:

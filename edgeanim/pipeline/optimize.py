@@ -25,7 +25,7 @@ from edgeanim.targets.board import Board
 # `auto` is itself a search over the others.
 SEARCHED = (FLOAT, *(method for method in METHODS if method != "auto"))
 PRUNED = (0.25, 0.5)
-PRUNE = PruneSpec(of="macs", importance="taylor", steps=600, learning_rate=1e-3)
+PRUNE = PruneSpec()
 
 
 def optimize(

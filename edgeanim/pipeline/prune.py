@@ -15,7 +15,7 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.load import Model, load_model, save_model
-from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
+from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.pruning import Graphs, Pruner
@@ -24,8 +24,9 @@ from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
 from edgeanim.runtime.golden import load_golden
 
 PLANS = "pruning"
-_LEAST_SAMPLES = 48
-_TIMES_SEEN = 8
+# Frames to recover on: enough to look at importance, more for a longer training, but not so many
+# that what the graphs were given fills a disk.
+_LEAST_FRAMES, _MOST_FRAMES = 48, 256
 # Channels go in blocks, so a share is met to within so much.
 _TOLERANCE = 0.03
 
@@ -83,8 +84,10 @@ def prune(
     (name, *_) = work.backends((backend,))
     progress.stage("Read the model")
     source = open_model(model, work)
-    default = default_material(model)
-    material = gather(source.contract, calib, inputs or {}, limit=2 * _count(spec), default=default)
+    default = default_material(model, frames_for(spec))
+    material = gather(
+        source.contract, calib, inputs or {}, limit=2 * frames_for(spec), default=default
+    )
     golden = find_golden(work, model, source, material.held_out)
     progress.done()
     return prune_model(work, source, material, golden, Path(out), spec, name)
@@ -100,8 +103,8 @@ def prune_model(
     backend: str = REFERENCE,
 ) -> Pruned:
     """The same for a model, material and golden frames that are at hand."""
-    samples = record_samples(work, model, material, _count(spec))
-    pruner = Pruner(work, model, samples, load_golden(golden).scene, backend)
+    takes = record(work, model, material, frames_for(spec)).takes
+    pruner = Pruner(work, model, takes, load_golden(golden).scene, backend)
     asked_ms = spec.latency_ms
     spec = replace(spec, round_to=spec.round_to or work.board.channel_unit)
     if asked_ms is not None:
@@ -112,19 +115,20 @@ def prune_model(
     with atomic_folder(out) as partial:
         save_model(model.contract, {name: graph.path for name, graph in graphs.items()}, partial)
         for name, graph in graphs.items():
-            for file in graph.path.parent.iterdir():
-                if file != graph.path:
-                    (partial / PLANS).mkdir(exist_ok=True)
-                    shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
+            if graph.path != model.graph(name).path:
+                (partial / PLANS).mkdir(exist_ok=True)
+                for file in graph.path.parent.iterdir():
+                    if file != graph.path:
+                        shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
         shutil.copyfile(golden, partial / GOLDEN_FILE)
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
     return Pruned(out, rows, drift, spec, backend, latency_ms)
 
 
-def _count(spec: PruneSpec) -> int:
-    """How many samples to recover on: each is seen a few times, as many steps as there may be."""
-    return max(_LEAST_SAMPLES, spec.steps // _TIMES_SEEN)
+def frames_for(spec: PruneSpec) -> int:
+    """How many frames to recover on: about one for each step."""
+    return min(max(_LEAST_FRAMES, spec.steps), _MOST_FRAMES)
 
 
 def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:

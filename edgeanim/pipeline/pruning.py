@@ -11,22 +11,25 @@ from pathlib import Path
 import numpy as np
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, open_player, versions
 from edgeanim.quantize.layer_times import LayerTimes, measure_layers
-from edgeanim.quantize.prune import convolutions_of, prune_graph
+from edgeanim.quantize.prune import convolutions_of, prune_graphs
+from edgeanim.quantize.takes import Takes
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import get_backend
 
 Graphs = Mapping[str, GraphArtifact]
 
 _TIMES_FILE = "times.json"
+_STATES = "prune-states"
 _MOST = 0.9
 _STEPS = 5
 _ROUNDS = 3
@@ -38,13 +41,40 @@ class Pruner:
 
     work: Work
     model: Model
-    samples: Mapping[str, Samples]
+    takes: Takes
     scene: Scene
     backend: str
 
     def graphs(self, spec: PruneSpec) -> dict[str, GraphArtifact]:
-        """Every graph of the model pruned by `spec`, which has a ratio and a `round_to`."""
-        return {graph.spec.name: self._graph(graph, spec) for graph in self.model.graphs}
+        """All graphs of the model pruned by `spec`, which has a ratio and a `round_to`."""
+        given = {graph.spec.name: graph for graph in self.model.graphs}
+        times = {n: self._times(g) for n, g in given.items()} if spec.of == "time" else None
+        parts = {
+            "model": self.model.digest,
+            "takes": self.takes.digest,
+            "spec": to_plain(spec),
+            "times": to_plain(times),
+            "versions": versions(),
+        }
+        state = self.work.store.root / _STATES / Store.key(stage="prune", **parts)[:32]
+        if self.work.fresh:
+            shutil.rmtree(state, ignore_errors=True)
+
+        def make(folder: Path) -> None:
+            prune_graphs(
+                self.model.contract,
+                given,
+                self.takes,
+                spec,
+                folder,
+                times=times,
+                state=state,
+                progress=self.work.progress,
+            )
+
+        folder, _ = self.work.store.build("prune", parts, make, fresh=self.work.fresh)
+        shutil.rmtree(state, ignore_errors=True)
+        return {name: _pruned(graph, folder) for name, graph in given.items()}
 
     def ratio_for(self, spec: PruneSpec) -> float:
         """The least ratio, to within 3 %, with which a frame takes at most `spec.latency_ms`.
@@ -90,26 +120,6 @@ class Pruner:
                 took += times[1:]  # the first frame holds the work done once per still
         return float(np.median(took))
 
-    def _graph(self, graph: GraphArtifact, spec: PruneSpec) -> GraphArtifact:
-        samples = self.samples[graph.spec.name]
-        times = self._times(graph) if spec.of == "time" else None
-        parts = {
-            "graph": artifact_digest(graph),
-            "samples": samples.digest,
-            "spec": to_plain(spec),
-            "times": to_plain(times),
-            "versions": versions(),
-        }
-
-        def make(folder: Path) -> None:
-            made = prune_graph(graph, samples, spec, folder, self.work.progress, times)
-            if made.path.parent != folder:  # nothing to prune: the graph as it came
-                shutil.copyfile(made.path, folder / graph.path.name)
-
-        folder, _ = self.work.store.build("prune", parts, make, fresh=self.work.fresh)
-        (path,) = folder.glob("*.onnx")
-        return GraphArtifact(graph.spec, path)
-
     def _times(self, graph: GraphArtifact) -> LayerTimes:
         options = self.work.options(self.backend)
         parts = {
@@ -129,3 +139,9 @@ class Pruner:
         folder, _ = self.work.store.build("layer-times", parts, make, fresh=self.work.fresh)
         record = folder / _TIMES_FILE
         return parse(LayerTimes, load_json(record), where=record)
+
+
+def _pruned(graph: GraphArtifact, folder: Path) -> GraphArtifact:
+    """The graph as it lies in `folder`; as it came where nothing could go."""
+    path = folder / graph.spec.name / f"{graph.spec.name}.onnx"
+    return GraphArtifact(graph.spec, path) if path.is_file() else graph

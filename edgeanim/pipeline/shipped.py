@@ -19,9 +19,11 @@ _PUPPETS = 24
 _FRAMES = 4
 
 
-def shipped_material() -> Material:
-    """Puppets to calibrate on; the shipped still, moved by a shipped track, to judge by."""
-    scenes = [_puppet_scene(_FIRST_SEED + i) for i in range(_PUPPETS)]
+def shipped_material(frames: int | None = None) -> Material:
+    """Puppets to calibrate on, with at least so many `frames` if that is given, each drawn anew;
+    the shipped still, moved by a shipped track, to judge by."""
+    puppets = max(_PUPPETS, -(-(frames or 0) // _FRAMES))
+    scenes = [_puppet_scene(_FIRST_SEED + i) for i in range(puppets)]
     track = demo_track()
     kept = np.linspace(0, len(track) - 1, GOLDEN_FRAMES).round().astype(int)
     judged = Scene(demo_still(), None, MotionTrack(track.values[kept], track.fps))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -12,23 +13,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.to_torch import ImportedGraph, import_torch
 from edgeanim.quantize.allocation import Layer, cheapest
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import ChannelGroup, apply_groups, count_macs
+from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, apply_groups, count_macs
 from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
 from edgeanim.quantize.prune import convolutions_of
-from edgeanim.quantize.selection import choose_groups
+from edgeanim.quantize.takes import Script, Takes
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
 
 SPEC = PruneSpec(ratio=0.5, of="macs", round_to=4, importance="taylor")
 
 
-def imported(artifact: GraphArtifact):  # type: ignore[no-untyped-def]
-    from edgeanim.graph.to_torch import import_torch
-
+def imported(artifact: GraphArtifact) -> ImportedGraph:
     return import_torch(artifact.path)
+
+
+def chosen(
+    graph: ImportedGraph,
+    described: GraphSpec,
+    samples: ArraySamples,
+    spec: PruneSpec,
+    times: LayerTimes | None = None,
+) -> tuple[PrunedGroup, ...]:
+    """What one round takes out of a model of this one graph."""
+    from edgeanim.quantize.rounds import Rounds
+    from edgeanim.quantize.whole import Whole
+
+    name = described.name
+    whole = Whole(Contract("whole", (described,)), {name: graph})
+    takes = Takes({name: samples}, [Script((), (name,), len(samples))])
+    given = None if times is None else {name: times}
+    rounds = Rounds(deepcopy(whole), whole, {name: graph}, takes, spec, given)
+    rounds.cut(spec.ratio)
+    return rounds.groups()[name]
 
 
 def chain(widths: list[int]) -> tuple[list[ChannelGroup], dict[str, Layer]]:
@@ -85,7 +106,7 @@ def test_what_saves_much_and_matters_little_goes_first() -> None:
 def test_half_of_the_macs_go(unet: GraphArtifact, samples: ArraySamples) -> None:
     graph = imported(unet)
     before = count_macs(graph.module, graph.example())
-    groups = choose_groups(graph, samples, SPEC)
+    groups = chosen(graph, unet.spec, samples, SPEC)
     apply_groups(graph.module, graph.example(), groups)
     after = count_macs(graph.module, graph.example())
     assert 0.4 * before < after <= 0.5 * before
@@ -105,8 +126,8 @@ def test_taylor_takes_the_channels_that_nobody_hears(
         head.weight[:, deaf] = 0.0  # the head ignores these
         before_it.weight[deaf] *= 50.0  # and by their norm they would be the last to go
     names = {layer: name for name, layer in graph.module.named_modules()}
-    spec = PruneSpec(ratio=0.5, round_to=4, importance="taylor")
-    found = {g.root: g.pruned for g in choose_groups(graph, samples, spec)}
+    spec = PruneSpec(ratio=0.5, of="channels", round_to=4, importance="taylor")
+    found = {g.root: g.pruned for g in chosen(graph, unet.spec, samples, spec)}
     assert found[names[before_it]] == tuple(sorted(deaf))
 
 
@@ -146,7 +167,7 @@ def test_a_share_of_time_spares_the_layers_that_cost_none(
 
     times = LayerTimes({name: made_up(name, shape) for name, shape in shapes.items()})
     spec = PruneSpec(ratio=0.3, of="time", round_to=4)
-    groups = choose_groups(graph, samples, spec, times)
+    groups = chosen(graph, unet.spec, samples, spec, times)
     assert groups
     assert all(slow in group.tied for group in groups)
 

@@ -1,0 +1,106 @@
+"""A whole model in PyTorch makes the frames that the player makes, and layers are fitted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeanim.core.artifact import Array
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.takes import Script, Takes
+from edgeanim.runtime.motion import relative
+
+torch = pytest.importorskip("torch")
+
+
+class Numbered:
+    """Samples that say whose they are and which."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self.name, self.count = name, count
+        self.digest = f"{name}{count}"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Mapping[str, Array]:
+        assert 0 <= index < self.count
+        return {self.name: np.array([index], np.float32)}
+
+
+@given(st.lists(st.integers(1, 11), min_size=1, max_size=4))
+def test_takes_hold_every_call_once_and_in_the_order_of_playing(frames: list[int]) -> None:
+    scripts = [Script(("regions", "encode"), ("regions", "animate"), n) for n in frames]
+    counts = {"regions": sum(n + 1 for n in frames), "encode": len(frames), "animate": sum(frames)}
+    takes = Takes({name: Numbered(name, n) for name, n in counts.items()}, scripts)
+    seen: dict[str, list[int]] = {name: [] for name in counts}
+    for take in takes:
+        assert len(take.frames) <= 4
+        begins = not take.first
+        for name, inputs in (*(take.still if begins else ()), *(c for f in take.frames for c in f)):
+            seen[name].append(int(inputs[name][0]))
+    assert seen == {name: list(range(n)) for name, n in counts.items()}
+    assert len(takes) == sum(-(-n // 4) for n in frames)
+
+
+@given(st.integers(0, 1000))
+def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
+    from edgeanim.quantize.whole import relative as in_torch
+
+    rng = np.random.default_rng(seed)
+    still, now, first = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)
+    first[0, 2:] = 0.0  # a region without a shape of its own only moves
+    wanted = relative(still, now, first)
+    given = in_torch(*(torch.from_numpy(m[None]) for m in (still, now, first)))
+    assert np.allclose(given[0].numpy(), wanted, rtol=1e-2, atol=1e-3)
+
+
+def test_frames_are_composed_as_the_player_does() -> None:
+    from edgeanim.quantize.whole import compose
+    from edgeanim.runtime.warp import compose as by_player
+
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[0:64, 0:64] / 63.0
+    still = np.stack([x, y, 1 - x * y], -1).astype(np.float32)
+    flow = rng.normal(0, 0.05, (16, 16, 2)).astype(np.float32)
+    alpha = rng.random((16, 16)).astype(np.float32)
+    colour = rng.random((16, 16, 3)).astype(np.float32)
+    wanted = by_player(still, flow, alpha, colour)
+    tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None]) for a in (still, flow, colour)]
+    share = torch.from_numpy(alpha[None, None])
+    given = compose(tensors[0], tensors[1], share, tensors[2])[0].permute(1, 2, 0).numpy()
+    assert np.abs(given - wanted).max() < 0.02
+    assert np.abs(given - wanted).mean() < 0.002
+
+
+def test_what_left_channels_said_is_said_by_those_that_stay(samples: ArraySamples) -> None:
+    """Channels that are mixtures of others can go without a trace once the rest is fitted."""
+    from torch import fx, nn
+
+    from edgeanim.quantize.channels import PrunedGroup, apply_groups
+    from edgeanim.quantize.refit import refit
+
+    torch.manual_seed(0)
+    first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1)
+    with torch.no_grad():
+        mix = torch.randn(4, 4)
+        first.weight[4:] = torch.einsum("ij,jkhw->ikhw", mix, first.weight[:4])
+        first.bias[4:] = mix @ first.bias[:4]
+    teacher = fx.symbolic_trace(nn.Sequential(first, second).eval())
+    student = deepcopy(teacher)
+    batches = [[torch.from_numpy(samples[i]["image"])] for i in range(len(samples))]
+    groups = (PrunedGroup("0", ("0", "1"), (4, 5, 6, 7), 8, 4),)
+    apply_groups(student, batches[0], groups)
+    x = torch.from_numpy(samples[0]["image"])[:, :, 8:-8, 8:-8]
+    with torch.no_grad():
+        wanted = teacher(x)
+        before = float((student(x) - wanted).square().mean() / wanted.var())
+        refit(student, teacher, {"0": [0, 1, 2, 3]}, batches, seed=0)
+        after = float((student(x) - wanted).square().mean() / wanted.var())
+    assert before > 0.1
+    assert after < 0.01
