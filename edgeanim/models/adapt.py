@@ -33,8 +33,8 @@ def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> Train
         start=start,
         regions=(Phase(150, batch=16, sizes=(128,), learning_rate=1e-3),),
         generator=(
-            Phase(1100, batch=16, sizes=(128,), learning_rate=1.5e-3),
-            Phase(300, batch=8, sizes=(128, 192, 256), learning_rate=5e-4),
+            Phase(900, batch=16, sizes=(128,), learning_rate=1.5e-3),
+            Phase(250, batch=8, sizes=(128, 192, 256), learning_rate=5e-4),
         ),
         losses=LossWeights(adversarial=0.0, features=0.0),
         joint=True,
