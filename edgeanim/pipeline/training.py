@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import MissingComponent
+from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.models import SHIPPED
 
@@ -37,12 +37,20 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there."""
     from edgeanim.models.adapt import adaptation
-    from edgeanim.models.data.sequences import clip_paths
+    from edgeanim.models.data.sequences import CLIP_SUFFIXES, clip_paths
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run
 
     source = Path(clips)
-    found = (source,) if source.is_file() else clip_paths(source)
+    with disk_errors(source):
+        source.stat()
+    if not source.is_dir() and source.suffix not in CLIP_SUFFIXES:
+        raise BadInput(
+            f"Clips are read from {', '.join(CLIP_SUFFIXES)} files.",
+            where=source,
+            hint="Encode it as .mp4, or rename it if it is one.",
+        )
+    found = clip_paths(source) if source.is_dir() else (source,)
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
     return run(adaptation(found, folder, threads=threads), Path(out), progress)
 

@@ -60,8 +60,16 @@ def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
 
 
 def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> None:
-    with pytest.raises(BadInput, match="no clips"):
-        api.adapt(tmp_path, tmp_path / "mine", start=trained)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(BadInput, match=r"empty: There are no clips \(.*\.mp4"):
+        api.adapt(empty, tmp_path / "mine", start=trained)
+    with pytest.raises(BadInput, match=r"absent\.mp4: No such file"):
+        api.adapt(tmp_path / "absent.mp4", tmp_path / "mine", start=trained)
+    (tmp_path / "text.txt").write_text("no clip")
+    with pytest.raises(BadInput, match=r"text\.txt: Clips are read from .*\.mp4"):
+        api.adapt(tmp_path / "text.txt", tmp_path / "mine", start=trained)
+    assert not list((tmp_path / "mine").glob("*.safetensors"))
 
 
 def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_path: Path) -> None:
