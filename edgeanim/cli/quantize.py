@@ -127,6 +127,8 @@ def command(
         progress=progress,
     )
     progress.close()
+    for name, reason in result.left_out.items():
+        click.echo(f"{name} is left out: the board runs no INT8 on it. {reason}", err=True)
     if as_json:
         print_json(result)
         return

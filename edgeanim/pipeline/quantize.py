@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
@@ -50,13 +50,15 @@ class Quantized:
     """The model folder written, and each backend's drift on the held-out frames.
 
     `samples` is the digest of the calibration inputs of each graph; `held_out` whether the frames
-    judged on were kept out of calibration.
+    judged on were kept out of calibration. `left_out` are the backends that were meant but run no
+    INT8 on the board, each with the reason.
     """
 
     folder: Path
     variants: tuple[QuantizedVariant, ...]
     samples: Mapping[str, str]
     held_out: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def quantize(
@@ -105,13 +107,15 @@ def quantize_model(
     spec: QuantizeSpec,
     limit: DriftLimit,
 ) -> Quantized:
-    """The same for a model, material and golden frames that are at hand."""
+    """The same for a model, material and golden frames that are at hand. `UsageError` if the board
+    runs INT8 on none of `backends`; those of several on which it does not are `left_out`."""
     schemes = {name: scheme for name in backends if (scheme := _scheme_for(work, name))}
     if not schemes:
         raise UsageError(
             f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.",
             hint=_why_not(work, backends),
         )
+    left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
     work.progress.stage("Collect calibration samples")
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
@@ -139,7 +143,7 @@ def quantize_model(
         )
     _require(results, limit, out)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
-    result = Quantized(out, tuple(results), digests, material.separate)
+    result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
     return result
 

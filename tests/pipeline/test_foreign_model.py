@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -143,6 +144,32 @@ def test_a_missed_drift_limit_writes_nothing(
             backends=("onnxruntime",), store=job.store, **limits,
         )  # fmt: skip
     assert not (job.work / "strict").exists()
+
+
+def test_a_backend_on_which_the_board_runs_no_int8_is_named(
+    job: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeanim.cli.quantize import command
+
+    board = tmp_path / "picky.toml"
+    board.write_text(
+        'schema = 1\nname = "picky"\ntitle = "Picky"\narch = "x86_64"\nmemory_mb = 1024\n'
+        "cores = 1\n"
+        '[[backends]]\nname = "onnxruntime"\n'
+        '[[backends]]\nname = "openvino"\nprecisions = ["float32"]\nnote = "INT8 runs in float."\n'
+    )
+    out = tmp_path / "int8"
+    command.main(
+        [str(job.model), "--calib", str(job.photos), "-o", str(out), "--board", str(board),
+         "--samples", "6", "--json"],
+        standalone_mode=False,
+    )  # fmt: skip
+    said = capsys.readouterr()
+    left_out = {"openvino": "INT8 runs in float."}
+    assert json.loads(said.out)["left_out"] == left_out
+    assert json.loads((out / "quantization.json").read_text())["left_out"] == left_out
+    assert "openvino is left out: the board runs no INT8 on it. INT8 runs in float." in said.err
+    assert [row["backend"] for row in json.loads(said.out)["variants"]] == ["onnxruntime"]
 
 
 def test_auto_tries_other_ranges_only_where_the_drift_is_too_large(job: SimpleNamespace) -> None:
