@@ -12,7 +12,7 @@ from edgeanim.quantize.schemes.base import Scheme
 
 __all__ = ["Scheme", "get_scheme", "scheme_names"]
 
-_NOT_SCHEMES = {"base"}
+_NOT_SCHEMES = {"base", "qdq"}
 
 
 @cache

@@ -8,70 +8,45 @@ stay in float. What is written has passed `edgeanim.quantize.tensorrt_rules`.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core.artifact import Array, GraphArtifact, Samples
-from edgeanim.core.files import atomic_path
+from edgeanim.core.artifact import Array
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.ranges import RangeTable, pick
-from edgeanim.quantize.ranges_onnx import collect_ranges
-from edgeanim.quantize.schemes.base import CompiledFloat
-from edgeanim.quantize.schemes.onnx_qdq import at_opset_13, prepare
+from edgeanim.quantize.schemes.qdq import QdqScheme, at_opset_13
 from edgeanim.quantize.tensorrt_rules import check_tensorrt
 from edgeanim.targets.board import Board
 
 _LIMIT = 127
 
 
-class TensorRtQdq:
+class TensorRtQdq(QdqScheme):
     """The scheme `tensorrt-qdq`."""
 
     name: ClassVar[str] = "tensorrt-qdq"
-    extra: ClassVar[str] = "compress"
-    watches: ClassVar[str] = "onnx"
 
-    def collect(
+    def write(
         self,
-        artifact: GraphArtifact,
-        samples: Samples,
-        board: Board,  # noqa: ARG002 the same on every one
-        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
-    ) -> RangeTable:
-        """See `Scheme.collect`."""
-        return collect_ranges(artifact, samples)
-
-    def quantize(
-        self,
-        artifact: GraphArtifact,
-        samples: Samples,
+        prepared: Path,
+        nodes: Mapping[str, str],
+        table: RangeTable,
         spec: QuantizeSpec,
-        board: Board,
+        board: Board,  # noqa: ARG002 the same on every one
         out: Path,
-        compiled: CompiledFloat | None = None,
-        table: RangeTable | None = None,
-    ) -> GraphArtifact:
-        """See `Scheme.quantize`. Writes `<graph>.onnx`."""
+    ) -> None:
+        """See `QdqScheme.write`."""
         import onnx
 
-        with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-            prepared = Path(scratch) / "prepared.onnx"
-            nodes = prepare(artifact, spec.keep_float, prepared)
-            model = at_opset_13(prepared)
-        if table is None:
-            table = self.collect(artifact, samples, board, compiled)
+        model = at_opset_13(prepared)
         tensors = _to_round(model.graph, nodes)
         bounds = {name: at.bound for name, at in pick(table, spec.ranges, tensors).items()}
         _insert(model.graph, nodes, bounds)
-        check_tensorrt(model, where=artifact.path)
-        path = out / f"{artifact.spec.name}.onnx"
-        with atomic_path(path) as partial:
-            onnx.save(model, str(partial))
-        return GraphArtifact(artifact.spec, path, self.name)
+        check_tensorrt(model, where=self.name)
+        onnx.save(model, str(out))
 
 
 SCHEME = TensorRtQdq()
