@@ -1,8 +1,9 @@
 """Whether two runs agree: `python -m edgeanim.benchmarks.agreement first.json second.json`.
 
 The same thing measured twice on the same machine must come out within the intervals that each run
-states for itself; otherwise those are too narrow to be believed. Prints a bar for every variant;
-exit code 1 if one is missed.
+states for itself; otherwise those are too narrow to be believed, or the machine was not the same:
+then its times differ and the gains, which are ratios from blocks side by side, still agree. Prints
+bars for every variant; exit code 1 if one is missed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import Latency, Report
+from edgeanim.benchmarks.result import Latency, Report, Speedup
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.errors import EdgeanimError, UsageError
 
@@ -23,7 +24,7 @@ _FIGURES = ("p50", "p90")
 
 
 def bars(first: Report, second: Report) -> Iterator[Bar]:
-    """For each variant and percentile: do the two intervals overlap?
+    """For each variant and percentile, then for each gain: do the two intervals overlap?
 
     `UsageError` for reports of unlike models, frames or machines, or without a variant in common.
     """
@@ -39,6 +40,10 @@ def bars(first: Report, second: Report) -> Iterator[Bar]:
     for name, before, after in measured:
         for figure in _FIGURES:
             yield _bar(name, figure, before, after)
+    for variant in second.variants:
+        other = first.variant(variant.id)
+        if variant.speedup and other and other.speedup:
+            yield _gain(variant.id, other.speedup, variant.speedup)
 
 
 def apart(first: Report, second: Report) -> timedelta:
@@ -80,6 +85,14 @@ def _bar(name: str, figure: str, before: Latency, after: Latency) -> Bar:
         " and ".join(_in_words(v, i) for v, i in zip(values, intervals, strict=True)),
         told and _overlap(*intervals),
     )
+
+
+def _gain(name: str, before: Speedup, after: Speedup) -> Bar:
+    runs = [
+        f"{s.ratio:.2f}x ({s.interval.low:.2f} to {s.interval.high:.2f})" for s in (before, after)
+    ]
+    met = before.over == after.over and _overlap(before.interval, after.interval)
+    return Bar(f"{name}, gain over float32, twice", "intervals overlap", " and ".join(runs), met)
 
 
 def _overlap(a: Interval, b: Interval) -> bool:
