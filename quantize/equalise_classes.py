@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from edgeanim.graph.converters.shape import GatheredPad
+from edgeanim.graph.converters.shape import PicturePad
 
 Ids = NDArray[np.int64]
 
@@ -41,7 +41,7 @@ _HOMOGENEOUS = {
 }
 _SUMS = {operator.add, torch.add, operator.sub, torch.sub}
 _PRODUCTS = {operator.mul, torch.mul}
-_HOMOGENEOUS_MODULES = (GatheredPad, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.MaxPool2d, nn.AvgPool2d)
+_HOMOGENEOUS_MODULES = (PicturePad, nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.MaxPool2d, nn.AvgPool2d)
 
 
 @dataclass

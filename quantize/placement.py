@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder
 from edgeanim.graph.converters.convolution import ConvTranspose2d
-from edgeanim.graph.converters.shape import GatheredPad
+from edgeanim.graph.converters.shape import PicturePad
 from edgeanim.quantize.chain import Chain, Node, find_chain
 
 Shapes = Mapping[str, Sequence[int]]
@@ -107,7 +107,7 @@ def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list
             layer = module.get_submodule(str(node.target))
             if is_quantizable(layer):
                 kind, macs = "convolution", _macs(layer, shapes[node.name])
-            elif isinstance(layer, GatheredPad):
+            elif isinstance(layer, PicturePad):
                 kind = "glue"
         elif node.op == "call_function" and node.target in _GLUE and _is_exact(node):
             kind = "glue"
@@ -142,7 +142,7 @@ def _rounded_at(module: fx.GraphModule, node: fx.Node, quantized: set[str]) -> f
 def moves(module: fx.GraphModule, node: fx.Node) -> bool:
     """Whether `node` only carries values on, so that rounding them once is enough."""
     if node.op == "call_module":
-        return isinstance(module.get_submodule(str(node.target)), GatheredPad)
+        return isinstance(module.get_submodule(str(node.target)), PicturePad)
     mode = node.kwargs.get("mode", "nearest")
     nearest = node.target is F.interpolate and str(mode).startswith("nearest")
     return node.target in _MOVES or nearest

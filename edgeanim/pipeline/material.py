@@ -78,6 +78,16 @@ def gather(
     return _split_pictures(np.stack(frames), conditions)
 
 
+def scene_of(
+    contract: Contract, source: str | Path, inputs: Mapping[str, Path], *, limit: int = 64
+) -> Scene:
+    """All pictures of `source` (at most `limit`, thinned to those that cover it) as one scene for
+    an image-to-image model: to judge by, with nothing held out."""
+    conditions = read_conditions(contract, inputs)
+    frames = _covering(Path(source), _picture_input(_picture_graph(contract)), limit)
+    return Scene(driver=np.stack(frames), conditions=conditions)
+
+
 def read_conditions(contract: Contract, inputs: Mapping[str, Path]) -> dict[str, Array]:
     """The model's fixed inputs from `NAME=FILE` pairs; NAME is the tensor's or the role's name."""
     names = {}

@@ -84,7 +84,7 @@ class Search:
 
     def _in_float(self, trial: Trial) -> Iterator[Trial]:
         """The model restructured, and untouched where that is something else."""
-        if self._study.restructures and not trial.prune.ratio:
+        if not trial.prune.ratio and self._study.restructures(trial.backend):
             yield replace(trial, untouched=True)
         yield trial
 

@@ -122,10 +122,9 @@ class Study:
             return model, compile_all(self.work, trial.backend, graphs)
         return model, make_variant(self.work, trial.backend, graphs)
 
-    @cached_property
-    def restructures(self) -> bool:
-        """Whether there is anything to restructure in the model."""
-        made = restructured_model(self.work, self.model)
+    def restructures(self, backend: str) -> bool:
+        """Whether there is anything to restructure in the model for this backend."""
+        made = restructured_model(self.work, self.model, backend)
         return made.graphs != self.model.graphs
 
     def drift(self, trial: Trial) -> Drift:
@@ -164,7 +163,8 @@ class Study:
     @property
     def reference(self) -> Trial:
         """The untouched model in float32, with the board's own number of threads."""
-        return Trial(REFERENCE, self.work.board.threads, untouched=self.restructures)
+        untouched = self.restructures(REFERENCE)
+        return Trial(REFERENCE, self.work.board.threads, untouched=untouched)
 
     def subject(self, trial: Trial, name: str) -> Subject:
         """The trial as the bench wants it."""

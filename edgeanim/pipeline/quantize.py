@@ -120,11 +120,11 @@ def quantize_model(
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
-    # Layers are measured and rounded in the structure that will run.
-    structured = restructured_model(work, model)
     results: list[QuantizedVariant] = []
     made: dict[str, Outcome] = {}
     for backend, scheme in schemes.items():
+        # Layers are measured and rounded in the structure that will run.
+        structured = restructured_model(work, model, backend)
         job = Job(work, structured, samples, reference, backend, scheme, limit)
         if scheme in made:  # another backend of the same form was served before
             outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))

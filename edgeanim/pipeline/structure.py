@@ -11,20 +11,24 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import log
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.work import Work, artifact_digest, versions
+from edgeanim.targets.backends import WideKernels, get_backend
 
 TOLERANCE = 1e-3
 """Of the largest output: sums in another order differ by float32's rounding, which deep nets
 amplify; a wrong rewrite differs by far more."""
 
 
-def restructured(work: Work, graph: GraphArtifact) -> GraphArtifact:
-    """`graph` as `edgeanim.graph.restructure` gives it for the board; itself if nothing is to gain.
+def restructured(work: Work, graph: GraphArtifact, backend: str) -> GraphArtifact:
+    """`graph` as `edgeanim.graph.restructure` gives it for the backend on the board; itself if
+    nothing is to gain.
 
     `GateFailed` if its results are no longer the same in ONNX Runtime.
     """
     if graph.scheme != FLOAT32:
         return graph
-    lanes = work.board.channel_unit
+    runtime = get_backend(backend)
+    vectors = runtime.output_vectors if isinstance(runtime, WideKernels) else 1
+    lanes = vectors * work.board.channel_unit
     parts = {"graph": artifact_digest(graph), "lanes": lanes, "versions": versions()}
 
     def make(folder: Path) -> None:
@@ -47,9 +51,10 @@ def restructured(work: Work, graph: GraphArtifact) -> GraphArtifact:
     return GraphArtifact(graph.spec, made) if made.is_file() else graph
 
 
-def restructured_model(work: Work, model: Model) -> Model:
+def restructured_model(work: Work, model: Model, backend: str) -> Model:
     """`model` with all its graphs restructured; its contract and digest stay."""
-    return replace(model, graphs=tuple(restructured(work, graph) for graph in model.graphs))
+    graphs = (restructured(work, graph, backend) for graph in model.graphs)
+    return replace(model, graphs=tuple(graphs))
 
 
 def _check(graph: GraphArtifact, original: object, made: object) -> None:

@@ -47,7 +47,7 @@ def measure_frames(
     with ExitStack() as stack:
         runs = {
             name: [
-                (weight_of(graph.spec), *stack.enter_context(_opened(work, graph, spec, samples)))
+                (weight_of(graph.spec), *stack.enter_context(opened(work, graph, spec, samples)))
                 for graph, spec in zip(variant.graphs, _specs(model, variant), strict=True)
             ]
             for name, variant in variants.items()
@@ -73,14 +73,14 @@ def profile_nodes(
     backend = get_backend(graph.backend)
     if not isinstance(backend, TimesNodes):
         return None
-    with _opened(work, graph, spec, samples, profile=True) as (session, feed):
+    with opened(work, graph, spec, samples, profile=True) as (session, feed):
         for _ in range(_PROFILED_RUNS):
             session.run(feed)
         return backend.node_times(session)
 
 
 @contextmanager
-def _opened(
+def opened(
     work: Work,
     graph: CompiledGraph,
     spec: GraphSpec,
@@ -88,6 +88,7 @@ def _opened(
     *,
     profile: bool = False,
 ) -> Iterator[tuple[Session, Feed]]:
+    """A session of `graph`, the form of `spec`, with the first of its samples as it takes it."""
     backend = get_backend(graph.backend)
     options = work.options(graph.backend)
     options = SessionOptions(options.threads, profile=profile, settings=options.settings)

@@ -31,7 +31,7 @@ def find_int8(folder: Path, model: Model) -> dict[str, tuple[GraphArtifact, ...]
 
 def make_variant(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
     """Compile every graph for `backend`, float ones restructured, and put the variant together."""
-    return compile_all(work, backend, tuple(restructured(work, graph) for graph in graphs))
+    return compile_all(work, backend, tuple(restructured(work, graph, backend) for graph in graphs))
 
 
 def compile_all(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:

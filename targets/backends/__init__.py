@@ -21,6 +21,7 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
     TimesNodes,
+    WideKernels,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Session",
     "SessionOptions",
     "TimesNodes",
+    "WideKernels",
     "backend_names",
     "get_backend",
 ]

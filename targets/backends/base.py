@@ -162,6 +162,14 @@ class ReadsForeign(Protocol):
 
 
 @runtime_checkable
+class WideKernels(Protocol):
+    """A backend whose float convolutions give several vectors of outputs at once: fewer channels
+    than those fill leave lanes idle, so narrow convolutions pay for packing sooner."""
+
+    output_vectors: ClassVar[int]
+
+
+@runtime_checkable
 class TimesNodes(Protocol):
     """A backend whose runtime says how long each node of a graph takes."""
 

@@ -57,6 +57,8 @@ class TfLite:
     extra: ClassVar[str] = "tflite"
     int8_scheme: ClassVar[str | None] = "tflite-int8"
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
+    # XNNPACK's tiles of float32 are two vectors wide on AVX2 and on Arm.
+    output_vectors: ClassVar[int] = 2
 
     def available(self) -> Availability:
         try:

@@ -62,9 +62,12 @@ def rows(
     material = gather(model.contract, photos, inputs, limit=2 * SAMPLES)
     golden = load_golden(find_golden(work, name, model, material.held_out))
     samples = record_samples(work, model, material, SAMPLES)
-    forms = {"untouched": model, "restructured": restructured_model(work, model)}
     for backend in work.backends(tuple(options.backend)):
         scheme = get_backend(backend).int8_scheme
+        forms = {
+            "untouched": model,
+            "restructured": restructured_model(work, model, backend),
+        }
         for form, own in forms.items():
             yield _row(work, own, backend, form, work.compile(own.graphs[0], backend), golden)
             if scheme is None or options.float_only:

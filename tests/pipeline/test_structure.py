@@ -48,14 +48,14 @@ def test_what_is_compiled_is_restructured(upsampling: Model) -> None:
     ops = {node.op_type for node in onnx.load(str(variant.graphs[0].files[0])).graph.node}
     assert "Resize" not in ops
     assert variant.graphs[0].spec == upsampling.graphs[0].spec
-    model = restructured_model(work, upsampling)
+    model = restructured_model(work, upsampling, "onnxruntime")
     assert model.digest == upsampling.digest
-    assert restructured_model(work, model).graphs == model.graphs, "once is enough"
+    assert restructured_model(work, model, "onnxruntime").graphs == model.graphs, "once is enough"
 
 
 def test_a_graph_without_anything_to_gain_stays_itself(tiny_onnx: Callable[..., Path]) -> None:
     graph = load_model(tiny_onnx(16, 8)).graphs[0]
-    assert restructured(Work.on("local"), graph) is graph
+    assert restructured(Work.on("local"), graph, "onnxruntime") is graph
 
 
 def test_a_rewrite_that_changes_the_numbers_is_caught(
@@ -64,4 +64,4 @@ def test_a_rewrite_that_changes_the_numbers_is_caught(
     right = upsampled.upsampled_kernel
     monkeypatch.setattr(upsampled, "upsampled_kernel", lambda *args: right(*args) * 1.1)
     with pytest.raises(GateFailed, match="differs by"):
-        restructured(Work.on("local"), upsampling.graphs[0])
+        restructured(Work.on("local"), upsampling.graphs[0], "onnxruntime")

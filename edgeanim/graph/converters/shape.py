@@ -18,11 +18,12 @@ _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate",
 _NUMPY_PADS: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
-class GatheredPad(nn.Module):  # type: ignore[misc]
-    """A pad by pixels of the picture that is exported as a look-up of rows and one of columns.
+class PicturePad(nn.Module):  # type: ignore[misc]
+    """A pad by pixels of the picture that is exported as slices of its border joined to it.
 
-    TFLite's own op for reflection takes longer than the convolution after it, and it has none for
-    the other modes. Channels last, a look-up copies whole runs.
+    TFLite's own op for reflection takes longer than the convolution after it, it has none for the
+    other modes, and look-ups of rows and columns cost two transposes. Channels last, slices and
+    concatenations copy whole runs, and XNNPACK has both.
     """
 
     def __init__(
@@ -31,17 +32,24 @@ class GatheredPad(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.mode = mode
         self.pads = torch_pads(begins, ends)
-        for name, begin, end, length in zip(("rows", "columns"), begins, ends, size, strict=True):
-            positions = np.pad(np.arange(length, dtype=np.int32), (begin, end), _NUMPY_PADS[mode])
-            self.register_buffer(name, torch.from_numpy(positions))
+        axes = zip(begins, ends, size, strict=True)
+        self.borders = [_border(mode, begin, end, length) for begin, end, length in axes]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to the padded size."""
         if not torch.compiler.is_exporting():
             return F.pad(x, self.pads, self.mode)
         x = torch.permute(x, (0, 2, 3, 1))
-        x = torch.index_select(torch.index_select(x, 1, self.rows), 2, self.columns)
+        for axis, (before, after) in enumerate(self.borders, 1):
+            sides = [[x.narrow(axis, at, 1) for at in positions] for positions in (before, after)]
+            x = torch.cat([*sides[0], x, *sides[1]], axis)
         return torch.permute(x, (0, 3, 1, 2))
+
+
+def _border(mode: str, begin: int, end: int, length: int) -> tuple[list[int], list[int]]:
+    """Which pixels of an axis come again before it, and which behind it."""
+    positions = np.pad(np.arange(length), (begin, end), _NUMPY_PADS[mode]).tolist()
+    return positions[:begin], positions[begin + length :]
 
 
 def reshape(b: Builder, node: Any) -> fx.Node:
@@ -171,7 +179,7 @@ def pad(b: Builder, node: Any) -> fx.Node:
         raise b.refuse(node, f"{mode} padding of other axes than height and width")
     if rank == 4:
         size = b.shape(node.input[0], node)[2:]
-        return b.module(node, GatheredPad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
+        return b.module(node, PicturePad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
     return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
 
 

@@ -1,0 +1,59 @@
+"""The benchmark beside the public tools' defaults, on a small graph."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.pipeline import beside
+
+TOOLS = {"onnxruntime": "ORT static", "openvino": "NNCF", "tflite": "ai-edge-quantizer"}
+
+
+@pytest.fixture(scope="module")
+def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["onnxruntime", *(pytest.param(b, marks=pytest.mark.slow) for b in ("openvino", "tflite"))],
+)
+def test_every_form_has_a_line_with_its_gain_and_its_likeness(
+    backend: str,
+    tiny_onnx: Callable[..., Path],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    picked = tmp_path / "picked.eab"
+    api.compile(tiny_onnx(), out=picked, backends=(backend,), frames=photos)
+    args = ["beside", str(tiny_onnx()), "--calib", str(photos), "--frames", str(photos)]
+    more = ["--backend", backend, "--picked", str(picked), "--rounds", "4"]
+    monkeypatch.setattr(sys, "argv", [*args, *more])
+    beside.main()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    rows = {line.split("|")[2].strip(): line.split("|")[3:] for line in lines[2:]}
+    assert list(rows) == [
+        "untouched float32",
+        "float32 restructured",
+        f"{TOOLS[backend]}, its default INT8",
+        "`optimize` picked float32",
+    ]
+    for form, (ms, gain, mean, p5, kept, _) in rows.items():
+        assert float(ms) > 0
+        assert bool(gain.strip()) == (form != "untouched float32")
+        assert 0 < float(p5) <= float(mean) <= 1
+        assert kept.strip() in ("kept", "**missed**")
+    rounded = rows[f"{TOOLS[backend]}, its default INT8"]
+    assert float(rounded[2]) < 1, "the tool's INT8 was not what ran"
