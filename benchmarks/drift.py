@@ -99,6 +99,10 @@ class DriftMeter:
             self._add_step(*self._before, frame, reference, number)
         self._before = frame, reference
 
+    def skip(self) -> None:
+        """Frames were left out: the next one follows none that is known here."""
+        self._before = None
+
     def result(self) -> Drift:
         """The drift so far; `BadInput` without a frame."""
         values = self.ssim.values

@@ -104,7 +104,8 @@ class Trials:
         windows: list[SoakWindow] = []
         seconds = plan.soak_s / plan.windows
         began = time.monotonic()
-        while not windows or time.monotonic() - began < plan.soak_s - seconds / 2:
+        # One window alone would say nothing of growth, however slowly it came.
+        while len(windows) < 2 or time.monotonic() - began < plan.soak_s - seconds / 2:
             window = worker.ask(Request("window", 1, seconds), Window, busy_s=seconds)
             at_s = time.monotonic() - began
             windows.append(_window(at_s, window, worker))

@@ -84,5 +84,15 @@ def test_a_long_run_is_compared_window_by_window(
     assert [window.first_frame for window in windows] == list(range(0, 40, 4))
     assert all(window.drift.frames == 4 for window in windows)
     assert all(window.drift.drift_mean > 0.1 for window in windows)
+    with open_bundle(bundle) as opened:
+        some = list(windows_of(opened, "null-float32", "onnxruntime-float32", 80, every=2))
+        all_of_them = list(windows_of(opened, "null-float32", "onnxruntime-float32", 80))
+    # Of the eight frames of a window, the first two and the fifth and sixth.
+    assert [window.drift.frames for window in some] == [4] * 10
+    for part, whole in zip(some, all_of_them, strict=True):
+        assert part.drift.ssim == tuple(whole.drift.ssim[k] for k in (0, 1, 4, 5))
+        assert part.drift.temporal_error is not None
+        assert whole.drift.temporal_error is not None
+        assert part.drift.temporal_error.worst <= whole.drift.temporal_error.worst
     # Every window sees other frames of the scene, which goes to and fro over its eight.
     assert len({window.drift.drift_mean for window in windows}) > 2

@@ -14,6 +14,7 @@ from edgeanim.benchmarks.compare import check_gate, compare
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.playback import Playback, lengthened, stream
+from edgeanim.benchmarks.process import Crew
 from edgeanim.benchmarks.result import ModelRecord, Report, VariantResult, dump_report, parse_report
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.benchmarks.scenarios import (
@@ -25,7 +26,9 @@ from edgeanim.benchmarks.scenarios import (
     summarize_soak,
     summarize_stream,
 )
+from edgeanim.benchmarks.schedule import Schedule
 from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.core.progress import Silent
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.board import load_board
@@ -159,11 +162,13 @@ class _Slow:
 
 def test_the_clock_of_a_stream_does_not_wait_for_a_slow_frame() -> None:
     playback = _Slow()
+    began = time.perf_counter()
     responses = stream(playback, 50.0, 8)  # type: ignore[arg-type]
     assert responses[2] >= 60
     # The fourth frame was due 20 ms after the third: it has waited for 40.
     assert responses[3] >= 39
-    assert playback.starts[7] - playback.starts[0] >= 0.1
+    # No frame comes before its time: the first is due after one period.
+    assert playback.starts[7] - began >= 8 / 50.0
 
 
 def _windows(times: list[float], sizes: list[float | None]) -> list[SoakWindow]:
@@ -236,3 +241,29 @@ def test_a_lengthened_scene_goes_to_and_fro(pictures: np.ndarray) -> None:
 def test_scenarios_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         BenchOptions(**wrong)  # type: ignore[arg-type]
+
+
+class _Titles(Silent):
+    """Remembers what began."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    def stage(self, title: str, total: int | None = None) -> None:  # noqa: ARG002
+        self.titles.append(title)
+
+
+def test_a_soak_comes_last_and_is_announced_since_it_heats(tmp_path: Path) -> None:
+    seen = _Titles()
+    options = BenchOptions(scenarios=("soak", "stream", "cold"))
+    with Crew(tmp_path) as crew:
+        Schedule(
+            {},
+            options,
+            crew,
+            tmp_path,
+            seen,
+            rate_fps=20,
+            before_soak=lambda: seen.titles.append("it may warm up"),
+        ).run()
+    assert seen.titles == ["Measure", "Stream", "Cold", "it may warm up", "Soak"]
