@@ -84,7 +84,8 @@ def _add(
 
 
 def _picture(frame: NDArray[np.uint8]) -> Picture:
-    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32) / 255
+    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32)
+    planes /= 255
     return planes
 
 

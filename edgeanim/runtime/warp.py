@@ -17,6 +17,8 @@ from edgeanim.runtime.pictures import Fit
 # Far past every edge, so that clamping shows nowhere, but near enough for native code, which
 # computes pixel numbers as 32-bit integers.
 _FARTHEST = 1e3
+# A fill within this share of white fades with its nearness to it; further from it, it is opaque.
+_NEAR_WHITE = 0.25
 
 
 class Compositor:
@@ -59,11 +61,19 @@ class Compositor:
 
     def compose(self, flow: Array, alpha: Array, colour: NDArray[Any]) -> NDArray[Any]:
         """`alpha * warp + (1 - alpha) * colour`, with `alpha` float32 [h, w] in 0..1 and `colour`
-        [h, w, 3] of the still's dtype and range, both over the canvas. A still's transparency is
-        warped, not blended."""
+        [h, w, 3] of the still's dtype and range, both over the canvas.
+
+        A still's transparency is warped, not blended. The network saw it on white, so where it
+        fills in white there is nothing: that is left out, and the frame on white is the same."""
         import cv2
 
         warped = self.warp(flow)
+        alpha = np.clip(alpha, 0, 1)
+        if self._transparent:
+            alpha, colour, kept = _without_paper(alpha, colour)
+            kept = np.clip(self._on_still(kept), 0, 1)
+            depth = cv2.CV_8U if warped.dtype == np.uint8 else cv2.CV_32F
+            warped[:, :, 3] = cv2.multiply(warped[:, :, 3], kept, dtype=depth)
         share = np.clip(self._on_still(alpha), 0, 1)
         fill = np.ascontiguousarray(self._on_still(colour))
         colours = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if self._transparent else warped
@@ -101,6 +111,28 @@ def _four_channels(still: NDArray[Any]) -> NDArray[Any]:
     if still.shape[2] == 4:
         return np.ascontiguousarray(still)
     return np.concatenate([still, np.zeros_like(still[:, :, :1])], axis=2)
+
+
+def _without_paper(
+    alpha: Array, colour: NDArray[Any]
+) -> tuple[Array, NDArray[Any], NDArray[np.float32]]:
+    """`alpha` and `colour` with the white taken out of the fill, and the opacity that remains.
+
+    With p the fill's opacity, a fill f is p c + (1 - p) white. What is kept of a pixel is
+    k = alpha + (1 - alpha) p, in which the warp has the share alpha / k.
+    """
+    import cv2
+
+    if colour.shape[:2] != alpha.shape:
+        colour = cv2.resize(colour, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    white = np.float32(255 if colour.dtype == np.uint8 else 1)
+    fill = colour.astype(np.float32) / white
+    opacity = np.clip((1 - fill.min(axis=2)) / _NEAR_WHITE, 0, 1)
+    pure = (fill - (1 - opacity)[:, :, None]) / np.maximum(opacity, 1e-6)[:, :, None]
+    kept = alpha + (1 - alpha) * opacity
+    share = np.where(kept > 0, alpha / np.maximum(kept, 1e-6), 1).astype(np.float32)
+    pure = np.clip(pure, 0, 1) * white
+    return share, (np.rint(pure) if white > 1 else pure).astype(colour.dtype), kept
 
 
 def _spread_colour(still: NDArray[Any]) -> NDArray[Any]:

@@ -157,6 +157,32 @@ def test_transparency_moves_with_the_flow_and_hidden_colours_never_show():
     assert (filled[6, 6, :3] == (150, 50, 50)).all()
 
 
+@given(
+    st.floats(0, 1, width=32),
+    st.tuples(*[st.integers(0, 255)] * 3),
+    st.tuples(*[st.integers(0, 255)] * 3),
+)
+def test_on_white_a_transparent_still_looks_as_if_it_had_been_opaque(share, shown, fill):
+    still = np.empty((8, 8, 4), np.uint8)
+    still[..., :3], still[..., 3] = shown, 255
+    still[0, 0, 3] = 0
+    maps = np.zeros((2, 2, 2), np.float32), np.full((2, 2), share, np.float32)
+    out = compose(still, *maps, np.full((2, 2, 3), fill, np.uint8))[4, 4].astype(float)
+    on_white = out[:3] * out[3] / 255 + 255 - out[3]
+    expected = share * np.array(shown) + (1 - share) * np.array(fill)
+    assert np.abs(on_white - expected).max() <= 2
+
+
+def test_where_nothing_is_filled_in_a_transparent_still_has_a_hole_and_no_white_paint():
+    still = np.full((8, 8, 4), (200, 0, 0, 255), np.uint8)
+    still[0, 0, 3] = 0
+    flow, share = np.zeros((2, 2, 2), np.float32), np.full((2, 2), 0.25, np.float32)
+    white = compose(still, flow, share, np.full((2, 2, 3), 255, np.uint8))
+    np.testing.assert_array_equal(white[4, 4], (200, 0, 0, 64))
+    brown = compose(still, flow, share, np.full((2, 2, 3), (100, 60, 20), np.uint8))
+    np.testing.assert_array_equal(brown[4, 4], (125, 45, 15, 255))
+
+
 def test_a_frame_is_no_view_of_the_next():
     still, flow = _case(8, (32, 32), (8, 8), 0.1)
     compositor = Compositor(still)
