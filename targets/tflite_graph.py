@@ -67,6 +67,11 @@ def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> A
         interpreter = module.Interpreter(model_path=str(path), **settings)
     with runtime_errors("TFLite refuses this graph", path), quiet():
         interpreter.allocate_tensors()
+    with runtime_errors("The names in this TFLite graph are no texts", path, damaged=True):
+        interpreter.get_signature_list()
+        interpreter.get_input_details()
+        interpreter.get_output_details()
+        interpreter._get_ops_details()  # of the tensors in between
     return interpreter
 
 

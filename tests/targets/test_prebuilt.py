@@ -13,7 +13,12 @@ import pytest
 
 from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.errors import BadInput
-from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
+from edgeanim.targets.backends import (
+    ReadsForeign,
+    SessionOptions,
+    backend_names,
+    get_backend,
+)
 from edgeanim.targets.prebuilt import load_prebuilt, prebuilt_suffixes
 
 KINDS = [
@@ -77,6 +82,20 @@ def test_damaged_files_are_bad_input(
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(BadInput, match=path.name):
         load_prebuilt(path, tmp_path / "work")
+
+
+def test_names_that_are_no_texts_are_bad_input(
+    compiled: Callable[..., CompiledGraph], tmp_path: Path
+) -> None:
+    backend, whole = get_backend("tflite"), compiled("tflite", "float32").files[0]
+    assert isinstance(backend, ReadsForeign)
+    content = whole.read_bytes()
+    path = tmp_path / "odd.tflite"
+    for name in (backend.interface(whole).inputs[0].name.encode(), b"litert_torch"):
+        assert name in content
+        path.write_bytes(content.replace(name, b"\xff" + name[1:]))
+        with pytest.raises(BadInput, match=r"odd\.tflite: The names"):
+            load_prebuilt(path, tmp_path / "work")
 
 
 def test_what_no_backend_reads_is_refused_with_what_it_could_be(tmp_path: Path) -> None:
