@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import Contract, Layout, TensorSpec
+from edgeanim.core.contract import OF_STILL, Contract, Layout, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.runtime.pictures import picture_range
@@ -15,9 +15,6 @@ from edgeanim.runtime.scene import Scene
 
 CONDITION = "condition:"
 STATE = "state:"
-# The names under which what was found on the still is kept, and on the driver's current frame.
-OF_STILL = {"motion": "motion:still", "mask": "mask:still"}
-OF_DRIVER = {"motion": "motion:driving", "mask": "mask"}
 _PICTURES = ("still", "driving_frame", "frame", "colour")
 
 
