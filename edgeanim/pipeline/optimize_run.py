@@ -154,6 +154,8 @@ class Run:
             choice = choose(report, study.limit)
             said = verdict(report, study.limit)
             chosen = choice.variant.id if choice else None
+            if chosen and not trials[chosen].quantize:
+                said += _why_no_int8(self._search.results)
             said += _gain(report, trials[chosen]) if chosen else ""
         elif ranked:
             chosen = ranked[0].id
@@ -224,6 +226,16 @@ class Run:
             },
         )
         return out
+
+
+def _why_no_int8(results: Sequence[Result]) -> str:
+    """What the search found against INT8 before the finals, as a sentence."""
+    int8 = [r for r in results if r.trial.quantize]
+    said = list(dict.fromkeys(r.reason for r in int8 if r.state == "skipped"))
+    drifts = [r.drift.drift_mean for r in int8 if r.state == "drifts" and r.drift]
+    if drifts:
+        said.insert(0, f"calibration alone drifts by {min(drifts):.4f} at the least")
+    return f" Of INT8: {'; '.join(said)}." if said else ""
 
 
 def _gain(report: Report, chosen: Trial) -> str:
