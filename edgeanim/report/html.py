@@ -25,7 +25,7 @@ from edgeanim.report.sections import Grid, drift_grids, grids, region_grids, sta
 from edgeanim.report.state import state_in_words
 from edgeanim.report.table import COLUMNS
 from edgeanim.report.verdict import verdict
-from edgeanim.report.words import cautions, detectable_in_words, executed_in_words
+from edgeanim.report.words import cautions, detectable_in_words, difference, executed_in_words
 
 # What a browser may show from a data: URI, by the file's first bytes. No SVG: it can hold scripts.
 _PICTURES = (
@@ -232,7 +232,7 @@ def _changes(comparison: Comparison) -> str:
         f"<td{_TEXT}>{escape(comparison.names[change.report])}</td>"
         f"<td>{change.ratio.value:.3f}</td>"
         f"<td>{change.ratio.interval.low:.3f} to {change.ratio.interval.high:.3f}</td>"
-        f"<td>{change.ratio.detectable:.1%}</td>"
+        f"<td>{difference(change.ratio.detectable)}</td>"
         f"<td{_TEXT}>{escape(change.verdict)}</td></tr>"
         for change in comparison.changes
     )

@@ -14,6 +14,7 @@ from edgeanim.report.words import (
     ABSENT,
     cautions,
     detectable_in_words,
+    difference,
     executed_in_short,
     milliseconds,
     number,
@@ -87,10 +88,11 @@ def comparison_table(comparison: Comparison) -> str:
     notes = [f"Note: {difference}" for difference in comparison.differences]
     for change in comparison.changes:
         low, high = change.ratio.interval.low, change.ratio.interval.high
+        found = difference(change.ratio.detectable)
         notes.append(
             f"{change.variant} in {comparison.names[change.report]}: {change.verdict} "
             f"({change.ratio.value:.3f}x the latency of {comparison.names[0]}, "
-            f"95 % {low:.3f} to {high:.3f}; {change.ratio.detectable:.1%} would have been found)"
+            f"95 % {low:.3f} to {high:.3f}; {found} would have been found)"
         )
     return "\n".join(blocks + (["\n".join(notes) + "\n"] if notes else []))
 

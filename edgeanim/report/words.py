@@ -63,12 +63,17 @@ def regions_in_words(variant: VariantResult) -> str | None:
     return ", ".join(f"{name} {drifts[name]:.4f}" for name in worst) or None
 
 
+def difference(share: float) -> str:
+    """A difference in percent; beyond the double there is nothing to be precise about."""
+    return f"{share:.1%}" if share < 1 else "more than 100%"
+
+
 def detectable_in_words(report: Report) -> str | None:
     """Which differences this run could have shown; `None` where that is not known."""
     beside = [v.speedup.detectable for v in report.variants if v.speedup and v.speedup.detectable]
     again = [v.latency.detectable for v in report.variants if v.latency and v.latency.detectable]
     parts = [
-        f"of {max(found):.1%} {where}"
+        f"of {difference(max(found))} {where}"
         for found, where in (
             (beside, "between INT8 and its float32"),
             (again, "from another run like it"),
