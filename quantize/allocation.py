@@ -49,8 +49,8 @@ def cheapest(
     """How many channels of each group stay, by root, once `ratio` of all layers' cost is saved.
 
     `left` says how many each group has now (all, if it is not given), `damages` the importance of
-    these in ascending order. Every group that shrinks keeps a multiple of `unit`. Where the share
-    cannot be reached, as much as possible goes.
+    these in ascending order. Every group that shrinks keeps a multiple of `unit`; one whose going
+    saves nothing stays. Where the share cannot be reached, as much as possible goes.
     """
     widths = _Widths(layers)
     before = widths.cost(layers)
@@ -69,7 +69,9 @@ def cheapest(
             gone = start[group.root] - now
             damage = sum(damages[group.root][gone : start[group.root] - then])
             saved = widths.saving(group, now - then)
-            rate = damage / max(saved, 1e-30)
+            if saved <= 0:
+                continue
+            rate = damage / saved
             if best is None or rate < best[0]:
                 best = (rate, group, then)
         if best is None:

@@ -47,14 +47,16 @@ class Rounds:
         self._layers: dict[str, Layer] = {}
         for name, example in self._examples.items():
             own = None if times is None else times[name]
-            self._layers |= layers_of(name, teacher.net(name), example, spec, own)
+            self._layers |= layers_of(
+                teacher.contract.graph(name), teacher.net(name), example, spec, own
+            )
         self._before = self._groups(self._surgeons())
         # The channels that are left of each group, by their numbers in the unpruned one.
         self._left = {key: list(range(g.channels)) for key, (_, g) in self._before.items()}
 
     @property
     def share(self) -> float:
-        """What is left of the cost: of multiply-accumulates or time."""
+        """What is left of a frame's cost: of multiply-accumulates or time."""
         whole = self._all(self._before)
         return cost_of(whole, self._layers, self._counts()) / cost_of(whole, self._layers)
 

@@ -14,6 +14,8 @@ from edgeanim.quantize.layer_times import LayerTimes
 if TYPE_CHECKING:
     import torch
 
+    from edgeanim.core.contract import GraphSpec
+
 
 def in_graph(graph: str, name: str) -> str:
     """The name of a layer or group among those of all graphs."""
@@ -31,14 +33,27 @@ def group_in(graph: str, group: ChannelGroup) -> ChannelGroup:
 
 
 def layers_of(
+    graph: GraphSpec,
+    module: Any,
+    example: Sequence[torch.Tensor],
+    spec: PruneSpec,
+    times: LayerTimes | None,
+) -> dict[str, Layer]:
+    """Every layer of a graph with what it costs a frame: time if the ratio is one of time, else
+    multiply-accumulates. A graph that runs once per still costs a frame nothing."""
+    layers = _timed_or_counted(graph.name, module, example, spec, times)
+    if graph.runs == "once":
+        return {n: Layer(lay.inputs, lay.outputs, lambda _i, _o: 0.0) for n, lay in layers.items()}
+    return layers
+
+
+def _timed_or_counted(
     graph: str,
     module: Any,
     example: Sequence[torch.Tensor],
     spec: PruneSpec,
     times: LayerTimes | None,
 ) -> dict[str, Layer]:
-    """Every layer of a graph with its cost: time if the ratio is one of time, else
-    multiply-accumulates."""
     if spec.of == "time":
         assert times is not None, "the pipeline measures the layers"
         return {in_graph(graph, name): times.of(name) for name in times.layers}

@@ -20,6 +20,7 @@ from edgeanim.quantize.whole import Played, Roles
 # What an error of one pixel of motion or flow counts, beside 1 - SSIM.
 _PER_PIXEL = 0.02
 _PER_VARIANCE = 0.1
+_LEAST_VARIANCE = 1e-8
 _IN_PIXELS = ("flow", "motion:still", "motion:driving")
 # A frame smaller than the window of SSIM is held by its absolute error alone.
 _SMALLEST = 11
@@ -37,7 +38,9 @@ class PlayedLoss:
             for roles in (played.still, *played.frames):
                 for role, value in roles.items():
                     found.setdefault(role, []).append(float(value.var(unbiased=False)))
-        self._variances = {role: max(float(np.mean(v)), 1e-8) for role, v in found.items()}
+        self._variances = {
+            role: max(float(np.mean(v)), _LEAST_VARIANCE) for role, v in found.items()
+        }
 
     def __call__(self, given: Played, wanted: Played) -> Tensor:
         """A number; both played the same take."""
@@ -57,9 +60,14 @@ class PlayedLoss:
             if role in _IN_PIXELS:
                 total = total + _PER_PIXEL * half * (given[role] - goal).abs().mean()
             elif role != "frame":
-                error = F.mse_loss(given[role], goal) / self._variances[role]
+                error = F.mse_loss(given[role], goal) / self._variance(role, goal)
                 total = total + _PER_VARIANCE * error
         return total
+
+    def _variance(self, role: str, goal: Tensor) -> float:
+        """That of the takes; of `goal` itself where none of them had the role."""
+        found = self._variances.get(role)
+        return max(float(goal.var(unbiased=False)), _LEAST_VARIANCE) if found is None else found
 
 
 def picture_error(one: Tensor, other: Tensor) -> Tensor:

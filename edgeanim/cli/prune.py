@@ -34,8 +34,8 @@ from edgeanim.core.errors import UsageError
     type=click.Choice(["channels", "macs", "time"]),
     default="macs",
     show_default=True,
-    help="Of what: of the multiply-accumulates or the layers' measured time, from wherever in the "
-    "model it costs the frames least; or of every group's channels alike.",
+    help="Of what: of a frame's multiply-accumulates or its layers' measured time, from wherever "
+    "in the model it costs the frames least; or of every group's channels alike.",
 )
 @click.option(
     "--max-latency",

@@ -22,11 +22,11 @@ class PruneSpec:
     by distillation.
 
     `ratio` says how much goes, `of` what: of the `channels`, the same share of every group; or of
-    the multiply-accumulates (`macs`) or of the layers' `time` measured on the board, from wherever
-    in the model a block of channels costs the frames least for what it saves. `latency_ms` asks
-    instead for the least ratio at which a frame takes no longer than that on the board. Channels
-    stay in multiples of `round_to` (`None`: what the board's vector units take). `learning_rate` is
-    relative to each parameter's own size.
+    a frame's multiply-accumulates (`macs`) or of its layers' `time` measured on the board, from
+    wherever in the model a block of channels costs the frames least for what it saves.
+    `latency_ms` asks instead for the least ratio at which a frame takes no longer than that on the
+    board. Channels stay in multiples of `round_to` (`None`: what the board's vector units take).
+    `learning_rate` is relative to each parameter's own size.
     """
 
     ratio: float = 0.0

@@ -1,9 +1,11 @@
 """What compression must reach on the shipped animator: `python -m edgeanim.pipeline.bars`.
 
-Prunes half of the multiply-accumulates away and recovers; quantises that for every backend; and
-plays it beside the unpruned animator in eager PyTorch, in turns, a whole frame each: regions,
-generator, warp and blending. One process, one thread. Prints each bar, what was asked and what was
-measured; exit code 1 if one is missed.
+Quantises the animator for every backend: how far its frames drift, and how far its changes from
+frame to frame are from the true ones, beside the float32 one's. Prunes half of a frame's
+multiply-accumulates away and recovers. Quantises that as well, and plays it beside the unpruned
+animator in eager PyTorch, in turns, a whole frame each: regions, generator, warp and blending. One
+process, one thread. Prints each bar, what was asked and what was measured; exit code 1 if one is
+missed.
 """
 
 from __future__ import annotations
@@ -19,35 +21,42 @@ from typing import Any
 
 import numpy as np
 
+from edgeanim.benchmarks.drift import measure_drift
 from edgeanim.benchmarks.stats import median, paired_ratio
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import EdgeanimError, GateFailed
 from edgeanim.core.limit import NO_LIMIT
-from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.recipe import METHODS, Method, PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.models import SHIPPED, open_model
-from edgeanim.pipeline.prune import frames_for, prune_model
+from edgeanim.pipeline.prune import Pruned, frames_for, prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import shipped_material
-from edgeanim.pipeline.variants import find_int8, make_variant
-from edgeanim.pipeline.work import ALL, Work
+from edgeanim.pipeline.variants import drift_of, find_int8, make_variant
+from edgeanim.pipeline.work import ALL, REFERENCE, Work, open_player, play
+from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import Session, get_backend
+from edgeanim.targets.bundle import Variant
 
 HALF = 0.5
 MAX_DRIFT = 0.005
+MAX_WORST = 0.01
+MAX_TEMPORAL = 1.05
 SPEEDUP = 10.0
+# Puppets of the default material that the temporal error is measured on.
+_FOLLOWERS = 6
 _BLOCKS = 8
 _FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar; `measured` is in words."""
+    """One bar; `measured` is in words. Where nothing is `asked` it only explains another one."""
 
     name: str
     asked: str
@@ -90,28 +99,87 @@ def eager_player(model: Model) -> Player:
     return Player(model.contract, sessions)
 
 
-def measure(work: Work, spec: PruneSpec) -> Iterator[Bar]:
-    """Both bars, one after the other."""
+def measure(work: Work, spec: PruneSpec, method: Method, only: str | None) -> Iterator[Bar]:
+    """The bars, one after the other; `only` those called `int8` or `pruned`, if it is given."""
     original, material = open_model(SHIPPED, work), shipped_material(frames_for(spec))
     golden = make_golden(work, original, material.held_out)
     with TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
-        pruned = Path(scratch) / "pruned"
-        done = prune_model(work, original, material, golden, pruned, spec)
-        gone = 1 - sum(g.macs_after for g in done.graphs) / sum(g.macs_before for g in done.graphs)
-        drift = done.drift.drift_mean
+        if only in (None, "int8"):
+            out = Path(scratch) / "int8"
+            yield from _drift_of_int8(work, original, golden, out, QuantizeSpec(method=method))
+        if only in (None, "pruned"):
+            folder = Path(scratch) / "pruned"
+            done = prune_model(work, original, material, golden, folder, spec)
+            yield _drift_of_pruned(original, done)
+            yield from _against_eager(work, original, load_model(folder), material, golden, scratch)
+
+
+def _drift_of_int8(
+    work: Work, model: Model, golden: Path, out: Path, spec: QuantizeSpec
+) -> Iterator[Bar]:
+    material = shipped_material()
+    names = work.backends((ALL,))
+    done = quantize_model(work, model, material, golden, out, names, spec, NO_LIMIT)
+    forms = find_int8(out, model)
+    for row in done.variants:
+        worst = 1 - row.drift.ssim_worst
         yield Bar(
-            f"{gone:.0%} of the MACs pruned away, recovered",
-            f"drift <= {MAX_DRIFT:g}",
-            f"{drift:.4f} mean, {1 - done.drift.ssim_worst:.4f} worst",
-            drift <= MAX_DRIFT,
+            f"INT8 ({row.method}) on {row.backend} against float32",
+            f"<= {MAX_DRIFT:g}, {MAX_WORST:g}",
+            f"{row.drift.drift_mean:.4f} mean, {worst:.4f} worst",
+            row.drift.drift_mean <= MAX_DRIFT and worst <= MAX_WORST,
         )
-        yield from _against_eager(work, original, load_model(pruned), material, golden, scratch)
+        float32, int8 = (
+            temporal_error(work, model, make_variant(work, row.backend, graphs), material)
+            for graphs in (model.graphs, forms[row.scheme])
+        )
+        yield Bar(
+            f"its temporal error over float32's, on {row.backend}",
+            f"<= {MAX_TEMPORAL:g}x",
+            f"{int8 / float32:.3f}x, {float32:.2f} -> {int8:.2f} levels",
+            int8 / float32 <= MAX_TEMPORAL,
+        )
+
+
+def temporal_error(work: Work, model: Model, variant: Variant, material: Material) -> float:
+    """How far the changes from frame to frame are from the true ones, in levels of 0..255.
+
+    Each puppet's still follows the puppet's own clip, so the true frames are the clip's.
+    """
+    errors = []
+    with open_player(work, model.contract, variant) as player:
+        for scene in material.calibration[:_FOLLOWERS]:
+            drift = measure_drift(play(player, scene), np.asarray(scene.driver))
+            assert drift.temporal_l1 is not None  # several frames
+            errors.append(drift.temporal_l1)
+    return float(np.mean(errors))
+
+
+def _drift_of_pruned(model: Model, done: Pruned) -> Bar:
+    share = share_of_frame(model, done.graphs)
+    drift = done.drift.drift_mean
+    return Bar(
+        f"{share:.0%} of a frame's MACs pruned away, recovered",
+        f"drift <= {MAX_DRIFT:g}",
+        f"{drift:.4f} mean, {1 - done.drift.ssim_worst:.4f} worst",
+        drift <= MAX_DRIFT,
+    )
+
+
+def _drift_of_each(work: Work, original: Model, pruned: Model, golden: Path) -> Iterator[Bar]:
+    """What each graph's pruning costs while the others are the unpruned ones."""
+    reference = load_golden(golden)
+    for graph in pruned.graphs:
+        name = graph.spec.name
+        mixed = tuple(graph if g.spec.name == name else g for g in original.graphs)
+        drift = drift_of(work, original, make_variant(work, REFERENCE, mixed), reference)
+        yield Bar(f"  of these, {name!r} alone", "", f"{drift.drift_mean:.4f} mean", True)
 
 
 def _against_eager(
     work: Work, original: Model, pruned: Model, material: Material, golden: Path, scratch: str
 ) -> Iterator[Bar]:
-    int8 = Path(scratch) / "int8"
+    int8 = Path(scratch) / "pruned-int8"
     names = work.backends((ALL,))
     # Drift is the other bar's business, so nothing is refused here.
     spec = QuantizeSpec(method="ptq")
@@ -165,14 +233,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m edgeanim.pipeline.bars", description=__doc__)
     parser.add_argument("--steps", type=int, default=800, help="of recovery (default: 800)")
-    parser.add_argument("--ratio", type=float, default=HALF, help="of the MACs (default: 0.5)")
+    parser.add_argument(
+        "--ratio", type=float, default=HALF, help="of a frame's MACs (default: 0.5)"
+    )
+    parser.add_argument("--method", choices=METHODS, default="ptq", help="of INT8 (default: ptq)")
+    parser.add_argument("--only", choices=("int8", "pruned"), help="these bars alone")
     options = parser.parse_args(arguments)
     spec = PruneSpec(ratio=options.ratio, rounds=4, steps=options.steps)
     met = []
     try:
-        for bar in measure(Work.on("local"), spec):
+        for bar in measure(Work.on("local"), spec, options.method, options.only):
             met.append(bar.met)
             word = "met" if bar.met else "MISSED"
+            word = word if bar.asked else ""
             print(f"{bar.name:<52} {bar.asked:<16} {bar.measured:<52} {word}", flush=True)
     except EdgeanimError as error:
         print(error, file=sys.stderr)

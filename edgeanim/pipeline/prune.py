@@ -151,14 +151,22 @@ def _require_effect(
             f"multiples of {spec.round_to}.",
             hint="Raise --ratio or lower --round-to.",
         )
-    before, after = (sum(r.macs_before for r in rows), sum(r.macs_after for r in rows))
-    if spec.of == "macs" and 1 - after / before < spec.ratio - _TOLERANCE:
+    gone = share_of_frame(model, rows)
+    if spec.of == "macs" and gone < spec.ratio - _TOLERANCE:
         raise UsageError(
-            f"Only {1 - after / before:.0%} of this model's multiply-accumulates can be pruned "
-            f"away, not {spec.ratio:.0%}: the rest belongs to channels that something else counts "
-            "on, or that are kept so that no group is choked.",
+            f"Only {gone:.0%} of a frame's multiply-accumulates can be pruned away, not "
+            f"{spec.ratio:.0%}: the rest belongs to channels that something else counts on, or "
+            "that are kept so that no group is choked.",
             hint="Ask for less with --ratio, or lower --round-to.",
         )
+
+
+def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:
+    """The share of a frame's multiply-accumulates that is gone; what runs once per still is none
+    of it."""
+    each = {graph.spec.name for graph in model.graphs if graph.spec.runs != "once"}
+    counted = [row for row in rows if row.name in each]
+    return 1 - sum(row.macs_after for row in counted) / sum(row.macs_before for row in counted)
 
 
 def _judge(work: Work, out: Path, golden: Path) -> Drift:
