@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgeanim.core.files import atomic_path
 from edgeanim.models.data.puppets import Kind, make_puppet, render
 from edgeanim.models.performances import PERFORMANCES, REST, Performance
+from edgeanim.models.regions import COUNT
 from edgeanim.models.shipped_files import STILL
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def perform(performance: Performance, frames: int = FRAMES) -> NDArray[np.uint8]
     return np.stack([render(puppet, performance.pose(float(t))).picture for t in times])
 
 
+def absent_regions(performance: Performance) -> list[int]:
+    """The regions that who performs this does not have: a face has no arms to move."""
+    puppet = make_puppet(SEEDS[performance.kind], performance.kind)
+    return sorted(set(range(COUNT)) - {int(region) for region in puppet.regions})
+
+
 def extract_motion(
     animator: Animator, pictures: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 ) -> NDArray[np.float32]:
@@ -61,13 +68,19 @@ def extract_motion(
 
 
 def write_showcase(animator: Animator, folder: Path) -> None:
-    """Write the still and a track per performance (`values` [T, K, 6] and `fps`)."""
+    """Write the still and a track per performance (`values` [T, K, 6] and `fps`).
+
+    What the networks take for a region that the performer does not have is held still: it would
+    move that region of whoever is animated.
+    """
     import cv2
 
     with atomic_path(folder / STILL) as partial:
         cv2.imwrite(str(partial), showcase_still()[:, :, ::-1])
     for name, performance in PERFORMANCES.items():
         values = extract_motion(animator, perform(performance))
+        absent = absent_regions(performance)
+        values[:, absent] = values[:1, absent]
         with atomic_path(folder / f"{name}.npz") as partial:
             np.savez_compressed(partial, values=values, fps=np.float64(FPS))
 

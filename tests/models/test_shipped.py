@@ -14,7 +14,7 @@ from edgeanim.models.export import load_shipped, shipped_folder
 from edgeanim.models.performances import PERFORMANCES
 from edgeanim.models.regions import COUNT, MOTION_VALUES
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.models.showcase import FPS, FRAMES, perform, showcase_still
+from edgeanim.models.showcase import FPS, FRAMES, absent_regions, perform, showcase_still
 from edgeanim.models.training.config import load_train_config
 
 
@@ -24,12 +24,15 @@ def animator():
 
 
 def test_the_weights_are_the_product_of_the_shipped_configuration(animator):
-    first, last = (load_train_config(shipped_folder() / f"train_{i}.toml") for i in (1, 2))
+    first, *later = (
+        load_train_config(path) for path in sorted(shipped_folder().glob("train_*.toml"))
+    )
     assert first.start is None
-    assert last.start is not None
+    assert later
+    assert all(part.start is not None for part in later)
     # Networks are fully convolutional: at which size they run is chosen when they are shipped.
     sizes = {"size": animator.config.size}
-    assert replace(first.model, **sizes) == replace(last.model, **sizes) == animator.config
+    assert {replace(part.model, **sizes) for part in (first, *later)} == {animator.config}
     assert replace(AnimatorConfig(), **sizes) == animator.config
 
 
@@ -59,6 +62,7 @@ def test_every_track_moves_and_is_a_motion_of_our_regions():
         assert fps == FPS
         assert np.isfinite(values).all()
         assert np.ptp(values, axis=0).max() > 0.02
+        assert not np.ptp(values[:, absent_regions(PERFORMANCES[name])], axis=0).any()
 
 
 def test_the_animator_wins_back_part_of_what_the_still_loses_on_unseen_puppets(animator):

@@ -250,4 +250,7 @@ def _label_the_still(
             body = np.linalg.norm(lab - wall, axis=2) > _BACKDROP
             labels[steady & ~skin & shoulder & side & body] = label
     labels[steady & ~skin & backdrop] = BACKGROUND
-    labels[skin & _box(size, face, 0.0) & (change < _MOVES)] = _HEAD
+    # Eyes and mouth are regions of their own, and not to be told from the face by colour.
+    high = (y - face.top) / face.height
+    features = (aside < 0.4) & (high > 0.3) & (high < 0.95)
+    labels[skin & ~features & _box(size, face, 0.0) & (change < _MOVES)] = _HEAD
