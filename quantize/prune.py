@@ -47,7 +47,7 @@ def prune_graphs(
 
     `spec.round_to` is a number here, and `spec.latency_ms` has been turned into a ratio; `times`
     are the layers' times of every graph if the ratio is one of time. Each graph that lost channels
-    is written into a folder of its name below `out` (see `write_pruned`); what none could go from
+    or was trained is written into a folder of its name below `out` (see `write_pruned`); any other
     is handed back as it came. With a folder `state` a killed recovery goes on where it was.
 
     `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or an
@@ -80,7 +80,7 @@ def prune_graphs(
         loss = recover(student, teacher, takes, spec, state=state, progress=progress)
     made = dict(graphs)
     for name, graph in imported.items():
-        if groups[name]:
+        if groups[name] or spec.steps:  # the others were trained along with it
             folder = out / name
             folder.mkdir()
             net = student.net(name)
