@@ -29,6 +29,7 @@ def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> Train
             clip_names=tuple(path.stem for path in clips),
             clip_share=_CLIP_SHARE,
             weak_labels=True,
+            recolour_clips=False,
         ),
         start=start,
         regions=(Phase(150, batch=16, sizes=(128,), learning_rate=1e-3),),

@@ -16,8 +16,10 @@ from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.train import build_networks, schedule, train
-from edgeanim.models.training.batches import draw_batch, load_material
+from edgeanim.models.training.batches import Material, draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
 from edgeanim.models.training.losses import (
     compose,
@@ -208,3 +210,14 @@ def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
         load_weights(torch.nn.Linear(1, 1), path)
     with pytest.raises(BadInput, match="No such file"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "absent")
+
+
+@pytest.mark.parametrize("recoloured", [True, False])
+def test_clips_keep_their_colours_where_that_is_asked_for(recoloured):
+    grey = np.full((3, SIZE, SIZE, 3), (200, 120, 40), np.uint8)
+    material = Material((puppet_sequence(1, (0.1,)),), (FrameSequence("one", grey, (0, 0, 1)),))
+    config = DataConfig(puppets=1, clip_share=0.5, recolour_clips=recoloured)
+    batch = draw_batch(material, config, 64, 4, (0, 0))
+    colours = batch.still[:2].mean((2, 3)) * 255
+    same = (colours - torch.tensor([200.0, 120.0, 40.0])).abs().max() < 1
+    assert bool(same) != recoloured

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
-from edgeanim.models.data.pairs import Pair, make_pair, random_augmentation
+from edgeanim.models.data.pairs import Augmentation, Pair, make_pair, random_augmentation
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_paths,
@@ -94,10 +94,14 @@ def draw_batch(
     from_clips = round(config.clip_share * count) if material.clips else 0
     pairs = []
     for index in range(count):
-        pool = material.clips if index < from_clips else material.puppets
+        is_clip = index < from_clips
+        pool = material.clips if is_clip else material.puppets
         sequence = pool[int(rng.integers(len(pool)))]
         still, driving = rng.integers(len(sequence.pictures), size=2)
-        pairs.append(make_pair(sequence, int(still), int(driving), size, random_augmentation(rng)))
+        augmentation = random_augmentation(rng)
+        if is_clip and not config.recolour_clips:
+            augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
+        pairs.append(make_pair(sequence, int(still), int(driving), size, augmentation))
     batch = stack(pairs)
     return batch if config.cue is None else replace(batch, cue=torch.zeros_like(batch.cue))
 

@@ -15,6 +15,7 @@ class DataConfig:
     """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
     those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch;
     with `weak_labels`, faces and hands found by colour teach the regions (`data.weak_labels`).
+    Without `recolour_clips` the clips keep their colours, which one character always has.
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
@@ -29,6 +30,7 @@ class DataConfig:
     clip_names: tuple[str, ...] = ()
     clip_share: float = 0.25
     weak_labels: bool = False
+    recolour_clips: bool = True
     datasets: tuple[Path, ...] | None = None
     cue: Literal["off"] | None = None
 
