@@ -38,6 +38,8 @@ _NECK = 0.4
 _HEAD_SHARE = 0.7
 _LARGEST_STEP = 0.45
 _LEAST_AREA = 100
+_FARTHEST_JOINT = 2.0 * SIZE
+"""From the canvas' centre, along x or y. The character itself is placed within the canvas."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,12 @@ class Rig:
 def make_rig(drawing: Drawing, rng: np.random.Generator) -> Rig:
     """Put a drawing on the canvas, at a size and place of the generator's choice, and rig it.
 
-    `BadInput` if hardly anything of it is left at that size.
+    `BadInput` if hardly anything of it is left at that size, or its joints belong to something else.
     """
     place = _placement(drawing, rng)
     joints = {name: place[0] * xy + place[1:] for name, xy in drawing.joints.items()}
+    if any(np.abs(xy - SIZE / 2).max() > _FARTHEST_JOINT for xy in joints.values()):
+        raise BadInput("The joints lie far off the mask.", where=drawing.name)
     picture = _placed(np.dstack([drawing.texture, drawing.mask * np.uint8(255)]), place, SHARPNESS)
     mask = _placed(drawing.mask * np.uint8(255), place, 1) > 127
     if mask.sum() < _LEAST_AREA:
@@ -240,17 +244,19 @@ def _placed(
     import cv2
 
     scale = place[0] * finer
-    if scale < 1:
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    else:
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    # Pixel centres lie at whole numbers on the drawing, the scaled drawing and the canvas.
-    shift = finer * place[1:] + (finer - scale) / 2
-    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+    shrunk = min(scale, 1.0)
+    if shrunk < 1:
+        picture = cv2.resize(picture, None, fx=shrunk, fy=shrunk, interpolation=cv2.INTER_AREA)
+    # A drawing is enlarged only where the canvas shows it: all of it may be more than memory holds.
+    zoom = scale / shrunk
+    how = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_LINEAR
+    # Pixel centres lie at whole numbers on the drawing, the shrunk drawing and the canvas.
+    shift = finer * place[1:] + (finer - 1 - zoom * (shrunk - 1)) / 2
+    move = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
     border = cv2.BORDER_REFLECT_101 if reflect else cv2.BORDER_CONSTANT
     side = SIZE * finer
     placed: NDArray[np.uint8] = cv2.warpAffine(
-        small, move, (side, side), flags=cv2.INTER_LINEAR, borderMode=border
+        picture, move, (side, side), flags=how, borderMode=border
     )
     return placed
 
