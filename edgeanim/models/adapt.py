@@ -17,7 +17,7 @@ colours happen to reconstruct one character best."""
 
 def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> TrainConfig:
     """The training that adapts the animator in the folder `start` to the character in `clips`,
-    files of one folder. It took six minutes on two cores.
+    files of one folder. It took a quarter of an hour on one core.
 
     There is no discriminator: with so few frames it learns them by heart.
     """
