@@ -11,7 +11,10 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is no failure, so no example is timed.
-settings.register_profile("edgeanim", deadline=None)
+# The same examples in every run, so that a change is judged by itself and not by luck.
+# `pytest --hypothesis-profile hunt` draws new ones, and more, to find what these miss.
+settings.register_profile("edgeanim", deadline=None, derandomize=True)
+settings.register_profile("hunt", deadline=None, max_examples=1000)
 settings.load_profile("edgeanim")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -144,7 +144,7 @@ def _read_header(stream: IO[bytes], where: object) -> tuple[tuple[int, ...], boo
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
             return read_header(header)
     except (
-        *(ValueError, KeyError, EOFError, TypeError, OverflowError, SyntaxError),
-        *(tokenize.TokenError, RecursionError, MemoryError),
+        *(ValueError, LookupError, EOFError, TypeError, OverflowError, SyntaxError),
+        *(AttributeError, tokenize.TokenError, RecursionError, MemoryError),
     ) as error:
         raise BadInput("This is not a NumPy array of numbers.", where=where) from error

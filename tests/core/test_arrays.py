@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.arrays import load_npy, load_npz, save_npz
@@ -195,6 +195,7 @@ _LITERALS = st.recursive(
     .map(str)
     .flatmap(lambda text: st.tuples(st.just(text), st.integers(0, len(text))))
 )
+@example(("{'descr': (), 'fortran_order': False, 'shape': ()}", 0))
 def test_a_hostile_header_is_refused_or_read_never_anything_else(
     tmp_path_factory: pytest.TempPathFactory, header: tuple[str, int]
 ):
