@@ -94,6 +94,9 @@ def require(module: str, extra: str, backend: str) -> Any:
         return importlib.import_module(module)
     except (ImportError, OSError, AttributeError) as error:
         # A runtime built for another NumPy or C library fails in its own import in any of these.
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            # Ctrl-C while a native module starts: that is how it reports it.
+            raise KeyboardInterrupt from error
         raise MissingComponent(
             f"The backend {backend!r} needs the package {module.split('.')[0]!r}, "
             f"which cannot be imported ({error}).",
