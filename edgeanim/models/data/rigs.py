@@ -98,7 +98,7 @@ class Rig:
 def make_rig(drawing: Drawing, rng: np.random.Generator) -> Rig:
     """Put a drawing on the canvas, at a size and place of the generator's choice, and rig it.
 
-    `BadInput` if hardly anything of it is left at that size, or its joints belong to something else.
+    `BadInput` if hardly anything of it is left at that size, or its joints lie elsewhere.
     """
     place = _placement(drawing, rng)
     joints = {name: place[0] * xy + place[1:] for name, xy in drawing.joints.items()}
