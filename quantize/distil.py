@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.core.artifact import GraphArtifact, Samples
-from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import sha256_file, write_text
+from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import DistilSpec, Ranges
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def distil_graph(
     `BadInput` for fewer than six samples or a graph that PyTorch cannot hold; `GateFailed` if the
     training diverges.
     """
-    _require_packages()
+    require("Distilling", "torch", "onnx", "safetensors", extra="compress")
     if len(samples) < MIN_SAMPLES:
         raise BadInput(
             f"{len(samples)} samples are too few to distil {artifact.spec.name!r}; at least "
@@ -118,18 +118,6 @@ def distil_graph(
     text = json.dumps(to_plain(plain), indent=1) + "\n"
     write_text(out / f"{artifact.spec.name}.distil.json", text)
     return GraphArtifact(artifact.spec, path)
-
-
-def _require_packages() -> None:
-    try:
-        with quiet():
-            import onnx  # noqa: F401
-            import safetensors  # noqa: F401
-            import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingComponent(
-            "Distillation needs torch, onnx and safetensors.", extra="compress"
-        ) from error
 
 
 def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> Any:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import sha256_file, write_bytes, write_text
+from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
@@ -106,16 +107,8 @@ def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Pat
 
 def require_packages() -> None:
     """`MissingComponent` unless all that pruning needs is installed."""
-    try:
-        with quiet():
-            import onnxscript  # noqa: F401
-            import safetensors  # noqa: F401
-            import torch  # noqa: F401
-            import torch_pruning  # noqa: F401
-    except ImportError as error:
-        raise MissingComponent(
-            "Pruning needs torch, torch-pruning, onnxscript and safetensors.", extra="compress"
-        ) from error
+    modules = ("torch", "torch_pruning", "onnxscript", "safetensors")
+    require("Pruning", *modules, extra="compress")
 
 
 def import_graph(path: Path) -> ImportedGraph:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.core import offline
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
-from edgeanim.core.errors import MissingComponent
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.quantize.chain import ONNX_GLUE
 from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
@@ -27,16 +26,19 @@ def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
     Runs the float graph sample by sample; what is held is one sample's activations and a histogram
     for each tensor.
     """
+    require("Finding the ranges of activations", "onnx", "onnxruntime", extra="compress")
     histograms = {name: Histogram() for name in _asked_for(artifact.path)}
-    for values in activations(artifact.path, list(histograms), samples):
+    for values in _activations(artifact.path, list(histograms), samples):
         for name, array in values.items():
             histograms[name].add(array)
     return tabulate(histograms)
 
 
-def activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
+def _activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
     """Yields for every sample the tensors `names` of the ONNX graph at `path`, by name."""
-    onnx, ort = _packages()
+    import onnx
+    import onnxruntime as ort
+
     model = onnx.load(str(path))
     inputs = {tensor.name for tensor in model.graph.input}
     given = {tensor.name for tensor in model.graph.output}
@@ -61,7 +63,8 @@ def activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
 
 def _asked_for(path: Path) -> list[str]:
     """What goes in or comes out of the nodes that may be quantised, and where that comes from."""
-    onnx, _ = _packages()
+    import onnx
+
     graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
     floats = {
         info.name
@@ -81,16 +84,3 @@ def _asked_for(path: Path) -> list[str]:
                     if name in maker and maker[name].op_type in _MOVES:
                         frontier.append(maker[name].input[0])
     return list(asked)
-
-
-def _packages() -> tuple[Any, Any]:
-    offline.apply()
-    try:
-        with quiet():
-            import onnx
-            import onnxruntime
-    except ImportError as error:
-        raise MissingComponent(
-            "Ranges of activations need onnx and onnxruntime.", extra="compress"
-        ) from error
-    return onnx, onnxruntime

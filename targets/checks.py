@@ -1,8 +1,7 @@
-"""What every backend checks before its runtime sees anything: inputs, settings, files, installs."""
+"""What every backend checks before its runtime sees anything: inputs, settings, files."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,6 @@ from edgeanim.core.errors import (
     BadInput,
     DeviceFailed,
     EdgeanimError,
-    MissingComponent,
     UsageError,
     disk_errors,
 )
@@ -86,22 +84,6 @@ def check_files(graph: CompiledGraph, backend: str, suffixes: Sequence[str]) -> 
     if not graph.files or graph.files[0].suffix != suffixes[0]:
         main = graph.files[0] if graph.files else graph.spec.name
         raise BadInput(f"The backend {backend!r} loads {suffixes[0]} files.", where=main)
-
-
-def require(module: str, extra: str, backend: str) -> Any:
-    """Import `module`; `MissingComponent` with the install line if that fails."""
-    try:
-        return importlib.import_module(module)
-    except (ImportError, OSError, AttributeError) as error:
-        # A runtime built for another NumPy or C library fails in its own import in any of these.
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            # Ctrl-C while a native module starts: that is how it reports it.
-            raise KeyboardInterrupt from error
-        raise MissingComponent(
-            f"The backend {backend!r} needs the package {module.split('.')[0]!r}, "
-            f"which cannot be imported ({error}).",
-            extra=extra,
-        ) from error
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.core import offline
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.files import atomic_path
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
-from edgeanim.targets.checks import first_line, require
+from edgeanim.targets.checks import first_line
 from edgeanim.targets.tflite_graph import open_interpreter
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     run on one random sample and compared with the PyTorch module it came from: `GateFailed` if
     they differ by more than 1e-4 of the largest value. `BadInput` names what cannot be converted.
     """
-    offline.apply()
-    with quiet():
-        require("litert_torch", "compress", _BACKEND)
+    require(f"The backend {_BACKEND!r}", "litert_torch", extra="compress")
     from edgeanim.graph.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.

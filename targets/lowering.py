@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from edgeanim.targets.checks import require, runtime_errors
+from edgeanim.core.packages import require
+from edgeanim.targets.checks import runtime_errors
 
 
 def lower(source: Path, target: Path, backend: str) -> None:
@@ -14,7 +14,9 @@ def lower(source: Path, target: Path, backend: str) -> None:
     GridSample as clamp and flat gather, DepthToSpace as two transpositions. External weights are
     brought into the one file. `BadInput` if the graph does not parse.
     """
-    onnx: Any = require("onnx", "compress", backend)
+    require(f"The backend {backend!r}", "onnx", extra="compress")
+    import onnx
+
     with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
         model = onnx.load(str(source))
     ops = {node.op_type for node in model.graph.node}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -12,8 +13,9 @@ import numpy as np
 
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import MissingComponent
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
-from edgeanim.targets.checks import require, runtime_errors
+from edgeanim.targets.checks import runtime_errors
 from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
 
 _BACKEND = "tflite"
@@ -45,10 +47,11 @@ def find_runtime() -> tuple[Any, Runtime]:
     absent: MissingComponent | None = None
     for runtime in (CURRENT, OUTDATED):
         try:
-            with quiet():
-                return require(runtime.module, runtime.extra, _BACKEND), runtime
+            require(f"The backend {_BACKEND!r}", runtime.module, extra=runtime.extra)
         except MissingComponent as error:
             absent = absent or error
+        else:
+            return importlib.import_module(runtime.module), runtime
     assert absent is not None
     raise absent
 

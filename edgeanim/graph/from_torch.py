@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, GateFailed, MissingComponent
+from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.files import write_bytes
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
@@ -31,13 +32,9 @@ def export_onnx(
     `reference.deviation`). `GateFailed` names graph, output and error above `tolerance`, and
     `BadInput` says what could not be exported; nothing is written then.
     """
-    try:
-        import onnxscript  # noqa: F401  (what torch.onnx.export(dynamo=True) writes the graph with)
-        import torch
-    except ModuleNotFoundError as error:
-        raise MissingComponent(
-            "PyTorch and onnxscript are needed to export a graph.", extra="compress"
-        ) from error
+    # torch.onnx.export(dynamo=True) writes the graph with onnxscript.
+    require("Exporting a graph", "torch", "onnxscript", extra="compress")
+    import torch
 
     training = module.training
     module.eval()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
+from edgeanim.core.packages import installed
 from edgeanim.graph.edit import attributes, infer_shapes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
@@ -105,7 +105,7 @@ def _macs_by_op(model: Any) -> dict[str, int]:
 
 def _blocking(model: Any) -> list[Any] | None:
     """The nodes that PyTorch cannot take; `None` if it is not installed."""
-    if find_spec("torch") is None:
+    if not installed("torch"):
         return None
     from edgeanim.graph.normalize import normalize
     from edgeanim.graph.to_torch import unknown_nodes

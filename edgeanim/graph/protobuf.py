@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.packages import require
 
 MAX_BYTES = (2 << 30) - 1
 """Protobuf's own limit, for the graph file and for each file of external weights."""
@@ -29,11 +30,9 @@ def parse_onnx(path: Path) -> Any:
 
     `BadInput` if the file is missing, empty, truncated, larger than 2 GB or something else.
     """
-    try:
-        import onnx
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise MissingComponent("The onnx package is needed here.", extra="compress") from error
+    require("Reading an ONNX graph", "onnx", extra="compress")
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     data = _read_bytes(path)
     try:

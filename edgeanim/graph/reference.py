@@ -11,7 +11,8 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.errors import BadInput
+from edgeanim.core.packages import require
 
 
 def seeded_inputs(specs: Sequence[TensorSpec], seed: int = 0) -> dict[str, Array]:
@@ -36,12 +37,9 @@ class Reference:
     """
 
     def __init__(self, source: Any, *, where: object = None) -> None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as error:
-            raise MissingComponent(
-                "ONNX Runtime is needed to check a graph's numbers.", extra="onnxruntime"
-            ) from error
+        require("Checking a graph's numbers", "onnxruntime", extra="onnxruntime")
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4

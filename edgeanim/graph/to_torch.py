@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import GateFailed, MissingComponent
+from edgeanim.core.errors import GateFailed
+from edgeanim.core.packages import require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import REMAINING, graph_inputs, node_label, read_onnx, shape_of
@@ -60,11 +61,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     `GateFailed` names the first op whose result differs from ONNX Runtime's by more than
     `tolerance` (`reference.deviation`), if an output does.
     """
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise MissingComponent("PyTorch is needed for this.", extra="compress") from error
-
+    require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)
     model = normalize(original)
     warp.rewrite(model)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeanim.core.contract import CONTRACT_FILE, dump_contract
-from edgeanim.core.errors import MissingComponent
 from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.packages import require
 from edgeanim.models.shipped_files import ARCHITECTURE, shipped
 
 if TYPE_CHECKING:
@@ -29,12 +29,9 @@ def load_shipped() -> Animator:
 
 def open_animator(folder: Path) -> Animator:
     """The animator that a training wrote into `folder`. `MissingComponent` without torch."""
-    try:
-        from edgeanim.models.animator import load_animator
-    except ModuleNotFoundError as error:
-        raise MissingComponent(
-            "PyTorch is needed to build the animator.", extra="compress"
-        ) from error
+    require("Building the animator", "torch", extra="compress")
+    from edgeanim.models.animator import load_animator
+
     return load_animator(folder)
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from edgeanim.core.errors import MissingComponent
 from edgeanim.core.files import write_text
+from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
@@ -72,10 +72,9 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     The result depends on `config` alone, also after a kill and a resume. `BadInput` if `out` holds
     a checkpoint of another configuration; `MissingComponent` without torch.
     """
-    try:
-        import torch
-    except ModuleNotFoundError as error:
-        raise MissingComponent("PyTorch is needed to train.", extra="train") from error
+    require("Training", "torch", extra="train")
+    import torch
+
     from edgeanim.models.training import batches, checkpoint
 
     torch.set_num_threads(config.threads)

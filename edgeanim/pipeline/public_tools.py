@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core import offline
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.schemes.tflite_int8 import BACKEND, in_layout
@@ -28,10 +28,9 @@ def onnxruntime_static(
     out: Path,
 ) -> GraphArtifact:
     """`quant_pre_process`, then `quantize_static`."""
-    offline.apply()
-    with quiet():
-        from onnxruntime.quantization import CalibrationDataReader, quantize_static
-        from onnxruntime.quantization.shape_inference import quant_pre_process
+    require("ONNX Runtime's quantiser", "onnxruntime.quantization", extra="compress")
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -56,11 +55,11 @@ def nncf_default(
     out: Path,
 ) -> GraphArtifact:
     """`nncf.quantize`."""
-    offline.apply()
-    with quiet():
-        import nncf
-        import openvino as ov
+    require("NNCF's quantiser", "nncf", "openvino", extra="compress")
+    import nncf
+    import openvino as ov
 
+    with quiet():
         model = ov.Core().read_model(str(graph.path))
         quantized = nncf.quantize(model, nncf.Dataset(list(samples)))
         path = out / f"{graph.spec.name}.xml"
@@ -70,9 +69,8 @@ def nncf_default(
 
 def ai_edge_static(work: Work, graph: GraphArtifact, samples: Samples, out: Path) -> GraphArtifact:
     """The recipe `static_wi8_ai8`, but for the ends."""
-    offline.apply()
-    with quiet():
-        from ai_edge_quantizer import quantizer, recipe
+    require("TFLite's quantiser", "ai_edge_quantizer.quantizer", extra="compress")
+    from ai_edge_quantizer import quantizer, recipe
 
     converted = work.compile(graph, BACKEND)
     source = converted.files[0]

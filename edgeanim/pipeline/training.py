@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.models import SHIPPED
 
@@ -71,10 +72,7 @@ def evaluate(
     Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
     of the still repeated and of the regions' affine warp alone.
     """
-    try:
-        import torch  # noqa: F401 asked for here, so that its absence is one clear sentence
-    except ModuleNotFoundError as error:
-        raise MissingComponent("PyTorch is needed to evaluate.", extra="train") from error
+    require("Evaluating", "torch", extra="train")
     from edgeanim.models.animator import load_animator
     from edgeanim.models.evaluation.clips import find_clips
     from edgeanim.models.evaluation.sets import evaluate as score

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, inside
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import (
     Availability,
@@ -30,7 +30,6 @@ from edgeanim.targets.checks import (
     check_inputs,
     check_settings,
     choose,
-    require,
     runtime_errors,
 )
 from edgeanim.targets.lowering import lower
@@ -109,8 +108,9 @@ class OnnxRuntime:
 
 
 def _runtime() -> Any:
-    offline.apply()
-    ort = require("onnxruntime", OnnxRuntime.extra, OnnxRuntime.name)
+    require(f"The backend {OnnxRuntime.name!r}", "onnxruntime", extra=OnnxRuntime.extra)
+    import onnxruntime as ort
+
     ort.disable_telemetry_events()
     return ort
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core import offline
 from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError
 from edgeanim.core.files import inside
+from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import (
     Availability,
@@ -29,7 +29,6 @@ from edgeanim.targets.checks import (
     check_files,
     check_inputs,
     check_settings,
-    require,
     runtime_errors,
 )
 from edgeanim.targets.openvino_trace import executed
@@ -138,8 +137,10 @@ class OpenVino:
 
 
 def _runtime() -> Any:
-    offline.apply()
-    return require("openvino", OpenVino.extra, OpenVino.name)
+    require(f"The backend {OpenVino.name!r}", "openvino", extra=OpenVino.extra)
+    import openvino
+
+    return openvino
 
 
 def _save(ov: Any, model: Any, xml: Path) -> None:

@@ -7,7 +7,6 @@ file is the ONNX graph, which is brought over, and held against ONNX Runtime, wh
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, inside
+from edgeanim.core.packages import installed, require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import (
@@ -23,7 +23,6 @@ from edgeanim.targets.checks import (
     check_inputs,
     check_settings,
     choose,
-    require,
     runtime_errors,
 )
 from edgeanim.targets.profile import COMPUTE, LAYOUT, ExecutedOp, summarize
@@ -48,7 +47,7 @@ class Torch:
 
     def available(self) -> Availability:
         # Importing PyTorch takes seconds; whoever lists the backends should not wait for it.
-        if missing := [name for name in _PACKAGES if not _installed(name)]:
+        if missing := [name for name in _PACKAGES if not installed(name)]:
             return Availability(reason=f"The package {missing[0]!r} is not installed.")
         version = importlib.metadata.version("torch")
         return Availability(version=version, note="The float32 reference: for no board.")
@@ -71,9 +70,9 @@ class Torch:
         check_settings(self.name, options.settings, ("device",))
         check_files(graph, self.name, self.suffixes)
         device = choose(self.name, "device", options.settings.get("device", "cpu"), _DEVICES)
-        for package in _PACKAGES:
-            require(package, self.extra, self.name)
-        torch = require("torch", self.extra, self.name)
+        require(f"The backend {self.name!r}", *_PACKAGES, extra=self.extra)
+        import torch
+
         if device == "cuda" and not torch.cuda.is_available():
             raise DeviceFailed(
                 "PyTorch finds no NVIDIA GPU here.",
@@ -165,13 +164,6 @@ class _TorchSession:
                 self._executed += [ExecutedOp(name, FLOAT32, kind, share)] * event.count
         self._runs += 1
         return made
-
-
-def _installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _index(names: tuple[str, ...], tensor: TensorSpec, graph: CompiledGraph, path: Path) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
+from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.packages import require
 from edgeanim.core.parsing import parse
 from edgeanim.models.data.media import read_still
 
@@ -99,10 +100,9 @@ def _checked_joints(config: _Config, where: Path) -> dict[str, NDArray[np.float6
 
 def _load_yaml(path: Path) -> Any:
     """A small YAML document of plain values; aliases, which can grow without bound, are refused."""
-    try:
-        import yaml
-    except ModuleNotFoundError as error:
-        raise MissingComponent("PyYAML is needed to read drawings.", extra="train") from error
+    require("Reading a drawing", "yaml", extra="train")
+    import yaml
+
     with disk_errors(path):
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise BadInput("This configuration is larger than 64 KiB.", where=path)
