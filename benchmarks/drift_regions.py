@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from edgeanim.benchmarks.spread import Series, Spread
 from edgeanim.benchmarks.structure import WINDOW, similarity_map
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.runtime.execution import GraphRunner, Shown
 from edgeanim.runtime.pictures import Fit, finite
-from edgeanim.runtime.wiring import Values, relayout
+from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session
 
 MASK = "mask"

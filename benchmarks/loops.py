@@ -11,11 +11,10 @@ from pathlib import Path
 
 from edgeanim.benchmarks.protocol import Job, Request
 from edgeanim.benchmarks.worker import Worker
-from edgeanim.core.artifact import Array, CompiledGraph
+from edgeanim.core.artifact import Array, CompiledGraph, relayout
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.player import Player
-from edgeanim.runtime.wiring import relayout
 
 _MEDIAN = re.compile(r"Median:\s+([\d.]+) ms")
 _TOOL_SECONDS = 300

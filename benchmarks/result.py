@@ -62,9 +62,9 @@ class BoardRecord:
 class Settings:
     """How it was measured: `rounds` fresh processes of every variant, in each of them `blocks` in
     turn with the other variants', a block of at least `block_frames` and at least `block_s`; the
-    warm-up likewise. `scenarios` are those beside `single`. `affinity` are the cores that the
-    processes kept to (empty: all that they may use); `remarks` what could not be set as the board
-    asks for."""
+    warm-up likewise. `scenarios` are those beside `single`. `affinity` are all the
+    cores that timed processes were bound to, of which those of a round share some; `remarks` what
+    could not be set as the board asks for."""
 
     threads: int
     rounds: int
@@ -173,13 +173,16 @@ class Failure:
 @dataclass(frozen=True)
 class ProcessSamples:
     """The raw samples of one process: `blocks_ms` in the order in which they ran, and each
-    stage's times in the same order, flat. `first_frame_ms` includes the once-per-still work."""
+    stage's times in the same order, flat. `first_frame_ms` includes the once-per-still work.
+    `affinity` are the cores that it was bound to, as were all processes of its round; empty if it
+    was not."""
 
     round: int
     load_ms: float
     first_frame_ms: float
     blocks_ms: tuple[tuple[float, ...], ...]
     stages_ms: Mapping[str, tuple[float, ...]]
+    affinity: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -238,8 +238,11 @@ def _frames_record(scene: Scene, frames: NDArray[np.uint8]) -> FramesRecord:
 def _settings(
     options: BenchOptions, board: Board, courses: Mapping[str, Course], remarks: tuple[str, ...]
 ) -> Settings:
-    bound = next((course.affinity for course in courses.values() if course.affinity), ())
-    if board.affinity and bound != tuple(sorted(board.affinity)):
+    processes = [process for course in courses.values() for process in course.samples]
+    bound = {core for process in processes for core in process.affinity}
+    if not all(process.affinity for process in processes):
+        remarks += ("the processes could not be bound to cores: some may have had better ones",)
+    elif board.affinity and not bound <= set(board.affinity):
         remarks += (f"the processes could not be bound to the cores {list(board.affinity)}",)
     return Settings(
         threads=options.threads,
@@ -250,6 +253,6 @@ def _settings(
         warmup_frames=options.warmup_frames,
         warmup_s=options.warmup_s,
         scenarios=tuple(dict.fromkeys(options.scenarios)),
-        affinity=bound,
+        affinity=tuple(sorted(bound)),
         remarks=remarks,
     )

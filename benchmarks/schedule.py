@@ -1,7 +1,8 @@
 """The course of a bench: rounds of fresh processes, and in each round blocks of frames in turn.
 
 Only one worker plays at a time; the others wait blocked. The order of the variants is reversed from
-block to block, so that none always runs after the same neighbour. Profile and memory have passes of
+block to block, so that none always runs after the same neighbour, and a round's workers share their
+cores (`cores`). Profile and memory have passes of
 their own, since both disturb the clock; the further scenarios (`trials`) come last.
 """
 
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from edgeanim.benchmarks.cores import busy_shares, cores_of_round, fit_cores
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
 from edgeanim.benchmarks.protocol import (
@@ -47,7 +49,6 @@ class Course:
     picture: str | None = None
     profiles: Mapping[str, GraphProfile] | None = None
     memory: Memory | None = None
-    affinity: tuple[int, ...] = ()
     streams: list[tuple[float, ...]] = field(default_factory=list)
     soak: list[SoakWindow] = field(default_factory=list)
     colds: list[ColdStart] = field(default_factory=list)
@@ -91,6 +92,8 @@ class Schedule:
         self._before_soak = before_soak
         self._plan = options.plan(rate_fps)
         self._trials = Trials(crew, self._plan, folder, after_window=self._after_window)
+        here = os.sched_getaffinity(0)
+        self._fit = {job.affinity: fit_cores(job.affinity, here) for job in jobs.values()}
 
     def run(self) -> Mapping[str, Course]:
         """All rounds, then the passes. A variant that fails is left out of what follows."""
@@ -113,7 +116,11 @@ class Schedule:
 
     def _round(self, number: int) -> None:
         options = self._options
-        running = [_Running(n, self._crew.hire(c.job)) for n, c in self._alive()]
+        busy = busy_shares()
+        running = [
+            _Running(name, self._crew.hire(self._bound(course.job, number, busy)))
+            for name, course in self._alive()
+        ]
         for entry in running:
             self._try(entry, lambda e: self._get_ready(e, number))
         for block in range(options.blocks):
@@ -124,6 +131,10 @@ class Schedule:
                 self._try(entry, self._render)
             self._crew.dismiss(entry.worker)
             self._keep(entry, number)
+
+    def _bound(self, job: Job, number: int, busy: Mapping[int, float]) -> Job:
+        cores = cores_of_round(self._fit[job.affinity], job.threads, number, busy)
+        return replace(job, affinity=cores)
 
     def _get_ready(self, entry: _Running, number: int) -> None:
         entry.ready = entry.worker.receive(Ready)
@@ -147,10 +158,10 @@ class Schedule:
         if course.failure or entry.ready is None or entry.warm is None:
             return
         course.backend_version = entry.ready.backend_version
-        course.affinity = entry.ready.affinity
         course.samples.append(
             ProcessSamples(
                 round=number,
+                affinity=entry.ready.affinity,
                 load_ms=entry.ready.load_ms,
                 first_frame_ms=entry.warm.first_frame_ms,
                 blocks_ms=tuple(block.total_ms for block in entry.blocks),
