@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.contract import GraphSpec
+from edgeanim.core.contract import GraphSpec, Layout
 
 Array = NDArray[np.float32]
 Precision = Literal["float32", "int8"]
@@ -86,3 +86,11 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[Mapping[str, Array]]: ...
+
+
+def relayout(array: Array, layout: Layout, to: Layout) -> Array:
+    """`array` brought from one layout to another; the same object if there is nothing to do."""
+    if layout == to or "plain" in (layout, to):
+        return array
+    axes = (0, 2, 3, 1) if to == "NHWC" else (0, 3, 1, 2)
+    return np.ascontiguousarray(array.transpose(axes))

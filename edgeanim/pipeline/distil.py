@@ -14,6 +14,7 @@ from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
+from edgeanim.quantize.schemes.base import seven_bits
 
 _STATES = "distil-states"
 
@@ -46,8 +47,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
     samples, work = job.samples[graph.spec.name], job.work
     if len(samples) < MIN_SAMPLES:  # a graph that runs once per still
         return graph
-    safe = spec.reduce_range or work.board.saturates_u8s8
-    limit = SAFE_WEIGHT_LIMIT if safe else WEIGHT_LIMIT
+    limit = SAFE_WEIGHT_LIMIT if seven_bits(spec, work.board) else WEIGHT_LIMIT
     parts = {
         "graph": artifact_digest(graph),
         "samples": samples.digest,

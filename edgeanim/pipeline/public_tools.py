@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core.artifact import Array, GraphArtifact, Samples
+from edgeanim.core.artifact import Array, GraphArtifact, Samples, relayout
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.schemes.tflite_int8 import BACKEND, in_layout
+from edgeanim.quantize.schemes.tflite_int8 import BACKEND
 from edgeanim.targets.tflite_graph import file_tensors, open_interpreter
 
 Tool = Callable[[Work, GraphArtifact, Samples, Path], GraphArtifact]
@@ -83,7 +83,9 @@ def ai_edge_static(work: Work, graph: GraphArtifact, samples: Samples, out: Path
     def fed() -> Iterator[dict[str, Array]]:
         for sample in samples:
             yield {
-                arguments[converted.bindings[own.name]]: in_layout(sample[own.name], own, there)
+                arguments[converted.bindings[own.name]]: relayout(
+                    sample[own.name], own.layout, there.layout
+                )
                 for own, there in pairs
             }
 

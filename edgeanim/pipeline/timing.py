@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 
-import numpy as np
-
-from edgeanim.core.artifact import Array, CompiledGraph, Samples
-from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.artifact import Array, CompiledGraph, Samples, relayout
+from edgeanim.core.contract import GraphSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.backends import NodeTime, Session, SessionOptions, TimesNodes, get_backend
@@ -96,7 +94,7 @@ def opened(
     session = backend.load(graph, options)
     try:
         pairs = zip(spec.inputs, graph.spec.inputs, strict=True)
-        yield session, {b.name: _in_layout(sample[a.name], a, b) for a, b in pairs}
+        yield session, {b.name: relayout(sample[a.name], a.layout, b.layout) for a, b in pairs}
     finally:
         session.close()
 
@@ -111,10 +109,3 @@ def _timed(session: Session, feed: Feed, clock: Callable[[], float]) -> float:
     began = clock()
     session.run(feed)
     return clock() - began
-
-
-def _in_layout(array: Array, given: TensorSpec, wanted: TensorSpec) -> Array:
-    if given.layout == wanted.layout or "plain" in (given.layout, wanted.layout):
-        return array
-    order = (0, 2, 3, 1) if wanted.layout == "NHWC" else (0, 3, 1, 2)
-    return np.ascontiguousarray(array.transpose(order))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.runtime.pictures import (
     Fit,
@@ -19,7 +19,7 @@ from edgeanim.runtime.pictures import (
     to_tensor,
 )
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.wiring import CONDITION, STATE, Values, choose, relayout
+from edgeanim.runtime.wiring import CONDITION, STATE, Values, choose
 from edgeanim.targets.backends import Session
 
 Record = Callable[[str, Mapping[str, Array]], None]

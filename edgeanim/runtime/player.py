@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
@@ -16,7 +16,7 @@ from edgeanim.runtime.pictures import FitRule, finite, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
 from edgeanim.runtime.warp import Compositor
-from edgeanim.runtime.wiring import Needs, Values, relayout
+from edgeanim.runtime.wiring import Needs, Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
 
 if TYPE_CHECKING:

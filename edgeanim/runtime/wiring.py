@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import OF_STILL, Contract, Layout, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
@@ -175,14 +175,6 @@ class Values:
                 f"but {list(array.shape)} is given.",
             )
         return array
-
-
-def relayout(array: Array, layout: Layout, to: Layout) -> Array:
-    """`array` brought from one layout to another; the same object if there is nothing to do."""
-    if layout == to or "plain" in (layout, to):
-        return array
-    axes = (0, 2, 3, 1) if to == "NHWC" else (0, 3, 1, 2)
-    return np.ascontiguousarray(array.transpose(axes))
 
 
 def choose(values: Array, spec: TensorSpec, index: int) -> Array:

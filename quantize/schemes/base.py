@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from edgeanim.core.artifact import CompiledGraph, GraphArtifact, Samples
+from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.ranges import RangeTable
+from edgeanim.quantize.ranges_onnx import collect_ranges
+from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
 CompiledFloat = Callable[[GraphArtifact, str], CompiledGraph]
 """Gives a float32 graph compiled for the backend of that name."""
 
 
-class Scheme(Protocol):
-    """Turns a float32 graph into one form of INT8."""
+@dataclass(frozen=True)
+class Source:
+    """The float32 ONNX graph that is quantised, on which samples, and the board that it is for."""
+
+    artifact: GraphArtifact
+    samples: Samples
+    board: Board
+    compiled: CompiledFloat
+
+
+class Scheme(ABC):
+    """Turns a float32 graph into one form of INT8: that of its `name`."""
 
     name: ClassVar[str]
-    extra: ClassVar[str]
-    watches: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    """What its quantiser is imported from; the extra `compress` brings all of it."""
+    watches: ClassVar[str] = "onnx"
     """Of which form of the float graph the ranges are: schemes with the same one can share them."""
 
     def collect(
@@ -34,6 +53,8 @@ class Scheme(Protocol):
 
         One sample's activations are in memory at a time.
         """
+        with self._source(artifact, samples, board, compiled) as source:
+            return self.ranges(source)
 
     def quantize(
         self,
@@ -55,3 +76,41 @@ class Scheme(Protocol):
         `MissingComponent` if the quantiser is not installed; `BadInput` names the node that stands
         in the way.
         """
+        with self._source(artifact, samples, board, compiled) as source:
+            if table is None:
+                table = self.ranges(source)
+            path = self.write(source, spec, table, out)
+        return GraphArtifact(artifact.spec, path, self.name)
+
+    def ranges(self, source: Source) -> RangeTable:
+        """See `collect`: those of the ONNX graph itself, where a scheme says nothing else."""
+        return collect_ranges(source.artifact, source.samples)
+
+    @abstractmethod
+    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+        """See `quantize`: the main file of what was written into `out`, whole or not at all."""
+
+    @contextmanager
+    def _source(
+        self,
+        artifact: GraphArtifact,
+        samples: Samples,
+        board: Board,
+        compiled: CompiledFloat | None,
+    ) -> Iterator[Source]:
+        require(f"The scheme {self.name!r}", *self.packages, extra="compress")
+        if compiled is not None:
+            yield Source(artifact, samples, board, compiled)
+            return
+        with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
+
+            @cache
+            def compile_here(graph: GraphArtifact, backend: str) -> CompiledGraph:
+                return get_backend(backend).compile(graph, board, Path(scratch))
+
+            yield Source(artifact, samples, board, compile_here)
+
+
+def seven_bits(spec: QuantizeSpec, board: Board) -> bool:
+    """Whether weights keep to 7 bits: as asked for, or where U8xS8 products saturate."""
+    return spec.reduce_range or board.saturates_u8s8

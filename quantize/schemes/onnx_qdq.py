@@ -7,17 +7,13 @@ weights keep to 7 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeanim.core.quiet import quiet
-from edgeanim.core.recipe import QuantizeSpec, Ranges
-from edgeanim.quantize.ranges import RangeTable, pick
-from edgeanim.quantize.schemes.qdq import QdqScheme, at_opset_13
-from edgeanim.targets.board import Board
+from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, at_opset_13
 
 
 class OnnxQdq(QdqScheme):
@@ -25,29 +21,23 @@ class OnnxQdq(QdqScheme):
 
     name: ClassVar[str] = "onnx-qdq"
 
-    def write(
-        self,
-        prepared: Path,
-        nodes: Mapping[str, str],
-        table: RangeTable,
-        spec: QuantizeSpec,
-        board: Board,
-        out: Path,
+    def insert(
+        self, prepared: Prepared, ranges_of: RangesOf, weights_in_7_bits: bool, out: Path
     ) -> None:
-        """See `QdqScheme.write`."""
+        """See `QdqScheme.insert`."""
         from onnxruntime import quantization
 
         with quiet():
             job = quantization.QDQQuantizer(
-                at_opset_13(prepared),
+                at_opset_13(prepared.path),
                 per_channel=True,
-                reduce_range=spec.reduce_range or board.saturates_u8s8,
+                reduce_range=weights_in_7_bits,
                 weight_qType=quantization.QuantType.QInt8,
                 activation_qType=quantization.QuantType.QUInt8,
-                tensors_range=_tensors_data(prepared, nodes, table, spec.ranges),
-                nodes_to_quantize=list(nodes),
+                tensors_range=_tensors_data(prepared, ranges_of),
+                nodes_to_quantize=list(prepared.nodes),
                 nodes_to_exclude=[],
-                op_types_to_quantize=sorted(set(nodes.values())),
+                op_types_to_quantize=sorted(set(prepared.nodes.values())),
                 extra_options={},
             )
             job.quantize_model()
@@ -57,24 +47,22 @@ class OnnxQdq(QdqScheme):
 SCHEME = OnnxQdq()
 
 
-def _tensors_data(
-    prepared: Path, nodes: Mapping[str, str], table: RangeTable, method: Ranges
-) -> Any:
-    """The ranges of all activations around `nodes`, in the quantiser's form."""
+def _tensors_data(prepared: Prepared, ranges_of: RangesOf) -> Any:
+    """The ranges of all activations around the nodes to quantise, in the quantiser's form."""
     import onnx
     from onnxruntime.quantization import calibrate
 
-    graph = onnx.load(str(prepared)).graph
+    graph = onnx.load(str(prepared.path)).graph
     constants = {tensor.name for tensor in graph.initializer}
     around = {
         name
         for node in graph.node
-        if node.name in nodes
+        if node.name in prepared.nodes
         for name in (*node.input, *node.output)
         if name and name not in constants
     }
     found = {
         name: (np.array(at.low, np.float32), np.array(at.high, np.float32))
-        for name, at in pick(table, method, sorted(around)).items()
+        for name, at in ranges_of(sorted(around)).items()
     }
     return calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, found)

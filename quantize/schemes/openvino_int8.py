@@ -9,24 +9,19 @@ in float, and the overflow fix follows the board instead of the machine that thi
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core import offline
-from edgeanim.core.artifact import Array, GraphArtifact, Samples
-from edgeanim.core.errors import MissingComponent, disk_errors
+from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
-from edgeanim.quantize.ranges_onnx import collect_ranges
-from edgeanim.quantize.schemes.base import CompiledFloat
-from edgeanim.targets.board import Board
+from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
+from edgeanim.targets.openvino_ir import save_ir
 
 # Arithmetic on coordinates, weights and statistics: cheap in float, ruined by eight bits.
 FLOAT_TYPES = (
@@ -51,8 +46,6 @@ FLOAT_TYPES = (
     "Subtract",
     "Tanh",
 )
-
-
 # These carry values on unchanged: quantisers may pass through them to where they are needed.
 _DATA_MOVES = (
     "Broadcast",
@@ -70,70 +63,39 @@ _DATA_MOVES = (
 )
 
 
-class OpenVinoInt8:
+class OpenVinoInt8(Scheme):
     """The scheme `openvino-int8`."""
 
     name: ClassVar[str] = "openvino-int8"
-    extra: ClassVar[str] = "compress"
-    watches: ClassVar[str] = "onnx"
+    packages: ClassVar[tuple[str, ...]] = ("onnx", "openvino", "nncf")
 
-    def collect(
-        self,
-        artifact: GraphArtifact,
-        samples: Samples,
-        board: Board,  # noqa: ARG002 the same on every one
-        compiled: CompiledFloat | None = None,  # noqa: ARG002 starts from the ONNX itself
-    ) -> RangeTable:
-        """See `Scheme.collect`."""
-        return collect_ranges(artifact, samples)
+    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+        """See `Scheme.write`: `<graph>.xml` and `<graph>.bin`."""
+        import nncf
+        import onnx
+        import openvino as ov
 
-    def quantize(
-        self,
-        artifact: GraphArtifact,
-        samples: Samples,
-        spec: QuantizeSpec,
-        board: Board,
-        out: Path,
-        compiled: CompiledFloat | None = None,
-        table: RangeTable | None = None,
-    ) -> GraphArtifact:
-        """See `Scheme.quantize`. Writes `<graph>.xml` and `<graph>.bin`."""
-        onnx, ov, nncf = _packages()
-        if table is None:
-            table = self.collect(artifact, samples, board, compiled)
-        source = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
-        name_nodes(source)
+        artifact = source.artifact
+        named = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
+        name_nodes(named)
         with quiet():
             model = ov.Core().read_model(str(artifact.path))
             quantized = nncf.quantize(
                 model,
-                nncf.Dataset([next(iter(samples))], _feed(model)),
+                nncf.Dataset([next(iter(source.samples))], _feed(model)),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=1,  # places the quantisers; the ranges follow
-                ignored_scope=_float_scope(nncf, source, model, spec.keep_float, artifact.path),
-                advanced_parameters=_parameters(spec.reduce_range or board.saturates_u8s8),
+                ignored_scope=_float_scope(nncf, named, model, spec.keep_float, artifact.path),
+                advanced_parameters=_parameters(seven_bits(spec, source.board)),
             )
         _set_ranges(ov, quantized, table, spec.ranges)
         path = out / f"{artifact.spec.name}.xml"
-        _save(ov, quantized, path)
-        return GraphArtifact(artifact.spec, path, self.name)
+        _number_names(quantized)
+        save_ir(quantized, path)
+        return path
 
 
 SCHEME = OpenVinoInt8()
-
-
-def _packages() -> tuple[Any, Any, Any]:
-    offline.apply()
-    try:
-        with quiet():
-            import nncf
-            import onnx
-            import openvino as ov
-    except ImportError as error:
-        raise MissingComponent(
-            "Quantising for OpenVINO needs onnx, openvino and nncf.", extra=OpenVinoInt8.extra
-        ) from error
-    return onnx, ov, nncf
 
 
 def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
@@ -176,7 +138,7 @@ def _belongs(op: str, nodes: set[str]) -> bool:
     return op in nodes or op.removesuffix("/WithoutBiases") in nodes
 
 
-def _parameters(seven_bits: bool) -> Any:
+def _parameters(weights_in_7_bits: bool) -> Any:
     from nncf.quantization.advanced_parameters import (
         AdvancedQuantizationParameters,
         OverflowFix,
@@ -184,7 +146,7 @@ def _parameters(seven_bits: bool) -> Any:
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     return AdvancedQuantizationParameters(
-        overflow_fix=OverflowFix.ENABLE if seven_bits else OverflowFix.DISABLE,
+        overflow_fix=OverflowFix.ENABLE if weights_in_7_bits else OverflowFix.DISABLE,
         activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
         disable_bias_correction=True,  # it would correct for ranges that are not the final ones
     )
@@ -238,21 +200,6 @@ def _with_exact_zero(low: float, high: float) -> tuple[float, float]:
     zero = min(max(zero, 1), LEVELS - 2)
     step = max(-low / zero, high / (LEVELS - 1 - zero))
     return -zero * step, (LEVELS - 1 - zero) * step
-
-
-def _save(ov: Any, model: Any, xml: Path) -> None:
-    """Write the pair of files; whole or not at all, the main one last."""
-    with disk_errors(xml):
-        xml.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
-        try:
-            _number_names(model)
-            with quiet():
-                ov.save_model(model, str(partial / xml.name), compress_to_fp16=False)
-            for suffix in (".bin", ".xml"):
-                (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _number_names(model: Any) -> None:

@@ -8,18 +8,15 @@ stay in float. What is written has passed `edgeanim.quantize.tensorrt_rules`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.ranges import RangeTable, pick
-from edgeanim.quantize.schemes.qdq import QdqScheme, at_opset_13
+from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, at_opset_13
 from edgeanim.quantize.tensorrt_rules import check_tensorrt
-from edgeanim.targets.board import Board
 
 _LIMIT = 127
 
@@ -29,22 +26,19 @@ class TensorRtQdq(QdqScheme):
 
     name: ClassVar[str] = "tensorrt-qdq"
 
-    def write(
+    def insert(
         self,
-        prepared: Path,
-        nodes: Mapping[str, str],
-        table: RangeTable,
-        spec: QuantizeSpec,
-        board: Board,  # noqa: ARG002 the same on every one
+        prepared: Prepared,
+        ranges_of: RangesOf,
+        weights_in_7_bits: bool,  # noqa: ARG002 no GPU saturates
         out: Path,
     ) -> None:
-        """See `QdqScheme.write`."""
+        """See `QdqScheme.insert`."""
         import onnx
 
-        model = at_opset_13(prepared)
-        tensors = _to_round(model.graph, nodes)
-        bounds = {name: at.bound for name, at in pick(table, spec.ranges, tensors).items()}
-        _insert(model.graph, nodes, bounds)
+        model = at_opset_13(prepared.path)
+        ranges = ranges_of(_to_round(model.graph, prepared.nodes))
+        _insert(model.graph, prepared.nodes, {name: at.bound for name, at in ranges.items()})
         check_tensorrt(model, where=self.name)
         onnx.save(model, str(out))
 

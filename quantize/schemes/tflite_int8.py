@@ -8,115 +8,69 @@ average that weighs the first sample most, and it cannot stream.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core import offline
-from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
+from edgeanim.core.artifact import Array, CompiledGraph, Samples, relayout
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
 from edgeanim.quantize.flat_graph import FlatGraph
 from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
-from edgeanim.quantize.schemes.base import CompiledFloat
-from edgeanim.targets.backends import get_backend
-from edgeanim.targets.board import Board
+from edgeanim.quantize.schemes.base import Scheme, Source
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"
 
 
-class TfLiteInt8:
-    """The scheme `tflite-int8`."""
+class TfLiteInt8(Scheme):
+    """The scheme `tflite-int8`.
+
+    `keep_float` can name convolutions only, which are found by their weights: all other nodes lose
+    their names on the way. XNNPACK multiplies without saturation, so `reduce_range` and the board's
+    silicon make no difference.
+    """
 
     name: ClassVar[str] = "tflite-int8"
-    extra: ClassVar[str] = "compress"
+    packages: ClassVar[tuple[str, ...]] = (
+        "onnx",
+        "ai_edge_litert.interpreter",
+        "ai_edge_quantizer.quantizer",
+    )
     watches: ClassVar[str] = "tflite"
 
-    def collect(
-        self,
-        artifact: GraphArtifact,
-        samples: Samples,
-        board: Board,
-        compiled: CompiledFloat | None = None,
-    ) -> RangeTable:
-        """See `Scheme.collect`."""
-        _quantizer()
-        with _converted(artifact, board, compiled) as converted:
-            return _collect(converted, artifact.spec.inputs, samples)
+    def ranges(self, source: Source) -> RangeTable:
+        """See `Scheme.ranges`: those of the converted graph."""
+        converted = source.compiled(source.artifact, BACKEND)
+        return _collect(converted, source.artifact.spec.inputs, source.samples)
 
-    def quantize(
-        self,
-        artifact: GraphArtifact,
-        samples: Samples,
-        spec: QuantizeSpec,
-        board: Board,
-        out: Path,
-        compiled: CompiledFloat | None = None,
-        table: RangeTable | None = None,
-    ) -> GraphArtifact:
-        """See `Scheme.quantize`. Writes `<graph>.tflite`.
+    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+        """See `Scheme.write`: `<graph>.tflite`."""
+        from ai_edge_quantizer import quantizer
 
-        `keep_float` can name convolutions only, which are found by their weights: all other nodes
-        lose their names on the way. XNNPACK multiplies without saturation, so `reduce_range` and
-        the board's silicon make no difference.
-        """
-        quantizer = _quantizer()
+        artifact = source.artifact
         kernels = _kernels(artifact.path, spec.keep_float)
-        with _converted(artifact, board, compiled) as converted:
-            graph = FlatGraph(converted.files[0])
-            kept = graph.holders(kernels)
-            chain = find_chain(graph.nodes(kept), where=artifact.path)
-            if table is None:
-                table = _collect(converted, artifact.spec.inputs, samples)
-            with quiet():
-                recipe = _recipe(graph, chain.with_float_heads)
-                job = quantizer.Quantizer(str(converted.files[0]), recipe)
-                ranges = graph.statistics(table, spec.ranges)
-                made = job.quantize(ranges, enable_progress_report=False)
+        converted = source.compiled(artifact, BACKEND).files[0]
+        graph = FlatGraph(converted)
+        chain = find_chain(graph.nodes(graph.holders(kernels)), where=artifact.path)
+        with quiet():
+            recipe = _recipe(graph, chain.with_float_heads)
+            job = quantizer.Quantizer(str(converted), recipe)
+            ranges = graph.statistics(table, spec.ranges)
+            made = job.quantize(ranges, enable_progress_report=False)
         path = out / f"{artifact.spec.name}.tflite"
         write_bytes(path, bytes(made.quantized_model))
-        return GraphArtifact(artifact.spec, path, self.name)
+        return path
 
 
 SCHEME = TfLiteInt8()
-
-
-def _quantizer() -> Any:
-    offline.apply()
-    try:
-        with quiet():
-            import ai_edge_litert.interpreter  # noqa: F401
-            import onnx  # noqa: F401
-            from ai_edge_quantizer import quantizer
-    except ImportError as error:
-        raise MissingComponent(
-            "Quantising for TFLite needs onnx, ai-edge-litert and ai-edge-quantizer.",
-            extra=TfLiteInt8.extra,
-        ) from error
-    return quantizer
-
-
-@contextmanager
-def _converted(
-    artifact: GraphArtifact, board: Board, compiled: CompiledFloat | None
-) -> Iterator[CompiledGraph]:
-    """The float32 TFLite form of `artifact`, from `compiled` if there is one."""
-    source = GraphArtifact(artifact.spec, artifact.path)
-    if compiled is not None:
-        yield compiled(source, BACKEND)
-        return
-    with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-        yield get_backend(BACKEND).compile(source, board, Path(scratch))
 
 
 def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
@@ -176,19 +130,11 @@ def _collect(
     for sample in samples:
         for spec, target in zip(inputs, converted.spec.inputs, strict=True):
             index = positions[converted.bindings[spec.name]]
-            interpreter.set_tensor(index, in_layout(sample[spec.name], spec, target))
+            interpreter.set_tensor(index, relayout(sample[spec.name], spec.layout, target.layout))
         interpreter.invoke()
         for name, values in _activations(interpreter):
             histograms[name].add(values)
     return tabulate(histograms)
-
-
-def in_layout(array: Array, given: TensorSpec, wanted: TensorSpec) -> Array:
-    """`array` in the layout of `given`, transposed to that of `wanted`."""
-    if given.layout == wanted.layout or "plain" in (given.layout, wanted.layout):
-        return array
-    order = (0, 2, 3, 1) if wanted.layout == "NHWC" else (0, 3, 1, 2)
-    return np.ascontiguousarray(array.transpose(order))
 
 
 def _activations(interpreter: Any) -> Iterator[tuple[str, Array]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +29,7 @@ from edgeanim.targets.checks import (
     check_settings,
     runtime_errors,
 )
+from edgeanim.targets.openvino_ir import save_ir
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.profile import ExecutedOp, summarize
 
@@ -85,7 +84,7 @@ class OpenVino:
         ):
             model = ov.Core().read_model(str(artifact.path))
         xml = inside(out, f"{artifact.spec.name}.xml")
-        _save(ov, model, xml)
+        save_ir(model, xml)
         graph = CompiledGraph(
             backend=self.name,
             precision=artifact.precision,
@@ -141,20 +140,6 @@ def _runtime() -> Any:
     import openvino
 
     return openvino
-
-
-def _save(ov: Any, model: Any, xml: Path) -> None:
-    """Write the pair of files; a temporary folder first, so that no half a pair is ever seen."""
-    xml.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
-    try:
-        with runtime_errors("OpenVINO cannot write this graph", xml), quiet():
-            # Its default compresses weights to fp16: a float32 variant would differ by 1e-3.
-            ov.save_model(model, str(partial / xml.name), compress_to_fp16=False)
-        for suffix in (".bin", ".xml"):
-            (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _bindings(tensors: tuple[TensorSpec, ...], ports: Any, path: Path) -> dict[str, str]:
