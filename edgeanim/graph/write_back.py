@@ -69,14 +69,15 @@ def write_back(
 
 
 def _store(graph: Editor, node: Any, layer: Any) -> None:
-    for index, tensor in ((1, layer.weight), (2, layer.bias)):
-        if tensor is None:
+    for index, name in ((1, "weight"), (2, "bias")):
+        tensor = getattr(layer, name, None)
+        if tensor is None:  # the graph computes it, or the node has none
             continue
-        name = graph.constant(_array(tensor), near=node.output[0])
+        constant = graph.constant(_array(tensor), near=node.output[0])
         if index < len(node.input):
-            node.input[index] = name
+            node.input[index] = constant
         else:
-            node.input.append(name)
+            node.input.append(constant)
 
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:

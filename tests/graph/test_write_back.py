@@ -1,0 +1,61 @@
+"""Weights that were trained in PyTorch, back in the ONNX graph that they came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.write_back import trainable, write_back
+
+
+@pytest.fixture
+def styled(tmp_path: Path) -> Path:
+    """A convolution and an instance norm whose scale and bias are made of a further input."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = {
+        "kernel": rng.normal(0, 0.3, (4, 3, 3, 3)),
+        "scale.w": rng.normal(0, 1, (5, 4)),
+        "bias.w": rng.normal(0, 1, (5, 4)),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "kernel"], ["c"], "conv", pads=[1] * 4),
+            helper.make_node("MatMul", ["style", "scale.w"], ["s"], "scale"),
+            helper.make_node("MatMul", ["style", "bias.w"], ["b"], "bias"),
+            helper.make_node("InstanceNormalization", ["c", "s", "b"], ["picture"], "norm"),
+        ],
+        "styled",
+        [
+            helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 8, 8]),
+            helper.make_tensor_value_info("style", TensorProto.FLOAT, [5]),
+        ],
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [numpy_helper.from_array(v.astype(np.float32), name) for name, v in weights.items()],
+    )
+    path = tmp_path / "styled.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
+    return path
+
+
+def test_a_norm_with_computed_scale_has_nothing_to_write_and_stays(
+    styled: Path, tmp_path: Path
+) -> None:
+    imported = import_torch(styled)
+    parameters = trainable(imported, imported.module)
+    assert any(p.shape == (4, 3, 3, 3) for p in parameters.values())
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter *= 1.25
+    assert write_back(imported, imported.module, tmp_path / "trained.onnx") < 1e-4
+    again = import_torch(tmp_path / "trained.onnx")
+    inputs = [torch.ones(1, 3, 8, 8), torch.ones(5)]
+    for mine, theirs in zip(imported.module(*inputs), again.module(*inputs), strict=True):
+        torch.testing.assert_close(mine, theirs)
