@@ -56,6 +56,11 @@ NO_LIMIT = DriftLimit(2.0, 2.0)
 """What every drift is within: SSIM is never below -1."""
 
 
+def in_words(drift: Judged) -> str:
+    """A drift as `0.0123 (5th percentile 0.0250)`."""
+    return f"{drift.drift_mean:.4f} (5th percentile {1 - drift.ssim_p5:.4f})"
+
+
 def _share(value: float, limit: float) -> float:
     if value <= limit + _ROUNDING:
         return min(1.0, value / limit) if limit else 0.0

@@ -20,6 +20,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
+from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
@@ -33,7 +34,8 @@ Graphs = tuple[GraphArtifact, ...]
 class Job:
     """One model to quantise for one `backend` in the form `scheme`, within `limit`.
 
-    `samples` are the calibration inputs of each graph, `reference` the held-out frames.
+    `samples` are the calibration inputs of each graph, `reference` the held-out frames, `relit`
+    those in other light, for the methods that search.
     """
 
     work: Work
@@ -43,12 +45,15 @@ class Job:
     backend: str
     scheme: str
     limit: DriftLimit
+    relit: tuple[Golden, ...] = ()
 
     @property
     def reference_digest(self) -> str:
-        """Hex SHA-256 of the frames to judge by."""
-        scene = scene_digest(self.reference.scene)
-        return Store.key(scene=scene, frames=sha256_bytes(self.reference.frames.tobytes()))
+        """Hex SHA-256 of the frames to judge by, in any light."""
+        judged = (self.reference, *self.relit)
+        scenes = [scene_digest(golden.scene) for golden in judged]
+        frames = [sha256_bytes(golden.frames.tobytes()) for golden in judged]
+        return Store.key(scenes=scenes, frames=frames)
 
     def quantized(self, spec: QuantizeSpec) -> Graphs:
         """Every graph in the job's scheme, from the store where it is already there."""
@@ -114,7 +119,8 @@ def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -
 class Point:
     """One measured set of float islands: its drift on the held-out frames and its time.
 
-    `floats` are the nodes kept in float, as GRAPH:NODE. `ms` is a frame's time, `float_ms` that of
+    `floats` are the nodes kept in float, as GRAPH:NODE, `relit` is the likeness in other light
+    (`None` for a model without pictures). `ms` is a frame's time, `float_ms` that of
     the float model run by turns with it, `predicted_ms` what the nodes' own times promised; all
     `None` where the board is not this machine.
     """
@@ -126,6 +132,7 @@ class Point:
     ms: float | None
     float_ms: float | None
     predicted_ms: float | None
+    relit: Likeness | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 The cheap error of each layer and the time of each node, both measured, give a path from all INT8 to
 nearly all float (`quantize.islands`). What lies on the path is played on the held-out frames and
-timed beside float, by bisection; then single islands are given back as long as the limit holds.
+timed beside float, by bisection; then single islands are given back as long as the limit holds,
+in other light too (`edgeanim.pipeline.lights`): a search for speed leaves no margin of its own.
 Every trial is kept in the store, so a killed search goes on where it stopped.
 """
 
@@ -18,6 +19,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.pipeline.lights import Likeness, drift_relit, excess
 from edgeanim.pipeline.methods import Job, Outcome, Point, kept_by_graph, ranges_of
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant
@@ -30,6 +32,7 @@ from edgeanim.quantize.islands import (
     node_times,
     read_graph,
 )
+from edgeanim.quantize.schemes.base import seven_bits
 from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.bundle import Variant
 from edgeanim.targets.machine import read_machine
@@ -43,6 +46,7 @@ Layer = tuple[str, str]
 @dataclass(frozen=True)
 class _Trial:
     drift: Drift
+    relit: Likeness | None
     ms: float | None
     float_ms: float | None
 
@@ -78,12 +82,15 @@ class _Trials:
 
     def within(self, floats: Iterable[Layer]) -> bool:
         """Whether INT8 with these layers in float keeps to the limit."""
-        return self.job.limit.holds(self.point(floats))
+        return self._excess(self.point(floats)) <= 1
 
     def known_within(self, floats: Iterable[Layer]) -> bool:
         """Whether it was tried already and kept to the limit."""
         point = self._seen.get(frozenset(floats))
-        return point is not None and self.job.limit.holds(point)
+        return point is not None and self._excess(point) <= 1
+
+    def _excess(self, point: Point) -> float:
+        return excess(self.job.limit, point, point.relit)
 
     def point(self, floats: Iterable[Layer]) -> Point:
         """What INT8 with these layers in float is like, measured."""
@@ -98,14 +105,15 @@ class _Trials:
                 trial.ms,
                 trial.float_ms,
                 self.search.time(key) / 1000 if _measurable(self.job) else None,
+                trial.relit,
             )
         return self._seen[key]
 
     def outcome(self) -> Outcome:
         """The fastest point within the limit, else the one that is nearest to it; the curve."""
         points = sorted(self._seen.values(), key=lambda point: len(point.floats))
-        good = [point for point in points if self.job.limit.holds(point)]
-        nearest = min(points, key=self.job.limit.excess)
+        good = [point for point in points if self._excess(point) <= 1]
+        nearest = min(points, key=self._excess)
         best = min(good, key=_slowness, default=nearest)
         chosen = next(floats for floats, point in self._seen.items() if point is best)
         spec = self._with(chosen)
@@ -132,8 +140,9 @@ class _Trials:
         def make(folder: Path) -> None:
             variant = make_variant(work, job.backend, graphs)
             drift = job.judged(graphs)
+            relit = drift_relit(work, job.model, variant, job.relit)
             ms = self._timed(variant) if _measurable(job) else {}
-            trial = _Trial(drift, ms.get("int8"), ms.get("float"))
+            trial = _Trial(drift, relit, ms.get("int8"), ms.get("float"))
             write_text(folder / _RECORD, canonical_json(to_plain(trial)))
 
         folder, _ = work.store.build("trial", parts, make, fresh=work.fresh)
@@ -238,7 +247,7 @@ def _errors(
             job.samples[name],
             table,
             spec.ranges,
-            seven_bits=spec.reduce_range or work.board.saturates_u8s8,
+            seven_bits=seven_bits(spec, work.board),
         )
         work.progress.step(len(errors[name]), name)
     work.progress.done()

@@ -12,6 +12,7 @@ from edgeanim.benchmarks.result import Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.files import sha256_file
+from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import to_plain
 from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_ms
 from edgeanim.pipeline.optimize_trials import Study, Trial
@@ -156,7 +157,8 @@ class Run:
             chosen = choice.variant.id if choice else None
             if chosen and not trials[chosen].quantize:
                 said += _why_no_int8(self._search.results)
-            said += _gain(report, trials[chosen]) if chosen else ""
+            if chosen:
+                said += _gain(report, trials[chosen]) + _other_light(self._search.results, chosen)
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}."
@@ -246,6 +248,14 @@ def _gain(report: Report, chosen: Trial) -> str:
     ratio = ratio_within(report, untouched, chosen.id)
     times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
     return f" Beside {untouched} it is {times} as fast."
+
+
+def _other_light(results: Sequence[Result], chosen: str) -> str:
+    """How far the chosen one drifts in other light, as a sentence."""
+    found = next((r.relit for r in results if r.id == chosen), None)
+    return (
+        "" if found is None else f" On those frames in other light it drifts by {in_words(found)}."
+    )
 
 
 def _point(result: Result, whole: float, chosen: str | None) -> Point:

@@ -8,8 +8,10 @@ from typing import Literal
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
+from edgeanim.pipeline.lights import Likeness, excess
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
 from edgeanim.targets.backends import get_backend
 
@@ -38,13 +40,15 @@ class Space:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a trial. `reason` says why it was not measured."""
+    """What became of a trial. `reason` says why it was not measured, `relit` is the likeness in
+    other light."""
 
     trial: Trial
     state: State
     reason: str = ""
     drift: Drift | None = None
     timing: Timing | None = None
+    relit: Likeness | None = None
 
     @property
     def id(self) -> str:
@@ -119,7 +123,11 @@ class Search:
                 if trial.quantize is None:
                     self._too_far = trial.prune
                 return Result(trial, "drifts", "too far from the original", drift)
-            return Result(trial, "measured", "", drift, self._study.time(trial))
+            relit = self._study.drift_relit(trial)
+            if relit is not None and not self._study.limit.holds(relit):
+                far = f"too far from the original in other light, {in_words(relit)}"
+                return Result(trial, "drifts", far, drift, relit=relit)
+            return Result(trial, "measured", "", drift, self._study.time(trial), relit)
         except EdgeanimError as error:
             return Result(trial, "failed", str(error))
 
@@ -198,7 +206,9 @@ class Search:
         return nearest
 
     def _excess(self, result: Result) -> float:
-        return self._study.limit.excess(result.drift) if result.drift else float("inf")
+        if result.drift is None:
+            return float("inf")
+        return excess(self._study.limit, result.drift, result.relit)
 
     def _reached(self) -> bool:
         assert self._max_latency_ms is not None
@@ -214,9 +224,9 @@ class Search:
         """Time what drifts too far, the nearest to the limit first, until one is fast enough."""
         assert self._max_latency_ms is not None
         late = [
-            (self._study.limit.excess(result.drift), index)
+            (self._excess(result), index)
             for index, result in enumerate(self.results)
-            if result.state == "drifts" and result.drift
+            if result.state == "drifts"
         ]
         for _, index in sorted(late):
             timing = self._timed(self.results[index]).timing

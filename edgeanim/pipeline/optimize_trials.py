@@ -29,13 +29,14 @@ from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import record_samples
+from edgeanim.pipeline.lights import Likeness, drift_relit, golden_relit
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
 from edgeanim.pipeline.work import REFERENCE, Work, versions
-from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Variant
 
@@ -138,6 +139,19 @@ class Study:
         record = self._stage("trial-drift", trial, make) / _DRIFT_FILE
         return parse(Drift, load_json(record), where=record)
 
+    def drift_relit(self, trial: Trial) -> Likeness | None:
+        """The same on those frames in other light; `None` for a model without pictures."""
+        if not self._relit:
+            return None
+
+        def make(folder: Path) -> None:
+            model, variant = self.variant(trial)
+            found = drift_relit(self.work, model, variant, self._relit)
+            write_text(folder / _DRIFT_FILE, json.dumps(to_plain(found)))
+
+        record = self._stage("trial-relit", trial, make) / _DRIFT_FILE
+        return parse(Likeness, load_json(record), where=record)
+
     def time(self, trial: Trial) -> Timing:
         """The trial's latency on this machine, measured side by side with the reference.
 
@@ -198,6 +212,10 @@ class Study:
         }
         folder, _ = self.work.store.build(stage, parts, make, fresh=self.work.fresh)
         return folder
+
+    @cached_property
+    def _relit(self) -> tuple[Golden, ...]:
+        return golden_relit(self.work, self.model, load_golden(self.golden).scene)
 
     @cached_property
     def _samples(self) -> dict[str, str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import atomic_folder, write_text
-from edgeanim.core.limit import MEAN, DriftLimit
+from edgeanim.core.limit import MEAN, DriftLimit, in_words
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, save_model
 from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
+from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point
 from edgeanim.pipeline.models import default_material, open_model
@@ -119,13 +120,14 @@ def quantize_model(
     work.progress.stage("Collect calibration samples")
     samples = record_samples(work, model, material, spec.samples)
     reference = load_golden(golden)
+    relit = golden_relit(work, model, reference.scene) if spec.method != "ptq" else ()
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
     results: list[QuantizedVariant] = []
     made: dict[str, Outcome] = {}
     for backend, scheme in schemes.items():
         # Layers are measured and rounded in the structure that will run.
         structured = restructured_model(work, model, backend)
-        job = Job(work, structured, samples, reference, backend, scheme, limit)
+        job = Job(work, structured, samples, reference, backend, scheme, limit, relit)
         if scheme in made:  # another backend of the same form was served before
             outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
         else:
@@ -176,16 +178,12 @@ def _require(results: list[QuantizedVariant], limit: DriftLimit, out: Path) -> N
         path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
         write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
         left = f" All points measured are in {path}."
-    found = ", ".join(f"{row.backend} {_in_words(row.drift)}" for row in results)
+    found = ", ".join(f"{row.backend} {in_words(row.drift)}" for row in results)
     raise GateFailed(
-        f"INT8 drifts by {_in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
+        f"INT8 drifts by {in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
         f"limit of {limit}. Best found: {found}. No model was written.{left}",
         hint="Ship float32, or try more calibration frames, --method mixed or a wider --max-drift.",
     )
-
-
-def _in_words(drift: Drift) -> str:
-    return f"{drift.drift_mean:.4f} (5th percentile {1 - drift.ssim_p5:.4f})"
 
 
 def _write(

@@ -25,6 +25,7 @@ from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.optimize_run import Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
 from edgeanim.pipeline.optimize_search import Search, Space, reference_ms
@@ -45,6 +46,7 @@ class TableStudy:
     timed: list[str] = field(default_factory=list)
     stop_at: str = ""
     rewritten: bool = False
+    relit: dict[str, float] = field(default_factory=dict)
 
     @property
     def work(self) -> Any:
@@ -63,6 +65,11 @@ class TableStudy:
             raise GateFailed(f"{trial.id} cannot be made.")
         drift = self.table[trial.id][0]
         return SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift, ssim_worst=1 - drift)
+
+    def drift_relit(self, trial: Trial) -> Any:
+        if trial.id not in self.relit:
+            return None
+        return Likeness(self.relit[trial.id], 1 - self.relit[trial.id])
 
     def time(self, trial: Trial) -> Timing:
         self.timed.append(trial.id)
@@ -97,6 +104,26 @@ def test_what_drifts_too_far_is_not_timed_for_its_own_sake() -> None:
     found.run()
     assert states(found)["openvino-int8-ptq"] == "drifts"
     assert study.timed == ["openvino-float32", "onnxruntime-float32", "onnxruntime-int8-ptq"]
+
+
+def test_what_drifts_too_far_in_other_light_is_not_taken_either() -> None:
+    study = TableStudy(
+        {
+            "openvino-float32": (0.0, 1.0, 0),
+            "openvino-int8-ptq": (0.019, 0.4, 0.7),
+            "openvino-int8-ptq-percentile": (0.019, 0.5, 0.7),
+        },
+        relit={"openvino-int8-ptq": 0.05, "openvino-int8-ptq-percentile": 0.019},
+    )
+    found = search(study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED,))
+    found.run()
+    assert states(found) == {
+        "openvino-float32": "measured",
+        "openvino-int8-ptq": "drifts",
+        "openvino-int8-ptq-percentile": "measured",
+    }
+    assert "in other light, 0.0500" in found.results[1].reason
+    assert study.timed == ["openvino-float32", "openvino-int8-ptq-percentile"]
 
 
 def test_other_ranges_are_tried_until_one_keeps_to_the_limit_and_the_nearest_goes_on() -> None:
