@@ -8,7 +8,6 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
-    TerminalProgress,
     example,
     input_option,
     json_option,
@@ -16,6 +15,7 @@ from edgeanim.cli.common import (
     print_json,
     threads_option,
 )
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("animate")
@@ -61,22 +61,21 @@ def command(
     """Animate a still with BUNDLE, offline."""
     from edgeanim.api import animate
 
-    progress = TerminalProgress()
-    result = animate(
-        bundle,
-        still=still,
-        drive=drive,
-        out=out,
-        variant=variant,
-        fps=fps,
-        limit=limit,
-        relative=not absolute,
-        smooth=smooth,
-        threads=threads,
-        inputs=parse_inputs(inputs),
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        result = animate(
+            bundle,
+            still=still,
+            drive=drive,
+            out=out,
+            variant=variant,
+            fps=fps,
+            limit=limit,
+            relative=not absolute,
+            smooth=smooth,
+            threads=threads,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+        )
     if as_json:
         print_json(result)
     else:

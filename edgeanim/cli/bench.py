@@ -9,15 +9,16 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
-    TerminalProgress,
     board_option,
     example,
+    frames_option,
     input_option,
     json_option,
     parse_inputs,
     print_json,
     threads_option,
 )
+from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.command("bench")
 @click.argument("subjects", nargs=-1, required=True, metavar="BUNDLE|MODEL...", type=PATH)
 @click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the report (JSON) here.")
-@click.option("--frames", metavar="DIR|CLIP|FILE.npz", help="Real frames for a bare model file.")
+@frames_option("--frames", "Real frames for a bare model file.")
 @click.option("--variant", "variants", multiple=True, help="Only this one, e.g. openvino-int8.")
 @click.option(
     "--scenario",
@@ -98,24 +99,23 @@ def command(
     """
     from edgeanim.api import bench_on
 
-    progress = TerminalProgress()
-    results = bench_on(
-        list(subjects),
-        places or ("local",),
-        out=out,
-        frames=frames,
-        variants=variants,
-        scenarios=scenarios,
-        fps=fps,
-        duration=duration,
-        quick=quick,
-        retries=retries,
-        threads=threads,
-        board=board,
-        inputs=parse_inputs(inputs),
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        results = bench_on(
+            list(subjects),
+            places or ("local",),
+            out=out,
+            frames=frames,
+            variants=variants,
+            scenarios=scenarios,
+            fps=fps,
+            duration=duration,
+            quick=quick,
+            retries=retries,
+            threads=threads,
+            board=board,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+        )
     if as_json:
         reports = [result.report for result in results]
         print_json(reports[0] if len(results) == 1 else reports)

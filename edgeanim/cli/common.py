@@ -1,8 +1,7 @@
-"""What several commands share: options, progress on the terminal, JSON out."""
+"""What several commands share: options, their values, JSON out."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from inspect import cleandoc
 from pathlib import Path
@@ -38,6 +37,25 @@ input_option = click.option(
     help="A fixed input of the model (a style vector, say), [N, ...] float32; may be repeated.",
 )
 
+model_folder_option = click.option(
+    "-o", "--out", type=PATH, required=True, help="The model folder to write."
+)
+
+backends_option = click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    default=("all",),
+    show_default=True,
+    help="For this backend; may be repeated.",
+)
+
+max_drift_p5_option = click.option(
+    "--max-drift-p5",
+    type=click.FloatRange(0, 2),
+    help="The same at the 5th percentile of the frames' SSIM [default: 2.5 times --max-drift].",
+)
+
 recipe_option = click.option(
     "--recipe",
     type=PATH,
@@ -48,6 +66,11 @@ recipe_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads per graph [default: the board's, 1]."
 )
+
+
+def frames_option(name: str, text: str) -> Callable[[F], F]:
+    """An option that takes real frames in any of the forms that there are."""
+    return click.option(name, metavar="DIR|CLIP|FILE.npz", help=text)
 
 
 def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:
@@ -118,65 +141,3 @@ def print_json(value: object) -> None:
     from edgeanim.core.parsing import to_plain
 
     click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False))
-
-
-class TerminalProgress:
-    """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere."""
-
-    def __init__(self) -> None:
-        self._tty = sys.stderr.isatty()
-        self._title = ""
-        self._total: int | None = None
-        self._count = 0
-        self._started = 0.0
-        self._worked = 0.0
-
-    def stage(self, title: str, total: int | None = None) -> None:
-        """Begin a stage; an unfinished one before it is closed."""
-        from time import monotonic
-
-        if self._title:
-            self.done()
-        self._title, self._total, self._count = title, total, 0
-        self._started, self._worked = monotonic(), _processor_seconds()
-        self._draw("")
-
-    def step(self, count: int = 1, note: str = "") -> None:
-        """Advance the bar."""
-        self._count += count
-        self._draw(note)
-
-    def done(self, note: str = "") -> None:
-        """Close the stage with its time, on the clock and of the processor."""
-        from time import monotonic
-
-        if not self._title:
-            return
-        seconds = monotonic() - self._started
-        end = "\r\x1b[K" if self._tty else ""
-        work = _processor_seconds() - self._worked
-        tail = f"  {note}" if note else ""
-        click.echo(f"{end}{self._title:<44} {seconds:6.1f} s {work:6.1f} s CPU{tail}", err=True)
-        self._title = ""
-
-    def close(self) -> None:
-        """Finish whatever stage is open."""
-        self.done()
-
-    def _draw(self, note: str) -> None:
-        if not self._tty:
-            return
-        bar = ""
-        if self._total:
-            filled = min(20, 20 * self._count // self._total)
-            bar = f" [{'=' * filled}{' ' * (20 - filled)}] {self._count}/{self._total}"
-        text = f"{self._title}{bar} {note}"[:99]
-        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
-
-
-def _processor_seconds() -> float:
-    """What this process and the ones it waited for have used so far: on a busy machine this is
-    what says how much work a stage is."""
-    import os
-
-    return sum(os.times()[:4])

@@ -8,9 +8,10 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
-    TerminalProgress,
+    backends_option,
     board_option,
     example,
+    frames_option,
     input_option,
     json_option,
     on_command_line,
@@ -19,24 +20,14 @@ from edgeanim.cli.common import (
     read_recipe,
     recipe_option,
 )
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("compile")
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, required=True, help="The bundle (.eab) to write.")
-@click.option(
-    "--backend",
-    "backends",
-    multiple=True,
-    default=("all",),
-    show_default=True,
-    help="For this backend; may be repeated.",
-)
-@click.option(
-    "--frames",
-    metavar="DIR|CLIP|FILE.npz",
-    help="Real frames for the golden outputs, where the model folder holds none.",
-)
+@backends_option
+@frames_option("--frames", "Real frames for the golden outputs, where the model folder holds none.")
 @recipe_option
 @board_option
 @input_option
@@ -59,20 +50,19 @@ def command(
     """
     from edgeanim.api import compile as compile_model
 
-    progress = TerminalProgress()
     read = read_recipe(recipe)
     if read and not on_command_line("backends"):
         backends = read.compile.backends
-    result = compile_model(
-        model,
-        out=out,
-        backends=backends,
-        frames=frames,
-        board=board,
-        inputs=parse_inputs(inputs),
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        result = compile_model(
+            model,
+            out=out,
+            backends=backends,
+            frames=frames,
+            board=board,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+        )
     if as_json:
         print_json(result)
         return

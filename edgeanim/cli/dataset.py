@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.models.data.importers import Fit
@@ -89,22 +90,21 @@ def make(
     """
     from edgeanim.api import make_dataset
 
-    progress = TerminalProgress()
-    manifest = make_dataset(
-        out,
-        puppets=puppets,
-        scenes=scenes,
-        sketches=sketches,
-        moments=moments,
-        first_seed=first_seed,
-        photographs=photographs,
-        drawings=drawings,
-        motions=motions,
-        takes=takes,
-        split=split,
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        manifest = make_dataset(
+            out,
+            puppets=puppets,
+            scenes=scenes,
+            sketches=sketches,
+            moments=moments,
+            first_seed=first_seed,
+            photographs=photographs,
+            drawings=drawings,
+            motions=motions,
+            takes=takes,
+            split=split,
+            progress=progress,
+        )
     _say(out, manifest)
 
 
@@ -150,22 +150,21 @@ def import_(
     """Bring in clips, animated GIF, WebP and PNG, folders of frames, or sprite sheets."""
     from edgeanim.api import import_dataset
 
-    progress = TerminalProgress()
-    manifest = import_dataset(
-        paths,
-        out,
-        identity=identity,
-        licence=licence,
-        source=source,
-        cell=_parse_cell(cell),
-        rows=rows,
-        fit=fit,
-        every=every,
-        limit=limit,
-        split=split,
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        manifest = import_dataset(
+            paths,
+            out,
+            identity=identity,
+            licence=licence,
+            source=source,
+            cell=_parse_cell(cell),
+            rows=rows,
+            fit=fit,
+            every=every,
+            limit=limit,
+            split=split,
+            progress=progress,
+        )
     _say(out, manifest)
 
 
@@ -182,9 +181,8 @@ def show(dataset: Path, out: Path | None, split: Split | None, count: int, as_js
     """Say what DATASET holds, and draw a contact sheet of it."""
     from edgeanim.api import show_dataset
 
-    progress = TerminalProgress()
-    rows = show_dataset(dataset, out, split=split, count=count, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        rows = show_dataset(dataset, out, split=split, count=count, progress=progress)
     if as_json:
         print_json(rows)
         return

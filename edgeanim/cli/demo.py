@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("demo")
@@ -31,9 +32,8 @@ def command(out: Path, fresh: bool, as_json: bool) -> None:
     """
     from edgeanim.api import demo
 
-    progress = TerminalProgress()
-    result = demo(out, fresh=fresh, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        result = demo(out, fresh=fresh, progress=progress)
     if as_json:
         print_json(result)
         return

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("deploy")
@@ -22,9 +23,8 @@ def command(bundle: Path, to: str, as_json: bool) -> None:
     """
     from edgeanim.api import deploy
 
-    progress = TerminalProgress()
-    deployed = deploy(bundle, to=to, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        deployed = deploy(bundle, to=to, progress=progress)
     if as_json:
         print_json(deployed)
         return

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgeanim.cli.common import TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("doctor")
@@ -16,9 +17,8 @@ def command(place: str, as_json: bool) -> None:
     from edgeanim.api import doctor_on
     from edgeanim.core.errors import MissingComponent
 
-    progress = TerminalProgress()
-    diagnosis = doctor_on(place, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        diagnosis = doctor_on(place, progress=progress)
     if as_json:
         print_json(diagnosis)
     else:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.targets.on.emulator_setup import Step
@@ -61,9 +62,8 @@ def setup(processor: str, yes: bool, root: Path | None) -> None:
             click.echo(f"{step.what}: about {step.megabytes} MB, {step.source}", err=True)
         return yes or click.confirm("Fetch this?", err=True)
 
-    progress = TerminalProgress()
-    folder = set_up_emulation(processor, root=root, agree=agree, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        folder = set_up_emulation(processor, root=root, agree=agree, progress=progress)
     click.echo(f"Ready in {folder}. Try: edgeanim emulate check BUNDLE --processor {processor}")
 
 
@@ -93,12 +93,13 @@ def check(
     ready = [row.name for row in emulated_processors(root) if not row.missing]
     if not processors and not ready:
         raise UsageError("No processor is set up.", hint="See `edgeanim emulate list`.")
-    progress = TerminalProgress()
-    results = [
-        emulate_bundle(bundle, name, root=root, frames=frames, variants=variants, progress=progress)
-        for name in processors or ready
-    ]
-    progress.close()
+    with TerminalProgress() as progress:
+        results = [
+            emulate_bundle(
+                bundle, name, root=root, frames=frames, variants=variants, progress=progress
+            )
+            for name in processors or ready
+        ]
     if as_json:
         print_json(results)
     else:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("evaluate")
@@ -40,11 +41,15 @@ def command(
     from edgeanim.models.evaluation.table import table
 
     chosen = tuple(filter(None, (names or "").split(",")))
-    progress = TerminalProgress()
-    scores = evaluate(
-        weights=weights, clips=clips, names=chosen, dataset=dataset, size=size, progress=progress
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        scores = evaluate(
+            weights=weights,
+            clips=clips,
+            names=chosen,
+            dataset=dataset,
+            size=size,
+            progress=progress,
+        )
     if as_json:
         print_json(scores)
     else:

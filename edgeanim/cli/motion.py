@@ -8,12 +8,12 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
-    TerminalProgress,
     example,
     json_option,
     print_json,
     threads_option,
 )
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.group("motion")
@@ -58,16 +58,15 @@ def extract(
     """Follow CLIP with a bundle's regions and store its motion."""
     from edgeanim.api import extract_motion
 
-    progress = TerminalProgress()
-    track = extract_motion(
-        clip,
-        bundle=bundle,
-        out=out,
-        variant=variant,
-        limit=limit,
-        smooth=smooth,
-        threads=threads,
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        track = extract_motion(
+            clip,
+            bundle=bundle,
+            out=out,
+            variant=variant,
+            limit=limit,
+            smooth=smooth,
+            threads=threads,
+            progress=progress,
+        )
     click.echo(f"{len(track)} frames at {track.fps:g} a second: {out}")

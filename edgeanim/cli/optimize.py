@@ -9,16 +9,18 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
-    TerminalProgress,
     board_option,
     example,
+    frames_option,
     input_option,
     json_option,
+    max_drift_p5_option,
     parse_inputs,
     parse_milliseconds,
     print_json,
     recipe_option,
 )
+from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.optimize_run import Optimized
@@ -26,18 +28,14 @@ if TYPE_CHECKING:
 
 @click.command("optimize")
 @click.argument("model")
-@click.option("--calib", metavar="DIR|CLIP|FILE.npz", help="Real frames to calibrate and judge on.")
+@frames_option("--calib", "Real frames to calibrate and judge on.")
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(
     "--max-drift",
     type=click.FloatRange(0, 1),
     help="Drift allowed: 1 - mean SSIM to the float model on held-out frames [default: 0.02].",
 )
-@click.option(
-    "--max-drift-p5",
-    type=click.FloatRange(0, 2),
-    help="The same at the 5th percentile of the frames' SSIM [default: 2.5 times --max-drift].",
-)
+@max_drift_p5_option
 @click.option("--max-latency", metavar="MS", help="Exit with 1 if a frame takes longer, e.g. 50ms.")
 @click.option(
     "--backend", "backends", multiple=True, help="Only this one; may be repeated [default: all]."
@@ -101,31 +99,29 @@ def command(
     from edgeanim.core.errors import EXIT_INTERRUPTED
     from edgeanim.pipeline.optimize_run import Unreachable
 
-    progress = TerminalProgress()
     try:
-        found = optimize(
-            model,
-            calib=calib,
-            out=out,
-            board=board,
-            max_drift=max_drift,
-            max_drift_p5=max_drift_p5,
-            max_latency_ms=None if max_latency is None else parse_milliseconds(max_latency),
-            backends=backends,
-            methods=methods,
-            prunes=prunes,
-            threads=threads,
-            recipe=recipe,
-            html=html,
-            inputs=parse_inputs(inputs),
-            progress=progress,
-            fresh=fresh,
-        )
+        with TerminalProgress() as progress:
+            found = optimize(
+                model,
+                calib=calib,
+                out=out,
+                board=board,
+                max_drift=max_drift,
+                max_drift_p5=max_drift_p5,
+                max_latency_ms=None if max_latency is None else parse_milliseconds(max_latency),
+                backends=backends,
+                methods=methods,
+                prunes=prunes,
+                threads=threads,
+                recipe=recipe,
+                html=html,
+                inputs=parse_inputs(inputs),
+                progress=progress,
+                fresh=fresh,
+            )
     except Unreachable as error:
-        progress.close()
         _show(error.result, as_json=as_json, sentence=False)
         raise
-    progress.close()
     _show(found, as_json=as_json)
     if not found.complete:
         click.echo("Run it again to go on: finished trials are kept.", err=True)

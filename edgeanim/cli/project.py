@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("project")
@@ -27,9 +28,8 @@ def command(subject: Path, boards: tuple[str, ...], threads: int | None, as_json
     from edgeanim.api import project
     from edgeanim.report.projection import projection_table
 
-    progress = TerminalProgress()
-    projections = project(subject, boards, threads=threads, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        projections = project(subject, boards, threads=threads, progress=progress)
     if as_json:
         print_json(projections)
     else:

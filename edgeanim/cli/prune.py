@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
-    PATH,
-    TerminalProgress,
     board_option,
     example,
+    frames_option,
     input_option,
     json_option,
+    model_folder_option,
     parse_inputs,
     parse_milliseconds,
     print_json,
@@ -21,13 +21,14 @@ from edgeanim.cli.common import (
     recipe_option,
     settings,
 )
+from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 
 
 @click.command("prune")
 @click.argument("model")
-@click.option("--calib", metavar="DIR|CLIP|FILE.npz", help="Real frames to recover on.")
-@click.option("-o", "--out", type=PATH, required=True, help="The model folder to write.")
+@frames_option("--calib", "Real frames to recover on.")
+@model_folder_option
 @click.option("--ratio", type=click.FloatRange(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(
     "--of",
@@ -131,18 +132,17 @@ def command(
         spec = replace(spec, ratio=ratio, latency_ms=None)
     if max_latency is not None:
         spec = replace(spec, latency_ms=parse_milliseconds(max_latency))
-    progress = TerminalProgress()
-    result = prune(
-        model,
-        calib=calib,
-        out=out,
-        spec=spec,
-        backend=backend,
-        board=board,
-        inputs=parse_inputs(inputs),
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        result = prune(
+            model,
+            calib=calib,
+            out=out,
+            spec=spec,
+            backend=backend,
+            board=board,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+        )
     if as_json:
         print_json(result)
         return

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgeanim.cli.common import (
-    PATH,
-    TerminalProgress,
+    backends_option,
     board_option,
     example,
+    frames_option,
     input_option,
     json_option,
+    max_drift_p5_option,
+    model_folder_option,
     on_command_line,
     parse_inputs,
     print_json,
@@ -21,24 +24,19 @@ from edgeanim.cli.common import (
     recipe_option,
     settings,
 )
+from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.recipe import METHODS, RANGES
 
 if TYPE_CHECKING:
+    from edgeanim.pipeline.methods import Point
     from edgeanim.pipeline.quantize import QuantizedVariant
 
 
 @click.command("quantize")
 @click.argument("model")
-@click.option("--calib", metavar="DIR|CLIP|FILE.npz", help="Real frames to calibrate on.")
-@click.option("-o", "--out", type=PATH, required=True, help="The model folder to write.")
-@click.option(
-    "--backend",
-    "backends",
-    multiple=True,
-    default=("all",),
-    show_default=True,
-    help="For this backend; may be repeated.",
-)
+@frames_option("--calib", "Real frames to calibrate on.")
+@model_folder_option
+@backends_option
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -63,11 +61,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Exit with 1 if 1 - mean SSIM to the float model exceeds this on held-out frames.",
 )
-@click.option(
-    "--max-drift-p5",
-    type=click.FloatRange(0, 2),
-    help="The same at the 5th percentile of the frames' SSIM [default: 2.5 times --max-drift].",
-)
+@max_drift_p5_option
 @click.option(
     "--keep-float", multiple=True, metavar="[GRAPH:]NODE", help="Keep this node in float."
 )
@@ -102,7 +96,6 @@ def command(
     from edgeanim.api import quantize
     from edgeanim.core.recipe import QuantizeSpec
 
-    progress = TerminalProgress()
     read = read_recipe(recipe)
     spec = settings(
         QuantizeSpec,
@@ -114,19 +107,19 @@ def command(
         max_drift_p5 = read.gates.max_drift_p5 if max_drift_p5 is None else max_drift_p5
     if read and not on_command_line("backends"):
         backends = read.compile.backends
-    result = quantize(
-        model,
-        calib=calib,
-        out=out,
-        backends=backends,
-        spec=spec,
-        board=board,
-        max_drift=max_drift,
-        max_drift_p5=max_drift_p5,
-        inputs=parse_inputs(inputs),
-        progress=progress,
-    )
-    progress.close()
+    with TerminalProgress() as progress:
+        result = quantize(
+            model,
+            calib=calib,
+            out=out,
+            backends=backends,
+            spec=spec,
+            board=board,
+            max_drift=max_drift,
+            max_drift_p5=max_drift_p5,
+            inputs=parse_inputs(inputs),
+            progress=progress,
+        )
     for name, reason in result.left_out.items():
         click.echo(f"{name} is left out: the board runs no INT8 on it. {reason}", err=True)
     if as_json:
@@ -145,16 +138,22 @@ def _print_curve(row: QuantizedVariant) -> None:
     """The points of a search for float islands, the chosen one marked."""
     if not row.curve:
         return
-    click.echo(f"   {'in float':>8} {'drift':>8} {'p5':>8} {'ms':>8} {'float ms':>9}")
+    heads = f"{'in float':>8} {'drift':>8} {'p5':>8} {'relit':>8} {'relit p5':>8} {'ms':>8}"
+    click.echo(f"   {heads} {'float ms':>9}")
     for point in row.curve:
         mark = "->" if point.floats == row.islands else "  "
-        times = [f"{ms:.2f}" if ms is not None else "-" for ms in (point.ms, point.float_ms)]
-        click.echo(
-            f"{mark} {len(point.floats):>8} {point.drift_mean:>8.4f} "
-            f"{1 - point.ssim_p5:>8.4f} {times[0]:>8} {times[1]:>9}"
-        )
+        click.echo(f"{mark} {len(point.floats):>8} {_figures(point)}")
     chosen = next(point for point in row.curve if point.floats == row.islands)
     if chosen.ms is not None and chosen.float_ms is not None and chosen.ms >= chosen.float_ms:
         click.echo("   Not faster than float32 on this machine: ship float32 there.")
     if row.islands:
         click.echo(f"   kept in float: {', '.join(row.islands)}")
+
+
+def _figures(point: Point) -> str:
+    relit = point.relit
+    drifts = [point.drift_mean, 1 - point.ssim_p5]
+    drifts += [math.nan] * 2 if relit is None else [relit.drift_mean, 1 - relit.ssim_p5]
+    shown = [f"{drift:>8.4f}" if math.isfinite(drift) else f"{'-':>8}" for drift in drifts]
+    times = [f"{ms:.2f}" if ms is not None else "-" for ms in (point.ms, point.float_ms)]
+    return f"{' '.join(shown)} {times[0]:>8} {times[1]:>9}"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, TerminalProgress, example
+from edgeanim.cli.common import PATH, example
+from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 
 
@@ -39,10 +40,9 @@ def command(
         raise UsageError(
             "--from and --threads go with --clips.", hint="A configuration has `start`, `threads`."
         )
-    progress = TerminalProgress()
-    if clips is None:
-        train(str(config), out, progress=progress)
-    else:
-        adapt(clips, out, start=start or "shipped", threads=threads or 2, progress=progress)
-    progress.close()
+    with TerminalProgress() as progress:
+        if clips is None:
+            train(str(config), out, progress=progress)
+        else:
+            adapt(clips, out, start=start or "shipped", threads=threads or 2, progress=progress)
     click.echo(f"Weights: {out / 'animator.safetensors'}")

@@ -1,172 +1,141 @@
 """Prints what INT8 does to the CycleGAN-style generator: public tools' defaults beside ours.
 
-    python -m tests.quantize.distil_figures [SCHEME...]
+    python -m tests.quantize.distil_figures [BACKEND...]
 
-Trains the generator, quantises it by each tool's own defaults and by our schemes with and without
-distillation, and plays all of them on the same pictures, which no calibration saw.
+Trains the generator, quantises it by each public tool's own defaults, by plain calibration and by
+`--method distil`, and plays all of them on the same pictures, which no calibration saw.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from edgeanim.cli.common import TerminalProgress
-from edgeanim.core import offline
-from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
-from edgeanim.core.quiet import quiet
-from edgeanim.core.recipe import DistilSpec, QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.distil import distil_graph
-from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
-from edgeanim.quantize.schemes import get_scheme
+from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.contract import Contract
+from edgeanim.core.recipe import Method, QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.graph.load import Model, load_model, save_model
+from edgeanim.pipeline.calibrate import make_golden, record_samples
+from edgeanim.pipeline.material import gather, scene_of
+from edgeanim.pipeline.public_tools import DEFAULTS
+from edgeanim.pipeline.quantize import quantize
+from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
+from edgeanim.pipeline.work import Work
+from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.targets.backends import get_backend
-from edgeanim.targets.board import Board, load_board
-from tests.quantize.cyclegan import (
-    as_samples,
-    default_int8,
-    photographs,
-    played,
-    played_int8,
-    similarity,
-    train_generator,
-)
+from tests.quantize.cyclegan import photographs, train_generator
 
 SIZE = 48
-RANGES = "mse"
-SCHEMES = ("onnx-qdq", "openvino-int8", "tflite-int8")
+BACKENDS = ("onnxruntime", "openvino", "tflite")
+_SAMPLES = 48
+_SPEC = QuantizeSpec(ranges="mse", samples=_SAMPLES)
 
 
-def nncf_default(artifact: GraphArtifact, samples: ArraySamples, out: Path) -> GraphArtifact:
-    """What `nncf.quantize` makes of the graph with all its defaults, as OpenVINO IR."""
-    offline.apply()
-    with quiet():
-        import nncf
-        import openvino as ov
+@dataclass(frozen=True)
+class Row:
+    """One form of the generator: SSIM to the float one on pictures that no calibration saw."""
 
-        model = ov.Core().read_model(str(artifact.path))
-        data = nncf.Dataset(list(samples), lambda sample: {0: sample["image"]})
-        path = out / "nncf" / "cyclegan.xml"
-        path.parent.mkdir(parents=True)
-        ov.save_model(nncf.quantize(model, data), str(path), compress_to_fp16=False)
-    return GraphArtifact(artifact.spec, path, "openvino-int8")
+    backend: str
+    form: str
+    mean: float
+    worst: float
 
 
-def ai_edge_default(
-    artifact: GraphArtifact, samples: ArraySamples, board: Board, out: Path
-) -> Path:
-    """What ai-edge-quantizer's `static_wi8_ai8` recipe makes of it, with its own calibration."""
-    from ai_edge_quantizer import quantizer, recipe
+@dataclass(frozen=True)
+class Lab:
+    """The trained generator as a model folder, with pictures to calibrate on, and the float
+    original's own drawings of others."""
 
-    (out / "float").mkdir()
-    converted: CompiledGraph = get_backend("tflite").compile(artifact, board, out / "float")
-    given = converted.spec.inputs[0]
-    name = converted.bindings["image"]
-    nhwc = given.layout == "NHWC"
-    fed: list[dict[str, Any]] = [
-        {name: s["image"].transpose(0, 2, 3, 1) if nhwc else s["image"]} for s in samples
-    ]
-    path = out / "ai-edge" / "cyclegan.tflite"
-    path.parent.mkdir(parents=True)
-    with quiet():
-        job = quantizer.Quantizer(str(converted.files[0]), recipe.static_wi8_ai8())
-        signatures = converted_signatures(converted.files[0])
-        job.quantize(job.calibrate({signatures: _renamed(fed, converted.files[0])})).export_model(
-            str(path)
-        )
-    return path
+    work: Work
+    model: Model
+    folder: Path
+    photos: Path
+    unseen: Golden
+
+    @staticmethod
+    def at(out: Path) -> Lab:
+        """Draw the pictures and train, everything below `out`."""
+        work = Work.on("local", store=Store(out / "store"))
+        net = train_generator(out / "net.onnx", size=SIZE, width=8, blocks=2, steps=200, batch=2)
+        folder = _folder_of(net, out / "model")
+        model = load_model(folder)
+        photos = _written(photographs(64, SIZE, seed=55), out / "photos")
+        others = _written(photographs(14, SIZE, seed=777), out / "others")
+        unseen = make_golden(work, model, scene_of(model.contract, others, {}))
+        return Lab(work, model, folder, photos, load_golden(unseen))
+
+    def by_default(self, backend: str, out: Path) -> Row:
+        """What the backend's public tool makes of it with all its defaults."""
+        scheme = get_backend(backend).int8_scheme
+        assert scheme is not None
+        name, tool = DEFAULTS[scheme]
+        (graph,) = self.model.graphs
+        material = gather(self.model.contract, self.photos, {}, limit=2 * _SAMPLES)
+        samples = record_samples(self.work, self.model, material, _SAMPLES)
+        out.mkdir(parents=True)
+        made = tool(self.work, graph, samples[graph.spec.name], out)
+        variant = compile_all(self.work, backend, (made,))
+        drift = drift_of(self.work, self.model, variant, self.unseen)
+        return Row(backend, f"{name}, its default", drift.ssim_mean, drift.ssim_worst)
+
+    def ours(self, backend: str, method: Method, out: Path) -> Row:
+        """What `edgeanim quantize --method METHOD` hands back, without a limit for `ptq`."""
+        (row,) = quantize(
+            self.folder,
+            out=out,
+            calib=self.photos,
+            backends=(backend,),
+            spec=QuantizeSpec(method, _SPEC.ranges, _SPEC.samples),
+            max_drift=2.0 if method == "ptq" else 0.02,
+            store=self.work.store,
+        ).variants
+        variant = make_variant(self.work, backend, find_int8(out, self.model)[row.scheme])
+        drift = drift_of(self.work, self.model, variant, self.unseen)
+        handed = row.method if not row.islands else f"{row.method}, {len(row.islands)} in float"
+        said = "" if handed == method else f" (handed back: {handed})"
+        return Row(backend, f"--method {method}{said}", drift.ssim_mean, drift.ssim_worst)
+
+    def rows(self, backend: str, out: Path) -> Iterator[Row]:
+        """All forms of one backend."""
+        yield self.by_default(backend, out / "default")
+        yield self.ours(backend, "ptq", out / "ptq")
+        yield self.ours(backend, "distil", out / "distil")
 
 
-def played_integers(path: Path, samples: ArraySamples) -> Array:
-    """What a TFLite file with 8-bit inputs and outputs gives, as floats, NCHW."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    (given,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
-    frames = []
-    for sample in samples:
-        scale, zero = given["quantization"]
-        levels = np.rint(sample["image"].transpose(0, 2, 3, 1) / scale + zero)
-        interpreter.set_tensor(given["index"], levels.clip(-128, 127).astype(np.int8))
-        interpreter.invoke()
-        scale, zero = result["quantization"]
-        made = interpreter.get_tensor(result["index"]).astype(np.float32)
-        frames.append(((made - zero) * scale).transpose(0, 3, 1, 2))
-    return np.concatenate(frames)
+def _folder_of(net: GraphArtifact, folder: Path) -> Path:
+    name = net.spec.name
+    return save_model(Contract(name, (net.spec,)), {name: net.path}, folder)
 
 
-def converted_signatures(path: Path) -> str:
-    """The name of the file's only signature."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    return str(next(iter(Interpreter(model_path=str(path)).get_signature_list())))
-
-
-def _renamed(fed: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Calibration goes by the signature's names, not by the tensors'."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    signature = next(iter(Interpreter(model_path=str(path)).get_signature_list().values()))
-    (name,) = signature["inputs"]
-    return [{name: next(iter(sample.values()))} for sample in fed]
-
-
-def show(label: str, found: Array, wanted: Array) -> None:
-    """One row of the table."""
-    scores = similarity(found, wanted)
-    print(f"| {label} | {scores.mean():.4f} | {scores.min():.4f} |", flush=True)
+def _written(pictures: Array, folder: Path) -> Path:
+    folder.mkdir()
+    for i, picture in enumerate(pictures[:, 0].transpose(0, 2, 3, 1)):
+        Image.fromarray(np.rint(255 * picture).astype(np.uint8)).save(folder / f"{i:03}.png")
+    return folder
 
 
 def main() -> None:
     """Print the table."""
-    board = load_board("local")
-    calibration = as_samples(photographs(48, SIZE, seed=55))
-    unseen = as_samples(photographs(14, SIZE, seed=777))
+    began = time.process_time()
     with TemporaryDirectory(prefix="edgeanim-") as scratch:
-        out = Path(scratch)
-        net = train_generator(out / "net.onnx", size=SIZE, width=8, blocks=2, steps=200, batch=2)
-        wanted = played(net.path, unseen)
-        print("| INT8 | SSIM mean | worst |\n|---|---|---|")
-        show(
-            "ORT default",
-            played(default_int8(net.path, calibration, out / "d.onnx"), unseen),
-            wanted,
-        )
-        made = nncf_default(net, calibration, out)
-        show("NNCF default", played_int8(made, board, unseen, out / "n"), wanted)
-        path = ai_edge_default(net, calibration, board, out)
-        show("ai-edge-quantizer default", played_integers(path, unseen), wanted)
-        started = time.process_time()
-        limit = SAFE_WEIGHT_LIMIT if board.saturates_u8s8 else WEIGHT_LIMIT
-        distilled = distil_graph(
-            net,
-            calibration,
-            DistilSpec(),
-            out / "distilled",
-            ranges=RANGES,  # type: ignore[arg-type]
-            weight_limit=limit,
-            progress=TerminalProgress(),
-        )
-        seconds = time.process_time() - started
-        spec = QuantizeSpec(ranges=RANGES)  # type: ignore[arg-type]
-        for scheme in sys.argv[1:] or SCHEMES:
-            for label, graph in (("without", net), ("with", distilled)):
-                made = get_scheme(scheme).quantize(
-                    graph, calibration, spec, board, out / scheme / label
-                )
-                folder = out / scheme / f"{label}-compiled"
-                show(
-                    f"{scheme}, {label} distillation",
-                    played_int8(made, board, unseen, folder),
-                    wanted,
-                )
-        print(f"\nDistillation took {seconds:.0f} s of one core.")
+        lab = Lab.at(Path(scratch))
+        print(f"Trained in {time.process_time() - began:.0f} s.\n")
+        print("| backend | INT8 | SSIM mean | worst | s |\n|---|---|---|---|---|")
+        for backend in sys.argv[1:] or BACKENDS:
+            began = time.process_time()
+            for row in lab.rows(backend, Path(scratch) / backend):
+                took = time.process_time() - began
+                figures = f"{row.mean:.4f} | {row.worst:.4f} | {took:.0f}"
+                print(f"| {row.backend} | {row.form} | {figures} |", flush=True)
+                began = time.process_time()
 
 
 if __name__ == "__main__":

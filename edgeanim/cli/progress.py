@@ -1,0 +1,71 @@
+"""Progress on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from time import monotonic
+
+import click
+
+
+class TerminalProgress:
+    """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere."""
+
+    def __init__(self) -> None:
+        self._tty = sys.stderr.isatty()
+        self._title = ""
+        self._total: int | None = None
+        self._count = 0
+        self._started = 0.0
+        self._worked = 0.0
+
+    def __enter__(self) -> TerminalProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close the stage that is open; one that did not end leaves its bar, and a new line."""
+        if kind is None:
+            self.done()
+        elif self._tty and self._title:
+            click.echo(err=True)
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        """Begin a stage; an unfinished one before it is closed."""
+        if self._title:
+            self.done()
+        self._title, self._total, self._count = title, total, 0
+        self._started, self._worked = monotonic(), _processor_seconds()
+        self._draw("")
+
+    def step(self, count: int = 1, note: str = "") -> None:
+        """Advance the bar."""
+        self._count += count
+        self._draw(note)
+
+    def done(self, note: str = "") -> None:
+        """Close the stage with its time, on the clock and of the processor."""
+        if not self._title:
+            return
+        seconds = monotonic() - self._started
+        end = "\r\x1b[K" if self._tty else ""
+        work = _processor_seconds() - self._worked
+        tail = f"  {note}" if note else ""
+        click.echo(f"{end}{self._title:<44} {seconds:6.1f} s {work:6.1f} s CPU{tail}", err=True)
+        self._title = ""
+
+    def _draw(self, note: str) -> None:
+        if not self._tty:
+            return
+        bar = ""
+        if self._total:
+            filled = min(20, 20 * self._count // self._total)
+            bar = f" [{'=' * filled}{' ' * (20 - filled)}] {self._count}/{self._total}"
+        text = f"{self._title}{bar} {note}"[:99]
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+
+
+def _processor_seconds() -> float:
+    """What this process and the ones it waited for have used so far: on a busy machine this is
+    what says how much work a stage is."""
+    return sum(os.times()[:4])

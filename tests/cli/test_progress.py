@@ -1,0 +1,65 @@
+"""Progress on standard error: a bar on a terminal, lines elsewhere."""
+
+import io
+import re
+import sys
+
+import pytest
+
+from edgeanim.cli.progress import TerminalProgress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def terminal_of(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error as a terminal; in the test itself, before which pytest puts its own there."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def test_elsewhere_there_is_a_line_for_each_finished_stage(capsys: pytest.CaptureFixture) -> None:
+    with TerminalProgress() as progress:
+        progress.stage("Judge", 2)
+        progress.step()
+        progress.stage("Compile")
+        progress.done("3 graphs")
+        progress.stage("Measure")
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert [line.split()[0] for line in lines] == ["Judge", "Compile", "Measure"]
+    assert all(re.search(r" \d+\.\d s +\d+\.\d s CPU", line) for line in lines)
+    assert lines[1].endswith("  3 graphs")
+
+
+def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with TerminalProgress() as progress:
+        progress.stage("Judge", 4)
+        progress.step(1, "frame 1")
+    drawn = terminal.getvalue().split("\r\x1b[K")
+    assert drawn[2] == f"Judge [{'=' * 5}{' ' * 15}] 1/4 frame 1"
+    assert drawn[3].startswith("Judge ")
+    assert drawn[3].endswith("CPU\n")
+
+
+def test_an_error_starts_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with pytest.raises(ValueError, match="no"), TerminalProgress() as progress:
+        progress.stage("Judge", 4)
+        raise ValueError("no")
+    assert terminal.getvalue().endswith(f"Judge [{' ' * 20}] 0/4 \n")
+
+
+def test_between_stages_an_error_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with pytest.raises(ValueError, match="no"), TerminalProgress() as progress:
+        progress.stage("Judge", 4)
+        progress.done()
+        before = terminal.getvalue()
+        raise ValueError("no")
+    assert terminal.getvalue() == before
