@@ -1,10 +1,12 @@
-"""Graphs in every scheme, made straight with each runtime's own quantiser, and compiled once."""
+"""Graphs in every scheme, made straight with each runtime's own quantiser, and compiled once; a
+tiny bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends import Backend, backend_names, get_backend
 from edgeanim.targets.board import load_board
+from edgeanim.targets.bundle import write_bundle
+from tests.targets.bundles import CONTRACT, PROVENANCE, make_variant
 
 SIZE = 64
 SPEC = GraphSpec(
@@ -139,3 +143,26 @@ def reference(tiny: Path) -> Callable[[dict[str, Array]], Array]:
 
     evaluator = ReferenceEvaluator(str(tiny))
     return lambda inputs: np.asarray(evaluator.run(None, inputs)[0])
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `write_bundle` makes a tiny bundle of."""
+    folder = tmp_path_factory.mktemp("parts")
+    for name in ("golden", "walk"):
+        np.savez(folder / f"{name}.npz", values=np.arange(6, dtype=np.float32))
+    return {
+        "contract": CONTRACT,
+        "variants": [make_variant(folder / "one")],
+        "golden": folder / "golden.npz",
+        "tracks": {"walk": folder / "walk.npz"},
+        "provenance": PROVENANCE,
+    }
+
+
+@pytest.fixture(scope="module")
+def bundle(parts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle of the fake backend."""
+    path = tmp_path_factory.mktemp("bundle") / "tiny.eab"
+    write_bundle(path, **parts)
+    return path

@@ -1,0 +1,26 @@
+"""A board that does not change: files of a folder, and what its commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeanim.benchmarks.host import Host, Unreadable
+
+
+class Board(Host):
+    """Files of a folder, and commands that print what they are given."""
+
+    def __init__(self, root: Path, files: dict[str, str], commands: dict[str, str] | None = None):
+        super().__init__(root)
+        self.commands = commands or {}
+        self.asked: list[str] = []
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+
+    def run(self, *command: str) -> str:
+        line = " ".join(command)
+        self.asked.append(line)
+        if line not in self.commands:
+            raise Unreadable(f"{command[0]} is not installed")
+        return self.commands[line]

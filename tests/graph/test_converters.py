@@ -1,0 +1,173 @@
+"""Each op's converter: ONNX Runtime's numbers, and back to ONNX again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgeanim.core.quiet import quiet
+from edgeanim.graph.to_torch import import_torch
+
+X = "float[1,8,10,12] x"
+FULL = "float[1,8,10,12] y"
+I64 = np.int64
+
+# One line each: outputs, body, weights, opset. The gate of `import_torch` is the comparison.
+OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
+    "conv grouped": (FULL, "y = Conv <group=4, pads=[1,1,1,1]> (x, w)", {"w": (8, 2, 3, 3)}, 18),
+    "conv dilated": (
+        "float[1,4,6,8] y", "y = Conv <dilations=[2,2]> (x, w, b)",
+        {"w": (4, 8, 3, 3), "b": (4,)}, 18),
+    "conv unequal pads": (
+        "float[1,4,11,13] y", "y = Conv <pads=[0,1,2,1]> (x, w)", {"w": (4, 8, 2, 2)}, 18),
+    "conv computed weight": (
+        FULL, "v = Tanh (w) \n m = ReduceMean (x) \n u = Mul (v, m) \n y = Conv (x, u)",
+        {"w": (8, 8, 1, 1)}, 18),
+    "conv transpose": (
+        "float[1,6,20,24] y",
+        "y = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]> (x, w, b)",
+        {"w": (8, 6, 3, 3), "b": (6,)}, 18),
+    "conv transpose unequal": (
+        "float[1,6,20,24] y", "y = ConvTranspose <strides=[2,2], pads=[0,0,1,1]> (x, w)",
+        {"w": (8, 6, 3, 3)}, 18),
+    "batch norm": (
+        FULL, "r = Relu (x) \n y = BatchNormalization (r, a, b, c, d)",
+        {"a": (8,), "b": (8,), "c": (8,), "d": np.ones(8, np.float32)}, 18),
+    "instance norm": (FULL, "y = InstanceNormalization (x, a, b)", {"a": (8,), "b": (8,)}, 18),
+    "layer norm": (FULL, "y = LayerNormalization (x, a, b)", {"a": (12,), "b": (12,)}, 18),
+    "group norm": (
+        FULL, "y = GroupNormalization <num_groups=2> (x, a, b)", {"a": (8,), "b": (8,)}, 21),
+    "activations": (
+        FULL,
+        """a = LeakyRelu <alpha=0.3> (x)
+           b = HardSwish (a)
+           c = HardSigmoid (b)
+           d = Elu (c)
+           e = Softplus (d)
+           f = PRelu (e, slope)
+           g = Clip (f, , six)
+           y = Erf (g)""",
+        {"slope": (8, 1, 1), "six": np.array(0.6, np.float32)}, 18),
+    "gelu": (FULL, 'y = Gelu <approximate="tanh"> (x)', {}, 20),
+    "arithmetic": (
+        FULL,
+        """a = Mul (x, v)
+           b = Add (a, v)
+           c = Sub (one, b)
+           d = Abs (c)
+           e = Sqrt (d)
+           f = Div (e, v)
+           g = Pow (f, two)
+           h = Exp (x)
+           i = Max (g, h, x)
+           j = Neg (i)
+           y = Min (j, x)""",
+        {"v": (8, 1, 1), "one": np.array(1.0, np.float32), "two": np.array([2.0], np.float32)}, 18),
+    "where": (FULL, "c = Greater (x, zero) \n y = Where (c, x, zero)",
+              {"zero": np.array(0, np.float32)}, 18),
+    "softmax": (FULL, "y = Softmax <axis=1> (x)", {}, 18),
+    "reductions": (
+        "float[1,8,1,12] y, float[1,8] z",
+        "y = ReduceMean (x, rows) \n z = ReduceSum <keepdims=0> (x, both)",
+        {"rows": np.array([2], I64), "both": np.array([-1, -2], I64)}, 18),
+    "reductions old": (
+        "float[1,8,1,1] y, float[8,12] z",
+        "y = ReduceMax <axes=[2,3]> (x) \n z = ReduceL2 <axes=[0,2], keepdims=0> (x)", {}, 17),
+    "concat split": (
+        "float[1,10,10,12] y",
+        "a, b = Split <axis=1> (x, sizes) \n y = Concat <axis=1> (b, a, b)",
+        {"sizes": np.array([6, 2], I64)}, 18),
+    "slice": (
+        "float[1,3,10,6] y", "y = Slice (x, starts, ends, axes, steps)",
+        {"starts": np.array([1, -1000], I64), "ends": np.array([4, 1000], I64),
+         "axes": np.array([1, 3], I64), "steps": np.array([1, 2], I64)}, 18),
+    "slice flip": (
+        FULL, "y = Slice (x, starts, ends, axes, steps)",
+        {"starts": np.array([-1], I64), "ends": np.array([-1000], I64),
+         "axes": np.array([3], I64), "steps": np.array([-1], I64)}, 18),
+    "reshape transpose": (
+        "float[1,12,80] y",
+        "r = Reshape (x, s) \n t = Transpose <perm=[0,3,1,2]> (r) \n y = Reshape (t, u)",
+        {"s": np.array([0, 8, -1, 12], I64), "u": np.array([1, 12, 80], I64)}, 18),
+    "squeeze unsqueeze": (
+        "float[1,8,1,1,1] y",
+        """p = GlobalAveragePool (x)
+           s = Squeeze (p, last)
+           u = Unsqueeze (s, axes)
+           y = Relu (u)""",
+        {"last": np.array([2, 3], I64), "axes": np.array([2, 3, -1], I64)}, 18),
+    "expand tile": (
+        "float[1,8,10,24] y",
+        "m = ReduceMean <axes=[3]> (x) \n e = Expand (m, s) \n t = Tile (e, r) \n y = Relu (t)",
+        {"s": np.array([1, 8, 10, 12], I64), "r": np.array([1, 1, 1, 2], I64)}, 17),
+    "gather": (
+        "float[1,8,3,12] y, float[1,8,12] z",
+        "y = Gather <axis=2> (x, some) \n z = Gather <axis=2> (x, last)",
+        {"some": np.array([7, 0, 2], I64), "last": np.array(-1, I64)}, 18),
+    "pads": (
+        "float[1,8,20,22] y",
+        """r = Pad <mode="reflect"> (x, p)
+           e = Pad <mode="edge"> (r, p)
+           c = Pad (e, q, value, axes)
+           y = Tanh (c)""",
+        {"p": np.array([0, 0, 1, 2, 0, 0, 3, 1], I64), "q": np.array([1, 3, 1, 1], I64),
+         "value": np.array(0.7, np.float32), "axes": np.array([2, 3], I64)}, 18),
+    "pools": (
+        "float[1,8,5,6] y, float[1,8,5,6] z",
+        """y = MaxPool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (x)
+           z = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (x)""", {}, 18),
+    "pools unequal": (
+        "float[1,8,5,6] y, float[1,8,5,6] z",
+        """y = MaxPool <kernel_shape=[3,3], strides=[2,2], auto_pad="SAME_UPPER"> (x)
+           z = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[0,0,1,1],
+                            count_include_pad=1> (x)""", {}, 18),
+    "resize nearest": (
+        "float[1,8,20,24] y",
+        """y = Resize <mode="nearest", nearest_mode="floor",
+                       coordinate_transformation_mode="asymmetric"> (x, , scales)""",
+        {"scales": np.array([1, 1, 2, 2], np.float32)}, 18),
+    "resize linear": (
+        "float[1,8,15,18] y", 'y = Resize <mode="linear"> (x, , , sizes)',
+        {"sizes": np.array([1, 8, 15, 18], I64)}, 18),
+    "resize aligned": (
+        "float[1,8,20,24] y",
+        """y = Resize <mode="linear", coordinate_transformation_mode="align_corners">
+               (x, , scales)""",
+        {"scales": np.array([1, 1, 2, 2], np.float32)}, 18),
+    "depth to space": (
+        "float[1,2,20,24] y, float[1,2,20,24] z, float[1,32,5,6] w",
+        """y = DepthToSpace <blocksize=2> (x)
+           z = DepthToSpace <blocksize=2, mode="CRD"> (x)
+           w = SpaceToDepth <blocksize=2> (x)""", {}, 18),
+    "gemm": (
+        "float[1,5] y",
+        """p = GlobalAveragePool (x)
+           f = Flatten (p)
+           y = Gemm <transB=1, alpha=0.5, beta=2.0> (f, w, b)""",
+        {"w": (5, 8), "b": (5,)}, 18),
+    "matmul einsum": (
+        "float[1,8,10,10] y, float[1,8] z, float[1,8,10,5] v",
+        """t = Transpose <perm=[0,1,3,2]> (x)
+           y = MatMul (x, t)
+           z = Einsum <equation="bchw->bc"> (x)
+           v = MatMul (x, w)""",
+        {"w": (12, 5)}, 18),
+    "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPS)
+def test_each_op_equals_onnx_runtime_and_exports(graph: Any, save: Any, case: str) -> None:
+    outputs, body, weights, opset = OPS[case]
+    imported = import_torch(save(graph(X, outputs, body, weights, opset)), tolerance=1e-5)
+    assert imported.error <= 1e-5
+    example = imported.example()
+    with quiet():
+        program = torch.export.export(imported.module, example)
+    with torch.no_grad():
+        wanted, made = imported.module(*example), program.module()(*example)
+    for one, other in zip(wanted, made, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

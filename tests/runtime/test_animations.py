@@ -1,0 +1,131 @@
+"""Animations: what is written comes back, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
+from edgeanim.runtime.media import probe_fps, read_frames, write_animation
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("a.gif", 6), ("a.mp4", 8), ("a.webp", 4), ("a.png", 0), ("a/", 0)]
+)
+def test_an_animation_comes_back(tmp_path, pictures, name, error):
+    target = f"{tmp_path}/{name}"
+    assert write_animation(target, iter(pictures), 12.5) == 8
+    frames = list(read_frames(target))
+    assert len(frames) == 8
+    assert np.abs(np.stack(frames).astype(int) - pictures).mean() <= error
+    if not name.endswith("/"):
+        assert probe_fps(target) == pytest.approx(12.5, rel=0.01)
+    assert [p.name for p in tmp_path.iterdir()] == [name.rstrip("/")]
+
+
+@pytest.mark.parametrize("fps", [7, 12, 24, 30, 50])
+def test_the_times_of_a_gif_add_up(tmp_path, pictures, fps):
+    write_animation(tmp_path / "a.gif", np.repeat(pictures, 5, axis=0), fps)
+    assert probe_fps(tmp_path / "a.gif") == pytest.approx(fps, rel=0.01)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["loop"] == 0
+
+
+def test_a_gif_keeps_drawings_exact_and_the_hue_of_small_areas(tmp_path, pictures):
+    flat = (pictures[:3] // 128) * 255
+    write_animation(tmp_path / "flat.gif", flat, 10)
+    np.testing.assert_array_equal(np.stack(list(read_frames(tmp_path / "flat.gif"))), flat)
+    y, x = np.mgrid[0:200, 0:200]
+    brown = np.stack([120 + x // 4, 80 + y // 5, 50 + (x + y) // 9], -1).astype(np.uint8)
+    brown[90:102, 90:102] = np.stack([x, 200 - x // 4, x // 3], -1)[90:102, 90:102]  # green
+    write_animation(tmp_path / "brown.gif", [brown], 10)
+    back = next(read_frames(tmp_path / "brown.gif"))
+    eye = np.s_[91:101, 91:101]
+    assert np.abs(back[eye].mean((0, 1)) - brown[eye].mean((0, 1))).max() < 8
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a/"])
+def test_transparent_frames_stay_transparent(tmp_path, pictures, name):
+    alpha = np.zeros((3, 64, 64, 1), np.uint8)
+    for i in range(3):
+        alpha[i, 10 * i : 10 * i + 20] = 255
+    frames = np.concatenate([pictures[:3], alpha], axis=3)
+    write_animation(f"{tmp_path}/{name}", frames, 10)
+    path = tmp_path / name
+    images = sorted(path.iterdir()) if path.is_dir() else [path] * 3
+    for i, source in enumerate(images):
+        with Image.open(source) as image:
+            if not path.is_dir():
+                image.seek(i)
+            got = np.asarray(image.convert("RGBA"))
+        np.testing.assert_array_equal(got[..., 3:], alpha[i])
+
+
+def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictures):
+    write_animation(tmp_path / "a.mp4", pictures[:, :33, :47], 10)
+    frame = next(read_frames(tmp_path / "a.mp4"))
+    assert frame.shape == (34, 48, 3)
+    assert np.abs(frame[33].astype(int) - frame[32]).mean() < 6
+
+
+def test_identical_frames_keep_their_time(tmp_path, pictures):
+    write_animation(tmp_path / "a.gif", np.repeat(pictures[:1], 6, axis=0), 10)
+    assert len(list(read_frames(tmp_path / "a.gif"))) == 6
+
+
+def test_nothing_is_left_when_the_frames_fail_half_way(tmp_path, pictures):
+    def breaking():
+        yield from pictures[:3]
+        raise BadInput("the driver broke")
+
+    for name in ("a.gif", "a.mp4", "a.webp", "a.png", "a/"):
+        with pytest.raises(BadInput, match="the driver broke"):
+            write_animation(f"{tmp_path}/{name}", breaking(), 10)
+        with pytest.raises(BadInput, match="no frames"):
+            write_animation(f"{tmp_path}/{name}", [], 10)
+        with pytest.raises(BadInput, match="Frame 1"):
+            write_animation(f"{tmp_path}/{name}", [pictures[0], pictures[1][:9]], 10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_other_things_in_it_is_never_replaced(tmp_path, pictures):
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(UsageError, match=r"letters\.txt"):
+        write_animation(tmp_path, pictures, 10)
+    assert (tmp_path / "letters.txt").read_text() == "dear"
+    write_animation(tmp_path / "out", pictures, 10)
+    write_animation(tmp_path / "out", pictures[:2], 10)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("name", "fps"), [("a.xyz", 10), ("a.gif", 0), ("a.gif", float("nan"))])
+def test_a_request_that_makes_no_sense_is_refused(tmp_path, pictures, name, fps):
+    with pytest.raises(UsageError):
+        write_animation(tmp_path / name, pictures, fps)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_a_full_disk_is_a_devices_failure(tmp_path, pictures, monkeypatch, suffix):
+    """The writers are pointed at a device that is always full."""
+    from contextlib import contextmanager
+
+    from edgeanim.core.errors import disk_errors
+    from edgeanim.runtime import animations
+
+    full = tmp_path / f"full{suffix}"
+    full.symlink_to("/dev/full")
+
+    @contextmanager
+    def to_full(path):
+        with disk_errors(path):
+            yield full
+
+    monkeypatch.setattr(animations, "atomic_path", to_full)
+    with pytest.raises(EdgeanimError) as caught:
+        write_animation(tmp_path / f"a{suffix}", pictures, 10)
+    assert isinstance(caught.value, DeviceFailed)
+    assert "disk is full" in str(caught.value)
