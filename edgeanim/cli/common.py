@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
     from edgeanim.core.recipe import Recipe
@@ -69,8 +70,17 @@ threads_option = click.option(
 
 
 def frames_option(name: str, text: str) -> Callable[[F], F]:
-    """An option that takes real frames in any of the forms that there are."""
-    return click.option(name, metavar="DIR|CLIP|FILE.npz", help=text)
+    """An option that takes real frames in any of the forms that there are. A path that leads to
+    nothing is told at once, not when a model has been read or made that long."""
+
+    def existing(
+        _context: click.Context, _option: click.Parameter, value: str | None
+    ) -> str | None:
+        if value is not None:
+            must_exist(Path(value))
+        return value
+
+    return click.option(name, metavar="DIR|CLIP|FILE.npz", callback=existing, help=text)
 
 
 def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:

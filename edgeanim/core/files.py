@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from edgeanim.core.errors import BadInput, disk_errors
@@ -49,8 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The suffix is kept, since image and video writers choose the format by it.
     """
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path), _folders_above(path):
         if path.is_dir():
             raise BadInput("This is a folder; a file is to be written here.", where=path)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
@@ -69,8 +68,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` that replaces it only if the block succeeds."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path), _folders_above(path):
         if path.exists() and not path.is_dir():
             raise BadInput("This is a file; a folder is to be written here.", where=path)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
@@ -86,6 +84,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 partial.replace(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def must_exist(path: Path) -> None:
+    """`BadInput` if there is neither a file nor a folder at `path`."""
+    with disk_errors(path):
+        path.stat()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -110,6 +114,20 @@ def inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
     return path
+
+
+@contextmanager
+def _folders_above(path: Path) -> Iterator[None]:
+    """Make the folders above `path`; those that were not there go again if the block fails."""
+    made = [folder for folder in path.parents if not folder.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in made:
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
+        raise
 
 
 def _umask() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
-from edgeanim.core.files import canonical_json, sha256_bytes, sha256_file
+from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
 from edgeanim.models.data.bvh import read_bvh
 from edgeanim.models.data.drawings import FILES
 from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
@@ -190,6 +190,7 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
 
 def motion_files(path: Path) -> Sequence[Path]:
     """The BVH files of a folder by name, or the one that `path` is; `BadInput` if there is none."""
+    must_exist(path)
     with disk_errors(path):
         if path.is_file():
             return [path]

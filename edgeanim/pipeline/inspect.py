@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeanim.core.contract import dump_contract
-from edgeanim.core.files import write_text
+from edgeanim.core.files import must_exist, write_text
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import ModelInfo, inspect_model
 from edgeanim.pipeline.models import model_path
@@ -23,6 +23,8 @@ def inspect(
 
     `contract` replaces the inferred one; `save_contract` writes the one in use, to be edited.
     """
+    if contract is not None:
+        must_exist(contract)  # told before an animator is exported, which takes long
     info = inspect_model(model_path(model, Work.on("local", store=store)), contract)
     if save_contract is not None:
         write_text(save_contract, dump_contract(info.contract))

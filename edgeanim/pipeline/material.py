@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.quantize.calibration import check_samples, read_npz
 from edgeanim.quantize.coverage import frame_features, k_center
@@ -66,8 +67,7 @@ def gather(
             )
         return default
     path = Path(source)
-    with disk_errors(path):
-        path.stat()
+    must_exist(path)
     if not needs.plays_pictures:
         return _scenes(path, conditions, limit, default)
     graph = _picture_graph(contract)

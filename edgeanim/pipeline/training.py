@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.models import SHIPPED
@@ -43,8 +44,7 @@ def adapt(
     from edgeanim.models.train import train as run
 
     source = Path(clips)
-    with disk_errors(source):
-        source.stat()
+    must_exist(source)
     if not source.is_dir() and source.suffix not in CLIP_SUFFIXES:
         raise BadInput(
             f"Clips are read from {', '.join(CLIP_SUFFIXES)} files.",

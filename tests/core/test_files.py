@@ -14,6 +14,7 @@ from edgeanim.core.files import (
     atomic_path,
     canonical_json,
     inside,
+    must_exist,
     sha256_file,
     sha256_tree,
     write_text,
@@ -57,6 +58,27 @@ def test_a_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path) 
         (partial / "b").write_text("new")
     assert names(target) == ["b"]
     assert names(tmp_path) == ["out"]
+
+
+def test_a_failed_write_takes_along_the_folders_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for place in (atomic_path, atomic_folder):
+        with pytest.raises(ValueError, match="no"), place(tmp_path / "old" / "new" / "deep" / "x"):
+            raise ValueError("no")
+        assert names(tmp_path / "old") == []
+
+
+def test_a_failed_write_leaves_a_folder_in_which_others_wrote_meanwhile(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), atomic_path(tmp_path / "new" / "x"):
+        (tmp_path / "new" / "theirs").touch()
+        raise ValueError("no")
+    assert names(tmp_path / "new") == ["theirs"]
+
+
+def test_what_must_exist_is_a_file_or_a_folder(tmp_path: Path) -> None:
+    must_exist(tmp_path)
+    with pytest.raises(BadInput, match=r"gone: No such file or folder\."):
+        must_exist(tmp_path / "gone")
 
 
 def test_a_full_disk_is_said_plainly(tmp_path: Path) -> None:

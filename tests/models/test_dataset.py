@@ -210,6 +210,16 @@ def test_what_is_not_there_is_bad_input(tmp_path, monkeypatch, arguments):
     (tmp_path / "a file").write_text("")
     result = CliRunner().invoke(command, arguments)
     assert isinstance(result.exception, BadInput), result.exception
+    if "a file" not in arguments:
+        assert "No such file" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["a file"]
+
+
+def test_an_import_that_fails_leaves_nothing(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"no clip at all")
+    with pytest.raises(BadInput):
+        import_dataset([tmp_path / "a.mp4"], tmp_path / "data")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):

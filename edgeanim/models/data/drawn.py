@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.files import must_exist
 from edgeanim.models.data.bvh import Capture, read_bvh
 from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
 from edgeanim.models.data.keyposes import free_motion
@@ -78,6 +79,7 @@ def perform(
 
 def drawing_folders(folder: Path) -> tuple[Path, ...]:
     """The drawings below `folder` by name, or itself if it is one; `BadInput` if there is none."""
+    must_exist(folder)
     with disk_errors(folder):
         if is_drawing(folder):
             return (folder,)

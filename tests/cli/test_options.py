@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edgeanim import api
+from edgeanim.core.errors import BadInput
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "option"),
+    [
+        ("quantize", "quantize", "--calib"),
+        ("prune", "prune", "--calib"),
+        ("optimize", "optimize", "--calib"),
+        ("compile", "compile", "--frames"),
+        ("bench", "bench_on", "--frames"),
+    ],
+)
+def test_frames_that_are_not_there_are_told_before_any_work(
+    name: str, function: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the work began")
+
+    monkeypatch.setattr(api, function, work, raising=False)
+    command = importlib.import_module(f"edgeanim.cli.{name}").command
+    gone = tmp_path / "gone"
+    result = CliRunner().invoke(command, ["shipped", option, str(gone), "-o", str(tmp_path / "x")])
+    assert isinstance(result.exception, BadInput)
+    assert str(result.exception) == f"{gone}: No such file or folder."
+    result = CliRunner().invoke(
+        command, ["shipped", option, str(tmp_path), "-o", str(tmp_path / "x")]
+    )
+    assert isinstance(result.exception, AssertionError)
