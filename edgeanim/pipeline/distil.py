@@ -11,6 +11,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
+from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
@@ -24,17 +25,19 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     float islands; or plain `ptq` where nothing else comes nearer to the limit.
 
     The trained graphs are kept in the store and serve all backends; a killed run goes on from its
-    last check. They are trained for the strictest of the grids, so a backend that rounds less may
-    be better off without: what is handed back says by its method which it was.
+    last check. They are trained as they came, since channels cannot be equalised across what
+    restructuring splits and packs. They are trained for the strictest of the grids, so a backend
+    that rounds less may be better off without: what is handed back says by its method which it was.
     """
     plain = ptq(job, spec)
     kept = kept_by_graph(job.model, spec.keep_float)
     graphs = tuple(
         _distilled(job, graph, replace(spec, keep_float=kept[graph.spec.name]))
-        for graph in job.model.graphs
+        for graph in job.given.graphs
     )
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
-    trained = replace(job, model=replace(job.model, graphs=graphs, digest=digest))
+    given = replace(job.given, graphs=graphs, digest=digest)
+    trained = replace(job, given=given, model=restructured_model(job.work, given, job.backend))
     made = ptq(trained, spec)
     if not job.limit.holds(made.drift):
         made = mixed(trained, spec)

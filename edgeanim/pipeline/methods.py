@@ -34,11 +34,13 @@ Graphs = tuple[GraphArtifact, ...]
 class Job:
     """One model to quantise for one `backend` in the form `scheme`, within `limit`.
 
+    `given` is the model as it came, `model` the same restructured for the backend.
     `samples` are the calibration inputs of each graph, `reference` the held-out frames, `relit`
     those in other light, for the methods that search.
     """
 
     work: Work
+    given: Model
     model: Model
     samples: Mapping[str, Samples]
     reference: Golden

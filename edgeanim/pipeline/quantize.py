@@ -127,7 +127,7 @@ def quantize_model(
     for backend, scheme in schemes.items():
         # Layers are measured and rounded in the structure that will run.
         structured = restructured_model(work, model, backend)
-        job = Job(work, structured, samples, reference, backend, scheme, limit, relit)
+        job = Job(work, model, structured, samples, reference, backend, scheme, limit, relit)
         if scheme in made:  # another backend of the same form was served before
             outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
         else:

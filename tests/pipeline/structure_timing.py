@@ -72,7 +72,7 @@ def rows(
             yield _row(work, own, backend, form, work.compile(own.graphs[0], backend), golden)
             if scheme is None or options.float_only:
                 continue
-            job = Job(work, own, samples, golden, backend, scheme, limit=NO_LIMIT)
+            job = Job(work, model, own, samples, golden, backend, scheme, limit=NO_LIMIT)
             made = ptq(job, QuantizeSpec(ranges="percentile")).graphs[0]
             yield _row(work, own, backend, f"{form}, INT8", work.compile(made, backend), golden)
 

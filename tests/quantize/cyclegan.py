@@ -7,7 +7,6 @@ picture's grey with its own blur, whose gain on faint contrasts is what eight bi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,7 @@ import numpy as np
 from edgeanim.benchmarks.drift import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.quiet import quiet
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
-from edgeanim.targets.board import Board
 
 if TYPE_CHECKING:
     import torch
@@ -174,42 +170,7 @@ def played(path: Path, samples: ArraySamples) -> Array:
     return np.concatenate([session.run(None, dict(sample))[0] for sample in samples])
 
 
-def played_int8(artifact: GraphArtifact, board: Board, samples: ArraySamples, out: Path) -> Array:
-    """The same of a quantised graph, in the runtime that it is for, always NCHW."""
-    name = next(b for b in backend_names() if get_backend(b).int8_scheme == artifact.scheme)
-    runtime = get_backend(name)
-    session = runtime.load(runtime.compile(artifact, board, out), SessionOptions())
-    (given,), (result,) = session.spec.inputs, session.spec.outputs
-    frames = []
-    for sample in samples:
-        x = sample["image"]
-        fed = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if given.layout == "NHWC" else x
-        y = session.run({given.name: fed})[result.name].copy()
-        frames.append(y.transpose(0, 3, 1, 2) if result.layout == "NHWC" else y)
-    session.close()
-    return np.concatenate(frames)
-
-
 def similarity(found: Array, wanted: Array) -> Array:
     """SSIM of each pair of pictures in -1..1, as the player would show them in 8 bits."""
     shown = [np.rint((x.clip(-1, 1) + 1) * 127.5).transpose(0, 2, 3, 1) for x in (found, wanted)]
     return np.array([ssim(a, b) for a, b in zip(*shown, strict=True)], np.float32)
-
-
-def default_int8(path: Path, samples: ArraySamples, out: Path) -> Path:
-    """What ONNX Runtime's own static quantiser makes with all its defaults."""
-    from onnxruntime.quantization import CalibrationDataReader, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.left = iter(samples)
-
-        def get_next(self) -> Mapping[str, Array] | None:
-            return next(self.left, None)
-
-    prepared = out.with_suffix(".prepared.onnx")
-    with quiet():
-        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        quantize_static(str(prepared), str(out), Reader())
-    return out

@@ -70,7 +70,7 @@ def test_what_drifts_less_is_handed_back_and_says_what_it_is(
 
     monkeypatch.setattr(training, "ptq", judged)
     model = Model(None, (), "")  # type: ignore[arg-type]
-    job = Job(None, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
+    job = Job(None, model, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
     outcome = training.distil(job, QuantizeSpec())
     assert outcome.method == method
     assert outcome.drift.drift_mean == min(plain, trained)
