@@ -124,24 +124,9 @@ def _parameters(module: torch.nn.Module) -> int:
 
 def _export(imported: ImportedGraph, student: Any, spec: GraphSpec, path: Path) -> Path:
     """Export with inputs and outputs in the order of `spec`, which need not be the file's."""
-    import torch
-
     from edgeanim.graph.from_torch import export_onnx
 
-    names = [tensor.name for tensor in spec.inputs]
-    arguments = [names.index(name) for name in imported.input_names]
-    results = [imported.output_names.index(tensor.name) for tensor in spec.outputs]
-
-    class InOrder(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.student = student
-
-        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            outputs = self.student(*(inputs[index] for index in arguments))
-            return tuple(outputs[index] for index in results)
-
-    export_onnx(InOrder(), spec, path)
+    export_onnx(imported.in_order(spec, student), spec, path)
     return path
 
 

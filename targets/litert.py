@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
 from edgeanim.targets.checks import first_line
 from edgeanim.targets.tflite_graph import open_interpreter
-
-if TYPE_CHECKING:
-    from edgeanim.graph.to_torch import ImportedGraph
 
 _BACKEND = "tflite"
 TOLERANCE = 1e-4
@@ -39,28 +36,7 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     from edgeanim.graph.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
-    imported = import_torch(source)
-    _export(_in_order(imported, spec), spec, path, source)
-
-
-def _in_order(imported: ImportedGraph, spec: GraphSpec) -> Any:
-    """The imported module with inputs and outputs in the order of `spec`, not of the file."""
-    import torch
-
-    names = [tensor.name for tensor in spec.inputs]
-    arguments = [names.index(name) for name in imported.input_names]
-    results = [imported.output_names.index(tensor.name) for tensor in spec.outputs]
-
-    class InOrder(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.graph = imported.module
-
-        def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            outputs = self.graph(*(inputs[index] for index in arguments))
-            return tuple(outputs[index] for index in results)
-
-    return InOrder().eval()
+    _export(import_torch(source).in_order(spec), spec, path, source)
 
 
 def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:

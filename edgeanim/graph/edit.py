@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -157,6 +157,12 @@ def editing(model: Any) -> Iterator[Editor]:
     editor = Editor(model)
     yield editor
     editor.close()
+
+
+def rewrite_each(model: Any, rewrite_node: Callable[[Editor, Any], int]) -> int:
+    """Call `rewrite_node` for each node that the graph has now; the sum of what it returns."""
+    with editing(model) as graph:
+        return sum(rewrite_node(graph, node) for node in list(graph.nodes))
 
 
 def attributes(node: Any) -> dict[str, Any]:

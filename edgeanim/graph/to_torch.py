@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import TensorSpec
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.packages import require
 from edgeanim.graph.edit import Editor
@@ -52,6 +52,27 @@ class ImportedGraph:
 
         generator = torch.Generator().manual_seed(0)
         return tuple(torch.rand(shape, generator=generator) for shape in self.input_shapes)
+
+    def in_order(self, spec: GraphSpec, module: torch.nn.Module | None = None) -> torch.nn.Module:
+        """`module` (the imported one, if none is given) in eval mode, with inputs and outputs in
+        the order of `spec`, which need not be the file's."""
+        import torch
+
+        inner = self.module if module is None else module
+        names = [tensor.name for tensor in spec.inputs]
+        arguments = [names.index(name) for name in self.input_names]
+        results = [self.output_names.index(tensor.name) for tensor in spec.outputs]
+
+        class InOrder(torch.nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = inner
+
+            def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                outputs = self.inner(*(inputs[index] for index in arguments))
+                return tuple(outputs[index] for index in results)
+
+        return InOrder().eval()
 
 
 def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:

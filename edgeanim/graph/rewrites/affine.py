@@ -9,18 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import AnyArray, Editor, attributes, editing
+from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
 
 _FOLDABLE = ("Conv", "ConvTranspose", "InstanceNormalization")
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of ops folded away."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _fold(graph, node)
-    return count
+    return rewrite_each(model, _fold)
 
 
 def _fold(graph: Editor, node: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import AnyArray, Editor, attributes, editing
+from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this stays an op, lest the file grow by it."""
@@ -20,12 +20,9 @@ _NOT_FOLDED = ("RandomNormal", "RandomUniform", "QuantizeLinear", "DequantizeLin
 def rewrite(model: Any) -> int:
     """Fold until nothing changes; returns the number of nodes that became constants."""
     total = 0
-    while True:
-        with editing(model) as graph:
-            count = sum(_fold(graph, node) for node in list(graph.nodes))
+    while count := rewrite_each(model, _fold):
         total += count
-        if count == 0:
-            return total
+    return total
 
 
 def _fold(graph: Editor, node: Any) -> bool:

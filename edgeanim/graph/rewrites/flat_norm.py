@@ -12,18 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, editing
+from edgeanim.graph.edit import Editor, rewrite_each
 
 MOST_CHANNELS = 4
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of norms flattened."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _flatten(graph, node)
-    return count
+    return rewrite_each(model, _flatten)
 
 
 def _flatten(graph: Editor, node: Any) -> bool:

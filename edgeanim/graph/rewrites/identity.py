@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of ops removed."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            if _changes_nothing(graph, node) and not _joins_the_ends(graph, node):
-                graph.replace(node, node.input[0], *node.output[1:])
-                count += 1
-    return count
+    return rewrite_each(model, _remove)
+
+
+def _remove(graph: Editor, node: Any) -> bool:
+    if not _changes_nothing(graph, node) or _joins_the_ends(graph, node):
+        return False
+    graph.replace(node, node.input[0], *node.output[1:])
+    return True
 
 
 def _changes_nothing(graph: Editor, node: Any) -> bool:

@@ -17,20 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of norms recognised."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += (
-                _match_divided(graph, node)
-                or _match_scaled(graph, node)
-                or _match_flat(graph, node)
-            )
-    return count
+    return rewrite_each(model, _match)
+
+
+def _match(graph: Editor, node: Any) -> bool:
+    return _match_divided(graph, node) or _match_scaled(graph, node) or _match_flat(graph, node)
 
 
 def _match_divided(graph: Editor, node: Any) -> bool:

@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, editing
+from edgeanim.graph.edit import Editor, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of scales and shifts moved into a norm."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _join(graph, node)
-    return count
+    return rewrite_each(model, _join)
 
 
 def _join(graph: Editor, node: Any) -> bool:

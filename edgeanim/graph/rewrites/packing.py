@@ -7,6 +7,7 @@ multiply-accumulates, and full vectors. Whether that pays is a matter of cost, s
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from edgeanim.graph.blocks import block_taps, packed_kernel
@@ -18,7 +19,7 @@ from edgeanim.graph.convolutions import (
     plain_convolution,
     spatial_pads,
 )
-from edgeanim.graph.edit import Editor, editing
+from edgeanim.graph.edit import Editor, rewrite_each
 
 BLOCKS = (2, 3, 4)
 LANES = 8
@@ -34,11 +35,7 @@ GAIN = 1.15
 
 def rewrite(model: Any, *, lanes: int = LANES) -> int:
     """Returns the number of convolutions packed, for vectors of `lanes` numbers."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _pack(graph, node, lanes)
-    return count
+    return rewrite_each(model, partial(_pack, lanes=lanes))
 
 
 def _pack(graph: Editor, node: Any, lanes: int) -> bool:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of places changed."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _spell_out(graph, node) + _join(graph, node)
-    return count
+    return rewrite_each(model, lambda graph, node: _spell_out(graph, node) + _join(graph, node))
 
 
 def _spell_out(graph: Editor, node: Any) -> bool:

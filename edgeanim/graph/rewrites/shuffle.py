@@ -10,16 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of moves written out; those of several pictures at once stay."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _write_out(graph, node)
-    return count
+    return rewrite_each(model, _write_out)
 
 
 def _write_out(graph: Editor, node: Any) -> bool:

@@ -11,16 +11,12 @@ from typing import Any
 
 from edgeanim.graph.blocks import transposed_kernel
 from edgeanim.graph.convolutions import interleave
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of transposed convolutions replaced."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _replace(graph, node)
-    return count
+    return rewrite_each(model, _replace)
 
 
 def _replace(graph: Editor, node: Any) -> bool:

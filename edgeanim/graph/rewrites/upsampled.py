@@ -21,7 +21,7 @@ from edgeanim.graph.convolutions import (
     plain_convolution,
     spatial_pads,
 )
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class _Upsampling:
 
 def rewrite(model: Any) -> int:
     """Returns the number of convolutions moved below their upsampling."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _move(graph, node)
-    return count
+    return rewrite_each(model, _move)
 
 
 def _move(graph: Editor, node: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 _BILINEAR = ("bilinear", "linear")
 _PADDING = ("zeros", "border")
@@ -23,11 +23,7 @@ INT32 = 6
 
 def rewrite(model: Any) -> int:
     """Returns the number of warps lowered. Others than bilinear with zeros or border stay."""
-    with editing(model) as graph:
-        count = 0
-        for node in list(graph.nodes):
-            count += _lower(graph, node)
-    return count
+    return rewrite_each(model, _lower)
 
 
 def _lower(graph: Editor, node: Any) -> bool:
