@@ -30,7 +30,12 @@ def load_prebuilt(path: Path, workdir: Path) -> tuple[Contract, Variant]:
     backend, reader = _backend_for(path)
     name = identifier(path.stem)
     files = _copy(path, backend, workdir, name)
-    interface = reader.interface(files[0])
+    try:
+        interface = reader.interface(files[0])
+    except BadInput as error:
+        # Nobody but us knows the copy, and it is gone when this is read.
+        what = error.what.replace(str(files[0]), str(path))
+        raise BadInput(what, where=path, hint=error.hint) from error
     for port in (*interface.inputs, *interface.outputs):
         if port.dtype != "float32":
             raise BadInput(

@@ -106,8 +106,8 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\nInterrupted. Finished stages are kept; run it again to go on.", err=True)
+    except (KeyboardInterrupt, click.Abort):  # click has ended the line
+        click.echo("Interrupted. Finished stages are kept; run it again to go on.", err=True)
         code = EXIT_INTERRUPTED
     except MemoryError:
         code = _fail(

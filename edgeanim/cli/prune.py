@@ -132,6 +132,12 @@ def command(
         spec = replace(spec, ratio=ratio, latency_ms=None)
     if max_latency is not None:
         spec = replace(spec, latency_ms=parse_milliseconds(max_latency))
+    if ratio is None and spec.ratio == 0 and spec.latency_ms is None:
+        raise UsageError(
+            "This recipe prunes nothing.",
+            where=recipe,
+            hint="Give its [prune] a `ratio` or a `latency_ms`, or add --ratio or --max-latency.",
+        )
     with TerminalProgress() as progress:
         result = prune(
             model,

@@ -78,8 +78,8 @@ def evaluate(
     from edgeanim.models.evaluation.sets import evaluate as score
     from edgeanim.models.export import load_shipped
 
-    animator = load_shipped() if weights is None else load_animator(Path(weights))
     places = (clips,) if isinstance(clips, (str, Path)) else clips
     found = find_clips([Path(place) for place in places], names)
     stored = None if dataset is None else Path(dataset)
+    animator = load_shipped() if weights is None else load_animator(Path(weights))
     return tuple(score(animator, clips=found, dataset=stored, size=size, progress=progress))

@@ -56,6 +56,16 @@ def test_a_ratio_and_a_latency_exclude_each_other(
     assert "cannot both" in str(raised(prune, *args))
 
 
+def test_a_recipe_that_prunes_nothing_is_refused(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[prune]\nsteps = 3\n")
+    error = raised(prune, tiny_onnx(), "-o", tmp_path / "p", "--recipe", recipe)
+    assert isinstance(error, UsageError)
+    assert "prunes nothing" in str(error)
+
+
 def test_a_recipe_gives_what_the_command_line_does_not(
     tiny_onnx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,8 +80,10 @@ def test_damaged_files_are_bad_input(
     path = tmp_path / graph.files[0].name
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    with pytest.raises(BadInput, match=path.name):
+    with pytest.raises(BadInput) as caught:
         load_prebuilt(path, tmp_path / "work")
+    assert str(path) in str(caught.value)
+    assert str(tmp_path / "work") not in str(caught.value)
 
 
 def test_names_that_are_no_texts_are_bad_input(
