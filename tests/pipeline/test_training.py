@@ -69,7 +69,10 @@ def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> N
     (tmp_path / "text.txt").write_text("no clip")
     with pytest.raises(BadInput, match=r"text\.txt: Clips are read from .*\.mp4"):
         api.adapt(tmp_path / "text.txt", tmp_path / "mine", start=trained)
-    assert not list((tmp_path / "mine").glob("*.safetensors"))
+    (tmp_path / "broken.mp4").write_text("no clip")
+    with pytest.raises(BadInput, match=r"broken\.mp4: This is neither"):
+        api.adapt(tmp_path / "broken.mp4", tmp_path / "mine", start=trained)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_path: Path) -> None:
