@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
-from edgeanim.core.quiet import quiet
 from edgeanim.quantize.chain import ONNX_GLUE
+from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
 
 # Quantisers move up through these to where the values come from.
@@ -37,7 +36,6 @@ def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
 def _activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
     """Yields for every sample the tensors `names` of the ONNX graph at `path`, by name."""
     import onnx
-    import onnxruntime as ort
 
     model = onnx.load(str(path))
     inputs = {tensor.name for tensor in model.graph.input}
@@ -45,15 +43,7 @@ def _activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
     wanted = [name for name in names if name not in inputs]
     added = [onnx.ValueInfoProto(name=name) for name in wanted if name not in given]
     model.graph.output.extend(added)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.enable_mem_pattern = False
-    with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-        source = Path(scratch) / "watched.onnx"
-        onnx.save(model, str(source))
-        with quiet():
-            session = ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     for sample in samples:
         made = session.run(wanted, dict(sample)) if wanted else []  # [] would ask for all
         results: Mapping[str, Array] = dict(zip(wanted, made, strict=True))

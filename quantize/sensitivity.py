@@ -7,7 +7,6 @@ of them does to the picture is measured on real frames afterwards.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -17,8 +16,9 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, Samples
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
+from edgeanim.graph.edit import replace_nodes
+from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.ranges import LEVELS, RangeTable, TensorRange, pick
 
 SAMPLES = 3
@@ -112,9 +112,7 @@ def _sort(graph: Any) -> None:
         ordered += ready
         done = {id(node) for node in ready}
         left = [node for node in left if id(node) not in done]
-    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
-    del graph.node[:]
-    graph.node.extend(copies)
+    replace_nodes(graph, ordered)
 
 
 def grid(at: TensorRange) -> tuple[float, int]:
@@ -132,17 +130,7 @@ def rounded_weights(kernel: Array, limit: int) -> Array:
 
 
 def _run(model: Any, outputs: list[str], fed: list[dict[str, Array]]) -> list[list[Array]]:
-    import onnx
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-        path = Path(scratch) / "graph.onnx"
-        onnx.save(model, str(path))
-        with quiet():
-            session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = open_session(model)
     return [session.run(outputs, sample) for sample in fed]
 
 

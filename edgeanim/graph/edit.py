@@ -165,6 +165,13 @@ def rewrite_each(model: Any, rewrite_node: Callable[[Editor, Any], int]) -> int:
         return sum(rewrite_node(graph, node) for node in list(graph.nodes))
 
 
+def replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+    """Give a `GraphProto` copies of these nodes; they may be its own, which it clears."""
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
 def attributes(node: Any) -> dict[str, Any]:
     """A node's attributes by name: numbers, lists, `TensorProto`s; texts as `str`."""
     import onnx

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeanim.core.artifact import Array
+from edgeanim.graph.edit import replace_nodes
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, at_opset_13
 from edgeanim.quantize.tensorrt_rules import check_tensorrt
 
@@ -92,9 +93,7 @@ def _insert(graph: Any, nodes: Iterable[str], bounds: dict[str, float]) -> None:
                 ordered += pair
                 node.input[1] = pair[1].output[0]
         ordered.append(node)
-    copies = [type(node).FromString(node.SerializeToString()) for node in ordered]
-    del graph.node[:]
-    graph.node.extend(copies)
+    replace_nodes(graph, ordered)
 
 
 def _scales(kernel: Array) -> Array:
