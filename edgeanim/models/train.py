@@ -117,19 +117,23 @@ def build_networks(config: TrainConfig) -> Networks:
 
     from edgeanim.models.animator import Animator
     from edgeanim.models.nets.discriminator import Discriminator
+    from edgeanim.models.training.muon import Muon
     from edgeanim.models.training.stages import Networks
 
     torch.manual_seed(config.seed)
     animator = Animator(config.model).to(memory_format=torch.channels_last)
     discriminator = Discriminator().to(memory_format=torch.channels_last)
+    finding = list(animator.regions.parameters())
     making = [*animator.encoder.parameters(), *animator.generator.parameters()]
-    return Networks(
-        animator.train(),
-        discriminator.train(),
-        torch.optim.AdamW(animator.regions.parameters(), weight_decay=1e-4),
-        torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99)),
-        torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99)),
-    )
+    finder: torch.optim.Optimizer
+    maker: torch.optim.Optimizer
+    if config.optimizer == "muon":
+        finder, maker = Muon(finding), Muon(making)
+    else:
+        finder = torch.optim.AdamW(finding, weight_decay=1e-4)
+        maker = torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99))
+    judge = torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99))
+    return Networks(animator.train(), discriminator.train(), finder, maker, judge)
 
 
 def start_from(networks: Networks, ema: Ema, folder: Path) -> None:

@@ -15,7 +15,6 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.train import build_networks, schedule, train
@@ -27,42 +26,7 @@ from edgeanim.models.training.losses import (
     multiscale_l1,
     segmentation,
 )
-
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
-CONFIG = TrainConfig(
-    model=TINY,
-    data=DataConfig(puppets=2, moments=2, clip_share=0.0),
-    regions=(Phase(50, batch=4, sizes=(64,), learning_rate=5e-3),),
-    generator=(Phase(60, batch=4, sizes=(64,), learning_rate=5e-3),),
-    joint=True,
-    checkpoint_every=10,
-)
-
-
-class Killed(Exception):
-    pass
-
-
-class KillAfter:
-    """Progress that kills the training after `steps` of its steps."""
-
-    def __init__(self, steps):
-        self.left = steps
-        self.training = False
-
-    def stage(self, title, total=None):  # noqa: ARG002
-        self.training = title == "training"
-
-    def step(self, count=1, note=""):  # noqa: ARG002
-        if self.training and count:
-            self.left -= count
-            if self.left < 0:
-                raise Killed
-
-    def done(self, note=""):
-        pass
+from tests.models.tiny_training import CONFIG, TINY, KillAfter, Killed
 
 
 @pytest.fixture(scope="module")

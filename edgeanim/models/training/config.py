@@ -86,7 +86,8 @@ class LossWeights:
 @dataclass(frozen=True)
 class TrainConfig:
     """Both stages. `start` is a folder with the weights to start from (untrained if it is not
-    given); a stage without phases is skipped. `joint` lets the regions learn on from the
+    given); a stage without phases is skipped. `optimizer` moves all networks but the discriminator,
+    whose is AdamW. `joint` lets the regions learn on from the
     reconstruction in stage 2; the discriminator joins after the share `gan_from` of stage 2."""
 
     model: AnimatorConfig = field(default_factory=AnimatorConfig)
@@ -95,6 +96,7 @@ class TrainConfig:
     regions: tuple[Phase, ...] = (Phase(2000),)
     generator: tuple[Phase, ...] = (Phase(4000),)
     losses: LossWeights = field(default_factory=LossWeights)
+    optimizer: Literal["adamw", "muon"] = "adamw"
     joint: bool = True
     gan_from: float = 0.5
     ema: float = 0.998
