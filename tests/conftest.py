@@ -59,6 +59,17 @@ def pictures() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures as a folder of files. Nobody writes there."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    for i, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes a small image-to-image ONNX: three 3x3 convolutions, ReLU and Sigmoid, range 0..1.
 

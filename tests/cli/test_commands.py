@@ -150,14 +150,8 @@ def test_json_is_json() -> None:
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
-    tiny_onnx: Callable[..., Path], pictures: np.ndarray, tmp_path: Path
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
-    from PIL import Image
-
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(photos / f"{i}.png")
     out = tmp_path / "out" / "q"
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeanim", "quantize", str(tiny_onnx()), "--calib", str(photos),

@@ -10,20 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 Ready = Callable[[], object]
-
-
-@pytest.fixture(scope="module")
-def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")

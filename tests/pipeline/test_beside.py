@@ -6,22 +6,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edgeanim import api
 from edgeanim.pipeline import beside
 
 TOOLS = {"onnxruntime": "ORT static", "openvino": "NNCF", "tflite": "ai-edge-quantizer"}
-
-
-@pytest.fixture(scope="module")
-def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.mark.parametrize(

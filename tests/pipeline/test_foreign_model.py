@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,15 +23,11 @@ BACKENDS = ("openvino", "onnxruntime", "tflite")
 @pytest.fixture(scope="module")
 def job(
     tiny_onnx: Callable[..., Path],
-    pictures: np.ndarray,
+    photos: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> SimpleNamespace:
     """The tiny generator quantised and compiled for all backends, with a store of its own."""
     work = tmp_path_factory.mktemp("job")
-    photos = work / "photos"
-    photos.mkdir()
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(photos / f"{i}.png")
     store, model = Store(work / "store"), tiny_onnx()
     quantized = api.quantize(
         model, calib=photos, out=work / "int8", spec=QuantizeSpec(samples=6), store=store

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.lights import LIGHTS, relit
@@ -54,17 +53,13 @@ def test_a_stored_motion_is_shared_out_and_a_scene_without_pictures_has_no_light
 
 def test_islands_are_sought_until_the_limit_holds_in_every_light(
     tiny_onnx: Callable[..., Path],
-    pictures: np.ndarray,
+    photos: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from edgeanim.pipeline import mixed
     from edgeanim.pipeline.lights import Likeness
 
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(photos / f"{i}.png")
     # The first of the trials is all in INT8.
     found = iter([Likeness(0.9, 0.1)])
     monkeypatch.setattr(mixed, "drift_relit", lambda *_: next(found, Likeness(0.0, 1.0)))

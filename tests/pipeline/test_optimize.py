@@ -13,9 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edgeanim import api
 from edgeanim.benchmarks.stats import Interval
@@ -282,14 +280,6 @@ def test_times_of_another_kind_of_machine_are_not_measured_here(
 def test_an_unknown_method_names_the_nearest(tiny_onnx: Callable[..., Path]) -> None:
     with pytest.raises(UsageError, match="ptq"):
         api.optimize(tiny_onnx(), methods=("pqt",))
-
-
-@pytest.fixture(scope="module")
-def photos(pictures: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.mark.slow

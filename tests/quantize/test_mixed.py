@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import GateFailed
@@ -16,14 +14,6 @@ from edgeanim.pipeline import mixed as search
 from edgeanim.pipeline.quantize import Quantized, quantize
 
 BACKEND = "onnxruntime"
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for i, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{i}.png")
-    return folder
 
 
 def run(model: Path, photos: Path, out: Path, method: str, max_drift: float) -> Quantized:
