@@ -89,11 +89,13 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     if config.start is not None:
         start_from(networks, ema, config.start)
     done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
+    steps = list(schedule(config))
+    if done == len(steps):
+        return out
     material = batches.load_material(config.data, progress)
     write_text(out / "train.toml", _dump(config))
     if config.data.weak_labels and material.clips:
         _write_clip_sheet(out / "sheets" / "clips.png", material)
-    steps = list(schedule(config))
     progress.stage("training", len(steps))
     progress.step(done)
     recent: list[Losses] = []

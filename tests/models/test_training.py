@@ -78,6 +78,14 @@ def test_a_killed_training_goes_on_to_the_identical_result(trained, tmp_path):
         assert torch.equal(value, expected[name]), name
 
 
+def test_a_finished_training_is_not_begun_again(trained):
+    class Stages(KillAfter):
+        def stage(self, title, total=None):  # noqa: ARG002
+            pytest.fail(f"began {title}")
+
+    assert train(CONFIG, trained, Stages(0)) == trained
+
+
 def test_a_training_may_start_from_the_weights_of_another(trained, tmp_path):
     config = replace(CONFIG, start=trained, regions=(), generator=(Phase(1, 2, (64,), 1e-6),))
     train(config, tmp_path)
