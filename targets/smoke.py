@@ -1,6 +1,6 @@
 """The smoke test: a tiny graph, compiled beforehand for every backend, run and compared.
 
-`smoke.eab` travels with the package, so the test needs no compiler: `tests/targets/make_smoke.py`
+`smoke.eab` travels with the package, so the test needs no compiler: `tests.targets.make_smoke`
 builds it. Run as a module (`python -m edgeanim.targets.smoke BACKEND`) it prints JSON: what the
 backend says of itself, and its errors. That way a runtime that dies of an illegal instruction, even
 while it is imported, takes no caller along.

@@ -1,6 +1,6 @@
 """Builds tests/benchmarks/small.eab, on which the harness itself is measured.
 
-    python tests/benchmarks/make_small.py
+    python -m tests.benchmarks.make_small
 
 Three convolutions of 32 channels at 64x64, about a millisecond a frame, in float32 for ONNX Runtime
 and OpenVINO, with eight golden frames: small enough to be committed, so that everybody measures the
@@ -16,34 +16,27 @@ from pathlib import Path
 import numpy as np
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import Contract
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, write_bundle
+from tests.convnets import picture_spec, save_onnx
 
-SHAPE = (1, 3, 64, 64)
 WIDTHS = (3, 32, 32, 3)
-SPEC = GraphSpec(
-    "small",
-    "small.onnx",
-    "frame",
-    inputs=(TensorSpec("picture", "driving_frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
-    outputs=(TensorSpec("result", "frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
-)
+SPEC = picture_spec("small", 64)
 
 
 def make_onnx(path: Path) -> Path:
     """Three 3x3 convolutions, ReLU between them and a sigmoid at the end."""
-    from onnx import TensorProto, helper, numpy_helper, save
+    from onnx import helper
 
     rng = np.random.default_rng(0)
-    nodes, weights, before = [], [], "picture"
+    nodes, weights, before = [], {}, "picture"
     for k, (given, made) in enumerate(itertools.pairwise(WIDTHS)):
-        kernel = rng.normal(0, (2 / (9 * given)) ** 0.5, (made, given, 3, 3)).astype(np.float32)
-        weights.append(numpy_helper.from_array(kernel, f"w{k}"))
+        weights[f"w{k}"] = rng.normal(0, (2 / (9 * given)) ** 0.5, (made, given, 3, 3))
         last = k == len(WIDTHS) - 2
         after = "result" if last else f"a{k}"
         nodes += [
@@ -51,11 +44,7 @@ def make_onnx(path: Path) -> Path:
             helper.make_node("Sigmoid" if last else "Relu", [f"c{k}"], [after], f"act{k}"),
         ]
         before = after
-    ends = (helper.make_tensor_value_info(n, TensorProto.FLOAT, SHAPE) for n in ("picture", before))
-    graph = helper.make_graph(nodes, "small", [next(ends)], [next(ends)], weights)
-    opset = [helper.make_opsetid("", 17)]
-    save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    return path
+    return save_onnx(path, SPEC, nodes, weights)
 
 
 def pictures() -> np.ndarray:

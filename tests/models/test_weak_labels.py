@@ -102,11 +102,15 @@ def test_where_nothing_can_be_told_there_are_no_labels(pictures):
     assert weak_labels(pictures) is None
 
 
-def test_weak_labels_follow_the_augmentation_and_make_no_pair_known():
-    pictures, _ = waving(SKINS[0], JUMPERS[0])
-    labels = weak_labels(pictures)
+def labelled():
+    """Somebody who waves as a sequence with weak labels, and what is true of each pixel."""
+    pictures, truth = waving(SKINS[0], JUMPERS[0])
     before = tuple(max(0, i - 1) for i in range(len(pictures)))
-    sequence = FrameSequence("person", pictures, before, weak_labels=labels)
+    return FrameSequence("person", pictures, before, weak_labels=weak_labels(pictures)), truth
+
+
+def test_weak_labels_follow_the_augmentation_and_make_no_pair_known():
+    sequence, _ = labelled()
     plain = make_pair(sequence, 0, 8, 128, PLAIN)
     mirrored = make_pair(
         sequence, 0, 8, 128, Augmentation(similarity(mirrored=True), mirrored=True)
@@ -121,10 +125,7 @@ def test_weak_labels_follow_the_augmentation_and_make_no_pair_known():
 
 
 def test_a_hand_is_told_to_come_from_where_it_was():
-    pictures, truth = waving(SKINS[0], JUMPERS[0])
-    labels = weak_labels(pictures)
-    before = tuple(max(0, i - 1) for i in range(len(pictures)))
-    sequence = FrameSequence("person", pictures, before, weak_labels=labels)
+    sequence, truth = labelled()
     pair = make_pair(sequence, 0, 8, 128, PLAIN)
     for hand in (LEFT, RIGHT):
         there, here = (np.argwhere(truth[t] == hand).mean(0) for t in (0, 8))
@@ -138,10 +139,7 @@ def test_a_hand_is_told_to_come_from_where_it_was():
 
 
 def test_the_sheet_of_clips_paints_what_was_told_and_leaves_the_rest():
-    pictures, _ = waving(SKINS[0], JUMPERS[0])
-    labels = weak_labels(pictures)
-    before = tuple(max(0, i - 1) for i in range(len(pictures)))
-    clip = FrameSequence("person", pictures, before, weak_labels=labels)
+    clip, _ = labelled()
     sheet = contact_sheet([clip, replace(clip, weak_labels=None)], ["labelled", "plain"])
     row = len(sheet) // 2
     picture, painted = (sheet[:row, 160 * i : 160 * (i + 1)].astype(int) for i in (0, 1))

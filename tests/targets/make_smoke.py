@@ -1,6 +1,6 @@
 """Builds targets/smoke.eab, the smoke test's graph in every backend's own format.
 
-    python tests/targets/make_smoke.py
+    python -m tests.targets.make_smoke
 
 Run it when a backend's file format or the manifest's schema changes. Needs edgeanim[all].
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import Contract
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter
 from edgeanim.quantize.schemes import get_scheme
@@ -21,22 +21,16 @@ from edgeanim.targets.backends import Backend, backend_names, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, write_bundle
 from edgeanim.targets.smoke import BUNDLE, ramp
+from tests.convnets import picture_spec, save_onnx
 
-SHAPE = (1, 3, 16, 16)
-SPEC = GraphSpec(
-    "smoke",
-    "smoke.onnx",
-    "frame",
-    inputs=(TensorSpec("picture", "driving_frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
-    outputs=(TensorSpec("result", "frame", SHAPE, "NCHW", range=(0.0, 1.0)),),
-)
+SPEC = picture_spec("smoke", 16)
 # Seven-bit weights, so that the same file is right on every processor.
 BOARD = load_board("x86-avx2")
 
 
 def make_onnx(path: Path) -> Path:
     """Two 3x3 convolutions, ReLU and Sigmoid."""
-    from onnx import helper, numpy_helper, save
+    from onnx import helper
 
     rng = np.random.default_rng(0)
     arrays = {
@@ -51,15 +45,7 @@ def make_onnx(path: Path) -> Path:
         helper.make_node("Conv", ["r0", "w1", "b1"], ["c1"], "conv1", pads=[1] * 4),
         helper.make_node("Sigmoid", ["c1"], ["result"], "sigmoid"),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "smoke",
-        [helper.make_tensor_value_info("picture", 1, SHAPE)],
-        [helper.make_tensor_value_info("result", 1, SHAPE)],
-        [numpy_helper.from_array(a.astype(np.float32), name) for name, a in arrays.items()],
-    )
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    return path
+    return save_onnx(path, SPEC, nodes, arrays)
 
 
 def make_variants(backend: Backend, source: GraphArtifact, folder: Path) -> list[Variant]:
@@ -69,7 +55,7 @@ def make_variants(backend: Backend, source: GraphArtifact, folder: Path) -> list
             rng = np.random.default_rng(1)
             writer.add({"picture": ramp(SPEC.inputs[0])})
             for _ in range(7):
-                writer.add({"picture": rng.random(SHAPE, dtype=np.float32)})
+                writer.add({"picture": rng.random(SPEC.inputs[0].shape, dtype=np.float32)})
         scheme = get_scheme(backend.int8_scheme)
         samples = DiskSamples(folder / "samples")
         artifacts.append(
