@@ -115,7 +115,18 @@ def main() -> NoReturn:
         )
     except BrokenPipeError:
         code = _quiet_pipe()
+    if code == EXIT_INTERRUPTED:
+        _exit_interrupted(code)
     sys.exit(code)
+
+
+def _exit_interrupted(code: int) -> None:
+    """Clean up and end with `code`. Where a KeyboardInterrupt passed through code which a native
+    module ran, the interpreter remembers it, and `python -m` ends with the signal instead."""
+    import ctypes
+
+    sys.stdout.flush()
+    ctypes.pythonapi.Py_Exit(code)
 
 
 def _clean_up_when_ended() -> None:

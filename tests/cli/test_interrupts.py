@@ -203,3 +203,24 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(
     told = [tuple(line.split(",")[:2]) for line in after.splitlines()[1:]]  # step and term
     assert len(set(told)) == len(told)
     assert (out / "animator.safetensors").is_file()
+
+
+def test_ctrl_c_within_a_native_modules_own_code_ends_with_130_too(tmp_path: Path) -> None:
+    code = (
+        "import atexit, ctypes\n"
+        "from edgeanim.cli import main\n"
+        "atexit.register(print, 'cleaned up')\n"
+        "run = ctypes.pythonapi.PyRun_String\n"
+        "run.restype = ctypes.py_object\n"
+        "space = ctypes.py_object({'__builtins__': __builtins__})\n"
+        "main.cli.main = lambda **_: run(b'raise KeyboardInterrupt', 257, space, space)\n"
+        "main.main()\n"
+    )
+    (tmp_path / "interrupted.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert done.stdout == "cleaned up\n"
+    assert "Interrupted" in done.stderr
