@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.quantize.placement import Placement
 
 Batch = list["torch.Tensor"]
 
@@ -54,7 +55,7 @@ class DistilRecord:
     source: str
     spec: DistilSpec
     ranges: Ranges
-    weight_limit: int
+    weight_limit: float
     strength: float | None
     bias_shift: float
     plain: float
@@ -71,17 +72,19 @@ def distil_graph(
     *,
     ranges: Ranges = "minmax",
     keep_float: Sequence[str] = (),
-    weight_limit: int = 127,
+    weight_limit: float = 127,
+    results: bool = True,
     state: Path | None = None,
     progress: Progress = SILENT,
 ) -> GraphArtifact:
     """Train the float32 graph `artifact` for INT8 on `samples`; the result is float32 again.
 
     Writes `<graph>.onnx`, whose nodes keep their names, and `<graph>.distil.json` into `out`.
-    `ranges` and `keep_float` are those that it will be quantised with, `weight_limit` the largest
-    8-bit weight (64 where the silicon saturates). Every sixth sample is held out; what does best
-    there is kept. Deterministic under `spec.seed`. With a folder `state` a killed run goes on from
-    its last check and ends with the same weights.
+    `ranges` and `keep_float` are those that it will be quantised with, `weight_limit` a channel's
+    largest weight in steps of its grid (see `fake_quant`), `results` whether what convolutions give
+    is rounded where float ops read it (`find_placement`). Every sixth sample is held out; what does
+    best there is kept. Deterministic under `spec.seed`. With a folder `state` a killed run goes on
+    from its last check and ends with the same weights.
 
     `BadInput` for fewer than six samples or a graph that PyTorch cannot hold; `GateFailed` if the
     training diverges.
@@ -96,12 +99,15 @@ def distil_graph(
     from edgeanim.graph.to_torch import import_torch
     from edgeanim.graph.write_back import write_back
     from edgeanim.quantize.fake_quant import remove_rounding
+    from edgeanim.quantize.placement import find_placement, value_shapes
     from edgeanim.quantize.recover import one_thread
 
     with one_thread():
         imported = import_torch(artifact.path)
         task = _task(imported, artifact, samples)
-        student, record = _repaired(imported, task, keep_float, weight_limit, ranges, progress)
+        shapes = value_shapes(imported.module, task.batches[0])
+        placement = find_placement(imported.module, shapes, keep_float, results=results)
+        student, record = _repaired(imported, task, placement, weight_limit, ranges, progress)
         held_out = _trained(imported, student, task, spec, ranges, state, progress)
         remove_rounding(student)
         path = out / f"{artifact.spec.name}.onnx"
@@ -141,8 +147,8 @@ def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) ->
 def _repaired(
     imported: ImportedGraph,
     task: Any,
-    keep_float: Sequence[str],
-    weight_limit: int,
+    placement: Placement,
+    weight_limit: float,
     ranges: Ranges,
     progress: Progress,
 ) -> tuple[Any, dict[str, Any]]:
@@ -150,10 +156,7 @@ def _repaired(
     from edgeanim.quantize.bias import correct_biases
     from edgeanim.quantize.equalise import equalise
     from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding
-    from edgeanim.quantize.placement import find_placement, value_shapes
 
-    shapes = value_shapes(imported.module, task.batches[0])
-    placement = find_placement(imported.module, shapes, keep_float)
     progress.stage("Equalise channels and correct biases", 2 * len(_STRENGTHS))
     tried = []
     for strength in _STRENGTHS:

@@ -156,7 +156,8 @@ def _apply(module: fx.GraphModule, channels: Channels, factors: Floats) -> None:
             if node not in channels.of:
                 continue
             if node.op == "get_attr":
-                _scale(getattr(module, str(node.target)), 1 / of(node))
+                held = getattr(module, str(node.target))
+                _scale(held if held.ndim == 3 else held[0], 1 / of(node))  # [C, ...] of [1, C, ...]
             elif node.op == "call_module":
                 layer = module.get_submodule(str(node.target))
                 if isinstance(layer, CONVOLUTIONS):

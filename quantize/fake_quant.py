@@ -3,8 +3,10 @@
 A value is stored as U8 with one scale and zero point per tensor: x -> clamp(round(x / s) + z, 0,
 255), where the range holds zero and zero itself is exact. Weights are symmetric per output
 channel, x -> round(x / s) with s = max|w| / limit; the limit is 127, or 64 where the silicon adds
-U8xS8 products with saturation. Rounding passes gradients through unchanged, clamping stops them
-(the straight-through estimator of Bengio et al., 2013).
+U8xS8 products with saturation (63.5 in OpenVINO's form). It has to be the very one: what training
+gains lies in which way each weight is rounded, and another grid rounds another way. Rounding passes
+gradients through unchanged, clamping stops them (the straight-through estimator of Bengio et al.,
+2013).
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ class RoundedWeight(nn.Module):  # type: ignore[misc]
     """A parametrisation: the weight as the runtime will hold it. `phases` is the stride of a
     transposed convolution, whose phases become channels of their own, else 1."""
 
-    def __init__(self, limit: int, phases: int, transposed: bool) -> None:
+    def __init__(self, limit: float, phases: int, transposed: bool) -> None:
         super().__init__()
         self.active = True
         self.limit, self.phases, self.transposed = limit, phases, transposed
@@ -104,7 +106,7 @@ class RoundedWeight(nn.Module):  # type: ignore[misc]
         return peak.clamp_min(1e-12) / self.limit
 
 
-def insert_rounding(module: fx.GraphModule, placement: Placement, *, weight_limit: int) -> None:
+def insert_rounding(module: fx.GraphModule, placement: Placement, *, weight_limit: float) -> None:
     """Put the rounding of `placement` into `module`, in place, with its values' rounding off."""
     for target in placement.convolutions:
         layer = module.get_submodule(target)

@@ -46,29 +46,36 @@ class Placement:
 
 
 def find_placement(
-    module: fx.GraphModule, shapes: Shapes, keep_float: Sequence[str] = (), *, where: object = None
+    module: fx.GraphModule,
+    shapes: Shapes,
+    keep_float: Sequence[str] = (),
+    *,
+    results: bool = True,
+    where: object = None,
 ) -> Placement:
     """The placement in `module`, whose values have `shapes` by node name.
 
-    It is the strictest of the three schemes', which ONNX Runtime and TFLite share: inputs *and*
-    outputs of every convolution and of the glue between. A value that is only padded, pooled or
-    repeated on the way is rounded once, where it is made; a convolution whose only user is a ReLU
-    is rounded behind it. `keep_float` are ONNX names of nodes that stay in float.
+    ONNX Runtime and TFLite round inputs *and* `results` of every convolution and of the glue
+    between, but for heads that stay in float; without `results`, as in OpenVINO, only what INT8
+    reads. A value that is only padded, pooled or repeated on the way is rounded once, where it is
+    made; a convolution whose only user is a ReLU is rounded behind it. `keep_float` are ONNX names
+    of nodes that stay in float.
 
     `BadInput` if there is nothing to quantise.
     """
     kept = {Builder.python_name(name) for name in keep_float}
     chain = find_chain(_chain_nodes(module, shapes, kept), where=where)
-    return placement_of(module, chain)
+    return placement_of(module, chain, results=results)
 
 
-def placement_of(module: fx.GraphModule, chain: Chain) -> Placement:
-    """The placement for a chain of fx node names."""
-    quantized = set(chain.with_float_heads)
+def placement_of(module: fx.GraphModule, chain: Chain, *, results: bool = True) -> Placement:
+    """The placement for a chain of fx node names; see `find_placement`."""
+    whole = (*chain.convolutions, *chain.glue)
+    quantized = set(chain.with_float_heads if results else whole)
     values: dict[str, None] = {}
     for node in module.graph.nodes:
         if node.name in quantized:
-            for source in (*node.all_input_nodes, node):
+            for source in (*node.all_input_nodes, *([node] if results else [])):
                 values[_rounded_at(module, source, quantized).name] = None
     targets = [str(n.target) for n in module.graph.nodes if n.name in chain.convolutions]
     spared = {str(n.target) for n in module.graph.nodes if n.name not in quantized}

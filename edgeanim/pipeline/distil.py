@@ -10,24 +10,27 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.pipeline.lights import drift_relit, excess
 from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
+from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
-from edgeanim.quantize.fake_quant import SAFE_WEIGHT_LIMIT, WEIGHT_LIMIT
+from edgeanim.quantize.fake_quant import WEIGHT_LIMIT
+from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import seven_bits
 
 _STATES = "distil-states"
 
 
 def distil(job: Job, spec: QuantizeSpec) -> Outcome:
-    """Distil every graph with enough samples, then `ptq`; where that still drifts too far, with
-    float islands; or plain `ptq` where nothing else comes nearer to the limit.
+    """Distil every graph with enough samples, then `ptq`; or plain `ptq` where that is as good; or
+    untrained with float islands where both drift too far and that comes nearer. (Islands do not
+    bring trained weights back: they make up for rounding, which is not there in float.)
 
-    The trained graphs are kept in the store and serve all backends; a killed run goes on from its
-    last check. They are trained as they came, since channels cannot be equalised across what
-    restructuring splits and packs. They are trained for the strictest of the grids, so a backend
-    that rounds less may be better off without: what is handed back says by its method which it was.
+    The trained graphs are kept in the store and serve all backends that round alike; a killed run
+    goes on from its last check. They are trained as they came, since channels cannot be equalised
+    across what restructuring splits and packs. What is handed back says by its method what it is.
     """
     plain = ptq(job, spec)
     kept = kept_by_graph(job.model, spec.keep_float)
@@ -38,19 +41,28 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
     given = replace(job.given, graphs=graphs, digest=digest)
     trained = replace(job, given=given, model=restructured_model(job.work, given, job.backend))
-    made = ptq(trained, spec)
-    if not job.limit.holds(made.drift):
-        made = mixed(trained, spec)
-    if job.limit.excess(plain.drift) <= job.limit.excess(made.drift):
-        return plain
-    return replace(made, method="distil")
+    made = [plain, replace(ptq(trained, spec), method="distil")]
+    used = [_used(job, outcome) for outcome in made]
+    if min(used) > 1:
+        made.append(mixed(job, spec))
+        used.append(_used(job, made[-1]))
+    return made[used.index(min(used))]
+
+
+def _used(job: Job, outcome: Outcome) -> float:
+    """How much of the limit it uses, in the usual or in other light: training knows no frames but
+    those of calibration."""
+    variant = make_variant(job.work, job.backend, outcome.graphs)
+    relit = drift_relit(job.work, job.model, variant, job.relit)
+    return excess(job.limit, outcome.drift, relit)
 
 
 def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:
     samples, work = job.samples[graph.spec.name], job.work
     if len(samples) < MIN_SAMPLES:  # a graph that runs once per still
         return graph
-    limit = SAFE_WEIGHT_LIMIT if seven_bits(spec, work.board) else WEIGHT_LIMIT
+    scheme = get_scheme(job.scheme)
+    limit = scheme.seven_bit_limit if seven_bits(spec, work.board) else WEIGHT_LIMIT
     parts = {
         "graph": artifact_digest(graph),
         "samples": samples.digest,
@@ -58,6 +70,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
         "ranges": spec.ranges,
         "keep_float": list(spec.keep_float),
         "weight_limit": limit,
+        "results": scheme.rounds_results,
         "versions": versions(),
     }
     state = work.store.root / _STATES / Store.key(stage="distil", **parts)[:32]
@@ -73,6 +86,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
             ranges=spec.ranges,
             keep_float=spec.keep_float,
             weight_limit=limit,
+            results=scheme.rounds_results,
             state=state,
             progress=work.progress,
         )

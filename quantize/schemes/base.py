@@ -41,6 +41,10 @@ class Scheme(ABC):
     """What its quantiser is imported from; the extra `compress` brings all of it."""
     watches: ClassVar[str] = "onnx"
     """Of which form of the float graph the ranges are: schemes with the same one can share them."""
+    rounds_results: ClassVar[bool] = True
+    """Whether what a convolution gives is stored in 8 bits even where only float ops read it."""
+    seven_bit_limit: ClassVar[float] = 64.0
+    """A channel's largest weight in steps of its grid, where weights keep to 7 bits."""
 
     def collect(
         self,

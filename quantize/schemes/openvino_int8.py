@@ -68,6 +68,8 @@ class OpenVinoInt8(Scheme):
 
     name: ClassVar[str] = "openvino-int8"
     packages: ClassVar[tuple[str, ...]] = ("onnx", "openvino", "nncf")
+    rounds_results: ClassVar[bool] = False
+    seven_bit_limit: ClassVar[float] = 63.5  # half of NNCF's 127
 
     def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.xml` and `<graph>.bin`."""

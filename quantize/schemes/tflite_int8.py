@@ -45,6 +45,7 @@ class TfLiteInt8(Scheme):
         "ai_edge_quantizer.quantizer",
     )
     watches: ClassVar[str] = "tflite"
+    seven_bit_limit: ClassVar[float] = 127.0
 
     def ranges(self, source: Source) -> RangeTable:
         """See `Scheme.ranges`: those of the converted graph."""

@@ -40,6 +40,7 @@ from tests.quantize.cyclegan import (
     as_samples,
     photographs,
     played,
+    played_int8,
     similarity,
     train_generator,
 )
@@ -162,19 +163,24 @@ def test_too_few_samples_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["onnx-qdq", "openvino-int8"])
 def test_rounding_in_pytorch_is_what_the_runtime_computes(
+    name: str,
     unet: GraphArtifact,
     samples: ArraySamples,
     unseen: ArraySamples,
     old_board: Board,
     tmp_path: Path,
 ) -> None:
-    made = get_scheme("onnx-qdq").quantize(unet, samples, QuantizeSpec(), old_board, tmp_path)
-    real, exact = (played(path, unseen) for path in (made.path, unet.path))
+    scheme = get_scheme(name)
+    made = scheme.quantize(unet, samples, QuantizeSpec(), old_board, tmp_path / "made")
+    real = played_int8(made, old_board, unseen, tmp_path / "compiled")
+    exact = played(unet.path, unseen)
     graph = import_torch(unet.path)
     batches = [as_tensors(sample, graph.input_names) for sample in samples]
-    placement = find_placement(graph.module, value_shapes(graph.module, batches[0]))
-    insert_rounding(graph.module, placement, weight_limit=SAFE_WEIGHT_LIMIT)
+    shapes = value_shapes(graph.module, batches[0])
+    placement = find_placement(graph.module, shapes, results=scheme.rounds_results)
+    insert_rounding(graph.module, placement, weight_limit=scheme.seven_bit_limit)
     collect_ranges(graph.module, batches, "minmax")
 
     def outputs() -> Array:
@@ -223,3 +229,18 @@ def test_the_loss_uses_the_ssim_that_drift_is_measured_by() -> None:
     other = (one + rng.normal(0, 30, one.shape)).clip(0, 255)
     tensors = [torch.from_numpy(x).permute(2, 0, 1)[None] for x in (one, other)]
     assert float(torch_ssim(*tensors, 255.0)) == pytest.approx(ssim(one, other), abs=1e-6)
+
+
+def test_results_that_float_ops_read_stay_float_where_the_runtime_leaves_them(
+    generator: GraphArtifact, frames: ArraySamples
+) -> None:
+    graph = import_torch(generator.path)
+    shapes = value_shapes(graph.module, as_tensors(next(iter(frames)), graph.input_names))
+    strict = find_placement(graph.module, shapes)
+    lenient = find_placement(graph.module, shapes, results=False)
+    nodes = {node.name: node for node in graph.module.graph.nodes}
+    convolutions = {n for n in strict.values if str(nodes[n].target) in strict.convolutions}
+    assert convolutions, "instance norms read what convolutions give"
+    assert convolutions.isdisjoint(lenient.values)
+    assert set(lenient.values) <= set(strict.values) | {"image"}
+    assert set(strict.convolutions) <= set(lenient.convolutions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -56,21 +57,34 @@ def test_it_drifts_less_than_plain_calibration_and_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("plain", "trained", "method"), [(0.01, 0.02, "ptq"), (0.02, 0.01, "distil")]
+    ("plain", "trained", "with_islands", "method"),
+    [
+        (0.01, 0.02, None, "ptq"),
+        (0.02, 0.01, None, "distil"),
+        (0.08, 0.04, 0.01, "mixed"),
+        (0.08, 0.04, 0.06, "distil"),
+    ],
 )
-def test_what_drifts_less_is_handed_back_and_says_what_it_is(
-    plain: float, trained: float, method: str, monkeypatch: pytest.MonkeyPatch
+def test_what_drifts_least_is_handed_back_and_says_what_it_is(
+    plain: float,
+    trained: float,
+    with_islands: float | None,
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    drifts = iter([plain, trained])
+    drifts = iter([plain, trained, with_islands])
 
     def judged(*_: object) -> Outcome:
         drift = next(drifts)
+        assert drift is not None
         found = SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift)
         return Outcome((), "minmax", found)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "ptq", judged)
+    monkeypatch.setattr(training, "make_variant", lambda *_: None)
+    monkeypatch.setattr(training, "mixed", lambda *_: replace(judged(), method="mixed"))
     model = Model(None, (), "")  # type: ignore[arg-type]
     job = Job(None, model, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
     outcome = training.distil(job, QuantizeSpec())
     assert outcome.method == method
-    assert outcome.drift.drift_mean == min(plain, trained)
+    assert outcome.drift.drift_mean == min(d for d in (plain, trained, with_islands) if d)

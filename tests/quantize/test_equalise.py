@@ -97,6 +97,34 @@ def test_whatever_the_graph_its_results_stay(names: list[str], seed: int) -> Non
     assert float(error) < tolerance
 
 
+class Shifted(Stack):
+    """With a parameter of that shape added on the way."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(["relu"])
+        self.map = nn.Parameter(torch.rand(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.first(x)) + self.map
+        return self.last(torch.cat([F.relu(self.middle(x)), x], 1))
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 1), (1, 4, 1, 1), (1, 4, 8, 8)])
+def test_a_parameter_is_scaled_along_its_channels_wherever_they_are(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    module = Shifted(shape).eval().double()
+    traced = fx.symbolic_trace(module)
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    targets = [n for n, m in traced.named_modules() if isinstance(m, nn.Conv2d)]
+    values = tuple(node.name for node in traced.graph.nodes if node.op.startswith("call"))
+    before = module.map.detach().clone()
+    with torch.no_grad():
+        wanted = module(*batch)
+        equalise(traced, Placement(tuple(targets), values), [batch])
+        torch.testing.assert_close(traced(*batch), wanted)
+    assert not torch.equal(traced.map, before)
+
+
 def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
     graph = import_torch(path)
     batches = [as_tensors(sample, graph.input_names) for sample in samples]
