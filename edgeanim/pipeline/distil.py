@@ -10,10 +10,8 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline.lights import drift_relit, excess
 from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
-from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.fake_quant import WEIGHT_LIMIT
@@ -42,19 +40,9 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     given = replace(job.given, graphs=graphs, digest=digest)
     trained = replace(job, given=given, model=restructured_model(job.work, given, job.backend))
     made = [plain, replace(ptq(trained, spec), method="distil")]
-    used = [_used(job, outcome) for outcome in made]
-    if min(used) > 1:
+    if not any(job.limit.holds(outcome.drift) for outcome in made):
         made.append(mixed(job, spec))
-        used.append(_used(job, made[-1]))
-    return made[used.index(min(used))]
-
-
-def _used(job: Job, outcome: Outcome) -> float:
-    """How much of the limit it uses, in the usual or in other light: training knows no frames but
-    those of calibration."""
-    variant = make_variant(job.work, job.backend, outcome.graphs)
-    relit = drift_relit(job.work, job.model, variant, job.relit)
-    return excess(job.limit, outcome.drift, relit)
+    return min(made, key=lambda outcome: job.limit.excess(outcome.drift))
 
 
 def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:

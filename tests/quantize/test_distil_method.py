@@ -81,7 +81,6 @@ def test_what_drifts_least_is_handed_back_and_says_what_it_is(
         return Outcome((), "minmax", found)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "ptq", judged)
-    monkeypatch.setattr(training, "make_variant", lambda *_: None)
     monkeypatch.setattr(training, "mixed", lambda *_: replace(judged(), method="mixed"))
     model = Model(None, (), "")  # type: ignore[arg-type]
     job = Job(None, model, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
