@@ -254,6 +254,13 @@ def _detectable(report: Report) -> str:
     return f"differences in latency {seen}, in 19 of 20 such runs" if seen else "not known"
 
 
+def _timed_on(cores: Sequence[int]) -> str:
+    if not cores:
+        return "any core"
+    named = f"core{'s' if len(cores) > 1 else ''} {', '.join(map(str, cores))}"
+    return f"{named}, the processes of a round on the same"
+
+
 def _circumstances(report: Report) -> str:
     env, run = report.environment, report.settings
     packages = ", ".join(f"{name} {version}" for name, version in sorted(env.packages.items()))
@@ -271,6 +278,7 @@ def _circumstances(report: Report) -> str:
             f"{run.block_frames} frames and {run.block_s:g} s each, after a warm-up of at least "
             f"{run.warmup_frames} frames and {run.warmup_s:g} s; {report.duration_s:.0f} s in all",
         ),
+        ("Timed on", _timed_on(run.affinity)),
         ("Detectable", _detectable(report)),
         ("Over the run", state_in_words(report) or "not told by this machine"),
         ("Measured again", "; ".join(report.validity.discarded) or "never"),

@@ -81,6 +81,15 @@ def test_the_page_has_its_table_and_plots() -> None:
         assert figure in text
 
 
+@pytest.mark.parametrize(
+    ("cores", "told"), [((), "any core"), ((0, 2), "cores 0, 2, the processes")]
+)
+def test_the_page_says_where_it_was_timed(cores: tuple[int, ...], told: str) -> None:
+    report = build_report()
+    where = replace(report.settings, affinity=cores)
+    assert told in " ".join(_page(replace(report, settings=where)).text)
+
+
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     page = _page(build_report(), animation=Animation(GIF, "A still that moves"))
     assert not {"script", "link", "iframe", "object", "embed", "form"} & set(page.tags)
