@@ -11,13 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from edgeanim.quantize.channels import ChannelGroup
 
 # A layer's cost by how many input and output channels it has left.
 LayerCost = Callable[[int, int], float]
 
-# A group never shrinks below this share of its channels: a strait chokes all that lies behind it.
+# A group keeps this share of what an equal cut of all groups would leave it, as long as the others
+# can give the rest: a strait chokes all that lies behind it, which the damage of a first small cut
+# does not tell. Where they cannot, it keeps at least the smaller share of its channels.
+_LEAST_OF_EQUAL = 0.56
 _LEAST_LEFT = 0.125
 
 
@@ -58,28 +62,45 @@ def cheapest(
     for group in groups:
         widths.remove(group, group.channels - start[group.root])
     left = dict(start)
-    floors = {group.root: _floor(group.channels, unit) for group in groups}
-    while widths.cost(layers) > (1 - ratio) * before:
-        best: tuple[float, ChannelGroup, int] | None = None
-        for group in groups:
-            now = left[group.root]
-            then = (now - 1) // unit * unit
-            if then < floors[group.root]:
-                continue
-            gone = start[group.root] - now
-            damage = sum(damages[group.root][gone : start[group.root] - then])
-            saved = widths.saving(group, now - then)
-            if saved <= 0:
-                continue
-            rate = damage / saved
-            if best is None or rate < best[0]:
-                best = (rate, group, then)
-        if best is None:
-            break
-        _, group, then = best
-        widths.remove(group, left[group.root] - then)
-        left[group.root] = then
+    # Cost goes with the product of two groups, so an equal cut leaves the square root of the share.
+    for least in (max(_LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), _LEAST_LEFT):
+        floors = {group.root: _floor(group.channels, least, unit) for group in groups}
+        while widths.cost(layers) > (1 - ratio) * before:
+            best = _best_block(groups, damages, widths, start, left, floors, unit)
+            if best is None:
+                break
+            group, then = best
+            widths.remove(group, left[group.root] - then)
+            left[group.root] = then
     return left
+
+
+def _best_block(
+    groups: Sequence[ChannelGroup],
+    damages: Mapping[str, Sequence[float]],
+    widths: _Widths,
+    start: Mapping[str, int],
+    left: Mapping[str, int],
+    floors: Mapping[str, int],
+    unit: int,
+) -> tuple[ChannelGroup, int] | None:
+    """The group whose next block does the least damage for what it saves, and how many channels it
+    keeps then; `None` if no group has one above its floor."""
+    best: tuple[float, ChannelGroup, int] | None = None
+    for group in groups:
+        now = left[group.root]
+        then = (now - 1) // unit * unit
+        if then < floors[group.root]:
+            continue
+        gone = start[group.root] - now
+        damage = sum(damages[group.root][gone : start[group.root] - then])
+        saved = widths.saving(group, now - then)
+        if saved <= 0:
+            continue
+        rate = damage / saved
+        if best is None or rate < best[0]:
+            best = (rate, group, then)
+    return None if best is None else best[1:]
 
 
 def cost_of(
@@ -94,9 +115,9 @@ def cost_of(
     return widths.cost(layers)
 
 
-def _floor(channels: int, unit: int) -> int:
-    """The fewest channels that a group may keep."""
-    return max(1, round(_LEAST_LEFT * channels / unit)) * unit
+def _floor(channels: int, least: float, unit: int) -> int:
+    """The fewest channels that a group may keep, of which it is to keep the share `least`."""
+    return max(1, round(least * channels / unit)) * unit
 
 
 class _Widths:

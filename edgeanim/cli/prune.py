@@ -67,7 +67,7 @@ from edgeanim.core.errors import UsageError
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=1e-3,
+    default=4e-3,
     show_default=True,
 )
 @click.option(

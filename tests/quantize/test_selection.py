@@ -94,13 +94,24 @@ def test_what_saves_much_and_matters_little_goes_first() -> None:
     groups, layers = chain([64, 32, 32, 4])
     damages = {"conv0": [1.0] * 32, "conv1": [1.0] * 32}
     # The first group stands between 64 and 32 channels, the second between 32 and 4.
-    left = cheapest(groups, damages, layers, ratio=0.2, unit=8)
+    left = cheapest(groups, damages, layers, ratio=0.15, unit=8)
     assert left["conv0"] < 32
     assert left["conv1"] == 32
     damages["conv0"] = [100.0] * 32
-    left = cheapest(groups, damages, layers, ratio=0.2, unit=8)
+    left = cheapest(groups, damages, layers, ratio=0.15, unit=8)
     assert left["conv0"] == 32
     assert left["conv1"] < 32
+
+
+def test_no_group_becomes_a_strait_while_others_can_give() -> None:
+    groups, layers = chain([64, 64, 64, 64, 64])
+    # The middle one seems not to matter at all.
+    damages = {"conv0": [1.0] * 64, "conv1": [0.0] * 64, "conv2": [1.0] * 64}
+    half = cheapest(groups, damages, layers, ratio=0.5, unit=8)
+    assert half["conv1"] == 24
+    assert min(half["conv0"], half["conv2"]) < 64
+    most = cheapest(groups, damages, layers, ratio=0.85, unit=8)
+    assert min(most.values()) < 16, "where there is no other way it may be one"
 
 
 def test_half_of_the_macs_go(unet: GraphArtifact, samples: ArraySamples) -> None:
