@@ -30,7 +30,7 @@ def command(
     config: Path | None, out: Path, clips: Path | None, start: str | None, threads: int | None
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
-    discriminator. With --clips, adapt a trained one to your own character: a quarter of an hour on
+    discriminator. With --clips, adapt a trained one to your own character: twelve minutes on
     one core. Killed, it goes on from its last checkpoint."""
     from edgeanim.api import adapt, train
 
