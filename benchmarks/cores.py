@@ -86,8 +86,9 @@ def _sibling_number(core: int, root: Path) -> int:
     """0 for the first hardware thread of its physical core, 1 for the second; 0 if unknown."""
     try:
         text = (root / _SYSFS / f"cpu{core}" / "topology/thread_siblings_list").read_text()
-        siblings = [int(word) for part in text.split(",") for word in part.split("-")]
+        ends = [[int(word) for word in part.split("-")] for part in text.split(",")]
     except (OSError, ValueError):
         return 0
-    # "0-1" and "0,8" are the forms of two threads; more than two to a core come as lists.
+    # A list of single cores and of ranges, "0,8" or "0-3".
+    siblings = [sibling for end in ends for sibling in range(end[0], end[-1] + 1)]
     return siblings.index(core) if core in siblings else 0

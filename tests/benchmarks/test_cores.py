@@ -106,3 +106,11 @@ def test_the_processes_of_a_round_share_a_core(
     assert first == second
     assert all(len(cores) == 1 for cores in first)
     assert set(report.settings.affinity) == {core for cores in first for core in cores}
+
+
+def test_four_threads_of_a_core_are_told_apart(tmp_path: Path) -> None:
+    for core in range(8):
+        first = core - core % 4
+        text = f"{first}-{first + 3}"
+        _lay_out(tmp_path, {f"cpu{core}/topology/thread_siblings_list": text})
+    assert fit_cores((), range(8), tmp_path) == (0, 4, 1, 5, 2, 6, 3, 7)
