@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -73,18 +73,9 @@ class FlatGraph:
         A batch norm that the conversion folded in has scaled each output channel, which is allowed
         for where it leaves no doubt which one is meant.
         """
-        held = {
-            name: self._by_channel(name)
-            for name, op in self._ops.items()
-            if self._kind(name) == "convolution"
-        }
         found = set()
         for node, kernel in kernels:
-            rows = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
-            match = [name for name, own in held.items() if np.array_equal(own, rows)]
-            if not match:
-                match = [name for name, own in held.items() if _scaled(own, rows)]
-                match = match if len(match) == 1 else []
+            match = self._holding(kernel)
             if not match:
                 raise BadInput(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "
@@ -93,6 +84,47 @@ class FlatGraph:
                 )
             found.update(match)
         return found
+
+    def replace(self, kernels: Iterable[tuple[Array, Array]], names: Iterable[str]) -> None:
+        """Give those of the ops `names` that hold the first kernel of a pair the second one, each
+        output channel scaled as the conversion scaled it. Kernels that are not to be found stay."""
+        chosen = set(names)
+        for old, new in kernels:
+            before, after = _rows(old), _rows(new)
+            for name in chosen.intersection(self._holding(old)):
+                own = self._by_channel(name)
+                share = (own * before).sum(1) / np.maximum(np.square(before).sum(1), 1e-30)
+                self._store(name, after * share[:, None])
+
+    def write(self, path: Path) -> None:
+        """Write the file as it is now."""
+        from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
+
+        with quiet():
+            flatbuffer.write_model(self._model, str(path))
+
+    def _holding(self, kernel: Array) -> list[str]:
+        """The convolutions that hold an ONNX kernel, scaled or not; none if it is in doubt."""
+        rows = _rows(kernel)
+        held = {
+            name: self._by_channel(name) for name in self._ops if self._kind(name) == "convolution"
+        }
+        match = [name for name, own in held.items() if np.array_equal(own, rows)]
+        if not match:
+            match = [name for name, own in held.items() if _scaled(own, rows)]
+            match = match if len(match) == 1 else []
+        return match
+
+    def _store(self, name: str, rows: Array) -> None:
+        """Put weights with a row for each output channel into the op's buffer."""
+        index = self._ops[name].inputs[1]
+        shape = self._shape(index)
+        if self._type(name) == "DEPTHWISE_CONV_2D":
+            weights = rows.reshape(shape[3], *shape[1:3], shape[0]).transpose(3, 1, 2, 0)
+        else:
+            weights = rows.reshape(shape)
+        data = np.ascontiguousarray(weights, "<f4").tobytes()
+        self._model.buffers[self._graph.tensors[index].buffer].data = np.frombuffer(data, np.uint8)
 
     def _by_channel(self, name: str) -> Array:
         """A convolution's weights with a row for each output channel."""
@@ -137,6 +169,12 @@ class FlatGraph:
 
 def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(index) for index in tensors if index >= 0)
+
+
+def _rows(kernel: Array) -> Array:
+    """An ONNX kernel [O, I/g, H, W] with a row for each output channel, as TFLite orders it."""
+    rows: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+    return rows
 
 
 def _scaled(one: Array, other: Array) -> bool:

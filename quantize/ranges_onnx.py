@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,13 +26,15 @@ def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
     """
     require("Finding the ranges of activations", "onnx", "onnxruntime", extra="compress")
     histograms = {name: Histogram() for name in _asked_for(artifact.path)}
-    for values in _activations(artifact.path, list(histograms), samples):
+    for values in activations(artifact.path, list(histograms), samples):
         for name, array in values.items():
             histograms[name].add(array)
     return tabulate(histograms)
 
 
-def _activations(path: Path, names: Sequence[str], samples: Samples) -> Any:
+def activations(
+    path: Path, names: Sequence[str], samples: Samples
+) -> Iterator[Mapping[str, Array]]:
     """Yields for every sample the tensors `names` of the ONNX graph at `path`, by name."""
     import onnx
 

@@ -11,6 +11,7 @@ from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import load_toml, parse, to_plain
 
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
+Rounding = Literal["compensated", "nearest"]
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
 Method = Literal["auto", "ptq", "mixed", "distil"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -80,11 +81,14 @@ class QuantizeSpec:
     With the method `ptq` it is done so; `auto` begins there and, where the drift is too large,
     tries the other ways and keeps what drifts least; `distil` trains the weights for it first.
     `keep_float` names nodes that stay in float, as `GRAPH:NODE` where a model has several graphs.
+    `rounding` says how weights are: `compensated`, each making up for the errors of those before
+    it (`quantize.rounding`), or to the `nearest`.
     """
 
     method: Method = "auto"
     ranges: Ranges = "minmax"
     samples: int = 48
+    rounding: Rounding = "compensated"
     reduce_range: bool = False
     keep_float: tuple[str, ...] = ()
     distil: DistilSpec = field(default_factory=DistilSpec)

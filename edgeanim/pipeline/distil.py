@@ -14,9 +14,8 @@ from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
-from edgeanim.quantize.fake_quant import WEIGHT_LIMIT
 from edgeanim.quantize.schemes import get_scheme
-from edgeanim.quantize.schemes.base import seven_bits
+from edgeanim.quantize.schemes.base import weight_limit
 
 _STATES = "distil-states"
 
@@ -39,7 +38,9 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
     given = replace(job.given, graphs=graphs, digest=digest)
     trained = replace(job, given=given, model=restructured_model(job.work, given, job.backend))
-    made = [plain, replace(ptq(trained, spec), method="distil")]
+    # Training has decided which way each weight is rounded.
+    nearest = replace(spec, rounding="nearest")
+    made = [plain, replace(ptq(trained, nearest), method="distil")]
     if not any(job.limit.holds(outcome.drift) for outcome in made):
         made.append(mixed(job, spec))
     return min(made, key=lambda outcome: job.limit.excess(outcome.drift))
@@ -50,7 +51,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
     if len(samples) < MIN_SAMPLES:  # a graph that runs once per still
         return graph
     scheme = get_scheme(job.scheme)
-    limit = scheme.seven_bit_limit if seven_bits(spec, work.board) else WEIGHT_LIMIT
+    limit = weight_limit(scheme, spec, work.board)
     parts = {
         "graph": artifact_digest(graph),
         "samples": samples.digest,

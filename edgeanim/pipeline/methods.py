@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.runner import scene_digest
-from edgeanim.core.artifact import GraphArtifact, Samples
+from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import sha256_bytes
 from edgeanim.core.limit import DriftLimit
@@ -24,7 +24,9 @@ from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
+from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
 from edgeanim.quantize.schemes import get_scheme
+from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.runtime.golden import Golden
 
 Graphs = tuple[GraphArtifact, ...]
@@ -94,10 +96,28 @@ class Job:
         def make(folder: Path) -> None:
             table = ranges_of(work, graph, samples, self.scheme)
             scheme = get_scheme(self.scheme)
-            scheme.quantize(graph, samples, spec, work.board, folder, work.compile, table)
+            kernels = {} if spec.rounding == "nearest" else self._kernels(graph, spec)
+            scheme.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
 
         folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
         return GraphArtifact(graph.spec, main_file(folder), self.scheme)
+
+    def _kernels(self, graph: GraphArtifact, spec: QuantizeSpec) -> Mapping[str, Array]:
+        """The graph's kernels, each weight rounded to make up for others, once for all methods."""
+        samples, board = self.samples[graph.spec.name], self.work.board
+        limit = weight_limit(get_scheme(self.scheme), spec, board)
+        parts = {
+            "graph": artifact_digest(graph),
+            "samples": samples.digest,
+            "limit": limit,
+            "versions": versions(),
+        }
+
+        def make(folder: Path) -> None:
+            save_kernels(round_kernels(graph, samples, limit), folder)
+
+        folder, _ = self.work.store.build("rounding", parts, make)
+        return load_kernels(folder)
 
 
 def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -> RangeTable:

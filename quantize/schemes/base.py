@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from edgeanim.core.artifact import CompiledGraph, GraphArtifact, Samples
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.ranges import RangeTable
@@ -19,18 +19,21 @@ from edgeanim.quantize.ranges_onnx import collect_ranges
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
+WEIGHT_LIMIT = 127.0
 CompiledFloat = Callable[[GraphArtifact, str], CompiledGraph]
 """Gives a float32 graph compiled for the backend of that name."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The float32 ONNX graph that is quantised, on which samples, and the board that it is for."""
+    """The float32 ONNX graph that is quantised, on which samples, and the board that it is for.
+    `kernels` are those already rounded (`quantize.rounding`), for the nodes that are quantised."""
 
     artifact: GraphArtifact
     samples: Samples
     board: Board
     compiled: CompiledFloat
+    kernels: Mapping[str, Array] = field(default_factory=dict)
 
 
 class Scheme(ABC):
@@ -69,10 +72,13 @@ class Scheme(ABC):
         out: Path,
         compiled: CompiledFloat | None = None,
         table: RangeTable | None = None,
+        kernels: Mapping[str, Array] | None = None,
     ) -> GraphArtifact:
         """Write the quantised graph into the folder `out`.
 
-        `table` is what `collect` gave for the same graph and samples, where it is at hand.
+        `table` is what `collect` gave for the same graph and samples, where it is at hand;
+        `kernels` what `quantize.rounding` made of its kernels, which are else rounded to the
+        nearest.
 
         `artifact` is float32 ONNX; the result has `scheme == self.name`. A scheme that starts from
         a backend's own float32 file takes it from `compiled`, whose caller may have kept it.
@@ -83,7 +89,7 @@ class Scheme(ABC):
         with self._source(artifact, samples, board, compiled) as source:
             if table is None:
                 table = self.ranges(source)
-            path = self.write(source, spec, table, out)
+            path = self.write(replace(source, kernels=kernels or {}), spec, table, out)
         return GraphArtifact(artifact.spec, path, self.name)
 
     def ranges(self, source: Source) -> RangeTable:
@@ -113,6 +119,11 @@ class Scheme(ABC):
                 return get_backend(backend).compile(graph, board, Path(scratch))
 
             yield Source(artifact, samples, board, compile_here)
+
+
+def weight_limit(scheme: Scheme, spec: QuantizeSpec, board: Board) -> float:
+    """A channel's largest weight, in steps of the grid that `scheme` rounds it to."""
+    return scheme.seven_bit_limit if seven_bits(spec, board) else WEIGHT_LIMIT
 
 
 def seven_bits(spec: QuantizeSpec, board: Board) -> bool:

@@ -18,8 +18,9 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
-from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
 from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
+from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 from edgeanim.targets.openvino_ir import save_ir
 
@@ -80,14 +81,16 @@ class OpenVinoInt8(Scheme):
         artifact = source.artifact
         named = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
         name_nodes(named)
+        chain = onnx_chain(named, spec.keep_float, where=artifact.path)
+        replace_kernels(named, source.kernels, chain.convolutions)
         with quiet():
-            model = ov.Core().read_model(str(artifact.path))
+            model = ov.Core().read_model(named.SerializeToString())
             quantized = nncf.quantize(
                 model,
                 nncf.Dataset([next(iter(source.samples))], _feed(model)),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=1,  # places the quantisers; the ranges follow
-                ignored_scope=_float_scope(nncf, named, model, spec.keep_float, artifact.path),
+                ignored_scope=_float_scope(nncf, named, model, chain),
                 advanced_parameters=_parameters(seven_bits(spec, source.board)),
             )
         _set_ranges(ov, quantized, table, spec.ranges)
@@ -113,15 +116,12 @@ def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
     return feed
 
 
-def _float_scope(
-    nncf: Any, source: Any, model: Any, keep_float: tuple[str, ...], path: Path
-) -> Any:
+def _float_scope(nncf: Any, source: Any, model: Any, chain: Chain) -> Any:
     """All that does not belong to the chain of convolutions, in NNCF's terms.
 
     OpenVINO names an op after its ONNX node; what a node decomposes into is `node/part`, or has a
     name of its own, which is what the types are for.
     """
-    chain = onnx_chain(source, keep_float, where=path)
     quantized = {*chain.convolutions, *chain.glue}
     floating = {node.name for node in source.graph.node} - quantized
     ops = [op for op in model.get_ops() if op.get_type_name() not in _DATA_MOVES]

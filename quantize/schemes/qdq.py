@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
+from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 
 RangesOf = Callable[[Iterable[str]], Mapping[str, TensorRange]]
@@ -48,7 +48,7 @@ class QdqScheme(Scheme):
         path = out / f"{source.artifact.spec.name}.onnx"
         ranges_of = partial(pick, table, spec.ranges)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-            prepared = _prepare(source.artifact, spec.keep_float, Path(scratch))
+            prepared = _prepare(source, spec.keep_float, Path(scratch))
             with atomic_path(path) as partial_file:
                 self.insert(prepared, ranges_of, seven_bits(spec, source.board), partial_file)
         return path
@@ -63,13 +63,15 @@ def at_opset_13(path: Path) -> Any:
     return update_opset_version(load_model_with_shape_infer(path), QuantType.QInt8)
 
 
-def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], scratch: Path) -> Prepared:
+def _prepare(source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prepared:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     named, path = scratch / "named.onnx", scratch / "prepared.onnx"
-    model = onnx.load(str(artifact.path))
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(source.artifact.path)))
     name_nodes(model)
+    chain = onnx_chain(model, keep_float, where=source.artifact.path)
+    replace_kernels(model, source.kernels, chain.with_float_heads)
     onnx.save(model, str(named))
     with quiet():
         # Shapes are static already, so the symbolic pass (which needs sympy) has nothing to do.
@@ -77,6 +79,6 @@ def _prepare(artifact: GraphArtifact, keep_float: tuple[str, ...], scratch: Path
     model = onnx.load(str(path))
     name_nodes(model)
     onnx.save(model, str(path))
-    chain = onnx_chain(model, keep_float, where=artifact.path)
+    chain = onnx_chain(model, keep_float, where=source.artifact.path)
     types = {node.name: node.op_type for node in model.graph.node}
     return Prepared(path, {name: types[name] for name in chain.with_float_heads})

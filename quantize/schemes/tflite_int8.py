@@ -8,6 +8,7 @@ average that weighs the first sample most, and it cannot stream.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -57,13 +58,17 @@ class TfLiteInt8(Scheme):
         from ai_edge_quantizer import quantizer
 
         artifact = source.artifact
-        kernels = _kernels(artifact.path, spec.keep_float)
-        converted = source.compiled(artifact, BACKEND).files[0]
-        graph = FlatGraph(converted)
-        chain = find_chain(graph.nodes(graph.holders(kernels)), where=artifact.path)
-        with quiet():
+        kept = _kernels(artifact.path, spec.keep_float)
+        graph = FlatGraph(source.compiled(artifact, BACKEND).files[0])
+        chain = find_chain(graph.nodes(graph.holders(kept)), where=artifact.path)
+        given = _kernels(artifact.path, tuple(source.kernels))
+        pairs = [(kernel, source.kernels[name]) for name, kernel in given]
+        graph.replace(pairs, chain.with_float_heads)
+        with quiet(), tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
+            rounded = Path(scratch) / "rounded.tflite"
+            graph.write(rounded)
             recipe = _recipe(graph, chain.with_float_heads)
-            job = quantizer.Quantizer(str(converted), recipe)
+            job = quantizer.Quantizer(str(rounded), recipe)
             ranges = graph.statistics(table, spec.ranges)
             made = job.quantize(ranges, enable_progress_report=False)
         path = out / f"{artifact.spec.name}.tflite"
@@ -75,7 +80,7 @@ SCHEME = TfLiteInt8()
 
 
 def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
-    """The kernels of the convolutions named by `keep_float`."""
+    """The kernels of the convolutions named by `keep_float`, each with its name."""
     if not keep_float:
         return []
     import onnx

@@ -1,0 +1,201 @@
+"""Rounding of kernels in which each weight makes up for the error of those rounded before it.
+
+Rounded to the nearest step, the errors of a kernel's weights add up at random, and on pictures,
+whose neighbouring pixels are nearly equal, the sum is what counts: a stem with large weights of
+both signs loses its balance. So weights are rounded one after the other, and each error is spread
+over the weights still to come in the way that changes the outputs least on real activations
+(optimal brain surgeon, Hassibi et al. 1993, in the form of GPTQ, Frantar et al. 2022). What an
+output loses is e' H e with H the second moments of what the convolution reads, means included, so
+that no bias is left to correct. It needs no training and no gradients.
+
+The results lie on the very grid that a quantiser makes of them: symmetric, one scale a channel, its
+largest weight at the end of the grid. So any quantiser that rounds to the nearest keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array, GraphArtifact, Samples
+from edgeanim.core.files import atomic_path
+from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.ranges_onnx import activations
+
+Kernels = Mapping[str, Array]
+"""By a convolution's name its kernel float32 [O, I/g, kh, kw]."""
+Moments = NDArray[np.float64]
+
+_DAMPING = 0.01
+"""Of the mean second moment, added to all: how little is believed of what was seen."""
+_LARGEST = 4096
+"""Weights of one output. Kernels with more are rounded to the nearest: moments grow as squares."""
+_PLACES = (4096, 8)
+"""Places looked at in all: at least so many, and so many for each weight of an output."""
+_FILE = "kernels.npz"
+
+
+def round_kernels(artifact: GraphArtifact, samples: Samples, limit: float) -> dict[str, Array]:
+    """The kernels of the convolutions of the float32 graph `artifact` that a scheme would round, on
+    the grid whose largest step is `limit` (127, or 64 where weights keep to 7 bits).
+
+    Left out are kernels that several nodes share, and those of more than 4096 weights an output.
+    Looks at some places of every sample, always the same ones.
+    """
+    layers = _layers(artifact.path)
+    by_input: dict[str, list[_Layer]] = {}
+    for layer in layers:
+        by_input.setdefault(layer.reads, []).append(layer)
+    for values in activations(artifact.path, list(by_input), samples):
+        for name, array in values.items():
+            for layer in by_input[name]:
+                layer.look(array, len(samples))
+    return {layer.name: layer.rounded(limit) for layer in layers}
+
+
+def replace_kernels(model: Any, kernels: Kernels, names: Iterable[str]) -> None:
+    """Give the nodes `names` of an ONNX `model` their kernels of `kernels`, in place, as far as
+    those are there."""
+    from onnx import numpy_helper
+
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    wanted = set(names) & set(kernels)
+    for node in model.graph.node:
+        if node.name in wanted:
+            weight = node.input[1]
+            stored[weight].CopyFrom(numpy_helper.from_array(kernels[node.name], weight))
+
+
+def save_kernels(kernels: Kernels, folder: Path) -> None:
+    """Write `kernels` into `folder`."""
+    arrays: dict[str, Any] = {f"k{i}": kernel for i, kernel in enumerate(kernels.values())}
+    with atomic_path(folder / _FILE) as partial, partial.open("wb") as stream:
+        np.savez(stream, names=np.array(list(kernels), np.str_), **arrays)
+
+
+def load_kernels(folder: Path) -> dict[str, Array]:
+    """What `save_kernels` wrote."""
+    with np.load(folder / _FILE, allow_pickle=False) as stored:
+        return {str(name): stored[f"k{i}"] for i, name in enumerate(stored["names"])}
+
+
+def compensated(rows: Array, moments: Moments, limit: float) -> Array:
+    """Kernel rows float32 [R, D] rounded onto their grids; `moments` [D, D] are those of what they
+    are multiplied with. A row that is no better for it is rounded to the nearest."""
+    w = rows.astype(np.float64)
+    peak = np.abs(w).argmax(1)
+    step = np.abs(w).max(1, keepdims=True) / limit
+    step[step == 0] = 1.0
+    plain = np.rint(w / step) * step
+    nearest: Array = plain.astype(np.float32)
+    mean = float(np.trace(moments)) / len(moments)
+    if mean <= 0:
+        return nearest
+    damped = moments + _DAMPING * mean * np.eye(len(moments))
+    order = np.argsort(-np.diag(damped), kind="stable")
+    inverse = np.linalg.inv(damped[np.ix_(order, order)])
+    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    left, made = w[:, order].copy(), np.empty_like(w)
+    ends = order[None] == peak[:, None]
+    for j in range(len(order)):
+        to = np.clip(np.rint(left[:, j : j + 1] / step), -np.floor(limit), np.floor(limit)) * step
+        # The largest weight sets the scale, so it stays and is rounded from where it was.
+        to[ends[:, j]] = np.rint(w[ends[:, j], order[j], None] / step[ends[:, j]])
+        to[ends[:, j]] *= step[ends[:, j]]
+        made[:, order[j]] = np.where(ends[:, j], w[:, order[j]], to[:, 0])
+        left[:, j + 1 :] -= (left[:, j : j + 1] - to) / upper[j, j] * upper[j, j + 1 :]
+    better = _loss(made - w, damped) < _loss(plain - w, damped)
+    chosen: Array = np.where(better[:, None], made.astype(np.float32), nearest)
+    return chosen
+
+
+def _loss(error: Moments, moments: Moments) -> Moments:
+    """e' H e of every row: what the outputs lose."""
+    loss: Moments = np.einsum("rd,rd->r", error @ moments, error)
+    return loss
+
+
+@dataclass
+class _Layer:
+    """A convolution and the second moments [g, D, D] of what its kernels are multiplied with."""
+
+    name: str
+    reads: str
+    kernel: Array
+    groups: int
+    pads: Sequence[int]
+    strides: Sequence[int]
+    dilations: Sequence[int]
+    moments: Moments = field(init=False)
+
+    def __post_init__(self) -> None:
+        depth = self.kernel[0].size
+        self.moments = np.zeros((self.groups, depth, depth))
+        self._rng = np.random.default_rng(0)
+
+    def look(self, x: Array, samples: int) -> None:
+        """Add some places of `x` [N, C, H, W], which is one of so many `samples`."""
+        depth = self.kernel[0].size
+        patches = self._patches(x, -(-max(_PLACES[0], _PLACES[1] * depth) // samples))
+        grouped = patches.reshape(len(patches), self.groups, depth).transpose(1, 0, 2)
+        self.moments += grouped.transpose(0, 2, 1) @ grouped
+
+    def rounded(self, limit: float) -> Array:
+        """The kernel on its grid."""
+        rows = self.kernel.reshape(self.groups, -1, self.kernel[0].size)
+        made = [compensated(*each, limit) for each in zip(rows, self.moments, strict=True)]
+        return np.stack(made).reshape(self.kernel.shape)
+
+    def _patches(self, x: Array, count: int) -> Array:
+        """What the kernel meets at `count` random places of its output: [count, C, kh, kw]."""
+        kernel = self.kernel.shape[2:]
+        ends = [
+            x.shape[2 + i] + self.pads[i] + self.pads[2 + i] - self.dilations[i] * (kernel[i] - 1)
+            for i in (0, 1)
+        ]
+        picture = self._rng.integers(len(x), size=count)
+        y, x_ = (
+            self._rng.integers((ends[i] - 1) // self.strides[i] + 1, size=(count, 1))
+            * self.strides[i]
+            - self.pads[i]
+            + self.dilations[i] * np.arange(kernel[i])
+            for i in (0, 1)
+        )
+        height, width = x.shape[2:]
+        inside = ((y >= 0) & (y < height))[:, :, None] & ((x_ >= 0) & (x_ < width))[:, None]
+        rows, columns = y.clip(0, height - 1)[:, :, None], x_.clip(0, width - 1)[:, None]
+        met = x[picture[:, None, None], :, rows, columns] * inside[..., None]
+        patches: Array = met.transpose(0, 3, 1, 2)
+        return patches
+
+
+def _layers(path: Path) -> list[_Layer]:
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    name_nodes(model)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    read = [name for node in model.graph.node for name in node.input]
+    chosen = set(onnx_chain(model, where=path).convolutions)
+    layers = []
+    for node in model.graph.node:
+        if node.name not in chosen or node.op_type != "Conv" or read.count(node.input[1]) != 1:
+            continue
+        given = {attribute.name: attribute for attribute in node.attribute}
+        kernel = numpy_helper.to_array(weights[node.input[1]])
+        automatic = given["auto_pad"].s if "auto_pad" in given else b"NOTSET"
+        if kernel.ndim != 4 or kernel[0].size > _LARGEST or automatic not in (b"NOTSET", b"VALID"):
+            continue
+        pads, strides, dilations = (
+            list(given[name].ints) if name in given else [default] * count
+            for name, default, count in (("pads", 0, 4), ("strides", 1, 2), ("dilations", 1, 2))
+        )
+        groups = given["group"].i if "group" in given else 1
+        layers.append(_Layer(node.name, node.input[0], kernel, groups, pads, strides, dilations))
+    return layers
