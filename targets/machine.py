@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path("/")
 _ARCHES = {"AMD64": "x86_64", "arm64": "aarch64"}
 _VNNI = {"avx512_vnni", "avx_vnni"}
+_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 # cgroup v1 says "no limit" with the largest number of pages that fits into 63 bits.
 _NO_LIMIT = 1 << 60
 
@@ -35,6 +36,11 @@ class Machine:
     def saturates_u8s8(self) -> bool:
         """Whether 8-bit multiply-add overflows: x86 without VNNI sums pairs in 16 bits."""
         return self.arch == "x86_64" and not _VNNI & set(self.cpu_features)
+
+    @property
+    def multiplies_bfloat16(self) -> bool:
+        """Whether bfloat16 products are made in hardware; elsewhere they are slow."""
+        return bool(_BFLOAT16 & set(self.cpu_features))
 
 
 def read_machine(

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from edgeanim.models.config import load_animator_config
 from edgeanim.models.shipped_files import ARCHITECTURE
-from edgeanim.models.training.config import DataConfig, LossWeights, Phase, TrainConfig
+from edgeanim.models.training.config import (
+    DataConfig,
+    LossWeights,
+    Phase,
+    Precision,
+    TrainConfig,
+)
 
 _PUPPETS = 60
 _CLIP_SHARE = 0.85
@@ -15,9 +21,11 @@ _CLIP_SHARE = 0.85
 colours happen to reconstruct one character best."""
 
 
-def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> TrainConfig:
+def adaptation(
+    clips: Sequence[Path], start: Path, *, threads: int = 2, precision: Precision = "float32"
+) -> TrainConfig:
     """The training that adapts the animator in the folder `start` to the character in `clips`,
-    files of one folder. It took twelve minutes of one core.
+    files of one folder. It took eight minutes of a core with bfloat16.
 
     There is no discriminator: with so few frames it learns them by heart.
     """
@@ -29,6 +37,7 @@ def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> Train
             clip_names=tuple(path.stem for path in clips),
             clip_share=_CLIP_SHARE,
             weak_labels=True,
+            optical_flow=True,
             recolour_clips=False,
         ),
         start=start,
@@ -38,7 +47,8 @@ def adaptation(clips: Sequence[Path], start: Path, *, threads: int = 2) -> Train
             Phase(150, batch=8, sizes=(128, 192, 256), learning_rate=6e-4),
         ),
         optimizer="muon",
-        losses=LossWeights(adversarial=0.0, features=0.0),
+        precision=precision,
+        losses=LossWeights(structure=3.0, adversarial=0.0, features=0.0),
         joint=True,
         ema=0.99,
         checkpoint_every=50,

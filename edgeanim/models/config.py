@@ -22,8 +22,8 @@ class AnimatorConfig:
     name: str = "edgeanim-base"
     size: int = 256
     regions: tuple[int, int, int, int, int] = (16, 32, 64, 96, 128)
-    encoder: tuple[int, int, int] = (48, 64, 96)
-    generator: tuple[int, int, int] = (32, 64, 96)
+    encoder: tuple[int, int, int] = (64, 80, 96)
+    generator: tuple[int, int, int] = (48, 80, 96)
 
     def __post_init__(self) -> None:
         if self.size < 2 * STRIDE or self.size % STRIDE:
@@ -34,14 +34,14 @@ class AnimatorConfig:
 
 PRESETS = {
     "nano": AnimatorConfig(
-        "edgeanim-nano", regions=(16, 24, 40, 64, 96), encoder=(32, 40, 64), generator=(24, 40, 64)
+        "edgeanim-nano", regions=(16, 24, 40, 64, 96), encoder=(40, 56, 64), generator=(32, 56, 64)
     ),
     "base": AnimatorConfig(),
     "small": AnimatorConfig(
         "edgeanim-small",
         regions=(32, 56, 112, 160, 224),
-        encoder=(80, 112, 160),
-        generator=(56, 112, 160),
+        encoder=(112, 144, 160),
+        generator=(80, 144, 160),
     ),
 }
 """About half and about three times the multiply-accumulates of `base`, which ships: what to copy

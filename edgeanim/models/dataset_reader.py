@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,27 @@ _THINNEST = 1e-8
 
 
 class FrameCache:
-    """Decoded frames, the latest used of them, within a number of bytes."""
+    """Decoded frames, the latest used of them, within a number of bytes. Threads may share it."""
 
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
         self._held = 0
         self._frames: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
+        self._lock = Lock()
 
     def get(self, path: Path, depth: int | None) -> NDArray[np.uint8]:
         """The picture at `path`: [S, S, 3], or [S, S] of part numbers below `depth`."""
-        if (held := self._frames.get(path)) is not None:
-            self._frames.move_to_end(path)
-            return held
+        with self._lock:
+            if (held := self._frames.get(path)) is not None:
+                self._frames.move_to_end(path)
+                return held
         picture = _decode(path, depth)
-        self._frames[path] = picture
-        self._held += picture.nbytes
-        while self._held > self._limit and len(self._frames) > 1:
-            self._held -= self._frames.popitem(last=False)[1].nbytes
+        with self._lock:
+            if path not in self._frames:
+                self._frames[path] = picture
+                self._held += picture.nbytes
+            while self._held > self._limit and len(self._frames) > 1:
+                self._held -= self._frames.popitem(last=False)[1].nbytes
         return picture
 
 

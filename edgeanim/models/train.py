@@ -1,6 +1,7 @@
 """Train an animator from a configuration: `edgeanim train CONFIG.toml -o OUT`.
 
-Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator. OUT receives
+Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator; a third, if it
+is asked for, teaches all of them to bear 8 bits (`training.qat`). OUT receives
 `animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv` and
 `losses.png` (means since the checkpoint before), sample sheets, a sheet of what
 weak labels make of the clips, and the checkpoint from which the
@@ -10,12 +11,14 @@ same command goes on after a kill.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
@@ -32,7 +35,10 @@ _WARM_UP = 50
 _SHEET_SEED = 999_983
 _SHEET_CLIPS = 24
 _JOINT_RATE = 0.25
-"""The regions' learning rate in stage 2, relative to the generator's."""
+"""The regions' learning rate after stage 1, relative to the generator's."""
+
+
+Stage = Literal["regions", "generator", "qat"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Step:
     """One step of the whole training. `stage_share` is how much of its stage is done before it."""
 
     number: int
-    stage: Literal["regions", "generator"]
+    stage: Stage
     size: int
     batch: int
     rate: float
@@ -48,11 +54,12 @@ class Step:
 
 
 def schedule(config: TrainConfig) -> Iterator[Step]:
-    """All steps of both stages in order."""
+    """All steps of all stages in order."""
     number = 0
-    stages: tuple[tuple[Literal["regions", "generator"], tuple[Phase, ...]], ...] = (
+    stages: tuple[tuple[Stage, tuple[Phase, ...]], ...] = (
         ("regions", config.regions),
         ("generator", config.generator),
+        ("qat", config.qat),
     )
     for stage, phases in stages:
         total, done = sum(phase.steps for phase in phases), 0
@@ -81,6 +88,8 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     networks = build_networks(config)
     ema = checkpoint.Ema(networks.animator, config.ema)
     modules = {"animator": networks.animator, "discriminator": networks.discriminator}
+    if config.qat:
+        modules["rounding"] = networks.rounding
     optimizers = {
         "regions": networks.regions_optimizer,
         "generator": networks.generator_optimizer,
@@ -99,16 +108,20 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     progress.stage("training", len(steps))
     progress.step(done)
     recent: list[Losses] = []
-    for step in steps[done:]:
-        losses = _run(step, config, networks, material)
-        recent.append(losses)
-        ema.update(networks.animator, step.number)
-        note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
-        progress.step(1, f"{step.stage} {note}")
-        if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
-            checkpoint.save_checkpoint(out, config, step.number + 1, modules, optimizers, ema)
-            _write_results(out, config, networks, ema.state, material, step, _means(recent))
-            recent.clear()
+    with closing(_drawn_ahead(steps[done:], config, material)) as drawn:
+        for step, batch in drawn:
+            if step.stage == "qat" and step.stage_share == 0:
+                # What the stages before made are the averaged weights: these learn rounding.
+                networks.animator.load_state_dict(ema.state)
+            losses = _run(step, batch, config, networks)
+            recent.append(losses)
+            ema.update(networks.animator, step.number)
+            note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
+            progress.step(1, f"{step.stage} {note}")
+            if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
+                checkpoint.save_checkpoint(out, config, step.number + 1, modules, optimizers, ema)
+                _write_results(out, config, networks, ema.state, material, step, _means(recent))
+                recent.clear()
     progress.done()
     return out
 
@@ -118,13 +131,18 @@ def build_networks(config: TrainConfig) -> Networks:
     import torch
 
     from edgeanim.models.animator import Animator
+    from edgeanim.models.nets.blocks import compute_in
     from edgeanim.models.nets.discriminator import Discriminator
     from edgeanim.models.training.muon import Muon
+    from edgeanim.models.training.rounding import Rounding
     from edgeanim.models.training.stages import Networks
 
     torch.manual_seed(config.seed)
     animator = Animator(config.model).to(memory_format=torch.channels_last)
     discriminator = Discriminator().to(memory_format=torch.channels_last)
+    if config.precision == "bfloat16":
+        compute_in(animator, torch.bfloat16)
+        compute_in(discriminator, torch.bfloat16)
     finding = list(animator.regions.parameters())
     making = [*animator.encoder.parameters(), *animator.generator.parameters()]
     finder: torch.optim.Optimizer
@@ -135,28 +153,63 @@ def build_networks(config: TrainConfig) -> Networks:
         finder = torch.optim.AdamW(finding, weight_decay=1e-4)
         maker = torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99))
     judge = torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99))
-    return Networks(animator.train(), discriminator.train(), finder, maker, judge)
+    rounding = Rounding(animator)
+    return Networks(animator.train(), discriminator.train(), finder, maker, judge, rounding)
 
 
 def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
-    """Give the animator the weights in `folder`. `BadInput` if they are of another architecture."""
-    from edgeanim.models.animator import load_weights
+    """Give the animator the weights in `folder`, widened if they are of a narrower architecture.
+    `BadInput` if they are of any other."""
+    import torch
 
-    load_weights(networks.animator, folder / WEIGHTS)
+    from edgeanim.models.animator import load_weights, read_tensors
+    from edgeanim.models.training.widen import fits, widen
+
+    state = read_tensors(folder / WEIGHTS)
+    if fits(state, networks.animator):
+        if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+            raise BadInput("These weights have values that are not finite.", where=folder / WEIGHTS)
+        networks.animator.load_state_dict(widen(state, networks.animator))
+    else:
+        load_weights(networks.animator, folder / WEIGHTS)
     ema.restart(networks.animator)
 
 
-def _run(step: Step, config: TrainConfig, networks: Networks, material: Material) -> Losses:
+def _drawn_ahead(
+    steps: Sequence[Step], config: TrainConfig, material: Material
+) -> Generator[tuple[Step, Batch], None, None]:
+    """Each step with its batch, drawn on another core while the step before it is taken. Its thread
+    ends when this is closed."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from edgeanim.models.training.batches import draw_batch
+
+    with ThreadPoolExecutor(1) as drawer:
+
+        def draw(step: Step) -> Future[Batch]:
+            key = (config.seed, step.number)
+            return drawer.submit(draw_batch, material, config.data, step.size, step.batch, key)
+
+        coming = draw(steps[0]) if steps else None
+        for index, step in enumerate(steps):
+            assert coming is not None
+            batch = coming.result()
+            if index + 1 < len(steps):
+                coming = draw(steps[index + 1])
+            yield step, batch
+
+
+def _run(step: Step, batch: Batch, config: TrainConfig, networks: Networks) -> Losses:
+    from edgeanim.models.training.qat import qat_step
     from edgeanim.models.training.stages import generator_step, regions_step
 
-    key = (config.seed, step.number)
-    batch = draw_batch(material, config.data, step.size, step.batch, key)
     if step.stage == "regions":
         _set_rate(networks.regions_optimizer, step.rate)
         return regions_step(networks, batch)
     _set_rate(networks.regions_optimizer, step.rate * _JOINT_RATE)
     _set_rate(networks.generator_optimizer, step.rate)
+    if step.stage == "qat":
+        return qat_step(networks, batch, config.losses)
     _set_rate(networks.discriminator_optimizer, step.rate)
     adversarial = config.losses.adversarial > 0 and step.stage_share >= config.gan_from
     return generator_step(

@@ -11,9 +11,11 @@ from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.models import SHIPPED
+from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
     from edgeanim.models.evaluation.score import Score
+    from edgeanim.models.training.config import Precision
 
 
 def train(config: str | Path, out: str | Path, *, progress: Progress = SILENT) -> Path:
@@ -37,7 +39,10 @@ def adapt(
     progress: Progress = SILENT,
 ) -> Path:
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
-    clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there."""
+    clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
+
+    Convolutions compute in bfloat16 where the processor multiplies that in hardware, and the
+    progress says so."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.data.sequences import CLIP_SUFFIXES, clip_paths
     from edgeanim.models.export import shipped_folder
@@ -53,7 +58,11 @@ def adapt(
         )
     found = clip_paths(source) if source.is_dir() else (source,)
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
-    return run(adaptation(found, folder, threads=threads), Path(out), progress)
+    precision: Precision = "bfloat16" if read_machine().multiplies_bfloat16 else "float32"
+    progress.stage(f"Adapting in {precision}")
+    progress.done()
+    course = adaptation(found, folder, threads=threads, precision=precision)
+    return run(course, Path(out), progress)
 
 
 def evaluate(

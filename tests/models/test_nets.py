@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from edgeanim.models.animator import Animator, contract_of
 from edgeanim.models.config import PRESETS, AnimatorConfig
-from edgeanim.models.nets.blocks import ConvBlock, fold_batch_norm
+from edgeanim.models.nets.blocks import ConvBlock, compute_in, fold_batch_norm
+from edgeanim.models.nets.discriminator import Discriminator
 from edgeanim.models.nets.generator import affine_coefficients, compose_flows
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import COUNT, MOTION_VALUES
@@ -177,3 +178,74 @@ def test_folding_batch_norm_changes_no_result_and_leaves_none():
     folded = fold_batch_norm(block)
     torch.testing.assert_close(folded(x), expected, atol=1e-5, rtol=1e-4)
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+
+
+def results(animator, seed=0):
+    """What each graph makes of the same inputs, by the outputs' names."""
+    made = {}
+    for spec in contract_of(animator.config).graphs:
+        with torch.no_grad():
+            outputs = animator.graphs()[spec.name](*example(spec, seed))
+        made |= {tensor.name: out for tensor, out in zip(spec.outputs, outputs, strict=True)}
+    return made
+
+
+@pytest.mark.parametrize("config", [TINY, BASE], ids=["tiny", "base"])
+def test_convolutions_in_bfloat16_make_nearly_the_same_of_the_same_weights(config):
+    torch.manual_seed(0)
+    animator = Animator(config).eval()
+    weights = {name: value.clone() for name, value in animator.state_dict().items()}
+    exact = results(animator)
+    compute_in(animator, torch.bfloat16)
+    rough = results(animator)
+    # Two features go from net to net as they are; what leaves the networks is float32.
+    assert {n for n, v in rough.items() if v.dtype != torch.float32} == {"feature_s4", "feature_s8"}
+    assert any(not torch.equal(rough[name].float(), exact[name]) for name in exact)
+    for name in exact:
+        torch.testing.assert_close(rough[name].float(), exact[name], atol=0.02, rtol=0.05)
+    for name, value in animator.state_dict().items():
+        assert value.dtype == weights[name].dtype
+        assert torch.equal(value, weights[name]), name
+
+
+def test_convolutions_compute_in_their_weights_type_again_when_told_so():
+    animator = Animator(TINY).eval()
+    exact = results(animator)
+    compute_in(animator, torch.bfloat16)
+    compute_in(animator, None)
+    assert all(torch.equal(value, exact[name]) for name, value in results(animator).items())
+
+
+def test_a_discriminator_in_bfloat16_scores_in_float32_and_passes_gradients_of_float32():
+    torch.manual_seed(0)
+    judge = Discriminator().eval()
+    still, frame = torch.rand(2, 2, 3, 64, 64)
+    with torch.no_grad():
+        exact, _ = judge(still, frame)
+    compute_in(judge, torch.bfloat16)
+    score, features = judge(still, frame)
+    assert score.dtype == torch.float32
+    torch.testing.assert_close(score, exact, atol=0.02, rtol=0.05)
+    (score.mean() + sum(feature.float().mean() for feature in features)).backward()
+    for parameter in judge.parameters():
+        assert parameter.grad.dtype == torch.float32
+        assert bool(torch.isfinite(parameter.grad).all())
+        assert parameter.grad.abs().max() > 0
+
+
+def test_heat_far_from_a_region_fades_to_a_number_of_full_precision():
+    """Numbers below 1e-38 make float32 convolutions many times as slow on Intel's processors."""
+    seen = []
+    animator = Animator(BASE).eval()
+    animator.generator.enter.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    still = torch.zeros(1, COUNT, 6)
+    still[..., 0], still[..., 2], still[..., 5] = -0.9, 0.04, 0.04  # small, and at one side
+    features = (
+        torch.zeros(1, BASE.generator[0], 64, 64),
+        torch.zeros(1, BASE.generator[1], 32, 32),
+    )
+    with torch.no_grad():
+        animator.generator(*features, still, still)
+    heat = seen[0][:, :COUNT]
+    assert heat.min() < 1e-17
+    assert heat.min() > torch.finfo(torch.float32).tiny

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import cv2
@@ -32,8 +33,15 @@ def test_the_weights_are_the_product_of_the_shipped_configuration(animator):
     assert all(part.start is not None for part in later)
     # Networks are fully convolutional: at which size they run is chosen when they are shipped.
     sizes = {"size": animator.config.size}
-    assert {replace(part.model, **sizes) for part in (first, *later)} == {animator.config}
-    assert replace(AnimatorConfig(), **sizes) == animator.config
+    models = [replace(part.model, **sizes) for part in (first, *later)]
+    assert models[-1] == replace(AnimatorConfig(), **sizes) == animator.config
+    # A part may be wider than the one that it starts from, never narrower.
+    for before, after in itertools.pairwise(models):
+        assert all(a <= b for a, b in zip(widths(before), widths(after), strict=True))
+
+
+def widths(config):
+    return (*config.regions, *config.encoder, *config.generator)
 
 
 def test_the_still_is_the_one_that_the_package_draws():

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
+import sys
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -11,12 +16,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from edgeanim.api import make_dataset
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
+from edgeanim.models.dataset_reader import FrameCache
 from edgeanim.models.train import build_networks, schedule, train
 from edgeanim.models.training.batches import Material, draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
@@ -78,6 +85,36 @@ def test_a_killed_training_goes_on_to_the_identical_result(trained, tmp_path):
         assert torch.equal(value, expected[name]), name
 
 
+def test_convolutions_in_bfloat16_learn_much_the_same(trained, tmp_path):
+    rough = train(replace(CONFIG, precision="bfloat16"), tmp_path)
+    weights = load_file(rough / "animator.safetensors")
+    assert {v.dtype for v in weights.values() if v.is_floating_point()} == {torch.float32}
+    batch = draw_batch(load_material(CONFIG.data, SILENT), CONFIG.data, 64, 8, (0, 12345))
+    before = errors(build_networks(CONFIG).animator, batch)
+    after, exact = (errors(load_animator(folder), batch) for folder in (rough, trained))
+    assert after[0] < 0.95 * before[0]
+    assert after[1] < before[1]
+    assert after == pytest.approx(exact, rel=0.1)
+
+
+def test_a_training_in_bfloat16_goes_on_to_the_identical_result_too(tmp_path):
+    config = replace(
+        CONFIG,
+        precision="bfloat16",
+        checkpoint_every=4,
+        regions=(Phase(6, batch=2, sizes=(64,)),),
+        generator=(Phase(8, batch=2, sizes=(64,)),),
+    )
+    whole = train(config, tmp_path / "whole")
+    for steps in (5, 7):
+        with pytest.raises(Killed):
+            train(config, tmp_path / "cut", KillAfter(steps))
+    cut = train(config, tmp_path / "cut")
+    expected = load_file(whole / "animator.safetensors")
+    for name, value in load_file(cut / "animator.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+
+
 def test_a_finished_training_is_not_begun_again(trained):
     class Stages(KillAfter):
         def stage(self, title, total=None):  # noqa: ARG002
@@ -93,8 +130,42 @@ def test_a_training_may_start_from_the_weights_of_another(trained, tmp_path):
     for name, value in load_file(tmp_path / "animator.safetensors").items():
         if "running" not in name and "tracked" not in name:
             torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=0)
+
+
+def test_a_training_may_start_from_the_weights_of_a_narrower_one(trained, tmp_path):
+    material = load_material(CONFIG.data, SILENT)
+    batch = draw_batch(material, CONFIG.data, 64, 8, (0, 12345))
+    wide = replace(TINY, regions=(8, 16, 16, 24, 16), encoder=(16, 16, 24), generator=(8, 24, 16))
+    barely = replace(
+        CONFIG, model=wide, start=trained, regions=(), generator=(Phase(1, 2, (64,), 1e-6),)
+    )
+    made = load_animator(train(barely, tmp_path / "barely"))
+    assert made.config == wide
+    assert errors(made, batch) == pytest.approx(errors(load_animator(trained), batch), rel=0.05)
+    longer = replace(barely, generator=(Phase(20, 4, (64,), 5e-3),), checkpoint_every=20)
+    learned = load_animator(train(longer, tmp_path / "longer"))
+    assert errors(learned, batch)[1] < errors(made, batch)[1]
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [{"generator": (8, 16, 8)}, {"generator": (8, 16, 24), "encoder": (8, 8, 16)}],
+    ids=["narrower", "wider and narrower"],
+)
+def test_a_training_cannot_start_from_the_weights_of_a_wider_one(trained, tmp_path, widths):
+    config = replace(CONFIG, start=trained, model=replace(TINY, **widths))
     with pytest.raises(BadInput, match="architecture"):
-        train(replace(config, model=replace(TINY, generator=(8, 16, 24))), tmp_path / "other")
+        train(config, tmp_path)
+
+
+def test_weights_that_are_not_finite_are_not_widened(tmp_path):
+    animator = Animator(TINY)
+    with torch.no_grad():
+        animator.generator.head.bias[0] = torch.nan
+    save_weights(animator, tmp_path / "animator.safetensors")
+    config = replace(CONFIG, start=tmp_path, model=replace(TINY, generator=(8, 16, 24)))
+    with pytest.raises(BadInput, match="not finite"):
+        train(config, tmp_path / "out")
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(trained):
@@ -102,7 +173,8 @@ def test_a_checkpoint_of_another_configuration_is_refused(trained):
         train(replace(CONFIG, seed=1), trained)
 
 
-def test_real_clips_take_part(tmp_path):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_real_clips_take_part(tmp_path, precision):
     writer = cv2.VideoWriter(
         str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (128, 96)
     )
@@ -110,9 +182,16 @@ def test_real_clips_take_part(tmp_path):
     for _ in range(4):
         writer.write(rng.integers(0, 255, (96, 128, 3), np.uint8))
     writer.release()
-    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("a",), clip_share=0.5)
+    data = DataConfig(
+        puppets=1,
+        moments=2,
+        clips=tmp_path,
+        clip_names=("a",),
+        clip_share=0.5,
+        optical_flow=True,
+    )
     phase = Phase(2, batch=2, sizes=(64,))
-    config = replace(CONFIG, data=data, regions=(phase,), generator=(phase,))
+    config = replace(CONFIG, data=data, regions=(phase,), generator=(phase,), precision=precision)
     train(config, tmp_path / "out")
     assert np.isfinite(losses_of(tmp_path / "out", "pixels")).all()
     missing = replace(config, data=replace(data, clip_names=("b",)))
@@ -139,6 +218,7 @@ def test_the_schedule_runs_both_stages_phase_by_phase():
         ({"data": {"clip_names": ["a"]}}, "needs the folder"),
         ({"model": {"size": 100}}, "multiple of 32"),
         ({"ema": 1.0}, "ema"),
+        ({"precision": "float16"}, "not possible|bfloat16"),
     ],
 )
 def test_a_wrong_configuration_says_what_is_wrong(data, says):
@@ -193,3 +273,137 @@ def test_clips_keep_their_colours_where_that_is_asked_for(recoloured):
     colours = batch.still[:2].mean((2, 3)) * 255
     same = (colours - torch.tensor([200.0, 120.0, 40.0])).abs().max() < 1
     assert bool(same) != recoloured
+
+
+def numbered_clip(frames=20):
+    """A clip whose every frame is as bright as its number."""
+    shades = np.arange(frames, dtype=np.uint8)[:, None, None, None] * 10
+    pictures = np.broadcast_to(shades, (frames, SIZE, SIZE, 3))
+    return FrameSequence("numbered", pictures, tuple(max(0, i - 1) for i in range(frames)))
+
+
+def test_half_of_a_clips_pairs_start_from_its_first_frame_and_the_rest_from_any():
+    material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(),))
+    config = DataConfig(puppets=1, clip_share=1.0, recolour_clips=False)
+    batch = draw_batch(material, config, 64, 200, (0, 0))
+    still, driving = (
+        (pictures.mean((1, 2, 3)) * 25.5).round().long()
+        for pictures in (batch.still, batch.driving)
+    )
+    assert 0.4 < (still == 0).float().mean() < 0.65
+    assert (driving == 0).float().mean() < 0.15
+    assert min(len(still.unique()), len(driving.unique())) > 15
+
+
+def test_flow_is_seen_in_clips_only_where_that_is_asked_for():
+    material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(2),))
+    config = DataConfig(puppets=1, clip_share=0.5)
+    blind, seeing = (
+        draw_batch(material, replace(config, optical_flow=on), 64, 4, (0, 3))
+        for on in (False, True)
+    )
+    assert (blind.guided[:2] == 0).all()
+    assert (seeing.guided[:2] == 1).any()
+    for name in ("still", "driving", "known"):
+        assert torch.equal(getattr(blind, name), getattr(seeing, name))
+    assert torch.equal(blind.guided[2:], seeing.guided[2:])
+    assert torch.equal(blind.flow[2:], seeing.flow[2:])
+
+
+class HideAfter(KillAfter):
+    """Progress that hides a folder, from one moment to the next, after `steps` training steps."""
+
+    def __init__(self, steps, folder):
+        super().__init__(steps - 1)
+        self.folder, self.hidden = folder, folder.with_name("hidden")
+
+    def step(self, count=1, note=""):
+        try:
+            super().step(count, note)
+        except Killed:
+            if self.folder.exists():
+                self.folder.rename(self.hidden)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A dataset of one puppet with more frames than a few batches show, and a training on it."""
+    folder = tmp_path / "data"
+    make_dataset(folder, puppets=1, moments=12, split="train")
+    config = replace(
+        CONFIG,
+        data=DataConfig(puppets=0, datasets=(folder,)),
+        regions=(Phase(6, batch=1, sizes=(64,)),),
+        generator=(Phase(2, batch=1, sizes=(64,)),),
+        checkpoint_every=1,
+    )
+    return folder / "sequences" / "puppet-1000" / "frames", config
+
+
+def test_a_frame_that_vanishes_ends_the_training_which_can_go_on_when_it_is_back(stored, tmp_path):
+    frames, config = stored
+    before = set(threading.enumerate())
+    hide = HideAfter(2, frames)
+    with pytest.raises(BadInput, match="No such file") as caught:
+        train(config, tmp_path / "out", hide)
+    # Nobody is left drawing, though the error still holds on to where it happened.
+    assert caught.tb is not None
+    assert set(threading.enumerate()) <= before
+    assert "puppet-1000" in str(caught.value.where)
+    assert (tmp_path / "out" / "checkpoint").is_dir()
+    hide.hidden.rename(frames)
+    resumed = train(config, tmp_path / "out")
+    whole = train(config, tmp_path / "whole")
+    expected = load_file(whole / "animator.safetensors")
+    for name, value in load_file(resumed / "animator.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_frame_that_is_gone_before_the_first_batch_ends_the_training_too(stored, tmp_path):
+    frames, config = stored
+
+    class Hide(KillAfter):
+        def stage(self, title, total=None):  # noqa: ARG002
+            if title == "training":
+                frames.rename(frames.with_name("hidden"))
+
+    with pytest.raises(BadInput, match="No such file"):
+        train(config, tmp_path / "out", Hide(99))
+
+
+def test_a_killed_training_leaves_no_thread(tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(Killed) as caught:
+        train(CONFIG, tmp_path, KillAfter(3))
+    assert caught.tb is not None
+    assert set(threading.enumerate()) <= before
+
+
+def test_threads_may_share_a_cache_of_frames_which_keeps_to_its_size(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for shade, path in enumerate(paths):
+        cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), shade, np.uint8))
+    limit = 3 * SIZE * SIZE * 3
+    cache, seen = FrameCache(limit), []
+
+    def look(seed):
+        right = True
+        for index in np.random.default_rng(seed).integers(len(paths), size=400):
+            picture = cache.get(paths[index], None)
+            right = right and bool((picture[::16] == index).all())
+            seen.append(weakref.ref(picture))
+        return right
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet inside the cache and not by luck
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(look, range(6)))
+    finally:
+        sys.setswitchinterval(interval)
+    gc.collect()
+    held = {id(picture): picture.nbytes for ref in seen if (picture := ref()) is not None}
+    assert 0 < sum(held.values()) <= limit
+    # It did not lose count: as many as fit are kept, still.
+    first, *_ = [cache.get(path, None) for path in paths[:3]]
+    assert cache.get(paths[0], None) is first

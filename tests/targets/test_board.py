@@ -166,6 +166,17 @@ def test_a_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("extra", "multiplies"),
+    [("", False), ("avx512f", False), ("amx_bf16", True), ("avx512_bf16", True)],
+)
+def test_bfloat16_is_multiplied_where_the_processor_says_so(
+    tmp_path: Path, extra: str, multiplies: bool
+) -> None:
+    root = lay_out(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
+    assert read_machine(root, arch="x86_64").multiplies_bfloat16 is multiplies
+
+
+@pytest.mark.parametrize(
     ("extra", "saturates"), [("", True), ("avx_vnni", False), ("avx512f avx512_vnni", False)]
 )
 def test_x86_saturates_unless_it_has_vnni(tmp_path: Path, extra: str, saturates: bool) -> None:

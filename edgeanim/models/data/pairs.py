@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.data.sequences import FrameSequence, region_table
 from edgeanim.models.regions import MIRRORED, UNKNOWN
 
@@ -18,6 +19,8 @@ _MIRRORED_LABELS = np.arange(UNKNOWN + 1, dtype=np.uint8)
 _MIRRORED_LABELS[: len(MIRRORED)] = MIRRORED
 _MOVING = (0, 4, 5)
 """Head and hands: the regions whose weak labels follow them as they move."""
+_PRIOR = 0.3
+"""How much it counts that a clip's still shows all there is, where nobody knows."""
 _LEAST_PIXELS = 4
 """Fewer labelled pixels, of a mask, have no middle worth following."""
 Affine = NDArray[np.float64]
@@ -30,10 +33,11 @@ class Pair:
     `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
     y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the exact offset from
     each driving pixel to its place in the still; `visible` float32 [1, h/4, w/4]: 1 where the still
-    shows that place; `guided` float32 [1, h/4, w/4]: how much the flow is to be believed.
+    shows that place; `guided` float32 [1, h/4, w/4]: how much the flow is to be believed, and
+    `judged` float32 [1, h/4, w/4]: how much the visibility is.
 
-    `known` is 0 for a real clip, whose directions and visibility mean nothing. Its labels are
-    `UNKNOWN` and its flow is not to be believed, but for what weak labels tell.
+    `known` is 0 for a real clip, whose directions mean nothing. Its labels are `UNKNOWN` and its
+    flow is not to be believed, but for what weak labels and optical flow tell.
     """
 
     still: NDArray[np.float32]
@@ -46,6 +50,7 @@ class Pair:
     flow: NDArray[np.float32]
     visible: NDArray[np.float32]
     guided: NDArray[np.float32]
+    judged: NDArray[np.float32]
     known: NDArray[np.float32]
 
 
@@ -113,9 +118,16 @@ def mirror_motion(motion: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def make_pair(
-    sequence: FrameSequence, still: int, driving: int, size: int, augmentation: Augmentation = PLAIN
+    sequence: FrameSequence,
+    still: int,
+    driving: int,
+    size: int,
+    augmentation: Augmentation = PLAIN,
+    *,
+    optical_flow: bool = False,
 ) -> Pair:
-    """The pair of frames `still` and `driving` of a sequence, at `size` pixels a side."""
+    """The pair of frames `still` and `driving` of a sequence, at `size` pixels a side; with
+    `optical_flow`, what that tells of a real clip (see `seen_flow`)."""
     to_output = _to_size(size) @ augmentation.matrix
     pictures = [
         _picture(sequence.pictures[i], to_output, size, augmentation)
@@ -127,6 +139,7 @@ def make_pair(
     flow = np.zeros((2, side, side), np.float32)
     visible = np.ones((1, side, side), np.float32)
     guided = np.zeros((1, side, side), np.float32)
+    judged = np.full((1, side, side), _PRIOR, np.float32)
     to_mask = _to_size(side) @ augmentation.matrix
     if sequence.weak_labels is not None:
         shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in (still, driving)]
@@ -143,7 +156,13 @@ def make_pair(
             for i, parts in zip((still, driving), shown, strict=True)
         ]
         flow, visible = _exact_flow(sequence, still, driving, shown[1], to_mask)
-        guided = visible
+        guided, judged = visible, np.ones_like(visible)
+    if optical_flow and sequence.parts is None:
+        seen = seen_flow(pictures[0], pictures[1], side)
+        # Where a search loses a hand, its middle is still known; where it is found, so are fingers.
+        flow = np.where(seen.guided > 0, seen.flow, flow)
+        guided = np.maximum(guided, seen.guided)
+        visible, judged = np.maximum(seen.visible, guided), np.maximum(seen.judged, guided)
     return Pair(
         pictures[0],
         pictures[1],
@@ -155,6 +174,7 @@ def make_pair(
         flow,
         visible,
         guided,
+        judged,
         np.array([sequence.parts is not None], np.float32),
     )
 

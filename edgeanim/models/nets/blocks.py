@@ -2,8 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class Convolution(nn.Conv2d):  # type: ignore[misc]
+    """A convolution whose products may be computed in another type than its weights have.
+
+    With `compute` it returns that type. Only convolutions change: coordinates need float32, which
+    an autocast of everything would take from them. Weights, and so what is saved, stay as they are.
+
+    With `rounding` it works, in float32, on what that makes of its input and weight (`training`
+    simulates 8 bits so).
+    """
+
+    compute: torch.dtype | None = None
+    rounding: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.rounding is not None:
+            return self._conv_forward(*self.rounding(x.float(), self.weight), self.bias)
+        if self.compute is None:
+            return super().forward(x)
+        bias = None if self.bias is None else self.bias.to(self.compute)
+        return self._conv_forward(x.to(self.compute), self.weight.to(self.compute), bias)
+
+
+def compute_in(module: nn.Module, dtype: torch.dtype | None) -> None:
+    """Let all convolutions of `module` compute in `dtype`; `None` is the type of their weights."""
+    for part in module.modules():
+        if isinstance(part, Convolution):
+            part.compute = dtype
 
 
 class ConvNorm(nn.Sequential):  # type: ignore[misc]
@@ -11,7 +43,7 @@ class ConvNorm(nn.Sequential):  # type: ignore[misc]
 
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=False),
+            Convolution(c_in, c_out, kernel, stride, kernel // 2, bias=False),
             nn.BatchNorm2d(c_out),
         )
 

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from edgeanim.models.nets.blocks import Convolution
+
 _LARGEST = 128
 """Wider pictures are halved first: texture comes from the still, only structure is to be judged."""
 
@@ -18,10 +20,10 @@ class Discriminator(nn.Module):  # type: ignore[misc]
         super().__init__()
         channels = (6, *widths)
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(c_in, c_out, 4, stride=2, padding=1))
+            spectral_norm(Convolution(c_in, c_out, 4, stride=2, padding=1))
             for c_in, c_out in zip(channels, widths, strict=False)
         )
-        self.score = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.score = spectral_norm(Convolution(widths[-1], 1, 3, padding=1))
         self.act = nn.LeakyReLU(0.2)
 
     def forward(self, still: Tensor, frame: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -33,4 +35,4 @@ class Discriminator(nn.Module):  # type: ignore[misc]
         for layer in self.layers:
             x = self.act(layer(x))
             features.append(x)
-        return self.score(x), features
+        return self.score(x).float(), features

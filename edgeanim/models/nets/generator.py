@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.nets.blocks import ConvBlock, ConvNorm, upsample
+from edgeanim.models.nets.blocks import ConvBlock, ConvNorm, Convolution, upsample
 from edgeanim.models.nets.moments import axis
 from edgeanim.models.regions import COUNT
 
@@ -32,6 +32,10 @@ _OPAQUE = 3.0
 """Added to alpha's score: an untrained generator shows the warped still."""
 _MIN_DETERMINANT = 2e-4
 """Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
+_FAINTEST = -40.0
+"""Exponents of heat and weights end here, at 4e-18: below 1e-38 numbers lose precision, and Intel's
+processors take many times as long for each. Asking a runtime to take those for zero would change
+the arithmetic of the whole process that it runs in."""
 _FLOW_GAIN = 8.0
 """Brings flows, mostly below 0.1, to the scale of the heat maps beside them."""
 _INPUTS = 3 * COUNT
@@ -52,7 +56,7 @@ class Generator(nn.Module):  # type: ignore[misc]
         self.up8 = nn.Sequential(ConvBlock(w8, w8), ConvBlock(w8, w8))
         self.bridge8 = ConvNorm(w8, w4, kernel=1)
         self.up4 = ConvBlock(w4, w4)
-        self.head = nn.Conv2d(w4, COUNT + 6, 3, padding=1)
+        self.head = Convolution(w4, COUNT + 6, 3, padding=1)
         nn.init.normal_(self.head.weight, std=1e-2)
         nn.init.zeros_(self.head.bias)
         nn.init.constant_(self.head.bias[:COUNT], NEUTRAL_SCORE)
@@ -115,7 +119,7 @@ def _distances(place: Tensor, height: int, width: int) -> Tensor:
 
 def _heat_and_flow(place: Tensor, flow: Tensor, height: int, width: int) -> Tensor:
     """What the generator sees of the motion [N, 3K, h, w]: heat maps, and flows under them."""
-    heat = (-_distances(place, height, width)).exp()
+    heat = (-_distances(place, height, width)).clamp(min=_FAINTEST).exp()
     x, y = (heat * _evaluate(flow, row, height, width) for row in (0, 1))
     return torch.cat([heat, x * _FLOW_GAIN, y * _FLOW_GAIN], dim=1)
 
@@ -127,7 +131,8 @@ def compose_flows(score: Tensor, place: Tensor, flow: Tensor) -> Tensor:
     of a [7, K] matrix with the weights replaces a dozen passes over [K, h, w].
     """
     count, height, width = score.shape[1:]
-    weight = (score - _distances(place, height, width)).exp().reshape(-1, count, height * width)
+    weight = (score - _distances(place, height, width)).clamp(min=_FAINTEST).exp()
+    weight = weight.reshape(-1, count, height * width)
     rows = torch.cat([flow.reshape(-1, count, 6), torch.ones_like(flow[:, :, 0, :1])], dim=2)
     sums = (rows.transpose(1, 2) @ weight).reshape(-1, 7, height, width)
     x = axis(width, score).view(1, 1, 1, width)

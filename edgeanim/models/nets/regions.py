@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.nets.blocks import ConvBlock, upsample
+from edgeanim.models.nets.blocks import ConvBlock, Convolution, upsample
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT
 
@@ -47,7 +47,7 @@ class RegionNet(nn.Module):  # type: ignore[misc]
         self.up8 = ConvBlock(w8, w8)
         self.bridge8 = ConvBlock(w8, w4, kernel=1)
         self.up4 = ConvBlock(w4, w4)
-        self.head = nn.Conv2d(w4, COUNT + 1 + _DIRECTION, 1)
+        self.head = Convolution(w4, COUNT + 1 + _DIRECTION, 1)
         nn.init.constant_(self.head.bias[-1], 1.0)  # parts point down until something is learned
 
     def read(self, frame: Tensor, cue: Tensor) -> Reading:

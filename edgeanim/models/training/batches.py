@@ -20,6 +20,9 @@ from edgeanim.models.data.sequences import (
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
 from edgeanim.models.training.config import DataConfig
 
+_FROM_THE_START = 0.5
+"""Share of a clip's pairs whose still is its first frame, as it is when the clip is a driver."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,6 +38,7 @@ class Batch:
     flow: Tensor
     visible: Tensor
     guided: Tensor
+    judged: Tensor
     known: Tensor
 
     def to(self, device: torch.device) -> Batch:
@@ -98,10 +102,14 @@ def draw_batch(
         pool = material.clips if is_clip else material.puppets
         sequence = pool[int(rng.integers(len(pool)))]
         still, driving = rng.integers(len(sequence.pictures), size=2)
+        if is_clip and rng.uniform() < _FROM_THE_START:
+            still = 0
         augmentation = random_augmentation(rng)
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
-        pairs.append(make_pair(sequence, int(still), int(driving), size, augmentation))
+        ends = int(still), int(driving)
+        pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)
+        pairs.append(pair)
     batch = stack(pairs)
     return batch if config.cue is None else replace(batch, cue=torch.zeros_like(batch.cue))
 

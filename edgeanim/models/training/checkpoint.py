@@ -47,7 +47,7 @@ def save_checkpoint(
     optimizers: dict[str, torch.optim.Optimizer],
     ema: Ema,
 ) -> None:
-    """Replace the checkpoint below `out` by one after `done` steps of both stages together."""
+    """Replace the checkpoint below `out` by one after `done` steps of all stages together."""
     from safetensors.torch import save_file
 
     with atomic_folder(out / FOLDER) as folder:
@@ -91,7 +91,11 @@ def load_checkpoint(
 
 def config_digest(config: TrainConfig) -> str:
     """Hex SHA-256 of the configuration."""
-    return sha256_bytes(canonical_json(to_plain(config)).encode())
+    plain = to_plain(config)
+    if not config.qat:
+        # Trainings without this stage are not to depend on how it is set: they began before it was.
+        del plain["qat"], plain["losses"]["consistency"]
+    return sha256_bytes(canonical_json(plain).encode())
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -9,12 +9,15 @@ from typing import Literal
 from edgeanim.core.parsing import load_toml, parse
 from edgeanim.models.config import AnimatorConfig
 
+Precision = Literal["float32", "bfloat16"]
+
 
 @dataclass(frozen=True)
 class DataConfig:
     """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
     those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch;
-    with `weak_labels`, faces and hands found by colour teach the regions (`data.weak_labels`).
+    with `weak_labels`, faces and hands found by colour teach the regions (`data.weak_labels`), and
+    with `optical_flow` the flow that two frames show teaches the generator (`data.seen_flow`).
     Without `recolour_clips` the clips keep their colours, which one character always has.
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
@@ -30,6 +33,7 @@ class DataConfig:
     clip_names: tuple[str, ...] = ()
     clip_share: float = 0.25
     weak_labels: bool = False
+    optical_flow: bool = False
     recolour_clips: bool = True
     datasets: tuple[Path, ...] | None = None
     cue: Literal["off"] | None = None
@@ -81,22 +85,30 @@ class LossWeights:
     features: float = 0.3
     moving: float = 4.0
     tips: float = 1.0
+    consistency: float = 40.0
+    """In the stage `qat` alone: how near the rounded networks are to stay to the float ones."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Both stages. `start` is a folder with the weights to start from (untrained if it is not
     given); a stage without phases is skipped. `optimizer` moves all networks but the discriminator,
-    whose is AdamW. `joint` lets the regions learn on from the
-    reconstruction in stage 2; the discriminator joins after the share `gan_from` of stage 2."""
+    whose is AdamW. `precision` is what convolutions compute in and hand on to each other; weights
+    and all else stay float32. `bfloat16` is faster on processors that compute it (AVX-512 BF16,
+    AMX). `joint` lets the regions learn on from the reconstruction in stage 2; the discriminator
+    joins after the share `gan_from` of stage 2."""
 
     model: AnimatorConfig = field(default_factory=AnimatorConfig)
     data: DataConfig = field(default_factory=DataConfig)
     start: Path | None = None
     regions: tuple[Phase, ...] = (Phase(2000),)
     generator: tuple[Phase, ...] = (Phase(4000),)
+    qat: tuple[Phase, ...] = ()
+    """The last stage: the averaged weights learn on in networks that round to 8 bits, in float32.
+    With it and `start`, `generator` may be empty."""
     losses: LossWeights = field(default_factory=LossWeights)
     optimizer: Literal["adamw", "muon"] = "adamw"
+    precision: Precision = "float32"
     joint: bool = True
     gan_from: float = 0.5
     ema: float = 0.998
@@ -105,8 +117,11 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.generator or not (self.regions or self.start):
-            raise ValueError("a stage needs at least one phase (`regions` needs none with `start`)")
+        if not (self.generator or (self.start and self.qat)) or not (self.regions or self.start):
+            raise ValueError(
+                "a stage needs at least one phase (with `start`, `regions` needs none, "
+                "and `generator` none if there is `qat`)"
+            )
         if not 0 <= self.ema < 1 or not 0 <= self.gan_from <= 1:
             raise ValueError("`ema` must lie in 0..1 (not 1) and `gan_from` in 0..1")
         if self.checkpoint_every < 1 or self.threads < 1:

@@ -24,6 +24,7 @@ from edgeanim.models.training.losses import (
     segmentation,
     smoothness,
 )
+from edgeanim.models.training.rounding import Rounding
 
 _LEAST_COVER = 0.12
 """Share of a real clip's picture that regions must cover: less is the collapse to background."""
@@ -40,6 +41,23 @@ class Networks:
     regions_optimizer: torch.optim.Optimizer
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
+    rounding: Rounding
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the networks make of a batch of N pairs. `reading` and `motion` [2N, K, 6] are of the
+    stills, then of the driving frames; `flow` [N, 2, h/4, w/4], `alpha` [N, 1, h/4, w/4] and
+    `colour` [N, 3, h/4, w/4] make the `frame` from the still and the `warped` still, both
+    [N, 3, h, w]. All are float32."""
+
+    reading: Reading
+    motion: Tensor
+    flow: Tensor
+    alpha: Tensor
+    colour: Tensor
+    frame: Tensor
+    warped: Tensor
 
 
 def regions_step(networks: Networks, batch: Batch) -> Losses:
@@ -54,8 +72,8 @@ def regions_step(networks: Networks, batch: Batch) -> Losses:
         mirrored = net.read(frames[unknown].flip(3), cues[unknown].flip(3))
         terms["mirror"] = _agreement(reading.scores[unknown], mirrored.scores)
         terms["cover"] = 5 * _uncovered(reading.scores[unknown])
-    _descend(terms, net, networks.regions_optimizer)
-    return _values(terms)
+    descend(terms, net, networks.regions_optimizer)
+    return values_of(terms)
 
 
 def generator_step(
@@ -63,41 +81,54 @@ def generator_step(
 ) -> Losses:
     """Stage 2: reconstruct the driving frame from the still and both motions."""
     animator = networks.animator
+    animator.regions.train(joint)
+    made = make(animator, batch, joint=joint)
+    terms = reconstruction(made, batch, weights, joint=joint)
+    if adversarial:
+        terms |= _fool(networks.discriminator, batch, made.frame, weights)
+    optimizers = [networks.generator_optimizer]
+    if joint:
+        optimizers.append(networks.regions_optimizer)
+    descend(terms, animator, *optimizers)
+    if adversarial:
+        terms["discriminator"] = _discriminate(networks, batch, made.frame.detach())
+    return values_of(terms)
+
+
+def make(animator: Animator, batch: Batch, *, joint: bool = True) -> Made:
+    """Animate the stills of a batch; unless `joint`, no gradient reaches the regions."""
     frames = torch.cat([batch.still, batch.driving])
     cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
-    animator.regions.train(joint)
-    with torch.set_grad_enabled(joint):
+    with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
         reading = animator.regions.read(frames, cues)
         mask, motion = reading.masks_and_motion()
     count = len(batch.still)
     s4, s8 = animator.encoder(batch.still, mask[:count])
     flow, alpha, colour = animator.generator(s4, s8, motion[:count], motion[count:])
     frame, warped = compose(batch.still, flow, alpha, colour)
+    return Made(reading, motion, flow, alpha, colour, frame, warped)
 
+
+def reconstruction(
+    made: Made, batch: Batch, weights: LossWeights, *, joint: bool
+) -> dict[str, Tensor]:
+    """The weighted terms of what was made; with `joint`, what is known of the regions too."""
     weight = motion_weight(batch.still, batch.driving, weights.moving)
     weight = weight + weights.tips * _tips(batch)
     terms = {
-        "pixels": weights.pixels * multiscale_l1(frame, batch.driving, weight),
-        "structure": weights.structure * dissimilarity(frame, batch.driving, weight),
-        "warp": weights.warp * _warp_error(warped, batch, weight),
-        "flow": weights.flow * _flow_error(flow, batch),
-        "visibility": weights.visibility * _visibility_error(alpha, batch),
-        "smoothness": weights.smoothness * smoothness(flow),
+        "pixels": weights.pixels * multiscale_l1(made.frame, batch.driving, weight),
+        "structure": weights.structure * dissimilarity(made.frame, batch.driving, weight),
+        "warp": weights.warp * _warp_error(made.warped, batch, weight),
+        "flow": weights.flow * _flow_error(made.flow, batch),
+        "visibility": weights.visibility * _visibility_error(made.alpha, batch),
+        "smoothness": weights.smoothness * smoothness(made.flow),
     }
     if joint:
-        terms |= {k: weights.regions * v for k, v in _supervision(reading, batch).items()}
+        terms |= {k: weights.regions * v for k, v in _supervision(made.reading, batch).items()}
         unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
         if bool(unknown.any()):
-            terms["cover"] = _uncovered(reading.scores[unknown])
-    if adversarial:
-        terms |= _fool(networks.discriminator, batch, frame, weights)
-    optimizers = [networks.generator_optimizer]
-    if joint:
-        optimizers.append(networks.regions_optimizer)
-    _descend(terms, animator, *optimizers)
-    if adversarial:
-        terms["discriminator"] = _discriminate(networks, batch, frame.detach())
-    return _values(terms)
+            terms["cover"] = _uncovered(made.reading.scores[unknown])
+    return terms
 
 
 def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
@@ -131,7 +162,7 @@ def _discriminate(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
     real, _ = networks.discriminator(batch.still, batch.driving)
     made, _ = networks.discriminator(batch.still, frame)
     loss = hinge_discriminator(real, made)
-    _descend({"d": loss}, networks.discriminator, networks.discriminator_optimizer)
+    descend({"d": loss}, networks.discriminator, networks.discriminator_optimizer)
     return loss
 
 
@@ -143,12 +174,9 @@ def _tips(batch: Batch) -> Tensor:
 
 
 def _warp_error(warped: Tensor, batch: Batch, weight: Tensor) -> Tensor:
-    """L1 of the warped still alone, where the still shows the place (everywhere on real clips)."""
+    """L1 of the warped still alone, where the still shows the place, as far as that is known."""
     size = warped.shape[2:]
-    visible = torch.where(
-        batch.known[:, :, None, None] > 0, batch.visible, torch.ones_like(batch.visible)
-    )
-    share = functional.interpolate(visible, size, mode="nearest") * weight
+    share = functional.interpolate(batch.visible, size, mode="nearest") * weight
     return ((warped - batch.driving).abs() * share).mean() / share.mean()
 
 
@@ -161,12 +189,11 @@ def _flow_error(flow: Tensor, batch: Batch) -> Tensor:
 
 
 def _visibility_error(alpha: Tensor, batch: Batch) -> Tensor:
-    """Alpha should be 0 where the still cannot show the place; on clips it should stay near 1."""
-    known = batch.known[:, :, None, None]
+    """Alpha should be 0 where the still cannot show the place, as far as that is known."""
     entropy = functional.binary_cross_entropy(
         alpha.clamp(1e-4, 1 - 1e-4), batch.visible, reduction="none"
     )
-    return (entropy * known + (1 - known) * 0.3 * (1 - alpha)).mean()
+    return (entropy * batch.judged).mean()
 
 
 def _agreement(scores: Tensor, mirrored: Tensor) -> Tensor:
@@ -183,9 +210,10 @@ def _uncovered(scores: Tensor) -> Tensor:
     return functional.relu(_LEAST_COVER - cover).mean()
 
 
-def _descend(
+def descend(
     terms: dict[str, Tensor], module: nn.Module, *optimizers: torch.optim.Optimizer
 ) -> None:
+    """One step of the optimisers down the sum of the terms."""
     for optimizer in optimizers:
         optimizer.zero_grad(set_to_none=True)
     total = torch.stack(list(terms.values())).sum()
@@ -197,5 +225,6 @@ def _descend(
             optimizer.step()
 
 
-def _values(terms: dict[str, Tensor]) -> Losses:
+def values_of(terms: dict[str, Tensor]) -> Losses:
+    """The terms as numbers."""
     return {name: float(value.detach()) for name, value in terms.items()}
