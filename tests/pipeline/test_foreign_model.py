@@ -110,7 +110,7 @@ def test_pruning_saves_and_keeps_the_picture(job: SimpleNamespace) -> None:
         job.model,
         calib=job.photos,
         out=job.work / "pruned",
-        spec=PruneSpec(ratio=0.5, steps=40, learning_rate=3e-3),
+        spec=PruneSpec(ratio=0.5, round_to=8, steps=40, learning_rate=3e-3),
         store=job.store,
     )
     (graph,) = pruned.graphs

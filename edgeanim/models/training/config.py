@@ -85,13 +85,13 @@ class LossWeights:
     features: float = 0.3
     moving: float = 4.0
     tips: float = 1.0
-    consistency: float = 40.0
+    consistency: float = 4.0
     """In the stage `qat` alone: how near the rounded networks are to stay to the float ones."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Both stages. `start` is a folder with the weights to start from (untrained if it is not
+    """All stages. `start` is a folder with the weights to start from (untrained if it is not
     given); a stage without phases is skipped. `optimizer` moves all networks but the discriminator,
     whose is AdamW. `precision` is what convolutions compute in and hand on to each other; weights
     and all else stay float32. `bfloat16` is faster on processors that compute it (AVX-512 BF16,
