@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
-import sys
-import threading
-import weakref
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -16,16 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeanim.api import make_dataset
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
-from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
-from edgeanim.models.dataset_reader import FrameCache
 from edgeanim.models.train import build_networks, schedule, train
-from edgeanim.models.training.batches import Material, draw_batch, load_material
+from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
 from edgeanim.models.training.losses import (
     compose,
@@ -262,148 +253,3 @@ def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
         load_weights(torch.nn.Linear(1, 1), path)
     with pytest.raises(BadInput, match="No such file"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "absent")
-
-
-@pytest.mark.parametrize("recoloured", [True, False])
-def test_clips_keep_their_colours_where_that_is_asked_for(recoloured):
-    grey = np.full((3, SIZE, SIZE, 3), (200, 120, 40), np.uint8)
-    material = Material((puppet_sequence(1, (0.1,)),), (FrameSequence("one", grey, (0, 0, 1)),))
-    config = DataConfig(puppets=1, clip_share=0.5, recolour_clips=recoloured)
-    batch = draw_batch(material, config, 64, 4, (0, 0))
-    colours = batch.still[:2].mean((2, 3)) * 255
-    same = (colours - torch.tensor([200.0, 120.0, 40.0])).abs().max() < 1
-    assert bool(same) != recoloured
-
-
-def numbered_clip(frames=20):
-    """A clip whose every frame is as bright as its number."""
-    shades = np.arange(frames, dtype=np.uint8)[:, None, None, None] * 10
-    pictures = np.broadcast_to(shades, (frames, SIZE, SIZE, 3))
-    return FrameSequence("numbered", pictures, tuple(max(0, i - 1) for i in range(frames)))
-
-
-def test_half_of_a_clips_pairs_start_from_its_first_frame_and_the_rest_from_any():
-    material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(),))
-    config = DataConfig(puppets=1, clip_share=1.0, recolour_clips=False)
-    batch = draw_batch(material, config, 64, 200, (0, 0))
-    still, driving = (
-        (pictures.mean((1, 2, 3)) * 25.5).round().long()
-        for pictures in (batch.still, batch.driving)
-    )
-    assert 0.4 < (still == 0).float().mean() < 0.65
-    assert (driving == 0).float().mean() < 0.15
-    assert min(len(still.unique()), len(driving.unique())) > 15
-
-
-def test_flow_is_seen_in_clips_only_where_that_is_asked_for():
-    material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(2),))
-    config = DataConfig(puppets=1, clip_share=0.5)
-    blind, seeing = (
-        draw_batch(material, replace(config, optical_flow=on), 64, 4, (0, 3))
-        for on in (False, True)
-    )
-    assert (blind.guided[:2] == 0).all()
-    assert (seeing.guided[:2] == 1).any()
-    for name in ("still", "driving", "known"):
-        assert torch.equal(getattr(blind, name), getattr(seeing, name))
-    assert torch.equal(blind.guided[2:], seeing.guided[2:])
-    assert torch.equal(blind.flow[2:], seeing.flow[2:])
-
-
-class HideAfter(KillAfter):
-    """Progress that hides a folder, from one moment to the next, after `steps` training steps."""
-
-    def __init__(self, steps, folder):
-        super().__init__(steps - 1)
-        self.folder, self.hidden = folder, folder.with_name("hidden")
-
-    def step(self, count=1, note=""):
-        try:
-            super().step(count, note)
-        except Killed:
-            if self.folder.exists():
-                self.folder.rename(self.hidden)
-
-
-@pytest.fixture
-def stored(tmp_path):
-    """A dataset of one puppet with more frames than a few batches show, and a training on it."""
-    folder = tmp_path / "data"
-    make_dataset(folder, puppets=1, moments=12, split="train")
-    config = replace(
-        CONFIG,
-        data=DataConfig(puppets=0, datasets=(folder,)),
-        regions=(Phase(6, batch=1, sizes=(64,)),),
-        generator=(Phase(2, batch=1, sizes=(64,)),),
-        checkpoint_every=1,
-    )
-    return folder / "sequences" / "puppet-1000" / "frames", config
-
-
-def test_a_frame_that_vanishes_ends_the_training_which_can_go_on_when_it_is_back(stored, tmp_path):
-    frames, config = stored
-    before = set(threading.enumerate())
-    hide = HideAfter(2, frames)
-    with pytest.raises(BadInput, match="No such file") as caught:
-        train(config, tmp_path / "out", hide)
-    # Nobody is left drawing, though the error still holds on to where it happened.
-    assert caught.tb is not None
-    assert set(threading.enumerate()) <= before
-    assert "puppet-1000" in str(caught.value.where)
-    assert (tmp_path / "out" / "checkpoint").is_dir()
-    hide.hidden.rename(frames)
-    resumed = train(config, tmp_path / "out")
-    whole = train(config, tmp_path / "whole")
-    expected = load_file(whole / "animator.safetensors")
-    for name, value in load_file(resumed / "animator.safetensors").items():
-        assert torch.equal(value, expected[name]), name
-
-
-def test_a_frame_that_is_gone_before_the_first_batch_ends_the_training_too(stored, tmp_path):
-    frames, config = stored
-
-    class Hide(KillAfter):
-        def stage(self, title, total=None):  # noqa: ARG002
-            if title == "training":
-                frames.rename(frames.with_name("hidden"))
-
-    with pytest.raises(BadInput, match="No such file"):
-        train(config, tmp_path / "out", Hide(99))
-
-
-def test_a_killed_training_leaves_no_thread(tmp_path):
-    before = set(threading.enumerate())
-    with pytest.raises(Killed) as caught:
-        train(CONFIG, tmp_path, KillAfter(3))
-    assert caught.tb is not None
-    assert set(threading.enumerate()) <= before
-
-
-def test_threads_may_share_a_cache_of_frames_which_keeps_to_its_size(tmp_path):
-    paths = [tmp_path / f"{i}.png" for i in range(4)]
-    for shade, path in enumerate(paths):
-        cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), shade, np.uint8))
-    limit = 3 * SIZE * SIZE * 3
-    cache, seen = FrameCache(limit), []
-
-    def look(seed):
-        right = True
-        for index in np.random.default_rng(seed).integers(len(paths), size=400):
-            picture = cache.get(paths[index], None)
-            right = right and bool((picture[::16] == index).all())
-            seen.append(weakref.ref(picture))
-        return right
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)  # so that threads meet inside the cache and not by luck
-    try:
-        with ThreadPoolExecutor(6) as pool:
-            assert all(pool.map(look, range(6)))
-    finally:
-        sys.setswitchinterval(interval)
-    gc.collect()
-    held = {id(picture): picture.nbytes for ref in seen if (picture := ref()) is not None}
-    assert 0 < sum(held.values()) <= limit
-    # It did not lose count: as many as fit are kept, still.
-    first, *_ = [cache.get(path, None) for path in paths[:3]]
-    assert cache.get(paths[0], None) is first

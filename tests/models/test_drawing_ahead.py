@@ -1,0 +1,123 @@
+"""Batches are drawn on another core: errors surface, threads end, frames are shared."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from edgeanim.api import make_dataset
+from edgeanim.core.errors import BadInput
+from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.dataset_reader import FrameCache
+from edgeanim.models.train import train
+from edgeanim.models.training.config import DataConfig, Phase
+from tests.models.tiny_training import CONFIG, KillAfter, Killed
+
+
+class HideAfter(KillAfter):
+    """Progress that hides a folder, from one moment to the next, after `steps` training steps."""
+
+    def __init__(self, steps, folder):
+        super().__init__(steps - 1)
+        self.folder, self.hidden = folder, folder.with_name("hidden")
+
+    def step(self, count=1, note=""):
+        try:
+            super().step(count, note)
+        except Killed:
+            if self.folder.exists():
+                self.folder.rename(self.hidden)
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A dataset of one puppet with more frames than a few batches show, and a training on it."""
+    folder = tmp_path / "data"
+    make_dataset(folder, puppets=1, moments=12, split="train")
+    config = replace(
+        CONFIG,
+        data=DataConfig(puppets=0, datasets=(folder,)),
+        regions=(Phase(6, batch=1, sizes=(64,)),),
+        generator=(Phase(2, batch=1, sizes=(64,)),),
+        checkpoint_every=1,
+    )
+    return folder / "sequences" / "puppet-1000" / "frames", config
+
+
+def test_a_frame_that_vanishes_ends_the_training_which_can_go_on_when_it_is_back(stored, tmp_path):
+    frames, config = stored
+    before = set(threading.enumerate())
+    hide = HideAfter(2, frames)
+    with pytest.raises(BadInput, match="No such file") as caught:
+        train(config, tmp_path / "out", hide)
+    # Nobody is left drawing, though the error still holds on to where it happened.
+    assert caught.tb is not None
+    assert set(threading.enumerate()) <= before
+    assert "puppet-1000" in str(caught.value.where)
+    assert (tmp_path / "out" / "checkpoint").is_dir()
+    hide.hidden.rename(frames)
+    resumed = train(config, tmp_path / "out")
+    whole = train(config, tmp_path / "whole")
+    expected = load_file(whole / "animator.safetensors")
+    for name, value in load_file(resumed / "animator.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_frame_that_is_gone_before_the_first_batch_ends_the_training_too(stored, tmp_path):
+    frames, config = stored
+
+    class Hide(KillAfter):
+        def stage(self, title, total=None):  # noqa: ARG002
+            if title == "training":
+                frames.rename(frames.with_name("hidden"))
+
+    with pytest.raises(BadInput, match="No such file"):
+        train(config, tmp_path / "out", Hide(99))
+
+
+def test_a_killed_training_leaves_no_thread(tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(Killed) as caught:
+        train(CONFIG, tmp_path, KillAfter(3))
+    assert caught.tb is not None
+    assert set(threading.enumerate()) <= before
+
+
+def test_threads_may_share_a_cache_of_frames_which_keeps_to_its_size(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    for shade, path in enumerate(paths):
+        cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), shade, np.uint8))
+    limit = 3 * SIZE * SIZE * 3
+    cache, seen = FrameCache(limit), []
+
+    def look(seed):
+        right = True
+        for index in np.random.default_rng(seed).integers(len(paths), size=400):
+            picture = cache.get(paths[index], None)
+            right = right and bool((picture[::16] == index).all())
+            seen.append(weakref.ref(picture))
+        return right
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # so that threads meet inside the cache and not by luck
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(look, range(6)))
+    finally:
+        sys.setswitchinterval(interval)
+    gc.collect()
+    held = {id(picture): picture.nbytes for ref in seen if (picture := ref()) is not None}
+    assert 0 < sum(held.values()) <= limit
+    # It did not lose count: as many as fit are kept, still.
+    first, *_ = [cache.get(path, None) for path in paths[:3]]
+    assert cache.get(paths[0], None) is first
