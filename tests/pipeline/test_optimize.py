@@ -295,7 +295,9 @@ def test_a_real_search_ends_with_a_bundle_and_runs_again_from_the_store(
         tiny_onnx(), out=tmp_path / "net.eab", html=tmp_path / "page.html", **common
     )
     assert found.complete
-    assert {p.id for p in found.points} == {"onnxruntime-float32", "onnxruntime-int8-ptq"}
+    # Whether there is anything to restructure depends on how wide the processor's vectors are.
+    points = {p.id for p in found.points} - {"onnxruntime-float32-untouched"}
+    assert points == {"onnxruntime-float32", "onnxruntime-int8-ptq"}
     assert found.report is not None
     assert not found.report.failures
     assert found.chosen in found.trials
