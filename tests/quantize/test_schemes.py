@@ -75,8 +75,9 @@ def test_int8_executes_as_int8_and_looks_the_same(
     got, profile = play(made, backend, board, unseen, tmp_path / "int8")
     assert psnr(wanted, got) > 38
     assert not np.array_equal(wanted, got)
-    assert profile.int8 > 0.8
-    assert profile.convert < 0.1
+    # Counted, not timed: on a fast processor the steps of so small a net take a microsecond or two.
+    assert sum(row.count for row in profile.ops if row.kind == "convert") <= 4
+    assert profile.int8 > 0.8 * (1 - profile.convert)
 
 
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)
