@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -73,9 +73,9 @@ class FlatGraph:
         A batch norm that the conversion folded in has scaled each output channel, which is allowed
         for where it leaves no doubt which one is meant.
         """
-        found = set()
+        found, held = set(), self._held()
         for node, kernel in kernels:
-            match = self._holding(kernel)
+            match = _holding(held, kernel)
             if not match:
                 raise BadInput(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "
@@ -88,12 +88,11 @@ class FlatGraph:
     def replace(self, kernels: Iterable[tuple[Array, Array]], names: Iterable[str]) -> None:
         """Give those of the ops `names` that hold the first kernel of a pair the second one, each
         output channel scaled as the conversion scaled it. Kernels that are not to be found stay."""
-        chosen = set(names)
+        chosen, held = set(names), self._held()
         for old, new in kernels:
             before, after = _rows(old), _rows(new)
-            for name in chosen.intersection(self._holding(old)):
-                own = self._by_channel(name)
-                share = (own * before).sum(1) / np.maximum(np.square(before).sum(1), 1e-30)
+            for name in chosen.intersection(_holding(held, old)):
+                share = (held[name] * before).sum(1) / np.maximum(np.square(before).sum(1), 1e-30)
                 self._store(name, after * share[:, None])
 
     def write(self, path: Path) -> None:
@@ -103,17 +102,11 @@ class FlatGraph:
         with quiet():
             flatbuffer.write_model(self._model, str(path))
 
-    def _holding(self, kernel: Array) -> list[str]:
-        """The convolutions that hold an ONNX kernel, scaled or not; none if it is in doubt."""
-        rows = _rows(kernel)
-        held = {
+    def _held(self) -> dict[str, Array]:
+        """The weights of all convolutions, with a row for each output channel."""
+        return {
             name: self._by_channel(name) for name in self._ops if self._kind(name) == "convolution"
         }
-        match = [name for name, own in held.items() if np.array_equal(own, rows)]
-        if not match:
-            match = [name for name, own in held.items() if _scaled(own, rows)]
-            match = match if len(match) == 1 else []
-        return match
 
     def _store(self, name: str, rows: Array) -> None:
         """Put weights with a row for each output channel into the op's buffer."""
@@ -175,6 +168,16 @@ def _rows(kernel: Array) -> Array:
     """An ONNX kernel [O, I/g, H, W] with a row for each output channel, as TFLite orders it."""
     rows: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
     return rows
+
+
+def _holding(held: Mapping[str, Array], kernel: Array) -> list[str]:
+    """Those of `held` that hold an ONNX kernel, scaled or not; none if it is in doubt."""
+    rows = _rows(kernel)
+    match = [name for name, own in held.items() if np.array_equal(own, rows)]
+    if not match:
+        match = [name for name, own in held.items() if _scaled(own, rows)]
+        match = match if len(match) == 1 else []
+    return match
 
 
 def _scaled(one: Array, other: Array) -> bool:
