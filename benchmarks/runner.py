@@ -69,7 +69,8 @@ class Subject:
     @property
     def precision(self) -> Precision:
         """`int8` if any graph is."""
-        return "int8" if any(graph.precision == "int8" for graph in self.graphs) else "float32"
+        found = {graph.precision for graph in self.graphs}
+        return "int8" if "int8" in found else self.graphs[0].precision
 
 
 def subjects_of(contract: Contract, variants: Iterable[Variant]) -> tuple[Subject, ...]:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal
 
+from edgeanim.core.artifact import FLOAT32, FloatPrecision, Precision
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.parsing import load_toml, nearest, parse
 from edgeanim.targets.machine import ROOT, read_machine, special_sensors
@@ -16,7 +17,6 @@ LOCAL = "local"
 # What any Linux tells of itself.
 GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
 ARCHES = ("x86_64", "aarch64")
-Precision = Literal["float32", "float16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,10 @@ class BoardBackend:
     def int8(self) -> bool:
         """Whether INT8 is worth trying."""
         return "int8" in self.precisions
+
+    def floats(self, computes: tuple[FloatPrecision, ...]) -> tuple[FloatPrecision, ...]:
+        """Of the floats that a runtime computes in, those worth trying here: float32 always."""
+        return tuple(each for each in computes if each == FLOAT32 or each in self.precisions)
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,8 @@ def load_shipped_board(name: str) -> Board:
 
 
 def detect(board: Board, root: Path = ROOT) -> Board:
-    """`board` with architecture, cores, memory, CPU features and sensors of this machine.
+    """`board` with architecture, cores, memory, CPU features and sensors of this machine, and
+    without the precisions that it has not.
 
     Cores and memory are what this process may use, so a container's limits count.
     """
@@ -171,9 +176,19 @@ def detect(board: Board, root: Path = ROOT) -> Board:
         raise DeviceFailed(
             f"This machine is {machine.arch}; the runtimes need one of {', '.join(ARCHES)}."
         )
+    lacks = set[Precision]()
+    if not machine.multiplies_bfloat16:
+        lacks.add("bfloat16")
+    if not machine.multiplies_float16:
+        lacks.add("float16")
+    backends = (
+        replace(entry, precisions=tuple(p for p in entry.precisions if p not in lacks))
+        for entry in board.backends
+    )
     return replace(
         board,
         arch=machine.arch,
+        backends=tuple(backends),
         cores=machine.cores,
         memory_mb=machine.memory_mb,
         cpu_features=machine.cpu_features,

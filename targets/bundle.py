@@ -79,16 +79,17 @@ def write_bundle(
     `golden` and `tracks` are `.npz` files. `UsageError` if a variant lacks a graph of the contract,
     has another interface, or is given twice.
     """
-    files = {
-        member: file for variant in variants for member, file in variant_files(variant).items()
-    }
-    files |= {track_member(name): file for name, file in tracks.items()}
+    parts = [part for variant in variants for part in variant_files(variant)]
+    parts += [(track_member(name), file) for name, file in tracks.items()]
     if golden is not None:
-        files[GOLDEN] = golden
-    listed = {}
-    for member, file in files.items():
+        parts.append((GOLDEN, golden))
+    files = dict(parts)
+    listed: dict[str, FileEntry] = {}
+    for member, file in parts:
         with disk_errors(file):
-            listed[member] = FileEntry(file.stat().st_size, sha256_file(file))
+            entry = FileEntry(file.stat().st_size, sha256_file(file))
+        if listed.setdefault(member, entry) != entry:
+            raise UsageError(f"Two variants have {member!r}, and not the same.", where=path)
     try:
         manifest = Manifest(
             schema=_SCHEMA,

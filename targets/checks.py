@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.core.artifact import Array, CompiledGraph
+from edgeanim.core.artifact import Array, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import (
     BadInput,
@@ -18,6 +18,9 @@ from edgeanim.core.errors import (
     disk_errors,
 )
 from edgeanim.core.parsing import nearest
+
+if TYPE_CHECKING:
+    from edgeanim.targets.backends.base import Backend
 
 
 def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
@@ -70,20 +73,37 @@ def choose(backend: str, key: str, value: str, choices: Mapping[str, Any]) -> An
     return choices[value]
 
 
-def check_files(graph: CompiledGraph, backend: str, suffixes: Sequence[str]) -> None:
-    """`UsageError` if `graph` was compiled for another backend; `BadInput` if a file is not there,
-    is empty, or has a suffix that the backend does not load."""
-    if graph.backend != backend:
+def check_artifact(artifact: GraphArtifact, backend: Backend) -> None:
+    """`UsageError` unless the backend compiles this scheme and computes in these floats."""
+    if not backend.accepts(artifact.scheme):
+        raise UsageError(f"{backend.name} cannot compile the scheme {artifact.scheme!r}.")
+    _check_floats(artifact.floats, backend)
+
+
+def check_files(graph: CompiledGraph, backend: Backend) -> None:
+    """`UsageError` if `graph` was compiled for another backend or floats that it does not compute
+    in; `BadInput` if a file is not there, is empty, or has a suffix that it does not load."""
+    if graph.backend != backend.name:
         raise UsageError(
-            f"The graph {graph.spec.name!r} is for {graph.backend!r}, not {backend!r}."
+            f"The graph {graph.spec.name!r} is for {graph.backend!r}, not {backend.name!r}."
         )
+    _check_floats(graph.floats, backend)
     for path in graph.files:
         with disk_errors(path), path.open("rb") as stream:
             if not stream.read(1):
                 raise BadInput("This file is empty.", where=path)
-    if not graph.files or graph.files[0].suffix != suffixes[0]:
+    suffix = backend.suffixes[0]
+    if not graph.files or graph.files[0].suffix != suffix:
         main = graph.files[0] if graph.files else graph.spec.name
-        raise BadInput(f"The backend {backend!r} loads {suffixes[0]} files.", where=main)
+        raise BadInput(f"The backend {backend.name!r} loads {suffix} files.", where=main)
+
+
+def _check_floats(floats: FloatPrecision, backend: Backend) -> None:
+    if floats not in backend.floats:
+        raise UsageError(
+            f"{backend.name} does not compute in {floats}.",
+            hint=f"It has {', '.join(backend.floats)}.",
+        )
 
 
 @contextmanager

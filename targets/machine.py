@@ -13,6 +13,7 @@ ROOT = Path("/")
 _ARCHES = {"AMD64": "x86_64", "arm64": "aarch64"}
 _VNNI = {"avx512_vnni", "avx_vnni"}
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+_FLOAT16 = {"avx512_fp16", "amx_fp16", "asimdhp"}
 # cgroup v1 says "no limit" with the largest number of pages that fits into 63 bits.
 _NO_LIMIT = 1 << 60
 
@@ -41,6 +42,11 @@ class Machine:
     def multiplies_bfloat16(self) -> bool:
         """Whether bfloat16 products are made in hardware; elsewhere they are slow."""
         return bool(_BFLOAT16 & set(self.cpu_features))
+
+    @property
+    def multiplies_float16(self) -> bool:
+        """The same of float16."""
+        return bool(_FLOAT16 & set(self.cpu_features))
 
 
 def read_machine(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeanim.core.artifact import CompiledGraph, Precision
+from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, Precision
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import inside
@@ -58,6 +58,7 @@ class GraphEntry:
     spec: GraphSpec
     files: tuple[str, ...]
     bindings: Mapping[str, str]
+    floats: FloatPrecision = FLOAT32
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -76,6 +77,13 @@ class VariantEntry:
     def id(self) -> str:
         """As `Variant.id`."""
         return f"{self.backend}-{self.precision}"
+
+    def __post_init__(self) -> None:
+        if self.precision == "int8":
+            return
+        for graph in self.graphs:
+            if graph.floats != self.precision:
+                raise ValueError(f"{graph.spec.name!r} of {self.id} computes in {graph.floats}")
 
 
 @dataclass(frozen=True)
@@ -99,22 +107,26 @@ class Manifest:
             raise ValueError("two variants have the same backend and precision")
         for variant in self.variants:
             check_graphs(self.contract, [graph.spec for graph in variant.graphs], variant.id)
-        named = list(self.members())
-        if len(set(named)) != len(named):
-            raise ValueError("two parts of the bundle are the same file")
+        named: dict[str, tuple[str, ...]] = {}
+        for name, owner in self.members():
+            if named.setdefault(name, owner) != owner:
+                raise ValueError("two parts of the bundle are the same file")
         if unlisted := set(named) - set(self.files):
             raise ValueError(f"no hash for {min(unlisted)!r}")
         if unused := set(self.files) - set(named):
             raise ValueError(f"nothing uses {min(unused)!r}")
 
-    def members(self) -> Iterator[str]:
-        """The members that the parts of the bundle name."""
+    def members(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The members that the parts of the bundle name, each with the part whose it is. Variants
+        that store a graph alike, and differ in what it computes in, have it in common."""
         for variant in self.variants:
             for graph in variant.graphs:
-                yield from graph.files
-        yield from self.tracks.values()
+                for index, name in enumerate(graph.files):
+                    yield name, (variant.backend, graph.scheme, graph.spec.name, str(index))
+        for track, name in self.tracks.items():
+            yield name, ("track", track)
         if self.golden is not None:
-            yield self.golden
+            yield self.golden, ("golden",)
 
 
 def check_graphs(contract: Contract, specs: Sequence[GraphSpec], variant: str) -> None:
@@ -132,13 +144,10 @@ def check_graphs(contract: Contract, specs: Sequence[GraphSpec], variant: str) -
                 raise ValueError(f"{variant!r} has another interface in the graph {spec.name!r}")
 
 
-def variant_files(variant: Variant) -> dict[str, Path]:
-    """Member name to file, for every file of a variant. Files of one graph share a folder."""
-    return {
-        member: path
-        for graph in variant.graphs
-        for member, path in zip(_members(variant, graph), graph.files, strict=True)
-    }
+def variant_files(variant: Variant) -> Iterator[tuple[str, Path]]:
+    """Member name and file, for every file of a variant. Files of one graph share a folder."""
+    for graph in variant.graphs:
+        yield from zip(_members(graph), graph.files, strict=True)
 
 
 def to_entry(variant: Variant) -> VariantEntry:
@@ -147,7 +156,13 @@ def to_entry(variant: Variant) -> VariantEntry:
         variant.backend,
         variant.precision,
         tuple(
-            GraphEntry(graph.scheme, graph.spec, _members(variant, graph), dict(graph.bindings))
+            GraphEntry(
+                graph.scheme,
+                graph.spec,
+                _members(graph),
+                dict(graph.bindings),
+                graph.floats,
+            )
             for graph in variant.graphs
         ),
     )
@@ -166,6 +181,7 @@ def from_entry(entry: VariantEntry, folder: Path) -> Variant:
                 spec=graph.spec,
                 files=tuple(inside(folder, name).resolve() for name in graph.files),
                 bindings=graph.bindings,
+                floats=graph.floats,
             )
             for graph in entry.graphs
         ),
@@ -183,5 +199,8 @@ def track_member(name: str) -> str:
     return f"tracks/{name}.npz"
 
 
-def _members(variant: Variant, graph: CompiledGraph) -> tuple[str, ...]:
-    return tuple(f"variants/{variant.id}/{graph.spec.name}/{path.name}" for path in graph.files)
+def _members(graph: CompiledGraph) -> tuple[str, ...]:
+    """By how the graph is stored: whatever it computes in, its files are the same."""
+    stored = "float32" if graph.scheme == FLOAT32 else graph.precision
+    folder = f"variants/{graph.backend}-{stored}/{graph.spec.name}"
+    return tuple(f"{folder}/{path.name}" for path in graph.files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -21,12 +22,32 @@ from edgeanim.cli.common import (
     recipe_option,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.artifact import FLOAT32, FloatPrecision
+from edgeanim.core.errors import UsageError
+
+_ALL = "all"
+
+
+def _parse_floats(names: tuple[str, ...]) -> tuple[FloatPrecision, ...]:
+    if _ALL not in names:
+        return tuple(dict.fromkeys(names))  # type: ignore[arg-type]  # click has checked them
+    if len(set(names)) > 1:
+        raise UsageError("`--floats all` cannot be combined with others.")
+    return ()
 
 
 @click.command("compile")
 @click.argument("model")
 @click.option("-o", "--out", type=PATH, required=True, help="The bundle (.eab) to write.")
 @backends_option
+@click.option(
+    "--floats",
+    multiple=True,
+    type=click.Choice([*get_args(FloatPrecision), _ALL]),
+    default=(FLOAT32,),
+    show_default=True,
+    help="What the float variants compute in, may be repeated; `all` that the board has.",
+)
 @frames_option("--frames", "Real frames for the golden outputs, where the model folder holds none.")
 @recipe_option
 @board_option
@@ -37,6 +58,7 @@ def command(
     model: str,
     out: Path,
     backends: tuple[str, ...],
+    floats: tuple[str, ...],
     frames: str | None,
     recipe: Path | None,
     board: str,
@@ -53,11 +75,15 @@ def command(
     read = read_recipe(recipe)
     if read and not on_command_line("backends"):
         backends = read.compile.backends
+    chosen = _parse_floats(floats)
+    if read and not on_command_line("floats"):
+        chosen = read.compile.floats
     with TerminalProgress() as progress:
         result = compile_model(
             model,
             out=out,
             backends=backends,
+            floats=chosen,
             frames=frames,
             board=board,
             inputs=parse_inputs(inputs),

@@ -9,6 +9,9 @@ A *scheme* says in what form a graph's numbers are:
     tflite-int8      TFLite flatbuffer with INT8 weights and activations, float inputs and outputs
 
 A backend says which schemes it accepts; nothing else ties a scheme to a backend.
+
+Whatever of a graph is not in INT8 computes in its *floats*: float32, or bfloat16 or float16 where a
+backend and a processor have them. That is how a graph is run, not how it is stored.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,23 +27,26 @@ from numpy.typing import NDArray
 from edgeanim.core.contract import GraphSpec, Layout
 
 Array = NDArray[np.float32]
-Precision = Literal["float32", "int8"]
+FloatPrecision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
-FLOAT32 = "float32"
+FLOAT32: Final = "float32"
 
 
 @dataclass(frozen=True)
 class GraphArtifact:
-    """A graph of a model folder, ready to be compiled: `path` holds it in the form `scheme`."""
+    """A graph of a model folder, ready to be compiled: `path` holds it in the form `scheme`, and
+    what is not INT8 in it is to compute in `floats`."""
 
     spec: GraphSpec
     path: Path
     scheme: str = FLOAT32
+    floats: FloatPrecision = FLOAT32
 
     @property
     def precision(self) -> Precision:
         """The precision that this form asks for."""
-        return "float32" if self.scheme == FLOAT32 else "int8"
+        return self.floats if self.scheme == FLOAT32 else "int8"
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class CompiledGraph:
 
     `files` are absolute paths, the one to load first. `spec` is the graph as compiled: same tensor
     names and roles as the contract, but with the *layouts and shapes of the compiled file*.
-    `bindings` maps each contract tensor name to the name that the compiled file uses.
+    `bindings` maps each contract tensor name to the name that the compiled file uses. A backend
+    loads it so that what is not INT8 computes in `floats`, or refuses.
     """
 
     backend: str
@@ -58,6 +65,7 @@ class CompiledGraph:
     spec: GraphSpec
     files: tuple[Path, ...]
     bindings: Mapping[str, str] = field(default_factory=dict)
+    floats: FloatPrecision = FLOAT32
 
     @classmethod
     def unchanged(cls, backend: str, artifact: GraphArtifact, path: Path) -> CompiledGraph:
@@ -70,6 +78,7 @@ class CompiledGraph:
             spec=artifact.spec,
             files=(path,),
             bindings={name: name for name in names},
+            floats=artifact.floats,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import load_toml, parse, to_plain
@@ -100,9 +101,11 @@ class QuantizeSpec:
 
 @dataclass(frozen=True)
 class CompileSpec:
-    """Which backends, by name. Empty means: all that the board's file lists."""
+    """Which backends, by name; empty means all that the board's file lists. And in which floats the
+    float variants compute; empty means all that the board has for the backend."""
 
     backends: tuple[str, ...] = ()
+    floats: tuple[FloatPrecision, ...] = (FLOAT32,)
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,8 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
             raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
         return known[name]
     for entry in work.board.backends:
-        for precision in ("int8", "float32") if entry.int8 else ("float32",):
+        # A board lists them from the plain to the small; without INT8 in the list, INT8 is slow.
+        for precision in reversed(entry.precisions):
             variant = known.get(f"{entry.name}-{precision}")
             if variant is not None and get_backend(entry.name).available():
                 return variant

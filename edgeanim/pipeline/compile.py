@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.artifact import FLOAT32, FloatPrecision
+from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -33,6 +35,7 @@ def compile(  # noqa: A001 the command's own name
     *,
     out: str | Path,
     backends: tuple[str, ...] = (ALL,),
+    floats: tuple[FloatPrecision, ...] = (FLOAT32,),
     frames: str | Path | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
@@ -42,16 +45,19 @@ def compile(  # noqa: A001 the command's own name
 ) -> Compiled:
     """Compile `model` for every backend asked for and write a bundle to `out`.
 
-    A folder from `quantize` gives a float32 and an INT8 variant per backend, an .onnx the float32
-    ones. The golden frames are the folder's own, or made from `frames` (see `quantize`'s `calib`).
+    A folder from `quantize` gives a float and an INT8 variant per backend, an .onnx the float ones.
+    They compute in each of `floats`, or in all that the board has for a backend if it is empty;
+    `UsageError` if it has not what was asked for. The golden frames are the folder's own, or made
+    from `frames` (see `quantize`'s `calib`).
     """
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
+    _require_floats(work, names, floats)
     progress.stage("Read the model")
     source = open_model(model, work)
     golden = _golden(work, model, source, frames, inputs or {})
     progress.done()
-    return compile_model(work, source, Path(model), golden, Path(out), names)
+    return compile_model(work, source, Path(model), golden, Path(out), names, floats=floats)
 
 
 def compile_model(
@@ -62,15 +68,17 @@ def compile_model(
     out: Path,
     backends: tuple[str, ...],
     tracks: Mapping[str, Path] | None = None,
+    floats: tuple[FloatPrecision, ...] = (FLOAT32,),
 ) -> Compiled:
     """The same for a model and golden frames that are at hand; `tracks` are stored motions."""
     int8 = find_int8(folder, model)
     variants: list[Variant] = []
     for backend in backends:
-        forms = [model.graphs]
-        forms += [graphs for scheme, graphs in int8.items() if get_backend(backend).accepts(scheme)]
+        forms = [(model.graphs, each) for each in floats or work.floats(backend)]
+        accepts = get_backend(backend).accepts
+        forms += [(graphs, FLOAT32) for scheme, graphs in int8.items() if accepts(scheme)]
         work.progress.stage(f"Compile for {backend}", len(model.graphs) * len(forms))
-        variants += [make_variant(work, backend, graphs) for graphs in forms]
+        variants += [make_variant(work, backend, *form) for form in forms]
         work.progress.done()
     provenance = {"model": model.digest, "board": work.board.name, "tools": versions()}
     write_bundle(
@@ -84,6 +92,20 @@ def compile_model(
     with open_bundle(out) as bundle:
         ids = tuple(variant.id for variant in bundle.variants)
         return Compiled(out, bundle.sha256, out.stat().st_size, ids)
+
+
+def _require_floats(
+    work: Work, backends: tuple[str, ...], floats: tuple[FloatPrecision, ...]
+) -> None:
+    for backend in backends:
+        there = work.floats(backend)
+        for each in floats:
+            if each not in there:
+                raise UsageError(
+                    f"{backend} does not compute in {each} on {work.board.title}.",
+                    where="--floats",
+                    hint=f"It has {', '.join(there)}; `--floats all` means what each backend has.",
+                )
 
 
 def _golden(

@@ -10,6 +10,7 @@ from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
+from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.files import sha256_file
 from edgeanim.core.limit import in_words
@@ -132,7 +133,9 @@ class Run:
         floats = [result for result in ranked if result.trial.quantize is None]
         if floats and floats[0] not in chosen:
             chosen = [*chosen[: _FINALISTS - 1], floats[0]]
-        beside = [r for r in ranked if r.trial.untouched and r not in chosen]
+        beside = [
+            r for r in ranked if r.trial.untouched and r.trial.floats == FLOAT32 and r not in chosen
+        ]
         return chosen + [r for r in beside if r.trial.backend == chosen[0].trial.backend][:1]
 
     def _within(self) -> list[Result]:
@@ -263,7 +266,7 @@ def _point(result: Result, whole: float, chosen: str | None) -> Point:
     share = timing.int8_share if timing else None
     return Point(
         id=result.id,
-        precision="int8" if result.trial.quantize else "float32",
+        precision=result.trial.precision,
         drift=drift.drift_mean if drift else None,
         drift_p5=1 - drift.ssim_p5 if drift else None,
         latency_ms=timing.relative * whole if timing else None,

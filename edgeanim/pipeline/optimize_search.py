@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 from edgeanim.benchmarks.drift import Drift
+from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import parse, to_plain
@@ -17,7 +19,8 @@ from edgeanim.targets.backends import get_backend
 
 State = Literal["measured", "drifts", "skipped", "failed"]
 
-FLOAT = "float32"
+# The method that leaves a model in float, whichever floats those are.
+FLOAT = FLOAT32
 # A backend this many times slower than the best is not pruned as well.
 _HOPELESS = 2.0
 # With so much in INT8, there is little that a mixture of precisions could win back.
@@ -80,11 +83,12 @@ class Search:
         for prune in space.prunes:
             for method in space.methods:
                 for backend in space.backends:
-                    for threads in space.threads:
+                    for threads, floats in product(space.threads, self._study.work.floats(backend)):
+                        trial = Trial(backend, threads, prune, floats=floats)
                         if method == FLOAT:
-                            yield from self._in_float(Trial(backend, threads, prune))
+                            yield from self._in_float(trial)
                         elif self._has_int8(backend):
-                            yield from self._in_int8(Trial(backend, threads, prune), method)
+                            yield from self._in_int8(trial, method)
 
     def _in_float(self, trial: Trial) -> Iterator[Trial]:
         """The model restructured, and untouched where that is something else."""
@@ -135,9 +139,19 @@ class Search:
         """Why this trial cannot be the best, from what is known already; empty if it might be."""
         if self._too_far is not None and trial.prune.ratio >= self._too_far.ratio:
             return f"pruning {self._too_far.ratio:.0%} alone drifts too far"
+        if (trial.quantize or trial.prune.ratio) and self._floats_are_slow(trial):
+            return f"{trial.floats} is slower than {FLOAT32} on {trial.backend}"
         if trial.quantize is not None and (reason := self._method_needless(trial)):
             return reason
         return self._pruning_needless(trial) if trial.prune.ratio else ""
+
+    def _floats_are_slow(self, trial: Trial) -> bool:
+        """Whether the unpruned model takes longer in the trial's floats than in float32: some
+        processors have them without the kernels that would be worth it."""
+        unpruned = self._space.prunes[0]
+        own = self._same(trial, unpruned).get(FLOAT)
+        whole = self._same(replace(trial, floats=FLOAT32), unpruned).get(FLOAT)
+        return bool(own and whole and _slower(own, whole))
 
     def _method_needless(self, trial: Trial) -> str:
         """More elaborate methods are for what plain calibration does not do well."""
@@ -150,7 +164,8 @@ class Search:
         plain = self._timed(plain)
         if plain.timing and float_ and float_.timing and _slower(plain, float_):
             times = plain.timing.relative / float_.timing.relative
-            return f"all in INT8 takes {times:.2f} times as long as float32 on {trial.backend}"
+            other = f"{trial.floats} on {trial.backend}"
+            return f"all in INT8 takes {times:.2f} times as long as {other}"
         if method == "mixed" and plain.state == "measured" and plain.timing:
             share = plain.timing.int8_share
             if share is not None and share >= _MOSTLY_INT8:
@@ -186,17 +201,17 @@ class Search:
                 return f"{trial.backend} is more than {_HOPELESS:g} times slower than the best"
             int8 = unpruned.get(trial.quantize.method) if trial.quantize else None
             if int8 and _slower(int8, float_):
-                return f"INT8 is slower than float32 on {trial.backend} before pruning"
+                return f"INT8 is slower than {trial.floats} on {trial.backend} before pruning"
         return ""
 
     def _same(self, trial: Trial, prune: PruneSpec) -> Mapping[str, Result]:
-        """The results so far with this trial's backend and threads, by method: of several the one
-        that is nearest to the limit."""
+        """The results so far with this trial's backend, threads and floats, by method: of several
+        the one that is nearest to the limit."""
         found = [
             r
             for r in self.results
             if (r.trial.backend, r.trial.threads) == (trial.backend, trial.threads)
-            and r.trial.prune == prune
+            and (r.trial.prune, r.trial.floats) == (prune, trial.floats)
             and not r.trial.untouched
         ]
         nearest: dict[str, Result] = {}

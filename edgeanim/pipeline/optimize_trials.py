@@ -20,7 +20,7 @@ from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import ModelRecord, Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.benchmarks.stats import Interval
-from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file, write_text
 from edgeanim.core.limit import NO_LIMIT, DriftLimit
@@ -49,21 +49,32 @@ _DRIFT_FILE, _REPORT_FILE, _MODEL = "drift.json", "report.json", "model"
 @dataclass(frozen=True)
 class Trial:
     """A candidate: how the model is changed and how it is run. `quantize` is `None` for float,
-    which is restructured unless it is to be `untouched`, as a yardstick."""
+    which is restructured unless it is to be `untouched`, as a yardstick. What is not INT8 computes
+    in `floats`."""
 
     backend: str
     threads: int
     prune: PruneSpec = field(default_factory=PruneSpec)
     quantize: QuantizeSpec | None = None
     untouched: bool = False
+    floats: FloatPrecision = FLOAT32
+
+    @property
+    def precision(self) -> Precision:
+        """INT8, or what all of it computes in."""
+        return "int8" if self.quantize else self.floats
 
     @property
     def id(self) -> str:
-        """`openvino-int8-ptq-entropy-pruned50`, with the ranges unless they are min-max, and `-2t`
-        where it has more than one thread."""
-        precision = f"int8-{self.quantize.method}" if self.quantize else "float32"
-        if self.quantize and self.quantize.ranges != QuantizeSpec().ranges:
-            precision += f"-{self.quantize.ranges}"
+        """`openvino-int8-ptq-entropy-bfloat16-pruned50`, with the ranges unless they are min-max,
+        with what is not INT8 unless it is float32, and `-2t` where it has more than one thread."""
+        precision: str = self.precision
+        if self.quantize:
+            precision += f"-{self.quantize.method}"
+            if self.quantize.ranges != QuantizeSpec().ranges:
+                precision += f"-{self.quantize.ranges}"
+            if self.floats != FLOAT32:
+                precision += f"-{self.floats}"
         if self.untouched:
             precision += "-untouched"
         pruned = f"-pruned{100 * self.prune.ratio:.0f}" if self.prune.ratio else ""
@@ -120,8 +131,8 @@ class Study:
             assert scheme is not None
             graphs = find_int8(folder, model)[scheme]
         if trial.untouched:
-            return model, compile_all(self.work, trial.backend, graphs)
-        return model, make_variant(self.work, trial.backend, graphs)
+            return model, compile_all(self.work, trial.backend, graphs, trial.floats)
+        return model, make_variant(self.work, trial.backend, graphs, trial.floats)
 
     def restructures(self, backend: str) -> bool:
         """Whether there is anything to restructure in the model for this backend."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift, measure_drift
-from edgeanim.core.artifact import FLOAT32, GraphArtifact, Precision
+from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.structure import restructured
@@ -29,19 +30,30 @@ def find_int8(folder: Path, model: Model) -> dict[str, tuple[GraphArtifact, ...]
     return found
 
 
-def make_variant(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
+def make_variant(
+    work: Work,
+    backend: str,
+    graphs: tuple[GraphArtifact, ...],
+    floats: FloatPrecision = FLOAT32,
+) -> Variant:
     """Compile every graph for `backend`, float ones restructured, and put the variant together."""
-    return compile_all(work, backend, tuple(restructured(work, graph, backend) for graph in graphs))
+    best = tuple(restructured(work, graph, backend) for graph in graphs)
+    return compile_all(work, backend, best, floats)
 
 
-def compile_all(work: Work, backend: str, graphs: tuple[GraphArtifact, ...]) -> Variant:
-    """Compile every graph for `backend` as it is, and put the variant together."""
+def compile_all(
+    work: Work,
+    backend: str,
+    graphs: tuple[GraphArtifact, ...],
+    floats: FloatPrecision = FLOAT32,
+) -> Variant:
+    """Compile every graph for `backend` as it is, and put the variant together; what is not INT8
+    computes in `floats`."""
     compiled = []
-    precision: Precision = "float32" if graphs[0].scheme == FLOAT32 else "int8"
     for graph in graphs:
-        compiled.append(work.compile(graph, backend))
+        compiled.append(work.compile(replace(graph, floats=floats), backend))
         work.progress.step(note=f"{backend} {graph.spec.name}")
-    return Variant(backend, precision, tuple(compiled))
+    return Variant(backend, compiled[0].precision, tuple(compiled))
 
 
 def drift_of(work: Work, model: Model, variant: Variant, golden: Golden) -> Drift:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from edgeanim.core.artifact import CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_text
@@ -24,6 +24,7 @@ from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board, load_board
 from edgeanim.targets.bundle import Variant
+from edgeanim.targets.checks import check_artifact
 
 # The float32 original is what this backend makes of the untouched ONNX.
 REFERENCE = "onnxruntime"
@@ -82,7 +83,10 @@ class Work:
         return tuple(dict.fromkeys(names))
 
     def compile(self, artifact: GraphArtifact, backend: str) -> CompiledGraph:
-        """Compile one graph for one backend, or take it from the store."""
+        """Compile one graph for one backend, or take it from the store. The files are the same
+        whatever the graph is to compute in."""
+        check_artifact(artifact, get_backend(backend))
+        stored = replace(artifact, floats=FLOAT32)
         parts = {
             "artifact": artifact_digest(artifact),
             "backend": backend,
@@ -91,7 +95,7 @@ class Work:
         }
 
         def make(folder: Path) -> None:
-            compiled = get_backend(backend).compile(artifact, self.board, folder)
+            compiled = get_backend(backend).compile(stored, self.board, folder)
             names = tuple(file.relative_to(folder) for file in compiled.files)
             plain = to_plain(replace(compiled, files=names))
             write_text(folder / _COMPILED, canonical_json(plain))
@@ -99,7 +103,16 @@ class Work:
         folder, _ = self.store.build("compile", parts, make, fresh=self.fresh)
         record = folder / _COMPILED
         compiled = parse(CompiledGraph, load_json(record), where=record)
-        return replace(compiled, files=tuple(folder / file for file in compiled.files))
+        return replace(
+            compiled,
+            precision=artifact.precision,
+            floats=artifact.floats,
+            files=tuple(folder / file for file in compiled.files),
+        )
+
+    def floats(self, backend: str) -> tuple[FloatPrecision, ...]:
+        """The floats that `backend` can compute in on this board, float32 first."""
+        return self.board.backend(backend).floats(get_backend(backend).floats)
 
     def options(self, backend: str, threads: int | None = None) -> SessionOptions:
         """How this board loads a graph of `backend`."""
@@ -109,7 +122,7 @@ class Work:
 
 def artifact_digest(artifact: GraphArtifact) -> str:
     """Hex SHA-256 over a graph's description and everything its file refers to."""
-    if artifact.precision == "int8":
+    if artifact.scheme != FLOAT32:
         contents = sha256_tree(artifact.path.parent)
     else:
         from edgeanim.graph.read import external_files

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Precision
+from edgeanim.core.artifact import (
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+    Precision,
+)
 from edgeanim.core.contract import GraphSpec
 
 if TYPE_CHECKING:
@@ -130,6 +136,8 @@ class Backend(Protocol):
     """The extra of the `edgeanim` distribution that installs this runtime."""
     int8_scheme: ClassVar[str | None]
     """The scheme to quantise to for this backend; `None` if it has no INT8."""
+    floats: ClassVar[tuple[FloatPrecision, ...]]
+    """What it can compute in besides INT8, on processors that have it: float32 first."""
     suffixes: ClassVar[tuple[str, ...]]
     """File suffixes of the format that this backend loads, the main file's first."""
 

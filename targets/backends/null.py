@@ -16,13 +16,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 
 import edgeanim
-from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import (
+    FLOAT32,
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+)
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import canonical_json, inside, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
-from edgeanim.targets.checks import check_files, check_inputs, check_settings
+from edgeanim.targets.checks import check_artifact, check_files, check_inputs, check_settings
 from edgeanim.targets.profile import COMPUTE, ExecutedOp, summarize
 
 if TYPE_CHECKING:
@@ -43,6 +49,7 @@ class Null:
     name: ClassVar[str] = "null"
     extra: ClassVar[str] = ""
     int8_scheme: ClassVar[str | None] = None
+    floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".null",)
 
     def available(self) -> Availability:
@@ -57,15 +64,14 @@ class Null:
         board: Board,  # noqa: ARG002
         out: Path,
     ) -> CompiledGraph:
-        if not self.accepts(artifact.scheme):
-            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.null")
         write_text(path, canonical_json(to_plain(_File("edgeanim.null/1", artifact.spec))))
         return CompiledGraph.unchanged(self.name, artifact, path)
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, ())
-        check_files(graph, self.name, self.suffixes)
+        check_files(graph, self)
         content = parse(_File, load_json(graph.files[0]), where=graph.files[0])
         if content.graph != graph.spec:
             raise BadInput(

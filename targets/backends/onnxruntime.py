@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import (
+    FLOAT32,
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+)
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, inside
@@ -26,6 +32,7 @@ from edgeanim.targets.backends.base import (
     SessionOptions,
 )
 from edgeanim.targets.checks import (
+    check_artifact,
     check_files,
     check_inputs,
     check_settings,
@@ -57,6 +64,7 @@ class OnnxRuntime:
     name: ClassVar[str] = "onnxruntime"
     extra: ClassVar[str] = "onnxruntime"
     int8_scheme: ClassVar[str | None] = "onnx-qdq"
+    floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
 
     def available(self) -> Availability:
@@ -72,8 +80,7 @@ class OnnxRuntime:
         return scheme in (FLOAT32, self.int8_scheme, _SIGNED)
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
-        if not self.accepts(artifact.scheme):
-            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
             lower(artifact.path, partial, self.name)
@@ -84,7 +91,7 @@ class OnnxRuntime:
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, _SETTINGS)
-        check_files(graph, self.name, self.suffixes)
+        check_files(graph, self)
         return _OnnxSession(_runtime(), graph, options)
 
     def interface(self, path: Path) -> Interface:

@@ -1,16 +1,24 @@
-"""OpenVINO on the CPU: float32 in true float32, and INT8 from NNCF's FakeQuantize graphs."""
+"""OpenVINO on the CPU: float32 in true float32, bfloat16 and float16 where the processor multiplies
+them, and INT8 from NNCF's FakeQuantize graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import (
+    FLOAT32,
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+)
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent, UsageError
 from edgeanim.core.files import inside
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
@@ -24,6 +32,7 @@ from edgeanim.targets.backends.base import (
     SessionOptions,
 )
 from edgeanim.targets.checks import (
+    check_artifact,
     check_files,
     check_inputs,
     check_settings,
@@ -37,8 +46,9 @@ if TYPE_CHECKING:
     from edgeanim.targets.board import Board
 
 _PRECISION = "INFERENCE_PRECISION_HINT"
+_HINTS: Mapping[FloatPrecision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+_CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
 _SETTINGS = (
-    _PRECISION,
     "ENABLE_CPU_PINNING",
     "ENABLE_HYPER_THREADING",
     "SCHEDULING_CORE_TYPE",
@@ -47,15 +57,17 @@ _SETTINGS = (
 
 
 class OpenVino:
-    """Settings: OpenVINO's own property names, among them `INFERENCE_PRECISION_HINT`.
+    """Settings: OpenVINO's own property names.
 
-    OpenVINO's default is bf16 or fp16 wherever the processor has it. Here the precision is float32
-    unless a board's file says otherwise, and a `float32` graph never runs in anything else.
+    Left to itself, OpenVINO computes in bf16 or fp16 wherever the processor has it. Here a graph
+    computes in the floats that it was compiled for, and in no others: where the processor does not
+    have them, `load` raises `DeviceFailed`.
     """
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
     int8_scheme: ClassVar[str | None] = "openvino-int8"
+    floats: ClassVar[tuple[FloatPrecision, ...]] = tuple(_HINTS)
     suffixes: ClassVar[tuple[str, ...]] = (".xml", ".bin")
 
     def available(self) -> Availability:
@@ -75,8 +87,7 @@ class OpenVino:
         return scheme in (FLOAT32, self.int8_scheme)
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
-        if not self.accepts(artifact.scheme):
-            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        check_artifact(artifact, self)
         ov = _runtime()
         with (
             runtime_errors("OpenVINO cannot read this graph", artifact.path, damaged=True),
@@ -95,21 +106,17 @@ class OpenVino:
                 **_bindings(artifact.spec.inputs, model.inputs, artifact.path),
                 **_bindings(artifact.spec.outputs, model.outputs, artifact.path),
             },
+            floats=artifact.floats,
         )
-        # Compiling it here names an op that this runtime lacks now, not on the board.
-        self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
+        # Compiling it here names an op that this runtime lacks now, not on the board; in float32,
+        # since the board may have floats that this machine has not.
+        options = SessionOptions(settings=board.backend(self.name).settings)
+        self.load(replace(graph, floats=FLOAT32), options).close()
         return graph
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, _SETTINGS)
-        hint = options.settings.get(_PRECISION, "f32")
-        if graph.precision == FLOAT32 and hint != "f32":
-            raise BadInput(
-                f"The float32 variant of {graph.spec.name!r} would run in {hint}.",
-                where=_PRECISION,
-                hint="Leave the setting out, or give it to INT8 variants only.",
-            )
-        check_files(graph, self.name, self.suffixes)
+        check_files(graph, self)
         return _OpenVinoSession(_runtime(), graph, options)
 
     def interface(self, path: Path) -> Interface:
@@ -142,6 +149,23 @@ def _runtime() -> Any:
     return openvino
 
 
+def capabilities(core: Any) -> Collection[str]:
+    """What OpenVINO says that this processor computes in, in its own words."""
+    with quiet():
+        found: Collection[str] = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
+
+
+def _check_capable(core: Any, graph: CompiledGraph) -> None:
+    """`DeviceFailed` if this processor has not the graph's floats: OpenVINO would take others."""
+    if graph.floats != FLOAT32 and _CAPABILITIES[graph.floats] not in capabilities(core):
+        raise DeviceFailed(
+            f"OpenVINO does not compute in {graph.floats} on this processor.",
+            where=graph.spec.name,
+            hint="Use the float32 or the INT8 variant.",
+        )
+
+
 def _bindings(tensors: tuple[TensorSpec, ...], ports: Any, path: Path) -> dict[str, str]:
     """Contract name to the file's name: the same where the file knows it, else by position."""
     if len(ports) != len(tensors):
@@ -159,13 +183,14 @@ class _OpenVinoSession:
         self.spec: GraphSpec = graph.spec
         path = graph.files[0]
         core = ov.Core()
+        _check_capable(core, graph)
         with runtime_errors("This is not a usable OpenVINO graph", path, damaged=True), quiet():
             model = core.read_model(str(path))
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(options.threads),
-            _PRECISION: "f32",
+            _PRECISION: _HINTS[graph.floats],
             "PERF_COUNT": "YES" if options.profile else "NO",
             **options.settings,
         }

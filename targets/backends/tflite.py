@@ -8,7 +8,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import (
+    FLOAT32,
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+)
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
 from edgeanim.core.files import inside, write_bytes
@@ -21,6 +27,7 @@ from edgeanim.targets.backends.base import (
     SessionOptions,
 )
 from edgeanim.targets.checks import (
+    check_artifact,
     check_files,
     check_inputs,
     check_settings,
@@ -56,6 +63,7 @@ class TfLite:
     name: ClassVar[str] = "tflite"
     extra: ClassVar[str] = "tflite"
     int8_scheme: ClassVar[str | None] = "tflite-int8"
+    floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
     # XNNPACK's tiles of float32 are two vectors wide on AVX2 and on Arm.
     output_vectors: ClassVar[int] = 2
@@ -76,16 +84,15 @@ class TfLite:
         return scheme in (FLOAT32, self.int8_scheme)
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
+        check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.tflite")
         if artifact.scheme == FLOAT32:
             from edgeanim.targets.litert import convert
 
             convert(artifact.path, artifact.spec, path)
-        elif artifact.scheme == self.int8_scheme:
+        else:
             with disk_errors(artifact.path):
                 write_bytes(path, artifact.path.read_bytes())
-        else:
-            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
         graph = self.describe(path, artifact)
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
         return graph
@@ -107,11 +114,12 @@ class TfLite:
             ),
             files=(path,),
             bindings={tensor.name: name for tensor, name in (*inputs, *outputs)},
+            floats=artifact.floats,
         )
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, _SETTINGS)
-        check_files(graph, self.name, self.suffixes)
+        check_files(graph, self)
         return _TfLiteSession(graph, options)
 
     def interface(self, path: Path) -> Interface:

@@ -11,7 +11,13 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from edgeanim.core.artifact import FLOAT32, Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import (
+    FLOAT32,
+    Array,
+    CompiledGraph,
+    FloatPrecision,
+    GraphArtifact,
+)
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, inside
@@ -19,6 +25,7 @@ from edgeanim.core.packages import installed, require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
 from edgeanim.targets.checks import (
+    check_artifact,
     check_files,
     check_inputs,
     check_settings,
@@ -43,6 +50,7 @@ class Torch:
     name: ClassVar[str] = "torch"
     extra: ClassVar[str] = "compress"
     int8_scheme: ClassVar[str | None] = None
+    floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
 
     def available(self) -> Availability:
@@ -56,8 +64,7 @@ class Torch:
         return scheme == FLOAT32
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
-        if not self.accepts(artifact.scheme):
-            raise UsageError(f"{self.name} cannot compile the scheme {artifact.scheme!r}.")
+        check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
             shutil.copyfile(artifact.path, partial)
@@ -68,7 +75,7 @@ class Torch:
 
     def load(self, graph: CompiledGraph, options: SessionOptions) -> Session:
         check_settings(self.name, options.settings, ("device",))
-        check_files(graph, self.name, self.suffixes)
+        check_files(graph, self)
         device = choose(self.name, "device", options.settings.get("device", "cpu"), _DEVICES)
         require(f"The backend {self.name!r}", *_PACKAGES, extra=self.extra)
         import torch

@@ -123,7 +123,9 @@ def test_a_bench_that_is_stopped_ends_its_workers_and_leaves_nothing(
     workers = workers_of(process)
     process.send_signal(number)
     ends(process, code)
-    assert not any(worker.is_running() for worker in workers)
+    # Told to end, they may still be about it for a moment.
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
     assert left_in(temporary) == []
     assert not report.exists()
 

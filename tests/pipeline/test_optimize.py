@@ -45,13 +45,15 @@ class TableStudy:
     stop_at: str = ""
     rewritten: bool = False
     relit: dict[str, float] = field(default_factory=dict)
+    halves: tuple[str, ...] = ()
 
     @property
     def work(self) -> Any:
         board = Board(
             "bench", "Bench", "x86_64", 4096, 2, backends=tuple(map(BoardBackend, BACKENDS))
         )
-        return SimpleNamespace(board=board, progress=SILENT)
+        floats = {"openvino": ("float32", *self.halves), "onnxruntime": ("float32",)}
+        return SimpleNamespace(board=board, progress=SILENT, floats=floats.__getitem__)
 
     def restructures(self, backend: str) -> bool:
         return self.rewritten and backend in BACKENDS
@@ -90,6 +92,9 @@ def test_a_trial_survives_json() -> None:
     trial = Trial("openvino", 2, HALF, QuantizeSpec(method="ptq", keep_float=("a", "b")))
     assert parse(Trial, json.loads(json.dumps(to_plain(trial))), where="here") == trial
     assert trial.id == "openvino-int8-ptq-pruned50-2t"
+    assert Trial("openvino", 1, floats="bfloat16").id == "openvino-bfloat16"
+    islands = Trial("openvino", 1, quantize=QuantizeSpec(method="mixed"), floats="bfloat16")
+    assert islands.id == "openvino-int8-mixed-bfloat16"
     assert parse(Trial, to_plain(Trial("x", 1)), where="here") == Trial("x", 1)
 
 
@@ -189,6 +194,51 @@ def test_the_untouched_model_is_measured_beside_its_restructured_form() -> None:
     found = search(study, backends=("openvino",), methods=("float32",), prunes=(UNPRUNED,))
     found.run()
     assert study.timed == ["openvino-float32-untouched", "openvino-float32"]
+
+
+def test_half_floats_are_tried_alone_and_beside_int8_and_judged_among_their_own() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 1.0, 0), "openvino-bfloat16": (0.001, 0.5, 0),
+        "openvino-int8-ptq": (0.01, 0.6, 0.5), "openvino-int8-ptq-bfloat16": (0.011, 0.4, 0.5),
+        "openvino-int8-mixed": (0.001, 0.8, 0.3),
+    }, halves=("bfloat16",))  # fmt: skip
+    methods = ("float32", "ptq", "mixed")
+    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
+    found.run()
+    assert states(found) == {
+        "openvino-float32": "measured",
+        "openvino-bfloat16": "measured",
+        "openvino-int8-ptq": "measured",
+        "openvino-int8-ptq-bfloat16": "measured",
+        "openvino-int8-mixed": "measured",
+        "openvino-int8-mixed-bfloat16": "failed",
+    }
+
+
+def test_int8_that_is_slower_than_half_floats_is_not_made_more_elaborate() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 1.0, 0), "openvino-bfloat16": (0.001, 0.3, 0),
+        "openvino-int8-ptq": (0.1, 0.5, 0.5), "openvino-int8-ptq-bfloat16": (0.1, 0.4, 0.5),
+        "openvino-int8-mixed": (0.001, 0.8, 0.3),
+    }, halves=("bfloat16",))  # fmt: skip
+    methods = ("float32", "ptq", "mixed")
+    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
+    found.run()
+    reasons = {result.id: result.reason for result in found.results if result.state == "skipped"}
+    assert reasons == {
+        "openvino-int8-mixed-bfloat16": "all in INT8 takes 1.33 times as long as bfloat16 on "
+        "openvino"
+    }
+
+
+def test_half_floats_without_kernels_worth_it_are_not_tried_beside_int8() -> None:
+    study = TableStudy({
+        "openvino-float32": (0.0, 1.0, 0), "openvino-float16": (0.001, 1.5, 0),
+        "openvino-int8-ptq": (0.01, 0.6, 0.5), "openvino-int8-ptq-float16": (0.01, 0.5, 0.5),
+    }, halves=("float16",))  # fmt: skip
+    found = search(study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED,))
+    found.run()
+    assert found.results[-1].reason == "float16 is slower than float32 on openvino"
 
 
 def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:

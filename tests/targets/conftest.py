@@ -30,8 +30,8 @@ SPEC = GraphSpec(
 CASES = [
     (name, precision)
     for name in backend_names()
-    for precision in ("float32", "int8")
-    if precision == "float32" or get_backend(name).int8_scheme
+    for precision in (*get_backend(name).floats, "int8")
+    if precision != "int8" or get_backend(name).int8_scheme
 ]
 
 
@@ -114,7 +114,11 @@ def compiled(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[.
             if not (there := backend.available()):
                 pytest.skip(f"{name}: {there.reason}")
             artifact = GraphArtifact(SPEC, tiny)
-            if precision == "int8":
+            if precision != "int8":
+                if precision not in board.backend(name).floats(backend.floats):
+                    pytest.skip(f"this processor does not multiply {precision}")
+                artifact = replace(artifact, floats=precision)
+            else:
                 suffix, maker = _MAKERS[str(backend.int8_scheme)]
                 path = folder / f"int8-{name}{suffix}"
                 with quiet():

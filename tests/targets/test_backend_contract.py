@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
+from edgeanim.core.artifact import Array, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.parsing import to_plain
 from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
 from edgeanim.targets.board import load_board
@@ -41,6 +41,53 @@ def test_float_agrees_with_the_reference(
         picture = {"image": np.random.default_rng(seed).random((1, 3, SIZE, SIZE), np.float32)}
         got = result_of(graph.spec, session.run(inputs))
         assert np.abs(got - reference(picture)).max() <= 1e-4
+
+
+HALVES = [(n, each) for n in COMPUTES for each in get_backend(n).floats if each != "float32"]
+
+
+@pytest.mark.parametrize(("name", "floats"), HALVES)
+def test_half_floats_are_near_float32_but_not_it(
+    name: str, floats: str, compiled: Callable[..., CompiledGraph]
+) -> None:
+    results = {}
+    for precision in ("float32", floats):
+        graph = compiled(name, precision)
+        assert graph.precision == precision
+        session = get_backend(name).load(graph, SessionOptions())
+        results[precision] = result_of(graph.spec, session.run(inputs_for(graph.spec)))
+    difference = np.abs(results[floats] - results["float32"])
+    assert 0 < difference.max() < 0.05
+
+
+@pytest.mark.parametrize(("name", "floats"), HALVES)
+def test_floats_that_the_processor_has_not_are_refused(
+    name: str,
+    floats: FloatPrecision,
+    compiled: Callable[..., CompiledGraph],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked for bfloat16 on a processor without it, OpenVINO takes float32 and says nothing."""
+    graph, backend = replace(compiled(name), floats=floats), get_backend(name)
+    if floats in load_board("local").backend(name).floats(backend.floats):
+        backend.load(graph, SessionOptions()).close()
+    monkeypatch.setattr(f"edgeanim.targets.backends.{name}.capabilities", lambda _core: ())
+    with pytest.raises(DeviceFailed, match=f"does not compute in {floats}"):
+        backend.load(graph, SessionOptions())
+
+
+@pytest.mark.parametrize("name", backend_names())
+def test_floats_that_a_backend_does_not_know_are_refused(
+    name: str, compiled: Callable[..., CompiledGraph], tiny: Path, tmp_path: Path
+) -> None:
+    backend, graph = get_backend(name), compiled(name)
+    assert backend.floats[0] == "float32"
+    for floats in {"bfloat16", "float16"} - set(backend.floats):
+        with pytest.raises(UsageError, match=f"does not compute in {floats}"):
+            backend.load(replace(graph, floats=floats), SessionOptions())
+        with pytest.raises(UsageError, match=f"does not compute in {floats}"):
+            artifact = GraphArtifact(graph.spec, tiny, floats=floats)
+            backend.compile(artifact, load_board("local"), tmp_path)
 
 
 @pytest.mark.parametrize("name", [n for n in COMPUTES if get_backend(n).int8_scheme])
@@ -255,7 +302,8 @@ def test_executed_precision_accounts_for_everything(case: Case) -> None:
         assert profile.convert > 0
     else:
         assert profile.int8 == profile.convert == 0
-        assert all(row.precision == "float32" for row in profile.ops)
+        assert {row.precision for row in profile.ops} <= {"float32", graph.floats}
+        assert any(row.precision == graph.floats for row in profile.ops)
     session.close()
 
 

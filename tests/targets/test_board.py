@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.targets.backends import backend_names
-from edgeanim.targets.board import Board, board_names, detect, load_board
+from edgeanim.targets.board import (
+    Board,
+    board_names,
+    detect,
+    load_board,
+    load_shipped_board,
+)
 from edgeanim.targets.machine import read_machine, special_sensors
 
 PI_4 = """processor\t: 0
@@ -243,6 +249,25 @@ def test_nonsense_in_the_systems_files_is_no_crash(
     root = lay_out(tmp_path_factory.mktemp("root"), dict.fromkeys(names, text))
     machine = read_machine(root, affinity=4)
     assert 1 <= machine.cores <= 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "floats"),
+    [
+        ("avx2", ("float32",)),
+        ("avx512_bf16 avx512_vnni", ("float32", "bfloat16")),
+        ("amx_bf16 avx512_fp16", ("float32", "bfloat16", "float16")),
+        ("asimd asimdhp", ("float32", "float16")),
+    ],
+)
+def test_precisions_that_the_machine_has_not_are_taken_out(
+    flags: str, floats: tuple[str, ...], tmp_path: Path
+) -> None:
+    root = lay_out(tmp_path, {"proc/cpuinfo": f"flags : {flags}\n"})
+    found = detect(load_shipped_board("local"), root).backend("openvino")
+    assert found.precisions == (*floats, "int8")
+    assert found.floats(("float32", "bfloat16", "float16")) == floats
+    assert found.floats(("float32",)) == ("float32",)
 
 
 def test_this_machine_is_detected() -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.artifact import CompiledGraph, FloatPrecision
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import DeviceFailed
+from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from tests.targets.bundles import (
@@ -68,6 +69,36 @@ def test_the_same_content_gives_the_same_bytes(
     variant = make_variant(tmp_path / "elsewhere")
     write_bundle(tmp_path / "again.eab", **{**parts, "variants": [variant]})
     assert (tmp_path / "again.eab").read_bytes() == bundle.read_bytes()
+
+
+def in_floats(variant: Variant, floats: FloatPrecision) -> Variant:
+    graphs = (replace(graph, precision=floats, floats=floats) for graph in variant.graphs)
+    return replace(variant, precision=floats, graphs=tuple(graphs))
+
+
+def test_variants_that_differ_in_what_they_compute_in_share_their_files(
+    parts: dict[str, Any], tmp_path: Path
+) -> None:
+    (whole,) = parts["variants"]
+    variants = [whole, in_floats(make_variant(tmp_path / "again"), "bfloat16")]
+    write_bundle(tmp_path / "b.eab", **{**parts, "variants": variants})
+    with open_bundle(tmp_path / "b.eab") as opened:
+        assert [variant.id for variant in opened.variants] == ["null-float32", "null-bfloat16"]
+        assert [variant.graphs[0].floats for variant in opened.variants] == ["float32", "bfloat16"]
+        assert opened.variants[0].graphs[0].files == opened.variants[1].graphs[0].files
+    half = in_floats(whole, "float16")
+    write_bundle(tmp_path / "half.eab", **{**parts, "variants": [half]})
+    with open_bundle(tmp_path / "half.eab") as opened:
+        assert opened.variants[0].id == "null-float16"
+
+
+def test_variants_that_claim_one_file_with_two_contents_are_refused(
+    parts: dict[str, Any], tmp_path: Path
+) -> None:
+    other = in_floats(make_variant(tmp_path / "again"), "bfloat16")
+    other.graphs[0].files[0].write_text("something else")
+    with pytest.raises(UsageError, match="not the same"):
+        write_bundle(tmp_path / "b.eab", **{**parts, "variants": [*parts["variants"], other]})
 
 
 def test_every_runtime_loads_its_graph_from_a_bundle(
