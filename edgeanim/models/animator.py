@@ -116,8 +116,8 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module from safetensors. `BadInput` names the first tensor that is missing, unknown,
-    of another shape or not finite; the module is then unchanged."""
+    """Fill a module from safetensors. `BadInput` names the first tensor that is not finite, is
+    missing, unknown or of another shape; the module is then unchanged."""
     state = read_tensors(path)
     expected = module.state_dict()
     for name, value in expected.items():
@@ -130,8 +130,6 @@ def load_weights(module: nn.Module, path: Path) -> None:
                 where=path,
                 hint=_MISMATCH,
             )
-        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
-            raise BadInput(f"The tensor {name!r} has values that are not finite.", where=path)
     for name in state:
         if name not in expected:
             raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=_MISMATCH)
@@ -139,7 +137,8 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file; `BadInput` if it is not one."""
+    """All tensors of a safetensors file; `BadInput` if it is not one, or for the first tensor that
+    is not finite."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -149,4 +148,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors: dict[str, Any] = load(data)
     except (SafetensorError, ValueError) as error:
         raise BadInput(f"This is not a safetensors file: {error}.", where=path) from error
+    for name, value in tensors.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise BadInput(f"The tensor {name!r} has values that are not finite.", where=path)
     return tensors

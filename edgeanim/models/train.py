@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
@@ -160,15 +159,11 @@ def build_networks(config: TrainConfig) -> Networks:
 def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
     """Give the animator the weights in `folder`, widened if they are of a narrower architecture.
     `BadInput` if they are of any other."""
-    import torch
-
     from edgeanim.models.animator import load_weights, read_tensors
     from edgeanim.models.training.widen import fits, widen
 
     state = read_tensors(folder / WEIGHTS)
     if fits(state, networks.animator):
-        if not all(bool(torch.isfinite(value).all()) for value in state.values()):
-            raise BadInput("These weights have values that are not finite.", where=folder / WEIGHTS)
         networks.animator.load_state_dict(widen(state, networks.animator))
     else:
         load_weights(networks.animator, folder / WEIGHTS)

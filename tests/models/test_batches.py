@@ -45,6 +45,18 @@ def test_half_of_a_clips_pairs_start_from_its_first_frame_and_the_rest_from_any(
     assert min(len(still.unique()), len(driving.unique())) > 15
 
 
+def test_clips_are_disguised_only_where_that_is_asked_for():
+    material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(6),))
+    config = DataConfig(puppets=1, clip_share=0.5, recolour_clips=False)
+    plain, other = (
+        draw_batch(material, replace(config, disguise_clips=on), 64, 8, (0, 1))
+        for on in (False, True)
+    )
+    # Every frame is of one shade, which no bend changes: the very frames come up.
+    assert plain.still[:1].mean((1, 2, 3)) == pytest.approx(other.still[:1].mean((1, 2, 3)))
+    assert not torch.equal(plain.still[4:], other.still[4:]), "the same numbers draw other puppets"
+
+
 def test_flow_is_seen_in_clips_only_where_that_is_asked_for():
     material = Material((puppet_sequence(1, (0.1,)),), (numbered_clip(2),))
     config = DataConfig(puppets=1, clip_share=0.5)

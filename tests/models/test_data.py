@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from edgeanim.models.data.augmentation import (
+    Augmentation,
+    mirror_motion,
+    random_augmentation,
+    similarity,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
 from edgeanim.models.data.actions import ACTIONS, make_action
-from edgeanim.models.data.pairs import (
-    Augmentation,
-    make_pair,
-    mirror_motion,
-    random_augmentation,
-    similarity,
-)
+from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.sequences import clip_paths, clip_sequence, puppet_sequence
 from edgeanim.models.nets.moments import motion_of

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from edgeanim.models.data.augmentation import Augmentation, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ from edgeanim.models.data.drawn import (
 )
 from edgeanim.models.data.keyposes import free_motion
 from edgeanim.models.data.mesh import MAX_TRIANGLES, build_mesh, deform, triangle_transforms
-from edgeanim.models.data.pairs import Augmentation, make_pair, similarity
+from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.retarget import retarget
 from edgeanim.models.data.sequences import region_table

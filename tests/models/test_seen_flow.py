@@ -8,10 +8,11 @@ from dataclasses import fields
 import cv2
 import numpy as np
 import pytest
+from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.models.data.pairs import PLAIN, Augmentation, make_pair, similarity
+from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, SIZE, make_puppet
 from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence

@@ -14,6 +14,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.importers import clip_pictures
+from edgeanim.models.data.mattes import mattes
 from edgeanim.models.data.puppets import NO_PART, Puppet, make_puppet, render
 from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.regions import BACKGROUND
@@ -39,7 +40,8 @@ class FrameSequence:
     `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
     has them; `None` for a real clip, of which only the pictures are known. Parts with the same
     number in `sheets` [P] are cut from one sheet, which lies flat in frame 0; `None` if each part
-    is a sprite of its own. `weak_labels` uint8 [T, S, S] are regions guessed from a real clip.
+    is a sprite of its own. `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, and
+    `mattes` uint8 [T, S, S] where somebody is in it.
     """
 
     name: str
@@ -50,6 +52,7 @@ class FrameSequence:
     regions: NDArray[np.uint8] | None = None
     sheets: NDArray[np.uint8] | None = None
     weak_labels: NDArray[np.uint8] | None = None
+    mattes: NDArray[np.uint8] | None = None
 
 
 def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -91,16 +94,17 @@ def puppet_sequences(
     return sequences
 
 
-def clip_sequence(path: Path, *, labelled: bool = False) -> FrameSequence:
-    """A real clip, its middle square scaled to the canvas; `labelled` as far as weak labels go.
-    `BadInput` if it does not decode."""
+def clip_sequence(path: Path, *, labelled: bool = False, cut_out: bool = False) -> FrameSequence:
+    """A real clip, its middle square scaled to the canvas; `labelled` as far as weak labels go, and
+    with mattes if it is to be `cut_out` as well. `BadInput` if it does not decode."""
     pictures = list(clip_pictures(path))
     if len(pictures) < 2:
         raise BadInput("This is not a clip of two frames or more.", where=path)
     before = tuple(max(0, i - 1) for i in range(len(pictures)))
     stack = np.stack(pictures)
     labels = weak_labels(stack) if labelled else None
-    return FrameSequence(path.stem, stack, before, weak_labels=labels)
+    cut = mattes(stack, labels) if labels is not None and cut_out else None
+    return FrameSequence(path.stem, stack, before, weak_labels=labels, mattes=cut)
 
 
 def clip_paths(folder: Path) -> tuple[Path, ...]:

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
-from edgeanim.models.data.pairs import Augmentation, Pair, make_pair, random_augmentation
+from edgeanim.models.data.augmentation import Augmentation, random_augmentation
+from edgeanim.models.data.disguise import disguised
+from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_paths,
@@ -79,7 +81,9 @@ def _read_clips(config: DataConfig, progress: Progress) -> list[FrameSequence]:
     for name in config.clip_names:
         if name not in found:
             raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
-        clips.append(clip_sequence(found[name], labelled=config.weak_labels))
+        clips.append(
+            clip_sequence(found[name], labelled=config.weak_labels, cut_out=config.disguise_clips)
+        )
         progress.step()
     labelled = sum(clip.weak_labels is not None for clip in clips)
     told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
@@ -108,6 +112,8 @@ def draw_batch(
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
         ends = int(still), int(driving)
+        if is_clip and config.disguise_clips:
+            sequence, ends = disguised(sequence, ends, rng)
         pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)
         pairs.append(pair)
     batch = stack(pairs)

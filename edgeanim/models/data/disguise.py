@@ -1,0 +1,93 @@
+"""Real clips in disguise: another build and another backdrop, so that a few people count as more.
+
+A network that has seen three people before one wall knows the three and the wall. Bending the
+picture gives the same person other proportions, the same bend in all frames of a pair; a matte lets
+another backdrop show behind them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sprites import background
+from edgeanim.models.regions import BACKGROUND
+
+_BENT, _ELSEWHERE = 0.7, 0.6
+"""How often a pair is bent, and how often it is put before another backdrop."""
+_KNOTS = 4
+"""The bend is smooth: random at this many knots a side."""
+_BEND, _STRETCH = 5.0, 0.15
+"""Deviation of the bend at its knots, in pixels of the canvas, and of the stretch's logarithm."""
+_BLUR = 4.0
+"""Most that a backdrop is out of focus: deviation in pixels."""
+_EDGE = 1.0
+"""Softness of the matte's edge: deviation in pixels."""
+Picture = NDArray[np.uint8]
+
+
+def disguised(
+    clip: FrameSequence, ends: tuple[int, int], rng: np.random.Generator
+) -> tuple[FrameSequence, tuple[int, int]]:
+    """A clip of the three frames that a pair of a still and a driving frame needs, bent and put
+    elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled as backdrop."""
+    still, driving = ends
+    frames = [still, clip.before[driving], driving]
+    pictures = np.stack([clip.pictures[i] for i in frames])
+    labels = None if clip.weak_labels is None else clip.weak_labels[frames]
+    if clip.mattes is not None and rng.uniform() < _ELSEWHERE:
+        mattes = clip.mattes[frames]
+        pictures = _put_before(_backdrop(rng, pictures.shape[1]), pictures, mattes)
+        if labels is not None:
+            labels = np.where(mattes > 0, labels, BACKGROUND).astype(np.uint8)
+    if rng.uniform() < _BENT:
+        bend = _bend(rng, pictures.shape[1])
+        pictures = np.stack([_bent(picture, bend, nearest=False) for picture in pictures])
+        if labels is not None:
+            labels = np.stack([_bent(each, bend, nearest=True) for each in labels])
+    three = replace(clip, pictures=pictures, before=(0, 1, 1), weak_labels=labels, mattes=None)
+    return three, (0, 2)
+
+
+def _backdrop(rng: np.random.Generator, size: int) -> Picture:
+    import cv2
+
+    drawn = background(rng, size)
+    blur = float(rng.uniform(0, _BLUR))
+    soft: Picture = cv2.GaussianBlur(drawn, (0, 0), blur) if blur > 0.3 else drawn
+    return soft
+
+
+def _put_before(backdrop: Picture, pictures: Picture, mattes: Picture) -> Picture:
+    import cv2
+
+    shown = []
+    for picture, matte in zip(pictures, mattes, strict=True):
+        share = cv2.GaussianBlur(matte, (0, 0), _EDGE).astype(np.float32) / 255
+        shown.append(cv2.blendLinear(picture, backdrop, share, 1 - share))
+    return np.stack(shown)
+
+
+def _bend(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """Where each pixel comes from, [S, S, 2]: smooth, and never folded."""
+    import cv2
+
+    knots = rng.normal(0, _BEND, (_KNOTS, _KNOTS, 2)).clip(-2 * _BEND, 2 * _BEND)
+    smooth = cv2.resize(knots.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    stretch = np.exp(rng.normal(0, _STRETCH, 2).clip(-2 * _STRETCH, 2 * _STRETCH))
+    middle = (size - 1) / 2
+    x, y = ((np.arange(size) - middle) * each + middle for each in stretch)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+    bend: NDArray[np.float32] = grid + smooth
+    return bend
+
+
+def _bent(picture: Picture, bend: NDArray[np.float32], *, nearest: bool) -> Picture:
+    import cv2
+
+    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    bent: Picture = cv2.remap(picture, bend, None, how, borderMode=cv2.BORDER_REPLICATE)
+    return bent

@@ -1,0 +1,101 @@
+"""The flow of a pair where it is known beforehand: exactly, from the motion of a drawn character's
+parts, or weakly, from a real clip's labels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.models.data.augmentation import Affine
+from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.regions import UNKNOWN
+
+_SAME_PLACE = 2.0
+"""Pixels between two places of a sheet that count as one: a place is looked up at whole pixels."""
+_MOVING = (0, 4, 5)
+"""Head and hands: the regions whose weak labels follow them as they move."""
+_LEAST_PIXELS = 4
+"""Fewer labelled pixels, of a mask, have no middle worth following."""
+
+
+def exact_flow(
+    sequence: FrameSequence, still: int, driving: int, shown: NDArray[np.uint8], to_mask: Affine
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flow and visibility at the mask's resolution, from the transforms of the parts shown."""
+    assert sequence.parts is not None
+    assert sequence.transforms is not None
+    moves = _part_moves(sequence.transforms[still], sequence.transforms[driving])
+    moves = to_mask @ moves @ np.linalg.inv(to_mask)
+    side = len(shown)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float64)
+    here = np.stack([x, y, np.ones_like(x)], axis=-1)
+    move = moves[np.minimum(shown, len(moves) - 1)]
+    there = np.einsum("hwij,hwj->hwi", move, here)[..., :2]
+    flow = ((there - here[..., :2]) * (2 / side)).astype(np.float32).transpose(2, 0, 1)
+    canvas = there @ np.linalg.inv(to_mask)[:2, :2].T + np.linalg.inv(to_mask)[:2, 2]
+    pixel = np.rint(canvas).astype(int)
+    inside = ((pixel >= 0) & (pixel < SIZE)).all(-1)
+    pixel = np.clip(pixel, 0, SIZE - 1)
+    found = sequence.parts[still][pixel[..., 1], pixel[..., 0]]
+    same = found == shown
+    if sequence.sheets is not None:
+        same |= _same_place(sequence, still, canvas, found, shown)
+    return np.ascontiguousarray(flow), (inside & same).astype(np.float32)[None]
+
+
+def weak_flow(
+    still: NDArray[np.uint8], driving: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flow, and where to believe it, from weak labels: a region's pixels come from where its middle
+    was, without turn or stretch. Steady pixels, labelled alike in both frames, come from there."""
+    side = len(still)
+    flow = np.zeros((2, side, side), np.float32)
+    guided = (driving == still) & (driving != UNKNOWN)
+    for region in _MOVING:
+        there, here = (np.argwhere(labels == region) for labels in (still, driving))
+        guided[driving == region] = min(len(there), len(here)) >= _LEAST_PIXELS
+        if len(there) and len(here):
+            offset = (there.mean(0) - here.mean(0)) * (2 / side)
+            flow[:, driving == region] = offset[::-1, None]
+    return flow, guided.astype(np.float32)[None]
+
+
+def _same_place(
+    sequence: FrameSequence,
+    still: int,
+    canvas: NDArray[np.float64],
+    found: NDArray[np.uint8],
+    shown: NDArray[np.uint8],
+) -> NDArray[np.bool_]:
+    """Whether the part that the still shows at `canvas` is cut from the same sheet as the part
+    looked for, and shows nearly the same place of it: two pieces of one limb, side by side."""
+    assert sequence.sheets is not None
+    assert sequence.transforms is not None
+    sheet = np.full(NO_PART + 1, -1)
+    sheet[: len(sequence.sheets)] = sequence.sheets
+    back = _square(sequence.transforms[0]) @ np.linalg.inv(_square(sequence.transforms[still]))
+    here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
+    last = len(back) - 1
+    one, other = (
+        np.einsum("hwij,hwj->hwi", back[np.minimum(parts, last)], here)[..., :2]
+        for parts in (found, shown)
+    )
+    near = np.abs(one - other).max(-1) < _SAME_PLACE
+    same: NDArray[np.bool_] = near & (sheet[found] == sheet[shown]) & (sheet[shown] >= 0)
+    return same
+
+
+def _square(transforms: NDArray[np.float32]) -> Affine:
+    full = np.tile(np.eye(3), (len(transforms), 1, 1))
+    full[:, :2] = transforms
+    return full
+
+
+def _part_moves(still: NDArray[np.float32], driving: NDArray[np.float32]) -> Affine:
+    """From driving canvas pixels to still canvas pixels for each part [P + 1, 3, 3]; last: none."""
+    count = len(still)
+    moves = np.tile(np.eye(3), (count + 1, 1, 1))
+    moves[:count] = _square(still) @ np.linalg.inv(_square(driving))
+    assert count < NO_PART
+    return moves

@@ -1,0 +1,95 @@
+"""Clips in disguise: people cut out, put elsewhere and bent, with labels that stay true."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.models.data.disguise import disguised
+from edgeanim.models.data.mattes import mattes
+from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.weak_labels import weak_labels
+from edgeanim.models.regions import BACKGROUND, UNKNOWN
+from tests.models.test_weak_labels import JUMPERS, SKINS, waving
+
+TORSO = 1
+WALL, PERSON = (200, 210, 220), (90, 40, 30)
+
+
+def blocks(frames: int = 6) -> FrameSequence:
+    """A dark block that wanders before a light wall, with exact labels and mattes."""
+    pictures = np.full((frames, SIZE, SIZE, 3), WALL, np.uint8)
+    labels = np.full((frames, SIZE, SIZE), UNKNOWN, np.uint8)
+    for t in range(frames):
+        place = slice(80, 200), slice(60 + 10 * t, 160 + 10 * t)
+        pictures[t][place] = PERSON
+        labels[t][place] = TORSO
+    masks = np.where(labels == TORSO, 255, 0).astype(np.uint8)
+    before = tuple(max(0, t - 1) for t in range(frames))
+    return FrameSequence("blocks", pictures, before, weak_labels=labels, mattes=masks)
+
+
+@settings(max_examples=8, deadline=None)
+@given(skin=st.sampled_from(SKINS), jumper=st.sampled_from(JUMPERS))
+def test_a_matte_is_where_the_person_is(skin, jumper):
+    pictures, truth = waving(skin, jumper)
+    labels = weak_labels(pictures)
+    found = mattes(pictures, labels) > 0
+    person = truth != BACKGROUND
+    assert (found & person).sum() / (found | person).sum() > 0.9
+
+
+def test_without_anything_to_tell_people_from_walls_by_only_what_is_labelled_is_cut_out():
+    pictures = np.full((3, SIZE, SIZE, 3), 128, np.uint8)
+    labels = np.full((3, SIZE, SIZE), UNKNOWN, np.uint8)
+    assert not mattes(pictures, labels).any()
+    labels[:, :40, :40] = TORSO
+    assert ((mattes(pictures, labels) > 0) == (labels == TORSO)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), still=st.integers(0, 5), driving=st.integers(0, 5))
+def test_labels_go_with_the_picture_and_a_pair_keeps_its_frames(seed, still, driving):
+    clip = blocks()
+    rng = np.random.default_rng(seed)
+    three, (first, last) = disguised(clip, (still, driving), rng)
+    assert three.pictures.shape == (3, SIZE, SIZE, 3)
+    assert three.before[last] == 1
+    dark = np.abs(three.pictures.astype(int) - PERSON).max(3) < 12
+    labelled = three.weak_labels == TORSO
+    # Its outline is soft, and patterns of another backdrop may have the block's colour.
+    inside = [cv2.erode(each.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0 for each in labelled]
+    assert dark[np.stack(inside)].mean() > 0.99
+    if driving == still:
+        np.testing.assert_array_equal(three.pictures[first], three.pictures[last])
+    if clip.before[driving] == still:
+        np.testing.assert_array_equal(three.pictures[first], three.pictures[1])
+    # The block is bent and stretched alike in all frames: it still moves to the right.
+    columns = [np.flatnonzero(labelled[i].any(0)).mean() for i in (first, last)]
+    assert np.sign(round(columns[1] - columns[0])) in (0, np.sign(driving - still))
+
+
+def test_what_is_covered_by_another_backdrop_is_labelled_as_backdrop():
+    clip = blocks()
+    drawn = [disguised(clip, (0, 5), np.random.default_rng(seed))[0] for seed in range(60)]
+    elsewhere = [(three.weak_labels == BACKGROUND).any() for three in drawn]
+    assert 0.4 < np.mean(elsewhere) < 0.8
+    for three, moved in zip(drawn, elsewhere, strict=True):
+        rest = three.weak_labels != TORSO
+        assert (three.weak_labels[rest] == (BACKGROUND if moved else UNKNOWN)).all()
+        if not moved:
+            assert (np.abs(three.pictures[rest].astype(int) - WALL).max(1) < 2).mean() > 0.97
+
+
+def test_a_clip_of_which_nothing_is_known_is_only_bent():
+    clip = blocks()
+    bare = FrameSequence("bare", clip.pictures, clip.before)
+    changed = 0
+    for seed in range(20):
+        three, _ = disguised(bare, (0, 5), np.random.default_rng(seed))
+        assert three.weak_labels is None
+        changed += bool((three.pictures[2] != clip.pictures[5]).any())
+    assert 8 < changed < 20
