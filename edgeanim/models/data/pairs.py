@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,18 @@ class Pair:
     known: NDArray[np.float32]
 
 
+class _Knowledge(NamedTuple):
+    """What is known of a pair besides its pictures: the fields of `Pair`, labels and directions of
+    the still and of the driving frame together."""
+
+    labels: list[NDArray[np.uint8]]
+    directions: list[NDArray[np.float32]]
+    flow: NDArray[np.float32]
+    visible: NDArray[np.float32]
+    guided: NDArray[np.float32]
+    judged: NDArray[np.float32]
+
+
 def make_pair(
     sequence: FrameSequence,
     still: int,
@@ -66,48 +79,74 @@ def make_pair(
         for i in (still, driving, sequence.before[driving])
     ]
     side = size // _MASK_STRIDE
-    labels = [np.full((side, side), UNKNOWN, np.uint8)] * 2
-    directions = [np.zeros((2, side, side), np.float32)] * 2
-    flow = np.zeros((2, side, side), np.float32)
-    visible = np.ones((1, side, side), np.float32)
-    guided = np.zeros((1, side, side), np.float32)
-    judged = np.full((1, side, side), _PRIOR, np.float32)
-    to_mask = _to_size(side) @ augmentation.matrix
-    if sequence.weak_labels is not None:
-        shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in (still, driving)]
-        labels = [_MIRRORED_LABELS[each] if augmentation.mirrored else each for each in shown]
-        flow, guided = weak_flow(*labels)
-    elif sequence.parts is not None and sequence.regions is not None:
-        table = region_table(sequence.regions)
-        if augmentation.mirrored:
-            table = _MIRRORED_LABELS[table]
-        shown = [_warp_labels(sequence.parts[i], to_mask, side) for i in (still, driving)]
-        labels = [table[parts] for parts in shown]
-        directions = [
-            _directions(sequence, i, parts, to_mask)
-            for i, parts in zip((still, driving), shown, strict=True)
-        ]
-        flow, visible = exact_flow(sequence, still, driving, shown[1], to_mask)
-        guided, judged = visible, np.ones_like(visible)
-    if optical_flow and sequence.parts is None:
-        seen = seen_flow(pictures[0], pictures[1], side)
-        # Where a search loses a hand, its middle is still known; where it is found, so are fingers.
-        flow = np.where(seen.guided > 0, seen.flow, flow)
-        guided = np.maximum(guided, seen.guided)
-        visible, judged = np.maximum(seen.visible, guided), np.maximum(seen.judged, guided)
+    ends = still, driving
+    if sequence.parts is not None:
+        known = _of_parts(sequence, ends, side, augmentation)
+    else:
+        known = _of_clip(sequence, ends, side, augmentation)
+        if optical_flow:
+            known = _with_seen_flow(known, pictures[0], pictures[1])
     return Pair(
         pictures[0],
         pictures[1],
         pictures[1] - pictures[2],
-        labels[0],
-        labels[1],
-        directions[0],
-        directions[1],
-        flow,
-        visible,
-        guided,
-        judged,
+        known.labels[0],
+        known.labels[1],
+        known.directions[0],
+        known.directions[1],
+        known.flow,
+        known.visible,
+        known.guided,
+        known.judged,
         np.array([sequence.parts is not None], np.float32),
+    )
+
+
+def _of_parts(
+    sequence: FrameSequence, ends: tuple[int, int], side: int, augmentation: Augmentation
+) -> _Knowledge:
+    """Of a drawn character everything is known."""
+    assert sequence.parts is not None
+    assert sequence.regions is not None
+    to_mask = _to_size(side) @ augmentation.matrix
+    table = region_table(sequence.regions)
+    if augmentation.mirrored:
+        table = _MIRRORED_LABELS[table]
+    shown = [_warp_labels(sequence.parts[i], to_mask, side) for i in ends]
+    directions = [_directions(sequence, i, s, to_mask) for i, s in zip(ends, shown, strict=True)]
+    flow, visible = exact_flow(sequence, *ends, shown[1], to_mask)
+    labels = [table[parts] for parts in shown]
+    return _Knowledge(labels, directions, flow, visible, visible, np.ones_like(visible))
+
+
+def _of_clip(
+    sequence: FrameSequence, ends: tuple[int, int], side: int, augmentation: Augmentation
+) -> _Knowledge:
+    """Of a real clip, what its weak labels tell."""
+    labels = [np.full((side, side), UNKNOWN, np.uint8)] * 2
+    flow = np.zeros((2, side, side), np.float32)
+    guided = np.zeros((1, side, side), np.float32)
+    if sequence.weak_labels is not None:
+        to_mask = _to_size(side) @ augmentation.matrix
+        shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in ends]
+        labels = [_MIRRORED_LABELS[each] if augmentation.mirrored else each for each in shown]
+        flow, guided = weak_flow(*labels)
+    visible = np.ones((1, side, side), np.float32)
+    directions = [np.zeros((2, side, side), np.float32)] * 2
+    return _Knowledge(labels, directions, flow, visible, guided, np.full_like(visible, _PRIOR))
+
+
+def _with_seen_flow(
+    known: _Knowledge, still: NDArray[np.float32], driving: NDArray[np.float32]
+) -> _Knowledge:
+    seen = seen_flow(still, driving, known.flow.shape[1])
+    # Where a search loses a hand, its middle is still known; where it is found, so are fingers.
+    guided = np.maximum(known.guided, seen.guided)
+    return known._replace(
+        flow=np.where(seen.guided > 0, seen.flow, known.flow),
+        visible=np.maximum(seen.visible, guided),
+        guided=guided,
+        judged=np.maximum(seen.judged, guided),
     )
 
 
