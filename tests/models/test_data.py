@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeanim.core.errors import BadInput
+from edgeanim.models.data.actions import ACTIONS, make_action
 from edgeanim.models.data.augmentation import (
     Augmentation,
     mirror_motion,
     random_augmentation,
     similarity,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from edgeanim.core.errors import BadInput
-from edgeanim.models.data.actions import ACTIONS, make_action
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.sequences import clip_paths, clip_sequence, puppet_sequence
@@ -98,6 +98,20 @@ def test_the_known_flow_brings_the_still_to_the_driving_frame(puppet, mirrored):
     moving = inner & (still_error > 0.1)
     assert moving.sum() > 100
     assert np.median(error[moving]) < 0.35 * np.median(still_error[moving])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    turn=st.floats(-0.5, 0.5), scale=st.floats(0.6, 1.4), frames=st.tuples(*[st.integers(0, 5)] * 2)
+)
+def test_a_backdrop_is_shown_by_the_still_wherever_it_is_backdrop_there(
+    puppet, turn, scale, frames
+):
+    """Beyond the canvas as well, whose edges are repeated where a picture is turned."""
+    pair = make_pair(puppet, *frames, SIZE, Augmentation(similarity(turn, scale)))
+    both = (pair.label_still == BACKGROUND) & (pair.label_driving == BACKGROUND)
+    np.testing.assert_allclose(pair.flow[:, both], 0, atol=1e-12)
+    assert (pair.visible[0][both] == 1).mean() > 0.995
 
 
 def test_augmenting_by_a_mirror_gives_the_mirrored_pair_with_sides_exchanged(puppet):

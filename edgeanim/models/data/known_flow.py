@@ -3,6 +3,8 @@ parts, or weakly, from a real clip's labels."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,9 +35,11 @@ def exact_flow(
     move = moves[np.minimum(shown, len(moves) - 1)]
     there = np.einsum("hwij,hwj->hwi", move, here)[..., :2]
     flow = ((there - here[..., :2]) * (2 / side)).astype(np.float32).transpose(2, 0, 1)
-    canvas = there @ np.linalg.inv(to_mask)[:2, :2].T + np.linalg.inv(to_mask)[:2, 2]
+    canvas = _on_canvas(there, to_mask)
     pixel = np.rint(canvas).astype(int)
-    inside = ((pixel >= 0) & (pixel < SIZE)).all(-1)
+    inside = _inside(pixel)
+    # Beyond its edges a turned picture repeats them, and a backdrop does so in both frames alike.
+    inside |= ~_inside(np.rint(_on_canvas(here[..., :2], to_mask))) & (shown == NO_PART)
     pixel = np.clip(pixel, 0, SIZE - 1)
     found = sequence.parts[still][pixel[..., 1], pixel[..., 0]]
     same = found == shown
@@ -59,6 +63,18 @@ def weak_flow(
             offset = (there.mean(0) - here.mean(0)) * (2 / side)
             flow[:, driving == region] = offset[::-1, None]
     return flow, guided.astype(np.float32)[None]
+
+
+def _on_canvas(places: NDArray[np.float64], to_mask: Affine) -> NDArray[np.float64]:
+    """Places [h, w, 2] of the mask in pixels of the canvas."""
+    back = np.linalg.inv(to_mask)
+    canvas: NDArray[np.float64] = places @ back[:2, :2].T + back[:2, 2]
+    return canvas
+
+
+def _inside(pixel: NDArray[Any]) -> NDArray[np.bool_]:
+    within: NDArray[np.bool_] = np.logical_and(pixel >= 0, pixel < SIZE)
+    return within[..., 0] & within[..., 1]
 
 
 def _same_place(
