@@ -4,9 +4,9 @@ Rounded to the nearest step, the errors of a kernel's weights add up at random, 
 whose neighbouring pixels are nearly equal, the sum is what counts: a stem with large weights of
 both signs loses its balance. So weights are rounded one after the other, and each error is spread
 over the weights still to come in the way that changes the outputs least on real activations
-(optimal brain surgeon, Hassibi et al. 1993, in the form of GPTQ, Frantar et al. 2022). What an
-output loses is e' H e with H the second moments of what the convolution reads, means included, so
-that no bias is left to correct. It needs no training and no gradients.
+(optimal brain surgeon, Hassibi et al. 1993; GPTQ, Frantar et al. 2022). What an output loses is
+e' H e with H the second moments of what the convolution reads, means included, so that no bias is
+left to correct. It needs no training and no gradients.
 
 The results lie on the very grid that a quantiser makes of them: symmetric, one scale a channel, its
 largest weight at the end of the grid. So any quantiser that rounds to the nearest keeps them.
@@ -35,8 +35,10 @@ _DAMPING = 0.01
 """Of the mean second moment, added to all: how little is believed of what was seen."""
 _LARGEST = 4096
 """Weights of one output. Kernels with more are rounded to the nearest: moments grow as squares."""
-_PLACES = (4096, 8)
+_PLACES = (4096, 4)
 """Places looked at in all: at least so many, and so many for each weight of an output."""
+_AT_ONCE = 512
+"""Places whose products are added up at once: one large product takes less time than many small."""
 _FILE = "kernels.npz"
 
 
@@ -98,20 +100,32 @@ def compensated(rows: Array, moments: Moments, limit: float) -> Array:
         return nearest
     damped = moments + _DAMPING * mean * np.eye(len(moments))
     order = np.argsort(-np.diag(damped), kind="stable")
-    inverse = np.linalg.inv(damped[np.ix_(order, order)])
-    upper = np.linalg.cholesky((inverse + inverse.T) / 2).T
-    left, made = w[:, order].copy(), np.empty_like(w)
-    ends = order[None] == peak[:, None]
-    for j in range(len(order)):
-        to = np.clip(np.rint(left[:, j : j + 1] / step), -np.floor(limit), np.floor(limit)) * step
-        # The largest weight sets the scale, so it stays and is rounded from where it was.
-        to[ends[:, j]] = np.rint(w[ends[:, j], order[j], None] / step[ends[:, j]])
-        to[ends[:, j]] *= step[ends[:, j]]
-        made[:, order[j]] = np.where(ends[:, j], w[:, order[j]], to[:, 0])
-        left[:, j + 1 :] -= (left[:, j : j + 1] - to) / upper[j, j] * upper[j, j + 1 :]
+    share = _shares(damped[np.ix_(order, order)])
+    exact, grid = w[:, order].T.copy(), step[:, 0]
+    # Column by column, so that what each looks back on lies together: [D, R].
+    errors = np.empty_like(exact)
+    for j, weight in enumerate(exact):
+        moved = weight + share[j, :j] @ errors[:j]
+        to = np.clip(np.rint(moved / grid), -np.floor(limit), np.floor(limit)) * grid
+        # The largest weight sets the scale, so it is rounded from where it was.
+        to = np.where(order[j] == peak, np.rint(weight / grid) * grid, to)
+        errors[j] = weight - to
+    made = np.empty_like(w)
+    made[:, order] = (exact - errors).T
+    # And it stays: where the grid ends between two steps, it is on neither.
+    made[np.arange(len(w)), peak] = w[np.arange(len(w)), peak]
     better = _loss(made - w, damped) < _loss(plain - w, damped)
     chosen: Array = np.where(better[:, None], made.astype(np.float32), nearest)
     return chosen
+
+
+def _shares(moments: Moments) -> Moments:
+    """How much of each weight's error [D, D] a later one takes over, row by row: the factor L of
+    P' H P = L D L' with the order P reversed and columns scaled to 1, which is what optimal brain
+    surgery comes to without inverting H (Chee et al. 2023, "QuIP", theorem 6)."""
+    lower = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
+    shares: Moments = np.ascontiguousarray((lower / np.diag(lower)).T)
+    return shares
 
 
 def _loss(error: Moments, moments: Moments) -> Moments:
@@ -122,7 +136,8 @@ def _loss(error: Moments, moments: Moments) -> Moments:
 
 @dataclass
 class _Layer:
-    """A convolution and the second moments [g, D, D] of what its kernels are multiplied with."""
+    """A convolution and the second moments float32 [g, D, D] of what its kernels are multiplied
+    with."""
 
     name: str
     reads: str
@@ -131,24 +146,33 @@ class _Layer:
     pads: Sequence[int]
     strides: Sequence[int]
     dilations: Sequence[int]
-    moments: Moments = field(init=False)
+    moments: Array = field(init=False)
 
     def __post_init__(self) -> None:
         depth = self.kernel[0].size
-        self.moments = np.zeros((self.groups, depth, depth))
+        self.moments = np.zeros((self.groups, depth, depth), np.float32)
+        self._seen: list[Array] = []
         self._rng = np.random.default_rng(0)
 
     def look(self, x: Array, samples: int) -> None:
         """Add some places of `x` [N, C, H, W], which is one of so many `samples`."""
         depth = self.kernel[0].size
-        patches = self._patches(x, -(-max(_PLACES[0], _PLACES[1] * depth) // samples))
-        grouped = patches.reshape(len(patches), self.groups, depth).transpose(1, 0, 2)
-        self.moments += grouped.transpose(0, 2, 1) @ grouped
+        self._seen.append(self._patches(x, -(-max(_PLACES[0], _PLACES[1] * depth) // samples)))
+        if sum(map(len, self._seen)) >= _AT_ONCE:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for patches in [np.concatenate(self._seen)] if self._seen else []:
+            grouped = patches.reshape(len(patches), self.groups, -1).transpose(1, 0, 2)
+            self.moments += grouped.transpose(0, 2, 1) @ grouped
+        self._seen.clear()
 
     def rounded(self, limit: float) -> Array:
         """The kernel on its grid."""
+        self._add_up()
         rows = self.kernel.reshape(self.groups, -1, self.kernel[0].size)
-        made = [compensated(*each, limit) for each in zip(rows, self.moments, strict=True)]
+        moments = self.moments.astype(np.float64)
+        made = [compensated(*each, limit) for each in zip(rows, moments, strict=True)]
         return np.stack(made).reshape(self.kernel.shape)
 
     def _patches(self, x: Array, count: int) -> Array:
