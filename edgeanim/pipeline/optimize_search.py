@@ -140,7 +140,9 @@ class Search:
         if self._too_far is not None and trial.prune.ratio >= self._too_far.ratio:
             return f"pruning {self._too_far.ratio:.0%} alone drifts too far"
         if (trial.quantize or trial.prune.ratio) and self._floats_are_slow(trial):
-            return f"{trial.floats} is slower than {FLOAT32} on {trial.backend}"
+            return (
+                f"{trial.floats} is no help to it on {trial.backend}, being slower than {FLOAT32}"
+            )
         if trial.quantize is not None and (reason := self._method_needless(trial)):
             return reason
         return self._pruning_needless(trial) if trial.prune.ratio else ""
