@@ -173,7 +173,9 @@ def measured(bench: Bench, options: argparse.Namespace) -> list[Row]:
             with open_bundle(path) as bundle:
                 # Loaded while the bundle is open; a running graph needs its files no more.
                 own += [
-                    bench.row(backend, f"`optimize` picked {_name(bundle.provenance)}", v, own[0])
+                    bench.row(
+                        backend, f"`optimize` picked {_name(bundle.provenance, v)}", v, own[0]
+                    )
                     for v in bundle.variants
                     if v.backend == backend
                 ]
@@ -186,13 +188,12 @@ def measured(bench: Bench, options: argparse.Namespace) -> list[Row]:
     return rows
 
 
-def _name(provenance: Mapping[str, object]) -> str:
-    trial = provenance.get("trial")
-    if not isinstance(trial, Mapping):
-        return "it by hand"
-    quantize, floats = trial.get("quantize"), trial.get("floats", FLOAT32)
+def _name(provenance: Mapping[str, object], variant: Variant) -> str:
+    """What was picked: the method of INT8, and what the rest computes in if not in float32."""
+    trial, floats = provenance.get("trial"), variant.graphs[0].floats
+    quantize = trial.get("quantize") if isinstance(trial, Mapping) else None
     if not isinstance(quantize, Mapping):
-        return str(floats)
+        return variant.precision
     return f"INT8, {quantize['method']}" + (f", {floats}" if floats != FLOAT32 else "")
 
 

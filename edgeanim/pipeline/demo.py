@@ -20,7 +20,7 @@ from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.compile import Compiled, compile_model
 from edgeanim.pipeline.models import SHIPPED, open_model
-from edgeanim.pipeline.prune import prune_model
+from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.work import ALL, Work, versions
@@ -28,7 +28,7 @@ from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
-PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=0)
+PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=150)
 INT8 = QuantizeSpec(ranges="mse")
 LIMIT = DriftLimit()
 REPORT = "report.json"
@@ -131,7 +131,7 @@ def build(work: Work, folder: Path) -> Compiled:
     golden = make_golden(work, original, material.held_out)
     work.progress.done()
     pruned_folder, int8_folder = folder / "model" / "pruned", folder / "model" / "int8"
-    prune_model(work, original, material, golden, pruned_folder, PRUNE)
+    prune_model(work, original, shipped_material(frames_for(PRUNE)), golden, pruned_folder, PRUNE)
     pruned = open_model(pruned_folder, work)
     names = work.backends((ALL,))
     quantize_model(work, pruned, material, golden, int8_folder, names, INT8, LIMIT)

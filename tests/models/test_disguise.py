@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,10 +33,9 @@ def blocks(frames: int = 6) -> FrameSequence:
     return FrameSequence("blocks", pictures, before, weak_labels=labels, mattes=masks)
 
 
-@settings(max_examples=8, deadline=None)
-@given(skin=st.sampled_from(SKINS), jumper=st.sampled_from(JUMPERS))
+@pytest.mark.parametrize(("skin", "jumper"), list(zip(SKINS, JUMPERS, strict=True)))
 def test_a_matte_is_where_the_person_is(skin, jumper):
-    pictures, truth = waving(skin, jumper)
+    pictures, truth = waving(skin, jumper, frames=8)
     labels = weak_labels(pictures)
     found = mattes(pictures, labels) > 0
     person = truth != BACKGROUND

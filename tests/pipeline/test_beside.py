@@ -10,6 +10,8 @@ import pytest
 
 from edgeanim import api
 from edgeanim.pipeline import beside
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.board import load_board
 
 TOOLS = {"onnxruntime": "ORT static", "openvino": "NNCF", "tflite": "ai-edge-quantizer"}
 
@@ -34,16 +36,17 @@ def test_every_form_has_a_line_with_its_gain_and_its_likeness(
     beside.main()
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     rows = {line.split("|")[2].strip(): line.split("|")[3:] for line in lines[2:]}
+    floats = load_board("local").backend(backend).floats(get_backend(backend).floats)
     assert list(rows) == [
-        "untouched float32",
-        "float32 restructured",
+        *(form for each in floats for form in (f"untouched {each}", f"{each} restructured")),
         f"{TOOLS[backend]}, its default INT8",
         "`optimize` picked float32",
     ]
-    for form, (ms, gain, mean, p5, kept, _) in rows.items():
+    for form, (ms, gain, over, mean, p5, kept, _) in rows.items():
         assert float(ms) > 0
         assert bool(gain.strip()) == (form != "untouched float32")
+        assert bool(over.strip()) == ("INT8" in form)
         assert 0 < float(p5) <= float(mean) <= 1
         assert kept.strip() in ("kept", "**missed**")
     rounded = rows[f"{TOOLS[backend]}, its default INT8"]
-    assert float(rounded[2]) < 1, "the tool's INT8 was not what ran"
+    assert float(rounded[3]) < 1, "the tool's INT8 was not what ran"

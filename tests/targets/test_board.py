@@ -256,7 +256,8 @@ def test_nonsense_in_the_systems_files_is_no_crash(
     [
         ("avx2", ("float32",)),
         ("avx512_bf16 avx512_vnni", ("float32", "bfloat16")),
-        ("amx_bf16 avx512_fp16", ("float32", "bfloat16", "float16")),
+        ("amx_bf16 amx_fp16", ("float32", "bfloat16", "float16")),
+        ("amx_bf16 avx512_fp16", ("float32", "bfloat16")),
         ("asimd asimdhp", ("float32", "float16")),
     ],
 )
