@@ -19,6 +19,7 @@ from edgeanim.benchmarks.roofline import Roof
 SPREAD = 2.0
 # What `python -m edgeanim.benchmarks.projection_check` printed; see docs/results.md, "Projection".
 CALIBRATION = 2.6
+_ROOFLESS = ("bfloat16", "float16")
 _ARITHMETIC = re.compile(r"conv(?!ert)|gemm|matmul|fully", re.IGNORECASE)
 Verdict = Literal["within", "over", "cannot be told"]
 
@@ -78,6 +79,12 @@ def parts_of(variant: VariantResult) -> tuple[Part, ...]:
             for op in profiles[stage].ops
         ]
     return tuple(parts)
+
+
+def has_roofs(parts: Sequence[Part]) -> bool:
+    """Whether the arithmetic of all `parts` has a roof: that of float32 or of INT8. What computed
+    in bfloat16 or float16 went faster than float32 lets it, and would seem to do so anywhere."""
+    return not any(part.arithmetic and part.precision in _ROOFLESS for part in parts)
 
 
 def is_arithmetic(op: str, kind: str) -> bool:

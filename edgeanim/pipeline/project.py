@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.projection import Projected, parts_of
+from edgeanim.benchmarks.projection import Projected, has_roofs, parts_of
 from edgeanim.benchmarks.projection import project as project_parts
 from edgeanim.benchmarks.result import Report, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
@@ -24,26 +24,38 @@ def project(
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Projected, ...]:
-    """Project every variant of a bundle, or of a report made on this machine, onto `boards`.
+    """Project every variant of a bundle, or of a report made on this machine, onto `boards`; left
+    out are those that compute in bfloat16 or float16, of which no roof is known.
 
     A bundle is measured first, briefly. `threads` are those used there (the board's own number by
-    default). Projections are no measurements: right within a factor of two at best.
+    default). Projections are no measurements: right within a factor of two at best. `UsageError`
+    if no variant is left.
     """
     there = [load_board(name) for name in boards]
     roofs = [roof_of(board, threads) for board in there]
     report = _report(Path(subject), progress)
+    parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
+    known = {name: made for name, made in parts.items() if has_roofs(made)}
+    if left_out := sorted(set(parts) - set(known)):
+        progress.stage(f"Leave out {', '.join(left_out)}")
+        progress.done("no roof is known of what it computes in")
+    if not known:
+        raise UsageError(
+            "Nothing here can be projected: no variant that ran computes in float32 or INT8 alone.",
+            where=subject,
+            hint="Compile the model with its float32 variants.",
+        )
     progress.stage("Measure this machine's roof")
     here = measure_roof(saturates=load_board("local").saturates_u8s8)
     here = here.with_threads(report.settings.threads)
     progress.done(f"{here.gflops_fp32:.0f} GFLOP/s, {here.memory_gb_s:.0f} GB/s")
     return tuple(
         project_parts(
-            variant.id, parts_of(variant), here, roof,
+            name, made, here, roof,
             board=board.name, budget_ms=board.latency_budget_ms,
         )
         for board, roof in zip(there, roofs, strict=True)
-        for variant in report.variants
-        if variant.failure is None
+        for name, made in known.items()
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.projection import (
     SPREAD,
     Part,
+    has_roofs,
     in_int8,
     is_arithmetic,
     parts_of,
@@ -22,7 +24,7 @@ from edgeanim.benchmarks.projection import (
     scaled_ms,
 )
 from edgeanim.benchmarks.projection_check import mobilenet
-from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.result import Executed, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.core.errors import UsageError
 from edgeanim.pipeline import project as pipeline
@@ -138,6 +140,40 @@ def test_a_report_is_taken_apart_by_stage_and_op() -> None:
     assert variant.latency.p50_ms is not None
     least = stage.p50_ms * variant.latency.min_ms / variant.latency.p50_ms
     assert sum(p.ms for p in made) == pytest.approx(least)
+
+
+def test_what_computed_in_half_floats_has_no_roof_and_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On float32's roof, a board without bfloat16 would seem to be as fast as with it."""
+    assert has_roofs(PARTS)
+    assert has_roofs([Part("net", "Reorder", "bfloat16", False, 1.0)])
+    assert not has_roofs([*PARTS, Part("net", "Convolution", "bfloat16", True, 1.0)])
+    monkeypatch.setattr(pipeline, "measure_roof", lambda **_: HERE)
+    report = build_report(machine=describe().machine)
+    whole, int8 = report.variants
+    halves = replace(
+        whole,
+        id="onnxruntime-bfloat16",
+        precision="bfloat16",
+        executed=in_bfloat16(whole.executed),
+    )
+    path = tmp_path / "report.json"
+    save_report(path, replace(report, variants=(whole, halves, int8)))
+    made = pipeline.project(path, ["raspberry-pi-4"])
+    assert [p.variant for p in made] == ["onnxruntime-float32", "onnxruntime-int8"]
+    save_report(path, replace(report, variants=(halves,)))
+    with pytest.raises(UsageError, match="Nothing here can be projected"):
+        pipeline.project(path, ["raspberry-pi-4"])
+
+
+def in_bfloat16(executed: Executed | None) -> Executed:
+    assert executed is not None
+    graphs = {
+        name: replace(graph, ops=tuple(replace(op, precision="bfloat16") for op in graph.ops))
+        for name, graph in executed.graphs.items()
+    }
+    return replace(executed, graphs=graphs)
 
 
 def test_only_a_report_of_this_machine_is_projected(
