@@ -28,7 +28,7 @@ from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
-PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=150)
+PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=0)
 INT8 = QuantizeSpec(ranges="mse")
 LIMIT = DriftLimit()
 REPORT = "report.json"

@@ -26,7 +26,7 @@ from edgeanim.runtime.golden import load_golden
 PLANS = "pruning"
 # Frames to recover on: enough to look at importance, more for a longer training, but not so many
 # that what the graphs were given fills a disk.
-_LEAST_FRAMES, _MOST_FRAMES = 48, 256
+_LEAST_FRAMES, _MOST_FRAMES = 96, 256
 # Channels go in blocks, so a share is met to within so much.
 _TOLERANCE = 0.03
 
