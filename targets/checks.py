@@ -16,6 +16,7 @@ from edgeanim.core.errors import (
     EdgeanimError,
     UsageError,
     disk_errors,
+    keep_interruption,
 )
 from edgeanim.core.parsing import nearest
 
@@ -116,6 +117,7 @@ def runtime_errors(what: str, where: object, *, damaged: bool = False) -> Iterat
     except MemoryError as error:
         raise DeviceFailed(f"{what}: not enough memory.", where=where) from error
     except Exception as error:
+        keep_interruption(error)
         kind = BadInput if damaged else DeviceFailed
         raise kind(f"{what}: {first_line(error)}", where=where) from error
 

@@ -109,3 +109,13 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"The operating system refused: {error.strerror or error}.",
             where=error.filename or path,
         ) from error
+
+
+def keep_interruption(error: BaseException) -> None:
+    """Raise `KeyboardInterrupt` if Ctrl-C is behind `error`: a native module that it reaches while
+    it starts reports an import that failed, an exporter a model that cannot be exported."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__cause__ or behind.__context__
+    if behind is not None:
+        raise KeyboardInterrupt from error

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 
 from edgeanim.core import offline
-from edgeanim.core.errors import MissingComponent
+from edgeanim.core.errors import MissingComponent, keep_interruption
 from edgeanim.core.quiet import quiet
 
 
@@ -23,8 +23,7 @@ def require(purpose: str, *modules: str, extra: str) -> None:
                 importlib.import_module(module)
         except (ImportError, OSError, AttributeError) as error:
             # What was built for another NumPy or C library fails in its own import in any of these.
-            if _interrupted(error):
-                raise KeyboardInterrupt from error
+            keep_interruption(error)
             raise MissingComponent(
                 f"{purpose} needs the package {module.split('.')[0]!r}, "
                 f"which cannot be imported ({error}).",
@@ -38,11 +37,3 @@ def installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):
         return False
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind `error`: a native module that it reaches while it starts reports it
-    as an import that failed, and its package may put an error of its own around that."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None

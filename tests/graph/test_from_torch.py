@@ -95,6 +95,21 @@ def test_a_shape_other_than_the_contracts_is_refused(tmp_path: Path) -> None:
         export_onnx(Sample(), spec_of(frame_size=32), tmp_path / "sample.onnx")
 
 
+def test_ctrl_c_during_an_export_is_no_fault_of_the_module(tmp_path: Path) -> None:
+    """Native code that it reaches makes an error of its own of it, and PyTorch one of that."""
+
+    class Interrupted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+            raise RuntimeError("a callback failed") from KeyboardInterrupt()
+
+    picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
+    out = TensorSpec("out", "frame", (1, 3, 8, 8))
+    spec = GraphSpec("stopped", "stopped.onnx", "frame", (picture,), (out,))
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(Interrupted(), spec, tmp_path / "stopped.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_dependent_control_flow_is_a_clear_error(tmp_path: Path) -> None:
     class Branching(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
