@@ -162,10 +162,12 @@ class _Layer:
             self._add_up()
 
     def _add_up(self) -> None:
-        for patches in [np.concatenate(self._seen)] if self._seen else []:
-            grouped = patches.reshape(len(patches), self.groups, -1).transpose(1, 0, 2)
-            self.moments += grouped.transpose(0, 2, 1) @ grouped
+        if not self._seen:
+            return
+        patches = np.concatenate(self._seen)
         self._seen.clear()
+        grouped = patches.reshape(len(patches), self.groups, -1).transpose(1, 0, 2)
+        self.moments += grouped.transpose(0, 2, 1) @ grouped
 
     def rounded(self, limit: float) -> Array:
         """The kernel on its grid."""

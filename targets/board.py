@@ -22,7 +22,8 @@ ARCHES = ("x86_64", "aarch64")
 @dataclass(frozen=True)
 class BoardBackend:
     """One runtime on this board, with its options. `precisions` are those that it executes there
-    and that are worth trying, `scheme` the form of INT8 where it is not the runtime's usual one;
+    and that are worth trying, the plain ones first: of several in a bundle the last one is
+    played. `scheme` is the form of INT8 where it is not the runtime's usual one;
     `note` says what is particular."""
 
     name: str

@@ -85,7 +85,8 @@ def write_bundle(
         parts.append((GOLDEN, golden))
     files = dict(parts)
     listed: dict[str, FileEntry] = {}
-    for member, file in parts:
+    # What variants have in common is the very same file: it is read once.
+    for member, file in dict.fromkeys(parts):
         with disk_errors(file):
             entry = FileEntry(file.stat().st_size, sha256_file(file))
         if listed.setdefault(member, entry) != entry:

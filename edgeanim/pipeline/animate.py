@@ -91,7 +91,7 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
             raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
         return known[name]
     for entry in work.board.backends:
-        # A board lists them from the plain to the small; without INT8 in the list, INT8 is slow.
+        # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
         for precision in reversed(entry.precisions):
             variant = known.get(f"{entry.name}-{precision}")
             if variant is not None and get_backend(entry.name).available():

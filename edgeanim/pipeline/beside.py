@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +31,7 @@ import numpy as np
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.stats import paired_ratio
-from edgeanim.core.artifact import FLOAT32, Samples
+from edgeanim.core.artifact import FLOAT32, Precision, Samples
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.limit import DriftLimit
 from edgeanim.graph.load import Model
@@ -55,7 +56,7 @@ Run = Callable[[], object]
 @dataclass
 class Row:
     """One form of the model, with its drift (`None` for files of others) and its blocks of seconds;
-    `base` is the row that its gain counts from. `whole` is false for INT8."""
+    `base` is the row that its gain counts from, `precision` `None` for files of others."""
 
     backend: str
     form: str
@@ -63,7 +64,7 @@ class Row:
     drift: Drift | None
     base: Row | None = None
     blocks: list[list[float]] = field(default_factory=list)
-    whole: bool = False
+    precision: Precision | None = None
 
     @property
     def ms(self) -> float:
@@ -90,8 +91,8 @@ class Bench:
         session, feed = self.stack.enter_context(
             opened(self.work, variant.graphs[0], spec, self.samples)
         )
-        whole = variant.precision != "int8"
-        return Row(backend, form, lambda: session.run(feed), drift, base, whole=whole)
+        run = partial(session.run, feed)
+        return Row(backend, form, run, drift, base, precision=variant.precision)
 
     def rows(self, backend: str) -> Iterator[Row]:
         """The forms of one backend but for what was picked; the untouched one first."""
@@ -144,8 +145,7 @@ def table(rows: list[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for row in rows:
         gain = _gain(row.base, row) if row.base else ""
-        floats = [other for other in rows if other.whole and other.backend == row.backend]
-        over = _gain(min(floats, key=lambda other: other.ms), row) if _is_int8(row) else ""
+        over = _gain(_best_float(rows, row.backend), row) if row.precision == "int8" else ""
         said = " | | "
         if row.drift is not None:
             kept = "kept" if BARS.holds(row.drift) else "**missed**"
@@ -153,8 +153,9 @@ def table(rows: list[Row]) -> Iterator[str]:
         yield f"| {row.backend} | {row.form} | {row.ms:.1f} | {gain} | {over} | {said} |"
 
 
-def _is_int8(row: Row) -> bool:
-    return row.drift is not None and not row.whole
+def _best_float(rows: list[Row], backend: str) -> Row:
+    floats = (r for r in rows if r.backend == backend and r.precision not in ("int8", None))
+    return min(floats, key=lambda row: row.ms)
 
 
 def _gain(base: Row, row: Row) -> str:

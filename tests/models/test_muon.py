@@ -12,9 +12,8 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from edgeanim.models.train import train
-from edgeanim.models.training.config import Phase
 from edgeanim.models.training.muon import Muon, orthogonalized
-from tests.models.tiny_training import CONFIG, KillAfter, Killed
+from tests.models.tiny_training import SHORT, KillAfter, Killed
 
 
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(0, 2**32 - 1), st.floats(1e-6, 1e6))
@@ -63,13 +62,7 @@ def test_it_learns_a_convolution_with_its_bias():
 
 
 def test_a_killed_training_goes_on_to_the_identical_result(tmp_path):
-    config = replace(
-        CONFIG,
-        optimizer="muon",
-        checkpoint_every=4,
-        regions=(Phase(6, batch=2, sizes=(64,)),),
-        generator=(Phase(8, batch=2, sizes=(64,)),),
-    )
+    config = replace(SHORT, optimizer="muon")
     whole = train(config, tmp_path / "whole")
     with pytest.raises(Killed):
         train(config, tmp_path / "cut", KillAfter(10))

@@ -24,7 +24,7 @@ from edgeanim.models.training.losses import (
     multiscale_l1,
     segmentation,
 )
-from tests.models.tiny_training import CONFIG, TINY, KillAfter, Killed
+from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +89,7 @@ def test_convolutions_in_bfloat16_learn_much_the_same(trained, tmp_path):
 
 
 def test_a_training_in_bfloat16_goes_on_to_the_identical_result_too(tmp_path):
-    config = replace(
-        CONFIG,
-        precision="bfloat16",
-        checkpoint_every=4,
-        regions=(Phase(6, batch=2, sizes=(64,)),),
-        generator=(Phase(8, batch=2, sizes=(64,)),),
-    )
+    config = replace(SHORT, precision="bfloat16")
     whole = train(config, tmp_path / "whole")
     for steps in (5, 7):
         with pytest.raises(Killed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
 
@@ -16,6 +18,15 @@ CONFIG = TrainConfig(
     joint=True,
     checkpoint_every=10,
 )
+
+
+SHORT = replace(
+    CONFIG,
+    checkpoint_every=4,
+    regions=(Phase(6, batch=2, sizes=(64,)),),
+    generator=(Phase(8, batch=2, sizes=(64,)),),
+)
+"""Of a few steps, with checkpoints in both stages: to be killed and gone on with."""
 
 
 class Killed(Exception):

@@ -8,84 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from edgeanim import api
-from edgeanim.benchmarks.stats import Interval
-from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.core.limit import DriftLimit
+from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse, to_plain
-from edgeanim.core.progress import SILENT
-from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.optimize_run import Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
-from edgeanim.pipeline.optimize_search import Search, Space, reference_ms
-from edgeanim.pipeline.optimize_trials import Timing, Trial
-from edgeanim.targets.board import Board, BoardBackend
+from edgeanim.pipeline.optimize_search import reference_ms
+from edgeanim.pipeline.optimize_trials import Trial
 from edgeanim.targets.bundle import open_bundle
-
-UNPRUNED, HALF, MOST = PruneSpec(), PruneSpec(ratio=0.5, of="macs"), PruneSpec(ratio=0.8, of="macs")
-BACKENDS = ("openvino", "onnxruntime")
-
-
-@dataclass
-class TableStudy:
-    """A study whose figures stand in a table: (drift, relative latency, INT8 share) by trial id."""
-
-    table: dict[str, tuple[float, float, float]]
-    limit: DriftLimit = field(default_factory=DriftLimit)
-    timed: list[str] = field(default_factory=list)
-    stop_at: str = ""
-    rewritten: bool = False
-    relit: dict[str, float] = field(default_factory=dict)
-    halves: tuple[str, ...] = ()
-
-    @property
-    def work(self) -> Any:
-        board = Board(
-            "bench", "Bench", "x86_64", 4096, 2, backends=tuple(map(BoardBackend, BACKENDS))
-        )
-        floats = {"openvino": ("float32", *self.halves), "onnxruntime": ("float32",)}
-        return SimpleNamespace(board=board, progress=SILENT, floats=floats.__getitem__)
-
-    def restructures(self, backend: str) -> bool:
-        return self.rewritten and backend in BACKENDS
-
-    def drift(self, trial: Trial) -> Any:
-        if trial.id == self.stop_at:
-            raise KeyboardInterrupt
-        if trial.id not in self.table:
-            raise GateFailed(f"{trial.id} cannot be made.")
-        drift = self.table[trial.id][0]
-        return SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift, ssim_worst=1 - drift)
-
-    def drift_relit(self, trial: Trial) -> Any:
-        if trial.id not in self.relit:
-            return None
-        return Likeness(self.relit[trial.id], 1 - self.relit[trial.id])
-
-    def time(self, trial: Trial) -> Timing:
-        self.timed.append(trial.id)
-        _, relative, share = self.table[trial.id]
-        return Timing(relative, Interval(0.95 * relative, 1.05 * relative), 10 * relative, share)
-
-
-def search(study: TableStudy, max_latency_ms: float | None = None, **space: Any) -> Search:
-    methods = ("float32", "ptq", "mixed", "distil")
-    whole = {"backends": BACKENDS, "methods": methods, "prunes": (UNPRUNED, HALF), "threads": (1,)}
-    made = Space(**{**whole, "quantize": QuantizeSpec(), **space})
-    return Search(study, made, max_latency_ms)  # type: ignore[arg-type]
-
-
-def states(found: Search) -> dict[str, str]:
-    return {result.id: result.state for result in found.results}
+from tests.pipeline.table_study import HALF, MOST, UNPRUNED, TableStudy, search, states
 
 
 def test_a_trial_survives_json() -> None:
@@ -194,53 +132,6 @@ def test_the_untouched_model_is_measured_beside_its_restructured_form() -> None:
     found = search(study, backends=("openvino",), methods=("float32",), prunes=(UNPRUNED,))
     found.run()
     assert study.timed == ["openvino-float32-untouched", "openvino-float32"]
-
-
-def test_half_floats_are_tried_alone_and_beside_int8_and_judged_among_their_own() -> None:
-    study = TableStudy({
-        "openvino-float32": (0.0, 1.0, 0), "openvino-bfloat16": (0.001, 0.5, 0),
-        "openvino-int8-ptq": (0.01, 0.6, 0.5), "openvino-int8-ptq-bfloat16": (0.011, 0.4, 0.5),
-        "openvino-int8-mixed": (0.001, 0.8, 0.3),
-    }, halves=("bfloat16",))  # fmt: skip
-    methods = ("float32", "ptq", "mixed")
-    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
-    found.run()
-    assert states(found) == {
-        "openvino-float32": "measured",
-        "openvino-bfloat16": "measured",
-        "openvino-int8-ptq": "measured",
-        "openvino-int8-ptq-bfloat16": "measured",
-        "openvino-int8-mixed": "measured",
-        "openvino-int8-mixed-bfloat16": "failed",
-    }
-
-
-def test_int8_that_is_slower_than_half_floats_is_not_made_more_elaborate() -> None:
-    study = TableStudy({
-        "openvino-float32": (0.0, 1.0, 0), "openvino-bfloat16": (0.001, 0.3, 0),
-        "openvino-int8-ptq": (0.1, 0.5, 0.5), "openvino-int8-ptq-bfloat16": (0.1, 0.4, 0.5),
-        "openvino-int8-mixed": (0.001, 0.8, 0.3),
-    }, halves=("bfloat16",))  # fmt: skip
-    methods = ("float32", "ptq", "mixed")
-    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
-    found.run()
-    reasons = {result.id: result.reason for result in found.results if result.state == "skipped"}
-    assert reasons == {
-        "openvino-int8-mixed-bfloat16": "all in INT8 takes 1.33 times as long as bfloat16 on "
-        "openvino"
-    }
-
-
-def test_half_floats_without_kernels_worth_it_are_not_tried_beside_int8() -> None:
-    study = TableStudy({
-        "openvino-float32": (0.0, 1.0, 0), "openvino-float16": (0.001, 1.5, 0),
-        "openvino-int8-ptq": (0.01, 0.6, 0.5), "openvino-int8-ptq-float16": (0.01, 0.5, 0.5),
-    }, halves=("float16",))  # fmt: skip
-    found = search(study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED,))
-    found.run()
-    assert found.results[-1].reason == (
-        "float16 is no help to it on openvino, being slower than float32"
-    )
 
 
 def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:
