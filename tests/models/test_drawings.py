@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from edgeanim.models.data.augmentation import Augmentation, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput, EdgeanimError
+from edgeanim.models.data.augmentation import Augmentation, similarity
 from edgeanim.models.data.bvh import parse_bvh, read_bvh
 from edgeanim.models.data.drawings import JOINTS, Drawing, read_drawing
 from edgeanim.models.data.drawn import (

@@ -5,10 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.weak_labels import weak_labels
