@@ -13,6 +13,7 @@ from edgeanim.core.progress import Progress
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.pairs import Pair, make_pair
+from edgeanim.models.data.portraits import portrait
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_paths,
@@ -112,6 +113,8 @@ def draw_batch(
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
         ends = int(still), int(driving)
+        if is_clip and config.portraits:
+            sequence, ends = portrait(sequence, ends, rng)
         if is_clip and config.disguise_clips:
             sequence, ends = disguised(sequence, ends, rng)
         pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)

@@ -89,9 +89,22 @@ def smoothness(flow: Tensor) -> Tensor:
     return dx.abs().mean() + dy.abs().mean()
 
 
-def hinge_discriminator(real: Tensor, made: Tensor) -> Tensor:
-    """Real scores above 1, made ones below -1."""
-    return functional.relu(1 - real).mean() + functional.relu(1 + made).mean()
+def moving_patches(still: Tensor, driving: Tensor, scores: Tensor) -> Tensor:
+    """1 for patches in which the driving frame shows anything else than the still, down to 0 where
+    it shows the same: [N, 1, h, w], of the size of the discriminator's `scores`."""
+    moving = motion_weight(still, driving, 1.0) - 1
+    return functional.adaptive_max_pool2d(moving, scores.shape[2:])
+
+
+def hinge_discriminator(real: Tensor, made: Tensor, share: Tensor) -> Tensor:
+    """Real scores above 1, made ones below -1, in the patches that have a `share` in it."""
+    error = functional.relu(1 - real) + functional.relu(1 + made)
+    return mean_over(error, share)
+
+
+def mean_over(values: Tensor, share: Tensor) -> Tensor:
+    """The mean of `values` weighed by `share`; 0 where nothing has any."""
+    return (values * share).sum() / share.sum().clamp(min=1.0)
 
 
 def feature_matching(real: list[Tensor], made: list[Tensor]) -> Tensor:

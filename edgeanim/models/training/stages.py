@@ -19,7 +19,9 @@ from edgeanim.models.training.losses import (
     dissimilarity,
     feature_matching,
     hinge_discriminator,
+    mean_over,
     motion_weight,
+    moving_patches,
     multiscale_l1,
     segmentation,
     smoothness,
@@ -152,16 +154,19 @@ def _fool(
     with torch.no_grad():
         _, real_features = discriminator(batch.still, batch.driving)
     discriminator.requires_grad_(True)
+    share = moving_patches(batch.still, batch.driving, made)
     return {
-        "adversarial": -weights.adversarial * made.mean(),
+        "adversarial": -weights.adversarial * mean_over(made, share),
         "features": weights.features * feature_matching(real_features, made_features),
     }
 
 
 def _discriminate(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
+    """Where nothing moves, both frames are the still: nothing can be told there, and most patches
+    are such."""
     real, _ = networks.discriminator(batch.still, batch.driving)
     made, _ = networks.discriminator(batch.still, frame)
-    loss = hinge_discriminator(real, made)
+    loss = hinge_discriminator(real, made, moving_patches(batch.still, batch.driving, real))
     descend({"d": loss}, networks.discriminator, networks.discriminator_optimizer)
     return loss
 
