@@ -34,7 +34,7 @@ def adaptation(
         data=DataConfig(
             puppets=_PUPPETS,
             clips=clips[0].parent,
-            clip_names=tuple(path.stem for path in clips),
+            clip_names=tuple(path.name for path in clips),
             clip_share=_CLIP_SHARE,
             weak_labels=True,
             optical_flow=True,

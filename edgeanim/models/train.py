@@ -26,6 +26,7 @@ from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 from edgeanim.models.training.config import Phase, TrainConfig
 
 if TYPE_CHECKING:
+    from edgeanim.models.animator import Animator
     from edgeanim.models.training.batches import Batch, Material
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
@@ -99,6 +100,8 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
     steps = list(schedule(config))
     if done == len(steps):
+        # Killed after its last checkpoint, it may have left the weights of the one before.
+        _write_weights(out, config, networks, ema.state)
         return out
     material = batches.load_material(config.data, progress)
     write_text(out / "train.toml", _dump(config))
@@ -226,20 +229,29 @@ def _write_results(
     step: Step,
     losses: Losses,
 ) -> None:
+    from edgeanim.models.training.curves import write_curves
+    from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
+
+    animator = _write_weights(out, config, networks, averaged)
+    append_losses(out / "losses.csv", step.number + 1, losses)
+    write_curves([out / "losses.csv"], out / "losses.png")
+    sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
+    write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
+
+
+def _write_weights(
+    out: Path, config: TrainConfig, networks: Networks, averaged: dict[str, object]
+) -> Animator:
+    """What the training is for: the averaged weights. Returns the animator that has them."""
     from copy import deepcopy
 
     from edgeanim.models.animator import save_weights
-    from edgeanim.models.training.curves import write_curves
-    from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
 
     animator = deepcopy(networks.animator)
     animator.load_state_dict(averaged)
     save_weights(animator, out / WEIGHTS)
     write_text(out / ARCHITECTURE, _dump(config.model))
-    append_losses(out / "losses.csv", step.number + 1, losses)
-    write_curves([out / "losses.csv"], out / "losses.png")
-    sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
-    write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
+    return animator
 
 
 def _write_clip_sheet(path: Path, material: Material) -> None:

@@ -11,6 +11,7 @@ from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.models import SHIPPED
+from edgeanim.runtime.media import CLIP_SUFFIXES, clips_in, is_clip_name
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
@@ -44,19 +45,18 @@ def adapt(
     Convolutions compute in bfloat16 where the processor multiplies that in hardware, and the
     progress says so."""
     from edgeanim.models.adapt import adaptation
-    from edgeanim.models.data.sequences import CLIP_SUFFIXES, clip_paths
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run
 
     source = Path(clips)
     must_exist(source)
-    if not source.is_dir() and source.suffix not in CLIP_SUFFIXES:
+    if not source.is_dir() and not is_clip_name(source):
         raise BadInput(
             f"Clips are read from {', '.join(CLIP_SUFFIXES)} files.",
             where=source,
             hint="Encode it as .mp4, or rename it if it is one.",
         )
-    found = clip_paths(source) if source.is_dir() else (source,)
+    found = clips_in(source) if source.is_dir() else [source]
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
     precision: Precision = "bfloat16" if read_machine().multiplies_bfloat16 else "float32"
     progress.stage(f"Adapting in {precision}")

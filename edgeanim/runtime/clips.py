@@ -29,6 +29,7 @@ from edgeanim.runtime.stills import (
     read_still,
 )
 
+CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 DEFAULT_FPS = 25.0
 _CAMERA = re.compile(r"camera:(\d+)")
 _MAX_FPS = 1000.0
@@ -86,6 +87,24 @@ def pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise BadInput("There are no pictures in this folder.", where=folder)
     return sorted(found, key=lambda entry: _natural(entry.name))
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """The clips and animations of a folder, by name; `BadInput` if there is none."""
+    with disk_errors(folder):
+        found = sorted(
+            entry
+            for entry in folder.iterdir()
+            if is_clip_name(entry) and not entry.name.startswith(".")
+        )
+    if not found:
+        raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
+    return found
+
+
+def is_clip_name(path: Path) -> bool:
+    """Whether a file is called as clips and animations are."""
+    return path.suffix.lower() in CLIP_SUFFIXES
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -19,7 +19,7 @@ from edgeanim.models.data.augmentation import (
 )
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
-from edgeanim.models.data.sequences import clip_paths, clip_sequence, puppet_sequence
+from edgeanim.models.data.sequences import clip_sequence, puppet_sequence
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
 
@@ -203,7 +203,6 @@ def test_a_clip_becomes_square_pictures_of_which_nothing_else_is_known(clip):
     pair = make_pair(sequence, 0, 3, 64)
     assert pair.known == 0
     assert (pair.label_driving == UNKNOWN).all()
-    assert clip_paths(clip.parent) == (clip,)
 
 
 def test_what_is_no_clip_is_refused(tmp_path):
@@ -211,5 +210,3 @@ def test_what_is_no_clip_is_refused(tmp_path):
     broken.write_bytes(b"not a clip")
     with pytest.raises(BadInput, match="clip"):
         clip_sequence(broken)
-    with pytest.raises(BadInput, match="no clips"):
-        clip_paths(tmp_path / "nowhere")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -24,6 +25,7 @@ from edgeanim.models.training.losses import (
     multiscale_l1,
     segmentation,
 )
+from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
 
 
@@ -108,6 +110,14 @@ def test_a_finished_training_is_not_begun_again(trained):
     assert train(CONFIG, trained, Stages(0)) == trained
 
 
+def test_a_training_killed_after_its_last_checkpoint_still_leaves_its_weights(trained, tmp_path):
+    done = shutil.copytree(trained, tmp_path / "done")
+    (done / "animator.safetensors").unlink()
+    train(CONFIG, done)
+    made, expected = (load_file(f / "animator.safetensors") for f in (done, trained))
+    assert all(torch.equal(made[name], expected[name]) for name in expected)
+
+
 def test_a_training_may_start_from_the_weights_of_another(trained, tmp_path):
     config = replace(CONFIG, start=trained, regions=(), generator=(Phase(1, 2, (64,), 1e-6),))
     train(config, tmp_path)
@@ -182,6 +192,19 @@ def test_real_clips_take_part(tmp_path, precision):
     missing = replace(config, data=replace(data, clip_names=("b",)))
     with pytest.raises(BadInput, match="'b'"):
         train(missing, tmp_path / "other")
+
+
+def test_a_clip_is_the_one_that_is_named_and_no_other_of_its_name(tmp_path):
+    for name, shade in (("a.GIF", 40), ("a.MP4", 200)):
+        write_animation(tmp_path / name.lower(), np.full((3, 64, 64, 3), shade, np.uint8), 10)
+        (tmp_path / name.lower()).rename(tmp_path / name)
+    (tmp_path / "notes.txt").touch()
+    for name, shade in (("a.GIF", 40), ("a.MP4", 200)):
+        data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=(name,))
+        (clip,) = load_material(data, SILENT).clips
+        assert np.abs(clip.pictures[0].astype(int) - shade).max() < 8
+    with pytest.raises(BadInput, match=r"2 clips here are called 'a': a\.GIF and a\.MP4"):
+        load_material(replace(data, clip_names=("a",)), SILENT)
 
 
 def test_the_schedule_runs_both_stages_phase_by_phase():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from edgeanim.core.arrays import load_npz, save_npz
-from edgeanim.runtime.media import pictures_in, read_frames, read_still
+from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.stills import head_of, is_image
 
 __all__ = [
+    "clips_in",
     "flatten",
     "head_of",
     "is_image",

@@ -65,12 +65,13 @@ def portrait(
     head = _find_head(layers[1])
     if head is None:
         return clip, ends
-    maps = [_everything(layers[0].shape[1])] * 3
+    size = layers[0].shape[1]
+    maps = [_everything(size)] * 3
     if rng.uniform() < _TURNED:
         turns = _turns(rng, moved=clip.before[driving] != driving)
-        maps = [_turned(each, head, turn) for each, turn in zip(maps, turns, strict=True)]
+        maps = [_turned(head, turn, size) for turn in turns]
     if rng.uniform() < _CLOSER:
-        window = _window(rng, head, layers[0].shape[1])
+        window = _window(rng, head, size)
         maps = [_seen_through(each, window) for each in maps]
     pictures, labels, *mattes = [
         np.stack(
@@ -112,28 +113,29 @@ def _everything(size: int) -> NDArray[np.float32]:
     return np.stack(np.meshgrid(x, x), axis=-1)
 
 
-def _turned(
-    places: NDArray[np.float32], head: _Head, turn: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """`places`, with those on the head taken from where they were before it turned by yaw and
-    pitch, in radians."""
-    middle, axes = np.array([head.x, head.y]), np.array([head.across, head.down])
-    here = (places - middle) / axes
-    radius = np.linalg.norm(here, axis=-1)
+def _turned(head: _Head, turn: NDArray[np.float64], size: int) -> NDArray[np.float32]:
+    """Where each pixel comes from [S, S, 2] once the head has turned: yaw and pitch in radians."""
+    places = _everything(size)
+    rows, columns = (
+        slice(max(0, int(middle - axis)), max(0, int(middle + axis) + 2))
+        for middle, axis in ((head.y, head.down), (head.x, head.across))
+    )
+    near = places[rows, columns]
+    axes = np.array([head.across, head.down], np.float32)
+    here = (near - np.array([head.x, head.y], np.float32)) / axes
+    radius = np.hypot(here[..., 0], here[..., 1])
     depth = np.sqrt(np.maximum(1 - radius**2, 0))
     ball = np.concatenate([here, depth[..., None]], axis=-1)
     (cos_yaw, cos_pitch), (sin_yaw, sin_pitch) = np.cos(turn), np.sin(turn)
     yaw = np.array([[cos_yaw, 0, -sin_yaw], [0, 1, 0], [sin_yaw, 0, cos_yaw]])
     pitch = np.array([[1, 0, 0], [0, cos_pitch, -sin_pitch], [0, sin_pitch, cos_pitch]])
-    there = ball @ (pitch @ yaw).T
-    out = np.linalg.norm(there[..., :2], axis=-1)
+    there = ball @ (pitch @ yaw).T.astype(np.float32)
+    out = np.hypot(there[..., 0], there[..., 1])
     beyond = (there[..., 2] < 0) | (out > _RIM)
     there[beyond, :2] *= (_RIM / np.maximum(out[beyond], 1e-6))[:, None]
     share = np.clip((1 - radius) / _BLEND, 0, 1)[..., None]
-    moved: NDArray[np.float32] = (places + share * (there[..., :2] - here) * axes).astype(
-        np.float32
-    )
-    return moved
+    near += share * (there[..., :2] - here) * axes
+    return places
 
 
 def _window(rng: np.random.Generator, head: _Head, size: int) -> tuple[float, float, float]:

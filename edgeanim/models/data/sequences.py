@@ -21,7 +21,6 @@ from edgeanim.models.regions import BACKGROUND
 
 STEP = 1 / 48
 """Time between a frame and the one before it, in periods of the action: 24 fps over two seconds."""
-CLIP_SUFFIXES = (".mkv", ".mp4", ".avi", ".gif")
 
 
 class Frames(Protocol):
@@ -105,15 +104,3 @@ def clip_sequence(path: Path, *, labelled: bool = False, cut_out: bool = False) 
     labels = weak_labels(stack) if labelled else None
     cut = mattes(stack, labels) if labels is not None and cut_out else None
     return FrameSequence(path.stem, stack, before, weak_labels=labels, mattes=cut)
-
-
-def clip_paths(folder: Path) -> tuple[Path, ...]:
-    """The clips of a folder by name; `BadInput` if there are none."""
-    paths = (
-        tuple(sorted(p for p in folder.iterdir() if p.suffix in CLIP_SUFFIXES))
-        if folder.is_dir()
-        else ()
-    )
-    if not paths:
-        raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
-    return paths

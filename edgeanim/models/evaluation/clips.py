@@ -10,10 +10,9 @@ import numpy as np
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.models.data.importers import Fit, clip_pictures
-from edgeanim.models.data.media import read_frames
-from edgeanim.models.data.sequences import CLIP_SUFFIXES, FrameSequence
+from edgeanim.models.data.media import clips_in, read_frames
+from edgeanim.models.data.sequences import FrameSequence
 
-SUFFIXES = (*CLIP_SUFFIXES, ".mov", ".webm")
 _MAX_FRAMES = 900
 
 
@@ -23,7 +22,7 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 
     `BadInput` for a folder without clips, `UsageError` for a name that no clip has.
     """
-    found = [clip for place in places for clip in _clips_at(place)]
+    found = [clip for at in places for clip in (clips_in(at) if at.is_dir() else [at])]
     known = sorted({clip.stem for clip in found})
     for name in names:
         if name not in known:
@@ -39,15 +38,6 @@ def clip_frames(path: Path) -> FrameSequence:
         raise BadInput("This is not a clip of two frames or more.", where=path)
     before = tuple(max(0, i - 1) for i in range(len(pictures)))
     return FrameSequence(path.stem, np.stack(pictures), before)
-
-
-def _clips_at(place: Path) -> list[Path]:
-    if not place.is_dir():
-        return [place]
-    clips = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not clips:
-        raise BadInput(f"There are no clips ({', '.join(SUFFIXES)}) here.", where=place)
-    return clips
 
 
 def _fit(path: Path) -> Fit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
+from edgeanim.models.data.media import clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.portraits import portrait
 from edgeanim.models.data.sequences import (
     FrameSequence,
-    clip_paths,
     clip_sequence,
     puppet_sequences,
 )
@@ -76,20 +77,36 @@ def load_material(config: DataConfig, progress: Progress) -> Material:
 def _read_clips(config: DataConfig, progress: Progress) -> list[FrameSequence]:
     if config.clips is None or not config.clip_names:
         return []
-    found = {path.stem: path for path in clip_paths(config.clips)}
+    found = clips_in(config.clips)
     progress.stage("reading clips", len(config.clip_names))
     clips = []
     for name in config.clip_names:
-        if name not in found:
-            raise BadInput(f"There is no clip called {name!r} here.", where=config.clips)
+        path = _called(name, found, config.clips)
         clips.append(
-            clip_sequence(found[name], labelled=config.weak_labels, cut_out=config.disguise_clips)
+            clip_sequence(path, labelled=config.weak_labels, cut_out=config.disguise_clips)
         )
         progress.step()
     labelled = sum(clip.weak_labels is not None for clip in clips)
     told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
     progress.done(told)
     return clips
+
+
+def _called(name: str, clips: list[Path], folder: Path) -> Path:
+    """The clip of this name, with or without its suffix; `BadInput` unless there is exactly one."""
+    called = [path for path in clips if path.name == name] or [
+        path for path in clips if path.stem == name
+    ]
+    if not called:
+        raise BadInput(f"There is no clip called {name!r} here.", where=folder)
+    if len(called) > 1:
+        names = " and ".join(path.name for path in called)
+        raise BadInput(
+            f"{len(called)} clips here are called {name!r}: {names}.",
+            where=folder,
+            hint="Give their suffixes in `clip_names`.",
+        )
+    return called[0]
 
 
 def draw_batch(
