@@ -24,8 +24,6 @@ from edgeanim.quantize.placement import Placement
 from edgeanim.quantize.ranges import Histogram, find_range
 
 LEVELS = 255
-# Weights of half the span never saturate the 16-bit sums of `vpmaddubsw`.
-SAFE_WEIGHT_LIMIT = 64
 _PREFIX = "rounded_"
 
 Mode = Literal["off", "observe", "round"]

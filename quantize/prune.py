@@ -21,13 +21,12 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.layer_times import LayerShape, LayerTimes, layer_shapes
 from edgeanim.quantize.pruned import import_graph, require_packages, write_pruned
-from edgeanim.quantize.takes import Script, Takes
 
 if TYPE_CHECKING:
     import torch
 
     from edgeanim.graph.to_torch import ImportedGraph
-    from edgeanim.quantize.takes import Recorded
+    from edgeanim.quantize.takes import Takes
 
 Graphs = Mapping[str, GraphArtifact]
 
@@ -86,25 +85,6 @@ def prune_graphs(
             net = student.net(name)
             made[name] = write_pruned(graphs[name], graph, net, groups[name], spec, loss, folder)
     return made
-
-
-def prune_graph(
-    artifact: GraphArtifact,
-    samples: Recorded,
-    spec: PruneSpec,
-    out: Path,
-    progress: Progress = SILENT,
-    times: LayerTimes | None = None,
-) -> GraphArtifact:
-    """The same for a model of one graph, which makes frames from `samples` alone."""
-    name = artifact.spec.name
-    takes = Takes({name: samples}, [Script((), (name,), len(samples))])
-    contract = Contract(name, (artifact.spec,))
-    given = None if times is None else {name: times}
-    made = prune_graphs(
-        contract, {name: artifact}, takes, spec, out, times=given, progress=progress
-    )
-    return made[name]
 
 
 def convolutions_of(artifact: GraphArtifact) -> dict[str, LayerShape]:

@@ -22,7 +22,6 @@ from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.ranges import LEVELS, RangeTable, TensorRange, pick
 
 SAMPLES = 3
-_WEIGHT_LIMIT, _SAFE_WEIGHT_LIMIT = 127, 63
 
 
 def layer_errors(
@@ -33,27 +32,27 @@ def layer_errors(
     table: RangeTable,
     method: Ranges,
     *,
-    seven_bits: bool,
+    weight_limit: float,
 ) -> dict[str, float]:
     """For each of `convolutions`, nodes of the named ONNX graph at `path`: the squared error at
-    the outputs relative to their variance, worst output counting, when it alone runs in INT8."""
+    the outputs relative to their variance, worst output counting, when it alone runs in INT8 with
+    weights of at most `weight_limit` steps of their grid."""
     import onnx
 
     model = onnx.load(str(path))
     outputs = [tensor.name for tensor in spec.outputs]
     fed = [dict(sample) for sample in islice(iter(samples), SAMPLES)]
     wanted = _run(model, outputs, fed)
-    limit = _SAFE_WEIGHT_LIMIT if seven_bits else _WEIGHT_LIMIT
     errors = {}
     for name in convolutions:
         rounded = onnx.ModelProto()
         rounded.CopyFrom(model)
-        _round(rounded, name, table, method, limit)
+        _round(rounded, name, table, method, weight_limit)
         errors[name] = _distance(_run(rounded, outputs, fed), wanted)
     return errors
 
 
-def _round(model: Any, name: str, table: RangeTable, method: Ranges, limit: int) -> None:
+def _round(model: Any, name: str, table: RangeTable, method: Ranges, limit: float) -> None:
     """Put the convolution `name` of `model` on the grids of INT8."""
     from onnx import numpy_helper
 
@@ -121,8 +120,8 @@ def grid(at: TensorRange) -> tuple[float, int]:
     return scale, round(-at.low / scale)
 
 
-def rounded_weights(kernel: Array, limit: int) -> Array:
-    """`kernel` [O, ...] rounded to `limit` levels on each side of zero, per output channel."""
+def rounded_weights(kernel: Array, limit: float) -> Array:
+    """`kernel` [O, ...] rounded to `limit` levels on each side of zero, per channel."""
     peak = np.abs(kernel).reshape(len(kernel), -1).max(1).reshape(-1, *[1] * (kernel.ndim - 1))
     scale = np.maximum(peak / limit, np.finfo(np.float32).tiny)
     rounded: Array = (np.round(kernel / scale) * scale).astype(np.float32)

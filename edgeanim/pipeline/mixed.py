@@ -32,7 +32,8 @@ from edgeanim.quantize.islands import (
     node_times,
     read_graph,
 )
-from edgeanim.quantize.schemes.base import seven_bits
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.bundle import Variant
 from edgeanim.targets.machine import read_machine
@@ -247,7 +248,7 @@ def _errors(
             job.samples[name],
             table,
             spec.ranges,
-            seven_bits=seven_bits(spec, work.board),
+            weight_limit=weight_limit(get_scheme(job.scheme), spec, work.board),
         )
         work.progress.step(len(errors[name]), name)
     work.progress.done()

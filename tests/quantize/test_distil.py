@@ -25,7 +25,6 @@ from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distil import distil_graph
 from edgeanim.quantize.distil_loss import ssim as torch_ssim
 from edgeanim.quantize.fake_quant import (
-    SAFE_WEIGHT_LIMIT,
     RoundedValue,
     RoundedWeight,
     collect_ranges,
@@ -35,6 +34,7 @@ from edgeanim.quantize.fake_quant import (
 from edgeanim.quantize.placement import find_placement, value_shapes
 from edgeanim.quantize.recover import as_tensors, one_thread
 from edgeanim.quantize.schemes import get_scheme
+from edgeanim.quantize.schemes.qdq import QdqScheme
 from edgeanim.targets.board import Board
 from tests.quantize.cyclegan import (
     as_samples,
@@ -78,7 +78,7 @@ def distilled(
     tmp_path_factory: pytest.TempPathFactory, generator: GraphArtifact, frames: ArraySamples
 ) -> GraphArtifact:
     out = tmp_path_factory.mktemp("distilled")
-    return distil_graph(generator, frames, SPEC, out, weight_limit=SAFE_WEIGHT_LIMIT)
+    return distil_graph(generator, frames, SPEC, out, weight_limit=QdqScheme.seven_bit_limit)
 
 
 def test_default_int8_falls_and_ours_holds(
@@ -142,7 +142,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
             frames,
             SPEC,
             out,
-            weight_limit=SAFE_WEIGHT_LIMIT,
+            weight_limit=QdqScheme.seven_bit_limit,
             state=state,
             progress=progress,
         )

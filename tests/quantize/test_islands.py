@@ -124,7 +124,7 @@ def test_the_layer_with_the_coarsest_grid_has_the_largest_error(
     table = dict(collect_ranges(unet, few))
 
     def errors() -> dict[str, float]:
-        return layer_errors(unet.path, unet.spec, names, few, table, "minmax", seven_bits=False)
+        return layer_errors(unet.path, unet.spec, names, few, table, "minmax", weight_limit=127.0)
 
     whole = errors()
     assert list(whole) == names

@@ -16,8 +16,8 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.channels import free_convolutions
-from edgeanim.quantize.prune import prune_graph
 from edgeanim.quantize.pruned import rebuild_pruned
+from tests.quantize.prune_one import prune_graph
 
 SPEC = PruneSpec(
     ratio=0.5,

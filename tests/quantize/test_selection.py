@@ -187,7 +187,7 @@ def test_a_plan_of_a_share_of_macs_is_carried_out(
     unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
 ) -> None:
     from edgeanim.graph.inspect import inspect_graph
-    from edgeanim.quantize.prune import prune_graph
+    from tests.quantize.prune_one import prune_graph
 
     spec = PruneSpec(ratio=0.5, of="macs", round_to=4, importance="taylor", steps=0)
     pruned = prune_graph(unet, samples, spec, tmp_path)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.regions import MIRRORED
 
 Affine = NDArray[np.float64]
 
@@ -68,9 +67,3 @@ def random_augmentation(rng: np.random.Generator) -> Augmentation:
         (float(offset[0]), float(offset[1]), float(offset[2])),
         (int(channels[0]), int(channels[1]), int(channels[2])),
     )
-
-
-def mirror_motion(motion: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Motion [..., K, 6] of the mirrored picture: x and the shear change sign, sides swap."""
-    signs = np.array([-1, 1, 1, -1, -1, 1], np.float32)
-    return motion[..., list(MIRRORED), :] * signs
