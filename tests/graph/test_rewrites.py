@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
+from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, warp
 
 PICTURE = "float[1,3,12,16] x"
@@ -312,6 +313,50 @@ def test_the_style_net_comes_out_clean(style_model: Path, difference: Any) -> No
     bottleneck = np.load(style_model.with_name("style_bottleneck.npy"))[:1]
     picture = np.random.default_rng(0).uniform(0, 1, (1, 384, 384, 3)).astype(np.float32)
     feeds = dict(zip([v.name for v in model.graph.input], (picture, bottleneck), strict=True))
+    assert difference(model, clean, feeds) <= 1e-5
+
+
+BRANCHES = """mean = ReduceMean <keepdims=0> (x)
+              bright = Greater (mean, limit)
+              y = If (bright) <
+                then_branch = one () => (float[1,4,12,16] p) {{ p = Add ({0}, {1}) }},
+                else_branch = two () => (float[1,4,12,16] q) {{
+                  q = If (bright) <
+                    then_branch = three () => (float[1,4,12,16] r) {{ r = Sub ({1}, {0}) }},
+                    else_branch = four () => (float[1,4,12,16] s) {{ s = Mul ({0}, {1}) }}
+                  >
+                }}
+              >"""
+
+
+@pytest.mark.parametrize(
+    ("body", "reads"),
+    [
+        ("a = Conv (x, w) \n k = Constant <value = float {2.0}> ()", ("a", "k")),
+        ("a = Conv (x, w) \n b = Identity (a) \n c = Identity (b)", ("c", "b")),
+        ("a = Conv (x, w) \n b = Mul (a, scale) \n z = Relu (b)", ("a", "b")),
+        ("a = Conv (x, w) \n b = Relu (a) \n z = Identity (b)", ("a", "z")),
+    ],
+    ids=["constant", "identity", "affine", "output"],
+)
+@pytest.mark.parametrize("brightness", [-1.0, 1.0])
+def test_what_a_branch_reads_from_outside_is_kept(
+    graph: Any, difference: Any, body: str, reads: tuple[str, str], brightness: float
+) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,4,12,16] y" + (", float[1,4,12,16] z" if "z =" in body else ""),
+        f"{body} \n {BRANCHES.format(*reads)}",
+        {
+            "w": (4, 3, 1, 1),
+            "scale": (4, 1, 1),
+            "limit": np.array(0, np.float32),
+        },
+    )
+    picture = np.random.default_rng(0).normal(brightness, 0.1, (1, 3, 12, 16))
+    feeds = {"x": picture.astype(np.float32)}
+    clean = restructure(model).model
+    onnx.checker.check_model(clean, full_check=True)
     assert difference(model, clean, feeds) <= 1e-5
 
 
