@@ -18,6 +18,7 @@ from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store, tool_versions
+from edgeanim.graph.external import external_files
 from edgeanim.runtime.execution import Record
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -125,8 +126,6 @@ def artifact_digest(artifact: GraphArtifact) -> str:
     if artifact.scheme != FLOAT32:
         contents = sha256_tree(artifact.path.parent)
     else:
-        from edgeanim.graph.read import external_files
-
         files = (artifact.path, *external_files(artifact.path))
         contents = ",".join(sha256_file(file) for file in files)
     return Store.key(spec=to_plain(artifact.spec), scheme=artifact.scheme, contents=contents)
