@@ -73,9 +73,16 @@ class Work:
         return Work(load_board(board), store or Store(), progress, fresh)
 
     def backends(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The backends asked for: `all` means all that the board's file lists."""
+        """The backends asked for: `all` means all that the board's file lists. `UsageError` if it
+        lists none, or if there is none of a name."""
         listed = tuple(entry.name for entry in self.board.backends)
         if names in ((), (ALL,)):
+            if not listed:
+                raise UsageError(
+                    "This board lists no backend.",
+                    where=self.board.name,
+                    hint="Name some with --backend, or add [[backends]] to the board's file.",
+                )
             return listed
         if ALL in names:
             raise UsageError("`--backend all` cannot be combined with another backend.")
