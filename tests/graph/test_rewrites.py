@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
@@ -372,6 +373,19 @@ def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
     clean = normalize(model)
     assert clean.opset_import[0].version >= 13
     assert difference(model, clean) == 0
+
+
+@pytest.mark.parametrize("said", ["", " \n", "Upsample is too old.\nat line 5"])
+def test_a_converter_that_says_nothing_is_quoted_all_the_same(
+    graph: Any, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("onnx.version_converter.convert_version", refuse)
+    model = graph(PICTURE, "float[1,3,12,16] y", "y = Relu (x)", opset=9)
+    with pytest.raises(BadInput, match=r"RuntimeError|too old\. "):
+        normalize(model)
 
 
 def test_normalising_is_idempotent_and_leaves_its_input_alone(tiny_onnx: Any) -> None:
