@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, first_line
 from edgeanim.core.files import sha256_file, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_json, parse, to_plain
@@ -144,5 +144,6 @@ def _load_weights(module: torch.nn.Module, path: Path) -> None:
     try:
         module.load_state_dict(load_file(str(path)))
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise BadInput(f"These weights do not fit the plan: {reason}", where=path) from error
+        raise BadInput(
+            f"These weights do not fit the plan: {first_line(error)}", where=path
+        ) from error

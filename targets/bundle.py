@@ -76,8 +76,8 @@ def write_bundle(
 ) -> None:
     """Write a bundle, atomically. The same content always gives the same bytes.
 
-    `golden` and `tracks` are `.npz` files. `UsageError` if a variant lacks a graph of the contract,
-    has another interface, or is given twice.
+    `golden` and `tracks` are `.npz` files. `UsageError` if there is no variant, or if one lacks a
+    graph of the contract, has another interface, or is given twice.
     """
     parts = [part for variant in variants for part in variant_files(variant)]
     parts += [(track_member(name), file) for name, file in tracks.items()]

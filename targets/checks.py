@@ -16,6 +16,7 @@ from edgeanim.core.errors import (
     EdgeanimError,
     UsageError,
     disk_errors,
+    first_line,
     keep_interruption,
 )
 from edgeanim.core.parsing import nearest
@@ -120,10 +121,3 @@ def runtime_errors(what: str, where: object, *, damaged: bool = False) -> Iterat
         keep_interruption(error)
         kind = BadInput if damaged else DeviceFailed
         raise kind(f"{what}: {first_line(error)}", where=where) from error
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text, cut at 300 characters; runtimes print whole stacks."""
-    text = str(error).strip() or type(error).__name__
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:300]

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, GateFailed
+from edgeanim.core.errors import BadInput, GateFailed, first_line
 from edgeanim.core.files import atomic_path
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
-from edgeanim.targets.checks import first_line
 from edgeanim.targets.tflite_graph import open_interpreter
 
 _BACKEND = "tflite"
@@ -109,11 +108,10 @@ def _turned(own: Sequence[TensorSpec], filed: Sequence[TensorSpec]) -> list[int]
 def _relaid(
     arrays: Sequence[Array], own: Sequence[TensorSpec], filed: Sequence[TensorSpec]
 ) -> list[Array]:
-    """`arrays` in the layouts of the file, which differ only by moving the channels last."""
-    turned = _turned(own, filed)
+    """`arrays` in the layouts of the file."""
     return [
-        np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if index in turned else array
-        for index, array in enumerate(arrays)
+        relayout(array, tensor.layout, there.layout)
+        for array, tensor, there in zip(arrays, own, filed, strict=True)
     ]
 
 

@@ -102,6 +102,8 @@ class Manifest:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.variants:
+            raise ValueError("the bundle has no variant")
         ids = [variant.id for variant in self.variants]
         if len(set(ids)) != len(ids):
             raise ValueError("two variants have the same backend and precision")

@@ -16,13 +16,14 @@ from edgeanim.targets.backends import (
     backend_names,
     get_backend,
 )
+from edgeanim.targets.companions import with_companions
 from edgeanim.targets.manifest import Variant
 
 
 def load_prebuilt(path: Path, workdir: Path) -> tuple[Contract, Variant]:
     """A contract inferred from the file's own tensors, and the file as the only variant.
 
-    The file (with an OpenVINO graph's `.bin`) is copied into `workdir`, so that what runs cannot
+    The file, with what it needs beside it, is copied into `workdir`, so that what runs cannot
     change under the run. Roles follow from shapes and names (`graph.roles`), pictures are taken to
     be in 0..1. The precision is `int8` as soon as the file has quantised ops:
     what was asked for, not what will execute. `MissingComponent` if its runtime is absent.
@@ -80,18 +81,17 @@ def _backend_for(path: Path) -> tuple[Backend, ReadsForeign]:
 
 
 def _copy(path: Path, backend: Backend, workdir: Path, name: str) -> tuple[Path, ...]:
-    """The file and its companions, which have the same name and the backend's other suffixes."""
+    """The file and its companions; these keep the names by which it asks for them."""
     copies = []
-    for suffix in backend.suffixes:
-        source = path if suffix == backend.suffixes[0] else path.with_suffix(suffix)
+    for copy, source in with_companions(path, f"{name}{backend.suffixes[0]}").items():
         with (
             disk_errors(source),
             source.open("rb") as stream,
-            atomic_path(workdir / f"{name}{suffix}") as partial,
+            atomic_path(workdir / copy) as partial,
             partial.open("wb") as target,
         ):
             shutil.copyfileobj(stream, target)
-        copies.append(workdir / f"{name}{suffix}")
+        copies.append(workdir / copy)
     if not copies[0].stat().st_size:
         raise BadInput("This file is empty.", where=path)
     return tuple(copies)

@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from edgeanim.core.artifact import Array
+from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.targets.backends import SessionOptions, get_backend
@@ -48,9 +48,7 @@ def ramp(tensor: TensorSpec) -> Array:
     """The smoke test's input: a ramp from 0 to 1 in channels-first order, in `tensor`'s layout."""
     first = tensor.in_layout("NCHW")
     values = np.linspace(0, 1, prod(first.shape), dtype=np.float32).reshape(first.shape)
-    if tensor.layout == "NHWC":
-        values = np.ascontiguousarray(values.transpose(0, 2, 3, 1))
-    return values
+    return relayout(values, first.layout, tensor.layout)
 
 
 def _error(variant: Variant, expected: Array) -> float:
@@ -58,9 +56,8 @@ def _error(variant: Variant, expected: Array) -> float:
     session = get_backend(variant.backend).load(graph, SessionOptions())
     (tensor,) = graph.spec.outputs
     result = session.run({t.name: ramp(t) for t in graph.spec.inputs})[tensor.name]
-    if tensor.layout == "NHWC":
-        result = result.transpose(0, 3, 1, 2)
-    error = float(np.abs(result.ravel() - expected).max())
+    found = relayout(result, tensor.layout, "NCHW")
+    error = float(np.abs(found.ravel() - expected).max())
     session.close()
     return error
 

@@ -19,7 +19,7 @@ _DAMAGE = (
     NotImplementedError,
     RuntimeError,
     OverflowError,
-    UnicodeDecodeError,
+    ValueError,
     struct.error,
 )
 

@@ -119,3 +119,9 @@ def keep_interruption(error: BaseException) -> None:
         behind = behind.__cause__ or behind.__context__
     if behind is not None:
         raise KeyboardInterrupt from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut at 300 characters; runtimes print whole stacks."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip()[:300]

@@ -30,8 +30,7 @@ class Editor:
         self.shapes = value_shapes(model)
         self.outputs = [value.name for value in self.graph.output]
         self._stored = set(self.constants)
-        self._names = {name for node in self.nodes for name in (*node.input, *node.output)}
-        self._names |= set(self.constants) | {value.name for value in self.graph.input}
+        self._names = _names(self.graph)
         self.reindex()
 
     def maker(self, name: str, *ops: str) -> Any | None:
@@ -40,7 +39,7 @@ class Editor:
         return node if node is not None and (not ops or node.op_type in ops) else None
 
     def users(self, name: str) -> list[Any]:
-        """The nodes that read `name`, each once."""
+        """The nodes that read `name`, each once; also those whose nested graphs do."""
         return list(self._users.get(name, ()))
 
     def only_user(self, name: str) -> Any | None:
@@ -93,14 +92,14 @@ class Editor:
         for old, new in zip(node.output, values, strict=True):
             if old:
                 self._redirect(old, new)
-        pending = list(node.input)
+        pending = nested_inputs(node)
         while pending:
             maker = self._makers.get(pending.pop())
             if maker is not None and not any(
                 name in self._users or name in self.outputs for name in maker.output
             ):
                 self._remove(maker)
-                pending += maker.input
+                pending += nested_inputs(maker)
 
     def _remove(self, node: Any) -> None:
         self.nodes = [other for other in self.nodes if other is not node]
@@ -108,19 +107,15 @@ class Editor:
 
     def _redirect(self, old: str, new: str) -> None:
         for node in self.users(old):
-            for i, name in enumerate(node.input):
-                if name == old:
-                    node.input[i] = new
+            read_instead(node, old, new)
         if old in self.outputs:
             maker = self._makers.get(new)
             if maker is None or new in self.outputs:
                 self.add("Identity", [new], near=old, output=old)
                 return
+            maker.output[:] = [old if name == new else name for name in maker.output]
             for node in self.nodes:
-                for names in (node.input, node.output):
-                    for i, name in enumerate(names):
-                        if name == new:
-                            names[i] = old
+                read_instead(node, new, old)
         self.reindex()
 
     def close(self) -> None:
@@ -130,7 +125,7 @@ class Editor:
         live = _live_nodes(self.nodes, self.outputs)
         del self.graph.node[:]
         self.graph.node.extend(_sorted(live))
-        used = {name for node in live for name in node.input} | set(self.outputs)
+        used = {name for node in live for name in nested_inputs(node)} | set(self.outputs)
         kept = [t for t in self.graph.initializer if t.name in used and t.name in self.constants]
         fresh = [
             onnx.numpy_helper.from_array(value, name)
@@ -146,7 +141,7 @@ class Editor:
         self._makers = {name: node for node in self.nodes for name in node.output if name}
         self._users: dict[str, list[Any]] = {}
         for node in self.nodes:
-            for name in dict.fromkeys(node.input):
+            for name in dict.fromkeys(nested_inputs(node)):
                 if name:
                     self._users.setdefault(name, []).append(node)
 
@@ -203,10 +198,32 @@ def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
 def nested_inputs(node: Any) -> list[str]:
     """What a node reads, its nested graphs (If, Loop) included."""
     names = list(node.input)
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                names += nested_inputs(inner)
+    for graph in _nested(node):
+        for inner in graph.node:
+            names += nested_inputs(inner)
+    return names
+
+
+def read_instead(node: Any, old: str, new: str) -> None:
+    """Let a node, its nested graphs included, read `new` instead of `old`. A name means the same
+    in all of them: ONNX allows no nested graph to give it anew."""
+    node.input[:] = [new if name == old else name for name in node.input]
+    for graph in _nested(node):
+        for inner in graph.node:
+            read_instead(inner, old, new)
+
+
+def _nested(node: Any) -> list[Any]:
+    return [g for attribute in node.attribute for g in (attribute.g, *attribute.graphs)]
+
+
+def _names(graph: Any) -> set[str]:
+    """All names in a graph and in those nested in its nodes."""
+    names = {value.name for value in (*graph.initializer, *graph.input)}
+    for node in graph.node:
+        names |= {*node.input, *node.output}
+        for inner in _nested(node):
+            names |= _names(inner)
     return names
 
 

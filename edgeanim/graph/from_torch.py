@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, GateFailed, keep_interruption
+from edgeanim.core.errors import BadInput, GateFailed, first_line, keep_interruption
 from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
@@ -69,9 +69,8 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
             model = program.model_proto
     except Exception as error:
         keep_interruption(error)
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
         raise BadInput(
-            f"This module cannot be exported to ONNX: {reason}",
+            f"This module cannot be exported to ONNX: {first_line(error)}",
             where=spec.name,
             hint="Every shape must be fixed and the control flow must not depend on the data.",
         ) from error

@@ -19,8 +19,9 @@ from edgeanim.core.contract import (
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, inside, sha256_bytes, sha256_file, write_bytes
 from edgeanim.core.parsing import load_toml, parse
+from edgeanim.graph.external import external_files
 from edgeanim.graph.infer import contract_of, infer_contract, output_shapes
-from edgeanim.graph.read import external_files, graph_inputs, read_onnx, shape_of
+from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
 
 __all__ = ["Model", "infer_contract", "load_model", "save_model"]
 

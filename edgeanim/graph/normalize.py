@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
 
@@ -39,10 +39,9 @@ def _with_recent_opset(model: Any) -> Any:
     try:
         return onnx.version_converter.convert_version(model, _RAISED_OPSET)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
         raise BadInput(
             f"This graph has ONNX opset {version}, which cannot be raised to {_RAISED_OPSET}: "
-            f"{reason}",
+            f"{first_line(error)}",
             where=model.graph.name or None,
             hint=f"Export it again with opset {OLDEST_OPSET} or later.",
         ) from error

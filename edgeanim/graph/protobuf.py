@@ -34,20 +34,21 @@ def parse_onnx(path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    data = _read_bytes(path)
+    data = read_graph(path)
     try:
         model = onnx.load_model_from_string(data)
         sound = _texts_are_sound(model)
     except (DecodeError, ValueError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if not sound:
-        raise _damaged(path)
+        raise damaged(path)
     if not model.ir_version or not model.opset_import or not model.graph.node:
         raise BadInput("This is not an ONNX graph: it has no nodes or no version.", where=path)
     return model
 
 
-def _damaged(path: Path) -> BadInput:
+def damaged(path: Path) -> BadInput:
+    """The error for a file that does not parse."""
     return BadInput(
         "This ONNX file is truncated or damaged: it does not parse.",
         where=path,
@@ -69,7 +70,8 @@ def _texts_are_sound(message: Any) -> bool:
     return True
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_graph(path: Path) -> bytes:
+    """The file's bytes; `BadInput` if it is missing, empty, larger than 2 GB or something else."""
     with disk_errors(path):
         size = path.stat().st_size
         if path.is_dir():

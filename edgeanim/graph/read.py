@@ -37,13 +37,6 @@ def read_onnx(path: Path) -> Any:
     return model
 
 
-def external_files(path: Path) -> tuple[Path, ...]:
-    """The files beside `path` that hold its weights; empty if they are inline."""
-    model = parse_onnx(path)
-    names = {_external_entry(tensor).get("location", "") for tensor in _external(model)}
-    return tuple(inside(path.parent, name) for name in sorted(names))
-
-
 def graph_inputs(model: Any) -> list[Any]:
     """The inputs that a caller feeds: old files list their weights among the inputs too."""
     weights = {tensor.name for tensor in model.graph.initializer}

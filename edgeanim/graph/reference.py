@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, first_line
 from edgeanim.core.packages import require
 
 
@@ -57,7 +57,7 @@ class Reference:
             )
         except Exception as error:
             raise BadInput(
-                f"ONNX Runtime cannot load this graph: {_first_line(error)}", where=where
+                f"ONNX Runtime cannot load this graph: {first_line(error)}", where=where
             ) from error
         self.output_names = tuple(output.name for output in self._session.get_outputs())
 
@@ -87,7 +87,3 @@ def deviation(expected: Array, actual: Array) -> float:
         return 0.0
     difference = np.abs(wide - actual[finite].astype(np.float64)).max()
     return float(difference / max(1.0, float(np.abs(wide).max())))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]

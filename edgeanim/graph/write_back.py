@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
-from edgeanim.graph.edit import Editor, editing
+from edgeanim.graph.edit import Editor, editing, read_instead
 from edgeanim.graph.read import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 
@@ -83,7 +83,7 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:
     made = graph.constant(_array(tensor), near=name)
     for node in graph.users(name):
-        node.input[:] = [made if given == name else given for given in node.input]
+        read_instead(node, name, made)
 
 
 def _array(tensor: torch.Tensor) -> Any:

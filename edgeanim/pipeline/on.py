@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.benchmarks.drift_picture import pictures_beside
 from edgeanim.benchmarks.emulation import Emulation
 from edgeanim.benchmarks.result import Report, parse_report, save_report
-from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -127,7 +127,11 @@ def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> 
     done: dict[str, Placed] = {}
 
     def keep(place: Place) -> None:
-        done[place.label] = measure(place)
+        try:
+            done[place.label] = measure(place)
+        except Exception as error:  # no place may cost the others their reports
+            what = f"It failed unforeseen: {type(error).__name__}: {error}"
+            done[place.label] = Placed(place.label, error=DeviceFailed(what, where=place.label))
 
     if len(places) == 1:
         return (measure(places[0]),)

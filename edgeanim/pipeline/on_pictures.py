@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift_picture import picture_name
 from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.core.archives import archive_errors
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside, write_bytes
 
@@ -51,15 +52,13 @@ def unpack_pictures(data: bytes, report: Report, folder: Path | None, *, where: 
 
 
 def _pictures(data: bytes, where: str) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            infos = packed.infolist()
-            stored = all(info.compress_type == zipfile.ZIP_STORED for info in infos)
-            if not stored or sum(info.file_size for info in infos) > len(data):
-                raise BadInput("Its pictures are not stored as they are.", where=where)
-            found = {info.filename: packed.read(info) for info in infos}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BadInput("Its pictures came damaged.", where=where) from error
+    place = f"{where}: {PICTURES}"
+    with archive_errors(place), zipfile.ZipFile(io.BytesIO(data)) as packed:
+        infos = packed.infolist()
+        stored = all(info.compress_type == zipfile.ZIP_STORED for info in infos)
+        if not stored or sum(info.file_size for info in infos) > len(data):
+            raise BadInput("Its pictures are not stored as they are.", where=place)
+        found = {info.filename: packed.read(info) for info in infos}
     if not all(picture.startswith(_PNG) for picture in found.values()):
-        raise BadInput("What it sent as pictures is none.", where=where)
+        raise BadInput("What it sent as pictures is none.", where=place)
     return found

@@ -18,6 +18,7 @@ from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store, tool_versions
+from edgeanim.graph.external import external_files
 from edgeanim.runtime.execution import Record
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -72,9 +73,16 @@ class Work:
         return Work(load_board(board), store or Store(), progress, fresh)
 
     def backends(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """The backends asked for: `all` means all that the board's file lists."""
+        """The backends asked for: `all` means all that the board's file lists. `UsageError` if it
+        lists none, or if there is none of a name."""
         listed = tuple(entry.name for entry in self.board.backends)
         if names in ((), (ALL,)):
+            if not listed:
+                raise UsageError(
+                    "This board lists no backend.",
+                    where=self.board.name,
+                    hint="Name some with --backend, or add [[backends]] to the board's file.",
+                )
             return listed
         if ALL in names:
             raise UsageError("`--backend all` cannot be combined with another backend.")
@@ -125,8 +133,6 @@ def artifact_digest(artifact: GraphArtifact) -> str:
     if artifact.scheme != FLOAT32:
         contents = sha256_tree(artifact.path.parent)
     else:
-        from edgeanim.graph.read import external_files
-
         files = (artifact.path, *external_files(artifact.path))
         contents = ",".join(sha256_file(file) for file in files)
     return Store.key(spec=to_plain(artifact.spec), scheme=artifact.scheme, contents=contents)

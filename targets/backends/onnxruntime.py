@@ -18,7 +18,7 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors, first_line
 from edgeanim.core.files import atomic_path, inside
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
@@ -220,8 +220,9 @@ def _create(ort: Any, path: Path, options: Any) -> Any:
             errors.Fail,
             errors.InvalidArgument,
         ) as error:
-            text = str(error).strip().splitlines()[0]
-            raise BadInput(f"This is not a usable ONNX graph: {text[:300]}", where=path) from error
+            raise BadInput(
+                f"This is not a usable ONNX graph: {first_line(error)}", where=path
+            ) from error
 
 
 def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[str]:

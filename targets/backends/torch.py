@@ -7,7 +7,6 @@ file is the ONNX graph, which is brought over, and held against ONNX Runtime, wh
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +19,7 @@ from edgeanim.core.artifact import (
 )
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
-from edgeanim.core.files import atomic_path, inside
+from edgeanim.core.files import inside, write_bytes
 from edgeanim.core.packages import installed, require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
@@ -65,9 +64,12 @@ class Torch:
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
+        require(f"The backend {self.name!r}", *_PACKAGES, extra=self.extra)
+        from edgeanim.graph.read import read_onnx
+
         path = inside(out, f"{artifact.spec.name}.onnx")
-        with atomic_path(path) as partial:
-            shutil.copyfile(artifact.path, partial)
+        # With its weights inline: external ones would stay behind.
+        write_bytes(path, read_onnx(artifact.path).SerializeToString(deterministic=True))
         graph = CompiledGraph.unchanged(self.name, artifact, path)
         # Loading it here names an op that cannot be brought over now, not later.
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()

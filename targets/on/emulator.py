@@ -163,12 +163,13 @@ def find_qemu(processor: Processor, folder: Path) -> Path | None:
 
 
 def find_python(userland: Path) -> Path | None:
-    """The userland's Python, by its full version."""
-    found = sorted(
-        path for path in (userland / "usr/bin").glob("python3.*")
-        if re.fullmatch(r"python3\.\d+", path.name)
-    )  # fmt: skip
-    return found[-1] if found else None
+    """The userland's newest Python, by its full version."""
+    versions = {
+        int(path.name.removeprefix("python3.")): path
+        for path in (userland / "usr/bin").glob("python3.*")
+        if re.fullmatch(r"python3\.[0-9]+", path.name)
+    }
+    return versions[max(versions)] if versions else None
 
 
 def boot(emulator: Emulator) -> str:

@@ -7,7 +7,6 @@ nothing is installed on this machine, no rights are needed, all goes into one fo
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
@@ -200,9 +199,3 @@ def _run(command: Sequence[str], *, cwd: Path | None = None, stdout: object = No
         told = [line for line in lines if re.match(r"(E|ERROR|error)\b", line)] or lines[-1:]
         name = Path(command[0]).name if "pip" not in command else "pip"
         raise DeviceFailed(f"{name} failed: {' '.join(told[:2])}", hint=_BY_HAND)
-
-
-def wheel_versions(folder: Path) -> dict[str, str]:
-    """The distributions in `folder/site`, by lower-case name."""
-    found = importlib.metadata.distributions(path=[str(folder / "site")])
-    return {d.metadata["Name"].lower(): d.version for d in found}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeanim.core.errors import UsageError, disk_errors
 from edgeanim.core.files import canonical_json, sha256_bytes, sha256_file
+from edgeanim.targets.companions import with_companions
 
 _PACKAGE = "edgeanim"
 # Mapped into the package by the installation; the others lie below it.
@@ -16,7 +17,6 @@ _MAPPED = ("benchmarks", "quantize", "targets")
 # Weights are compiled into bundles; a board never needs them as such.
 _LEFT_OUT = (".safetensors", ".pyc")
 MAX_FILES = 5000
-_COMPANIONS = {".xml": (".bin",)}
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,16 @@ def runtime() -> Payload:
 
 
 def files_of(path: Path, name: str) -> dict[str, Path]:
-    """A file with its companions, or all files of a folder, under `name`; `BadInput` if absent."""
+    """A file with its companions, or all files of a folder, under `name`.
+
+    `BadInput` if one is absent, or its external weights lie outside its folder.
+    """
     with disk_errors(path):
         path.stat()
         if path.is_dir():
             inner = sorted(p for p in path.rglob("*") if p.is_file())
             return {f"{name}/{p.relative_to(path).as_posix()}": p for p in inner}
-    found = {name: path}
-    for suffix in _COMPANIONS.get(path.suffix.lower(), ()):
-        if (companion := path.with_suffix(suffix)).exists():
-            found[Path(name).with_suffix(suffix).as_posix()] = companion
-    return found
+    return with_companions(path, name)
 
 
 def _folder(package: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,12 +142,12 @@ class Remote:
     def _finish(self, link: Link, call: Call, end: Mapping[str, Any]) -> dict[str, bytes]:
         done, label = end["done"], self.host.label
         if not isinstance(done, dict):
-            link.ask("drop", run=call.id)
+            _drop(link, call)
             last = " | ".join(str(end["tail"]).splitlines()[-3:]) or "it said nothing"
             what = f"The run ended there without a result: {printable(last)}."
             raise DeviceFailed(what, where=label)
         if done.get("error"):
-            link.ask("drop", run=call.id)
+            _drop(link, call)
             raise _rebuilt(done["error"], label)
         results = {}
         for name in call.results:
@@ -156,7 +157,7 @@ class Remote:
                 raise BadInput(f"{name} is larger than 64 MiB.", where=label)
             results[name] = link.receive(int(head["size"]), str(head["sha256"]))
             link.answer()
-        link.ask("drop", run=call.id)
+        _drop(link, call)
         return results
 
     def _wait_or_give_up(self, error: DeviceFailed) -> None:
@@ -171,6 +172,12 @@ class Remote:
             ) from error
         time.sleep(self._retry_s[self._failures])
         self._failures += 1
+
+
+def _drop(link: Link, call: Call) -> None:
+    """Remove the run there. What it gave is here, and no worse if the link breaks meanwhile."""
+    with suppress(DeviceFailed):
+        link.ask("drop", run=call.id)
 
 
 def _push(link: Link, contents: Mapping[str, Path]) -> int:

@@ -108,6 +108,18 @@ def test_an_unknown_board_and_backend_name_the_nearest(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["compile", "prune", "quantize"])
+def test_a_board_that_lists_no_backend_is_told_of(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, command: str
+) -> None:
+    board, out = tmp_path / "bare.toml", tmp_path / "out.eab"
+    board.write_text('name = "bare"\ntitle = "Bare"\narch = "x86_64"\nmemory_mb = 512\ncores = 1\n')
+    frames = "--frames" if command == "compile" else "--calib"
+    given = (command, tiny_onnx(), "-o", out, "--board", board, frames, photos)
+    fails(2, *given, says="bare: This board lists no backend.")
+    assert not out.exists()
+
+
 def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
     fails(2, "quantize", tiny_onnx(), "-o", tmp_path / "q", says="Real frames are needed")
 

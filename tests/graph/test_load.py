@@ -17,6 +17,7 @@ from PIL import Image
 
 from edgeanim.core.contract import dump_contract
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.external import external_files
 from edgeanim.graph.load import infer_contract, load_model, save_model
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
@@ -248,6 +249,40 @@ def test_external_data_beside_the_file(graph: Any, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(BadInput, match="external data file of the weight 'scale' is missing"):
         load_model(path)
+
+
+def test_external_data_of_branches_and_functions_are_found(tmp_path: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
+      g (float[1] x) => (float[1] y) {
+        y = If (c) <
+          then_branch = one () => (float[1] p) { p = Constant <value = float[1] {1.0}> () },
+          else_branch = two () => (float[1] q) { q = local.half (x) }
+        >
+      }
+      <opset_import: ["": 18], domain: "local">
+      half (a) => (b) { k = Constant <value = float[1] {0.5}> () \n b = Mul (a, k) }"""
+    model = onnx.parser.parse_model(text)
+    branch = model.graph.node[0].attribute[0].g.node[0].attribute[0].t
+    for tensor, name in ((branch, "b.bin"), (model.functions[0].node[0].attribute[0].t, "f.bin")):
+        (tmp_path / name).write_bytes(tensor.raw_data)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=name)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert [file.name for file in external_files(path)] == ["b.bin", "f.bin"]
+
+
+@given(data=st.data())
+def test_damage_is_bad_input_where_external_data_are_looked_for(
+    graph: Any, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    path = _external(graph, tmp_path_factory.mktemp("damaged"), "weights.bin")
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with suppress(BadInput):
+        assert len(external_files(path)) <= 1
 
 
 @pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "", "link.bin"])

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
+from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, warp
 
 PICTURE = "float[1,3,12,16] x"
@@ -315,6 +317,50 @@ def test_the_style_net_comes_out_clean(style_model: Path, difference: Any) -> No
     assert difference(model, clean, feeds) <= 1e-5
 
 
+BRANCHES = """mean = ReduceMean <keepdims=0> (x)
+              bright = Greater (mean, limit)
+              y = If (bright) <
+                then_branch = one () => (float[1,4,12,16] p) {{ p = Add ({0}, {1}) }},
+                else_branch = two () => (float[1,4,12,16] q) {{
+                  q = If (bright) <
+                    then_branch = three () => (float[1,4,12,16] r) {{ r = Sub ({1}, {0}) }},
+                    else_branch = four () => (float[1,4,12,16] s) {{ s = Mul ({0}, {1}) }}
+                  >
+                }}
+              >"""
+
+
+@pytest.mark.parametrize(
+    ("body", "reads"),
+    [
+        ("a = Conv (x, w) \n k = Constant <value = float {2.0}> ()", ("a", "k")),
+        ("a = Conv (x, w) \n b = Identity (a) \n c = Identity (b)", ("c", "b")),
+        ("a = Conv (x, w) \n b = Mul (a, scale) \n z = Relu (b)", ("a", "b")),
+        ("a = Conv (x, w) \n b = Relu (a) \n z = Identity (b)", ("a", "z")),
+    ],
+    ids=["constant", "identity", "affine", "output"],
+)
+@pytest.mark.parametrize("brightness", [-1.0, 1.0])
+def test_what_a_branch_reads_from_outside_is_kept(
+    graph: Any, difference: Any, body: str, reads: tuple[str, str], brightness: float
+) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,4,12,16] y" + (", float[1,4,12,16] z" if "z =" in body else ""),
+        f"{body} \n {BRANCHES.format(*reads)}",
+        {
+            "w": (4, 3, 1, 1),
+            "scale": (4, 1, 1),
+            "limit": np.array(0, np.float32),
+        },
+    )
+    picture = np.random.default_rng(0).normal(brightness, 0.1, (1, 3, 12, 16))
+    feeds = {"x": picture.astype(np.float32)}
+    clean = restructure(model).model
+    onnx.checker.check_model(clean, full_check=True)
+    assert difference(model, clean, feeds) <= 1e-5
+
+
 def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
     model = graph(
         PICTURE,
@@ -327,6 +373,19 @@ def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
     clean = normalize(model)
     assert clean.opset_import[0].version >= 13
     assert difference(model, clean) == 0
+
+
+@pytest.mark.parametrize("said", ["", " \n", "Upsample is too old.\nat line 5"])
+def test_a_converter_that_says_nothing_is_quoted_all_the_same(
+    graph: Any, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("onnx.version_converter.convert_version", refuse)
+    model = graph(PICTURE, "float[1,3,12,16] y", "y = Relu (x)", opset=9)
+    with pytest.raises(BadInput, match=r"RuntimeError|too old\. "):
+        normalize(model)
 
 
 def test_normalising_is_idempotent_and_leaves_its_input_alone(tiny_onnx: Any) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import BadInput
@@ -66,8 +69,30 @@ def test_a_host_writes_nothing_but_pictures_and_chooses_no_name(tmp_path: Path) 
     ]
     with pytest.raises(BadInput, match="is none"):
         unpack_pictures(_packed(n1=b"<svg>"), report, tmp_path, where="pi")
-    with pytest.raises(BadInput, match="damaged"):
+    with pytest.raises(BadInput, match=r"pi: pictures\.zip: This archive cannot be read"):
         unpack_pictures(_packed(n1=PNG)[:-9], report, tmp_path, where="pi")
+
+
+@given(data=st.data())
+def test_damage_to_an_archive_is_bad_input(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    content = bytearray(_packed(n1=PNG, **{"nnämä": PNG}))
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(BadInput):
+        folder = tmp_path_factory.mktemp("f")
+        unpack_pictures(bytes(content), _report("a/b.png", None), folder, where="pi")
+
+
+def test_what_zipfile_itself_trips_over_is_bad_input(tmp_path: Path) -> None:
+    content = _packed(n1=PNG, **{"nnämä": PNG})
+    no_text = content.replace("nämä".encode(), b"n\xff\xffm\xff\xff")
+    larger_than_it_is = content[:-10] + b"\xff\xff\x00\x00" + content[-6:]
+    for damaged in (no_text, larger_than_it_is):
+        assert damaged != content
+        with pytest.raises(BadInput, match="pi: "):
+            unpack_pictures(damaged, _report(None, None), tmp_path, where="pi")
 
 
 def test_an_archive_that_would_swell_is_refused(tmp_path: Path) -> None:

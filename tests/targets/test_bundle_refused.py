@@ -148,6 +148,7 @@ def _swap(members: dict[str, bytes]) -> None:
         (edited(lambda m: m.update(extra=1)), "Unknown key 'extra'"),
         (edited(lambda m: m.pop("contract")), "'contract' is missing"),
         (edited(lambda m: m["variants"].append(m["variants"][0])), "same backend"),
+        (edited(lambda m: m["variants"].clear()), "no variant"),
         (edited(lambda m: m["variants"][0]["graphs"][0].update(floats="float16")), "in float16"),
         (edited(lambda m: m["files"].pop("golden.npz")), "no hash"),
         (edited(lambda m: m.pop("golden")), "nothing uses"),

@@ -35,6 +35,7 @@ from edgeanim.targets.on.emulator import (
     Emulator,
     boot,
     find_emulator,
+    find_python,
     get_processor,
 )
 from edgeanim.targets.on.emulator_setup import plan, set_up, wheel_command
@@ -55,6 +56,15 @@ def test_the_cpuinfo_of_a_board_is_that_of_its_processor(name: str, tmp_path: Pa
     assert processor.cpuinfo().count("CPU part") == board.cores
     # SDOT and half precision are what the runtimes look for.
     assert ("asimddp" in machine.cpu_features) == (processor.part == 0xD0B)
+
+
+def test_the_newest_python_of_a_userland_is_taken(tmp_path: Path) -> None:
+    assert find_python(tmp_path) is None
+    programs = tmp_path / "usr" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("python3.9", "python3.11", "python3.11-config", "python3"):
+        (programs / name).touch()
+    assert find_python(tmp_path) == programs / "python3.11"
 
 
 def test_an_unknown_processor_names_the_nearest() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +18,9 @@ from edgeanim.targets.backends import (
     backend_names,
     get_backend,
 )
+from edgeanim.targets.on.payload import files_of
 from edgeanim.targets.prebuilt import load_prebuilt, prebuilt_suffixes
+from tests.targets.conftest import sample
 
 KINDS = [
     (name, precision)
@@ -47,22 +48,100 @@ def test_a_file_alone_gives_contract_precision_and_picture(
     np.testing.assert_array_equal(theirs[result.name], ours["result"])
 
 
-def test_onnx_needs_no_onnx_package(compiled: Callable[..., CompiledGraph], tmp_path: Path) -> None:
-    code = (
-        "import sys, json; sys.modules['onnx'] = None; sys.modules['torch'] = None\n"
-        "from pathlib import Path\n"
-        "from edgeanim.targets.prebuilt import load_prebuilt\n"
-        "print(json.dumps(load_prebuilt(Path(sys.argv[1]), Path(sys.argv[2]))[1].id))"
-    )
-    file = compiled("onnxruntime", "int8").files[0]
+@pytest.fixture
+def external(tiny: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """The tiny generator with its weights in the file that the graph calls so."""
+
+    def make(location: str) -> Path:
+        import onnx
+
+        model = onnx.load(str(tiny))
+        path = tmp_path / "model" / "my net.onnx"
+        (path.parent / "weights").mkdir(parents=True)
+        content = b""
+        for tensor in model.graph.initializer:
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            place = {"location": location, "offset": len(content), "length": len(tensor.raw_data)}
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=str(value))
+            content += tensor.raw_data
+            tensor.ClearField("raw_data")
+        path.write_bytes(model.SerializeToString())
+        if not Path(location).is_absolute() and location:
+            (path.parent / location).write_bytes(content)
+        return path
+
+    return make
+
+
+WITHOUT_ONNX = """
+import sys; sys.modules["onnx"] = None; sys.modules["torch"] = None
+from pathlib import Path
+from edgeanim.targets.prebuilt import load_prebuilt
+print(load_prebuilt(Path(sys.argv[1]), Path(sys.argv[2]))[1].id)
+"""
+
+
+def _id_without_onnx(file: Path, workdir: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", code, str(file), str(tmp_path)],
+        [sys.executable, "-c", WITHOUT_ONNX, str(file), str(workdir)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == "onnxruntime-int8"
+    return done.stdout.strip()
+
+
+def test_onnx_needs_no_onnx_package(compiled: Callable[..., CompiledGraph], tmp_path: Path) -> None:
+    file = compiled("onnxruntime", "int8").files[0]
+    assert _id_without_onnx(file, tmp_path) == "onnxruntime-int8"
+
+
+@pytest.mark.parametrize("location", ["net.onnx.data", "weights/all.bin"])
+def test_external_weights_come_along(
+    external: Callable[[str], Path],
+    location: str,
+    compiled: Callable[..., CompiledGraph],
+    tmp_path: Path,
+) -> None:
+    path, work = external(location), tmp_path / "work"
+    assert _id_without_onnx(path, tmp_path / "bare") == "onnxruntime-float32"
+    _, variant = load_prebuilt(path, work)
+    assert variant.graphs[0].files[1:] == (work / location,)
+    assert files_of(path, "0/net.onnx") == {
+        "0/net.onnx": path,
+        f"0/{location}": path.parent / location,
+    }
+    (path.parent / location).unlink()
+    backend = get_backend("onnxruntime")
+    theirs = backend.load(variant.graphs[0], SessionOptions()).run(sample())
+    ours = backend.load(compiled("onnxruntime"), SessionOptions()).run(sample())
+    np.testing.assert_array_equal(theirs["result"], ours["result"])
+    for take in (lambda: load_prebuilt(path, work), lambda: files_of(path, "0/net.onnx")):
+        with pytest.raises(BadInput, match=f"{location} is missing"):
+            take()
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "/etc/hostname", "", "link.bin"])
+def test_external_weights_outside_the_folder_stay_there(
+    external: Callable[[str], Path], location: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "outside.bin").write_bytes(b"")
+    (tmp_path / "model" / "link.bin").symlink_to(tmp_path / "outside.bin")
+    path = external(location)
+    for take in (lambda: load_prebuilt(path, tmp_path / "w"), lambda: files_of(path, "n.onnx")):
+        with pytest.raises(BadInput, match="leads outside its folder"):
+            take()
+
+
+def test_external_weights_cannot_take_the_place_of_the_graph(
+    external: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = external("my_net.onnx")
+    with pytest.raises(BadInput, match="cannot lie beside"):
+        load_prebuilt(path, tmp_path / "work")
 
 
 @pytest.mark.parametrize(("name", "precision"), KINDS)

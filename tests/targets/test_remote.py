@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent
 from edgeanim.targets.on import remote
-from edgeanim.targets.on.link import open_link, ssh_command
+from edgeanim.targets.on.link import Link, LinkLost, open_link, ssh_command
 from edgeanim.targets.on.payload import Payload
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Remote
@@ -124,6 +125,28 @@ def _cut_and_take_up(board: Board, tmp_path: Path) -> None:
     assert results["answer.json"] == b"once\n"
     assert notes.steps == [str(i) for i in range(12)]
     assert board.runs() == []
+
+
+@pytest.mark.parametrize("end", ["", "refuse", "die"])
+def test_a_link_cut_while_the_run_is_removed_costs_no_result(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    ask = Link.ask
+
+    def cut_after_drop(link: Link, do: str, **request: Any) -> dict[str, Any]:
+        answer = ask(link, do, **request)
+        if do == "drop":
+            raise LinkLost("The link was lost.")
+        return answer
+
+    monkeypatch.setattr(Link, "ask", cut_after_drop)
+    there, call = Remote(fake.host, retry_s=(0.1,)), counting_call(tmp_path, pause=0.0, end=end)
+    if end:
+        with pytest.raises(DeviceFailed if end == "die" else BadInput, match=r"no more|Too blue"):
+            there.run(call)
+    else:
+        assert there.run(call) == {"answer.json": b"once\n"}
+    assert fake.runs() == []
 
 
 def test_a_run_whose_link_stays_away_goes_on_and_is_picked_up(fake: Board, tmp_path: Path) -> None:

@@ -87,6 +87,26 @@ def _connect(host: SshHost, progress: Progress) -> Remote:
     return (Remote if host.host == "board" else _Gone)(host, progress)
 
 
+def test_a_place_that_fails_unforeseen_does_not_cost_the_others_theirs(
+    bundle: Path, tmp_path: Path
+) -> None:
+    class Odd(Remote):
+        """A host with which something goes wrong that nobody thought of."""
+
+        def run(self, call: Call) -> dict[str, bytes]:
+            del call
+            raise ZeroDivisionError(self.host.host)
+
+    on = ["ssh://odd", "ssh://gone"]
+    odd, gone = bench_on(
+        [bundle], on, out=tmp_path / "r.json",
+        connect=lambda host, progress: (Odd if host.host == "odd" else _Gone)(host, progress),
+    )  # fmt: skip
+    assert isinstance(odd.error, DeviceFailed)
+    assert "ZeroDivisionError: odd" in str(odd.error)
+    assert "It is not there" in str(gone.error)
+
+
 def test_a_deployed_bundle_plays_there(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.targets.backends import SessionOptions, get_backend
-from edgeanim.targets.board import board_names, load_shipped_board
-from tests.targets.conftest import sample
+from edgeanim.targets.board import board_names, load_board, load_shipped_board
+from tests.targets.conftest import SPEC, sample
 
 
 def _gpu() -> bool:
@@ -41,6 +43,31 @@ def test_a_gpu_agrees_with_the_cpu(compiled: Callable[..., CompiledGraph]) -> No
 def test_a_device_that_makes_no_sense_is_refused(compiled: Callable[..., CompiledGraph]) -> None:
     with pytest.raises(BadInput, match="tpu"):
         get_backend("torch").load(compiled("torch"), SessionOptions(settings={"device": "tpu"}))
+
+
+def test_external_weights_are_brought_into_the_file(
+    tiny: Path, compiled: Callable[..., CompiledGraph], tmp_path: Path
+) -> None:
+    import onnx
+
+    source, out = tmp_path / "source", tmp_path / "out"
+    for folder in (source, out):
+        folder.mkdir()
+    path, backend = source / "tiny.onnx", get_backend("torch")
+    onnx.save(
+        onnx.load(str(tiny)),
+        str(path),
+        save_as_external_data=True,
+        location="tiny.onnx.data",
+        size_threshold=0,
+    )
+    graph = backend.compile(GraphArtifact(SPEC, path), load_board("local"), out)
+    assert [file.name for file in out.iterdir()] == ["tiny.onnx"]
+    ours, theirs = (
+        backend.load(made, SessionOptions()).run(sample())["result"]
+        for made in (graph, compiled("torch"))
+    )
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_no_shipped_board_runs_on_the_reference() -> None:
