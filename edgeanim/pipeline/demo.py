@@ -100,7 +100,7 @@ def _measured(work: Work, compiled: Compiled) -> Path:
     def make(folder: Path) -> None:
         bench([compiled.path], out=folder / REPORT, progress=work.progress)
 
-    folder, kept = work.store.build("report", parts, make, fresh=work.fresh)
+    folder, kept = work.build("report", parts, make)
     if kept:
         work.progress.stage("Measure")
         work.progress.done("kept from an earlier run; --fresh measures again")
