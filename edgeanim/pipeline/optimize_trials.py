@@ -77,7 +77,7 @@ class Trial:
                 precision += f"-{self.floats}"
         if self.untouched:
             precision += "-untouched"
-        pruned = f"-pruned{100 * self.prune.ratio:.0f}" if self.prune.ratio else ""
+        pruned = f"-pruned{100 * self.prune.ratio:g}" if self.prune.ratio else ""
         threads = f"-{self.threads}t" if self.threads > 1 else ""
         return f"{self.backend}-{precision}{pruned}{threads}"
 
