@@ -23,7 +23,7 @@ from edgeanim.benchmarks.schedule import Schedule
 from edgeanim.benchmarks.slowed import MODULE as SLOWED
 from edgeanim.benchmarks.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.trials import Trials
-from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.errors import UsageError, told
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT
 from edgeanim.targets.bundle import Bundle, open_bundle
@@ -133,6 +133,7 @@ class Accuracy:
         return Job(self._bundle.contract, tuple(known[name].graphs), golden, 1, False, {})
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the harness and print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(
@@ -146,16 +147,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="the bars alone")
     options = parser.parse_args(arguments)
     met = True
-    try:
-        with open_bundle(options.bundle) as bundle:
-            accuracy = Accuracy(bundle, options.variant, options)
-            for part in options.only or PARTS:
-                for bar in getattr(accuracy, part)():
-                    print(line(bar), flush=True)
-                    met &= bar.met
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    with open_bundle(options.bundle) as bundle:
+        accuracy = Accuracy(bundle, options.variant, options)
+        for part in options.only or PARTS:
+            for bar in getattr(accuracy, part)():
+                print(line(bar), flush=True)
+                met &= bar.met
     return 0 if met else 1
 
 

@@ -18,7 +18,7 @@ from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import Latency, Report, Speedup
 from edgeanim.benchmarks.stats import Interval
-from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.errors import UsageError, told
 
 _FIGURES = ("p50", "p90")
 
@@ -52,6 +52,7 @@ def apart(first: Report, second: Report) -> timedelta:
     return abs(ends[1] - ends[0])
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(
@@ -60,16 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("reports", nargs=2, type=Path, help="as `edgeanim bench -o` writes them")
     options = parser.parse_args(arguments)
-    try:
-        first, second = compare(options.reports).reports
-        print(f"{apart(first, second).total_seconds() / 60:.0f} minutes apart")
-        for name, report in zip(options.reports, (first, second), strict=True):
-            for reason in report.validity.reasons:
-                print(f"  {name}: {reason}")
-        found = list(bars(first, second))
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    first, second = compare(options.reports).reports
+    print(f"{apart(first, second).total_seconds() / 60:.0f} minutes apart")
+    for name, report in zip(options.reports, (first, second), strict=True):
+        for reason in report.validity.reasons:
+            print(f"  {name}: {reason}")
+    found = list(bars(first, second))
     for bar in found:
         print(line(bar))
     return 0 if all(bar.met for bar in found) else 1

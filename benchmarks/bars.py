@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.result import Report, load_report
 from edgeanim.benchmarks.stats import paired_ratio
-from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError
+from edgeanim.core.errors import BadInput, DeviceFailed, told
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import save_track
 from edgeanim.targets.bundle import open_bundle
@@ -180,6 +180,7 @@ class Imports:
         )
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the bars and print them; 0 if all are met."""
     parser = argparse.ArgumentParser(prog="python -m edgeanim.benchmarks.bars", description=__doc__)
@@ -187,18 +188,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     bars: list[Bar] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
-            bench = Bench(Path(scratch))
-            steps = [bench.start_up, bench.build, bench.run_variants, bench.animate]
-            for step in steps if options.skip_demo else [*steps, bench.demo]:
-                for bar in step():
-                    bars.append(bar)
-                    if not options.json:
-                        print(line(bar), flush=True)
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    with tempfile.TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
+        bench = Bench(Path(scratch))
+        steps = [bench.start_up, bench.build, bench.run_variants, bench.animate]
+        for step in steps if options.skip_demo else [*steps, bench.demo]:
+            for bar in step():
+                bars.append(bar)
+                if not options.json:
+                    print(line(bar), flush=True)
     if options.json:
         print(json.dumps([asdict(bar) for bar in bars], indent=1))
     return 0 if all(bar.met for bar in bars) else 1
@@ -207,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def line(bar: Bar) -> str:
     """The bar as a line of fixed-width text."""
     verdict = "met" if bar.met else "MISSED"
-    return f"{bar.name:<44} {bar.asked:<12} {bar.measured:<28} {verdict}"
+    return f"{bar.name:<52} {bar.asked:<16} {bar.measured:<40} {verdict}"
 
 
 def _speedups(report: Report) -> Iterator[Bar]:

@@ -57,6 +57,14 @@ class Comparison:
     changes: tuple[Change, ...]
 
 
+class FailedOn(GateFailed):
+    """What `--fail-on` asked for came true; `comparison` has all the figures."""
+
+    def __init__(self, what: str, comparison: Comparison) -> None:
+        super().__init__(what, hint="See the report for each figure.")
+        self.comparison = comparison
+
+
 def compare(
     sources: Sequence[Path | Report], *, allow: Collection[str] = frozenset()
 ) -> Comparison:
@@ -88,7 +96,7 @@ def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
 
 
 def check_gate(comparison: Comparison, expression: str) -> None:
-    """`GateFailed` if the expression holds, or cannot be decided, for any variant of any report."""
+    """`FailedOn` if the expression holds, or cannot be decided, for any variant of any report."""
     gate = parse_gate(expression)
     tables = [
         (name, variant.id, figures(variant))
@@ -103,10 +111,7 @@ def check_gate(comparison: Comparison, expression: str) -> None:
         if (reason := gate.failure(every | table)) is not None
     ]
     if failures:
-        raise GateFailed(
-            f"The gate {gate.text!r} failed for {'; '.join(failures)}.",
-            hint="See the report for each figure.",
-        )
+        raise FailedOn(f"The gate {gate.text!r} failed for {'; '.join(failures)}.", comparison)
 
 
 def _names(sources: Sequence[Path | Report]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift, DriftMeter
 from edgeanim.benchmarks.playback import lengthened
-from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.errors import UsageError, told
 from edgeanim.core.parsing import nearest
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import MAX_FRAMES
@@ -69,6 +69,7 @@ def windows_of(
                 began, meter = number, DriftMeter()
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each window and the verdict."""
     parser = argparse.ArgumentParser(
@@ -82,17 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compare-every", type=int, default=1, metavar="N", choices=range(1, 101))
     options = parser.parse_args(arguments)
     windows: list[Window] = []
-    try:
-        with open_bundle(options.bundle) as bundle:
-            print("  from  drift mean  worst SSIM    flow  flicker  resident MB")
-            names = options.variant, options.against
-            found = windows_of(bundle, *names, options.frames, every=options.compare_every)
-            for window in found:
-                windows.append(window)
-                print(_line(window), flush=True)
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    with open_bundle(options.bundle) as bundle:
+        print("  from  drift mean  worst SSIM    flow  flicker  resident MB")
+        names = options.variant, options.against
+        found = windows_of(bundle, *names, options.frames, every=options.compare_every)
+        for window in found:
+            windows.append(window)
+            print(_line(window), flush=True)
     growth = windows[-1].drift.drift_mean - windows[0].drift.drift_mean
     grown_mb = windows[-1].rss_mb - windows[0].rss_mb
     steady = growth <= MAX_GROWTH and grown_mb < MAX_GROWTH_MB

@@ -11,11 +11,11 @@ from edgeanim.cli.common import (
     example,
     input_option,
     json_option,
-    parse_inputs,
     print_json,
     threads_option,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.parsing import parse_inputs
 
 
 @click.command("animate")

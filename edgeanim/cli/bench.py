@@ -14,11 +14,11 @@ from edgeanim.cli.common import (
     frames_option,
     input_option,
     json_option,
-    parse_inputs,
     print_json,
     threads_option,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation

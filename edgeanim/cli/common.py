@@ -83,17 +83,6 @@ def frames_option(name: str, text: str) -> Callable[[F], F]:
     return click.option(name, metavar="DIR|CLIP|FILE.npz", callback=existing, help=text)
 
 
-def parse_inputs(values: tuple[str, ...]) -> dict[str, Path]:
-    """`NAME=FILE` options as a mapping; `UsageError` if one is not of that form."""
-    pairs = {}
-    for value in values:
-        name, separator, file = value.partition("=")
-        if not separator or not name or not file:
-            raise UsageError(f"`--input {value}` is not of the form NAME=FILE.npy.")
-        pairs[name] = Path(file)
-    return pairs
-
-
 def read_recipe(path: Path | None) -> Recipe | None:
     """The recipe of `--recipe`, if there is one."""
     from edgeanim.core.recipe import load_recipe

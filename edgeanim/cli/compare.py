@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeanim.cli.common import PATH, example, json_option, print_json
+
+if TYPE_CHECKING:
+    from edgeanim.benchmarks.compare import Comparison
 
 
 @click.command("compare")
@@ -41,15 +45,22 @@ def command(
     Refuses to compare unlike things (another model, other frames, another machine) unless told to.
     """
     from edgeanim.api import compare
-    from edgeanim.benchmarks.compare import check_gate
+    from edgeanim.benchmarks.compare import FailedOn
+
+    try:
+        comparison = compare(list(reports), html=html, fail_on=fail_on, allow=set(allow))
+    except FailedOn as error:
+        _show(error.comparison, html, as_json=as_json)
+        raise
+    _show(comparison, html, as_json=as_json)
+
+
+def _show(comparison: Comparison, html: Path | None, *, as_json: bool) -> None:
     from edgeanim.report.table import comparison_table
 
-    comparison = compare(list(reports), html=html, allow=set(allow))
     if as_json:
         print_json(comparison)
-    else:
-        click.echo(comparison_table(comparison))
-        if html:
-            click.echo(f"Page: {html}")
-    if fail_on is not None:
-        check_gate(comparison, fail_on)
+        return
+    click.echo(comparison_table(comparison))
+    if html:
+        click.echo(f"Page: {html}")

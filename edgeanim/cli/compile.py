@@ -16,7 +16,6 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     on_command_line,
-    parse_inputs,
     print_json,
     read_recipe,
     recipe_option,
@@ -24,6 +23,7 @@ from edgeanim.cli.common import (
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import parse_inputs
 
 _ALL = "all"
 

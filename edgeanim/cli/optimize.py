@@ -15,12 +15,12 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     max_drift_p5_option,
-    parse_inputs,
     parse_milliseconds,
     print_json,
     recipe_option,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.optimize_run import Optimized

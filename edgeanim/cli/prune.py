@@ -14,7 +14,6 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     model_folder_option,
-    parse_inputs,
     parse_milliseconds,
     print_json,
     read_recipe,
@@ -23,6 +22,7 @@ from edgeanim.cli.common import (
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import parse_inputs
 
 
 @click.command("prune")

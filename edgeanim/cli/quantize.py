@@ -18,13 +18,13 @@ from edgeanim.cli.common import (
     max_drift_p5_option,
     model_folder_option,
     on_command_line,
-    parse_inputs,
     print_json,
     read_recipe,
     recipe_option,
     settings,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.recipe import METHODS, RANGES
 
 if TYPE_CHECKING:

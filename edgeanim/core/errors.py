@@ -13,12 +13,16 @@ An error is one paragraph: *what* is wrong, *where*, and *what to do next* (the 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, ParamSpec
 
 EXIT_INTERRUPTED = 130
+
+P = ParamSpec("P")
 
 
 class EdgeanimError(Exception):
@@ -109,6 +113,20 @@ def disk_errors(path: Path) -> Iterator[None]:
             f"The operating system refused: {error.strerror or error}.",
             where=error.filename or path,
         ) from error
+
+
+def told(main: Callable[P, int]) -> Callable[P, int]:
+    """A module's `main` that tells an `EdgeanimError` on standard error and returns its code."""
+
+    @wraps(main)
+    def run(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except EdgeanimError as error:
+            print(error, file=sys.stderr)
+            return error.exit_code
+
+    return run
 
 
 def keep_interruption(error: BaseException) -> None:

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 
 _CHUNK = 1 << 20
 
@@ -50,8 +50,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The suffix is kept, since image and video writers choose the format by it.
     """
     with disk_errors(path), _folders_above(path):
-        if path.is_dir():
-            raise BadInput("This is a folder; a file is to be written here.", where=path)
+        may_become_file(path)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         partial = Path(name)
@@ -67,10 +66,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path` that replaces it only if the block succeeds."""
+    """Yield a temporary folder beside `path` that replaces it only if the block succeeds.
+
+    Where a user named the folder, `may_become_folder` comes first: what it holds will be gone.
+    """
     with disk_errors(path), _folders_above(path):
-        if path.exists() and not path.is_dir():
-            raise BadInput("This is a file; a folder is to be written here.", where=path)
+        _refuse_file(path)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
         try:
             yield partial
@@ -84,6 +85,35 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 partial.replace(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def may_become_file(path: Path) -> None:
+    """`BadInput` if `path` is a folder, `UsageError` if it is a pipe or a device: a file that is
+    written would take its place."""
+    with disk_errors(path):
+        if path.is_dir():
+            raise BadInput("This is a folder; a file is to be written here.", where=path)
+        if path.exists() and not path.is_file():
+            raise UsageError(
+                "This is a pipe or a device, which a file would replace.",
+                where=path,
+                hint="Name a new file.",
+            )
+
+
+def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
+    """`UsageError` if `path` holds a file that is not `ours`, asked by its name relative to `path`:
+    it would be lost when the folder is replaced. `BadInput` if `path` is a file."""
+    with disk_errors(path):
+        _refuse_file(path)
+        for file in path.rglob("*"):
+            name = file.relative_to(path).as_posix()
+            if (file.is_symlink() or not file.is_dir()) and not ours(name):
+                raise UsageError(
+                    f"The folder holds other things ({name!r}); it would be replaced.",
+                    where=path,
+                    hint="Name a new folder.",
+                )
 
 
 def must_exist(path: Path) -> None:
@@ -114,6 +144,11 @@ def inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
     return path
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise BadInput("This is a file; a folder is to be written here.", where=path)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -79,6 +79,17 @@ def to_plain(value: object) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+def parse_inputs(values: Sequence[str]) -> dict[str, Path]:
+    """`NAME=FILE` options as a mapping; `UsageError` if one is not of that form."""
+    pairs = {}
+    for value in values:
+        name, separator, file = value.partition("=")
+        if not separator or not name or not file:
+            raise UsageError(f"`--input {value}` is not of the form NAME=FILE.npy.")
+        pairs[name] = Path(file)
+    return pairs
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

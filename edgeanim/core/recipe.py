@@ -1,4 +1,4 @@
-"""The recipe: what is done to a model, as strict TOML. Its hash is part of every cache key."""
+"""The recipe: what is done to a model, as strict TOML."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
-from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.limit import MEAN, DriftLimit
-from edgeanim.core.parsing import load_toml, parse, to_plain
+from edgeanim.core.parsing import load_toml, parse
 
 Ranges = Literal["minmax", "percentile", "mse", "entropy"]
 Rounding = Literal["compensated", "nearest"]
@@ -113,7 +112,6 @@ class Gates:
     """Limits that end the run with exit code 1 when missed. Drift is 1 - SSIM, its mean and, at
     the 5th percentile, `max_drift_p5` (2.5 times the mean where it is not given)."""
 
-    parity: float = 1e-4
     max_drift: float = MEAN
     max_drift_p5: float | None = None
 
@@ -132,11 +130,6 @@ class Recipe:
     compile: CompileSpec = field(default_factory=CompileSpec)
     gates: Gates = field(default_factory=Gates)
     schema: Literal[1] = 1
-
-    @property
-    def digest(self) -> str:
-        """Hex SHA-256 of the recipe's canonical JSON."""
-        return sha256_bytes(canonical_json(to_plain(self)).encode())
 
 
 def load_recipe(path: Path) -> Recipe:

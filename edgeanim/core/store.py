@@ -1,8 +1,10 @@
 """The artifact store: every stage's output, kept under the hash of all that went into it.
 
 An entry is a folder that appears whole or not at all, so a killed run leaves the store sound and
-the next run goes on from the last finished stage. Location: `$EDGEANIM_STORE`, or
-`$XDG_CACHE_HOME/edgeanim`, or `~/.cache/edgeanim`.
+the next run goes on from the last finished stage. Where several runs need one entry, one of them
+builds it and the others wait; without file locks (`core.locks`) each does, and the first is kept.
+
+Location: `$EDGEANIM_STORE`, or `$XDG_CACHE_HOME/edgeanim`, or `~/.cache/edgeanim`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,21 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, sha256_tree, write_text
+from edgeanim.core.locks import exclusive
 from edgeanim.core.parsing import load_json
 
 _MANIFEST = "entry.json"
+_LOCK = ".lock-"
 _STALE_SECONDS = 24 * 3600
+
+
+class _Overtaken(Exception):
+    """Another run has finished the same entry meanwhile."""
 
 
 def default_root() -> Path:
@@ -53,15 +62,16 @@ class Store:
         return sha256_bytes(canonical_json(parts).encode())
 
     def get(self, stage: str, key: str) -> Path | None:
-        """The finished entry, or `None`. A damaged one is removed and counts as absent."""
+        """The finished entry, or `None`. A damaged one counts as absent."""
         folder = self._folder(stage, key)
         content = folder / "content"
         if not folder.is_dir():
             return None
-        if self._recorded_hash(folder) != sha256_tree(content):
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            whole = self._recorded_hash(folder) == sha256_tree(content)
+        except (BadInput, OSError):  # another run builds it anew right now
             return None
-        return content
+        return content if whole else None
 
     def build(
         self,
@@ -79,14 +89,23 @@ class Store:
         if not fresh and (found := self.get(stage, key)) is not None:
             return found, True
         folder = self._folder(stage, key)
-        self._sweep(folder.parent)
-        with atomic_folder(folder) as partial:
-            content = partial / "content"
-            content.mkdir()
-            make(content)
-            record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
-            write_text(partial / _MANIFEST, canonical_json(record))
-        return folder / "content", False
+        with disk_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            self._sweep(folder.parent)
+            with exclusive(folder.with_name(f"{_LOCK}{folder.name}")) as alone:
+                # Whoever held the lock until now has most likely built it.
+                if not fresh and (found := self.get(stage, key)) is not None:
+                    return found, True
+                with suppress(_Overtaken), atomic_folder(folder) as partial:
+                    content = partial / "content"
+                    content.mkdir()
+                    make(content)
+                    record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
+                    write_text(partial / _MANIFEST, canonical_json(record))
+                    if not (alone or fresh) and self.get(stage, key) is not None:
+                        raise _Overtaken
+                    return folder / "content", False
+        return folder / "content", True
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key[:32]
@@ -102,8 +121,12 @@ class Store:
     @staticmethod
     def _sweep(parent: Path) -> None:
         """Remove what killed runs left behind, once it is a day old."""
-        if not parent.is_dir():
-            return
-        for path in parent.glob(".partial-*"):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+        for path in parent.glob(".*-*"):
+            with suppress(FileNotFoundError):  # another run sweeps as well
+                if time.time() - path.stat().st_mtime < _STALE_SECONDS:
+                    continue
+                if path.name.startswith(_LOCK):
+                    with exclusive(path, wait=False):
+                        pass  # removed, unless somebody holds it
+                else:
+                    shutil.rmtree(path, ignore_errors=True)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeanim.core.errors import BadInput, EdgeanimError
+from edgeanim.core.errors import BadInput, told
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
@@ -193,6 +193,7 @@ class _Lines:
         print(f"{self._title}: {monotonic() - self._started:.0f} s {note}", file=sys.stderr)
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -205,19 +206,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        results = ablate(
-            load_train_config(options.config),
-            options.out,
-            clips=find_clips(options.clips, [name for name in options.names.split(",") if name]),
-            dataset=options.dataset,
-            puppets=options.puppets,
-            size=options.size,
-            progress=_Lines(),
-        )
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    results = ablate(
+        load_train_config(options.config),
+        options.out,
+        clips=find_clips(options.clips, [name for name in options.names.split(",") if name]),
+        dataset=options.dataset,
+        puppets=options.puppets,
+        size=options.size,
+        progress=_Lines(),
+    )
     print(json.dumps(to_plain(results), indent=2) if options.json else table(results))
     return 0
 

@@ -14,18 +14,19 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.drift import measure_drift
 from edgeanim.benchmarks.stats import median, paired_ratio
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import EdgeanimError, GateFailed
+from edgeanim.core.errors import GateFailed, told
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import METHODS, Method, PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
@@ -35,9 +36,8 @@ from edgeanim.pipeline.models import SHIPPED, open_model
 from edgeanim.pipeline.prune import Pruned, frames_for, prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import shipped_material
-from edgeanim.pipeline.variants import drift_of, find_int8, make_variant
-from edgeanim.pipeline.work import ALL, REFERENCE, Work, open_player, play
-from edgeanim.runtime.golden import load_golden
+from edgeanim.pipeline.variants import find_int8, make_variant
+from edgeanim.pipeline.work import ALL, Work, open_player, play
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import Session, get_backend
@@ -52,16 +52,6 @@ SPEEDUP = 10.0
 _FOLLOWERS = 6
 _BLOCKS = 8
 _FRAMES = 8
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar; `measured` is in words. Where nothing is `asked` it only explains another one."""
-
-    name: str
-    asked: str
-    measured: str
-    met: bool
 
 
 class EagerSession:
@@ -166,16 +156,6 @@ def _drift_of_pruned(model: Model, done: Pruned) -> Bar:
     )
 
 
-def _drift_of_each(work: Work, original: Model, pruned: Model, golden: Path) -> Iterator[Bar]:
-    """What each graph's pruning costs while the others are the unpruned ones."""
-    reference = load_golden(golden)
-    for graph in pruned.graphs:
-        name = graph.spec.name
-        mixed = tuple(graph if g.spec.name == name else g for g in original.graphs)
-        drift = drift_of(work, original, make_variant(work, REFERENCE, mixed), reference)
-        yield Bar(f"  of these, {name!r} alone", "", f"{drift.drift_mean:.4f} mean", True)
-
-
 def _against_eager(
     work: Work, original: Model, pruned: Model, material: Material, golden: Path, scratch: str
 ) -> Iterator[Bar]:
@@ -229,6 +209,7 @@ def _in_turns(players: Mapping[str, Player], scene: Scene) -> dict[str, list[lis
     return times
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m edgeanim.pipeline.bars", description=__doc__)
@@ -241,15 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     spec = PruneSpec(ratio=options.ratio, rounds=4, steps=options.steps)
     met = []
-    try:
-        for bar in measure(Work.on("local"), spec, options.method, options.only):
-            met.append(bar.met)
-            word = "met" if bar.met else "MISSED"
-            word = word if bar.asked else ""
-            print(f"{bar.name:<52} {bar.asked:<16} {bar.measured:<52} {word}", flush=True)
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    for bar in measure(Work.on("local"), spec, options.method, options.only):
+        met.append(bar.met)
+        print(line(bar), flush=True)
     return 0 if all(met) else GateFailed.exit_code
 
 

@@ -15,7 +15,7 @@ from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import sha256_file
+from edgeanim.core.files import may_become_file, sha256_file
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import gather
@@ -70,8 +70,9 @@ def bench(
         rate_fps=fps,
         duration_s=duration,
     )
-    if out is not None and pictures is None:
-        pictures = pictures_beside(Path(out))
+    if out is not None:
+        may_become_file(Path(out))
+        pictures = pictures or pictures_beside(Path(out))
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
         measure = partial(
             run_bench,

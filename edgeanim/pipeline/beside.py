@@ -20,7 +20,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,8 +32,9 @@ import numpy as np
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.stats import paired_ratio
 from edgeanim.core.artifact import FLOAT32, Precision, Samples
-from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.errors import EdgeanimError, told
 from edgeanim.core.limit import DriftLimit
+from edgeanim.core.parsing import parse_inputs
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden, record_samples
 from edgeanim.pipeline.material import gather, scene_of
@@ -198,8 +199,9 @@ def _name(provenance: Mapping[str, object], variant: Variant) -> str:
     return f"INT8, {quantize['method']}" + (f", {floats}" if floats != FLOAT32 else "")
 
 
-def main() -> None:
-    """Print the table."""
+@told
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--calib", type=Path, required=True)
@@ -209,8 +211,8 @@ def main() -> None:
     parser.add_argument("--picked", type=Path, action="append", default=[], metavar="FILE.eab")
     parser.add_argument("--beside", type=Path, action="append", default=[], metavar="FILE.tflite")
     parser.add_argument("--rounds", type=int, default=20)
-    options = parser.parse_args()
-    inputs = {name: Path(file) for name, _, file in (e.partition("=") for e in options.input)}
+    options = parser.parse_args(arguments)
+    inputs = parse_inputs(options.input)
     work = Work.on("local")
     model = open_model(options.model, work)
     material = gather(model.contract, options.calib, inputs, limit=2 * SAMPLES)
@@ -225,7 +227,8 @@ def main() -> None:
         f"\n{len(golden.frames)} frames; kept: mean SSIM {1 - BARS.mean:g}, "
         f"{1 - BARS.p5:g} at the 5th percentile."
     )
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -64,7 +64,7 @@ def record(work: Work, model: Model, material: Material, count: int) -> Recordin
     def make(folder: Path) -> None:
         _record(work, model, _thinned(material.calibration, count), folder)
 
-    folder, _ = work.store.build("samples", parts, make, fresh=work.fresh)
+    folder, _ = work.build("samples", parts, make)
     found = {graph.spec.name: DiskSamples(folder / graph.spec.name) for graph in model.graphs}
     for graph in model.graphs:
         if graph.spec.runs == "frame":
@@ -97,7 +97,7 @@ def make_golden(work: Work, model: Model, scene: Scene) -> Path:
             frames = play(player, scene)
         save_golden(folder / GOLDEN_FILE, Golden(scene, frames))
 
-    folder, _ = work.store.build("golden", parts, make, fresh=work.fresh)
+    folder, _ = work.build("golden", parts, make)
     return folder / GOLDEN_FILE
 
 

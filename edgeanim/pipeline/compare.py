@@ -20,8 +20,8 @@ def compare(
     """Put reports side by side; write a self-contained page to `html`.
 
     `UsageError` if they are of unlike models, frames or machines, unless `allow` says so.
-    `GateFailed` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
-    all the same.
+    `FailedOn` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
+    all the same, and the error carries the comparison.
     """
     comparison = compare_reports([Path(report) for report in reports], allow=allow)
     if html is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import may_become_file
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -50,6 +51,7 @@ def compile(  # noqa: A001 the command's own name
     `UsageError` if it has not what was asked for. The golden frames are the folder's own, or made
     from `frames` (see `quantize`'s `calib`).
     """
+    may_become_file(Path(out))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
     _require_floats(work, names, floats)

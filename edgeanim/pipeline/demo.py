@@ -19,6 +19,7 @@ from edgeanim.pipeline.animate import animate
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.compile import Compiled, compile_model
+from edgeanim.pipeline.model_folder import may_become_model
 from edgeanim.pipeline.models import SHIPPED, open_model
 from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
@@ -99,7 +100,7 @@ def _measured(work: Work, compiled: Compiled) -> Path:
     def make(folder: Path) -> None:
         bench([compiled.path], out=folder / REPORT, progress=work.progress)
 
-    folder, kept = work.store.build("report", parts, make, fresh=work.fresh)
+    folder, kept = work.build("report", parts, make)
     if kept:
         work.progress.stage("Measure")
         work.progress.done("kept from an earlier run; --fresh measures again")
@@ -123,6 +124,9 @@ def build(work: Work, folder: Path) -> Compiled:
     Every stage is cached by what goes into it.
     """
     bundle = folder / "bundle.eab"
+    pruned_folder, int8_folder = folder / "model" / "pruned", folder / "model" / "int8"
+    for place in (pruned_folder, int8_folder):
+        may_become_model(place)
     work.progress.stage("Export the shipped animator")
     original = open_model(SHIPPED, work)
     material = shipped_material()
@@ -130,7 +134,6 @@ def build(work: Work, folder: Path) -> Compiled:
     work.progress.stage("Play the float32 original")
     golden = make_golden(work, original, material.held_out)
     work.progress.done()
-    pruned_folder, int8_folder = folder / "model" / "pruned", folder / "model" / "int8"
     prune_model(work, original, shipped_material(frames_for(PRUNE)), golden, pruned_folder, PRUNE)
     pruned = open_model(pruned_folder, work)
     names = work.backends((ALL,))

@@ -80,7 +80,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
             progress=work.progress,
         )
 
-    folder, _ = work.store.build("distil", parts, make, fresh=work.fresh)
+    folder, _ = work.build("distil", parts, make)
     shutil.rmtree(state, ignore_errors=True)
     (path,) = folder.glob("*.onnx")
     return GraphArtifact(graph.spec, path)

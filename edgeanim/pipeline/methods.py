@@ -99,7 +99,7 @@ class Job:
             kernels = {} if spec.rounding == "nearest" else self._kernels(graph, spec)
             scheme.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
 
-        folder, _ = work.store.build("quantize", parts, make, fresh=work.fresh)
+        folder, _ = work.build("quantize", parts, make)
         return GraphArtifact(graph.spec, main_file(folder), self.scheme)
 
     def _kernels(self, graph: GraphArtifact, spec: QuantizeSpec) -> Mapping[str, Array]:
@@ -116,7 +116,7 @@ class Job:
         def make(folder: Path) -> None:
             save_kernels(round_kernels(graph, samples, limit), folder)
 
-        folder, _ = self.work.store.build("rounding", parts, make)
+        folder, _ = self.work.build("rounding", parts, make)
         return load_kernels(folder)
 
 
@@ -133,7 +133,7 @@ def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -
     def make(folder: Path) -> None:
         save_ranges(collector.collect(graph, samples, work.board, work.compile), folder)
 
-    folder, _ = work.store.build("ranges", parts, make)
+    folder, _ = work.build("ranges", parts, make)
     return load_ranges(folder)
 
 

@@ -146,7 +146,7 @@ class _Trials:
             trial = _Trial(drift, relit, ms.get("int8"), ms.get("float"))
             write_text(folder / _RECORD, canonical_json(to_plain(trial)))
 
-        folder, _ = work.store.build("trial", parts, make, fresh=work.fresh)
+        folder, _ = work.build("trial", parts, make)
         return parse(_Trial, load_json(folder / _RECORD), where=folder / _RECORD)
 
     def _timed(self, variant: Variant) -> dict[str, float]:
@@ -221,7 +221,7 @@ def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:
         found = _Analysis(_errors(job, spec, graphs, scratch), _times(job, spec, graphs, scratch))
         write_text(folder / _RECORD, canonical_json(to_plain(found)))
 
-    folder, _ = job.work.store.build("sensitivity", parts, make, fresh=job.work.fresh)
+    folder, _ = job.work.build("sensitivity", parts, make)
     found = parse(_Analysis, load_json(folder / _RECORD), where=folder / _RECORD)
     errors = {
         (graph, node): error

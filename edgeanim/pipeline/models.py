@@ -43,7 +43,7 @@ def exported(folder: Path, work: Work) -> Path:
     def make(out: Path) -> None:
         export_animator(out, open_animator(folder))
 
-    made, _ = work.store.build("export", parts, make, fresh=work.fresh)
+    made, _ = work.build("export", parts, make)
     return made
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import may_become_file
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
@@ -61,6 +62,9 @@ def optimize(
     the drift, where they are not given here. `Unreachable` (a `GateFailed`) carries the measured
     curve if nothing is within both limits.
     """
+    for file in (out, html):
+        if file is not None:
+            may_become_file(Path(file))
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     _require_here(work.board)

@@ -122,7 +122,7 @@ class Run:
             report = study.bench(subjects, BenchOptions(threads=study.work.board.threads))
             save_report(folder / _REPORT_FILE, report)
 
-        folder, _ = study.work.store.build("optimize", parts, make, fresh=study.work.fresh)
+        folder, _ = study.work.build("optimize", parts, make)
         return load_report(folder / _REPORT_FILE)
 
     def _finalists(self) -> list[Result]:

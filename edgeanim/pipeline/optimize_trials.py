@@ -77,7 +77,7 @@ class Trial:
                 precision += f"-{self.floats}"
         if self.untouched:
             precision += "-untouched"
-        pruned = f"-pruned{100 * self.prune.ratio:.0f}" if self.prune.ratio else ""
+        pruned = f"-pruned{100 * self.prune.ratio:g}" if self.prune.ratio else ""
         threads = f"-{self.threads}t" if self.threads > 1 else ""
         return f"{self.backend}-{precision}{pruned}{threads}"
 
@@ -221,7 +221,7 @@ class Study:
             "limit": to_plain(self.limit) if trial.quantize else None,
             **more,
         }
-        folder, _ = self.work.store.build(stage, parts, make, fresh=self.work.fresh)
+        folder, _ = self.work.build(stage, parts, make)
         return folder
 
     @cached_property
@@ -241,7 +241,7 @@ class Study:
         def make(folder: Path) -> None:
             prune_model(self.work, self.model, self.material, self.golden, folder / _MODEL, spec)
 
-        folder, _ = self.work.store.build("trial-pruned", parts, make)
+        folder, _ = self.work.build("trial-pruned", parts, make)
         return load_model(folder / _MODEL), folder / _MODEL
 
     def _quantized(self, model: Model, trial: Trial) -> Path:
@@ -262,5 +262,5 @@ class Study:
             out, names = folder / _MODEL, (trial.backend,)
             quantize_model(self.work, model, self.material, self.golden, out, names, spec, limit)
 
-        folder, _ = self.work.store.build("trial-int8", parts, make)
+        folder, _ = self.work.build("trial-int8", parts, make)
         return folder / _MODEL

@@ -9,21 +9,20 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import atomic_folder
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import inspect_graph
-from edgeanim.graph.load import Model, load_model, save_model
-from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record
+from edgeanim.graph.load import Model, load_model
+from edgeanim.pipeline.calibrate import find_golden, record
 from edgeanim.pipeline.material import Material, gather
+from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.pruning import Graphs, Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
 from edgeanim.runtime.golden import load_golden
 
-PLANS = "pruning"
 # Frames to recover on: enough to look at importance, more for a longer training, but not so many
 # that what the graphs were given fills a disk.
 _LEAST_FRAMES, _MOST_FRAMES = 96, 256
@@ -77,8 +76,10 @@ def prune(
     the pruned graphs, the plan (JSON) and weights (safetensors) of each below `pruning/`, and
     golden frames of the unpruned model, from which all later drift is counted.
 
-    `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached.
+    `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached, `UsageError` if
+    `out` is a folder of anything else than a model.
     """
+    may_become_model(Path(out))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or PruneSpec(ratio=0.25)
     (name, *_) = work.backends((backend,))
@@ -112,15 +113,14 @@ def prune_model(
     graphs = pruner.graphs(spec)
     rows = _rows(model, graphs)
     _require_effect(model, graphs, rows, spec)
-    with atomic_folder(out) as partial:
-        save_model(model.contract, {name: graph.path for name, graph in graphs.items()}, partial)
+    files = {name: graph.path for name, graph in graphs.items()}
+    with new_model_folder(out, model.contract, files, golden) as partial:
         for name, graph in graphs.items():
             if graph.path != model.graph(name).path:
                 (partial / PLANS).mkdir(exist_ok=True)
                 for file in graph.path.parent.iterdir():
                     if file != graph.path:
                         shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
-        shutil.copyfile(golden, partial / GOLDEN_FILE)
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
     return Pruned(out, rows, drift, spec, backend, latency_ms)

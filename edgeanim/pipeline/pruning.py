@@ -72,7 +72,7 @@ class Pruner:
                 progress=self.work.progress,
             )
 
-        folder, _ = self.work.store.build("prune", parts, make, fresh=self.work.fresh)
+        folder, _ = self.work.build("prune", parts, make)
         shutil.rmtree(state, ignore_errors=True)
         return {name: _pruned(graph, folder) for name, graph in given.items()}
 
@@ -136,7 +136,7 @@ class Pruner:
             times = measure_layers(shapes, backend, self.work.board, options, self.work.progress)
             write_text(folder / _TIMES_FILE, json.dumps(to_plain(times)))
 
-        folder, _ = self.work.store.build("layer-times", parts, make, fresh=self.work.fresh)
+        folder, _ = self.work.build("layer-times", parts, make)
         record = folder / _TIMES_FILE
         return parse(LayerTimes, load_json(record), where=record)
 

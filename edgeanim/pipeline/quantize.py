@@ -10,17 +10,18 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.files import write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.graph.load import Model, save_model
-from edgeanim.pipeline.calibrate import GOLDEN_FILE, find_golden, record_samples
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point
+from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
@@ -28,7 +29,6 @@ from edgeanim.pipeline.work import ALL, Work
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import get_backend
 
-RECORD_FILE = "quantization.json"
 CURVE_SUFFIX = ".curve.json"
 
 
@@ -83,8 +83,9 @@ def quantize(
     are the model's fixed inputs. Every fourth frame is held out, and the result must stay within
     `max_drift` of the float model there (1 - mean SSIM) and, at the 5th percentile of the frames,
     within `max_drift_p5` (2.5 times as much if not given), else `GateFailed`; nothing is written
-    then.
+    then. `UsageError` if `out` is a folder of anything else than a model.
     """
+    may_become_model(Path(out))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
     progress.stage("Read the model")
@@ -193,8 +194,8 @@ def _write(
     golden: Path,
     result: Quantized,
 ) -> None:
-    with atomic_folder(out) as partial:
-        save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, partial)
+    graphs = {graph.spec.name: graph.path for graph in model.graphs}
+    with new_model_folder(out, model.contract, graphs, golden) as partial:
         for scheme, outcome in made.items():
             if outcome.curve:
                 curve = json.dumps(to_plain(outcome.curve), indent=2)
@@ -202,5 +203,4 @@ def _write(
             for graph in outcome.graphs:
                 target = partial / INT8_FOLDER / scheme / graph.spec.name
                 shutil.copytree(graph.path.parent, target)
-        shutil.copyfile(golden, partial / GOLDEN_FILE)
         write_text(partial / RECORD_FILE, json.dumps(to_plain(result), indent=2) + "\n")

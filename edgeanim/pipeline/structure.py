@@ -46,7 +46,7 @@ def restructured(work: Work, graph: GraphArtifact, backend: str) -> GraphArtifac
             payload = made.model.SerializeToString(deterministic=True)
             write_bytes(folder / f"{graph.spec.name}.onnx", payload)
 
-    folder, _ = work.store.build("structure", parts, make, fresh=work.fresh)
+    folder, _ = work.build("structure", parts, make)
     made = folder / f"{graph.spec.name}.onnx"
     return GraphArtifact(graph.spec, made) if made.is_file() else graph
 

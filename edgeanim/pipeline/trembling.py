@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.errors import told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import Quality, QualitySums, Truth, moving_area
@@ -97,6 +97,7 @@ def _line(name: str, plain: Sequence[float], smooth: Sequence[float]) -> str:
     return "| " + " | ".join([name, *pairs]) + " |"
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -105,17 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     figures = []
     print("| clip | jitter, px | SSIM, moving | temporal |\n|---|---|---|---|")
-    try:
-        with open_bundle(options.bundle) as bundle:
-            for path in find_clips(options.clips):
-                clip = clip_frames(path)
-                both = [play(bundle, clip, smooth=smooth) for smooth in (False, True)]
-                rows = [(p.jitter, p.quality.moving, p.quality.temporal) for p in both]
-                figures.append(rows)
-                print(_line(path.stem, *rows), flush=True)
-    except EdgeanimError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    with open_bundle(options.bundle) as bundle:
+        for path in find_clips(options.clips):
+            clip = clip_frames(path)
+            both = [play(bundle, clip, smooth=smooth) for smooth in (False, True)]
+            rows = [(p.jitter, p.quality.moving, p.quality.temporal) for p in both]
+            figures.append(rows)
+            print(_line(path.stem, *rows), flush=True)
     print(_line("mean", *np.mean(figures, axis=0).tolist()))
     return 0
 

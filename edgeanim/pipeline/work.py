@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -54,12 +54,13 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Work:
-    """The surroundings of a run. `fresh` ignores what the store holds."""
+    """The surroundings of a run. `fresh` ignores what the store holds from runs before."""
 
     board: Board
     store: Store = field(default_factory=Store)
     progress: Progress = SILENT
     fresh: bool = False
+    _built: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @staticmethod
     def on(
@@ -71,6 +72,17 @@ class Work:
     ) -> Work:
         """Work for the board called `board`, or described by that TOML."""
         return Work(load_board(board), store or Store(), progress, fresh)
+
+    def build(
+        self, stage: str, parts: Mapping[str, object], make: Callable[[Path], None]
+    ) -> tuple[Path, bool]:
+        """The store's entry for `parts` and whether it was already there, see `Store.build`; where
+        all is to be `fresh`, built anew the first time that this run asks for it."""
+        key = Store.key(stage=stage, **parts)
+        fresh = self.fresh and key not in self._built
+        entry = self.store.build(stage, parts, make, fresh=fresh)
+        self._built.add(key)
+        return entry
 
     def backends(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The backends asked for: `all` means all that the board's file lists. `UsageError` if it
@@ -108,7 +120,7 @@ class Work:
             plain = to_plain(replace(compiled, files=names))
             write_text(folder / _COMPILED, canonical_json(plain))
 
-        folder, _ = self.store.build("compile", parts, make, fresh=self.fresh)
+        folder, _ = self.build("compile", parts, make)
         record = folder / _COMPILED
         compiled = parse(CompiledGraph, load_json(record), where=record)
         return replace(

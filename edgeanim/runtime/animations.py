@@ -14,7 +14,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
-from edgeanim.core.files import atomic_folder, atomic_path
+from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture, check_picture
@@ -82,19 +82,10 @@ class _Counted:
 
 
 def _write_folder(path: Path, frames: Iterable[Picture]) -> None:
-    if path.is_dir() and (foreign := [p for p in path.iterdir() if not _is_ours(p)]):
-        raise UsageError(
-            f"The folder holds other things ({foreign[0].name!r}); it would be replaced.",
-            where=path,
-            hint="Name a new folder.",
-        )
+    may_become_folder(path, lambda name: _OUR_FRAME.fullmatch(name) is not None)
     with atomic_folder(path) as partial:
         for number, frame in enumerate(frames):
             Image.fromarray(frame).save(partial / _FRAME_NAME.format(number))
-
-
-def _is_ours(path: Path) -> bool:
-    return _OUR_FRAME.fullmatch(path.name) is not None and path.is_file()
 
 
 def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeanim.benchmarks.result import save_report
 from edgeanim.cli.main import COMMANDS
+from tests.benchmarks.synthetic import build_report
 
 
 def edgeanim(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
@@ -96,6 +98,14 @@ def test_a_file_that_is_not_what_it_claims(
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
     fails(3, "bench", tmp_path / ".." / tmp_path.name, says="")
     fails(3, "compare", tmp_path, says="folder")
+
+
+def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
+    save_report(tmp_path / "report.json", build_report())
+    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p50_ms > 0")
+    assert done.returncode == 1
+    assert "int8 90%" in done.stdout
+    assert "The gate 'latency.p50_ms > 0' failed" in " ".join(done.stderr.split())
 
 
 def test_an_unknown_board_and_backend_name_the_nearest(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import (
     atomic_folder,
     atomic_path,
@@ -110,6 +110,15 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInput, match="file"), atomic_folder(tmp_path / "file"):
         pass
+
+
+def test_a_pipe_in_the_way_stays_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="pipe or a device"):
+        write_text(pipe, "x")
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe"]
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))

@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from edgeanim.core import locks
+from edgeanim.core.locks import exclusive
 from edgeanim.core.store import Store, default_root, tool_versions
 
 
@@ -41,6 +45,40 @@ def test_a_failed_stage_leaves_no_entry(tmp_path: Path) -> None:
         store.build("stage", {"a": 1}, fail)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
     assert store.build("stage", {"a": 1}, write("x"))[1] is False
+
+
+def test_of_several_builders_at_once_one_builds_and_all_have_its_entry(tmp_path: Path) -> None:
+    store, made = Store(tmp_path), []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        time.sleep(0.3)
+        (folder / "out.txt").write_text("x")
+
+    def build(_: int) -> tuple[Path, bool]:
+        return store.build("stage", {"a": 1}, make)
+
+    with ThreadPoolExecutor(4) as pool:
+        built = list(pool.map(build, range(4)))
+    assert len(made) == 1
+    assert sorted(cached for _, cached in built) == [False, True, True, True]
+    assert len({content for content, _ in built}) == 1
+    assert [path.name for path in (tmp_path / "stage").iterdir()] == [built[0][0].parent.name]
+
+
+def test_without_locks_the_first_one_to_finish_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "HAS_LOCKS", False)
+    store = Store(tmp_path)
+
+    def overtaken(folder: Path) -> None:
+        assert store.build("stage", {"a": 1}, write("first"))[1] is False
+        (folder / "out.txt").write_text("second")
+
+    content, cached = store.build("stage", {"a": 1}, overtaken)
+    assert (cached, (content / "out.txt").read_text()) == (True, "first")
+    assert [path.name for path in (tmp_path / "stage").iterdir()] == [content.parent.name]
 
 
 def test_a_damaged_entry_is_built_anew(tmp_path: Path) -> None:
@@ -77,13 +115,27 @@ def test_a_killed_process_leaves_the_store_sound(tmp_path: Path) -> None:
 def test_what_killed_runs_left_is_swept_when_old(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.build("stage", {"a": 1}, write("x"))
-    young, old = tmp_path / "stage" / ".partial-young", tmp_path / "stage" / ".partial-old"
-    for folder in (young, old):
-        folder.mkdir()
-    os.utime(old, (0, 0))
+    young = [tmp_path / "stage" / name for name in (".partial-young", ".old-young")]
+    old = [tmp_path / "stage" / name for name in (".partial-old", ".old-old")]
+    for folder in (*young, *old):
+        (folder / "content").mkdir(parents=True)
+    old.append(tmp_path / "stage" / ".lock-old")
+    old[-1].touch()
+    for path in old:
+        os.utime(path, (0, 0))
     store.build("stage", {"a": 2}, write("x"))
-    assert young.exists()
-    assert not old.exists()
+    assert all(path.exists() for path in young)
+    assert not any(path.exists() for path in old)
+
+
+def test_a_lock_that_is_held_is_not_swept(tmp_path: Path) -> None:
+    held = tmp_path / "stage" / ".lock-held"
+    held.parent.mkdir()
+    with exclusive(held):
+        os.utime(held, (0, 0))
+        Store(tmp_path).build("stage", {"a": 1}, write("x"))
+        assert held.exists()
+    assert not held.exists()
 
 
 def test_the_place_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:

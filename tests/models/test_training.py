@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
@@ -166,6 +166,16 @@ def test_weights_that_are_not_finite_are_not_widened(tmp_path):
 def test_a_checkpoint_of_another_configuration_is_refused(trained):
     with pytest.raises(BadInput, match="another configuration"):
         train(replace(CONFIG, seed=1), trained)
+
+
+def test_a_folder_of_other_things_is_not_replaced_by_a_checkpoint(tmp_path):
+    mine = tmp_path / "checkpoint" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=r"mine\.txt"):
+        train(SHORT, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+    assert mine.read_text() == "mine"
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

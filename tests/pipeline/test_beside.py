@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,16 +23,14 @@ def test_every_form_has_a_line_with_its_gain_and_its_likeness(
     backend: str,
     tiny_onnx: Callable[..., Path],
     photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     picked = tmp_path / "picked.eab"
     api.compile(tiny_onnx(), out=picked, backends=(backend,), frames=photos)
-    args = ["beside", str(tiny_onnx()), "--calib", str(photos), "--frames", str(photos)]
+    args = [str(tiny_onnx()), "--calib", str(photos), "--frames", str(photos)]
     more = ["--backend", backend, "--picked", str(picked), "--rounds", "4"]
-    monkeypatch.setattr(sys, "argv", [*args, *more])
-    beside.main()
+    assert beside.main([*args, *more]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     rows = {line.split("|")[2].strip(): line.split("|")[3:] for line in lines[2:]}
     floats = load_board("local").backend(backend).floats(get_backend(backend).floats)
@@ -50,3 +47,13 @@ def test_every_form_has_a_line_with_its_gain_and_its_likeness(
         assert kept.strip() in ("kept", "**missed**")
     rounded = rows[f"{TOOLS[backend]}, its default INT8"]
     assert float(rounded[3]) < 1, "the tool's INT8 was not what ran"
+
+
+def test_what_is_wrong_is_told_with_the_exit_code_of_the_commands(
+    tiny_onnx: Callable[..., Path], photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = ["--calib", str(photos), "--frames", str(photos)]
+    assert beside.main([str(tiny_onnx()), *frames, "--input", "style"]) == 2
+    assert "`--input style` is not of the form NAME=FILE.npy." in capsys.readouterr().err
+    assert beside.main(["gone.onnx", *frames]) == 3
+    assert "gone.onnx: No such file" in capsys.readouterr().err

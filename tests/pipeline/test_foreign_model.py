@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from edgeanim import api
+from edgeanim.benchmarks.compare import FailedOn
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -86,8 +87,9 @@ def test_bench_compare_and_gate(job: SimpleNamespace) -> None:
     assert len(comparison.reports) == 2
     assert "onnxruntime" in (job.work / "page.html").read_text()
     api.compare([job.work / "report.json"], fail_on="latency.p90_ms > 10000")
-    with pytest.raises(GateFailed, match=r"drift\.ssim_mean"):
+    with pytest.raises(FailedOn, match=r"drift\.ssim_mean") as caught:
         api.compare([job.work / "report.json"], fail_on="drift.ssim_mean <= 1")
+    assert caught.value.comparison.reports == comparison.reports[:1]
 
 
 def test_ready_made_files_are_benched_as_they_are(job: SimpleNamespace) -> None:

@@ -16,7 +16,7 @@ import pytest
 from edgeanim import api
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse, to_plain
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline.optimize_run import Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
@@ -218,6 +218,12 @@ def test_times_of_another_kind_of_machine_are_not_measured_here(
     other = "raspberry-pi-5" if platform.machine() == "x86_64" else "x86-avx2"
     with pytest.raises(UsageError, match="cannot be measured here"):
         api.optimize(tiny_onnx(), board=other)
+
+
+def test_pruned_trials_are_told_apart_by_their_ratio() -> None:
+    ratios = (0.12, 0.125, 0.07, 0.5)
+    ids = [Trial("openvino", 1, PruneSpec(ratio=ratio)).id for ratio in ratios]
+    assert ids == [f"openvino-float32-pruned{percent}" for percent in ("12", "12.5", "7", "50")]
 
 
 def test_an_unknown_method_names_the_nearest(tiny_onnx: Callable[..., Path]) -> None:

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from edgeanim.core.errors import BadInput
-from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, write_text
+from edgeanim.core.files import (
+    atomic_folder,
+    canonical_json,
+    may_become_folder,
+    sha256_bytes,
+    write_text,
+)
 from edgeanim.core.parsing import load_json, to_plain
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
 from edgeanim.models.training.config import TrainConfig
@@ -69,10 +75,11 @@ def load_checkpoint(
 ) -> int:
     """Restore everything; returns the steps done, 0 if there is no checkpoint.
 
-    `BadInput` if it belongs to another configuration.
+    `BadInput` if it belongs to another configuration, `UsageError` if its place is taken.
     """
     folder = out / FOLDER
     if not (folder / _STATE).is_file():
+        may_become_folder(folder, lambda _: False)
         return 0
     state: dict[str, Any] = load_json(folder / _STATE)
     if state.get("config") != config_digest(config):

@@ -1,0 +1,82 @@
+"""Where a model folder is written, nothing else may lie: it would be gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeanim import api
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.progress import Silent
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+
+
+class Idle(Silent):
+    """Progress that no stage may begin of."""
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        del total
+        raise AssertionError(f"{title} began")
+
+
+@pytest.mark.parametrize("command", [api.quantize, api.prune])
+def test_a_folder_of_other_things_is_refused_before_any_work(
+    command: Any, tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(photos, mine)
+    with pytest.raises(UsageError, match="holds other things") as caught:
+        command(tiny_onnx(), calib=mine, out=mine, progress=Idle())
+    assert caught.value.where == str(mine)
+    assert len(list(mine.iterdir())) == 8
+
+
+def test_the_demo_replaces_no_folder_but_its_own_either(tmp_path: Path) -> None:
+    mine = tmp_path / "model" / "int8" / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        api.demo(tmp_path, progress=Idle())
+    assert mine.read_text() == "mine"
+
+
+def test_a_file_in_its_place_is_told_before_any_work(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(BadInput, match="This is a file"):
+        api.quantize(tiny_onnx(), calib=photos, out=tmp_path / "out", progress=Idle())
+
+
+def test_a_model_folder_is_replaced_until_something_else_lies_in_it(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    out, model = tmp_path / "out", tiny_onnx()
+    out.mkdir()  # an empty one may be replaced by anything
+    spec = PruneSpec(ratio=0.5, round_to=8, rounds=1, steps=0)
+    api.prune(model, calib=photos, out=out, spec=spec)
+    common: dict[str, Any] = {"calib": photos, "out": out, "backends": ("onnxruntime",)}
+    api.quantize(model, spec=QuantizeSpec(samples=6), **common)
+    assert (out / "quantization.json").is_file()
+    assert not (out / "pruning").exists()
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        api.quantize(model, spec=QuantizeSpec(samples=6), progress=Idle(), **common)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", [api.optimize, api.compile])
+def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_told_before_any_work(
+    command: Any, tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place, wrong in ((tmp_path, BadInput), (tmp_path / "pipe", UsageError)):
+        with pytest.raises(wrong, match=r"This is a (folder|pipe)"):
+            command(tiny_onnx(), out=place, progress=Idle())
+    with pytest.raises(UsageError, match="This is a pipe"):
+        api.bench([tiny_onnx()], out=tmp_path / "pipe", progress=Idle())
