@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
@@ -24,8 +25,11 @@ from edgeanim.runtime.wiring import Needs
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
 
+Indices = NDArray[np.intp]
+
 GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
+_RUN = 4
 _NPZ = ".npz"
 _CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
@@ -53,9 +57,10 @@ def gather(
 ) -> Material:
     """The material that `source` holds for this contract, at most about `limit` frames.
 
-    An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out. A
-    model that animates stills takes a clip or a folder of clips, each a scene whose first frame is
-    the still; or a folder of stills, moved by the tracks of `default`. Without a source, `default`.
+    An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
+    `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
+    scene whose first frame is the still; or a folder of stills, moved by the tracks of `default`.
+    Without a source, `default`.
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
@@ -122,21 +127,26 @@ def thin(frames: Iterable[Picture], limit: int) -> list[Picture]:
         if len(kept) >= 2 * limit:
             kept = kept[::2]
             stride *= 2
-    if len(kept) <= limit:
-        return kept
-    chosen = np.linspace(0, len(kept) - 1, limit).round().astype(int)
-    return [kept[i] for i in chosen]
+    return [kept[i] for i in evenly(len(kept), limit)]
+
+
+def evenly(length: int, count: int) -> Indices:
+    """The indices of at most `count` of `length` things, evenly spread from the first to the
+    last."""
+    if length <= count:
+        return np.arange(length)
+    return np.linspace(0, length - 1, count).round().astype(np.intp)
 
 
 def _split_pictures(frames: np.ndarray, conditions: Mapping[str, Array]) -> Material:
-    held = np.zeros(len(frames), bool)
-    held[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY] = True
-    separate = bool(held.sum() >= 2)
-    judged = frames[held] if separate else frames
-    taught = frames[~held] if separate else frames
+    every = np.arange(len(frames))
+    held = every[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
+    held = held[evenly(len(held), GOLDEN_FRAMES)]
+    separate = len(held) >= 2
+    taught, judged = (np.setdiff1d(every, held), held) if separate else (every, every)
     return Material(
-        (Scene(driver=taught, conditions=conditions),),
-        Scene(driver=judged[:GOLDEN_FRAMES], conditions=conditions),
+        (Scene(driver=frames[taught], conditions=conditions),),
+        Scene(driver=frames[judged], conditions=conditions),
         separate,
     )
 
@@ -152,8 +162,8 @@ def _scenes(
         scenes = _still_scenes(path, conditions, default)
     if len(scenes) > 1:
         *taught, judged = scenes
-        return Material(tuple(taught), judged, separate=True)
-    return Material(tuple(scenes), scenes[0], separate=False)
+        return Material(tuple(taught), _briefly(judged), separate=True)
+    return Material(tuple(scenes), _briefly(scenes[0]), separate=False)
 
 
 def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scene:
@@ -162,7 +172,20 @@ def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scen
         raise BadInput(
             "This is a clip of one frame.", where=path, hint="Motion needs at least two."
         )
-    return Scene(frames[0], np.stack(frames[:GOLDEN_FRAMES]), None, conditions)
+    return Scene(frames[0], np.stack(frames), None, conditions)
+
+
+def _briefly(scene: Scene) -> Scene:
+    """`scene` with at most `GOLDEN_FRAMES` of its driver's frames, from the first to the last: in
+    short runs, since a cue is what changed since the frame before."""
+    if scene.driver is None:
+        return scene
+    frames = np.asarray(scene.driver)
+    kept = np.arange(len(frames))
+    if len(frames) > GOLDEN_FRAMES:
+        starts = evenly(len(frames) - _RUN + 1, GOLDEN_FRAMES // _RUN)
+        kept = (starts[:, None] + np.arange(_RUN)).ravel()
+    return replace(scene, driver=frames[kept])
 
 
 def _still_scenes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,18 @@ from PIL import Image
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.pipeline.material import gather, thin
+from edgeanim.pipeline.material import GOLDEN_FRAMES, gather, thin
 from edgeanim.runtime.media import write_animation
+from edgeanim.runtime.scene import Picture
 
 PICTURE = TensorSpec("image", "driving_frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
 STYLE = TensorSpec("net/style", "condition:net_style", (1, 4))
 RESULT = TensorSpec("result", "frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
 PLAIN = Contract("plain", (GraphSpec("net", "net.onnx", "frame", (PICTURE,), (RESULT,)),))
 STYLED = Contract("styled", (GraphSpec("net", "net.onnx", "frame", (PICTURE, STYLE), (RESULT,)),))
+STILL = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
+MOTION = TensorSpec("motion", "motion:driving", (1, 2, 6))
+MOVING = Contract("moving", (GraphSpec("net", "net.onnx", "frame", (STILL, MOTION), (RESULT,)),))
 
 
 @pytest.fixture
@@ -71,6 +76,47 @@ def test_a_clip_is_a_source_too(tmp_path: Path) -> None:
     assert gather(PLAIN, tmp_path / "clip.gif", {}, limit=64).separate
 
 
+def _clip(path: Path, count: int) -> Path:
+    """A GIF of `count` frames, at most 256; frame i has the value i everywhere."""
+    write_animation(path, (np.full((16, 24, 3), i, np.uint8) for i in range(count)), 25)
+    return path
+
+
+def _values(driver: Iterable[Picture] | None) -> list[int]:
+    """The values of frames that have one each."""
+    assert driver is not None
+    return [int(frame.mean()) for frame in driver]
+
+
+def test_a_clip_is_calibrated_on_from_end_to_end(tmp_path: Path) -> None:
+    (scene,) = gather(MOVING, _clip(tmp_path / "a.gif", 240), {}, limit=96).calibration
+    assert scene.still is not None
+    assert int(scene.still.mean()) == 0
+    taught = _values(scene.driver)
+    assert len(taught) == 96
+    assert taught[0] == 0
+    assert taught[-1] >= 236
+
+
+def test_a_clip_is_judged_on_short_runs_from_end_to_end(tmp_path: Path) -> None:
+    material = gather(MOVING, _clip(tmp_path / "a.gif", 240), {}, limit=120)
+    taught, judged = _values(material.calibration[0].driver), _values(material.held_out.driver)
+    where = [taught.index(value) for value in judged]
+    # A cue is what changed since the frame before, so frames are judged beside their neighbours.
+    assert where == [*range(4), *range(39, 43), *range(77, 81), *range(116, 120)]
+
+
+def test_of_many_pictures_as_many_as_are_judged_are_held_out_from_first_to_last(
+    tmp_path: Path,
+) -> None:
+    material = gather(PLAIN, _clip(tmp_path / "a.gif", 200), {}, limit=200)
+    taught, judged = _values(material.calibration[0].driver), _values(material.held_out.driver)
+    assert len(judged) == GOLDEN_FRAMES
+    assert (judged[0], judged[-1]) == (3, 199)
+    assert np.ptp(np.diff(judged)) <= 4
+    assert sorted([*taught, *judged]) == list(range(200))
+
+
 def test_an_npz_brings_the_graphs_own_inputs(tmp_path: Path) -> None:
     images = np.random.default_rng(0).uniform(0, 1, (8, 3, 16, 24))
     styles = np.arange(32, dtype=np.float32).reshape(8, 4)
@@ -100,9 +146,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_clip_of_one_frame_does_not_move(tmp_path: Path) -> None:
-    still = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
-    moving = TensorSpec("motion", "motion:driving", (1, 2, 6))
-    graph = GraphSpec("net", "net.onnx", "frame", (still, moving), (RESULT,))
     Image.new("RGB", (24, 16)).save(tmp_path / "one.gif")
     with pytest.raises(BadInput, match="one frame"):
-        gather(Contract("moving", (graph,)), tmp_path / "one.gif", {}, limit=8)
+        gather(MOVING, tmp_path / "one.gif", {}, limit=8)
