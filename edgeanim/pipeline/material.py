@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from edgeanim.runtime.media import pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import Needs
+from edgeanim.runtime.wiring import Needs, at_moments, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -74,13 +74,14 @@ def gather(
     path = Path(source)
     must_exist(path)
     if not needs.plays_pictures:
-        return _scenes(path, conditions, limit, default)
+        return _scenes(path, contract, conditions, limit, default)
     graph = _picture_graph(contract)
     if path.suffix == _NPZ:
-        frames, conditions = _from_npz(path, graph)
+        scene = _from_npz(path, graph, conditions)
     else:
         frames = _covering(path, _picture_input(graph), limit)
-    return _split_pictures(np.stack(frames), conditions)
+        scene = Scene(driver=np.stack(frames), conditions=conditions)
+    return _split_pictures(scene, contract)
 
 
 def scene_of(
@@ -138,21 +139,23 @@ def evenly(length: int, count: int) -> Indices:
     return np.linspace(0, length - 1, count).round().astype(np.intp)
 
 
-def _split_pictures(frames: np.ndarray, conditions: Mapping[str, Array]) -> Material:
-    every = np.arange(len(frames))
+def _split_pictures(scene: Scene, contract: Contract) -> Material:
+    every = np.arange(moments(scene))
     held = every[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
     held = held[evenly(len(held), GOLDEN_FRAMES)]
     separate = len(held) >= 2
     taught, judged = (np.setdiff1d(every, held), held) if separate else (every, every)
     return Material(
-        (Scene(driver=frames[taught], conditions=conditions),),
-        Scene(driver=frames[judged], conditions=conditions),
-        separate,
+        (at_moments(scene, taught, contract),), at_moments(scene, judged, contract), separate
     )
 
 
 def _scenes(
-    path: Path, conditions: Mapping[str, Array], limit: int, default: Material | None
+    path: Path,
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+    default: Material | None,
 ) -> Material:
     clips = [path] if path.is_file() else _clips_in(path)
     if clips:
@@ -162,8 +165,8 @@ def _scenes(
         scenes = _still_scenes(path, conditions, default)
     if len(scenes) > 1:
         *taught, judged = scenes
-        return Material(tuple(taught), _briefly(judged), separate=True)
-    return Material(tuple(scenes), _briefly(scenes[0]), separate=False)
+        return Material(tuple(taught), _briefly(judged, contract), separate=True)
+    return Material(tuple(scenes), _briefly(scenes[0], contract), separate=False)
 
 
 def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scene:
@@ -175,17 +178,14 @@ def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scen
     return Scene(frames[0], np.stack(frames), None, conditions)
 
 
-def _briefly(scene: Scene) -> Scene:
+def _briefly(scene: Scene, contract: Contract) -> Scene:
     """`scene` with at most `GOLDEN_FRAMES` of its driver's frames, from the first to the last: in
     short runs, since a cue is what changed since the frame before."""
-    if scene.driver is None:
+    count = moments(scene)
+    if scene.driver is None or count <= GOLDEN_FRAMES:
         return scene
-    frames = np.asarray(scene.driver)
-    kept = np.arange(len(frames))
-    if len(frames) > GOLDEN_FRAMES:
-        starts = evenly(len(frames) - _RUN + 1, GOLDEN_FRAMES // _RUN)
-        kept = (starts[:, None] + np.arange(_RUN)).ravel()
-    return replace(scene, driver=frames[kept])
+    starts = evenly(count - _RUN + 1, GOLDEN_FRAMES // _RUN)
+    return at_moments(scene, (starts[:, None] + np.arange(_RUN)).ravel(), contract)
 
 
 def _still_scenes(
@@ -245,14 +245,23 @@ def _fitted(frames: Iterable[Picture], spec: TensorSpec) -> Iterator[Picture]:
         yield Fit.of((height, width), spec.size, "cover").to_graph(picture, spec.size)
 
 
-def _from_npz(path: Path, graph: GraphSpec) -> tuple[list[Picture], dict[str, Array]]:
+def _from_npz(path: Path, graph: GraphSpec, given: Mapping[str, Array]) -> Scene:
+    """The samples as the frames of a driver, with the choice for each frame of every other input;
+    `given` are the inputs that come from elsewhere."""
     samples = read_npz(path, graph)
     check_samples(samples, graph)
     spec = _picture_input(graph)
     frames = [from_tensor(sample[spec.name], spec) for sample in samples]
-    conditions = {}
+    conditions = dict(given)
     for tensor in graph.inputs:
-        if tensor.role.startswith("condition:"):
-            stacked = np.concatenate([sample[tensor.name] for sample in samples])
-            conditions[tensor.role.removeprefix("condition:")] = stacked
-    return frames, conditions
+        if not tensor.role.startswith("condition:"):
+            continue
+        role = tensor.role.removeprefix("condition:")
+        if role in given:
+            raise UsageError(
+                f"The file brings {role!r} for each sample.",
+                where=path,
+                hint=f"Leave out --input {role}.",
+            )
+        conditions[role] = np.concatenate([sample[tensor.name] for sample in samples])
+    return Scene(driver=np.stack(frames), conditions=conditions)
