@@ -157,6 +157,12 @@ def _scenes(
     limit: int,
     default: Material | None,
 ) -> Material:
+    if path.suffix == _NPZ:
+        raise UsageError(
+            f"An .npz is for image-to-image models; {contract.name!r} animates stills.",
+            where=path,
+            hint="Give a clip or a folder of clips.",
+        )
     clips = [path] if path.is_file() else _clips_in(path)
     if clips:
         each = max(2, limit // len(clips))

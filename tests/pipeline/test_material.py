@@ -165,6 +165,11 @@ def test_an_input_that_an_npz_brings_is_not_given_twice(pairs: Path, tmp_path: P
         gather(STYLED, pairs, {"net/style": tmp_path / "s.npy"}, limit=64)
 
 
+def test_a_model_that_animates_stills_takes_no_npz(pairs: Path) -> None:
+    with pytest.raises(UsageError, match=r"'moving' animates stills.*Give a clip"):
+        gather(MOVING, pairs, {}, limit=64)
+
+
 def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "s.npy", np.ones((2, 4), np.float32))
     for name in ("net/style", "net_style"):
