@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from edgeanim.runtime.animations import write_animation
-from edgeanim.runtime.clips import DEFAULT_FPS, pictures_in, probe_fps, read_frames
+from edgeanim.runtime.animations import check_rate, write_animation
+from edgeanim.runtime.clips import (
+    DEFAULT_FPS,
+    at_rate,
+    pictures_in,
+    probe_fps,
+    read_frames,
+    stated_fps,
+)
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 
 __all__ = [
     "DEFAULT_FPS",
     "MAX_PIXELS",
     "STILL_SUFFIXES",
+    "at_rate",
+    "check_rate",
     "pictures_in",
     "probe_fps",
     "read_frames",
     "read_still",
+    "stated_fps",
     "write_animation",
 ]

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.runtime.media import write_animation
-from edgeanim.runtime.motion import load_track
+from edgeanim.core.errors import UsageError
+from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.motion import MotionTrack, load_track, save_track
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, write_bundle
@@ -125,3 +127,55 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
         "camera:0", bundle=follower, out=tmp_path / "m.npz", limit=3, smooth=False
     )
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
+
+
+def _animated(follower: Path, drive: Path | str, folder: Path, **options: Any) -> list[int]:
+    """The values of the frames that are written, in units of `STEP`."""
+    still, out = folder / "still.png", folder / "frames"
+    Image.new("RGB", (SIDE, SIDE)).save(still)
+    done = api.animate(
+        follower, still=still, drive=drive, out=out, relative=False, smooth=False, **options
+    )
+    values = [float(frame.mean()) / STEP for frame in read_frames(out)]
+    assert done.frames == len(values)
+    assert done.fps == options.get("fps", 25)
+    return [round(value) for value in values]
+
+
+def test_a_clip_keeps_its_speed_at_another_frame_rate(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 10)
+    assert _animated(follower, clip, tmp_path) == list(range(10))
+    assert _animated(follower, clip, tmp_path, fps=10.0) == [0, 3, 5, 8]
+    twice = _animated(follower, clip, tmp_path, fps=50.0)
+    assert len(twice) == 19
+    assert sorted(set(twice)) == list(range(10))
+
+
+def test_frames_are_counted_at_the_frame_rate_that_is_asked_for(
+    follower: Path, tmp_path: Path
+) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 10)
+    values = (np.arange(20, dtype=np.float32) * STEP / 255).repeat(12).reshape(20, 2, 6)
+    save_track(tmp_path / "m.npz", MotionTrack(values, 25.0))
+    for drive in (clip, tmp_path / "m.npz"):
+        assert len(_animated(follower, drive, tmp_path, fps=50.0, limit=12)) == 12
+        assert _animated(follower, drive, tmp_path, fps=12.5, limit=3) == [0, 2, 4]
+
+
+def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:
+    folder = clip_of(tmp_path / "pictures/", 6)
+    assert _animated(follower, folder, tmp_path, fps=10.0) == list(range(6))
+
+
+def test_a_motion_that_gets_too_long_at_a_frame_rate_is_refused(
+    follower: Path, tmp_path: Path
+) -> None:
+    save_track(tmp_path / "m.npz", MotionTrack(np.zeros((2000, 2, 6), np.float32), 1.0))
+    with pytest.raises(UsageError, match="more than 100000 frames"):
+        _animated(follower, tmp_path / "m.npz", tmp_path, fps=60.0)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), 2000.0])
+def test_a_frame_rate_that_is_none_is_refused(follower: Path, tmp_path: Path, fps: float) -> None:
+    with pytest.raises(UsageError, match="frame rate"):
+        _animated(follower, clip_of(tmp_path / "clip.gif", 3), tmp_path, fps=fps)
