@@ -16,8 +16,8 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import choose_variant
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import probe_fps, read_frames
-from edgeanim.runtime.motion import MotionTrack, load_track, save_track
+from edgeanim.runtime.media import probe_fps, probe_length, read_frames
+from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs
@@ -67,8 +67,12 @@ def extract_motion(
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
 
-    `UsageError` if the bundle's model does not find motion in a driver.
+    `UsageError` if the bundle's model does not find motion in a driver, or the clip is longer than
+    a track can be.
     """
+    lengths = [length for length in (limit, probe_length(clip)) if length is not None]
+    if lengths and min(lengths) > MAX_FRAMES:
+        raise _too_long(clip)
     work = Work.on(board, progress=progress)
     values: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
@@ -80,6 +84,8 @@ def extract_motion(
 
         def record(graph: str, inputs: Mapping[str, Array]) -> None:
             if graph == taker:
+                if len(values) == MAX_FRAMES:
+                    raise _too_long(clip)
                 values.append(np.array(inputs[name][0], np.float32))
 
         # Read once: a camera cannot be opened a second time, and would show something else.
@@ -100,3 +106,11 @@ def extract_motion(
     track = MotionTrack(np.stack(values), probe_fps(clip))
     save_track(Path(out), track)
     return track
+
+
+def _too_long(clip: str | Path) -> UsageError:
+    return UsageError(
+        f"A stored motion cannot have more than {MAX_FRAMES} frames.",
+        where=clip,
+        hint="Say with --frames how many to follow.",
+    )

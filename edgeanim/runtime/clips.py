@@ -77,6 +77,24 @@ def stated_fps(path: str | Path) -> float | None:
         return _sane_fps(clip.get(cv2.CAP_PROP_FPS))
 
 
+def probe_length(path: str | Path) -> int | None:
+    """How many frames there are as the file states it, which may be a little off for a clip; `None`
+    for cameras and files that do not say."""
+    if _CAMERA.fullmatch(str(path)):
+        return None
+    path = Path(path)
+    if path.is_dir():
+        return len(pictures_in(path))
+    if is_image(head_of(path)):
+        with open_image(path) as image:
+            return _length(image, path)
+    with _open_clip(path) as clip:
+        import cv2
+
+        stated = clip.get(cv2.CAP_PROP_FRAME_COUNT)
+        return round(stated) if math.isfinite(stated) and stated > 0 else None
+
+
 def _source(path: str | Path) -> Iterator[Picture]:
     if camera := _CAMERA.fullmatch(str(path)):
         return _camera_frames(int(camera[1]))

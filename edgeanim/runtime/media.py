@@ -8,6 +8,7 @@ from edgeanim.runtime.clips import (
     at_rate,
     pictures_in,
     probe_fps,
+    probe_length,
     read_frames,
     stated_fps,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "check_rate",
     "pictures_in",
     "probe_fps",
+    "probe_length",
     "read_frames",
     "read_still",
     "stated_fps",

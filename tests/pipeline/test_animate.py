@@ -14,6 +14,7 @@ from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
+from edgeanim.pipeline import motion
 from edgeanim.runtime.media import read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
 from edgeanim.targets.backends import get_backend
@@ -127,6 +128,20 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
         "camera:0", bundle=follower, out=tmp_path / "m.npz", limit=3, smooth=False
     )
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])
+def test_a_clip_that_is_too_long_for_a_stored_motion_says_so(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
+) -> None:
+    monkeypatch.setattr(motion, "MAX_FRAMES", 6)
+    if not stated:
+        monkeypatch.setattr(motion, "probe_length", lambda _: None)
+    clip, out = clip_of(tmp_path / "clip.gif", 7), tmp_path / "m.npz"
+    with pytest.raises(UsageError, match=r"clip\.gif.*more than 6 frames.*--frames"):
+        api.extract_motion(clip, bundle=follower, out=out)
+    assert not out.exists()
+    assert len(api.extract_motion(clip, bundle=follower, out=out, limit=6)) == 6
 
 
 def _animated(follower: Path, drive: Path | str, folder: Path, **options: Any) -> list[int]:
