@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.benchmarks.scenarios import DECODE, ENCODE, BatchRun
+from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.media import DEFAULT_FPS, read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack
@@ -59,8 +60,8 @@ def lengthened(scene: Scene, frames: int) -> Scene:
     """`scene` going to and fro for `frames` frames, so that it neither ends nor jumps; as it is
     where nothing in it moves."""
     if scene.track is not None:
-        order = list(itertools.islice(_to_and_fro(len(scene.track)), frames))
-        return replace(scene, track=MotionTrack(scene.track.values[order], scene.track.fps))
+        track = _LengthenedTrack(scene.track.values, scene.track.fps, frames)
+        return replace(scene, track=track)
     if scene.driver is not None:
         return replace(scene, driver=_Lengthened(np.asarray(scene.driver), frames))
     return scene
@@ -75,6 +76,21 @@ class _Lengthened:
     def __iter__(self) -> Iterator[Picture]:
         for index in itertools.islice(_to_and_fro(len(self._frames)), self._count):
             yield self._frames[index]
+
+
+@dataclass(frozen=True, eq=False)
+class _LengthenedTrack(MotionTrack):
+    """A track's motions to and fro: as for a driver, they are not copied, however many are asked
+    for."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def motions(self) -> Iterator[Array]:
+        order = itertools.islice(_to_and_fro(len(self.values)), self.count)
+        return (self.values[index] for index in order)
 
 
 def _to_and_fro(length: int) -> Iterator[int]:

@@ -31,8 +31,13 @@ from edgeanim.core.parsing import parse_inputs
     "-o", "--out", type=PATH, required=True, help="A .gif, .mp4, .webp or .png file, or a folder."
 )
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
-@click.option("--fps", type=click.FloatRange(1, 240), help="[default: the driver's]")
-@click.option("--frames", "limit", type=click.IntRange(1), help="At most so many frames.")
+@click.option(
+    "--fps",
+    type=click.FloatRange(1, 240),
+    help="Frame rate of what is written [default: the driver's]. The motion keeps its speed; a "
+    "camera or a folder of frames, which has no rate of its own, is played whole.",
+)
+@click.option("--frames", "limit", type=click.IntRange(1), help="Write at most so many frames.")
 @click.option(
     "--smooth/--no-smooth",
     default=None,

@@ -70,8 +70,8 @@ threads_option = click.option(
 
 
 def frames_option(name: str, text: str) -> Callable[[F], F]:
-    """An option that takes real frames in any of the forms that there are. A path that leads to
-    nothing is told at once, not when a model has been read or made that long."""
+    """An option that takes real frames in any of the forms that there are; `text` says what for. A
+    path that leads to nothing is told at once, not when a model has been read or made that long."""
 
     def existing(
         _context: click.Context, _option: click.Parameter, value: str | None
@@ -80,6 +80,7 @@ def frames_option(name: str, text: str) -> Callable[[F], F]:
             must_exist(Path(value))
         return value
 
+    text += " An .npz of a model's own inputs is for image-to-image models only."
     return click.option(name, metavar="DIR|CLIP|FILE.npz", callback=existing, help=text)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
@@ -12,7 +13,15 @@ from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import probe_fps, read_frames, read_still, write_animation
+from edgeanim.runtime.media import (
+    DEFAULT_FPS,
+    at_rate,
+    check_rate,
+    read_frames,
+    read_still,
+    stated_fps,
+    write_animation,
+)
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -60,11 +69,20 @@ def animate(
     change over to the still's own pose. `smooth` takes the tremble out of the motion (see
     `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a stored
     motion. The variant is the board's first choice that runs here.
+
+    What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
+    in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
+    are played. What has no rate of its own (a camera, a folder) is played whole, at `fps` or 25.
     """
+    if fps is not None:
+        check_rate(fps)
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        scene, own_fps = _scene(opened, still, drive, limit, inputs or {})
+        picture = None if still is None else read_still(Path(still))
+        conditions = read_conditions(opened.contract, inputs or {})
+        driver, track, rate = _moved_by(opened, drive, fps, limit)
+        scene = Scene(picture, driver, track, conditions)
         options = work.options(chosen.backend, threads)
         absolute = None if relative else False
         if smooth is None:
@@ -72,10 +90,7 @@ def animate(
         with load_player(
             opened.contract, chosen, options, relative=absolute, smooth=smooth
         ) as player:
-            rate = fps or own_fps
-            if scene.track is not None and fps is not None:
-                scene = Scene(scene.still, None, scene.track.resampled(fps), scene.conditions)
-            total = len(scene.track) if scene.track is not None else limit
+            total = len(track) if track is not None else limit
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
             count = write_animation(out, clock.frames(), rate)
@@ -121,20 +136,26 @@ class _Clock:
             yield frame
 
 
-def _scene(
-    bundle: Bundle,
-    still: str | Path | None,
-    drive: str | Path,
-    limit: int | None,
-    inputs: Mapping[str, Path],
-) -> tuple[Scene, float]:
-    picture = None if still is None else read_still(Path(still))
-    conditions = read_conditions(bundle.contract, inputs)
+def _moved_by(
+    bundle: Bundle, drive: str | Path, fps: float | None, limit: int | None
+) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
+    """The frames or the stored motion that `drive` means, at `fps` and at most `limit` long, and
+    the rate that they then have."""
     track = _track(bundle, str(drive))
     if track is not None:
-        kept = MotionTrack(track.values[:limit], track.fps)
-        return Scene(picture, None, kept, conditions), track.fps
-    return Scene(picture, read_frames(drive, limit=limit), None, conditions), probe_fps(drive)
+        track = track if fps is None else _at_rate(track, fps)
+        return None, replace(track, values=track.values[:limit]), track.fps
+    frames, own_fps = read_frames(drive), stated_fps(drive)
+    if fps is not None and own_fps is not None:
+        frames = at_rate(frames, own_fps, fps)
+    return itertools.islice(frames, limit), None, fps or own_fps or DEFAULT_FPS
+
+
+def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:
+    try:
+        return track.resampled(fps)
+    except ValueError as error:
+        raise UsageError(f"The stored motion is too long: {error}.", where="--fps") from error
 
 
 def _track(bundle: Bundle, drive: str) -> MotionTrack | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from edgeanim.quantize.coverage import frame_features, k_center
 from edgeanim.quantize.takes import Script, Takes
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.wiring import at_moments
 
 GOLDEN_FILE = "golden.npz"
 _SCRIPTS_FILE = "scripts.json"
@@ -62,7 +63,7 @@ def record(work: Work, model: Model, material: Material, count: int) -> Recordin
     }
 
     def make(folder: Path) -> None:
-        _record(work, model, _thinned(material.calibration, count), folder)
+        _record(work, model, _thinned(material.calibration, count, model.contract), folder)
 
     folder, _ = work.build("samples", parts, make)
     found = {graph.spec.name: DiskSamples(folder / graph.spec.name) for graph in model.graphs}
@@ -140,20 +141,17 @@ def _script(contract: Contract, scene: Scene, ran: list[str], frames: int) -> Sc
     return Script(tuple(ran[:before]), tuple(ran[before : before + len(each)]), frames)
 
 
-def _thinned(scenes: tuple[Scene, ...], count: int) -> list[Scene]:
+def _thinned(scenes: tuple[Scene, ...], count: int, contract: Contract) -> list[Scene]:
     """The scenes with those frames that cover their motion and brightness, about `count` in all."""
     each = max(2, -(-count // max(1, len(scenes))))
     thinned = []
     for scene in scenes[:count]:
-        if scene.track is not None and len(scene.track) > each:
-            poses = scene.track.values.reshape(len(scene.track), -1).astype(np.float64)
-            kept = k_center(poses, each)
-            track = replace(scene.track, values=scene.track.values[kept])
-            thinned.append(replace(scene, track=track))
+        if scene.track is not None:
+            features = scene.track.values.reshape(len(scene.track), -1).astype(np.float64)
         elif scene.driver is not None:
-            frames = np.asarray(scene.driver)
-            kept = k_center(frame_features(frames), each)
-            thinned.append(replace(scene, driver=frames[kept]))
+            features = frame_features(scene.driver)
         else:
             thinned.append(scene)
+            continue
+        thinned.append(at_moments(scene, k_center(features, each), contract))
     return thinned

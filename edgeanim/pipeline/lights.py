@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgeanim.benchmarks.drift import measure_drift
+from edgeanim.core.contract import Contract
 from edgeanim.core.limit import DriftLimit, Judged
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.wiring import at_moments, moments
 from edgeanim.targets.bundle import Variant
 
 _SHARE = 0.3
@@ -57,29 +59,27 @@ class Likeness:
     ssim_p5: float
 
 
-def relit(scene: Scene) -> tuple[Scene, ...]:
+def relit(scene: Scene, contract: Contract) -> tuple[Scene, ...]:
     """`scene` once in each light, each time with a share of its frames, so that it takes no longer
     to play; none of a scene without pictures. Its driver is an array."""
     if scene.still is None and scene.driver is None:
         return ()
-    return tuple(_in_light(scene, number) for number in range(len(LIGHTS)))
+    return tuple(_in_light(scene, number, contract) for number in range(len(LIGHTS)))
 
 
-def _in_light(scene: Scene, number: int) -> Scene:
-    light = LIGHTS[number]
+def _in_light(scene: Scene, number: int, contract: Contract) -> Scene:
+    light, count = LIGHTS[number], moments(scene)
+    if count:
+        kept = np.arange(number % count, count, len(LIGHTS))
+        scene = at_moments(scene, kept, contract)
     still = None if scene.still is None else light(scene.still)
-    driver, track = scene.driver, scene.track
-    if driver is not None:
-        frames = np.asarray(driver)
-        driver = light(frames[number % len(frames) :: len(LIGHTS)])
-    if track is not None:
-        track = replace(track, values=track.values[number % len(track) :: len(LIGHTS)])
-    return replace(scene, still=still, driver=driver, track=track)
+    driver = None if scene.driver is None else light(np.asarray(scene.driver))
+    return replace(scene, still=still, driver=driver)
 
 
 def golden_relit(work: Work, model: Model, scene: Scene) -> tuple[Golden, ...]:
     """What the float32 `model` makes of `scene` in other light, from the store where it has it."""
-    return tuple(load_golden(make_golden(work, model, one)) for one in relit(scene))
+    return tuple(load_golden(make_golden(work, model, one)) for one in relit(scene, model.contract))
 
 
 def drift_relit(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
@@ -15,19 +16,21 @@ from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.quantize.calibration import check_samples, read_npz
 from edgeanim.quantize.coverage import frame_features, k_center
-from edgeanim.runtime.media import pictures_in, read_frames, read_still
+from edgeanim.runtime.media import is_clip_name, pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import Needs
+from edgeanim.runtime.wiring import Needs, at_moments, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
 
+Indices = NDArray[np.intp]
+
 GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
+_RUN = 4
 _NPZ = ".npz"
-_CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,10 @@ def gather(
 ) -> Material:
     """The material that `source` holds for this contract, at most about `limit` frames.
 
-    An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out. A
-    model that animates stills takes a clip or a folder of clips, each a scene whose first frame is
-    the still; or a folder of stills, moved by the tracks of `default`. Without a source, `default`.
+    An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
+    `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
+    scene whose first frame is the still; or a folder of stills, moved by the tracks of `default`.
+    Without a source, `default`.
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
@@ -69,13 +73,14 @@ def gather(
     path = Path(source)
     must_exist(path)
     if not needs.plays_pictures:
-        return _scenes(path, conditions, limit, default)
+        return _scenes(path, contract, conditions, limit, default)
     graph = _picture_graph(contract)
     if path.suffix == _NPZ:
-        frames, conditions = _from_npz(path, graph)
+        scene = _from_npz(path, graph, conditions)
     else:
         frames = _covering(path, _picture_input(graph), limit)
-    return _split_pictures(np.stack(frames), conditions)
+        scene = Scene(driver=np.stack(frames), conditions=conditions)
+    return _split_pictures(scene, contract)
 
 
 def scene_of(
@@ -122,28 +127,41 @@ def thin(frames: Iterable[Picture], limit: int) -> list[Picture]:
         if len(kept) >= 2 * limit:
             kept = kept[::2]
             stride *= 2
-    if len(kept) <= limit:
-        return kept
-    chosen = np.linspace(0, len(kept) - 1, limit).round().astype(int)
-    return [kept[i] for i in chosen]
+    return [kept[i] for i in evenly(len(kept), limit)]
 
 
-def _split_pictures(frames: np.ndarray, conditions: Mapping[str, Array]) -> Material:
-    held = np.zeros(len(frames), bool)
-    held[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY] = True
-    separate = bool(held.sum() >= 2)
-    judged = frames[held] if separate else frames
-    taught = frames[~held] if separate else frames
+def evenly(length: int, count: int) -> Indices:
+    """The indices of at most `count` of `length` things, evenly spread from the first to the
+    last."""
+    if length <= count:
+        return np.arange(length)
+    return np.linspace(0, length - 1, count).round().astype(np.intp)
+
+
+def _split_pictures(scene: Scene, contract: Contract) -> Material:
+    every = np.arange(moments(scene))
+    held = every[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
+    held = held[evenly(len(held), GOLDEN_FRAMES)]
+    separate = len(held) >= 2
+    taught, judged = (np.setdiff1d(every, held), held) if separate else (every, every)
     return Material(
-        (Scene(driver=taught, conditions=conditions),),
-        Scene(driver=judged[:GOLDEN_FRAMES], conditions=conditions),
-        separate,
+        (at_moments(scene, taught, contract),), at_moments(scene, judged, contract), separate
     )
 
 
 def _scenes(
-    path: Path, conditions: Mapping[str, Array], limit: int, default: Material | None
+    path: Path,
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+    default: Material | None,
 ) -> Material:
+    if path.suffix == _NPZ:
+        raise UsageError(
+            f"An .npz is for image-to-image models; {contract.name!r} animates stills.",
+            where=path,
+            hint="Give a clip or a folder of clips.",
+        )
     clips = [path] if path.is_file() else _clips_in(path)
     if clips:
         each = max(2, limit // len(clips))
@@ -152,8 +170,8 @@ def _scenes(
         scenes = _still_scenes(path, conditions, default)
     if len(scenes) > 1:
         *taught, judged = scenes
-        return Material(tuple(taught), judged, separate=True)
-    return Material(tuple(scenes), scenes[0], separate=False)
+        return Material(tuple(taught), _briefly(judged, contract), separate=True)
+    return Material(tuple(scenes), _briefly(scenes[0], contract), separate=False)
 
 
 def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scene:
@@ -162,7 +180,17 @@ def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scen
         raise BadInput(
             "This is a clip of one frame.", where=path, hint="Motion needs at least two."
         )
-    return Scene(frames[0], np.stack(frames[:GOLDEN_FRAMES]), None, conditions)
+    return Scene(frames[0], np.stack(frames), None, conditions)
+
+
+def _briefly(scene: Scene, contract: Contract) -> Scene:
+    """`scene` with at most `GOLDEN_FRAMES` of its driver's frames, from the first to the last: in
+    short runs, since a cue is what changed since the frame before."""
+    count = moments(scene)
+    if scene.driver is None or count <= GOLDEN_FRAMES:
+        return scene
+    starts = evenly(count - _RUN + 1, GOLDEN_FRAMES // _RUN)
+    return at_moments(scene, (starts[:, None] + np.arange(_RUN)).ravel(), contract)
 
 
 def _still_scenes(
@@ -183,7 +211,7 @@ def _still_scenes(
 
 def _clips_in(folder: Path) -> list[Path]:
     with disk_errors(folder):
-        return sorted(p for p in folder.iterdir() if p.suffix.lower() in _CLIP_SUFFIXES)
+        return sorted(filter(is_clip_name, folder.iterdir()))
 
 
 def _pictures(path: Path) -> Iterator[Picture]:
@@ -222,14 +250,23 @@ def _fitted(frames: Iterable[Picture], spec: TensorSpec) -> Iterator[Picture]:
         yield Fit.of((height, width), spec.size, "cover").to_graph(picture, spec.size)
 
 
-def _from_npz(path: Path, graph: GraphSpec) -> tuple[list[Picture], dict[str, Array]]:
+def _from_npz(path: Path, graph: GraphSpec, given: Mapping[str, Array]) -> Scene:
+    """The samples as the frames of a driver, with the choice for each frame of every other input;
+    `given` are the inputs that come from elsewhere."""
     samples = read_npz(path, graph)
     check_samples(samples, graph)
     spec = _picture_input(graph)
     frames = [from_tensor(sample[spec.name], spec) for sample in samples]
-    conditions = {}
+    conditions = dict(given)
     for tensor in graph.inputs:
-        if tensor.role.startswith("condition:"):
-            stacked = np.concatenate([sample[tensor.name] for sample in samples])
-            conditions[tensor.role.removeprefix("condition:")] = stacked
-    return frames, conditions
+        if not tensor.role.startswith("condition:"):
+            continue
+        role = tensor.role.removeprefix("condition:")
+        if role in given:
+            raise UsageError(
+                f"The file brings {role!r} for each sample.",
+                where=path,
+                hint=f"Leave out --input {role}.",
+            )
+        conditions[role] = np.concatenate([sample[tensor.name] for sample in samples])
+    return Scene(driver=np.stack(frames), conditions=conditions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from edgeanim.core.artifact import Array
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import choose_variant
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import probe_fps, read_frames
-from edgeanim.runtime.motion import MotionTrack, load_track, save_track
+from edgeanim.runtime.media import probe_fps, probe_length, read_frames
+from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs
@@ -41,6 +43,15 @@ def motions() -> tuple[StoredMotion, ...]:
     return tuple(rows)
 
 
+def motion_taken(contract: Contract) -> tuple[str, str] | None:
+    """The first frame graph that takes the driver's motion, and the name of that input; `None` if
+    none does."""
+    for graph in contract.per_frame:
+        if (spec := graph.input("motion:driving")) is not None:
+            return graph.name, spec.name
+    return None
+
+
 def extract_motion(
     clip: str | Path,
     *,
@@ -56,30 +67,33 @@ def extract_motion(
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
 
-    `UsageError` if the bundle's model does not find motion in a driver.
+    `UsageError` if the bundle's model does not find motion in a driver, or the clip is longer than
+    a track can be.
     """
+    lengths = [length for length in (limit, probe_length(clip)) if length is not None]
+    if lengths and min(lengths) > MAX_FRAMES:
+        raise _too_long(clip)
     work = Work.on(board, progress=progress)
     values: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        wanted = "motion:driving"
-        names = {
-            graph.name: spec.name
-            for graph in opened.contract.per_frame
-            if (spec := graph.input(wanted)) is not None
-        }
-        if not names:
+        taken = motion_taken(opened.contract)
+        if taken is None:
             raise UsageError("This bundle's model follows no motion.", where=bundle)
+        taker, name = taken
 
         def record(graph: str, inputs: Mapping[str, Array]) -> None:
-            if graph in names:
-                values.append(np.array(inputs[names[graph]][0], np.float32))
+            if graph == taker:
+                if len(values) == MAX_FRAMES:
+                    raise _too_long(clip)
+                values.append(np.array(inputs[name][0], np.float32))
 
+        # Read once: a camera cannot be opened a second time, and would show something else.
         frames = read_frames(clip, limit=limit)
         still: Picture | None = next(frames, None)
         if still is None:
             raise BadInput("The clip has no frames.", where=clip)
-        scene = Scene(still, read_frames(clip, limit=limit))
+        scene = Scene(still, itertools.chain([still], frames))
         options = work.options(chosen.backend, threads)
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
@@ -92,3 +106,11 @@ def extract_motion(
     track = MotionTrack(np.stack(values), probe_fps(clip))
     save_track(Path(out), track)
     return track
+
+
+def _too_long(clip: str | Path) -> UsageError:
+    return UsageError(
+        f"A stored motion cannot have more than {MAX_FRAMES} frames.",
+        where=clip,
+        hint="Say with --frames how many to follow.",
+    )

@@ -79,11 +79,12 @@ def quantize(
 ) -> Quantized:
     """Quantise `model` for every backend asked for and write a model folder to `out`.
 
-    `calib` is a folder of pictures or clips, a clip, or an .npz of the graph's own inputs; `inputs`
-    are the model's fixed inputs. Every fourth frame is held out, and the result must stay within
-    `max_drift` of the float model there (1 - mean SSIM) and, at the 5th percentile of the frames,
-    within `max_drift_p5` (2.5 times as much if not given), else `GateFailed`; nothing is written
-    then. `UsageError` if `out` is a folder of anything else than a model.
+    `calib` is a folder of pictures or clips, a clip, or, for an image-to-image model, an .npz of
+    the graph's own inputs; `inputs` are the model's fixed inputs. Every fourth frame is held out,
+    and the result must stay within `max_drift` of the float model there (1 - mean SSIM) and, at the
+    5th percentile of the frames, within `max_drift_p5` (2.5 times as much if not given), else
+    `GateFailed`; nothing is written then. `UsageError` if `out` is a folder of anything else than a
+    model.
     """
     may_become_model(Path(out))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)

@@ -7,7 +7,7 @@ import numpy as np
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.puppets import make_puppet, render
 from edgeanim.models.shipped_files import STILL, shipped
-from edgeanim.pipeline.material import GOLDEN_FRAMES, Material
+from edgeanim.pipeline.material import GOLDEN_FRAMES, Material, evenly
 from edgeanim.runtime.media import read_still
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.scene import Picture, Scene
@@ -25,7 +25,7 @@ def shipped_material(frames: int | None = None) -> Material:
     puppets = max(_PUPPETS, -(-(frames or 0) // _FRAMES))
     scenes = [_puppet_scene(_FIRST_SEED + i) for i in range(puppets)]
     track = demo_track()
-    kept = np.linspace(0, len(track) - 1, GOLDEN_FRAMES).round().astype(int)
+    kept = evenly(len(track), GOLDEN_FRAMES)
     judged = Scene(demo_still(), None, MotionTrack(track.values[kept], track.fps))
     return Material(tuple(scenes), judged, separate=True)
 

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import told
+from edgeanim.core.errors import UsageError, told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import Quality, QualitySums, Truth, moving_area
 from edgeanim.models.evaluation.similarity import Picture, Reference
+from edgeanim.pipeline.motion import motion_taken
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
@@ -43,15 +44,14 @@ class Played:
 def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
     """The clip driving its own first frame; every fourth frame is compared."""
     centres: list[NDArray[np.float32]] = []
-    names = {
-        graph.name: spec.name
-        for graph in bundle.contract.per_frame
-        if (spec := graph.input("motion:driving")) is not None
-    }
+    taken = motion_taken(bundle.contract)
+    if taken is None:
+        raise UsageError("This bundle's model follows no motion.")
+    taker, name = taken
 
     def record(graph: str, inputs: Mapping[str, Array]) -> None:
-        if graph in names:
-            centres.append(np.array(inputs[names[graph]][0, :, :2], np.float32))
+        if graph == taker:
+            centres.append(np.array(inputs[name][0, :, :2], np.float32))
 
     variant = bundle.variants[0]
     options = Work.on("local").options(variant.backend, 1)

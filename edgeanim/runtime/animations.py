@@ -41,8 +41,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     Nothing appears under `path` before all frames are written. `UsageError` for another suffix,
     `BadInput` for no frames or frames of several sizes, `DeviceFailed` if the disk is full.
     """
-    if not (math.isfinite(fps) and 0 < fps <= 1000):
-        raise UsageError(f"The frame rate {fps} is not between 0 and 1000.")
+    check_rate(fps)
     into_folder = str(path).endswith(("/", os.sep))
     path = Path(path)
     checked = _Counted(frames)
@@ -59,6 +58,12 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     with atomic_path(path) as partial:
         writers[path.suffix.lower()](partial, checked, fps)
     return checked.count
+
+
+def check_rate(fps: float) -> None:
+    """`UsageError` unless `fps` is a frame rate that can be written."""
+    if not (math.isfinite(fps) and 0 < fps <= 1000):
+        raise UsageError(f"The frame rate {fps} is not between 0 and 1000.")
 
 
 class _Counted:

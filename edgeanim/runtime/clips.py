@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,25 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     return frames if limit is None else itertools.islice(frames, limit)
 
 
+def at_rate(frames: Iterable[Picture], own_fps: float, fps: float) -> Iterator[Picture]:
+    """`frames`, of which `own_fps` are a second, at `fps`: for each moment the nearest one."""
+    shown = 0
+    for index, frame in enumerate(frames):
+        while math.floor(shown * own_fps / fps + 0.5) == index:
+            yield frame
+            shown += 1
+
+
 def probe_fps(path: str | Path) -> float:
-    """Frames per second as the file states them; 25 for what has no rate of its own (pictures,
+    """Frames per second as the file states them; 25 for what has no rate of its own."""
+    return stated_fps(path) or DEFAULT_FPS
+
+
+def stated_fps(path: str | Path) -> float | None:
+    """Frames per second as the file states them; `None` for what has no rate of its own (pictures,
     folders, cameras, files that state none)."""
     if _CAMERA.fullmatch(str(path)) or Path(path).is_dir():
-        return DEFAULT_FPS
+        return None
     path = Path(path)
     if is_image(head_of(path)):
         return _animation_fps(path)
@@ -62,6 +76,24 @@ def probe_fps(path: str | Path) -> float:
         import cv2
 
         return _sane_fps(clip.get(cv2.CAP_PROP_FPS))
+
+
+def probe_length(path: str | Path) -> int | None:
+    """How many frames there are as the file states it, which may be a little off for a clip; `None`
+    for cameras and files that do not say."""
+    if _CAMERA.fullmatch(str(path)):
+        return None
+    path = Path(path)
+    if path.is_dir():
+        return len(pictures_in(path))
+    if is_image(head_of(path)):
+        with open_image(path) as image:
+            return _length(image, path)
+    with _open_clip(path) as clip:
+        import cv2
+
+        stated = clip.get(cv2.CAP_PROP_FRAME_COUNT)
+        return round(stated) if math.isfinite(stated) and stated > 0 else None
 
 
 def _source(path: str | Path) -> Iterator[Picture]:
@@ -92,19 +124,15 @@ def pictures_in(folder: Path) -> list[Path]:
 def clips_in(folder: Path) -> list[Path]:
     """The clips and animations of a folder, by name; `BadInput` if there is none."""
     with disk_errors(folder):
-        found = sorted(
-            entry
-            for entry in folder.iterdir()
-            if is_clip_name(entry) and not entry.name.startswith(".")
-        )
+        found = sorted(filter(is_clip_name, folder.iterdir()))
     if not found:
         raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
     return found
 
 
 def is_clip_name(path: Path) -> bool:
-    """Whether a file is called as clips and animations are."""
-    return path.suffix.lower() in CLIP_SUFFIXES
+    """Whether a file is called as clips and animations are, and is not hidden."""
+    return path.suffix.lower() in CLIP_SUFFIXES and not path.name.startswith(".")
 
 
 def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -144,7 +172,7 @@ def _length(image: Image.Image, path: Path) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
-def _animation_fps(path: Path) -> float:
+def _animation_fps(path: Path) -> float | None:
     with open_image(path) as image, decoding(path):
         durations = []
         for number in range(_length(image, path)):
@@ -152,7 +180,7 @@ def _animation_fps(path: Path) -> float:
             image.load()  # WebP states a frame's time only once it is decoded
             durations.append(float(image.info.get("duration", 0)))
     total = sum(durations)
-    return _sane_fps(1000 * len(durations) / total) if total > 0 else DEFAULT_FPS
+    return _sane_fps(1000 * len(durations) / total) if total > 0 else None
 
 
 def _check_container(path: Path) -> None:
@@ -238,5 +266,5 @@ def silent_cv2() -> Any:
     return cv2
 
 
-def _sane_fps(fps: float) -> float:
-    return fps if math.isfinite(fps) and 0 < fps <= _MAX_FPS else DEFAULT_FPS
+def _sane_fps(fps: float) -> float | None:
+    return fps if math.isfinite(fps) and 0 < fps <= _MAX_FPS else None

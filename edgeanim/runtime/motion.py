@@ -7,6 +7,7 @@ a row-major 2x2 affine `A` that spans the region.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,10 @@ class MotionTrack:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def motions(self) -> Iterator[Array]:
+        """The motion [K, 6] of each frame, in their order."""
+        return iter(self.values)
 
     def resampled(self, fps: float) -> MotionTrack:
         """The same motion at another frame rate, interpolated linearly between the frames."""

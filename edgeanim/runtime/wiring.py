@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import OF_STILL, Contract, Layout, TensorSpec
@@ -189,6 +190,39 @@ def choose(values: Array, spec: TensorSpec, index: int) -> Array:
         )
     start = index % (len(values) // batch) * batch
     return values[start : start + batch]
+
+
+def moments(scene: Scene) -> int:
+    """How many frames the driver (an array) or the track of `scene` has; 0 without either."""
+    if scene.track is not None:
+        return len(scene.track)
+    return 0 if scene.driver is None else len(np.asarray(scene.driver))
+
+
+def at_moments(scene: Scene, kept: NDArray[np.intp], contract: Contract) -> Scene:
+    """`scene` with the frames `kept` of its driver (an array) or track.
+
+    A condition that lists as many choices as there are frames has one for each, which stays with
+    it; any other list is cycled through as before.
+    """
+    batches = {
+        spec.role.removeprefix(CONDITION): spec.shape[0]
+        for graph in contract.graphs
+        for spec in graph.inputs
+        if spec.role.startswith(CONDITION)
+    }
+    count = moments(scene)
+    conditions = dict(scene.conditions)
+    for name, values in conditions.items():
+        if len(values) == count * batches.get(name, 0):
+            own = values.reshape(count, -1, *values.shape[1:])[kept]
+            conditions[name] = own.reshape(-1, *values.shape[1:])
+    driver, track = scene.driver, scene.track
+    if track is not None:
+        track = replace(track, values=track.values[kept])
+    elif driver is not None:
+        driver = np.asarray(driver)[kept]
+    return replace(scene, driver=driver, track=track, conditions=conditions)
 
 
 def _check_outputs(contract: Contract) -> None:

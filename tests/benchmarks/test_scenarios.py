@@ -229,9 +229,19 @@ def test_a_lengthened_scene_goes_to_and_fro(pictures: np.ndarray) -> None:
     values = np.arange(12, dtype=np.float32).reshape(2, 1, 6)
     track = lengthened(Scene(track=MotionTrack(values, 25.0)), 5).track
     assert track is not None
-    assert track.values[:, 0, 0].tolist() == [0, 6, 0, 6, 0]
+    for _ in range(2):
+        assert [motion[0, 0] for motion in track.motions()] == [0, 6, 0, 6, 0]
     still = Scene(still=pictures[0])
     assert lengthened(still, 9) is still
+
+
+def test_a_stored_motion_can_be_played_for_days() -> None:
+    values = np.arange(12, dtype=np.float32).reshape(2, 1, 6)
+    count = 7 * 86400 * 30
+    track = lengthened(Scene(track=MotionTrack(values, 25.0)), count).track
+    assert track is not None
+    assert len(track) == count
+    assert next(track.motions()).shape == (1, 6)
 
 
 @pytest.mark.parametrize(

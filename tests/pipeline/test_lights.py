@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.lights import LIGHTS, relit
 from edgeanim.pipeline.quantize import quantize
@@ -21,9 +22,15 @@ def frames(count: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 256, (count, 6, 5, 3), np.uint8)
 
 
+PICTURE = TensorSpec("image", "driving_frame", (1, 3, 6, 5), "NCHW", range=(0.0, 1.0))
+STYLE = TensorSpec("style", "condition:style", (2, 3))
+RESULT = TensorSpec("result", "frame", (1, 3, 6, 5), "NCHW", range=(0.0, 1.0))
+STYLED = Contract("styled", (GraphSpec("net", "net.onnx", "frame", (PICTURE, STYLE), (RESULT,)),))
+
+
 @given(st.integers(1, 11))
 def test_every_frame_is_seen_and_none_twice_but_where_there_are_few(count: int) -> None:
-    scenes = relit(Scene(driver=frames(count)))
+    scenes = relit(Scene(driver=frames(count)), STYLED)
     assert len(scenes) == len(LIGHTS)
     played = [len(np.asarray(scene.driver)) for scene in scenes]
     assert min(played) >= 1
@@ -32,7 +39,7 @@ def test_every_frame_is_seen_and_none_twice_but_where_there_are_few(count: int) 
 
 def test_contrast_and_brightness_go_both_ways_and_transparency_stays() -> None:
     still = np.concatenate([frames(1)[0] // 2 + 60, frames(2)[1][..., :1]], 2)
-    made = [scene.still for scene in relit(Scene(still=still, driver=frames(8)))]
+    made = [scene.still for scene in relit(Scene(still=still, driver=frames(8)), STYLED)]
     flat, hard, dark, bleached = made
     for picture in made:
         assert picture.dtype == np.uint8
@@ -45,10 +52,17 @@ def test_contrast_and_brightness_go_both_ways_and_transparency_stays() -> None:
 
 def test_a_stored_motion_is_shared_out_and_a_scene_without_pictures_has_no_light() -> None:
     values = np.arange(9, dtype=np.float32).repeat(12).reshape(9, 2, 6)
-    scenes = relit(Scene(still=frames(1)[0], track=MotionTrack(values, 25.0)))
+    scenes = relit(Scene(still=frames(1)[0], track=MotionTrack(values, 25.0)), STYLED)
     seen = np.concatenate([scene.track.values[:, 0, 0] for scene in scenes])
     np.testing.assert_array_equal(np.sort(seen), np.arange(9))
-    assert relit(Scene(track=MotionTrack(values, 25.0))) == ()
+    assert relit(Scene(track=MotionTrack(values, 25.0)), STYLED) == ()
+
+
+def test_a_frame_keeps_the_input_that_was_listed_for_it_and_other_lists_stay() -> None:
+    listed = np.arange(16, dtype=np.float32).repeat(3).reshape(16, 3)
+    for values, wanted in ((listed, [2, 3, 10, 11]), (listed[:4], [0, 1, 2, 3])):
+        _, second, *_ = relit(Scene(driver=frames(8), conditions={"style": values}), STYLED)
+        assert second.conditions["style"][:, 0].tolist() == wanted
 
 
 def test_islands_are_sought_until_the_limit_holds_in_every_light(

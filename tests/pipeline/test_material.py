@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.pipeline.material import gather, thin
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.calibrate import record_samples
+from edgeanim.pipeline.material import GOLDEN_FRAMES, gather, thin
+from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import write_animation
+from edgeanim.runtime.scene import Picture
+from tests.convnets import save_onnx
 
 PICTURE = TensorSpec("image", "driving_frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
 STYLE = TensorSpec("net/style", "condition:net_style", (1, 4))
 RESULT = TensorSpec("result", "frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
 PLAIN = Contract("plain", (GraphSpec("net", "net.onnx", "frame", (PICTURE,), (RESULT,)),))
 STYLED = Contract("styled", (GraphSpec("net", "net.onnx", "frame", (PICTURE, STYLE), (RESULT,)),))
+STILL = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
+MOTION = TensorSpec("motion", "motion:driving", (1, 2, 6))
+MOVING = Contract("moving", (GraphSpec("net", "net.onnx", "frame", (STILL, MOTION), (RESULT,)),))
 
 
 @pytest.fixture
@@ -71,14 +81,93 @@ def test_a_clip_is_a_source_too(tmp_path: Path) -> None:
     assert gather(PLAIN, tmp_path / "clip.gif", {}, limit=64).separate
 
 
-def test_an_npz_brings_the_graphs_own_inputs(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).uniform(0, 1, (8, 3, 16, 24))
-    styles = np.arange(32, dtype=np.float32).reshape(8, 4)
-    path = tmp_path / "calib.npz"
-    np.savez(path, **{"image": images.astype(np.float32), "net/style": styles})
-    (scene,) = gather(STYLED, path, {}, limit=64).calibration
-    assert np.asarray(scene.driver).shape == (6, 16, 24, 3)
-    assert scene.conditions["net_style"].shape == (8, 4)
+def _clip(path: Path, count: int) -> Path:
+    """A GIF of `count` frames, at most 256; frame i has the value i everywhere."""
+    write_animation(path, (np.full((16, 24, 3), i, np.uint8) for i in range(count)), 25)
+    return path
+
+
+def _values(driver: Iterable[Picture] | None) -> list[int]:
+    """The values of frames that have one each."""
+    assert driver is not None
+    return [int(frame.mean()) for frame in driver]
+
+
+def test_a_clip_is_calibrated_on_from_end_to_end(tmp_path: Path) -> None:
+    (scene,) = gather(MOVING, _clip(tmp_path / "a.gif", 240), {}, limit=96).calibration
+    assert scene.still is not None
+    assert int(scene.still.mean()) == 0
+    taught = _values(scene.driver)
+    assert len(taught) == 96
+    assert taught[0] == 0
+    assert taught[-1] >= 236
+
+
+def test_a_clip_is_judged_on_short_runs_from_end_to_end(tmp_path: Path) -> None:
+    material = gather(MOVING, _clip(tmp_path / "a.gif", 240), {}, limit=120)
+    taught, judged = _values(material.calibration[0].driver), _values(material.held_out.driver)
+    where = [taught.index(value) for value in judged]
+    # A cue is what changed since the frame before, so frames are judged beside their neighbours.
+    assert where == [*range(4), *range(39, 43), *range(77, 81), *range(116, 120)]
+
+
+def test_of_many_pictures_as_many_as_are_judged_are_held_out_from_first_to_last(
+    tmp_path: Path,
+) -> None:
+    material = gather(PLAIN, _clip(tmp_path / "a.gif", 200), {}, limit=200)
+    taught, judged = _values(material.calibration[0].driver), _values(material.held_out.driver)
+    assert len(judged) == GOLDEN_FRAMES
+    assert (judged[0], judged[-1]) == (3, 199)
+    assert np.ptp(np.diff(judged)) <= 4
+    assert sorted([*taught, *judged]) == list(range(200))
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """An .npz of sixteen samples; the first value of picture i is i / 255, its style starts with
+    i."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 1, (16, 3, 16, 24)).astype(np.float32)
+    styles = rng.normal(0, 1, (16, 4)).astype(np.float32)
+    images[:, 0, 0, 0], styles[:, 0] = np.arange(16) / 255, np.arange(16)
+    np.savez(tmp_path / "calib.npz", **{"image": images, "net/style": styles})
+    return tmp_path / "calib.npz"
+
+
+def test_an_npz_brings_the_graphs_own_inputs(pairs: Path) -> None:
+    material = gather(STYLED, pairs, {}, limit=64)
+    for scene, wanted in (
+        (material.calibration[0], [i for i in range(16) if i % 4 != 3]),
+        (material.held_out, [3, 7, 11, 15]),
+    ):
+        assert np.asarray(scene.driver)[:, 0, 0, 0].tolist() == wanted
+        assert scene.conditions["net_style"][:, 0].tolist() == wanted
+
+
+def test_samples_stay_together_where_fewer_are_recorded(pairs: Path, tmp_path: Path) -> None:
+    helper = pytest.importorskip("onnx").helper
+    nodes = [
+        helper.make_node("ReduceMean", ["net/style"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["image", "mean"], ["result"]),
+    ]
+    path = save_onnx(tmp_path / "net.onnx", STYLED.graphs[0], nodes, {})
+    model = Model(STYLED, (GraphArtifact(STYLED.graphs[0], path),), "0" * 64)
+    material = gather(STYLED, pairs, {}, limit=64)
+    samples = record_samples(Work.on("local"), model, material, 5)["net"]
+    assert len(samples) == 5
+    for sample in samples:
+        assert sample["image"][0, 0, 0, 0] * 255 == pytest.approx(sample["net/style"][0, 0])
+
+
+def test_an_input_that_an_npz_brings_is_not_given_twice(pairs: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", np.ones((1, 4), np.float32))
+    with pytest.raises(UsageError, match="'net_style' for each sample"):
+        gather(STYLED, pairs, {"net/style": tmp_path / "s.npy"}, limit=64)
+
+
+def test_a_model_that_animates_stills_takes_no_npz(pairs: Path) -> None:
+    with pytest.raises(UsageError, match=r"'moving' animates stills.*Give a clip"):
+        gather(MOVING, pairs, {}, limit=64)
 
 
 def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None:
@@ -100,9 +189,6 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_a_clip_of_one_frame_does_not_move(tmp_path: Path) -> None:
-    still = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
-    moving = TensorSpec("motion", "motion:driving", (1, 2, 6))
-    graph = GraphSpec("net", "net.onnx", "frame", (still, moving), (RESULT,))
     Image.new("RGB", (24, 16)).save(tmp_path / "one.gif")
     with pytest.raises(BadInput, match="one frame"):
-        gather(Contract("moving", (graph,)), tmp_path / "one.gif", {}, limit=8)
+        gather(MOVING, tmp_path / "one.gif", {}, limit=8)

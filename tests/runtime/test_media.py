@@ -14,7 +14,13 @@ from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.runtime import stills
-from edgeanim.runtime.media import probe_fps, read_frames, read_still, write_animation
+from edgeanim.runtime.media import (
+    probe_fps,
+    probe_length,
+    read_frames,
+    read_still,
+    write_animation,
+)
 
 
 def _save(path: Path, picture: np.ndarray, **options) -> Path:
@@ -190,6 +196,14 @@ def test_native_readers_keep_off_the_terminal(tmp_path, clip):
         [sys.executable, "-W", "error", "-c", script, *args], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_length_is_told_without_decoding(tmp_path, clip, pictures):
+    write_animation(tmp_path / "a.gif", pictures, 10)
+    write_animation(tmp_path / "frames/", pictures, 10)
+    for source in (clip, tmp_path / "a.gif", tmp_path / "frames"):
+        assert probe_length(source) == len(list(read_frames(source)))
+    assert probe_length("camera:77") is None
 
 
 def test_a_folder_is_read_in_natural_order(tmp_path, pictures):

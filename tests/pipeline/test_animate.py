@@ -1,0 +1,196 @@
+"""Clips, cameras and stored motions that drive a bundle, and what is written of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import UsageError
+from edgeanim.pipeline import motion
+from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.motion import MotionTrack, load_track, save_track
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.board import load_board
+from edgeanim.targets.bundle import Variant, write_bundle
+from tests.convnets import save_onnx
+
+helper = pytest.importorskip("onnx").helper
+
+SIDE = 16
+STEP = 8
+
+
+def _picture(role: str) -> TensorSpec:
+    return TensorSpec(role, role, (1, 3, SIDE, SIDE), "NCHW", range=(0.0, 1.0))
+
+
+def _motion(role: str) -> TensorSpec:
+    return TensorSpec(role.replace(":", "_"), role, (1, 2, 6))
+
+
+def _bundle(
+    path: Path, parts: Sequence[tuple[GraphSpec, Sequence[Any]]], weights: Mapping[str, np.ndarray]
+) -> Path:
+    contract = Contract(path.stem, tuple(spec for spec, _ in parts))
+    compiled = []
+    for spec, nodes in parts:
+        folder = path.parent / spec.name
+        folder.mkdir()
+        artifact = GraphArtifact(spec, save_onnx(folder / spec.file, spec, nodes, weights))
+        compiled.append(
+            get_backend("onnxruntime").compile(artifact, load_board("local"), folder / "compiled")
+        )
+    variant = Variant("onnxruntime", "float32", tuple(compiled))
+    write_bundle(path, contract=contract, variants=[variant], golden=None, tracks={}, provenance={})
+    return path
+
+
+@pytest.fixture(scope="module")
+def follower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose motion is a frame's mean brightness, and whose frames are as bright as the
+    motion says. Two of its graphs take the motion."""
+    find = GraphSpec(
+        "find", "find.onnx", "driver", (_picture("driving_frame"),), (_motion("motion"),)
+    )
+    mixed = TensorSpec("mixed", "feature:mixed", (1, 2, 6))
+    mix = GraphSpec("mix", "mix.onnx", "frame", (_motion("motion:driving"),), (mixed,))
+    taken = (_picture("still"), _motion("motion:driving"), mixed)
+    paint = GraphSpec("paint", "paint.onnx", "frame", taken, (_picture("frame"),))
+    node = helper.make_node
+    return _bundle(
+        tmp_path_factory.mktemp("follower") / "follower.eab",
+        [
+            (find, [node("ReduceMean", ["driving_frame"], ["mean"], keepdims=0),
+                    node("Mul", ["mean", "ones"], ["motion"])]),
+            (mix, [node("Identity", ["motion_driving"], ["mixed"])]),
+            (paint, [node("Add", ["mixed", "motion_driving"], ["sum"]),
+                     node("ReduceMean", ["sum"], ["twice"], keepdims=0),
+                     node("Mul", ["twice", "half"], ["value"]),
+                     node("Mul", ["still", "none"], ["black"]),
+                     node("Add", ["black", "value"], ["frame"])]),
+        ],
+        {"ones": np.ones((1, 2, 6)), "half": np.array(0.5), "none": np.array(0.0)},
+    )  # fmt: skip
+
+
+def clip_of(path: Path, count: int, fps: float = 25) -> Path:
+    """A clip of `count` frames; frame i has the value `STEP` i everywhere."""
+    frames = (np.full((SIDE, SIDE, 3), STEP * i, np.uint8) for i in range(count))
+    write_animation(path, frames, fps)
+    return path
+
+
+def test_a_motion_is_stored_once_though_two_graphs_take_it(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 6)
+    track = api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz", smooth=False)
+    assert len(track) == 6
+    assert track.fps == 25
+    np.testing.assert_allclose(track.values[:, 0, 0] * 255, np.arange(6) * STEP, atol=1e-3)
+    assert len(load_track(tmp_path / "m.npz")) == 6
+
+
+class _Camera:
+    """A capture device as OpenCV gives it, which only one can have at a time."""
+
+    in_use = False
+
+    def __init__(self, _number: int) -> None:
+        self._mine = not _Camera.in_use
+        _Camera.in_use = True
+        self._shown = 0
+
+    def isOpened(self) -> bool:  # noqa: N802 OpenCV's name
+        return self._mine
+
+    def read(self) -> tuple[bool, np.ndarray]:
+        self._shown += 1
+        return True, np.full((SIDE, SIDE, 3), STEP * self._shown, np.uint8)
+
+    def release(self) -> None:
+        if self._mine:
+            _Camera.in_use = False
+
+
+def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    track = api.extract_motion(
+        "camera:0", bundle=follower, out=tmp_path / "m.npz", limit=3, smooth=False
+    )
+    np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])
+def test_a_clip_that_is_too_long_for_a_stored_motion_says_so(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
+) -> None:
+    monkeypatch.setattr(motion, "MAX_FRAMES", 6)
+    if not stated:
+        monkeypatch.setattr(motion, "probe_length", lambda _: None)
+    clip, out = clip_of(tmp_path / "clip.gif", 7), tmp_path / "m.npz"
+    with pytest.raises(UsageError, match=r"clip\.gif.*more than 6 frames.*--frames"):
+        api.extract_motion(clip, bundle=follower, out=out)
+    assert not out.exists()
+    assert len(api.extract_motion(clip, bundle=follower, out=out, limit=6)) == 6
+
+
+def _animated(follower: Path, drive: Path | str, folder: Path, **options: Any) -> list[int]:
+    """The values of the frames that are written, in units of `STEP`."""
+    still, out = folder / "still.png", folder / "frames"
+    Image.new("RGB", (SIDE, SIDE)).save(still)
+    done = api.animate(
+        follower, still=still, drive=drive, out=out, relative=False, smooth=False, **options
+    )
+    values = [float(frame.mean()) / STEP for frame in read_frames(out)]
+    assert done.frames == len(values)
+    assert done.fps == options.get("fps", 25)
+    return [round(value) for value in values]
+
+
+def test_a_clip_keeps_its_speed_at_another_frame_rate(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 10)
+    assert _animated(follower, clip, tmp_path) == list(range(10))
+    assert _animated(follower, clip, tmp_path, fps=10.0) == [0, 3, 5, 8]
+    twice = _animated(follower, clip, tmp_path, fps=50.0)
+    assert len(twice) == 19
+    assert sorted(set(twice)) == list(range(10))
+
+
+def test_frames_are_counted_at_the_frame_rate_that_is_asked_for(
+    follower: Path, tmp_path: Path
+) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 10)
+    values = (np.arange(20, dtype=np.float32) * STEP / 255).repeat(12).reshape(20, 2, 6)
+    save_track(tmp_path / "m.npz", MotionTrack(values, 25.0))
+    for drive in (clip, tmp_path / "m.npz"):
+        assert len(_animated(follower, drive, tmp_path, fps=50.0, limit=12)) == 12
+        assert _animated(follower, drive, tmp_path, fps=12.5, limit=3) == [0, 2, 4]
+
+
+def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:
+    folder = clip_of(tmp_path / "pictures/", 6)
+    assert _animated(follower, folder, tmp_path, fps=10.0) == list(range(6))
+
+
+def test_a_motion_that_gets_too_long_at_a_frame_rate_is_refused(
+    follower: Path, tmp_path: Path
+) -> None:
+    save_track(tmp_path / "m.npz", MotionTrack(np.zeros((2000, 2, 6), np.float32), 1.0))
+    with pytest.raises(UsageError, match="more than 100000 frames"):
+        _animated(follower, tmp_path / "m.npz", tmp_path, fps=60.0)
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), 2000.0])
+def test_a_frame_rate_that_is_none_is_refused(follower: Path, tmp_path: Path, fps: float) -> None:
+    with pytest.raises(UsageError, match="frame rate"):
+        _animated(follower, clip_of(tmp_path / "clip.gif", 3), tmp_path, fps=fps)
