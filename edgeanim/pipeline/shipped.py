@@ -13,6 +13,8 @@ from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.scene import Picture, Scene
 
 DEMO_TRACK = "sway"
+JUDGED_TRACKS = (DEMO_TRACK, "wave")
+"""One moves all of the body a little, the other a hand as far as a hand goes."""
 # Seeds of puppets that are in no training set.
 _FIRST_SEED = 9_000_000
 _PUPPETS = 24
@@ -21,12 +23,13 @@ _FRAMES = 4
 
 def shipped_material(frames: int | None = None) -> Material:
     """Puppets to calibrate on, with at least so many `frames` if that is given, each drawn anew;
-    the shipped still, moved by a shipped track, to judge by."""
+    the shipped still, moved by shipped tracks, to judge by."""
     puppets = max(_PUPPETS, -(-(frames or 0) // _FRAMES))
     scenes = [_puppet_scene(_FIRST_SEED + i) for i in range(puppets)]
-    track = demo_track()
-    kept = evenly(len(track), GOLDEN_FRAMES)
-    judged = Scene(demo_still(), None, MotionTrack(track.values[kept], track.fps))
+    tracks = [_shipped_track(name) for name in JUDGED_TRACKS]
+    share = GOLDEN_FRAMES // len(tracks)
+    moments = np.concatenate([track.values[evenly(len(track), share)] for track in tracks])
+    judged = Scene(demo_still(), None, MotionTrack(moments, tracks[0].fps))
     return Material(tuple(scenes), judged, separate=True)
 
 
@@ -38,7 +41,11 @@ def demo_still() -> Picture:
 
 def demo_track() -> MotionTrack:
     """The shipped motion that the demo plays."""
-    with shipped(f"{DEMO_TRACK}.npz") as path:
+    return _shipped_track(DEMO_TRACK)
+
+
+def _shipped_track(name: str) -> MotionTrack:
+    with shipped(f"{name}.npz") as path:
         return load_track(path)
 
 

@@ -119,25 +119,23 @@ def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
 def _float_scope(nncf: Any, source: Any, model: Any, chain: Chain) -> Any:
     """All that does not belong to the chain of convolutions, in NNCF's terms.
 
-    OpenVINO names an op after its ONNX node; what a node decomposes into is `node/part`, or has a
-    name of its own, which is what the types are for.
+    OpenVINO names an op after its ONNX node, but one that gives an output of the graph after that
+    output, which is known by the tensor; what a node decomposes into is `node/part`, or has a name
+    of its own, which is what the types are for.
     """
     quantized = {*chain.convolutions, *chain.glue}
-    floating = {node.name for node in source.graph.node} - quantized
-    ops = [op for op in model.get_ops() if op.get_type_name() not in _DATA_MOVES]
-    names = [op.get_friendly_name() for op in ops]
-    return nncf.IgnoredScope(
-        names=[
-            name for name in names if _belongs(name, floating) and not _belongs(name, quantized)
-        ],
-        types=list(FLOAT_TYPES),
-        validate=False,
-    )
-
-
-def _belongs(op: str, nodes: set[str]) -> bool:
-    """Whether an op called `node` or `node/WithoutBiases` comes from one of `nodes`."""
-    return op in nodes or op.removesuffix("/WithoutBiases") in nodes
+    nodes = {node.name for node in source.graph.node}
+    makers = {name: node.name for node in source.graph.node for name in node.output}
+    floating = []
+    for op in model.get_ops():
+        name = op.get_friendly_name()
+        node = name.removesuffix("/WithoutBiases")
+        if node not in nodes:
+            tensors = (given for port in op.outputs() for given in port.get_names())
+            node = next((makers[tensor] for tensor in tensors if tensor in makers), None)
+        if node in nodes - quantized and op.get_type_name() not in _DATA_MOVES:
+            floating.append(name)
+    return nncf.IgnoredScope(names=floating, types=list(FLOAT_TYPES), validate=False)
 
 
 def _parameters(weights_in_7_bits: bool) -> Any:

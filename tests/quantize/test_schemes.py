@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,32 @@ def test_other_ranges_are_really_other_ranges(
         outputs.append(play(made, backend_of(scheme), board, samples, tmp_path / choice / "c")[0])
     assert not np.array_equal(*outputs)
     assert psnr(*outputs) > 20
+
+
+def test_openvino_leaves_arithmetic_in_float_that_it_calls_after_an_output(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    import onnx
+    import openvino as ov
+
+    model = onnx.load(str(unet.path))
+    (result,) = model.graph.output
+    model.graph.node.append(onnx.helper.make_node("Mul", ["image", "image"], ["squared"], "sq"))
+    model.graph.node.append(
+        onnx.helper.make_node("Add", [result.name, "squared"], ["moved"], "node_add_7")
+    )
+    result.name = "moved"
+    path = tmp_path / "moved.onnx"
+    onnx.save(model, str(path))
+    spec = replace(unet.spec, outputs=(replace(unet.spec.outputs[0], name="moved"),))
+    made = get_scheme("openvino-int8").quantize(
+        GraphArtifact(spec, path), samples, QuantizeSpec(), board, tmp_path
+    )
+    (output,) = ov.Core().read_model(str(made.path)).outputs
+    addition = output.node.input_value(0).get_node()
+    assert addition.get_type_name() == "Add"
+    sources = [addition.input_value(i).get_node().get_type_name() for i in (0, 1)]
+    assert "FakeQuantize" not in sources
 
 
 def weights_of(path: Path) -> list[Array]:
