@@ -9,6 +9,7 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
+    Number,
     board_option,
     example,
     frames_option,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(
     "--max-drift",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Drift allowed: 1 - mean SSIM to the float model on held-out frames [default: 0.02].",
 )
 @max_drift_p5_option
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--prune",
     "prunes",
-    type=click.FloatRange(0, 0.9),
+    type=Number(0, 0.9),
     multiple=True,
     default=(0.25, 0.5),
     show_default=True,

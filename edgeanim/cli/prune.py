@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
+    Number,
     board_option,
     example,
     frames_option,
@@ -29,7 +30,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.argument("model")
 @frames_option("--calib", "Real frames to recover on.")
 @model_folder_option
-@click.option("--ratio", type=click.FloatRange(0, 0.9), help="How much to remove [default: 0.25].")
+@click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(
     "--of",
     type=click.Choice(["channels", "macs", "time"]),
@@ -66,7 +67,7 @@ from edgeanim.core.parsing import parse_inputs
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     default=4e-3,
     show_default=True,
 )

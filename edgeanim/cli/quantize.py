@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeanim.cli.common import (
+    Number,
     backends_option,
     board_option,
     example,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(2, 100_000), default=48, show_default=True)
 @click.option(
     "--max-drift",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.02,
     show_default=True,
     help="Exit with 1 if 1 - mean SSIM to the float model exceeds this on held-out frames.",

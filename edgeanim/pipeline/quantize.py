@@ -87,6 +87,7 @@ def quantize(
     model.
     """
     may_become_model(Path(out))
+    limit = DriftLimit.of(max_drift, max_drift_p5)
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
     progress.stage("Read the model")
@@ -96,7 +97,6 @@ def quantize(
     progress.done()
     golden = find_golden(work, model, source, material.held_out)
     names = work.backends(backends)
-    limit = DriftLimit.of(max_drift, max_drift_p5)
     return quantize_model(work, source, material, golden, Path(out), names, spec, limit)
 
 
