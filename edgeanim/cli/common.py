@@ -149,6 +149,14 @@ def example(text: str) -> Callable[[F], F]:
     return add
 
 
+def warn_unless_held_out(held_out: bool) -> None:
+    """Say on standard error that the frames judged on were not kept out of calibration."""
+    if not held_out:
+        from edgeanim.pipeline.material import NOT_HELD_OUT
+
+        click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
+
+
 def print_json(value: object) -> None:
     """Print dataclasses and plain values as indented JSON."""
     import json

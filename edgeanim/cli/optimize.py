@@ -19,6 +19,7 @@ from edgeanim.cli.common import (
     parse_milliseconds,
     print_json,
     recipe_option,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
@@ -133,6 +134,7 @@ def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
     from edgeanim.report.pareto import pareto_table
     from edgeanim.report.table import table
 
+    warn_unless_held_out(found.held_out)
     if as_json:
         print_json(found)
         return

@@ -20,6 +20,7 @@ from edgeanim.cli.common import (
     read_recipe,
     recipe_option,
     settings,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
@@ -150,6 +151,7 @@ def command(
             inputs=parse_inputs(inputs),
             progress=progress,
         )
+    warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
         return
@@ -159,8 +161,9 @@ def command(
         click.echo(f"{graph.name:<12} {macs}  {params}")
     if result.latency_ms is not None:
         click.echo(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
+    frames = "held-out frames" if result.held_out else "the frames recovered on"
     click.echo(
-        f"SSIM to the unpruned model on held-out frames: {result.drift.ssim_mean:.4f} mean, "
+        f"SSIM to the unpruned model on {frames}: {result.drift.ssim_mean:.4f} mean, "
         f"{result.drift.ssim_worst:.4f} worst"
     )
     click.echo(f"Model: {result.folder}")

@@ -23,6 +23,7 @@ from edgeanim.cli.common import (
     read_recipe,
     recipe_option,
     settings,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
@@ -123,6 +124,7 @@ def command(
         )
     for name, reason in result.left_out.items():
         click.echo(f"{name} is left out: the board runs no INT8 on it. {reason}", err=True)
+    warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
         return

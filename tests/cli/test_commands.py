@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,32 @@ def test_an_absent_backend_says_how_to_install_it(tiny_onnx: Callable[..., Path]
     )  # fmt: skip
     assert done.returncode in (3, 4)
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("quantize", "--method", "ptq", "--backend", "onnxruntime"), "SSIM mean"),
+        (("quantize", "--method", "ptq", "--backend", "onnxruntime", "--max-drift", 0), ""),
+        (("prune", "--ratio", 0.1, "--round-to", 1, "--steps", 0), "on the frames recovered on"),
+    ],
+)
+def test_frames_that_were_not_held_out_are_told_of(
+    args: tuple[object, ...],
+    says: str,
+    tiny_onnx: Callable[..., Path],
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for number in range(3):
+        shutil.copy(photos / f"{number}.png", few)
+    name, *options = args
+    done = edgeanim(name, tiny_onnx(), "--calib", few, "-o", tmp_path / "out", *options)
+    assert done.returncode == (0 if says else 1), done.stderr
+    assert says in done.stdout
+    assert "Give at least 8 pictures" in " ".join(done.stderr.split())
 
 
 def test_json_is_json() -> None:
