@@ -158,9 +158,10 @@ def warn_unless_held_out(held_out: bool) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print dataclasses and plain values as indented JSON."""
+    """Print dataclasses and plain values as indented JSON, with a null for what is not known: a
+    report is printed as it would be written."""
     import json
 
     from edgeanim.core.parsing import to_plain
 
-    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(to_plain(value, nulls=True), indent=2, ensure_ascii=False))

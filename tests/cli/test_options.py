@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
-from edgeanim.cli.common import Number
+from edgeanim.benchmarks.result import parse_report
+from edgeanim.cli.common import Number, print_json
 from edgeanim.cli.main import COMMANDS
 from edgeanim.core.errors import BadInput
+from tests.benchmarks.synthetic import build_report
 
 
 @pytest.mark.parametrize(
@@ -56,3 +58,10 @@ def test_no_option_takes_nan_or_infinity(name: str) -> None:
             for text in ("nan", "inf", "-inf"):
                 with pytest.raises(click.BadParameter):
                     option.type.convert(text, option, None)
+
+
+def test_a_report_that_is_printed_can_be_read_as_one(capsys: pytest.CaptureFixture) -> None:
+    report = build_report()
+    assert None in (report.model.bundle, *(v.memory and v.memory.uss_mb for v in report.variants))
+    print_json(report)
+    assert parse_report(capsys.readouterr().out, where="stdout") == report
