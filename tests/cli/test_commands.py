@@ -192,8 +192,9 @@ def test_frames_that_were_not_held_out_are_told_of(
 def test_json_is_json() -> None:
     boards = json.loads(edgeanim("boards", "--json").stdout)
     assert {"local", "raspberry-pi-5"} <= {board["name"] for board in boards}
-    board = json.loads(edgeanim("boards", "local", "--json").stdout)
-    assert board["cores"] >= 1
+    for args in (("local", "--json"), ("--json", "local"), ("--json", "show", "local")):
+        board = json.loads(edgeanim("boards", *args).stdout)
+        assert board["cores"] >= 1
     rows = json.loads(edgeanim("backends", "--json").stdout)
     assert {"onnxruntime", "openvino", "tflite", "null"} <= {row["name"] for row in rows}
 
