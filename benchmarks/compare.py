@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.figures import Value, figures
+from edgeanim.benchmarks.figures import Value, figures, validity_figures
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.stats import Ratio, independent_ratio, paired_ratio
@@ -99,7 +99,7 @@ def check_gate(comparison: Comparison, expression: str) -> None:
     """`FailedOn` if the expression holds, or cannot be decided, for any variant of any report."""
     gate = parse_gate(expression)
     tables = [
-        (name, variant.id, figures(variant))
+        (name, variant.id, figures(variant) | validity_figures(report.validity))
         for name, report in zip(comparison.names, comparison.reports, strict=True)
         for variant in report.variants
     ]

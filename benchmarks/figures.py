@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
+from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.drift import Drift, Spread
 from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, VariantResult
@@ -55,6 +56,15 @@ def figures(variant: VariantResult) -> dict[str, Value]:
         word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
         found |= _section(f"drift.regions.{word}", RegionDrift, region)
     return found
+
+
+def validity_figures(validity: Validity) -> dict[str, Value]:
+    """`validity.valid` (1 or 0), and how many `reasons` and `discarded` runs there are."""
+    return {
+        "validity.valid": float(validity.valid),
+        "validity.reasons": float(len(validity.reasons)),
+        "validity.discarded": float(len(validity.discarded)),
+    }
 
 
 def _section(prefix: str, cls: type, part: object | None) -> dict[str, Value]:

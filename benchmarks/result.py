@@ -51,11 +51,13 @@ class FramesRecord:
 
 @dataclass(frozen=True)
 class BoardRecord:
-    """For which board the run was set up, and its budget for a frame."""
+    """For which board the run was set up, its budget for a frame, and its architecture (null in a
+    report from before that was noted)."""
 
     name: str
     title: str
     latency_budget_ms: float
+    arch: str | None = None
 
 
 @dataclass(frozen=True)

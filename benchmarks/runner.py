@@ -135,7 +135,7 @@ def run_bench(
         duration_s=watch.duration_s,
         model=model,
         frames=_frames_record(reference.scene, reference.frames),
-        board=BoardRecord(board.name, board.title, board.latency_budget_ms),
+        board=BoardRecord(board.name, board.title, board.latency_budget_ms, board.arch),
         settings=_settings(options, board, courses, remarks),
         variants=assemble(
             [(s.backend, s.precision, courses[s.id]) for s in subjects], drifts, rate_fps=rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -100,7 +101,11 @@ def _memory(machine: Machine) -> Check:
 
 def _disk() -> Check:
     store = default_root()
-    there = next(folder for folder in (store, *store.absolute().parents) if folder.exists())
+    # `Path.exists` raises where a folder above may not be looked into.
+    there = next(p for p in (store, *store.absolute().parents) if os.access(p, os.F_OK))
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        detail = f"the artifact store in {store} cannot be written to"
+        return Check("disk", "fail", detail, "Set EDGEANIM_STORE to a folder of your own.")
     free = shutil.disk_usage(there).free >> 20
     detail = f"{free} MB free for the artifact store in {store}"
     if free < _LOW_DISK_MB:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,28 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     run on one random sample and compared with the PyTorch module it came from: `GateFailed` if
     they differ by more than 1e-4 of the largest value. `BadInput` names what cannot be converted.
     """
-    require(f"The backend {_BACKEND!r}", "litert_torch", extra="compress")
+    _import_converter()
     from edgeanim.graph.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
     _export(import_torch(source).in_order(spec), spec, path, source)
+
+
+def _import_converter() -> None:
+    """Import litert-torch, and take away what jax, which it brings, hangs on garbage collection."""
+    # Python drops what is raised while a collection calls back, so Ctrl-C would be lost there.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        require(f"The backend {_BACKEND!r}", "litert_torch", extra="compress")
+    finally:
+        gc.callbacks[:] = [hook for hook in gc.callbacks if not _of_jax(hook)]
+        if collects:
+            gc.enable()
+
+
+def _of_jax(hook: Callable[..., object]) -> bool:
+    return str(getattr(hook, "__module__", "")).split(".")[0] in ("jax", "jaxlib")
 
 
 def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:

@@ -8,6 +8,7 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
+    Number,
     example,
     input_option,
     json_option,
@@ -33,7 +34,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--fps",
-    type=click.FloatRange(1, 240),
+    type=Number(1, 240),
     help="Frame rate of what is written [default: the driver's]. The motion keeps its speed; a "
     "camera or a folder of frames, which has no rate of its own, is played whole.",
 )

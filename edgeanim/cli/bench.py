@@ -9,6 +9,7 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
+    Number,
     board_option,
     example,
     frames_option,
@@ -38,9 +39,16 @@ if TYPE_CHECKING:
     type=click.Choice(["single", "stream", "soak", "cold", "batch"]),
     help="Measure this beside `single`, which always runs; may be repeated.",
 )
-@click.option("--fps", type=float, help="Rate of `stream` [default: that of the board's budget].")
 @click.option(
-    "--duration", type=float, metavar="SECONDS", help="Of `soak` [default: 600] and of `stream`."
+    "--fps",
+    type=Number(0, min_open=True),
+    help="Rate of `stream` [default: that of the board's budget].",
+)
+@click.option(
+    "--duration",
+    type=Number(1),
+    metavar="SECONDS",
+    help="Of `soak` [default: 600] and of `stream`.",
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
 @click.option(

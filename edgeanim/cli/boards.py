@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 class _Boards(click.Group):
-    """`boards NAME` is short for `boards show NAME`."""
+    """`boards NAME` is short for `boards show NAME`; `--json` may stand before either."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None:
             args = ["show", *args]
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, ["--json", *rest] if ctx.params.get("as_json") else rest
 
 
 @click.group("boards", cls=_Boards, invoke_without_command=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from inspect import cleandoc
 from pathlib import Path
@@ -19,6 +20,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 PATH = click.Path(path_type=Path)
+
+
+class Number(click.FloatRange):
+    """The type of every option that takes a number with a point: finite, and within its range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; of a text that is none, or out of range, click's own error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):  # NaN is below no least value and above no largest
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -53,7 +68,7 @@ backends_option = click.option(
 
 max_drift_p5_option = click.option(
     "--max-drift-p5",
-    type=click.FloatRange(0, 2),
+    type=Number(0, 2),
     help="The same at the 5th percentile of the frames' SSIM [default: 2.5 times --max-drift].",
 )
 
@@ -134,10 +149,19 @@ def example(text: str) -> Callable[[F], F]:
     return add
 
 
+def warn_unless_held_out(held_out: bool) -> None:
+    """Say on standard error that the frames judged on were not kept out of calibration."""
+    if not held_out:
+        from edgeanim.pipeline.material import NOT_HELD_OUT
+
+        click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
+
+
 def print_json(value: object) -> None:
-    """Print dataclasses and plain values as indented JSON."""
+    """Print dataclasses and plain values as indented JSON, with a null for what is not known: a
+    report is printed as it would be written."""
     import json
 
     from edgeanim.core.parsing import to_plain
 
-    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(to_plain(value, nulls=True), indent=2, ensure_ascii=False))

@@ -87,12 +87,13 @@ def check(
 ) -> None:
     """Play BUNDLE's first golden frames on emulated processors and here, and compare them."""
     from edgeanim.api import emulate_bundle, emulated_processors
-    from edgeanim.core.errors import UsageError
     from edgeanim.report.emulation import emulation_table
+    from edgeanim.targets.on.emulator import not_set_up
 
-    ready = [row.name for row in emulated_processors(root) if not row.missing]
+    rows = emulated_processors(root)
+    ready = [row.name for row in rows if not row.missing]
     if not processors and not ready:
-        raise UsageError("No processor is set up.", hint="See `edgeanim emulate list`.")
+        raise not_set_up("No processor is set up.", rows[0].name)
     with TerminalProgress() as progress:
         results = [
             emulate_bundle(

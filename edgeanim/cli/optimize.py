@@ -9,6 +9,7 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
+    Number,
     board_option,
     example,
     frames_option,
@@ -18,6 +19,7 @@ from edgeanim.cli.common import (
     parse_milliseconds,
     print_json,
     recipe_option,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(
     "--max-drift",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     help="Drift allowed: 1 - mean SSIM to the float model on held-out frames [default: 0.02].",
 )
 @max_drift_p5_option
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--prune",
     "prunes",
-    type=click.FloatRange(0, 0.9),
+    type=Number(0, 0.9),
     multiple=True,
     default=(0.25, 0.5),
     show_default=True,
@@ -132,6 +134,7 @@ def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
     from edgeanim.report.pareto import pareto_table
     from edgeanim.report.table import table
 
+    warn_unless_held_out(found.held_out)
     if as_json:
         print_json(found)
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
+    Number,
     board_option,
     example,
     frames_option,
@@ -19,6 +20,7 @@ from edgeanim.cli.common import (
     read_recipe,
     recipe_option,
     settings,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
@@ -29,7 +31,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.argument("model")
 @frames_option("--calib", "Real frames to recover on.")
 @model_folder_option
-@click.option("--ratio", type=click.FloatRange(0, 0.9), help="How much to remove [default: 0.25].")
+@click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(
     "--of",
     type=click.Choice(["channels", "macs", "time"]),
@@ -66,7 +68,7 @@ from edgeanim.core.parsing import parse_inputs
 )
 @click.option(
     "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     default=4e-3,
     show_default=True,
 )
@@ -149,6 +151,7 @@ def command(
             inputs=parse_inputs(inputs),
             progress=progress,
         )
+    warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
         return
@@ -158,8 +161,9 @@ def command(
         click.echo(f"{graph.name:<12} {macs}  {params}")
     if result.latency_ms is not None:
         click.echo(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
+    frames = "held-out frames" if result.held_out else "the frames recovered on"
     click.echo(
-        f"SSIM to the unpruned model on held-out frames: {result.drift.ssim_mean:.4f} mean, "
+        f"SSIM to the unpruned model on {frames}: {result.drift.ssim_mean:.4f} mean, "
         f"{result.drift.ssim_worst:.4f} worst"
     )
     click.echo(f"Model: {result.folder}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeanim.cli.common import (
+    Number,
     backends_option,
     board_option,
     example,
@@ -22,6 +23,7 @@ from edgeanim.cli.common import (
     read_recipe,
     recipe_option,
     settings,
+    warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--samples", type=click.IntRange(2, 100_000), default=48, show_default=True)
 @click.option(
     "--max-drift",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.02,
     show_default=True,
     help="Exit with 1 if 1 - mean SSIM to the float model exceeds this on held-out frames.",
@@ -122,6 +124,7 @@ def command(
         )
     for name, reason in result.left_out.items():
         click.echo(f"{name} is left out: the board runs no INT8 on it. {reason}", err=True)
+    warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
         return

@@ -6,8 +6,11 @@ fall apart, so the 5th percentile of the frames has a limit of its own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
+
+from edgeanim.core.errors import UsageError
 
 MEAN = 0.02
 _ROUNDING = 1e-9  # 1 - 0.98 is a little more than 0.02
@@ -33,6 +36,11 @@ class DriftLimit:
 
     mean: float = MEAN
     p5: float = MEAN * P5_OVER_MEAN
+
+    def __post_init__(self) -> None:
+        for value in (self.mean, self.p5):
+            if not 0 <= value < math.inf:
+                raise UsageError(f"A limit of drift is a number from 0 on, not {value:g}.")
 
     @staticmethod
     def of(mean: float, p5: float | None = None) -> DriftLimit:

@@ -64,18 +64,19 @@ def parse(cls: type[T], data: object, *, where: object) -> T:
     return _Parser(str(where)).dataclass(cls, data, "")
 
 
-def to_plain(value: object) -> Any:
-    """The inverse of `parse`: dataclasses to dictionaries, tuples to lists, `None` left out."""
+def to_plain(value: object, *, nulls: bool = False) -> Any:
+    """The inverse of `parse`: dataclasses to dictionaries, tuples to lists; fields that are `None`
+    are left out, as TOML has no such value, or with `nulls` kept."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: to_plain(item)
+            field.name: to_plain(item, nulls=nulls)
             for field in dataclasses.fields(value)
-            if (item := getattr(value, field.name)) is not None
+            if (item := getattr(value, field.name)) is not None or nulls
         }
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, nulls=nulls) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, nulls=nulls) for item in value]
     if isinstance(value, Path):
         return value.as_posix()
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -43,7 +44,7 @@ class PruneSpec:
     def __post_init__(self) -> None:
         if not 0 <= self.ratio <= 0.9:
             raise ValueError("`ratio` must lie between 0 and 0.9")
-        if self.latency_ms is not None and (self.latency_ms <= 0 or self.ratio):
+        if self.latency_ms is not None and (not 0 < self.latency_ms < math.inf or self.ratio):
             raise ValueError("`latency_ms` must be positive and stands instead of `ratio`")
         if (self.round_to is not None and self.round_to < 1) or self.steps < 0:
             raise ValueError("`round_to` must be at least 1 and `steps` at least 0")

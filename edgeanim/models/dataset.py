@@ -41,6 +41,7 @@ MAX_SEQUENCES = 200_000
 MANIFEST, RECORD, KNOWN = "dataset.json", "record.json", "known.npz"
 _TRAIN, _VAL = 0.8, 0.9
 _LONGEST_ID = 120
+_SEQUENCES = "sequences"
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,20 @@ def split_of(identity: str) -> Split:
 
 
 def load_manifest(folder: Path) -> Manifest:
-    """Read and check a dataset's manifest."""
+    """Read and check a dataset's manifest; `BadInput` says how to go on where it was not written
+    yet."""
+    if not (folder / MANIFEST).exists() and (folder / _SEQUENCES).is_dir():
+        raise BadInput(
+            "This dataset is not finished: making it or importing into it was interrupted.",
+            where=folder,
+            hint="Run the same `edgeanim dataset` command again; it goes on where it stopped.",
+        )
     return parse(Manifest, load_json(folder / MANIFEST), where=folder / MANIFEST)
 
 
 def sequence_folder(folder: Path, name: str) -> Path:
     """Where the sequence `name` of a dataset lies."""
-    return inside(folder / "sequences", name)
+    return inside(folder / _SEQUENCES, name)
 
 
 def content_hash(folder: Path, frames: int, *, known: bool) -> str:
@@ -136,7 +144,8 @@ class DatasetWriter:
         self.folder = folder
         with disk_errors(folder):
             self._entries = {entry.origin.id: entry for entry in _finished(folder)}
-            foreign = folder.exists() and not self._entries and any(folder.iterdir())
+            held = {path.name for path in folder.iterdir()} if folder.exists() else set()
+            foreign = not self._entries and bool(held - {_SEQUENCES})
         if foreign:
             raise BadInput(
                 "This folder holds something else than a dataset.",
@@ -232,9 +241,9 @@ def _write_pictures(place: Path, kind: str, pictures: Iterable[NDArray[np.uint8]
 
 def _finished(folder: Path) -> Iterator[Entry]:
     """The entries of the sequences that are whole, whether or not the manifest names them yet."""
-    if not (folder / "sequences").is_dir():
+    if not (folder / _SEQUENCES).is_dir():
         return
-    for place in sorted((folder / "sequences").iterdir()):
+    for place in sorted((folder / _SEQUENCES).iterdir()):
         if place.name.startswith(".") or not (place / RECORD).is_file():
             continue  # a killed run's leavings
         entry = parse(Entry, load_json(place / RECORD), where=place / RECORD)

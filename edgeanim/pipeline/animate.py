@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
@@ -159,7 +160,8 @@ def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:
 
 
 def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
-    """The stored motion that `drive` means, or `None` if it is a clip or camera."""
+    """The stored motion that `drive` means, or `None` if it is a clip or camera. `BadInput` for a
+    file that is not there, `UsageError` for an unknown name."""
     path = Path(drive)
     if path.suffix == _TRACK:
         return load_track(path)
@@ -172,6 +174,8 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     if drive in shipped_tracks():
         with shipped(drive + _TRACK) as file:
             return load_track(file)
+    if path.suffix or len(path.parts) > 1:
+        must_exist(path)
     known = [*bundle.tracks, *shipped_tracks()]
     raise UsageError(
         f"There is no clip and no stored motion {drive!r}.",

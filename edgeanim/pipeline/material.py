@@ -31,6 +31,12 @@ GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
 _RUN = 4
 _NPZ = ".npz"
+NOT_HELD_OUT = (
+    "The frames judged on are those that the model was fitted to, as there were too few to keep "
+    f"some out, so they flatter it. Give at least {2 * _HELD_OUT_EVERY} pictures (or samples of an "
+    ".npz), or two clips or stills for a model that animates stills."
+)
+"""What a user is told where a `Material` is not `separate`."""
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,7 @@ def _save(path: Path, report: Report | Emulation) -> None:
     if isinstance(report, Report):
         save_report(path, report)
     else:
-        write_text(path, canonical_json(to_plain(report)))
+        write_text(path, canonical_json(to_plain(report, nulls=True)))
 
 
 def bench_call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,8 @@ def optimize(
     the drift, where they are not given here. `Unreachable` (a `GateFailed`) carries the measured
     curve if nothing is within both limits.
     """
+    if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
+        raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
     for file in (out, html):
         if file is not None:
             may_become_file(Path(file))
@@ -106,7 +109,7 @@ def _methods(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _prunes(spec: PruneSpec, ratios: tuple[float, ...]) -> tuple[PruneSpec, ...]:
     unpruned = PruneSpec()
-    levels = sorted({ratio for ratio in ratios if ratio > 0})
+    levels = sorted({ratio for ratio in ratios if ratio != 0})
     return (unpruned, *(replace(spec, ratio=ratio, latency_ms=None) for ratio in levels))
 
 

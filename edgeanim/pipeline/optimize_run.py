@@ -33,7 +33,8 @@ class Optimized:
     beats in both latency and drift, `chosen` the one to ship, `verdict` why.
 
     `report` holds the finalists, measured in one interleaved run; `None` after an interruption,
-    when `complete` is false and the choice rests on the trials alone.
+    when `complete` is false and the choice rests on the trials alone. `held_out` says whether the
+    frames judged on were kept out of calibration.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Optimized:
     bundle: Path | None
     report: Report | None
     complete: bool
+    held_out: bool
 
 
 class Unreachable(GateFailed):
@@ -191,6 +193,7 @@ class Run:
             bundle=None,
             report=report,
             complete=complete,
+            held_out=study.material.separate,
         )
 
     def _further(self) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.projection import Projected, has_roofs, parts_of
 from edgeanim.benchmarks.projection import project as project_parts
-from edgeanim.benchmarks.result import Report, load_report
+from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
+from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.targets.board import load_board
+from edgeanim.targets.board import Board, load_board
 
 _REPORT = ".json"
 
@@ -24,8 +25,9 @@ def project(
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Projected, ...]:
-    """Project every variant of a bundle, or of a report made on this machine, onto `boards`; left
-    out are those that compute in bfloat16 or float16, of which no roof is known.
+    """Project every variant of a bundle, or of a report made on this machine, onto `boards`. Left
+    out are those that compute in bfloat16 or float16, of which no roof is known, and of each board
+    those in a precision that its file does not list for their runtime.
 
     A bundle is measured first, briefly. `threads` are those used there (the board's own number by
     default). Projections are no measurements: right within a factor of two at best. `UsageError`
@@ -45,18 +47,42 @@ def project(
             where=subject,
             hint="Compile the model with its float32 variants.",
         )
+    variants = [variant for variant in report.variants if variant.id in known]
+    chosen = [_run_by(board, variants, progress) for board in there]
+    if not any(chosen):
+        raise UsageError(
+            "Nothing here can be projected: the boards run no variant in its precision.",
+            where=subject,
+            hint="Compile the model with its float32 variants.",
+        )
     progress.stage("Measure this machine's roof")
     here = measure_roof(saturates=load_board("local").saturates_u8s8)
     here = here.with_threads(report.settings.threads)
     progress.done(f"{here.gflops_fp32:.0f} GFLOP/s, {here.memory_gb_s:.0f} GB/s")
     return tuple(
         project_parts(
-            name, made, here, roof,
+            name, known[name], here, roof,
             board=board.name, budget_ms=board.latency_budget_ms,
         )
-        for board, roof in zip(there, roofs, strict=True)
-        for name, made in known.items()
+        for board, roof, names in zip(there, roofs, chosen, strict=True)
+        for name in names
     )  # fmt: skip
+
+
+def _run_by(board: Board, variants: Sequence[VariantResult], progress: Progress) -> list[str]:
+    """The variants that `board` runs in their own precision; the others are told of."""
+    chosen = []
+    for variant in variants:
+        entry = board.backend(variant.backend)
+        if variant.precision in (FLOAT32, *entry.precisions):
+            chosen.append(variant.id)
+            continue
+        progress.stage(f"Leave out {variant.id} on {board.name}")
+        listed = ", ".join(entry.precisions)
+        progress.done(
+            f"the board's file lists {listed} for {entry.name}. {entry.note or ''}".strip()
+        )
+    return chosen
 
 
 def _report(subject: Path, progress: Progress) -> Report:

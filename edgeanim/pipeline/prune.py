@@ -45,7 +45,8 @@ class PrunedGraph:
 class Pruned:
     """The model folder written, with each graph's saving and the drift on held-out frames.
 
-    `spec` is what was done in the end. `latency_ms` is the median time of a frame on `backend`,
+    `held_out` says whether the frames judged on were kept out of recovery, `spec` what was done in
+    the end. `latency_ms` is the median time of a frame on `backend`,
     measured only where a time was asked for.
     """
 
@@ -54,6 +55,7 @@ class Pruned:
     drift: Drift
     spec: PruneSpec
     backend: str
+    held_out: bool
     latency_ms: float | None = None
 
 
@@ -123,7 +125,7 @@ def prune_model(
                         shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
-    return Pruned(out, rows, drift, spec, backend, latency_ms)
+    return Pruned(out, rows, drift, spec, backend, material.separate, latency_ms)
 
 
 def frames_for(spec: PruneSpec) -> int:

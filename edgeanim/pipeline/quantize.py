@@ -19,7 +19,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.lights import golden_relit
-from edgeanim.pipeline.material import Material, gather
+from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model
@@ -87,6 +87,7 @@ def quantize(
     model.
     """
     may_become_model(Path(out))
+    limit = DriftLimit.of(max_drift, max_drift_p5)
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
     progress.stage("Read the model")
@@ -96,7 +97,6 @@ def quantize(
     progress.done()
     golden = find_golden(work, model, source, material.held_out)
     names = work.backends(backends)
-    limit = DriftLimit.of(max_drift, max_drift_p5)
     return quantize_model(work, source, material, golden, Path(out), names, spec, limit)
 
 
@@ -145,7 +145,7 @@ def quantize_model(
                 outcome.curve,
             )
         )
-    _require(results, limit, out)
+    _require(results, limit, out, material)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
@@ -170,7 +170,9 @@ def _scheme_for(work: Work, backend: str) -> str | None:
     return scheme if entry.int8 else None
 
 
-def _require(results: list[QuantizedVariant], limit: DriftLimit, out: Path) -> None:
+def _require(
+    results: list[QuantizedVariant], limit: DriftLimit, out: Path, material: Material
+) -> None:
     """`GateFailed` if one drifts too far; what was measured is then left beside `out`."""
     worst = max(results, key=lambda row: limit.excess(row.drift))
     if limit.holds(worst.drift):
@@ -180,10 +182,11 @@ def _require(results: list[QuantizedVariant], limit: DriftLimit, out: Path) -> N
         path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
         write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
         left = f" All points measured are in {path}."
+    flatters = "" if material.separate else f" {NOT_HELD_OUT}"
     found = ", ".join(f"{row.backend} {in_words(row.drift)}" for row in results)
     raise GateFailed(
         f"INT8 drifts by {in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
-        f"limit of {limit}. Best found: {found}. No model was written.{left}",
+        f"limit of {limit}. Best found: {found}. No model was written.{left}{flatters}",
         hint="Ship float32, or try more calibration frames, --method mixed or a wider --max-drift.",
     )
 

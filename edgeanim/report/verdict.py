@@ -9,7 +9,7 @@ from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.stats import Ratio
 from edgeanim.core.limit import DriftLimit
 from edgeanim.report.obstacles import explain
-from edgeanim.report.words import milliseconds, number
+from edgeanim.report.words import elsewhere, milliseconds, number
 
 _PASS = DriftLimit()
 
@@ -57,6 +57,8 @@ def verdict(report: Report, limit: DriftLimit = _PASS) -> str:
             "from the float32 original."
         )
     ship = f"Ship {_described(choice.variant)}: {choice.reason}."
+    if (place := elsewhere(report)) is not None:
+        ship += f" But {place}: bench it there (`--on`) before you ship."
     return " ".join((ship, *_what_would_change_it(report, choice, limit)))
 
 

@@ -83,8 +83,18 @@ def detectable_in_words(report: Report) -> str | None:
     return " and ".join(parts) or None
 
 
+def elsewhere(report: Report) -> str | None:
+    """That the report was not made on its board but on another architecture, if that is so."""
+    board, here = report.board, report.environment.arch
+    if board.arch in (None, here):
+        return None
+    return f"these are times of a machine of {here}, not of {board.name}, which is {board.arch}"
+
+
 def cautions(report: Report) -> tuple[str, ...]:
     """What speaks against relying on the report's times."""
+    place = elsewhere(report)
     unsteady = [v.id for v in report.variants if v.latency and v.latency.steady is False]
     late = (f"{', '.join(unsteady)}: still speeding up after the warm-up",) if unsteady else ()
-    return (*report.validity.reasons, *report.settings.remarks, *late)
+    first = () if place is None else (place,)
+    return (*first, *report.validity.reasons, *report.settings.remarks, *late)

@@ -137,12 +137,12 @@ def find_emulator(name: str, folder: Path | None = None) -> Emulator:
     folder = folder or default_folder()
     qemu = find_qemu(processor, folder)
     if qemu is None:
-        raise _missing(f"There is no QEMU for {processor.arch} with a {processor.model}.", name)
+        raise not_set_up(f"There is no QEMU for {processor.arch} with a {processor.model}.", name)
     if processor.arch == "x86_64":
         return Emulator(processor, qemu, Path(sys.executable), None, None, _own_code())
     python = find_python(folder / processor.arch)
     if python is None or not (folder / "site").is_dir():
-        raise _missing(f"There is no {processor.arch} userland in {folder}.", name)
+        raise not_set_up(f"There is no {processor.arch} userland in {folder}.", name)
     userland = _userland(processor, folder)
     python = userland / python.relative_to(folder / processor.arch)
     return Emulator(processor, qemu, python, userland, folder / "site", lay_out_code(folder))
@@ -223,7 +223,8 @@ def _userland(processor: Processor, folder: Path) -> Path:
     return target
 
 
-def _missing(what: str, name: str) -> MissingComponent:
+def not_set_up(what: str, name: str) -> MissingComponent:
+    """The error that says how to set up the processor `name`."""
     error = MissingComponent(what, extra="")
     error.hint = f"Set it up with: edgeanim emulate setup {name}"
     return error

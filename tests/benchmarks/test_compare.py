@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.compare import check_gate, compare, ratio_within
+from edgeanim.benchmarks.circumstances import Validity
+from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_within
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.result import Failure, save_report
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
@@ -104,6 +106,15 @@ def test_a_figure_that_was_not_measured_fails_the_gate_and_says_so() -> None:
     comparison = compare([build_report()])
     with pytest.raises(GateFailed, match=r"latency\.p99_ms was not measured"):
         check_gate(comparison, "latency.p99_ms > 1000")
+
+
+def test_a_gate_can_ask_whether_the_run_was_valid() -> None:
+    good = build_report()
+    bad = replace(good, validity=Validity(False, ("throttled",), ("foreign load", "throttled")))
+    check_gate(compare([good]), "validity.valid == 0 or validity.discarded > 0")
+    for gate in ("validity.valid == 0", "validity.reasons >= 1", "validity.discarded == 2"):
+        with pytest.raises(FailedOn, match="in report 1: validity"):
+            check_gate(compare([bad]), gate)
 
 
 def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:

@@ -26,6 +26,7 @@ from edgeanim.benchmarks.projection import (
 from edgeanim.benchmarks.projection_check import mobilenet
 from edgeanim.benchmarks.result import Executed, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
+from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
@@ -164,6 +165,28 @@ def test_what_computed_in_half_floats_has_no_roof_and_is_left_out(
     assert [p.variant for p in made] == ["onnxruntime-float32", "onnxruntime-int8"]
     save_report(path, replace(report, variants=(halves,)))
     with pytest.raises(UsageError, match="Nothing here can be projected"):
+        pipeline.project(path, ["raspberry-pi-4"])
+
+
+def test_a_precision_that_the_board_does_not_list_is_left_out_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(pipeline, "measure_roof", lambda **_: HERE)
+    report = build_report({"openvino": (20.0, 8.0)}, machine=describe().machine)
+    path = tmp_path / "report.json"
+    save_report(path, report)
+    with TerminalProgress() as progress:
+        made = pipeline.project(path, ["raspberry-pi-4", "intel-n100"], progress=progress)
+    assert [(p.board, p.variant) for p in made] == [
+        ("raspberry-pi-4", "openvino-float32"),
+        ("intel-n100", "openvino-float32"),
+        ("intel-n100", "openvino-int8"),
+    ]
+    said = capsys.readouterr().err
+    assert "Leave out openvino-int8 on raspberry-pi-4" in said
+    assert "the board's file lists float32 for openvino. On Arm it runs most INT8" in said
+    save_report(path, replace(report, variants=report.variants[1:]))
+    with pytest.raises(UsageError, match="run no variant in its precision"):
         pipeline.project(path, ["raspberry-pi-4"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,11 +163,38 @@ def test_an_absent_backend_says_how_to_install_it(tiny_onnx: Callable[..., Path]
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("quantize", "--method", "ptq", "--backend", "onnxruntime"), "SSIM mean"),
+        (("quantize", "--method", "ptq", "--backend", "onnxruntime", "--max-drift", 0), ""),
+        (("prune", "--ratio", 0.1, "--round-to", 1, "--steps", 0), "on the frames recovered on"),
+    ],
+)
+def test_frames_that_were_not_held_out_are_told_of(
+    args: tuple[object, ...],
+    says: str,
+    tiny_onnx: Callable[..., Path],
+    photos: Path,
+    tmp_path: Path,
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for number in range(3):
+        shutil.copy(photos / f"{number}.png", few)
+    name, *options = args
+    done = edgeanim(name, tiny_onnx(), "--calib", few, "-o", tmp_path / "out", *options)
+    assert done.returncode == (0 if says else 1), done.stderr
+    assert says in done.stdout
+    assert "Give at least 8 pictures" in " ".join(done.stderr.split())
+
+
 def test_json_is_json() -> None:
     boards = json.loads(edgeanim("boards", "--json").stdout)
     assert {"local", "raspberry-pi-5"} <= {board["name"] for board in boards}
-    board = json.loads(edgeanim("boards", "local", "--json").stdout)
-    assert board["cores"] >= 1
+    for args in (("local", "--json"), ("--json", "local"), ("--json", "show", "local")):
+        board = json.loads(edgeanim("boards", *args).stdout)
+        assert board["cores"] >= 1
     rows = json.loads(edgeanim("backends", "--json").stdout)
     assert {"onnxruntime", "openvino", "tflite", "null"} <= {row["name"] for row in rows}
 

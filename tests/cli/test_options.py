@@ -3,11 +3,16 @@
 import importlib
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
+from edgeanim.benchmarks.result import parse_report
+from edgeanim.cli.common import Number, print_json
+from edgeanim.cli.main import COMMANDS
 from edgeanim.core.errors import BadInput
+from tests.benchmarks.synthetic import build_report
 
 
 @pytest.mark.parametrize(
@@ -36,3 +41,27 @@ def test_frames_that_are_not_there_are_told_before_any_work(
         command, ["shipped", option, str(tmp_path), "-o", str(tmp_path / "x")]
     )
     assert isinstance(result.exception, AssertionError)
+
+
+def options_of(command: click.Command) -> list[click.Parameter]:
+    """All options of a command and of those below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return [*command.params, *(option for each in below for option in options_of(each))]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_takes_nan_or_infinity(name: str) -> None:
+    command = importlib.import_module(f"edgeanim.cli.{name}").command
+    for option in options_of(command):
+        if isinstance(option.type, (click.types.FloatParamType, click.FloatRange)):
+            assert isinstance(option.type, Number), option.name
+            for text in ("nan", "inf", "-inf"):
+                with pytest.raises(click.BadParameter):
+                    option.type.convert(text, option, None)
+
+
+def test_a_report_that_is_printed_can_be_read_as_one(capsys: pytest.CaptureFixture) -> None:
+    report = build_report()
+    assert None in (report.model.bundle, *(v.memory and v.memory.uss_mb for v in report.variants))
+    print_json(report)
+    assert parse_report(capsys.readouterr().out, where="stdout") == report

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeanim.core.errors import UsageError
 from edgeanim.core.limit import NO_LIMIT, DriftLimit
 from edgeanim.core.recipe import Gates
 
@@ -37,6 +39,13 @@ def test_the_5th_percentile_follows_the_mean_unless_it_is_given() -> None:
     assert DriftLimit.of(0.02, 0.03) == DriftLimit(0.02, 0.03)
     assert Gates(max_drift=0.1, max_drift_p5=0.12).drift == DriftLimit(0.1, 0.12)
     assert str(DriftLimit(0.02, 0.04)) == "0.02 (5th percentile 0.04)"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
+def test_what_is_no_limit_is_refused(value: float) -> None:
+    for limits in ((value,), (0.02, value)):
+        with pytest.raises(UsageError, match="A limit of drift is a number from 0 on"):
+            DriftLimit.of(*limits)
 
 
 @given(drifts, drifts, drifts, drifts)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,13 @@ def test_a_value_error_of_a_spec_is_a_bad_input_of_that_place() -> None:
 def test_a_gate_that_nothing_would_check_is_refused() -> None:
     with pytest.raises(BadInput, match="parity"):
         parse(Recipe, {"gates": {"parity": 1e-3}}, where="recipe")
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -1.0])
+@pytest.mark.parametrize("name", ["ratio", "latency_ms", "learning_rate"])
+def test_a_spec_made_by_hand_takes_no_other_numbers_than_a_recipe(name: str, wrong: float) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must"):
+        PruneSpec(**{name: wrong})
 
 
 recipes = st.builds(

@@ -194,6 +194,17 @@ def test_the_commands_make_import_and_show(tmp_path, clip):
     assert run(command, ["import", str(clip), "-o", out, "--cell", "3"]).exit_code == 2
 
 
+def test_a_dataset_whose_making_was_interrupted_is_gone_on_with(tmp_path, monkeypatch):
+    (tmp_path / "data" / "sequences" / ".partial-killed").mkdir(parents=True)
+    monkeypatch.setattr(DatasetWriter, "finish", lambda _: None)
+    make_dataset(tmp_path / "data", puppets=1, moments=1)
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match=r"not finished.*again; it goes on"):
+        show_dataset(tmp_path / "data")
+    make_dataset(tmp_path / "data", puppets=1, moments=1)
+    assert len(show_dataset(tmp_path / "data")) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

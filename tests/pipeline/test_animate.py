@@ -13,7 +13,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import motion
 from edgeanim.runtime.media import read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
@@ -194,3 +194,13 @@ def test_a_motion_that_gets_too_long_at_a_frame_rate_is_refused(
 def test_a_frame_rate_that_is_none_is_refused(follower: Path, tmp_path: Path, fps: float) -> None:
     with pytest.raises(UsageError, match="frame rate"):
         _animated(follower, clip_of(tmp_path / "clip.gif", 3), tmp_path, fps=fps)
+
+
+def test_a_driver_that_is_not_there_is_bad_input_and_an_unknown_name_a_usage_error(
+    follower: Path, tmp_path: Path
+) -> None:
+    for gone in ("gone.mp4", "gone.npz", "gone/frames"):
+        with pytest.raises(BadInput, match="No such file or folder"):
+            api.animate(follower, drive=gone, out=tmp_path / "x.gif")
+    with pytest.raises(UsageError, match="Did you mean 'wave'"):
+        api.animate(follower, drive="wav", out=tmp_path / "x.gif")

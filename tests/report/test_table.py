@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import ExecutedOp, Failure, Report
+from edgeanim.benchmarks.result import BoardRecord, ExecutedOp, Failure, Report
 from edgeanim.benchmarks.scenarios import BatchRun, summarize_batch, summarize_stream
 from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
@@ -45,6 +45,16 @@ def _golden_report() -> Report:
         failure=FAILED,
     )
     return replace(report, variants=(*report.variants[:3], broken))
+
+
+def test_times_of_another_machine_than_the_board_are_said_to_be_that() -> None:
+    report = build_report()
+    assert "these are times" not in table(report) + verdict(report)
+    board = BoardRecord("raspberry-pi-4", "Raspberry Pi 4", 100.0, "aarch64")
+    report = replace(report, board=board)
+    said = "these are times of a machine of x86_64, not of raspberry-pi-4, which is aarch64"
+    assert f"Read with care: {said}." in table(report)
+    assert f"But {said}: bench it there (`--on`) before you ship." in verdict(report)
 
 
 def test_the_table_is_this_very_text() -> None:

@@ -134,6 +134,22 @@ def test_a_small_board_is_told_what_it_lacks(tmp_path: Path) -> None:
     assert checks["power (RAPL)"].status == "skip"
 
 
+def test_a_store_that_cannot_be_written_to_is_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    for store in (tmp_path / "file", tmp_path / "file" / "below"):
+        monkeypatch.setenv("EDGEANIM_STORE", str(store))
+        disk = of(check_machine(tmp_path))["disk"]
+        assert (disk.status, disk.detail) == (
+            "fail", f"the artifact store in {store} cannot be written to",
+        )  # fmt: skip
+    monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path / "store"))
+    assert of(check_machine(tmp_path))["disk"].status != "fail"
+    monkeypatch.setattr(os, "access", lambda _, mode: mode == os.F_OK)
+    assert of(check_machine(tmp_path))["disk"].status == "fail"
+
+
 def test_power_that_only_root_may_read_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

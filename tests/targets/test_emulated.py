@@ -234,6 +234,9 @@ def test_the_command_says_what_it_would_fetch(
     assert isinstance(done.exception, UsageError)
     assert "about 150 MB" in done.output
     assert list(tmp_path.iterdir()) == []
+    done = CliRunner().invoke(command, ["check", "net.eab", "--root", str(tmp_path)])
+    assert isinstance(done.exception, MissingComponent)
+    assert "edgeanim emulate setup" in str(done.exception)
     assert "emulate setup haswell" in CliRunner().invoke(command, ["list"]).output
 
 
