@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
@@ -17,6 +18,7 @@ from edgeanim.runtime.media import (
     DEFAULT_FPS,
     at_rate,
     check_rate,
+    files_read,
     read_frames,
     read_still,
     stated_fps,
@@ -76,6 +78,8 @@ def animate(
     """
     if fps is not None:
         check_rate(fps)
+    stills = () if still is None else (still,)
+    must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)

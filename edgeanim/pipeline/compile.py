@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -17,8 +17,10 @@ from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, versions
+from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
-from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
+from edgeanim.targets.on.payload import files_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ def compile(  # noqa: A001 the command's own name
     from `frames` (see `quantize`'s `calib`).
     """
     may_become_file(Path(out))
+    must_spare(Path(out), [*_files_of(Path(model)), *(inputs or {}).values()])
+    if frames is not None:
+        must_spare(Path(out), files_read(frames))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
     _require_floats(work, names, floats)
@@ -94,6 +99,13 @@ def compile_model(
     with open_bundle(out) as bundle:
         ids = tuple(variant.id for variant in bundle.variants)
         return Compiled(out, bundle.sha256, out.stat().st_size, ids)
+
+
+def _files_of(model: Path) -> list[Path]:
+    """The files that `model` may be read from: a bundle that lies among them is none."""
+    if not model.exists():
+        return []
+    return [file for file in files_of(model, model.name).values() if file.suffix != SUFFIX]
 
 
 def _require_floats(

@@ -12,11 +12,12 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import choose_variant
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import probe_fps, probe_length, read_frames
+from edgeanim.runtime.media import files_read, probe_fps, probe_length, read_frames
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -70,6 +71,8 @@ def extract_motion(
     `UsageError` if the bundle's model does not find motion in a driver, or the clip is longer than
     a track can be.
     """
+    may_become_file(Path(out))
+    must_spare(Path(out), [bundle, *files_read(clip)])
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]
     if lengths and min(lengths) > MAX_FRAMES:
         raise _too_long(clip)

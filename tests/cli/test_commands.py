@@ -100,6 +100,39 @@ def test_a_folder_for_a_file(tmp_path: Path) -> None:
     fails(3, "compare", tmp_path, says="folder")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("bench", "net.eab", "-o", "net.eab"),
+        ("bench", "net.eab", "--on", "emulated:haswell", "-o", "net.eab"),
+        ("motion", "extract", "clip.gif", "--bundle", "net.eab", "-o", "net.eab"),
+        ("compile", "model", "-o", "model/net.onnx"),
+        ("compare", "net.eab", "--html", "net.eab"),
+        ("animate", "net.eab", "--still", "clip.gif", "--drive", "wave", "-o", "clip.gif"),
+        ("animate", "net.eab", "--drive", "clip.gif", "-o", "clip.gif"),
+        ("animate", "net.eab", "--drive", "model", "-o", "model/"),
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    for name in ("net.eab", "clip.gif", "model/net.onnx"):
+        Path(name).write_bytes(b"mine")
+    fails(2, *args, says="it would be overwritten")
+    assert Path(args[-1]).is_dir() or Path(args[-1]).read_bytes() == b"mine"
+
+
+def test_a_report_that_cannot_be_written_is_told_before_measuring(tmp_path: Path) -> None:
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "report-frames").write_text("x")
+    fails(3, "bench", bundle, "-o", tmp_path / "file" / "x.json", says="file: This is a file")
+    fails(3, "bench", bundle, "-o", tmp_path / "report.json", says="report-frames: This is a file")
+    assert not (tmp_path / "report.json").exists()
+
+
 def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
     save_report(tmp_path / "report.json", build_report())
     done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p50_ms > 0")
