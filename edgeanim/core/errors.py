@@ -90,7 +90,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise disk_error(error, path) from error
 
 
-def disk_error(error: OSError, path: object = None) -> EdgeanimError:
+def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     """What an operating-system refusal around `path` means to the user."""
     where = error.filename or path
     if isinstance(error, FileNotFoundError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -149,6 +150,38 @@ def test_an_unknown_board_and_backend_name_the_nearest(
         2, "compile", tiny_onnx(), "-o", tmp_path / "x.eab", "--backend", "openvinoo",
         says="Did you mean 'openvino'?",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("args", [("motion", "list"), ("motion", "--help"), ("--help",)])
+def test_a_reader_that_went_away_is_no_failure(args: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "edgeanim", *args]
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_that_cannot_be_written_is_told() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    command = [sys.executable, "-m", "edgeanim", "boards", "--json"]
+    with full.open("wb") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 5
+    assert done.stderr.startswith("Error: Standard output cannot be written: No space")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["inspect", "quantize"])
+def test_a_name_that_is_too_long_is_bad_input(command: str, tmp_path: Path) -> None:
+    out = () if command == "inspect" else ("-o", tmp_path / "out")
+    fails(3, command, "x" * 300, *out, says="too long")
 
 
 @pytest.mark.parametrize("command", ["compile", "prune", "quantize"])
