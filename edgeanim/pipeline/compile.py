@@ -12,7 +12,7 @@ from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.calibrate import GOLDEN_FILE, make_golden
+from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.variants import find_int8, make_variant
@@ -129,8 +129,7 @@ def _golden(
     frames: str | Path | None,
     inputs: Mapping[str, Path],
 ) -> Path:
-    carried = Path(name) / GOLDEN_FILE
-    if frames is None and carried.is_file():
+    if frames is None and (carried := carried_golden(name)):
         return carried
     material = gather(model.contract, frames, inputs, limit=64, default=default_material(name))
     return make_golden(work, model, material.held_out)
