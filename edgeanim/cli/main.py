@@ -33,7 +33,7 @@ COMMANDS = {
     "deploy": "Put a bundle and the runtime on a board.",
     "emulate": "Prove a bundle on a processor that is not here.",
     "project": "Project the time of a frame on a board that is not here.",
-    "motion": "Extract, list and show stored motions.",
+    "motion": "Extract and list stored motions.",
     "dataset": "Make, import and show training material.",
     "train": "Train the reference animator.",
     "evaluate": "Score an animator on characters it never saw.",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
@@ -25,13 +26,14 @@ from edgeanim.runtime.media import (
     write_animation,
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
-from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.player import BadDriver, Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 
-_TRACK = ".npz"
+TRACK = ".npz"
+"""The suffix of stored motions."""
 _CAMERA = "camera:"
 
 
@@ -97,7 +99,8 @@ def animate(
             total = len(track) if track is not None else limit
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
-            count = write_animation(out, clock.frames(), rate)
+            with driver_named(drive):
+                count = write_animation(out, clock.frames(), rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms)
 
@@ -116,6 +119,15 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
             if variant is not None and get_backend(entry.name).available():
                 return variant
     return variants[0]
+
+
+@contextmanager
+def driver_named(drive: str | Path) -> Iterator[None]:
+    """Errors about the driver's frames name the clip that they came from."""
+    try:
+        yield
+    except BadDriver as error:
+        raise BadInput(error.what, where=drive, hint=error.hint) from error
 
 
 class _Clock:
@@ -165,7 +177,7 @@ def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:
 def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     """The stored motion that `drive` means, or `None` if it is a clip or camera."""
     path = Path(drive)
-    if path.suffix == _TRACK:
+    if path.suffix == TRACK:
         return load_track(path)
     if path.exists() or drive.startswith(_CAMERA):
         return None
@@ -174,7 +186,7 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     from edgeanim.models.shipped_files import shipped, shipped_tracks
 
     if drive in shipped_tracks():
-        with shipped(drive + _TRACK) as file:
+        with shipped(drive + TRACK) as file:
             return load_track(file)
     known = [*bundle.tracks, *shipped_tracks()]
     raise UsageError(

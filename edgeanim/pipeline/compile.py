@@ -131,5 +131,12 @@ def _golden(
 ) -> Path:
     if frames is None and (carried := carried_golden(name)):
         return carried
-    material = gather(model.contract, frames, inputs, limit=64, default=default_material(name))
+    material = gather(
+        model.contract,
+        frames,
+        inputs,
+        limit=64,
+        default=default_material(name),
+        option="--frames",
+    )
     return make_golden(work, model, material.held_out)

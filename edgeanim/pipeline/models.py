@@ -6,12 +6,9 @@ from pathlib import Path
 
 from edgeanim.core.files import sha256_bytes, sha256_file
 from edgeanim.graph.load import Model, load_model
-from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
-
-SHIPPED = "shipped"
-"""Stands for the animator that comes with the package, wherever a model may stand."""
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
@@ -21,7 +18,7 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
 
 def model_path(name: str | Path, work: Work) -> Path:
     """Where the model called `name` lies; a file or folder of the user's own goes before ours."""
-    if _is_shipped(name):
+    if is_shipped(name):
         with shipped(ARCHITECTURE) as path:
             return exported(path.parent, work)
     return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
@@ -50,12 +47,8 @@ def exported(folder: Path, work: Work) -> Path:
 def default_material(name: str | Path, frames: int | None = None) -> Material | None:
     """What an animator of ours is calibrated and judged on, with at least so many `frames` if that
     is given; `None` for any other model."""
-    if not _is_shipped(name) and not is_animator(Path(name)):
+    if not is_shipped(name) and not is_animator(Path(name)):
         return None
     from edgeanim.pipeline.shipped import shipped_material
 
     return shipped_material(frames)
-
-
-def _is_shipped(name: str | Path) -> bool:
-    return str(name) == SHIPPED and not Path(name).exists()

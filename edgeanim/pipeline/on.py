@@ -15,7 +15,7 @@ from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.bench import bench, may_become_report
+from edgeanim.pipeline.bench import bench, may_become_report, require_compiled
 from edgeanim.pipeline.on_board import ANSWER, REPORT
 from edgeanim.pipeline.on_emulated import emulate_bundle
 from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures
@@ -65,6 +65,7 @@ def bench_on(
     `options` are those of `bench`. With several places, each report is written beside `out` under
     its place's name, and a place that fails does not disturb the others.
     """
+    require_compiled(subjects)
     places = [parse_place(text) for text in on]
     if len({place.label for place in places}) != len(places):
         raise UsageError("A place is given twice.", where="--on")

@@ -106,7 +106,7 @@ def test_a_folder_for_a_file(tmp_path: Path) -> None:
     [
         ("bench", "net.eab", "-o", "net.eab"),
         ("bench", "net.eab", "--on", "emulated:haswell", "-o", "net.eab"),
-        ("motion", "extract", "clip.gif", "--bundle", "net.eab", "-o", "net.eab"),
+        ("motion", "extract", "clip.gif", "--bundle", "net.npz", "-o", "net.npz"),
         ("compile", "model", "-o", "model/net.onnx"),
         ("compare", "net.eab", "--html", "net.eab"),
         ("animate", "net.eab", "--still", "clip.gif", "--drive", "wave", "-o", "clip.gif"),
@@ -119,7 +119,7 @@ def test_what_is_read_is_never_overwritten(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("model").mkdir()
-    for name in ("net.eab", "clip.gif", "model/net.onnx"):
+    for name in ("net.eab", "net.npz", "clip.gif", "model/net.onnx"):
         Path(name).write_bytes(b"mine")
     fails(2, *args, says="it would be overwritten")
     assert Path(args[-1]).is_dir() or Path(args[-1]).read_bytes() == b"mine"
@@ -197,7 +197,27 @@ def test_a_board_that_lists_no_backend_is_told_of(
 
 
 def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
-    fails(2, "quantize", tiny_onnx(), "-o", tmp_path / "q", says="Real frames are needed")
+    model, out = tiny_onnx(), ("-o", tmp_path / "out")
+    fails(2, "quantize", model, *out, says="Real frames are needed")
+    fails(2, "quantize", model, *out, says="an .npz file with --calib.")
+    fails(2, "compile", model, *out, says="an .npz file with --frames.")
+
+
+def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
+    for model in ("shipped", tmp_path):
+        fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")
+
+
+def test_a_stored_motion_is_written_under_the_suffix_by_which_it_is_known(tmp_path: Path) -> None:
+    given = ("motion", "extract", "clip.gif", "--bundle", "net.eab")
+    fails(2, *given, "-o", tmp_path / "wave", says="wave.npz")
+
+
+def test_of_many_figures_only_the_nearest_are_named(tmp_path: Path) -> None:
+    save_report(tmp_path / "report.json", build_report())
+    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "speed > 50")
+    assert done.returncode == 2
+    assert len(done.stderr) < 400
 
 
 def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:

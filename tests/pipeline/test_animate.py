@@ -13,7 +13,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import motion
 from edgeanim.runtime.media import read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
@@ -128,6 +128,14 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
         "camera:0", bundle=follower, out=tmp_path / "m.npz", limit=3, smooth=False
     )
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
+
+
+def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "one.gif", 1)
+    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+        api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
+    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+        _animated(follower, clip, tmp_path)
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])
