@@ -14,13 +14,12 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.material import gather
-from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.models import default_material, files_of_model, open_model
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, versions
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
-from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
-from edgeanim.targets.on.payload import files_of
+from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def compile(  # noqa: A001 the command's own name
     from `frames` (see `quantize`'s `calib`).
     """
     may_become_file(Path(out))
-    must_spare(Path(out), [*_files_of(Path(model)), *(inputs or {}).values()])
+    must_spare(Path(out), [*files_of_model(model), *(inputs or {}).values()])
     if frames is not None:
         must_spare(Path(out), files_read(frames))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
@@ -99,13 +98,6 @@ def compile_model(
     with open_bundle(out) as bundle:
         ids = tuple(variant.id for variant in bundle.variants)
         return Compiled(out, bundle.sha256, out.stat().st_size, ids)
-
-
-def _files_of(model: Path) -> list[Path]:
-    """The files that `model` may be read from: a bundle that lies among them is none."""
-    if not model.exists():
-        return []
-    return [file for file in files_of(model, model.name).values() if file.suffix != SUFFIX]
 
 
 def _require_floats(

@@ -9,6 +9,8 @@ from edgeanim.graph.load import Model, load_model
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
+from edgeanim.targets.bundle import SUFFIX
+from edgeanim.targets.on.payload import files_of
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
@@ -22,6 +24,14 @@ def model_path(name: str | Path, work: Work) -> Path:
         with shipped(ARCHITECTURE) as path:
             return exported(path.parent, work)
     return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
+
+
+def files_of_model(name: str | Path) -> list[Path]:
+    """The files that the model called `name` may be read from: a bundle among them is none."""
+    path = Path(name)
+    if not path.exists():
+        return []
+    return [file for file in files_of(path, path.name).values() if file.suffix != SUFFIX]
 
 
 def is_animator(folder: Path) -> bool:

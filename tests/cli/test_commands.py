@@ -108,6 +108,7 @@ def test_a_folder_for_a_file(tmp_path: Path) -> None:
         ("bench", "net.eab", "--on", "emulated:haswell", "-o", "net.eab"),
         ("motion", "extract", "clip.gif", "--bundle", "net.npz", "-o", "net.npz"),
         ("compile", "model", "-o", "model/net.onnx"),
+        ("optimize", "model", "--html", "report.html", "-o", "model/net.onnx"),
         ("compare", "net.eab", "--html", "net.eab"),
         ("animate", "net.eab", "--still", "clip.gif", "--drive", "wave", "-o", "clip.gif"),
         ("animate", "net.eab", "--drive", "clip.gif", "-o", "clip.gif"),
