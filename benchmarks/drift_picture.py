@@ -35,7 +35,6 @@ def save_worst(
     written, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     if not written:
         raise DeviceFailed("This machine's OpenCV cannot write PNG.")
-    folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / name, data.tobytes())
     return f"{folder.name}/{name}"
 

@@ -58,7 +58,7 @@ class BenchOptions:
         if self.rate_fps is not None and not 0 < self.rate_fps <= _MAX_RATE_FPS:
             raise UsageError(f"A stream runs at more than 0 and at most {_MAX_RATE_FPS:g} fps.")
         if self.duration_s is not None and not 1 <= self.duration_s <= _MAX_DURATION_S:
-            raise UsageError(f"A soak lasts from 1 to {_MAX_DURATION_S:g} s.")
+            raise UsageError(f"A stream or a soak lasts from 1 to {_MAX_DURATION_S:g} s.")
 
     @property
     def block_frames(self) -> int:

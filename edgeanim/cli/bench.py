@@ -29,7 +29,14 @@ if TYPE_CHECKING:
 
 @click.command("bench")
 @click.argument("subjects", nargs=-1, required=True, metavar="BUNDLE|MODEL...", type=PATH)
-@click.option("-o", "--out", type=PATH, metavar="FILE", help="Write the report (JSON) here.")
+@click.option(
+    "-o",
+    "--out",
+    type=PATH,
+    metavar="FILE",
+    help="Write the report (JSON) here, and the frames that drifted most beside it, in the folder "
+    "FILE-frames (FILE without its suffix).",
+)
 @frames_option("--frames", "Real frames for a bare model file.")
 @click.option("--variant", "variants", multiple=True, help="Only this one, e.g. openvino-int8.")
 @click.option(
@@ -135,10 +142,19 @@ def command(
         elif result.report is not None and not as_json:
             _show(result.report)
             if result.path is not None:
-                click.echo(f"Report: {result.path}")
+                _show_files(result.path, result.report)
     # Failed variants are reported, with their diagnosis, beside those that ran.
     codes = [result.exit_code for result in results]
     click.get_current_context().exit(next((code for code in codes if code), 0))
+
+
+def _show_files(path: Path, report: Report | Emulation) -> None:
+    from edgeanim.benchmarks.drift_picture import pictures_beside
+    from edgeanim.benchmarks.result import Report
+
+    click.echo(f"Report: {path}")
+    if isinstance(report, Report) and any(variant.worst_picture for variant in report.variants):
+        click.echo(f"The frames that drifted most: {pictures_beside(path)}/")
 
 
 def _show(report: Report | Emulation) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
 from edgeanim import __version__
-from edgeanim.core.errors import EXIT_INTERRUPTED, DeviceFailed, EdgeanimError
+from edgeanim.core.errors import EXIT_INTERRUPTED, DeviceFailed, EdgeanimError, disk_error
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
@@ -31,7 +33,7 @@ COMMANDS = {
     "deploy": "Put a bundle and the runtime on a board.",
     "emulate": "Prove a bundle on a processor that is not here.",
     "project": "Project the time of a frame on a board that is not here.",
-    "motion": "Extract, list and show stored motions.",
+    "motion": "Extract and list stored motions.",
     "dataset": "Make, import and show training material.",
     "train": "Train the reference animator.",
     "evaluate": "Score an animator on characters it never saw.",
@@ -41,8 +43,31 @@ COMMANDS = {
 }
 
 
+class ReaderGone(Exception):
+    """What reads our output (head, less) went away before its end."""
+
+
+@contextmanager
+def _reader_watched() -> Iterator[None]:
+    # Click would end us with 1, which stands for a gate that failed.
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
+
+
 class LazyCommands(click.Group):
     """Imports a command's module only when that command is used."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the arguments; `ReaderGone` instead of click's own way with a closed pipe."""
+        with _reader_watched():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; `ReaderGone` as in `make_context`."""
+        with _reader_watched():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which a user meets them."""
@@ -113,8 +138,11 @@ def main() -> NoReturn:
         code = _fail(
             DeviceFailed("Out of memory.", hint="Use fewer samples or a machine with more memory.")
         )
-    except BrokenPipeError:
-        code = _quiet_pipe()
+    except ReaderGone:
+        _drop_output()
+        code = 0
+    except OSError as error:
+        code = _refused(error)
     if code == EXIT_INTERRUPTED:
         _exit_interrupted(code)
     sys.exit(code)
@@ -151,9 +179,18 @@ def _fail(error: EdgeanimError) -> int:
     return error.exit_code
 
 
-def _quiet_pipe() -> int:
-    # The reader (head, less) went away: not an error of ours, but Python would print one at exit.
+def _refused(error: OSError) -> int:
+    try:
+        print(end="", flush=True)
+    except OSError as unwritten:
+        _drop_output()
+        what = f"Standard output cannot be written: {unwritten.strerror}."
+        return _fail(DeviceFailed(what, hint="Send it to another place."))
+    return _fail(disk_error(error))
+
+
+def _drop_output() -> None:
+    # What is still to be written would fail once more at exit, with an error of Python's own.
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

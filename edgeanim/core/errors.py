@@ -86,33 +86,31 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Turn an operating-system refusal around `path` into an error that says what to do."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise BadInput("No such file or folder.", where=error.filename or path) from error
-    except IsADirectoryError as error:
-        raise BadInput(
-            "This is a folder; a file is needed here.", where=error.filename or path
-        ) from error
-    except NotADirectoryError as error:
-        raise BadInput(
-            "This is a file; a folder is needed here.", where=error.filename or path
-        ) from error
-    except PermissionError as error:
-        raise BadInput(
-            "Permission denied.",
-            where=error.filename or path,
-            hint="Check who owns it and its access rights.",
-        ) from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DeviceFailed(
-                "The disk is full; nothing was left half-written.",
-                where=error.filename or path,
-                hint="Free some space and run the same command again: finished stages are kept.",
-            ) from error
-        raise DeviceFailed(
-            f"The operating system refused: {error.strerror or error}.",
-            where=error.filename or path,
-        ) from error
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
+    """What an operating-system refusal around `path` means to the user."""
+    where = error.filename or path
+    if isinstance(error, FileNotFoundError):
+        return BadInput("No such file or folder.", where=where)
+    if isinstance(error, IsADirectoryError):
+        return BadInput("This is a folder; a file is needed here.", where=where)
+    if isinstance(error, (NotADirectoryError, FileExistsError)):  # the latter by making folders
+        return BadInput("This is a file; a folder is needed here.", where=where)
+    if isinstance(error, PermissionError):
+        hint = "Check who owns it and its access rights."
+        return BadInput("Permission denied.", where=where, hint=hint)
+    if error.errno == errno.ENAMETOOLONG:
+        return BadInput("This name is too long for a file.", where=where)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DeviceFailed(
+            "The disk is full; nothing was left half-written.",
+            where=where,
+            hint="Free some space and run the same command again: finished stages are kept.",
+        )
+    return DeviceFailed(f"The operating system refused: {error.strerror or error}.", where=where)
 
 
 def told(main: Callable[P, int]) -> Callable[P, int]:

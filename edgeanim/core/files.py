@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -49,8 +50,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The suffix is kept, since image and video writers choose the format by it.
     """
+    may_become_file(path)
     with disk_errors(path), _folders_above(path):
-        may_become_file(path)
         handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         partial = Path(name)
@@ -70,6 +71,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Where a user named the folder, `may_become_folder` comes first: what it holds will be gone.
     """
+    may_hold_files(path.parent)
     with disk_errors(path), _folders_above(path):
         _refuse_file(path)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
@@ -88,8 +90,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def may_become_file(path: Path) -> None:
-    """`BadInput` if `path` is a folder, `UsageError` if it is a pipe or a device: a file that is
-    written would take its place."""
+    """`BadInput` if `path` is a folder or cannot be written to, `UsageError` if it is a pipe or a
+    device: a file that is written would take its place."""
+    may_hold_files(path.parent)
     with disk_errors(path):
         if path.is_dir():
             raise BadInput("This is a folder; a file is to be written here.", where=path)
@@ -103,7 +106,9 @@ def may_become_file(path: Path) -> None:
 
 def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
     """`UsageError` if `path` holds a file that is not `ours`, asked by its name relative to `path`:
-    it would be lost when the folder is replaced. `BadInput` if `path` is a file."""
+    it would be lost when the folder is replaced. `BadInput` if `path` is a file or cannot be
+    written to."""
+    may_hold_files(path.parent)
     with disk_errors(path):
         _refuse_file(path)
         for file in path.rglob("*"):
@@ -113,6 +118,31 @@ def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
                     f"The folder holds other things ({name!r}); it would be replaced.",
                     where=path,
                     hint="Name a new folder.",
+                )
+
+
+def may_hold_files(folder: Path) -> None:
+    """`BadInput` if no file can be written into `folder`, which need not exist."""
+    with disk_errors(folder):
+        there = next((each for each in (folder, *folder.parents) if each.exists()), Path())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def must_spare(out: Path, inputs: Iterable[str | Path]) -> None:
+    """`UsageError` if writing `out` would destroy one of `inputs`: it is the same file, or a folder
+    that holds it. Inputs that are no paths (`shipped`, `camera:0`) are no matter."""
+    with disk_errors(out):
+        if not out.exists():
+            return
+        for given in map(Path, inputs):
+            if given.exists() and (out.samefile(given) or _lies_in(out, given)):
+                raise UsageError(
+                    "This is what is read here; it would be overwritten.",
+                    where=out,
+                    hint="Write to another name.",
                 )
 
 
@@ -144,6 +174,10 @@ def inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
     return path
+
+
+def _lies_in(folder: Path, path: Path) -> bool:
+    return folder.is_dir() and path.resolve().is_relative_to(folder.resolve())
 
 
 def _refuse_file(path: Path) -> None:

@@ -27,6 +27,8 @@ else:
 T = TypeVar("T")
 
 MAX_DOCUMENT_BYTES = 64 << 20
+# So many words are listed; of more, the nearest few.
+_MANY, _FEW = 50, 5
 _LARGEST_INTEGER = (1 << 63) - 1
 
 
@@ -94,10 +96,14 @@ def parse_inputs(values: Sequence[str]) -> dict[str, Path]:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint that names the known word closest to `name`, or all of them if none is close."""
+    """A hint that names the known word closest to `name`; if none is close, all of them, or of very
+    many the few that are nearest."""
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
+    if len(known) > _MANY:
+        few = difflib.get_close_matches(name, known, n=_FEW, cutoff=0)
+        return f"The nearest of {len(known)}: {', '.join(few)}."
     return f"Known: {', '.join(sorted(known)) or 'none'}."
 
 

@@ -13,7 +13,14 @@ from edgeanim.core.parsing import nearest
 WEIGHTS = "animator.safetensors"
 ARCHITECTURE = "animator.toml"
 STILL = "still.png"
+SHIPPED = "shipped"
+"""Stands for the animator that comes with the package, wherever a model may stand."""
 _FOLDER = "shipped"
+
+
+def is_shipped(name: str | Path) -> bool:
+    """Whether `name` means the shipped animator; a file or folder of the user's own goes first."""
+    return str(name) == SHIPPED and not Path(name).exists()
 
 
 @contextmanager

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.core.errors import UsageError
-from edgeanim.core.files import must_exist
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
@@ -18,19 +19,21 @@ from edgeanim.runtime.media import (
     DEFAULT_FPS,
     at_rate,
     check_rate,
+    files_read,
     read_frames,
     read_still,
     stated_fps,
     write_animation,
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
-from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.player import BadDriver, Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 
-_TRACK = ".npz"
+TRACK = ".npz"
+"""The suffix of stored motions."""
 _CAMERA = "camera:"
 
 
@@ -77,6 +80,8 @@ def animate(
     """
     if fps is not None:
         check_rate(fps)
+    stills = () if still is None else (still,)
+    must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
@@ -94,7 +99,8 @@ def animate(
             total = len(track) if track is not None else limit
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
-            count = write_animation(out, clock.frames(), rate)
+            with driver_named(drive):
+                count = write_animation(out, clock.frames(), rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms)
 
@@ -113,6 +119,15 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
             if variant is not None and get_backend(entry.name).available():
                 return variant
     return variants[0]
+
+
+@contextmanager
+def driver_named(drive: str | Path) -> Iterator[None]:
+    """Errors about the driver's frames name the clip that they came from."""
+    try:
+        yield
+    except BadDriver as error:
+        raise BadInput(error.what, where=drive, hint=error.hint) from error
 
 
 class _Clock:
@@ -163,7 +178,7 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     """The stored motion that `drive` means, or `None` if it is a clip or camera. `BadInput` for a
     file that is not there, `UsageError` for an unknown name."""
     path = Path(drive)
-    if path.suffix == _TRACK:
+    if path.suffix == TRACK:
         return load_track(path)
     if path.exists() or drive.startswith(_CAMERA):
         return None
@@ -172,7 +187,7 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     from edgeanim.models.shipped_files import shipped, shipped_tracks
 
     if drive in shipped_tracks():
-        with shipped(drive + _TRACK) as file:
+        with shipped(drive + TRACK) as file:
             return load_track(file)
     if path.suffix or len(path.parts) > 1:
         must_exist(path)

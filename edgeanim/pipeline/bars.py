@@ -30,9 +30,10 @@ from edgeanim.core.errors import GateFailed, told
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import METHODS, Method, PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
+from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import Material
-from edgeanim.pipeline.models import SHIPPED, open_model
+from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import Pruned, frames_for, prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import shipped_material

@@ -14,14 +14,17 @@ from edgeanim.benchmarks.repeat import repeat_until_valid
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
-from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file, sha256_file
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_file
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.shipped_files import is_shipped
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX, open_bundle
+from edgeanim.targets.on.payload import files_of
 from edgeanim.targets.prebuilt import load_prebuilt
 
 _FRAMES = 64
@@ -63,6 +66,7 @@ def bench(
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
     A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
+    require_compiled(subjects)
     work = Work.on(board, progress=progress)
     options = BenchOptions(
         threads=threads or work.board.threads,
@@ -71,7 +75,7 @@ def bench(
         duration_s=duration,
     )
     if out is not None:
-        may_become_file(Path(out))
+        may_become_report(Path(out), subjects, frames, inputs or {})
         pictures = pictures or pictures_beside(Path(out))
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
         measure = partial(
@@ -88,6 +92,34 @@ def bench(
     if out is not None:
         save_report(Path(out), report)
     return report
+
+
+def require_compiled(subjects: Sequence[str | Path]) -> None:
+    """`BadInput` for a model folder or the shipped animator: no runtime plays these."""
+    for subject in subjects:
+        if is_shipped(subject) or Path(subject).is_dir():
+            raise BadInput(
+                "This is a model that is not compiled yet.",
+                where=subject,
+                hint=f"Compile it first: edgeanim compile {subject} -o net.eab",
+            )
+
+
+def may_become_report(
+    out: Path,
+    subjects: Sequence[str | Path],
+    frames: str | Path | None,
+    inputs: Mapping[str, Path],
+) -> None:
+    """Raise what writing the report `out` and its pictures would end in; `UsageError` if it would
+    take the place of what is measured."""
+    may_become_file(out)
+    may_hold_files(pictures_beside(out))
+    for subject in map(Path, subjects):
+        must_spare(out, files_of(subject, subject.name).values())
+    must_spare(out, inputs.values())
+    if frames is not None:
+        must_spare(out, files_read(frames))
 
 
 @contextmanager
@@ -134,7 +166,7 @@ def _open_prebuilt(
             folder.mkdir()
             contract, variant = load_prebuilt(path, folder)
             if number == 0:
-                material = gather(contract, frames, inputs, limit=_FRAMES)
+                material = gather(contract, frames, inputs, limit=_FRAMES, option="--frames")
                 with open_player(work, contract, variant) as player:
                     scene = material.held_out
                     save_golden(golden, Golden(scene, play(player, scene)))

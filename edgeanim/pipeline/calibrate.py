@@ -22,7 +22,7 @@ from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.coverage import frame_features, k_center
 from edgeanim.quantize.takes import Script, Takes
-from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.wiring import at_moments
 
@@ -85,8 +85,16 @@ def find_golden(work: Work, source: str | Path, model: Model, scene: Scene) -> P
     A folder that edgeanim wrote carries the frames of what the user started from, so that drift is
     always counted from there, through pruning and quantising alike.
     """
+    return carried_golden(source) or make_golden(work, model, scene)
+
+
+def carried_golden(source: str | Path) -> Path | None:
+    """The golden file of the model folder `source`, if it has one; `BadInput` if it is damaged."""
     carried = Path(source) / GOLDEN_FILE
-    return carried if carried.is_file() else make_golden(work, model, scene)
+    if not carried.is_file():
+        return None
+    load_golden(carried)
+    return carried
 
 
 def make_golden(work: Work, model: Model, scene: Scene) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, check_gate
 from edgeanim.benchmarks.compare import compare as compare_reports
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.report.html import write_page
 
 
@@ -23,6 +24,9 @@ def compare(
     `FailedOn` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
     all the same, and the error carries the comparison.
     """
+    if html is not None:
+        may_become_file(Path(html))
+        must_spare(Path(html), reports)
     comparison = compare_reports([Path(report) for report in reports], allow=allow)
     if html is not None:
         write_page(Path(html), comparison)

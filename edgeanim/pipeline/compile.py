@@ -8,15 +8,16 @@ from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.calibrate import GOLDEN_FILE, make_golden
+from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.material import gather
-from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.models import default_material, files_of_model, open_model
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, versions
+from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 
@@ -52,6 +53,9 @@ def compile(  # noqa: A001 the command's own name
     from `frames` (see `quantize`'s `calib`).
     """
     may_become_file(Path(out))
+    must_spare(Path(out), [*files_of_model(model), *(inputs or {}).values()])
+    if frames is not None:
+        must_spare(Path(out), files_read(frames))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
     _require_floats(work, names, floats)
@@ -117,8 +121,14 @@ def _golden(
     frames: str | Path | None,
     inputs: Mapping[str, Path],
 ) -> Path:
-    carried = Path(name) / GOLDEN_FILE
-    if frames is None and carried.is_file():
+    if frames is None and (carried := carried_golden(name)):
         return carried
-    material = gather(model.contract, frames, inputs, limit=64, default=default_material(name))
+    material = gather(
+        model.contract,
+        frames,
+        inputs,
+        limit=64,
+        default=default_material(name),
+        option="--frames",
+    )
     return make_golden(work, model, material.held_out)

@@ -14,13 +14,13 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.models.shipped_files import shipped, shipped_tracks
+from edgeanim.models.shipped_files import SHIPPED, shipped, shipped_tracks
 from edgeanim.pipeline.animate import animate
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.compile import Compiled, compile_model
 from edgeanim.pipeline.model_folder import may_become_model
-from edgeanim.pipeline.models import SHIPPED, open_model
+from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material

@@ -59,13 +59,14 @@ def gather(
     *,
     limit: int,
     default: Material | None = None,
+    option: str = "--calib",
 ) -> Material:
     """The material that `source` holds for this contract, at most about `limit` frames.
 
     An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
     scene whose first frame is the still; or a folder of stills, moved by the tracks of `default`.
-    Without a source, `default`.
+    Without a source, `default`; the `UsageError` where there is none asks for `option`.
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
@@ -73,7 +74,7 @@ def gather(
         if default is None:
             raise UsageError(
                 f"Real frames are needed for {contract.name!r}.",
-                hint="Give a folder of pictures, a clip or an .npz file with --calib or --frames.",
+                hint=f"Give a folder of pictures, a clip or an .npz file with {option}.",
             )
         return default
     path = Path(source)

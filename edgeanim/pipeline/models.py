@@ -6,12 +6,11 @@ from pathlib import Path
 
 from edgeanim.core.files import sha256_bytes, sha256_file
 from edgeanim.graph.load import Model, load_model
-from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
-
-SHIPPED = "shipped"
-"""Stands for the animator that comes with the package, wherever a model may stand."""
+from edgeanim.targets.bundle import SUFFIX
+from edgeanim.targets.on.payload import files_of
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
@@ -21,10 +20,18 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
 
 def model_path(name: str | Path, work: Work) -> Path:
     """Where the model called `name` lies; a file or folder of the user's own goes before ours."""
-    if _is_shipped(name):
+    if is_shipped(name):
         with shipped(ARCHITECTURE) as path:
             return exported(path.parent, work)
     return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
+
+
+def files_of_model(name: str | Path) -> list[Path]:
+    """The files that the model called `name` may be read from: a bundle among them is none."""
+    path = Path(name)
+    if not path.exists():
+        return []
+    return [file for file in files_of(path, path.name).values() if file.suffix != SUFFIX]
 
 
 def is_animator(folder: Path) -> bool:
@@ -50,12 +57,8 @@ def exported(folder: Path, work: Work) -> Path:
 def default_material(name: str | Path, frames: int | None = None) -> Material | None:
     """What an animator of ours is calibrated and judged on, with at least so many `frames` if that
     is given; `None` for any other model."""
-    if not _is_shipped(name) and not is_animator(Path(name)):
+    if not is_shipped(name) and not is_animator(Path(name)):
         return None
     from edgeanim.pipeline.shipped import shipped_material
 
     return shipped_material(frames)
-
-
-def _is_shipped(name: str | Path) -> bool:
-    return str(name) == SHIPPED and not Path(name).exists()

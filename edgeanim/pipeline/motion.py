@@ -12,11 +12,12 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.pipeline.animate import choose_variant
+from edgeanim.pipeline.animate import TRACK, choose_variant, driver_named
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import probe_fps, probe_length, read_frames
+from edgeanim.runtime.media import files_read, probe_fps, probe_length, read_frames
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -67,9 +68,15 @@ def extract_motion(
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
 
-    `UsageError` if the bundle's model does not find motion in a driver, or the clip is longer than
-    a track can be.
+    `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
+    clip is longer than a track can be.
     """
+    if Path(out).suffix != TRACK:
+        raise UsageError(
+            f"A stored motion is an {TRACK} file.", where=out, hint=f"Write to {out}{TRACK}."
+        )
+    may_become_file(Path(out))
+    must_spare(Path(out), [bundle, *files_read(clip)])
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]
     if lengths and min(lengths) > MAX_FRAMES:
         raise _too_long(clip)
@@ -97,9 +104,10 @@ def extract_motion(
         options = work.options(chosen.backend, threads)
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
-        with load_player(
+        player = load_player(
             opened.contract, chosen, options, record, relative=False, smooth=smooth
-        ) as player:
+        )
+        with player, driver_named(clip):
             for _ in player.play(scene):
                 progress.step()
         progress.done()

@@ -15,6 +15,7 @@ from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.bench import bench, may_become_report, require_compiled
 from edgeanim.pipeline.on_board import ANSWER, REPORT
 from edgeanim.pipeline.on_emulated import emulate_bundle
 from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures
@@ -64,10 +65,14 @@ def bench_on(
     `options` are those of `bench`. With several places, each report is written beside `out` under
     its place's name, and a place that fails does not disturb the others.
     """
+    require_compiled(subjects)
     places = [parse_place(text) for text in on]
     if len({place.label for place in places}) != len(places):
         raise UsageError("A place is given twice.", where="--on")
     several = len(places) > 1
+    paths = {place.label: _path(out, place, several=several) for place in places}
+    for path in filter(None, paths.values()):
+        may_become_report(path, subjects, frames, inputs or {})
     shared = SharedProgress(progress, len(places)) if several else progress
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
     call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
@@ -76,7 +81,7 @@ def bench_on(
         if call is not None and isinstance(place, SshHost):
             results = hosts[place.label].run(call)
             text = results[REPORT].decode("utf-8", errors="replace")
-            path = _path(out, place, several=several)
+            path = paths[place.label]
             return unpack_pictures(
                 results[PICTURES],
                 parse_report(text, where=place.label),
@@ -87,9 +92,7 @@ def bench_on(
             (bundle,) = _one_bundle(subjects)
             chosen = options.get("variants", ())
             return emulate_bundle(bundle, place.board, variants=chosen, progress=shared)
-        from edgeanim.pipeline.bench import bench
-
-        path = _path(out, place, several=several)
+        path = paths[place.label]
         return bench(
             subjects,
             frames=frames,
@@ -103,7 +106,7 @@ def bench_on(
     def measure(place: Place) -> Placed:
         try:
             report = report_of(place)
-            path = _path(out, place, several=several)
+            path = paths[place.label]
             if path is not None:
                 _save(path, report)
         except EdgeanimError as error:

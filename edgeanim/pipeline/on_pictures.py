@@ -44,7 +44,6 @@ def unpack_pictures(data: bytes, report: Report, folder: Path | None, *, where: 
         kept = None
         if folder is not None and variant.drift is not None and str(number) in found:
             name = picture_name(number, variant.id, variant.drift.worst_frame)
-            folder.mkdir(parents=True, exist_ok=True)
             write_bytes(folder / name, found[str(number)])
             kept = f"{folder.name}/{name}"
         variants.append(replace(variant, worst_picture=kept))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file
+from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
@@ -17,11 +17,12 @@ from edgeanim.core.recipe import METHODS, Gates, PruneSpec, QuantizeSpec, load_r
 from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import find_golden
 from edgeanim.pipeline.material import gather
-from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.models import default_material, files_of_model, open_model
 from edgeanim.pipeline.optimize_run import Optimized, Run
 from edgeanim.pipeline.optimize_search import FLOAT, Space
 from edgeanim.pipeline.optimize_trials import Study
 from edgeanim.pipeline.work import Work
+from edgeanim.runtime.media import files_read
 from edgeanim.targets.board import Board
 
 # `auto` is itself a search over the others.
@@ -65,9 +66,12 @@ def optimize(
     """
     if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
         raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
+    read = [*files_of_model(model), *(inputs or {}).values()]
+    read += [] if calib is None else files_read(calib)
     for file in (out, html):
         if file is not None:
             may_become_file(Path(file))
+            must_spare(Path(file), read if recipe is None else [*read, recipe])
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     _require_here(work.board)

@@ -10,7 +10,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.models import SHIPPED
+from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.runtime.media import CLIP_SUFFIXES, clips_in, is_clip_name
 from edgeanim.targets.machine import read_machine
 

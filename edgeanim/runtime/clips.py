@@ -130,6 +130,16 @@ def clips_in(folder: Path) -> list[Path]:
     return found
 
 
+def files_read(source: str | Path) -> list[Path]:
+    """The files of which frames from `source` can be made; a folder among them, if it is one."""
+    path = Path(source)
+    if not path.is_dir():
+        return [path]
+    with disk_errors(path):
+        suffixes = (*STILL_SUFFIXES, *CLIP_SUFFIXES)
+        return [path, *(each for each in path.iterdir() if each.suffix.lower() in suffixes)]
+
+
 def is_clip_name(path: Path) -> bool:
     """Whether a file is called as clips and animations are, and is not hidden."""
     return path.suffix.lower() in CLIP_SUFFIXES and not path.name.startswith(".")

@@ -47,7 +47,9 @@ class Fit:
         canvas = (max(1, choose(height, other[0])), max(1, choose(width, other[1])))
         if canvas[0] * canvas[1] > MAX_CANVAS_PIXELS:
             raise BadInput(
-                f"A picture of {width}x{height} pixels is too large or too narrow to animate.",
+                f"A picture of {width}x{height} pixels is too large or too narrow to animate: it "
+                f"takes a canvas of {canvas[1]}x{canvas[0]}, and {MAX_CANVAS_PIXELS:,} pixels are "
+                "the most.",
                 hint="Scale it down first, or crop it to about the proportions of a screen.",
             )
         return Fit(picture, canvas)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 COMPOSE = "compose"
 
 
+class BadDriver(BadInput):
+    """The frames of the driver cannot be followed. Who opened it knows its name."""
+
+
 class Player:
     """Plays scenes on one set of sessions, one per graph of the contract.
 
@@ -275,14 +279,14 @@ def _driving(driver: Iterable[Picture], rule: FitRule, *, at_least: int) -> Iter
     head = list(itertools.islice(frames, at_least))
     if len(head) < at_least:
         said = "The driver has no frames." if not head else "The driver is a clip of one frame."
-        raise BadInput(said, hint="Motion needs at least two." if head else None)
+        raise BadDriver(said, hint="Motion needs at least two." if head else None)
     before: Shown | None = None
     for number, picture in enumerate(itertools.chain(head, frames)):
         check_picture(picture, f"frame {number} of the driver")
         shown = Shown(picture, rule, before)
         if before is not None:
             if shown.size != before.size:
-                raise BadInput(
+                raise BadDriver(
                     f"Frame {number} of the driver has {shown.size[1]}x{shown.size[0]} pixels, "
                     f"the one before it {before.size[1]}x{before.size[0]}."
                 )

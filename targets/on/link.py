@@ -182,11 +182,11 @@ class Link:
     def _refused(self) -> Unreachable:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
-        said = self._last_words()
+        said = self._last_words().rstrip(".")
         by_hand = shlex.join(_address(self.host, ("ssh",)))
         hint = next((h.format(by_hand=by_hand) for k, h in _REMEDIES if k in said.lower()), None)
         return Unreachable(
-            f"It cannot be reached, or has no Python: {said or 'the client said nothing'}",
+            f"It cannot be reached, or has no Python: {said or 'the client said nothing'}.",
             where=self.host.label,
             hint=hint,
         )

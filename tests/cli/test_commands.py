@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -101,6 +102,40 @@ def test_a_folder_for_a_file(tmp_path: Path) -> None:
     fails(3, "compare", tmp_path, says="folder")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("bench", "net.eab", "-o", "net.eab"),
+        ("bench", "net.eab", "--on", "emulated:haswell", "-o", "net.eab"),
+        ("motion", "extract", "clip.gif", "--bundle", "net.npz", "-o", "net.npz"),
+        ("compile", "model", "-o", "model/net.onnx"),
+        ("optimize", "model", "--html", "report.html", "-o", "model/net.onnx"),
+        ("compare", "net.eab", "--html", "net.eab"),
+        ("animate", "net.eab", "--still", "clip.gif", "--drive", "wave", "-o", "clip.gif"),
+        ("animate", "net.eab", "--drive", "clip.gif", "-o", "clip.gif"),
+        ("animate", "net.eab", "--drive", "model", "-o", "model/"),
+    ],
+)
+def test_what_is_read_is_never_overwritten(
+    args: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    for name in ("net.eab", "net.npz", "clip.gif", "model/net.onnx"):
+        Path(name).write_bytes(b"mine")
+    fails(2, *args, says="it would be overwritten")
+    assert Path(args[-1]).is_dir() or Path(args[-1]).read_bytes() == b"mine"
+
+
+def test_a_report_that_cannot_be_written_is_told_before_measuring(tmp_path: Path) -> None:
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "report-frames").write_text("x")
+    fails(3, "bench", bundle, "-o", tmp_path / "file" / "x.json", says="file: This is a file")
+    fails(3, "bench", bundle, "-o", tmp_path / "report.json", says="report-frames: This is a file")
+    assert not (tmp_path / "report.json").exists()
+
+
 def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
     save_report(tmp_path / "report.json", build_report())
     done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p50_ms > 0")
@@ -119,6 +154,38 @@ def test_an_unknown_board_and_backend_name_the_nearest(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("args", [("motion", "list"), ("motion", "--help"), ("--help",)])
+def test_a_reader_that_went_away_is_no_failure(args: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "edgeanim", *args]
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_output_that_cannot_be_written_is_told() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    command = [sys.executable, "-m", "edgeanim", "boards", "--json"]
+    with full.open("wb") as output:
+        done = subprocess.run(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert done.returncode == 5
+    assert done.stderr.startswith("Error: Standard output cannot be written: No space")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["inspect", "quantize"])
+def test_a_name_that_is_too_long_is_bad_input(command: str, tmp_path: Path) -> None:
+    out = () if command == "inspect" else ("-o", tmp_path / "out")
+    fails(3, command, "x" * 300, *out, says="too long")
+
+
 @pytest.mark.parametrize("command", ["compile", "prune", "quantize"])
 def test_a_board_that_lists_no_backend_is_told_of(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, command: str
@@ -132,7 +199,27 @@ def test_a_board_that_lists_no_backend_is_told_of(
 
 
 def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
-    fails(2, "quantize", tiny_onnx(), "-o", tmp_path / "q", says="Real frames are needed")
+    model, out = tiny_onnx(), ("-o", tmp_path / "out")
+    fails(2, "quantize", model, *out, says="Real frames are needed")
+    fails(2, "quantize", model, *out, says="an .npz file with --calib.")
+    fails(2, "compile", model, *out, says="an .npz file with --frames.")
+
+
+def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
+    for model in ("shipped", tmp_path):
+        fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")
+
+
+def test_a_stored_motion_is_written_under_the_suffix_by_which_it_is_known(tmp_path: Path) -> None:
+    given = ("motion", "extract", "clip.gif", "--bundle", "net.eab")
+    fails(2, *given, "-o", tmp_path / "wave", says="wave.npz")
+
+
+def test_of_many_figures_only_the_nearest_are_named(tmp_path: Path) -> None:
+    save_report(tmp_path / "report.json", build_report())
+    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "speed > 50")
+    assert done.returncode == 2
+    assert len(done.stderr) < 400
 
 
 def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:

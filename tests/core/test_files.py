@@ -14,7 +14,10 @@ from edgeanim.core.files import (
     atomic_path,
     canonical_json,
     inside,
+    may_become_file,
+    may_hold_files,
     must_exist,
+    must_spare,
     sha256_file,
     sha256_tree,
     write_text,
@@ -119,6 +122,30 @@ def test_a_pipe_in_the_way_stays_a_pipe(tmp_path: Path) -> None:
         write_text(pipe, "x")
     assert pipe.is_fifo()
     assert names(tmp_path) == ["pipe"]
+
+
+def test_a_file_above_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for check in (may_become_file, may_hold_files):
+        with pytest.raises(BadInput, match="file: This is a file; a folder is needed"):
+            check(tmp_path / "file" / "new" / "x")
+    with pytest.raises(BadInput, match="too long"):
+        may_become_file(tmp_path / ("x" * 300))
+    may_become_file(tmp_path / "new" / "x")
+    may_hold_files(tmp_path / "new" / "x")
+    assert names(tmp_path) == ["file"]
+
+
+def test_what_is_read_is_spared(tmp_path: Path) -> None:
+    read, other = tmp_path / "in" / "read", tmp_path / "other"
+    write_text(read, "x")
+    write_text(other, "x")
+    (tmp_path / "link").symlink_to(read)
+    for out in (read, tmp_path / "link", tmp_path / "in"):
+        with pytest.raises(UsageError, match="would be overwritten"):
+            must_spare(out, ["shipped", other, read])
+    for out in (other, tmp_path / "in" / "new", tmp_path / "new"):
+        must_spare(out, ["shipped", read])
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))

@@ -110,6 +110,15 @@ def test_sets_are_named_by_folder_and_clip_and_their_folders_have_means(
     assert names[8].startswith("least: ")
 
 
+def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "score_set", None)
+    (folders / "birds" / "empty.mp4").touch()
+    with pytest.raises(BadInput, match="empty"):
+        api.evaluate(weights=weights, clips=folders / "birds", size=64)
+
+
 def test_evaluate_takes_one_clip_as_it_is(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,7 +74,7 @@ def test_a_sheet_is_cut_row_by_row_without_empty_cells(sheet):
 def test_a_cell_that_does_not_fit_is_refused_with_one_that_does(sheet):
     with pytest.raises(BadInput, match="Perhaps the cell is 20 pixels wide"):
         sheet_pictures(sheet, (21, 10))
-    with pytest.raises(BadInput, match="high"):
+    with pytest.raises(UsageError, match="20x0 pixels holds nothing"):
         sheet_pictures(sheet, (20, 0))
 
 

@@ -130,6 +130,14 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
 
 
+def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "one.gif", 1)
+    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+        api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
+    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+        _animated(follower, clip, tmp_path)
+
+
 @pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])
 def test_a_clip_that_is_too_long_for_a_stored_motion_says_so(
     follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgeanim import api
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.graph.load import load_model, save_model
 
 
 class Idle(Silent):
@@ -80,3 +82,21 @@ def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_told_before_any_work(
             command(tiny_onnx(), out=place, progress=Idle())
     with pytest.raises(UsageError, match="This is a pipe"):
         api.bench([tiny_onnx()], out=tmp_path / "pipe", progress=Idle())
+
+
+@pytest.mark.parametrize("command", [api.compile, api.quantize])
+def test_damaged_golden_frames_are_told_by_the_name_that_the_user_knows(
+    command: Any, tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    model = load_model(tiny_onnx())
+    folder, out = tmp_path / "model", tmp_path / "out"
+    save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, folder)
+    np.savez(folder / "golden.npz", frames=np.zeros((2, 64, 64, 3), np.uint8))
+    whole = (folder / "golden.npz").read_bytes()
+    for content in (b"", whole[: len(whole) // 2]):
+        (folder / "golden.npz").write_bytes(content)
+        given = {} if command is api.compile else {"calib": photos}
+        with pytest.raises(BadInput) as caught:
+            command(folder, out=out, backends=("null",), **given)
+        assert caught.value.where == str(folder / "golden.npz")
+        assert not out.exists()

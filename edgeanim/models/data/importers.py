@@ -37,10 +37,15 @@ def sheet_pictures(path: Path, cell: tuple[int, int], *, fit: Fit = "pad") -> li
 
     A cell is empty if it has one colour only. `BadInput` if the cells do not fill the sheet.
     """
+    if min(cell) < 1:
+        raise UsageError(
+            f"A cell of {cell[0]}x{cell[1]} pixels holds nothing.",
+            hint="Give its width and height, like 64x48.",
+        )
     sheet = flatten(read_still(path))
     height, width = sheet.shape[:2]
     for side, total, name in ((cell[0], width, "wide"), (cell[1], height, "high")):
-        if side < 1 or total % side:
+        if total % side:
             raise BadInput(
                 f"The sheet is {total} pixels {name}, which is no multiple of {side}.",
                 where=path,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,20 @@ def clip_frames(path: Path) -> FrameSequence:
     """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
     shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
     pictures = list(clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
-    if len(pictures) < 2:
-        raise BadInput("This is not a clip of two frames or more.", where=path)
+    _require_two(pictures, path)
     before = tuple(max(0, i - 1) for i in range(len(pictures)))
     return FrameSequence(path.stem, np.stack(pictures), before)
+
+
+def check_clips(paths: Iterable[Path]) -> None:
+    """`BadInput` for the first of these files whose first two frames cannot be read."""
+    for path in paths:
+        _require_two(list(itertools.islice(read_frames(path), 2)), path)
+
+
+def _require_two(frames: Sequence[object], path: Path) -> None:
+    if len(frames) < 2:
+        raise BadInput("This is not a clip of two frames or more.", where=path)
 
 
 def _fit(path: Path) -> Fit:

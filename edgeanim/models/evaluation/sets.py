@@ -16,7 +16,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import load_manifest
 from edgeanim.models.dataset_reader import read_sequences
-from edgeanim.models.evaluation.clips import clip_frames
+from edgeanim.models.evaluation.clips import check_clips, clip_frames
 from edgeanim.models.evaluation.score import Score, Shot, score_set
 
 if TYPE_CHECKING:
@@ -40,9 +40,12 @@ def evaluate(
 ) -> list[Score]:
     """Scores on `puppets` puppets (40) together, on each of `clips` (named by its folder and its
     file), and on each kind of character in the test split of `dataset`, all at `size` pixels a side
-    (the animator's, unless given). Batch norms are folded first: the same results in less time."""
+    (the animator's, unless given). Batch norms are folded first: the same results in less time.
+
+    `BadInput` for a clip that cannot be read, before any is scored."""
     from edgeanim.models.nets.blocks import fold_batch_norm
 
+    check_clips(clips)
     size = size or animator.config.size
     puppets = PUPPETS if puppets is None else puppets
     animator = fold_batch_norm(deepcopy(animator))
