@@ -100,7 +100,9 @@ def animate(
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
             with driver_named(drive):
-                count = write_animation(out, clock.frames(), rate)
+                # Of a clip more is read than is written: motion needs two frames for one.
+                made = itertools.islice(clock.frames(), limit)
+                count = write_animation(out, made, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms)
 
@@ -155,8 +157,8 @@ class _Clock:
 def _moved_by(
     bundle: Bundle, drive: str | Path, fps: float | None, limit: int | None
 ) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
-    """The frames or the stored motion that `drive` means, at `fps` and at most `limit` long, and
-    the rate that they then have."""
+    """The frames that `drive` means, all of them, or the stored motion, at most `limit` long, at
+    `fps`; and the rate that they then have."""
     track = _track(bundle, str(drive))
     if track is not None:
         track = track if fps is None else _at_rate(track, fps)
@@ -164,7 +166,7 @@ def _moved_by(
     frames, own_fps = read_frames(drive), stated_fps(drive)
     if fps is not None and own_fps is not None:
         frames = at_rate(frames, own_fps, fps)
-    return itertools.islice(frames, limit), None, fps or own_fps or DEFAULT_FPS
+    return frames, None, fps or own_fps or DEFAULT_FPS
 
 
 def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:

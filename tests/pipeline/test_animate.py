@@ -182,6 +182,7 @@ def test_frames_are_counted_at_the_frame_rate_that_is_asked_for(
     save_track(tmp_path / "m.npz", MotionTrack(values, 25.0))
     for drive in (clip, tmp_path / "m.npz"):
         assert len(_animated(follower, drive, tmp_path, fps=50.0, limit=12)) == 12
+        assert len(_animated(follower, drive, tmp_path, limit=1)) == 1
         assert _animated(follower, drive, tmp_path, fps=12.5, limit=3) == [0, 2, 4]
 
 
