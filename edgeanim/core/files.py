@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +29,12 @@ def sha256_file(path: Path) -> str:
         while piece := stream.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def sha256_files(paths: Sequence[Path]) -> str:
+    """Hex SHA-256 of one file's contents, or over those of several in their order."""
+    hashes = [sha256_file(path) for path in paths]
+    return hashes[0] if len(hashes) == 1 else sha256_bytes(",".join(hashes).encode())
 
 
 def sha256_tree(folder: Path) -> str:

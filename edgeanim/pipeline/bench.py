@@ -15,7 +15,7 @@ from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_file
+from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import is_shipped
@@ -170,7 +170,7 @@ def _open_prebuilt(
                 with open_player(work, contract, variant) as player:
                     scene = material.held_out
                     save_golden(golden, Golden(scene, play(player, scene)))
-                record = ModelRecord(contract.name, sha256_file(path), None)
+                record = ModelRecord(contract.name, sha256_files(variant.graphs[0].files), None)
             (subject,) = subjects_of(contract, [variant])
             subjects.append(_named(subject, path, subjects))
         yield _Opened(tuple(subjects), golden, record)

@@ -19,6 +19,7 @@ from edgeanim.core.files import (
     must_exist,
     must_spare,
     sha256_file,
+    sha256_files,
     sha256_tree,
     write_text,
 )
@@ -190,3 +191,13 @@ def test_hashes_depend_on_names_and_contents(tmp_path: Path) -> None:
 
 def test_equal_values_have_equal_json() -> None:
     assert canonical_json({"b": 1, "a": [1, 2]}) == canonical_json({"a": [1, 2], "b": 1})
+
+
+def test_the_hash_of_several_files_changes_with_each_and_of_one_is_its_own(tmp_path: Path) -> None:
+    graph, weights = tmp_path / "net.xml", tmp_path / "net.bin"
+    graph.write_bytes(b"graph")
+    weights.write_bytes(b"weights")
+    assert sha256_files([graph]) == sha256_file(graph)
+    before = sha256_files([graph, weights])
+    weights.write_bytes(b"others")
+    assert len({before, sha256_files([graph, weights]), sha256_file(graph)}) == 3
