@@ -10,7 +10,6 @@ import torch
 
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
-from edgeanim.models.regions import BACKGROUND
 from edgeanim.models.training.batches import Material, draw_batch
 from edgeanim.models.training.config import DataConfig
 
@@ -56,21 +55,6 @@ def test_clips_are_disguised_only_where_that_is_asked_for():
     # Every frame is of one shade, which no bend changes: the very frames come up.
     assert plain.still[:1].mean((1, 2, 3)) == pytest.approx(other.still[:1].mean((1, 2, 3)))
     assert not torch.equal(plain.still[4:], other.still[4:]), "the same numbers draw other puppets"
-
-
-def test_portraits_are_made_of_clips_only_where_that_is_asked_for():
-    labels = np.full((6, SIZE, SIZE), BACKGROUND, np.uint8)
-    labels[:, 60:120, 100:150] = 0
-    stripes = np.broadcast_to(np.arange(SIZE, dtype=np.uint8)[:, None], (6, SIZE, SIZE, 3))
-    clip = replace(numbered_clip(6), pictures=stripes, weak_labels=labels)
-    material = Material((puppet_sequence(1, (0.1,)),), (clip,))
-    config = DataConfig(puppets=1, clip_share=1.0, recolour_clips=False)
-    plain, other = (
-        draw_batch(material, replace(config, portraits=on), 64, 8, (0, 1)) for on in (False, True)
-    )
-    # All frames are alike until heads turn in them.
-    assert torch.equal(plain.still, plain.driving)
-    assert not torch.equal(other.still, other.driving)
 
 
 def test_flow_is_seen_in_clips_only_where_that_is_asked_for():

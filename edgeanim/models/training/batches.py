@@ -15,7 +15,6 @@ from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.media import clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
-from edgeanim.models.data.portraits import portrait
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_sequence,
@@ -130,8 +129,6 @@ def draw_batch(
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
         ends = int(still), int(driving)
-        if is_clip and config.portraits:
-            sequence, ends = portrait(sequence, ends, rng)
         if is_clip and config.disguise_clips:
             sequence, ends = disguised(sequence, ends, rng)
         pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)
