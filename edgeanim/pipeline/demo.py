@@ -30,7 +30,6 @@ from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
 PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=0)
-INT8 = QuantizeSpec(ranges="mse")
 LIMIT = DriftLimit()
 REPORT = "report.json"
 
@@ -137,7 +136,7 @@ def build(work: Work, folder: Path) -> Compiled:
     prune_model(work, original, shipped_material(frames_for(PRUNE)), golden, pruned_folder, PRUNE)
     pruned = open_model(pruned_folder, work)
     names = work.backends((ALL,))
-    quantize_model(work, pruned, material, golden, int8_folder, names, INT8, LIMIT)
+    quantize_model(work, pruned, material, golden, int8_folder, names, QuantizeSpec(), LIMIT)
     quantized = open_model(int8_folder, work)
     with ExitStack() as stack:
         tracks = {name: stack.enter_context(shipped(f"{name}.npz")) for name in shipped_tracks()}
