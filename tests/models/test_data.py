@@ -13,7 +13,6 @@ from edgeanim.core.errors import BadInput
 from edgeanim.models.data.actions import ACTIONS, make_action
 from edgeanim.models.data.augmentation import (
     Augmentation,
-    mirror_motion,
     random_augmentation,
     similarity,
 )
@@ -24,6 +23,12 @@ from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
 
 TIMES = (0.0, 0.2, 0.45)
+
+
+def mirror_motion(motion: np.ndarray) -> np.ndarray:
+    """Motion [..., K, 6] of the mirrored picture: x and the shear change sign, sides swap."""
+    signs = np.array([-1, 1, 1, -1, -1, 1], np.float32)
+    return motion[..., list(MIRRORED), :] * signs
 
 
 @pytest.fixture(scope="module", params=KINDS)
