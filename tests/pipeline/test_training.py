@@ -51,7 +51,8 @@ def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
 
     def short(*args: object, **options: object) -> TrainConfig:
         config = plan(*args, **options)  # type: ignore[arg-type]
-        return replace(config, data=replace(config.data, puppets=1), generator=SHORT)
+        data = replace(config.data, puppets=1)
+        return replace(config, data=data, regions=SHORT, generator=SHORT)
 
     monkeypatch.setattr(adapt, "adaptation", short)
     out = api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
