@@ -14,7 +14,7 @@ import numpy as np
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import canonical_json, sha256_file, sha256_tree, write_text
+from edgeanim.core.files import canonical_json, sha256_files, sha256_tree, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store, tool_versions
@@ -145,8 +145,7 @@ def artifact_digest(artifact: GraphArtifact) -> str:
     if artifact.scheme != FLOAT32:
         contents = sha256_tree(artifact.path.parent)
     else:
-        files = (artifact.path, *external_files(artifact.path))
-        contents = ",".join(sha256_file(file) for file in files)
+        contents = sha256_files((artifact.path, *external_files(artifact.path)))
     return Store.key(spec=to_plain(artifact.spec), scheme=artifact.scheme, contents=contents)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -96,11 +96,18 @@ def puppet_sequences(
 def clip_sequence(path: Path, *, labelled: bool = False, cut_out: bool = False) -> FrameSequence:
     """A real clip, its middle square scaled to the canvas; `labelled` as far as weak labels go, and
     with mattes if it is to be `cut_out` as well. `BadInput` if it does not decode."""
-    pictures = list(clip_pictures(path))
-    if len(pictures) < 2:
-        raise BadInput("This is not a clip of two frames or more.", where=path)
-    before = tuple(max(0, i - 1) for i in range(len(pictures)))
-    stack = np.stack(pictures)
+    clip = pictures_alone(path, clip_pictures(path))
+    stack = np.asarray(clip.pictures)
     labels = weak_labels(stack) if labelled else None
     cut = mattes(stack, labels) if labels is not None and cut_out else None
-    return FrameSequence(path.stem, stack, before, weak_labels=labels, mattes=cut)
+    return replace(clip, weak_labels=labels, mattes=cut)
+
+
+def pictures_alone(path: Path, pictures: Iterable[NDArray[np.uint8]]) -> FrameSequence:
+    """The clip `path`, of which nothing is known but its `pictures`; `BadInput` if they are less
+    than two."""
+    kept = list(pictures)
+    if len(kept) < 2:
+        raise BadInput("This is not a clip of two frames or more.", where=path)
+    before = tuple(max(0, i - 1) for i in range(len(kept)))
+    return FrameSequence(path.stem, np.stack(kept), before)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.models.data.importers import Fit, clip_pictures
 from edgeanim.models.data.media import clips_in, read_frames
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import FrameSequence, pictures_alone
 
 _MAX_FRAMES = 900
 
@@ -34,21 +33,13 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 def clip_frames(path: Path) -> FrameSequence:
     """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
     shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
-    pictures = list(clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
-    _require_two(pictures, path)
-    before = tuple(max(0, i - 1) for i in range(len(pictures)))
-    return FrameSequence(path.stem, np.stack(pictures), before)
+    return pictures_alone(path, clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
 
 
 def check_clips(paths: Iterable[Path]) -> None:
     """`BadInput` for the first of these files whose first two frames cannot be read."""
     for path in paths:
-        _require_two(list(itertools.islice(read_frames(path), 2)), path)
-
-
-def _require_two(frames: Sequence[object], path: Path) -> None:
-    if len(frames) < 2:
-        raise BadInput("This is not a clip of two frames or more.", where=path)
+        pictures_alone(path, clip_pictures(path, limit=2))
 
 
 def _fit(path: Path) -> Fit:

@@ -142,7 +142,7 @@ def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
     error = (reading.direction - truth).square().sum(1, keepdim=True)
     return {
         "regions": segmentation(reading.scores, labels),
-        "direction": (error * shown).sum() / shown.sum().clamp(min=1.0),
+        "direction": mean_over(error, shown),
     }
 
 
@@ -190,7 +190,7 @@ def _flow_error(flow: Tensor, batch: Batch) -> Tensor:
     moving = (batch.flow.abs().amax(1, keepdim=True) > 0.015).float()
     share = batch.guided * (1 + 4 * moving)
     error = (flow - batch.flow).abs().sum(1, keepdim=True).clamp(max=1.0)
-    return (error * share).sum() / share.sum().clamp(min=1.0)
+    return mean_over(error, share)
 
 
 def _visibility_error(alpha: Tensor, batch: Batch) -> Tensor:
