@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeanim.cli.common import PATH, example
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeanim.models.training.config import Device
 
 
 @click.command("train")
@@ -22,12 +26,33 @@ from edgeanim.core.errors import UsageError
     help="With --clips: the weights to start from [default: shipped].",
 )
 @click.option("--threads", type=click.IntRange(1, 256), help="With --clips [default: 2].")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the networks learn.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 256),
+    default=0,
+    show_default=True,
+    help="Processes that draw batches; 0 is a thread, enough for a CPU.",
+)
 @example(
     """edgeanim train animator.toml -o runs/animator
+edgeanim train animator.toml -o runs/animator --device cuda --workers 14
 edgeanim train --from shipped --clips my_character.mp4 -o runs/mine"""
 )
 def command(
-    config: Path | None, out: Path, clips: Path | None, start: str | None, threads: int | None
+    config: Path | None,
+    out: Path,
+    clips: Path | None,
+    start: str | None,
+    threads: int | None,
+    device: Device,
+    workers: int,
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
     discriminator. With --clips, adapt a trained one to your own character: six minutes on
@@ -42,7 +67,15 @@ def command(
         )
     with TerminalProgress() as progress:
         if clips is None:
-            train(str(config), out, progress=progress)
+            train(str(config), out, device=device, workers=workers, progress=progress)
         else:
-            adapt(clips, out, start=start or "shipped", threads=threads or 2, progress=progress)
+            adapt(
+                clips,
+                out,
+                start=start or "shipped",
+                threads=threads or 2,
+                device=device,
+                workers=workers,
+                progress=progress,
+            )
     click.echo(f"Weights: {out / 'animator.safetensors'}")

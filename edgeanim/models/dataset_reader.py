@@ -7,7 +7,8 @@ before training sees a number of it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.threads import in_threads
 from edgeanim.models.data.media import load_npz, read_still
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
@@ -31,19 +33,26 @@ from edgeanim.models.dataset import (
 from edgeanim.models.regions import BACKGROUND
 
 _CACHE_BYTES = 1 << 30
+_FRAME_BYTES = SIZE * SIZE * 3
 _MAX_KNOWN_BYTES = 256 << 20
 _LARGEST = 1e5
 _THINNEST = 1e-8
 
 
 class FrameCache:
-    """Decoded frames, the latest used of them, within a number of bytes. Threads may share it."""
+    """Decoded frames, the latest used of them, within a number of bytes. Threads may share it, and
+    a process that is forked has what was in it."""
 
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
         self._held = 0
         self._frames: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
         self._lock = Lock()
+
+    @property
+    def full(self) -> bool:
+        """Whether another frame would have to take an older one's place."""
+        return self._held + _FRAME_BYTES > self._limit
 
     def get(self, path: Path, depth: int | None) -> NDArray[np.uint8]:
         """The picture at `path`: [S, S, 3], or [S, S] of part numbers below `depth`."""
@@ -82,12 +91,14 @@ def read_sequences(
     *,
     ids: Collection[str] | None = None,
     cache: FrameCache | None = None,
+    threads: int = 1,
     progress: Progress = SILENT,
 ) -> list[FrameSequence]:
     """The sequences of a dataset, of one split or of all, or those called `ids`, by id.
 
-    Each one's files are hashed when it is opened and decoded when they are used; all share `cache`
-    (1 GiB, unless another one is given). `BadInput` for whatever is missing, changed or impossible.
+    Each one's files are hashed when it is opened, by so many `threads`, and decoded when they are
+    used; all share `cache` (1 GiB, unless another one is given). `BadInput` for whatever is
+    missing, changed or impossible.
     """
     cache = cache or FrameCache()
     chosen = [
@@ -98,15 +109,29 @@ def read_sequences(
     if not chosen:
         raise BadInput(f"This dataset has no sequences for {split or 'this'}.", where=folder)
     progress.stage(f"opening {folder.name}", len(chosen))
-    sequences = []
-    for entry in chosen:
-        sequences.append(_open(folder, entry, cache))
-        progress.step()
+    sequences = in_threads(partial(_open, folder, cache), chosen, threads, progress)
     progress.done()
     return sequences
 
 
-def _open(dataset: Path, entry: Entry, cache: FrameCache) -> FrameSequence:
+def decode_ahead(
+    sequences: Iterable[FrameSequence], cache: FrameCache, threads: int, progress: Progress = SILENT
+) -> None:
+    """Decode stored sequences into their `cache`, as many as it holds."""
+    stored = [each for each in sequences if isinstance(each.pictures, StoredFrames)]
+    progress.stage("decoding frames", len(stored))
+
+    def decode(sequence: FrameSequence) -> None:
+        for frames in filter(None, (sequence.pictures, sequence.parts)):
+            for index in range(len(frames)):
+                if not cache.full:
+                    frames[index]
+
+    in_threads(decode, stored, threads, progress)
+    progress.done()
+
+
+def _open(dataset: Path, cache: FrameCache, entry: Entry) -> FrameSequence:
     folder = sequence_folder(dataset, entry.origin.id)
     if content_hash(folder, entry.frames, known=entry.known) != entry.sha256:
         raise BadInput(

@@ -10,20 +10,19 @@ same command goes on after a kill.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
-from edgeanim.models.training.config import Phase, TrainConfig
+from edgeanim.models.training.config import Device, TrainConfig
+from edgeanim.models.training.schedule import Step, schedule
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
@@ -31,61 +30,39 @@ if TYPE_CHECKING:
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
 
-_WARM_UP = 50
 _SHEET_SEED = 999_983
 _SHEET_CLIPS = 24
 _JOINT_RATE = 0.25
 """The regions' learning rate after stage 1, relative to the generator's."""
 
 
-Stage = Literal["regions", "generator", "qat"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of the whole training. `stage_share` is how much of its stage is done before it."""
-
-    number: int
-    stage: Stage
-    size: int
-    batch: int
-    rate: float
-    stage_share: float
-
-
-def schedule(config: TrainConfig) -> Iterator[Step]:
-    """All steps of all stages in order."""
-    number = 0
-    stages: tuple[tuple[Stage, tuple[Phase, ...]], ...] = (
-        ("regions", config.regions),
-        ("generator", config.generator),
-        ("qat", config.qat),
-    )
-    for stage, phases in stages:
-        total, done = sum(phase.steps for phase in phases), 0
-        for phase in phases:
-            for index in range(phase.steps):
-                rise = min(1.0, (index + 1) / min(_WARM_UP, phase.steps))
-                fall = 0.55 + 0.45 * math.cos(math.pi * index / phase.steps)
-                size = phase.sizes[index % len(phase.sizes)]
-                rate = phase.learning_rate * rise * fall
-                yield Step(number, stage, size, phase.batch, rate, done / total)
-                number, done = number + 1, done + 1
-
-
-def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
+def train(
+    config: TrainConfig,
+    out: Path,
+    progress: Progress = SILENT,
+    *,
+    device: Device = "cpu",
+    workers: int = 0,
+) -> Path:
     """Train (or go on training) into the folder `out` and return it.
 
-    The result depends on `config` alone, also after a kill and a resume. `BadInput` if `out` holds
-    a checkpoint of another configuration; `MissingComponent` without torch.
+    On one machine the result depends on `config` alone, also after a kill and a resume; another
+    `device` rounds otherwise. `workers` processes draw the batches (0: a thread), the same ones
+    whatever their number. `BadInput` if `out` holds a checkpoint of another configuration;
+    `MissingComponent` without torch, `DeviceFailed` without the device.
     """
     require("Training", "torch", extra="train")
     import torch
 
-    from edgeanim.models.training import batches, checkpoint
+    from edgeanim.models.training import ahead, batches, checkpoint
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceFailed(
+            "This machine's PyTorch finds no CUDA device.",
+            hint="Train with --device cpu, or install PyTorch's CUDA build and its driver.",
+        )
     torch.set_num_threads(config.threads)
-    networks = build_networks(config)
+    networks = build_networks(config, device)
     ema = checkpoint.Ema(networks.animator, config.ema)
     modules = {"animator": networks.animator, "discriminator": networks.discriminator}
     if config.qat:
@@ -103,19 +80,21 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
         # Killed after its last checkpoint, it may have left the weights of the one before.
         _write_weights(out, config, networks, ema.state)
         return out
-    material = batches.load_material(config.data, progress)
+    material = batches.load_material(config.data, progress, workers)
     write_text(out / "train.toml", _dump(config))
     if config.data.weak_labels and material.clips:
         _write_clip_sheet(out / "sheets" / "clips.png", material)
     progress.stage("training", len(steps))
     progress.step(done)
     recent: list[Losses] = []
-    with closing(_drawn_ahead(steps[done:], config, material)) as drawn:
+    pinned = device != "cpu"
+    coming = ahead.drawn_ahead(steps[done:], config, material, workers, pinned=pinned)
+    with closing(coming) as drawn:
         for step, batch in drawn:
             if step.stage == "qat" and step.stage_share == 0:
                 # What the stages before made are the averaged weights: these learn rounding.
                 networks.animator.load_state_dict(ema.state)
-            losses = _run(step, batch, config, networks)
+            losses = _run(step, batch.to(torch.device(device)), config, networks)
             recent.append(losses)
             ema.update(networks.animator, step.number)
             note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
@@ -128,8 +107,8 @@ def train(config: TrainConfig, out: Path, progress: Progress = SILENT) -> Path:
     return out
 
 
-def build_networks(config: TrainConfig) -> Networks:
-    """Untrained networks and their optimisers, from the seed."""
+def build_networks(config: TrainConfig, device: Device = "cpu") -> Networks:
+    """Untrained networks on `device` and their optimisers, from the seed."""
     import torch
 
     from edgeanim.models.animator import Animator
@@ -140,8 +119,10 @@ def build_networks(config: TrainConfig) -> Networks:
     from edgeanim.models.training.stages import Networks
 
     torch.manual_seed(config.seed)
-    animator = Animator(config.model).to(memory_format=torch.channels_last)
-    discriminator = Discriminator().to(memory_format=torch.channels_last)
+    animator, discriminator = (
+        module.to(torch.device(device), memory_format=torch.channels_last)
+        for module in (Animator(config.model), Discriminator())
+    )
     if config.precision == "bfloat16":
         compute_in(animator, torch.bfloat16)
         compute_in(discriminator, torch.bfloat16)
@@ -155,7 +136,7 @@ def build_networks(config: TrainConfig) -> Networks:
         finder = torch.optim.AdamW(finding, weight_decay=1e-4)
         maker = torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99))
     judge = torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99))
-    rounding = Rounding(animator)
+    rounding = Rounding(animator).to(torch.device(device))
     return Networks(animator.train(), discriminator.train(), finder, maker, judge, rounding)
 
 
@@ -171,30 +152,6 @@ def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
     else:
         load_weights(networks.animator, folder / WEIGHTS)
     ema.restart(networks.animator)
-
-
-def _drawn_ahead(
-    steps: Sequence[Step], config: TrainConfig, material: Material
-) -> Generator[tuple[Step, Batch], None, None]:
-    """Each step with its batch, drawn on another core while the step before it is taken. Its thread
-    ends when this is closed."""
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    from edgeanim.models.training.batches import draw_batch
-
-    with ThreadPoolExecutor(1) as drawer:
-
-        def draw(step: Step) -> Future[Batch]:
-            key = (config.seed, step.number)
-            return drawer.submit(draw_batch, material, config.data, step.size, step.batch, key)
-
-        coming = draw(steps[0]) if steps else None
-        for index, step in enumerate(steps):
-            assert coming is not None
-            batch = coming.result()
-            if index + 1 < len(steps):
-                coming = draw(steps[index + 1])
-            yield step, batch
 
 
 def _run(step: Step, batch: Batch, config: TrainConfig, networks: Networks) -> Losses:
@@ -235,7 +192,8 @@ def _write_results(
     animator = _write_weights(out, config, networks, averaged)
     append_losses(out / "losses.csv", step.number + 1, losses)
     write_curves([out / "losses.csv"], out / "losses.png")
-    sheet = sample_sheet(animator, _sheet_batch(config, material, step.size))
+    batch = _sheet_batch(config, material, step.size)
+    sheet = sample_sheet(animator, batch.to(next(animator.parameters()).device))
     write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)
 
 

@@ -16,19 +16,28 @@ from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
     from edgeanim.models.evaluation.score import Score
-    from edgeanim.models.training.config import Precision
+    from edgeanim.models.training.config import Device, Precision
 
 
-def train(config: str | Path, out: str | Path, *, progress: Progress = SILENT) -> Path:
+def train(
+    config: str | Path,
+    out: str | Path,
+    *,
+    device: Device = "cpu",
+    workers: int = 0,
+    progress: Progress = SILENT,
+) -> Path:
     """Train an animator by the TOML `config` into the folder `out`, or go on where it stopped.
 
     `out` receives `animator.safetensors`, `animator.toml`, the configuration, a table of losses
-    and sheets of samples. The result depends on the configuration alone.
+    and sheets of samples. On one machine the result depends on the configuration alone; another
+    `device` rounds otherwise. `workers` processes draw batches (0: a thread).
     """
     from edgeanim.models.train import train as run
     from edgeanim.models.training.config import load_train_config
 
-    return run(load_train_config(Path(config)), Path(out), progress)
+    course = load_train_config(Path(config))
+    return run(course, Path(out), progress, device=device, workers=workers)
 
 
 def adapt(
@@ -37,13 +46,15 @@ def adapt(
     *,
     start: str | Path = SHIPPED,
     threads: int = 2,
+    device: Device = "cpu",
+    workers: int = 0,
     progress: Progress = SILENT,
 ) -> Path:
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 where the processor multiplies that in hardware, and the
-    progress says so."""
+    Convolutions compute in bfloat16 on CUDA and where the processor multiplies that in hardware,
+    and the progress says so. `device` and `workers` are as in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run
@@ -58,11 +69,12 @@ def adapt(
         )
     found = clips_in(source) if source.is_dir() else [source]
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
-    precision: Precision = "bfloat16" if read_machine().multiplies_bfloat16 else "float32"
+    fast = device == "cuda" or read_machine().multiplies_bfloat16
+    precision: Precision = "bfloat16" if fast else "float32"
     progress.stage(f"Adapting in {precision}")
     progress.done()
     course = adaptation(found, folder, threads=threads, precision=precision)
-    return run(course, Path(out), progress)
+    return run(course, Path(out), progress, device=device, workers=workers)
 
 
 def evaluate(

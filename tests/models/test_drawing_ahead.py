@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
@@ -16,11 +17,15 @@ import torch
 from safetensors.torch import load_file
 
 from edgeanim.api import make_dataset
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.progress import SILENT
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.dataset_reader import FrameCache
 from edgeanim.models.train import train
+from edgeanim.models.training.ahead import drawn_ahead
+from edgeanim.models.training.batches import load_material
 from edgeanim.models.training.config import DataConfig, Phase
+from edgeanim.models.training.schedule import schedule
 from tests.models.tiny_training import CONFIG, KillAfter, Killed
 
 
@@ -121,3 +126,35 @@ def test_threads_may_share_a_cache_of_frames_which_keeps_to_its_size(tmp_path):
     # It did not lose count: as many as fit are kept, still.
     first, *_ = [cache.get(path, None) for path in paths[:3]]
     assert cache.get(paths[0], None) is first
+
+
+def test_processes_draw_the_very_batches_that_a_thread_draws(stored):
+    _, config = stored
+    config = replace(config, data=replace(config.data, puppets=1))
+    material = load_material(config.data, SILENT)
+    steps = list(schedule(config))
+    alone = list(drawn_ahead(steps, config, material))
+    shared = list(drawn_ahead(steps, config, material, workers=2))
+    assert [step for step, _ in shared] == [step for step, _ in alone] == steps
+    for (_, one), (_, other) in zip(alone, shared, strict=True):
+        for field in fields(one):
+            expected, drawn = getattr(one, field.name), getattr(other, field.name)
+            assert torch.equal(drawn, expected), field.name
+            assert drawn.stride() == expected.stride(), field.name
+
+
+def test_a_frame_that_vanishes_tells_through_a_process_too(stored):
+    frames, config = stored
+    material = load_material(config.data, SILENT)
+    frames.rename(frames.with_name("hidden"))
+    with pytest.raises(BadInput, match=r"No such file or folder\.$") as caught:
+        list(drawn_ahead(list(schedule(config)), config, material, workers=1))
+    assert "puppet-1000" in str(caught.value.where)
+    assert not multiprocessing.active_children()
+
+
+def test_a_training_on_a_device_that_is_not_there_is_refused(tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(DeviceFailed, match="no CUDA device"):
+        train(CONFIG, tmp_path, device="cuda")

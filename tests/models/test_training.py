@@ -16,7 +16,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
-from edgeanim.models.train import build_networks, schedule, train
+from edgeanim.models.train import build_networks, train
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
 from edgeanim.models.training.losses import (
@@ -25,6 +25,7 @@ from edgeanim.models.training.losses import (
     multiscale_l1,
     segmentation,
 )
+from edgeanim.models.training.schedule import schedule
 from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
 

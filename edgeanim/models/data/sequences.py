@@ -93,12 +93,15 @@ def puppet_sequences(
     return sequences
 
 
-def clip_sequence(path: Path, *, labelled: bool = False, cut_out: bool = False) -> FrameSequence:
-    """A real clip, its middle square scaled to the canvas; `labelled` as far as weak labels go, and
-    with mattes if it is to be `cut_out` as well. `BadInput` if it does not decode."""
-    clip = pictures_alone(path, clip_pictures(path))
+def clip_sequence(path: Path) -> FrameSequence:
+    """A real clip, its middle square scaled to the canvas. `BadInput` if it does not decode."""
+    return pictures_alone(path, clip_pictures(path))
+
+
+def weakly_labelled(clip: FrameSequence, *, cut_out: bool = False) -> FrameSequence:
+    """A real clip with what weak labels tell of it, and with mattes if it is to be `cut_out`."""
     stack = np.asarray(clip.pictures)
-    labels = weak_labels(stack) if labelled else None
+    labels = weak_labels(stack)
     cut = mattes(stack, labels) if labels is not None and cut_out else None
     return replace(clip, weak_labels=labels, mattes=cut)
 

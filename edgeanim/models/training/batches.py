@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from psutil import virtual_memory
 from torch import Tensor
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
+from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.media import clips_in
@@ -19,8 +22,9 @@ from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_sequence,
     puppet_sequences,
+    weakly_labelled,
 )
-from edgeanim.models.dataset_reader import FrameCache, read_sequences
+from edgeanim.models.dataset_reader import FrameCache, decode_ahead, read_sequences
 from edgeanim.models.training.config import DataConfig
 
 _FROM_THE_START = 0.5
@@ -45,7 +49,12 @@ class Batch:
     known: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(_channels_last(getattr(self, f.name).to(device)) for f in fields(self)))
+        """The same batch, in the same layout, on `device`; not waited for if it is pinned."""
+        return Batch(*(getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)))
+
+    def pin_memory(self) -> Batch:
+        """The same batch where an accelerator fetches it by itself."""
+        return Batch(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -56,35 +65,40 @@ class Material:
     clips: tuple[FrameSequence, ...]
 
 
-def load_material(config: DataConfig, progress: Progress) -> Material:
+def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> Material:
     """Draw the puppets, read the clips and open the datasets, whose frames are decoded when used.
+    For `workers`, processes that are forked, they are decoded before, into half of the memory that
+    is free.
 
     `BadInput` names a clip that is not there, or a dataset that cannot be trusted.
     """
-    clips = _read_clips(config, progress)
+    threads = max(1, workers)
+    clips = _read_clips(config, threads, progress)
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
-    cache = FrameCache()
+    cache = FrameCache(virtual_memory().available // 2) if workers else FrameCache()
     for folder in config.datasets or ():
-        for sequence in read_sequences(folder, "train", cache=cache, progress=progress):
+        for sequence in read_sequences(
+            folder, "train", cache=cache, threads=threads, progress=progress
+        ):
             (clips if sequence.parts is None else puppets).append(sequence)
     if not puppets:
         raise BadInput("No sequence of these datasets has masks to learn from.")
+    if workers and config.datasets:
+        decode_ahead((*puppets, *clips), cache, threads, progress)
     return Material(tuple(puppets), tuple(clips))
 
 
-def _read_clips(config: DataConfig, progress: Progress) -> list[FrameSequence]:
+def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
     if config.clips is None or not config.clip_names:
         return []
     found = clips_in(config.clips)
-    progress.stage("reading clips", len(config.clip_names))
-    clips = []
-    for name in config.clip_names:
-        path = _called(name, found, config.clips)
-        clips.append(
-            clip_sequence(path, labelled=config.weak_labels, cut_out=config.disguise_clips)
-        )
-        progress.step()
+    paths = [_called(name, found, config.clips) for name in config.clip_names]
+    progress.stage("reading clips", len(paths))
+    clips = [clip_sequence(path) for path in paths]
+    if config.weak_labels:
+        label = partial(weakly_labelled, cut_out=config.disguise_clips)
+        clips = in_threads(label, clips, threads, progress)
     labelled = sum(clip.weak_labels is not None for clip in clips)
     told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
     progress.done(told)

@@ -36,13 +36,21 @@ class Ema:
         """Forget the past: the average is now what the module holds."""
         self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a stored average, on the device of this one."""
+        device = next(iter(self.state.values())).device
+        self.state = {name: value.to(device) for name, value in state.items()}
+
     def update(self, module: nn.Module, step: int) -> None:
+        """Follow what the module holds after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, value in module.state_dict().items():  # detached: no gradient is recorded
-            if value.is_floating_point():
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
+        now = module.state_dict()  # detached: no gradient is recorded
+        moving = [name for name, value in now.items() if value.is_floating_point()]
+        averages, values = ([state[name] for name in moving] for state in (self.state, now))
+        # All in one call: one by one, an accelerator would wait for the calls.
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for name in now.keys() - set(moving):
+            self.state[name].copy_(now[name])
 
 
 def save_checkpoint(
@@ -61,7 +69,7 @@ def save_checkpoint(
             save_weights(module, folder / f"{name}.safetensors")
         for name, optimizer in optimizers.items():
             save_file(_optimizer_tensors(optimizer), folder / f"{name}.optimizer.safetensors")
-        save_file({k: v.contiguous() for k, v in ema.state.items()}, folder / "ema.safetensors")
+        save_file(_portable(ema.state), folder / "ema.safetensors")
         state = {"done": done, "config": config_digest(config)}
         write_text(folder / _STATE, canonical_json(state))
 
@@ -92,7 +100,7 @@ def load_checkpoint(
         load_weights(module, folder / f"{name}.safetensors")
     for name, optimizer in optimizers.items():
         _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
-    ema.state = read_tensors(folder / "ema.safetensors")
+    ema.restore(read_tensors(folder / "ema.safetensors"))
     return int(state["done"])
 
 
@@ -106,11 +114,18 @@ def config_digest(config: TrainConfig) -> str:
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return {
-        f"{index}.{key}": value.detach().cpu().contiguous()
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-    }
+    return _portable(
+        {
+            f"{index}.{key}": value
+            for index, values in optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+        }
+    )
+
+
+def _portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """As they are stored, whatever device they are on: a training may go on elsewhere."""
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -10,6 +10,8 @@ from edgeanim.core.parsing import load_toml, parse
 from edgeanim.models.config import AnimatorConfig
 
 Precision = Literal["float32", "bfloat16"]
+Device = Literal["cpu", "cuda"]
+"""Where a training runs: of the machine, not of the recipe, so no configuration has it."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from edgeanim.models.training.losses import compose
 
 
 def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
-    """A row per pair: still, driving, found regions, warped still, alpha, finished frame."""
+    """A row per pair: still, driving, found regions, warped still, alpha, finished frame; `batch`
+    is on the animator's device."""
     training = animator.training
     animator.eval()
     with torch.no_grad():
@@ -28,7 +29,7 @@ def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
         frame, warped = compose(batch.still, flow, alpha, colour)
     animator.train(training)
     rest = 1 - mask.sum(1, keepdim=True)
-    colours = torch.from_numpy(region_colours())[: BACKGROUND + 1]
+    colours = torch.from_numpy(region_colours())[: BACKGROUND + 1].to(mask.device)
     painted = torch.einsum("nkhw,kc->nchw", torch.cat([mask, rest], 1), colours)
     columns = [batch.still, batch.driving, painted, warped, alpha.expand(-1, 3, -1, -1), frame]
     size = batch.still.shape[2:]
@@ -57,4 +58,4 @@ def append_losses(path: Path, step: int, losses: dict[str, float]) -> None:
 
 def _to_uint8(picture: Tensor) -> NDArray[np.uint8]:
     values = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(values.permute(1, 2, 0).numpy())
+    return np.ascontiguousarray(values.permute(1, 2, 0).cpu().numpy())

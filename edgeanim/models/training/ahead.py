@@ -1,0 +1,112 @@
+"""Batches drawn while the steps before them are taken: by a thread, or by processes of their own.
+
+A thread is enough where a step takes longer than its batch. An accelerator takes steps faster than
+one interpreter draws batches; then `workers` processes do. They are forked, so that gigabytes of
+material are there at once and once; a spawned process would import PyTorch and be sent all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+from torch.utils.data import DataLoader, Dataset
+
+from edgeanim.core.errors import EdgeanimError
+from edgeanim.models.training.batches import Batch, Material, draw_batch
+from edgeanim.models.training.config import DataConfig, TrainConfig
+from edgeanim.models.training.schedule import Step
+
+_PREFETCH = 3
+"""Batches that a process draws ahead: of clips and of large pictures, some take longer."""
+
+
+class _Batches(Dataset):  # type: ignore[misc]
+    """The batch of each step; what a process needs to draw it."""
+
+    def __init__(
+        self, steps: Sequence[Step], config: DataConfig, material: Material, seed: int
+    ) -> None:
+        self._steps, self._config, self._material, self._seed = steps, config, material, seed
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        step = self._steps[index]
+        key = (self._seed, step.number)
+        return draw_batch(self._material, self._config, step.size, step.batch, key)
+
+
+def drawn_ahead(
+    steps: Sequence[Step],
+    config: TrainConfig,
+    material: Material,
+    workers: int = 0,
+    *,
+    pinned: bool = False,
+) -> Generator[tuple[Step, Batch], None, None]:
+    """Each step with its batch, the same ones whatever the number of `workers`, processes; 0 is a
+    thread. They end when this is closed. `pinned` is for an accelerator, and of processes only."""
+    batches = _Batches(steps, config.data, material, config.seed)
+    drawn = _by_processes(batches, workers, pinned) if workers else _by_a_thread(batches)
+    with closing(drawn):
+        yield from zip(steps, drawn, strict=True)
+
+
+def _by_a_thread(batches: _Batches) -> Generator[Batch, None, None]:
+    with ThreadPoolExecutor(1) as drawer:
+        coming: Future[Batch] | None = None
+        for index in range(len(batches)):
+            batch = (coming or drawer.submit(batches.__getitem__, index)).result()
+            if index + 1 < len(batches):
+                coming = drawer.submit(batches.__getitem__, index + 1)
+            yield batch
+
+
+def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Batch, None, None]:
+    loader: Iterable[Batch | EdgeanimError] = DataLoader(
+        _Told(batches),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=_PREFETCH,
+        multiprocessing_context="fork",
+        pin_memory=pinned,
+    )
+    with _opencv_alone():
+        for drawn in loader:
+            if isinstance(drawn, EdgeanimError):
+                raise drawn
+            yield drawn
+
+
+@contextmanager
+def _opencv_alone() -> Iterator[None]:
+    """OpenCV without threads of its own: a forked process has none of them and would wait for them,
+    and those of many processes would fight for the same cores."""
+    import cv2
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+class _Told(Dataset):  # type: ignore[misc]
+    """Batches, or the error in place of one: raised in a process, it would arrive as a traceback
+    in words."""
+
+    def __init__(self, batches: _Batches) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Batch | EdgeanimError:
+        try:
+            return self._batches[index]
+        except EdgeanimError as error:
+            return error
