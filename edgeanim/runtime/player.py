@@ -11,7 +11,7 @@ from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
-from edgeanim.runtime.motion import relative
+from edgeanim.runtime.motion import RelativeMotion
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
@@ -239,14 +239,14 @@ class _Transfer:
 
     def __init__(self, still: Array | None) -> None:
         self._still = still
-        self._first: Array | None = None
+        self._relative: RelativeMotion | None = None
 
     def __call__(self, motion: Array) -> Array:
         if self._still is None:
             return motion
-        if self._first is None:
-            self._first = motion.copy()
-        return relative(self._still[0], motion[0], self._first[0])[None]
+        if self._relative is None:
+            self._relative = RelativeMotion(self._still[0], motion[0])
+        return self._relative(motion[0])[None]
 
 
 def load_player(
