@@ -100,22 +100,41 @@ def relative(still: Array, driving: Array, driving_first: Array, *, scale: float
     `centre = c_still + scale * (c_t - c_0)` and `A = A_t A_0^-1 A_still`. A region whose `A_0`
     is singular keeps the still's shape and only moves. Returns float32.
     """
-    own, now, first = (motion.astype(np.float64) for motion in (still, driving, driving_first))
-    centre = own[:, :2] + scale * (now[:, :2] - first[:, :2])
-    affine = _change(_affines(now), _affines(first)) @ _affines(own)
-    return np.concatenate([centre, affine.reshape(-1, 4)], axis=1).astype(np.float32)
+    return RelativeMotion(still, driving_first, scale=scale)(driving)
+
+
+class RelativeMotion:
+    """`relative` for one still and one first frame of a driver, called with each motion [K, 6].
+
+    All that does not change from frame to frame is worked out once: what remains is affine, six
+    numbers times a matrix and plus a constant for each region.
+    """
+
+    def __init__(self, still: Array, driving_first: Array, *, scale: float = 1.0) -> None:
+        own, first = still.astype(np.float64), driving_first.astype(np.float64)
+        inverses, singular = _inverses(_affines(first))
+        self._matrices = np.zeros((len(own), 6, 6))
+        self._matrices[:, :2, :2] = scale * np.eye(2)
+        for row in (slice(2, 4), slice(4, 6)):
+            self._matrices[:, row, row] = inverses @ _affines(own)
+        self._constants = np.where(singular[:, None], own, 0.0)
+        self._constants[:, :2] = own[:, :2] - scale * first[:, :2]
+
+    def __call__(self, driving: Array) -> Array:
+        moved = driving[:, None, :] @ self._matrices
+        return (moved[:, 0] + self._constants).astype(np.float32)
 
 
 def _affines(motion: NDArray[np.float64]) -> NDArray[np.float64]:
     return motion[:, 2:].reshape(-1, 2, 2)
 
 
-def _change(now: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`now @ inverse(first)` of [K, 2, 2]; the identity where `first` has no inverse."""
-    a, b, c, d = first[:, 0, 0], first[:, 0, 1], first[:, 1, 0], first[:, 1, 1]
+def _inverses(affines: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The inverse of each of [K, 2, 2], zero where there is none, and where that is."""
+    a, b, c, d = affines[:, 0, 0], affines[:, 0, 1], affines[:, 1, 0], affines[:, 1, 1]
     determinant = a * d - b * c
     singular = np.abs(determinant) < _SINGULAR
-    adjugate = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
-    change = now @ (adjugate / np.where(singular, 1.0, determinant)[:, None, None])
-    change[singular] = np.eye(2)
-    return change
+    inverses = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
+    inverses /= np.where(singular, 1.0, determinant)[:, None, None]
+    inverses[singular] = 0.0
+    return inverses, singular

@@ -148,8 +148,7 @@ def from_tensor(array: Array, spec: TensorSpec) -> Picture:
     scale = 255 / (high - low)
     values = finite(array, spec)[0] * np.float32(scale)
     values += np.float32(0.5 - low * scale)
-    np.clip(values, 0, 255, out=values)
-    levels = values.astype(np.uint8)
+    levels = values.clip(0, 255, out=values).astype(np.uint8)
     if channels(spec) == 1:
         grey = levels.reshape(spec.size)
         return np.stack([grey, grey, grey], axis=-1)

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from edgeanim.core.artifact import Array, relayout
-from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs, TensorSpec
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
-from edgeanim.runtime.motion import relative
+from edgeanim.runtime.motion import RelativeMotion
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
@@ -63,6 +63,12 @@ class Player:
         self.timings: Timings = {}
         self.still_timings: Timings = {}
         self._sessions = dict(sessions)
+        # Of several graphs that give a role, the last is heard, in its session's layout.
+        self._outputs = {
+            spec.role: spec
+            for graph in contract.per_frame
+            for spec in sessions[graph.name].spec.outputs
+        }
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
         self._relative = relative
         self._rule: FitRule = fit
@@ -183,8 +189,8 @@ class Player:
         return found
 
     def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
-        flow = self._output("flow")
-        if scene.still is None or still is None or flow is None or self._output("frame"):
+        flow = self._outputs.get("flow")
+        if scene.still is None or still is None or flow is None or "frame" in self._outputs:
             return None
         return Compositor(scene.still, still.fit(flow.size))
 
@@ -192,31 +198,22 @@ class Player:
         self, values: Values, compositor: Compositor | None, sight: Mapping[str, Shown]
     ) -> Picture:
         if compositor is None:
-            frame = self._output("frame")
-            assert frame is not None  # Needs.of saw to it
+            frame = self._outputs["frame"]
             picture = from_tensor(values.require("frame"), frame)
             shown = sight.get("still") or sight.get("driving_frame")
             return picture if shown is None else shown.fit(frame.size).from_graph(picture)
         flow = self._map(values, "flow")
-        colour = self._output("colour")
+        colour = self._outputs.get("colour")
         if colour is None:
             return compositor.warp(flow)
         fill = from_tensor(values.require("colour"), colour)
         return compositor.compose(flow, self._map(values, "alpha")[:, :, 0], fill)
 
     def _map(self, values: Values, role: str) -> Array:
-        """The output with this role as finite float32 [h, w, C]."""
-        spec = self._output(role)
-        assert spec is not None  # Needs.of saw to it
-        array: Array = relayout(finite(values.require(role), spec), spec.layout, "NHWC")[0]
-        return array
-
-    def _output(self, role: str) -> TensorSpec | None:
-        """What the last frame graph that gives `role` says about it, in its session's layout."""
-        found = None
-        for graph in self.contract.per_frame:
-            found = self._sessions[graph.name].spec.output(role) or found
-        return found
+        """A view of the output with this role: finite float32 [h, w, C]."""
+        spec = self._outputs[role]
+        array: Array = finite(values.require(role), spec)[0]
+        return array.transpose(1, 2, 0) if spec.layout == "NCHW" else array
 
 
 class _Step(NamedTuple):
@@ -239,14 +236,14 @@ class _Transfer:
 
     def __init__(self, still: Array | None) -> None:
         self._still = still
-        self._first: Array | None = None
+        self._relative: RelativeMotion | None = None
 
     def __call__(self, motion: Array) -> Array:
         if self._still is None:
             return motion
-        if self._first is None:
-            self._first = motion.copy()
-        return relative(self._still[0], motion[0], self._first[0])[None]
+        if self._relative is None:
+            self._relative = RelativeMotion(self._still[0], motion[0])
+        return self._relative(motion[0])[None]
 
 
 def load_player(

@@ -17,12 +17,17 @@ from edgeanim.runtime.pictures import Fit
 # Far past every edge, so that clamping shows nowhere, but near enough for native code, which
 # computes pixel numbers as 32-bit integers.
 _FARTHEST = 1e3
+# After the point of the fixed-point numbers in which pixels are blended: with 8 before it, they
+# fill 16 bits.
+_BITS = 8
+# Pixels that are blended at a time: few enough for their arrays to stay in a core's cache.
+_BAND = 1 << 14
 # A fill within this share of white fades with its nearness to it; further from it, it is opaque.
 _NEAR_WHITE = 0.25
 
 
 class Compositor:
-    """Warps and blends one still, frame after frame; holds its sampling grid.
+    """Warps and blends one still, frame after frame.
 
     `fit` says how the still lies on the canvas that the network sees; what comes out has the size
     of the still (of the part that is shown, with `cover`). A transparent still's colours are first
@@ -35,10 +40,8 @@ class Compositor:
         shown = still[self._fit.shown]
         self._transparent = still.shape[2] == 4
         self._still = _four_channels(_spread_colour(shown))
-        height, width = self._still.shape[:2]
-        x, y = np.meshgrid(np.arange(width), np.arange(height))
-        self._grid = np.stack([x, y], axis=-1).astype(np.float32)
-        self._map = np.empty_like(self._grid)
+        rows, columns = self._fit.canvas
+        self._half_canvas = np.array([columns / 2, rows / 2], np.float32)
 
     def warp(self, flow: Array) -> NDArray[Any]:
         """Sample the still at each pixel's own place plus `flow`.
@@ -50,38 +53,45 @@ class Compositor:
         """
         import cv2
 
-        rows, columns = self._fit.canvas
-        offsets = np.clip(flow, -_FARTHEST, _FARTHEST)
-        offsets *= np.array([columns / 2, rows / 2], np.float32)
-        np.add(self._on_still(offsets), self._grid, out=self._map)
-        warped: NDArray[Any] = cv2.remap(
-            self._still, self._map, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        offsets = flow.clip(-_FARTHEST, _FARTHEST)
+        offsets *= self._half_canvas
+        # One map for x and one for y, which OpenCV reads faster than a map of pairs.
+        x, y = (self._on_still(offsets[:, :, axis]) for axis in (0, 1))
+        how = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
+        warped: NDArray[Any] = cv2.remap(self._still, x, y, how, borderMode=cv2.BORDER_REPLICATE)
         return warped if self._transparent else cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
 
-    def compose(self, flow: Array, alpha: Array, colour: NDArray[Any]) -> NDArray[Any]:
-        """`alpha * warp + (1 - alpha) * colour`, with `alpha` float32 [h, w] in 0..1 and `colour`
-        [h, w, 3] of the still's dtype and range, both over the canvas.
+    def compose(self, flow: Array, alpha: Array, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`alpha * warp + (1 - alpha) * colour` of a uint8 still, with `alpha` float32 [h, w] in
+        0..1 and `colour` uint8 [h, w, 3], both over the canvas. Returns uint8 [H, W, C].
 
         A still's transparency is warped, not blended. The network saw it on white, so where it
         fills in white there is nothing: that is left out, and the frame on white is the same."""
         import cv2
 
         warped = self.warp(flow)
-        alpha = np.clip(alpha, 0, 1)
-        if self._transparent:
-            alpha, colour, kept = _without_paper(alpha, colour)
-            kept = np.clip(self._on_still(kept), 0, 1)
-            depth = cv2.CV_8U if warped.dtype == np.uint8 else cv2.CV_32F
-            warped[:, :, 3] = cv2.multiply(warped[:, :, 3], kept, dtype=depth)
-        share = np.clip(self._on_still(alpha), 0, 1)
-        fill = np.ascontiguousarray(self._on_still(colour))
-        colours = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB) if self._transparent else warped
-        blended: NDArray[Any] = cv2.blendLinear(colours, fill, share, 1 - share)
-        if self._transparent:
-            warped[:, :, :3] = blended
-            return warped
-        return blended
+        alpha = alpha.clip(0, 1)
+        if not self._transparent:
+            return self._blend(warped, alpha, colour)
+        alpha, colour, kept = _without_paper(alpha, colour)
+        kept = np.clip(self._on_still(kept), 0, 1)
+        warped[:, :, 3] = cv2.multiply(warped[:, :, 3], kept, dtype=cv2.CV_8U)
+        colours = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+        warped[:, :, :3] = self._blend(colours, alpha, colour)
+        return warped
+
+    def _blend(
+        self, warped: NDArray[np.uint8], alpha: Array, colour: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """`warped` [H, W, 3] with `colour` blended in, in place. In fixed point, with `alpha` in
+        1/256: floats take half as long again, and every result is the nearest level here too."""
+        share = self._on_still((alpha * np.float32(1 << _BITS) + np.float32(0.5)).astype(np.uint16))
+        fill = self._on_still(colour.astype(np.uint16))
+        step = max(1, _BAND // warped.shape[1])
+        for top in range(0, len(warped), step):
+            band = slice(top, top + step)
+            _blend_band(warped[band], share[band], fill[band])
+        return warped
 
     def _on_still(self, values: NDArray[Any]) -> NDArray[Any]:
         """`values` [h, w, ...] over the canvas, resized to it and cut out where the still lies."""
@@ -93,15 +103,34 @@ class Compositor:
         return values[self._fit.window]
 
 
+def _blend_band(
+    warped: NDArray[np.uint8], share: NDArray[np.uint16], fill: NDArray[np.uint16]
+) -> None:
+    """`warped` [n, W, 3] becomes `fill + share * (warped - fill)`, rounded; `share` [n, W] is in
+    1/256. A difference below zero wraps around in its 16 bits, and back in the last 8."""
+    import cv2
+
+    blended = np.subtract(warped, fill)
+    blended *= cv2.cvtColor(share, cv2.COLOR_GRAY2RGB)
+    blended += 1 << (_BITS - 1)
+    blended >>= _BITS
+    blended += fill
+    warped[:] = blended
+
+
 def warp(still: NDArray[Any], flow: Array) -> NDArray[Any]:
     """`still` [H, W, C] (uint8 or float32) warped by `flow` [h, w, 2]: see `Compositor.warp`."""
     return Compositor(still).warp(flow)
 
 
 def compose(
-    still: NDArray[Any], flow: Array, alpha: Array, colour: NDArray[Any], fit: Fit | None = None
-) -> NDArray[Any]:
-    """One finished frame [H, W, C] of `still`'s dtype: see `Compositor.compose`."""
+    still: NDArray[np.uint8],
+    flow: Array,
+    alpha: Array,
+    colour: NDArray[np.uint8],
+    fit: Fit | None = None,
+) -> NDArray[np.uint8]:
+    """One finished frame [H, W, C]: see `Compositor.compose`."""
     return Compositor(still, fit).compose(flow, alpha, colour)
 
 
@@ -114,8 +143,8 @@ def _four_channels(still: NDArray[Any]) -> NDArray[Any]:
 
 
 def _without_paper(
-    alpha: Array, colour: NDArray[Any]
-) -> tuple[Array, NDArray[Any], NDArray[np.float32]]:
+    alpha: Array, colour: NDArray[np.uint8]
+) -> tuple[Array, NDArray[np.uint8], Array]:
     """`alpha` and `colour` with the white taken out of the fill, and the opacity that remains.
 
     With p the fill's opacity, a fill f is p c + (1 - p) white. What is kept of a pixel is
@@ -125,14 +154,12 @@ def _without_paper(
 
     if colour.shape[:2] != alpha.shape:
         colour = cv2.resize(colour, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    white = np.float32(255 if colour.dtype == np.uint8 else 1)
-    fill = colour.astype(np.float32) / white
+    fill = colour.astype(np.float32) / np.float32(255)
     opacity = np.clip((1 - fill.min(axis=2)) / _NEAR_WHITE, 0, 1)
     pure = (fill - (1 - opacity)[:, :, None]) / np.maximum(opacity, 1e-6)[:, :, None]
     kept = alpha + (1 - alpha) * opacity
     share = np.where(kept > 0, alpha / np.maximum(kept, 1e-6), 1).astype(np.float32)
-    pure = np.clip(pure, 0, 1) * white
-    return share, (np.rint(pure) if white > 1 else pure).astype(colour.dtype), kept
+    return share, np.rint(np.clip(pure, 0, 1) * 255).astype(np.uint8), kept
 
 
 def _spread_colour(still: NDArray[Any]) -> NDArray[Any]:

@@ -66,16 +66,17 @@ def test_frames_are_composed_as_the_player_does() -> None:
 
     rng = np.random.default_rng(5)
     y, x = np.mgrid[0:64, 0:64] / 63.0
-    still = np.stack([x, y, 1 - x * y], -1).astype(np.float32)
+    still = np.rint(255 * np.stack([x, y, 1 - x * y], -1)).astype(np.uint8)
     flow = rng.normal(0, 0.05, (16, 16, 2)).astype(np.float32)
     alpha = rng.random((16, 16)).astype(np.float32)
-    colour = rng.random((16, 16, 3)).astype(np.float32)
-    wanted = by_player(still, flow, alpha, colour)
-    tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None]) for a in (still, flow, colour)]
+    colour = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    wanted = by_player(still, flow, alpha, colour) / 255
+    given = (still / np.float32(255), flow, colour / np.float32(255))
+    tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None]) for a in given]
     share = torch.from_numpy(alpha[None, None])
-    given = compose(tensors[0], tensors[1], share, tensors[2])[0].permute(1, 2, 0).numpy()
-    assert np.abs(given - wanted).max() < 0.02
-    assert np.abs(given - wanted).mean() < 0.002
+    made = compose(tensors[0], tensors[1], share, tensors[2])[0].permute(1, 2, 0).numpy()
+    assert np.abs(made - wanted).max() < 0.02
+    assert np.abs(made - wanted).mean() < 0.002
 
 
 def test_what_left_channels_said_is_said_by_those_that_stay(samples: ArraySamples) -> None:

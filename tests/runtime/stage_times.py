@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from edgeanim.core.contract import TensorSpec
+from edgeanim.runtime.motion import RelativeMotion
 from edgeanim.runtime.pictures import Fit, difference_tensor, from_tensor, to_tensor
 from edgeanim.runtime.warp import Compositor
 
@@ -52,6 +53,9 @@ def main() -> None:
     _measure("cue to tensor, NCHW 256x256", lambda: difference_tensor(small, small, spec, 1.0))
     tensor = to_tensor(small, spec)
     _measure("tensor to picture, NCHW 256x256", lambda: from_tensor(tensor, spec))
+    still, first, now = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)
+    relative = RelativeMotion(still, first)
+    _measure("motion of 10 regions carried over", lambda: relative(now))
     flow = cv2.resize(rng.normal(0, 0.05, (8, 8, 2)).astype(np.float32), (64, 64))
     alpha = rng.uniform(0, 1, (64, 64)).astype(np.float32)
     colour = smooth((64, 64))

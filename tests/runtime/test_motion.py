@@ -60,6 +60,19 @@ def test_the_still_turns_and_grows_as_much_as_the_driver_does(still, first, now)
     )
 
 
+@settings(max_examples=40, deadline=None)
+@given(motions(), motions(), motions(), st.floats(0, 2))
+def test_relative_motion_is_the_papers_equation(still, first, now, scale):
+    def affines(motion):
+        return motion[:, 2:].reshape(-1, 2, 2).astype(np.float64)
+
+    result = relative(still, now, first, scale=scale)
+    expected = affines(now) @ np.linalg.inv(affines(first)) @ affines(still)
+    np.testing.assert_allclose(affines(result), expected, rtol=1e-5, atol=1e-5)
+    centres = still[:, :2] + scale * (now[:, :2] - first[:, :2])
+    np.testing.assert_allclose(result[:, :2], centres, atol=1e-5)
+
+
 def test_a_region_that_was_a_line_at_first_moves_but_keeps_its_shape():
     still = np.array([[0.1, 0.2, 0.5, 0.0, 0.0, 0.5]], np.float32)
     line = np.array([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]], np.float32)
