@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeanim.core.quiet import quiet
+from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.rewrites import repeated
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, at_opset_13
 
 
@@ -41,6 +43,9 @@ class OnnxQdq(QdqScheme):
                 extra_options={},
             )
             job.quantize_model()
+            job.model.topological_sort()  # shapes are inferred in the order of the nodes
+            infer_shapes(job.model.model)
+            repeated.rewrite(job.model.model)
             job.model.save_model_to_file(str(out))
 
 

@@ -21,7 +21,8 @@ from edgeanim.graph.convolutions import (
     plain_convolution,
     spatial_pads,
 )
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import Editor, rewrite_each
+from edgeanim.graph.upsampling import nearest_factor
 
 
 @dataclass(frozen=True)
@@ -92,30 +93,12 @@ def _above(graph: Editor, node: Any, plain: Plain) -> _Upsampling | None:
         mode, begins, ends = found
         x = pad.input[0]
     resize = graph.maker(x, "Resize")
-    factor = _factor(graph, resize) if resize is not None else None
+    factor = nearest_factor(graph, resize) if resize is not None else None
     if resize is None or factor is None:
         return None
     if mode == "reflect" and max(*begins, *ends) >= factor:
         return None
     return _Upsampling(resize.input[0], factor, begins, ends, mode)
-
-
-def _factor(graph: Editor, resize: Any) -> int | None:
-    """f if output i of both axes is input i div f; `None` for any other resizing."""
-    given = attributes(resize)
-    before, after = (graph.shapes.get(name, ()) for name in (resize.input[0], resize.output[0]))
-    if given.get("mode", "nearest") != "nearest" or len(before) != 4 or before[:2] != after[:2]:
-        return None
-    factor = after[2] // before[2]
-    if factor < 2 or after[2:] != (before[2] * factor, before[3] * factor):
-        return None
-    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
-    rounding = given.get("nearest_mode", "round_prefer_floor")
-    if coordinates == "asymmetric":
-        return factor if rounding == "floor" else None
-    # The centres of the small pixels never lie half way between those of the large ones.
-    halves = coordinates in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
-    return factor if halves and rounding.startswith("round") else None
 
 
 def _work(size: Any, taps: Any, factor: int) -> int:
