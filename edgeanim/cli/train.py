@@ -55,8 +55,8 @@ def command(
     workers: int,
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
-    discriminator. With --clips, adapt a trained one to your own character: six minutes on
-    two cores that have bfloat16, more of others. Killed, it goes on from its last checkpoint."""
+    discriminator. With --clips, adapt a trained one to your own character: about
+    eleven minutes on two cores that have bfloat16. Killed, it goes on from its last checkpoint."""
     from edgeanim.api import adapt, train
 
     if (config is None) == (clips is None):

@@ -25,8 +25,8 @@ def adaptation(
     clips: Sequence[Path], start: Path, *, threads: int = 2, precision: Precision = "float32"
 ) -> TrainConfig:
     """The training that adapts the animator in the folder `start` to the character in `clips`,
-    files of one folder. In bfloat16 a step takes about half as long, so there are twice as many of
-    the generator: either way it is to take less than a quarter of an hour on two cores.
+    files of one folder. Steps are shorter in bfloat16, so there are twice as many of the
+    generator: either way it is to take less than a quarter of an hour on two cores.
 
     There is no discriminator: with so few frames it learns them by heart.
     """

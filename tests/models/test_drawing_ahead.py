@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 import weakref
@@ -22,6 +24,7 @@ from edgeanim.core.progress import SILENT
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.dataset_reader import FrameCache
 from edgeanim.models.train import train
+from edgeanim.models.training import ahead
 from edgeanim.models.training.ahead import drawn_ahead
 from edgeanim.models.training.batches import load_material
 from edgeanim.models.training.config import DataConfig, Phase
@@ -151,6 +154,14 @@ def test_a_frame_that_vanishes_tells_through_a_process_too(stored):
         list(drawn_ahead(list(schedule(config)), config, material, workers=1))
     assert "puppet-1000" in str(caught.value.where)
     assert not multiprocessing.active_children()
+
+
+def test_a_process_that_is_killed_ends_the_training(stored, monkeypatch):
+    _, config = stored
+    material = load_material(config.data, SILENT)
+    monkeypatch.setattr(ahead, "draw_batch", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(DeviceFailed, match="process that draws batches ended"):
+        list(drawn_ahead(list(schedule(config)), config, material, workers=1))
 
 
 def test_a_training_on_a_device_that_is_not_there_is_refused(tmp_path):

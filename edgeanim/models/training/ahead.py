@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 
 from torch.utils.data import DataLoader, Dataset
 
-from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, first_line
 from edgeanim.models.training.batches import Batch, Material, draw_batch
 from edgeanim.models.training.config import DataConfig, TrainConfig
 from edgeanim.models.training.schedule import Step
@@ -74,7 +74,7 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
         multiprocessing_context="fork",
         pin_memory=pinned,
     )
-    with _opencv_alone():
+    with _opencv_alone(), _deaths_told():
         for drawn in loader:
             if isinstance(drawn, EdgeanimError):
                 raise drawn
@@ -93,6 +93,18 @@ def _opencv_alone() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
+
+
+@contextmanager
+def _deaths_told() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise DeviceFailed(
+            f"A process that draws batches ended: {first_line(error)}.",
+            hint="Where memory is short, take fewer --workers: each has frames of its own beside "
+            "the shared ones.",
+        ) from error
 
 
 class _Told(Dataset):  # type: ignore[misc]
