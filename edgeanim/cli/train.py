@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 256),
     default=0,
     show_default=True,
-    help="Processes that draw batches; 0 is a thread, enough for a CPU.",
+    help="Processes that draw batches for an accelerator, about as many as there are cores but two "
+    "(Linux); 0 is a thread, enough for a CPU.",
 )
 @example(
     """edgeanim train animator.toml -o runs/animator
-edgeanim train animator.toml -o runs/animator --device cuda --workers 14
+edgeanim train animator.toml -o runs/animator --device cuda --workers 6
 edgeanim train --from shipped --clips my_character.mp4 -o runs/mine"""
 )
 def command(

@@ -17,8 +17,8 @@ def in_threads(
 ) -> list[Result]:
     """`work` of each of the `items`, in their order; a step of `progress` for each.
 
-    After an error or Ctrl-C nothing new is begun. What swaps the process's file descriptors, as
-    `quiet` does, is not for threads.
+    After Ctrl-C, or an error whose turn has come, nothing new is begun. What swaps the process's
+    file descriptors, as `quiet` does, is not for threads.
     """
     results = []
     with ThreadPoolExecutor(threads) as pool:

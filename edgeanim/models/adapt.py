@@ -26,7 +26,7 @@ def adaptation(
 ) -> TrainConfig:
     """The training that adapts the animator in the folder `start` to the character in `clips`,
     files of one folder. Steps are shorter in bfloat16, so there are twice as many of the
-    generator: either way it is to take less than a quarter of an hour on two cores.
+    generator: eleven minutes on two cores. In float32 it was not measured.
 
     There is no discriminator: with so few frames it learns them by heart.
     """

@@ -40,19 +40,32 @@ _THINNEST = 1e-8
 
 
 class FrameCache:
-    """Decoded frames, the latest used of them, within a number of bytes. Threads may share it, and
-    a process that is forked has what was in it."""
+    """Decoded frames, the latest used of them, within a number of bytes. Threads may share it.
+
+    Processes that are forked share what is in it, as long as they put nothing in its place: what
+    one of them drops still takes its parent's memory. So it is frozen before.
+    """
 
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
         self._held = 0
         self._frames: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
         self._lock = Lock()
+        self._frozen = False
 
     @property
     def full(self) -> bool:
         """Whether another frame would have to take an older one's place."""
         return self._held + _FRAME_BYTES > self._limit
+
+    @property
+    def count(self) -> int:
+        """How many frames are in it."""
+        return len(self._frames)
+
+    def freeze(self) -> None:
+        """Keep what is in it from now on: all else is decoded each time it is asked for."""
+        self._frozen = True
 
     def get(self, path: Path, depth: int | None) -> NDArray[np.uint8]:
         """The picture at `path`: [S, S, 3], or [S, S] of part numbers below `depth`."""
@@ -61,6 +74,8 @@ class FrameCache:
                 self._frames.move_to_end(path)
                 return held
         picture = _decode(path, depth)
+        if self._frozen:
+            return picture
         with self._lock:
             if path not in self._frames:
                 self._frames[path] = picture
@@ -117,7 +132,7 @@ def read_sequences(
 def decode_ahead(
     sequences: Iterable[FrameSequence], cache: FrameCache, threads: int, progress: Progress = SILENT
 ) -> None:
-    """Decode stored sequences into their `cache`, as many as it holds."""
+    """Decode stored sequences into their `cache`, as many frames as it holds, and freeze it."""
     stored = [each for each in sequences if isinstance(each.pictures, StoredFrames)]
     progress.stage("decoding frames", len(stored))
 
@@ -128,7 +143,10 @@ def decode_ahead(
                     frames[index]
 
     in_threads(decode, stored, threads, progress)
-    progress.done()
+    cache.freeze()
+    frames = sum(len(each.pictures) * (1 if each.parts is None else 2) for each in stored)
+    held = cache.count
+    progress.done("" if held == frames else f"memory holds {held} of {frames} pictures and masks")
 
 
 def _open(dataset: Path, cache: FrameCache, entry: Entry) -> FrameSequence:

@@ -46,10 +46,11 @@ def train(
 ) -> Path:
     """Train (or go on training) into the folder `out` and return it.
 
-    On one machine the result depends on `config` alone, also after a kill and a resume; another
-    `device` rounds otherwise. `workers` processes draw the batches (0: a thread), the same ones
-    whatever their number. `BadInput` if `out` holds a checkpoint of another configuration;
-    `MissingComponent` without torch, `DeviceFailed` without the device.
+    On a CPU the result depends on `config` alone, also after a kill and a resume; CUDA adds up in
+    no fixed order. `workers` processes draw the batches (0: a thread), the same ones whatever
+    their number. `BadInput` if `out` holds a checkpoint of another configuration; `UsageError` for
+    workers that cannot be forked; `MissingComponent` without torch, `DeviceFailed` without the
+    device or if a process is killed.
     """
     require("Training", "torch", extra="train")
     import torch
@@ -61,6 +62,8 @@ def train(
             "This machine's PyTorch finds no CUDA device.",
             hint="Train with --device cpu, or install PyTorch's CUDA build and its driver.",
         )
+    if workers:
+        ahead.refuse_without_fork()
     torch.set_num_threads(config.threads)
     networks = build_networks(config, device)
     ema = checkpoint.Ema(networks.animator, config.ema)
@@ -89,7 +92,7 @@ def train(
     recent: list[Losses] = []
     pinned = device != "cpu"
     coming = ahead.drawn_ahead(steps[done:], config, material, workers, pinned=pinned)
-    with closing(coming) as drawn:
+    with ahead.deaths_told(), closing(coming) as drawn:
         for step, batch in drawn:
             if step.stage == "qat" and step.stage_share == 0:
                 # What the stages before made are the averaged weights: these learn rounding.

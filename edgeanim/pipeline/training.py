@@ -30,8 +30,8 @@ def train(
     """Train an animator by the TOML `config` into the folder `out`, or go on where it stopped.
 
     `out` receives `animator.safetensors`, `animator.toml`, the configuration, a table of losses
-    and sheets of samples. On one machine the result depends on the configuration alone; another
-    `device` rounds otherwise. `workers` processes draw batches (0: a thread).
+    and sheets of samples. On a CPU the result depends on the configuration alone; CUDA adds up in
+    no fixed order. `workers` processes draw batches (0: a thread).
     """
     from edgeanim.models.train import train as run
     from edgeanim.models.training.config import load_train_config
@@ -53,12 +53,14 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 on CUDA and where the processor multiplies that in hardware,
-    and the progress says so. `device` and `workers` are as in `train`."""
+    Convolutions compute in bfloat16 where the device multiplies that in hardware, and the progress
+    says so; a training that has begun stays with what it began with. `device` and `workers` are as
+    in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run
 
+    require("Training", "torch", extra="train")
     source = Path(clips)
     must_exist(source)
     if not source.is_dir() and not is_clip_name(source):
@@ -69,12 +71,30 @@ def adapt(
         )
     found = clips_in(source) if source.is_dir() else [source]
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
-    fast = device == "cuda" or read_machine().multiplies_bfloat16
-    precision: Precision = "bfloat16" if fast else "float32"
+    precision = _begun_in(Path(out)) or _fastest(device)
     progress.stage(f"Adapting in {precision}")
     progress.done()
     course = adaptation(found, folder, threads=threads, precision=precision)
     return run(course, Path(out), progress, device=device, workers=workers)
+
+
+def _begun_in(out: Path) -> Precision | None:
+    """What the training whose checkpoint is in `out` computes in; `None` if there is none."""
+    from edgeanim.models.training.checkpoint import FOLDER
+    from edgeanim.models.training.config import load_train_config
+
+    begun = (out / FOLDER).is_dir() and (out / "train.toml").is_file()
+    return load_train_config(out / "train.toml").precision if begun else None
+
+
+def _fastest(device: Device) -> Precision:
+    """bfloat16 where `device` multiplies it in hardware."""
+    if device == "cpu":
+        return "bfloat16" if read_machine().multiplies_bfloat16 else "float32"
+    import torch
+
+    known = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if known else "float32"
 
 
 def evaluate(

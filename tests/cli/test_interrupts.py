@@ -177,8 +177,9 @@ def test_a_prune_that_is_stopped_leaves_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(
-    temporary: Path, tmp_path: Path
+    temporary: Path, tmp_path: Path, workers: int
 ) -> None:
     import tomli_w
 
@@ -198,10 +199,13 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(
     )
     file, out = tmp_path / "tiny.toml", tmp_path / "run"
     file.write_text(tomli_w.dumps(to_plain(config)))
-    process = start(temporary, "train", file, "-o", out)
+    process = start(temporary, "train", file, "-o", out, "--workers", workers)
     wait_until((out / "losses.csv").is_file, process)
+    drawing = psutil.Process(process.pid).children()
+    assert len(drawing) >= workers
     process.send_signal(signal.SIGINT)
     ends(process, 130)
+    assert not psutil.wait_procs(drawing, timeout=20)[1]
     assert left_in(temporary) == []
     assert not list(tmp_path.rglob(".partial-*"))
     before = (out / "losses.csv").read_text()

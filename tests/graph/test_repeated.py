@@ -52,7 +52,9 @@ def upsampling(
 
 ASYMMETRIC = 'coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 FLOAT = QUANTISED.replace("rd = Deq", "unread = Deq").replace("r = R", "rd = Relu (c)\n r = R")
+FLOAT_KERNEL = "kd = Cast <to = 1> (kernel)"
 OF_A_SINE = QUANTISED.replace("r = Relu (c)", "r = Sin (c)")
+OF_A_FLOAT_KERNEL = QUANTISED.replace("kd = DequantizeLinear (kernel, scale, none)", FLOAT_KERNEL)
 OF_A_CONVOLUTION = QUANTISED.replace("r = Relu (c)", "").replace("(r, scale", "(c, scale")
 
 
@@ -80,6 +82,7 @@ def test_pixels_are_copied_to_the_very_places(
         (QUANTISED, 'coordinate_transformation_mode = "align_corners"'),
         (FLOAT, ASYMMETRIC),
         (OF_A_SINE, ASYMMETRIC),
+        (OF_A_FLOAT_KERNEL, ASYMMETRIC),
     ],
 )
 def test_other_upsamplings_stay(graph: Any, steps: str, resize: str) -> None:

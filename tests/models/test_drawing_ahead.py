@@ -19,16 +19,17 @@ import torch
 from safetensors.torch import load_file
 
 from edgeanim.api import make_dataset
-from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.dataset_reader import FrameCache
+from edgeanim.models.dataset_reader import FrameCache, decode_ahead, read_sequences
 from edgeanim.models.train import train
 from edgeanim.models.training import ahead
 from edgeanim.models.training.ahead import drawn_ahead
 from edgeanim.models.training.batches import load_material
 from edgeanim.models.training.config import DataConfig, Phase
 from edgeanim.models.training.schedule import schedule
+from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, KillAfter, Killed
 
 
@@ -45,6 +46,22 @@ class HideAfter(KillAfter):
         except Killed:
             if self.folder.exists():
                 self.folder.rename(self.hidden)
+
+
+class Told:
+    """Progress that keeps the notes with which stages end."""
+
+    def __init__(self):
+        self.notes = []
+
+    def stage(self, title, total=None):
+        pass
+
+    def step(self, count=1, note=""):
+        pass
+
+    def done(self, note=""):
+        self.notes.append(note)
 
 
 @pytest.fixture
@@ -131,19 +148,75 @@ def test_threads_may_share_a_cache_of_frames_which_keeps_to_its_size(tmp_path):
     assert cache.get(paths[0], None) is first
 
 
-def test_processes_draw_the_very_batches_that_a_thread_draws(stored):
+@pytest.fixture
+def with_a_clip(stored, tmp_path):
+    """A training on a stored puppet, one that is drawn, and a clip, with all that clips have."""
     _, config = stored
-    config = replace(config, data=replace(config.data, puppets=1))
-    material = load_material(config.data, SILENT)
+    shades = np.random.default_rng(1).integers(0, 255, (SIZE, SIZE + 8, 3)).astype(np.uint8)
+    frames = [np.ascontiguousarray(shades[:, i : i + SIZE]) for i in range(8)]
+    (tmp_path / "clips").mkdir()
+    write_animation(tmp_path / "clips" / "noise.gif", frames, 10)
+    data = replace(
+        config.data,
+        puppets=1,
+        clips=tmp_path / "clips",
+        clip_names=("noise",),
+        clip_share=0.5,
+        weak_labels=True,
+        optical_flow=True,
+        disguise_clips=True,
+    )
+    return replace(
+        config,
+        data=data,
+        regions=(Phase(4, batch=3, sizes=(64,)),),
+        generator=(Phase(6, batch=3, sizes=(64, 96)),),
+        checkpoint_every=3,
+    )
+
+
+def test_processes_draw_the_very_batches_that_a_thread_draws(with_a_clip):
+    config = with_a_clip
+    alone_material = load_material(config.data, SILENT)
+    material = load_material(config.data, SILENT, workers=2)
     steps = list(schedule(config))
-    alone = list(drawn_ahead(steps, config, material))
+    alone = list(drawn_ahead(steps, config, alone_material))
     shared = list(drawn_ahead(steps, config, material, workers=2))
     assert [step for step, _ in shared] == [step for step, _ in alone] == steps
+    assert any(float(batch.known.min()) == 0 for _, batch in alone)
     for (_, one), (_, other) in zip(alone, shared, strict=True):
         for field in fields(one):
             expected, drawn = getattr(one, field.name), getattr(other, field.name)
             assert torch.equal(drawn, expected), field.name
             assert drawn.stride() == expected.stride(), field.name
+
+
+def test_a_training_by_processes_goes_on_to_the_result_of_one_by_a_thread(with_a_clip, tmp_path):
+    whole = train(with_a_clip, tmp_path / "whole")
+    with pytest.raises(Killed) as caught:
+        train(with_a_clip, tmp_path / "cut", KillAfter(5), workers=2)
+    assert caught.tb is not None
+    assert not multiprocessing.active_children()
+    cut = train(with_a_clip, tmp_path / "cut", workers=1)
+    expected = load_file(whole / "animator.safetensors")
+    for name, value in load_file(cut / "animator.safetensors").items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_a_frozen_cache_keeps_what_it_has_and_nothing_else(stored):
+    frames, _ = stored
+    cache = FrameCache(3 * SIZE * SIZE * 3)
+    [sequence] = read_sequences(frames.parents[2], "train", cache=cache)
+    told = Told()
+    decode_ahead([sequence], cache, 2, told)
+    assert cache.full
+    assert told.notes == [f"memory holds {cache.count} of {4 * 12} pictures and masks"]
+    kept = {id(sequence.pictures[i]) for i in range(2)}
+    before = cache.count
+    for index in range(len(sequence.pictures)):
+        assert sequence.pictures[index].shape == (SIZE, SIZE, 3)
+    assert cache.count == before
+    assert {id(sequence.pictures[i]) for i in range(2)} == kept
 
 
 def test_a_frame_that_vanishes_tells_through_a_process_too(stored):
@@ -156,12 +229,30 @@ def test_a_frame_that_vanishes_tells_through_a_process_too(stored):
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_is_killed_ends_the_training(stored, monkeypatch):
+def test_a_process_that_is_killed_ends_the_training(stored, tmp_path, monkeypatch):
     _, config = stored
-    material = load_material(config.data, SILENT)
     monkeypatch.setattr(ahead, "draw_batch", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(DeviceFailed, match="process that draws batches ended"):
-        list(drawn_ahead(list(schedule(config)), config, material, workers=1))
+    with pytest.raises(DeviceFailed, match="process that draws batches ended") as caught:
+        train(config, tmp_path / "out", workers=2)
+    assert caught.tb is not None
+    assert not multiprocessing.active_children()
+
+
+def test_a_fault_of_ours_in_a_process_is_no_failure_of_the_device(stored, tmp_path, monkeypatch):
+    _, config = stored
+
+    def fail(*_):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(ahead, "draw_batch", fail)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        train(config, tmp_path / "out", workers=1)
+
+
+def test_processes_are_refused_where_none_can_be_forked(tmp_path, monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    with pytest.raises(UsageError, match="cannot fork"):
+        train(CONFIG, tmp_path / "out", workers=1)
 
 
 def test_a_training_on_a_device_that_is_not_there_is_refused(tmp_path):

@@ -11,13 +11,14 @@ import pytest
 
 from edgeanim import api
 from edgeanim.cli.train import command
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.store import Store
 from edgeanim.models import adapt
 from edgeanim.models.animator import load_animator
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.train import train
-from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
+from edgeanim.models.training.config import DataConfig, Phase, Precision, TrainConfig
+from edgeanim.pipeline import training as pipeline
 
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
@@ -92,3 +93,34 @@ def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_pa
 def test_a_contradictory_train_is_refused(arguments: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         command.main([*arguments, "-o", "out"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("begun", ["float32", "bfloat16"])
+def test_adapting_goes_on_in_the_precision_that_it_began_with(
+    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Precision
+) -> None:
+    plan, asked = adapt.adaptation, []
+
+    def short(*args: object, precision: Precision, **options: object) -> TrainConfig:
+        asked.append(precision)
+        config = plan(*args, precision=precision, **options)  # type: ignore[arg-type]
+        data = replace(config.data, puppets=1)
+        return replace(config, data=data, regions=SHORT, generator=SHORT)
+
+    monkeypatch.setattr(adapt, "adaptation", short)
+    monkeypatch.setattr(pipeline, "_fastest", lambda _: begun)
+    api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+    monkeypatch.setattr(pipeline, "_fastest", lambda _: "none at all")
+    api.adapt(clip, tmp_path / "mine", start=trained, threads=1, workers=1)
+    assert asked == [begun, begun]
+
+
+def test_a_device_that_is_not_there_ends_with_its_code(trained: Path, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    arguments = [str(trained / "train.toml"), "-o", str(tmp_path / "out"), "--device", "cuda"]
+    with pytest.raises(DeviceFailed, match="no CUDA device"):
+        command.main(arguments, standalone_mode=False)
+    assert not (tmp_path / "out").exists()

@@ -47,4 +47,8 @@ def _of_a_quantised_convolution(graph: Editor, name: str) -> bool:
         return False
     while (maker := graph.maker(name)) is not None and maker.op_type in _PASSING:
         name = maker.input[0]
-    return maker is not None and maker.op_type == "Conv"
+    return (
+        maker is not None
+        and maker.op_type == "Conv"
+        and all(graph.maker(x, "DequantizeLinear") is not None for x in maker.input[:2])
+    )

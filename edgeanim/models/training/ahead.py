@@ -7,13 +7,16 @@ material are there at once and once; a spawned process would import PyTorch and 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import multiprocessing
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
-from edgeanim.core.errors import DeviceFailed, EdgeanimError, first_line
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError, first_line
 from edgeanim.models.training.batches import Batch, Material, draw_batch
 from edgeanim.models.training.config import DataConfig, TrainConfig
 from edgeanim.models.training.schedule import Step
@@ -66,19 +69,26 @@ def _by_a_thread(batches: _Batches) -> Generator[Batch, None, None]:
 
 
 def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Batch, None, None]:
-    loader: Iterable[Batch | EdgeanimError] = DataLoader(
-        _Told(batches),
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=_PREFETCH,
-        multiprocessing_context="fork",
-        pin_memory=pinned,
-    )
-    with _opencv_alone(), _deaths_told():
-        for drawn in loader:
+    with warnings.catch_warnings(), _opencv_alone():
+        # That there are more processes than cores is for the user to choose.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        loader: Any = DataLoader(
+            _Told(batches),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=_PREFETCH,
+            multiprocessing_context="fork",
+            pin_memory=pinned,
+        )
+        coming = iter(loader)  # forks
+    try:
+        for drawn in coming:
             if isinstance(drawn, EdgeanimError):
                 raise drawn
             yield drawn
+    finally:
+        # By itself it would end them when the last traceback that leads to it is gone.
+        coming._shutdown_workers()
 
 
 @contextmanager
@@ -96,15 +106,28 @@ def _opencv_alone() -> Iterator[None]:
 
 
 @contextmanager
-def _deaths_told() -> Iterator[None]:
+def deaths_told() -> Iterator[None]:
+    """`DeviceFailed` for a process of `drawn_ahead` that is killed: PyTorch raises the news in
+    whatever its parent is doing then."""
     try:
         yield
     except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker (pid"):
+            raise
         raise DeviceFailed(
-            f"A process that draws batches ended: {first_line(error)}.",
-            hint="Where memory is short, take fewer --workers: each has frames of its own beside "
-            "the shared ones.",
+            f"A process that draws batches ended: {first_line(error).rstrip('. ')}.",
+            hint="Take fewer --workers, or give them more memory; in a container shared memory "
+            "(/dev/shm), through which batches go, has a limit of its own.",
         ) from error
+
+
+def refuse_without_fork() -> None:
+    """`UsageError` where processes cannot be forked."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise UsageError(
+            "This system cannot fork processes, which --workers needs.",
+            hint="Leave --workers out: a thread draws the same batches.",
+        )
 
 
 class _Told(Dataset):  # type: ignore[misc]

@@ -26,6 +26,7 @@ from edgeanim.models.data.sequences import (
 )
 from edgeanim.models.dataset_reader import FrameCache, decode_ahead, read_sequences
 from edgeanim.models.training.config import DataConfig
+from edgeanim.targets.machine import read_machine
 
 _FROM_THE_START = 0.5
 """Share of a clip's pairs whose still is its first frame, as it is when the clip is a driver."""
@@ -67,8 +68,8 @@ class Material:
 
 def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> Material:
     """Draw the puppets, read the clips and open the datasets, whose frames are decoded when used.
-    For `workers`, processes that are forked, they are decoded before, into half of the memory that
-    is free.
+    For `workers`, processes that are forked, as many as half of the free memory holds are decoded
+    before.
 
     `BadInput` names a clip that is not there, or a dataset that cannot be trusted.
     """
@@ -76,7 +77,7 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
     clips = _read_clips(config, threads, progress)
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
-    cache = FrameCache(virtual_memory().available // 2) if workers else FrameCache()
+    cache = FrameCache(_half_of_memory()) if workers else FrameCache()
     for folder in config.datasets or ():
         for sequence in read_sequences(
             folder, "train", cache=cache, threads=threads, progress=progress
@@ -89,13 +90,22 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
     return Material(tuple(puppets), tuple(clips))
 
 
+def _half_of_memory() -> int:
+    """Half of the bytes that this process may take; a container may have fewer than are free."""
+    free: int = virtual_memory().available
+    return min(free, read_machine().memory_mb << 20) // 2
+
+
 def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
     if config.clips is None or not config.clip_names:
         return []
     found = clips_in(config.clips)
     paths = [_called(name, found, config.clips) for name in config.clip_names]
-    progress.stage("reading clips", len(paths))
-    clips = [clip_sequence(path) for path in paths]
+    progress.stage("reading clips", len(paths) * (2 if config.weak_labels else 1))
+    clips = []
+    for path in paths:
+        clips.append(clip_sequence(path))
+        progress.step()
     if config.weak_labels:
         label = partial(weakly_labelled, cut_out=config.disguise_clips)
         clips = in_threads(label, clips, threads, progress)

@@ -25,8 +25,8 @@ _EPSILON = 1e-8
 class Muon(torch.optim.Optimizer):  # type: ignore[misc]
     """Muon for convolutions, taken as matrices [out, in * kh * kw]; Adam for biases and norms.
 
-    All parameters move in a few calls: one by one, the calls would take an accelerator longer than
-    what they compute.
+    Matrices of one shape are multiplied together, and all vectors move together: one by one, the
+    calls would take an accelerator longer than what they compute.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float = 1e-3) -> None:
