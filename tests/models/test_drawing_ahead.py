@@ -238,6 +238,17 @@ def test_a_process_that_is_killed_ends_the_training(stored, tmp_path, monkeypatc
     assert not multiprocessing.active_children()
 
 
+def test_no_handler_of_signals_stays_behind(stored):
+    _, config = stored
+    material = load_material(config.data, SILENT)
+    before = signal.getsignal(signal.SIGCHLD)
+    drawn = drawn_ahead(list(schedule(config)), config, material, workers=1)
+    next(drawn)
+    assert signal.getsignal(signal.SIGCHLD) is before
+    drawn.close()
+    assert signal.getsignal(signal.SIGCHLD) is before
+
+
 def test_a_fault_of_ours_in_a_process_is_no_failure_of_the_device(stored, tmp_path, monkeypatch):
     _, config = stored
 

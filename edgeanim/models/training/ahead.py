@@ -8,6 +8,8 @@ material are there at once and once; a spawned process would import PyTorch and 
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,7 +71,7 @@ def _by_a_thread(batches: _Batches) -> Generator[Batch, None, None]:
 
 
 def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Batch, None, None]:
-    with warnings.catch_warnings(), _opencv_alone():
+    with warnings.catch_warnings(), _opencv_alone(), _signals_kept():
         # That there are more processes than cores is for the user to choose.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         loader: Any = DataLoader(
@@ -106,9 +108,21 @@ def _opencv_alone() -> Iterator[None]:
 
 
 @contextmanager
+def _signals_kept() -> Iterator[None]:
+    """PyTorch would handle SIGCHLD from its first such process on, for good. Any child that ends
+    later would run that handler; on a processor with AMX, on the small stack that faulthandler has
+    for signals, that is the end of this process. A death is noticed without it, seconds later."""
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
 def deaths_told() -> Iterator[None]:
-    """`DeviceFailed` for a process of `drawn_ahead` that is killed: PyTorch raises the news in
-    whatever its parent is doing then."""
+    """`DeviceFailed` for a process of `drawn_ahead` that is killed."""
     try:
         yield
     except RuntimeError as error:
