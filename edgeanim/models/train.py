@@ -92,7 +92,7 @@ def train(
     recent: list[Losses] = []
     pinned = device != "cpu"
     coming = ahead.drawn_ahead(steps[done:], config, material, workers, pinned=pinned)
-    with ahead.deaths_told(), closing(coming) as drawn:
+    with closing(coming) as drawn:
         for step, batch in drawn:
             if step.stage == "qat" and step.stage_share == 0:
                 # What the stages before made are the averaged weights: these learn rounding.

@@ -84,10 +84,11 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
         )
         coming = iter(loader)  # forks
     try:
-        for drawn in coming:
-            if isinstance(drawn, EdgeanimError):
-                raise drawn
-            yield drawn
+        with _deaths_told():
+            for drawn in coming:
+                if isinstance(drawn, EdgeanimError):
+                    raise drawn
+                yield drawn
     finally:
         # By itself it would end them when the last traceback that leads to it is gone.
         coming._shutdown_workers()
@@ -121,8 +122,8 @@ def _signals_kept() -> Iterator[None]:
 
 
 @contextmanager
-def deaths_told() -> Iterator[None]:
-    """`DeviceFailed` for a process of `drawn_ahead` that is killed."""
+def _deaths_told() -> Iterator[None]:
+    """`DeviceFailed` for a process that is killed."""
     try:
         yield
     except RuntimeError as error:
