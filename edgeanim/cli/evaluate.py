@@ -36,7 +36,8 @@ def command(
     """Score the animator on characters it was never trained on, beside two baselines: the still
     repeated, and the affine warp of the regions alone. Of what the still loses where something
     moves, the share won back counts; ghosts are the opacity at which the still shows through where
-    what it shows has gone (0: none, 1: the still itself)."""
+    what it shows has gone (0: none, 1: the still itself), and tint is how far the mean colour is
+    off there, in levels of 0..255."""
     from edgeanim.api import evaluate
     from edgeanim.models.evaluation.table import table
 

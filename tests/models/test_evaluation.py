@@ -106,6 +106,23 @@ def test_ghosts_are_looked_for_only_where_something_has_left():
     assert judged(made, still, driving, left).ghosts == pytest.approx(0, abs=1e-6)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 1000), st.tuples(*[st.floats(-0.3, 0.3)] * 3))
+def test_where_something_has_left_the_mean_error_of_the_colour_is_a_tint(seed, tint):
+    still, driving = noisy(seed, 0.4)
+    left = np.zeros(still.shape[1:], np.float32)
+    assert judged(driving, still, driving, left).tint is None
+    left[:10] = 1
+    made = driving.copy()
+    made[:, 10:] = still[:, 10:]  # elsewhere it does not count
+    made[:, :10:2] += 0.1  # nor does what is off to both sides alike
+    made[:, 1:10:2] -= 0.1
+    assert judged(made, still, driving, left).tint == pytest.approx(0, abs=1e-3)
+    made[:, :10] += np.array(tint, np.float32)[:, None, None]
+    expected = np.abs(tint).mean() * 255
+    assert judged(made, still, driving, left).tint == pytest.approx(expected, abs=1e-3)
+
+
 def block_clip(columns, side=256, width=40):
     """Frames [T, S, S, 3] of a bright block on dark ground, its left edge at each of `columns`."""
     frames = np.full((len(columns), side, side, 3), 40, np.uint8)

@@ -37,6 +37,10 @@ class Quality:
     M = R + g (S - R) + rest over all pixels and channels of that area,
     g = sum (M - R)(S - R) / sum (S - R)^2. It is 0 for the real frame, 1 for the still repeated,
     exactly g for a blend g S + (1 - g) R, and near 0 for errors that have nothing to do with S.
+
+    `tint` is how far the mean colour of that same area is off, in levels of 0..255, a mean over the
+    channels: a halo on a flat backdrop is seen at two or three of them, though as no error towards
+    S it is no ghost, and SSIM hardly minds.
     """
 
     moving: float
@@ -45,6 +49,7 @@ class Quality:
     psnr_db: float
     temporal: float
     ghosts: float | None
+    tint: float | None
 
 
 @dataclass
@@ -61,6 +66,8 @@ class QualitySums:
     temporal_area: float = 0.0
     ghosts: float = 0.0
     gone: float = 0.0
+    tint: float = 0.0
+    left: float = 0.0
 
     def add(self, made: Picture, truth: Truth) -> Mask:
         """A made frame; returns its SSIM at each pixel [h, w]."""
@@ -75,6 +82,8 @@ class QualitySums:
         gone = (truth.still - truth.real.picture) * truth.left
         self.ghosts += float((error * gone).sum())
         self.gone += float(np.square(gone).sum())
+        self.tint += float(np.abs((error * truth.left).sum((1, 2))).mean()) * 255
+        self.left += float(truth.left.sum())
         return found.ssim
 
     def add_change(self, made: Picture, real: Picture, area: Mask) -> None:
@@ -91,6 +100,7 @@ class QualitySums:
             float(-10 * np.log10(max(self.squares / frames, 1e-10))),
             self.temporal / max(self.temporal_area, 1e-9),
             self.ghosts / self.gone if self.gone else None,
+            self.tint / self.left if self.left else None,
         )
 
 

@@ -41,8 +41,8 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _maybe(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _maybe(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _tip(key: Callable[[Tips], float]) -> Cell:
@@ -66,6 +66,8 @@ COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("animator", lambda s: f"{s.animator.temporal:.1f}"),
     ("ghosts: affine", lambda s: _maybe(s.affine.ghosts)),
     ("animator", lambda s: _maybe(s.animator.ghosts)),
+    ("tint: affine", lambda s: _maybe(s.affine.tint, 1)),
+    ("animator", lambda s: _maybe(s.animator.tint, 1)),
     ("tips, SSIM: still", _tip(lambda t: t.ssim_still)),
     ("animator", _tip(lambda t: t.ssim)),
     ("tips, sharpness", _tip(lambda t: t.sharpness)),
