@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.core.errors import BadInput, UsageError
@@ -87,7 +87,7 @@ def animate(
         chosen = choose_variant(opened.variants, variant, work)
         picture = None if still is None else read_still(Path(still))
         conditions = read_conditions(opened.contract, inputs or {})
-        driver, track, rate = _moved_by(opened, drive, fps, limit)
+        driver, track, rate = _moved_by(opened, drive, fps)
         scene = Scene(picture, driver, track, conditions)
         options = work.options(chosen.backend, threads)
         absolute = None if relative else False
@@ -96,7 +96,7 @@ def animate(
         with load_player(
             opened.contract, chosen, options, relative=absolute, smooth=smooth
         ) as player:
-            total = len(track) if track is not None else limit
+            total = limit if track is None else min(len(track), limit or len(track))
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
             with driver_named(drive):
@@ -155,14 +155,14 @@ class _Clock:
 
 
 def _moved_by(
-    bundle: Bundle, drive: str | Path, fps: float | None, limit: int | None
+    bundle: Bundle, drive: str | Path, fps: float | None
 ) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
-    """The frames that `drive` means, all of them, or the stored motion, at most `limit` long, at
-    `fps`; and the rate that they then have."""
+    """The frames that `drive` means, or the stored motion, at `fps`; and the rate that they then
+    have."""
     track = _track(bundle, str(drive))
     if track is not None:
         track = track if fps is None else _at_rate(track, fps)
-        return None, replace(track, values=track.values[:limit]), track.fps
+        return None, track, track.fps
     frames, own_fps = read_frames(drive), stated_fps(drive)
     if fps is not None and own_fps is not None:
         frames = at_rate(frames, own_fps, fps)
