@@ -160,6 +160,32 @@ class FlatGraph:
         return np.frombuffer(bytes(data), "<f4").reshape(self._shape(op.inputs[1]))
 
 
+def with_float_outputs(path: Path) -> None:
+    """Let the outputs of the TFLite file at `path` be the float tensors that they were.
+
+    Of an output that 8-bit ops read as well, the quantiser hands out what it made for those.
+    """
+    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
+
+    with quiet():
+        model = flatbuffer.read_model(str(path))
+        graph = model.subgraphs[0]
+        makers = {int(index): op for op in graph.operators for index in op.outputs}
+        floats = {}
+        for output in map(int, graph.outputs):
+            maker = makers[output]
+            code = model.operatorCodes[maker.opcodeIndex].builtinCode
+            if code == qtyping.BuiltinOperator.QUANTIZE:
+                floats[output] = int(maker.inputs[0])
+        graph.outputs = [floats.get(int(output), int(output)) for output in graph.outputs]
+        for signature in model.signatureDefs or ():
+            for named in signature.outputs:
+                named.tensorIndex = floats.get(named.tensorIndex, named.tensorIndex)
+        if floats:
+            flatbuffer.write_model(model, str(path))
+
+
 def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(index) for index in tensors if index >= 0)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.core.contract import TensorSpec
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
@@ -211,6 +211,55 @@ def test_openvino_weights_keep_to_half_the_levels_where_the_silicon_saturates(
 
     assert peak(board) > 64
     assert peak(old_board) <= 64
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_result_that_convolutions_read_as_well_is_handed_out_in_float(
+    scheme: str, board: Board, tmp_path: Path
+) -> None:
+    """ai-edge-quantizer hands out the eight bits that were meant for the convolution alone."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = (1, 3, 32, 32)
+    rng = np.random.default_rng(0)
+    weights = rng.normal(0, 0.3, (2, 3, 3, 3, 3)).astype(np.float32)
+    path = tmp_path / "two.onnx"
+    graph = helper.make_graph(
+        [
+            helper.make_node("Sigmoid", ["image"], ["side"]),
+            helper.make_node("Conv", ["side", "w0"], ["a"], pads=[1] * 4),
+            helper.make_node("Conv", ["a", "w1"], ["result"], pads=[1] * 4),
+        ],
+        "two",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("side", "result")],
+        [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    ends = [TensorSpec(n, f"feature:{n}", shape, "NCHW") for n in ("side", "result")]
+    spec = GraphSpec(
+        "two", path.name, "once", (TensorSpec("image", "still", shape, "NCHW"),), (*ends,)
+    )
+    pictures = rng.random((4, *shape), np.float32)
+    made = get_scheme(scheme).quantize(
+        GraphArtifact(spec, path),
+        ArraySamples({"image": pictures}),
+        QuantizeSpec(),
+        board,
+        tmp_path / "int8",
+    )
+    runtime = get_backend(backend_of(scheme))
+    session = runtime.load(runtime.compile(made, board, tmp_path / "out"), SessionOptions())
+    (given,) = session.spec.inputs
+    side = session.run({given.name: nchw_to(given, pictures[0])})["side"].copy()
+    session.close()
+    exact = 1 / (1 + np.exp(-pictures[0]))
+    # ONNX Runtime's quantiser gives the output what the convolution reads, rounded, as float32.
+    step = 1 / 255 if scheme == "onnx-qdq" else 1e-5
+    assert side.dtype == np.float32
+    np.testing.assert_allclose(side, nchw_to(given, exact), atol=step)
 
 
 def test_a_graph_without_convolutions_is_refused(
