@@ -54,6 +54,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
 
     feature4 = maps("feature_s4", "feature:s4", w4, quarter, None)
     feature8 = maps("feature_s8", "feature:s8", w8, half, None)
+    backdrop = maps("backdrop", "feature:backdrop", 3, quarter, (0.0, 1.0))
     return Contract(
         name=config.name,
         regions=REGIONS,
@@ -76,7 +77,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
                     picture("still", "still"),
                     maps("mask_still", "mask:still", COUNT, quarter, (0.0, 1.0)),
                 ),
-                outputs=(feature4, feature8),
+                outputs=(feature4, feature8, backdrop),
             ),
             GraphSpec(
                 "animate",
@@ -85,6 +86,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
                 inputs=(
                     feature4,
                     feature8,
+                    backdrop,
                     motion("motion_still", "motion:still"),
                     motion("motion_driving", "motion:driving"),
                 ),

@@ -31,11 +31,18 @@ def showcase_still() -> NDArray[np.uint8]:
     return still
 
 
-def perform(performance: Performance, frames: int = FRAMES) -> NDArray[np.uint8]:
-    """The pictures [T, 256, 256, 3] of a performance, a loop."""
+def perform(performance: Performance, frames: int = FRAMES) -> FrameSequence:
+    """A performance, a loop, with the masks and motion that the puppet is drawn by."""
     puppet = make_puppet(SEEDS[performance.kind], performance.kind)
-    times = np.arange(frames) / frames
-    return np.stack([render(puppet, performance.pose(float(t))).picture for t in times])
+    shown = [render(puppet, performance.pose(i / frames)) for i in range(frames)]
+    return FrameSequence(
+        performance.kind,
+        np.stack([frame.picture for frame in shown]),
+        tuple(range(frames)),
+        np.stack([frame.parts for frame in shown]),
+        np.stack([frame.transforms for frame in shown]),
+        puppet.regions,
+    )
 
 
 def exact_motion(performance: Performance, frames: int = FRAMES) -> NDArray[np.float32]:
@@ -48,16 +55,7 @@ def exact_motion(performance: Performance, frames: int = FRAMES) -> NDArray[np.f
 
     from edgeanim.models.nets.moments import motion_of
 
-    puppet = make_puppet(SEEDS[performance.kind], performance.kind)
-    shown = [render(puppet, performance.pose(i / frames)) for i in range(frames)]
-    sequence = FrameSequence(
-        performance.kind,
-        np.stack([frame.picture for frame in shown]),
-        tuple(range(frames)),
-        np.stack([frame.parts for frame in shown]),
-        np.stack([frame.transforms for frame in shown]),
-        puppet.regions,
-    )
+    sequence = perform(performance, frames)
     motions = []
     for index in range(frames):
         # Masks are a quarter of a pair's size: so they are as fine as the drawing.

@@ -243,9 +243,26 @@ def test_heat_far_from_a_region_fades_to_a_number_of_full_precision():
     features = (
         torch.zeros(1, BASE.generator[0], 64, 64),
         torch.zeros(1, BASE.generator[1], 32, 32),
+        torch.zeros(1, 3, 64, 64),
     )
     with torch.no_grad():
         animator.generator(*features, still, still)
     heat = seen[0][:, :COUNT]
     assert heat.min() < 1e-17
     assert heat.min() > torch.finfo(torch.float32).tiny
+
+
+def test_a_faint_difference_from_the_backdrop_is_none_and_can_still_be_learned():
+    torch.manual_seed(0)
+    animator = Animator(TINY).eval()
+    s4, s8, _, still, driving = example(contract_of(TINY).graph("animate"))
+    backdrop = torch.full((1, 3, 16, 16), 0.5)
+    head = animator.generator.head
+    with torch.no_grad():
+        head.weight[COUNT + 3 :] = 0
+        head.bias[COUNT + 3 :] = torch.tensor([0.4, -0.4, 4.0])  # an eighth of it is the difference
+    _, _, colour = animator.generator(s4, s8, backdrop, still, driving)
+    wanted = torch.tensor([0.5, 0.5, 0.94]).view(1, 3, 1, 1).expand_as(colour)
+    torch.testing.assert_close(colour, wanted)
+    colour.sum().backward()
+    assert bool((head.bias.grad[COUNT + 3 :] > 0).all())

@@ -10,12 +10,19 @@ import numpy as np
 import pytest
 
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.evaluation.score import Shot, score_set
 from edgeanim.models.evaluation.sets import evaluate
 from edgeanim.models.export import load_shipped, shipped_folder
 from edgeanim.models.performances import PERFORMANCES
 from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.models.showcase import FPS, FRAMES, exact_motion, perform, showcase_still
+from edgeanim.models.showcase import (
+    FPS,
+    FRAMES,
+    exact_motion,
+    perform,
+    showcase_still,
+)
 from edgeanim.models.training.config import load_train_config
 
 
@@ -55,7 +62,7 @@ def test_a_performance_moves_and_ends_where_it_began(name):
     performance = PERFORMANCES[name]
     for part, pose in performance.pose(1.0).items():
         assert pose.angle == pytest.approx(performance.pose(0.0)[part].angle, abs=1e-6)
-    pictures = perform(performance, frames=6).astype(int)
+    pictures = perform(performance, frames=6).pictures.astype(int)
     assert max(np.abs(picture - pictures[0]).mean() for picture in pictures) > 0.05
 
 
@@ -89,3 +96,11 @@ def test_the_animator_wins_back_part_of_what_the_still_loses_on_unseen_puppets(a
     assert score.won > score.won_affine
     assert score.miou is not None
     assert score.miou > 0.6
+
+
+@pytest.mark.parametrize("name", ["wave", "sway"])
+def test_arms_that_move_leave_no_halo_on_a_flat_backdrop(animator, name):
+    sequence = perform(PERFORMANCES[name], 12)
+    score = score_set(animator, name, [Shot(sequence, 0, (3, 4, 5, 6))], 256)
+    assert score.affine.tint > 20
+    assert score.animator.tint < 2

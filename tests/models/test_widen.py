@@ -92,7 +92,9 @@ def test_the_maps_between_the_networks_are_the_narrower_ones_and_new_ones_after_
     spec = contract_of(TINY).graph("encode")
     inputs = [torch.rand(tensor.shape) for tensor in spec.inputs]
     with torch.no_grad():
-        for one, other in zip(wide.encoder(*inputs), narrow.encoder(*inputs), strict=True):
+        *maps, backdrop = zip(wide.encoder(*inputs), narrow.encoder(*inputs), strict=True)
+        assert torch.equal(*backdrop)
+        for one, other in maps:
             assert one.shape[1] > other.shape[1]
             torch.testing.assert_close(one[:, : other.shape[1]], other, atol=1e-4, rtol=1e-4)
 

@@ -30,6 +30,9 @@ _RESIDUAL = 0.03
 """Flow per unit of the head's output: at most 0.24, or 31 pixels of a 256-pixel picture."""
 _OPAQUE = 3.0
 """Added to alpha's score: an untrained generator shows the warped still."""
+_TINT = 0.06
+"""A colour that differs from the backdrop by less is the backdrop's: 15 levels of 255, which a limb
+that comes to light has everywhere, and a halo beside one that has left has not."""
 _MIN_DETERMINANT = 2e-4
 """Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
 _FAINTEST = -40.0
@@ -62,12 +65,13 @@ class Generator(nn.Module):  # type: ignore[misc]
         nn.init.constant_(self.head.bias[:COUNT], NEUTRAL_SCORE)
 
     def forward(
-        self, s4: Tensor, s8: Tensor, still: Tensor, driving: Tensor
+        self, s4: Tensor, s8: Tensor, backdrop: Tensor, still: Tensor, driving: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of the still, its motion and the driving motion [N, K, 6].
+        """Features of the still, its backdrop, its motion and the driving motion [N, K, 6].
 
         Returns at stride 4: flow [N, 2, h/4, w/4] (x, y; offset in half pictures to where a pixel
-        comes from), alpha [N, 1, h/4, w/4] and colour [N, 3, h/4, w/4], both in 0..1.
+        comes from), alpha [N, 1, h/4, w/4] and colour [N, 3, h/4, w/4], both in 0..1. The colour is
+        the backdrop's own and a difference: where a limb has left there is nothing to be guessed.
         """
         coefficients = affine_coefficients(still, driving)
         x = self.enter(_heat_and_flow(*coefficients, s8.shape[2], s8.shape[3]))
@@ -77,8 +81,17 @@ class Generator(nn.Module):  # type: ignore[misc]
         out = self.head(x).float().clamp(-_BOUND, _BOUND)
         flow = compose_flows(out[:, :COUNT], *coefficients) + out[:, COUNT : COUNT + 2] * _RESIDUAL
         alpha = (out[:, COUNT + 2 : COUNT + 3] + _OPAQUE).sigmoid()
-        colour = out[:, COUNT + 3 :] * (0.5 / _BOUND) + 0.5
+        difference = _without_tint(out[:, COUNT + 3 :] * (1 / _BOUND))
+        colour = (backdrop + difference).clamp(0, 1)
         return flow, alpha, colour
+
+
+def _without_tint(difference: Tensor) -> Tensor:
+    """All differences smaller by `_TINT`, those below it none (soft thresholding).
+
+    The gradient passes as if nothing were taken away: what is none yet could not grow otherwise.
+    """
+    return difference - difference.detach().clamp(-_TINT, _TINT)
 
 
 def affine_coefficients(still: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,8 @@ def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
     with torch.no_grad():
         still_mask, still_motion = animator.regions(batch.still, torch.zeros_like(batch.cue))
         mask, motion = animator.regions(batch.driving, batch.cue)
-        s4, s8 = animator.encoder(batch.still, still_mask)
-        flow, alpha, colour = animator.generator(s4, s8, still_motion, motion)
+        features = animator.encoder(batch.still, still_mask)
+        flow, alpha, colour = animator.generator(*features, still_motion, motion)
         frame, warped = compose(batch.still, flow, alpha, colour)
     animator.train(training)
     rest = 1 - mask.sum(1, keepdim=True)

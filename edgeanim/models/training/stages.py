@@ -105,8 +105,8 @@ def make(animator: Animator, batch: Batch, *, joint: bool = True) -> Made:
         reading = animator.regions.read(frames, cues)
         mask, motion = reading.masks_and_motion()
     count = len(batch.still)
-    s4, s8 = animator.encoder(batch.still, mask[:count])
-    flow, alpha, colour = animator.generator(s4, s8, motion[:count], motion[count:])
+    features = animator.encoder(batch.still, mask[:count])
+    flow, alpha, colour = animator.generator(*features, motion[:count], motion[count:])
     frame, warped = compose(batch.still, flow, alpha, colour)
     return Made(reading, motion, flow, alpha, colour, frame, warped)
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from edgeanim.models.nets.backdrop import COLOURS
 from edgeanim.models.regions import COUNT
 
-_JOINED_BEHIND = {"encoder.join.0.weight": COUNT}
+_JOINED_BEHIND = {"encoder.join.0.weight": COLOURS + COUNT}
 """Convolutions over joined maps, and how many of their inputs come behind those that widen."""
 
 
