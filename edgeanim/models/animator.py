@@ -18,7 +18,7 @@ from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 
-_MISMATCH = "Use the animator.toml that was written together with these weights."
+_MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
 
 
 class Animator(nn.Module):  # type: ignore[misc]
