@@ -37,7 +37,7 @@ boxes = st.tuples(*[st.integers(2, 14), st.integers(16, 29)] * 2)
 def test_behind_a_character_a_flat_wall_goes_on(wall, shirt, box):
     still, mask = scene(flat(wall), torch.tensor(shirt).view(3, 1, 1), box)
     made = backdrop_of(still, mask)
-    # A half of a level is what a screen can show of it; the mean of the whole has a little say.
+    # The mean of the whole picture, the shirt in it, has a little say.
     assert (made - flat(wall, 32)).abs().max() < 0.02
 
 

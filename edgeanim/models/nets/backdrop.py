@@ -36,13 +36,18 @@ def backdrop_of(still: Tensor, mask: Tensor) -> Tensor:
     levels = [torch.cat([colour * weight, weight], dim=1)]
     for _ in range(_LEVELS):
         levels.append(functional.avg_pool2d(levels[-1], 2))
-    whole = colour.mean((2, 3), keepdim=True)
-    total = levels[-1].mean((2, 3), keepdim=True)
-    filled = (total[:, :COLOURS] + whole * _WHOLE) / (total[:, COLOURS:] + _WHOLE)
-    for index, level in enumerate(reversed(levels)):
-        if index:
-            filled = functional.avg_pool2d(
-                upsample(filled), 3, stride=1, padding=1, count_include_pad=False
-            )
-        filled = (level[:, :COLOURS] + filled * _COARSER) / (level[:, COLOURS:] + _COARSER)
+    *finer, coarsest = levels
+    filled = _filled(coarsest.mean((2, 3), keepdim=True), colour.mean((2, 3), keepdim=True), _WHOLE)
+    filled = _filled(coarsest, filled, _COARSER)
+    for level in reversed(finer):
+        smooth = functional.avg_pool2d(
+            upsample(filled), 3, stride=1, padding=1, count_include_pad=False
+        )
+        filled = _filled(level, smooth, _COARSER)
     return filled
+
+
+def _filled(level: Tensor, coarser: Tensor, share: float) -> Tensor:
+    """A level's weighted colours [N, 4, h, w] as colours [N, 3, h, w]: where it knows little, those
+    of `coarser`, which have the weight `share` everywhere."""
+    return (level[:, :COLOURS] + coarser * share) / (level[:, COLOURS:] + share)
