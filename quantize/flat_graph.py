@@ -48,9 +48,8 @@ class FlatGraph:
         self.types: dict[str, Any] = {}
         self._ops: dict[str, Any] = {}
         for op in self._graph.operators:
-            code = self._model.operatorCodes[op.opcodeIndex].builtinCode
             name = flatbuffer.get_op_scope(op, self._graph.tensors)
-            self.types[name] = flatbuffer.TFL_OP_CODE_TO_NAME.get(code)
+            self.types[name] = flatbuffer.TFL_OP_CODE_TO_NAME.get(self._code(op))
             self._ops[name] = op
 
     def nodes(self, keep_float: set[str]) -> list[Node]:
@@ -94,6 +93,23 @@ class FlatGraph:
             for name in chosen.intersection(_holding(held, old)):
                 share = (held[name] * before).sum(1) / np.maximum(np.square(before).sum(1), 1e-30)
                 self._store(name, after * share[:, None])
+
+    def hand_out_floats(self) -> None:
+        """Let outputs that the quantiser rounded be the float tensors that they were.
+
+        Of an output that 8-bit ops read as well, it hands out what it made for those.
+        """
+        from ai_edge_quantizer import qtyping
+
+        rounded = {
+            int(op.outputs[0]): int(op.inputs[0])
+            for op in self._graph.operators
+            if self._code(op) == qtyping.BuiltinOperator.QUANTIZE
+        }
+        self._graph.outputs = [rounded.get(int(i), int(i)) for i in self._graph.outputs]
+        for signature in self._model.signatureDefs or ():
+            for named in signature.outputs:
+                named.tensorIndex = rounded.get(named.tensorIndex, named.tensorIndex)
 
     def write(self, path: Path) -> None:
         """Write the file as it is now."""
@@ -141,6 +157,10 @@ class FlatGraph:
                 }
         return found
 
+    def _code(self, op: Any) -> int:
+        code: int = self._model.operatorCodes[op.opcodeIndex].builtinCode
+        return code
+
     def _type(self, name: str) -> str:
         return self.types[name].name if self.types[name] is not None else ""
 
@@ -158,32 +178,6 @@ class FlatGraph:
         if data is None or len(data) == 0:
             return None
         return np.frombuffer(bytes(data), "<f4").reshape(self._shape(op.inputs[1]))
-
-
-def with_float_outputs(path: Path) -> None:
-    """Let the outputs of the TFLite file at `path` be the float tensors that they were.
-
-    Of an output that 8-bit ops read as well, the quantiser hands out what it made for those.
-    """
-    from ai_edge_quantizer import qtyping
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
-
-    with quiet():
-        model = flatbuffer.read_model(str(path))
-        graph = model.subgraphs[0]
-        makers = {int(index): op for op in graph.operators for index in op.outputs}
-        floats = {}
-        for output in map(int, graph.outputs):
-            maker = makers[output]
-            code = model.operatorCodes[maker.opcodeIndex].builtinCode
-            if code == qtyping.BuiltinOperator.QUANTIZE:
-                floats[output] = int(maker.inputs[0])
-        graph.outputs = [floats.get(int(output), int(output)) for output in graph.outputs]
-        for signature in model.signatureDefs or ():
-            for named in signature.outputs:
-                named.tensorIndex = floats.get(named.tensorIndex, named.tensorIndex)
-        if floats:
-            flatbuffer.write_model(model, str(path))
 
 
 def _indices(tensors: Sequence[int]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
-from edgeanim.quantize.flat_graph import FlatGraph, with_float_outputs
+from edgeanim.quantize.flat_graph import FlatGraph
 from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
 from edgeanim.quantize.schemes.base import Scheme, Source
 
@@ -72,7 +72,9 @@ class TfLiteInt8(Scheme):
             ranges = graph.statistics(table, spec.ranges)
             made = job.quantize(ranges, enable_progress_report=False)
             write_bytes(rounded, bytes(made.quantized_model))
-            with_float_outputs(rounded)
+            finished = FlatGraph(rounded)
+            finished.hand_out_floats()
+            finished.write(rounded)
             path = out / f"{artifact.spec.name}.tflite"
             write_bytes(path, rounded.read_bytes())
         return path

@@ -18,6 +18,7 @@ from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, get_backend
 from edgeanim.targets.board import Board
+from tests.convnets import save_onnx
 
 SCHEMES = ("onnx-qdq", "openvino-int8", "tflite-int8")
 # Each conversion to TFLite takes seconds.
@@ -218,30 +219,20 @@ def test_a_result_that_convolutions_read_as_well_is_handed_out_in_float(
     scheme: str, board: Board, tmp_path: Path
 ) -> None:
     """ai-edge-quantizer hands out the eight bits that were meant for the convolution alone."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import helper
 
     shape = (1, 3, 32, 32)
     rng = np.random.default_rng(0)
-    weights = rng.normal(0, 0.3, (2, 3, 3, 3, 3)).astype(np.float32)
-    path = tmp_path / "two.onnx"
-    graph = helper.make_graph(
-        [
-            helper.make_node("Sigmoid", ["image"], ["side"]),
-            helper.make_node("Conv", ["side", "w0"], ["a"], pads=[1] * 4),
-            helper.make_node("Conv", ["a", "w1"], ["result"], pads=[1] * 4),
-        ],
-        "two",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("side", "result")],
-        [numpy_helper.from_array(w, f"w{i}") for i, w in enumerate(weights)],
-    )
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    ends = [TensorSpec(n, f"feature:{n}", shape, "NCHW") for n in ("side", "result")]
-    spec = GraphSpec(
-        "two", path.name, "once", (TensorSpec("image", "still", shape, "NCHW"),), (*ends,)
-    )
+    ends = tuple(TensorSpec(n, f"feature:{n}", shape, "NCHW") for n in ("side", "result"))
+    given = TensorSpec("image", "still", shape, "NCHW")
+    spec = GraphSpec("two", "two.onnx", "once", (given,), ends)
+    nodes = [
+        helper.make_node("Sigmoid", ["image"], ["side"]),
+        helper.make_node("Conv", ["side", "w0"], ["a"], pads=[1] * 4),
+        helper.make_node("Conv", ["a", "w1"], ["result"], pads=[1] * 4),
+    ]
+    weights = {name: rng.normal(0, 0.3, (3, 3, 3, 3)) for name in ("w0", "w1")}
+    path = save_onnx(tmp_path / spec.file, spec, nodes, weights)
     pictures = rng.random((4, *shape), np.float32)
     made = get_scheme(scheme).quantize(
         GraphArtifact(spec, path),
