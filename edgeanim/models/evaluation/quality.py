@@ -39,8 +39,8 @@ class Quality:
     exactly g for a blend g S + (1 - g) R, and near 0 for errors that have nothing to do with S.
 
     `tint` is how far the mean colour of that same area is off, in levels of 0..255, a mean over the
-    channels: a halo on a flat backdrop is seen at two or three of them, though as no error towards
-    S it is no ghost, and SSIM hardly minds.
+    channels. A halo on a flat backdrop counts here: as no error towards S it is no ghost, and SSIM
+    hardly minds.
     """
 
     moving: float
