@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+
+from edgeanim.api import make_dataset
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -116,3 +119,17 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cv2.imwrite(str(folder / "mask.png"), mask)
     (folder / "char_cfg.yaml").write_text(f"width: 200\nheight: 240\nskeleton:\n{skeleton}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, drawing: Path, bvh: Path) -> Path:
+    """A small dataset of everything that can be made."""
+    folder = tmp_path_factory.mktemp("data") / "made"
+    make_dataset(folder, puppets=2, scenes=1, sketches=1, moments=2, drawings=drawing, motions=bvh)
+    return folder
+
+
+@pytest.fixture
+def copy(made: Path, tmp_path: Path) -> Path:
+    """The small dataset, to be damaged."""
+    return shutil.copytree(made, tmp_path / "copy")
