@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgeanim.core.contract import FEATURE, GraphSpec, TensorSpec
 from edgeanim.core.errors import disk_errors
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.checks import runtime_errors
+
+
+def with_features_innermost(
+    model: Any, spec: GraphSpec, bindings: dict[str, str]
+) -> tuple[Any, GraphSpec]:
+    """`model` with the features that graphs hand to each other in NHWC, and `spec` of it.
+
+    OpenVINO's convolutions compute with the channels innermost. Features of a still come again in
+    every frame, and were brought into that order in every frame; a tenth of an INT8 graph's time.
+    """
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    if not any(tensor.role.startswith(FEATURE) for tensor in (*spec.inputs, *spec.outputs)):
+        return model, spec
+    ends = PrePostProcessor(model)
+
+    def changed(tensor: TensorSpec, end: Any) -> TensorSpec:
+        if not tensor.role.startswith(FEATURE) or tensor.layout != "NCHW":
+            return tensor
+        port = end(bindings[tensor.name])
+        port.model().set_layout(Layout("NCHW"))
+        port.tensor().set_layout(Layout("NHWC"))
+        return tensor.in_layout("NHWC")
+
+    inputs = tuple(changed(tensor, ends.input) for tensor in spec.inputs)
+    outputs = tuple(changed(tensor, ends.output) for tensor in spec.outputs)
+    return ends.build(), replace(spec, inputs=inputs, outputs=outputs)
 
 
 def save_ir(model: Any, xml: Path) -> None:

@@ -32,7 +32,8 @@ CONTRACT_FILE = "model.toml"
 PICTURE_ROLES = ("still", "driving_frame", "cue", "frame", "colour")
 _MOTION_ROLES = ("motion", "motion:still", "motion:driving", "mask", "mask:still")
 _PLAIN_ROLES = (*PICTURE_ROLES, *_MOTION_ROLES, "flow", "alpha")
-_NAMED_ROLES = ("feature:", "state:", "condition:")
+FEATURE = "feature:"
+_NAMED_ROLES = (FEATURE, "state:", "condition:")
 
 # The names under which what was found on the still is kept, and on the driver's current frame.
 OF_STILL = {"motion": "motion:still", "mask": "mask:still"}
@@ -139,7 +140,7 @@ class Contract:
         made = {spec.role for graph in self.graphs for spec in graph.outputs}
         for graph in self.graphs:
             for spec in graph.inputs:
-                if spec.role.startswith("feature:") and spec.role not in made:
+                if spec.role.startswith(FEATURE) and spec.role not in made:
                     raise ValueError(f"no graph makes {spec.role!r}, which {graph.name!r} needs")
 
     def graph(self, name: str) -> GraphSpec:

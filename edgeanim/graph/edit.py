@@ -85,13 +85,14 @@ class Editor:
             candidate, count = f"{name}_{count}", count + 1
         return candidate
 
-    def replace(self, node: Any, *values: str) -> None:
+    def replace(self, node: Any, *values: str, renamed: bool = False) -> None:
         """Remove `node`; who read its outputs reads `values` instead. Graph outputs keep their
-        names. Nodes that nobody needs any more go with it."""
+        names, and so do the others if the values are `renamed` after them. Nodes that nobody needs
+        any more go with it."""
         self._remove(node)
         for old, new in zip(node.output, values, strict=True):
             if old:
-                self._redirect(old, new)
+                self._redirect(old, new, renamed or old in self.outputs)
         pending = nested_inputs(node)
         while pending:
             maker = self._makers.get(pending.pop())
@@ -105,10 +106,10 @@ class Editor:
         self.nodes = [other for other in self.nodes if other is not node]
         self.reindex()
 
-    def _redirect(self, old: str, new: str) -> None:
+    def _redirect(self, old: str, new: str, renamed: bool) -> None:
         for node in self.users(old):
             read_instead(node, old, new)
-        if old in self.outputs:
+        if renamed:
             maker = self._makers.get(new)
             if maker is None or new in self.outputs:
                 self.add("Identity", [new], near=old, output=old)

@@ -18,6 +18,7 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
+from edgeanim.graph.rewrites import broadcast
 from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
 from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
 from edgeanim.quantize.rounding import replace_kernels
@@ -62,6 +63,8 @@ _DATA_MOVES = (
     "Transpose",
     "Unsqueeze",
 )
+_REORDERING = ("FakeQuantize", "Reshape", "Transpose")
+"""What follows a value and has the same range."""
 
 
 class OpenVinoInt8(Scheme):
@@ -81,6 +84,7 @@ class OpenVinoInt8(Scheme):
         artifact = source.artifact
         named = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
         name_nodes(named)
+        broadcast.rewrite(named, keep=spec.keep_float)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
         with quiet():
@@ -186,9 +190,18 @@ def _is_weight(op: Any) -> bool:
 
 
 def _known_name(port: Any, table: RangeTable) -> str:
-    """The ONNX name of the tensor at `port`."""
+    """The ONNX name of the tensor at `port`, or of one that has the same values in other places."""
     names: list[str] = [*sorted(port.get_names()), port.get_node().get_friendly_name()]
-    return next((name for name in names if name in table), names[-1])
+    for name in names:
+        if name in table:
+            return name
+    for reader in port.get_target_inputs():
+        moved = reader.get_node()
+        if moved.get_type_name() in _REORDERING:
+            found = _known_name(moved.output(0), table)
+            if found in table:
+                return found
+    return names[-1]
 
 
 def _with_exact_zero(low: float, high: float) -> tuple[float, float]:

@@ -38,7 +38,7 @@ from edgeanim.targets.checks import (
     check_settings,
     runtime_errors,
 )
-from edgeanim.targets.openvino_ir import save_ir
+from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.profile import ExecutedOp, summarize
 
@@ -94,18 +94,20 @@ class OpenVino:
             quiet(),
         ):
             model = ov.Core().read_model(str(artifact.path))
+        bindings = {
+            **_bindings(artifact.spec.inputs, model.inputs, artifact.path),
+            **_bindings(artifact.spec.outputs, model.outputs, artifact.path),
+        }
+        model, spec = with_features_innermost(model, artifact.spec, bindings)
         xml = inside(out, f"{artifact.spec.name}.xml")
         save_ir(model, xml)
         graph = CompiledGraph(
             backend=self.name,
             precision=artifact.precision,
             scheme=artifact.scheme,
-            spec=artifact.spec,
+            spec=spec,
             files=(xml, xml.with_suffix(".bin")),
-            bindings={
-                **_bindings(artifact.spec.inputs, model.inputs, artifact.path),
-                **_bindings(artifact.spec.outputs, model.outputs, artifact.path),
-            },
+            bindings=bindings,
             floats=artifact.floats,
         )
         # Compiling it here names an op that this runtime lacks now, not on the board; in float32,

@@ -21,6 +21,13 @@ from tests.targets.contract_inputs import SIZE, Case, inputs_for
 # The fake backend computes nothing, and so has no parity to show.
 COMPUTES = [name for name in backend_names() if name != "null"]
 
+LAYOUT_OF_FEATURES = {
+    "onnxruntime": {"NCHW"},
+    "openvino": {"NHWC"},
+    "tflite": {"NHWC"},
+    "torch": {"NCHW"},
+}
+
 
 def result_of(spec: GraphSpec, outputs: dict[str, Array]) -> Array:
     (tensor,) = spec.outputs
@@ -41,6 +48,28 @@ def test_float_agrees_with_the_reference(
         picture = {"image": np.random.default_rng(seed).random((1, 3, SIZE, SIZE), np.float32)}
         got = result_of(graph.spec, session.run(inputs))
         assert np.abs(got - reference(picture)).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", COMPUTES)
+def test_features_that_graphs_hand_on_may_have_the_layout_of_the_backend(
+    name: str,
+    compiled: Callable[..., CompiledGraph],
+    reference: Callable[[dict[str, Array]], Array],
+    tiny: Path,
+    tmp_path: Path,
+) -> None:
+    plain = compiled(name).spec
+    ends = (replace(t, role=f"feature:{t.name}").in_layout("NCHW") for t in plain.inputs)
+    spec = replace(plain, inputs=tuple(ends))
+    ends = (replace(t, role=f"feature:{t.name}").in_layout("NCHW") for t in plain.outputs)
+    spec = replace(spec, outputs=tuple(ends))
+    backend = get_backend(name)
+    graph = backend.compile(GraphArtifact(spec, tiny), load_board("local"), tmp_path)
+    assert {t.layout for t in (*graph.spec.inputs, *graph.spec.outputs)} == LAYOUT_OF_FEATURES[name]
+    session = backend.load(graph, SessionOptions())
+    picture = {"image": np.random.default_rng(0).random((1, 3, SIZE, SIZE), np.float32)}
+    got = result_of(graph.spec, session.run(inputs_for(graph.spec)))
+    assert np.abs(got - reference(picture)).max() <= 1e-4
 
 
 HALVES = [(n, each) for n in COMPUTES for each in get_backend(n).floats if each != "float32"]
