@@ -36,12 +36,11 @@ class Compositor:
     """
 
     def __init__(self, still: NDArray[Any], fit: Fit | None = None) -> None:
-        self._fit = fit or Fit.of(still.shape[:2], still.shape[:2])
-        shown = still[self._fit.shown]
+        fit = fit or Fit.of(still.shape[:2], still.shape[:2])
+        shown = still[fit.shown]
+        self._window, self._canvas = fit.window, fit.canvas[::-1]
         self._transparent = still.shape[2] == 4
         self._still = _four_channels(_spread_colour(shown))
-        rows, columns = self._fit.canvas
-        self._half_canvas = np.array([columns / 2, rows / 2], np.float32)
 
     def warp(self, flow: Array) -> NDArray[Any]:
         """Sample the still at each pixel's own place plus `flow`.
@@ -53,10 +52,11 @@ class Compositor:
         """
         import cv2
 
-        offsets = flow.clip(-_FARTHEST, _FARTHEST)
-        offsets *= self._half_canvas
         # One map for x and one for y, which OpenCV reads faster than a map of pairs.
-        x, y = (self._on_still(offsets[:, :, axis]) for axis in (0, 1))
+        x, y = (
+            self._on_still(flow[:, :, axis].clip(-_FARTHEST, _FARTHEST) * np.float32(size / 2))
+            for axis, size in enumerate(self._canvas)
+        )
         how = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
         warped: NDArray[Any] = cv2.remap(self._still, x, y, how, borderMode=cv2.BORDER_REPLICATE)
         return warped if self._transparent else cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
@@ -97,10 +97,9 @@ class Compositor:
         """`values` [h, w, ...] over the canvas, resized to it and cut out where the still lies."""
         import cv2
 
-        size = self._fit.canvas[::-1]
-        if values.shape[1::-1] != size:
-            values = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-        return values[self._fit.window]
+        if values.shape[1::-1] != self._canvas:
+            values = cv2.resize(values, self._canvas, interpolation=cv2.INTER_LINEAR)
+        return values[self._window]
 
 
 def _blend_band(
