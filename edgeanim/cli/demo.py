@@ -22,9 +22,10 @@ from edgeanim.cli.progress import TerminalProgress
 @click.option(
     "--fresh", is_flag=True, help="Ignore the artifact store: do and measure everything anew."
 )
+@click.option("--quick", is_flag=True, help="Measure fewer samples: medians and p90 only.")
 @json_option
 @example("edgeanim demo")
-def command(out: Path, fresh: bool, as_json: bool) -> None:
+def command(out: Path, fresh: bool, quick: bool, as_json: bool) -> None:
     """Run the whole job on what ships with edgeanim.
 
     Prunes and quantises the shipped animator, compiles it for ONNX Runtime, OpenVINO and TFLite,
@@ -33,7 +34,7 @@ def command(out: Path, fresh: bool, as_json: bool) -> None:
     from edgeanim.api import demo
 
     with TerminalProgress() as progress:
-        result = demo(out, fresh=fresh, progress=progress)
+        result = demo(out, fresh=fresh, quick=quick, progress=progress)
     if as_json:
         print_json(result)
         return

@@ -51,20 +51,22 @@ def demo(
     out: str | Path = "edgeanim-demo",
     *,
     fresh: bool = False,
+    quick: bool = False,
     store: Store | None = None,
     progress: Progress = SILENT,
 ) -> Demo:
     """Prune, quantise, compile, bench, animate and report the shipped animator on this machine.
 
     Leaves `bundle.eab`, `animation.gif`, `reports/local.json` and `report.html` in the folder
-    `out`. Stages that the artifact store holds are not done again, unless `fresh`.
+    `out`. Stages that the artifact store holds are not done again, unless `fresh`. `quick` measures
+    fewer samples, as `bench` does.
     """
     folder = Path(out)
     work = Work.on("local", store=store, progress=progress, fresh=fresh)
     compiled = build(work, folder)
     bundle = compiled.path
     report_file = folder / "reports" / "local.json"
-    report = _lay_out(_measured(work, compiled), report_file)
+    report = _lay_out(_measured(work, compiled, quick), report_file)
     animation = folder / "animation.gif"
     chosen = choose(report, LIMIT)
     if chosen is None:
@@ -88,16 +90,17 @@ def demo(
     )
 
 
-def _measured(work: Work, compiled: Compiled) -> Path:
+def _measured(work: Work, compiled: Compiled, quick: bool) -> Path:
     """The report of this bundle on this machine, kept in the store like any other stage."""
     parts = {
         "bundle": compiled.sha256,
         "machine": describe().machine,
         "versions": versions(),
+        "quick": quick,
     }
 
     def make(folder: Path) -> None:
-        bench([compiled.path], out=folder / REPORT, progress=work.progress)
+        bench([compiled.path], out=folder / REPORT, quick=quick, progress=work.progress)
 
     folder, kept = work.build("report", parts, make)
     if kept:

@@ -40,7 +40,7 @@ def network_shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory, network_shim: Path) -> DemoRun:
-    """`edgeanim demo` from a cold store."""
+    """`edgeanim demo --quick` from a cold store."""
     work = tmp_path_factory.mktemp("demo")
     log = work / "calls.txt"
     environment = {
@@ -50,7 +50,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory, network_shim: Path) -> De
         "NO_NETWORK_LOG": str(log),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "edgeanim", "demo", "-o", str(work / "out")],
+        [sys.executable, "-m", "edgeanim", "demo", "--quick", "-o", str(work / "out")],
         env=environment, cwd=work, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -163,7 +163,7 @@ def test_a_second_demo_takes_its_measurements_from_the_store_and_says_so(
     demo_run: Any, tmp_path: Path
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "edgeanim", "demo", "-o", str(tmp_path / "again")],
+        [sys.executable, "-m", "edgeanim", "demo", "--quick", "-o", str(tmp_path / "again")],
         env={**os.environ, "EDGEANIM_STORE": str(demo_run.store)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
