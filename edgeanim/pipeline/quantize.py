@@ -90,13 +90,13 @@ def quantize(
     limit = DriftLimit.of(max_drift, max_drift_p5)
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
+    names = work.backends(backends)  # before anything that takes long
     progress.stage("Read the model")
     source = open_model(model, work)
     default = default_material(model)
     material = gather(source.contract, calib, inputs or {}, limit=2 * spec.samples, default=default)
     progress.done()
     golden = find_golden(work, model, source, material.held_out)
-    names = work.backends(backends)
     return quantize_model(work, source, material, golden, Path(out), names, spec, limit)
 
 

@@ -154,6 +154,12 @@ def test_an_unknown_board_and_backend_name_the_nearest(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["compile", "optimize", "prune", "quantize"])
+def test_an_unknown_backend_is_told_of_before_a_model_is_read(command: str, tmp_path: Path) -> None:
+    given = (command, tmp_path / "nowhere.onnx", "-o", tmp_path / "out.eab")
+    fails(2, *given, "--backend", "openvinoo", says="Did you mean 'openvino'?")
+
+
 @pytest.mark.parametrize("args", [("motion", "list"), ("motion", "--help"), ("--help",)])
 def test_a_reader_that_went_away_is_no_failure(args: tuple[str, ...]) -> None:
     reading, writing = os.pipe()
