@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.dataset import import_dataset, make_dataset, show_dataset
     from edgeanim.pipeline.demo import demo
     from edgeanim.pipeline.deploy import deploy
+    from edgeanim.pipeline.export import export
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.machine import backends, boards, doctor
     from edgeanim.pipeline.motion import extract_motion, motions
@@ -48,6 +49,7 @@ __all__ = [
     "emulate_bundle",
     "emulated_processors",
     "evaluate",
+    "export",
     "extract_motion",
     "import_dataset",
     "inspect",

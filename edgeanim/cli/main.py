@@ -22,6 +22,7 @@ from edgeanim.core.errors import EXIT_INTERRUPTED, DeviceFailed, EdgeanimError, 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
     "demo": "Run the whole job on what ships with edgeanim.",
+    "export": "Make a model of a PyTorch module.",
     "inspect": "Show a model's graphs, contract, size and obstacles.",
     "prune": "Remove whole channels and recover by distillation.",
     "quantize": "Quantise to INT8, held to a drift limit.",

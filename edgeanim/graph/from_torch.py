@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.core.contract import GraphSpec
+from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, dump_contract
 from edgeanim.core.errors import BadInput, GateFailed, first_line, keep_interruption
-from edgeanim.core.files import write_bytes
+from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
+from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
@@ -17,11 +19,32 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 18
+TOLERANCE = 1e-4
 _CHECKED_SEEDS = (0, 1)
 
 
+def export_model(
+    modules: Mapping[str, torch.nn.Module],
+    contract: Contract,
+    folder: Path,
+    *,
+    tolerance: float = TOLERANCE,
+    progress: Progress = SILENT,
+) -> dict[str, float]:
+    """Write the module of each graph of `contract`, by name, and the contract itself into `folder`.
+    Returns the graphs' deviations; errors are those of `export_onnx`."""
+    deviations = {}
+    for spec in contract.graphs:
+        progress.stage(f"Export {spec.name}")
+        file = inside(folder, spec.file)
+        deviations[spec.name] = export_onnx(modules[spec.name], spec, file, tolerance=tolerance)
+        progress.done(f"deviation {deviations[spec.name]:.1g}")
+    write_text(folder / CONTRACT_FILE, dump_contract(contract))
+    return deviations
+
+
 def export_onnx(
-    module: torch.nn.Module, spec: GraphSpec, path: Path, *, tolerance: float = 1e-4
+    module: torch.nn.Module, spec: GraphSpec, path: Path, *, tolerance: float = TOLERANCE
 ) -> float:
     """Write `module` to `path` as a static float32 ONNX graph with the names of `spec`.
 

@@ -117,24 +117,24 @@ def save_weights(module: nn.Module, path: Path) -> None:
         save_file(state, partial)
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> None:
     """Fill a module from safetensors. `BadInput` names the first tensor that is not finite, is
-    missing, unknown or of another shape; the module is then unchanged."""
+    missing, unknown or of another shape, and gives the `hint`; the module is then unchanged."""
     state = read_tensors(path)
     expected = module.state_dict()
     for name, value in expected.items():
         if name not in state:
-            raise BadInput(f"The tensor {name!r} is missing.", where=path, hint=_MISMATCH)
+            raise BadInput(f"The tensor {name!r} is missing.", where=path, hint=hint)
         if state[name].shape != value.shape:
             raise BadInput(
                 f"The tensor {name!r} has shape {list(state[name].shape)}, "
                 f"but the architecture has {list(value.shape)}.",
                 where=path,
-                hint=_MISMATCH,
+                hint=hint,
             )
     for name in state:
         if name not in expected:
-            raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=_MISMATCH)
+            raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=hint)
     module.load_state_dict(state)
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.contract import CONTRACT_FILE, dump_contract
-from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.files import atomic_folder
 from edgeanim.core.packages import require
 from edgeanim.models.shipped_files import ARCHITECTURE, shipped
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
-
-PARITY = 1e-4
 
 
 def shipped_folder() -> Path:
@@ -44,15 +41,14 @@ def export_animator(folder: Path, animator: Animator | None = None) -> Path:
     from copy import deepcopy
 
     model = load_shipped() if animator is None else animator
-    from edgeanim.graph.from_torch import export_onnx
+    from edgeanim.graph.from_torch import export_model
     from edgeanim.models.animator import contract_of
     from edgeanim.models.nets.blocks import fold_batch_norm
 
-    contract = contract_of(model.config)
-    modules = model.graphs()
+    modules = {
+        name: fold_batch_norm(deepcopy(module).cpu().float())
+        for name, module in model.graphs().items()
+    }
     with atomic_folder(folder) as partial:
-        for spec in contract.graphs:
-            module = fold_batch_norm(deepcopy(modules[spec.name]).cpu().float())
-            export_onnx(module, spec, partial / spec.file, tolerance=PARITY)
-        write_text(partial / CONTRACT_FILE, dump_contract(contract))
+        export_model(modules, contract_of(model.config), partial)
     return folder

@@ -12,9 +12,10 @@ import torch
 
 from edgeanim.core.contract import load_contract
 from edgeanim.core.errors import GateFailed, UsageError
+from edgeanim.graph.from_torch import TOLERANCE
 from edgeanim.models.animator import Animator, contract_of
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.export import PARITY, export_animator
+from edgeanim.models.export import export_animator
 from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.shipped_files import shipped, shipped_names
 
@@ -69,7 +70,7 @@ def test_each_graph_computes_what_its_network_does(animator, folder, name):
         expected = animator.graphs()[name](*(torch.from_numpy(v) for v in feeds.values()))
     found = session.run([t.name for t in spec.outputs], feeds)
     for one, other in zip(expected, found, strict=True):
-        np.testing.assert_allclose(other, one.numpy(), atol=PARITY)
+        np.testing.assert_allclose(other, one.numpy(), atol=TOLERANCE)
 
 
 def test_a_network_that_exports_differently_is_not_written(tmp_path):

@@ -1,0 +1,163 @@
+"""`edgeanim export`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeanim.cli.common import PATH, example, json_option, model_folder_option, print_json
+from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.errors import BadInput, UsageError, first_line, keep_interruption
+
+
+@click.command("export")
+@click.argument("module", metavar="PACKAGE.MODULE:NAME")
+@model_folder_option
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=1x3x256x256",
+    help="An input's name and shape, in the order in which the module takes them; may be repeated.",
+)
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="NAME",
+    help="What it returns, if that is more than one tensor; may be repeated.",
+)
+@click.option(
+    "--range",
+    "values",
+    metavar="LOW..HIGH",
+    help="Values of its pictures [default: those of its last bounded op, or 0..1].",
+)
+@click.option(
+    "--contract",
+    type=PATH,
+    metavar="model.toml",
+    help="What all tensors mean, in place of the options above: for models of several graphs.",
+)
+@click.option("--weights", type=PATH, metavar="FILE.safetensors", help="Weights to load into it.")
+@json_option
+@example(
+    """edgeanim export mynet:UNet --weights unet.safetensors --shape image=1x3x256x256 -o net/
+edgeanim export mynet:graphs --contract model.toml -o net/"""
+)
+def command(
+    module: str,
+    out: Path,
+    shapes: tuple[str, ...],
+    outputs: tuple[str, ...],
+    values: str | None,
+    contract: Path | None,
+    weights: Path | None,
+    as_json: bool,
+) -> None:
+    """Write a PyTorch module as a model for all other commands, checked against the module.
+
+    NAME in the importable PACKAGE.MODULE (one in this folder, say) is a torch.nn.Module, a mapping
+    from the graphs of a contract to modules, or a class or function that makes one of these when it
+    is called without arguments. This runs its code. `edgeanim.api.export` takes modules themselves.
+    """
+    from edgeanim.api import export
+
+    given = dict(_shape_of(text) for text in shapes)
+    if len(given) != len(shapes):
+        raise UsageError("Two inputs have the same name.", where="--shape")
+    span = None if values is None else _range_of(values)
+    modules = _load(module)
+    if weights is not None:
+        _fill(modules, weights)
+    with TerminalProgress() as progress:
+        exported = export(
+            modules,
+            out=out,
+            shapes=given or None,
+            outputs=outputs,
+            values=span,
+            contract=contract,
+            progress=progress,
+        )
+    if as_json:
+        print_json(exported)
+        return
+    click.echo(f"Model: {exported.folder}")
+    click.echo(f"What its tensors are taken for: edgeanim inspect {exported.folder}")
+
+
+def _shape_of(text: str) -> tuple[str, tuple[int, ...]]:
+    name, _, sizes = text.partition("=")
+    try:
+        shape = tuple(int(size) for size in sizes.lower().replace(",", "x").split("x"))
+    except ValueError:
+        shape = ()
+    if not name or not shape or min(shape) < 1:
+        raise UsageError(
+            f"{text!r} is not a name and a shape.",
+            where="--shape",
+            hint="Write it as image=1x3x256x256.",
+        )
+    return name, shape
+
+
+def _range_of(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("..")
+    try:
+        ends = float(low), float(high)
+    except ValueError:
+        ends = 0.0, 0.0
+    if not -1e6 <= ends[0] < ends[1] <= 1e6:
+        raise UsageError(
+            f"{text!r} is not a range.", where="--range", hint="Write it as 0..1 or -1..1."
+        )
+    return ends
+
+
+def _load(name: str) -> Any:
+    """The module, or the mapping of modules, that `name` leads to."""
+    from edgeanim.core.packages import require
+
+    require("Exporting a module", "torch", extra="compress")
+    import torch
+
+    place, _, attribute = name.partition(":")
+    if not place or not attribute:
+        raise UsageError(
+            f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
+        )
+    sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(place)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+        if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
+            found = found()
+    except Exception as error:  # whatever the user's own code raises
+        keep_interruption(error)
+        raise BadInput(f"{type(error).__name__}: {first_line(error)}", where=name) from error
+    finally:
+        sys.path.remove("")
+    modules = found.values() if isinstance(found, Mapping) else (found,)
+    if not all(isinstance(module, torch.nn.Module) for module in modules):
+        raise BadInput(
+            f"This is a {type(found).__name__}, not a torch.nn.Module or a mapping of those.",
+            where=name,
+        )
+    return found
+
+
+def _fill(modules: Any, weights: Path) -> None:
+    from edgeanim.models.animator import load_weights
+
+    if isinstance(modules, Mapping):
+        raise UsageError(
+            "--weights are for one module; of several graphs, load them where they are made."
+        )
+    load_weights(modules, weights, hint="These are the weights of another module.")

@@ -1,0 +1,161 @@
+"""`edgeanim export`: a PyTorch module, or one for each graph of a contract, to a model folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, TensorSpec, dump_contract
+from edgeanim.core.errors import BadInput, UsageError, first_line, keep_interruption
+from edgeanim.core.files import atomic_folder, write_text
+from edgeanim.core.packages import require
+from edgeanim.core.parsing import load_toml, parse
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.graph.from_torch import TOLERANCE, export_model
+from edgeanim.graph.infer import infer_contract
+from edgeanim.graph.reference import seeded_inputs
+from edgeanim.graph.roles import identifier, spec_of_shapes
+from edgeanim.pipeline.model_folder import may_become_model
+
+if TYPE_CHECKING:
+    import torch
+
+Shapes = Mapping[str, tuple[int, ...]]
+_FRAME = "frame"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The model folder written, its contract, and each graph's largest deviation from its module
+    (in units of the largest value where that exceeds 1)."""
+
+    folder: Path
+    contract: Contract
+    deviations: Mapping[str, float]
+
+
+def export(
+    modules: torch.nn.Module | Mapping[str, torch.nn.Module],
+    *,
+    out: str | Path,
+    shapes: Shapes | None = None,
+    outputs: Sequence[str] = (),
+    values: tuple[float, float] | None = None,
+    contract: str | Path | Contract | None = None,
+    tolerance: float = TOLERANCE,
+    progress: Progress = SILENT,
+) -> Exported:
+    """Write PyTorch modules as a model folder that every other command takes.
+
+    One image-to-image module needs the `shapes` of its inputs by name, in the order in which it
+    takes them; `outputs` names what it returns (`frame` if that is one tensor). What the tensors
+    mean is told by shapes and names as for a bare ONNX (`edgeanim inspect` shows it); `values` is
+    the interval of its pictures, by default that of its last bounded op, or 0..1.
+
+    Any other model needs a `contract` (or the path of its model.toml), and a module for each of its
+    graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and
+    return the outputs in the order of the contract.
+
+    Shapes are fixed and weights are stored as float32. `GateFailed` if a graph computes anything
+    else than its module, by more than `tolerance`; `BadInput` if a module does not run or cannot be
+    exported; `UsageError` if `out` is a folder of anything else than a model. Nothing is written
+    then.
+    """
+    require("Exporting a module", "torch", "onnx", extra="compress")
+    out = Path(out)
+    may_become_model(out)
+    by_name: Mapping[str, torch.nn.Module]
+    if contract is None:
+        if shapes is None or isinstance(modules, Mapping):
+            raise UsageError(
+                "One module and the shapes of its inputs are needed, or a contract and a module "
+                "for each of its graphs.",
+                hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
+            )
+        spec = _described(modules, identifier(out.name), shapes, outputs, values)
+        described, by_name = Contract(spec.name, (spec,)), {spec.name: modules}
+    else:
+        if shapes is not None or outputs or values is not None:
+            raise UsageError("The contract says what shapes, names and values there are.")
+        described = _contract_in(contract)
+        by_name = _modules_of(described, modules)
+    with atomic_folder(out) as partial:
+        deviations = export_model(
+            by_name, described, partial, tolerance=tolerance, progress=progress
+        )
+        if contract is None and values is None:
+            # Its last op may tell of another interval than 0..1, now that there is a graph.
+            found = infer_contract(partial / described.graphs[0].file)
+            described = replace(found, name=described.name)
+            write_text(partial / CONTRACT_FILE, dump_contract(described))
+    return Exported(out, described, deviations)
+
+
+def _contract_in(contract: str | Path | Contract) -> Contract:
+    if isinstance(contract, Contract):
+        return contract
+    return parse(Contract, load_toml(Path(contract)), where=contract)
+
+
+def _modules_of(
+    contract: Contract, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
+) -> Mapping[str, torch.nn.Module]:
+    """The module of each graph; `UsageError` unless there is exactly one for each."""
+    names = [spec.name for spec in contract.graphs]
+    if not isinstance(modules, Mapping) and len(names) == 1:
+        return {names[0]: modules}
+    given = sorted(modules) if isinstance(modules, Mapping) else ["one module without a name"]
+    if given != sorted(names):
+        raise UsageError(
+            f"The contract has the graphs {', '.join(names)}; given are {', '.join(given)}."
+        )
+    assert isinstance(modules, Mapping)
+    return modules
+
+
+def _described(
+    module: torch.nn.Module,
+    name: str,
+    shapes: Shapes,
+    outputs: Sequence[str],
+    values: tuple[float, float] | None,
+) -> GraphSpec:
+    """The spec of one image-to-image module, which is run once to see what it returns."""
+    import torch
+
+    inputs = [TensorSpec(key, "condition:any", tuple(shape)) for key, shape in shapes.items()]
+    given = [torch.from_numpy(value) for value in seeded_inputs(inputs).values()]
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            made = module(*given)
+    except Exception as error:
+        keep_interruption(error)
+        raise BadInput(
+            f"This module does not take {_shown(shapes)}: {first_line(error)}",
+            where=type(module).__name__,
+        ) from error
+    finally:
+        module.train(training)
+    made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    if not all(isinstance(tensor, torch.Tensor) for tensor in made):
+        raise BadInput(
+            "This module returns something else than a tensor or a tuple of tensors.",
+            where=type(module).__name__,
+            hint="Wrap it in a module that does.",
+        )
+    names = tuple(outputs) or tuple(f"{_FRAME}{number or ''}" for number in range(len(made)))
+    if len(names) != len(made) or len(set(names)) != len(names):
+        raise UsageError(
+            f"The module returns {len(made)} tensors; the names given are {', '.join(names)}."
+        )
+    found = {key: tuple(tensor.shape) for key, tensor in zip(names, made, strict=True)}
+    file = Path(f"{name}.onnx")
+    return spec_of_shapes(file, shapes, found, *([] if values is None else [values]))
+
+
+def _shown(shapes: Shapes) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())

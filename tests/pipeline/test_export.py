@@ -1,0 +1,234 @@
+"""`edgeanim export`: what is written computes what the module does, and says what it is for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from edgeanim.api import export
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec, load_contract
+from edgeanim.core.errors import BadInput, EdgeanimError, GateFailed, UsageError
+from edgeanim.graph.load import load_model
+
+MY_NET = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1), nn.Sigmoid())
+
+graphs = {"net": net()}
+number = 3
+"""
+
+
+class Net(nn.Module):
+    """An image-to-image net that knows where its values lie."""
+
+    def __init__(self, activation: nn.Module | None = None, style: bool = False) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
+        self.outer = nn.Conv2d(8, 3, 1)
+        self.activation = activation or nn.Tanh()
+        self.style = nn.Linear(4, 8) if style else None
+
+    def forward(self, picture: Tensor, style: Tensor | None = None) -> Tensor:
+        x = self.inner(picture)
+        if self.style is not None:
+            x = x + self.style(style)[:, :, None, None]
+        return self.activation(self.outer(x))
+
+
+class Encoder(nn.Module):
+    def forward(self, still: Tensor) -> Tensor:
+        return nn.functional.avg_pool2d(still, 4)
+
+
+class Painter(nn.Module):
+    def forward(self, features: Tensor, driving: Tensor) -> Tensor:
+        return nn.functional.interpolate(features, scale_factor=4.0, mode="nearest") * driving
+
+
+SIZE = (1, 3, 16, 16)
+TWO_GRAPHS = Contract(
+    "two",
+    (
+        GraphSpec(
+            "encode",
+            "encode.onnx",
+            "once",
+            (TensorSpec("still", "still", SIZE, "NCHW", range=(0.0, 1.0)),),
+            (TensorSpec("s4", "feature:s4", (1, 3, 4, 4), "NCHW"),),
+        ),
+        GraphSpec(
+            "paint",
+            "paint.onnx",
+            "frame",
+            (
+                TensorSpec("s4", "feature:s4", (1, 3, 4, 4), "NCHW"),
+                TensorSpec("driving", "driving_frame", SIZE, "NCHW", range=(0.0, 1.0)),
+            ),
+            (TensorSpec("made", "frame", SIZE, "NCHW", range=(0.0, 1.0)),),
+        ),
+    ),
+)
+
+
+def ran(path: Path, **inputs: Tensor) -> Any:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {name: tensor.numpy() for name, tensor in inputs.items()})
+
+
+def test_one_module_becomes_a_model_that_computes_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    net = Net().train()
+    exported = export(net, shapes={"picture": SIZE}, out=tmp_path / "my net")
+    assert net.training, "it is left as it was"
+    model = load_model(exported.folder)
+    assert model.contract == exported.contract
+    (graph,) = model.graphs
+    (given,), (made,) = graph.spec.inputs, graph.spec.outputs
+    assert (graph.spec.name, given.name, made.name) == ("my_net", "picture", "frame")
+    assert (given.role, made.role, given.range, made.range) == (
+        "driving_frame", "frame", (-1.0, 1.0), (-1.0, 1.0),
+    )  # fmt: skip
+    picture = torch.rand(SIZE)
+    with torch.no_grad():
+        want = net.eval()(picture)
+    np.testing.assert_allclose(ran(graph.path, picture=picture)[0], want, atol=1e-5)
+    assert exported.deviations["my_net"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("activation", "given", "found"),
+    [
+        (nn.Sigmoid(), None, (0.0, 1.0)),
+        (nn.Identity(), None, (0.0, 1.0)),
+        (nn.Identity(), (-1.0, 1.0), (-1.0, 1.0)),
+        (nn.Tanh(), (0.0, 255.0), (0.0, 255.0)),
+    ],
+)
+def test_the_values_are_those_given_or_of_the_last_op(
+    activation: nn.Module, given: tuple[float, float] | None, found: Any, tmp_path: Path
+) -> None:
+    net = Net(activation)
+    made = export(net, shapes={"picture": SIZE}, values=given, out=tmp_path / "net")
+    assert made.contract.graphs[0].outputs[0].range == found
+    assert load_contract(tmp_path / "net") == made.contract
+
+
+def test_a_further_input_is_a_condition(tmp_path: Path) -> None:
+    shapes = {"picture": SIZE, "style": (1, 4)}
+    made = export(Net(style=True), shapes=shapes, out=tmp_path / "net")
+    roles = {tensor.name: tensor.role for tensor in made.contract.graphs[0].inputs}
+    assert roles == {"picture": "driving_frame", "style": "condition:style"}
+
+
+def test_each_graph_of_a_contract_has_its_module(tmp_path: Path) -> None:
+    modules = {"paint": Painter(), "encode": Encoder()}
+    made = export(modules, contract=TWO_GRAPHS, out=tmp_path / "net")
+    assert load_model(made.folder).contract == TWO_GRAPHS
+    assert set(made.deviations) == {"encode", "paint"}
+    still, driving = torch.rand(SIZE), torch.rand(SIZE)
+    (features,) = ran(made.folder / "encode.onnx", still=still)
+    (frame,) = ran(made.folder / "paint.onnx", s4=torch.from_numpy(features), driving=driving)
+    np.testing.assert_allclose(frame, Painter()(Encoder()(still), driving), atol=1e-6)
+
+
+class Talkative(nn.Module):
+    def forward(self, picture: Tensor) -> dict[str, Tensor]:
+        return {"frame": picture}
+
+
+class Choosing(nn.Module):
+    def forward(self, picture: Tensor) -> Tensor:
+        return picture if float(picture.mean()) > 0.5 else -picture
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "error", "says"),
+    [
+        (Net(), {}, UsageError, "shapes of its inputs"),
+        (Net(), {"shapes": {"picture": (1, 4, 16, 16)}}, BadInput, "does not take picture"),
+        (Talkative(), {"shapes": {"picture": SIZE}}, BadInput, "tuple of tensors"),
+        (Choosing(), {"shapes": {"picture": SIZE}}, BadInput, "cannot be exported"),
+        (Net(), {"shapes": {"picture": SIZE}, "outputs": ("a", "b")}, UsageError, "returns 1"),
+        (Net(), {"shapes": {"picture": SIZE}, "contract": TWO_GRAPHS}, UsageError, "contract says"),
+        (Net(), {"contract": TWO_GRAPHS}, UsageError, "encode, paint"),
+        ({"paint": Painter()}, {"contract": TWO_GRAPHS}, UsageError, "encode, paint; given are"),
+        (Encoder(), {"shapes": {"picture": (1, 3, 64, 60)}, "tolerance": -1}, GateFailed, "limit"),
+    ],
+)
+def test_what_cannot_be_is_told_and_leaves_nothing(
+    module: Any, options: dict[str, Any], error: type[EdgeanimError], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=says):
+        export(module, out=tmp_path / "net", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "diary.txt").write_text("dear")
+    with pytest.raises(UsageError, match=r"diary\.txt"):
+        export(Net(), shapes={"picture": SIZE}, out=tmp_path)
+
+
+def command(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
+    (folder / "mynet.py").write_text(MY_NET)
+    return subprocess.run(
+        [sys.executable, "-m", "edgeanim", "export", *map(str, args)],
+        cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+
+
+def test_the_command_finds_a_module_here_and_gives_it_weights(tmp_path: Path) -> None:
+    scope: dict[str, Any] = {}
+    exec(MY_NET, scope)  # the very file that the command imports
+    net = scope["net"]()
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    done = command(
+        tmp_path, "mynet:net", "--weights", "net.safetensors", "--shape", "image=1x3x16x16",
+        "-o", "out", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["contract"]["graphs"][0]["inputs"][0]["range"] == [0.0, 1.0]
+    picture = torch.rand(SIZE)
+    with torch.no_grad():
+        want = net(picture)
+    np.testing.assert_allclose(
+        ran(tmp_path / "out" / "out.onnx", image=picture)[0], want, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (("mynet",), 2, "mynet:UNet"),
+        (("mynet:absent", "--shape", "image=1x3x16x16"), 3, "no attribute 'absent'"),
+        (("absent:net", "--shape", "image=1x3x16x16"), 3, "No module named 'absent'"),
+        (("mynet:number", "--shape", "image=1x3x16x16"), 3, "not a torch.nn.Module"),
+        (("mynet:net", "--shape", "image"), 2, "image=1x3x256x256"),
+        (("mynet:net", "--shape", "image=1x3x16x16", "--range", "1..0"), 2, "not a range"),
+        (("mynet:net", "--shape", "image=1x3x9x9", "--weights", "mynet.py"), 3, "safetensors"),
+        (("mynet:graphs", "--contract", "absent.toml"), 3, "No such file"),
+        (("mynet:graphs", "--contract", "m.toml", "--weights", "w"), 2, "for one module"),
+    ],
+)
+def test_the_command_tells_what_is_wrong(
+    args: tuple[str, ...], code: int, says: str, tmp_path: Path
+) -> None:
+    done = command(tmp_path, *args, "-o", "out")
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, says in " ".join(done.stderr.split())) == (code, True), done.stderr
+    assert not (tmp_path / "out").exists()
