@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from edgeanim.core.packages import require
 from edgeanim.targets.checks import runtime_errors
 
 
-def lower(source: Path, target: Path, backend: str) -> None:
-    """Copy an ONNX graph with the ops written out that the runtime itself has only slowly.
+def lowered(source: Path, backend: str) -> Any:
+    """An ONNX graph as a `ModelProto` in the form in which this backend runs it well.
 
-    GridSample as clamp and flat gather, DepthToSpace as two transpositions. External weights are
-    brought into the one file. `BadInput` if the graph does not parse.
+    ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions. OpenVINO:
+    channels are cut apart in planes. External weights are brought into the one model. `BadInput` if
+    the graph does not parse.
     """
     require(f"The backend {backend!r}", "onnx", extra="compress")
     import onnx
@@ -20,6 +22,11 @@ def lower(source: Path, target: Path, backend: str) -> None:
     with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
         model = onnx.load(str(source))
     ops = {node.op_type for node in model.graph.node}
+    if backend == "openvino":
+        from edgeanim.graph.rewrites import planar
+
+        planar.rewrite(model)
+        return model
     if "GridSample" in ops:
         from edgeanim.graph.rewrites import warp
 
@@ -28,4 +35,4 @@ def lower(source: Path, target: Path, backend: str) -> None:
         from edgeanim.graph.rewrites import shuffle
 
         shuffle.rewrite(model)
-    onnx.save(model, str(target))
+    return model

@@ -18,7 +18,7 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
-from edgeanim.graph.rewrites import broadcast
+from edgeanim.graph.rewrites import broadcast, planar
 from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
 from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
 from edgeanim.quantize.rounding import replace_kernels
@@ -85,6 +85,7 @@ class OpenVinoInt8(Scheme):
         named = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
         name_nodes(named)
         broadcast.rewrite(named, keep=spec.keep_float)
+        planar.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
         with quiet():

@@ -39,7 +39,7 @@ from edgeanim.targets.checks import (
     choose,
     runtime_errors,
 )
-from edgeanim.targets.lowering import lower
+from edgeanim.targets.lowering import lowered
 from edgeanim.targets.ort_trace import TracedNode, read_trace
 from edgeanim.targets.profile import summarize
 
@@ -83,7 +83,7 @@ class OnnxRuntime:
         check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.onnx")
         with atomic_path(path) as partial:
-            lower(artifact.path, partial, self.name)
+            partial.write_bytes(lowered(artifact.path, self.name).SerializeToString())
         graph = CompiledGraph.unchanged(self.name, artifact, path)
         # Loading it here names an op that this runtime lacks now, not on the board.
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()

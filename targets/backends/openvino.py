@@ -38,6 +38,7 @@ from edgeanim.targets.checks import (
     check_settings,
     runtime_errors,
 )
+from edgeanim.targets.lowering import lowered
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.profile import ExecutedOp, summarize
@@ -88,15 +89,14 @@ class OpenVino:
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
-        ov = _runtime()
-        with (
-            runtime_errors("OpenVINO cannot read this graph", artifact.path, damaged=True),
-            quiet(),
-        ):
-            model = ov.Core().read_model(str(artifact.path))
+        ov, path = _runtime(), artifact.path
+        is_onnx = path.suffix == ".onnx"
+        source = lowered(path, self.name).SerializeToString() if is_onnx else str(path)
+        with runtime_errors("OpenVINO cannot read this graph", path, damaged=True), quiet():
+            model = ov.Core().read_model(source)
         bindings = {
-            **_bindings(artifact.spec.inputs, model.inputs, artifact.path),
-            **_bindings(artifact.spec.outputs, model.outputs, artifact.path),
+            **_bindings(artifact.spec.inputs, model.inputs, path),
+            **_bindings(artifact.spec.outputs, model.outputs, path),
         }
         model, spec = with_features_innermost(model, artifact.spec, bindings)
         xml = inside(out, f"{artifact.spec.name}.xml")

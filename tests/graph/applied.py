@@ -1,4 +1,4 @@
-"""A rewrite applied to a copy of a graph."""
+"""A rewrite applied to a copy of a graph, and what OpenVINO makes of one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import onnx
+import openvino
 
 from edgeanim.graph.edit import infer_shapes
 
@@ -19,3 +21,16 @@ def applied(module: ModuleType, model: Any) -> tuple[int, Any, Counter[str]]:
     count = module.rewrite(copy)
     onnx.checker.check_model(copy, full_check=True)
     return count, copy, Counter(node.op_type for node in copy.graph.node)
+
+
+def executed_by_openvino(model: Any) -> set[str]:
+    """The kinds of the ops that do work when OpenVINO runs a graph."""
+    core = openvino.Core()
+    read = core.read_model(model.SerializeToString())
+    request = core.compile_model(read, "CPU", {"PERF_COUNT": "YES"}).create_infer_request()
+    request.infer([np.zeros(port.shape, np.float32) for port in read.inputs])
+    return {
+        each.node_type
+        for each in request.profiling_info
+        if each.status == openvino.ProfilingInfo.Status.EXECUTED
+    }

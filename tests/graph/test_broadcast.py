@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import broadcast
-from tests.graph.applied import applied
+from tests.graph.applied import applied, executed_by_openvino
 
 ASYMMETRIC = 'coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'
 STEPS = """
@@ -107,14 +106,6 @@ def test_what_is_to_stay_in_float_is_left_as_it_is(graph: Any, op: str) -> None:
 def test_openvino_copies_nothing(graph: Any) -> None:
     """Neither an upsampling nor a transpose of its own is left of it beside a convolution."""
     model = added(graph, SUMS["Relu"], channels=16, size=(8, 8))
-    kinds = [executed(each) for each in (model, applied(broadcast, model)[1])]
+    kinds = [executed_by_openvino(each) for each in (model, applied(broadcast, model)[1])]
     assert "Interpolate" in kinds[0]
     assert "Interpolate" not in kinds[1]
-
-
-def executed(model: Any) -> set[str]:
-    """The kinds of the nodes that OpenVINO makes of a graph."""
-    core = openvino.Core()
-    made = core.compile_model(core.read_model(model.SerializeToString()), "CPU")
-    nodes = made.get_runtime_model().get_ordered_ops()
-    return {str(node.rt_info["layerType"].value) for node in nodes}
