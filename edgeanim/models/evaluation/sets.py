@@ -5,10 +5,10 @@ Self-reenactment: the first frame is the still, later frames are the driver.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -45,25 +45,47 @@ def evaluate(
     `BadInput` for a clip that cannot be read, before any is scored."""
     from edgeanim.models.nets.blocks import fold_batch_norm
 
-    check_clips(clips)
+    sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset)
     size = size or animator.config.size
-    puppets = PUPPETS if puppets is None else puppets
     animator = fold_batch_norm(deepcopy(animator))
-    stored = {} if dataset is None else stored_shots(dataset)
-    progress.stage("scoring", 1 + len(clips) + len(stored))
-    drawn = (puppet_shot(puppet_sequence(FIRST_SEED + i, _TIMES)) for i in range(puppets))
-    scores = [score_set(animator, "puppets", drawn, size)]
-    progress.step()
-    for path in clips:
-        group = path.absolute().parent.name
-        shots = [clip_shot(clip_frames(path))]
-        scores.append(score_set(animator, f"{group}/{path.stem}", shots, size, group))
-        progress.step()
-    for kind, shots in stored.items():
-        scores.append(score_set(animator, f"{kind}s", shots, size))
+    progress.stage("scoring", len(sets))
+    scores = []
+    for each in sets:
+        scores.append(score_set(animator, each.name, each.shots, size, each.group))
         progress.step()
     progress.done()
     return scores
+
+
+class ShotSet(NamedTuple):
+    """Shots that are scored together; `shots` can be gone through once. See `Score` for `group`."""
+
+    name: str
+    group: str
+    shots: Iterable[Shot]
+
+
+def shot_sets(
+    *, puppets: int | None = None, clips: Sequence[Path] = (), dataset: Path | None = None
+) -> list[ShotSet]:
+    """What `evaluate` scores, drawn and read when it is looked at.
+
+    `BadInput` for a clip that cannot be read, or a dataset that cannot be trusted, at once."""
+    check_clips(clips)
+    seeds = range(FIRST_SEED, FIRST_SEED + (PUPPETS if puppets is None else puppets))
+    drawn = (puppet_shot(puppet_sequence(seed, _TIMES)) for seed in seeds)
+    stored = {} if dataset is None else stored_shots(dataset)
+    return [
+        ShotSet("puppets", "puppets", drawn),
+        *(_clip_set(path) for path in clips),
+        *(ShotSet(f"{kind}s", f"{kind}s", shots) for kind, shots in stored.items()),
+    ]
+
+
+def _clip_set(path: Path) -> ShotSet:
+    group = path.absolute().parent.name
+    shots = (clip_shot(clip_frames(each)) for each in (path,))
+    return ShotSet(f"{group}/{path.stem}", group, shots)
 
 
 def puppet_shot(sequence: FrameSequence) -> Shot:

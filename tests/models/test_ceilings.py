@@ -1,0 +1,69 @@
+"""What an animator could reach if one thing were known for certain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edgeanim.models.animator import Animator
+from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.evaluation.ceilings import COLUMNS, ceilings, main, table
+from edgeanim.models.evaluation.sets import ShotSet, shot_sets
+from edgeanim.models.export import load_shipped
+from edgeanim.runtime.animations import write_animation
+
+
+@pytest.fixture(scope="module")
+def puppets() -> dict[str, float]:
+    return ceilings(load_shipped(), shot_sets(puppets=3)[0], 128)
+
+
+def test_what_is_known_of_puppets_brings_them_nearer(puppets: dict[str, float]) -> None:
+    assert set(puppets) == set(COLUMNS)
+    animator, _, flow, fill, fine = (puppets[name] for name in COLUMNS)
+    assert 0 < animator < flow < fill < fine <= 1
+
+
+def test_the_animator_is_as_evaluate_scores_it(puppets: dict[str, float]) -> None:
+    from edgeanim.models.evaluation.sets import evaluate
+
+    (score,) = evaluate(load_shipped(), puppets=3, size=128)
+    assert puppets["animator"] == pytest.approx(score.won, abs=1e-3)
+
+
+@pytest.fixture
+def moving_clip(tmp_path: Path) -> Path:
+    """Ten frames in which a textured square crosses a textured ground."""
+    rng = np.random.default_rng(0)
+    ground, square = (
+        cv2.resize(rng.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8), (side, side))
+        for side in (256, 96)
+    )
+    frames = []
+    for step in range(10):
+        frame = ground.copy()
+        frame[80:176, 20 + 6 * step : 116 + 6 * step] = square
+        frames.append(frame)
+    write_animation(tmp_path / "crossing.mp4", frames, 25)
+    return tmp_path / "crossing.mp4"
+
+
+def test_of_a_clip_no_regions_are_known(moving_clip: Path) -> None:
+    tiny = AnimatorConfig(
+        "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
+    )
+    torch.manual_seed(0)
+    (_, clip) = shot_sets(puppets=0, clips=[moving_clip])
+    found = ceilings(Animator(tiny), ShotSet("clip", "clip", clip.shots), 64)
+    assert "true regions" not in found
+    assert found["true flow"] > found["animator"]
+    assert "| clip |" in table({"clip": found})
+
+
+def test_a_missing_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--clips", str(tmp_path / "absent"), "--puppets", "0"]) == 3
+    assert "absent" in capsys.readouterr().err
