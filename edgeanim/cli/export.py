@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,13 @@ import click
 
 from edgeanim.cli.common import PATH, example, json_option, model_folder_option, print_json
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import BadInput, UsageError, first_line, keep_interruption
+from edgeanim.core.errors import (
+    BadInput,
+    UsageError,
+    first_line,
+    keep_interruption,
+    let_an_ending_pass,
+)
 
 
 @click.command("export")
@@ -72,10 +79,10 @@ def command(
     if len(given) != len(shapes):
         raise UsageError("Two inputs have the same name.", where="--shape")
     span = None if values is None else _range_of(values)
-    modules = _load(module)
-    if weights is not None:
-        _fill(modules, weights)
-    with TerminalProgress() as progress:
+    with _users_code(), TerminalProgress() as progress:
+        modules = _load(module)
+        if weights is not None:
+            _fill(modules, weights)
         exported = export(
             modules,
             out=out,
@@ -132,18 +139,18 @@ def _load(name: str) -> Any:
         raise UsageError(
             f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
         )
-    sys.path.insert(0, "")
     try:
         found: Any = importlib.import_module(place)
         for part in attribute.split("."):
             found = getattr(found, part)
         if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
             found = found()
-    except Exception as error:  # whatever the user's own code raises
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's own code raises
         keep_interruption(error)
+        let_an_ending_pass(error)
         raise BadInput(f"{type(error).__name__}: {first_line(error)}", where=name) from error
-    finally:
-        sys.path.remove("")
     modules = found.values() if isinstance(found, Mapping) else (found,)
     if not all(isinstance(module, torch.nn.Module) for module in modules):
         raise BadInput(
@@ -153,10 +160,24 @@ def _load(name: str) -> Any:
     return found
 
 
+@contextmanager
+def _users_code() -> Iterator[None]:
+    """Modules in the working folder can be imported, and what they print is kept out of ours."""
+    sys.path.insert(0, "")
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        with suppress(ValueError):
+            sys.path.remove("")
+
+
 def _fill(modules: Any, weights: Path) -> None:
+    import torch
+
     from edgeanim.models.animator import load_weights
 
-    if isinstance(modules, Mapping):
+    if not isinstance(modules, torch.nn.Module):
         raise UsageError(
             "--weights are for one module; of several graphs, load them where they are made."
         )

@@ -133,6 +133,8 @@ class Contract:
             raise ValueError("a model needs at least one graph")
         if len(set(names)) != len(names):
             raise ValueError("two graphs have the same name")
+        if len({graph.file for graph in self.graphs}) != len(names):
+            raise ValueError("two graphs have the same file")
         if not self.per_frame:
             raise ValueError("no graph runs for every frame")
         if self.regions is not None and len(set(self.regions)) != len(self.regions):

@@ -137,6 +137,13 @@ def keep_interruption(error: BaseException) -> None:
         raise KeyboardInterrupt from error
 
 
+def let_an_ending_pass(error: BaseException) -> None:
+    """Raise `error` again if it ends this process for a signal (see `cli.main`), and is not what a
+    user's own code raised when it called `sys.exit`."""
+    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+        raise error
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text, cut at 300 characters; runtimes print whole stacks."""
     text = str(error).strip() or type(error).__name__

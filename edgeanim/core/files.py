@@ -112,8 +112,14 @@ def may_become_file(path: Path) -> None:
 
 def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
     """`UsageError` if `path` holds a file that is not `ours`, asked by its name relative to `path`:
-    it would be lost when the folder is replaced. `BadInput` if `path` is a file or cannot be
-    written to."""
+    it would be lost when the folder is replaced; and for the folder in which we work, or one above
+    it, which cannot be. `BadInput` if `path` is a file or cannot be written to."""
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise UsageError(
+            "This is the folder in which the command runs, or one above it; it would be replaced.",
+            where=path,
+            hint="Name a new folder.",
+        )
     may_hold_files(path.parent)
     with disk_errors(path):
         _refuse_file(path)

@@ -199,7 +199,7 @@ def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
 def nested_inputs(node: Any) -> list[str]:
     """What a node reads, its nested graphs (If, Loop) included."""
     names = list(node.input)
-    for graph in _nested(node):
+    for graph in nested_graphs(node):
         for inner in graph.node:
             names += nested_inputs(inner)
     return names
@@ -209,12 +209,13 @@ def read_instead(node: Any, old: str, new: str) -> None:
     """Let a node, its nested graphs included, read `new` instead of `old`. A name means the same
     in all of them: ONNX allows no nested graph to give it anew."""
     node.input[:] = [new if name == old else name for name in node.input]
-    for graph in _nested(node):
+    for graph in nested_graphs(node):
         for inner in graph.node:
             read_instead(inner, old, new)
 
 
-def _nested(node: Any) -> list[Any]:
+def nested_graphs(node: Any) -> list[Any]:
+    """The graphs in a node's attributes (of If and Loop)."""
     return [g for attribute in node.attribute for g in (attribute.g, *attribute.graphs)]
 
 
@@ -223,7 +224,7 @@ def _names(graph: Any) -> set[str]:
     names = {value.name for value in (*graph.initializer, *graph.input)}
     for node in graph.node:
         names |= {*node.input, *node.output}
-        for inner in _nested(node):
+        for inner in nested_graphs(node):
             names |= _names(inner)
     return names
 

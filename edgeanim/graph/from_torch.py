@@ -1,18 +1,32 @@
-"""PyTorch to ONNX behind a parity gate: a file is written only if it computes what was asked."""
+"""PyTorch to ONNX behind a parity gate: a file is written only if it computes what was asked.
+
+Modules are their makers' code: whatever that raises is told as what it is, an input of ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, dump_contract
-from edgeanim.core.errors import BadInput, GateFailed, first_line, keep_interruption
+from edgeanim.core.errors import (
+    BadInput,
+    GateFailed,
+    UsageError,
+    first_line,
+    keep_interruption,
+    let_an_ending_pass,
+)
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
+from edgeanim.graph.edit import nested_graphs
 from edgeanim.graph.normalize import normalize
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 
 if TYPE_CHECKING:
@@ -21,6 +35,8 @@ if TYPE_CHECKING:
 OPSET = 18
 TOLERANCE = 1e-4
 _CHECKED_SEEDS = (0, 1)
+_SUFFIX = ".onnx"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def export_model(
@@ -32,12 +48,19 @@ def export_model(
     progress: Progress = SILENT,
 ) -> dict[str, float]:
     """Write the module of each graph of `contract`, by name, and the contract itself into `folder`.
-    Returns the graphs' deviations; errors are those of `export_onnx`."""
+    Returns the graphs' deviations; errors are those of `export_onnx`, and `UsageError` for files
+    and names that cannot be."""
+    for spec in contract.graphs:
+        _check_names(spec)
     deviations = {}
     for spec in contract.graphs:
         progress.stage(f"Export {spec.name}")
         file = inside(folder, spec.file)
         deviations[spec.name] = export_onnx(modules[spec.name], spec, file, tolerance=tolerance)
+        try:
+            read_onnx(file)
+        except BadInput as error:  # nobody but us knows this file
+            raise BadInput(error.what, where=spec.name, hint=error.hint) from error
         progress.done(f"deviation {deviations[spec.name]:.1g}")
     write_text(folder / CONTRACT_FILE, dump_contract(contract))
     return deviations
@@ -59,24 +82,105 @@ def export_onnx(
     require("Exporting a graph", "torch", "onnxscript", extra="compress")
     import torch
 
-    training = module.training
-    module.eval()
-    try:
-        with torch.no_grad():
-            example = _as_tensors(spec, seed=0)
-            model = _export(module, spec, example)
-            _check_outputs(model, spec)
-            error_found = _worst_deviation(module, model, spec, tolerance)
-    finally:
-        module.train(training)
+    with evaluating(module, spec.name), torch.no_grad():
+        example = _as_tensors(spec, seed=0)
+        made = run_module(module, example, spec.name)
+        if len(made) != len(spec.outputs):
+            raise BadInput(
+                f"This module returns {len(made)} tensors; {len(spec.outputs)} are meant.",
+                where=spec.name,
+            )
+        model = _export(module, spec, example)
+        _check_outputs(model, spec)
+        error_found = _worst_deviation(module, model, spec, tolerance)
     write_bytes(path, model.SerializeToString(deterministic=True))
     return error_found
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module, where: str) -> Iterator[None]:
+    """`module` in evaluation mode, each of its parts in its own mode again afterwards. `BadInput`
+    for what is none that could be."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        raise BadInput(
+            "This is a TorchScript module.",
+            where=where,
+            hint="Give the module that it was made from.",
+        )
+    modes = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+    except NotImplementedError as error:
+        raise BadInput(
+            f"This module has no evaluation mode: {first_line(error)}",
+            where=where,
+            hint="Give the module that it was made from.",
+        ) from error
+    try:
+        yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def run_module(
+    module: torch.nn.Module, given: tuple[torch.Tensor, ...], where: str
+) -> tuple[torch.Tensor, ...]:
+    """What `module` returns for these tensors; `BadInput` if it does not run, or returns anything
+    else than a float32 tensor or a tuple of them."""
+    import torch
+
+    try:
+        made = module(*given)
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        keep_interruption(error)
+        let_an_ending_pass(error)
+        shapes = ", ".join(str(list(tensor.shape)) for tensor in given)
+        raise BadInput(
+            f"This module does not take float32 tensors of the shapes {shapes}: {_reason(error)}",
+            where=where,
+            hint="If it is of another precision, call .float() on it first.",
+        ) from error
+    made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    if not all(isinstance(tensor, torch.Tensor) for tensor in made):
+        raise BadInput(
+            "This module returns something else than a tensor or a tuple of tensors.",
+            where=where,
+            hint="Wrap it in a module that does.",
+        )
+    if other := next((tensor.dtype for tensor in made if tensor.dtype != torch.float32), None):
+        raise BadInput(
+            f"This module returns {other} for float32.", where=where, hint="Call .float() on it."
+        )
+    return made
+
+
+def _check_names(spec: GraphSpec) -> None:
+    if not spec.file.endswith(_SUFFIX) or spec.file == _SUFFIX:
+        raise UsageError(
+            f"The file {spec.file!r} of the graph {spec.name!r} does not end in {_SUFFIX}."
+        )
+    names = [tensor.name for tensor in (*spec.inputs, *spec.outputs)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None or not all(names):
+        raise UsageError(
+            f"In the graph {spec.name!r} two tensors are called {twice!r}."
+            if twice
+            else f"A tensor of the graph {spec.name!r} has no name."
+        )
 
 
 def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tensor, ...]) -> Any:
     """The module as a normalised `ModelProto` without anything that tells where it was made."""
     import torch
 
+    # The exporter would give names that are taken in the graph a second time.
+    ends = {f"edgeanim.input.{i}": tensor.name for i, tensor in enumerate(spec.inputs)}
+    outputs = {f"edgeanim.output.{i}": tensor.name for i, tensor in enumerate(spec.outputs)}
     try:
         with quiet():
             program = torch.onnx.export(
@@ -84,22 +188,51 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
                 example,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[tensor.name for tensor in spec.inputs],
-                output_names=[tensor.name for tensor in spec.outputs],
+                input_names=list(ends),
+                output_names=list(outputs),
                 verbose=False,
             )
             assert program is not None
             model = program.model_proto
-    except Exception as error:
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
         keep_interruption(error)
+        let_an_ending_pass(error)
         raise BadInput(
-            f"This module cannot be exported to ONNX: {first_line(error)}",
+            f"This module cannot be exported to ONNX: {_reason(error)}",
             where=spec.name,
             hint="Every shape must be fixed and the control flow must not depend on the data.",
         ) from error
     _strip_provenance(model)
+    _rename(model.graph, ends | outputs)
     model.graph.name = spec.name
     return normalize(model)
+
+
+def _reason(error: BaseException) -> str:
+    """What is at the bottom of an error, in a line without colours."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, SystemExit):
+        return "it ended the program (sys.exit)."
+    return _COLOUR.sub("", first_line(error))
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Give values their names in `names`; others that are called so get another one."""
+    taken = {name: f"{name}/inner" for name in names.values()}
+
+    def new(name: str) -> str:
+        return names.get(name) or taken.get(name, name)
+
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = new(value.name)
+    for node in graph.node:
+        node.input[:] = map(new, node.input)
+        node.output[:] = map(new, node.output)
+        for inner in nested_graphs(node):
+            _rename(inner, names)
 
 
 def _strip_provenance(model: Any) -> None:
@@ -132,8 +265,7 @@ def _worst_deviation(
     reference = Reference(model, where=spec.name)
     worst = 0.0
     for seed in _CHECKED_SEEDS:
-        wanted = module(*_as_tensors(spec, seed))
-        wanted = wanted if isinstance(wanted, (tuple, list)) else (wanted,)
+        wanted = run_module(module, _as_tensors(spec, seed), spec.name)
         exported = reference.run(seeded_inputs(spec.inputs, seed))
         for tensor, value in zip(spec.outputs, wanted, strict=True):
             found = deviation(value.numpy(), exported[tensor.name])

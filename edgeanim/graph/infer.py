@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _range_of(name: str, makers: Any, constants: Any) -> tuple[float, float] | N
     if node.op_type == "Clip":
         limits = [constants.get(n) for n in node.input[1:3]]
         if len(limits) == 2 and all(v is not None and v.size == 1 for v in limits):
-            return float(limits[0].item()), float(limits[1].item())
+            low, high = (float(limit.item()) for limit in limits)
+            return (low, high) if -math.inf < low < high < math.inf else None
         return None
     if node.op_type in _KEEPS_RANGE:
         return _range_of(node.input[0], makers, constants)

@@ -43,10 +43,10 @@ def adaptation(
             recolour_clips=False,
         ),
         start=start,
-        regions=(Phase(150, batch=16, sizes=(128,), learning_rate=1.5e-3),),
+        regions=(Phase(150, batch=8, sizes=(128, 256), learning_rate=1.5e-3),),
         generator=(
-            Phase(600 * steps, batch=16, sizes=(128,), learning_rate=2.4e-3),
-            Phase(150 * steps, batch=8, sizes=(128, 192, 256), learning_rate=6e-4),
+            Phase(400 * steps, batch=8, sizes=(128, 256), learning_rate=2.4e-3),
+            Phase(100 * steps, batch=8, sizes=(256,), learning_rate=6e-4),
         ),
         optimizer="muon",
         precision=precision,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, disk_errors
@@ -123,6 +124,14 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> Non
     state = read_tensors(path)
     expected = module.state_dict()
     for name, value in expected.items():
+        if isinstance(value, (UninitializedParameter, UninitializedBuffer)):
+            raise BadInput(
+                f"The tensor {name!r} of the module has no shape yet.",
+                where=path,
+                hint="Run a lazy module once before it gets its weights.",
+            )
+        if not isinstance(value, Tensor):
+            continue
         if name not in state:
             raise BadInput(f"The tensor {name!r} is missing.", where=path, hint=hint)
         if state[name].shape != value.shape:
@@ -135,7 +144,8 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> Non
     for name in state:
         if name not in expected:
             raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=hint)
-    module.load_state_dict(state)
+    others = {name: value for name, value in expected.items() if not isinstance(value, Tensor)}
+    module.load_state_dict(state | others)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, TensorSpec, dump_contract
-from edgeanim.core.errors import BadInput, UsageError, first_line, keep_interruption
+from edgeanim.core.errors import BadInput, UsageError, first_line
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_toml, parse
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.graph.from_torch import TOLERANCE, export_model
+from edgeanim.graph.from_torch import TOLERANCE, evaluating, export_model, run_module
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.reference import seeded_inputs
 from edgeanim.graph.roles import identifier, spec_of_shapes
@@ -41,7 +41,7 @@ def export(
     *,
     out: str | Path,
     shapes: Shapes | None = None,
-    outputs: Sequence[str] = (),
+    outputs: str | Sequence[str] = (),
     values: tuple[float, float] | None = None,
     contract: str | Path | Contract | None = None,
     tolerance: float = TOLERANCE,
@@ -58,29 +58,37 @@ def export(
     graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and
     return the outputs in the order of the contract.
 
-    Shapes are fixed and weights are stored as float32. `GateFailed` if a graph computes anything
-    else than its module, by more than `tolerance`; `BadInput` if a module does not run or cannot be
-    exported; `UsageError` if `out` is a folder of anything else than a model. Nothing is written
-    then.
+    Shapes are fixed, and all tensors float32. Modules are run in evaluation mode and left in the
+    modes that they were in. `GateFailed` if a graph computes anything else than its module, by more
+    than `tolerance`; `BadInput` if a module does not run or cannot be exported; `UsageError` for
+    what contradicts itself, or if `out` is a folder of anything else than a model. Nothing is
+    written then.
     """
     require("Exporting a module", "torch", "onnx", extra="compress")
+    import torch
+
     out = Path(out)
     may_become_model(out)
+    if not 0 <= tolerance < float("inf"):
+        raise UsageError("The tolerance must be a number, not negative.")
+    given = dict(modules.items()) if isinstance(modules, torch.nn.ModuleDict) else modules
+    _check_modules(given)
     by_name: Mapping[str, torch.nn.Module]
     if contract is None:
-        if shapes is None or isinstance(modules, Mapping):
+        if shapes is None or isinstance(given, Mapping):
             raise UsageError(
                 "One module and the shapes of its inputs are needed, or a contract and a module "
                 "for each of its graphs.",
                 hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
             )
-        spec = _described(modules, identifier(out.name), shapes, outputs, values)
-        described, by_name = Contract(spec.name, (spec,)), {spec.name: modules}
+        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        spec = _described(given, identifier(out.resolve().name), shapes, names, values)
+        described, by_name = Contract(spec.name, (spec,)), {spec.name: given}
     else:
         if shapes is not None or outputs or values is not None:
             raise UsageError("The contract says what shapes, names and values there are.")
         described = _contract_in(contract)
-        by_name = _modules_of(described, modules)
+        by_name = _modules_of(described, given)
     with atomic_folder(out) as partial:
         deviations = export_model(
             by_name, described, partial, tolerance=tolerance, progress=progress
@@ -91,6 +99,15 @@ def export(
             described = replace(found, name=described.name)
             write_text(partial / CONTRACT_FILE, dump_contract(described))
     return Exported(out, described, deviations)
+
+
+def _check_modules(given: object) -> None:
+    import torch
+
+    modules = list(given.values()) if isinstance(given, Mapping) else [given]
+    for module in modules:
+        if not isinstance(module, torch.nn.Module):
+            raise UsageError(f"A {type(module).__name__} is no torch.nn.Module.")
 
 
 def _contract_in(contract: str | Path | Contract) -> Contract:
@@ -106,12 +123,11 @@ def _modules_of(
     names = [spec.name for spec in contract.graphs]
     if not isinstance(modules, Mapping) and len(names) == 1:
         return {names[0]: modules}
-    given = sorted(modules) if isinstance(modules, Mapping) else ["one module without a name"]
-    if given != sorted(names):
+    if not isinstance(modules, Mapping) or set(modules) != set(names):
+        given = map(str, modules) if isinstance(modules, Mapping) else ["one module without a name"]
         raise UsageError(
             f"The contract has the graphs {', '.join(names)}; given are {', '.join(given)}."
         )
-    assert isinstance(modules, Mapping)
     return modules
 
 
@@ -119,43 +135,32 @@ def _described(
     module: torch.nn.Module,
     name: str,
     shapes: Shapes,
-    outputs: Sequence[str],
+    outputs: tuple[str, ...],
     values: tuple[float, float] | None,
 ) -> GraphSpec:
     """The spec of one image-to-image module, which is run once to see what it returns."""
     import torch
 
-    inputs = [TensorSpec(key, "condition:any", tuple(shape)) for key, shape in shapes.items()]
-    given = [torch.from_numpy(value) for value in seeded_inputs(inputs).values()]
-    training = module.training
-    module.eval()
+    where = type(module).__name__
     try:
-        with torch.no_grad():
-            made = module(*given)
-    except Exception as error:
-        keep_interruption(error)
-        raise BadInput(
-            f"This module does not take {_shown(shapes)}: {first_line(error)}",
-            where=type(module).__name__,
-        ) from error
-    finally:
-        module.train(training)
-    made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
-    if not all(isinstance(tensor, torch.Tensor) for tensor in made):
-        raise BadInput(
-            "This module returns something else than a tensor or a tuple of tensors.",
-            where=type(module).__name__,
-            hint="Wrap it in a module that does.",
-        )
-    names = tuple(outputs) or tuple(f"{_FRAME}{number or ''}" for number in range(len(made)))
-    if len(names) != len(made) or len(set(names)) != len(names):
+        inputs = [TensorSpec(key, "condition:any", tuple(shape)) for key, shape in shapes.items()]
+        given = tuple(torch.from_numpy(value) for value in seeded_inputs(inputs).values())
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The shapes are none: {first_line(error)}.") from error
+    with evaluating(module, where), torch.no_grad():
+        made = run_module(module, given, where)
+    names = outputs or tuple(f"{_FRAME}{number or ''}" for number in range(len(made)))
+    if len(names) != len(made):
         raise UsageError(
             f"The module returns {len(made)} tensors; the names given are {', '.join(names)}."
         )
     found = {key: tuple(tensor.shape) for key, tensor in zip(names, made, strict=True)}
-    file = Path(f"{name}.onnx")
-    return spec_of_shapes(file, shapes, found, *([] if values is None else [values]))
-
-
-def _shown(shapes: Shapes) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+    try:
+        span = () if values is None else (values,)
+        return spec_of_shapes(Path(f"{name}.onnx"), shapes, found, *span)
+    except BadInput as error:
+        raise BadInput(
+            error.what, where=where, hint="Describe its tensors in a contract: --contract."
+        ) from error
+    except ValueError as error:  # an empty tensor, say
+        raise BadInput(f"{first_line(error)}.", where=where) from error

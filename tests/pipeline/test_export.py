@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from torch import nn
 def net():
     return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1), nn.Sigmoid())
 
+print("what a module prints")
 graphs = {"net": net()}
 number = 3
 """
@@ -145,36 +149,101 @@ def test_each_graph_of_a_contract_has_its_module(tmp_path: Path) -> None:
     np.testing.assert_allclose(frame, Painter()(Encoder()(still), driving), atol=1e-6)
 
 
-class Talkative(nn.Module):
-    def forward(self, picture: Tensor) -> dict[str, Tensor]:
-        return {"frame": picture}
+class Returning(nn.Module):
+    """Returns what a function makes of the picture."""
+
+    def __init__(self, what: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, picture: Tensor) -> object:
+        return self.what(picture)
 
 
-class Choosing(nn.Module):
-    def forward(self, picture: Tensor) -> Tensor:
-        return picture if float(picture.mean()) > 0.5 else -picture
+def leave(_: Tensor) -> None:
+    sys.exit(0)
+
+
+def choosing(picture: Tensor) -> Tensor:
+    return picture if float(picture.mean()) > 0.5 else -picture
+
+
+ONE = {"shapes": {"picture": SIZE}}
+PAINTS = TWO_GRAPHS.graphs[1]
+ONE_GRAPH = Contract("one", (replace(PAINTS, inputs=PAINTS.inputs[1:]),))
+IN_TOML = replace(ONE_GRAPH, graphs=(replace(ONE_GRAPH.graphs[0], file="model.toml"),))
 
 
 @pytest.mark.parametrize(
     ("module", "options", "error", "says"),
     [
         (Net(), {}, UsageError, "shapes of its inputs"),
-        (Net(), {"shapes": {"picture": (1, 4, 16, 16)}}, BadInput, "does not take picture"),
-        (Talkative(), {"shapes": {"picture": SIZE}}, BadInput, "tuple of tensors"),
-        (Choosing(), {"shapes": {"picture": SIZE}}, BadInput, "cannot be exported"),
-        (Net(), {"shapes": {"picture": SIZE}, "outputs": ("a", "b")}, UsageError, "returns 1"),
-        (Net(), {"shapes": {"picture": SIZE}, "contract": TWO_GRAPHS}, UsageError, "contract says"),
+        (Net(), {"shapes": {"picture": (1, 4, 16, 16)}}, BadInput, "does not take"),
+        (Net(), {"shapes": {"picture": (1, 3, 0, 16)}}, UsageError, "shapes are none"),
+        (Net().double(), ONE, BadInput, r"call \.float"),
+        ("net", ONE, UsageError, "no torch"),
+        (Returning(lambda x: {"frame": x}), ONE, BadInput, "tuple of tensors"),
+        (Returning(lambda x: x.double()), ONE, BadInput, "returns torch.float64"),
+        (Returning(lambda x: (x.sin(), x.mean())), ONE, BadInput, "is not fixed"),
+        (Returning(leave), ONE, BadInput, "ended the program"),
+        (Returning(choosing), ONE, BadInput, "data-dependent"),
+        (Net(), {**ONE, "outputs": ("a", "b")}, UsageError, "returns 1"),
+        (Net(), {**ONE, "outputs": "picture"}, UsageError, "two tensors are called 'picture'"),
+        (Net(), {**ONE, "contract": TWO_GRAPHS}, UsageError, "contract says"),
+        (Net(), {**ONE, "tolerance": float("nan")}, UsageError, "tolerance"),
+        (Net(), {**ONE, "tolerance": 1e-12}, GateFailed, "limit"),
         (Net(), {"contract": TWO_GRAPHS}, UsageError, "encode, paint"),
         ({"paint": Painter()}, {"contract": TWO_GRAPHS}, UsageError, "encode, paint; given are"),
-        (Encoder(), {"shapes": {"picture": (1, 3, 64, 60)}, "tolerance": -1}, GateFailed, "limit"),
+        ({1: Net(), "a": Net()}, {"contract": TWO_GRAPHS}, UsageError, "given are 1, a"),
+        (Returning(lambda x: (x.sin(), x.cos())), {"contract": ONE_GRAPH}, BadInput, "returns 2"),
+        (Returning(lambda _: None), {"contract": ONE_GRAPH}, BadInput, "tuple of tensors"),
+        (Net(), {"contract": IN_TOML}, UsageError, "does not end in .onnx"),
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(
     module: Any, options: dict[str, Any], error: type[EdgeanimError], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=says) as told:
         export(module, out=tmp_path / "net", **options)
+    assert ".partial" not in str(told.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("given", "made"), [("conv2d", "relu"), ("inner.0.weight", "val_0")])
+def test_names_that_the_graph_has_already_are_given_to_its_ends(
+    given: str, made: str, tmp_path: Path
+) -> None:
+    net = Net()
+    export(net, shapes={given: SIZE}, outputs=made, out=tmp_path / "net")
+    picture = torch.rand(SIZE)
+    with torch.no_grad():
+        want = net.eval()(picture)
+    np.testing.assert_allclose(
+        ran(tmp_path / "net" / "net.onnx", **{given: picture})[0], want, atol=1e-5
+    )
+
+
+def test_parts_of_a_module_keep_their_modes(tmp_path: Path) -> None:
+    net = Net().train()
+    net.inner[1].eval()  # a frozen norm
+    export(net, **ONE, out=tmp_path / "net")
+    assert (net.training, net.inner[0].training, net.inner[1].training) == (True, True, False)
+
+
+def test_a_clamp_without_an_end_tells_no_interval(tmp_path: Path) -> None:
+    made = export(
+        Returning(lambda x: x.sin().clamp(0.0, float("inf"))), **ONE, out=tmp_path / "net"
+    )
+    assert load_model(made.folder).contract.graphs[0].outputs[0].range == (0.0, 1.0)
+
+
+def test_the_working_folder_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for out in (".", "..", tmp_path):
+        with pytest.raises(UsageError, match="folder in which the command runs"):
+            export(Net(), **ONE, out=out)
 
 
 def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
@@ -185,8 +254,12 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path) -> None:
 
 def command(folder: Path, *args: object) -> subprocess.CompletedProcess[str]:
     (folder / "mynet.py").write_text(MY_NET)
+    (folder / "leaves.py").write_text("import sys\nsys.exit(0)\n")
+    # The console script, which does not have the working folder on its path.
+    script = shutil.which("edgeanim", path=str(Path(sys.executable).parent))
+    assert script is not None
     return subprocess.run(
-        [sys.executable, "-m", "edgeanim", "export", *map(str, args)],
+        [script, "export", *map(str, args)],
         cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
@@ -218,6 +291,7 @@ def test_the_command_finds_a_module_here_and_gives_it_weights(tmp_path: Path) ->
         (("mynet:absent", "--shape", "image=1x3x16x16"), 3, "no attribute 'absent'"),
         (("absent:net", "--shape", "image=1x3x16x16"), 3, "No module named 'absent'"),
         (("mynet:number", "--shape", "image=1x3x16x16"), 3, "not a torch.nn.Module"),
+        (("leaves:net", "--shape", "image=1x3x16x16"), 3, "SystemExit"),
         (("mynet:net", "--shape", "image"), 2, "image=1x3x256x256"),
         (("mynet:net", "--shape", "image=1x3x16x16", "--range", "1..0"), 2, "not a range"),
         (("mynet:net", "--shape", "image=1x3x9x9", "--weights", "mynet.py"), 3, "safetensors"),

@@ -38,7 +38,7 @@ def _broadcast(keep: Collection[str], graph: Editor, node: Any) -> bool:
     if {resize.name, node.name, last.name} & set(keep):
         return False
     count, channels, height, width = graph.shapes[resize.input[0]]
-    rows, columns = graph.shapes[node.output[0]][2:]
+    rows, columns = graph.shapes[resize.output[0]][2:]
     near = last.output[0]
     small, large = (
         _innermost(graph, name, (count, height, f, width, g, channels), near=near)

@@ -30,9 +30,9 @@ _RESIDUAL = 0.03
 """Flow per unit of the head's output: at most 0.24, or 31 pixels of a 256-pixel picture."""
 _OPAQUE = 3.0
 """Added to alpha's score: an untrained generator shows the warped still."""
-_TINT = 0.06
-"""A colour that differs from the backdrop by less is the backdrop's: 15 levels of 255, which a limb
-that comes to light has everywhere, and a halo beside one that has left has not."""
+_TINT = 0.12
+"""A colour that differs from the backdrop by less is the backdrop's: 31 levels of 255, which a limb
+that comes to light has nearly everywhere, and a halo beside one that has left has not."""
 _MIN_DETERMINANT = 2e-4
 """Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
 _FAINTEST = -40.0
