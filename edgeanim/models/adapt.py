@@ -26,7 +26,7 @@ def adaptation(
 ) -> TrainConfig:
     """The training that adapts the animator in the folder `start` to the character in `clips`,
     files of one folder. Steps are shorter in bfloat16, so there are twice as many of the
-    generator: eleven minutes on two cores. In float32 it was not measured.
+    generator: thirteen minutes on two cores. In float32 it was not measured.
 
     There is no discriminator: with so few frames it learns them by heart.
     """
