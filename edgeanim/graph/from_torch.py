@@ -1,13 +1,8 @@
-"""PyTorch to ONNX behind a parity gate: a file is written only if it computes what was asked.
-
-Modules are their makers' code: whatever that raises is told as what it is, an input of ours.
-"""
+"""PyTorch to ONNX behind a parity gate: a file is written only if it computes what was asked."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +11,6 @@ from edgeanim.core.errors import (
     BadInput,
     GateFailed,
     UsageError,
-    first_line,
     keep_interruption,
     let_an_ending_pass,
 )
@@ -28,6 +22,7 @@ from edgeanim.graph.edit import nested_graphs
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.torch_modules import evaluating, reason_of, run_module
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +31,6 @@ OPSET = 18
 TOLERANCE = 1e-4
 _CHECKED_SEEDS = (0, 1)
 _SUFFIX = ".onnx"
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def export_model(
@@ -97,68 +91,6 @@ def export_onnx(
     return error_found
 
 
-@contextmanager
-def evaluating(module: torch.nn.Module, where: str) -> Iterator[None]:
-    """`module` in evaluation mode, each of its parts in its own mode again afterwards. `BadInput`
-    for what is none that could be."""
-    import torch
-
-    if isinstance(module, torch.jit.ScriptModule):
-        raise BadInput(
-            "This is a TorchScript module.",
-            where=where,
-            hint="Give the module that it was made from.",
-        )
-    modes = {part: part.training for part in module.modules()}
-    try:
-        module.eval()
-    except NotImplementedError as error:
-        raise BadInput(
-            f"This module has no evaluation mode: {first_line(error)}",
-            where=where,
-            hint="Give the module that it was made from.",
-        ) from error
-    try:
-        yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-
-
-def run_module(
-    module: torch.nn.Module, given: tuple[torch.Tensor, ...], where: str
-) -> tuple[torch.Tensor, ...]:
-    """What `module` returns for these tensors; `BadInput` if it does not run, or returns anything
-    else than a float32 tensor or a tuple of them."""
-    import torch
-
-    try:
-        made = module(*given)
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except (Exception, SystemExit) as error:
-        keep_interruption(error)
-        let_an_ending_pass(error)
-        shapes = ", ".join(str(list(tensor.shape)) for tensor in given)
-        raise BadInput(
-            f"This module does not take float32 tensors of the shapes {shapes}: {_reason(error)}",
-            where=where,
-            hint="If it is of another precision, call .float() on it first.",
-        ) from error
-    made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
-    if not all(isinstance(tensor, torch.Tensor) for tensor in made):
-        raise BadInput(
-            "This module returns something else than a tensor or a tuple of tensors.",
-            where=where,
-            hint="Wrap it in a module that does.",
-        )
-    if other := next((tensor.dtype for tensor in made if tensor.dtype != torch.float32), None):
-        raise BadInput(
-            f"This module returns {other} for float32.", where=where, hint="Call .float() on it."
-        )
-    return made
-
-
 def _check_names(spec: GraphSpec) -> None:
     if not spec.file.endswith(_SUFFIX) or spec.file == _SUFFIX:
         raise UsageError(
@@ -200,7 +132,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
         keep_interruption(error)
         let_an_ending_pass(error)
         raise BadInput(
-            f"This module cannot be exported to ONNX: {_reason(error)}",
+            f"This module cannot be exported to ONNX: {reason_of(error)}",
             where=spec.name,
             hint="Every shape must be fixed and the control flow must not depend on the data.",
         ) from error
@@ -208,15 +140,6 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     _rename(model.graph, ends | outputs)
     model.graph.name = spec.name
     return normalize(model)
-
-
-def _reason(error: BaseException) -> str:
-    """What is at the bottom of an error, in a line without colours."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, SystemExit):
-        return "it ended the program (sys.exit)."
-    return _COLOUR.sub("", first_line(error))
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:

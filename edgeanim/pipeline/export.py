@@ -13,10 +13,11 @@ from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_toml, parse
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.graph.from_torch import TOLERANCE, evaluating, export_model, run_module
+from edgeanim.graph.from_torch import TOLERANCE, export_model
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.reference import seeded_inputs
 from edgeanim.graph.roles import identifier, spec_of_shapes
+from edgeanim.graph.torch_modules import evaluating, run_module
 from edgeanim.pipeline.model_folder import may_become_model
 
 if TYPE_CHECKING:
