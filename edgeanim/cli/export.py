@@ -13,13 +13,7 @@ import click
 
 from edgeanim.cli.common import PATH, example, json_option, model_folder_option, print_json
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import (
-    BadInput,
-    UsageError,
-    first_line,
-    keep_interruption,
-    let_an_ending_pass,
-)
+from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_line
 
 
 @click.command("export")
@@ -139,18 +133,16 @@ def _load(name: str) -> Any:
         raise UsageError(
             f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
         )
-    try:
+
+    def tell(error: BaseException) -> BadInput:
+        return BadInput(f"{type(error).__name__}: {first_line(error)}", where=name)
+
+    with errors_of_others(tell):
         found: Any = importlib.import_module(place)
         for part in attribute.split("."):
             found = getattr(found, part)
         if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
             found = found()
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except (Exception, SystemExit) as error:  # whatever the user's own code raises
-        keep_interruption(error)
-        let_an_ending_pass(error)
-        raise BadInput(f"{type(error).__name__}: {first_line(error)}", where=name) from error
     modules = found.values() if isinstance(found, Mapping) else (found,)
     if not all(isinstance(module, torch.nn.Module) for module in modules):
         raise BadInput(

@@ -137,11 +137,19 @@ def keep_interruption(error: BaseException) -> None:
         raise KeyboardInterrupt from error
 
 
-def let_an_ending_pass(error: BaseException) -> None:
-    """Raise `error` again if it ends this process for a signal (see `cli.main`), and is not what a
-    user's own code raised when it called `sys.exit`."""
-    if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
-        raise error
+@contextmanager
+def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator[None]:
+    """Around code of the user's own: whatever it raises, `sys.exit` included, is told by `tell`.
+    What ends this process for a signal (see `cli.main`) passes, and so does a lack of memory."""
+    try:
+        yield
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except (Exception, SystemExit) as error:
+        keep_interruption(error)
+        if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+            raise
+        raise tell(error) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -45,6 +45,11 @@ def plain_convolution(graph: Editor, node: Any) -> Plain | None:
     return Plain(kernel, (out[2], out[3]), (top, left), (bottom, right))
 
 
+def is_convolution(node: Any | None) -> bool:
+    """Whether there is a node, and it is a convolution."""
+    return node is not None and node.op_type == "Conv"
+
+
 def _has_plain_bias(graph: Editor, node: Any) -> bool:
     """Without a bias, or with a constant one."""
     return len(node.input) < 3 or not node.input[2] or graph.constant_of(node, 2) is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +37,12 @@ class Editor:
         """The node that makes `name`, if it is one of `ops` (any, if none are given)."""
         node = self._makers.get(name)
         return node if node is not None and (not ops or node.op_type in ops) else None
+
+    def maker_behind(self, name: str, passing: Collection[str]) -> Any | None:
+        """The node that makes `name`, or what goes into a row of `passing` ops that does."""
+        while (maker := self.maker(name)) is not None and maker.op_type in passing:
+            name = maker.input[0]
+        return maker
 
     def users(self, name: str) -> list[Any]:
         """The nodes that read `name`, each once; also those whose nested graphs do."""
@@ -77,6 +83,11 @@ class Editor:
         self.shapes[name] = value.shape
         self._names.add(name)
         return name
+
+    def reshaped(self, name: str, shape: Sequence[int], *, near: str) -> str:
+        """Add a Reshape of `name` to a fixed `shape` and return its output's name."""
+        wanted = self.constant(np.array(shape, np.int64), near=near)
+        return self.add("Reshape", [name, wanted], near=near)
 
     def fresh(self, name: str) -> str:
         """`name`, numbered if it is taken."""

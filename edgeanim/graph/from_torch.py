@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, dump_contract
-from edgeanim.core.errors import (
-    BadInput,
-    GateFailed,
-    UsageError,
-    keep_interruption,
-    let_an_ending_pass,
-)
+from edgeanim.core.errors import BadInput, GateFailed, UsageError, errors_of_others
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
@@ -111,33 +105,30 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     import torch
 
     # The exporter would give names that are taken in the graph a second time.
-    ends = {f"edgeanim.input.{i}": tensor.name for i, tensor in enumerate(spec.inputs)}
+    inputs = {f"edgeanim.input.{i}": tensor.name for i, tensor in enumerate(spec.inputs)}
     outputs = {f"edgeanim.output.{i}": tensor.name for i, tensor in enumerate(spec.outputs)}
-    try:
-        with quiet():
-            program = torch.onnx.export(
-                module,
-                example,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(ends),
-                output_names=list(outputs),
-                verbose=False,
-            )
-            assert program is not None
-            model = program.model_proto
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except (Exception, SystemExit) as error:
-        keep_interruption(error)
-        let_an_ending_pass(error)
-        raise BadInput(
+
+    def tell(error: BaseException) -> BadInput:
+        return BadInput(
             f"This module cannot be exported to ONNX: {reason_of(error)}",
             where=spec.name,
             hint="Every shape must be fixed and the control flow must not depend on the data.",
-        ) from error
+        )
+
+    with errors_of_others(tell), quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
     _strip_provenance(model)
-    _rename(model.graph, ends | outputs)
+    _rename(model.graph, inputs | outputs)
     model.graph.name = spec.name
     return normalize(model)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import BadInput, first_line, keep_interruption, let_an_ending_pass
+from edgeanim.core.errors import BadInput, errors_of_others, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -50,19 +50,16 @@ def run_module(
     else than a float32 tensor or a tuple of them."""
     import torch
 
-    try:
-        made = module(*given)
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except (Exception, SystemExit) as error:
-        keep_interruption(error)
-        let_an_ending_pass(error)
+    def tell(error: BaseException) -> BadInput:
         shapes = ", ".join(str(list(tensor.shape)) for tensor in given)
-        raise BadInput(
+        return BadInput(
             f"This module does not take float32 tensors of the shapes {shapes}: {reason_of(error)}",
             where=where,
             hint="If it is of another precision, call .float() on it first.",
-        ) from error
+        )
+
+    with errors_of_others(tell):
+        made = module(*given)
     made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
     if not all(isinstance(tensor, torch.Tensor) for tensor in made):
         raise BadInput(

@@ -13,8 +13,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Any
 
-import numpy as np
-
+from edgeanim.graph.convolutions import is_convolution
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 from edgeanim.graph.upsampling import nearest_factor
 
@@ -47,7 +46,7 @@ def _broadcast(keep: Collection[str], graph: Editor, node: Any) -> bool:
     x = graph.add("Add", [small, large], near=near)
     if follower is not None:
         x = graph.add(follower.op_type, [x], near=near, **attributes(follower))
-    x = _reshaped(graph, x, (count, rows, columns, channels), near=near)
+    x = graph.reshaped(x, (count, rows, columns, channels), near=near)
     # Ranges are known by the name of what is rounded.
     graph.replace(last, graph.add("Transpose", [x], near=near, perm=[0, 3, 1, 2]), renamed=True)
     return True
@@ -64,25 +63,13 @@ def _upsampled_operand(graph: Editor, add: Any) -> tuple[Any, str] | None:
             and graph.only_user(name) is add
             and graph.shapes.get(other) == graph.shapes.get(name)
             and nearest_factor(graph, resize) is not None
-            and _of_a_convolution(graph, resize.input[0])
+            and is_convolution(graph.maker_behind(resize.input[0], _IN_PASSING))
         ):
             return resize, other
     return None
 
 
-def _of_a_convolution(graph: Editor, name: str) -> bool:
-    while (maker := graph.maker(name, *_IN_PASSING)) is not None:
-        name = maker.input[0]
-    return graph.maker(name, "Conv") is not None
-
-
 def _innermost(graph: Editor, name: str, shape: tuple[int, ...], *, near: str) -> str:
     """The NCHW map `name` with the channels innermost, in `shape`."""
-    return _reshaped(
-        graph, graph.add("Transpose", [name], near=near, perm=[0, 2, 3, 1]), shape, near=near
-    )
-
-
-def _reshaped(graph: Editor, name: str, shape: tuple[int, ...], *, near: str) -> str:
-    wanted = graph.constant(np.array(shape, np.int64), near=near)
-    return graph.add("Reshape", [name, wanted], near=near)
+    x = graph.add("Transpose", [name], near=near, perm=[0, 2, 3, 1])
+    return graph.reshaped(x, shape, near=near)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from edgeanim.graph.convolutions import is_convolution
 from edgeanim.graph.edit import Editor, rewrite_each
 
 _IN_PASSING = ("Clip", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
@@ -28,15 +27,13 @@ def _transpose(graph: Editor, node: Any) -> bool:
     users = graph.users(name)
     if name in graph.outputs or not users or not all(_cuts(graph, user, name) for user in users):
         return False
-    if not _of_a_convolution(graph, node):
+    if not is_convolution(graph.maker_behind(name, _IN_PASSING)):
         return False
     count, channels, height, width = graph.shapes[name]
-    shapes = ((count, height * width, channels), (count, channels, height, width))
-    innermost, planar = (graph.constant(np.array(s, np.int64), near=name) for s in shapes)
     x = graph.add("Transpose", [name], near=name, perm=[0, 2, 3, 1])
-    x = graph.add("Reshape", [x, innermost], near=name)
+    x = graph.reshaped(x, (count, height * width, channels), near=name)
     x = graph.add("Transpose", [x], near=name, perm=[0, 2, 1])
-    x = graph.add("Reshape", [x, planar], near=name)
+    x = graph.reshaped(x, (count, channels, height, width), near=name)
     for user in users:
         user.input[0] = x
     graph.reindex()
@@ -50,9 +47,3 @@ def _cuts(graph: Editor, node: Any, name: str) -> bool:
     before, after = graph.shapes.get(name, ()), graph.shapes.get(node.output[0], ())
     same_but_channels = before[:1] == after[:1] and before[2:] == after[2:]
     return len(before) == len(after) == 4 and before != after and same_but_channels
-
-
-def _of_a_convolution(graph: Editor, node: Any) -> bool:
-    while node is not None and node.op_type in _IN_PASSING:
-        node = graph.maker(node.input[0])
-    return node is not None and node.op_type == "Conv"

@@ -31,12 +31,10 @@ def _repeat(graph: Editor, node: Any) -> bool:
     count, channels, height, width = graph.shapes[node.input[0]]
     near = node.output[0]
     x = graph.add("Transpose", [node.input[0]], near=near, perm=[0, 2, 3, 1])
-    for op, shape in (
-        ("Reshape", (count, height, 1, width, 1, channels)),
-        ("Expand", (count, height, factor, width, factor, channels)),
-        ("Reshape", (count, height * factor, width * factor, channels)),
-    ):
-        x = graph.add(op, [x, graph.constant(np.array(shape, np.int64), near=near)], near=near)
+    x = graph.reshaped(x, (count, height, 1, width, 1, channels), near=near)
+    copies = np.array((count, height, factor, width, factor, channels), np.int64)
+    x = graph.add("Expand", [x, graph.constant(copies, near=near)], near=near)
+    x = graph.reshaped(x, (count, height * factor, width * factor, channels), near=near)
     x = graph.add("Transpose", [x], near=near, perm=[0, 3, 1, 2])
     graph.replace(node, x)
     return True
@@ -45,8 +43,7 @@ def _repeat(graph: Editor, node: Any) -> bool:
 def _of_a_quantised_convolution(graph: Editor, name: str) -> bool:
     if graph.maker(name, "DequantizeLinear") is None:
         return False
-    while (maker := graph.maker(name)) is not None and maker.op_type in _PASSING:
-        name = maker.input[0]
+    maker = graph.maker_behind(name, _PASSING)
     return (
         maker is not None
         and maker.op_type == "Conv"

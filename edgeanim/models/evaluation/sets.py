@@ -84,8 +84,7 @@ def shot_sets(
 
 def _clip_set(path: Path) -> ShotSet:
     group = path.absolute().parent.name
-    shots = (clip_shot(clip_frames(each)) for each in (path,))
-    return ShotSet(f"{group}/{path.stem}", group, shots)
+    return ShotSet(f"{group}/{path.stem}", group, map(clip_shot, map(clip_frames, [path])))
 
 
 def puppet_shot(sequence: FrameSequence) -> Shot:
