@@ -20,7 +20,7 @@ def with_features_innermost(
     """`model` with the features that graphs hand to each other in NHWC, and `spec` of it.
 
     OpenVINO's convolutions compute with the channels innermost. Features of a still come again in
-    every frame, and were brought into that order in every frame; a tenth of an INT8 graph's time.
+    every frame, and would be brought into that order in every frame.
     """
     from openvino import Layout
     from openvino.preprocess import PrePostProcessor
