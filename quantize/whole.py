@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, PICTURE_ROLES, Contract, TensorSpec
+from edgeanim.core.skeleton import to_motion, to_planes
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.takes import Call, Take
 
@@ -115,15 +116,23 @@ class Whole(nn.Module):  # type: ignore[misc]
             return first
         if now is not None:
             first = now if first is None else first
-            values["motion:driving"] = relative(own, now, first)
+            values["motion:driving"] = self._carried(own, now, first)
             return first
         recorded = (
             self._recorded(call, ("motion:driving", "motion")),
             self._recorded(call, ("motion:still",)),
         )
         if recorded[0] is not None and recorded[1] is not None:
-            values["motion:driving"] = relative(own, recorded[0], recorded[1])
+            values["motion:driving"] = self._carried(own, recorded[0], recorded[1])
         return None
+
+    def _carried(self, own: Tensor, now: Tensor, first: Tensor) -> Tensor:
+        """`runtime.transfer` with gradients: motions [1, K, 6] to the same shape."""
+        joints = self.contract.joints()
+        if joints is None:
+            return relative(own, now, first)
+        planes = to_planes(own[0]), to_planes(first[0]), to_planes(now)
+        return to_motion(joints.carried(*planes), torch.stack)
 
     def _recorded(self, call: Call, roles: Sequence[str]) -> Tensor | None:
         for spec in self.contract.graph(call[0]).inputs:
@@ -142,7 +151,7 @@ class Whole(nn.Module):  # type: ignore[misc]
 
 
 def relative(still: Tensor, now: Tensor, first: Tensor) -> Tensor:
-    """`runtime.motion.relative` with gradients: motions [1, K, 6] to the same shape."""
+    """`runtime.transfer.relative` with gradients: motions [1, K, 6] to the same shape."""
     affine, own, began = (m[..., 2:].unflatten(-1, (2, 2)) for m in (now, still, first))
     a, b, c, d = (first[..., i] for i in range(2, 6))
     determinant = a * d - b * c

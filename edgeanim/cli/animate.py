@@ -45,7 +45,9 @@ from edgeanim.core.parsing import parse_inputs
     help="Take the tremble out of the motion, by looking one frame ahead [default: that of clips "
     "and cameras, not of stored motions].",
 )
-@click.option("--absolute", is_flag=True, help="Take the driver's pose itself, not its change.")
+@click.option(
+    "--absolute", is_flag=True, help="Take the directions of the driver's limbs, not their change."
+)
 @threads_option
 @input_option
 @json_option
@@ -89,3 +91,8 @@ def command(
             f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame: "
             f"{result.path}"
         )
+        if result.reference:
+            click.echo(
+                f"The motion is carried over from its frame {result.reference}, where its pose is "
+                "nearest to the still's, so the animation does not begin with the still."
+            )

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeanim.core.parsing import load_toml, parse, to_plain
+from edgeanim.core.skeleton import Joints, Skeleton
 
 CONTRACT_FILE = "model.toml"
 PICTURE_ROLES = ("still", "driving_frame", "cue", "frame", "colour")
@@ -120,12 +121,14 @@ class GraphSpec:
 @dataclass(frozen=True)
 class Contract:
     """A whole model: `graphs` in the order in which they run. `regions` names what the channels of
-    `mask` show, in their order; `None` where nobody says."""
+    `mask` show, in their order, and `skeleton` says how they hang together, so that motion can be
+    carried over to other bodies; `None` where nobody says."""
 
     name: str
     graphs: tuple[GraphSpec, ...]
     schema: Literal[1] = 1
     regions: tuple[str, ...] | None = None
+    skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
         names = [graph.name for graph in self.graphs]
@@ -139,11 +142,31 @@ class Contract:
             raise ValueError("no graph runs for every frame")
         if self.regions is not None and len(set(self.regions)) != len(self.regions):
             raise ValueError("two regions have the same name")
+        self._check_skeleton()
         made = {spec.role for graph in self.graphs for spec in graph.outputs}
         for graph in self.graphs:
             for spec in graph.inputs:
                 if spec.role.startswith(FEATURE) and spec.role not in made:
                     raise ValueError(f"no graph makes {spec.role!r}, which {graph.name!r} needs")
+
+    def _check_skeleton(self) -> None:
+        joints = self.joints()
+        if joints is None:
+            return
+        for spec in (s for graph in self.graphs for s in (*graph.inputs, *graph.outputs)):
+            if spec.role.startswith("motion") and spec.shape[1:] != (len(joints), 6):
+                raise ValueError(
+                    f"the skeleton has {len(joints)} bones, so {spec.name!r} is [1, {len(joints)}, "
+                    f"6] and not {list(spec.shape)}"
+                )
+
+    def joints(self) -> Joints | None:
+        """How the regions hang together; `None` where nobody says."""
+        if self.skeleton is None:
+            return None
+        if self.regions is None:
+            raise ValueError("a skeleton needs the names of its regions")
+        return self.skeleton.named(self.regions)
 
     def graph(self, name: str) -> GraphSpec:
         """The graph called `name`; `KeyError` if there is none."""

@@ -16,7 +16,7 @@ from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
 from edgeanim.models.nets.regions import RegionNet
-from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS
+from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 
 _MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
@@ -59,6 +59,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
     return Contract(
         name=config.name,
         regions=REGIONS,
+        skeleton=SKELETON,
         graphs=(
             GraphSpec(
                 "regions",

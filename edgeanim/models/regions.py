@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.skeleton import Bone, Skeleton
+
 REGIONS = (
     "head",
     "torso",
@@ -32,6 +34,26 @@ UNKNOWN = 255
 """The label of a pixel whose region nobody knows."""
 MOTION_VALUES = 6
 """Centre x, y and the 2x2 affine a, b, c, d, row by row."""
+
+_END = -(3.0**0.5)
+"""Where a limb's upper end is, in deviations: a stick's is its length by the root of twelve."""
+SKELETON = Skeleton(
+    bones=(
+        Bone("torso", 1.7),  # the chin, between an ellipse's end and a stick's
+        Bone(),
+        Bone("torso", _END),
+        Bone("torso", _END),
+        Bone("upper arm, left", _END),
+        Bone("upper arm, right", _END),
+        Bone("torso", _END),
+        Bone("torso", _END),
+        Bone("head"),
+        Bone("head"),
+    ),
+    absent=0.034,
+)
+"""How the regions hang together. What is absent has the least size that there is (see
+`nets.moments`), 0.0316 in half pictures."""
 
 
 def region_colours() -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ from edgeanim.runtime.media import (
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import BadDriver, Player, load_player
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
@@ -40,13 +41,15 @@ _CAMERA = "camera:"
 @dataclass(frozen=True)
 class Animated:
     """What was written: `ms_per_frame` is the mean time to make a frame, without decoding the
-    driver or writing the file."""
+    driver or writing the file. `reference` is the frame of a stored motion, by number, from which
+    it was carried over to the still: the first, unless its pose is nearer to the still's later."""
 
     path: Path
     variant: str
     frames: int
     fps: float
     ms_per_frame: float
+    reference: int = 0
 
 
 def animate(
@@ -70,9 +73,10 @@ def animate(
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
     one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's
-    change over to the still's own pose. `smooth` takes the tremble out of the motion (see
-    `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a stored
-    motion. The variant is the board's first choice that runs here.
+    change over to the still's own pose; without it the still takes the driver's pose, on its own
+    body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
+    motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
+    stored motion. The variant is the board's first choice that runs here.
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
@@ -90,11 +94,11 @@ def animate(
         driver, track, rate = _moved_by(opened, drive, fps)
         scene = Scene(picture, driver, track, conditions)
         options = work.options(chosen.backend, threads)
-        absolute = None if relative else False
+        transfer: TransferRule | None = None if relative else "pose"
         if smooth is None:
             smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
         with load_player(
-            opened.contract, chosen, options, relative=absolute, smooth=smooth
+            opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:
             total = limit if track is None else min(len(track), limit or len(track))
             progress.stage(f"Animate with {chosen.id}", total)
@@ -104,7 +108,7 @@ def animate(
                 made = itertools.islice(clock.frames(), limit)
                 count = write_animation(out, made, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
-    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms)
+    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference)
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:

@@ -105,7 +105,7 @@ def extract_motion(
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
         player = load_player(
-            opened.contract, chosen, options, record, relative=False, smooth=smooth
+            opened.contract, chosen, options, record, transfer="raw", smooth=smooth
         )
         with player, driver_named(clip):
             for _ in player.play(scene):

@@ -58,7 +58,7 @@ def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
     scene = Scene(clip.pictures[0], iter(clip.pictures))
     sums = QualitySums()
     with load_player(
-        bundle.contract, variant, options, record, relative=False, smooth=smooth
+        bundle.contract, variant, options, record, transfer="raw", smooth=smooth
     ) as player:
         before: NDArray[np.uint8] | None = None
         for index, made in enumerate(player.play(scene)):

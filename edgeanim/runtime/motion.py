@@ -1,4 +1,4 @@
-"""Motion: the centre and affine frame of each region, stored as a track, carried over to a still.
+"""Motion: the centre and affine frame of each region, stored as a track.
 
 A region's six numbers are its centre `(x, y)` in grid units (-1..1 across the picture, y down) and
 a row-major 2x2 affine `A` that spans the region.
@@ -22,9 +22,6 @@ MAX_FRAMES = 100_000
 MAX_REGIONS = 256
 _MAX_VALUE = 1e3
 _MAX_FPS = 1000.0
-# Below this determinant a driver's region is a line or a point: it has no frame to measure
-# a change of shape in.
-_SINGULAR = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,50 +88,3 @@ def track_from(values: Array, fps: NDArray[np.float64], *, where: object) -> Mot
 def save_track(path: Path, track: MotionTrack) -> None:
     """Write `track` as `.npz`, atomically."""
     save_npz(path, {"values": track.values, "fps": np.array(track.fps, np.float64)})
-
-
-def relative(still: Array, driving: Array, driving_first: Array, *, scale: float = 1.0) -> Array:
-    """The driver's motion since its first frame, carried over to the still. All arrays [K, 6].
-
-    As in Siarohin et al., "First Order Motion Model for Image Animation" (NeurIPS 2019), eq. 15:
-    `centre = c_still + scale * (c_t - c_0)` and `A = A_t A_0^-1 A_still`. A region whose `A_0`
-    is singular keeps the still's shape and only moves. Returns float32.
-    """
-    return RelativeMotion(still, driving_first, scale=scale)(driving)
-
-
-class RelativeMotion:
-    """`relative` for one still and one first frame of a driver, called with each motion [K, 6].
-
-    All that does not change from frame to frame is worked out once: what remains is affine, six
-    numbers times a matrix and plus a constant for each region.
-    """
-
-    def __init__(self, still: Array, driving_first: Array, *, scale: float = 1.0) -> None:
-        own, first = still.astype(np.float64), driving_first.astype(np.float64)
-        inverses, singular = _inverses(_affines(first))
-        self._matrices = np.zeros((len(own), 6, 6))
-        self._matrices[:, :2, :2] = scale * np.eye(2)
-        for row in (slice(2, 4), slice(4, 6)):
-            self._matrices[:, row, row] = inverses @ _affines(own)
-        self._constants = np.where(singular[:, None], own, 0.0)
-        self._constants[:, :2] = own[:, :2] - scale * first[:, :2]
-
-    def __call__(self, driving: Array) -> Array:
-        moved = driving[:, None, :] @ self._matrices
-        return (moved[:, 0] + self._constants).astype(np.float32)
-
-
-def _affines(motion: NDArray[np.float64]) -> NDArray[np.float64]:
-    return motion[:, 2:].reshape(-1, 2, 2)
-
-
-def _inverses(affines: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The inverse of each of [K, 2, 2], zero where there is none, and where that is."""
-    a, b, c, d = affines[:, 0, 0], affines[:, 0, 1], affines[:, 1, 0], affines[:, 1, 1]
-    determinant = a * d - b * c
-    singular = np.abs(determinant) < _SINGULAR
-    inverses = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
-    inverses /= np.where(singular, 1.0, determinant)[:, None, None]
-    inverses[singular] = 0.0
-    return inverses, singular

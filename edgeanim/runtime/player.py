@@ -11,10 +11,10 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
-from edgeanim.runtime.motion import RelativeMotion
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
+from edgeanim.runtime.transfer import Transfer, TransferRule
 from edgeanim.runtime.warp import Compositor
 from edgeanim.runtime.wiring import Needs, Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
@@ -33,9 +33,10 @@ class Player:
     """Plays scenes on one set of sessions, one per graph of the contract.
 
     `record(graph name, inputs)` is called before every run with copies of the inputs in the
-    contract's layout: this is how calibration samples are collected. `relative` motion is the
-    driver's change since its first frame, carried over to the still's own pose; absolute motion is
-    the driver's pose itself. The default is relative wherever the model finds the still's motion.
+    contract's layout: this is how calibration samples are collected. `transfer` is how the driver's
+    motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
+    the model finds the still's motion. `reference` is the frame of the last scene's driver that it
+    was relative to.
     `fit` is how pictures of other proportions meet the graphs' (see `runtime.pictures`). `smooth`
     takes the tremble out of the motion, which needs one frame more (see `runtime.smoothing`);
     `UsageError` for a model that makes its frames of more than motion.
@@ -51,7 +52,7 @@ class Player:
         sessions: Mapping[str, Session],
         record: Record | None = None,
         *,
-        relative: bool | None = None,
+        transfer: TransferRule | None = None,
         fit: FitRule = "letterbox",
         smooth: bool = False,
     ) -> None:
@@ -70,7 +71,8 @@ class Player:
             for spec in sessions[graph.name].spec.outputs
         }
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
-        self._relative = relative
+        self._transfer = transfer
+        self.reference = 0
         self._rule: FitRule = fit
         self._smooth = smooth
         if smooth and not self.needs.moves_alone:
@@ -105,7 +107,7 @@ class Player:
         values = Values()
         still = self._prepare_still(scene, values)
         compositor = self._compositor(scene, still)
-        transfer = _Transfer(self._still_motion(values))
+        transfer = self._carrying(values, scene)
         steps = self._follow(scene, values, still)
         for index, step in enumerate(_smoothed(steps) if self._smooth else steps):
             if step.motion is not None:
@@ -177,16 +179,19 @@ class Player:
         else:
             yield None
 
-    def _still_motion(self, values: Values) -> Array | None:
-        """The still's own motion if motion is to be carried over to it, else `None`."""
-        found = values.array("motion:still") if self._relative is not False else None
-        if self._relative and found is None:
+    def _carrying(self, values: Values, scene: Scene) -> Transfer:
+        """What carries the driver's motion over to the still."""
+        found = values.array("motion:still")
+        if self._transfer == "relative" and found is None:
             raise UsageError(
                 f"The model {self.contract.name!r} does not find the motion of a still, so motion "
                 "cannot be relative to it.",
-                hint="Ask for absolute motion.",
+                hint="Ask for the driver's motion as it is.",
             )
-        return found
+        joints = self.contract.joints()
+        carrying = Transfer(found, self._transfer or "relative", joints, scene.track)
+        self.reference = carrying.reference
+        return carrying
 
     def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
         flow = self._outputs.get("flow")
@@ -230,32 +235,16 @@ def _smoothed(steps: Iterator[_Step]) -> Iterator[_Step]:
     return (_Step(step.sight, motion) for step, motion in zip(sights, motions, strict=True))
 
 
-class _Transfer:
-    """Carries the driver's motion over to the still, relative to the driver's first frame;
-    passes it on as it is where there is no motion of a still."""
-
-    def __init__(self, still: Array | None) -> None:
-        self._still = still
-        self._relative: RelativeMotion | None = None
-
-    def __call__(self, motion: Array) -> Array:
-        if self._still is None:
-            return motion
-        if self._relative is None:
-            self._relative = RelativeMotion(self._still[0], motion[0])
-        return self._relative(motion[0])[None]
-
-
 def load_player(
     contract: Contract,
     variant: Variant,
     options: SessionOptions,
     record: Record | None = None,
     *,
-    relative: bool | None = None,
+    transfer: TransferRule | None = None,
     smooth: bool = False,
 ) -> Player:
-    """Open a session for every graph of `variant` on its backend; `record`, `relative` and `smooth`
+    """Open a session for every graph of `variant` on its backend; `record`, `transfer` and `smooth`
     are the player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
     leaves a session open."""
     backend = get_backend(variant.backend)
@@ -265,7 +254,7 @@ def load_player(
             session = backend.load(compiled, options)
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
-        player = Player(contract, sessions, record, relative=relative, smooth=smooth)
+        player = Player(contract, sessions, record, transfer=transfer, smooth=smooth)
         opened.pop_all()
     return player
 

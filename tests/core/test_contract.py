@@ -15,6 +15,7 @@ from edgeanim.core.contract import (
     load_contract,
 )
 from edgeanim.core.errors import BadInput
+from edgeanim.core.skeleton import Bone, Skeleton
 
 PICTURE = TensorSpec("image", "driving_frame", (1, 3, 8, 16), "NCHW", range=(0.0, 1.0))
 RESULT = replace(PICTURE, name="result", role="frame")
@@ -25,6 +26,47 @@ def test_a_contract_survives_its_file(tmp_path: Path) -> None:
     contract = Contract("tiny", (GRAPH,))
     (tmp_path / "model.toml").write_text(dump_contract(contract))
     assert load_contract(tmp_path) == contract
+
+
+MOTION = TensorSpec("motion", "motion:driving", (1, 2, 6))
+SKELETON = Skeleton((Bone(), Bone("body", -1.5)), absent=0.1)
+JOINTED = Contract(
+    "tiny",
+    (replace(GRAPH, inputs=(PICTURE, MOTION)),),
+    regions=("body", "arm"),
+    skeleton=SKELETON,
+)
+
+
+def test_a_skeleton_survives_its_file(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(dump_contract(JOINTED))
+    assert load_contract(tmp_path) == JOINTED
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('parent = "body"', 'parent = "tail"', "hangs on 'tail', which is no region"),
+        ('parent = "body"', 'parent = "arm"', "in a circle"),
+        ('parent = "body", ', "", "without a parent has no joint"),
+        ("joint = -1.5", "joint = -99.0", "far off"),
+        ("    2,\n    6,", "    3,\n    6,", r"2 bones, so 'motion' is \[1, 2, 6\]"),
+        ('    "arm",\n', '    "arm",\n    "leg",\n', "2 bones for 3 regions"),
+    ],
+)
+def test_a_skeleton_that_fits_nothing_is_refused(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    text = dump_contract(JOINTED)
+    assert old in text
+    (tmp_path / "model.toml").write_text(text.replace(old, new))
+    with pytest.raises(BadInput, match=said):
+        load_contract(tmp_path)
+
+
+def test_a_skeleton_needs_names_of_regions() -> None:
+    with pytest.raises(ValueError, match="names of its regions"):
+        replace(JOINTED, regions=None)
 
 
 @given(st.tuples(*[st.integers(1, 99)] * 4))

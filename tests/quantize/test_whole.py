@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import Array
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.takes import Script, Takes
-from edgeanim.runtime.motion import relative
+from edgeanim.runtime.transfer import relative
 
 torch = pytest.importorskip("torch")
 

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 
 from edgeanim.core.contract import TensorSpec
-from edgeanim.runtime.motion import RelativeMotion
+from edgeanim.core.skeleton import Bone, Joints, Skeleton
 from edgeanim.runtime.pictures import Fit, difference_tensor, from_tensor, to_tensor
+from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 from edgeanim.runtime.warp import Compositor
 
 _RUNS = 100
@@ -30,6 +31,12 @@ def _measure(name: str, work: Callable[[], object]) -> None:
         work()
         times.append(1e3 * (time.perf_counter() - start))
     print(f"{name:42} {np.median(times):7.3f} {np.percentile(times, 90):7.3f}")
+
+
+def _chain(count: int) -> Joints:
+    names = [str(i) for i in range(count)]
+    bones = (Bone(), *(Bone(parent, -1.7) for parent in names[:-1]))
+    return Skeleton(bones).named(names)
 
 
 def main() -> None:
@@ -54,8 +61,9 @@ def main() -> None:
     tensor = to_tensor(small, spec)
     _measure("tensor to picture, NCHW 256x256", lambda: from_tensor(tensor, spec))
     still, first, now = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)
-    relative = RelativeMotion(still, first)
-    _measure("motion of 10 regions carried over", lambda: relative(now))
+    displaced, jointed = RelativeMotion(still, first), BodyMotion(still, first, _chain(10))
+    _measure("motion of 10 regions by displacements", lambda: displaced(now))
+    _measure("motion of 10 regions along a skeleton", lambda: jointed(now))
     flow = cv2.resize(rng.normal(0, 0.05, (8, 8, 2)).astype(np.float32), (64, 64))
     alpha = rng.uniform(0, 1, (64, 64)).astype(np.float32)
     colour = smooth((64, 64))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from runtime_stubs import (
@@ -15,6 +17,7 @@ from runtime_stubs import (
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
@@ -45,7 +48,7 @@ def test_the_still_moves_as_the_driver_does(layout):
 
 
 def test_absolute_motion_goes_to_where_the_driver_is():
-    player, _ = _animator(relative=False)
+    player, _ = _animator(transfer="raw")
     driver = [spot(20, 20), spot(28, 20)]
     frames = list(player.play(Scene(still=spot(32, 24), driver=driver)))
     for frame, expected in zip(frames, driver, strict=True):
@@ -62,6 +65,19 @@ def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
         assert np.abs(frame.astype(int) - spot(x, 32)).mean() < 1
     assert len(opened["regions"].seen) == 1  # on the still itself
     assert "regions" not in player.timings
+
+
+@pytest.mark.parametrize(("transfer", "steps"), [(None, 16), ("pose", 16), ("raw", 8)])
+def test_a_still_with_a_skeleton_goes_as_far_as_its_size_says(transfer, steps):
+    contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
+    player = Player(contract, sessions(contract, ANIMATOR_BODIES), transfer=transfer)
+    track = np.zeros((3, 1, 6), np.float32)
+    track[:, 0, 2] = track[:, 0, 5] = 0.25  # half the size of the still's region
+    track[:, 0, 0] = [-0.375, -0.125, 0.125]  # from pixel 20 on, 8 pixels a frame
+    frames = list(player.play(Scene(still=spot(20, 32), track=MotionTrack(track, 10))))
+    for frame, x in zip(frames, range(20, 60, steps), strict=False):
+        assert np.abs(frame.astype(int) - spot(x, 32)).mean() < 1
+    assert player.reference == 0
 
 
 def test_work_on_the_still_is_done_once_and_the_first_cue_is_zero():
@@ -243,7 +259,7 @@ def test_relative_motion_needs_a_model_that_finds_the_stills_own(pictures):
     scene = Scene(still=pictures[0], track=track)
     opened = sessions(contract, {"net": _invert})
     with pytest.raises(UsageError, match="cannot be relative"):
-        list(Player(contract, opened, relative=True).play(scene))
+        list(Player(contract, opened, transfer="relative").play(scene))
     assert len(list(Player(contract, opened).play(scene))) == 2
     with pytest.raises(UsageError, match="cannot find the motion"):
         Player(contract, opened).play(Scene(still=pictures[0], driver=pictures))

@@ -1,0 +1,150 @@
+"""One puppet's motion on another's body: `python -m edgeanim.pipeline.other_bodies`.
+
+A pose means the same to every puppet, so there is a true picture of what a driver's motion looks
+like on a still of another build. Printed is the share of the SSIM that the repeated still loses
+where something moves and that the shipped animator wins back, of puppets that no training has seen:
+
+    displacements   equation 15 of the first order motion model: the driver's go to the still
+    skeleton        `core.skeleton`: limbs turn in their joints, at the still's own size
+    its pose        the same with the directions of the driver's limbs (`animate --absolute`)
+    raw             the driver's own motion, build and all
+
+The still's pose is the driver's first one, or one of its own; the true picture is always of the
+driver's pose, so relative motion cannot be right in the second case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import told
+from edgeanim.models.animator import Animator
+from edgeanim.models.data.actions import make_action
+from edgeanim.models.data.puppets import KINDS, Kind, Pose, Puppet, make_puppet, render
+from edgeanim.models.data.sequences import STEP
+from edgeanim.models.evaluation.quality import moving_area
+from edgeanim.models.evaluation.similarity import Picture, Reference
+from edgeanim.models.export import load_shipped, open_animator
+from edgeanim.models.nets.blocks import fold_batch_norm
+from edgeanim.models.regions import REGIONS, SKELETON
+from edgeanim.models.training.losses import compose
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.transfer import Transfer, TransferRule
+
+FORMS: dict[str, tuple[TransferRule, bool]] = {
+    "displacements": ("relative", False),
+    "skeleton": ("relative", True),
+    "its pose": ("pose", True),
+    "raw": ("raw", False),
+}
+_STILLS, _DRIVERS = 7_100_000, 7_200_000
+"""First seeds, far from any training's."""
+_FRAMES = 12
+_OWN_TIME = 0.3
+Won = dict[str, float]
+
+
+def won_back(animator: Animator, kind: Kind, puppets: int, *, own_pose: bool) -> Won:
+    """The share won back in each form, of so many pairs of puppets of a kind."""
+    animator = fold_batch_norm(animator)
+    total: Won = dict.fromkeys(("still", "area", *FORMS), 0.0)
+    for number in range(puppets):
+        body = make_puppet(_STILLS + number, kind)
+        poses = _poses(_DRIVERS + number, kind)
+        own = make_action(_STILLS + number, kind).pose(_OWN_TIME) if own_pose else poses[0][1]
+        driver = make_puppet(_DRIVERS + number, kind)
+        _add(total, animator, render(body, own).picture, _true(body, poses), _seen(driver, poses))
+    lost = total["area"] - total["still"]
+    return {form: (total[form] - total["still"]) / max(lost, 1e-9) for form in FORMS}
+
+
+def _poses(seed: int, kind: Kind) -> list[tuple[Pose, Pose]]:
+    """The poses of an action, each with the one before it."""
+    pose = make_action(seed, kind).pose
+    return [(pose(i / _FRAMES - STEP), pose(i / _FRAMES)) for i in range(_FRAMES)]
+
+
+def _true(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> list[Picture]:
+    return [_picture(render(puppet, pose).picture) for _, pose in poses]
+
+
+def _seen(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> Iterator[tuple[Picture, Picture]]:
+    """A driver's frames, each with its cue."""
+    for pair in poses:
+        before, now = (_picture(render(puppet, pose).picture) for pose in pair)
+        yield now, now - before
+
+
+def _add(
+    total: Won,
+    animator: Animator,
+    still: Any,
+    true: Sequence[Picture],
+    driver: Iterator[tuple[Picture, Picture]],
+) -> None:
+    picture = _picture(still)
+    with torch.no_grad():
+        tensor = torch.from_numpy(picture)[None]
+        mask, own = animator.regions(tensor, torch.zeros_like(tensor))
+        features = animator.encoder(tensor, mask)
+        motions = np.concatenate(
+            [animator.regions(*(torch.from_numpy(p)[None] for p in pair))[1] for pair in driver]
+        )
+    track = MotionTrack(motions.astype(np.float32), 1 / STEP)
+    joints = SKELETON.named(REGIONS)
+    carriers = {
+        form: Transfer(own.numpy(), rule, joints if skeleton else None, track)
+        for form, (rule, skeleton) in FORMS.items()
+    }
+
+    def made(motion: Array) -> Picture:
+        with torch.no_grad():
+            parts = animator.generator(*features, own, torch.from_numpy(motion))
+            frame, _ = compose(tensor, *parts)
+        found: Picture = np.ascontiguousarray(frame[0].clamp(0, 1).numpy())
+        return found
+
+    for real, motion in zip(true[1:], motions[1:], strict=True):
+        area, reference = moving_area(picture, real), Reference(real)
+        total["area"] += float(area.sum())
+        total["still"] += float((reference.compare(picture).ssim * area).sum())
+        for form, carry in carriers.items():
+            ssim = reference.compare(made(carry(motion[None]))).ssim
+            total[form] += float((ssim * area).sum())
+
+
+def _picture(frame: Any) -> Picture:
+    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32)
+    planes /= 255
+    return planes
+
+
+@told
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command of the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--weights", type=Path, help="a training's folder")
+    parser.add_argument("--puppets", type=int, default=24, help="pairs of each kind")
+    options = parser.parse_args(arguments)
+    animator = load_shipped() if options.weights is None else open_animator(options.weights)
+    print("| puppets | the still's pose | " + " | ".join(FORMS) + " |")
+    print("|" + "---|" * (2 + len(FORMS)))
+    for own_pose in (False, True):
+        for kind in KINDS:
+            won = won_back(animator, kind, options.puppets, own_pose=own_pose)
+            pose = "its own" if own_pose else "the driver's first"
+            cells = [kind, pose, *(f"{won[form]:.2f}" for form in FORMS)]
+            print("| " + " | ".join(cells) + " |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""A driver's motion carried over to a still: to another body, in another pose, of another size."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.skeleton import Joints, to_motion, to_planes
+from edgeanim.runtime.motion import MotionTrack
+
+TransferRule = Literal["relative", "pose", "raw"]
+"""`relative`: the driver's change since it began. `pose`: the directions of the driver's limbs on
+the still's own body, and the rest of it relative; as `raw` in a model without a skeleton. `raw`:
+the driver's motion as it is."""
+
+# Below this determinant a driver's region is a line or a point: it has no frame to measure
+# a change of shape in.
+_SINGULAR = 1e-6
+NEARER = 0.6
+"""Radians, over all limbs, by which a frame of a stored motion must be nearer to the still's pose
+than its first one to be what the motion is carried over from: more than estimates tremble by."""
+
+
+class Transfer:
+    """Carries motions [1, K, 6] of a driver over to the `still` motion [1, K, 6], by `rule` and
+    along `joints`, if the model has any; without a still's motion they are passed on as they are.
+
+    What is relative is so to the driver's first frame, or, of a stored `track` whose limbs come
+    nearer to the still's own later on, to that frame: `reference` is its number.
+    """
+
+    def __init__(
+        self,
+        still: Array | None,
+        rule: TransferRule,
+        joints: Joints | None = None,
+        track: MotionTrack | None = None,
+    ) -> None:
+        raw = rule == "raw" or (rule == "pose" and joints is None)
+        self._still = None if raw or still is None else still[0]
+        self._rule, self._joints = rule, joints
+        self._carry: RelativeMotion | BodyMotion | None = None
+        self.reference = 0
+        if self._still is not None and track is not None:
+            if rule == "relative" and joints is not None:
+                own, poses = to_planes(self._still), to_planes(track.values)
+                self.reference = joints.nearest(own, poses, gain=NEARER)
+            self._carry = self._from(track.values[self.reference])
+
+    def __call__(self, motion: Array) -> Array:
+        if self._still is None:
+            return motion
+        if self._carry is None:
+            self._carry = self._from(motion[0])
+        return self._carry(motion[0])[None]
+
+    def _from(self, first: Array) -> RelativeMotion | BodyMotion:
+        assert self._still is not None
+        if self._joints is None:
+            return RelativeMotion(self._still, first)
+        return BodyMotion(self._still, first, self._joints, posed=self._rule == "pose")
+
+
+class BodyMotion:
+    """`core.skeleton.Joints.carried` for one still and one first frame of a driver, called with
+    each motion [K, 6]. With `posed` the still's limbs take the directions of the driver's first.
+
+    What is carried is a linear function of the driver's numbers and a constant, so all that does
+    not change from frame to frame is worked out once.
+    """
+
+    def __init__(self, still: Array, first: Array, joints: Joints, *, posed: bool = False) -> None:
+        own, began = (to_planes(motion.astype(np.float64)) for motion in (still, first))
+        if posed:
+            own = np.array(joints.posed(own, began))
+        # What a linear function is shows in its responses to nothing and to each number alone.
+        count = first.size
+        basis = np.concatenate([np.zeros((1, count)), np.eye(count)]).reshape(-1, *first.shape)
+        carried = to_motion(joints.carried(own, began, to_planes(basis)), np.stack)
+        responses = carried.reshape(-1, count)
+        self._constant = responses[0]
+        self._matrix = responses[1:] - responses[0]
+
+    def __call__(self, driving: Array) -> Array:
+        moved = driving.reshape(-1) @ self._matrix + self._constant
+        motion: Array = moved.reshape(driving.shape).astype(np.float32)
+        return motion
+
+
+def relative(still: Array, driving: Array, driving_first: Array, *, scale: float = 1.0) -> Array:
+    """The driver's motion since its first frame, carried over to the still. All arrays [K, 6].
+
+    As in Siarohin et al., "First Order Motion Model for Image Animation" (NeurIPS 2019), eq. 15:
+    `centre = c_still + scale * (c_t - c_0)` and `A = A_t A_0^-1 A_still`. A region whose `A_0`
+    is singular keeps the still's shape and only moves. Returns float32.
+    """
+    return RelativeMotion(still, driving_first, scale=scale)(driving)
+
+
+class RelativeMotion:
+    """`relative` for one still and one first frame of a driver, called with each motion [K, 6].
+
+    All that does not change from frame to frame is worked out once: what remains is affine, six
+    numbers times a matrix and plus a constant for each region.
+    """
+
+    def __init__(self, still: Array, driving_first: Array, *, scale: float = 1.0) -> None:
+        own, first = still.astype(np.float64), driving_first.astype(np.float64)
+        inverses, singular = _inverses(_affines(first))
+        self._matrices = np.zeros((len(own), 6, 6))
+        self._matrices[:, :2, :2] = scale * np.eye(2)
+        for row in (slice(2, 4), slice(4, 6)):
+            self._matrices[:, row, row] = inverses @ _affines(own)
+        self._constants = np.where(singular[:, None], own, 0.0)
+        self._constants[:, :2] = own[:, :2] - scale * first[:, :2]
+
+    def __call__(self, driving: Array) -> Array:
+        moved = driving[:, None, :] @ self._matrices
+        return (moved[:, 0] + self._constants).astype(np.float32)
+
+
+def _affines(motion: NDArray[np.float64]) -> NDArray[np.float64]:
+    return motion[:, 2:].reshape(-1, 2, 2)
+
+
+def _inverses(affines: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The inverse of each of [K, 2, 2], zero where there is none, and where that is."""
+    a, b, c, d = affines[:, 0, 0], affines[:, 0, 1], affines[:, 1, 0], affines[:, 1, 1]
+    determinant = a * d - b * c
+    singular = np.abs(determinant) < _SINGULAR
+    inverses = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
+    inverses /= np.where(singular, 1.0, determinant)[:, None, None]
+    inverses[singular] = 0.0
+    return inverses, singular

@@ -1,0 +1,223 @@
+"""A driver's motion carried over to a still: by its displacements, and along a skeleton."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from edgeanim.core.skeleton import Bone, Joints, Skeleton, to_motion, to_planes
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.transfer import BodyMotion, Transfer, relative
+
+_number = st.floats(-1, 1, width=32)
+_K = 4
+
+
+@st.composite
+def motions(draw: st.DrawFn) -> np.ndarray:
+    """[K, 6] with affines that have an inverse."""
+    centres = draw(hnp.arrays(np.float32, (_K, 2), elements=_number))
+    scales = draw(hnp.arrays(np.float32, (_K, 2), elements=st.floats(0.125, 1, width=32)))
+    angles = draw(hnp.arrays(np.float32, (_K,), elements=st.floats(-3, 3, width=32)))
+    cos, sin = np.cos(angles), np.sin(angles)
+    affine = np.stack(
+        [cos * scales[:, 0], -sin * scales[:, 1], sin * scales[:, 0], cos * scales[:, 1]], 1
+    )
+    return np.concatenate([centres, affine], 1).astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(still=motions(), first=motions())
+def test_a_driver_that_repeats_its_first_frame_leaves_the_still_as_it_is(still, first):
+    np.testing.assert_allclose(relative(still, first, first), still, atol=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(first=motions(), now=motions())
+def test_a_driver_carried_over_to_its_own_first_frame_gives_its_own_motion(first, now):
+    np.testing.assert_allclose(relative(first, now, first), now, atol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(still=motions(), first=motions(), now=motions())
+def test_the_still_turns_and_grows_as_much_as_the_driver_does(still, first, now):
+    result = relative(still, now, first)
+
+    def area(motion):
+        return np.linalg.det(motion[:, 2:].reshape(-1, 2, 2).astype(np.float64))
+
+    np.testing.assert_allclose(
+        area(result) / area(still), area(now) / area(first), rtol=1e-3, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        relative(still, now, first, scale=0.5)[:, :2] - still[:, :2],
+        (now[:, :2] - first[:, :2]) / 2,
+        atol=1e-6,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(motions(), motions(), motions(), st.floats(0, 2))
+def test_relative_motion_is_the_papers_equation(still, first, now, scale):
+    def affines(motion):
+        return motion[:, 2:].reshape(-1, 2, 2).astype(np.float64)
+
+    result = relative(still, now, first, scale=scale)
+    expected = affines(now) @ np.linalg.inv(affines(first)) @ affines(still)
+    np.testing.assert_allclose(affines(result), expected, rtol=1e-5, atol=1e-5)
+    centres = still[:, :2] + scale * (now[:, :2] - first[:, :2])
+    np.testing.assert_allclose(result[:, :2], centres, atol=1e-5)
+
+
+def test_a_region_that_was_a_line_at_first_moves_but_keeps_its_shape():
+    still = np.array([[0.1, 0.2, 0.5, 0.0, 0.0, 0.5]], np.float32)
+    line = np.array([[0.0, 0.0, 0.5, 0.5, 0.5, 0.5]], np.float32)
+    now = np.array([[0.3, 0.0, 0.2, 0.0, 0.0, 0.2]], np.float32)
+    np.testing.assert_allclose(
+        relative(still, now, line), [[0.4, 0.2, 0.5, 0.0, 0.0, 0.5]], atol=1e-6
+    )
+
+
+END = 3.0**0.5
+NAMES = ("torso", "arm", "hand", "head")
+BODY = Skeleton((Bone(), Bone("torso", -END), Bone("arm", -END), Bone("torso", END)), absent=0.01)
+JOINTS = BODY.named(NAMES)
+TORSO, ARM, HAND, HEAD = range(4)
+
+
+def body(lengths, angles, at=0.1 + 0.2j, shoulder=0.1 - 0.3j, neck=-0.4j) -> np.ndarray:
+    """A jointed body as a motion [4, 6]: sticks of these lengths that point at these angles from
+    straight down, the arm hanging from the torso's shoulder, the hand from the arm's end."""
+    turns = np.exp(-1j * np.asarray(angles))
+    along = 1j * turns * np.asarray(lengths) / np.sqrt(12)
+    across = turns * 0.05
+    centres = np.empty(4, complex)
+    centres[TORSO] = at
+    centres[ARM] = at + turns[TORSO] * shoulder + END * along[ARM]
+    centres[HAND] = centres[ARM] + END * (along[ARM] + along[HAND])
+    centres[HEAD] = at + turns[TORSO] * neck - END * along[HEAD]
+    planes = zip(centres, across, along, strict=True)
+    return to_motion(list(planes), np.stack).astype(np.float32)
+
+
+_lengths = hnp.arrays(np.float64, 4, elements=st.floats(0.2, 0.6))
+_angles = hnp.arrays(np.float64, 4, elements=st.floats(-3, 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(still=motions(), first=motions(), now=motions())
+def test_a_body_keeps_still_with_its_driver_and_follows_itself_to_the_letter(still, first, now):
+    np.testing.assert_allclose(BodyMotion(still, first, JOINTS)(first), still, atol=1e-4)
+    np.testing.assert_allclose(BodyMotion(first, first, JOINTS)(now), now, atol=1e-4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_lengths, _lengths, _angles, _angles, _angles)
+def test_rigid_limbs_of_another_build_and_pose_turn_in_their_joints(
+    own, others, own_pose, first, turned
+):
+    """Whatever the driver's build and first pose, the still's limbs turn by as much as its own."""
+    still, began = body(own, own_pose), body(others, first, at=-0.2 + 0.1j)
+    now = body(others, first + turned, at=-0.2 + 0.1j)
+    expected = body(own, own_pose + turned)
+    np.testing.assert_allclose(BodyMotion(still, began, JOINTS)(now), expected, atol=2e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(_lengths, _lengths, _angles, _angles, _angles)
+def test_limbs_take_the_directions_of_the_drivers_and_keep_their_lengths(
+    own, others, own_pose, first, turned
+):
+    still, began = body(own, own_pose), body(others, first)
+    limbs = [ARM, HAND]
+    turned[[TORSO, HEAD]] = 0  # only limbs take directions; what they hang on moves relatively
+    now = body(others, first + turned)
+    pose = own_pose.copy()
+    pose[limbs] = (first + turned)[limbs]
+    found = BodyMotion(still, began, JOINTS, posed=True)(now)
+    np.testing.assert_allclose(found, body(own, pose), atol=2e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.floats(0.5, 2), shift=st.floats(-0.3, 0.3))
+def test_a_larger_body_goes_further(size, shift):
+    small, large = (body(np.full(4, 0.3) * s, np.zeros(4)) for s in (1.0, size))
+    large[:, 2:] = small[:, 2:] * size
+    went = small.copy()
+    went[:, 0] += shift
+    moved = BodyMotion(large, small, JOINTS)(went)
+    np.testing.assert_allclose(moved[:, 0] - large[:, 0], shift * size, atol=1e-5)
+
+
+def test_what_the_driver_does_not_show_goes_along_with_what_it_hangs_on():
+    still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.zeros(4))
+    for motion in (first, now := body(np.full(4, 0.4), np.array([0.5, 0, 0, 0]))):
+        motion[[ARM, HAND]] = [0, 0, 0.005, 0, 0, 0.005]
+    moved = BodyMotion(still, first, JOINTS)(now)
+    turned = body(np.full(4, 0.4), np.array([0.5, 0.5, 0.5, 0]))
+    np.testing.assert_allclose(moved, turned, atol=1e-5)
+    first[:] = [0, 0, 0.005, 0, 0, 0.005]
+    np.testing.assert_allclose(BodyMotion(still, first, JOINTS)(now), still, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(still=motions(), first=motions(), now=motions())
+def test_tensors_are_carried_over_as_arrays_are(still, first, now):
+    planes = [to_planes(torch.from_numpy(motion)) for motion in (still, first, now)]
+    found = to_motion(JOINTS.carried(*planes), torch.stack)
+    np.testing.assert_allclose(found, BodyMotion(still, first, JOINTS)(now), atol=2e-3, rtol=1e-3)
+
+
+def _raising(frames: int = 9) -> MotionTrack:
+    """A track whose arm goes up by a half turn."""
+    angles = np.linspace(0, np.pi, frames)
+    poses = [body(np.full(4, 0.4), np.array([0, a, a, 0])) for a in angles]
+    return MotionTrack(np.stack(poses), 10.0)
+
+
+def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
+    track = _raising()
+    still = body(np.full(4, 0.3), np.array([0, 1.6, 1.5, 0]))
+    carrying = Transfer(still[None], "relative", JOINTS, track)
+    assert carrying.reference == 4
+    np.testing.assert_allclose(carrying(track.values[4:5])[0], still, atol=1e-5)
+    # A little nearer is not worth it, and a limb that is not there says nothing.
+    near = body(np.full(4, 0.3), np.array([0, 0.25, 0.25, 0]))
+    assert Transfer(near[None], "relative", JOINTS, track).reference == 0
+    still[[ARM, HAND]] = [0, 0, 0.005, 0, 0, 0.005]
+    assert Transfer(still[None], "relative", JOINTS, track).reference == 0
+
+
+def test_poses_are_not_asked_for_where_they_cannot_be_told():
+    track = _raising()
+    still, now = track.values[2:3], track.values[5:6]
+    np.testing.assert_array_equal(Transfer(still, "raw", JOINTS, track)(now), now)
+    np.testing.assert_array_equal(Transfer(still, "pose")(now), now)
+    np.testing.assert_array_equal(Transfer(None, "relative", JOINTS)(now), now)
+    np.testing.assert_allclose(Transfer(still, "pose", JOINTS)(now), now, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("bones", "said"),
+    [
+        ((Bone(), Bone("torso")), "2 bones for 3 regions"),
+        ((Bone(), Bone("torso"), Bone("tail")), "hangs on 'tail'"),
+        ((Bone("hand"), Bone("torso"), Bone("arm")), "in a circle"),
+        ((Bone("torso"), Bone(), Bone()), "in a circle"),
+    ],
+)
+def test_a_skeleton_that_cannot_be_is_refused(bones, said):
+    with pytest.raises(ValueError, match=said):
+        Joints(Skeleton(bones), ("torso", "arm", "hand"))
+
+
+@pytest.mark.parametrize(
+    ("parent", "joint"), [(None, 1.0), ("torso", 50.0), ("torso", float("nan"))]
+)
+def test_a_bone_that_cannot_be_is_refused(parent, joint):
+    with pytest.raises(ValueError, match="joint"):
+        Bone(parent, joint)
