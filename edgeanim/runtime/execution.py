@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
 from edgeanim.core.artifact import Array, relayout
-from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
 from edgeanim.runtime.pictures import (
     Fit,
     FitRule,
-    difference_tensor,
     flatten,
     picture_range,
     to_tensor,
@@ -25,6 +25,8 @@ from edgeanim.targets.backends import Session
 Record = Callable[[str, Mapping[str, Array]], None]
 Timings = dict[str, float]
 PREPARE = "prepare"
+TensorForm = tuple[tuple[int, ...], Layout, tuple[float, float] | None]
+"""Shape, layout and value range: all that decides what a picture's tensor is."""
 
 
 class Shown:
@@ -39,7 +41,7 @@ class Shown:
         self._rule: FitRule = rule
         self._before = before
         self._fitted: dict[tuple[int, int], Picture] = {}
-        self._tensors: dict[TensorSpec, Array] = {}
+        self._tensors: dict[TensorForm, Array] = {}
 
     def fit(self, size: tuple[int, int]) -> Fit:
         """How this picture lies on the canvas of a graph whose pictures have the size `size`."""
@@ -51,15 +53,18 @@ class Shown:
 
     def tensor(self, spec: TensorSpec) -> Array:
         """This picture as the input `spec`."""
-        if spec not in self._tensors:
-            self._tensors[spec] = to_tensor(self._at(spec.size), spec)
-        return self._tensors[spec]
+        form = spec.shape, spec.layout, spec.range
+        if form not in self._tensors:
+            self._tensors[form] = to_tensor(self._at(spec.size), spec)
+        return self._tensors[form]
 
-    def cue(self, spec: TensorSpec, span: float) -> Array:
-        """This picture minus the one before; `span` is the width of the pictures' value range."""
+    def cue(self, spec: TensorSpec, frames: tuple[float, float]) -> Array:
+        """This picture minus the one before, as the input `spec`; `frames` is the value range of
+        the pictures themselves."""
         if self._before is None:
             return np.zeros(spec.shape, np.float32)
-        return difference_tensor(self._at(spec.size), self._before._at(spec.size), spec, span)
+        shown = replace(spec, range=frames)
+        return np.subtract(self.tensor(shown), self._before.tensor(shown))
 
     def _at(self, size: tuple[int, int]) -> Picture:
         if size not in self._fitted:
@@ -121,18 +126,17 @@ class GraphRunner:
         if spec.role in pictures:
             return pictures[spec.role].tensor(spec)
         if spec.role == "cue" and "driving_frame" in pictures:
-            return pictures["driving_frame"].cue(spec, self._span())
+            return pictures["driving_frame"].cue(spec, self._frames_range())
         if spec.role.startswith(CONDITION):
             asked = next(entry for entry in self.graph.inputs if entry.name == spec.name)
             chosen = choose(conditions[spec.role.removeprefix(CONDITION)], asked, index)
             return relayout(chosen, asked.layout, spec.layout)
         return values.get(spec, role, self.graph.name)
 
-    def _span(self) -> float:
-        """Width of the value range of the frames whose difference a cue is."""
+    def _frames_range(self) -> tuple[float, float]:
+        """The value range of the frames whose difference a cue is."""
         frames = self._spec.input("driving_frame")
-        low, high = picture_range(frames) if frames is not None else (0.0, 1.0)
-        return high - low
+        return (0.0, 1.0) if frames is None else picture_range(frames)
 
     def _in_contract_layout(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         given = {spec.name: spec.layout for spec in self._spec.inputs}

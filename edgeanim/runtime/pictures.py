@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import TensorSpec
@@ -128,15 +127,26 @@ def flatten(picture: Picture) -> Picture:
 def to_tensor(picture: Picture, spec: TensorSpec) -> Array:
     """An RGB picture [h, w, 3] of the spec's size as float32 in its layout and value range. A
     graph that takes RGBA sees it opaque."""
+    import cv2
+
     low, high = picture_range(spec)
-    return _in_layout(picture, spec, (high - low) / 255, low, fourth=high)
-
-
-def difference_tensor(now: Picture, before: Picture, spec: TensorSpec, span: float) -> Array:
-    """`now - before` as float32 in the spec's layout; `span` is the width of the value range
-    of the pictures themselves."""
-    difference = np.subtract(now, before, dtype=np.int16)
-    return _in_layout(difference, spec, span / 255, 0.0, fourth=0.0)
+    scale = (high - low) / 255
+    if spec.layout == "NHWC" and channels(spec) == picture.shape[2]:
+        tensor = np.multiply(picture[None], np.float32(scale), dtype=np.float32)
+        return tensor + np.float32(low) if low else tensor
+    planes = list(cv2.split(picture))
+    if channels(spec) == 1:
+        # Rec. 601 luma, which is what picture formats themselves mean by grey.
+        red, green, blue = (plane.astype(np.float32) for plane in planes)
+        planes = [0.299 * red + 0.587 * green + 0.114 * blue]
+    tensor = np.empty(spec.shape, np.float32)
+    by_channel = tensor[0] if spec.layout == "NCHW" else tensor[0].transpose(2, 0, 1)
+    for plane, target in zip(planes, by_channel, strict=False):
+        np.multiply(plane, np.float32(scale), out=target, casting="unsafe")
+        if low:
+            target += np.float32(low)
+    by_channel[len(planes) :] = high
+    return tensor
 
 
 def from_tensor(array: Array, spec: TensorSpec) -> Picture:
@@ -180,30 +190,3 @@ def picture_range(spec: TensorSpec) -> tuple[float, float]:
 def channels(spec: TensorSpec) -> int:
     """Channels of a tensor with a layout."""
     return spec.shape[1] if spec.layout == "NCHW" else spec.shape[-1]
-
-
-def _in_layout(
-    values: NDArray[np.uint8] | NDArray[np.int16],
-    spec: TensorSpec,
-    scale: float,
-    shift: float,
-    fourth: float,
-) -> Array:
-    """`values * scale + shift`, channel by channel, and `fourth` in a fourth channel."""
-    import cv2
-
-    if spec.layout == "NHWC" and channels(spec) == values.shape[2]:
-        tensor = np.multiply(values[None], np.float32(scale), dtype=np.float32)
-        return tensor + np.float32(shift) if shift else tensor
-    planes = list(cv2.split(values))
-    if channels(spec) == 1:
-        # Rec. 601 luma, which is what picture formats themselves mean by grey.
-        red, green, blue = (plane.astype(np.float32) for plane in planes)
-        planes = [0.299 * red + 0.587 * green + 0.114 * blue]
-    tensor = np.full(spec.shape, fourth, np.float32)
-    for number, plane in enumerate(planes):
-        target = tensor[0, number] if spec.layout == "NCHW" else tensor[0, :, :, number]
-        np.multiply(plane, np.float32(scale), out=target, casting="unsafe")
-        if shift:
-            target += np.float32(shift)
-    return tensor

@@ -15,7 +15,8 @@ import numpy as np
 
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.skeleton import Bone, Joints, Skeleton
-from edgeanim.runtime.pictures import Fit, difference_tensor, from_tensor, to_tensor
+from edgeanim.runtime.execution import Shown
+from edgeanim.runtime.pictures import Fit, from_tensor, to_tensor
 from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 from edgeanim.runtime.warp import Compositor
 
@@ -31,6 +32,11 @@ def _measure(name: str, work: Callable[[], object]) -> None:
         work()
         times.append(1e3 * (time.perf_counter() - start))
     print(f"{name:42} {np.median(times):7.3f} {np.percentile(times, 90):7.3f}")
+
+
+def _seen(frame: Shown, spec: TensorSpec) -> None:
+    frame.tensor(spec)
+    frame.cue(spec, (0.0, 1.0))
 
 
 def _chain(count: int) -> Joints:
@@ -57,7 +63,9 @@ def main() -> None:
         )
     small = smooth((256, 256))
     _measure("picture to tensor, NCHW 256x256", lambda: to_tensor(small, spec))
-    _measure("cue to tensor, NCHW 256x256", lambda: difference_tensor(small, small, spec, 1.0))
+    before = Shown(small, "letterbox")
+    before.tensor(spec)  # the frame before has been seen
+    _measure("frame and cue to tensors", lambda: _seen(Shown(small, "letterbox", before), spec))
     tensor = to_tensor(small, spec)
     _measure("tensor to picture, NCHW 256x256", lambda: from_tensor(tensor, spec))
     still, first, now = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)

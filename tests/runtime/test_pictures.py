@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput
+from edgeanim.runtime.execution import Shown
 from edgeanim.runtime.pictures import (
     Fit,
-    difference_tensor,
     flatten,
     from_tensor,
     to_tensor,
@@ -67,14 +67,19 @@ def test_values_beyond_the_range_are_clipped_and_nan_is_refused():
         from_tensor(tensor, spec)
 
 
-def test_a_cue_is_the_difference_of_the_tensors(pictures):
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_cue_is_the_difference_of_the_frames_in_their_own_range(pictures, layout, channels):
     now, before = pictures[0][:8, :6], pictures[1][:8, :6]
-    spec = _spec("NHWC", (-1.0, 1.0), role="cue")
-    np.testing.assert_allclose(
-        difference_tensor(now, before, spec, span=2.0),
-        to_tensor(now, spec) - to_tensor(before, spec),
-        atol=1e-6,
-    )
+    spec = _spec(layout, (-2.0, 2.0), channels=channels, role="cue")
+    frames = _spec(layout, (-1.0, 1.0), channels=channels)
+    shown = Shown(now, "letterbox", Shown(before, "letterbox"))
+    cue = shown.cue(spec, (-1.0, 1.0))
+    expected = to_tensor(now, frames).astype(float) - to_tensor(before, frames)
+    np.testing.assert_allclose(cue, expected, atol=1e-6)
+    same = Shown(now, "letterbox", Shown(now.copy(), "letterbox"))
+    assert not same.cue(spec, (0.0, 1.0)).any()
+    assert not Shown(now, "letterbox").cue(spec, (0.0, 1.0)).any()
 
 
 def test_grey_models_see_luma_and_give_three_equal_channels():
