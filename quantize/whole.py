@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, PICTURE_ROLES, Contract, TensorSpec
-from edgeanim.core.skeleton import to_motion, to_planes
+from edgeanim.core.skeleton import Carrying, Joints, to_motion, to_planes
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.takes import Call, Take
 
@@ -54,6 +54,7 @@ class Whole(nn.Module):  # type: ignore[misc]
     def __init__(self, contract: Contract, graphs: Mapping[str, ImportedGraph]) -> None:
         super().__init__()
         self.contract = contract
+        self._joints = contract.joints()
         # Names of graphs are free; names of submodules hold no dots.
         self._numbers = {graph.name: i for i, graph in enumerate(contract.graphs)}
         self.nets = nn.ModuleList(graphs[graph.name].module for graph in contract.graphs)
@@ -116,23 +117,15 @@ class Whole(nn.Module):  # type: ignore[misc]
             return first
         if now is not None:
             first = now if first is None else first
-            values["motion:driving"] = self._carried(own, now, first)
+            values["motion:driving"] = carried(self._joints, own, now, first)
             return first
         recorded = (
             self._recorded(call, ("motion:driving", "motion")),
             self._recorded(call, ("motion:still",)),
         )
         if recorded[0] is not None and recorded[1] is not None:
-            values["motion:driving"] = self._carried(own, recorded[0], recorded[1])
+            values["motion:driving"] = carried(self._joints, own, recorded[0], recorded[1])
         return None
-
-    def _carried(self, own: Tensor, now: Tensor, first: Tensor) -> Tensor:
-        """`runtime.transfer` with gradients: motions [1, K, 6] to the same shape."""
-        joints = self.contract.joints()
-        if joints is None:
-            return relative(own, now, first)
-        planes = to_planes(own[0]), to_planes(first[0]), to_planes(now)
-        return to_motion(joints.carried(*planes), torch.stack)
 
     def _recorded(self, call: Call, roles: Sequence[str]) -> Tensor | None:
         for spec in self.contract.graph(call[0]).inputs:
@@ -148,6 +141,14 @@ class Whole(nn.Module):  # type: ignore[misc]
                 if spec is not None:
                     return _meant(_tensor(recorded[spec.name]), spec)
         return None
+
+
+def carried(joints: Joints | None, still: Tensor, now: Tensor, first: Tensor) -> Tensor:
+    """`runtime.transfer` with gradients: motions [1, K, 6] to the same shape."""
+    if joints is None:
+        return relative(still, now, first)
+    carrying = Carrying(joints, to_planes(still[0]), to_planes(first[0]))
+    return to_motion(carrying(to_planes(now)), torch.stack)
 
 
 def relative(still: Tensor, now: Tensor, first: Tensor) -> Tensor:

@@ -46,7 +46,10 @@ from edgeanim.core.parsing import parse_inputs
     "and cameras, not of stored motions].",
 )
 @click.option(
-    "--absolute", is_flag=True, help="Take the directions of the driver's limbs, not their change."
+    "--absolute",
+    is_flag=True,
+    help="Give the still's limbs the directions of the driver's, not their change; of a model "
+    "without a skeleton, take the driver's motion as it is.",
 )
 @threads_option
 @input_option
@@ -91,8 +94,8 @@ def command(
             f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame: "
             f"{result.path}"
         )
-        if result.reference:
+        if result.reference_s:
             click.echo(
-                f"The motion is carried over from its frame {result.reference}, where its pose is "
+                f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "
                 "nearest to the still's, so the animation does not begin with the still."
             )

@@ -154,7 +154,7 @@ class Contract:
         if joints is None:
             return
         for spec in (s for graph in self.graphs for s in (*graph.inputs, *graph.outputs)):
-            if spec.role.startswith("motion") and spec.shape[1:] != (len(joints), 6):
+            if spec.role.startswith("motion") and spec.shape != (1, len(joints), 6):
                 raise ValueError(
                     f"the skeleton has {len(joints)} bones, so {spec.name!r} is [1, {len(joints)}, "
                     f"6] and not {list(spec.shape)}"

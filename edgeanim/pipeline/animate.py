@@ -41,15 +41,15 @@ _CAMERA = "camera:"
 @dataclass(frozen=True)
 class Animated:
     """What was written: `ms_per_frame` is the mean time to make a frame, without decoding the
-    driver or writing the file. `reference` is the frame of a stored motion, by number, from which
-    it was carried over to the still: the first, unless its pose is nearer to the still's later."""
+    driver or writing the file. `reference_s` is the moment of a stored motion from which it was
+    carried over to the still: its beginning, unless its pose is nearer to the still's later."""
 
     path: Path
     variant: str
     frames: int
     fps: float
     ms_per_frame: float
-    reference: int = 0
+    reference_s: float = 0.0
 
 
 def animate(
@@ -108,7 +108,7 @@ def animate(
                 made = itertools.islice(clock.frames(), limit)
                 count = write_animation(out, made, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
-    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference)
+    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.skeleton import Joints, to_motion, to_planes
+from edgeanim.core.skeleton import CENTRE, Carrying, Joints, X, bounded, to_planes
 from edgeanim.runtime.motion import MotionTrack
 
 TransferRule = Literal["relative", "pose", "raw"]
@@ -19,6 +19,8 @@ the driver's motion as it is."""
 # Below this determinant a driver's region is a line or a point: it has no frame to measure
 # a change of shape in.
 _SINGULAR = 1e-6
+_PAIRED = [0, 1, 2, 4, 3, 5]
+"""The columns of a motion with x and y of each axis side by side, and the way back."""
 NEARER = 0.6
 """Radians, over all limbs, by which a frame of a stored motion must be nearer to the still's pose
 than its first one to be what the motion is carried over from: more than estimates tremble by."""
@@ -65,29 +67,39 @@ class Transfer:
 
 
 class BodyMotion:
-    """`core.skeleton.Joints.carried` for one still and one first frame of a driver, called with
-    each motion [K, 6]. With `posed` the still's limbs take the directions of the driver's first.
+    """`core.skeleton.Carrying` for one still and one first frame of a driver, called with each
+    motion [K, 6]. With `posed` the still's limbs take the directions of the driver's first.
 
-    What is carried is a linear function of the driver's numbers and a constant, so all that does
-    not change from frame to frame is worked out once.
+    Centres are a linear function of the driver's centres and turns, so all that does not change
+    from frame to frame is worked out once.
     """
 
     def __init__(self, still: Array, first: Array, joints: Joints, *, posed: bool = False) -> None:
         own, began = (to_planes(motion.astype(np.float64)) for motion in (still, first))
         if posed:
             own = np.array(joints.posed(own, began))
+        self._carrying = carrying = Carrying(joints, own, began)
         # What a linear function is shows in its responses to nothing and to each number alone.
-        count = first.size
-        basis = np.concatenate([np.zeros((1, count)), np.eye(count)]).reshape(-1, *first.shape)
-        carried = to_motion(joints.carried(own, began, to_planes(basis)), np.stack)
-        responses = carried.reshape(-1, count)
+        count = len(own)
+        basis = np.concatenate([np.zeros((1, 3 * count)), np.eye(3 * count)]).astype(np.complex128)
+        turns = basis[:, count:].reshape(-1, count, 2)
+        responses = np.stack(carrying.centres(basis[:, :count], turns), axis=1)
         self._constant = responses[0]
         self._matrix = responses[1:] - responses[0]
+        self._lost = np.flatnonzero(carrying.lost)
+        self._holders = [carrying.holders[k] for k in self._lost]
 
     def __call__(self, driving: Array) -> Array:
-        moved = driving.reshape(-1) @ self._matrix + self._constant
-        motion: Array = moved.reshape(driving.shape).astype(np.float32)
-        return motion
+        planes = np.ascontiguousarray(driving[:, _PAIRED], np.float64).view(np.complex128)
+        turns = self._carrying.turns(planes)
+        held = bounded(turns)
+        moved = np.empty_like(planes)
+        moved[:, CENTRE] = np.concatenate([planes[:, CENTRE], held.ravel()]) @ self._matrix
+        moved[:, CENTRE] += self._constant
+        for lost, holder in zip(self._lost, self._holders, strict=True):
+            turns[lost] = 1 if holder is None else held[holder, 1]
+        moved[:, X:] = self._carrying.still[:, X:] * turns
+        return moved.view(np.float64)[:, _PAIRED].astype(np.float32)
 
 
 def relative(still: Array, driving: Array, driving_first: Array, *, scale: float = 1.0) -> Array:

@@ -14,16 +14,18 @@ from edgeanim.models.evaluation.score import Shot, score_set
 from edgeanim.models.evaluation.sets import evaluate
 from edgeanim.models.export import load_shipped, shipped_folder
 from edgeanim.models.performances import PERFORMANCES
-from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS
+from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.models.showcase import (
     FPS,
     FRAMES,
+    SEEDS,
     exact_motion,
     perform,
     showcase_still,
 )
 from edgeanim.models.training.config import load_train_config
+from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,24 @@ def test_a_performance_moves_and_ends_where_it_began(name):
         assert pose.angle == pytest.approx(performance.pose(0.0)[part].angle, abs=1e-6)
     pictures = perform(performance, frames=6).pictures.astype(int)
     assert max(np.abs(picture - pictures[0]).mean() for picture in pictures) > 0.05
+
+
+@pytest.mark.parametrize("name", ["wave", "walk", "sway"])
+def test_a_puppets_motion_becomes_anothers_along_the_skeleton(name, monkeypatch):
+    """A pose means the same to every puppet, so there is a true answer."""
+    performance = PERFORMANCES[name]
+    driver = exact_motion(performance, frames=5)
+    joints = SKELETON.named(REGIONS)
+    displaced, jointed = [], []
+    for seed in (6_000_011, 6_000_013):
+        monkeypatch.setitem(SEEDS, performance.kind, seed)
+        true = exact_motion(performance, frames=5)
+        by_displacement = RelativeMotion(true[0], driver[0])
+        by_skeleton = BodyMotion(true[0], driver[0], joints)
+        for now, wanted in zip(driver[1:], true[1:], strict=True):
+            for made, carry in ((displaced, by_displacement), (jointed, by_skeleton)):
+                made.append(np.linalg.norm(carry(now)[:, :2] - wanted[:, :2], axis=1).mean())
+    assert np.mean(jointed) < 0.85 * np.mean(displaced)
 
 
 def test_every_track_moves_and_is_a_motion_of_our_regions():

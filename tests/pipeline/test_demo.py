@@ -15,8 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeanim.api import animate
 from edgeanim.benchmarks.result import load_report
 from edgeanim.benchmarks.schema import report_schema
+from edgeanim.models.data.puppets import make_puppet, render
+from edgeanim.models.performances import PERFORMANCES
+from edgeanim.models.showcase import SEEDS
 from edgeanim.runtime.media import read_frames, read_still
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import open_bundle
@@ -132,6 +136,32 @@ def test_the_bundle_animates_another_still(demo_run: Any, tmp_path: Path) -> Non
     frames = [read_still(path) for path in sorted(out.glob("*.png"))]
     assert len(frames) == 6
     assert {frame.shape for frame in frames} == {(200, 120, 4)}, "size and transparency are kept"
+
+
+def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
+    demo_run: Any, tmp_path: Path
+) -> None:
+    """`wave` begins with hanging arms; relative to its own first frame it would turn the raised arm
+    further up. Either way the still's arm comes down where the driver's hangs."""
+    puppet = make_puppet(SEEDS["upper body"], "upper body")
+    raised, rest = (render(puppet, PERFORMANCES["wave"].pose(t)).picture for t in (0.5, 0.0))
+    Image.fromarray(raised).save(tmp_path / "raised.png")
+
+    def first_frame(relative: bool) -> tuple[float, float]:
+        out = tmp_path / f"frames-{relative}"
+        done = animate(
+            demo_run.folder / "bundle.eab", still=tmp_path / "raised.png", drive="wave",
+            out=out, limit=1, relative=relative, variant="onnxruntime-float32",
+        )  # fmt: skip
+        arm = np.s_[60:230, 190:240]  # where it is raised, and where it hangs
+        made = read_still(out / "frame_00000.png")[arm].astype(float)
+        return done.reference_s, float(np.abs(made - rest[arm]).mean())
+
+    before = np.abs(raised[60:230, 190:240].astype(float) - rest[60:230, 190:240]).mean()
+    for relative in (True, False):
+        reference_s, off = first_frame(relative)
+        assert (reference_s > 0) is relative
+        assert off < 0.5 * before
 
 
 def test_a_second_run_reuses_every_stage(demo_run: Any, tmp_path: Path) -> None:

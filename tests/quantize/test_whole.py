@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import Array
+from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.takes import Script, Takes
-from edgeanim.runtime.transfer import relative
+from edgeanim.runtime.transfer import BodyMotion, relative
 
 torch = pytest.importorskip("torch")
 
@@ -58,6 +59,28 @@ def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
     wanted = relative(still, now, first)
     given = in_torch(*(torch.from_numpy(m[None]) for m in (still, now, first)))
     assert np.allclose(given[0].numpy(), wanted, rtol=1e-2, atol=1e-3)
+
+
+@given(st.integers(0, 1000))
+def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> None:
+    from edgeanim.quantize.whole import carried
+
+    bones = Bone(), Bone("a", -1.7), Bone("b", -1.7), Bone("a", 1.0)
+    joints = Skeleton(bones, absent=0.05).named("abcd")
+    rng = np.random.default_rng(seed)
+    axes = rng.normal(0, 0.3, (3, 4, 2, 2)) + 0.2 * np.eye(2)
+    centres = rng.normal(0, 0.5, (3, 4, 2))
+    motions = np.concatenate([centres, axes.reshape(3, 4, 4)], -1).astype(np.float32)
+    motions[rng.integers(0, 3), rng.integers(0, 4), 2:] = 0.0  # one is not in one of the pictures
+    still, now, first = motions
+    tensors = [torch.from_numpy(m[None]).requires_grad_() for m in (still, now, first)]
+    made = carried(joints, *tensors)
+    wanted = BodyMotion(still, first, joints)(now)
+    assert np.allclose(
+        made[0].detach().numpy(), wanted, rtol=2e-2, atol=1e-2 * np.abs(wanted).max()
+    )
+    made.square().sum().backward()
+    assert all(torch.isfinite(tensor.grad).all() for tensor in tensors)
 
 
 def test_frames_are_composed_as_the_player_does() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.core.skeleton import Bone, Joints, Skeleton, to_motion, to_planes
+from edgeanim.core.skeleton import Bone, Carrying, Joints, Skeleton, to_motion, to_planes
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.transfer import BodyMotion, Transfer, relative
 
@@ -164,11 +164,63 @@ def test_what_the_driver_does_not_show_goes_along_with_what_it_hangs_on():
     np.testing.assert_allclose(BodyMotion(still, first, JOINTS)(now), still, atol=1e-6)
 
 
+GONE = [0, 0, 0.005, 0, 0, 0.005]
+
+
+@settings(max_examples=30, deadline=None)
+@given(_lengths, _lengths, _angles, _angles, st.floats(-3, 3), st.sampled_from("sdb"))
+def test_what_hangs_on_something_absent_hangs_on_what_that_hangs_on(
+    own, others, own_pose, first, turn, absent
+):
+    """The arm is in the still alone, in the driver alone or in neither; all else is rigid."""
+    still, began = body(own, own_pose), body(others, first, at=-0.2 + 0.1j)
+    now, expected = body(others, first + turn, at=-0.2 + 0.1j), body(own, own_pose + turn)
+    if absent in "sb":
+        still[ARM] = GONE
+    if absent in "db":
+        began[ARM] = now[ARM] = GONE
+    moved = BodyMotion(still, began, JOINTS)(now)
+    rest = [TORSO, HAND, HEAD]
+    np.testing.assert_allclose(moved[rest], expected[rest], atol=2e-5)
+    assert np.isfinite(moved).all()
+
+
+def test_bodies_are_as_large_as_what_both_pictures_show_of_them():
+    driver, still = body(np.full(4, 0.3), np.zeros(4)), body(np.full(4, 0.3), np.zeros(4))
+    driver[[TORSO, ARM, HAND]] = GONE  # a face alone, at three times the size
+    driver[HEAD, 2:] = 3 * still[HEAD, 2:]
+    now = driver.copy()
+    now[HEAD, 0] += 0.3
+    moved = BodyMotion(still, driver, JOINTS)(now)
+    np.testing.assert_allclose(moved[HEAD, 0] - still[HEAD, 0], 0.1, atol=1e-5)
+    nothing = np.tile(np.array(GONE, np.float32), (4, 1))
+    np.testing.assert_allclose(BodyMotion(still, nothing, JOINTS)(nothing), still, atol=1e-6)
+
+
+def test_the_difference_of_two_bones_is_stretched_by_a_quarter_at_most():
+    """An arm that points at the viewer at first is short then; the still's is as long as it is."""
+    still = body(np.full(4, 0.6), np.zeros(4))
+    first = body(np.array([0.6, 0.1, 0.6, 0.6]), np.zeros(4))
+    now = body(np.full(4, 0.6), np.zeros(4))
+    moved = BodyMotion(still, first, JOINTS)(now)
+    # The hand's joint is the driver's, 0.5 further down, and the bones' difference a quarter more.
+    assert moved[HAND, 1] - still[HAND, 1] == pytest.approx(0.5 + 0.25 * 0.5, abs=0.02)
+
+
+def test_axes_that_say_nothing_are_not_gone_by():
+    still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.3), np.zeros(4))
+    for motion in (still, first):
+        motion[TORSO, 2:] = 0.2  # a line
+        assert np.isfinite(BodyMotion(still, first, JOINTS)(first)).all()
+    first[:, 2:] = 0
+    np.testing.assert_allclose(BodyMotion(still, first, JOINTS)(first), still, atol=1e-6)
+
+
 @settings(max_examples=20, deadline=None)
 @given(still=motions(), first=motions(), now=motions())
 def test_tensors_are_carried_over_as_arrays_are(still, first, now):
     planes = [to_planes(torch.from_numpy(motion)) for motion in (still, first, now)]
-    found = to_motion(JOINTS.carried(*planes), torch.stack)
+    found = to_motion(Carrying(JOINTS, *planes[:2])(planes[2]), torch.stack)
     np.testing.assert_allclose(found, BodyMotion(still, first, JOINTS)(now), atol=2e-3, rtol=1e-3)
 
 
@@ -185,6 +237,14 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     carrying = Transfer(still[None], "relative", JOINTS, track)
     assert carrying.reference == 4
     np.testing.assert_allclose(carrying(track.values[4:5])[0], still, atol=1e-5)
+    # Two moments that are as near: the first of them.
+    there_and_back = MotionTrack(np.concatenate([track.values, track.values[::-1]]), 10.0)
+    assert Transfer(still[None], "relative", JOINTS, there_and_back).reference == 4
+    assert Transfer(still[None], "pose", JOINTS, track).reference == 0
+    # A limb that the driver lacks for a while is no pose that is near.
+    hidden = MotionTrack(track.values.copy(), 10.0)
+    hidden.values[4:, [ARM, HAND]] = GONE
+    assert Transfer(still[None], "relative", JOINTS, hidden).reference == 3
     # A little nearer is not worth it, and a limb that is not there says nothing.
     near = body(np.full(4, 0.3), np.array([0, 0.25, 0.25, 0]))
     assert Transfer(near[None], "relative", JOINTS, track).reference == 0
@@ -208,11 +268,19 @@ def test_poses_are_not_asked_for_where_they_cannot_be_told():
         ((Bone(), Bone("torso"), Bone("tail")), "hangs on 'tail'"),
         ((Bone("hand"), Bone("torso"), Bone("arm")), "in a circle"),
         ((Bone("torso"), Bone(), Bone()), "in a circle"),
+        ((), "1 to 256 bones"),
+        ((Bone(),) * 300, "1 to 256 bones"),
     ],
 )
 def test_a_skeleton_that_cannot_be_is_refused(bones, said):
     with pytest.raises(ValueError, match=said):
         Joints(Skeleton(bones), ("torso", "arm", "hand"))
+
+
+@pytest.mark.parametrize("absent", [-0.1, 2.0, float("nan")])
+def test_a_size_of_what_is_absent_that_cannot_be_is_refused(absent):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Skeleton((Bone(),), absent=absent)
 
 
 @pytest.mark.parametrize(
