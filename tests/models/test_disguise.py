@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.models.data import disguise
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.mattes import mattes
 from edgeanim.models.data.puppets import SIZE
@@ -82,6 +83,30 @@ def test_what_is_covered_by_another_backdrop_is_labelled_as_backdrop():
         assert (three.weak_labels[rest] == (BACKGROUND if moved else UNKNOWN)).all()
         if not moved:
             assert (np.abs(three.pictures[rest].astype(int) - WALL).max(1) < 2).mean() > 0.97
+
+
+@pytest.mark.parametrize(("skin", "jumper"), list(zip(SKINS, JUMPERS, strict=True)))
+def test_clothes_are_dyed_alike_in_all_frames_and_skin_is_not(skin, jumper, monkeypatch):
+    monkeypatch.setattr(disguise, "_BENT", 0.0)
+    monkeypatch.setattr(disguise, "_ELSEWHERE", 0.0)
+    pictures, truth = waving(skin, jumper, frames=8)
+    labels = weak_labels(pictures)
+    before = tuple(max(0, t - 1) for t in range(8))
+    cut = mattes(pictures, labels)
+    clip = FrameSequence("waving", pictures, before, weak_labels=labels, mattes=cut)
+    dyed = 0
+    for seed in range(8):
+        three, _ = disguised(clip, (0, 5), np.random.default_rng(seed))
+        off = np.abs(three.pictures.astype(int) - pictures[[0, 4, 5]]).max(3)
+        shown = truth[[0, 4, 5]]
+        body, bare = shown == TORSO, (shown != TORSO) & (shown != BACKGROUND)
+        inside = np.stack([cv2.erode(b.astype(np.uint8), np.ones((9, 9), np.uint8)) for b in bare])
+        assert np.median(off[inside > 0]) == 0
+        if off[body].mean() > 2:
+            dyed += 1
+            colours = [np.median(three.pictures[t][body[t]], axis=0) for t in range(3)]
+            np.testing.assert_allclose(colours[1:], colours[:1] * 2, atol=3)
+    assert 2 < dyed < 8
 
 
 def test_a_clip_of_which_nothing_is_known_is_only_bent():

@@ -1,8 +1,10 @@
-"""Real clips in disguise: another build and another backdrop, so that a few people count as more.
+"""Real clips in disguise: another build, other clothes and another backdrop, so that a few people
+count as more.
 
-A network that has seen three people before one wall knows the three and the wall. Bending the
-picture gives the same person other proportions, the same bend in all frames of a pair; a matte lets
-another backdrop show behind them.
+A network that has seen three people before one wall knows the three, their jumpers and the wall.
+Bending the picture gives the same person other proportions, the same bend in all frames of a pair;
+a matte lets another backdrop show behind them, and their clothes be dyed. Skin keeps its colour:
+that a hand has the colour of the face, whatever the sleeve, is what is to be learned.
 """
 
 from __future__ import annotations
@@ -13,11 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.skin import Skin, lab
 from edgeanim.models.data.sprites import background
-from edgeanim.models.regions import BACKGROUND
+from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS
 
-_BENT, _ELSEWHERE = 0.7, 0.6
-"""How often a pair is bent, and how often it is put before another backdrop."""
+_BENT, _ELSEWHERE, _DYED = 0.7, 0.6, 0.6
+"""How often a pair is bent, is put before another backdrop, and has its clothes dyed."""
+_FACE = REGIONS.index("head")
+_RING = 3
+"""Pixels of this size round a hand that is labelled keep their colour, as the hand does."""
+_FADED = 0.5
+"""Most of the clothes' own contrast that dye takes away."""
 _KNOTS = 4
 """The bend is smooth: random at this many knots a side."""
 _BEND, _STRETCH = 5.0, 0.15
@@ -25,21 +33,23 @@ _BEND, _STRETCH = 5.0, 0.15
 _BLUR = 4.0
 """Most that a backdrop is out of focus: deviation in pixels."""
 _EDGE = 1.0
-"""Softness of the matte's edge: deviation in pixels."""
+"""Softness of a matte's edge and of a dye's: deviation in pixels."""
 Picture = NDArray[np.uint8]
 
 
 def disguised(
     clip: FrameSequence, ends: tuple[int, int], rng: np.random.Generator
 ) -> tuple[FrameSequence, tuple[int, int]]:
-    """A clip of the three frames that a pair of a still and a driving frame needs, bent and put
-    elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled as backdrop."""
+    """A clip of the three frames that a pair of a still and a driving frame needs, dyed, bent and
+    put elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled so."""
     still, driving = ends
     frames = [still, clip.before[driving], driving]
     pictures = np.stack([clip.pictures[i] for i in frames])
     labels = None if clip.weak_labels is None else clip.weak_labels[frames]
-    if clip.mattes is not None and rng.uniform() < _ELSEWHERE:
-        mattes = clip.mattes[frames]
+    mattes = None if clip.mattes is None else clip.mattes[frames]
+    if mattes is not None and labels is not None and rng.uniform() < _DYED:
+        pictures = _dyed(pictures, _clothes(pictures, mattes, labels), rng)
+    if mattes is not None and rng.uniform() < _ELSEWHERE:
         pictures = _put_before(_backdrop(rng, pictures.shape[1]), pictures, mattes)
         if labels is not None:
             labels = np.where(mattes > 0, labels, BACKGROUND).astype(np.uint8)
@@ -68,6 +78,42 @@ def _put_before(backdrop: Picture, pictures: Picture, mattes: Picture) -> Pictur
     for picture, matte in zip(pictures, mattes, strict=True):
         share = cv2.GaussianBlur(matte, (0, 0), _EDGE).astype(np.float32) / 255
         shown.append(cv2.blendLinear(picture, backdrop, share, 1 - share))
+    return np.stack(shown)
+
+
+def _clothes(pictures: Picture, mattes: Picture, labels: Picture) -> NDArray[np.bool_]:
+    """Where somebody is and is not skin, [T, S, S]: nowhere if no face is known."""
+    import cv2
+
+    face = labels == _FACE
+    known = np.concatenate([lab(p)[f] for p, f in zip(pictures, face, strict=True)])
+    if len(known) < 4:
+        return np.zeros(labels.shape, np.bool_)
+    skin = Skin.of(known)
+    clothes = np.zeros(labels.shape, np.bool_)
+    for cloth, picture, matte, label in zip(clothes, pictures, mattes, labels, strict=True):
+        certain = np.isin(label, (_FACE, *TIPS)).astype(np.uint8)
+        certain = cv2.dilate(certain, np.ones((_RING, _RING), np.uint8))
+        cloth[:] = (matte > 0) & (certain == 0) & ~skin.shown(picture)
+    return clothes
+
+
+def _dyed(pictures: Picture, clothes: NDArray[np.bool_], rng: np.random.Generator) -> Picture:
+    """The same in clothes of one random colour, which keep folds and prints as light and shade."""
+    import cv2
+
+    dye = rng.uniform(20, 235, 3)
+    contrast = 1 - rng.uniform(0, _FADED)
+    grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
+    if not clothes.any():
+        return pictures
+    light = grey - grey[clothes].mean()
+    coloured = (dye + contrast * light[..., None]).clip(0, 255).astype(np.uint8)
+    masks = np.where(clothes, 255, 0).astype(np.uint8)
+    shown = []
+    for picture, cloth, mask in zip(pictures, coloured, masks, strict=True):
+        share = cv2.GaussianBlur(mask, (0, 0), _EDGE).astype(np.float32) / 255
+        shown.append(cv2.blendLinear(cloth, picture, share, 1 - share))
     return np.stack(shown)
 
 

@@ -3,7 +3,7 @@
 Networks that know only drawn figures see the sleeve of a real person and lose the hand in front of
 a jumper. But a person's hands have the colour of their face, and the face is the skin-coloured
 thing in the upper half that stays where it is. So the colour is learned from each clip's own face
-(one chroma range for all skins would miss most of them) and looked for in every frame.
+and looked for in every frame.
 
 These are weak labels: where nothing can be told with some certainty, a pixel stays `UNKNOWN`, and a
 clip in which no face is found has none at all.
@@ -14,13 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edgeanim.models.data.skin import Mask, Picture, Skin, Values, lab
 from edgeanim.models.regions import BACKGROUND, UNKNOWN
-
-Mask = NDArray[np.bool_]
-Picture = NDArray[np.uint8]
-Values = NDArray[np.float32]
 
 _HEAD, _TORSO, _LEFT_ARM, _RIGHT_ARM, _LEFT_HAND, _RIGHT_HAND = range(6)
 _CHROMA = ((133, 180), (77, 135))
@@ -29,8 +25,6 @@ _FACE_AREA = (0.004, 0.12)
 """Share of the picture that a face may cover."""
 _FACE_SHAPE = (0.45, 1.4)
 """Width over height of a face, with or without its neck."""
-_LIKE_FACE = 9.0
-"""Squared Mahalanobis distance of a colour from the face's within which it counts as skin."""
 _STILL = 12
 """Grey levels within which a pixel has not changed."""
 _MOVES = 40
@@ -43,14 +37,13 @@ _HAND_AREA = (0.1, 2.2)
 
 @dataclass(frozen=True)
 class _Face:
-    """Box of the face in canvas pixels and the colours in it."""
+    """Box of the face in canvas pixels and the colour of its skin."""
 
     left: int
     top: int
     width: int
     height: int
-    mean: Values
-    precision: Values
+    skin: Skin
 
     @property
     def centre(self) -> float:
@@ -75,7 +68,7 @@ def weak_labels(pictures: Picture) -> Picture | None:
     else:
         return None
     change = np.stack([cv2.absdiff(picture, usual).max(2) for picture in pictures])
-    skin = np.stack([_like(face, picture) for picture in pictures])
+    skin = np.stack([face.skin.shown(picture) for picture in pictures])
     hands = _hands(face, skin, change, change.max(0) > _MOVES)
     if not any(masks.any() for masks in hands):
         return None
@@ -120,39 +113,15 @@ def _find_face(usual: Picture) -> _Face | None:
 
 def _measure(usual: Picture, blob: Mask, depth: Values) -> _Face:
     """The face in a blob: about the largest circle in it, since neck and strands of hair belong to
-    the blob as well. The colours are Lab, lightness counted a third: light varies."""
+    the blob as well."""
     inside = np.where(blob, depth, 0)
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     radius = float(inside.max())
     left, top = round(column - 1.1 * radius), round(row - 1.4 * radius)
     width, height = round(2.2 * radius), round(2.7 * radius)
     y, x = np.mgrid[0 : len(usual), 0 : len(usual)]
-    values = _lab(usual)[blob & (np.hypot(y - row, x - column) < 1.2 * radius)]
-    near = np.abs(values - np.median(values, axis=0)).max(1) < 25
-    values = values[near]
-    covariance = np.cov(values.T) + np.diag([4.0, 4.0, 4.0])
-    mean = values.mean(0).astype(np.float32)
-    return _Face(left, top, width, height, mean, np.linalg.inv(covariance).astype(np.float32))
-
-
-def _lab(picture: Picture) -> Values:
-    import cv2
-
-    lab: Values = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
-    lab[..., 0] /= 3
-    return lab
-
-
-def _like(face: _Face, picture: Picture) -> Mask:
-    """Where a picture has the face's colour, specks removed."""
-    import cv2
-
-    off = _lab(picture) - face.mean
-    near = np.einsum("hwi,ij,hwj->hw", off, face.precision, off) < _LIKE_FACE
-    opened = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-    found: Mask = closed > 0
-    return found
+    skin = Skin.of(lab(usual)[blob & (np.hypot(y - row, x - column) < 1.2 * radius)])
+    return _Face(left, top, width, height, skin)
 
 
 def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask, Mask]:
@@ -243,11 +212,11 @@ def _label_the_still(
     labels[steady & ~skin & torso] = _TORSO
     shoulder = (aside > 1.05) & (aside < 1.7) & below & (y < face.chin + 1.4 * face.height)
     above = (aside > 1.2) & (aside < 1.9) & (y > face.top) & (y < face.chin)
-    lab = _lab(usual)
+    colours = lab(usual)
     for label, side in ((_LEFT_ARM, x < face.centre), (_RIGHT_ARM, x > face.centre)):
         if (above & side).any():
-            wall = np.median(lab[above & side], axis=0)
-            body = np.linalg.norm(lab - wall, axis=2) > _BACKDROP
+            wall = np.median(colours[above & side], axis=0)
+            body = np.linalg.norm(colours - wall, axis=2) > _BACKDROP
             labels[steady & ~skin & shoulder & side & body] = label
     labels[steady & ~skin & backdrop] = BACKGROUND
     # Eyes and mouth are regions of their own, and not to be told from the face by colour.
