@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ranges",
     type=click.Choice(RANGES),
-    default="minmax",
+    default="mse",
     show_default=True,
     help="How the ranges of activations are found.",
 )

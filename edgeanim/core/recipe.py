@@ -87,7 +87,7 @@ class QuantizeSpec:
     """
 
     method: Method = "auto"
-    ranges: Ranges = "minmax"
+    ranges: Ranges = "mse"
     samples: int = 48
     rounding: Rounding = "compensated"
     reduce_range: bool = False

@@ -87,10 +87,10 @@ def test_a_recipe_gives_what_the_command_line_does_not(
     commands = {"prune": prune, "quantize": quantize, "compile": compile_}
     for name, command in commands.items():
         monkeypatch.setattr(f"edgeanim.api.{name}", spy(name), raising=False)
-        more = ("--steps", "9") if name == "prune" else ("--ranges", "minmax")
+        more = ("--steps", "9") if name == "prune" else ("--ranges", "entropy")
         args = (tiny_onnx(), "-o", tmp_path / "o", "--recipe", recipe)
         assert "far enough" in str(raised(command, *args, *(() if name == "compile" else more)))
     assert asked["prune"]["spec"] == PruneSpec(ratio=0.4, of="macs", steps=9)
-    assert asked["quantize"]["spec"] == QuantizeSpec(ranges="minmax", reduce_range=True)
+    assert asked["quantize"]["spec"] == QuantizeSpec(ranges="entropy", reduce_range=True)
     assert asked["quantize"]["max_drift"] == 0.3
     assert asked["quantize"]["backends"] == asked["compile"]["backends"] == ("openvino",)

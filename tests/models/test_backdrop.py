@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from edgeanim.models.nets.backdrop import backdrop_of
+from edgeanim.models.nets.generator import without_tint
 from edgeanim.models.regions import COUNT
 
 SIDE = 128
@@ -74,3 +76,22 @@ def test_a_backdrop_of_anything_lies_between_the_colours_of_the_still(size, seed
     assert made.shape == (1, 3, size[0] // 4, size[1] // 4)
     low, high = still.amin((2, 3), keepdim=True), still.amax((2, 3), keepdim=True)
     assert bool((made >= low - 1e-5).all() & (made <= high + 1e-5).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.float32, (1, 3, 2, 2), elements=st.floats(-1, 1, width=32)))
+def test_a_colour_that_is_nearly_the_backdrops_is_the_backdrops_as_a_whole(values):
+    given = torch.from_numpy(values).requires_grad_()
+    made = without_tint(given)
+    made.sum().backward()
+    shrunk = np.sign(values) * np.maximum(np.abs(values) - 0.12, 0)
+    largest = np.abs(shrunk).max(1, keepdims=True)
+    found, tolerance = made.detach().numpy(), 0.01
+    near, far = (
+        (largest < 20 / 255) & (found != 0),
+        (largest > 41 / 255) & (np.abs(found - shrunk) > tolerance),
+    )
+    assert not near.any(), "20 levels above the threshold in no channel: none in any"
+    assert not far.any(), "40 in one: all channels as they are"
+    assert (np.abs(found) <= np.abs(shrunk) + 1e-6).all()
+    assert (given.grad == 1).all(), "what is none yet can grow"

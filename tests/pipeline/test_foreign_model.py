@@ -175,9 +175,9 @@ def test_auto_tries_other_ranges_only_where_the_drift_is_too_large(job: SimpleNa
     common = {"calib": job.photos, "backends": ("onnxruntime",), "store": job.store}
     spec = QuantizeSpec(samples=6)
     first = api.quantize(job.model, out=job.work / "a", spec=spec, progress=progress, **common)
-    assert [row.ranges for row in first.variants] == ["minmax"]
+    assert [row.ranges for row in first.variants] == ["mse"]
     assert not [title for title in said if "percentile" in title]
-    # A limit far below what min-max gives makes it look further.
+    # A limit far below what these give makes it look further.
     drift = first.variants[0].drift.drift_mean
     with pytest.raises(GateFailed, match="drifts by"):
         api.quantize(

@@ -31,8 +31,11 @@ _RESIDUAL = 0.03
 _OPAQUE = 3.0
 """Added to alpha's score: an untrained generator shows the warped still."""
 _TINT = 0.12
-"""A colour that differs from the backdrop by less is the backdrop's: 31 levels of 255, which a limb
-that comes to light has nearly everywhere, and a halo beside one that has left has not."""
+"""A channel of the colour that differs from the backdrop's by less is the backdrop's: 31 levels."""
+_FAINT = 0.08
+"""And so is the whole colour, where what is left in no channel is more: 20 levels, which a limb that
+comes to light has nearly everywhere, and a halo beside one that has left has not. At twice as much
+nothing is taken away. Channel by channel it would turn skin green, whose red is near the wall's."""
 _MIN_DETERMINANT = 2e-4
 """Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
 _FAINTEST = -40.0
@@ -81,17 +84,21 @@ class Generator(nn.Module):  # type: ignore[misc]
         out = self.head(x).float().clamp(-_BOUND, _BOUND)
         flow = compose_flows(out[:, :COUNT], *coefficients) + out[:, COUNT : COUNT + 2] * _RESIDUAL
         alpha = (out[:, COUNT + 2 : COUNT + 3] + _OPAQUE).sigmoid()
-        difference = _without_tint(out[:, COUNT + 3 :] * (1 / _BOUND))
+        difference = without_tint(out[:, COUNT + 3 :] * (1 / _BOUND))
         colour = (backdrop + difference).clamp(0, 1)
         return flow, alpha, colour
 
 
-def _without_tint(difference: Tensor) -> Tensor:
-    """All differences smaller by `_TINT`, those below it none (soft thresholding).
+def without_tint(difference: Tensor) -> Tensor:
+    """All differences smaller by `_TINT`, those below it none (soft thresholding), and none where
+    they are `_FAINT` in all channels.
 
     The gradient passes as if nothing were taken away: what is none yet could not grow otherwise.
     """
-    return difference - difference.detach().clamp(-_TINT, _TINT)
+    difference = difference - difference.detach().clamp(-_TINT, _TINT)
+    kept = difference.detach()
+    faint = (2 - kept.abs().amax(1, keepdim=True) * (1 / _FAINT)).clamp(0, 1)
+    return difference - kept * faint
 
 
 def affine_coefficients(still: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]:
