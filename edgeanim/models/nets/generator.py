@@ -33,9 +33,10 @@ _OPAQUE = 3.0
 _TINT = 0.12
 """A channel of the colour that differs from the backdrop's by less is the backdrop's: 31 levels."""
 _FAINT = 0.08
-"""And so is the whole colour, where what is left in no channel is more: 20 levels, which a limb that
-comes to light has nearly everywhere, and a halo beside one that has left has not. At twice as much
-nothing is taken away. Channel by channel it would turn skin green, whose red is near the wall's."""
+"""And so is the whole colour, where what is left in no channel is more: 20 levels, which a limb
+that comes to light has nearly everywhere, and a halo beside one that has left has not. At twice as
+much nothing is taken away. Asked channel by channel, skin would turn green: its red is the wall's.
+"""
 _MIN_DETERMINANT = 2e-4
 """Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
 _FAINTEST = -40.0
