@@ -52,44 +52,44 @@ def test_what_drifts_too_far_in_other_light_is_not_taken_either() -> None:
         {
             "openvino-float32": (0.0, 1.0, 0),
             "openvino-int8-ptq": (0.019, 0.4, 0.7),
-            "openvino-int8-ptq-percentile": (0.019, 0.5, 0.7),
+            "openvino-int8-ptq-minmax": (0.019, 0.5, 0.7),
         },
-        relit={"openvino-int8-ptq": 0.05, "openvino-int8-ptq-percentile": 0.019},
+        relit={"openvino-int8-ptq": 0.05, "openvino-int8-ptq-minmax": 0.019},
     )
     found = search(study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED,))
     found.run()
     assert states(found) == {
         "openvino-float32": "measured",
         "openvino-int8-ptq": "drifts",
-        "openvino-int8-ptq-percentile": "measured",
+        "openvino-int8-ptq-minmax": "measured",
     }
     assert "in other light, 0.0500" in found.results[1].reason
-    assert study.timed == ["openvino-float32", "openvino-int8-ptq-percentile"]
+    assert study.timed == ["openvino-float32", "openvino-int8-ptq-minmax"]
 
 
 def test_other_ranges_are_tried_until_one_keeps_to_the_limit_and_the_nearest_goes_on() -> None:
     study = TableStudy({
         "openvino-float32": (0.0, 1.0, 0), "onnxruntime-float32": (0.0, 1.0, 0),
-        "openvino-int8-ptq": (0.05, 0.5, 0.9), "openvino-int8-ptq-percentile": (0.01, 0.5, 0.9),
+        "openvino-int8-ptq": (0.05, 0.5, 0.9), "openvino-int8-ptq-minmax": (0.01, 0.5, 0.9),
         "onnxruntime-int8-ptq": (0.09, 0.5, 0.7),
-        "onnxruntime-int8-ptq-percentile": (0.05, 0.5, 0.7),
-        "onnxruntime-int8-ptq-mse": (0.03, 0.5, 0.7),
+        "onnxruntime-int8-ptq-minmax": (0.05, 0.5, 0.7),
+        "onnxruntime-int8-ptq-percentile": (0.03, 0.5, 0.7),
         "onnxruntime-int8-ptq-entropy": (0.04, 0.5, 0.7),
-        "onnxruntime-int8-mixed-mse": (0.01, 0.7, 0.5),
+        "onnxruntime-int8-mixed-percentile": (0.01, 0.7, 0.5),
     })  # fmt: skip
     found = search(study, methods=("float32", "ptq", "mixed"), prunes=(UNPRUNED,))
     found.run()
     assert states(found) == {
         "openvino-float32": "measured", "onnxruntime-float32": "measured",
-        "openvino-int8-ptq": "drifts", "openvino-int8-ptq-percentile": "measured",
-        "onnxruntime-int8-ptq": "drifts", "onnxruntime-int8-ptq-percentile": "drifts",
-        "onnxruntime-int8-ptq-mse": "drifts", "onnxruntime-int8-ptq-entropy": "drifts",
-        "openvino-int8-mixed-percentile": "skipped", "onnxruntime-int8-mixed-mse": "measured",
+        "openvino-int8-ptq": "drifts", "openvino-int8-ptq-minmax": "measured",
+        "onnxruntime-int8-ptq": "drifts", "onnxruntime-int8-ptq-minmax": "drifts",
+        "onnxruntime-int8-ptq-percentile": "drifts", "onnxruntime-int8-ptq-entropy": "drifts",
+        "openvino-int8-mixed-minmax": "skipped", "onnxruntime-int8-mixed-percentile": "measured",
     }  # fmt: skip
 
 
 def test_no_mixture_is_sought_where_all_of_it_in_int8_is_slower_than_float() -> None:
-    ranges = ("", "-percentile", "-mse", "-entropy")
+    ranges = ("", "-minmax", "-percentile", "-entropy")
     study = TableStudy(
         {"openvino-float32": (0.0, 1.0, 0)}
         | {f"openvino-int8-ptq{name}": (0.05, 1.3, 0.9) for name in ranges}

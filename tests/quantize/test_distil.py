@@ -173,7 +173,9 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
     tmp_path: Path,
 ) -> None:
     scheme = get_scheme(name)
-    made = scheme.quantize(unet, samples, QuantizeSpec(), old_board, tmp_path / "made")
+    made = scheme.quantize(
+        unet, samples, QuantizeSpec(ranges="minmax"), old_board, tmp_path / "made"
+    )
     real = played_int8(made, old_board, unseen, tmp_path / "compiled")
     exact = played(unet.path, unseen)
     graph = import_torch(unet.path)
