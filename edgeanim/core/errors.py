@@ -114,7 +114,8 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
 
 
 def told(main: Callable[P, int]) -> Callable[P, int]:
-    """A module's `main` that tells an `EdgeanimError` on standard error and returns its code."""
+    """A module's `main` that tells an `EdgeanimError`, or Ctrl-C, on standard error and returns its
+    code."""
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
@@ -123,6 +124,9 @@ def told(main: Callable[P, int]) -> Callable[P, int]:
         except EdgeanimError as error:
             print(error, file=sys.stderr)
             return error.exit_code
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            return EXIT_INTERRUPTED
 
     return run
 
