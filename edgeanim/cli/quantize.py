@@ -27,7 +27,7 @@ from edgeanim.cli.common import (
 )
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
-from edgeanim.core.recipe import METHODS, RANGES
+from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.methods import Point
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--ranges",
     type=click.Choice(RANGES),
-    default="mse",
+    default=QuantizeSpec.ranges,
     show_default=True,
     help="How the ranges of activations are found.",
 )
@@ -96,7 +96,6 @@ def command(
     Plays the result on held-out frames and refuses to hand back a model that drifted too far.
     """
     from edgeanim.api import quantize
-    from edgeanim.core.recipe import QuantizeSpec
 
     read = read_recipe(recipe)
     spec = settings(

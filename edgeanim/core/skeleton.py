@@ -166,15 +166,17 @@ class Carrying:
     """Carries a driver's motion over to a still's body, from planes [K, 3] of the still and of the
     driver's first frame.
 
-    A region that the still shows and the driver does not, at first, is *lost*: it goes along with
-    the one it hangs on. One whose parent is not in both pictures hangs on the parent's.
+    A region that the still shows and the driver does not, at first, is `lost`: it goes along with
+    the one it hangs on, which is its value. One whose parent is not in both pictures hangs on the
+    parent's.
     """
 
     def __init__(self, joints: Joints, still: Any, first: Any) -> None:
         shown = joints.there(still), joints.there(first)
         self._there = [own and began for own, began in zip(*shown, strict=True)]
-        self.lost = [own and not began for own, began in zip(*shown, strict=True)]
-        self.holders = [joints.holder(k, self._there) for k in range(len(joints))]
+        self._holders = [joints.holder(k, self._there) for k in range(len(joints))]
+        lost = (k for k, (own, began) in enumerate(zip(*shown, strict=True)) if own and not began)
+        self.lost = {k: self._holders[k] for k in lost}
         self._joints, self.still, self._first = joints, still, first
         self._larger = _larger(still, first, self._there)
         # Where there was nothing at first nothing turns.
@@ -187,8 +189,9 @@ class Carrying:
         held = bounded(turns)
         done = []
         for k, centre in enumerate(self.centres(now[..., CENTRE], held)):
-            holder, across, along = self.holders[k], turns[..., k, 0], turns[..., k, 1]
-            if self.lost[k]:
+            across, along = turns[..., k, 0], turns[..., k, 1]
+            if k in self.lost:
+                holder = self.lost[k]
                 across = along = along * 0 + 1 if holder is None else held[..., holder, 1]
             done.append((centre, self.still[k, X] * across, self.still[k, Y] * along))
         return done
@@ -211,10 +214,10 @@ class Carrying:
             share = _cross(offset, along) / area, _cross(across, offset) / area
             return share[0] * across * turns[..., k, 0] + share[1] * along * turns[..., k, 1]
 
-        done: list[Any] = [None] * len(self.lost)
+        done: list[Any] = [None] * len(self._there)
         for k in self._joints.order:
-            p, own, began = self.holders[k], still[k], first[k]
-            if self.lost[k]:
+            p, own, began = self._holders[k], still[k], first[k]
+            if k in self.lost:
                 rests = own[CENTRE] + now[..., k] * 0
                 done[k] = rests if p is None else done[p] + moved(rests - still[p, CENTRE], p)
             elif p is None:

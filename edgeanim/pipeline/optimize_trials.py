@@ -66,7 +66,7 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """`openvino-int8-ptq-entropy-bfloat16-pruned50`, with the ranges unless they are by mse,
+        """`openvino-int8-ptq-entropy-bfloat16-pruned50`, with the ranges unless by default,
         with what is not INT8 unless it is float32, and `-2t` where it has more than one thread."""
         precision: str = self.precision
         if self.quantize:

@@ -25,13 +25,13 @@ import numpy as np
 import torch
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import told
+from edgeanim.core.errors import UsageError, told
 from edgeanim.models.animator import Animator
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.puppets import KINDS, Kind, Pose, Puppet, make_puppet, render
 from edgeanim.models.data.sequences import STEP
 from edgeanim.models.evaluation.quality import moving_area
-from edgeanim.models.evaluation.similarity import Picture, Reference
+from edgeanim.models.evaluation.similarity import Picture, Reference, to_picture
 from edgeanim.models.export import load_shipped, open_animator
 from edgeanim.models.nets.blocks import fold_batch_norm
 from edgeanim.models.regions import REGIONS, SKELETON
@@ -54,7 +54,6 @@ Won = dict[str, float]
 
 def won_back(animator: Animator, kind: Kind, puppets: int, *, own_pose: bool) -> Won:
     """The share won back in each form, of so many pairs of puppets of a kind."""
-    animator = fold_batch_norm(animator)
     total: Won = dict.fromkeys(("still", "area", *FORMS), 0.0)
     for number in range(puppets):
         body = make_puppet(_STILLS + number, kind)
@@ -73,13 +72,13 @@ def _poses(seed: int, kind: Kind) -> list[tuple[Pose, Pose]]:
 
 
 def _true(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> list[Picture]:
-    return [_picture(render(puppet, pose).picture) for _, pose in poses]
+    return [to_picture(render(puppet, pose).picture) for _, pose in poses]
 
 
 def _seen(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> Iterator[tuple[Picture, Picture]]:
     """A driver's frames, each with its cue."""
     for pair in poses:
-        before, now = (_picture(render(puppet, pose).picture) for pose in pair)
+        before, now = (to_picture(render(puppet, pose).picture) for pose in pair)
         yield now, now - before
 
 
@@ -90,7 +89,7 @@ def _add(
     true: Sequence[Picture],
     driver: Iterator[tuple[Picture, Picture]],
 ) -> None:
-    picture = _picture(still)
+    picture = to_picture(still)
     with torch.no_grad():
         tensor = torch.from_numpy(picture)[None]
         mask, own = animator.regions(tensor, torch.zeros_like(tensor))
@@ -121,12 +120,6 @@ def _add(
             total[form] += float((ssim * area).sum())
 
 
-def _picture(frame: Any) -> Picture:
-    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32)
-    planes /= 255
-    return planes
-
-
 @told
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
@@ -134,7 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="a training's folder")
     parser.add_argument("--puppets", type=int, default=24, help="pairs of each kind")
     options = parser.parse_args(arguments)
+    if options.puppets < 1:
+        raise UsageError("At least one pair of puppets is needed.", where="--puppets")
     animator = load_shipped() if options.weights is None else open_animator(options.weights)
+    fold_batch_norm(animator)
     print("| puppets | the still's pose | " + " | ".join(FORMS) + " |")
     print("|" + "---|" * (2 + len(FORMS)))
     for own_pose in (False, True):

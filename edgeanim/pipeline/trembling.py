@@ -22,7 +22,7 @@ from edgeanim.core.errors import UsageError, told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import Quality, QualitySums, Truth, moving_area
-from edgeanim.models.evaluation.similarity import Picture, Reference
+from edgeanim.models.evaluation.similarity import Reference, to_picture
 from edgeanim.pipeline.motion import motion_taken
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.player import load_player
@@ -77,16 +77,10 @@ def _add(
     made: NDArray[np.uint8],
     before: NDArray[np.uint8],
 ) -> None:
-    still, real, earlier = (_picture(clip.pictures[i]) for i in (0, index, index - 1))
+    still, real, earlier = (to_picture(clip.pictures[i]) for i in (0, index, index - 1))
     area = moving_area(still, real)
-    sums.add(_picture(made), Truth(Reference(real), still, area, area))
-    sums.add_change(_picture(made) - _picture(before), real - earlier, area)
-
-
-def _picture(frame: NDArray[np.uint8]) -> Picture:
-    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32)
-    planes /= 255
-    return planes
+    sums.add(to_picture(made), Truth(Reference(real), still, area, area))
+    sums.add_change(to_picture(made) - to_picture(before), real - earlier, area)
 
 
 def _line(name: str, plain: Sequence[float], smooth: Sequence[float]) -> str:

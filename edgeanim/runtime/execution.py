@@ -51,11 +51,12 @@ class Shown:
         """Let go of the previous frame, which lets go of the one before it."""
         self._before = None
 
-    def tensor(self, spec: TensorSpec) -> Array:
-        """This picture as the input `spec`."""
-        form = spec.shape, spec.layout, spec.range
+    def tensor(self, spec: TensorSpec, values: tuple[float, float] | None = None) -> Array:
+        """This picture as the input `spec`, with the value range `values` or the input's own."""
+        form = spec.shape, spec.layout, values or spec.range
         if form not in self._tensors:
-            self._tensors[form] = to_tensor(self._at(spec.size), spec)
+            shown = spec if values is None else replace(spec, range=values)
+            self._tensors[form] = to_tensor(self._at(spec.size), shown)
         return self._tensors[form]
 
     def cue(self, spec: TensorSpec, frames: tuple[float, float]) -> Array:
@@ -63,8 +64,7 @@ class Shown:
         the pictures themselves."""
         if self._before is None:
             return np.zeros(spec.shape, np.float32)
-        shown = replace(spec, range=frames)
-        return np.subtract(self.tensor(shown), self._before.tensor(shown))
+        return np.subtract(self.tensor(spec, frames), self._before.tensor(spec, frames))
 
     def _at(self, size: tuple[int, int]) -> Picture:
         if size not in self._fitted:

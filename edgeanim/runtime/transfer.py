@@ -86,8 +86,6 @@ class BodyMotion:
         responses = np.stack(carrying.centres(basis[:, :count], turns), axis=1)
         self._constant = responses[0]
         self._matrix = responses[1:] - responses[0]
-        self._lost = np.flatnonzero(carrying.lost)
-        self._holders = [carrying.holders[k] for k in self._lost]
 
     def __call__(self, driving: Array) -> Array:
         planes = np.ascontiguousarray(driving[:, _PAIRED], np.float64).view(np.complex128)
@@ -96,7 +94,7 @@ class BodyMotion:
         moved = np.empty_like(planes)
         moved[:, CENTRE] = np.concatenate([planes[:, CENTRE], held.ravel()]) @ self._matrix
         moved[:, CENTRE] += self._constant
-        for lost, holder in zip(self._lost, self._holders, strict=True):
+        for lost, holder in self._carrying.lost.items():
             turns[lost] = 1 if holder is None else held[holder, 1]
         moved[:, X:] = self._carrying.still[:, X:] * turns
         return moved.view(np.float64)[:, _PAIRED].astype(np.float32)

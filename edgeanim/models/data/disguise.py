@@ -104,9 +104,9 @@ def _dyed(pictures: Picture, clothes: NDArray[np.bool_], rng: np.random.Generato
 
     dye = rng.uniform(20, 235, 3)
     contrast = 1 - rng.uniform(0, _FADED)
-    grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
     if not clothes.any():
         return pictures
+    grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
     light = grey - grey[clothes].mean()
     coloured = (dye + contrast * light[..., None]).clip(0, 255).astype(np.uint8)
     masks = np.where(clothes, 255, 0).astype(np.uint8)

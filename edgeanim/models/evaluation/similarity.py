@@ -20,6 +20,13 @@ _C1, _C2 = 0.01**2, 0.03**2
 _SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
+def to_picture(frame: NDArray[np.uint8]) -> Picture:
+    """A frame uint8 [h, w, 3] as a picture."""
+    planes: Picture = np.ascontiguousarray(frame.transpose(2, 0, 1)).astype(np.float32)
+    planes /= 255
+    return planes
+
+
 class Similarity(NamedTuple):
     """`ssim` at each pixel [h, w], channels averaged, and `ms_ssim` of the whole picture."""
 
