@@ -34,7 +34,10 @@ def blocks(frames: int = 6) -> FrameSequence:
     return FrameSequence("blocks", pictures, before, weak_labels=labels, mattes=masks)
 
 
-@pytest.mark.parametrize(("skin", "jumper"), list(zip(SKINS, JUMPERS, strict=True)))
+PEOPLE = list(zip(SKINS, JUMPERS, strict=True))
+
+
+@pytest.mark.parametrize(("skin", "jumper"), PEOPLE)
 def test_a_matte_is_where_the_person_is(skin, jumper):
     pictures, truth = waving(skin, jumper, frames=8)
     labels = weak_labels(pictures)
@@ -85,8 +88,9 @@ def test_what_is_covered_by_another_backdrop_is_labelled_as_backdrop():
             assert (np.abs(three.pictures[rest].astype(int) - WALL).max(1) < 2).mean() > 0.97
 
 
-@pytest.mark.parametrize(("skin", "jumper"), list(zip(SKINS, JUMPERS, strict=True)))
-def test_clothes_are_dyed_alike_in_all_frames_and_skin_is_not(skin, jumper, monkeypatch):
+def person(skin, jumper, monkeypatch):
+    """A clip of somebody waving, neither bent nor put elsewhere, and where skin and jumper are in
+    its frames 0, 4 and 5, well within their outlines."""
     monkeypatch.setattr(disguise, "_BENT", 0.0)
     monkeypatch.setattr(disguise, "_ELSEWHERE", 0.0)
     pictures, truth = waving(skin, jumper, frames=8)
@@ -94,19 +98,44 @@ def test_clothes_are_dyed_alike_in_all_frames_and_skin_is_not(skin, jumper, monk
     before = tuple(max(0, t - 1) for t in range(8))
     cut = mattes(pictures, labels)
     clip = FrameSequence("waving", pictures, before, weak_labels=labels, mattes=cut)
+    shown = truth[[0, 4, 5]]
+    body, bare = shown == TORSO, (shown != TORSO) & (shown != BACKGROUND)
+    inside = np.stack([cv2.erode(b.astype(np.uint8), np.ones((9, 9), np.uint8)) for b in bare])
+    return clip, body, inside > 0
+
+
+@pytest.mark.parametrize(("skin", "jumper"), PEOPLE)
+def test_clothes_are_dyed_alike_in_all_frames_and_skin_is_not(skin, jumper, monkeypatch):
+    monkeypatch.setattr(disguise, "_TONED", 0.0)
+    clip, body, bare = person(skin, jumper, monkeypatch)
     dyed = 0
     for seed in range(8):
         three, _ = disguised(clip, (0, 5), np.random.default_rng(seed))
-        off = np.abs(three.pictures.astype(int) - pictures[[0, 4, 5]]).max(3)
-        shown = truth[[0, 4, 5]]
-        body, bare = shown == TORSO, (shown != TORSO) & (shown != BACKGROUND)
-        inside = np.stack([cv2.erode(b.astype(np.uint8), np.ones((9, 9), np.uint8)) for b in bare])
-        assert np.median(off[inside > 0]) == 0
+        off = np.abs(three.pictures.astype(int) - clip.pictures[[0, 4, 5]]).max(3)
+        assert np.median(off[bare]) == 0
         if off[body].mean() > 2:
             dyed += 1
             colours = [np.median(three.pictures[t][body[t]], axis=0) for t in range(3)]
             np.testing.assert_allclose(colours[1:], colours[:1] * 2, atol=3)
     assert 2 < dyed < 8
+
+
+@pytest.mark.parametrize(("skin", "jumper"), PEOPLE)
+def test_skin_is_toned_alike_in_all_frames_and_clothes_are_not(skin, jumper, monkeypatch):
+    monkeypatch.setattr(disguise, "_DYED", 0.0)
+    clip, body, bare = person(skin, jumper, monkeypatch)
+    tones = []
+    for seed in range(12):
+        three, _ = disguised(clip, (0, 5), np.random.default_rng(seed))
+        off = np.abs(three.pictures.astype(int) - clip.pictures[[0, 4, 5]]).max(3)
+        assert np.median(off[body]) == 0
+        colours = [np.median(three.pictures[t][bare[t]], axis=0) for t in range(3)]
+        np.testing.assert_allclose(colours[1:], colours[:1] * 2, atol=6)
+        tones.append(colours[0] / np.median(clip.pictures[0][bare[0]], axis=0))
+    toned = [tone for tone in tones if np.abs(tone - 1).max() > 0.01]
+    assert 2 < len(toned) < 11
+    # Dark skin takes more of blue than of red.
+    assert all(tone[2] < tone[0] for tone in toned if tone[0] < 0.95)
 
 
 def test_a_clip_of_which_nothing_is_known_is_only_bent():

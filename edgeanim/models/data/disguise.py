@@ -1,9 +1,9 @@
-"""Real clips in disguise: another build, other clothes and another backdrop, so that a few people
-count as more.
+"""Real clips in disguise: another build, another skin, other clothes and another backdrop, so that
+a few people count as more.
 
 A network that has seen three people before one wall knows the three, their jumpers and the wall.
 Bending the picture gives the same person other proportions, the same bend in all frames of a pair;
-a matte lets another backdrop show behind them, and their clothes be dyed. Skin keeps its colour:
+a matte lets another backdrop show behind them, and their clothes be dyed. Skin is toned as a whole:
 that a hand has the colour of the face, whatever the sleeve, is what is to be learned.
 """
 
@@ -19,13 +19,18 @@ from edgeanim.models.data.skin import Skin, lab
 from edgeanim.models.data.sprites import background
 from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS
 
-_BENT, _ELSEWHERE, _DYED = 0.7, 0.6, 0.6
-"""How often a pair is bent, is put before another backdrop, and has its clothes dyed."""
+_BENT, _ELSEWHERE, _DYED, _TONED = 0.7, 0.6, 0.6, 0.5
+"""How often a pair is bent, is put before another backdrop, has its clothes dyed and its skin
+toned."""
 _FACE = REGIONS.index("head")
 _RING = 3
 """Pixels of this size round a hand that is labelled keep their colour, as the hand does."""
 _FADED = 0.5
 """Most of the clothes' own contrast that dye takes away."""
+_TONES = (-0.15, 0.7)
+"""How dark a skin is made: from lighter by about a tenth to less than half as light."""
+_MELANIN = np.array([0.75, 0.95, 1.05])
+"""How much a tone takes of red, green and blue: dark skin reflects less of blue than of red."""
 _KNOTS = 4
 """The bend is smooth: random at this many knots a side."""
 _BEND, _STRETCH = 5.0, 0.15
@@ -33,7 +38,9 @@ _BEND, _STRETCH = 5.0, 0.15
 _BLUR = 4.0
 """Most that a backdrop is out of focus: deviation in pixels."""
 _EDGE = 1.0
-"""Softness of a matte's edge and of a dye's: deviation in pixels."""
+"""Softness of the edges of what is put into a picture: deviation in pixels."""
+_SHADED = 16.0
+"""Squared distance from the face's colours up to which skin is not dyed: a hand in shade."""
 Picture = NDArray[np.uint8]
 
 
@@ -47,8 +54,12 @@ def disguised(
     pictures = np.stack([clip.pictures[i] for i in frames])
     labels = None if clip.weak_labels is None else clip.weak_labels[frames]
     mattes = None if clip.mattes is None else clip.mattes[frames]
-    if mattes is not None and labels is not None and rng.uniform() < _DYED:
-        pictures = _dyed(pictures, _clothes(pictures, mattes, labels), rng)
+    if mattes is not None and labels is not None:
+        clothes, skin = _clothes_and_skin(pictures, mattes, labels)
+        if rng.uniform() < _DYED:
+            pictures = _dyed(pictures, clothes, rng)
+        if rng.uniform() < _TONED:
+            pictures = _toned(pictures, skin, rng)
     if mattes is not None and rng.uniform() < _ELSEWHERE:
         pictures = _put_before(_backdrop(rng, pictures.shape[1]), pictures, mattes)
         if labels is not None:
@@ -72,30 +83,30 @@ def _backdrop(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _put_before(backdrop: Picture, pictures: Picture, mattes: Picture) -> Picture:
-    import cv2
-
-    shown = []
-    for picture, matte in zip(pictures, mattes, strict=True):
-        share = cv2.GaussianBlur(matte, (0, 0), _EDGE).astype(np.float32) / 255
-        shown.append(cv2.blendLinear(picture, backdrop, share, 1 - share))
-    return np.stack(shown)
+    return _covered(pictures, np.broadcast_to(backdrop, pictures.shape), mattes == 0)
 
 
-def _clothes(pictures: Picture, mattes: Picture, labels: Picture) -> NDArray[np.bool_]:
-    """Where somebody is and is not skin, [T, S, S]: nowhere if no face is known."""
+def _clothes_and_skin(
+    pictures: Picture, mattes: Picture, labels: Picture
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where somebody's clothes are (hair counts as such) and where their skin is, each [T, S, S]:
+    nowhere if no face is known."""
     import cv2
 
     face = labels == _FACE
     known = np.concatenate([lab(p)[f] for p, f in zip(pictures, face, strict=True)])
+    clothes, bare = np.zeros((2, *labels.shape), np.bool_)
     if len(known) < 4:
-        return np.zeros(labels.shape, np.bool_)
+        return clothes, bare
     skin = Skin.of(known)
-    clothes = np.zeros(labels.shape, np.bool_)
-    for cloth, picture, matte, label in zip(clothes, pictures, mattes, labels, strict=True):
+    for cloth, nude, picture, matte, label in zip(
+        clothes, bare, pictures, mattes, labels, strict=True
+    ):
         certain = np.isin(label, (_FACE, *TIPS)).astype(np.uint8)
         certain = cv2.dilate(certain, np.ones((_RING, _RING), np.uint8))
-        cloth[:] = (matte > 0) & (certain == 0) & ~skin.shown(picture)
-    return clothes
+        nude[:] = (matte > 0) & ((certain > 0) | skin.shown(picture, _SHADED))
+        cloth[:] = (matte > 0) & ~nude
+    return clothes, bare
 
 
 def _dyed(pictures: Picture, clothes: NDArray[np.bool_], rng: np.random.Generator) -> Picture:
@@ -109,11 +120,25 @@ def _dyed(pictures: Picture, clothes: NDArray[np.bool_], rng: np.random.Generato
     grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
     light = grey - grey[clothes].mean()
     coloured = (dye + contrast * light[..., None]).clip(0, 255).astype(np.uint8)
-    masks = np.where(clothes, 255, 0).astype(np.uint8)
+    return _covered(pictures, coloured, clothes)
+
+
+def _toned(pictures: Picture, skin: NDArray[np.bool_], rng: np.random.Generator) -> Picture:
+    """The same people with lighter or darker skin."""
+    tone = rng.uniform(*_TONES)
+    toned = (pictures * (1 - tone * _MELANIN)).clip(0, 255).astype(np.uint8)
+    return _covered(pictures, toned, skin)
+
+
+def _covered(pictures: Picture, others: Picture, where: NDArray[np.bool_]) -> Picture:
+    """Pictures [T, S, S, 3], and `others` where a mask [T, S, S] is, with soft edges."""
+    import cv2
+
     shown = []
-    for picture, cloth, mask in zip(pictures, coloured, masks, strict=True):
-        share = cv2.GaussianBlur(mask, (0, 0), _EDGE).astype(np.float32) / 255
-        shown.append(cv2.blendLinear(cloth, picture, share, 1 - share))
+    for picture, other, mask in zip(pictures, others, where, strict=True):
+        soft = cv2.GaussianBlur(np.where(mask, 255, 0).astype(np.uint8), (0, 0), _EDGE)
+        share = soft.astype(np.float32) / 255
+        shown.append(cv2.blendLinear(np.ascontiguousarray(other), picture, share, 1 - share))
     return np.stack(shown)
 
 

@@ -13,7 +13,7 @@ Picture = NDArray[np.uint8]
 Values = NDArray[np.float32]
 
 _LIKE_FACE = 9.0
-"""Squared Mahalanobis distance of a colour from the face's within which it counts as skin."""
+"""Squared Mahalanobis distance of a colour from the face's within which it is surely skin."""
 _FAR = 25.0
 """From the median of a face's colours: brows, shade and strands of hair, which are no skin."""
 _NOISE = 4.0
@@ -36,12 +36,13 @@ class Skin:
         mean = values.mean(0).astype(np.float32)
         return cls(mean, np.linalg.inv(covariance).astype(np.float32))
 
-    def shown(self, picture: Picture) -> Mask:
-        """Where a picture uint8 [S, S, 3] has the face's colour, specks removed: [S, S]."""
+    def shown(self, picture: Picture, within: float = _LIKE_FACE) -> Mask:
+        """Where a picture uint8 [S, S, 3] has the face's colour, `within` a squared Mahalanobis
+        distance, specks removed: [S, S]."""
         import cv2
 
         off = lab(picture) - self.mean
-        near = np.einsum("hwi,ij,hwj->hw", off, self.precision, off) < _LIKE_FACE
+        near = np.einsum("hwi,ij,hwj->hw", off, self.precision, off) < within
         opened = cv2.morphologyEx(near.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         closed = cv2.morphologyEx(opened, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         found: Mask = closed > 0
