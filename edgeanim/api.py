@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.export import export
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.machine import backends, boards, doctor
+    from edgeanim.pipeline.modules import modules
     from edgeanim.pipeline.motion import extract_motion, motions
     from edgeanim.pipeline.on import bench_on, doctor_on
     from edgeanim.pipeline.on_emulated import (
@@ -54,6 +55,7 @@ __all__ = [
     "import_dataset",
     "inspect",
     "make_dataset",
+    "modules",
     "motions",
     "optimize",
     "project",
