@@ -9,7 +9,8 @@ from types import ModuleType
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,24 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (DOCS / page).read_text()
     for target in re.findall(r"\]\(([^)#:]+)\)", text):
         assert ((DOCS / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """What a forge makes of a page's headings."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE):
+        kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
+        slug = kept.strip().replace(" ", "-")
+        found[slug] = found.get(slug, -1) + 1
+    return {f"{slug}-{i}" if i else slug for slug, n in found.items() for i in range(n + 1)}
+
+
+def test_anchors_are_headings() -> None:
+    pages = [ROOT / "README.md", ROOT / "edgeanim/models/shipped/MODEL_CARD.md"]
+    for page in (*pages, *DOCS.rglob("*.md")):
+        for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text()):
+            there = page.parent / target if target else page
+            assert anchor in _anchors(there), f"{page.name} links to {target}#{anchor}"
 
 
 def test_every_decision_is_listed_in_the_architecture() -> None:
