@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from edgeanim.api import make_dataset
+from edgeanim.models.train import train
+from tests.models.tiny_training import CONFIG
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -75,6 +77,12 @@ def bvh_text(turns: dict[str, list[float]], frames: int = 9) -> str:
             row += [turns[name][frame] if name in turns else 0.0, 0.0, 0.0]
         rows.append(" ".join(f"{value:g}" for value in row))
     return BVH.format(arms=arms, legs=legs, frames=frames, values="\n".join(rows))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of the training of seconds. Nobody writes there."""
+    return train(CONFIG, tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="session")

@@ -27,18 +27,7 @@ from edgeanim.models.training.losses import (
 )
 from edgeanim.models.training.schedule import schedule
 from edgeanim.runtime.media import write_animation
-from tests.models import tiny_training
-from tests.models.tiny_training import SHORT, TINY, KillAfter, Killed
-
-# Untrained, an animator shows the still before its backdrop: it takes large steps to better that.
-CONFIG = replace(
-    tiny_training.CONFIG, generator=(Phase(60, batch=4, sizes=(64,), learning_rate=1e-2),)
-)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train(CONFIG, tmp_path_factory.mktemp("train"))
+from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
 
 
 def losses_of(folder, term):
@@ -75,30 +64,28 @@ def test_a_short_training_reduces_both_errors_and_leaves_what_it_says(trained):
     assert load_animator(trained).config == TINY
 
 
-def test_a_killed_training_goes_on_to_the_identical_result(trained, tmp_path):
-    for steps in (14, 72):
-        with pytest.raises(Killed):
-            train(CONFIG, tmp_path, KillAfter(steps))
-    train(CONFIG, tmp_path)
-    expected = load_file(trained / "animator.safetensors")
-    for name, value in load_file(tmp_path / "animator.safetensors").items():
-        assert torch.equal(value, expected[name]), name
-
-
-def test_convolutions_in_bfloat16_learn_much_the_same(trained, tmp_path):
-    rough = train(replace(CONFIG, precision="bfloat16"), tmp_path)
+def test_convolutions_in_bfloat16_learn_much_the_same(tmp_path):
+    # Processors without instructions for it take long: half of the steps shows it as well.
+    regions, generator = (
+        tuple(replace(phase, steps=phase.steps // 2) for phase in phases)
+        for phases in (CONFIG.regions, CONFIG.generator)
+    )
+    config = replace(CONFIG, regions=regions, generator=generator)
+    exact = train(config, tmp_path / "exact")
+    rough = train(replace(config, precision="bfloat16"), tmp_path / "rough")
     weights = load_file(rough / "animator.safetensors")
     assert {v.dtype for v in weights.values() if v.is_floating_point()} == {torch.float32}
     batch = draw_batch(load_material(CONFIG.data, SILENT), CONFIG.data, 64, 8, (0, 12345))
     before = errors(build_networks(CONFIG).animator, batch)
-    after, exact = (errors(load_animator(folder), batch) for folder in (rough, trained))
-    assert after[0] < 0.95 * before[0]
-    assert after[1] < before[1]
-    assert after == pytest.approx(exact, rel=0.1)
+    found, wanted = (errors(load_animator(folder), batch) for folder in (rough, exact))
+    assert wanted[0] < 0.98 * before[0]
+    assert before[0] - found[0] == pytest.approx(before[0] - wanted[0], rel=0.2)
+    assert found[1] == pytest.approx(wanted[1], rel=0.05)
 
 
-def test_a_training_in_bfloat16_goes_on_to_the_identical_result_too(tmp_path):
-    config = replace(SHORT, precision="bfloat16")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_killed_training_goes_on_to_the_identical_result(tmp_path, precision):
+    config = replace(SHORT, precision=precision)
     whole = train(config, tmp_path / "whole")
     for steps in (5, 7):
         with pytest.raises(Killed):
