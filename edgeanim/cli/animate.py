@@ -29,14 +29,19 @@ from edgeanim.core.parsing import parse_inputs
     help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one).",
 )
 @click.option(
-    "-o", "--out", type=PATH, required=True, help="A .gif, .mp4, .webp or .png file, or a folder."
+    "-o",
+    "--out",
+    type=PATH,
+    required=True,
+    help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder.",
 )
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--fps",
     type=Number(1, 240),
-    help="Frame rate of what is written [default: the driver's]. The motion keeps its speed; a "
-    "camera or a folder of frames, which has no rate of its own, is played whole.",
+    help="Frame rate of what is written, at most 50 in a GIF [default: the driver's]. The motion "
+    "keeps its speed; a camera or a folder of frames, which has no rate of its own, is played "
+    "whole.",
 )
 @click.option("--frames", "limit", type=click.IntRange(1), help="Write at most so many frames.")
 @click.option(

@@ -16,13 +16,12 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
-    DEFAULT_FPS,
-    at_rate,
     check_rate,
     files_read,
-    read_frames,
+    most_fps,
     read_still,
-    stated_fps,
+    steady_frames,
+    within,
     write_animation,
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
@@ -80,10 +79,12 @@ def animate(
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
-    are played. What has no rate of its own (a camera, a folder) is played whole, at `fps` or 25.
+    are played, and what it holds still is repeated. What has no rate of its own (a camera, a
+    folder) is played whole, at `fps` or 25. Of a driver that is faster than a GIF can be, a whole
+    fraction is played there.
     """
     if fps is not None:
-        check_rate(fps)
+        check_rate(fps, out)
     stills = () if still is None else (still,)
     must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
     work = Work.on(board, progress=progress)
@@ -91,7 +92,7 @@ def animate(
         chosen = choose_variant(opened.variants, variant, work)
         picture = None if still is None else read_still(Path(still))
         conditions = read_conditions(opened.contract, inputs or {})
-        driver, track, rate = _moved_by(opened, drive, fps)
+        driver, track, rate = _moved_by(opened, drive, fps, most_fps(out))
         scene = Scene(picture, driver, track, conditions)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
@@ -159,18 +160,17 @@ class _Clock:
 
 
 def _moved_by(
-    bundle: Bundle, drive: str | Path, fps: float | None
+    bundle: Bundle, drive: str | Path, fps: float | None, most: float
 ) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
-    """The frames that `drive` means, or the stored motion, at `fps`; and the rate that they then
-    have."""
+    """The frames that `drive` means, or the stored motion, at `fps`, or at its own rate within
+    `most`; and the rate that they then have."""
     track = _track(bundle, str(drive))
     if track is not None:
-        track = track if fps is None else _at_rate(track, fps)
-        return None, track, track.fps
-    frames, own_fps = read_frames(drive), stated_fps(drive)
-    if fps is not None and own_fps is not None:
-        frames = at_rate(frames, own_fps, fps)
-    return frames, None, fps or own_fps or DEFAULT_FPS
+        rate = fps or within(track.fps, most)
+        track = track if rate == track.fps else _at_rate(track, rate)
+        return None, track, rate
+    frames, rate = steady_frames(drive, fps, most=most)
+    return frames, None, rate
 
 
 def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:

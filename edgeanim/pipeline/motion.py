@@ -17,7 +17,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import TRACK, choose_variant, driver_named
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import files_read, probe_fps, probe_length, read_frames
+from edgeanim.runtime.media import files_read, probe_length, steady_frames
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -96,7 +96,8 @@ def extract_motion(
                 values.append(np.array(inputs[name][0], np.float32))
 
         # Read once: a camera cannot be opened a second time, and would show something else.
-        frames = read_frames(clip, limit=limit)
+        every, fps = steady_frames(clip)
+        frames = itertools.islice(every, limit)
         still: Picture | None = next(frames, None)
         if still is None:
             raise BadInput("The clip has no frames.", where=clip)
@@ -111,7 +112,7 @@ def extract_motion(
             for _ in player.play(scene):
                 progress.step()
         progress.done()
-    track = MotionTrack(np.stack(values), probe_fps(clip))
+    track = MotionTrack(np.stack(values), fps)
     save_track(Path(out), track)
     return track
 

@@ -21,6 +21,8 @@ from edgeanim.runtime.scene import Picture, check_picture
 
 _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
+_MAX_FPS = 1000
+_MAX_GIF_FPS = 50
 _COLOURS = 255
 """Colours of a GIF's palette; the last of the 256 entries stands for transparency."""
 
@@ -29,8 +31,8 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     """Write uint8 [H, W, 3 or 4] `frames` of one size as the suffix of `path` says; returns their
     number.
 
-    `.gif`    loops; a palette for each frame; transparency is on or off (from 128). GIF times are
-              in 1/100 s and players treat less than 2 as 10, so 50 fps is the most
+    `.gif`    loops; a palette for each frame; transparency is on or off (from 128). At most
+              50 fps: times are in 1/100 s, and players treat less than 2 as 10
     `.mp4`    MPEG-4 Part 2; an odd edge is repeated to make the size even; transparent parts on
               white
     `.webp`   loops, quality 90, with transparency; all frames are in memory until the end
@@ -38,10 +40,10 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
               frame_00000.png on; a folder with anything else in it is left alone
 
-    Nothing appears under `path` before all frames are written. `UsageError` for another suffix,
-    `BadInput` for no frames or frames of several sizes, `DeviceFailed` if the disk is full.
+    Nothing appears under `path` before all frames are written. `UsageError` for another suffix or
+    rate, `BadInput` for no frames or frames of several sizes, `DeviceFailed` if the disk is full.
     """
-    check_rate(fps)
+    check_rate(fps, path)
     into_folder = str(path).endswith(("/", os.sep))
     path = Path(path)
     checked = _Counted(frames)
@@ -60,10 +62,21 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     return checked.count
 
 
-def check_rate(fps: float) -> None:
-    """`UsageError` unless `fps` is a frame rate that can be written."""
-    if not (math.isfinite(fps) and 0 < fps <= 1000):
-        raise UsageError(f"The frame rate {fps} is not between 0 and 1000.")
+def check_rate(fps: float, path: str | Path) -> None:
+    """`UsageError` unless `fps` is a frame rate that can be written to `path`."""
+    if not (math.isfinite(fps) and 0 < fps <= _MAX_FPS):
+        raise UsageError(f"The frame rate {fps} is not between 0 and {_MAX_FPS}.")
+    if fps > most_fps(path):
+        raise UsageError(
+            f"A GIF shows at most {_MAX_GIF_FPS} frames a second; with {fps:g} it would be slow.",
+            where=path,
+            hint="Write .webp, .png or .mp4, or at a lower rate.",
+        )
+
+
+def most_fps(path: str | Path) -> float:
+    """The frames a second that what is written to `path` can show."""
+    return _MAX_GIF_FPS if Path(path).suffix.lower() == ".gif" else _MAX_FPS
 
 
 class _Counted:
@@ -179,7 +192,8 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
             if writer is None:
                 code = cv2.VideoWriter_fourcc(*"mp4v")
                 with quiet():
-                    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, rgb.shape[1::-1])
+                    size = rgb.shape[1::-1]
+                    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, _mp4_rate(fps), size)
                 if not writer.isOpened():
                     raise DeviceFailed("This machine's OpenCV cannot write mp4 (mp4v).")
             writer.write(np.ascontiguousarray(rgb[:, :, ::-1]))
@@ -199,6 +213,12 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
         raise DeviceFailed(
             f"Only {written} of {count} frames were written.", hint="Is the disk full?"
         )
+
+
+def _mp4_rate(fps: float) -> float:
+    """`fps` with as many decimals as MPEG-4 has room for: it counts in at most 65535 ticks a
+    second, and OpenCV in powers of ten."""
+    return round(fps, 3 if fps < 65 else 2 if fps < 650 else 1)
 
 
 def _write_webp(path: Path, frames: Iterable[Picture], fps: float) -> None:

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ from edgeanim.runtime.stills import (
 )
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
-DEFAULT_FPS = 25.0
 _CAMERA = re.compile(r"camera:(\d+)")
-_MAX_FPS = 1000.0
+# So many frames at a clip's beginning tell how fast it is.
+_LOOKED_AT = 30
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
@@ -46,36 +46,38 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     when its first frame is asked for. Transparent parts are shown on white. `BadInput` for
     anything else, and for a clip that breaks off; `DeviceFailed` if there is no such camera.
     """
-    frames = _source(path)
+    frames = (frame for frame, _ in timed_frames(path))
     return frames if limit is None else itertools.islice(frames, limit)
 
 
-def at_rate(frames: Iterable[Picture], own_fps: float, fps: float) -> Iterator[Picture]:
-    """`frames`, of which `own_fps` are a second, at `fps`: for each moment the nearest one."""
-    shown = 0
-    for index, frame in enumerate(frames):
-        while math.floor(shown * own_fps / fps + 0.5) == index:
-            yield frame
-            shown += 1
+def timed_frames(path: str | Path) -> Iterator[tuple[Picture, float]]:
+    """The frames of `path`, as `read_frames` gives them, each with the milliseconds for which it is
+    shown; 0 where nothing tells them."""
+    if camera := _CAMERA.fullmatch(str(path)):
+        return ((frame, 0.0) for frame in _camera_frames(int(camera[1])))
+    path = Path(path)
+    if path.is_dir():
+        return ((frame, 0.0) for frame in _folder_frames(path, pictures_in(path)))
+    if is_image(head_of(path)):
+        return _animation_frames(path)
+    _check_container(path)
+    return _clip_frames(path)
 
 
-def probe_fps(path: str | Path) -> float:
-    """Frames per second as the file states them; 25 for what has no rate of its own."""
-    return stated_fps(path) or DEFAULT_FPS
-
-
-def stated_fps(path: str | Path) -> float | None:
-    """Frames per second as the file states them; `None` for what has no rate of its own (pictures,
-    folders, cameras, files that state none)."""
+def stated_times(path: str | Path) -> tuple[float | None, list[float]]:
+    """The frames per second that a clip states, `None` if it states none, and the milliseconds
+    for which its first frames are shown, all of an animation; `None` and nothing for pictures,
+    folders and cameras, which have no times."""
     if _CAMERA.fullmatch(str(path)) or Path(path).is_dir():
-        return None
+        return None, []
     path = Path(path)
     if is_image(head_of(path)):
-        return _animation_fps(path)
+        return None, _animation_times(path)
     with _open_clip(path) as clip:
-        import cv2
-
-        return _sane_fps(clip.get(cv2.CAP_PROP_FPS))
+        moments: list[float] = []
+        while len(moments) <= _LOOKED_AT and clip.grab():
+            moments.append(_moment(clip))
+        return _clip_fps(clip), [after - at for at, after in itertools.pairwise(moments)]
 
 
 def probe_length(path: str | Path) -> int | None:
@@ -94,18 +96,6 @@ def probe_length(path: str | Path) -> int | None:
 
         stated = clip.get(cv2.CAP_PROP_FRAME_COUNT)
         return round(stated) if math.isfinite(stated) and stated > 0 else None
-
-
-def _source(path: str | Path) -> Iterator[Picture]:
-    if camera := _CAMERA.fullmatch(str(path)):
-        return _camera_frames(int(camera[1]))
-    path = Path(path)
-    if path.is_dir():
-        return _folder_frames(path, pictures_in(path))
-    if is_image(head_of(path)):
-        return _animation_frames(path)
-    _check_container(path)
-    return _clip_frames(path)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -166,7 +156,7 @@ def _folder_frames(folder: Path, files: list[Path]) -> Iterator[Picture]:
         yield frame
 
 
-def _animation_frames(path: Path) -> Iterator[Picture]:
+def _animation_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     with open_image(path) as image:
         # An APNG may carry a cover picture that is no frame of it.
         first = 1 if image.info.get("default_image") else 0
@@ -174,7 +164,7 @@ def _animation_frames(path: Path) -> Iterator[Picture]:
             with decoding(path):
                 image.seek(number)
                 frame = flatten(pixels(image))
-            yield frame
+            yield frame, _milliseconds(image)
 
 
 def _length(image: Image.Image, path: Path) -> int:
@@ -182,15 +172,19 @@ def _length(image: Image.Image, path: Path) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
-def _animation_fps(path: Path) -> float | None:
+def _animation_times(path: Path) -> list[float]:
+    times = []
     with open_image(path) as image, decoding(path):
-        durations = []
         for number in range(_length(image, path)):
             image.seek(number)
             image.load()  # WebP states a frame's time only once it is decoded
-            durations.append(float(image.info.get("duration", 0)))
-    total = sum(durations)
-    return _sane_fps(1000 * len(durations) / total) if total > 0 else None
+            times.append(_milliseconds(image))
+    return times
+
+
+def _milliseconds(image: Image.Image) -> float:
+    """How long the frame that was decoded last is shown; 0 if it does not say."""
+    return float(image.info.get("duration", 0))
 
 
 def _check_container(path: Path) -> None:
@@ -205,21 +199,30 @@ def _check_container(path: Path) -> None:
         )
 
 
-def _clip_frames(path: Path) -> Iterator[Picture]:
+def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     import cv2
 
     with _open_clip(path) as clip:
-        stated = clip.get(cv2.CAP_PROP_FRAME_COUNT)
-        count = 0
+        stated, fps = clip.get(cv2.CAP_PROP_FRAME_COUNT), _clip_fps(clip)
+        held: Picture | None = None
+        count, at, shown, played = 0, 0.0, 0.0, 0.0
         while (frame := _next_frame(clip)) is not None:
             count += 1
-            yield frame
-    if not count or count < _WHOLE * stated:
+            now = _moment(clip)
+            if held is not None:
+                shown = now - at
+                played += shown
+                yield held, shown
+            held, at = frame, now
+    # Where frames come as they please, their number is the container's guess; its length is not.
+    whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
+    if held is None or not whole:
         raise BadInput(
             f"The clip breaks off: {count} of {max(stated, 1):.0f} frames could be decoded.",
             where=path,
             hint="Copy or encode it again.",
         )
+    yield held, shown  # as long as the one before it
 
 
 @contextmanager
@@ -276,5 +279,15 @@ def silent_cv2() -> Any:
     return cv2
 
 
-def _sane_fps(fps: float) -> float | None:
-    return fps if math.isfinite(fps) and 0 < fps <= _MAX_FPS else None
+def _moment(clip: Any) -> float:
+    """When the frame that was decoded last is shown, in milliseconds."""
+    import cv2
+
+    return float(clip.get(cv2.CAP_PROP_POS_MSEC))
+
+
+def _clip_fps(clip: Any) -> float | None:
+    import cv2
+
+    fps = float(clip.get(cv2.CAP_PROP_FPS))
+    return fps if math.isfinite(fps) and fps > 0 else None

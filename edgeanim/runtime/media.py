@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from edgeanim.runtime.animations import check_rate, write_animation
+from edgeanim.runtime.animations import check_rate, most_fps, write_animation
 from edgeanim.runtime.clips import (
     CLIP_SUFFIXES,
-    DEFAULT_FPS,
-    at_rate,
     clips_in,
     files_read,
     is_clip_name,
     pictures_in,
-    probe_fps,
     probe_length,
     read_frames,
-    stated_fps,
 )
+from edgeanim.runtime.rates import DEFAULT_FPS, probe_fps, steady_frames, within
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 
 __all__ = [
@@ -23,16 +20,17 @@ __all__ = [
     "DEFAULT_FPS",
     "MAX_PIXELS",
     "STILL_SUFFIXES",
-    "at_rate",
     "check_rate",
     "clips_in",
     "files_read",
     "is_clip_name",
+    "most_fps",
     "pictures_in",
     "probe_fps",
     "probe_length",
     "read_frames",
     "read_still",
-    "stated_fps",
+    "steady_frames",
+    "within",
     "write_animation",
 ]

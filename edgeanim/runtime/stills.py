@@ -30,7 +30,7 @@ def read_still(path: Path) -> Picture:
     `MAX_PIXELS`.
     """
     with open_image(path) as image, decoding(path):
-        return pixels(ImageOps.exif_transpose(image))
+        return pixels(image)
 
 
 @contextmanager
@@ -72,7 +72,9 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def pixels(image: Image.Image) -> Picture:
-    """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent."""
+    """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent, turned upright
+    by its EXIF orientation."""
+    image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT:
         # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
         grey = np.asarray(image).astype(np.float32) / 257

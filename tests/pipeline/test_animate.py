@@ -15,7 +15,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import motion
-from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.media import probe_fps, read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
@@ -184,6 +184,30 @@ def test_frames_are_counted_at_the_frame_rate_that_is_asked_for(
         assert len(_animated(follower, drive, tmp_path, fps=50.0, limit=12)) == 12
         assert len(_animated(follower, drive, tmp_path, limit=1)) == 1
         assert _animated(follower, drive, tmp_path, fps=12.5, limit=3) == [0, 2, 4]
+
+
+def test_a_driver_that_pauses_pauses_in_what_is_written_and_stored(
+    follower: Path, tmp_path: Path
+) -> None:
+    frames = [Image.new("L", (SIDE, SIDE), STEP * i) for i in range(4)]
+    clip = tmp_path / "clip.gif"
+    frames[0].save(clip, save_all=True, append_images=frames[1:], duration=[40, 40, 120, 40])
+    assert _animated(follower, clip, tmp_path) == [0, 1, 2, 2, 2, 3]
+    track = api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz", smooth=False)
+    assert (len(track), track.fps) == (6, 25)
+
+
+def test_a_driver_faster_than_a_gif_can_be_keeps_its_speed(follower: Path, tmp_path: Path) -> None:
+    fast = clip_of(tmp_path / "fast.webp", 20, 100)
+    track = MotionTrack(np.zeros((20, 2, 6), np.float32), 100.0)
+    save_track(tmp_path / "m.npz", track)
+    still, out = tmp_path / "still.png", tmp_path / "out.gif"
+    Image.new("RGB", (SIDE, SIDE)).save(still)
+    for drive in (fast, tmp_path / "m.npz"):
+        done = api.animate(follower, still=still, drive=drive, out=out, relative=False)
+        assert (done.frames, done.fps, probe_fps(out)) == (10, 50, 50)
+    with pytest.raises(UsageError, match="at most 50 frames a second"):
+        api.animate(follower, still=still, drive=fast, out=out, relative=False, fps=60)
 
 
 def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:

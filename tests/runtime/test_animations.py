@@ -129,3 +129,16 @@ def test_a_full_disk_is_a_devices_failure(tmp_path, pictures, monkeypatch, suffi
         write_animation(tmp_path / f"a{suffix}", pictures, 10)
     assert isinstance(caught.value, DeviceFailed)
     assert "disk is full" in str(caught.value)
+
+
+@pytest.mark.parametrize("fps", [23.976, 1000 / 15, 1000 / 7, 999.99])
+def test_an_mp4_has_any_rate(tmp_path, pictures, fps):
+    """MPEG-4 counts in at most 65535 ticks a second, which is told as an encoder that fails."""
+    write_animation(tmp_path / "a.mp4", pictures, fps)
+    assert probe_fps(tmp_path / "a.mp4") == pytest.approx(fps, rel=1e-3)
+
+
+def test_a_gif_is_never_slower_than_asked_for(tmp_path, pictures):
+    with pytest.raises(UsageError, match=r"a\.gif.*at most 50 frames a second"):
+        write_animation(tmp_path / "a.gif", pictures, 60)
+    write_animation(tmp_path / "a.webp", pictures, 60)

@@ -49,9 +49,9 @@ def test_a_jpeg_is_turned_upright_by_its_exif_orientation(tmp_path, pictures):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
     path = _save(tmp_path / "a.jpg", pictures[0][:40], quality=95, exif=exif)
-    still = read_still(path)
-    assert still.shape == (64, 40, 3)
-    assert np.abs(still.astype(int) - np.rot90(pictures[0][:40], -1)).mean() < 4
+    for still in (read_still(path), next(read_frames(path))):
+        assert still.shape == (64, 40, 3)
+        assert np.abs(still.astype(int) - np.rot90(pictures[0][:40], -1)).mean() < 4
 
 
 def test_transparency_is_kept_where_there_is_some_and_dropped_where_there_is_none(

@@ -1,0 +1,79 @@
+"""How fast clips are, and their frames at a steady rate.
+
+A clip whose frames come evenly is as fast as it says. Others have a time for each frame (a GIF that
+pauses, a webcam's recording): these get the rate at which their faster frames come, and what is
+shown for longer is repeated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from edgeanim.runtime.clips import read_frames, stated_times, timed_frames
+from edgeanim.runtime.scene import Picture
+
+DEFAULT_FPS = 25.0
+_MAX_FPS = 1000.0
+# A stranger's file may hold a frame for hours; repeated, it would fill the disk.
+_LONGEST_MS = 10_000.0
+
+
+def probe_fps(path: str | Path) -> float:
+    """Frames per second; 25 for what has no rate of its own."""
+    return own_fps(path) or DEFAULT_FPS
+
+
+def own_fps(path: str | Path) -> float | None:
+    """Frames per second: as the file states them if its frames come so, else as its faster frames
+    come. `None` for what has no rate of its own (pictures, folders, cameras, files without)."""
+    stated, times = stated_times(path)
+    told = [time for time in times if time > 0]
+    for fps in (stated, _mean_fps(told)):
+        if fps is not None and fps <= _MAX_FPS and (not told or _even(told, fps)):
+            return fps
+    if not told:
+        return None
+    quick = 1000 / sorted(told)[len(told) // 4]
+    return quick if quick <= _MAX_FPS else None
+
+
+def steady_frames(
+    path: str | Path, fps: float | None = None, *, most: float = math.inf
+) -> tuple[Iterator[Picture], float]:
+    """The frames of `path` at a steady rate, and that rate: `fps`, or its own as far as `most`
+    allows, a whole fraction of it beyond. What has no rate is read frame by frame, at `fps` or
+    25."""
+    own = own_fps(path)
+    rate = fps or within(own or DEFAULT_FPS, most)
+    if own is None:
+        return read_frames(path), rate
+    return at_rate(timed_frames(path), own, rate), rate
+
+
+def within(fps: float, most: float) -> float:
+    """`fps` if it is at most `most`, else the largest whole fraction of it that is."""
+    return fps / max(1, math.ceil(fps / most - 1e-9))
+
+
+def at_rate(frames: Iterable[tuple[Picture, float]], own: float, fps: float) -> Iterator[Picture]:
+    """`frames`, each with its milliseconds, at `fps`: for each moment the nearest one. Of those
+    that do not say how long they are shown, `own` are a second."""
+    shown, end = 0, 0.0
+    for frame, time in frames:
+        end += min(time if time > 0 else 1000 / own, _LONGEST_MS)
+        while 1000 * (shown / fps + 0.5 / own) < end - 1e-6:
+            yield frame
+            shown += 1
+
+
+def _mean_fps(times: Sequence[float]) -> float | None:
+    return 1000 * len(times) / sum(times) if times else None
+
+
+def _even(times: Sequence[float], fps: float) -> bool:
+    """Whether frames with these times keep within half a frame of `fps` a second."""
+    ends = itertools.accumulate(times)
+    return all(abs(end * fps / 1000 - count) <= 0.5 for count, end in enumerate(ends, 1))

@@ -1,0 +1,123 @@
+"""How fast clips are, and their frames at a steady rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim.runtime import clips
+from edgeanim.runtime.media import probe_fps, read_frames, steady_frames, within
+
+
+def _animation(path: Path, pictures: np.ndarray, milliseconds: list[int]) -> Path:
+    first, *others = map(Image.fromarray, pictures[: len(milliseconds)])
+    first.save(path, save_all=True, append_images=others, duration=milliseconds, loop=0)
+    return path
+
+
+def _which(frames, pictures: np.ndarray) -> list[int]:
+    """The number of the picture that each frame is nearest to."""
+    return [int(np.abs(pictures.astype(int) - frame).mean((1, 2, 3)).argmin()) for frame in frames]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_what_an_animation_holds_still_is_repeated(tmp_path, pictures, suffix):
+    path = _animation(tmp_path / f"a{suffix}", pictures, [50, 50, 200, 50, 50, 300])
+    frames, fps = steady_frames(path)
+    assert fps == 20
+    assert _which(frames, pictures) == [0, 1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 5, 5, 5]
+    frames, fps = steady_frames(path, 10)
+    assert (fps, _which(frames, pictures)) == (10, [0, 2, 2, 3, 5, 5, 5])
+    assert len(list(read_frames(path))) == 6
+
+
+def test_frames_that_come_evenly_are_all_there_once(tmp_path, pictures):
+    path = _animation(tmp_path / "a.gif", pictures, [30, 30, 40, 30, 30, 40])
+    frames, fps = steady_frames(path)
+    assert fps == pytest.approx(30)
+    assert _which(frames, pictures) == list(range(6))
+
+
+def test_a_frame_that_is_held_for_hours_is_shown_for_ten_seconds(tmp_path, pictures):
+    path = _animation(tmp_path / "a.gif", pictures, [100, 100, 100, 600_000])
+    frames, fps = steady_frames(path)
+    assert (fps, len(list(frames))) == (10, 103)
+
+
+class _Clip:
+    """A clip as OpenCV gives it: its frames come at `moments` (ms), whatever it states."""
+
+    def __init__(self, moments: list[float], stated_fps: float, stated_frames: float) -> None:
+        import cv2
+
+        self._moments, self._at = moments, -1
+        self._facts = {cv2.CAP_PROP_FPS: stated_fps, cv2.CAP_PROP_FRAME_COUNT: stated_frames}
+
+    def grab(self) -> bool:
+        self._at += 1
+        return self._at < len(self._moments)
+
+    def read(self):
+        return self.grab(), np.full((4, 4, 3), self._at % 256, np.uint8)
+
+    def get(self, fact: int) -> float:
+        return self._facts.get(fact, self._moments[min(self._at, len(self._moments) - 1)])
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A file that is read as the clip that is given."""
+    from contextlib import contextmanager
+
+    def make(*facts) -> Path:
+        @contextmanager
+        def opened(_path):
+            yield _Clip(*facts)
+
+        monkeypatch.setattr(clips, "_open_clip", opened)
+        (tmp_path / "a.webm").write_bytes(b"\x1aE\xdf\xa3")
+        return tmp_path / "a.webm"
+
+    return make
+
+
+def _shown(frames) -> list[int]:
+    return [int(frame[0, 0, 0]) for frame in frames]
+
+
+def test_a_webcams_recording_keeps_its_speed(recorded):
+    """Browsers write no rate, which is read as 1000 frames a second, so many in its length."""
+    path = recorded([0, 38, 81, 119, 160, 203, 240, 281], 1000, 320)
+    frames, fps = steady_frames(path)
+    assert fps == pytest.approx(1000 * 7 / 281)
+    assert _shown(frames) == list(range(8))
+
+
+def test_a_clip_that_slows_down_repeats_its_frames(recorded):
+    moments = [40 * i for i in range(10)] + [400 + 80 * i for i in range(5)]
+    frames, fps = steady_frames(recorded(moments, 20, 15))
+    assert fps == 25
+    assert _shown(frames) == [*range(10), 10, 10, 11, 11, 12, 12, 13, 13, 14, 14]
+
+
+@pytest.mark.parametrize("moments", [[0.0] * 6, [0, 33, 67, 100, 133, 167]])
+def test_a_clip_that_is_as_fast_as_it_states_is_read_frame_by_frame(recorded, moments):
+    frames, fps = steady_frames(recorded(moments, 30, 6))
+    assert (fps, _shown(frames)) == (30, list(range(6)))
+
+
+def test_a_rate_beyond_what_can_be_shown_is_halved_or_more(tmp_path, pictures):
+    assert [within(fps, 50) for fps in (24, 50, 60, 120)] == [24, 50, 30, 40]
+    path = _animation(tmp_path / "a.webp", pictures, [10] * 6)
+    frames, fps = steady_frames(path, most=50)
+    assert fps == pytest.approx(50)
+    assert _which(frames, pictures) == [0, 2, 4]
+
+
+def test_pictures_have_no_rate(tmp_path, pictures):
+    Image.fromarray(pictures[0]).save(tmp_path / "a.png")
+    assert probe_fps(tmp_path / "a.png") == 25
+    assert len(list(steady_frames(tmp_path / "a.png", 50)[0])) == 1
