@@ -14,8 +14,10 @@ from edgeanim.cli.common import (
     json_option,
     print_json,
     threads_option,
+    until_interrupted,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse_inputs
 
 
@@ -26,22 +28,23 @@ from edgeanim.core.parsing import parse_inputs
     "--drive",
     required=True,
     metavar="CLIP|TRACK|camera:N",
-    help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one).",
+    help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
+    "a camera, which is followed until Ctrl-C.",
 )
 @click.option(
     "-o",
     "--out",
     type=PATH,
     required=True,
-    help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder.",
+    help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder; - for "
+    "standard output, from which a player shows it while it is made.",
 )
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--fps",
     type=Number(1, 240),
     help="Frame rate of what is written, at most 50 in a GIF [default: the driver's]. The motion "
-    "keeps its speed; a camera or a folder of frames, which has no rate of its own, is played "
-    "whole.",
+    "keeps its speed; a folder of frames, which has no rate of its own, is played whole.",
 )
 @click.option("--frames", "limit", type=click.IntRange(1), help="Write at most so many frames.")
 @click.option(
@@ -50,6 +53,7 @@ from edgeanim.core.parsing import parse_inputs
     help="Take the tremble out of the motion, by looking one frame ahead [default: that of clips "
     "and cameras, not of stored motions].",
 )
+@click.option("--loop", is_flag=True, help="Begin again whenever it ends, until Ctrl-C.")
 @click.option(
     "--absolute",
     is_flag=True,
@@ -59,7 +63,10 @@ from edgeanim.core.parsing import parse_inputs
 @threads_option
 @input_option
 @json_option
-@example("edgeanim animate demo.eab --still me.png --drive wave -o me.gif")
+@example("""
+edgeanim animate demo.eab --still me.png --drive wave -o me.gif
+edgeanim animate demo.eab --still me.png --drive camera:0 -o - | ffplay -
+""")
 def command(
     bundle: Path,
     still: Path | None,
@@ -69,6 +76,7 @@ def command(
     fps: float | None,
     limit: int | None,
     smooth: bool | None,
+    loop: bool,
     absolute: bool,
     threads: int | None,
     inputs: tuple[str, ...],
@@ -76,8 +84,13 @@ def command(
 ) -> None:
     """Animate a still with BUNDLE, offline."""
     from edgeanim.api import animate
+    from edgeanim.runtime.media import STANDARD_OUTPUT, is_camera
 
-    with TerminalProgress() as progress:
+    live = str(out) == STANDARD_OUTPUT
+    if live and as_json:
+        raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
+    endless = loop or is_camera(drive)
+    with until_interrupted(endless) as stop, TerminalProgress() as progress:
         result = animate(
             bundle,
             still=still,
@@ -88,19 +101,23 @@ def command(
             limit=limit,
             relative=not absolute,
             smooth=smooth,
+            loop=loop,
+            stop=stop,
             threads=threads,
             inputs=parse_inputs(inputs),
             progress=progress,
         )
     if as_json:
         print_json(result)
-    else:
+        return
+    where = "" if live else f": {result.path}"
+    click.echo(
+        f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame{where}",
+        err=live,
+    )
+    if result.reference_s:
         click.echo(
-            f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame: "
-            f"{result.path}"
+            f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "
+            "nearest to the still's, so the animation does not begin with the still.",
+            err=live,
         )
-        if result.reference_s:
-            click.echo(
-                f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "
-                "nearest to the still's, so the animation does not begin with the still."
-            )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from inspect import cleandoc
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -147,6 +151,28 @@ def example(text: str) -> Callable[[F], F]:
         return function
 
     return add
+
+
+@contextmanager
+def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C has asked for the end of what is `endless`: that is no interruption, and
+    what was made is kept. A second one interrupts, and so does the first what is not endless."""
+    asked = threading.Event()
+    if not endless or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            signal.default_int_handler(number, frame)
+        asked.set()
+
+    click.echo("Ctrl-C ends it.", err=True)
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def warn_unless_held_out(held_out: bool) -> None:

@@ -12,6 +12,7 @@ from edgeanim.cli.common import (
     json_option,
     print_json,
     threads_option,
+    until_interrupted,
 )
 from edgeanim.cli.progress import TerminalProgress
 
@@ -55,10 +56,11 @@ def extract(
     smooth: bool,
     threads: int | None,
 ) -> None:
-    """Follow CLIP with a bundle's regions and store its motion."""
+    """Follow CLIP with a bundle's regions and store its motion; a camera until Ctrl-C."""
     from edgeanim.api import extract_motion
+    from edgeanim.runtime.media import is_camera
 
-    with TerminalProgress() as progress:
+    with until_interrupted(is_camera(clip)) as stop, TerminalProgress() as progress:
         track = extract_motion(
             clip,
             bundle=bundle,
@@ -66,6 +68,7 @@ def extract(
             variant=variant,
             limit=limit,
             smooth=smooth,
+            stop=stop,
             threads=threads,
             progress=progress,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,18 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
+    STANDARD_OUTPUT,
+    as_they_come,
     check_rate,
     files_read,
+    is_camera,
     most_fps,
     read_still,
+    standard_output,
     steady_frames,
     within,
     write_animation,
+    write_stream,
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import BadDriver, Player, load_player
@@ -34,7 +39,6 @@ from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 
 TRACK = ".npz"
 """The suffix of stored motions."""
-_CAMERA = "camera:"
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,15 @@ def animate(
     limit: int | None = None,
     relative: bool = True,
     smooth: bool | None = None,
+    loop: bool = False,
+    stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
     progress: Progress = SILENT,
 ) -> Animated:
     """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webp, .png, or
-    a folder).
+    a folder; `-` for standard output, each frame as soon as it is made, as YUV4MPEG2).
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
     one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's
@@ -79,21 +85,28 @@ def animate(
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
-    are played, and what it holds still is repeated. What has no rate of its own (a camera, a
-    folder) is played whole, at `fps` or 25. Of a driver that is faster than a GIF can be, a whole
-    fraction is played there.
+    are played, and what it holds still is repeated. A folder, which has no rate of its own, is
+    played whole, at `fps` or 25; of a camera that many a second of the time that passes are
+    written. Of a driver that is faster than a GIF can be, a whole fraction is played there.
+
+    With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
+    after `limit` frames or when `stop`, which is asked before each, says so; what was made until
+    then is written.
     """
     if fps is not None:
         check_rate(fps, out)
-    stills = () if still is None else (still,)
-    must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
+    if loop and is_camera(drive):
+        raise UsageError("A camera has no end after which it could begin again.", where="--loop")
+    if str(out) != STANDARD_OUTPUT:
+        stills = () if still is None else (still,)
+        must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
         picture = None if still is None else read_still(Path(still))
         conditions = read_conditions(opened.contract, inputs or {})
-        driver, track, rate = _moved_by(opened, drive, fps, most_fps(out))
-        scene = Scene(picture, driver, track, conditions)
+        driver, track, rate = _moved_by(opened, drive, fps, most_fps(out), loop=loop)
+        scene = Scene(picture, driver, track, conditions, looped=loop)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
         if smooth is None:
@@ -101,15 +114,25 @@ def animate(
         with load_player(
             opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:
-            total = limit if track is None else min(len(track), limit or len(track))
+            counts = [limit, None if track is None or loop else len(track)]
+            total = min((count for count in counts if count is not None), default=None)
             progress.stage(f"Animate with {chosen.id}", total)
             clock = _Clock(player, scene, progress)
+            made = clock.frames()
+            frames = as_they_come(made, rate) if is_camera(drive) else made
             with driver_named(drive):
                 # Of a clip more is read than is written: motion needs two frames for one.
-                made = itertools.islice(clock.frames(), limit)
-                count = write_animation(out, made, rate)
+                until = itertools.takewhile(lambda _: not stop(), frames)
+                count = _write(out, itertools.islice(until, limit), rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
+
+
+def _write(out: str | Path, frames: Iterator[Picture], rate: float) -> int:
+    if str(out) != STANDARD_OUTPUT:
+        return write_animation(out, frames, rate)
+    with standard_output() as stream:
+        return write_stream(stream, frames, rate)
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
@@ -142,34 +165,38 @@ class _Clock:
 
     def __init__(self, player: Player, scene: Scene, progress: Progress) -> None:
         self._player, self._scene, self._progress = player, scene, progress
-        self._seconds: list[float] = []
+        self._seconds, self._count = 0.0, 0  # it may play for days
 
     @property
     def mean_ms(self) -> float:
         """Mean milliseconds per frame so far."""
-        return 1e3 * sum(self._seconds) / max(1, len(self._seconds))
+        return 1e3 * self._seconds / max(1, self._count)
 
     def frames(self) -> Iterator[Picture]:
         """The scene's frames; each one's stages are added up as it passes."""
         started = time.perf_counter()
         for frame in self._player.play(self._scene):
-            self._seconds.append(sum(self._player.timings.values()))
-            rate = len(self._seconds) / (time.perf_counter() - started)
+            self._seconds += sum(self._player.timings.values())
+            self._count += 1
+            rate = self._count / (time.perf_counter() - started)
             self._progress.step(note=f"{rate:.0f} frames/s")
             yield frame
 
 
 def _moved_by(
-    bundle: Bundle, drive: str | Path, fps: float | None, most: float
+    bundle: Bundle, drive: str | Path, fps: float | None, most: float, *, loop: bool
 ) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
     """The frames that `drive` means, or the stored motion, at `fps`, or at its own rate within
-    `most`; and the rate that they then have."""
+    `most`; and the rate that they then have. With `loop` the frames never end."""
     track = _track(bundle, str(drive))
     if track is not None:
         rate = fps or within(track.fps, most)
         track = track if rate == track.fps else _at_rate(track, rate)
         return None, track, rate
     frames, rate = steady_frames(drive, fps, most=most)
+    if loop:
+        further = (steady_frames(drive, fps, most=most)[0] for _ in itertools.count())
+        frames = itertools.chain(frames, itertools.chain.from_iterable(further))
     return frames, None, rate
 
 
@@ -186,7 +213,7 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     path = Path(drive)
     if path.suffix == TRACK:
         return load_track(path)
-    if path.exists() or drive.startswith(_CAMERA):
+    if path.exists() or is_camera(drive):
         return None
     if drive in bundle.tracks:
         return load_track(bundle.tracks[drive])

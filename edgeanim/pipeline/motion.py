@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,13 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import TRACK, choose_variant, driver_named
 from edgeanim.pipeline.work import Work
-from edgeanim.runtime.media import files_read, probe_length, steady_frames
+from edgeanim.runtime.media import (
+    as_they_come,
+    files_read,
+    is_camera,
+    probe_length,
+    steady_frames,
+)
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Picture, Scene
@@ -61,12 +67,14 @@ def extract_motion(
     variant: str | None = None,
     limit: int | None = None,
     smooth: bool = True,
+    stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
     progress: Progress = SILENT,
 ) -> MotionTrack:
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
-    tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
+    tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone. It
+    ends with the clip, after `limit` frames or when `stop`, which is asked before each, says so.
 
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
@@ -97,7 +105,9 @@ def extract_motion(
 
         # Read once: a camera cannot be opened a second time, and would show something else.
         every, fps = steady_frames(clip)
-        frames = itertools.islice(every, limit)
+        if is_camera(clip):
+            every = as_they_come(every, fps)
+        frames = itertools.islice(itertools.takewhile(lambda _: not stop(), every), limit)
         still: Picture | None = next(frames, None)
         if still is None:
             raise BadInput("The clip has no frames.", where=clip)

@@ -68,7 +68,7 @@ def stated_times(path: str | Path) -> tuple[float | None, list[float]]:
     """The frames per second that a clip states, `None` if it states none, and the milliseconds
     for which its first frames are shown, all of an animation; `None` and nothing for pictures,
     folders and cameras, which have no times."""
-    if _CAMERA.fullmatch(str(path)) or Path(path).is_dir():
+    if is_camera(path) or Path(path).is_dir():
         return None, []
     path = Path(path)
     if is_image(head_of(path)):
@@ -80,10 +80,15 @@ def stated_times(path: str | Path) -> tuple[float | None, list[float]]:
         return _clip_fps(clip), [after - at for at, after in itertools.pairwise(moments)]
 
 
+def is_camera(path: str | Path) -> bool:
+    """Whether `path` means a camera."""
+    return _CAMERA.fullmatch(str(path)) is not None
+
+
 def probe_length(path: str | Path) -> int | None:
     """How many frames there are as the file states it, which may be a little off for a clip; `None`
     for cameras and files that do not say."""
-    if _CAMERA.fullmatch(str(path)):
+    if is_camera(path):
         return None
     path = Path(path)
     if path.is_dir():
@@ -257,6 +262,8 @@ def _camera_frames(number: int) -> Iterator[Picture]:
                 where=where,
                 hint="See /dev/video* for those that this machine has.",
             )
+        # Frames that wait for a slow network are old when they are followed.
+        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         while (frame := _next_frame(camera)) is not None:
             yield frame
         raise DeviceFailed("The camera stopped giving frames.", where=where)

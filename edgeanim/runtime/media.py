@@ -7,22 +7,33 @@ from edgeanim.runtime.clips import (
     CLIP_SUFFIXES,
     clips_in,
     files_read,
+    is_camera,
     is_clip_name,
     pictures_in,
     probe_length,
     read_frames,
 )
-from edgeanim.runtime.rates import DEFAULT_FPS, probe_fps, steady_frames, within
+from edgeanim.runtime.live import STANDARD_OUTPUT, standard_output, write_stream
+from edgeanim.runtime.rates import (
+    DEFAULT_FPS,
+    as_they_come,
+    probe_fps,
+    steady_frames,
+    within,
+)
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 
 __all__ = [
     "CLIP_SUFFIXES",
     "DEFAULT_FPS",
     "MAX_PIXELS",
+    "STANDARD_OUTPUT",
     "STILL_SUFFIXES",
+    "as_they_come",
     "check_rate",
     "clips_in",
     "files_read",
+    "is_camera",
     "is_clip_name",
     "most_fps",
     "pictures_in",
@@ -30,7 +41,9 @@ __all__ = [
     "probe_length",
     "read_frames",
     "read_still",
+    "standard_output",
     "steady_frames",
     "within",
     "write_animation",
+    "write_stream",
 ]

@@ -171,7 +171,9 @@ class Player:
         """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a
         model that needs neither, nothing."""
         if scene.track is not None and self.needs.motion:
-            yield from (motion[None] for motion in scene.track.motions())
+            motions = scene.track.motions()
+            for motion in itertools.cycle(motions) if scene.looped else motions:
+                yield motion[None]
         elif scene.driver is not None:
             yield from _driving(scene.driver, self._rule, at_least=2 if self.needs.motion else 1)
         elif self.needs.plays_pictures and scene.still is not None:

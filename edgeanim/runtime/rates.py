@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from time import monotonic
 
 from edgeanim.runtime.clips import read_frames, stated_times, timed_frames
 from edgeanim.runtime.scene import Picture
@@ -65,6 +66,21 @@ def at_rate(frames: Iterable[tuple[Picture, float]], own: float, fps: float) -> 
     for frame, time in frames:
         end += min(time if time > 0 else 1000 / own, _LONGEST_MS)
         while 1000 * (shown / fps + 0.5 / own) < end - 1e-6:
+            yield frame
+            shown += 1
+
+
+def as_they_come(
+    frames: Iterable[Picture], fps: float, now: Callable[[], float] = monotonic
+) -> Iterator[Picture]:
+    """`frames` that arrive when they can, a camera's say, at `fps` of the time that passes: each is
+    repeated until the next one, or left out if that came within the same moment. `now` tells
+    seconds."""
+    shown, began = 0, None
+    for frame in frames:
+        moment = now()
+        began = moment if began is None else began
+        while shown <= (moment - began) * fps:
             yield frame
             shown += 1
 

@@ -25,13 +25,15 @@ class Scene:
     `still` is the picture to animate. The motion comes from a `driver` (RGB frames, one size; an
     iterator is consumed once) or a stored `track`, not both. `conditions` holds the model's
     `condition:NAME` inputs by NAME, in the contract's layout; where the first axis is longer than
-    the model's, it lists choices that are cycled through frame by frame.
+    the model's, it lists choices that are cycled through frame by frame. A `looped` track begins
+    again whenever it ends.
     """
 
     still: Picture | None = None
     driver: Iterable[Picture] | None = None
     track: MotionTrack | None = None
     conditions: Mapping[str, Array] = field(default_factory=dict)
+    looped: bool = False
 
     def __post_init__(self) -> None:
         if self.still is not None:

@@ -238,3 +238,18 @@ def test_ctrl_c_within_a_native_modules_own_code_ends_with_130_too(tmp_path: Pat
     assert done.returncode == 130, done.stderr
     assert done.stdout == "cleaned up\n"
     assert "Interrupted" in done.stderr
+
+
+def test_ctrl_c_ends_what_loops_and_keeps_what_was_made(
+    bundle: Path, photos: Path, temporary: Path, tmp_path: Path
+) -> None:
+    from edgeanim.runtime.media import read_frames
+
+    out = tmp_path / "looped.gif"
+    process = start(temporary, "animate", bundle, "--drive", photos, "--loop", "-o", out)
+    wait_until(lambda: list(tmp_path.glob(".partial-*")), process)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    assert "Ctrl-C ends it" in ends(process, 0)
+    assert len(list(read_frames(out))) > 8
+    assert left_in(temporary) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,12 @@ class _Camera:
         return self._mine
 
     def read(self) -> tuple[bool, np.ndarray]:
+        time.sleep(0.02)
         self._shown += 1
-        return True, np.full((SIDE, SIDE, 3), STEP * self._shown, np.uint8)
+        return True, np.full((SIDE, SIDE, 3), min(STEP * self._shown, 255), np.uint8)
+
+    def set(self, *_: object) -> bool:
+        return True
 
     def release(self) -> None:
         if self._mine:
@@ -124,6 +129,7 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
 ) -> None:
     cv2 = pytest.importorskip("cv2")
     monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    monkeypatch.setattr(motion, "as_they_come", lambda frames, _fps: frames)
     track = api.extract_motion(
         "camera:0", bundle=follower, out=tmp_path / "m.npz", limit=3, smooth=False
     )
@@ -237,3 +243,45 @@ def test_a_driver_that_is_not_there_is_bad_input_and_an_unknown_name_a_usage_err
             api.animate(follower, drive=gone, out=tmp_path / "x.gif")
     with pytest.raises(UsageError, match="Did you mean 'wave'"):
         api.animate(follower, drive="wav", out=tmp_path / "x.gif")
+
+
+def test_what_loops_begins_again_until_it_is_stopped(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 4)
+    assert _animated(follower, clip, tmp_path, loop=True, limit=10) == [0, 1, 2, 3] * 2 + [0, 1]
+    values = np.full((3, 2, 6), STEP / 255) * np.arange(3)[:, None, None]
+    save_track(tmp_path / "m.npz", MotionTrack(values.astype(np.float32), 25.0))
+    asked = iter([False] * 7 + [True])
+    frames = _animated(follower, tmp_path / "m.npz", tmp_path, loop=True, stop=lambda: next(asked))
+    assert frames == [0, 1, 2, 0, 1, 2, 0]
+    with pytest.raises(UsageError, match="--loop"):
+        _animated(follower, "camera:0", tmp_path, loop=True)
+
+
+def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    asked = iter([False] * 5 + [True])
+    frames = _animated(follower, "camera:0", tmp_path, stop=lambda: next(asked))
+    # As many as the time that passed has room for, each frame of the camera once or several times.
+    assert len(frames) == 5
+    assert frames == sorted(frames)
+    asked = iter([False] * 5 + [True])
+    track = api.extract_motion(
+        "camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False, stop=lambda: next(asked)
+    )
+    assert len(track) == 5
+
+
+def test_frames_for_a_player_go_to_standard_output_alone(
+    follower: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    clip = clip_of(tmp_path / "clip.gif", 4)
+    done = api.animate(follower, still=tmp_path / "still.png", drive=clip, out="-", smooth=False)
+    head, *frames = capfdbinary.readouterr().out.split(b"FRAME\n")
+    assert head == b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C444\n"
+    assert done.frames == len(frames) == 4
+    assert {len(frame) for frame in frames} == {3 * SIDE * SIDE}
+    assert list(tmp_path.glob("-*")) == []
