@@ -79,7 +79,8 @@ class Editor:
     def constant(self, value: AnyArray, *, near: str) -> str:
         """Store a constant and return its name, derived from `near`."""
         name = self.fresh(f"{near}/const")
-        self.constants[name] = np.ascontiguousarray(value)
+        # `ascontiguousarray` would give a single number an axis.
+        self.constants[name] = np.asarray(value, order="C")
         self.shapes[name] = value.shape
         self._names.add(name)
         return name

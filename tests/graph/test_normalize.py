@@ -44,6 +44,17 @@ def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
     assert difference(model, clean) == 0
 
 
+def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,12,16] y",
+        """first = Constant <value = int64 {0}> ()
+           g = Gather <axis=1> (x, first)
+           y = Relu (g)""",
+    )
+    assert difference(model, normalize(model)) == 0
+
+
 @pytest.mark.parametrize("said", ["", " \n", "Upsample is too old.\nat line 5"])
 def test_a_converter_that_says_nothing_is_quoted_all_the_same(
     graph: Any, monkeypatch: pytest.MonkeyPatch, said: str
