@@ -12,10 +12,11 @@ from typing import Any
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.packages import installed
-from edgeanim.graph.edit import attributes, infer_shapes
+from edgeanim.graph.edit import attributes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
 from edgeanim.graph.read import REMAINING, RUNTIME_DOMAINS, node_label, read_onnx, value_shapes
+from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _NOTES = {
     "GridSample": "GridSample is lowered to clamp and gather where a runtime has no fast one.",
@@ -68,10 +69,10 @@ def inspect_graph(graph: GraphArtifact) -> GraphInfo:
 
     spec = graph.spec
     model = read_onnx(graph.path)
-    infer_shapes(model)
-    macs = _macs_by_op(model)
+    clean = importable_form(model)  # where shapes that the file computes are numbers
+    macs = _macs_by_op(clean)
     weights = (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
-    blocking = _blocking(model)
+    blocking = _blocking(clean)
     return GraphInfo(
         spec=spec,
         opset=next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx")),
@@ -105,20 +106,22 @@ def _macs_by_op(model: Any) -> dict[str, int]:
 
 def _blocking(model: Any) -> list[Any] | None:
     """The nodes that PyTorch cannot take; `None` if it is not installed."""
-    if not installed("torch"):
-        return None
-    from edgeanim.graph.normalize import normalize
-    from edgeanim.graph.to_torch import unknown_nodes
+    return unknown_nodes(model) if installed("torch") else None
 
-    return unknown_nodes(normalize(model))
+
+def _refused(blocking: list[Any]) -> list[str]:
+    """A sentence for each op that PyTorch cannot take, which names the first node of it."""
+    counts = Counter(node.op_type for node in blocking)
+    first = {node.op_type: node for node in reversed(blocking)}
+    return [
+        f"The op {op} of node {node_label(first[op])}"
+        f"{f' and {count - 1} more' if count > 1 else ''} cannot be brought into PyTorch."
+        for op, count in counts.items()
+    ]
 
 
 def _warnings(model: Any, blocking: list[Any]) -> list[str]:
-    found = [
-        f"The op {node.op_type} of node {node_label(node)} cannot be brought into PyTorch. "
-        f"{REMAINING}"
-        for node in blocking
-    ]
+    found = [f"{sentence} {REMAINING}" for sentence in _refused(blocking)]
     found += [
         f"The op {node.op_type} of node {node_label(node)} runs in ONNX Runtime only."
         for node in model.graph.node

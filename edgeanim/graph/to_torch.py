@@ -25,6 +25,9 @@ from edgeanim.graph.rewrites import warp
 if TYPE_CHECKING:
     import torch
 
+_UNKNOWN = "the importer does not know this op"
+_WARPS = "warps are taken if they are of pictures, bilinear, and padded with zeros or their border"
+
 
 @dataclass(frozen=True)
 class ImportedGraph:
@@ -84,8 +87,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     """
     require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)
-    model = normalize(original)
-    warp.rewrite(model)
+    model = importable_form(original)
     built = _build(model, path)
     specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
     inputs = seeded_inputs(specs)
@@ -95,15 +97,22 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     return replace(built.imported, error=error_found)
 
 
+def importable_form(model: Any) -> Any:
+    """A normalised copy of a `ModelProto` with its warps lowered, which the importer starts from;
+    `BadInput` if its opset cannot be raised."""
+    made = normalize(model)
+    warp.rewrite(made)
+    return made
+
+
 def unknown_nodes(model: Any) -> list[Any]:
-    """The nodes of a normalised model that the importer has no converter for."""
+    """The nodes of a model in its importable form that the importer has no converter for."""
     from edgeanim.graph.converters import CONVERTERS
 
-    lowered = {"GridSample"}
     return [
         node
         for node in model.graph.node
-        if node.domain not in ("", "ai.onnx") or node.op_type not in {*CONVERTERS, *lowered}
+        if node.domain not in ("", "ai.onnx") or node.op_type not in CONVERTERS
     ]
 
 
@@ -123,7 +132,7 @@ def _build(model: Any, path: Path) -> _Built:
     editor = Editor(model)
     builder = Builder(editor, path)
     for node in unknown_nodes(model):
-        raise builder.refuse(node, "the importer does not know this op")
+        raise builder.refuse(node, _WARPS if node.op_type == "GridSample" else _UNKNOWN)
     names = tuple(value.name for value in graph_inputs(model))
     for name in names:
         builder.values[name] = builder.graph.placeholder(builder.python_name(name))

@@ -37,13 +37,39 @@ def test_products_and_transposed_convolutions_are_counted(graph: Any, save: Any)
     [
         ("y = Shrink <lambd=0.1> (x)", "The op Shrink of node 'node0' cannot be brought into"),
         ("y = GridSample (x, grid)", "GridSample is lowered"),
+        ('y = GridSample <mode="nearest"> (x, grid)', "The op GridSample of node 'node0' cannot"),
     ],
 )
 def test_obstacles_are_named(graph: Any, save: Any, body: str, named: str) -> None:
     model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, {"grid": (1, 8, 8, 2)})
     (info,) = inspect_model(save(model)).graphs
-    assert info.importable == ("GridSample" in body)
+    assert info.importable == ("(x, grid)" in body and "nearest" not in body)
     assert any(named in warning for warning in info.warnings)
+
+
+def test_what_is_behind_computed_shapes_is_counted(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y",
+        """size = Shape <start=2> (x)
+           none = Sub (size, size)
+           zeros = Concat <axis=0> (none, none)
+           pads = Concat <axis=0> (zeros, none, none)
+           p = Pad <mode="reflect"> (x, pads)
+           y = Conv (p, w)""",
+        {"w": (3, 3, 1, 1)},
+    )
+    (info,) = inspect_model(save(model)).graphs
+    assert info.macs == 9 * 64
+
+
+def test_an_op_that_stands_in_the_way_is_named_once(graph: Any, save: Any) -> None:
+    body = "a = Shrink (x) \n b = Shrink (a) \n y = Shrink (b)"
+    model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", body)
+    (info,) = inspect_model(save(model)).graphs
+    assert [warning.split(".")[0] for warning in info.warnings] == [
+        "The op Shrink of node 'node0' and 2 more cannot be brought into PyTorch"
+    ]
 
 
 def test_the_style_net(style_model: Path) -> None:

@@ -289,6 +289,25 @@ def test_warps_by_gathers_equal_grid_sample(
     assert difference(model, copy, inputs) <= 1e-5
 
 
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_stacks_are_warped_each_by_its_own_grid(graph: Any, difference: Any, padding: str) -> None:
+    model = graph(
+        "float[3,2,7,5] x, float[3,4,6,2] grid",
+        "float[3,2,4,6] y",
+        f'y = GridSample <padding_mode="{padding}"> (x, grid)',
+    )
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    assert warp.rewrite(copy) == 1
+    onnx.checker.check_model(copy, full_check=True)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "x": rng.uniform(0, 1, (3, 2, 7, 5)).astype(np.float32),
+        "grid": rng.uniform(-1.3, 1.3, (3, 4, 6, 2)).astype(np.float32),
+    }
+    assert difference(model, copy, inputs) <= 1e-5
+
+
 def test_other_kinds_of_grid_sample_stay(graph: Any, rewritten: Any) -> None:
     model = graph(
         "float[1,3,8,8] x, float[1,8,8,2] grid",

@@ -141,13 +141,17 @@ def test_an_unknown_op_names_itself_and_what_remains(graph: Any, save: Any) -> N
     [
         ('y = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , s)',
          "Resize of node 'node0'.*asymmetric"),
+        ('g = Transpose <perm=[0,2,3,1]> (two) \n y = GridSample <mode="nearest"> (x, g)',
+         "GridSample of node 'node1'.*bilinear"),
         ("w = Relu (x) \n y = InstanceNormalization (x, v, v)", None),
         ("v2 = ReduceMean <axes=[0,2,3], keepdims=0> (x) \n"
          "y = InstanceNormalization (x, v2, v)", None),
     ],
 )  # fmt: skip
 def test_an_unusual_form_says_why(graph: Any, save: Any, body: str, why: str | None) -> None:
-    weights = {"s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32)}
+    weights = {
+        "s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32), "two": (1, 2, 8, 8)
+    }  # fmt: skip
     out = "float[1,3,8,16] y" if "Resize" in body else "float[1,3,8,8] y"
     path = save(graph("float[1,3,8,8] x", out, body, weights, 17))
     if why is None:

@@ -3,8 +3,9 @@
 Runtimes without a fast GridSample decompose it into forty ops or run it on one pixel at a time.
 Bilinear sampling of [1, C, H, W] at a grid [1, h, w, 2] of (x, y) in -1..1 is four gathers of
 P = h w pixels from C flat planes, weighted by the distances. GatherElements, with one index
-repeated over the planes, is several times faster in ONNX Runtime than Gather. Semantics: ONNX
-GridSample.
+repeated over the planes, is several times faster in ONNX Runtime than Gather. The N pictures of a
+stack, which models with one motion per keypoint warp at once, lie side by side: C planes of N H W
+pixels. Semantics: ONNX GridSample.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ _BILINEAR = ("bilinear", "linear")
 _PADDING = ("zeros", "border")
 INT32 = 6
 """`onnx.TensorProto.INT32`."""
+_WHOLE = 1 << 24
+"""Up to here float32, in which indices are computed, holds every whole number."""
 
 
 def rewrite(model: Any) -> int:
@@ -38,24 +41,31 @@ def _lower(graph: Editor, node: Any) -> bool:
         or picture is None
         or grid is None
         or len(picture) != 4
-        or picture[0] != 1
+        or picture[0] * picture[2] * picture[3] > _WHOLE
     ):
         return False
     warp = _Warp(graph, node.output[0])
     aligned = bool(given.get("align_corners", 0))
-    _, channels, height, width = picture
+    count, channels, height, width = picture
     _, out_height, out_width, _ = grid
-    points = out_height * out_width
-    planes = warp.add("Reshape", node.input[0], warp.sizes(channels, height * width))
+    points = count * out_height * out_width
+    planes = warp.side_by_side(node.input[0], count)
+    planes = warp.add("Reshape", planes, warp.sizes(channels, count * height * width))
     index_shape = warp.sizes(channels, points)
     flat = warp.add("Reshape", node.input[1], warp.sizes(points, 2))
     flat = warp.add("Transpose", flat, perm=[1, 0])
     x = warp.position(flat, 0, width, aligned, border=padding == "border")
     y = warp.position(flat, 1, height, aligned, border=padding == "border")
     zeros = padding == "zeros"
-    total = warp.sum_of_corners(planes, index_shape, x, y, (height, width), zeros=zeros)
-    shape = warp.sizes(1, channels, out_height, out_width)
-    graph.replace(node, warp.add("Reshape", total, shape))
+    firsts = ""
+    if count > 1:
+        starts = np.arange(0, count * height * width, height * width, dtype=np.float32)
+        firsts = graph.constant(starts.repeat(points // count)[None], near=warp.near)
+    size = (height, width)
+    total = warp.sum_of_corners(planes, index_shape, x, y, size, firsts, zeros=zeros)
+    lead = (1, channels) if count == 1 else (channels, count)
+    total = warp.add("Reshape", total, warp.sizes(*lead, out_height, out_width))
+    graph.replace(node, warp.side_by_side(total, count))
     return True
 
 
@@ -75,6 +85,10 @@ class _Warp:
     def sizes(self, *values: int) -> str:
         return self.graph.constant(np.array(values, np.int64), near=self.near)
 
+    def side_by_side(self, stack: str, count: int) -> str:
+        """A stack of `count` pictures with its first two axes swapped, or the one picture."""
+        return stack if count == 1 else self.add("Transpose", stack, perm=[1, 0, 2, 3])
+
     def position(self, flat: str, axis: int, size: int, aligned: bool, *, border: bool) -> str:
         """Pixel coordinates [1, P] along one axis.
 
@@ -90,15 +104,26 @@ class _Warp:
         return self.add("Clip", pixels, self.number(low), self.number(high))
 
     def sum_of_corners(
-        self, planes: str, index_shape: str, x: str, y: str, size: tuple[int, int], *, zeros: bool
+        self,
+        planes: str,
+        index_shape: str,
+        x: str,
+        y: str,
+        size: tuple[int, int],
+        firsts: str,
+        *,
+        zeros: bool,
     ) -> str:
-        """The four pixels around each point, weighted; [C, P]."""
+        """The four pixels around each point, weighted; [C, P]. `firsts` are where in the planes the
+        pictures of the points begin; empty where there is but one."""
         height, width = size
         columns = self.neighbours(x, width, zeros=zeros)
         lines = self.neighbours(y, height, zeros=zeros)
         total = ""
         for line, line_weight in lines:
             start = self.add("Mul", line, self.number(width))
+            if firsts:
+                start = self.add("Add", start, firsts)
             for column, column_weight in columns:
                 index = self.add("Cast", self.add("Add", start, column), to=INT32)
                 index = self.add("Expand", index, index_shape)
