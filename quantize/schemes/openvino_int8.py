@@ -25,12 +25,15 @@ from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 from edgeanim.targets.openvino_ir import save_ir
 
-# Arithmetic on coordinates, weights and statistics: cheap in float, ruined by eight bits.
+# Arithmetic on coordinates, weights and statistics is cheap in float, and ruined by eight bits. A
+# transposed convolution belongs to no chain, and a grouped one has no name that says its node's.
 FLOAT_TYPES = (
+    "ConvolutionBackpropData",
     "Divide",
     "Exp",
     "FloorMod",
     "GridSample",
+    "GroupConvolutionBackpropData",
     "GroupNormalization",
     "HSigmoid",
     "MVN",

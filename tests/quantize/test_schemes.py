@@ -167,6 +167,40 @@ def test_openvino_leaves_arithmetic_in_float_that_it_calls_after_an_output(
     assert "FakeQuantize" not in sources
 
 
+def test_openvino_leaves_grouped_transposed_convolutions_in_float(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    import onnx
+    import openvino as ov
+
+    text = """<ir_version: 8, opset_import: ["": 17]>
+        up (float[1,3,64,64] image) => (float[1,3,64,64] result) {
+            a = Conv <pads = [1,1,1,1], strides = [2,2]> (image, wa)
+            e = Elu (a)
+            t = ConvTranspose <group = 4, strides = [2,2]> (e, wt, bt)
+            s = Softplus (t)
+            result = Conv <pads = [1,1,1,1]> (s, wr)
+        }"""
+    model = onnx.parser.parse_model(text)
+    shapes = {"wa": (8, 3, 3, 3), "wt": (8, 2, 2, 2), "bt": (8,), "wr": (3, 8, 3, 3)}
+    rng = np.random.default_rng(0)
+    for name, shape in shapes.items():
+        weights = rng.normal(0, 0.2, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    path = tmp_path / "up.onnx"
+    onnx.save(model, str(path))
+    made = get_scheme("openvino-int8").quantize(
+        GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path
+    )
+    (up,) = [
+        op
+        for op in ov.Core().read_model(str(made.path)).get_ops()
+        if op.get_type_name() == "GroupConvolutionBackpropData"
+    ]
+    sources = [up.input_value(i).get_node().get_type_name() for i in (0, 1)]
+    assert "FakeQuantize" not in sources
+
+
 def weights_of(path: Path) -> list[Array]:
     import onnx
     from onnx import numpy_helper
