@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import GateFailed
-from edgeanim.core.packages import require
+from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import REMAINING, graph_inputs, node_label, read_onnx, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
-from edgeanim.graph.rewrites import warp
+from edgeanim.graph.rewrites import functions, warp
 
 if TYPE_CHECKING:
     import torch
@@ -98,10 +98,14 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
 
 
 def importable_form(model: Any) -> Any:
-    """A normalised copy of a `ModelProto` with its warps lowered, which the importer starts from;
-    `BadInput` if its opset cannot be raised."""
+    """A normalised copy of a `ModelProto`, with its warps lowered and what the importer does not
+    know written out, if PyTorch is installed; `BadInput` if its opset cannot be raised."""
     made = normalize(model)
     warp.rewrite(made)
+    if installed("torch"):
+        from edgeanim.graph.converters import CONVERTERS
+
+        functions.rewrite(made, CONVERTERS)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,13 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            z = Einsum <equation="bchw->bc"> (x)
            v = MatMul (x, w)""",
         {"w": (12, 5)}, 18),
+    "attention": (
+        "float[1,10,8] y",
+        """s = Reshape (x, rows)
+           t = Transpose <perm=[0,2,1]> (s)
+           y = Attention <q_num_heads=2, kv_num_heads=2> (t, t, t)""",
+        {"rows": np.array([1, 8, -1], I64)}, 23),
+    "defined by others": (FULL, "a = ThresholdedRelu (x) \n b = Selu (a) \n y = Swish (b)", {}, 24),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
 
@@ -171,3 +179,12 @@ def test_each_op_equals_onnx_runtime_and_exports(graph: Any, save: Any, case: st
         wanted, made = imported.module(*example), program.module()(*example)
     for one, other in zip(wanted, made, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
+    outputs = "float[1,8,10,12] y, float[1,8,10,12] z"
+    model = graph(X, outputs, "y = Pow (x, two) \n z = Pow (x, three)", weights={
+        "two": np.array(2, np.float32), "three": np.array([3], np.float32)})  # fmt: skip
+    imported = import_torch(save(model), tolerance=1e-5)
+    called = {node.target for node in imported.module.graph.nodes if node.op == "call_function"}
+    assert called == {operator.mul}

@@ -23,7 +23,7 @@ _PLAIN: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 _BINARY: dict[str, Callable[..., Any]] = {
-    "Add": operator.add, "Mul": operator.mul, "Sub": operator.sub, "Pow": operator.pow,
+    "Add": operator.add, "Mul": operator.mul, "Sub": operator.sub,
     "Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge, "Less": torch.lt,
     "LessOrEqual": torch.le, "And": torch.logical_and, "Or": torch.logical_or,
 }  # fmt: skip
@@ -52,6 +52,15 @@ def div(b: Builder, node: Any) -> fx.Node:
     return b.call(operator.truediv, *operands)
 
 
+def power(b: Builder, node: Any) -> fx.Node:
+    """Squares and cubes are products: quicker, and TFLite has powers of few axes only."""
+    x, exponent = _operands(b, node)
+    if exponent not in (2, 3):
+        return b.call(operator.pow, x, exponent)
+    square = b.call(operator.mul, x, x)
+    return square if exponent == 2 else b.call(operator.mul, square, x)
+
+
 def clip(b: Builder, node: Any) -> fx.Node:
     """Limits are attributes up to opset 10 and inputs since; none is no limit."""
     given = b.attrs(node)
@@ -76,6 +85,11 @@ def cast(b: Builder, node: Any) -> fx.Node:
     if dtype is None:
         raise b.refuse(node, f"torch has no type {name}")
     return b.call(torch.Tensor.to, b.value(node.input[0]), dtype)
+
+
+def cast_like(b: Builder, node: Any) -> fx.Node:
+    """To the type of another value."""
+    return b.call(torch.Tensor.type_as, *[b.value(name) for name in node.input])
 
 
 def prelu(b: Builder, node: Any) -> fx.Node:
@@ -137,6 +151,7 @@ CONVERTERS: dict[str, Converter] = {
     **{op: _plain(function) for op, function in _PLAIN.items()},
     **{op: _binary(function) for op, function in _BINARY.items()},
     "Cast": cast,
+    "CastLike": cast_like,
     "Clip": clip,
     "Div": div,
     "Elu": _with(F.elu, "alpha", 1.0),
@@ -147,6 +162,7 @@ CONVERTERS: dict[str, Converter] = {
     "Max": _many(torch.maximum),
     "Min": _many(torch.minimum),
     "PRelu": prelu,
+    "Pow": power,
     "Softmax": _softmax(torch.softmax),
     "Sum": _many(operator.add),
     "Where": where,

@@ -1,0 +1,62 @@
+"""Ops that ONNX itself defines by other ones are written out, such as Attention by products.
+
+For runtimes that lack a form of such an op. What it is defined by may be such an op again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.rewrites import constants, identity
+
+_STANDARD = ("", "ai.onnx")
+
+
+def rewrite(model: Any, known: Collection[str]) -> int:
+    """Write out all ops of ONNX but the `known` ones, as far as ONNX defines them; returns how many
+    nodes were replaced."""
+    import onnx.inliner
+
+    total = 0
+    # The types of what a definition introduces decide how the ops in it are defined.
+    while found := _defined(model, known):
+        names = [(node.domain, node.op_type) for node in found]
+        inlined = onnx.inliner.inline_selected_functions(
+            model, list(dict.fromkeys(names)), inline_schema_functions=True
+        )
+        left = {(node.op_type, node.output[0]) for node in inlined.graph.node}
+        replaced = [node for node in found if (node.op_type, node.output[0]) not in left]
+        if not replaced:
+            break
+        total += len(replaced)
+        model.CopyFrom(inlined)
+        infer_shapes(model)
+        constants.rewrite(model)
+        identity.rewrite(model)
+    return total
+
+
+def _defined(model: Any, known: Collection[str]) -> list[Any]:
+    """The nodes that are not known and have a definition at the model's opset."""
+    import onnx
+
+    version = next(e.version for e in model.opset_import if e.domain in _STANDARD)
+    found = []
+    for node in model.graph.node:
+        if node.domain not in _STANDARD or node.op_type in known:
+            continue
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+        if schema.has_function or schema.has_context_dependent_function:
+            _fill_in_defaults(node, schema)
+            found.append(node)
+    return found
+
+
+def _fill_in_defaults(node: Any, schema: Any) -> None:
+    """Say what attributes are by default, of which a definition does not know."""
+    given = {attribute.name for attribute in node.attribute}
+    for name, attribute in schema.attributes.items():
+        if name not in given and attribute.default_value.name:
+            node.attribute.append(attribute.default_value)
