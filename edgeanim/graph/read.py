@@ -27,14 +27,20 @@ def read_onnx(path: Path) -> Any:
     foreign file, more than 2 GB, external data outside the file's folder, unknown ops or domains,
     dynamic shapes, types other than float32 at the ends, NaN or infinite weights.
     """
-    model = parse_onnx(path)
-    _load_external_data(model, path)
-    model = _inline_functions(model, path)
+    model = load_onnx(path)
     check_ops(model, path)
     _run_checker(model, path)
     _check_ends(model, path)
     _check_weights(model, path)
     return model
+
+
+def load_onnx(path: Path) -> Any:
+    """The same `ModelProto` before it is checked; `BadInput` if the file or its weights cannot be
+    read."""
+    model = parse_onnx(path)
+    _load_external_data(model, path)
+    return _inline_functions(model, path)
 
 
 def graph_inputs(model: Any) -> list[Any]:
@@ -212,15 +218,17 @@ def _refuse_dynamic(value: Any, path: Path) -> None:
         raise BadInput(
             f"The input {value.name!r} has no shape.", where=path, hint="Export it with one."
         )
-    axis = next(i for i, dim in enumerate(dims) if dim.dim_value < 1)
+    dynamic = [i for i, dim in enumerate(dims) if dim.dim_value < 1]
     shown = [str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in dims]
+    fixed = [("N" if i else "1") if i in dynamic else text for i, text in enumerate(shown)]
+    numbers = ", with numbers for N" if "N" in fixed else ""
     raise BadInput(
-        f"Axis {axis} ({shown[axis]}) of the input {value.name!r} is dynamic: "
+        f"Axis {dynamic[-1]} ({shown[dynamic[-1]]}) of the input {value.name!r} is dynamic: "
         f"[{', '.join(shown)}]. Every shape must be fixed.",
         where=path,
         hint="Export it with fixed shapes, or fix them with: python -m "
         f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {value.name} --input_shape "
-        f"{','.join(s if s.isdigit() else 'N' for s in shown)} {path.name} fixed.onnx",
+        f"{','.join(fixed)} {path.name} fixed.onnx{numbers}",
     )
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgeanim.core.files import sha256_bytes, sha256_file
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes
+from edgeanim.graph.external import external_files
 from edgeanim.graph.load import Model, load_model
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
@@ -14,8 +18,15 @@ from edgeanim.targets.on.payload import files_of
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
-    """Load and check the model called `name`; an animator is exported from its weights once."""
-    return load_model(model_path(name, work), contract)
+    """Load and check the model called `name`; an animator is exported from its weights once, and an
+    .onnx of the user's is made static and float32 if that is all that it lacks."""
+    path, changes = adopted(model_path(name, work), work)
+    if not changes:
+        return load_model(path, contract)
+    work.progress.done(" ".join(changes))
+    work.progress.stage("Check the model")
+    with own_name(name):
+        return load_model(path, contract)
 
 
 def model_path(name: str | Path, work: Work) -> Path:
@@ -24,6 +35,33 @@ def model_path(name: str | Path, work: Work) -> Path:
         with shipped(ARCHITECTURE) as path:
             return exported(path.parent, work)
     return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
+
+
+def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
+    """An .onnx as the static float32 one in the store that it means, with a sentence for each thing
+    that was changed; itself where nothing has to be (see `graph.adopt`)."""
+    from edgeanim.graph.adopt import adopt
+
+    if not path.is_file() or (found := adopt(path)) is None:
+        return path, ()
+    model, changes = found
+    files = (path, *external_files(path))
+    parts = {"model": sha256_files(files), "versions": versions()}
+
+    def make(folder: Path) -> None:
+        write_bytes(folder / path.name, model.SerializeToString(deterministic=True))
+
+    folder, _ = work.build("adopt", parts, make)
+    return folder / path.name, changes
+
+
+@contextmanager
+def own_name(name: str | Path) -> Iterator[None]:
+    """Let errors name the user's file, not our copy of it."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(error.what, where=name, hint=error.hint) from error
 
 
 def files_of_model(name: str | Path) -> list[Path]:

@@ -1,0 +1,87 @@
+"""Files that mean a static float32 graph, and what is left of what they said otherwise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeanim.graph.adopt import adopt
+from edgeanim.graph.load import load_model
+from edgeanim.graph.reference import Reference, deviation
+
+PICTURE = np.random.default_rng(0).uniform(0, 1, (1, 3, 16, 16)).astype(np.float32)
+BODY = "c = Conv <pads=[1,1,1,1]> (x, w) \n y = Sigmoid (c)"
+
+
+def adopted(model: Any, save: Any) -> tuple[Any, tuple[str, ...], Path]:
+    found = adopt(save(model))
+    assert found is not None
+    made, changes = found
+    return made, changes, save(made)
+
+
+def halved(model: Any) -> Any:
+    """The same graph with float16 weights and ends."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    return model
+
+
+def test_a_file_that_says_what_it_means_is_left_alone(tiny_onnx: Any) -> None:
+    assert adopt(tiny_onnx(16, 4)) is None
+
+
+def test_a_batch_of_any_size_is_one_picture(graph: Any, save: Any) -> None:
+    model = graph("float[n,3,16,16] x", "float[n,3,16,16] y", BODY, {"w": (3, 3, 3, 3)})
+    made, changes, path = adopted(model, save)
+    assert changes == ("The batch (n) is fixed at 1.",)
+    (spec,) = load_model(path).contract.graphs
+    assert [tensor.shape for tensor in (*spec.inputs, *spec.outputs)] == [(1, 3, 16, 16)] * 2
+    wanted, found = (Reference(each).run({"x": PICTURE})["y"] for each in (model, made))
+    np.testing.assert_array_equal(wanted, found)
+
+
+@pytest.mark.parametrize("shape", ["n,3,h,16", "n"])
+def test_other_axes_are_not_guessed(graph: Any, save: Any, shape: str) -> None:
+    assert adopt(save(graph(f"float[{shape}] x", f"float[{shape}] y", "y = Relu (x)"))) is None
+
+
+def test_half_floats_are_computed_in_float32(graph: Any, save: Any) -> None:
+    model = graph("float[1,3,16,16] x", "float[1,3,16,16] y", BODY, {"w": (3, 3, 3, 3)})
+    made, changes, path = adopted(halved(model), save)
+    assert changes == ("The file's half floats are computed in float32.",)
+    load_model(path)
+    wanted = Reference(model).run({"x": PICTURE.astype(np.float16)})["y"]
+    assert deviation(wanted, Reference(made).run({"x": PICTURE})["y"]) < 2e-3
+
+
+def test_half_floats_between_casts_leave_none_behind(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,16,16] x",
+        "float[1,3,16,16] y",
+        """half = Cast <to=10> (x)
+           c = Conv <pads=[1,1,1,1]> (half, w)
+           m = Mul (c, two)
+           y = Cast <to=1> (m)""",
+    )
+    weights = np.random.default_rng(1).normal(0, 0.2, (3, 3, 3, 3)).astype(np.float16)
+    for name, value in (("w", weights), ("two", np.array(2, np.float16))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    # As converters to float16 leave them: casts at the end of the list.
+    nodes = [model.graph.node[i] for i in (1, 2, 3, 0)]
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    made, _, path = adopted(model, save)
+    load_model(path)
+    ops = Counter(node.op_type for node in made.graph.node)
+    assert (ops["Cast"], ops["Conv"]) == (0, 1)
+    wanted, found = (Reference(each).run({"x": PICTURE})["y"] for each in (model, made))
+    assert deviation(wanted, found) < 2e-3
