@@ -125,7 +125,11 @@ def _recipe(graph: FlatGraph, names: Sequence[str]) -> Any:
 def _collect(
     converted: CompiledGraph, inputs: Sequence[TensorSpec], samples: Samples
 ) -> RangeTable:
-    """The ranges of every float tensor of the float graph, run sample by sample."""
+    """The ranges of every float tensor of the float graph, run sample by sample.
+
+    Those that hold an infinity, as what pads a maximum does, have none: nothing that runs in INT8
+    reads them.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
@@ -137,14 +141,18 @@ def _collect(
         interpreter.allocate_tensors()
     positions = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
     histograms: dict[str, Histogram] = defaultdict(Histogram)
+    endless: set[str] = set()
     for sample in samples:
         for spec, target in zip(inputs, converted.spec.inputs, strict=True):
             index = positions[converted.bindings[spec.name]]
             interpreter.set_tensor(index, relayout(sample[spec.name], spec.layout, target.layout))
         interpreter.invoke()
         for name, values in _activations(interpreter):
-            histograms[name].add(values)
-    return tabulate(histograms)
+            if np.isinf(values).any():
+                endless.add(name)
+            else:
+                histograms[name].add(values)
+    return tabulate({name: found for name, found in histograms.items() if name not in endless})
 
 
 def _activations(interpreter: Any) -> Iterator[tuple[str, Array]]:

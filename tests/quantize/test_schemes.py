@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,25 +171,17 @@ def test_openvino_leaves_arithmetic_in_float_that_it_calls_after_an_output(
 def test_openvino_leaves_grouped_transposed_convolutions_in_float(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
 ) -> None:
-    import onnx
     import openvino as ov
 
-    text = """<ir_version: 8, opset_import: ["": 17]>
-        up (float[1,3,64,64] image) => (float[1,3,64,64] result) {
-            a = Conv <pads = [1,1,1,1], strides = [2,2]> (image, wa)
-            e = Elu (a)
-            t = ConvTranspose <group = 4, strides = [2,2]> (e, wt, bt)
-            s = Softplus (t)
-            result = Conv <pads = [1,1,1,1]> (s, wr)
-        }"""
-    model = onnx.parser.parse_model(text)
-    shapes = {"wa": (8, 3, 3, 3), "wt": (8, 2, 2, 2), "bt": (8,), "wr": (3, 8, 3, 3)}
-    rng = np.random.default_rng(0)
-    for name, shape in shapes.items():
-        weights = rng.normal(0, 0.2, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
-    path = tmp_path / "up.onnx"
-    onnx.save(model, str(path))
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1], strides = [2,2]> (image, wa)
+           e = Elu (a)
+           t = ConvTranspose <group = 4, strides = [2,2]> (e, wt, bt)
+           s = Softplus (t)
+           result = Conv <pads = [1,1,1,1]> (s, wr)""",
+        {"wa": (8, 3, 3, 3), "wt": (8, 2, 2, 2), "bt": (8,), "wr": (3, 8, 3, 3)},
+    )
     made = get_scheme("openvino-int8").quantize(
         GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path
     )
@@ -199,6 +192,44 @@ def test_openvino_leaves_grouped_transposed_convolutions_in_float(
     ]
     sources = [up.input_value(i).get_node().get_type_name() for i in (0, 1)]
     assert "FakeQuantize" not in sources
+
+
+@pytest.mark.slow
+def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           p = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (a)
+           u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
+                       nearest_mode = "floor"> (p, , scales)
+           result = Conv <pads = [1,1,1,1]> (u, wr)""",
+        {"wa": (8, 3, 3, 3), "wr": (3, 8, 3, 3), "scales": [1, 1, 2, 2]},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("tflite-int8").quantize(source, samples, QuantizeSpec(), board, tmp_path)
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, profile = play(made, "tflite", board, samples, tmp_path / "int8")
+    assert psnr(wanted, got) > 30
+    assert profile.int8 > 0
+
+
+def written(folder: Path, body: str, weights: Mapping[str, tuple[int, ...] | list[float]]) -> Path:
+    """A graph from `image` to `result`, both 64x64; weights are shapes to fill, or their values."""
+    import onnx
+
+    picture = "float[1,3,64,64]"
+    head = f'<ir_version: 8, opset_import: ["": 17]> g ({picture} image) => ({picture} result)'
+    model = onnx.parser.parse_model(f"{head} {{ {body} }}")
+    rng = np.random.default_rng(0)
+    for name, given in weights.items():
+        values = rng.normal(0, 0.2, given) if isinstance(given, tuple) else np.array(given)
+        tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
+        model.graph.initializer.append(tensor)
+    path = folder / "net.onnx"
+    onnx.save(model, str(path))
+    return path
 
 
 def weights_of(path: Path) -> list[Array]:
