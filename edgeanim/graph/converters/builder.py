@@ -100,6 +100,12 @@ class Builder:
         self.origins[target] = node.output[0]
         return self.graph.call_module(target, args)
 
+    def index(self, node: Any, places: torch.Tensor) -> fx.Node:
+        """Whole numbers that `node` looks things up by, kept as a buffer."""
+        target = self._attribute(f"{node.output[0]}_places")
+        self.root.register_buffer(target, places)
+        return self.graph.get_attr(target)
+
     def _stored(self, name: str) -> fx.Node:
         value = self.onnx.constants[name]
         target = self._attribute(name)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx
 
 from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.reference import Reference
 
 _ALIGN = {"align_corners": True, "half_pixel": False, "pytorch_half_pixel": False}
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}
@@ -44,47 +45,49 @@ def resize(b: Builder, node: Any) -> fx.Node:
 def _nearest(
     b: Builder, node: Any, x: fx.Node, before: tuple[int, ...], size: tuple[int, ...]
 ) -> fx.Node:
-    """torch knows one way to take the nearest pixel, which is right where it takes the same ones as
-    ONNX. A factor is better than a size: it says that it is whole to whoever reads the graph."""
-    wanted = [_taken(b, node, axis) for axis in (2, 3)]
-    factors = [new / old for new, old in zip(size, before, strict=True)]
-    whole = all(factor.is_integer() for factor in factors)
-    by_factor: list[dict[str, Any]] = [{"scale_factor": tuple(factors)}] if whole else []
-    for way in [*by_factor, {"size": size}]:
-        numbers = torch.arange(float(prod(before))).reshape(1, 1, *before)
-        made = F.interpolate(numbers, mode="nearest", **way)
-        if torch.equal(made[0, 0], numbers[0, 0][wanted[0]][:, wanted[1]]):
-            return b.call(F.interpolate, x, mode="nearest", **way)
-    coordinates = b.attrs(node).get("coordinate_transformation_mode", "half_pixel")
-    raise b.refuse(node, f"nearest resizing by {factors} with {coordinates} coordinates")
+    """Larger by whole factors it is torch's own way, where that takes the same pixels as ONNX, and
+    smaller by such ones a pool of single pixels. Else the pixels are picked: of torch's own way
+    the TFLite converter makes one that takes them by their centres, which is another."""
+    wanted = _taken(b, node, before)
+    places = [each.tolist() for each in wanted]
+    pairs = list(zip(before, size, strict=True))
+    up = tuple(new // old for old, new in pairs)
+    if places == [[i // n for i in range(old * n)] for n, old in zip(up, before, strict=True)]:
+        return b.call(F.interpolate, x, scale_factor=tuple(map(float, up)), mode="nearest")
+    down = tuple(max(1, old // new) for old, new in pairs)
+    if places == [list(range(0, old, n)) for n, old in zip(down, before, strict=True)]:
+        return b.call(F.max_pool2d, x, 1, down)
+    for axis, index in enumerate(wanted, 2):
+        x = b.call(torch.index_select, x, axis, b.index(node, index))
+    return x
 
 
-def _taken(b: Builder, node: Any, axis: int) -> torch.Tensor:
-    """The pixels that ONNX takes along an axis, int64 [new size]: the formulas of its operator
-    reference, in float32 as runtimes compute them."""
-    given = b.attrs(node)
-    old, new = b.shape(node.input[0], node)[axis], b.shape(node.output[0], node)[axis]
-    scale = torch.tensor(_scale(b, node, axis))
-    place = torch.arange(new, dtype=torch.float32)
-    half = (place + 0.5) / scale - 0.5
-    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
-    places = {
-        "half_pixel": half,
-        "half_pixel_symmetric": old / 2 * (1 - new / (scale * old)) + half,
-        "pytorch_half_pixel": half if new > 1 else torch.zeros(1),
-        "align_corners": place * (old - 1) / max(new - 1, 1),
-        "asymmetric": place / scale,
+def _taken(b: Builder, node: Any, before: tuple[int, ...]) -> list[torch.Tensor]:
+    """The rows and columns that ONNX Runtime takes, int64: it is asked, as float32 decides which of
+    two pixels is nearer."""
+    import onnx
+
+    settings = {
+        name: b.constant(node, i, "size") for i, name in enumerate(node.input) if i and name
     }
-    roundings = {
-        "round_prefer_floor": lambda x: torch.ceil(x - 0.5),
-        "round_prefer_ceil": lambda x: torch.floor(x + 0.5),
-        "floor": torch.floor,
-        "ceil": torch.ceil,
-    }
-    rounding = given.get("nearest_mode", "round_prefer_floor")
-    if coordinates not in places or rounding not in roundings:
-        raise b.refuse(node, f"nearest resizing with {coordinates} coordinates, {rounding}")
-    return roundings[rounding](places[coordinates]).clamp(0, old - 1).long()
+    if b.present(node, 3) and settings[node.input[3]].size == 4:
+        settings[node.input[3]] = np.array([1, 1, *settings[node.input[3]][2:]], np.int64)
+    numbers = np.arange(np.prod(before), dtype=np.float32).reshape(1, 1, *before)
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in ((node.input[0], numbers.shape), (node.output[0], None))
+    ]
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in settings.items()]
+    graph = onnx.helper.make_graph([node], "resize", ends[:1], ends[1:], weights)
+    whole = b.onnx.model
+    model = onnx.helper.make_model(
+        graph, opset_imports=whole.opset_import, ir_version=whole.ir_version
+    )
+    (made,) = Reference(model, where=b.where).run({node.input[0]: numbers}).values()
+    rows, columns = made[0, 0, :, 0] // before[1], made[0, 0, 0] % before[1]
+    if not np.array_equal(made[0, 0], rows[:, None] * before[1] + columns):
+        raise b.refuse(node, "nearest resizing that makes up pixels")
+    return [torch.from_numpy(each.astype(np.int64)) for each in (rows, columns)]
 
 
 def _scale(b: Builder, node: Any, axis: int) -> float:
