@@ -13,6 +13,7 @@ An error is one paragraph: *what* is wrong, *where*, and *what to do next* (the 
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +114,10 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     return DeviceFailed(f"The operating system refused: {error.strerror or error}.", where=where)
 
 
+# OpenVINO's errors begin like this.
+_PLACE = re.compile(r"Exception from \S+:\d+:?|Check '.*' failed at \S+:\d+:?")
+
+
 def told(main: Callable[P, int]) -> Callable[P, int]:
     """A module's `main` that tells an `EdgeanimError`, or Ctrl-C, on standard error and returns its
     code."""
@@ -157,6 +162,8 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, cut at 300 characters; runtimes print whole stacks."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip()[:300]
+    """The first line of an error's text that says more than where in a runtime's own sources it
+    was raised, cut at 300 characters; runtimes print whole stacks."""
+    lines = (str(error).strip() or type(error).__name__).splitlines()
+    telling = [line for line in lines if line.strip() and not _PLACE.fullmatch(line.strip())]
+    return (telling or lines)[0].strip()[:300]

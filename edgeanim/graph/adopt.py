@@ -1,7 +1,8 @@
 """Others' ONNX files that mean one static float32 graph, though they do not say so.
 
-A batch of any size is played as one picture, half floats compute in float32, and nodes that stand
-in any order, as float16 converters leave them, are sorted. All else is `read_onnx`'s to judge.
+A batch of any size is played as one picture, half floats compute in float32, nodes that stand in
+any order, as float16 converters leave them, are sorted, and inputs that nothing reads, which
+runtimes drop or keep as they like, are left out. All else is `read_onnx`'s to judge.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import editing, infer_shapes, nested_graphs, nested_inputs
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
-from edgeanim.graph.read import graph_inputs, load_onnx
+from edgeanim.graph.read import graph_inputs, load_onnx, unread_inputs
 
 FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
 """`onnx.TensorProto.FLOAT` and so on."""
@@ -30,10 +31,14 @@ def adopt(path: Path) -> tuple[Any, tuple[str, ...]] | None:
     """
     model = parse_onnx(path)
     halves, batch, sorted_ = _is_half(model), _batch(model), _is_sorted(model.graph)
-    if sorted_ and not halves and not batch:
+    unread = unread_inputs(model)
+    if sorted_ and not halves and not batch and not unread:
         return None
     model = load_onnx(path)
-    changes = []
+    changes = [f"The input {name!r} is left out, as nothing reads it." for name in unread]
+    kept = [value for value in model.graph.input if value.name not in unread]
+    model.graph.ClearField("input")
+    model.graph.input.extend(kept)
     if batch:
         _fix_batch(model, batch)
         changes.append(f"The batch ({', '.join(sorted(batch))}) is fixed at 1.")

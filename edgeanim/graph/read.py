@@ -16,6 +16,15 @@ _STANDARD = ("", "ai.onnx")
 RUNTIME_DOMAINS = ("com.microsoft",)
 """Extensions that ONNX Runtime brings; no other backend is promised to run them."""
 
+_QUANTIZED = (
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+)
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
 """What is possible with a graph that PyTorch cannot take."""
 
@@ -47,6 +56,21 @@ def graph_inputs(model: Any) -> list[Any]:
     """The inputs that a caller feeds: old files list their weights among the inputs too."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in weights]
+
+
+def unread_inputs(model: Any) -> list[str]:
+    """The names of the inputs that no node reads and that are no output, if others are read."""
+    read = {value.name for value in model.graph.output}
+    for node in _nodes(model.graph):
+        read.update(node.input)
+    names = [value.name for value in graph_inputs(model)]
+    unread = [name for name in names if name not in read]
+    return unread if len(unread) < len(names) else []
+
+
+def quantized_node(model: Any) -> Any | None:
+    """The first node of a graph that computes in 8 bits, or rounds to them, already."""
+    return next((node for node in _nodes(model.graph) if node.op_type in _QUANTIZED), None)
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
@@ -203,6 +227,12 @@ def _check_ends(model: Any, path: Path) -> None:
             _refuse_dynamic(value, path)
     if not graph_inputs(model):
         raise BadInput("This graph has no input.", where=path)
+    for name in unread_inputs(model):
+        raise BadInput(
+            f"No node reads the input {name!r}.",
+            where=path,
+            hint="Leave it out of the graph, and of its contract.",
+        )
 
 
 def _type_name(code: int) -> str:

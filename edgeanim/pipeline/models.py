@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes
 from edgeanim.graph.external import external_files
 from edgeanim.graph.load import Model, load_model
+from edgeanim.graph.protobuf import parse_onnx
+from edgeanim.graph.read import node_label, quantized_node
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, versions
@@ -19,14 +22,28 @@ from edgeanim.targets.on.payload import files_of
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
     """Load and check the model called `name`; an animator is exported from its weights once, and an
-    .onnx of the user's is made static and float32 if that is all that it lacks."""
+    .onnx of the user's is made static and float32 if that is all that it lacks. `BadInput` also if
+    it is quantised already."""
     path, changes = adopted(model_path(name, work), work)
-    if not changes:
-        return load_model(path, contract)
-    work.progress.done(" ".join(changes))
-    work.progress.stage("Check the model")
-    with own_name(name):
-        return load_model(path, contract)
+    if changes:
+        work.progress.done(" ".join(changes))
+        work.progress.stage("Check the model")
+    with own_name(name) if changes else nullcontext():
+        model = load_model(path, contract)
+    for graph in model.graphs:
+        _must_be_float(graph)
+    return model
+
+
+def _must_be_float(graph: GraphArtifact) -> None:
+    node = quantized_node(parse_onnx(graph.path))
+    if node is not None:
+        raise BadInput(
+            f"This graph is quantised already: {node.op_type} {node_label(node)}.",
+            where=graph.path,
+            hint="Give the float32 graph that it was made of. `edgeanim bench` measures this one "
+            "as it is.",
+        )
 
 
 def model_path(name: str | Path, work: Work) -> Path:

@@ -18,6 +18,7 @@ from edgeanim.quantize.ranges import RangeTable
 from edgeanim.quantize.ranges_onnx import collect_ranges
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
+from edgeanim.targets.checks import runtime_errors
 
 WEIGHT_LIMIT = 127.0
 CompiledFloat = Callable[[GraphArtifact, str], CompiledGraph]
@@ -89,7 +90,9 @@ class Scheme(ABC):
         with self._source(artifact, samples, board, compiled) as source:
             if table is None:
                 table = self.ranges(source)
-            path = self.write(replace(source, kernels=kernels or {}), spec, table, out)
+            refused = f"The quantiser of {self.name} refuses this graph"
+            with runtime_errors(refused, artifact.spec.file, damaged=True):
+                path = self.write(replace(source, kernels=kernels or {}), spec, table, out)
         return GraphArtifact(artifact.spec, path, self.name)
 
     def ranges(self, source: Source) -> RangeTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeanim.core.errors import BadInput, told
+from edgeanim.core.errors import BadInput, first_line, told
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,19 @@ def test_what_ends_a_command_is_told_in_a_line(
 
     assert main() == code
     assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("No room.\nstack", "No room."),
+        (
+            "Exception from src/core.cpp:84:\nCheck 'a || b' failed at src/f.cpp:117:\nNo file",
+            "No file",
+        ),
+        ("Exception from src/core.cpp:84:", "Exception from src/core.cpp:84:"),
+        ("", "ValueError"),
+    ],
+)
+def test_the_line_that_is_quoted_says_what_went_wrong(text: str, line: str) -> None:
+    assert first_line(ValueError(text)) == line

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgeanim.core.errors import BadInput
 from edgeanim.graph.adopt import adopt
 from edgeanim.graph.load import load_model
 from edgeanim.graph.reference import Reference, deviation
@@ -85,3 +86,14 @@ def test_half_floats_between_casts_leave_none_behind(graph: Any, save: Any) -> N
     assert (ops["Cast"], ops["Conv"]) == (0, 1)
     wanted, found = (Reference(each).run({"x": PICTURE})["y"] for each in (model, made))
     assert deviation(wanted, found) < 2e-3
+
+
+def test_an_input_that_nothing_reads_is_left_out(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,16,16] x, float[1,3,16,16] source", "float[1,3,16,16] y", "y = Relu (x)"
+    )
+    with pytest.raises(BadInput, match="No node reads the input 'source'"):
+        load_model(save(model))
+    _, changes, path = adopted(model, save)
+    assert changes == ("The input 'source' is left out, as nothing reads it.",)
+    assert [tensor.name for tensor in load_model(path).contract.graphs[0].inputs] == ["x"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -58,3 +59,26 @@ def test_what_is_wrong_all_the_same_is_told_of_the_users_file(
     with pytest.raises(BadInput) as caught:
         api.inspect(path, store=Store(tmp_path / "store"))
     assert caught.value.where == str(path)
+
+
+def test_a_graph_that_is_quantised_already_is_told_of(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    path = tiny_onnx(32, 4)
+    model = onnx.load(str(path))
+    (name,) = (value.name for value in model.graph.input)
+    scale, zero = np.array(1 / 255, np.float32), np.array(0, np.uint8)
+    for label, value in (("scale", scale), ("zero", zero)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, label))
+    for node in model.graph.node:
+        node.input[:] = ["rounded" if given == name else given for given in node.input]
+    pair = [
+        onnx.helper.make_node("QuantizeLinear", [name, "scale", "zero"], ["bytes"], "round"),
+        onnx.helper.make_node("DequantizeLinear", ["bytes", "scale", "zero"], ["rounded"]),
+    ]
+    nodes = [*pair, *model.graph.node]
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(path))
+    with pytest.raises(BadInput, match=r"quantised already: QuantizeLinear 'round'"):
+        api.quantize(path, calib=photos, out=tmp_path / "int8", store=Store(tmp_path / "store"))
