@@ -13,11 +13,11 @@ import importlib.metadata
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput, EdgeanimError, disk_errors
 from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, sha256_tree, write_text
 from edgeanim.core.locks import exclusive
 from edgeanim.core.parsing import load_json
@@ -99,13 +99,26 @@ class Store:
                 with suppress(_Overtaken), atomic_folder(folder) as partial:
                     content = partial / "content"
                     content.mkdir()
-                    make(content)
+                    with self._by_file_name():
+                        make(content)
                     record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
                     write_text(partial / _MANIFEST, canonical_json(record))
                     if not (alone or fresh) and self.get(stage, key) is not None:
                         raise _Overtaken
                     return folder / "content", False
         return folder / "content", True
+
+    @contextmanager
+    def _by_file_name(self) -> Iterator[None]:
+        """Let errors name a file that is being made by its name alone: nobody knows where it lies,
+        and it is gone when that is read. What the operating system refuses keeps its place."""
+        try:
+            yield
+        except EdgeanimError as error:
+            refused = isinstance(error.__cause__, OSError)
+            if error.where and not refused and self.root in Path(error.where).parents:
+                error.where = Path(error.where).name
+            raise
 
     def _folder(self, stage: str, key: str) -> Path:
         return self.root / stage / key[:32]

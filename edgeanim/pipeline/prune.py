@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
@@ -148,6 +149,12 @@ def _require_effect(
     if spec.ratio and all(
         artifact_digest(g) == artifact_digest(graphs[g.spec.name]) for g in model.graphs
     ):
+        if not any(_has_free_channels(graph) for graph in model.graphs):
+            raise UsageError(
+                "No convolution of this model has channels that could go: something counts on all "
+                "of them, such as an input, an output, or a reshape, as GroupNorm is exported.",
+                hint="Quantise it as it is.",
+            )
         raise UsageError(
             f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
             f"multiples of {spec.round_to}.",
@@ -161,6 +168,13 @@ def _require_effect(
             "that are kept so that no group is choked.",
             hint="Ask for less with --ratio, or lower --round-to.",
         )
+
+
+def _has_free_channels(graph: GraphArtifact) -> bool:
+    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.quantize.channels import free_convolutions
+
+    return bool(free_convolutions(import_torch(graph.path).module))
 
 
 def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim.core import locks
+from edgeanim.core.errors import BadInput
 from edgeanim.core.locks import exclusive
 from edgeanim.core.store import Store, default_root, tool_versions
 
@@ -150,3 +151,12 @@ def test_versions_of_absent_packages_are_said() -> None:
     versions = tool_versions("numpy", "surely-not-installed")
     assert versions["surely-not-installed"] == "absent"
     assert versions["numpy"][0].isdigit()
+
+
+def test_errors_name_a_file_in_the_making_by_its_name_alone(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        raise BadInput("No form for this graph.", where=folder / "net.onnx")
+
+    with pytest.raises(BadInput) as caught:
+        Store(tmp_path).build("compile", {}, make)
+    assert caught.value.where == "net.onnx"

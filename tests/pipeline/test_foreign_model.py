@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -129,6 +131,31 @@ def test_pruning_that_removes_nothing_says_so(job: SimpleNamespace) -> None:
             spec=PruneSpec(ratio=0.1, round_to=16), store=job.store,
         )  # fmt: skip
     assert not (job.work / "none").exists()
+
+
+def test_pruning_what_has_no_free_channels_says_why(photos: Path, tmp_path: Path) -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 17]>
+        normed (float[1,3,16,16] image) => (float[1,3,16,16] result) {
+            a = Conv <pads = [1,1,1,1]> (image, first)
+            g = Reshape (a, groups)
+            n = InstanceNormalization (g, ones, zeros)
+            b = Reshape (n, back)
+            result = Conv <pads = [1,1,1,1]> (b, last)
+        }""")
+    rng = np.random.default_rng(0)
+    for name, value in {
+        "first": rng.normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32),
+        "last": rng.normal(0, 0.2, (3, 8, 3, 3)).astype(np.float32),
+        "groups": np.array([1, 2, -1]), "back": np.array([1, 8, 16, 16]),
+        "ones": np.ones(2, np.float32), "zeros": np.zeros(2, np.float32),
+    }.items():  # fmt: skip
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    onnx.save(model, str(tmp_path / "grouped.onnx"))
+    with pytest.raises(UsageError, match="No convolution of this model has channels"):
+        api.prune(
+            tmp_path / "grouped.onnx", calib=photos, out=tmp_path / "none",
+            spec=PruneSpec(ratio=0.1, round_to=1), store=Store(tmp_path / "store"),
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("limits", [{"max_drift": 0.0}, {"max_drift": 1.0, "max_drift_p5": 0.0}])
