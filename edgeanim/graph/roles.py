@@ -13,6 +13,7 @@ DEFAULT_RANGE = (0.0, 1.0)
 _PICTURE_CHANNELS = (1, 3, 4)
 _SMALLEST_SIDE = 8
 _OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
+_TWO_NAMES = "Call the one that is animated `source`, `still` or `reference`."
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -39,13 +40,18 @@ def spec_of_shapes(
     """The description of the graph in the file `path`: one picture in, one picture out.
 
     The picture input becomes `driving_frame` (`still` if its name says so and there is another),
-    the picture output `frame`, any other input `condition:NAME`, any other output `feature:NAME`.
-    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval
-    `values`. `BadInput` if the graph is not of that kind.
+    the picture output `frame`. Other inputs of three axes and more of which there are as many as
+    other outputs of that shape are `state:NAME` with these, in their order; any other input is
+    `condition:NAME`, any other output `feature:NAME`. Layout follows from the axis that has 1, 3 or
+    4 channels; pictures are in the interval `values`. `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
     pictures = [name for name, shape in inputs.items() if _picture_layout(shape)]
     roles = _picture_roles(pictures, inputs, path)
+    states = _states(
+        {name: shape for name, shape in inputs.items() if name not in roles},
+        {name: shape for name, shape in outputs.items() if name != finished},
+    )
     taken = set(roles.values())
     return GraphSpec(
         name=identifier(path.stem),
@@ -54,13 +60,13 @@ def spec_of_shapes(
         inputs=tuple(
             _picture(n, roles[n], shape, values)
             if n in roles
-            else TensorSpec(n, _unused(f"condition:{identifier(n)}", taken), shape)
+            else TensorSpec(n, states.get(n) or _unused(f"condition:{identifier(n)}", taken), shape)
             for n, shape in inputs.items()
         ),
         outputs=tuple(
             _picture(n, "frame", shape, values)
             if n == finished
-            else TensorSpec(n, _unused(f"feature:{identifier(n)}", taken), shape)
+            else TensorSpec(n, states.get(n) or _unused(f"feature:{identifier(n)}", taken), shape)
             for n, shape in outputs.items()
         ),
     )
@@ -94,9 +100,22 @@ def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, st
             f"Of the inputs ({_shown(inputs)}), {len(names) or 'none'} could be the picture to "
             "work on; exactly one is needed to tell what this model does.",
             where=path,
-            hint=_OWN_CONTRACT,
+            hint=f"{_TWO_NAMES} {_OWN_CONTRACT}" if len(names) == 2 else _OWN_CONTRACT,
         )
     return roles
+
+
+def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:
+    """The roles, by tensor, of what a recurrent graph takes and gives again. A vector of one or two
+    axes is rather a style."""
+    found = {}
+    for shape in dict.fromkeys(shape for shape in inputs.values() if len(shape) > 2):
+        taken = [name for name, other in inputs.items() if other == shape]
+        given = [name for name, other in outputs.items() if other == shape]
+        if len(taken) == len(given):
+            for before, after in zip(taken, given, strict=True):
+                found[before] = found[after] = f"state:{identifier(before)}"
+    return found
 
 
 def _picture(

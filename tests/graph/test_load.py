@@ -75,8 +75,24 @@ def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> No
 
 def test_ambiguous_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
     inputs = "float[1,3,16,16] a, float[1,3,16,16] b"
-    with pytest.raises(BadInput, match=r"2 could be the picture .* model\.toml"):
+    with pytest.raises(BadInput, match=r"2 could be the picture .* `source`.* model\.toml"):
         load_model(save(graph(inputs, IMAGE[1], "y = Add (a, b)")))
+
+
+def test_what_a_net_takes_and_gives_again_is_its_state(graph: Any, save: Any) -> None:
+    path = save(graph(
+        f"{IMAGE[0]}, float[1,8,4,4] h, float[1,8,4,4] c, float[1,8] style",
+        f"{IMAGE[1]}, float[1,8,4,4] hn, float[1,8,4,4] cn, float[1,8] code",
+        """y = Sigmoid (x)
+           hn = Add (h, c)
+           cn = Tanh (c)
+           code = Relu (style)""",
+    ))  # fmt: skip
+    (spec,) = infer_contract(path).graphs
+    assert {t.name: t.role for t in (*spec.inputs, *spec.outputs)} == {
+        "x": "driving_frame", "h": "state:h", "c": "state:c", "style": "condition:style",
+        "y": "frame", "hn": "state:h", "cn": "state:c", "code": "feature:code",
+    }  # fmt: skip
 
 
 def test_an_own_contract_replaces_the_inferred_one(tiny_onnx: Any, tmp_path: Path) -> None:
