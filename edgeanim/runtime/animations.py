@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-from PIL import GifImagePlugin, Image
+from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
 from edgeanim.core.quiet import quiet
+from edgeanim.runtime.apng import write_apng
+from edgeanim.runtime.gif import write_gif
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture, check_picture
+from edgeanim.runtime.webp import write_webp
 
 _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
 _MAX_FPS = 1000
 _MAX_GIF_FPS = 50
-_COLOURS = 255
-"""Colours of a GIF's palette; the last of the 256 entries stands for transparency."""
 
 
 def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> int:
@@ -35,8 +34,8 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
               50 fps: times are in 1/100 s, and players treat less than 2 as 10
     `.mp4`    MPEG-4 Part 2; an odd edge is repeated to make the size even; transparent parts on
               white
-    `.webp`   loops, quality 90, with transparency; all frames are in memory until the end
-    `.png`    animated PNG, loops, lossless; all frames are in memory until the end
+    `.webp`   loops, quality 90, with transparency
+    `.png`    animated PNG, loops, lossless
     a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
               frame_00000.png on; a folder with anything else in it is left alone
 
@@ -50,7 +49,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     if into_folder or path.is_dir() or not path.suffix:
         _write_folder(path, checked)
         return checked.count
-    writers = {".gif": _write_gif, ".mp4": _write_mp4, ".webp": _write_webp, ".png": _write_apng}
+    writers = {".gif": write_gif, ".mp4": _write_mp4, ".webp": write_webp, ".png": write_apng}
     if path.suffix.lower() not in writers:
         raise UsageError(
             f"An animation cannot be written as {path.suffix!r}.",
@@ -106,79 +105,6 @@ def _write_folder(path: Path, frames: Iterable[Picture]) -> None:
             Image.fromarray(frame).save(partial / _FRAME_NAME.format(number))
 
 
-def _write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    """Written block by block (GIF89a), since Pillow's own animation writer holds all frames."""
-    with path.open("wb") as stream:
-        before: Picture | None = None
-        for frame, hundredths in zip(frames, _delays(fps), strict=False):
-            if before is None:
-                _write_gif_header(stream, frame)
-            _write_gif_frame(stream, frame, before, hundredths)
-            before = frame
-        stream.write(b";")
-
-
-def _write_gif_header(stream: IO[bytes], frame: Picture) -> None:
-    height, width = frame.shape[:2]
-    if max(height, width) > 0xFFFF:
-        raise UsageError("A GIF is at most 65535 pixels wide and high.")
-    size = width.to_bytes(2, "little") + height.to_bytes(2, "little")
-    forever = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
-    stream.write(b"GIF89a" + size + b"\x70\x00\x00" + forever)
-
-
-def _write_gif_frame(
-    stream: IO[bytes], frame: Picture, before: Picture | None, hundredths: int
-) -> None:
-    """Only the part that changed, for opaque frames; transparent ones are cleared and redrawn."""
-    transparent = frame.shape[2] == 4
-    rows, columns = (slice(None), slice(None)) if transparent else _changed(frame, before)
-    part = np.ascontiguousarray(frame[rows, columns])
-    image = _indexed(Image.fromarray(part[:, :, :3]))
-    options: dict[str, Any] = {"duration": hundredths * 10, "include_color_table": True}
-    if transparent:
-        indices = np.array(image)
-        indices[part[:, :, 3] < 128] = _COLOURS
-        palette = image.getpalette() or []
-        image = Image.fromarray(indices)
-        image.putpalette(palette + [0] * (768 - len(palette)))
-        options |= {"transparency": _COLOURS, "disposal": 2}
-    offset = (columns.start or 0, rows.start or 0)
-    for block in GifImagePlugin.getdata(image, offset, **options):
-        stream.write(block)
-
-
-def _indexed(image: Image.Image) -> Image.Image:
-    """`image` in at most 255 colours: its own, if it has no more."""
-    if image.getcolors(_COLOURS) is not None:
-        return image.quantize(_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    # An octree's palette, then dithered: about half the error in areas' mean colour that a median
-    # cut leaves, which gives small areas of a colour of their own away, in a tenth of its time.
-    palette_of = image.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    return image.quantize(palette=palette_of, dither=Image.Dither.FLOYDSTEINBERG)
-
-
-def _changed(frame: Picture, before: Picture | None) -> tuple[slice, slice]:
-    """The smallest rectangle that holds every pixel that differs; one pixel if none does."""
-    if before is None:
-        return slice(None), slice(None)
-    differs = (frame != before).any(axis=2)
-    edges = []
-    for axis in (1, 0):
-        where = np.flatnonzero(differs.any(axis=axis))
-        edges.append(slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 1))
-    return edges[0], edges[1]
-
-
-def _delays(fps: float) -> Iterator[int]:
-    """Hundredths of a second to show each frame: rounded so that they add up over time."""
-    shown = 0
-    for number in itertools.count(1):
-        delay = max(2, round(number * 100 / fps) - shown)
-        shown += delay
-        yield min(delay, 0xFFFF)
-
-
 def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
     from edgeanim.runtime.clips import read_frames, silent_cv2
 
@@ -219,17 +145,3 @@ def _mp4_rate(fps: float) -> float:
     """`fps` with as many decimals as MPEG-4 has room for: it counts in at most 65535 ticks a
     second, and OpenCV in powers of ten."""
     return round(fps, 3 if fps < 65 else 2 if fps < 650 else 1)
-
-
-def _write_webp(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    first, *others = map(Image.fromarray, frames)
-    options = {"duration": 1000 / fps, "loop": 0, "quality": 90, "method": 4}
-    if first.mode == "RGBA":
-        # libwebp loses the transparency of lossy frames that it stores as differences.
-        options |= {"kmin": 0, "kmax": 1}
-    first.save(path, "WEBP", save_all=True, append_images=others, **options)
-
-
-def _write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    first, *others = map(Image.fromarray, frames)
-    first.save(path, "PNG", save_all=True, append_images=others, duration=1000 / fps, loop=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,40 @@ def test_an_animation_comes_back(tmp_path, pictures, name, error):
 
 
 @pytest.mark.parametrize("fps", [7, 12, 24, 30, 50])
-def test_the_times_of_a_gif_add_up(tmp_path, pictures, fps):
-    write_animation(tmp_path / "a.gif", np.repeat(pictures, 5, axis=0), fps)
-    assert probe_fps(tmp_path / "a.gif") == pytest.approx(fps, rel=0.01)
-    with Image.open(tmp_path / "a.gif") as image:
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_times_add_up(tmp_path, pictures, name, fps):
+    write_animation(tmp_path / name, np.repeat(pictures, 5, axis=0), fps)
+    assert probe_fps(tmp_path / name) == pytest.approx(fps, rel=0.01)
+    with Image.open(tmp_path / name) as image:
         assert image.info["loop"] == 0
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.mp4", "a/"])
+def test_frames_are_written_as_they_come(tmp_path, pictures, name):
+    """A clip in full size is larger than a board's memory."""
+    made = []
+
+    def frames():
+        for picture in np.repeat(pictures, 3, axis=0):
+            frame = picture.copy()
+            made.append(weakref.ref(frame))
+            yield frame
+            del frame
+            assert sum(each() is not None for each in made) <= 2
+
+    write_animation(f"{tmp_path}/{name}", frames(), 10)
+
+
+@pytest.mark.parametrize(("name", "error"), [("a.gif", 0), ("a.webp", 2), ("a.png", 0)])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_what_changes_in_odd_places_comes_back(tmp_path, name, error, channels):
+    frames = np.full((4, 41, 33, channels), 255, np.uint8)
+    frames[1, 7:12, 5:9, :3] = 40
+    frames[2] = frames[1]
+    frames[3, 40, 32, :3] = 90
+    write_animation(tmp_path / name, frames, 10)
+    back = np.stack(list(read_frames(tmp_path / name))).astype(int)
+    assert np.abs(back - frames[..., :3]).mean() <= error
 
 
 def test_a_gif_keeps_drawings_exact_and_the_hue_of_small_areas(tmp_path, pictures):

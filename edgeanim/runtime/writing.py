@@ -1,0 +1,33 @@
+"""What every writer of animations asks: what has changed, and how long a frame is shown."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgeanim.runtime.scene import Picture
+
+
+def changed(frame: Picture, before: Picture | None) -> tuple[slice, slice]:
+    """The smallest rectangle (rows, columns) that holds every pixel that differs; one pixel if none
+    does, and the whole without a frame before."""
+    if before is None:
+        return slice(0, frame.shape[0]), slice(0, frame.shape[1])
+    differs = (frame != before).any(axis=2)
+    edges = []
+    for axis in (1, 0):
+        where = np.flatnonzero(differs.any(axis=axis))
+        edges.append(slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 1))
+    return edges[0], edges[1]
+
+
+def delays(fps: float, ticks: int, *, least: int = 1) -> Iterator[int]:
+    """How long to show each frame, in `ticks` of a second: rounded so that they add up over time,
+    16 bits at most."""
+    shown = 0
+    for number in itertools.count(1):
+        delay = max(least, round(number * ticks / fps) - shown)
+        shown += delay
+        yield min(delay, 0xFFFF)
