@@ -171,8 +171,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8, atomically."""
-    write_bytes(path, text.encode())
+    """Write `text` to `path` as UTF-8, atomically; escapes for what has none (in file names)."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -29,6 +29,7 @@ from edgeanim.core.files import (
     sha256_file,
     write_text,
 )
+from edgeanim.core.native import write_png
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.models.data.media import save_npz
 from edgeanim.models.data.puppets import SIZE
@@ -221,8 +222,6 @@ class DatasetWriter:
 
 
 def _write_pictures(place: Path, kind: str, pictures: Iterable[NDArray[np.uint8]]) -> int:
-    import cv2
-
     count = 0
     for picture in pictures:
         if count >= MAX_FRAMES:
@@ -232,9 +231,7 @@ def _write_pictures(place: Path, kind: str, pictures: Iterable[NDArray[np.uint8]
         path = place / f"{kind}/{count:05d}.png"
         path.parent.mkdir(exist_ok=True)
         assert picture.shape[:2] == (SIZE, SIZE)
-        flipped = np.ascontiguousarray(picture[:, :, ::-1]) if picture.ndim == 3 else picture
-        if not cv2.imwrite(str(path), flipped):
-            raise OSError(f"cannot write {path}")
+        write_png(path, picture)
         count += 1
     return count
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import atomic_path
+from edgeanim.core.native import write_png
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.importers import Fit
 from edgeanim.models.dataset import SPLITS, DatasetWriter, Manifest, Origin, Split, load_manifest
@@ -153,8 +154,6 @@ def show_dataset(
 def _write_sheet(
     folder: Path, manifest: Manifest, out: Path, split: Split | None, count: int, progress: Progress
 ) -> None:
-    import cv2
-
     from edgeanim.models.dataset_reader import read_sequences
     from edgeanim.models.dataset_sheet import contact_sheet
 
@@ -171,4 +170,4 @@ def _write_sheet(
     ]
     sheet = contact_sheet(sequences, captions)
     with atomic_path(out) as partial:
-        cv2.imwrite(str(partial), sheet[:, :, ::-1])
+        write_png(partial, sheet)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
+from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.apng import write_apng
 from edgeanim.runtime.gif import write_gif
@@ -117,9 +118,9 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
             rgb = np.pad(rgb, [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)], "edge")
             if writer is None:
                 code = cv2.VideoWriter_fourcc(*"mp4v")
-                with quiet():
-                    size = rgb.shape[1::-1]
-                    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, _mp4_rate(fps), size)
+                size = rgb.shape[1::-1]
+                with native_name(path) as name, quiet():
+                    writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, _mp4_rate(fps), size)
                 if not writer.isOpened():
                     raise DeviceFailed("This machine's OpenCV cannot write mp4 (mp4v).")
             writer.write(np.ascontiguousarray(rgb[:, :, ::-1]))

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
+from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
@@ -234,8 +235,8 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
 def _open_clip(path: Path) -> Iterator[Any]:
     cv2 = silent_cv2()
     _check_container(path)
-    with quiet():
-        clip = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    with native_name(path) as name, quiet():
+        clip = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     try:
         if not clip.isOpened():
             raise BadInput(

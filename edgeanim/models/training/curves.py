@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_path
+from edgeanim.core.native import write_png
 
 Picture = NDArray[np.uint8]
 _WIDTH, _HEIGHT = 300, 170
@@ -77,11 +78,9 @@ def draw(curves: dict[str, Curve], starts: Sequence[float] = ()) -> Picture:
 
 def write_curves(losses: Sequence[Path], out: Path) -> None:
     """Draw the curves of one or more `losses.csv` into the PNG `out`, whole or not at all."""
-    import cv2
-
     curves, starts = join([read_losses(path) for path in losses])
     with atomic_path(out) as partial:
-        cv2.imwrite(str(partial), draw(curves, starts)[:, :, ::-1])
+        write_png(partial, draw(curves, starts))
 
 
 def _panel(term: str, curve: Curve, last: float, starts: Sequence[float]) -> Picture:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgeanim.core.files import atomic_path
+from edgeanim.core.native import write_png
 from edgeanim.models.animator import Animator
 from edgeanim.models.regions import BACKGROUND, region_colours
 from edgeanim.models.training.batches import Batch
@@ -39,10 +40,8 @@ def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
 
 def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
     """Write a sheet [H, W, 3] as PNG, whole or not at all."""
-    import cv2
-
     with atomic_path(path) as partial:
-        cv2.imwrite(str(partial), sheet[:, :, ::-1])
+        write_png(partial, sheet)
 
 
 def append_losses(path: Path, step: int, losses: dict[str, float]) -> None:
