@@ -210,12 +210,16 @@ class _Parser:
             self.depth -= 1
 
     def _comparison(self) -> Expression:
+        began = self.tokens[self.at][2] if self.at < len(self.tokens) else len(self.text)
         left = self._operand()
         if self.at == len(self.tokens) or self.tokens[self.at][1] not in _COMPARE:
             self._fail("a comparison (<, <=, >, >=, ==, !=) is needed")
         sign = self.tokens[self.at][1]
         self.at += 1
-        return Comparison(left, sign, self._operand())
+        right = self._operand()
+        if not isinstance(left, Name) and not isinstance(right, Name):
+            self._fail_at(began, "neither side is a figure, whose name is written without quotes")
+        return Comparison(left, sign, right)
 
     def _operand(self) -> Name | float | str:
         if self.at == len(self.tokens) or self.tokens[self.at][0] not in ("name", "number", "text"):

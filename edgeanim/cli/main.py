@@ -8,6 +8,7 @@ so that `--help` is instant.
 from __future__ import annotations
 
 import importlib
+import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,13 @@ from typing import Any, NoReturn
 import click
 
 from edgeanim import __version__
-from edgeanim.core.errors import EXIT_INTERRUPTED, DeviceFailed, EdgeanimError, disk_error
+from edgeanim.core.errors import (
+    EXIT_INTERRUPTED,
+    DeviceFailed,
+    EdgeanimError,
+    disk_error,
+    printable,
+)
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
@@ -125,6 +132,7 @@ def cli(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the code from the table above."""
     _clean_up_when_ended()
+    _print_any_name()
     try:
         code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
     except EdgeanimError as error:
@@ -172,10 +180,18 @@ def _clean_up_when_ended() -> None:
             signal.signal(number, end)
 
 
+def _print_any_name() -> None:
+    """Names of files that are not UTF-8 are printed with escapes, where Python would fail."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _fail(error: EdgeanimError) -> int:
     import textwrap
 
-    text = textwrap.fill(f"Error: {error}", 100, break_long_words=False, break_on_hyphens=False)
+    text = textwrap.fill(
+        f"Error: {printable(str(error))}", 100, break_long_words=False, break_on_hyphens=False
+    )
     click.echo(text, err=True)
     return error.exit_code
 

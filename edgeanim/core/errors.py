@@ -161,6 +161,11 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
         raise tell(error) from error
 
 
+def printable(text: str) -> str:
+    """`text` with its control characters written out: a stranger's names could steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of an error's text that says more than where in a runtime's own sources it
     was raised, cut at 300 characters; runtimes print whole stacks."""

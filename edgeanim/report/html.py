@@ -12,7 +12,7 @@ from pathlib import Path
 from edgeanim.benchmarks.compare import Comparison, compare
 from edgeanim.benchmarks.drift_picture import GAIN
 from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.core.errors import UsageError, disk_errors
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import inside, write_text
 from edgeanim.report.plots import (
     drift_legend,
@@ -213,10 +213,14 @@ def _worst(variant: VariantResult, folder: Path | None) -> str:
     path = inside(folder, variant.worst_picture)
     if not path.is_file() or path.stat().st_size > _MAX_PICTURE_BYTES:
         return ""
+    with disk_errors(path):
+        data = path.read_bytes()
+    if not data.startswith(tuple(start for start, _ in _PICTURES)):
+        raise BadInput("This is no GIF, PNG or JPEG, but the report shows it.", where=path)
     drift = variant.drift
     return _figure(
         Animation(
-            path.read_bytes(),
+            data,
             f"{variant.id}, its worst frame ({drift.worst_frame}, SSIM {drift.ssim_worst:.4f}): "
             f"the original, this variant, and their difference times {GAIN} around grey",
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgeanim.benchmarks.compare import Comparison
 from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.core.errors import printable
 from edgeanim.report.sections import grids
 from edgeanim.report.state import state_in_words
 from edgeanim.report.verdict import verdict
@@ -76,7 +77,7 @@ def table(report: Report) -> str:
         lines.append(f"Differences in latency that it finds in 19 of 20 such runs: {seen}.")
     lines += [f"Measured again: {reasons}." for reasons in report.validity.discarded]
     lines += [f"Read with care: {reason}." for reason in cautions(report)]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines) + "\n")
 
 
 def comparison_table(comparison: Comparison) -> str:
@@ -94,7 +95,7 @@ def comparison_table(comparison: Comparison) -> str:
             f"({change.ratio.value:.3f}x the latency of {comparison.names[0]}, "
             f"95 % {low:.3f} to {high:.3f}; {found} would have been found)"
         )
-    return "\n".join(blocks + (["\n".join(notes) + "\n"] if notes else []))
+    return printable("\n".join(blocks + (["\n".join(notes) + "\n"] if notes else [])))
 
 
 def _aligned(

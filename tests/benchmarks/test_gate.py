@@ -113,3 +113,10 @@ def test_a_passing_gate_gives_no_reason_and_a_failing_one_its_figures() -> None:
     assert gate.failure({"a": 1.0, "b.c_ms": 1.0}) is None
     assert gate.failure({"a": 3.0, "b.c_ms": None}) == "a is 3, b.c_ms is not measured"
     assert "b.c_ms was not measured" in str(gate.failure({"a": 1.0, "b.c_ms": None}))
+
+
+@pytest.mark.parametrize("text", ["'a' > 50", "a > 1 or 'backend' == 'tflite'", "not 1 < 2"])
+def test_a_comparison_of_no_figure_is_refused(text: str) -> None:
+    """The quotes that a shell is used to make a text of a name, which is equal to nothing."""
+    with pytest.raises(UsageError, match="without quotes"):
+        parse_gate(text)

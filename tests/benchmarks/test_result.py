@@ -142,6 +142,21 @@ def test_impossible_figures_are_refused(
         parse_report(json.dumps(document), where="text")
 
 
+@pytest.mark.parametrize("times", [[], [[]], [[0.0, 1.0]]])
+def test_a_latency_without_samples_above_zero_is_refused(times: list[list[float]]) -> None:
+    """Comparing draws from the samples: without them it cannot be done."""
+    document = copy.deepcopy(PLAIN)
+    for process in document["variants"][1]["samples"]:
+        process["blocks_ms"] = times
+    with pytest.raises(BadInput, match=r"text \[variants\[1\]\.samples\]: .*needs the samples"):
+        parse_report(json.dumps(document), where="text")
+
+
+def test_a_report_of_nothing_is_refused_for_every_gate_would_pass() -> None:
+    with pytest.raises(BadInput, match="no variant"):
+        parse_report(json.dumps(PLAIN | {"variants": []}), where="text")
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"schema": 1}', "\x00", "[" * 100_000])
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"

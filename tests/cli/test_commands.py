@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,31 @@ def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "int8 90%" in done.stdout
     assert "The gate 'latency.p50_ms > 0' failed" in " ".join(done.stderr.split())
+
+
+def test_what_a_stranger_calls_things_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    report = build_report()
+    model = replace(report.model, name="\x1b[2J")
+    save_report(tmp_path / "report.json", replace(report, model=model))
+    done = edgeanim("compare", tmp_path / "report.json")
+    assert "\\x1b[2J" in done.stdout
+    done = edgeanim("compare", tmp_path / "\x1b[2J.json")
+    assert done.stderr.startswith("Error:")
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_names_that_are_not_utf8_are_printed_with_escapes(tmp_path: Path) -> None:
+    """A terminal's usual locale is UTF-8, where Python refuses to print them."""
+    path = tmp_path / os.fsdecode(b"r\xff.json")
+    save_report(path, build_report())
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "compare", path, path, "--html", tmp_path / "page.html"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"}, capture_output=True, timeout=120,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"r\\udcff.json" in done.stdout
+    assert b"r\\udcff.json" in (tmp_path / "page.html").read_bytes()
 
 
 def test_an_unknown_board_and_backend_name_the_nearest(

@@ -210,6 +210,9 @@ def test_the_worst_frame_is_shown_where_it_lies_beside_its_report(tmp_path: Path
     page = Page(render_page(comparison))
     assert page.tags.count("img") == 1
     assert any("its worst frame" in text for text in page.text)
+    (tmp_path / "report-frames" / "worst.png").write_text("no picture")
+    with pytest.raises(BadInput, match=r"worst\.png: .*GIF, PNG or JPEG"):
+        render_page(comparison)
     outside = replace(report, variants=(replace(first, worst_picture="../secret.png"),))
     save_report(tmp_path / "report.json", outside)
     with pytest.raises(BadInput, match="outside"):
