@@ -129,9 +129,9 @@ def _differences(
         for name, report in zip(names[1:], reports[1:], strict=True):
             if key(report) == key(reports[0]):
                 continue
-            what = (
-                f"The {word} differs: {names[0]} has {show(reports[0])}, {name} has {show(report)}."
-            )
+            differ = "differ" if word.endswith("s") else "differs"
+            here, there = show(reports[0]), show(report)
+            what = f"The {word} {differ}: {names[0]} has {here}, {name} has {there}."
             if word not in allow:
                 raise UsageError(what, hint=f"Compare them nevertheless with --allow {word}.")
             found.append(what)
