@@ -8,6 +8,7 @@ import click
 
 from edgeanim.cli.common import (
     PATH,
+    FileName,
     Number,
     example,
     input_option,
@@ -27,6 +28,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.option(
     "--drive",
     required=True,
+    type=FileName(path_type=str),
     metavar="CLIP|TRACK|camera:N",
     help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
     "a camera, which is followed until Ctrl-C.",

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-PATH = click.Path(path_type=Path)
-
 
 class Number(click.FloatRange):
     """The type of every option that takes a number with a point: finite, and within its range."""
@@ -38,6 +36,19 @@ class Number(click.FloatRange):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
+
+class FileName(click.Path):
+    """The type of every option that takes the name of a file or folder; an empty one (of a variable
+    of the shell that is not set) would mean the folder in which the command runs."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The `Path`; of an empty name, click's own error."""
+        if value == "":
+            self.fail("The name is empty.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FileName(path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 

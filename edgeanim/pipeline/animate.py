@@ -13,6 +13,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
@@ -100,9 +101,17 @@ def animate(
     if str(out) != STANDARD_OUTPUT:
         stills = () if still is None else (still,)
         must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
+    require_bundle(bundle)
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
+        needs = Needs.of(opened.contract)
+        if still is not None and not needs.still:
+            raise UsageError(
+                f"The model {opened.contract.name!r} changes each picture of --drive as it is, and "
+                "animates no still.",
+                hint="Leave out --still.",
+            )
         picture = None if still is None else read_still(Path(still))
         conditions = read_conditions(opened.contract, inputs or {})
         driver, track, rate = _moved_by(opened, drive, fps, most_fps(out), loop=loop)
@@ -110,7 +119,7 @@ def animate(
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
         if smooth is None:
-            smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
+            smooth = scene.driver is not None and needs.moves_alone
         with load_player(
             opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:

@@ -14,11 +14,11 @@ from edgeanim.benchmarks.repeat import repeat_until_valid
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.shipped_files import is_shipped
+from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
@@ -92,17 +92,6 @@ def bench(
     if out is not None:
         save_report(Path(out), report)
     return report
-
-
-def require_compiled(subjects: Sequence[str | Path]) -> None:
-    """`BadInput` for a model folder or the shipped animator: no runtime plays these."""
-    for subject in subjects:
-        if is_shipped(subject) or Path(subject).is_dir():
-            raise BadInput(
-                "This is a model that is not compiled yet.",
-                where=subject,
-                hint=f"Compile it first: edgeanim compile {subject} -o net.eab",
-            )
 
 
 def may_become_report(

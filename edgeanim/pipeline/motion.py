@@ -16,6 +16,7 @@ from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import TRACK, choose_variant, driver_named
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
     as_they_come,
@@ -88,6 +89,7 @@ def extract_motion(
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]
     if lengths and min(lengths) > MAX_FRAMES:
         raise _too_long(clip)
+    require_bundle(bundle)
     work = Work.on(board, progress=progress)
     values: list[Array] = []
     with open_bundle(Path(bundle)) as opened:

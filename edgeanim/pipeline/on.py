@@ -15,7 +15,8 @@ from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.bench import bench, may_become_report, require_compiled
+from edgeanim.pipeline.bench import bench, may_become_report
+from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.on_board import ANSWER, REPORT
 from edgeanim.pipeline.on_emulated import emulate_bundle
 from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures

@@ -237,6 +237,19 @@ def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Pat
     fails(2, "compile", model, *out, says="an .npz file with --frames.")
 
 
+@pytest.mark.parametrize("what", ["folder", "shipped", "net.onnx"])
+def test_what_is_not_compiled_yet_is_not_animated(what: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "net.onnx").write_bytes(b"x")
+    model = what if what == "shipped" else tmp_path / what
+    fails(3, "animate", model, "--drive", "wave", "-o", tmp_path / "x.gif", says="edgeanim compile")
+
+
+def test_an_empty_name_is_told_and_means_no_folder() -> None:
+    fails(2, "animate", "b.eab", "--drive", "", "-o", "x.gif", says="'--drive': The name is empty")
+    fails(2, "compare", "", says="The name is empty")
+
+
 def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
     for model in ("shipped", tmp_path):
         fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")

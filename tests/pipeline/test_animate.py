@@ -235,6 +235,20 @@ def test_a_frame_rate_that_is_none_is_refused(follower: Path, tmp_path: Path, fp
         _animated(follower, clip_of(tmp_path / "clip.gif", 3), tmp_path, fps=fps)
 
 
+@pytest.mark.parametrize("drive", ["wave", "clip.gif"])
+def test_a_still_that_a_model_would_not_look_at_is_refused(tmp_path: Path, drive: str) -> None:
+    painter = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    clip = clip_of(tmp_path / "clip.gif", 3)
+    with pytest.raises(UsageError, match=r"animates no still.*Leave out --still"):
+        api.animate(
+            painter,
+            still=tmp_path / "still.png",
+            drive=clip if drive == clip.name else drive,
+            out=tmp_path / "out.gif",
+        )
+
+
 def test_a_driver_that_is_not_there_is_bad_input_and_an_unknown_name_a_usage_error(
     follower: Path, tmp_path: Path
 ) -> None:
