@@ -33,6 +33,8 @@ def obstacles(variant: VariantResult) -> tuple[Obstacle, ...]:
         return ()
     weights = {n: s.share for n, s in variant.stages.items() if n in variant.executed.graphs}
     total = sum(weights.values())
+    if not total:  # all that ran took no time to speak of
+        return ()
     found: dict[tuple[str, str, str], float] = {}
     for name, weight in weights.items():
         for op in variant.executed.graphs[name].ops:

@@ -22,7 +22,7 @@ OTHERS = {
 @pytest.mark.parametrize("word", OTHERS)
 def test_unlike_things_are_refused_by_name_and_allowed_by_name(word: str) -> None:
     pair = [build_report(), OTHERS[word]]
-    with pytest.raises(UsageError, match=f"The {word} differs") as caught:
+    with pytest.raises(UsageError, match=f"The {word} differ") as caught:
         compare(pair)
     assert f"--allow {word}" in str(caught.value)
     with pytest.raises(UsageError):

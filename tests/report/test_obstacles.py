@@ -38,6 +38,12 @@ def test_everything_that_is_not_int8_arithmetic_stands_in_the_way() -> None:
     assert obstacles(report.variants[0]) == ()
 
 
+def test_graphs_that_took_no_time_stand_in_nobodys_way() -> None:
+    int8 = slow_int8(CONV, NORM).variants[1]
+    idle = {name: replace(stage, share=0.0) for name, stage in int8.stages.items()}
+    assert obstacles(replace(int8, stages=idle)) == ()
+
+
 def test_where_float_ships_the_verdict_names_the_ops_and_the_remedy() -> None:
     report = slow_int8(CONV, NORM, QUANTIZE, TRANSPOSE)
     choice = choose(report)
