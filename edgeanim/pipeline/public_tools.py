@@ -14,6 +14,7 @@ from typing import Any
 from edgeanim.core.artifact import Array, GraphArtifact, Samples, relayout
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
+from edgeanim.core.signals import own_signal_stack
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.schemes.tflite_int8 import BACKEND
 from edgeanim.targets.tflite_graph import file_tensors, open_interpreter
@@ -59,7 +60,7 @@ def nncf_default(
     import nncf
     import openvino as ov
 
-    with quiet():
+    with own_signal_stack(), quiet():
         model = ov.Core().read_model(str(graph.path))
         quantized = nncf.quantize(model, nncf.Dataset(list(samples)))
         path = out / f"{graph.spec.name}.xml"

@@ -18,6 +18,7 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
+from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.rewrites import broadcast, planar
 from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
 from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
@@ -91,7 +92,7 @@ class OpenVinoInt8(Scheme):
         planar.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
-        with quiet():
+        with own_signal_stack(), quiet():
             model = ov.Core().read_model(named.SerializeToString())
             quantized = nncf.quantize(
                 model,

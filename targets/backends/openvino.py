@@ -22,6 +22,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent, Usage
 from edgeanim.core.files import inside
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
+from edgeanim.core.signals import own_signal_stack
 from edgeanim.targets.backends.base import (
     Availability,
     Interface,
@@ -74,7 +75,7 @@ class OpenVino:
     def available(self) -> Availability:
         try:
             ov = _runtime()
-            with quiet():
+            with own_signal_stack(), quiet():
                 devices = ov.Core().available_devices
         except MissingComponent as error:
             return Availability(reason=error.what)
@@ -181,6 +182,7 @@ def _bindings(tensors: tuple[TensorSpec, ...], ports: Any, path: Path) -> dict[s
 class _OpenVinoSession:
     """A compiled model with one infer request, whose output tensors are reused by each run."""
 
+    @own_signal_stack()
     def __init__(self, ov: Any, graph: CompiledGraph, options: SessionOptions) -> None:
         self.spec: GraphSpec = graph.spec
         path = graph.files[0]

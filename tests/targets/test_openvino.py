@@ -1,0 +1,39 @@
+"""What OpenVINO leaves behind in a process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("openvino")
+
+SCRIPT = """
+import gc, os, signal, sys
+from pathlib import Path
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.bundle import open_bundle
+
+with open_bundle(Path(sys.argv[1])) as bundle:
+    (graph,) = next(v for v in bundle.variants if v.backend == "openvino").graphs
+    sessions = [get_backend("openvino").load(graph, SessionOptions()) for _ in range(2)]
+    while sessions:
+        sessions.pop(0).close()
+        gc.collect()
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_a_signal_still_arrives_when_sessions_were_closed() -> None:
+    """In a process of its own, which a failure ends."""
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, bundle],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
