@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json
+from edgeanim.cli.common import example, json_option, print_json, say
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board, Peaks
@@ -39,7 +39,7 @@ def command(context: click.Context, as_json: bool) -> None:
         print_json(rows)
         return
     for board in rows:
-        click.echo(f"{board.name:<22}{board.title:<40}{_state(board)}")
+        say(f"{board.name:<22}{board.title:<40}{_state(board)}")
 
 
 @command.command("show")
@@ -54,9 +54,9 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(board)
         return
-    click.echo(f"{board.name}: {board.title} ({_state(board)})")
+    say(f"{board.name}: {board.title} ({_state(board)})")
     for line in describe(board):
-        click.echo(line)
+        say(line)
 
 
 def describe(board: Board) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
@@ -192,6 +192,11 @@ def warn_unless_held_out(held_out: bool) -> None:
         from edgeanim.pipeline.material import NOT_HELD_OUT
 
         click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
+
+
+def say(text: str) -> None:
+    """Print what holds a stranger's names, which could steer the terminal."""
+    click.echo(printable(text))
 
 
 def print_json(value: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json, say
 
 if TYPE_CHECKING:
     from edgeanim.graph.inspect import ModelInfo
@@ -34,9 +34,9 @@ def command(model: str, contract: Path | None, save_contract: Path | None, as_js
 
 
 def _show(info: ModelInfo) -> None:
-    click.echo(f"{info.contract.name}   sha256 {info.digest[:16]}")
+    say(f"{info.contract.name}   sha256 {info.digest[:16]}")
     for graph in info.graphs:
-        click.echo(
+        say(
             f"\n{graph.spec.name}: runs {graph.spec.runs}, {graph.macs / 1e6:.1f} MMAC, "
             f"{graph.params / 1e3:.1f} k parameters, opset {graph.opset}"
         )
@@ -44,11 +44,11 @@ def _show(info: ModelInfo) -> None:
             for tensor in specs:
                 shape = "x".join(map(str, tensor.shape))
                 span = f"{tensor.range[0]:g}..{tensor.range[1]:g}" if tensor.range else ""
-                click.echo(
+                say(
                     f"  {arrow} {tensor.name:<28} {tensor.role:<18} {shape:<16} "
                     f"{tensor.layout:<6} {span}".rstrip()
                 )
         ops = ", ".join(f"{name} {count}" for name, count in sorted(graph.ops.items()))
-        click.echo(f"  ops {ops}")
+        say(f"  ops {ops}")
         for warning in graph.warnings:
-            click.echo(f"  note {warning}")
+            say(f"  note {warning}")

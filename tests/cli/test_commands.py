@@ -156,6 +156,17 @@ def test_what_a_stranger_calls_things_does_not_steer_the_terminal(tmp_path: Path
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_what_a_model_calls_its_tensors_does_not_either(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(tiny_onnx())
+    last = model.graph.output[0]
+    model.graph.node[-1].output[0] = last.name = "\x1b]0;mine\x07"
+    onnx.save(model, tmp_path / "net.onnx")
+    assert r"\x1b]0;mine\x07" in edgeanim("inspect", tmp_path / "net.onnx").stdout
+
+
 def test_names_that_are_not_utf8_are_printed_with_escapes(tmp_path: Path) -> None:
     """A terminal's usual locale is UTF-8, where Python refuses to print them."""
     path = tmp_path / os.fsdecode(b"r\xff.json")
