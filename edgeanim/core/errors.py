@@ -105,6 +105,8 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
         return BadInput("Permission denied.", where=where, hint=hint)
     if error.errno == errno.ENAMETOOLONG:
         return BadInput("This name is too long for a file.", where=where)
+    if error.errno == errno.ELOOP:
+        return BadInput("This is a link that leads back to itself.", where=where)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DeviceFailed(
             "The disk is full; nothing was left half-written.",

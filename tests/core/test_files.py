@@ -201,3 +201,9 @@ def test_the_hash_of_several_files_changes_with_each_and_of_one_is_its_own(tmp_p
     before = sha256_files([graph, weights])
     weights.write_bytes(b"others")
     assert len({before, sha256_files([graph, weights]), sha256_file(graph)}) == 3
+
+
+def test_a_link_to_itself_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "self.gif").symlink_to("self.gif")
+    with pytest.raises(BadInput, match=r"self\.gif: .*back to itself"):
+        must_exist(tmp_path / "self.gif")
