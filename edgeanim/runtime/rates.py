@@ -18,6 +18,8 @@ from edgeanim.runtime.scene import Picture
 
 DEFAULT_FPS = 25.0
 _MAX_FPS = 1000.0
+# Containers round times to milliseconds: so much may they be off what is stated.
+_ROUNDED = 0.05
 # A stranger's file may hold a frame for hours; repeated, it would fill the disk.
 _LONGEST_MS = 10_000.0
 
@@ -38,6 +40,8 @@ def own_fps(path: str | Path) -> float | None:
     if not told:
         return None
     quick = 1000 / sorted(told)[len(told) // 4]
+    if stated is not None and abs(quick / stated - 1) < _ROUNDED:
+        return stated
     return quick if quick <= _MAX_FPS else None
 
 

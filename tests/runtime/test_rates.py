@@ -103,6 +103,13 @@ def test_a_clip_that_slows_down_repeats_its_frames(recorded):
     assert _shown(frames) == [*range(10), 10, 10, 11, 11, 12, 12, 13, 13, 14, 14]
 
 
+def test_a_clip_with_a_gap_is_as_fast_as_it_states_otherwise(recorded):
+    moments = [0, 100, 133, 167, 200, 233, 267, 300]
+    frames, fps = steady_frames(recorded(moments, 30, 8))
+    assert fps == 30
+    assert _shown(frames) == [0, 0, 0, *range(1, 8)]
+
+
 @pytest.mark.parametrize("moments", [[0.0] * 6, [0, 33, 67, 100, 133, 167]])
 def test_a_clip_that_is_as_fast_as_it_states_is_read_frame_by_frame(recorded, moments):
     frames, fps = steady_frames(recorded(moments, 30, 6))
