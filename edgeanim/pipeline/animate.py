@@ -105,27 +105,15 @@ def animate(
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        needs = Needs.of(opened.contract)
-        if still is not None and not needs.still:
-            raise UsageError(
-                f"The model {opened.contract.name!r} changes each picture of --drive as it is, and "
-                "animates no still.",
-                hint="Leave out --still.",
-            )
-        picture = None if still is None else read_still(Path(still))
-        conditions = read_conditions(opened.contract, inputs or {})
-        driver, track, rate = _moved_by(opened, drive, fps, most_fps(out), loop=loop)
-        scene = Scene(picture, driver, track, conditions, looped=loop)
+        scene, rate = _scene(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
         if smooth is None:
-            smooth = scene.driver is not None and needs.moves_alone
+            smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
         with load_player(
             opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:
-            counts = [limit, None if track is None or loop else len(track)]
-            total = min((count for count in counts if count is not None), default=None)
-            progress.stage(f"Animate with {chosen.id}", total)
+            progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
             made = clock.frames()
             frames = as_they_come(made, rate) if is_camera(drive) else made
@@ -135,6 +123,36 @@ def animate(
                 count = _write(out, itertools.islice(until, limit), rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
+
+
+def _scene(
+    bundle: Bundle,
+    still: str | Path | None,
+    drive: str | Path,
+    inputs: Mapping[str, Path],
+    fps: float | None,
+    most: float,
+    *,
+    loop: bool,
+) -> tuple[Scene, float]:
+    """What is played, and how many frames of it are a second (see `_moved_by`)."""
+    if still is not None and not Needs.of(bundle.contract).still:
+        raise UsageError(
+            f"The model {bundle.contract.name!r} changes each picture of --drive as it is, and "
+            "animates no still.",
+            hint="Leave out --still.",
+        )
+    picture = None if still is None else read_still(Path(still))
+    conditions = read_conditions(bundle.contract, inputs)
+    driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
+    return Scene(picture, driver, track, conditions, looped=loop), rate
+
+
+def _length(scene: Scene, limit: int | None) -> int | None:
+    """How many frames will be made; `None` if that is not known before."""
+    if scene.track is None or scene.looped:
+        return limit
+    return min(len(scene.track), limit or len(scene.track))
 
 
 def _write(out: str | Path, frames: Iterator[Picture], rate: float) -> int:
