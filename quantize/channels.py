@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from edgeanim.core.quiet import quiet
+
 if TYPE_CHECKING:
     import torch
     from torch import fx
@@ -136,7 +138,8 @@ class Surgeon:
         self._names = {layer: name for name, layer in module.named_modules()}
         self._layers = dict(module.named_modules())
         self._graph = torch_pruning.DependencyGraph()
-        self._graph.build_dependency(module, example_inputs=tuple(example), verbose=False)
+        with quiet():  # it warns of how deep it looks into a graph
+            self._graph.build_dependency(module, example_inputs=tuple(example), verbose=False)
 
     def layer(self, name: str) -> Any:
         """The module of this name."""

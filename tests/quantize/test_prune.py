@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import free_convolutions
+from edgeanim.quantize.channels import Surgeon, free_convolutions
 from edgeanim.quantize.pruned import rebuild_pruned
 from tests.quantize.prune_one import prune_graph
 
@@ -182,3 +183,21 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     assert "b" not in free_convolutions(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)))
     assert free_convolutions(traced(joined, a=(3, 8), c=(11, 3))) == ("a",)
     assert free_convolutions(traced(shuffled, a=(3, 8), c=(2, 3))) == ()
+
+
+def test_what_the_pruner_warns_of_is_not_the_users_concern(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    import torch
+    import torch_pruning
+
+    build = torch_pruning.DependencyGraph.build_dependency
+
+    def warn_and_build(self: object, *args: object, **kwargs: object) -> object:
+        warnings.warn("Maximum recursive depth reached!", stacklevel=2)
+        return build(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch_pruning.DependencyGraph, "build_dependency", warn_and_build)
+    module = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)))
+    Surgeon(module, [torch.zeros(1, 3, 4, 4)])
+    assert not recwarn.list
