@@ -10,7 +10,9 @@ import click
 from edgeanim.cli.common import PATH, example, json_option, print_json, say
 
 if TYPE_CHECKING:
+    from edgeanim.core.contract import GraphSpec
     from edgeanim.graph.inspect import ModelInfo
+    from edgeanim.pipeline.inspect_bundle import BundleInfo
 
 
 @click.command("inspect")
@@ -22,33 +24,58 @@ if TYPE_CHECKING:
 def command(model: str, contract: Path | None, save_contract: Path | None, as_json: bool) -> None:
     """Show a model's graphs, contract, size, and what stands in a backend's way.
 
-    MODEL is an .onnx, a model folder, or `shipped` for the animator that comes with edgeanim.
+    MODEL is an .onnx, a model folder, `shipped` for the animator that comes with edgeanim, or a
+    bundle (.eab), whose variants and stored motions are listed.
     """
     from edgeanim.api import inspect
+    from edgeanim.pipeline.inspect_bundle import BundleInfo
 
     info = inspect(model, contract=contract, save_contract=save_contract)
     if as_json:
         print_json(info)
+    elif isinstance(info, BundleInfo):
+        _show_bundle(info)
     else:
-        _show(info)
+        _show_model(info)
 
 
-def _show(info: ModelInfo) -> None:
+def _show_model(info: ModelInfo) -> None:
     say(f"{info.contract.name}   sha256 {info.digest[:16]}")
     for graph in info.graphs:
         say(
             f"\n{graph.spec.name}: runs {graph.spec.runs}, {graph.macs / 1e6:.1f} MMAC, "
             f"{graph.params / 1e3:.1f} k parameters, opset {graph.opset}"
         )
-        for arrow, specs in (("in ", graph.spec.inputs), ("out", graph.spec.outputs)):
-            for tensor in specs:
-                shape = "x".join(map(str, tensor.shape))
-                span = f"{tensor.range[0]:g}..{tensor.range[1]:g}" if tensor.range else ""
-                say(
-                    f"  {arrow} {tensor.name:<28} {tensor.role:<18} {shape:<16} "
-                    f"{tensor.layout:<6} {span}".rstrip()
-                )
+        _show_tensors(graph.spec)
         ops = ", ".join(f"{name} {count}" for name, count in sorted(graph.ops.items()))
         say(f"  ops {ops}")
         for warning in graph.warnings:
             say(f"  note {warning}")
+
+
+def _show_bundle(info: BundleInfo) -> None:
+    say(f"{info.contract.name}   bundle of {info.size / 1e6:.1f} MB, sha256 {info.sha256[:16]}")
+    for variant in info.variants:
+        floats = " and ".join(variant.floats)
+        here = "" if variant.runs_here else f"   not here: {variant.reason}"
+        say(f"  {variant.id:<24} {variant.size / 1e6:6.2f} MB   floats {floats}{here}")
+    for track in info.tracks:
+        say(f"  motion {track.name:<17} {track.frames:4d} frames at {track.fps:g} a second")
+    say(f"  {info.golden_frames} golden frames of the float32 original, from which drift counts")
+    for name, value in info.provenance.items():
+        said = value.items() if isinstance(value, dict) else [("", value)]
+        say(f"  {name}: {', '.join(f'{key} {told}'.strip() for key, told in said)}")
+    for graph in info.contract.graphs:
+        say(f"\n{graph.name}: runs {graph.runs}")
+        _show_tensors(graph)
+
+
+def _show_tensors(spec: GraphSpec) -> None:
+    for arrow, tensors in (("in ", spec.inputs), ("out", spec.outputs)):
+        for tensor in tensors:
+            shape = "x".join(map(str, tensor.shape))
+            span = f"{tensor.range[0]:g}..{tensor.range[1]:g}" if tensor.range else ""
+            say(
+                f"  {arrow} {tensor.name:<28} {tensor.role:<18} {shape:<16} "
+                f"{tensor.layout:<6} {span}".rstrip()
+            )

@@ -1,0 +1,81 @@
+"""What is in a bundle, for `edgeanim inspect`: read from what was verified, and never executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import UsageError
+from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.motion import load_track
+from edgeanim.targets.backends import Availability, get_backend
+from edgeanim.targets.bundle import Variant, open_bundle
+
+
+@dataclass(frozen=True)
+class BundledVariant:
+    """A variant's files together in bytes, what its graphs compute in where they are not INT8, and
+    whether it can be played here; `reason` says why not."""
+
+    id: str
+    size: int
+    floats: tuple[str, ...]
+    runs_here: bool
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class BundledTrack:
+    """A stored motion that travels with the model."""
+
+    name: str
+    frames: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """`golden_frames` are those of the float32 original that drift is counted from. `provenance`
+    is what whoever made the bundle says of its making."""
+
+    contract: Contract
+    sha256: str
+    size: int
+    variants: tuple[BundledVariant, ...]
+    tracks: tuple[BundledTrack, ...]
+    golden_frames: int
+    provenance: Mapping[str, Any]
+
+
+def inspect_bundle(path: Path) -> BundleInfo:
+    """Verify the bundle `path` and describe it; `BadInput` unless it is a sound one."""
+    with open_bundle(path) as bundle:
+        tracks = {name: load_track(file) for name, file in sorted(bundle.tracks.items())}
+        golden = None if bundle.golden is None else load_golden(bundle.golden)
+        return BundleInfo(
+            contract=bundle.contract,
+            sha256=bundle.sha256,
+            size=path.stat().st_size,
+            variants=tuple(map(_described, bundle.variants)),
+            tracks=tuple(BundledTrack(n, len(track), track.fps) for n, track in tracks.items()),
+            golden_frames=0 if golden is None else len(golden.frames),
+            provenance=bundle.provenance,
+        )
+
+
+def _described(variant: Variant) -> BundledVariant:
+    files = {file for graph in variant.graphs for file in graph.files}
+    try:
+        available = get_backend(variant.backend).available()
+    except UsageError as error:  # one of a later version
+        available = Availability(reason=error.what)
+    return BundledVariant(
+        id=variant.id,
+        size=sum(file.stat().st_size for file in files),
+        floats=tuple(dict.fromkeys(graph.floats for graph in variant.graphs)),
+        runs_here=bool(available),
+        reason=available.reason,
+    )
