@@ -57,8 +57,7 @@ def command(
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
     discriminator. With --clips, adapt a trained one to your own character: about
-    thirteen minutes on two cores that have bfloat16. Killed, it goes on from its last
-    checkpoint."""
+    thirteen minutes on two cores. Killed, it goes on from its last checkpoint."""
     from edgeanim.api import adapt, train
 
     if (config is None) == (clips is None):
