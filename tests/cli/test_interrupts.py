@@ -38,11 +38,17 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
+def heard() -> None:
+    """Signals are heard, though the tests themselves may run in the background or under nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(temporary: Path, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "edgeanim", *map(str, args)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}, preexec_fn=heard,
     )  # fmt: skip
 
 
