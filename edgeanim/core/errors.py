@@ -163,6 +163,15 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
         raise tell(error) from error
 
 
+@contextmanager
+def named(where: object, kind: type[BadInput] = BadInput) -> Iterator[None]:
+    """Let errors of a `kind` name `where`, which the user knows, and not a file or line of ours."""
+    try:
+        yield
+    except kind as error:
+        raise BadInput(error.what, where=where, hint=error.hint) from error
+
+
 def printable(text: str) -> str:
     """`text` with its control characters written out: a stranger's names could steer a terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import UsageError, named
 from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
@@ -87,8 +86,9 @@ def animate(
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
     are played, and what it holds still is repeated. A folder, which has no rate of its own, is
-    played whole, at `fps` or 25; of a camera that many a second of the time that passes are
-    written. Of a driver that is faster than a GIF can be, a whole fraction is played there.
+    played whole, at `fps` or 25; of a camera that many a second of the time that passes are written
+    to a file, and a player gets each as it comes. Of a driver that is faster than a GIF can be, a
+    whole fraction is played there.
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each, says so; what was made until
@@ -98,7 +98,8 @@ def animate(
         check_rate(fps, out)
     if loop and is_camera(drive):
         raise UsageError("A camera has no end after which it could begin again.", where="--loop")
-    if str(out) != STANDARD_OUTPUT:
+    live = str(out) == STANDARD_OUTPUT
+    if not live:
         stills = () if still is None else (still,)
         must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
     require_bundle(bundle)
@@ -115,12 +116,14 @@ def animate(
         ) as player:
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
-            made = clock.frames()
-            frames = as_they_come(made, rate) if is_camera(drive) else made
-            with driver_named(drive):
+            frames = clock.frames()
+            if is_camera(drive) and not live:
+                frames = as_they_come(frames, rate)
+            with named(drive, BadDriver):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
-                count = _write(out, itertools.islice(until, limit), rate)
+                written = itertools.islice(until, limit)
+                count = _show(written, rate) if live else write_animation(out, written, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
 
@@ -155,9 +158,7 @@ def _length(scene: Scene, limit: int | None) -> int | None:
     return min(len(scene.track), limit or len(scene.track))
 
 
-def _write(out: str | Path, frames: Iterator[Picture], rate: float) -> int:
-    if str(out) != STANDARD_OUTPUT:
-        return write_animation(out, frames, rate)
+def _show(frames: Iterator[Picture], rate: float) -> int:
     with standard_output() as stream:
         return write_stream(stream, frames, rate)
 
@@ -176,15 +177,6 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
             if variant is not None and get_backend(entry.name).available():
                 return variant
     return variants[0]
-
-
-@contextmanager
-def driver_named(drive: str | Path) -> Iterator[None]:
-    """Errors about the driver's frames name the clip that they came from."""
-    try:
-        yield
-    except BadDriver as error:
-        raise BadInput(error.what, where=drive, hint=error.hint) from error
 
 
 class _Clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, UsageError, named
 from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.pipeline.animate import TRACK, choose_variant, driver_named
+from edgeanim.pipeline.animate import TRACK, choose_variant
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
@@ -26,7 +26,7 @@ from edgeanim.runtime.media import (
     steady_frames,
 )
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
-from edgeanim.runtime.player import load_player
+from edgeanim.runtime.player import BadDriver, load_player
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
@@ -34,11 +34,17 @@ from edgeanim.targets.bundle import open_bundle
 
 @dataclass(frozen=True)
 class StoredMotion:
-    """A track that ships with edgeanim."""
+    """A track that ships with edgeanim or travels in a bundle."""
 
     name: str
     frames: int
     fps: float
+
+    @classmethod
+    def of(cls, name: str, path: Path) -> StoredMotion:
+        """The track in the file `path`, called `name`."""
+        track = load_track(path)
+        return cls(name, len(track), track.fps)
 
 
 def motions() -> tuple[StoredMotion, ...]:
@@ -46,8 +52,7 @@ def motions() -> tuple[StoredMotion, ...]:
     rows = []
     for name in shipped_tracks():
         with shipped(f"{name}.npz") as path:
-            track = load_track(path)
-        rows.append(StoredMotion(name, len(track), track.fps))
+            rows.append(StoredMotion.of(name, path))
     return tuple(rows)
 
 
@@ -92,6 +97,7 @@ def extract_motion(
     require_bundle(bundle)
     work = Work.on(board, progress=progress)
     values: list[Array] = []
+    latest: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
         taken = motion_taken(opened.contract)
@@ -101,15 +107,11 @@ def extract_motion(
 
         def record(graph: str, inputs: Mapping[str, Array]) -> None:
             if graph == taker:
-                if len(values) == MAX_FRAMES:
-                    raise _too_long(clip)
-                values.append(np.array(inputs[name][0], np.float32))
+                latest[:] = [np.array(inputs[name][0], np.float32)]
 
         # Read once: a camera cannot be opened a second time, and would show something else.
         every, fps = steady_frames(clip)
-        if is_camera(clip):
-            every = as_they_come(every, fps)
-        frames = itertools.islice(itertools.takewhile(lambda _: not stop(), every), limit)
+        frames = itertools.islice(every, limit)
         still: Picture | None = next(frames, None)
         if still is None:
             raise BadInput("The clip has no frames.", where=clip)
@@ -120,10 +122,19 @@ def extract_motion(
         player = load_player(
             opened.contract, chosen, options, record, transfer="raw", smooth=smooth
         )
-        with player, driver_named(clip):
-            for _ in player.play(scene):
+        with player, named(clip, BadDriver):
+            found: Iterator[Array] = (latest[0] for _ in player.play(scene))
+            if is_camera(clip):
+                found = as_they_come(found, fps)
+            until = itertools.takewhile(lambda _: not stop(), found)
+            for motion in itertools.islice(until, limit):
+                if len(values) == MAX_FRAMES:
+                    raise _too_long(clip)
+                values.append(motion)
                 progress.step()
         progress.done()
+    if not values:
+        raise BadInput("It was stopped before the first frame.", where=clip)
     track = MotionTrack(np.stack(values), fps)
     save_track(Path(out), track)
     return track

@@ -12,9 +12,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 from edgeanim.runtime.clips import read_frames, stated_times, timed_frames
 from edgeanim.runtime.scene import Picture
+
+T = TypeVar("T")
 
 DEFAULT_FPS = 25.0
 _MAX_FPS = 1000.0
@@ -75,11 +78,11 @@ def at_rate(frames: Iterable[tuple[Picture, float]], own: float, fps: float) -> 
 
 
 def as_they_come(
-    frames: Iterable[Picture], fps: float, now: Callable[[], float] = monotonic
-) -> Iterator[Picture]:
-    """`frames` that arrive when they can, a camera's say, at `fps` of the time that passes: each is
-    repeated until the next one, or left out if that came within the same moment. `now` tells
-    seconds."""
+    frames: Iterable[T], fps: float, now: Callable[[], float] = monotonic
+) -> Iterator[T]:
+    """`frames` that arrive when they can, or what was made of them, a camera's say, at `fps` of the
+    time that passes: each is repeated until the next one, or left out if that came within the same
+    moment. `now` tells seconds. Work on frames belongs before this, or repeats would cost it."""
     shown, began = 0, None
     for frame in frames:
         moment = now()

@@ -288,6 +288,53 @@ def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
     assert len(track) == 5
 
 
+def test_each_frame_of_a_camera_is_followed_once_however_often_it_is_repeated(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    monkeypatch.setattr(
+        motion, "as_they_come", lambda found, _fps: (each for each in found for _ in range(3))
+    )
+    load, runs = motion.load_player, []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        *others, record = args
+        return load(*others, lambda *run: (runs.append(run[0]), record(*run)), **options)
+
+    monkeypatch.setattr(motion, "load_player", counted)
+    track = api.extract_motion(
+        "camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False, limit=6
+    )
+    shown = [round(value * 255 / STEP) for value in track.values[:, 0, 0]]
+    assert shown == [1, 1, 1, 2, 2, 2]
+    assert runs.count("mix") == 2
+
+
+def test_a_player_gets_each_frame_of_a_camera_as_it_comes(
+    follower: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    done = api.animate(
+        follower,
+        still=tmp_path / "still.png",
+        drive="camera:0",
+        out="-",
+        relative=False,
+        smooth=False,
+        limit=4,
+    )
+    assert done.frames == 4
+    frames = capfdbinary.readouterr().out.split(b"FRAME\n")[1:]
+    light = [np.frombuffer(frame, np.uint8)[: SIDE * SIDE].mean() for frame in frames]
+    np.testing.assert_allclose(np.diff(light), STEP * 219 / 255, atol=1)
+
+
 def test_frames_for_a_player_go_to_standard_output_alone(
     follower: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
