@@ -7,14 +7,21 @@ runtimes drop or keep as they like, are left out. All else is `read_onnx`'s to j
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import editing, infer_shapes, nested_graphs, nested_inputs
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
-from edgeanim.graph.read import graph_inputs, load_onnx, unread_inputs
+from edgeanim.graph.read import (
+    all_nodes,
+    graph_inputs,
+    load_onnx,
+    stored_tensors,
+    unread_inputs,
+)
 
 FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
 """`onnx.TensorProto.FLOAT` and so on."""
@@ -23,35 +30,52 @@ _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 """Attributes that name a type."""
 
 
-def adopt(path: Path) -> tuple[Any, tuple[str, ...]] | None:
-    """The file as a `ModelProto` that is static and float32, weights inline, and a sentence for
-    each thing that was changed; `None` if nothing has to be.
+@dataclass(frozen=True)
+class Adoption:
+    """What the file `path` does not say: the names that its inputs have for their `batch`, whether
+    it has `halves`, and the inputs that are `unread`; or its nodes stand in no order."""
 
-    `BadInput` if the file does not parse, or would exceed 2 GiB.
-    """
+    path: Path
+    batch: frozenset[str]
+    halves: bool
+    unread: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """A sentence for each thing that `model` changes."""
+        told = [f"The input {name!r} is left out, as nothing reads it." for name in self.unread]
+        if self.batch:
+            told.append(f"The batch ({', '.join(sorted(self.batch))}) is fixed at 1.")
+        if self.halves:
+            told.append("The file's half floats are computed in float32.")
+        return tuple(told)
+
+    def model(self) -> Any:
+        """The file as a `ModelProto` that is static and float32, weights inline; `BadInput` if it
+        would exceed 2 GiB."""
+        model = load_onnx(self.path)
+        kept = [value for value in model.graph.input if value.name not in self.unread]
+        model.graph.ClearField("input")
+        model.graph.input.extend(kept)
+        if self.batch:
+            _fix_batch(model, self.batch)
+        if self.halves:
+            _widen(model)
+        del model.graph.value_info[:]
+        with editing(model):
+            pass  # sorts the nodes, which finding the types needs
+        _remove_void_casts(model)
+        if model.ByteSize() > MAX_BYTES:
+            raise BadInput("In float32 the weights of this model exceed 2 GiB.", where=self.path)
+        return model
+
+
+def adopt(path: Path) -> Adoption | None:
+    """What has to be made of a file; `None` if it is as it should be. `BadInput` if the file does
+    not parse."""
     model = parse_onnx(path)
-    halves, batch, sorted_ = _is_half(model), _batch(model), _is_sorted(model.graph)
-    unread = unread_inputs(model)
-    if sorted_ and not halves and not batch and not unread:
-        return None
-    model = load_onnx(path)
-    changes = [f"The input {name!r} is left out, as nothing reads it." for name in unread]
-    kept = [value for value in model.graph.input if value.name not in unread]
-    model.graph.ClearField("input")
-    model.graph.input.extend(kept)
-    if batch:
-        _fix_batch(model, batch)
-        changes.append(f"The batch ({', '.join(sorted(batch))}) is fixed at 1.")
-    if halves:
-        _widen(model)
-        changes.append("The file's half floats are computed in float32.")
-    del model.graph.value_info[:]
-    with editing(model):
-        pass  # sorts the nodes, which finding the types needs
-    _remove_void_casts(model)
-    if model.ByteSize() > MAX_BYTES:
-        raise BadInput("In float32 the weights of this model exceed 2 GiB.", where=path)
-    return model, tuple(changes)
+    found = Adoption(path, _batch(model), _is_half(model), tuple(unread_inputs(model)))
+    return None if _is_sorted(model.graph) and not found.changes else found
 
 
 def _graphs(graph: Any) -> Iterator[Any]:
@@ -70,19 +94,19 @@ def _is_half(model: Any) -> bool:
     )
 
 
-def _batch(model: Any) -> set[str]:
+def _batch(model: Any) -> frozenset[str]:
     """What the inputs call their first axis, if that one is the only one which is not fixed."""
     names: set[str] = set()
     for value in graph_inputs(model):
         dims = value.type.tensor_type.shape.dim
         if any(dim.dim_value < 1 for dim in dims[1:]):
-            return set()
+            return frozenset()
         # A single axis is no stack of anything.
         if len(dims) > 1 and dims[0].dim_value < 1:
             names.add(dims[0].dim_param or "unnamed")
         elif dims and dims[0].dim_value < 1:
-            return set()
-    return names
+            return frozenset()
+    return frozenset(names)
 
 
 def _is_sorted(graph: Any) -> bool:
@@ -94,7 +118,7 @@ def _is_sorted(graph: Any) -> bool:
     return True
 
 
-def _fix_batch(model: Any, names: set[str]) -> None:
+def _fix_batch(model: Any, names: Collection[str]) -> None:
     for value in graph_inputs(model):
         dims = value.type.tensor_type.shape.dim
         if dims and dims[0].dim_value < 1:
@@ -112,13 +136,12 @@ def _widen(model: Any) -> None:
         for value in (*graph.input, *graph.output):
             if value.type.tensor_type.elem_type in _HALF:
                 value.type.tensor_type.elem_type = FLOAT
-        for tensor in graph.initializer:
-            _widen_tensor(tensor)
-        for attribute in (attribute for node in graph.node for attribute in node.attribute):
+    for node in all_nodes(model.graph):
+        for attribute in node.attribute:
             if attribute.name in _TYPES and attribute.i in _HALF:
                 attribute.i = FLOAT
-            for tensor in (attribute.t, *attribute.tensors):
-                _widen_tensor(tensor)
+    for tensor in stored_tensors(model):
+        _widen_tensor(tensor)
 
 
 def _widen_tensor(tensor: Any) -> None:

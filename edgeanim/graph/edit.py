@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.graph.read import value_shapes
+from edgeanim.graph.read import opset_of, value_shapes
 
 AnyArray = NDArray[Any]
 
@@ -22,7 +22,7 @@ class Editor:
 
         self.model = model
         self.graph = model.graph
-        self.opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+        self.opset = opset_of(model)
         self.nodes: list[Any] = list(self.graph.node)
         self.constants: dict[str, AnyArray] = {
             tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in self.graph.initializer

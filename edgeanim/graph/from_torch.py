@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, dump_contract
-from edgeanim.core.errors import BadInput, GateFailed, UsageError, errors_of_others
+from edgeanim.core.errors import BadInput, GateFailed, UsageError, errors_of_others, named
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
@@ -45,10 +45,8 @@ def export_model(
         progress.stage(f"Export {spec.name}")
         file = inside(folder, spec.file)
         deviations[spec.name] = export_onnx(modules[spec.name], spec, file, tolerance=tolerance)
-        try:
+        with named(spec.name):
             read_onnx(file)
-        except BadInput as error:  # nobody but us knows this file
-            raise BadInput(error.what, where=spec.name, hint=error.hint) from error
         progress.done(f"deviation {deviations[spec.name]:.1g}")
     write_text(folder / CONTRACT_FILE, dump_contract(contract))
     return deviations

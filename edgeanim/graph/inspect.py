@@ -15,7 +15,14 @@ from edgeanim.core.packages import installed
 from edgeanim.graph.edit import attributes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
-from edgeanim.graph.read import REMAINING, RUNTIME_DOMAINS, node_label, read_onnx, value_shapes
+from edgeanim.graph.read import (
+    REMAINING,
+    RUNTIME_DOMAINS,
+    node_label,
+    opset_of,
+    read_onnx,
+    value_shapes,
+)
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _NOTES = {
@@ -75,7 +82,7 @@ def inspect_graph(graph: GraphArtifact) -> GraphInfo:
     blocking = _blocking(clean)
     return GraphInfo(
         spec=spec,
-        opset=next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx")),
+        opset=opset_of(model),
         params=sum(prod(tensor.dims) for tensor in weights),
         macs=sum(macs.values()),
         macs_by_op=macs,
@@ -127,7 +134,7 @@ def _warnings(model: Any, blocking: list[Any]) -> list[str]:
         for node in model.graph.node
         if node.domain in RUNTIME_DOMAINS
     ]
-    opset = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+    opset = opset_of(model)
     if opset < OLDEST_OPSET:
         found.append(f"Opset {opset} is old and will be raised.")
     ops = {node.op_type for node in model.graph.node}

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.read import opset_of
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
 
 OLDEST_OPSET = 13
@@ -33,7 +34,7 @@ def normalize(model: Any) -> Any:
 def _with_recent_opset(model: Any) -> Any:
     import onnx.version_converter
 
-    version = next(e.version for e in model.opset_import if e.domain in ("", "ai.onnx"))
+    version = opset_of(model)
     if version >= OLDEST_OPSET:
         return model
     try:

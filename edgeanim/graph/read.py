@@ -12,7 +12,8 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 
-_STANDARD = ("", "ai.onnx")
+STANDARD = ("", "ai.onnx")
+"""The domains of ONNX's own ops."""
 RUNTIME_DOMAINS = ("com.microsoft",)
 """Extensions that ONNX Runtime brings; no other backend is promised to run them."""
 
@@ -52,6 +53,12 @@ def load_onnx(path: Path) -> Any:
     return _inline_functions(model, path)
 
 
+def opset_of(model: Any) -> int:
+    """The version of ONNX's own ops that a `ModelProto` counts on."""
+    version: int = next(e.version for e in model.opset_import if e.domain in STANDARD)
+    return version
+
+
 def graph_inputs(model: Any) -> list[Any]:
     """The inputs that a caller feeds: old files list their weights among the inputs too."""
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -61,7 +68,7 @@ def graph_inputs(model: Any) -> list[Any]:
 def unread_inputs(model: Any) -> list[str]:
     """The names of the inputs that no node reads and that are no output, if others are read."""
     read = {value.name for value in model.graph.output}
-    for node in _nodes(model.graph):
+    for node in all_nodes(model.graph):
         read.update(node.input)
     names = [value.name for value in graph_inputs(model)]
     unread = [name for name in names if name not in read]
@@ -70,7 +77,7 @@ def unread_inputs(model: Any) -> list[str]:
 
 def quantized_node(model: Any) -> Any | None:
     """The first node of a graph that computes in 8 bits, or rounds to them, already."""
-    return next((node for node in _nodes(model.graph) if node.op_type in _QUANTIZED), None)
+    return next((node for node in all_nodes(model.graph) if node.op_type in _QUANTIZED), None)
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
@@ -103,10 +110,10 @@ def check_ops(model: Any, where: object) -> None:
     import onnx
 
     opsets = {entry.domain: entry.version for entry in model.opset_import}
-    for node in _nodes(model.graph):
+    for node in all_nodes(model.graph):
         if node.domain in RUNTIME_DOMAINS:
             continue
-        if node.domain not in _STANDARD:
+        if node.domain not in STANDARD:
             raise BadInput(
                 f"The op {node.domain}.{node.op_type} of node {node_label(node)} belongs to a "
                 "domain that none of the backends knows.",
@@ -125,20 +132,20 @@ def check_ops(model: Any, where: object) -> None:
             ) from None
 
 
-def _nodes(graph: Any) -> Iterator[Any]:
+def all_nodes(graph: Any) -> Iterator[Any]:
     """All nodes, those of nested graphs (If, Loop) included."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
             for nested in (attribute.g, *attribute.graphs):
-                yield from _nodes(nested)
+                yield from all_nodes(nested)
 
 
-def _tensors(model: Any) -> Iterator[Any]:
+def stored_tensors(model: Any) -> Iterator[Any]:
     """All stored tensors: weights and constants, of nested graphs and functions too."""
     for holder in (model.graph, *model.functions):
         yield from getattr(holder, "initializer", ())
-        for node in _nodes(holder):
+        for node in all_nodes(holder):
             for attribute in node.attribute:
                 yield from (attribute.t, *attribute.tensors, *attribute.g.initializer)
 
@@ -146,7 +153,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 def _external(model: Any) -> Iterator[Any]:
     from onnx.external_data_helper import uses_external_data
 
-    return (tensor for tensor in _tensors(model) if uses_external_data(tensor))
+    return (tensor for tensor in stored_tensors(model) if uses_external_data(tensor))
 
 
 def _external_entry(tensor: Any) -> dict[str, str]:
@@ -267,7 +274,7 @@ def _check_weights(model: Any, path: Path) -> None:
     import onnx
 
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
-    for tensor in _tensors(model):
+    for tensor in stored_tensors(model):
         if tensor.data_type not in onnx.TensorProto.DataType.values():
             raise BadInput(f"The weight {tensor.name!r} is of an unknown type.", where=path)
         if tensor.data_type not in floats:

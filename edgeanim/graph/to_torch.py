@@ -18,7 +18,14 @@ from edgeanim.core.errors import GateFailed
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import REMAINING, graph_inputs, node_label, read_onnx, shape_of
+from edgeanim.graph.read import (
+    REMAINING,
+    STANDARD,
+    graph_inputs,
+    node_label,
+    read_onnx,
+    shape_of,
+)
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.rewrites import functions, warp
 
@@ -116,7 +123,7 @@ def unknown_nodes(model: Any) -> list[Any]:
     return [
         node
         for node in model.graph.node
-        if node.domain not in ("", "ai.onnx") or node.op_type not in CONVERTERS
+        if node.domain not in STANDARD or node.op_type not in CONVERTERS
     ]
 
 

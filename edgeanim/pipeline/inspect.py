@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeanim.core.contract import dump_contract
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import UsageError, named
 from edgeanim.core.files import must_exist, write_text
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import ModelInfo, inspect_model
 from edgeanim.pipeline.inspect_bundle import BundleInfo, inspect_bundle
-from edgeanim.pipeline.models import adopted, model_path, own_name
+from edgeanim.pipeline.models import adopted, model_path
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import SUFFIX
 
@@ -36,7 +36,7 @@ def inspect(
         must_exist(contract)  # told before an animator is exported, which takes long
     work = Work.on("local", store=store)
     path, changes = adopted(model_path(model, work), work)
-    with own_name(model) if changes else nullcontext():
+    with named(model) if changes else nullcontext():
         info = inspect_model(path, contract)
     if changes:
         (graph,) = info.graphs

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
+from edgeanim.pipeline.motion import StoredMotion
 from edgeanim.runtime.golden import load_golden
-from edgeanim.runtime.motion import load_track
 from edgeanim.targets.backends import Availability, get_backend
 from edgeanim.targets.bundle import Variant, open_bundle
 
@@ -28,15 +28,6 @@ class BundledVariant:
 
 
 @dataclass(frozen=True)
-class BundledTrack:
-    """A stored motion that travels with the model."""
-
-    name: str
-    frames: int
-    fps: float
-
-
-@dataclass(frozen=True)
 class BundleInfo:
     """`golden_frames` are those of the float32 original that drift is counted from. `provenance`
     is what whoever made the bundle says of its making."""
@@ -45,7 +36,7 @@ class BundleInfo:
     sha256: str
     size: int
     variants: tuple[BundledVariant, ...]
-    tracks: tuple[BundledTrack, ...]
+    tracks: tuple[StoredMotion, ...]
     golden_frames: int
     provenance: Mapping[str, Any]
 
@@ -53,14 +44,13 @@ class BundleInfo:
 def inspect_bundle(path: Path) -> BundleInfo:
     """Verify the bundle `path` and describe it; `BadInput` unless it is a sound one."""
     with open_bundle(path) as bundle:
-        tracks = {name: load_track(file) for name, file in sorted(bundle.tracks.items())}
         golden = None if bundle.golden is None else load_golden(bundle.golden)
         return BundleInfo(
             contract=bundle.contract,
             sha256=bundle.sha256,
             size=path.stat().st_size,
             variants=tuple(map(_described, bundle.variants)),
-            tracks=tuple(BundledTrack(n, len(track), track.fps) for n, track in tracks.items()),
+            tracks=tuple(StoredMotion.of(*track) for track in sorted(bundle.tracks.items())),
             golden_frames=0 if golden is None else len(golden.frames),
             provenance=bundle.provenance,
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, named
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes
 from edgeanim.graph.external import external_files
 from edgeanim.graph.load import Model, load_model
@@ -28,7 +27,7 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
     if changes:
         work.progress.done(" ".join(changes))
         work.progress.stage("Check the model")
-    with own_name(name) if changes else nullcontext():
+    with named(name) if changes else nullcontext():
         model = load_model(path, contract)
     for graph in model.graphs:
         _must_be_float(graph)
@@ -61,24 +60,15 @@ def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
 
     if not path.is_file() or (found := adopt(path)) is None:
         return path, ()
-    model, changes = found
     files = (path, *external_files(path))
     parts = {"model": sha256_files(files), "versions": versions()}
 
     def make(folder: Path) -> None:
-        write_bytes(folder / path.name, model.SerializeToString(deterministic=True))
+        data = found.model().SerializeToString(deterministic=True)
+        write_bytes(folder / path.name, data)
 
     folder, _ = work.build("adopt", parts, make)
-    return folder / path.name, changes
-
-
-@contextmanager
-def own_name(name: str | Path) -> Iterator[None]:
-    """Let errors name the user's file, not our copy of it."""
-    try:
-        yield
-    except BadInput as error:
-        raise BadInput(error.what, where=name, hint=error.hint) from error
+    return folder / path.name, found.changes
 
 
 def files_of_model(name: str | Path) -> list[Path]:

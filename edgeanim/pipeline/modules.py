@@ -33,7 +33,9 @@ def modules(
     in PyTorch than in ONNX Runtime; `MissingComponent` without torch.
     """
     require("Bringing a model into PyTorch", "torch", "onnx", extra="compress")
+    progress.stage("Read the model")
     opened = open_model(model, Work.on("local", store=store, progress=progress))
+    progress.done()
     progress.stage("Bring into PyTorch", len(opened.graphs))
     made = {}
     for graph in opened.graphs:

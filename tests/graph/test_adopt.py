@@ -22,8 +22,8 @@ BODY = "c = Conv <pads=[1,1,1,1]> (x, w) \n y = Sigmoid (c)"
 def adopted(model: Any, save: Any) -> tuple[Any, tuple[str, ...], Path]:
     found = adopt(save(model))
     assert found is not None
-    made, changes = found
-    return made, changes, save(made)
+    made = found.model()
+    return made, found.changes, save(made)
 
 
 def halved(model: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+from edgeanim.graph.read import STANDARD
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this stays an op, lest the file grow by it."""
@@ -28,7 +29,7 @@ def rewrite(model: Any) -> int:
 def _fold(graph: Editor, node: Any) -> bool:
     if node.op_type == "Shape":
         values = _shape_value(graph, node)
-    elif node.op_type in _NOT_FOLDED or node.domain not in ("", "ai.onnx"):
+    elif node.op_type in _NOT_FOLDED or node.domain not in STANDARD:
         return False
     elif node.op_type == "Constant" or (
         node.input and all(not name or name in graph.constants for name in node.input)

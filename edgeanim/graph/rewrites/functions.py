@@ -9,9 +9,8 @@ from collections.abc import Collection
 from typing import Any
 
 from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.read import STANDARD, opset_of
 from edgeanim.graph.rewrites import constants, identity
-
-_STANDARD = ("", "ai.onnx")
 
 
 def rewrite(model: Any, known: Collection[str]) -> int:
@@ -42,10 +41,10 @@ def _defined(model: Any, known: Collection[str]) -> list[Any]:
     """The nodes that are not known and have a definition at the model's opset."""
     import onnx
 
-    version = next(e.version for e in model.opset_import if e.domain in _STANDARD)
+    version = opset_of(model)
     found = []
     for node in model.graph.node:
-        if node.domain not in _STANDARD or node.op_type in known:
+        if node.domain not in STANDARD or node.op_type in known:
             continue
         schema = onnx.defs.get_schema(node.op_type, version, "")
         if schema.has_function or schema.has_context_dependent_function:

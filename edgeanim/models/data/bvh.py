@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput, disk_errors, named
 
 MAX_BYTES = 16 << 20
 MAX_JOINTS = 512
@@ -83,11 +83,10 @@ def read_bvh(path: Path) -> Capture:
             raise BadInput(f"This motion is larger than {MAX_BYTES >> 20} MiB.", where=path)
         data = path.read_bytes()
     try:
-        return parse_bvh(data.decode("ascii"))
+        with named(path):
+            return parse_bvh(data.decode("ascii"))
     except UnicodeDecodeError as error:
         raise BadInput("This is not a BVH file: it is not plain text.", where=path) from error
-    except BadInput as error:
-        raise BadInput(error.what, where=path, hint=error.hint) from error
 
 
 def parse_bvh(text: str) -> Capture:

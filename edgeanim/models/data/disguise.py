@@ -54,12 +54,11 @@ def disguised(
     pictures = np.stack([clip.pictures[i] for i in frames])
     labels = None if clip.weak_labels is None else clip.weak_labels[frames]
     mattes = None if clip.mattes is None else clip.mattes[frames]
-    if mattes is not None and labels is not None:
+    dyed, toned = rng.uniform(size=2) < (_DYED, _TONED)
+    if mattes is not None and labels is not None and (dyed or toned):
         clothes, skin = _clothes_and_skin(pictures, mattes, labels)
-        if rng.uniform() < _DYED:
-            pictures = _dyed(pictures, clothes, rng)
-        if rng.uniform() < _TONED:
-            pictures = _toned(pictures, skin, rng)
+        pictures = _dyed(pictures, clothes, rng) if dyed else pictures
+        pictures = _toned(pictures, skin, rng) if toned else pictures
     if mattes is not None and rng.uniform() < _ELSEWHERE:
         pictures = _put_before(_backdrop(rng, pictures.shape[1]), pictures, mattes)
         if labels is not None:
