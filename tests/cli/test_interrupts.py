@@ -38,17 +38,20 @@ def temporary(tmp_path: Path) -> Path:
     return folder
 
 
-def heard() -> None:
-    """Signals are heard, though the tests themselves may run in the background or under nohup."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+# Signals are heard, though the tests themselves may run in the background or under nohup.
+_HEARD = (
+    "import os, signal, sys\n"
+    "for number in (signal.SIGINT, signal.SIGHUP):\n"
+    "    signal.signal(number, signal.SIG_DFL)\n"
+    "os.execv(sys.executable, [sys.executable, '-m', 'edgeanim', *sys.argv[1:]])\n"
+)
 
 
 def start(temporary: Path, *args: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "edgeanim", *map(str, args)],
+        [sys.executable, "-c", _HEARD, *map(str, args)],
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}, preexec_fn=heard,
+        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
