@@ -49,8 +49,8 @@ def prune_graphs(
     or was trained is written into a folder of its name below `out` (see `write_pruned`); any other
     is handed back as it came. With a folder `state` a killed recovery goes on where it was.
 
-    `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or an
-    export differs from the pruned module.
+    `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or a
+    graph written differs from the pruned module.
     """
     if spec.ratio == 0:
         return dict(graphs)

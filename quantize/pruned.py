@@ -10,7 +10,7 @@ import json
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput, first_line
@@ -19,12 +19,12 @@ from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.channels import PrunedGroup, apply_groups, count_macs
 
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.core.contract import GraphSpec
     from edgeanim.graph.to_torch import ImportedGraph
 
 
@@ -58,8 +58,8 @@ def write_pruned(
 ) -> GraphArtifact:
     """Write `<graph>.onnx`, `<graph>.prune.json` and `<graph>.safetensors` into the folder `out`.
 
-    `student` is the module of `imported` without `groups`. Names and shapes of inputs and outputs
-    stay as they are in `artifact`. `GateFailed` if the export differs from the module.
+    `student` is the module of `imported` without `groups`. The nodes keep their names, inputs and
+    outputs their shapes. `GateFailed` if the graph differs from the module.
     """
     example = imported.example()
     plan = PrunePlan(
@@ -73,7 +73,8 @@ def write_pruned(
         loss=loss,
     )
     name = artifact.spec.name
-    path = _export(imported, student, artifact.spec, out / f"{name}.onnx")
+    path = out / f"{name}.onnx"
+    write_back(imported, student, path)
     _write_weights(student, out / f"{name}.safetensors")
     write_text(out / f"{name}.prune.json", json.dumps(to_plain(plan), indent=1) + "\n")
     return GraphArtifact(artifact.spec, path)
@@ -101,13 +102,13 @@ def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Pat
     except (KeyError, IndexError) as error:
         raise BadInput(f"The plan does not fit the graph: {error}.", where=plan) from error
     _load_weights(student, weights)
-    _export(imported, student, artifact.spec, path)
+    write_back(imported, student, path)
     return GraphArtifact(artifact.spec, path)
 
 
 def require_packages() -> None:
     """`MissingComponent` unless all that pruning needs is installed."""
-    modules = ("torch", "torch_pruning", "onnxscript", "safetensors")
+    modules = ("torch", "torch_pruning", "safetensors")
     require("Pruning", *modules, extra="compress")
 
 
@@ -120,14 +121,6 @@ def import_graph(path: Path) -> ImportedGraph:
 
 def _parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _export(imported: ImportedGraph, student: Any, spec: GraphSpec, path: Path) -> Path:
-    """Export with inputs and outputs in the order of `spec`, which need not be the file's."""
-    from edgeanim.graph.from_torch import export_onnx
-
-    export_onnx(imported.in_order(spec, student), spec, path)
-    return path
 
 
 def _write_weights(module: torch.nn.Module, path: Path) -> None:

@@ -43,6 +43,7 @@ def refit(
     layers = dict(student.named_modules())
     twins = {node.name: node for node in teacher.graph.nodes}
     uses = Counter(i.name for node in student.graph.nodes for i in node.all_input_nodes)
+    alike = _alike(student, teacher)
     given: Values = {}
     wanted: Values = {}
     inputs = iter(zip(*batches, strict=True))
@@ -55,16 +56,40 @@ def refit(
                 continue
             wanted[node.name] = list(_results(teacher, twins[node.name], wanted, len(batches)))
             layer = layers.get(str(node.target)) if node.op == "call_module" else None
-            if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            if _may_be_fitted(layer) and not set(node.all_input_nodes) <= alike:
                 kept = left.get(str(node.target))
                 goals = [y if kept is None else y[:, kept] for y in wanted[node.name]]
                 _fit(layer, given[node.args[0].name], goals, generator)
-            given[node.name] = list(_results(student, node, given, len(batches)))
+            given[node.name] = (
+                wanted[node.name]
+                if node in alike
+                else list(_results(student, node, given, len(batches)))
+            )
             for source in node.all_input_nodes:
                 uses[source.name] -= 1
                 if not uses[source.name]:  # no later layer looks at it
                     given.pop(source.name)
                     wanted.pop(source.name)
+
+
+def _may_be_fitted(layer: nn.Module | None) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups == 1
+
+
+def _alike(student: fx.GraphModule, teacher: fx.GraphModule) -> set[fx.Node]:
+    """The student's nodes that give what the teacher's do: pruning has reached nothing before them.
+    A layer that reads such ones only has nothing to make up for."""
+    stored, kept = teacher.state_dict(), student.state_dict()
+    changed = {
+        name.rpartition(".")[0] or name
+        for name, tensor in kept.items()
+        if not torch.equal(tensor, stored[name])
+    }
+    alike: set[fx.Node] = set()
+    for node in student.graph.nodes:
+        if str(node.target) not in changed and set(node.all_input_nodes) <= alike:
+            alike.add(node)
+    return alike
 
 
 def _results(module: fx.GraphModule, node: fx.Node, values: Values, count: int) -> Iterator[Any]:
@@ -81,24 +106,43 @@ def _fit(
     """Solve for the change D of the weights W: (X'X + ridge) D = X'(Y - XW)."""
     rows, results = [], []
     for x, y in zip(inputs, goals, strict=True):
-        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        patches, values = patches.transpose(1, 2).flatten(0, 1), y.flatten(2).transpose(1, 2)
-        chosen = torch.randperm(len(patches), generator=generator)[:_PLACES]
-        rows.append(patches[chosen])
-        results.append(values.flatten(0, 1)[chosen])
-    x, y = torch.cat(rows).double(), torch.cat(results).double()
-    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
+        chosen = torch.randperm(y[:, 0].numel(), generator=generator)[:_PLACES]
+        rows.append(_patches(layer, x, chosen))
+        results.append(y.movedim(1, -1).flatten(0, -2)[chosen])
+    x, y = torch.cat(rows), torch.cat(results)
+    x = torch.cat([x, torch.ones(len(x), 1)], 1)
     bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
-    weights = torch.cat([layer.weight.flatten(1), bias.unsqueeze(1)], 1).T.double()
-    products = x.T @ x
-    ridge = (_RIDGE * products.diagonal()[:-1].mean()).clamp(min=1e-12).repeat(len(products))
-    ridge[-1] = _RIDGE_OF_BIAS if layer.bias is not None else torch.inf
+    weights = torch.cat([layer.weight.flatten(1), bias.unsqueeze(1)], 1).T
     if layer.bias is None:
-        x, weights, products, ridge = x[:, :-1], weights[:-1], products[:-1, :-1], ridge[:-1]
-    weights += torch.linalg.solve(products + torch.diag(ridge), x.T @ (y - x @ weights))
+        x, weights = x[:, :-1], weights[:-1]
+    # Sums over all places are made in float32, which the ridge bears; the system is solved in more.
+    products, errors = (x.T @ x).double(), (x.T @ (y - x @ weights)).double()
+    ridge = _RIDGE * products.diagonal()[: layer.weight[0].numel()].mean().clamp(min=1e-9)
+    pull = torch.full((len(products),), float(ridge), dtype=torch.float64)
+    if layer.bias is not None:
+        pull[-1] = _RIDGE_OF_BIAS
+    weights = weights.double() + torch.linalg.solve(products + torch.diag(pull), errors)
     if not bool(torch.isfinite(weights).all()):
         return
     if layer.bias is not None:
         layer.bias.copy_(weights[-1])
         weights = weights[:-1]
     layer.weight.copy_(weights.T.reshape(layer.weight.shape))
+
+
+def _patches(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
+    """What the kernel meets of x [N, C, H, W] at these places of its output, numbered over all
+    pictures row by row: [places, C * kh * kw]."""
+    (kernel_h, kernel_w), (step_h, step_w) = layer.kernel_size, layer.dilation
+    x = F.pad(x, [p for p in reversed(layer.padding) for _ in range(2)])
+    height, width = (
+        (x.shape[2 + i] - layer.dilation[i] * (layer.kernel_size[i] - 1) - 1) // layer.stride[i] + 1
+        for i in range(2)
+    )
+    picture, place = places // (height * width), places % (height * width)
+    rows = place // width * layer.stride[0]
+    columns = place % width * layer.stride[1]
+    rows = rows[:, None, None] + step_h * torch.arange(kernel_h)[:, None]
+    columns = columns[:, None, None] + step_w * torch.arange(kernel_w)
+    met = x[picture[:, None, None], :, rows, columns]
+    return met.movedim(-1, 1).flatten(1)

@@ -63,12 +63,12 @@ class ImportedGraph:
         generator = torch.Generator().manual_seed(0)
         return tuple(torch.rand(shape, generator=generator) for shape in self.input_shapes)
 
-    def in_order(self, spec: GraphSpec, module: torch.nn.Module | None = None) -> torch.nn.Module:
-        """`module` (the imported one, if none is given) in eval mode, with inputs and outputs in
-        the order of `spec`, which need not be the file's."""
+    def in_order(self, spec: GraphSpec) -> torch.nn.Module:
+        """The module in eval mode, with inputs and outputs in the order of `spec`, which need not
+        be the file's."""
         import torch
 
-        inner = self.module if module is None else module
+        inner = self.module
         names = [tensor.name for tensor in spec.inputs]
         arguments = [names.index(name) for name in self.input_names]
         results = [self.output_names.index(tensor.name) for tensor in spec.outputs]

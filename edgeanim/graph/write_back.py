@@ -1,7 +1,8 @@
-"""Trained weights back into the ONNX graph that a module was imported from.
+"""Weights back into the ONNX graph that a module was imported from: trained ones, or what pruning
+has left of them.
 
-The nodes keep their names and order; only weights change, so that whoever knows the graph (a list
-of nodes to keep in float, a runtime's fusions) still does.
+The nodes keep their names and order, so that whoever knows the graph (a list of nodes to keep in
+float, a runtime's fusions) still does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
@@ -22,8 +25,14 @@ if TYPE_CHECKING:
 
     from edgeanim.graph.to_torch import ImportedGraph
 
-# Ops whose module holds `weight` and `bias` in the form of the node's second and third input.
-_DIRECT = ("Conv", "ConvTranspose", "InstanceNormalization")
+# What a module holds as the node's second input and those after it, in their form.
+_HELD: Mapping[str, tuple[str, ...]] = {
+    "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
+    "Conv": ("weight", "bias"),
+    "ConvTranspose": ("weight", "bias"),
+    "InstanceNormalization": ("weight", "bias"),
+    "PRelu": ("weight",),
+}
 
 
 def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -33,7 +42,7 @@ def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tor
     found = {}
     for name, parameter in module.named_parameters():
         origin = imported.origins.get(name.split(".")[0], "")
-        if maker.get(origin) in _DIRECT or origin in stored:
+        if maker.get(origin) in _HELD or origin in stored:
             found[name] = parameter
     return found
 
@@ -41,7 +50,8 @@ def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tor
 def write_back(
     imported: ImportedGraph, module: torch.nn.Module, path: Path, *, tolerance: float = 1e-4
 ) -> float:
-    """Write the normalised graph with the weights of `module`, a copy of the imported one.
+    """Write the normalised graph with the weights of `module`: a copy of the imported one that may
+    have lost channels.
 
     Returns the largest deviation of the file from `module` (see `reference.deviation`);
     `GateFailed` above `tolerance`, and nothing is written.
@@ -52,16 +62,17 @@ def write_back(
     model.CopyFrom(imported.normalized)
     with editing(model) as graph:
         for target, origin in imported.origins.items():
-            node = graph.maker(origin, *_DIRECT)
+            node = graph.maker(origin, *_HELD)
             if node is not None:
                 _store(graph, node, module.get_submodule(target))
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
+    _resize_what_is_there(model)
     error = _error(imported, module, model)
     if not error <= tolerance:
         raise GateFailed(
-            f"The graph with its new weights differs by {error:.2e} from what was trained; the "
-            f"limit is {tolerance:.0e}.",
+            f"The graph with its new weights differs by {error:.2e} from the module that they are "
+            f"of; the limit is {tolerance:.0e}.",
             where=path,
         )
     write_bytes(path, model.SerializeToString(deterministic=True))
@@ -69,15 +80,40 @@ def write_back(
 
 
 def _store(graph: Editor, node: Any, layer: Any) -> None:
-    for index, name in ((1, "weight"), (2, "bias")):
+    for index, name in enumerate(_HELD[node.op_type], 1):
+        old = graph.constant_of(node, index)
         tensor = getattr(layer, name, None)
-        if tensor is None:  # the graph computes it, or the node has none
+        if tensor is not None:
+            value = _array(tensor)
+        elif old is not None and node.op_type == "InstanceNormalization":
+            value = old[: layer.num_features]  # of a norm without weights: all ones, or zeros
+        else:  # the graph computes it, or the node has none
             continue
-        constant = graph.constant(_array(tensor), near=node.output[0])
+        if node.op_type == "PRelu" and old is not None:  # [C, 1, 1] or [1, C, 1, 1]
+            value = value.reshape([value.size if n > 1 else 1 for n in old.shape])
+        constant = graph.constant(value, near=node.output[0])
         if index < len(node.input):
             node.input[index] = constant
         else:
             node.input.append(constant)
+    for attribute in node.attribute:
+        if attribute.name == "group":
+            attribute.i = layer.groups
+
+
+def _resize_what_is_there(model: Any) -> None:
+    """Let every Resize to given sizes ask for as many channels as there are: one after the other,
+    since what lies behind one follows from it."""
+    for number in [i for i, node in enumerate(model.graph.node) if node.op_type == "Resize"]:
+        graph = Editor(model)  # closing it keeps the order of what is sorted
+        node = graph.nodes[number]
+        sizes, before = graph.constant_of(node, 3), graph.shapes.get(node.input[0])
+        if sizes is None or before is None or len(sizes) != len(before):
+            continue
+        if tuple(sizes[:2]) != before[:2]:
+            there = np.array([*before[:2], *sizes[2:]], np.int64)
+            node.input[3] = graph.constant(there, near=node.output[0])
+            graph.close()
 
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:

@@ -1,0 +1,103 @@
+"""Every kind of layer that may lose channels loses them in the ONNX graph that it lies in."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.quantize.calibration import ArraySamples
+from tests.quantize.prune_one import prune_graph
+
+SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=1, steps=0)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
+    """A picture through a PReLU, resizes to sizes, an instance norm without weights, and a batch
+    norm that no convolution can take in."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "slope": rng.uniform(0, 1, (16, 1, 1)),
+        "ones": np.ones(16),
+        "zeros": np.zeros(16),
+        "middle.w": rng.normal(0, 0.3, (8, 16, 3, 3)),
+        "bn.scale": rng.uniform(0.5, 2, 8),
+        "bn.bias": rng.normal(0, 1, 8),
+        "bn.mean": rng.normal(0, 1, 8),
+        "bn.var": rng.uniform(0.5, 2, 8),
+        "head.w": rng.normal(0, 0.3, (3, 8, 3, 3)),
+    }
+    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
+    sizes = {"smaller": [1, 16, 12, 12], "larger": [1, 16, 18, 18]}
+    stored += [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in sizes.items()]
+    linear = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    nodes = [
+        helper.make_node("Conv", ["image", "stem.w"], ["a"], "stem", pads=[1] * 4),
+        helper.make_node("PRelu", ["a", "slope"], ["b"], "prelu"),
+        helper.make_node("Resize", ["b", "", "", "smaller"], ["c"], "smaller", **linear),
+        helper.make_node("Abs", ["c"], ["d"], "abs"),
+        helper.make_node("Resize", ["d", "", "", "larger"], ["e"], "larger", **linear),
+        helper.make_node("InstanceNormalization", ["e", "ones", "zeros"], ["g"], "norm"),
+        helper.make_node("Conv", ["g", "middle.w"], ["h"], "middle", pads=[1] * 4),
+        helper.make_node("Relu", ["h"], ["i"], "relu"),
+        helper.make_node(
+            "BatchNormalization", ["i", "bn.scale", "bn.bias", "bn.mean", "bn.var"], ["j"], "bn"
+        ),
+        helper.make_node("Sigmoid", ["j"], ["k"], "squash"),
+        helper.make_node("Conv", ["k", "head.w"], ["result"], "head", pads=[1] * 4),
+    ]
+    shapes = {"image": (1, 3, 24, 24), "result": (1, 3, 18, 18)}
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
+    graph = helper.make_graph(nodes, "mixed", ends[:1], ends[1:], stored)
+    path = tmp_path_factory.mktemp("mixed") / "mixed.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
+    image = TensorSpec("image", "driving_frame", shapes["image"], "NCHW", range=(0, 1))
+    result = TensorSpec("result", "frame", shapes["result"], "NCHW", range=(-9, 9))
+    spec = GraphSpec("mixed", "mixed.onnx", "frame", (image,), (result,))
+    return GraphArtifact(spec, path)
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory: pytest.TempPathFactory, mixed: GraphArtifact) -> GraphArtifact:
+    pictures = np.random.default_rng(1).uniform(size=(8, 1, 3, 24, 24)).astype(np.float32)
+    out = tmp_path_factory.mktemp("pruned")
+    return prune_graph(mixed, ArraySamples({"image": pictures}), SPEC, out)
+
+
+def test_weights_shrink_together(pruned: GraphArtifact) -> None:
+    graph = onnx.load(str(pruned.path)).graph
+    shapes = {t.name: tuple(t.dims) for t in graph.initializer}
+    nodes = {node.name: node for node in graph.node}
+    found = {
+        name: [shapes[i] for i in nodes[name].input[1:] if i]
+        for name in ("stem", "prelu", "norm", "middle", "bn", "head")
+    }
+    assert found["stem"][0] == (8, 3, 3, 3)
+    assert found["prelu"] == [(8, 1, 1)]
+    assert found["norm"] == [(8,), (8,)]
+    assert found["middle"][0] == (4, 8, 3, 3)
+    assert found["bn"] == [(4,)] * 4
+    assert found["head"][0] == (3, 4, 3, 3)
+
+
+def test_the_nodes_are_those_that_it_had(mixed: GraphArtifact, pruned: GraphArtifact) -> None:
+    """Whoever keeps a node in float by its name may go on doing so."""
+    before, after = (
+        [node.name for node in onnx.load(str(graph.path)).graph.node] for graph in (mixed, pruned)
+    )
+    assert after == before
+
+
+def test_it_runs_and_gives_what_it_gave_in_shape(pruned: GraphArtifact) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(pruned.path), providers=["CPUExecutionProvider"])
+    (made,) = session.run(None, {"image": np.zeros((1, 3, 24, 24), np.float32)})
+    assert made.shape == (1, 3, 18, 18)
