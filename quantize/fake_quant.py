@@ -20,8 +20,9 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from edgeanim.core.recipe import Ranges
+from edgeanim.quantize.histogram import Histogram
 from edgeanim.quantize.placement import Placement
-from edgeanim.quantize.ranges import Histogram, find_range
+from edgeanim.quantize.ranges import find_range
 
 LEVELS = 255
 _PREFIX = "rounded_"

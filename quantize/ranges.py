@@ -1,7 +1,7 @@
-"""Ranges of activations: one streaming histogram a tensor, and four ways to cut a range out of it.
+"""Ranges of activations: four ways to cut a range out of a tensor's histogram.
 
 Every scheme hands the ranges found here to its quantiser, so that `percentile`, say, means the same
-for each backend. A histogram takes the same memory whatever the number of samples.
+for each backend.
 """
 
 from __future__ import annotations
@@ -11,86 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import RANGES, Ranges
+from edgeanim.quantize.histogram import BINS, Floats, Histogram
+from edgeanim.quantize.range_errors import divergences, squared_errors
 
 RANGES_FILE = "ranges.json"
-BINS = 8192
-LEVELS = 256
 # Each tail beyond this share of all values is clipped by `percentile`.
 OUTLIERS = 1e-4
-# Values counted of one tensor of one sample; its extremes are always those of all its values.
-VALUES_PER_SAMPLE = 1 << 17
 # Steps of the search for the least error, and the smallest part of the extremes that it tries.
 _STEPS = 64
 _SMALLEST = 0.1
 _ROUNDS = {"mse": 2, "entropy": 1}
-
-Floats = NDArray[np.float64]
-
-
-class Histogram:
-    """Counts of a stream of values in `BINS` bins of equal width, zero on an edge in the middle.
-
-    The width is a power of two and doubles as values grow, two bins becoming one, so the order of
-    the samples makes no difference.
-    """
-
-    def __init__(self) -> None:
-        self.low, self.high = np.inf, -np.inf
-        self.counts = np.zeros(BINS, np.int64)
-        self.zeros = 0
-        self._width: float | None = None
-
-    def add(self, values: Array) -> None:
-        """Count `values`: all of them, or evenly spread ones where there are too many."""
-        flat = values.reshape(-1)
-        if not flat.size:
-            return
-        self.low = min(self.low, float(flat.min()))
-        self.high = max(self.high, float(flat.max()))
-        if not np.isfinite((self.low, self.high)).all():
-            raise BadInput("The float graph itself gives NaN or infinity.")
-        self._widen(max(-self.low, self.high))
-        # An odd stride walks through all columns and channels, whose numbers are mostly even.
-        stride = max(1, flat.size // VALUES_PER_SAMPLE) | 1 if flat.size > VALUES_PER_SAMPLE else 1
-        picked = flat[::stride].astype(np.float64)
-        self.zeros += int(picked.size - np.count_nonzero(picked))
-        places = np.floor(picked / self.width).astype(np.int64) + BINS // 2
-        self.counts += np.bincount(places.clip(0, BINS - 1), minlength=BINS)
-
-    @property
-    def width(self) -> float:
-        """The width of a bin."""
-        return self._width or 1.0
-
-    @property
-    def centres(self) -> Floats:
-        """The middle of each bin."""
-        middles: Floats = (np.arange(BINS, dtype=np.float64) - BINS // 2 + 0.5) * self.width
-        return middles
-
-    @property
-    def filled(self) -> tuple[Floats, Floats]:
-        """Counts and middles of the bins that hold anything."""
-        held = self.counts > 0
-        return self.counts[held].astype(np.float64), self.centres[held]
-
-    def _widen(self, peak: float) -> None:
-        """Make the bins reach `peak`."""
-        tiny = float(np.finfo(np.float32).tiny)
-        needed = 2.0 ** np.ceil(np.log2(max(peak, tiny) / (BINS // 2)))
-        if self._width is None:
-            self._width = needed
-        while self._width < needed:
-            middle = self.counts.reshape(-1, 2).sum(1)
-            self.counts = np.pad(middle, BINS // 4)
-            self._width *= 2
 
 
 @dataclass(frozen=True)
@@ -163,7 +98,7 @@ def find_range(histogram: Histogram, method: Ranges) -> TensorRange:
         low, high = max(low, _tail(histogram, 1)), min(high, _tail(histogram, -1))
         low, high = min(0.0, low), max(0.0, high)
         return TensorRange(low, high, max(-low, high))
-    error = _squared_errors if method == "mse" else _divergences
+    error = squared_errors if method == "mse" else divergences
     shares = np.linspace(_SMALLEST, 1.0, _STEPS)
     bounds = shares * max(-low, high)
     bound = _least(error, histogram, -bounds, bounds)[1]
@@ -192,44 +127,3 @@ def _tail(histogram: Histogram, direction: int) -> float:
     place = int(np.searchsorted(counts.cumsum(), OUTLIERS * counts.sum(), side="right"))
     edge = float((place - BINS // 2) * histogram.width)
     return edge if direction > 0 else -edge
-
-
-def _squared_errors(histogram: Histogram, lows: Floats, highs: Floats) -> Floats:
-    """For each range, the sum of squared errors of rounding to `LEVELS` levels and of clipping."""
-    counts, x = histogram.filled
-    steps = ((highs - lows) / (LEVELS - 1))[:, None]
-    rounded = (np.round(x / steps) * steps).clip(lows[:, None], highs[:, None])
-    errors: Floats = ((rounded - x) ** 2) @ counts
-    return errors
-
-
-def _divergences(histogram: Histogram, lows: Floats, highs: Floats) -> Floats:
-    """For each range, KL(P || Q) of the clipped distribution P and its quantised form Q."""
-    # What zero itself weighs is the same in both and would drown all else after a ReLU.
-    counts = histogram.counts.astype(np.float64)
-    counts[BINS // 2] = max(0.0, counts[BINS // 2] - histogram.zeros)
-    # Half as many bins are enough for 256 levels, and this is slow.
-    halved: Floats = counts.reshape(-1, 2).sum(1)
-    x: Floats = histogram.centres.reshape(-1, 2).mean(1)
-    pairs = zip(lows, highs, strict=True)
-    return np.array([_divergence(halved, x, *pair) for pair in pairs])
-
-
-def _divergence(counts: Floats, x: Floats, low: float, high: float) -> float:
-    first, last = np.searchsorted(x, low), np.searchsorted(x, high, side="right")
-    if last - first < 2:
-        return float(np.inf)
-    inside = counts[first:last]
-    clipped = inside.copy()
-    clipped[0] += counts[:first].sum()
-    clipped[-1] += counts[last:].sum()
-    level = ((x[first:last] - low) / (high - low) * LEVELS).astype(int).clip(0, LEVELS - 1)
-    seen = inside > 0
-    mass = np.bincount(level, inside, LEVELS)
-    width = np.bincount(level, seen, LEVELS)
-    spread = np.where(seen, (mass / np.maximum(width, 1))[level], 0.0)
-    if not spread.sum():
-        return float(np.inf)
-    p, q = clipped / clipped.sum(), spread / spread.sum()
-    filled = p > 0
-    return float(np.sum(p[filled] * np.log(p[filled] / np.maximum(q[filled], 1e-9))))

@@ -11,7 +11,8 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.quantize.chain import ONNX_GLUE
 from edgeanim.quantize.float_session import open_session
-from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
+from edgeanim.quantize.histogram import Histogram
+from edgeanim.quantize.ranges import RangeTable, tabulate
 
 # Quantisers move up through these to where the values come from.
 _MOVES = ("Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "DepthToSpace", "SpaceToDepth")

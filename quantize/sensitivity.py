@@ -19,7 +19,8 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.recipe import Ranges
 from edgeanim.graph.edit import replace_nodes
 from edgeanim.quantize.float_session import open_session
-from edgeanim.quantize.ranges import LEVELS, RangeTable, TensorRange, pick
+from edgeanim.quantize.range_errors import LEVELS
+from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
 
 SAMPLES = 3
 

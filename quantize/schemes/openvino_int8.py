@@ -21,7 +21,8 @@ from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.rewrites import broadcast, planar
 from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
-from edgeanim.quantize.ranges import LEVELS, RangeTable, pick
+from edgeanim.quantize.range_errors import LEVELS
+from edgeanim.quantize.ranges import RangeTable, pick
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 from edgeanim.targets.openvino_ir import save_ir

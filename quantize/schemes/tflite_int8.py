@@ -24,7 +24,8 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
 from edgeanim.quantize.flat_graph import FlatGraph
-from edgeanim.quantize.ranges import Histogram, RangeTable, tabulate
+from edgeanim.quantize.histogram import Histogram
+from edgeanim.quantize.ranges import RangeTable, tabulate
 from edgeanim.quantize.schemes.base import Scheme, Source
 
 # Whose float32 file the quantiser works on.

@@ -12,10 +12,9 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.core.recipe import RANGES, QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.histogram import BINS, Histogram
+from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import (
-    BINS,
-    LEVELS,
-    Histogram,
     RangeTable,
     TensorRange,
     find_range,

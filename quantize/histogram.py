@@ -1,0 +1,75 @@
+"""A streaming histogram of a tensor's values. It takes the same memory whatever their number."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.core.artifact import Array
+from edgeanim.core.errors import BadInput
+
+BINS = 8192
+# Values counted of one tensor of one sample; its extremes are always those of all its values.
+VALUES_PER_SAMPLE = 1 << 17
+
+Floats = NDArray[np.float64]
+
+
+class Histogram:
+    """Counts of a stream of values in `BINS` bins of equal width, zero on an edge in the middle.
+
+    The width is a power of two and doubles as values grow, two bins becoming one, so the order of
+    the samples makes no difference.
+    """
+
+    def __init__(self) -> None:
+        self.low, self.high = np.inf, -np.inf
+        self.counts = np.zeros(BINS, np.int64)
+        self.zeros = 0
+        self._width: float | None = None
+
+    def add(self, values: Array) -> None:
+        """Count `values`: all of them, or evenly spread ones where there are too many."""
+        flat = values.reshape(-1)
+        if not flat.size:
+            return
+        self.low = min(self.low, float(flat.min()))
+        self.high = max(self.high, float(flat.max()))
+        if not np.isfinite((self.low, self.high)).all():
+            raise BadInput("The float graph itself gives NaN or infinity.")
+        self._widen(max(-self.low, self.high))
+        # An odd stride walks through all columns and channels, whose numbers are mostly even.
+        stride = max(1, flat.size // VALUES_PER_SAMPLE) | 1 if flat.size > VALUES_PER_SAMPLE else 1
+        picked = flat[::stride]
+        self.zeros += int(picked.size - np.count_nonzero(picked))
+        places = np.floor(picked / picked.dtype.type(self.width)).astype(np.intp)
+        places += BINS // 2
+        self.counts += np.bincount(places.clip(0, BINS - 1, out=places), minlength=BINS)
+
+    @property
+    def width(self) -> float:
+        """The width of a bin."""
+        return self._width or 1.0
+
+    @property
+    def centres(self) -> Floats:
+        """The middle of each bin."""
+        middles: Floats = (np.arange(BINS, dtype=np.float64) - BINS // 2 + 0.5) * self.width
+        return middles
+
+    @property
+    def filled(self) -> tuple[Floats, Floats]:
+        """Counts and middles of the bins that hold anything."""
+        held = self.counts > 0
+        return self.counts[held].astype(np.float64), self.centres[held]
+
+    def _widen(self, peak: float) -> None:
+        """Make the bins reach `peak`."""
+        tiny = float(np.finfo(np.float32).tiny)
+        needed = 2.0 ** np.ceil(np.log2(max(peak, tiny) / (BINS // 2)))
+        if self._width is None:
+            self._width = needed
+        while self._width < needed:
+            middle = self.counts.reshape(-1, 2).sum(1)
+            self.counts = np.pad(middle, BINS // 4)
+            self._width *= 2
