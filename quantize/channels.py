@@ -1,7 +1,8 @@
 """Structured pruning of a traced module: which channels are free to go, and taking them out.
 
 A convolution's output channels are free if everything that sees them, up to the next convolutions,
-treats all channels alike and gets them from convolutions that are free as well. What is reshaped,
+treats all channels alike, each by itself (a depthwise convolution does), and gets them from
+convolutions that are free as well. What is reshaped,
 sliced, multiplied by constants per channel, added to an input or returned keeps its channels: the
 graph's own inputs and outputs never change.
 """
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.core.quiet import quiet
 
@@ -28,6 +29,8 @@ _ALIKE = {
 }  # fmt: skip
 _TIES = {"add", "sub", "mul", "truediv"}
 _ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU")
+
+Kind = Literal["plain", "transposed", "depthwise"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,25 @@ class PrunedGroup:
     after: int
 
 
+def kind_of(layer: object) -> Kind | None:
+    """What kind of convolution of pictures a module is; `None` if it is none that can lose channels
+    (such as a grouped one)."""
+    from torch import nn
+
+    if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+        return "plain"
+    if isinstance(layer, nn.ConvTranspose2d) and layer.groups == 1:
+        return "transposed"
+    if isinstance(layer, nn.Conv2d) and layer.groups == layer.in_channels == layer.out_channels:
+        return "depthwise"
+    return None
+
+
+def mixes_channels(layer: object) -> bool:
+    """Whether a module is a convolution whose outputs are channels of their own."""
+    return kind_of(layer) in ("plain", "transposed")
+
+
 def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
     """The names of the convolutions whose output channels may be pruned, in graph order."""
 
@@ -68,13 +90,13 @@ def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
         sources = [made_by[n] for n in node.all_input_nodes]
         made_by[node] = set()
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
-        if layer is not None and _is_plain_convolution(layer):
+        if mixes_channels(layer):
             name = str(node.target)
             # A layer that is called twice stands at two places of the graph at once.
             fixed |= {name} if name in convolutions else set()
             convolutions.append(name)
             made_by[node] = {name}
-        elif type(layer).__name__ in _ALIKE_MODULES or _function(node) in _ALIKE:
+        elif _keeps_channels(node, layer):
             made_by[node] = set().union(*sources)
         elif _function(node) in _TIES:
             # A partner that no convolution made has its channels fixed; a number has none.
@@ -106,17 +128,18 @@ def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
 
 
 def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Multiply-accumulates of each convolution and linear layer in one run, by its name."""
+    """Multiply-accumulates of each convolution, transposed or not, and linear layer in one run."""
     import torch
 
     names = {layer: name for name, layer in module.named_modules()}
     found: dict[str, int] = {}
 
-    def count(layer: Any, _: object, output: torch.Tensor) -> None:
-        macs = output.numel() * prod(layer.weight.shape[1:])
+    def count(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        values = inputs[0] if kind_of(layer) == "transposed" else output
+        macs = values.numel() * prod(layer.weight.shape[1:])
         found[names[layer]] = found.get(names[layer], 0) + macs
 
-    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
     hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, kinds)]
     try:
         with torch.no_grad():
@@ -199,20 +222,22 @@ class Surgeon:
     def _takes_channels(self, dependency: Any) -> bool:
         import torch
 
-        layer = isinstance(dependency.target.module, (torch.nn.Conv2d, torch.nn.Linear))
-        return layer and self._graph.is_in_channel_pruning_fn(dependency.handler)
+        layer = dependency.target.module
+        counts = isinstance(layer, torch.nn.Linear) or kind_of(layer) is not None
+        return counts and self._graph.is_in_channel_pruning_fn(dependency.handler)
 
     def _gives_channels(self, dependency: Any) -> bool:
-        import torch
-
-        convolution = isinstance(dependency.target.module, torch.nn.Conv2d)
+        convolution = mixes_channels(dependency.target.module)
         return convolution and self._graph.is_out_channel_pruning_fn(dependency.handler)
 
 
-def _is_plain_convolution(layer: Any) -> bool:
-    import torch
-
-    return isinstance(layer, torch.nn.Conv2d) and layer.groups == 1
+def _keeps_channels(node: fx.Node, layer: object) -> bool:
+    """Whether what a node makes has the channels of what it reads, each made of its own."""
+    return (
+        kind_of(layer) == "depthwise"
+        or type(layer).__name__ in _ALIKE_MODULES
+        or _function(node) in _ALIKE
+    )
 
 
 def _function(node: fx.Node) -> str:
@@ -232,9 +257,9 @@ def _fix_ties_of(
     while frontier:
         user = frontier.pop()
         layer = modules.get(str(user.target)) if user.op == "call_module" else None
-        if layer is not None and _is_plain_convolution(layer):
+        if mixes_channels(layer):
             continue
-        if _function(user) in (_ALIKE | {"cat", "pad"}):
+        if _keeps_channels(user, layer) or _function(user) in ("cat", "pad"):
             frontier.extend(user.users)
         else:
             fixed |= sources

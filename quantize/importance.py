@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.channels import ChannelGroup, Surgeon
+from edgeanim.quantize.channels import ChannelGroup, Surgeon, kind_of
 from edgeanim.quantize.takes import Takes
 
 if TYPE_CHECKING:
@@ -104,7 +104,10 @@ def _projected(played: Played, generator: torch.Generator) -> torch.Tensor:
 
 def _gate_gradient(layer: Any) -> torch.Tensor:
     """The derivative by a gate on each output channel of a convolution."""
-    gradient: torch.Tensor = (layer.weight.grad * layer.weight.detach()).flatten(1).sum(1)
+    products = layer.weight.grad * layer.weight.detach()
+    if kind_of(layer) == "transposed":
+        products = products.transpose(0, 1)
+    gradient: torch.Tensor = products.flatten(1).sum(1)
     if layer.bias is not None:
         gradient = gradient + layer.bias.grad * layer.bias.detach()
     return gradient

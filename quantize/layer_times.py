@@ -22,6 +22,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.quantize.allocation import Layer
+from edgeanim.quantize.channels import Kind, kind_of
 from edgeanim.targets.backends import Backend, Session, SessionOptions
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _WARM_UP = 3
 
 @dataclass(frozen=True)
 class LayerShape:
-    """A convolution: `size` is its input's height and width, `padding` on both sides."""
+    """A convolution: `size` is its input's height and width, `padding` on both sides, `extra` what
+    a transposed one adds below and to the right. A depthwise one has as many outputs as inputs."""
 
     inputs: int
     outputs: int
@@ -42,6 +44,21 @@ class LayerShape:
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]
+    kind: Kind = "plain"
+    extra: tuple[int, int] = (0, 0)
+
+    @property
+    def made(self) -> tuple[int, int]:
+        """Its output's height and width."""
+        height, width = (self._made(axis) for axis in (0, 1))
+        return height, width
+
+    def _made(self, axis: int) -> int:
+        size, step, pad = self.size[axis], self.stride[axis], self.padding[axis]
+        reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+        if self.kind == "transposed":
+            return (size - 1) * step - 2 * pad + reach + self.extra[axis]
+        return (size + 2 * pad - reach) // step + 1
 
     @property
     def halves(self) -> tuple[tuple[int, int], ...]:
@@ -81,7 +98,8 @@ class LayerTimes:
 
 
 def layer_shapes(module: Any, example: Sequence[Any]) -> dict[str, LayerShape]:
-    """The plain convolutions of a PyTorch module by name, with the sizes that `example` gives."""
+    """The convolutions of a PyTorch module that can lose channels by name, with the sizes that
+    `example` gives."""
     import torch
 
     shapes: dict[str, LayerShape] = {}
@@ -97,10 +115,12 @@ def layer_shapes(module: Any, example: Sequence[Any]) -> dict[str, LayerShape]:
             tuple(layer.stride),
             tuple(layer.padding),
             tuple(layer.dilation),
+            kinds[layer],
+            tuple(layer.output_padding),
         )
 
-    plain = [m for m in names if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
-    hooks = [layer.register_forward_hook(look) for layer in plain]
+    kinds = {layer: kind for layer in names if (kind := kind_of(layer)) is not None}
+    hooks = [layer.register_forward_hook(look) for layer in kinds]
     try:
         with torch.no_grad():
             module(*example)
@@ -161,23 +181,24 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
-    kernel = rng.normal(0, 0.1, (outputs, inputs, *shape.kernel)).astype(np.float32)
+    if shape.kind == "depthwise":
+        outputs = inputs
+    across = {"plain": (outputs, inputs), "transposed": (inputs, outputs), "depthwise": (inputs, 1)}
+    kernel = rng.normal(0, 0.1, (*across[shape.kind], *shape.kernel)).astype(np.float32)
     (pad_y, pad_x), (height, width) = shape.padding, shape.size
+    settings = {"output_padding": list(shape.extra)} if shape.kind == "transposed" else {}
     conv = helper.make_node(
-        "Conv",
+        "ConvTranspose" if shape.kind == "transposed" else "Conv",
         ["x", "w", "b"],
         ["c"],
         "conv",
         strides=list(shape.stride),
         pads=[pad_y, pad_x, pad_y, pad_x],
         dilations=list(shape.dilation),
+        group=inputs if shape.kind == "depthwise" else 1,
+        **settings,
     )
-    out = tuple(
-        (size + 2 * pad - dilation * (k - 1) - 1) // stride + 1
-        for size, pad, dilation, k, stride in zip(
-            shape.size, shape.padding, shape.dilation, shape.kernel, shape.stride, strict=True
-        )
-    )
+    out = shape.made
     given, made = (1, inputs, height, width), (1, outputs, *out)
     graph = helper.make_graph(
         [conv, helper.make_node("Relu", ["c"], ["y"], "relu")],

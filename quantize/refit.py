@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from edgeanim.quantize.channels import mixes_channels
+
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
 _PLACES = 256
 # Pull towards the weights as they are, as a share of the inputs' mean square.
@@ -37,7 +39,7 @@ def refit(
     """Fit the weights of `student` in place, a pruned copy of `teacher`, on these inputs.
 
     `left` says which output channels of the teacher's a layer has left; one that is not named has
-    all of them. Plain convolutions are fitted, everything else stays.
+    all of them. Convolutions are fitted, transposed ones too, everything else stays.
     """
     generator = torch.Generator().manual_seed(seed)
     layers = dict(student.named_modules())
@@ -56,7 +58,7 @@ def refit(
                 continue
             wanted[node.name] = list(_results(teacher, twins[node.name], wanted, len(batches)))
             layer = layers.get(str(node.target)) if node.op == "call_module" else None
-            if _may_be_fitted(layer) and not set(node.all_input_nodes) <= alike:
+            if mixes_channels(layer) and not set(node.all_input_nodes) <= alike:
                 kept = left.get(str(node.target))
                 goals = [y if kept is None else y[:, kept] for y in wanted[node.name]]
                 _fit(layer, given[node.args[0].name], goals, generator)
@@ -70,10 +72,6 @@ def refit(
                 if not uses[source.name]:  # no later layer looks at it
                     given.pop(source.name)
                     wanted.pop(source.name)
-
-
-def _may_be_fitted(layer: nn.Module | None) -> bool:
-    return isinstance(layer, nn.Conv2d) and layer.groups == 1
 
 
 def _alike(student: fx.GraphModule, teacher: fx.GraphModule) -> set[fx.Node]:
@@ -101,6 +99,43 @@ def _results(module: fx.GraphModule, node: fx.Node, values: Values, count: int) 
 
 
 def _fit(
+    layer: nn.Module, inputs: Sequence[Tensor], goals: Sequence[Tensor], generator: torch.Generator
+) -> None:
+    """Fit a convolution; a transposed one as the convolution that it is of a picture with gaps."""
+    if not isinstance(layer, nn.ConvTranspose2d):
+        _solve(layer, inputs, goals, generator)
+        return
+    plain = _without_gaps(layer)
+    _solve(plain, [_with_gaps(layer, x) for x in inputs], goals, generator)
+    layer.weight.copy_(plain.weight.transpose(0, 1).flip(2, 3))
+    if layer.bias is not None:
+        layer.bias.copy_(plain.bias)
+
+
+def _without_gaps(layer: nn.ConvTranspose2d) -> nn.Conv2d:
+    """The convolution that makes of `_with_gaps` what `layer` makes of the picture itself."""
+    channels, bias = (layer.in_channels, layer.out_channels), layer.bias is not None
+    plain = nn.Conv2d(*channels, layer.kernel_size, dilation=layer.dilation, bias=bias)
+    plain.weight.copy_(layer.weight.transpose(0, 1).flip(2, 3))
+    if bias:
+        plain.bias.copy_(layer.bias)
+    return plain
+
+
+def _with_gaps(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Zeros between the pixels of x [N, C, H, W], as many as the stride asks for, and around it."""
+    size = [(n - 1) * step + 1 for n, step in zip(x.shape[2:], layer.stride, strict=True)]
+    spread = x.new_zeros(*x.shape[:2], *size)
+    spread[:, :, :: layer.stride[0], :: layer.stride[1]] = x
+    reach = [
+        gap * (k - 1) - pad
+        for gap, k, pad in zip(layer.dilation, layer.kernel_size, layer.padding, strict=True)
+    ]
+    below, right = (n + extra for n, extra in zip(reach, layer.output_padding, strict=True))
+    return F.pad(spread, [reach[1], right, reach[0], below])
+
+
+def _solve(
     layer: nn.Conv2d, inputs: Sequence[Tensor], goals: Sequence[Tensor], generator: torch.Generator
 ) -> None:
     """Solve for the change D of the weights W: (X'X + ridge) D = X'(Y - XW)."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import Layer, cheapest, uniform
-from edgeanim.quantize.channels import ChannelGroup, macs_by_layer
+from edgeanim.quantize.channels import ChannelGroup, kind_of, macs_by_layer
 from edgeanim.quantize.layer_times import LayerTimes
 
 if TYPE_CHECKING:
@@ -60,7 +60,13 @@ def _timed_or_counted(
     modules = dict(module.named_modules())
 
     def layer(name: str, macs: int) -> Layer:
-        outputs, inputs = modules[name].weight.shape[:2]
+        made = modules[name]
+        if kind_of(made) == "depthwise":
+            count = made.in_channels
+            return Layer(count, count, lambda i, _o: macs * (i / count))
+        outputs, inputs = made.weight.shape[:2]
+        if kind_of(made) == "transposed":
+            outputs, inputs = inputs, outputs
         return Layer(inputs, outputs, lambda i, o: macs * (i / inputs) * (o / outputs))
 
     macs = macs_by_layer(module, example)

@@ -10,7 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.inspect import inspect_graph
 from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.channels import count_macs
+from edgeanim.quantize.layer_times import measure_layers
+from edgeanim.quantize.prune import convolutions_of
+from edgeanim.quantize.pruned import import_graph
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import Board
 from tests.quantize.prune_one import prune_graph
 
 SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=1, steps=0)
@@ -18,8 +25,8 @@ SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, r
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
-    """A picture through a PReLU, resizes to sizes, an instance norm without weights, and a batch
-    norm that no convolution can take in."""
+    """A picture through a PReLU, resizes to sizes, an instance norm without weights, a batch norm
+    that no convolution can take in, and, behind a skip, a depthwise and a transposed one."""
     rng = np.random.default_rng(0)
     weights = {
         "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
@@ -27,6 +34,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
         "ones": np.ones(16),
         "zeros": np.zeros(16),
         "middle.w": rng.normal(0, 0.3, (8, 16, 3, 3)),
+        "each.w": rng.normal(0, 0.5, (24, 1, 3, 3)),
+        "each.b": rng.normal(0, 0.5, 24),
+        "up.w": rng.normal(0, 0.3, (24, 8, 4, 4)),
         "bn.scale": rng.uniform(0.5, 2, 8),
         "bn.bias": rng.normal(0, 1, 8),
         "bn.mean": rng.normal(0, 1, 8),
@@ -49,10 +59,14 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
         helper.make_node(
             "BatchNormalization", ["i", "bn.scale", "bn.bias", "bn.mean", "bn.var"], ["j"], "bn"
         ),
-        helper.make_node("Sigmoid", ["j"], ["k"], "squash"),
-        helper.make_node("Conv", ["k", "head.w"], ["result"], "head", pads=[1] * 4),
+        helper.make_node("Concat", ["j", "e"], ["k"], "skip", axis=1),
+        helper.make_node("Conv", ["k", "each.w", "each.b"], ["l"], "each", group=24, pads=[1] * 4),
+        helper.make_node("Relu", ["l"], ["m"], "relu.2"),
+        helper.make_node("ConvTranspose", ["m", "up.w"], ["n"], "up", strides=[2, 2], pads=[1] * 4),
+        helper.make_node("Sigmoid", ["n"], ["o"], "squash"),
+        helper.make_node("Conv", ["o", "head.w"], ["result"], "head", pads=[1] * 4),
     ]
-    shapes = {"image": (1, 3, 24, 24), "result": (1, 3, 18, 18)}
+    shapes = {"image": (1, 3, 24, 24), "result": (1, 3, 36, 36)}
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
     graph = helper.make_graph(nodes, "mixed", ends[:1], ends[1:], stored)
     path = tmp_path_factory.mktemp("mixed") / "mixed.onnx"
@@ -77,14 +91,18 @@ def test_weights_shrink_together(pruned: GraphArtifact) -> None:
     nodes = {node.name: node for node in graph.node}
     found = {
         name: [shapes[i] for i in nodes[name].input[1:] if i]
-        for name in ("stem", "prelu", "norm", "middle", "bn", "head")
+        for name in ("stem", "prelu", "norm", "middle", "bn", "each", "up", "head")
     }
     assert found["stem"][0] == (8, 3, 3, 3)
     assert found["prelu"] == [(8, 1, 1)]
     assert found["norm"] == [(8,), (8,)]
     assert found["middle"][0] == (4, 8, 3, 3)
     assert found["bn"] == [(4,)] * 4
+    assert found["each"] == [(12, 1, 3, 3), (12,)]
+    assert found["up"][0] == (12, 4, 4, 4)
     assert found["head"][0] == (3, 4, 3, 3)
+    (group,) = (a.i for a in nodes["each"].attribute if a.name == "group")
+    assert group == 12
 
 
 def test_the_nodes_are_those_that_it_had(mixed: GraphArtifact, pruned: GraphArtifact) -> None:
@@ -100,4 +118,23 @@ def test_it_runs_and_gives_what_it_gave_in_shape(pruned: GraphArtifact) -> None:
 
     session = onnxruntime.InferenceSession(str(pruned.path), providers=["CPUExecutionProvider"])
     (made,) = session.run(None, {"image": np.zeros((1, 3, 24, 24), np.float32)})
-    assert made.shape == (1, 3, 18, 18)
+    assert made.shape == (1, 3, 36, 36)
+
+
+def test_multiply_accumulates_are_those_of_the_onnx_graph(mixed: GraphArtifact) -> None:
+    imported = import_graph(mixed.path)
+    assert count_macs(imported.module, imported.example()) == inspect_graph(mixed).macs
+
+
+def test_each_kind_of_convolution_is_timed_as_it_is(mixed: GraphArtifact, board: Board) -> None:
+    shapes = convolutions_of(mixed)
+    kinds = {name: shape.kind for name, shape in shapes.items()}
+    assert kinds["up"] == "transposed"
+    assert kinds["each"] == "depthwise"
+    assert {kinds[name] for name in ("stem", "middle", "head")} == {"plain"}
+    assert (shapes["each"].size, shapes["each"].made) == ((18, 18), (18, 18))
+    assert (shapes["up"].size, shapes["up"].made) == ((18, 18), (36, 36))
+    times = measure_layers(shapes, get_backend("onnxruntime"), board, SessionOptions())
+    for name in shapes:
+        layer = times.of(name)
+        assert layer.cost(layer.inputs, layer.outputs) > 0

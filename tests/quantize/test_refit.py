@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgeanim.quantize.refit import _fit, _patches, refit
+from edgeanim.quantize.refit import _fit, _patches, _with_gaps, _without_gaps, refit
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,24 @@ def test_patches_are_those_of_the_unfolded_picture(
     torch.testing.assert_close(_patches(layer, x, places), whole[places])
 
 
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "extra", "dilation"),
+    [(4, 2, 1, 0, 1), (3, 2, 1, 1, 1), (2, 2, 0, 0, 1), ((3, 2), (1, 3), (2, 0), (0, 2), (2, 1))],
+)
+def test_a_transposed_convolution_is_one_of_a_picture_with_gaps(
+    kernel: object, stride: object, padding: object, extra: object, dilation: object
+) -> None:
+    layer = nn.ConvTranspose2d(3, 2, kernel, stride, padding, extra, dilation=dilation)
+    x = torch.rand(2, 3, 7, 9)
+    with torch.no_grad():
+        torch.testing.assert_close(_without_gaps(layer)(_with_gaps(layer, x)), layer(x))
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_that_can_give_what_is_asked_learns_to(bias: bool) -> None:
+def test_a_layer_that_can_give_what_is_asked_learns_to(kind: type[nn.Module], bias: bool) -> None:
     torch.manual_seed(0)
-    wanted, layer = (nn.Conv2d(4, 3, 3, padding=1, bias=bias) for _ in range(2))
+    wanted, layer = (kind(4, 3, 3, padding=1, stride=2, bias=bias) for _ in range(2))
     inputs = [torch.rand(1, 4, 16, 16) for _ in range(12)]
 
     def error() -> float:
