@@ -38,7 +38,8 @@ class Job:
 
     `given` is the model as it came, `model` the same restructured for the backend.
     `samples` are the calibration inputs of each graph, `reference` the held-out frames, `relit`
-    those in other light, for the methods that search.
+    those in other light, for the methods that search. `alone` waits until nothing else that was
+    begun runs here: times are measured after it.
     """
 
     work: Work
@@ -50,6 +51,7 @@ class Job:
     scheme: str
     limit: DriftLimit
     relit: tuple[Golden, ...] = ()
+    alone: Callable[[], None] = lambda: None
 
     @property
     def reference_digest(self) -> str:

@@ -62,6 +62,7 @@ class _Analysis:
 
 def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
     """INT8 with float islands; the fastest measured one within the limit, else the nearest."""
+    job.alone()
     with TemporaryDirectory(prefix="edgeanim-") as scratch:
         search = _prepare(job, spec, Path(scratch))
     trials = _Trials(job, spec, search)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
+from edgeanim.pipeline.ahead import compiled_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
@@ -27,7 +29,7 @@ from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
 from edgeanim.pipeline.work import ALL, Work
 from edgeanim.runtime.golden import load_golden
-from edgeanim.targets.backends import get_backend
+from edgeanim.targets.backends import CompilesSlowly, get_backend
 
 CURVE_SUFFIX = ".curve.json"
 
@@ -124,20 +126,36 @@ def quantize_model(
     reference = load_golden(golden)
     relit = golden_relit(work, model, reference.scene) if spec.method != "ptq" else ()
     work.progress.done(f"{max(len(s) for s in samples.values())} frames")
+    # Layers are measured and rounded in the structure that will run.
+    models = {backend: restructured_model(work, model, backend) for backend in schemes}
+    with _compiled_ahead(work, models) as alone:
+        jobs = [
+            Job(work, model, own, samples, reference, name, schemes[name], limit, relit, alone)
+            for name, own in models.items()
+        ]
+        results, made = _carry_out(jobs, spec)
+    _require(results, limit, out, material)
+    digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
+    result = Quantized(out, tuple(results), digests, material.separate, left_out)
+    _write(out, model, made, golden, result)
+    return result
+
+
+def _carry_out(
+    jobs: Sequence[Job], spec: QuantizeSpec
+) -> tuple[list[QuantizedVariant], dict[str, Outcome]]:
+    """What became of each job, and the graphs by their scheme."""
     results: list[QuantizedVariant] = []
     made: dict[str, Outcome] = {}
-    for backend, scheme in schemes.items():
-        # Layers are measured and rounded in the structure that will run.
-        structured = restructured_model(work, model, backend)
-        job = Job(work, model, structured, samples, reference, backend, scheme, limit, relit)
-        if scheme in made:  # another backend of the same form was served before
-            outcome = replace(made[scheme], drift=job.judged(made[scheme].graphs))
+    for job in jobs:
+        if job.scheme in made:  # another backend of the same form was served before
+            outcome = replace(made[job.scheme], drift=job.judged(made[job.scheme].graphs))
         else:
-            outcome = made[scheme] = METHODS[spec.method](job, spec)
+            outcome = made[job.scheme] = METHODS[spec.method](job, spec)
         results.append(
             QuantizedVariant(
-                backend,
-                scheme,
+                job.backend,
+                job.scheme,
                 outcome.ranges,
                 outcome.drift,
                 outcome.method,
@@ -145,11 +163,25 @@ def quantize_model(
                 outcome.curve,
             )
         )
-    _require(results, limit, out, material)
-    digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
-    result = Quantized(out, tuple(results), digests, material.separate, left_out)
-    _write(out, model, made, golden, result)
-    return result
+    return results, made
+
+
+@contextmanager
+def _compiled_ahead(work: Work, models: Mapping[str, Model]) -> Iterator[Callable[[], None]]:
+    """Compile what takes long for the backends after the first, each with its model, while those
+    before it are served; yields what waits for that."""
+    with ExitStack() as stack:
+        waits = [
+            stack.enter_context(compiled_ahead(work, backend, model.graphs))
+            for number, (backend, model) in enumerate(models.items())
+            if number and isinstance(get_backend(backend), CompilesSlowly)
+        ]
+
+        def alone() -> None:
+            for wait in waits:
+                wait()
+
+        yield alone
 
 
 def _why_not(work: Work, backends: tuple[str, ...]) -> str:

@@ -30,6 +30,7 @@ from edgeanim.targets.checks import check_artifact
 # The float32 original is what this backend makes of the untouched ONNX.
 REFERENCE = "onnxruntime"
 ALL = "all"
+_COMPILE = "compile"
 _COMPILED = "compiled.json"
 _TOOLS = (
     "ai-edge-litert",
@@ -107,12 +108,7 @@ class Work:
         whatever the graph is to compute in."""
         check_artifact(artifact, get_backend(backend))
         stored = replace(artifact, floats=FLOAT32)
-        parts = {
-            "artifact": artifact_digest(artifact),
-            "backend": backend,
-            "board": to_plain(self.board),
-            "versions": versions(),
-        }
+        parts = self._compiling(artifact, backend)
 
         def make(folder: Path) -> None:
             compiled = get_backend(backend).compile(stored, self.board, folder)
@@ -120,7 +116,7 @@ class Work:
             plain = to_plain(replace(compiled, files=names))
             write_text(folder / _COMPILED, canonical_json(plain))
 
-        folder, _ = self.build("compile", parts, make)
+        folder, _ = self.build(_COMPILE, parts, make)
         record = folder / _COMPILED
         compiled = parse(CompiledGraph, load_json(record), where=record)
         return replace(
@@ -129,6 +125,20 @@ class Work:
             floats=artifact.floats,
             files=tuple(folder / file for file in compiled.files),
         )
+
+    def has_compiled(self, artifact: GraphArtifact, backend: str) -> bool:
+        """Whether the store has what `compile` would make."""
+        key = Store.key(stage=_COMPILE, **self._compiling(artifact, backend))
+        return self.store.get(_COMPILE, key) is not None
+
+    def _compiling(self, artifact: GraphArtifact, backend: str) -> dict[str, object]:
+        """What determines a compiled graph."""
+        return {
+            "artifact": artifact_digest(artifact),
+            "backend": backend,
+            "board": to_plain(self.board),
+            "versions": versions(),
+        }
 
     def floats(self, backend: str) -> tuple[FloatPrecision, ...]:
         """The floats that `backend` can compute in on this board, float32 first."""

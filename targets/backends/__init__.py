@@ -12,6 +12,7 @@ from edgeanim.core.parsing import nearest
 from edgeanim.targets.backends.base import (
     Availability,
     Backend,
+    CompilesSlowly,
     Interface,
     NodeTime,
     OpProfile,
@@ -27,6 +28,7 @@ from edgeanim.targets.backends.base import (
 __all__ = [
     "Availability",
     "Backend",
+    "CompilesSlowly",
     "Interface",
     "NodeTime",
     "OpProfile",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from edgeanim.core.artifact import (
     Array,
@@ -175,6 +175,13 @@ class WideKernels(Protocol):
     than those fill leave lanes idle, so narrow convolutions pay for packing sooner."""
 
     output_vectors: ClassVar[int]
+
+
+@runtime_checkable
+class CompilesSlowly(Protocol):
+    """A backend into whose form a graph takes seconds to bring: worth beginning early."""
+
+    compiles_slowly: ClassVar[Literal[True]]
 
 
 @runtime_checkable

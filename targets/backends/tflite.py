@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgeanim.core.artifact import (
     FLOAT32,
@@ -67,6 +67,7 @@ class TfLite:
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
     # XNNPACK's tiles of float32 are two vectors wide on AVX2 and on Arm.
     output_vectors: ClassVar[int] = 2
+    compiles_slowly: ClassVar[Literal[True]] = True
 
     def available(self) -> Availability:
         try:
