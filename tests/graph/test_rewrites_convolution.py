@@ -109,6 +109,62 @@ def test_other_resizings_stay(graph: Any, settings: str) -> None:
     assert applied(upsampled, model)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "coordinates",
+    ['"asymmetric", nearest_mode="floor"', '"half_pixel", nearest_mode="round_prefer_floor"'],
+)
+def test_a_factor_that_is_no_whole_number_repeats_no_pixels(graph: Any, coordinates: str) -> None:
+    """6 rows by 2.1 are 12 rows, as by 2, but other ones."""
+    model = graph(
+        "float[1,3,6,8] x",
+        "float[1,4,10,14] y",
+        f"""up = Resize <mode="nearest", coordinate_transformation_mode={coordinates}>
+                (x, none, scales)
+            y = Conv (up, w)""",
+        {
+            "w": (4, 3, 3, 3),
+            "none": np.zeros(0, np.float32),
+            "scales": np.array([1, 1, 2.1, 2.1], np.float32),
+        },
+    )
+    assert applied(upsampled, model)[0] == 0
+
+
+def test_the_factors_of_some_axes_alone_are_understood(graph: Any, difference: Any) -> None:
+    model = graph(
+        "float[1,3,6,8] x",
+        "float[1,4,10,14] y",
+        """up = Resize <mode="nearest", axes=[-1, 2]> (x, none, scales)
+           y = Conv (up, w)""",
+        {
+            "w": (4, 3, 3, 3),
+            "none": np.zeros(0, np.float32),
+            "scales": np.array([2, 2], np.float32),
+        },
+    )
+    count, copy, ops = applied(upsampled, model)
+    assert (count, ops["Resize"]) == (1, 0)
+    assert difference(model, copy) <= 2e-6
+
+
+def test_a_pad_that_wraps_around_an_upsampling_stays(graph: Any) -> None:
+    model = graph(
+        "float[1,3,6,8] x",
+        "float[1,4,12,16] y",
+        """up = Resize <mode="nearest"> (x, none, scales)
+           p = Pad <mode="wrap"> (up, edges)
+           y = Conv (p, w)""",
+        {
+            "w": (4, 3, 3, 3),
+            "none": np.zeros(0, np.float32),
+            "scales": np.array([1, 1, 2, 2], np.float32),
+            **padded("wrap", (1, 1), (1, 1)),
+        },
+        opset=19,
+    )
+    assert applied(upsampled, model)[0] == 0
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     size=st.tuples(st.integers(8, 17), st.integers(8, 17)),

@@ -11,6 +11,7 @@ from torch import fx
 
 from edgeanim.graph.converters.builder import Builder, Converter
 from edgeanim.graph.reference import Reference
+from edgeanim.graph.upsampling import resize_scales
 
 _ALIGN = {"align_corners": True, "half_pixel": False, "pytorch_half_pixel": False}
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}
@@ -37,7 +38,10 @@ def resize(b: Builder, node: Any) -> fx.Node:
         raise b.refuse(node, "its cubic coefficient is not -0.75")
     if mode == "cubic" and given.get("exclude_outside", 0):
         raise b.refuse(node, "it weighs the border anew")
-    if any(abs(_scale(b, node, i) * before[i] - after[i]) > 1e-3 for i in (2, 3)):
+    scales = resize_scales(b.onnx, node)
+    if scales is None:
+        raise b.refuse(node, "its factors are computed, or it keeps the aspect ratio")
+    if any(abs(scales[i] * before[i] - after[i]) > 1e-3 for i in (2, 3)):
         raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
     return b.call(F.interpolate, x, size=size, mode=_MODES[mode], align_corners=_ALIGN[coordinates])
 
@@ -88,17 +92,6 @@ def _taken(b: Builder, node: Any, before: tuple[int, ...]) -> list[torch.Tensor]
     if not np.array_equal(made[0, 0], rows[:, None] * before[1] + columns):
         raise b.refuse(node, "nearest resizing that makes up pixels")
     return [torch.from_numpy(each.astype(np.int64)) for each in (rows, columns)]
-
-
-def _scale(b: Builder, node: Any, axis: int) -> float:
-    """The factor that ONNX reckons with: the one given, which need not lead to whole pixels."""
-    given = b.attrs(node)
-    if given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-        raise b.refuse(node, "it keeps the aspect ratio")
-    if b.present(node, 2) and (scales := b.constant(node, 2, "scale")).size:
-        axes = given.get("axes", range(scales.size))
-        return float(dict(zip(axes, scales.tolist(), strict=True)).get(axis, 1.0))
-    return b.shape(node.output[0], node)[axis] / b.shape(node.input[0], node)[axis]
 
 
 def depth_to_space(b: Builder, node: Any) -> fx.Node:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.upsampling import resize_scales
 
 
 def rewrite(model: Any) -> int:
@@ -48,12 +49,9 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
 def _keeps_the_size(graph: Editor, node: Any) -> bool:
     """A resize to its own size, which no mode but a crop changes anything by. A factor near one
     may also lead there, but not to the same pixels."""
-    before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
-    cropping = "tf_crop_and_resize"
     mode = attributes(node).get("coordinate_transformation_mode", "half_pixel")
-    scales = graph.constant_of(node, 2) if len(node.input) > 2 and node.input[2] else None
-    own = scales is None or bool((scales == 1).all())
-    return own and before is not None and before == after and mode != cropping
+    scales = resize_scales(graph, node)
+    return scales is not None and all(s == 1 for s in scales) and mode != "tf_crop_and_resize"
 
 
 def _steps_forward(graph: Editor, node: Any) -> bool:

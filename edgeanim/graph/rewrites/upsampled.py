@@ -24,6 +24,9 @@ from edgeanim.graph.convolutions import (
 from edgeanim.graph.edit import Editor, rewrite_each
 from edgeanim.graph.upsampling import nearest_factor
 
+_BORDERS = ("constant", "edge", "reflect")
+"""Pads that are the same before and after an upsampling; one that wraps around is not."""
+
 
 @dataclass(frozen=True)
 class _Upsampling:
@@ -91,6 +94,8 @@ def _above(graph: Editor, node: Any, plain: Plain) -> _Upsampling | None:
         if found is None or any((*begins, *ends)):
             return None
         mode, begins, ends = found
+        if mode not in _BORDERS:
+            return None
         x = pad.input[0]
     resize = graph.maker(x, "Resize")
     factor = nearest_factor(graph, resize) if resize is not None else None
