@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, warp
+from tests.graph.applied import applied
 
 PICTURE = "float[1,3,12,16] x"
 
@@ -57,6 +58,28 @@ def test_constants_do_not_grow_the_file(graph: Any, rewritten: Any) -> None:
     )
     count, ops = rewritten(constants, model)
     assert (count, ops["Expand"]) == (0, 1)
+
+
+@pytest.mark.parametrize("op", ["RandomNormalLike", "RandomUniformLike", "Bernoulli"])
+def test_what_is_drawn_anew_for_every_frame_is_no_constant(graph: Any, op: str) -> None:
+    weights = {"halves": np.full((1, 3, 12, 16), 0.5, np.float32)}
+    model = graph(
+        PICTURE, "float[1,3,12,16] y", f"noise = {op} (halves) \n y = Add (x, noise)", weights
+    )
+    assert applied(constants, model)[0] == 0
+
+
+@pytest.mark.parametrize(("training", "count"), [(False, 1), (True, 0)])
+def test_a_dropout_changes_nothing_unless_it_is_in_training(
+    graph: Any, training: bool, count: int
+) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,3,12,16] y",
+        "kept = Dropout (x, half, training) \n y = Relu (kept)",
+        {"half": np.array(0.5, np.float32), "training": np.array(training)},
+    )
+    assert applied(identity, model)[0] == count
 
 
 def test_identities_vanish_but_the_ends_keep_their_names(graph: Any, rewritten: Any) -> None:

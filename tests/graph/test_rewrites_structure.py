@@ -57,6 +57,17 @@ def test_a_scale_by_pixel_or_on_a_used_norm_stays(graph: Any) -> None:
     assert applied(norm_scale, model)[0] == 0
 
 
+@pytest.mark.parametrize("op", ["Mul", "Add"])
+def test_a_norm_of_one_pixel_is_not_scaled_by_itself(graph: Any, op: str) -> None:
+    model = graph(
+        "float[1,3,1,1] x",
+        "float[1,3,1,1] y",
+        f"n = InstanceNormalization (x, ones, zeros) \n y = {op} (n, n)",
+        {"ones": np.ones(3, np.float32), "zeros": np.zeros(3, np.float32)},
+    )
+    assert applied(norm_scale, model)[0] == 0
+
+
 def test_a_norm_is_flattened_and_restored(graph: Any, difference: Any) -> None:
     model = graph(
         PICTURE,

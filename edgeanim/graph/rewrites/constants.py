@@ -15,7 +15,9 @@ from edgeanim.graph.read import STANDARD
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this stays an op, lest the file grow by it."""
 
-_NOT_FOLDED = ("RandomNormal", "RandomUniform", "QuantizeLinear", "DequantizeLinear")
+_RANDOM = ("Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike")
+"""Drawn anew for every frame: one draw that is stored would be a pattern that stands still."""
+_NOT_FOLDED = (*_RANDOM, "QuantizeLinear", "DequantizeLinear")
 
 
 def rewrite(model: Any) -> int:

@@ -27,7 +27,8 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
     if op == "Identity":
         return True
     if op == "Dropout":
-        return len(node.output) == 1 or not graph.users(node.output[1])
+        idle = len(node.output) == 1 or not graph.users(node.output[1])
+        return idle and not _drops(graph, node)
     if op in ("Reshape", "Expand", "Flatten", "Squeeze", "Unsqueeze", "Tile", "Slice"):
         before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
         same = before is not None and before == after
@@ -44,6 +45,14 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
     if op == "Concat":
         return len(node.input) == 1
     return op in ("Sum", "Mean", "Max", "Min") and len(node.input) == 1
+
+
+def _drops(graph: Editor, node: Any) -> bool:
+    """Whether a Dropout is, or may be, in training mode."""
+    if len(node.input) < 3 or not node.input[2]:
+        return False
+    training = graph.constant_of(node, 2)
+    return training is None or bool(training.any())
 
 
 def _keeps_the_size(graph: Editor, node: Any) -> bool:

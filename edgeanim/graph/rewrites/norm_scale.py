@@ -44,4 +44,6 @@ def _per_channel(graph: Editor, x: str, factor: str) -> bool:
     shape, given = graph.shapes.get(x), graph.shapes.get(factor)
     if shape is None or given is None or factor in graph.constants or shape[0] != 1:
         return False
+    if factor == x:  # a single pixel is one number for each of its own channels
+        return False
     return given in (shape[:2] + (1,) * (len(shape) - 2), shape[1:2] + (1,) * (len(shape) - 2))
