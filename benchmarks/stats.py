@@ -26,7 +26,7 @@ _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.22
 # How many standard errors away a difference must be for Student's test at 5 % to find it in 19 of
 # 20 repetitions: the noncentrality at which its power is 0.95, for the same degrees of freedom.
 _POWER = (24.98, 7.77, 5.65, 4.93, 4.57, 4.37, 4.23, 4.14, 4.07, 4.01)
-_POWER_NORMAL = 3.60
+_POWER_NORMAL = 3.605
 
 Floats = NDArray[np.float64]
 
@@ -261,7 +261,16 @@ def _expansion(processes: int) -> float:
 
 def _quantiles(processes: int) -> tuple[float, float]:
     """Student's t and the noncentrality of a power of 0.95; those of the normal distribution for
-    many processes, and for one, of which nothing else can be known."""
-    if not 1 < processes <= len(_STUDENT) + 1:
+    one process, of which nothing else can be known.
+
+    Behind the tables both approach the normal distribution's, as the first terms of a series in the
+    inverse of the degrees of freedom (Abramowitz and Stegun 1964, 26.7.5; fitted for the power).
+    """
+    degrees = processes - 1
+    if degrees == 0:
         return _NORMAL, _POWER_NORMAL
-    return _STUDENT[processes - 2], _POWER[processes - 2]
+    if degrees <= len(_STUDENT):
+        return _STUDENT[degrees - 1], _POWER[degrees - 1]
+    first = (_NORMAL**3 + _NORMAL) / 4
+    second = (5 * _NORMAL**5 + 16 * _NORMAL**3 + 3 * _NORMAL) / 96
+    return _NORMAL + first / degrees + second / degrees**2, _POWER_NORMAL + 4.05 / degrees

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from edgeanim.benchmarks.stats import (
     Interval,
     Ratio,
+    _quantiles,
     bootstrap_interval,
     detectable_change,
     detectable_difference,
@@ -158,6 +159,15 @@ def test_the_difference_that_is_called_detectable_is_found_and_a_third_of_it_is_
 
     assert found(typical) >= 0.85
     assert found(typical / 3) <= 0.6
+
+
+@pytest.mark.parametrize("processes", [2, 5, 11, 12, 13, 20, 100])
+def test_the_quantiles_for_few_and_for_many_processes_are_those_of_scipy(processes: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    degrees = processes - 1
+    student, power = _quantiles(processes)
+    assert student == pytest.approx(float(stats.t.ppf(0.975, degrees)), rel=2e-3)
+    assert float(stats.nct.sf(student, degrees, power)) == pytest.approx(0.95, abs=2e-3)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4, 11, 12, 40])
