@@ -147,7 +147,8 @@ class Gate:
         if truth:
             return ", ".join(f"{name} is {_shown(value)}" for name, value in figures.items())
         absent = [name for name, value in figures.items() if value is None]
-        return f"{' and '.join(absent)} was not measured, so the gate cannot be decided"
+        verb = "was" if len(absent) == 1 else "were"
+        return f"{' and '.join(absent)} {verb} not measured, so the gate cannot be decided"
 
 
 def parse_gate(text: str) -> Gate:

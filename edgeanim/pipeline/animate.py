@@ -15,6 +15,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
+from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
     STANDARD_OUTPUT,
     as_they_come,
@@ -198,7 +199,7 @@ class _Clock:
             self._seconds += sum(self._player.timings.values())
             self._count += 1
             rate = self._count / (time.perf_counter() - started)
-            self._progress.step(note=f"{rate:.0f} frames/s")
+            self._progress.step(note=f"{telling(rate)} frames/s")
             yield frame
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.benchmarks.projection import CALIBRATION, SPREAD, Projected
+from edgeanim.report.words import telling
 
 _TITLES = ("board", "threads", "variant", "PROJECTED ms", "interval", "budget", "verdict")
 _LEFT = (0, 2, 6)
@@ -22,8 +23,8 @@ def projection_table(projections: Sequence[Projected]) -> str:
             p.board,
             str(p.threads),
             p.variant,
-            f"{p.ms:.0f}",
-            f"{p.low_ms:.0f} to {p.high_ms:.0f}",
+            telling(p.ms),
+            f"{telling(p.low_ms)} to {telling(p.high_ms)}",
             f"{p.budget_ms:g}",
             p.verdict,
         )

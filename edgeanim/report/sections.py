@@ -10,7 +10,7 @@ from edgeanim.benchmarks.drift import Drift, Spread
 from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
-from edgeanim.report.words import ABSENT, milliseconds, number
+from edgeanim.report.words import ABSENT, milliseconds, number, telling
 from edgeanim.runtime.execution import PREPARE
 from edgeanim.runtime.player import COMPOSE
 
@@ -128,7 +128,7 @@ def grids(report: Report) -> Iterator[Grid]:
         "of the response time from frame to frame.",
         lambda v: v.stream,
         {
-            "frames/s": lambda s: number(s.rate_fps, 1),
+            "frames/s": lambda s: telling(s.rate_fps, 1),
             "p50 ms": lambda s: milliseconds(s.p50_ms),
             "p95 ms": lambda s: milliseconds(s.p95_ms),
             "p99 ms": lambda s: milliseconds(s.p99_ms),
@@ -175,7 +175,7 @@ def grids(report: Report) -> Iterator[Grid]:
         lambda v: v.batch,
         {
             "frames": lambda s: str(s.frames),
-            "frames/s": lambda s: number(s.throughput_fps, 1),
+            "frames/s": lambda s: telling(s.throughput_fps, 1),
             "ms a frame": lambda s: milliseconds(s.frame_ms),
         },
     )

@@ -20,6 +20,7 @@ from edgeanim.report.words import (
     milliseconds,
     number,
     regions_in_words,
+    telling,
 )
 
 __all__ = ["COLUMNS", "Column", "comparison_table", "table", "verdict"]
@@ -46,7 +47,7 @@ COLUMNS = (
     Column("executed", lambda v: executed_in_short(v.executed), right=False),
     Column("p50 ms", lambda v: milliseconds(v.latency.p50_ms if v.latency else None)),
     Column("p90 ms", lambda v: milliseconds(v.latency.p90_ms if v.latency else None)),
-    Column("frames/s", lambda v: number(v.throughput_fps, 1)),
+    Column("frames/s", lambda v: telling(v.throughput_fps, 1)),
     Column("gain", lambda v: f"{v.speedup.ratio:.2f}x" if v.speedup else ABSENT),
     Column("drift", lambda v: number(v.drift.drift_mean if v.drift else None, 4)),
     Column("worst", lambda v: number(1 - v.drift.ssim_worst if v.drift else None, 4)),

@@ -112,6 +112,8 @@ def test_a_passing_gate_gives_no_reason_and_a_failing_one_its_figures() -> None:
     gate = parse_gate("a > 2 or b.c_ms > 2")
     assert gate.failure({"a": 1.0, "b.c_ms": 1.0}) is None
     assert gate.failure({"a": 3.0, "b.c_ms": None}) == "a is 3, b.c_ms is not measured"
+    both = str(gate.failure({"a": None, "b.c_ms": None}))
+    assert "a and b.c_ms were not measured" in both
     assert "b.c_ms was not measured" in str(gate.failure({"a": 1.0, "b.c_ms": None}))
 
 

@@ -74,6 +74,25 @@ def test_int8_must_beat_the_best_float_of_any_backend() -> None:
     assert choice.variant.id == "openvino-float32"
 
 
+def test_where_only_the_tail_drifts_too_far_the_tail_is_told() -> None:
+    report = build_report({"onnxruntime": (20.0, 8.0)})
+    drift = report.variants[1].drift
+    assert drift is not None
+    spoilt = replace(report.variants[1], drift=replace(drift, drift_mean=0.01, ssim_p5=0.9))
+    said = verdict(replace(report, variants=(report.variants[0], spoilt)))
+    assert "more than 0.02 (5th percentile 0.05), 0.0100 (5th percentile 0.1000) at the" in said
+
+
+def test_int8_of_which_too_little_was_measured_is_not_said_to_drift() -> None:
+    report = build_report({"onnxruntime": (20.0, 8.0)})
+    quick = report.variants[1]
+    assert quick.latency is not None
+    quick = replace(quick, latency=replace(quick.latency, samples=5, p50_ms=None))
+    said = verdict(replace(report, variants=(report.variants[0], quick)))
+    assert "drifts" not in said
+    assert "not enough was measured" in said
+
+
 def test_what_drifts_too_far_does_not_ship_and_the_least_drift_is_told() -> None:
     report = build_report({"onnxruntime": (20.0, 8.0)})
     assert report.variants[1].drift is not None
@@ -83,5 +102,6 @@ def test_what_drifts_too_far_does_not_ship_and_the_least_drift_is_told() -> None
     assert "Ship onnxruntime-float32" in verdict(report, DriftLimit(2 * limit, tail / 2))
     said = verdict(report, DriftLimit.of(limit))
     assert said.startswith("Ship onnxruntime-float32")
+    assert f"more than {DriftLimit.of(limit)}, {2 * limit:.4f} (5th percentile" in said
     assert "at the least" in said
     assert "mixed precision or distillation" in said

@@ -11,7 +11,7 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
-from edgeanim.report.words import milliseconds
+from edgeanim.report.words import milliseconds, telling
 from tests.benchmarks.synthetic import build_report
 
 FAILED = Failure("DeviceFailed", 5, "It was killed, most likely because the memory ran out.")
@@ -104,6 +104,28 @@ def test_stages_of_an_offline_run_stand_around_those_of_a_frame() -> None:
 )
 def test_times_have_three_digits(value: float | None, text: str) -> None:
     assert milliseconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (None, 0, "–"),
+        (0.0, 0, "0"),
+        (197.2, 0, "197"),
+        (8.24, 0, "8.2"),
+        (0.417, 0, "0.42"),
+        (0.0417, 1, "0.042"),
+        (122.9, 1, "122.9"),
+    ],
+)
+def test_slow_rates_keep_two_digits(value: float | None, digits: int, text: str) -> None:
+    assert telling(value, digits) == text
+
+
+def test_a_board_that_takes_seconds_for_a_frame_does_not_make_none_a_second() -> None:
+    report = build_report({"onnxruntime": (4000.0, 2400.0)})
+    assert "0.41 frames/s" in verdict(report)
+    assert " 0.41 " in table(report)
 
 
 def test_another_float_type_than_asked_is_shown() -> None:
