@@ -23,7 +23,7 @@ from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import seven_bits, weight_limit
 from edgeanim.targets.board import Board
 from tests.quantize.conftest import picture_spec
-from tests.quantize.test_schemes import SCHEMES, backend_of, play, psnr
+from tests.quantize.played import SCHEMES, backend_of, play, psnr
 
 
 def steps_of(rows: np.ndarray, like: np.ndarray, limit: float) -> np.ndarray:

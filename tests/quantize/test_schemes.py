@@ -4,55 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.schemes import get_scheme, scheme_names
-from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, get_backend
+from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
 from tests.convnets import save_onnx
+from tests.quantize.played import SCHEMES, backend_of, nchw_to, play, psnr
 
-SCHEMES = ("onnx-qdq", "openvino-int8", "tflite-int8")
 # Each conversion to TFLite takes seconds.
 TFLITE_SLOW = (*SCHEMES[:2], pytest.param("tflite-int8", marks=pytest.mark.slow))
-
-
-def backend_of(scheme: str) -> str:
-    return next(name for name in backend_names() if get_backend(name).int8_scheme == scheme)
-
-
-def play(
-    artifact: GraphArtifact, backend: str, board: Board, samples: ArraySamples, out: Path
-) -> tuple[Array, OpProfile]:
-    """The outputs `result` as NCHW, one after the other, and what precision they ran in."""
-    runtime = get_backend(backend)
-    session = runtime.load(runtime.compile(artifact, board, out), SessionOptions(profile=True))
-    (given,), (result,) = session.spec.inputs, session.spec.outputs
-    frames = []
-    for sample in samples:
-        fed = nchw_to(given, sample["image"])
-        made = session.run({given.name: fed})[result.name].copy()
-        frames.append(made.transpose(0, 3, 1, 2) if result.layout == "NHWC" else made)
-    profile = runtime.executed_precision(session)
-    session.close()
-    return np.concatenate(frames), profile
-
-
-def nchw_to(spec: TensorSpec, array: Array) -> Array:
-    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else array
-
-
-def psnr(one: Array, other: Array) -> float:
-    return float(-10 * np.log10(np.mean((one - other) ** 2)))
 
 
 def test_all_schemes_are_found_by_file_name() -> None:
@@ -140,145 +109,6 @@ def test_other_ranges_are_really_other_ranges(
         outputs.append(play(made, backend_of(scheme), board, samples, tmp_path / choice / "c")[0])
     assert not np.array_equal(*outputs)
     assert psnr(*outputs) > 20
-
-
-def test_openvino_leaves_arithmetic_in_float_that_it_calls_after_an_output(
-    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
-) -> None:
-    import onnx
-    import openvino as ov
-
-    model = onnx.load(str(unet.path))
-    (result,) = model.graph.output
-    model.graph.node.append(onnx.helper.make_node("Mul", ["image", "image"], ["squared"], "sq"))
-    model.graph.node.append(
-        onnx.helper.make_node("Add", [result.name, "squared"], ["moved"], "node_add_7")
-    )
-    result.name = "moved"
-    path = tmp_path / "moved.onnx"
-    onnx.save(model, str(path))
-    spec = replace(unet.spec, outputs=(replace(unet.spec.outputs[0], name="moved"),))
-    made = get_scheme("openvino-int8").quantize(
-        GraphArtifact(spec, path), samples, QuantizeSpec(), board, tmp_path
-    )
-    (output,) = ov.Core().read_model(str(made.path)).outputs
-    addition = output.node.input_value(0).get_node()
-    assert addition.get_type_name() == "Add"
-    sources = [addition.input_value(i).get_node().get_type_name() for i in (0, 1)]
-    assert "FakeQuantize" not in sources
-
-
-def test_openvino_leaves_grouped_transposed_convolutions_in_float(
-    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
-) -> None:
-    import openvino as ov
-
-    path = written(
-        tmp_path,
-        """a = Conv <pads = [1,1,1,1], strides = [2,2]> (image, wa)
-           e = Elu (a)
-           t = ConvTranspose <group = 4, strides = [2,2]> (e, wt, bt)
-           s = Softplus (t)
-           result = Conv <pads = [1,1,1,1]> (s, wr)""",
-        {"wa": (8, 3, 3, 3), "wt": (8, 2, 2, 2), "bt": (8,), "wr": (3, 8, 3, 3)},
-    )
-    made = get_scheme("openvino-int8").quantize(
-        GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path
-    )
-    (up,) = [
-        op
-        for op in ov.Core().read_model(str(made.path)).get_ops()
-        if op.get_type_name() == "GroupConvolutionBackpropData"
-    ]
-    sources = [up.input_value(i).get_node().get_type_name() for i in (0, 1)]
-    assert "FakeQuantize" not in sources
-
-
-@pytest.mark.slow
-def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
-    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
-) -> None:
-    path = written(
-        tmp_path,
-        """a = Conv <pads = [1,1,1,1]> (image, wa)
-           p = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (a)
-           u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
-                       nearest_mode = "floor"> (p, , scales)
-           result = Conv <pads = [1,1,1,1]> (u, wr)""",
-        {"wa": (8, 3, 3, 3), "wr": (3, 8, 3, 3), "scales": [1, 1, 2, 2]},
-    )
-    source = GraphArtifact(unet.spec, path)
-    made = get_scheme("tflite-int8").quantize(source, samples, QuantizeSpec(), board, tmp_path)
-    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
-    got, profile = play(made, "tflite", board, samples, tmp_path / "int8")
-    assert psnr(wanted, got) > 30
-    assert profile.int8 > 0
-
-
-def written(folder: Path, body: str, weights: Mapping[str, tuple[int, ...] | list[float]]) -> Path:
-    """A graph from `image` to `result`, both 64x64; weights are shapes to fill, or their values."""
-    import onnx
-
-    picture = "float[1,3,64,64]"
-    head = f'<ir_version: 8, opset_import: ["": 17]> g ({picture} image) => ({picture} result)'
-    model = onnx.parser.parse_model(f"{head} {{ {body} }}")
-    rng = np.random.default_rng(0)
-    for name, given in weights.items():
-        values = rng.normal(0, 0.2, given) if isinstance(given, tuple) else np.array(given)
-        tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
-        model.graph.initializer.append(tensor)
-    path = folder / "net.onnx"
-    onnx.save(model, str(path))
-    return path
-
-
-def weights_of(path: Path) -> list[Array]:
-    import onnx
-    from onnx import numpy_helper
-
-    tensors = onnx.load(str(path)).graph.initializer
-    return [
-        numpy_helper.to_array(t)
-        for t in tensors
-        if t.name.endswith("w_quantized")
-        or (t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4)
-    ]
-
-
-def test_seven_bit_weights_where_the_silicon_saturates_or_the_recipe_says_so(
-    tiny: GraphArtifact, samples: ArraySamples, board: Board, old_board: Board, tmp_path: Path
-) -> None:
-    def peak(spec: QuantizeSpec, on: Board) -> int:
-        made = get_scheme("onnx-qdq").quantize(tiny, samples, spec, on, tmp_path / on.name)
-        kernels = weights_of(made.path)
-        assert kernels
-        return max(int(np.abs(kernel.astype(int)).max()) for kernel in kernels)
-
-    assert peak(QuantizeSpec(), board) > 64
-    assert peak(QuantizeSpec(), old_board) <= 64
-    assert peak(QuantizeSpec(reduce_range=True), board) <= 64
-
-
-def test_openvino_weights_keep_to_half_the_levels_where_the_silicon_saturates(
-    tiny: GraphArtifact, samples: ArraySamples, board: Board, old_board: Board, tmp_path: Path
-) -> None:
-    import openvino
-
-    def peak(on: Board) -> float:
-        made = get_scheme("openvino-int8").quantize(
-            tiny, samples, QuantizeSpec(), on, tmp_path / on.name
-        )
-        model = openvino.Core().read_model(str(made.path))
-        kernels = [
-            op.data
-            for op in model.get_ops()
-            if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8"
-        ]
-        assert kernels
-        return max(float(np.abs(kernel.astype(int)).max()) for kernel in kernels)
-
-    assert peak(board) > 64
-    assert peak(old_board) <= 64
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
