@@ -172,21 +172,25 @@ def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_pat
     assert not (tmp_path / "q").exists()
 
 
-def test_an_absent_backend_says_how_to_install_it(tiny_onnx: Callable[..., Path]) -> None:
+def test_an_absent_backend_says_how_to_install_it(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
     code = (
         "import sys\n"
         "sys.modules['onnxruntime'] = None\n"
-        "sys.argv = ['edgeanim', 'compile', sys.argv[1], '-o', 'x.eab', '--frames', sys.argv[2]]\n"
+        "model, photos, out = sys.argv[1:]\n"
+        "sys.argv = ['edgeanim', 'compile', model, '--frames', photos, '-o', out]\n"
+        "sys.argv += ['--backend', 'onnxruntime']\n"
         "from edgeanim.cli.main import main\n"
         "main()"
     )
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_onnx()), str(here)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode in (3, 4)
+    out = tmp_path / "x.eab"
+    command = [sys.executable, "-c", code, str(tiny_onnx()), str(photos), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "pip install 'edgeanim[onnxruntime]'" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,6 @@ def test_a_backend_of_a_later_version_is_told_of(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(inspect_bundle, "get_backend", unknown)
     info = api.inspect(SMALL)
+    assert info.variants
     assert not any(variant.runs_here for variant in info.variants)
     assert all("There is no backend" in (variant.reason or "") for variant in info.variants)

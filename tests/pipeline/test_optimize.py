@@ -154,11 +154,6 @@ def test_elaborate_methods_are_for_what_plain_calibration_does_not_do_well() -> 
         "openvino-int8-ptq": (0.01, 0.3, 0.95), "onnxruntime-int8-ptq": (0.05, 0.9, 0.6),
         "onnxruntime-int8-mixed": (0.015, 0.8, 0.5),
     })  # fmt: skip
-    try:
-        QuantizeSpec(method="mixed")
-        parse(QuantizeSpec, {"method": "mixed"}, where="here")
-    except Exception:
-        pytest.skip("this build has no mixed precision")
     found = search(study, methods=("float32", "ptq", "mixed"), prunes=(UNPRUNED,))
     found.run()
     assert states(found)["openvino-int8-mixed"] == "skipped"

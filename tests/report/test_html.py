@@ -93,6 +93,7 @@ def test_the_page_says_where_it_was_timed(cores: tuple[int, ...], told: str) -> 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
     page = _page(build_report(), animation=Animation(GIF, "A still that moves"))
     assert not {"script", "link", "iframe", "object", "embed", "form"} & set(page.tags)
+    assert "src" in {name for _, name, _ in page.attributes}
     for _, name, value in page.attributes:
         assert not name.startswith("on")
         if name in ("src", "href", "xlink:href"):
