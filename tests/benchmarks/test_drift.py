@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from edgeanim.benchmarks.drift import DriftMeter, measure_drift, psnr, ssim
 from edgeanim.benchmarks.drift_picture import GAIN, pictures_beside, save_worst, side_by_side
+from edgeanim.benchmarks.spread import Series
 from edgeanim.benchmarks.structure import SCALES, ms_ssim
 from edgeanim.core.errors import BadInput
 
@@ -175,6 +176,13 @@ def test_ms_ssim_forgives_fine_noise_more_than_ssim_does() -> None:
     assert whole < deep < 1
 
 
+def test_a_negative_is_not_similar_at_all() -> None:
+    picture = _textured(192)
+    whole, deep = ms_ssim(picture, 255 - picture)
+    assert whole < 0
+    assert deep == 0
+
+
 def test_small_pictures_have_no_ms_ssim_and_no_flow() -> None:
     assert ms_ssim(_textured(175), _textured(175))[1] is None
     drift = measure_drift(_clip(), _clip())
@@ -235,6 +243,38 @@ def test_every_spread_names_its_own_worst_frame() -> None:
     assert drift.temporal.mean == drift.temporal_ssim
     assert drift.temporal_error is not None
     assert drift.temporal_error.mean == drift.temporal_l1
+
+
+def test_the_tail_of_an_error_is_the_95th_percentile_of_its_size() -> None:
+    series = Series()
+    for frame, value in enumerate((3.0, -1.0, 2.0, -8.0, 0.0)):
+        series.add(value, frame)
+    spread = series.error()
+    assert spread is not None
+    assert spread.tail == pytest.approx(np.percentile([3, 1, 2, 8, 0], 95))
+    assert (spread.worst, spread.worst_frame, spread.mean) == (-8, 3, pytest.approx(-0.8))
+
+
+def test_the_differences_of_frames_span_twice_the_levels() -> None:
+    reference, frames = _moving(2, 2), _moving(3, 2)
+    steps = [np.diff(clip.astype(np.int16), axis=0)[0] for clip in (frames, reference)]
+    drift = measure_drift(frames, reference)
+    assert drift.temporal_ssim == pytest.approx(_reference(*steps, 510), abs=1e-6)
+
+
+def test_frames_on_both_sides_of_a_gap_are_no_step() -> None:
+    reference, frames = _moving(0), _moving(0)
+    frames[2:] += np.uint8(10)
+    meter = DriftMeter()
+    for number in (0, 1):
+        meter.add(frames[number], reference[number])
+    meter.skip()
+    for number in (2, 3):
+        meter.add(frames[number], reference[number])
+    drift = meter.result()
+    assert drift.temporal_l1 == 0
+    assert drift.temporal_error is not None
+    assert drift.brightness_bias == pytest.approx(5)
 
 
 @given(st.integers(1, 6), st.integers(0, 30))

@@ -79,6 +79,16 @@ def test_an_error_in_one_region_is_that_regions_alone() -> None:
     assert absent.share == 0
 
 
+def test_a_region_of_which_hardly_a_pixel_shows_has_no_figure() -> None:
+    """Sixteen pixels, of whatever softness, are the least that says anything."""
+    regions = _halves()
+    for weight, seen in ((15.5, False), (16.5, True)):
+        regions.masks[:, 2] = weight / 64**2
+        drift = measure_drift(_frames(), _frames(), regions)
+        assert drift.regions is not None
+        assert (drift.regions["absent"].l1 is not None) == seen
+
+
 def test_regions_that_cover_the_picture_make_up_its_drift() -> None:
     reference, noise = _frames(), np.random.default_rng(2).integers(0, 9, (4, 64, 64, 3), np.uint8)
     drift = measure_drift(reference + noise, reference, _halves())

@@ -79,7 +79,8 @@ def test_a_better_roof_is_never_slower(
 
 
 @pytest.mark.parametrize(
-    ("budget", "verdict"), [(200.0, "within"), (10.0, "over"), (50.0, "cannot be told")]
+    ("budget", "verdict"),
+    [(200.0, "within"), (10.0, "over"), (50.0, "cannot be told"), (100.0, "cannot be told")],
 )
 def test_a_verdict_needs_the_whole_interval(budget: float, verdict: str) -> None:
     made = project("v", PARTS, HERE, Roof(4, 50.0, 400.0, 5.0), board="b", budget_ms=budget)

@@ -134,6 +134,10 @@ def test_a_slow_frame_counts_against_those_that_it_delays() -> None:
     assert found.p50_ms is None
 
 
+def test_a_frame_that_is_finished_as_the_next_one_is_due_is_not_missed() -> None:
+    assert summarize_stream(20.0, [[50.0, 50.001]]).missed_frames == 1
+
+
 @settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0.01, 500), min_size=1, max_size=30), min_size=1, max_size=4))
 def test_a_steady_stream_misses_nothing_and_a_late_one_everything(
@@ -187,6 +191,12 @@ def test_a_soak_that_slows_down_and_grows_shows_both() -> None:
     assert found.growth_mb == 23
     assert found.duration_s == 240
     assert found.frames == 2400
+
+
+def test_a_long_soak_is_judged_by_its_first_and_last_minute() -> None:
+    times = [10.0] * 6 + [11.0] * 36 + [13.0] * 6
+    found = summarize_soak(_windows(times, [None] * 48))
+    assert (found.first_p50_ms, found.last_p50_ms) == (10, 13)
 
 
 def test_a_soak_without_memory_figures_says_so() -> None:

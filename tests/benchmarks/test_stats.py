@@ -111,6 +111,29 @@ def test_variants_that_ran_apart_are_compared_by_their_processes() -> None:
     assert independent_ratio([[t / 2 for t in p] for p in one], other).verdict == "lower"
 
 
+def test_apart_the_variant_of_fewer_processes_says_what_can_be_found() -> None:
+    rng = np.random.default_rng(2)
+    two, five = rng.gamma(400, 0.025, (2, 40)).tolist(), rng.gamma(400, 0.025, (5, 40)).tolist()
+    for ratio in (independent_ratio(two, five), independent_ratio(five, two)):
+        assert ratio.detectable == detectable_difference(ratio.interval, 2)
+
+
+@pytest.mark.parametrize("processes", [3, 4, 8])
+def test_an_interval_over_few_processes_is_as_wide_as_students(processes: int) -> None:
+    """Of one sample each it is, on a log scale, that of a mean of so many normal numbers."""
+    student = {3: 4.303, 4: 3.182, 8: 2.365}[processes]
+    rng = np.random.default_rng(4)
+    shares = []
+    for _ in range(40):
+        logs = rng.normal(0, 0.05, processes)
+        interval = bootstrap_interval(
+            np.exp(logs)[:, None].tolist(), lambda s: float(np.exp(np.log(s).mean())), resamples=400
+        )
+        width = 2 * student * logs.std(ddof=1) / processes**0.5
+        shares.append(np.log(interval.high / interval.low) / width)
+    assert np.mean(shares) == pytest.approx(1, abs=0.06)
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.integers(0, 30), min_size=8, max_size=40),
@@ -131,6 +154,12 @@ def test_a_warm_up_that_was_too_short_is_seen_and_noise_is_not() -> None:
     slow_start = [[1.3 * t if i < 25 else t for i, t in enumerate(p)] for p in noisy]
     assert is_steady(noisy) is True
     assert is_steady(slow_start) is False
+    # A difference that chance makes of samples that jump, and one that is certain but small.
+    jumping = [2.0, 2.0, 1.0, 2.0, 2.0, 1.0, *[1.0, 2.0] * 12]
+    hardly_slower = [1.03] * 6 + [1.0] * 24
+    assert is_steady([jumping] * 3) is True
+    assert is_steady([hardly_slower] * 3) is True
+    assert is_steady([[1.06] * 6 + [1.0] * 24] * 3) is False
     # One process of three may have been disturbed by a neighbour.
     assert is_steady([slow_start[0], *noisy[1:]]) is True
     assert is_steady([[1.0] * 10]) is None

@@ -47,6 +47,8 @@ def test_each_disturbance_is_named(name: str, growth: float, reason: str) -> Non
 def test_a_clock_that_jumps_is_noticed() -> None:
     verdict = judge(_readings(), START, Clocks(2000.0, 60.0, 9.0))
     assert verdict.reasons == ("clock jump: the wall clock moved by +990.0 s",)
+    verdict = judge(_readings(), START, Clocks(1004.0, 60.0, 9.0))
+    assert verdict.reasons == ("clock jump: the wall clock moved by -6.0 s",)
 
 
 def test_a_governor_that_changes_is_noticed() -> None:

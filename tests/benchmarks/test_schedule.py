@@ -1,0 +1,101 @@
+"""The order of a bench: in a round, between rounds and in the scenarios no variant leads always."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeanim.benchmarks import schedule
+from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.options import BenchOptions
+from edgeanim.benchmarks.process import Crew
+from edgeanim.benchmarks.protocol import Block, Done, First, Job, Ready, Request, Streamed, Warm
+from edgeanim.benchmarks.result import Failure, ProcessSamples
+from edgeanim.benchmarks.scenarios import Scenario
+from edgeanim.benchmarks.schedule import Course
+from edgeanim.core.progress import SILENT
+
+ANSWERS: dict[str, object] = {
+    "warm": Warm(1, 1.0),
+    "block": Block((1.0,), {}),
+    "render": Done(1),
+    "first": First(0, 1),
+    "lengthen": Done(1),
+    "stream": Streamed((1.0,)),
+}
+
+
+class _Worker:
+    """Answers at once, and writes down what each variant was asked, a variant by its threads."""
+
+    started_ns = 0
+
+    def __init__(self, name: str, asked: list[str]) -> None:
+        self._name, self._asked = name, asked
+
+    def receive(self, kind: type, **_: float) -> Any:  # noqa: ARG002
+        return Ready(1.0, None)
+
+    def ask(self, request: Request, kind: type, **_: float) -> Any:  # noqa: ARG002
+        self._asked.append(f"{request.ask} {self._name}")
+        return ANSWERS[request.ask]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Which of the variants a and b was asked for `only` one kind of thing, in order."""
+    monkeypatch.setattr(schedule, "busy_shares", dict)
+
+    def run(options: BenchOptions, only: str, scenario: Scenario | None = None) -> list[str]:
+        log: list[str] = []
+
+        def start(job: Job, folder: Path) -> Any:  # noqa: ARG001
+            return _Worker("ab"[job.threads - 1], log)
+
+        jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
+        with Crew(tmp_path, start) as crew:
+            course = schedule.Schedule(jobs, options, crew, tmp_path, SILENT, rate_fps=20.0)
+            if scenario is None:
+                course.time()
+            else:
+                course._scenario(scenario)
+        return [line.removeprefix(f"{only} ") for line in log if line.startswith(f"{only} ")]
+
+    return run
+
+
+def _job(threads: int) -> Job:
+    return Job(None, (), Path("golden.npz"), threads, False, {})  # type: ignore[arg-type]
+
+
+def test_from_block_to_block_the_order_is_reversed(asked: Callable[..., list[str]]) -> None:
+    options = BenchOptions(rounds=2, blocks=3)
+    assert asked(options, "block") == ["a", "b", "b", "a", "a", "b"] * 2
+
+
+def test_frames_are_rendered_in_the_first_round_alone(asked: Callable[..., list[str]]) -> None:
+    assert asked(BenchOptions(rounds=3, blocks=1), "render") == ["a", "b"]
+
+
+@pytest.mark.parametrize(("scenario", "request_"), [("stream", "stream"), ("cold", "first")])
+def test_from_trial_to_trial_the_order_is_reversed(
+    asked: Callable[..., list[str]], scenario: Scenario, request_: str
+) -> None:
+    options = BenchOptions(rounds=3, cold_starts=3)
+    assert asked(options, request_, scenario) == ["a", "b", "b", "a", "a", "b"]
+
+
+def test_a_gain_is_never_over_a_float32_that_failed() -> None:
+    samples = [ProcessSamples(0, 1.0, 1.0, ((1.0,) * 6, (1.0,) * 6), {})]
+    broken = Course(_job(1), failure=Failure("DeviceFailed", 5, "It broke."))
+    sound, int8 = (Course(_job(1), samples=samples) for _ in range(2))
+    names = ("broken", "sound", "int8")
+    gathered = [("b", "float32", broken), ("b", "float32", sound), ("b", "int8", int8)]
+    made = assemble(gathered, dict.fromkeys(names), rate_fps=20.0)  # type: ignore[arg-type]
+    assert [v.speedup and v.speedup.over for v in made] == [None, None, "sound"]
