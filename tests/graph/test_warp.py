@@ -80,3 +80,12 @@ def test_other_kinds_of_grid_sample_stay(graph: Any) -> None:
         opset=17,
     )
     assert applied(warp, model)[0] == 0
+
+
+def test_a_picture_of_more_pixels_than_floats_can_count_stays(graph: Any) -> None:
+    model = graph(
+        "float[1,1,4097,4096] x, float[1,8,8,2] grid",
+        "float[1,1,8,8] y",
+        'y = GridSample <padding_mode="border"> (x, grid)',
+    )
+    assert applied(warp, model)[0] == 0
