@@ -108,6 +108,14 @@ def test_a_figure_that_was_not_measured_fails_the_gate_and_says_so() -> None:
         check_gate(comparison, "latency.p99_ms > 1000")
 
 
+def test_a_figure_that_another_variant_has_is_missing_and_not_unknown() -> None:
+    report = build_report()
+    first, second = report.variants
+    report = replace(report, variants=(first, replace(second, stages={})))
+    with pytest.raises(GateFailed, match=r"onnxruntime-int8 .* stages\.tiny\.p50_ms was not"):
+        check_gate(compare([report]), "stages.tiny.p50_ms > 1e9")
+
+
 def test_a_gate_can_ask_whether_the_run_was_valid() -> None:
     good = build_report()
     bad = replace(good, validity=Validity(False, ("throttled",), ("foreign load", "throttled")))

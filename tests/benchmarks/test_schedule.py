@@ -13,7 +13,7 @@ from edgeanim.benchmarks.assemble import assemble
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew
 from edgeanim.benchmarks.protocol import Block, Done, First, Job, Ready, Request, Streamed, Warm
-from edgeanim.benchmarks.result import Failure, ProcessSamples
+from edgeanim.benchmarks.result import Failure, GraphProfile, ProcessSamples
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.schedule import Course
 from edgeanim.core.progress import SILENT
@@ -99,3 +99,17 @@ def test_a_gain_is_never_over_a_float32_that_failed() -> None:
     gathered = [("b", "float32", broken), ("b", "float32", sound), ("b", "int8", int8)]
     made = assemble(gathered, dict.fromkeys(names), rate_fps=20.0)  # type: ignore[arg-type]
     assert [v.speedup and v.speedup.over for v in made] == [None, None, "sound"]
+
+
+def test_what_executed_is_weighed_by_the_time_that_each_graph_takes() -> None:
+    stages = {"small": (1.0,) * 12, "large": (9.0,) * 12}
+    samples = [ProcessSamples(0, 1.0, 1.0, ((10.0,) * 12,), stages)]
+    profiles = {
+        name: GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "", ())
+        for name, int8 in (("small", 1.0), ("large", 0.0))
+    }
+    course = Course(_job(1), samples=samples, profiles=profiles)
+    (made,) = assemble([("b", "int8", course)], {"x": None}, rate_fps=20.0)
+    assert made.executed is not None
+    assert made.executed.int8_share == pytest.approx(0.1)
+    assert made.executed.float_share == pytest.approx(0.9)

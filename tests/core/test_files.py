@@ -36,6 +36,18 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
     assert names(target.parent) == ["file.json"]
 
 
+def test_others_may_read_what_was_written_as_far_as_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "file", "hello")
+        with atomic_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(before)
+    modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "folder")]
+    assert modes == [0o640, 0o750]
+
+
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, error: type[BaseException]

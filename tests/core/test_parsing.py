@@ -188,3 +188,10 @@ def test_documents_that_are_not_documents(tmp_path: Path) -> None:
         load_json(tmp_path / "absent")
     with pytest.raises(BadInput, match="folder"):
         load_json(tmp_path)
+
+
+@pytest.mark.parametrize("schema", [True, 1.0, "1"])
+def test_a_word_of_a_list_is_of_its_very_type(schema: object) -> None:
+    assert parse(Recipe, {"schema": 1}, where="r").schema == 1
+    with pytest.raises(BadInput, match="not possible here"):
+        parse(Recipe, {"schema": schema}, where="r")

@@ -139,6 +139,22 @@ def test_a_lock_that_is_held_is_not_swept(tmp_path: Path) -> None:
     assert not held.exists()
 
 
+def test_who_waited_for_a_lock_holds_one_that_others_see(tmp_path: Path) -> None:
+    """Whoever held it before has removed the file at which this one waited."""
+    lock = tmp_path / "lock"
+
+    def wait() -> bool:
+        with exclusive(lock) as held, exclusive(lock, wait=False) as again:
+            return held and not again
+
+    with ThreadPoolExecutor(1) as pool:
+        with exclusive(lock):
+            waiting = pool.submit(wait)
+            time.sleep(0.2)
+        assert waiting.result(timeout=10)
+    assert not lock.exists()
+
+
 def test_the_place_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEANIM_STORE", "/somewhere")
     assert default_root() == Path("/somewhere")

@@ -93,6 +93,16 @@ def test_int8_of_which_too_little_was_measured_is_not_said_to_drift() -> None:
     assert "not enough was measured" in said
 
 
+def test_a_half_float_counts_as_the_fastest_float() -> None:
+    report = build_report({"onnxruntime": (20.0, 8.0), "openvino": (10.0, 40.0)})
+    half = replace(report.variants[2], id="openvino-bfloat16", precision="bfloat16")
+    blocks = report.variants[1].samples  # as fast as INT8
+    half = replace(half, samples=blocks, latency=report.variants[1].latency)
+    choice = choose(replace(report, variants=(*report.variants[:2], half)))
+    assert choice is not None
+    assert choice.variant.id == "openvino-bfloat16"
+
+
 def test_what_drifts_too_far_does_not_ship_and_the_least_drift_is_told() -> None:
     report = build_report({"onnxruntime": (20.0, 8.0)})
     assert report.variants[1].drift is not None

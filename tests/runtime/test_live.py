@@ -92,3 +92,9 @@ def test_what_comes_when_it_can_keeps_the_time(pauses: list[float], fps: float) 
     for slot, which in enumerate(shown):
         # The first frame that was there at this moment or came after it.
         assert which == int(np.flatnonzero(slot <= elapsed * fps)[0])
+
+
+def test_a_frame_is_shown_from_the_moment_at_which_it_came():
+    clock = iter([5.0, 5.25, 5.5])
+    shown = as_they_come(["a", "b", "c"], 4.0, now=lambda: next(clock))
+    assert list(shown) == ["a", "b", "c"]

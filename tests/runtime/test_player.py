@@ -175,7 +175,9 @@ def test_timings_name_the_stages_of_the_last_frame():
 
 def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
     seen: list[tuple[str, dict[str, np.ndarray]]] = []
-    player, _ = _animator("NHWC", record=lambda name, inputs: seen.append((name, dict(inputs))))
+    player, opened = _animator(
+        "NHWC", record=lambda name, inputs: seen.append((name, dict(inputs)))
+    )
     list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20), spot(28, 20)])))
     names = [name for name, _ in seen]
     assert names == ["regions", "encode", "regions", "animate", "regions", "animate"]
@@ -184,6 +186,9 @@ def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
         assert {n: a.shape for n, a in inputs.items()} == {s.name: s.shape for s in graph.inputs}
     first, second = (inputs["to"] for name, inputs in seen if name == "animate")
     assert not np.array_equal(first, second)
+    recorded = (inputs for name, inputs in seen if name == "animate")
+    for inputs, given in zip(recorded, opened["animate"].seen, strict=True):
+        assert not any(np.shares_memory(inputs[name], given[name]) for name in inputs)
 
 
 def test_an_image_model_plays_the_drivers_frames(pictures):
