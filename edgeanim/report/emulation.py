@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.benchmarks.emulation import EmulatedVariant, Emulation
+from edgeanim.report.columns import ruled
 
 _TITLES = ("processor", "variant", "runtime", "drift", "worst", "drift here", "equal", "levels")
 _NOTE = (
@@ -17,14 +18,7 @@ _NOTE = (
 def emulation_table(emulations: Sequence[Emulation]) -> str:
     """One row for every variant on every processor; below it, why a variant has no frames."""
     rows = [[e.title, *_cells(v)] for e in emulations for v in e.variants]
-    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if index < 3 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in (_TITLES, tuple("-" * width for width in widths), *rows)
-    ]
+    lines = ruled(_TITLES, rows, range(3))
     failed = [
         f"{v.id} failed on {e.title}. {v.failure.message}"
         for e in emulations

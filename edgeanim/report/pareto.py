@@ -11,6 +11,7 @@ from textwrap import shorten
 
 from edgeanim.core.artifact import Precision
 from edgeanim.core.files import write_text
+from edgeanim.report.columns import aligned
 from edgeanim.report.svg import WIDTH, Axis
 from edgeanim.report.words import ABSENT, milliseconds, number
 
@@ -75,15 +76,7 @@ def pareto_table(points: Sequence[Point]) -> str:
                 shorten(point.note, _MAX_NOTE, placeholder=" …"),
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(titles))]
-    left = {0, 1, 4, 7}
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return "\n".join(aligned(rows, (0, 1, 4, 7)))
 
 
 def pareto_plot(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.benchmarks.projection import CALIBRATION, SPREAD, Projected
+from edgeanim.report.columns import ruled
 from edgeanim.report.words import telling
 
 _TITLES = ("board", "threads", "variant", "PROJECTED ms", "interval", "budget", "verdict")
@@ -30,12 +31,5 @@ def projection_table(projections: Sequence[Projected]) -> str:
         )
         for p in projections
     ]
-    widths = [max(map(len, column)) for column in zip(_TITLES, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if index in _LEFT else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-        for cells in (_TITLES, tuple("-" * width for width in widths), *rows)
-    ]
+    lines = ruled(_TITLES, rows, _LEFT)
     return "\n".join([*lines, "", _NOTE]) + "\n"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeanim.benchmarks.compare import Comparison
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.core.errors import printable
+from edgeanim.report.columns import ruled
 from edgeanim.report.sections import grids
 from edgeanim.report.state import state_in_words
 from edgeanim.report.verdict import verdict
@@ -63,11 +64,10 @@ def table(report: Report) -> str:
     gain is the speed against the same backend's float32.
     """
     rows = [[column.show(variant) for column in COLUMNS] for variant in report.variants]
-    right = [column.right for column in COLUMNS]
-    lines = _aligned([column.title for column in COLUMNS], rows, right)
+    words = [index for index, column in enumerate(COLUMNS) if not column.right]
+    lines = ruled([column.title for column in COLUMNS], rows, words)
     for grid in grids(report):
-        right = [False, *(True for _ in grid.columns[1:])]
-        lines += ["", grid.title, *_aligned(grid.columns, grid.rows, right)]
+        lines += ["", grid.title, *ruled(grid.columns, grid.rows, (0,))]
     for variant in report.variants:
         if variant.precision == "int8" and (where := regions_in_words(variant)):
             lines.append(f"{variant.id} drifts most in: {where}.")
@@ -97,18 +97,3 @@ def comparison_table(comparison: Comparison) -> str:
             f"95 % {low:.3f} to {high:.3f}; {found} would have been found)"
         )
     return printable("\n".join(blocks + (["\n".join(notes) + "\n"] if notes else [])))
-
-
-def _aligned(
-    titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
-) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.rjust(width) if to_the_right else cell.ljust(width)
-            for cell, width, to_the_right in zip(cells, widths, right, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    return [line(titles), line(["-" * width for width in widths]), *map(line, rows)]
