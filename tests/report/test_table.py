@@ -11,7 +11,7 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
-from edgeanim.report.words import milliseconds, telling
+from edgeanim.report.words import detectable_in_words, milliseconds, telling
 from tests.benchmarks.synthetic import build_report
 
 FAILED = Failure("DeviceFailed", 5, "It was killed, most likely because the memory ran out.")
@@ -200,3 +200,15 @@ def test_what_speaks_against_a_run_is_below_the_table() -> None:
     text = table(replace(report, settings=remarked, variants=(late, report.variants[1])))
     assert "Read with care: the governor stayed powersave." in text
     assert "Read with care: onnxruntime-float32: still speeding up after the warm-up." in text
+
+
+def test_the_coarsest_comparison_says_which_differences_a_run_shows() -> None:
+    report = build_report({"onnxruntime": (20.0, 8.0), "openvino": (30.0, 9.0)})
+    variants = list(report.variants)
+    for number, seen in ((1, 0.02), (3, 0.07)):
+        speedup = variants[number].speedup
+        assert speedup is not None
+        variants[number] = replace(variants[number], speedup=replace(speedup, detectable=seen))
+    said = detectable_in_words(replace(report, variants=tuple(variants)))
+    assert said is not None
+    assert said.startswith("of 7.0% between a variant and its float32")

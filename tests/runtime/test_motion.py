@@ -66,3 +66,11 @@ def test_a_frame_rate_that_is_none_is_refused(tmp_path: Path, fps: np.ndarray):
     np.savez(tmp_path / "t.npz", values=_track().values, fps=fps)
     with pytest.raises(BadInput):
         load_track(tmp_path / "t.npz")
+
+
+@pytest.mark.parametrize("frames", [12, 16, 31])
+def test_a_track_at_its_own_rate_keeps_its_last_frame(frames: int) -> None:
+    """11 * 29.97 / 29.97 is a little less than 11 in floating point."""
+    values = np.arange(frames * 6, dtype=np.float32).reshape(frames, 1, 6) / 1000
+    again = MotionTrack(values, 29.97).resampled(29.97)
+    np.testing.assert_allclose(again.values, values, atol=1e-6)

@@ -152,3 +152,8 @@ def test_transparent_parts_are_shown_on_white():
 def test_absurd_proportions_are_refused_before_memory_is_asked_for():
     with pytest.raises(BadInput, match="too large or too narrow"):
         Fit.of((1, 30_000), (64, 64))
+
+
+def test_of_a_picture_narrower_than_a_pixel_of_the_graph_a_column_is_left():
+    fit = Fit.of((1000, 1), (8, 8))
+    assert fit.from_graph(np.zeros((8, 8, 3), np.uint8)).shape == (8, 1, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -326,3 +327,23 @@ def test_closing_closes_every_session():
     with player:
         pass
     assert all(session.closed for session in opened.values())
+
+
+def test_frames_that_were_played_are_let_go(pictures):
+    """However long a driver is: each frame knows the one before it, which knew another."""
+    contract = _one_graph(
+        picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
+    )
+    opened = sessions(contract, {"net": _invert})
+    seen = []
+
+    def driver():
+        for frame in pictures:
+            copy = frame.copy()
+            seen.append(weakref.ref(copy))
+            yield copy
+
+    for _ in Player(contract, opened).play(Scene(driver=driver())):
+        opened["net"].seen.clear()
+        assert sum(ref() is not None for ref in seen) <= 3
+    assert len(seen) == len(pictures)

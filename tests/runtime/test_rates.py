@@ -128,3 +128,8 @@ def test_pictures_have_no_rate(tmp_path, pictures):
     Image.fromarray(pictures[0]).save(tmp_path / "a.png")
     assert probe_fps(tmp_path / "a.png") == 25
     assert len(list(steady_frames(tmp_path / "a.png", 50)[0])) == 1
+
+
+def test_a_rate_that_is_a_rounding_error_above_a_whole_multiple_loses_no_more_than_that():
+    assert within(30.0, 10.0) == 10
+    assert within(3 * 0.1, 0.1) == pytest.approx(0.1)
