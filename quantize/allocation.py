@@ -65,8 +65,8 @@ def cheapest(
     # Cost goes with the product of two groups, so an equal cut leaves the square root of the share.
     for least in (max(_LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), _LEAST_LEFT):
         floors = {group.root: _floor(group.channels, least, unit) for group in groups}
-        while widths.cost(layers) > (1 - ratio) * before:
-            best = _best_block(groups, damages, widths, start, left, floors, unit)
+        while (missing := widths.cost(layers) - (1 - ratio) * before) > 0:
+            best = _best_block(groups, damages, widths, start, left, floors, unit, missing)
             if best is None:
                 break
             group, then = best
@@ -83,9 +83,10 @@ def _best_block(
     left: Mapping[str, int],
     floors: Mapping[str, int],
     unit: int,
+    missing: float,
 ) -> tuple[ChannelGroup, int] | None:
-    """The group whose next block does the least damage for what it saves, and how many channels it
-    keeps then; `None` if no group has one above its floor."""
+    """The group whose next block does the least damage for what it saves of what is `missing`, and
+    how many channels it keeps then; `None` if no group has one above its floor."""
     best: tuple[float, ChannelGroup, int] | None = None
     for group in groups:
         now = left[group.root]
@@ -97,7 +98,7 @@ def _best_block(
         saved = widths.saving(group, now - then)
         if saved <= 0:
             continue
-        rate = damage / saved
+        rate = damage / min(saved, missing)
         if best is None or rate < best[0]:
             best = (rate, group, then)
     return None if best is None else best[1:]

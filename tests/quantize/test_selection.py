@@ -103,6 +103,14 @@ def test_what_saves_much_and_matters_little_goes_first() -> None:
     assert left["conv1"] < 32
 
 
+def test_no_more_goes_than_is_asked_for_where_less_does() -> None:
+    groups, layers = chain([64, 64, 64, 8, 8])
+    # A block of the first saves most for its damage, but nearly twice of what is missing.
+    damages = {"conv0": [1.0] * 64, "conv1": [9.0] * 64, "conv2": [0.6] * 8}
+    left = cheapest(groups, damages, layers, ratio=0.032, unit=4)
+    assert left == {"conv0": 64, "conv1": 64, "conv2": 4}
+
+
 def test_no_group_becomes_a_strait_while_others_can_give() -> None:
     groups, layers = chain([64, 64, 64, 64, 64])
     # The middle one seems not to matter at all.
