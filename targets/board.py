@@ -14,6 +14,8 @@ from edgeanim.core.parsing import load_toml, nearest, parse
 from edgeanim.targets.machine import ROOT, read_machine, special_sensors
 
 LOCAL = "local"
+# Whose backends any Arm machine is given: all Arm boards list them alike.
+_ANY_ARM = "raspberry-pi-5"
 # What any Linux tells of itself.
 GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
 ARCHES = ("x86_64", "aarch64")
@@ -170,7 +172,9 @@ def detect(board: Board, root: Path = ROOT) -> Board:
     """`board` with architecture, cores, memory, CPU features and sensors of this machine, and
     without the precisions that it has not.
 
-    Cores and memory are what this process may use, so a container's limits count.
+    On Arm it gets the backends of an Arm board: OpenVINO, first on x86, runs most INT8 models in
+    float there and cannot load others. Cores and memory are what this process may use, so a
+    container's limits count.
     """
     machine = read_machine(root)
     if machine.arch not in ARCHES:
@@ -182,9 +186,10 @@ def detect(board: Board, root: Path = ROOT) -> Board:
         lacks.add("bfloat16")
     if not machine.multiplies_float16:
         lacks.add("float16")
+    listed = load_shipped_board(_ANY_ARM) if machine.arch == "aarch64" else board
     backends = (
         replace(entry, precisions=tuple(p for p in entry.precisions if p not in lacks))
-        for entry in board.backends
+        for entry in listed.backends
     )
     return replace(
         board,

@@ -258,17 +258,32 @@ def test_nonsense_in_the_systems_files_is_no_crash(
         ("avx512_bf16 avx512_vnni", ("float32", "bfloat16")),
         ("amx_bf16 amx_fp16", ("float32", "bfloat16", "float16")),
         ("amx_bf16 avx512_fp16", ("float32", "bfloat16")),
-        ("asimd asimdhp", ("float32", "float16")),
     ],
 )
 def test_precisions_that_the_machine_has_not_are_taken_out(
-    flags: str, floats: tuple[str, ...], tmp_path: Path
+    flags: str, floats: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     root = lay_out(tmp_path, {"proc/cpuinfo": f"flags : {flags}\n"})
     found = detect(load_shipped_board("local"), root).backend("openvino")
     assert found.precisions == (*floats, "int8")
     assert found.floats(("float32", "bfloat16", "float16")) == floats
     assert found.floats(("float32",)) == ("float32",)
+
+
+@pytest.mark.parametrize("name", ["raspberry-pi-4", "raspberry-pi-5", "jetson-orin-nano"])
+def test_an_arm_machine_gets_the_backends_of_arm_boards(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = load_board(name)
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    features = " ".join(board.cpu_features)
+    root = lay_out(tmp_path, {"proc/cpuinfo": f"Features : {features}\n"})
+    found = detect(load_shipped_board("local"), root)
+    assert [(each.name, each.precisions) for each in found.backends] == [
+        (each.name, each.precisions) for each in board.backends
+    ]
+    assert detect(found, root) == found
 
 
 def test_this_machine_is_detected() -> None:
