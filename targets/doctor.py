@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
+from edgeanim.core.requirements import install_line
 from edgeanim.targets.backends import backend_names
 from edgeanim.targets.fitness import Check, Status, check_machine
 from edgeanim.targets.machine import ROOT
@@ -88,7 +89,7 @@ def _judge(name: str, done: subprocess.CompletedProcess[str]) -> tuple[Check, bo
     if "refused" in answer:
         return Check(name, "fail", answer["refused"]), False
     if answer["version"] is None:
-        install = f"pip install 'edgeanim[{answer['extra']}]'"
+        install = install_line(answer["extra"])
         return Check(name, "skip", f"not installed: {answer['reason']}", install), False
     errors: dict[str, float] = answer["errors"]
     wrong = [p for p, e in errors.items() if not (isfinite(e) and e <= TOLERANCE[p])]

@@ -21,6 +21,8 @@ from functools import wraps
 from pathlib import Path
 from typing import ClassVar, ParamSpec
 
+from edgeanim.core.requirements import install_line
+
 EXIT_INTERRUPTED = 130
 
 P = ParamSpec("P")
@@ -70,9 +72,7 @@ class MissingComponent(EdgeanimError):
     exit_code = 4
 
     def __init__(self, what: str, *, extra: str, where: object = None) -> None:
-        super().__init__(
-            what, where=where, hint=f"Install it with: pip install 'edgeanim[{extra}]'"
-        )
+        super().__init__(what, where=where, hint=f"Install it with: {install_line(extra)}")
         self.extra = extra
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgeanim.core.requirements import install_line
 from edgeanim.targets.backends import backend_names, get_backend
 from edgeanim.targets.board import Board, board_names, load_board
 
@@ -30,7 +31,7 @@ def backends() -> tuple[BackendRow, ...]:
     for name in backend_names():
         backend = get_backend(name)
         found = backend.available()
-        install = None if found else f"pip install 'edgeanim[{backend.extra}]'"
+        install = None if found else install_line(backend.extra)
         rows.append(
             BackendRow(name, found.version, found.reason, found.note, install, backend.int8_scheme)
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent
+from edgeanim.core.requirements import BASE, EXTRAS, quoted
 from edgeanim.targets.backends import get_backend
 
 OLDEST = (3, 10)
@@ -69,28 +69,19 @@ def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimErr
         extra="",
         where=where,
     )
-    quoted = " ".join(f"'{line}'" for line in lines)
     make = "" if VENV.lstrip("~") in found.python else f"python3 -m venv {VENV} && "
-    error.hint = f"Install it there with: {make}{VENV}/bin/pip install {quoted}"
+    error.hint = f"Install it there with: {make}{VENV}/bin/pip install {quoted(tuple(lines))}"
     return error
 
 
 def requirement_of_extra(extra: str) -> str | None:
     """What the extra of a backend installs first, as pip takes it."""
-    for line in importlib.metadata.requires("edgeanim") or ():
-        requirement, _, marker = line.partition(";")
-        if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", marker):
-            return requirement.strip()
-    return None
+    return next(iter(EXTRAS.get(extra, ())), None)
 
 
 def requirement_of_base(distribution: str) -> str:
     """The base requirement on `distribution`, as pip takes it."""
-    for line in importlib.metadata.requires("edgeanim") or ():
-        requirement = line.partition(";")[0].strip()
-        if _name(requirement) == distribution and "extra" not in line:
-            return requirement
-    return distribution
+    return next(line for line in BASE if _name(line) == distribution)
 
 
 def _name(requirement: str) -> str:

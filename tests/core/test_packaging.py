@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgeanim.core.parsing import load_toml
+from edgeanim.core.requirements import BASE, EXTRAS, install_line
+from edgeanim.targets.on.emulator_setup import wheel_command
 
 ROOT = Path(__file__).resolve().parents[2]
 MAPPED = ("quantize", "targets", "benchmarks")
@@ -33,6 +36,31 @@ def test_the_mapped_packages_are_seen_from_the_root() -> None:
         link = ROOT / "edgeanim" / name
         assert link.is_symlink()
         assert link.resolve() == ROOT / name
+
+
+def test_requirements_are_those_of_the_distribution() -> None:
+    project = load_toml(ROOT / "pyproject.toml")["project"]
+    assert list(BASE) == project["dependencies"]
+    extras = project["optional-dependencies"]
+    assert set(extras) - set(EXTRAS) == {"all", "dev"}
+    assert {name: list(lines) for name, lines in EXTRAS.items()} == {n: extras[n] for n in EXTRAS}
+
+
+def test_where_edgeanim_is_not_installed_pip_is_asked_for_the_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def absent(name: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    assert install_line("tflite") == "pip install 'edgeanim[tflite]'"
+    for asked in ("distribution", "requires"):
+        monkeypatch.setattr(importlib.metadata, asked, absent)
+    monkeypatch.setattr(sys, "executable", "/home/pi/my venv/bin/python")
+    assert install_line("tflite-runtime") == (
+        "'/home/pi/my venv/bin/python' -m pip install 'tflite-runtime>=2.14' 'numpy<2'"
+    )
+    assert install_line("of-a-plugin") == "pip install 'edgeanim[of-a-plugin]'"
+    assert "ai-edge-litert>=2.0" in wheel_command("aarch64", "3.11", Path("/x"))
 
 
 def imported_by(code: str) -> set[str]:

@@ -1,0 +1,62 @@
+"""What pip has to install, as in pyproject.toml: known also where edgeanim was never installed but
+pushed, or run from a checkout. There pip finds no `edgeanim`, whose extras it could be asked for.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping
+
+BASE = (
+    "click>=8.1",
+    "numpy>=1.24",
+    "opencv-python-headless>=4.10",
+    "pillow>=10",
+    "psutil>=5.9",
+    "tomli>=2; python_version < '3.11'",
+    "tomli-w>=1",
+)
+EXTRAS: Mapping[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnxruntime>=1.20,!=1.21.0",),
+    "openvino": ("openvino>=2025.0",),
+    "tflite": ("ai-edge-litert>=2.0",),
+    "tflite-runtime": ("tflite-runtime>=2.14; python_version < '3.12'", "numpy<2"),
+    "compress": (
+        "torch>=2.8,<2.14",
+        "onnx>=1.18",
+        "onnxruntime>=1.20,!=1.21.0",
+        "onnxscript>=0.5",
+        "openvino>=2025.0",
+        "nncf>=3.0",
+        "litert-torch>=0.9",
+        "ai-edge-litert>=2.0",
+        "ai-edge-quantizer>=0.6",
+        "torch-pruning>=1.5",
+        "safetensors>=0.4",
+    ),
+    "train": ("torch>=2.8,<2.14", "safetensors>=0.4", "pyyaml>=6"),
+    "report": ("matplotlib>=3.8",),
+}
+
+
+def install_line(extra: str) -> str:
+    """The command that installs what `extra` brings to the Python that runs this."""
+    if extra not in EXTRAS or _is_installed():
+        return f"pip install 'edgeanim[{extra}]'"
+    return f"{shlex.quote(sys.executable)} -m pip install {quoted(EXTRAS[extra])}"
+
+
+def quoted(requirements: tuple[str, ...]) -> str:
+    """Requirements without their markers, as words of a shell."""
+    return " ".join(f"'{line.partition(';')[0]}'" for line in requirements)
+
+
+def _is_installed() -> bool:
+    import importlib.metadata  # 30 ms, which no command should take to start
+
+    try:
+        importlib.metadata.distribution("edgeanim")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
