@@ -21,6 +21,7 @@ from importlib import resources
 from typing import Any
 
 from edgeanim.core.errors import DeviceFailed, MissingComponent
+from edgeanim.targets.on.needs import VENV
 from edgeanim.targets.on.places import SshHost
 
 CONNECT_SECONDS = 15
@@ -36,12 +37,15 @@ _OPTIONS = {
     "PermitLocalCommand": "no",
     "RequestTTY": "no",
 }
+# The user's own environment for edgeanim if there is one: the system's Python may be too old.
+_START = f'p="$HOME/{VENV[2:]}/bin/python"; [ -x "$p" ] || p=python3; exec "$p" -c "$0"'
 _BOOTSTRAP = (
     "import sys;f=sys.stdin.buffer;"
     'exec(compile(f.read(int(f.readline())),"edgeanim-remote","exec"))'
 )
 _MAX_CHATTER = 1 << 16
 _MAX_LINE = 4 << 20
+_PYTHON = f"It needs Python 3.10 or later, as `python3` or in the environment {VENV}."
 # What the client says last, and what to do about it.
 _REMEDIES = (
     (
@@ -57,8 +61,8 @@ _REMEDIES = (
     ("connection refused", "Is its SSH server running, and is the port right?"),
     ("timed out", "Is it switched on and on this network?"),
     ("no route to host", "Is it switched on and on this network?"),
-    ("not found", "It needs Python 3.10 or later, as `python3`."),
-    ("syntaxerror", "It needs Python 3.10 or later, as `python3`."),
+    ("not found", _PYTHON),
+    ("syntaxerror", _PYTHON),
 )
 
 
@@ -222,7 +226,8 @@ def ssh_command(host: SshHost) -> list[str]:
         error.hint = "Install OpenSSH's client (on Debian: apt install openssh-client)."
         raise error
     options = [part for key, value in _OPTIONS.items() for part in ("-o", f"{key}={value}")]
-    return [*_address(host, (client, *options)), "python3", "-c", shlex.quote(_BOOTSTRAP)]
+    far = ("sh", "-c", shlex.quote(_START), shlex.quote(_BOOTSTRAP))
+    return [*_address(host, (client, *options)), *far]
 
 
 def _address(host: SshHost, start: tuple[str, ...]) -> list[str]:

@@ -1,5 +1,6 @@
 """The far end of a link. Sent over whole by `link.py` with every connection and run there by the
-system's own Python (3.7 or later), so it uses the standard library only and nothing of edgeanim.
+user's environment for edgeanim, or else by the system's own Python (3.7 or later), so it uses the
+standard library only and nothing of edgeanim.
 
 It reads requests (a JSON line each, some followed by bytes) and answers each with a JSON line, some
 followed by bytes. Everything lies in `~/.edgeanim`:
@@ -39,9 +40,13 @@ POLL_SECONDS, BEAT_SECONDS, GRACE_SECONDS = 0.3, 5.0, 10.0
 
 # What a Python there is and has. Runs in that Python, so it is a text.
 PROBE = """
-import importlib.metadata as m, importlib.util as u, json, platform, sys
+import importlib.util as u, json, platform, sys
+try:
+    from importlib.metadata import distributions
+except ImportError:  # before 3.8, which is too old anyway
+    def distributions(): return ()
 has = [n for n in sys.argv[1:] if u.find_spec(n)]
-dists = {d.metadata["Name"].lower(): d.version for d in m.distributions() if d.metadata["Name"]}
+dists = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
 print(json.dumps({"version": platform.python_version(), "machine": platform.machine(),
                   "libc": " ".join(platform.libc_ver()), "modules": has, "packages": dists}))
 """
@@ -49,12 +54,6 @@ print(json.dumps({"version": platform.python_version(), "machine": platform.mach
 
 class Refused(Exception):
     """A request cannot be done; its text says why."""
-
-
-def python() -> str:
-    """The user's own environment for edgeanim if there is one, else the Python that runs this."""
-    own = HOME / "venv" / "bin" / "python"
-    return str(own) if own.exists() else sys.executable
 
 
 def checked(digest: str) -> str:
@@ -74,11 +73,11 @@ def below(folder: Path, name: str) -> Path:
 
 def probe(request: Answer, _stream: IO[bytes]) -> Answer:
     """Which Python runs are made with, and what it has."""
-    command = [python(), "-c", PROBE, *request["modules"]]
+    command = [sys.executable, "-c", PROBE, *request["modules"]]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
-        raise Refused(f"{python()} does not work: {done.stderr.decode(errors='replace')}")
-    return dict(json.loads(done.stdout.decode()), python=python(), home=str(HOME))
+        raise Refused(f"{sys.executable} does not work: {done.stderr.decode(errors='replace')}")
+    return dict(json.loads(done.stdout.decode()), python=sys.executable, home=str(HOME))
 
 
 def missing(request: Answer, _stream: IO[bytes]) -> Answer:
@@ -186,7 +185,7 @@ def _start(run: Path, request: Answer) -> Answer:
         (run / "call.json").write_text(json.dumps(request["call"]))
         (run / "log.jsonl").touch()
         process = subprocess.Popen(
-            [python(), "-m", request["module"]],
+            [sys.executable, "-m", request["module"]],
             cwd=run,
             env=dict(os.environ, PYTHONPATH=str(TREES / checked(request["tree"]))),
             stdin=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ from edgeanim.targets.board import (
     load_shipped_board,
 )
 from edgeanim.targets.machine import read_machine, special_sensors
+from edgeanim.targets.on.needs import VENV
 
 PI_4 = """processor\t: 0
 BogoMIPS\t: 108.00
@@ -56,7 +57,11 @@ def test_every_shipped_board_is_sound(name: str) -> None:
         assert board.sources
         assert board.install is not None
         assert all((board.install.os, board.install.python, board.install.wheels))
-        assert board.install.steps[-1] == "edgeanim doctor"
+        venv, install, check = board.install.steps[-3:]
+        # The environment that `deploy` and `--on` look for; pip's index has no edgeanim.
+        assert f"-m venv {VENV} && . {VENV}/bin/activate" in venv
+        assert install.startswith("in a checkout of edgeanim: pip install '.[")
+        assert check == "edgeanim doctor"
         vnni = {"avx512_vnni", "avx_vnni"} & set(board.cpu_features)
         assert board.saturates_u8s8 is (board.arch == "x86_64" and not vnni)
 

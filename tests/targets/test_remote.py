@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import platform
+import shlex
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,12 +16,20 @@ from typing import Any
 import pytest
 
 from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent
-from edgeanim.targets.on import remote
+from edgeanim.targets.on import remote, stub
 from edgeanim.targets.on.link import Link, LinkLost, open_link, ssh_command
 from edgeanim.targets.on.payload import Payload
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Remote
-from tests.targets.far_end import COUNTING, Board, Notes, counting_call, fake_board, real_board
+from tests.targets.far_end import (
+    COUNTING,
+    Board,
+    Notes,
+    counting_call,
+    fake_board,
+    real_board,
+    script,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +57,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 
 def test_the_client_gets_no_way_round_host_keys_and_no_prompt(fake: Board) -> None:
     command = ssh_command(SshHost("board", "pi", 2222))
-    assert command[-4] == "board"
-    assert command[-5] == "--"
+    assert command[-6:-3] == ["--", "board", "sh"]
     options = {command[i + 1] for i, word in enumerate(command) if word == "-o"}
     assert {"BatchMode=yes", "ForwardAgent=no", "ClearAllForwardings=yes"} <= options
     assert not any("HostKey" in option or "KnownHosts" in option for option in options)
@@ -61,7 +73,7 @@ def test_a_call_is_pushed_run_followed_and_cleaned_up(fake: Board, tmp_path: Pat
     assert notes.steps == [str(i) for i in range(8)]
     assert fake.runs() == []
     assert "MB pushed" in notes.ends[0]
-    assert (tmp_path / "arguments").read_text().splitlines()[-4] == "board"
+    assert (tmp_path / "arguments").read_text().splitlines()[-5] == "board"
 
 
 def test_only_what_changed_is_pushed(fake: Board, tmp_path: Path) -> None:
@@ -95,6 +107,26 @@ def test_a_login_shell_that_talks_is_skipped(
 ) -> None:
     board = fake_board(tmp_path, monkeypatch, before="echo Welcome; echo '{\"done\": 1}'")
     assert Remote(board.host).run(counting_call(tmp_path, pause=0.0))
+
+
+def test_the_environment_for_edgeanim_comes_before_a_python_that_is_too_old(
+    fake: Board, tmp_path: Path
+) -> None:
+    script(tmp_path / "far/python3", "#!/bin/sh\necho SyntaxError: invalid syntax >&2\nexit 1\n")
+    call = counting_call(tmp_path, pause=0.0)
+    with pytest.raises(DeviceFailed, match=r"or in the environment ~/.edgeanim/venv"):
+        Remote(fake.host).run(call)
+    own = fake.folder / "venv/bin/python"
+    script(own, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    assert Remote(fake.host).run(call) == {"answer.json": b"once\n"}
+
+
+def test_a_python_before_3_8_still_tells_its_version() -> None:
+    without = "import sys; sys.modules['importlib.metadata'] = None\n"
+    command = [sys.executable, "-c", without + stub.PROBE, "json", "no_such_module"]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert found["version"] == platform.python_version()
+    assert (found["modules"], found["packages"]) == (["json"], {})
 
 
 def _cut_once(there: Remote, board: Board) -> threading.Thread:
