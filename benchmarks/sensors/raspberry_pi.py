@@ -17,7 +17,9 @@ from edgeanim.benchmarks.sensors.base import Sensor, Values
 # Bit in the low half: now; the same bit sixteen higher: at some time since boot.
 _BITS = {0: "under_voltage", 1: "freq_capped", 2: "throttled", 3: "soft_temp_limit"}
 _SINCE_BOOT = 16
-_KERNEL_FILES = "sys/devices/platform/soc/*firmware/get_throttled"
+# A Pi 5's device tree calls it soc@107c000000.
+_KERNEL_FILES = "sys/devices/platform/soc*/*firmware/get_throttled"
+_HWMON_NAMES = "sys/class/hwmon/hwmon*/name"
 _MODEL = "proc/device-tree/model"
 _RAIL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([-+.\dA-Za-z]*?)[AV]\s*$", re.MULTILINE)
 
@@ -32,11 +34,13 @@ class RaspberryPiSensor(Sensor):
         super().__init__(host)
         self._no_power: str | None = None
         self._before: list[str] | None = None
+        self._has_bits = False
 
     def parts(self) -> Sequence[tuple[str, Callable[[], Values]]]:
         return (
             ("throttling", self._throttling),
             ("throttling between two looks", self._between),
+            ("under-voltage", self._alarm),
             ("firmware temperature", lambda: self._ask("measure_temp", "temp=", "'C", "temp_c")),
             ("firmware voltage", lambda: self._ask("measure_volts", "volt=", "V", "core_v")),
             ("firmware clock", self._clock),
@@ -44,7 +48,9 @@ class RaspberryPiSensor(Sensor):
         )
 
     def _throttling(self) -> Values:
+        self._has_bits = False
         values = read_bits(self._bits())
+        self._has_bits = True
         if self._before is None:
             self._before = [n for n in _BITS.values() if values[f"pi.{n}_since_boot"]]
         return values
@@ -55,6 +61,14 @@ class RaspberryPiSensor(Sensor):
                 f"since boot the firmware has noted {', '.join(self._before)} already, so that "
                 "only what it says at a look counts; reboot to see all of it"
             )
+        return {}
+
+    def _alarm(self) -> Values:
+        """Without the firmware's bits, what any kernel tells of a Pi: whether its supply sagged."""
+        for name in () if self._has_bits else self.host.glob(_HWMON_NAMES):
+            if self.host.text(name).strip() == "rpi_volt":
+                alarm = self.host.text(f"{name.rpartition('/')[0]}/in0_lcrit_alarm")
+                return {"pi.under_voltage_now": number(alarm)}
         return {}
 
     def _bits(self) -> str:

@@ -138,12 +138,33 @@ def test_a_pi_4_has_no_power_and_is_asked_only_once(tmp_path: Path) -> None:
     assert snapshot.values["pi.arm_mhz"] == pytest.approx(1800.457088)
 
 
-def test_without_vcgencmd_the_kernel_tells_of_throttling(tmp_path: Path) -> None:
-    files = {"sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"}
+@pytest.mark.parametrize(
+    "file",
+    ["soc/soc:firmware/get_throttled", "soc@107c000000/soc@107c000000:firmware/get_throttled"],
+)
+def test_without_vcgencmd_the_kernel_tells_of_throttling(file: str, tmp_path: Path) -> None:
+    files = {f"sys/devices/platform/{file}": "50005\n"}
     snapshot = get_sensor("raspberry_pi", Board(tmp_path, files)).read()
     assert snapshot.values["pi.throttled_now"] == 1.0
     assert any("already" in reason for reason in snapshot.missing)
     assert any(reason.startswith("firmware clock: vcgencmd") for reason in snapshot.missing)
+
+
+@pytest.mark.parametrize("alarm", [0, 1])
+def test_without_the_firmwares_bits_a_kernel_tells_of_under_voltage(
+    alarm: int, tmp_path: Path
+) -> None:
+    hwmon = {
+        "sys/class/hwmon/hwmon0/name": "cpu_thermal\n",
+        "sys/class/hwmon/hwmon1/name": "rpi_volt\n",
+        "sys/class/hwmon/hwmon1/in0_lcrit_alarm": f"{alarm}\n",
+    }
+    snapshot = get_sensor("raspberry_pi", Board(tmp_path, hwmon)).read()
+    assert snapshot.values == {"pi.under_voltage_now": alarm}
+    assert any(reason.startswith("throttling: ") for reason in snapshot.missing)
+    # Beside the firmware's bits it adds nothing.
+    board = Board(tmp_path, hwmon, PI)
+    assert get_sensor("raspberry_pi", board).read().values["pi.under_voltage_now"] == 0.0
 
 
 @settings(max_examples=30, deadline=None)
