@@ -96,8 +96,10 @@ def put(request: Answer, stream: IO[bytes]) -> Answer:
     """Contents, one after the other; each appears whole and with the right hash, or not at all."""
     BLOBS.mkdir(parents=True, exist_ok=True)
     total = sum(size for _, size in request["files"])
-    if shutil.disk_usage(BLOBS).free < total + SPARE_BYTES:
-        raise Refused(f"not enough disk space in {HOME} for {(total >> 20) + 1} MB")
+    free = shutil.disk_usage(BLOBS).free
+    if free < total + SPARE_BYTES:
+        needed = f"{(total >> 20) + 1} MB are to be sent and {SPARE_BYTES >> 20} MB to be left"
+        raise Refused(f"{HOME} has only {free >> 20} MB of free disk space; {needed}")
     say({"go": True})
     # All of it is read before anything is refused: what follows must be the next request.
     whole = [_receive(checked(digest), size, stream) for digest, size in request["files"]]

@@ -102,6 +102,20 @@ def test_a_file_that_changes_while_it_is_pushed_is_named(fake: Board, tmp_path: 
     assert Remote(fake.host).run(call)
 
 
+def test_a_board_without_room_says_how_much_it_takes(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(stub.__file__).read_text()
+    small = text.replace("shutil.disk_usage(BLOBS).free", "70 << 20")
+    assert small != text
+    large = small.replace("SPARE_BYTES = 64 << 20", "SPARE_BYTES = 80 << 20")
+    (tmp_path / "stub.py").write_text(large)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    says = r"\.edgeanim has only 70 MB of free disk space; 1 MB are to be sent and 80 MB to be left"
+    with pytest.raises(DeviceFailed, match=says):
+        Remote(fake.host).run(counting_call(tmp_path))
+
+
 def test_a_login_shell_that_talks_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
