@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from edgeanim.cli.common import PATH, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
+    from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.targets.on.emulator_setup import Step
 
 _root_option = click.option(
@@ -87,22 +89,34 @@ def check(
 ) -> None:
     """Play BUNDLE's first golden frames on emulated processors and here, and compare them."""
     from edgeanim.api import emulate_bundle, emulated_processors
-    from edgeanim.report.emulation import emulation_table
-    from edgeanim.targets.on.emulator import not_set_up
+    from edgeanim.targets.on.emulator import find_emulator, not_set_up
 
     rows = emulated_processors(root)
     ready = [row.name for row in rows if not row.missing]
     if not processors and not ready:
         raise not_set_up("No processor is set up.", rows[0].name)
-    with TerminalProgress() as progress:
-        results = [
-            emulate_bundle(
-                bundle, name, root=root, frames=frames, variants=variants, progress=progress
-            )
-            for name in processors or ready
-        ]
+    names = processors or ready
+    for name in names:  # before any of them takes its minutes
+        find_emulator(name, root)
+    results: list[Emulation] = []
+    try:
+        with TerminalProgress() as progress:
+            for name in names:
+                results.append(
+                    emulate_bundle(
+                        bundle, name, root=root, frames=frames, variants=variants, progress=progress
+                    )
+                )
+    finally:  # one that fails, or Ctrl-C, takes nothing from those before it
+        if results:
+            _show(results, as_json=as_json)
+    click.get_current_context().exit(next((r.exit_code for r in results if r.exit_code), 0))
+
+
+def _show(results: Sequence[Emulation], *, as_json: bool) -> None:
+    from edgeanim.report.emulation import emulation_table
+
     if as_json:
         print_json(results)
     else:
         click.echo(emulation_table(results))
-    click.get_current_context().exit(next((r.exit_code for r in results if r.exit_code), 0))

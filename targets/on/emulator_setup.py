@@ -51,7 +51,7 @@ def plan(processor: Processor, folder: Path | None = None) -> tuple[Step, ...]:
         steps.append(Step("QEMU's user-mode emulators", 63, f"apt package {_QEMU_PACKAGE}"))
     if processor.arch != "x86_64":
         if find_python(folder / processor.arch) is None:
-            steps.append(Step(f"a {processor.arch} userland with Python", 20, "apt packages"))
+            steps.append(Step(f"an {processor.arch} userland with Python", 20, "apt packages"))
         if not (folder / "site").is_dir():
             steps.append(Step(f"the {processor.arch} wheels of all runtimes", 150, "pip"))
     return tuple(steps)

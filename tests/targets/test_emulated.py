@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from edgeanim.benchmarks.emulation import Emulation, agreement, emulate
 from edgeanim.benchmarks.result import ModelRecord
@@ -106,7 +107,7 @@ def test_nothing_is_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    assert "a aarch64 userland with Python" in {
+    assert "an aarch64 userland with Python" in {
         step.what for step in plan(PROCESSORS["raspberry-pi-5"], tmp_path)
     }
     _fake_qemu(tmp_path, "aarch64", 'exec "$@"')
@@ -227,8 +228,6 @@ def test_the_first_golden_frames_keep_their_scene(pictures: np.ndarray) -> None:
 def test_the_command_says_what_it_would_fetch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from click.testing import CliRunner
-
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(command, ["setup", "raspberry-pi-4", "--root", str(tmp_path)], "n\n")
     assert isinstance(done.exception, UsageError)
@@ -238,6 +237,49 @@ def test_the_command_says_what_it_would_fetch(
     assert isinstance(done.exception, MissingComponent)
     assert "edgeanim emulate setup" in str(done.exception)
     assert "emulate setup haswell" in CliRunner().invoke(command, ["list"]).output
+
+
+def _check(
+    arguments: list[str], outcomes: dict[str, BaseException | None], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Result, list[str]]:
+    """What `emulate check` ends in where each processor ends as `outcomes` says, and which ran."""
+    ran = []
+
+    def play(_: object, name: str, **__: object) -> Emulation:
+        ran.append(name)
+        if (error := outcomes[name]) is not None:
+            raise error
+        board = PROCESSORS[name].board
+        return Emulation("edgeanim.emulation/1", name, f"of {name}", board, "3", RECORD, ())
+
+    monkeypatch.setattr("edgeanim.pipeline.on_emulated.emulate_bundle", play)
+    words = [word for name in outcomes for word in ("--processor", name)]
+    return CliRunner().invoke(command, ["check", "net.eab", *words, *arguments]), ran
+
+
+def test_no_processor_is_played_on_before_all_are_known_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fake_qemu(tmp_path, "x86_64", 'exec "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name, kind in (("raspbery-pi-4", UsageError), ("raspberry-pi-4", MissingComponent)):
+        done, ran = _check(["--root", str(tmp_path)], {"haswell": None, name: None}, monkeypatch)
+        assert isinstance(done.exception, kind)
+        assert ran == []
+
+
+@pytest.mark.parametrize("error", [DeviceFailed("Python does not start."), KeyboardInterrupt()])
+def test_what_a_processor_showed_is_told_though_the_next_one_fails(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arch in ("x86_64", "aarch64"):
+        _fake_qemu(tmp_path, arch, 'exec "$@"')
+    _userland(tmp_path)
+    outcomes = {"haswell": None, "raspberry-pi-4": error}
+    done, ran = _check(["--json", "--root", str(tmp_path)], outcomes, monkeypatch)
+    assert done.exit_code != 0
+    assert ran == list(outcomes)
+    assert [row["processor"] for row in json.loads(done.stdout)] == ["haswell"]
 
 
 @pytest.fixture(scope="session")
