@@ -67,6 +67,7 @@ def bench(
     A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
     require_compiled(subjects)
+    refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
     work = Work.on(board, progress=progress)
     options = BenchOptions(
         threads=threads or work.board.threads,
@@ -92,6 +93,35 @@ def bench(
     if out is not None:
         save_report(Path(out), report)
     return report
+
+
+def refuse_unheeded(
+    subjects: Sequence[str | Path],
+    frames: str | Path | None,
+    inputs: Mapping[str, Path],
+    scenarios: Sequence[Scenario],
+    fps: float | None,
+    duration: float | None,
+) -> None:
+    """`UsageError` for what `bench` is given and would not heed."""
+    if any(Path(subject).suffix == SUFFIX for subject in subjects):
+        for option, given in (("--frames", frames is not None), ("--input", bool(inputs))):
+            if given:
+                raise UsageError(
+                    "A bundle is benched on the golden frames and inputs that it brings.",
+                    where=option,
+                    hint="Leave it out.",
+                )
+    for option, value, where in (
+        ("--fps", fps, ("stream",)),
+        ("--duration", duration, ("soak", "stream")),
+    ):
+        if value is not None and not set(where) & set(scenarios):
+            raise UsageError(
+                f"It is of the scenario {' or '.join(where)}, which is not measured.",
+                where=option,
+                hint=f"Add --scenario {where[0]}.",
+            )
 
 
 def may_become_report(

@@ -15,11 +15,12 @@ from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.bench import bench, may_become_report
+from edgeanim.pipeline.bench import bench, may_become_report, refuse_unheeded
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.on_board import ANSWER, REPORT
 from edgeanim.pipeline.on_emulated import emulate_bundle
 from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures
+from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
@@ -67,9 +68,15 @@ def bench_on(
     its place's name, and a place that fails does not disturb the others.
     """
     require_compiled(subjects)
+    scenarios = options.get("scenarios", ())
+    refuse_unheeded(
+        subjects, frames, inputs or {}, scenarios, options.get("fps"), options.get("duration")
+    )
     places = [parse_place(text) for text in on]
     if len({place.label for place in places}) != len(places):
         raise UsageError("A place is given twice.", where="--on")
+    if all(isinstance(place, Emulated) for place in places):
+        _refuse_settings(options, board)
     several = len(places) > 1
     paths = {place.label: _path(out, place, several=several) for place in places}
     for path in filter(None, paths.values()):
@@ -149,6 +156,19 @@ def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> 
     for thread in threads:
         thread.join()
     return tuple(done[place.label] for place in places)
+
+
+def _refuse_settings(options: Mapping[str, Any], board: str | Path) -> None:
+    """`UsageError` for what emulation would not heed."""
+    given = {"--scenario": options.get("scenarios"), "--board": str(board) != LOCAL}
+    given |= {f"--{name}": options.get(name) for name in ("quick", "retries", "threads")}
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                "Emulation measures no time, and runs as its own board's file says.",
+                where=option,
+                hint="Leave it out.",
+            )
 
 
 def _one_bundle(subjects: Sequence[str | Path]) -> Sequence[str | Path]:

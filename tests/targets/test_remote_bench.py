@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline import on_board
+from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.deploy import deploy
 from edgeanim.pipeline.on import bench_on
 from edgeanim.runtime.golden import Golden, save_golden
@@ -121,6 +123,43 @@ def test_a_deployed_bundle_plays_there(
         [there.command, "boards", "local", "--json"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["name"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"frames": "photos"}, "--frames"),
+        ({"inputs": {"style": Path("style.npy")}}, "--input"),
+        ({"fps": 25.0}, "--fps.*stream"),
+        ({"fps": 25.0, "scenarios": ("soak",)}, "--fps.*stream"),
+        ({"duration": 60.0, "scenarios": ("cold",)}, "--duration.*soak"),
+    ],
+)
+def test_what_a_bench_would_not_heed_is_refused(
+    given: dict[str, Any], option: str, bundle: Path
+) -> None:
+    for place in ("local", "ssh://pi@board", "emulated:haswell"):
+        with pytest.raises(UsageError, match=option):
+            bench_on([bundle], [place], **given)
+    with pytest.raises(UsageError, match=option):
+        bench([bundle], **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"scenarios": ("stream",), "fps": 25.0}, "--scenario"),
+        ({"board": "raspberry-pi-5"}, "--board"),
+        ({"threads": 2}, "--threads"),
+        ({"quick": True}, "--quick"),
+        ({"retries": 1}, "--retries"),
+    ],
+)
+def test_what_emulation_would_not_heed_is_refused(
+    given: dict[str, Any], option: str, bundle: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"{option}: Emulation measures no time"):
+        bench_on([bundle], ["emulated:haswell"], **given)
 
 
 def test_what_cannot_be_pushed_is_refused_before_anything_is(tmp_path: Path) -> None:
