@@ -23,7 +23,7 @@ from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import Precision
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.files import write_text
-from edgeanim.core.parsing import load_json, parse, parse_json
+from edgeanim.core.parsing import load_json, parse_json, parse_written
 
 SCHEMA: Literal["edgeanim.report/1"] = "edgeanim.report/1"
 
@@ -294,7 +294,7 @@ def _parse_report(data: object, *, where: object) -> Report:
             where=where,
             hint="Reports are written by `edgeanim bench -o report.json`.",
         )
-    report = parse(Report, data, where=where)
+    report = parse_written(Report, data, where=where)
     check_limits(report, where=where)
     _check_samples(report, where=where)
     return report

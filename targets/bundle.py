@@ -26,7 +26,7 @@ from edgeanim.core.archives import archive_errors
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
-from edgeanim.core.parsing import parse, parse_json, to_plain
+from edgeanim.core.parsing import parse_json, parse_written, to_plain
 from edgeanim.targets.manifest import (
     GOLDEN,
     MANIFEST,
@@ -230,7 +230,7 @@ def _read_manifest(
             where=path,
             hint="Build the bundle with the version of edgeanim that is to run it.",
         )
-    return parse(Manifest, data, where=where)
+    return parse_written(Manifest, data, where=where)
 
 
 def _check_names(manifest: Manifest, infos: Mapping[str, zipfile.ZipInfo], path: Path) -> None:

@@ -66,6 +66,21 @@ def parse(cls: type[T], data: object, *, where: object) -> T:
     return _Parser(str(where)).dataclass(cls, data, "")
 
 
+def parse_written(cls: type[T], data: object, *, where: object) -> T:
+    """`parse` for what edgeanim itself writes: nobody mistyped a key there, so what does not fit is
+    most likely of another version, and the error says so."""
+    from edgeanim import __version__
+
+    try:
+        return parse(cls, data, where=where)
+    except BadInput as error:
+        error.hint = (
+            f"It may be of another version of edgeanim than this, {__version__}: read it with that "
+            "one, or make it anew with this."
+        )
+        raise
+
+
 def to_plain(value: object, *, nulls: bool = False) -> Any:
     """The inverse of `parse`: dataclasses to dictionaries, tuples to lists; fields that are `None`
     are left out, as TOML has no such value, or with `nulls` kept."""

@@ -145,7 +145,7 @@ def _swap(members: dict[str, bytes]) -> None:
         (_swap, "not what it should be"),
         (lambda m: m.update({"golden.npz": b"short"}), "size"),
         (edited(lambda m: m.update(schema="edgeanim.bundle/2")), "edgeanim.bundle/2"),
-        (edited(lambda m: m.update(extra=1)), "Unknown key 'extra'"),
+        (edited(lambda m: m.update(extra=1)), "Unknown key 'extra'. It may be of another version"),
         (edited(lambda m: m.pop("contract")), "'contract' is missing"),
         (edited(lambda m: m["variants"].append(m["variants"][0])), "same backend"),
         (edited(lambda m: m["variants"].clear()), "no variant"),
