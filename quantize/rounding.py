@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.files import atomic_path
+from edgeanim.core.threads import one_blas_thread
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.ranges_onnx import activations
 
@@ -53,11 +54,12 @@ def round_kernels(artifact: GraphArtifact, samples: Samples, limit: float) -> di
     by_input: dict[str, list[_Layer]] = {}
     for layer in layers:
         by_input.setdefault(layer.reads, []).append(layer)
-    for values in activations(artifact.path, list(by_input), samples):
-        for name, array in values.items():
-            for layer in by_input[name]:
-                layer.look(array, len(samples))
-    return {layer.name: layer.rounded(limit) for layer in layers}
+    with one_blas_thread():
+        for values in activations(artifact.path, list(by_input), samples):
+            for name, array in values.items():
+                for layer in by_input[name]:
+                    layer.look(array, len(samples))
+        return {layer.name: layer.rounded(limit) for layer in layers}
 
 
 def replace_kernels(model: Any, kernels: Kernels, names: Iterable[str]) -> None:

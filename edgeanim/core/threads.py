@@ -1,11 +1,13 @@
-"""Many pieces of work that leave Python's lock alone, by several threads."""
+"""How many threads work: several on what leaves Python's lock alone, one on linear algebra."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
+from edgeanim.core.packages import require
 from edgeanim.core.progress import Progress
 
 Item = TypeVar("Item")
@@ -26,3 +28,15 @@ def in_threads(
             results.append(result)
             progress.step()
     return results
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """NumPy's linear algebra by one thread: its sums do not depend on how many processors there
+    are, and its threads do not wait in turn for a processor that something else keeps busy, which
+    took twice as long as one alone."""
+    require("Linear algebra by one thread", "threadpoolctl", extra="compress")
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield

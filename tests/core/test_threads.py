@@ -1,0 +1,20 @@
+"""Linear algebra by one thread gives the same sums however many processors there are."""
+
+from __future__ import annotations
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from edgeanim.core.threads import one_blas_thread
+
+
+def threads() -> set[int]:
+    np.ones((8, 8)) @ np.ones((8, 8))  # so that the library is loaded
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_one_thread_and_then_as_many_as_before() -> None:
+    before = threads()
+    with one_blas_thread():
+        assert threads() == {1}
+    assert threads() == before
