@@ -86,6 +86,8 @@ def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
     modules = dict(module.named_modules())
     made_by: dict[fx.Node, set[str]] = {}  # the convolutions whose outputs are a value's channels
     convolutions, fixed = [], set()
+    # Values with channels that no convolution made, such as a picture, and what joins them.
+    strange: set[fx.Node] = set()
     for node in module.graph.nodes:
         sources = [made_by[n] for n in node.all_input_nodes]
         made_by[node] = set()
@@ -105,11 +107,14 @@ def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
             made_by[node] = set().union(*sources)
         elif _function(node) == "cat" and _axis(node) == 1:
             made_by[node] = set().union(*sources)
+            fixed |= _behind_strange(node.all_input_nodes, made_by, strange)
             _fix_ties_of(node, made_by[node], modules, fixed)
         elif _function(node) == "pad" and len(node.args[1]) <= 4:
             made_by[node] = set().union(*sources)
         else:
             fixed |= set().union(*sources)
+        if not made_by[node] or (not mixes_channels(layer) and strange & {*node.all_input_nodes}):
+            strange.add(node)
     return tuple(name for name in convolutions if name not in fixed)
 
 
@@ -247,6 +252,15 @@ def _function(node: fx.Node) -> str:
 
 def _axis(node: fx.Node) -> object:
     return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+
+
+def _behind_strange(
+    joined: Sequence[fx.Node], made_by: Mapping[fx.Node, set[str]], strange: set[fx.Node]
+) -> set[str]:
+    """The convolutions whose channels stand in a concatenation with or behind some that none made:
+    Torch-Pruning 1.6 does not count those, and would cut at other places."""
+    first = next((number for number, node in enumerate(joined) if node in strange), len(joined))
+    return set().union(*(made_by[node] for node in joined[first:]))
 
 
 def _fix_ties_of(
