@@ -88,21 +88,25 @@ def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
     convolutions, fixed = [], set()
     # Values with channels that no convolution made, such as a picture, and what joins them.
     strange: set[fx.Node] = set()
+    widths: dict[fx.Node, int] = {}  # how many channels convolutions have made for a value
     for node in module.graph.nodes:
         sources = [made_by[n] for n in node.all_input_nodes]
         made_by[node] = set()
+        own = [widths[n] for n in node.all_input_nodes]
+        widths[node] = sum(own) if _function(node) == "cat" else max(own, default=0)
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
         if mixes_channels(layer):
             name = str(node.target)
             # A layer that is called twice stands at two places of the graph at once.
             fixed |= {name} if name in convolutions else set()
             convolutions.append(name)
-            made_by[node] = {name}
+            made_by[node], widths[node] = {name}, modules[name].out_channels
         elif _keeps_channels(node, layer):
             made_by[node] = set().union(*sources)
         elif _function(node) in _TIES:
-            # A partner that no convolution made has its channels fixed; a number has none.
-            if any(not source for source in sources):
+            # A partner that no convolution made has its channels fixed; a number has none. One of
+            # another width is a single channel that is repeated over the others.
+            if len(set(own)) > 1 or not all(sources):
                 fixed |= set().union(*sources)
             made_by[node] = set().union(*sources)
         elif _function(node) == "cat" and _axis(node) == 1:

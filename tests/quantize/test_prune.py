@@ -181,6 +181,9 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     def nested(self, x, y):  # type: ignore[no-untyped-def]
         return self.c(torch.cat([torch.relu(torch.cat([self.a(x), y], 1)), self.b(x)], 1))
 
+    def masked(self, x):  # type: ignore[no-untyped-def]
+        return self.c(torch.relu(self.a(x)) * torch.sigmoid(self.b(x)))
+
     def shuffled(self, x):  # type: ignore[no-untyped-def]
         return self.c(torch.nn.functional.pixel_shuffle(self.a(x), 2))
 
@@ -188,6 +191,8 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     assert free_convolutions(traced(shifted, a=(3, 8), c=(8, 3))) == ()
     assert "b" not in free_convolutions(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)))
     assert free_convolutions(traced(joined, a=(3, 8), c=(11, 3))) == ("a",)
+    assert free_convolutions(traced(masked, a=(3, 8), b=(3, 1), c=(8, 3))) == ()
+    assert len(free_convolutions(traced(masked, a=(3, 8), b=(3, 8), c=(8, 3)))) == 2
     assert free_convolutions(traced(behind, a=(3, 8), c=(11, 3))) == ()
     assert free_convolutions(traced(nested, a=(3, 8), b=(3, 8), c=(19, 3))) == ()
     assert free_convolutions(traced(shuffled, a=(3, 8), c=(2, 3))) == ()
