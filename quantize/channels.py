@@ -1,21 +1,18 @@
-"""Structured pruning of a traced module: which channels are free to go, and taking them out.
+"""Structured pruning of a traced module: which channels are free to go (`surgeon` takes them out).
 
 A convolution's output channels are free if everything that sees them, up to the next convolutions,
 treats all channels alike, each by itself (a depthwise convolution does), and gets them from
-convolutions that are free as well. What is reshaped,
-sliced, multiplied by constants per channel, added to an input or returned keeps its channels: the
-graph's own inputs and outputs never change.
+convolutions that are free as well. A single channel, such as a mask, that is repeated over others
+ties nothing. What is reshaped, sliced, multiplied by constants per channel, added to an input or
+returned keeps its channels: the graph's own inputs and outputs never change.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
-
-from edgeanim.core.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +27,9 @@ _ALIKE = {
 _TIES = {"add", "sub", "mul", "truediv"}
 _ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU")
 
+Parts = list[tuple[str | None, int]]
+"""Where a value's channels come from, part by part: the convolution that makes them (none: they are
+fixed), and how many."""
 Kind = Literal["plain", "transposed", "depthwise"]
 
 
@@ -80,55 +80,37 @@ def mixes_channels(layer: object) -> bool:
     return kind_of(layer) in ("plain", "transposed")
 
 
-def free_convolutions(module: fx.GraphModule) -> tuple[str, ...]:
-    """The names of the convolutions whose output channels may be pruned, in graph order."""
-
+def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> tuple[str, ...]:
+    """The names of the convolutions whose output channels may be pruned, in graph order; `counts`
+    are those of `channel_counts`."""
     modules = dict(module.named_modules())
     made_by: dict[fx.Node, set[str]] = {}  # the convolutions whose outputs are a value's channels
     convolutions, fixed = [], set()
-    # Values with channels that no convolution made, such as a picture, and what joins them.
-    strange: set[fx.Node] = set()
-    widths: dict[fx.Node, int] = {}  # how many channels convolutions have made for a value
     for node in module.graph.nodes:
         sources = [made_by[n] for n in node.all_input_nodes]
         made_by[node] = set()
-        own = [widths[n] for n in node.all_input_nodes]
-        widths[node] = sum(own) if _function(node) == "cat" else max(own, default=0)
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
         if mixes_channels(layer):
             name = str(node.target)
-            # A layer that is called twice stands at two places of the graph at once.
-            fixed |= {name} if name in convolutions else set()
+            # A layer that is called twice stands at two places of the graph at once, and of one
+            # channel none can go.
+            fixed |= {name} if name in convolutions or counts[node] == 1 else set()
             convolutions.append(name)
-            made_by[node], widths[node] = {name}, modules[name].out_channels
-        elif _keeps_channels(node, layer):
+            made_by[node] = {name}
+        elif keeps_channels(node, layer):
             made_by[node] = set().union(*sources)
         elif _function(node) in _TIES:
-            # A partner that no convolution made has its channels fixed; a number has none. One of
-            # another width is a single channel that is repeated over the others.
-            if len(set(own)) > 1 or not all(sources):
-                fixed |= set().union(*sources)
+            # A partner that no convolution made has its channels fixed; a number has none.
+            tied = [made_by[n] for n in tied_by(node, counts)]
+            made_by[node] = set().union(*tied)
+            if not all(tied):
+                fixed |= made_by[node]
+        elif joins_channels(node):
             made_by[node] = set().union(*sources)
-        elif _function(node) == "cat" and _axis(node) == 1:
-            made_by[node] = set().union(*sources)
-            fixed |= _behind_strange(node.all_input_nodes, made_by, strange)
             _fix_ties_of(node, made_by[node], modules, fixed)
-        elif _function(node) == "pad" and len(node.args[1]) <= 4:
-            made_by[node] = set().union(*sources)
         else:
             fixed |= set().union(*sources)
-        if not made_by[node] or (not mixes_channels(layer) and strange & {*node.all_input_nodes}):
-            strange.add(node)
     return tuple(name for name in convolutions if name not in fixed)
-
-
-def apply_groups(
-    module: fx.GraphModule, example: Sequence[torch.Tensor], groups: Sequence[PrunedGroup]
-) -> None:
-    """Take these channels out of an unpruned `module`, in place."""
-    surgeon = Surgeon(module, example)
-    for group in groups:
-        surgeon.cut(group)
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
@@ -159,94 +141,67 @@ def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> di
     return found
 
 
-class Surgeon:
-    """The dependency graph of one module, and what is read from and done through it."""
+def channel_counts(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[fx.Node, int]:
+    """How many channels each value of the module has, as pictures [N, C, H, W] or constants
+    [C, 1, 1] have them: 1 if it has fewer axes, 0 if it is no tensor."""
+    import torch
+    from torch import fx
 
-    def __init__(self, module: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
-        import torch_pruning
+    counts: dict[fx.Node, int] = {}
 
-        self.module = module
-        self._pruning = torch_pruning
-        self._names = {layer: name for name, layer in module.named_modules()}
-        self._layers = dict(module.named_modules())
-        self._graph = torch_pruning.DependencyGraph()
-        with quiet():  # it warns of how deep it looks into a graph
-            self._graph.build_dependency(module, example_inputs=tuple(example), verbose=False)
+    class Counting(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            if isinstance(value, torch.Tensor):
+                counts[n] = value.shape[-3] if value.ndim > 2 else 1
+            return value
 
-    def layer(self, name: str) -> Any:
-        """The module of this name."""
-        return self._layers[name]
-
-    def groups(self) -> tuple[ChannelGroup, ...]:
-        """Every group of which all convolutions that give its channels are free, in graph order."""
-        free = free_convolutions(self.module)
-        seen: set[str] = set()
-        groups = []
-        for root in free:
-            if root in seen:
-                continue
-            found = self._whole_group(root)
-            giving = self._names_of(d for d, _ in found if self._gives_channels(d))
-            seen |= set(giving)
-            if set(giving) <= set(free):
-                members = self._names_of(dependency for dependency, _ in found)
-                channels = self.layer(root).out_channels
-                taking = Counter[str]()
-                for dependency, indices in found:
-                    name = self._name(dependency)
-                    if name is not None and self._takes_channels(dependency):
-                        taking[name] += len(indices) // channels
-                groups.append(ChannelGroup(root, channels, members, giving, dict(taking)))
-        return tuple(groups)
-
-    def magnitude(self, root: str) -> torch.Tensor:
-        """The norm of all weights that go with each output channel of `root`."""
-        score: torch.Tensor = self._pruning.importance.GroupMagnitudeImportance(p=2)(
-            self._whole_group(root)
-        )
-        return score
-
-    def cut(self, group: PrunedGroup) -> None:
-        """Take the group's pruned channels out of the module."""
-        found = self._graph.get_pruning_group(
-            self._layers[group.root],
-            self._pruning.prune_conv_out_channels,
-            idxs=list(group.pruned),
-        )
-        found.prune()
-
-    def _whole_group(self, root: str) -> Any:
-        layer = self._layers[root]
-        everything = list(range(layer.out_channels))
-        cut = self._pruning.prune_conv_out_channels
-        return self._graph.get_pruning_group(layer, cut, idxs=everything)
-
-    def _name(self, dependency: Any) -> str | None:
-        return self._names.get(dependency.target.module)
-
-    def _names_of(self, dependencies: Iterable[Any]) -> tuple[str, ...]:
-        names = dict.fromkeys(self._name(dependency) for dependency in dependencies)
-        return tuple(name for name in names if name is not None)
-
-    def _takes_channels(self, dependency: Any) -> bool:
-        import torch
-
-        layer = dependency.target.module
-        counts = isinstance(layer, torch.nn.Linear) or kind_of(layer) is not None
-        return counts and self._graph.is_in_channel_pruning_fn(dependency.handler)
-
-    def _gives_channels(self, dependency: Any) -> bool:
-        convolution = mixes_channels(dependency.target.module)
-        return convolution and self._graph.is_out_channel_pruning_fn(dependency.handler)
+    with torch.no_grad():
+        Counting(module).run(*example)
+    return dict.fromkeys(module.graph.nodes, 0) | counts
 
 
-def _keeps_channels(node: fx.Node, layer: object) -> bool:
+def channel_parts(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> dict[fx.Node, Parts]:
+    """Where the channels of each value come from, in order. Of values that are tied to each other
+    the first stands for all."""
+    modules = dict(module.named_modules())
+    parts: dict[fx.Node, Parts] = {}
+    for node in module.graph.nodes:
+        layer = modules.get(str(node.target)) if node.op == "call_module" else None
+        if mixes_channels(layer):
+            parts[node] = [(str(node.target), counts[node])]
+        elif keeps_channels(node, layer):
+            parts[node] = parts[node.all_input_nodes[0]]
+        elif tied := tied_by(node, counts):
+            parts[node] = parts[tied[0]]
+        elif joins_channels(node):
+            parts[node] = [part for joined in node.args[0] for part in parts[joined]]
+        else:
+            parts[node] = [(None, counts[node])]
+    return parts
+
+
+def tied_by(node: fx.Node, counts: Mapping[fx.Node, int]) -> list[fx.Node]:
+    """The values whose channels a node combines one by one, if it does; a single channel that is
+    repeated over them is none."""
+    if _function(node) not in _TIES:
+        return []
+    return [n for n in node.all_input_nodes if counts[n] == counts[node]]
+
+
+def keeps_channels(node: fx.Node, layer: object) -> bool:
     """Whether what a node makes has the channels of what it reads, each made of its own."""
     return (
         kind_of(layer) == "depthwise"
         or type(layer).__name__ in _ALIKE_MODULES
         or _function(node) in _ALIKE
+        or (_function(node) == "pad" and len(node.args[1]) <= 4)
     )
+
+
+def joins_channels(node: fx.Node) -> bool:
+    """Whether a node puts the channels of several values behind each other."""
+    return _function(node) == "cat" and _axis(node) in (1, -3)
 
 
 def _function(node: fx.Node) -> str:
@@ -256,15 +211,6 @@ def _function(node: fx.Node) -> str:
 
 def _axis(node: fx.Node) -> object:
     return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-
-
-def _behind_strange(
-    joined: Sequence[fx.Node], made_by: Mapping[fx.Node, set[str]], strange: set[fx.Node]
-) -> set[str]:
-    """The convolutions whose channels stand in a concatenation with or behind some that none made:
-    Torch-Pruning 1.6 does not count those, and would cut at other places."""
-    first = next((number for number, node in enumerate(joined) if node in strange), len(joined))
-    return set().union(*(made_by[node] for node in joined[first:]))
 
 
 def _fix_ties_of(
@@ -277,7 +223,7 @@ def _fix_ties_of(
         layer = modules.get(str(user.target)) if user.op == "call_module" else None
         if mixes_channels(layer):
             continue
-        if _keeps_channels(user, layer) or _function(user) in ("cat", "pad"):
+        if keeps_channels(user, layer) or _function(user) == "cat":
             frontier.extend(user.users)
         else:
             fixed |= sources

@@ -10,7 +10,8 @@ import numpy as np
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.channels import ChannelGroup, Surgeon, kind_of
+from edgeanim.quantize.channels import ChannelGroup, kind_of
+from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.channels import PrunedGroup, apply_groups, count_macs
+from edgeanim.quantize.channels import PrunedGroup, count_macs
+from edgeanim.quantize.surgeon import apply_groups
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +109,7 @@ def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Pat
 
 def require_packages() -> None:
     """`MissingComponent` unless all that pruning needs is installed."""
-    modules = ("torch", "torch_pruning", "safetensors")
+    modules = ("torch", "safetensors")
     require("Pruning", *modules, extra="compress")
 
 

@@ -12,12 +12,13 @@ import torch
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.allocation import Layer, cost_of
-from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, Surgeon
+from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.importance import channel_scores
 from edgeanim.quantize.layer_times import LayerTimes
 from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.refit import refit
 from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
+from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
 from edgeanim.quantize.whole import Whole
 

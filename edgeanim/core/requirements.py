@@ -32,7 +32,6 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "litert-torch>=0.9",
         "ai-edge-litert>=2.0",
         "ai-edge-quantizer>=0.6",
-        "torch-pruning>=1.5",
         "safetensors>=0.4",
         "threadpoolctl>=3.1",
     ),

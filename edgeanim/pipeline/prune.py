@@ -172,9 +172,11 @@ def _require_effect(
 
 def _has_free_channels(graph: GraphArtifact) -> bool:
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.quantize.channels import free_convolutions
+    from edgeanim.quantize.channels import channel_counts, free_convolutions
 
-    return bool(free_convolutions(import_torch(graph.path).module))
+    imported = import_torch(graph.path)
+    counts = channel_counts(imported.module, imported.example())
+    return bool(free_convolutions(imported.module, counts))
 
 
 def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:

@@ -43,7 +43,6 @@ _TOOLS = (
     "onnxruntime",
     "openvino",
     "torch",
-    "torch-pruning",
 )
 
 

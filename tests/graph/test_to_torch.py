@@ -93,7 +93,8 @@ def test_an_imported_module_trains_and_has_plain_layers(tiny_onnx: Callable[...,
 
 
 def test_an_imported_module_can_be_pruned(graph: Any, save: Any) -> None:
-    import torch_pruning
+    from edgeanim.quantize.channels import PrunedGroup
+    from edgeanim.quantize.surgeon import Surgeon
 
     model = graph(
         "float[1,3,16,16] x",
@@ -113,16 +114,12 @@ def test_an_imported_module_can_be_pruned(graph: Any, save: Any) -> None:
         },
     )  # fmt: skip
     imported = import_torch(save(model))
-    convolutions = [m for m in imported.module.modules() if isinstance(m, nn.Conv2d)]
     before = sum(p.numel() for p in imported.module.parameters())
-    with quiet():
-        torch_pruning.pruner.MagnitudePruner(
-            imported.module,
-            imported.example(),
-            importance=torch_pruning.importance.MagnitudeImportance(p=2),
-            pruning_ratio=0.5,
-            ignored_layers=convolutions[-1:],
-        ).step()
+    surgeon = Surgeon(imported.module, imported.example())
+    groups = surgeon.groups()
+    assert [group.channels for group in groups] == [16, 16, 16]
+    for group in groups:
+        surgeon.cut(PrunedGroup(group.root, group.members, tuple(range(8)), 16, 8))
     assert imported.module(*imported.example())[0].shape == (1, 3, 32, 32)
     assert sum(p.numel() for p in imported.module.parameters()) < 0.4 * before
 

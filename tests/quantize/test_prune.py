@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import Surgeon, free_convolutions
 from edgeanim.quantize.pruned import rebuild_pruned
 from tests.quantize.prune_one import prune_graph
 
@@ -142,75 +139,3 @@ def test_kept_channels_are_a_multiple_or_all(channels: int, ratio: float, unit: 
     assert keep % unit == 0 or keep == channels
     if keep % unit == 0 and keep < channels:
         assert abs(keep - (1 - ratio) * channels) <= unit
-
-
-def traced(forward: Callable[..., object], **layers: tuple[int, int]) -> object:
-    """A module with 3x3 convolutions called `layers`, traced."""
-    import torch
-    from torch import fx, nn
-
-    class Net(nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            for name, (c_in, c_out) in layers.items():
-                self.add_module(name, nn.Conv2d(c_in, c_out, 3, padding=1))
-
-    Net.forward = forward
-    del torch
-    return fx.symbolic_trace(Net().eval())
-
-
-def test_channels_that_something_else_counts_on_are_not_free() -> None:
-    import torch
-
-    def sliced(self, x):  # type: ignore[no-untyped-def]
-        return self.c(torch.relu(self.a(x)[:, 0:2]))
-
-    def shifted(self, x, y):  # type: ignore[no-untyped-def]
-        return self.c(self.a(x) + y)
-
-    def tied(self, x):  # type: ignore[no-untyped-def]
-        return self.c(self.a(x) + self.b(x)), self.b(x)
-
-    def joined(self, x, y):  # type: ignore[no-untyped-def]
-        return self.c(torch.cat([self.a(x), y], 1))
-
-    def behind(self, x, y):  # type: ignore[no-untyped-def]
-        return self.c(torch.cat([y, self.a(x)], 1))
-
-    def nested(self, x, y):  # type: ignore[no-untyped-def]
-        return self.c(torch.cat([torch.relu(torch.cat([self.a(x), y], 1)), self.b(x)], 1))
-
-    def masked(self, x):  # type: ignore[no-untyped-def]
-        return self.c(torch.relu(self.a(x)) * torch.sigmoid(self.b(x)))
-
-    def shuffled(self, x):  # type: ignore[no-untyped-def]
-        return self.c(torch.nn.functional.pixel_shuffle(self.a(x), 2))
-
-    assert free_convolutions(traced(sliced, a=(3, 8), c=(2, 3))) == ()
-    assert free_convolutions(traced(shifted, a=(3, 8), c=(8, 3))) == ()
-    assert "b" not in free_convolutions(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)))
-    assert free_convolutions(traced(joined, a=(3, 8), c=(11, 3))) == ("a",)
-    assert free_convolutions(traced(masked, a=(3, 8), b=(3, 1), c=(8, 3))) == ()
-    assert len(free_convolutions(traced(masked, a=(3, 8), b=(3, 8), c=(8, 3)))) == 2
-    assert free_convolutions(traced(behind, a=(3, 8), c=(11, 3))) == ()
-    assert free_convolutions(traced(nested, a=(3, 8), b=(3, 8), c=(19, 3))) == ()
-    assert free_convolutions(traced(shuffled, a=(3, 8), c=(2, 3))) == ()
-
-
-def test_what_the_pruner_warns_of_is_not_the_users_concern(
-    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
-    import torch
-    import torch_pruning
-
-    build = torch_pruning.DependencyGraph.build_dependency
-
-    def warn_and_build(self: object, *args: object, **kwargs: object) -> object:
-        warnings.warn("Maximum recursive depth reached!", stacklevel=2)
-        return build(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch_pruning.DependencyGraph, "build_dependency", warn_and_build)
-    module = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1)))
-    Surgeon(module, [torch.zeros(1, 3, 4, 4)])
-    assert not recwarn.list

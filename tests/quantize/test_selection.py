@@ -18,9 +18,10 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph, import_torch
 from edgeanim.quantize.allocation import Layer, cheapest
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, apply_groups, count_macs
+from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, count_macs
 from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
 from edgeanim.quantize.prune import convolutions_of
+from edgeanim.quantize.surgeon import apply_groups
 from edgeanim.quantize.takes import Script, Takes
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board

@@ -106,8 +106,9 @@ def test_what_left_channels_said_is_said_by_those_that_stay(samples: ArraySample
     """Channels that are mixtures of others can go without a trace once the rest is fitted."""
     from torch import fx, nn
 
-    from edgeanim.quantize.channels import PrunedGroup, apply_groups
+    from edgeanim.quantize.channels import PrunedGroup
     from edgeanim.quantize.refit import refit
+    from edgeanim.quantize.surgeon import apply_groups
 
     torch.manual_seed(0)
     first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1)

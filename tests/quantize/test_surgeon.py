@@ -1,0 +1,167 @@
+"""Channels that can only go together, and that only those go which were meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from edgeanim.quantize.channels import PrunedGroup, channel_counts, free_convolutions
+from edgeanim.quantize.surgeon import Surgeon
+
+PICTURE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+EIGHT = torch.zeros(1, 8, 8, 8)
+relu = torch.relu
+
+
+def traced(forward: Callable[..., object], **layers: tuple[int, int]) -> fx.GraphModule:
+    """A module with 3x3 convolutions called `layers`, traced; one called `each` is depthwise."""
+
+    class Net(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = nn.Parameter(torch.full((3, 1, 1), 0.5))
+            self.register_buffer("grid", torch.ones(1, 2, 8, 8))
+            for name, (c_in, c_out) in layers.items():
+                groups = c_in if name == "each" else 1
+                self.add_module(name, nn.Conv2d(c_in, c_out, 3, padding=1, groups=groups))
+
+    torch.manual_seed(0)
+    Net.forward = forward
+    return fx.symbolic_trace(Net().eval())
+
+
+def free(module: fx.GraphModule, *example: torch.Tensor) -> tuple[str, ...]:
+    return free_convolutions(module, channel_counts(module, example))
+
+
+def test_channels_that_something_else_counts_on_are_not_free() -> None:
+    def sliced(self, x):  # type: ignore[no-untyped-def]
+        return self.c(relu(self.a(x)[:, 0:2]))
+
+    def shifted(self, x, y):  # type: ignore[no-untyped-def]
+        return self.c(self.a(x) + y)
+
+    def tied(self, x):  # type: ignore[no-untyped-def]
+        return self.c(self.a(x) + self.b(x)), self.b(x)
+
+    def joined(self, x, y):  # type: ignore[no-untyped-def]
+        return self.c(torch.cat([self.a(x), y], 1))
+
+    def shuffled(self, x):  # type: ignore[no-untyped-def]
+        return self.c(F.pixel_shuffle(self.a(x), 2))
+
+    assert free(traced(sliced, a=(3, 8), c=(2, 3)), PICTURE) == ()
+    assert free(traced(shifted, a=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
+    assert "b" not in free(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE)
+    assert free(traced(joined, a=(3, 8), c=(16, 3)), PICTURE, EIGHT) == ("a",)
+    assert free(traced(shuffled, a=(3, 8), c=(2, 3)), PICTURE) == ()
+
+
+def picture_first(self: Any, x: Any) -> Any:
+    return self.c(torch.cat([x, relu(self.a(x))], 1))
+
+
+def between_constants(self: Any, x: Any) -> Any:
+    return self.c(torch.cat([self.grid, relu(self.a(x)), self.grid], 1))
+
+
+def behind_a_mean(self: Any, x: Any) -> Any:
+    y = relu(self.a(x - self.mean))
+    return self.c(torch.cat([y, relu(self.b(y))], 1))
+
+
+def one_joined_to_joined(self: Any, x: Any) -> Any:
+    y = relu(self.a(x))
+    return self.c(torch.cat([torch.cat([x, y], 1), relu(self.b(y))], -3))
+
+
+def joined_then_each(self: Any, x: Any) -> Any:
+    return self.c(relu(self.each(torch.cat([x, relu(self.a(x)), relu(self.b(x))], 1))))
+
+
+def twice(self: Any, x: Any) -> Any:
+    y, z = relu(self.a(x)), relu(self.b(x))
+    return self.c(torch.cat([y, z, y], 1)), self.d(torch.cat([z, y], 1))
+
+
+def under_a_mask(self: Any, x: Any) -> Any:
+    y = relu(self.a(x))
+    mask = torch.sigmoid(self.b(y))
+    return self.c(y * mask + (1 - mask) * relu(self.d(x))), mask
+
+
+@pytest.mark.parametrize(
+    ("forward", "layers", "freed"),
+    [
+        (picture_first, {"a": (3, 8), "c": (11, 3)}, {"a": {"c": 1}}),
+        (between_constants, {"a": (3, 8), "c": (12, 3)}, {"a": {"c": 1}}),
+        (
+            behind_a_mean,
+            {"a": (3, 8), "b": (8, 4), "c": (12, 3)},
+            {"a": {"b": 1, "c": 1}, "b": {"c": 1}},
+        ),
+        (
+            one_joined_to_joined,
+            {"a": (3, 8), "b": (8, 4), "c": (15, 3)},
+            {"a": {"b": 1, "c": 1}, "b": {"c": 1}},
+        ),
+        (
+            joined_then_each,
+            {"a": (3, 8), "b": (3, 5), "each": (16, 16), "c": (16, 3)},
+            {"a": {"each": 1, "c": 1}, "b": {"each": 1, "c": 1}},
+        ),
+        (
+            twice,
+            {"a": (3, 8), "b": (3, 4), "c": (20, 3), "d": (12, 3)},
+            {"a": {"c": 2, "d": 1}, "b": {"c": 1, "d": 1}},
+        ),
+        (
+            under_a_mask,
+            {"a": (3, 8), "b": (8, 1), "d": (3, 8), "c": (8, 3)},
+            {"a": {"b": 1, "c": 1}},
+        ),
+    ],
+)
+def test_channels_that_are_zero_go_without_a_trace(
+    forward: Callable[..., object],
+    layers: dict[str, tuple[int, int]],
+    freed: dict[str, dict[str, int]],
+) -> None:
+    module = traced(forward, **layers)
+    groups = Surgeon(module, [PICTURE]).groups()
+    assert {group.root: dict(group.taken_by) for group in groups} == freed
+    gone = {group.root: (1, group.channels - 1) for group in groups}
+    with torch.no_grad():
+        for group in groups:
+            for name in group.given_by:
+                layer = module.get_submodule(name)
+                layer.weight[list(gone[group.root])] = 0
+                layer.bias[list(gone[group.root])] = 0
+        if "each" in layers:
+            module.get_submodule("each").bias.zero_()
+        wanted = module(PICTURE)
+        pruned = deepcopy(module)
+        surgeon = Surgeon(pruned, [PICTURE])
+        for group in groups:
+            channels = gone[group.root]
+            left = group.channels - len(channels)
+            surgeon.cut(PrunedGroup(group.root, group.members, channels, group.channels, left))
+        made = pruned(PICTURE)
+    for want, given in zip(
+        *([y] if torch.is_tensor(y) else y for y in (wanted, made)), strict=True
+    ):
+        torch.testing.assert_close(given, want, rtol=0, atol=1e-5)
+
+
+def test_a_group_of_another_module_is_refused() -> None:
+    module = traced(picture_first, a=(3, 8), c=(11, 3))
+    with pytest.raises(IndexError, match="no channel 8"):
+        Surgeon(module, [PICTURE]).cut(PrunedGroup("a", (), (8,), 9, 8))
+    with pytest.raises(KeyError):
+        Surgeon(module, [PICTURE]).cut(PrunedGroup("q", (), (1,), 9, 8))
