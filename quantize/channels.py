@@ -25,7 +25,7 @@ _ALIKE = {
     "relu6", "sigmoid", "silu", "softplus", "sqrt", "tanh",
 }  # fmt: skip
 _TIES = {"add", "sub", "mul", "truediv"}
-_ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU")
+_ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU", "PicturePad")
 
 Parts = list[tuple[str | None, int]]
 """Where a value's channels come from, part by part: the convolution that makes them (none: they are

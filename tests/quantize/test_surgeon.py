@@ -159,6 +159,27 @@ def test_channels_that_are_zero_go_without_a_trace(
         torch.testing.assert_close(given, want, rtol=0, atol=1e-5)
 
 
+def test_channels_pass_a_reflected_border() -> None:
+    from edgeanim.graph.converters.shape import PicturePad
+
+    class Net(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Conv2d(3, 8, 1)
+            self.pad = PicturePad("reflect", [1, 1], [1, 1], (8, 8))
+            self.c = nn.Conv2d(8, 3, 3)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.c(self.pad(relu(self.a(x))))
+
+    class Tracer(fx.Tracer):  # type: ignore[misc]
+        def is_leaf_module(self, m: nn.Module, name: str) -> bool:
+            return isinstance(m, PicturePad) or super().is_leaf_module(m, name)
+
+    net = Net()
+    assert free(fx.GraphModule(net, Tracer().trace(net)), PICTURE) == ("a",)
+
+
 def test_a_group_of_another_module_is_refused() -> None:
     module = traced(picture_first, a=(3, 8), c=(11, 3))
     with pytest.raises(IndexError, match="no channel 8"):
