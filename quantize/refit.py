@@ -10,7 +10,7 @@ for their errors.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from edgeanim.quantize.channels import mixes_channels
 
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
-_PLACES = 256
+PLACES = 256
 # Pull towards the weights as they are, as a share of the inputs' mean square.
 _RIDGE = 1e-3
 _RIDGE_OF_BIAS = 1e-9
@@ -35,11 +35,13 @@ def refit(
     batches: Sequence[Sequence[Tensor]],
     *,
     seed: int,
+    places: int = PLACES,
 ) -> None:
     """Fit the weights of `student` in place, a pruned copy of `teacher`, on these inputs.
 
     `left` says which output channels of the teacher's a layer has left; one that is not named has
-    all of them. Convolutions are fitted, transposed ones too, everything else stays.
+    all of them. Convolutions are fitted, transposed ones too, on so many `places` of each sample's
+    map; everything else stays.
     """
     generator = torch.Generator().manual_seed(seed)
     layers = dict(student.named_modules())
@@ -60,8 +62,8 @@ def refit(
             layer = layers.get(str(node.target)) if node.op == "call_module" else None
             if mixes_channels(layer) and not set(node.all_input_nodes) <= alike:
                 kept = left.get(str(node.target))
-                goals = [y if kept is None else y[:, kept] for y in wanted[node.name]]
-                _fit(layer, given[node.args[0].name], goals, generator)
+                goals = (y if kept is None else y[:, kept] for y in wanted[node.name])
+                _fit(layer, given[node.args[0].name], goals, places, generator)
             given[node.name] = (
                 wanted[node.name]
                 if node in alike
@@ -72,6 +74,30 @@ def refit(
                 if not uses[source.name]:  # no later layer looks at it
                     given.pop(source.name)
                     wanted.pop(source.name)
+
+
+def held_for_each(module: fx.GraphModule, example: Sequence[Tensor]) -> int:
+    """Bytes that `refit` holds of each sample at most: what is still to be read of all that a layer
+    makes, in the unpruned module and in the pruned one."""
+    sizes: dict[fx.Node, int] = {}
+
+    class Weighing(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: fx.Node) -> Any:
+            value = super().run_node(n)
+            sizes[n] = value.nbytes if isinstance(value, Tensor) else 0
+            return value
+
+    with torch.no_grad():
+        Weighing(module).run(*example)
+    uses = {node: len(node.users) for node in module.graph.nodes}
+    held = most = 0
+    for node in module.graph.nodes:
+        held += sizes[node]
+        most = max(most, held)
+        for source in node.all_input_nodes:
+            uses[source] -= 1
+            held -= 0 if uses[source] else sizes[source]
+    return 2 * most
 
 
 def _alike(student: fx.GraphModule, teacher: fx.GraphModule) -> set[fx.Node]:
@@ -99,14 +125,18 @@ def _results(module: fx.GraphModule, node: fx.Node, values: Values, count: int) 
 
 
 def _fit(
-    layer: nn.Module, inputs: Sequence[Tensor], goals: Sequence[Tensor], generator: torch.Generator
+    layer: nn.Module,
+    inputs: Sequence[Tensor],
+    goals: Iterable[Tensor],
+    places: int,
+    generator: torch.Generator,
 ) -> None:
     """Fit a convolution; a transposed one as the convolution that it is of a picture with gaps."""
     if not isinstance(layer, nn.ConvTranspose2d):
-        _solve(layer, inputs, goals, generator)
+        _solve(layer, inputs, goals, places, generator)
         return
     plain = _without_gaps(layer)
-    _solve(plain, [_with_gaps(layer, x) for x in inputs], goals, generator)
+    _solve(plain, (_with_gaps(layer, x) for x in inputs), goals, places, generator)
     layer.weight.copy_(plain.weight.transpose(0, 1).flip(2, 3))
     if layer.bias is not None:
         layer.bias.copy_(plain.bias)
@@ -136,12 +166,16 @@ def _with_gaps(layer: nn.ConvTranspose2d, x: Tensor) -> Tensor:
 
 
 def _solve(
-    layer: nn.Conv2d, inputs: Sequence[Tensor], goals: Sequence[Tensor], generator: torch.Generator
+    layer: nn.Conv2d,
+    inputs: Iterable[Tensor],
+    goals: Iterable[Tensor],
+    places: int,
+    generator: torch.Generator,
 ) -> None:
     """Solve for the change D of the weights W: (X'X + ridge) D = X'(Y - XW)."""
     rows, results = [], []
     for x, y in zip(inputs, goals, strict=True):
-        chosen = torch.randperm(y[:, 0].numel(), generator=generator)[:_PLACES]
+        chosen = torch.randperm(y[:, 0].numel(), generator=generator)[:places]
         rows.append(_patches(layer, x, chosen))
         results.append(y.movedim(1, -1).flatten(0, -2)[chosen])
     x, y = torch.cat(rows), torch.cat(results)

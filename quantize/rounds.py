@@ -16,7 +16,7 @@ from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.importance import channel_scores
 from edgeanim.quantize.layer_times import LayerTimes
 from edgeanim.quantize.recover import as_tensors
-from edgeanim.quantize.refit import refit
+from edgeanim.quantize.refit import PLACES, held_for_each, refit
 from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
 from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
@@ -28,6 +28,9 @@ Groups = Mapping[str, tuple[str, ChannelGroup]]
 # Samples of each graph that layers are fitted on. Least squares on a few fit the few: on a quarter
 # of these, a fifth of the animator's multiply-accumulates cost more than twice the drift.
 _FITTED = 96
+# What these may hold of memory at once. Large maps make them fewer; then there are as many more
+# places to fit on in each.
+_MEMORY = 4 << 30
 
 
 class Rounds:
@@ -87,10 +90,13 @@ class Rounds:
             left[name] |= dict.fromkeys(group.given_by, self._left[key])
         for name, taken in self._taken.items():
             samples = self._takes.samples[name]
-            step = max(1, -(-len(samples) // _FITTED))
-            batches = [as_tensors(samples[i], taken) for i in range(0, len(samples), step)]
             student, teacher = self._student.net(name), self._teacher.net(name)
-            refit(student, teacher, left[name], batches, seed=self._spec.seed)
+            each = held_for_each(teacher, self._examples[name])
+            count = max(1, min(_FITTED, _MEMORY // each))
+            step = max(1, -(-len(samples) // count))
+            batches = [as_tensors(samples[i], taken) for i in range(0, len(samples), step)]
+            places = PLACES * _FITTED // count
+            refit(student, teacher, left[name], batches, seed=self._spec.seed, places=places)
 
     def groups(self) -> dict[str, tuple[PrunedGroup, ...]]:
         """What went from each graph, in terms of the unpruned one."""

@@ -9,7 +9,22 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from edgeanim.quantize.refit import _fit, _patches, _with_gaps, _without_gaps, refit
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract
+from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.refit import (
+    PLACES,
+    _fit,
+    _patches,
+    _with_gaps,
+    _without_gaps,
+    held_for_each,
+    refit,
+)
+from edgeanim.quantize.takes import Script, Takes
+from edgeanim.quantize.whole import Whole
 
 
 @pytest.mark.parametrize(
@@ -60,7 +75,7 @@ def test_a_layer_that_can_give_what_is_asked_learns_to(kind: type[nn.Module], bi
     with torch.no_grad():
         goals = [wanted(x) for x in inputs]
         before = error()
-        _fit(layer, inputs, goals, torch.Generator().manual_seed(0))
+        _fit(layer, inputs, goals, PLACES, torch.Generator().manual_seed(0))
         assert error() < 1e-3 * before
 
 
@@ -74,3 +89,35 @@ def test_layers_that_pruning_has_not_reached_are_left_as_they_are() -> None:
     for name, same in (("0", True), ("1", False), ("2", False)):
         pair = (net.get_submodule(name).weight for net in (student, teacher))
         assert torch.equal(*pair) is same, name
+
+
+def test_what_a_sample_holds_is_what_is_still_to_be_read() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    picture = torch.zeros(1, 3, 10, 10)
+    # The first result and its ReLU are the most that is there at once, of two modules each.
+    assert held_for_each(fx.symbolic_trace(net), [picture]) == 2 * (8 + 8) * 100 * 4
+
+
+def test_large_maps_are_fitted_on_fewer_samples_at_more_places(
+    unet: GraphArtifact, samples: ArraySamples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeanim.quantize import rounds
+
+    fitted = []
+
+    def refit(*arguments: object, places: int, **_: object) -> None:
+        fitted.append((len(arguments[3]), places))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rounds, "refit", refit)
+    graph = import_torch(unet.path)
+    name = unet.spec.name
+    whole = Whole(Contract("whole", (unet.spec,)), {name: graph})
+    takes = Takes({name: samples}, [Script((), (name,), len(samples))])
+    spec = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4)
+    made = rounds.Rounds(deepcopy(whole), whole, {name: graph}, takes, spec, None)
+    made.refit()
+    monkeypatch.setattr(rounds, "_MEMORY", 4 * held_for_each(graph.module, graph.example()))
+    made.refit()
+    (many, few_places), (few, many_places) = fitted
+    assert many > 4 >= few
+    assert many_places == 24 * few_places
