@@ -44,8 +44,8 @@ class ImportedGraph:
     a tuple of the outputs. It is channels-first inside; where the file is channels-last, one
     permutation stands at that end, which the TFLite converter cancels against its own.
     `error` is the largest deviation from ONNX Runtime that the gate found. `normalized` is the ONNX
-    model that the module was made of, and `origins` says of which value of it each submodule and
-    parameter came (see `Builder`); `write_back` takes trained weights there.
+    model that the module was made of, its warps as they came, and `origins` says of which value of
+    it each submodule and parameter came (see `Builder`); `write_back` takes trained weights there.
     """
 
     module: torch.nn.Module
@@ -94,25 +94,38 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     """
     require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)
-    model = importable_form(original)
+    normalized = _written_out(original)
+    model = _with_lowered_warps(normalized)
     built = _build(model, path)
     specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
     inputs = seeded_inputs(specs)
     error_found = _deviation(built, Reference(original, where=path).run(inputs), inputs)
     if not error_found <= tolerance:
         _name_the_first(built, model, inputs, path, tolerance, error_found)
-    return replace(built.imported, error=error_found)
+    return replace(built.imported, normalized=normalized, error=error_found)
 
 
 def importable_form(model: Any) -> Any:
     """A normalised copy of a `ModelProto`, with its warps lowered and what the importer does not
     know written out, if PyTorch is installed; `BadInput` if its opset cannot be raised."""
+    return _with_lowered_warps(_written_out(model))
+
+
+def _written_out(model: Any) -> Any:
     made = normalize(model)
-    warp.rewrite(made)
     if installed("torch"):
         from edgeanim.graph.converters import CONVERTERS
 
         functions.rewrite(made, CONVERTERS)
+    return made
+
+
+def _with_lowered_warps(model: Any) -> Any:
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    warp.rewrite(made)
     return made
 
 

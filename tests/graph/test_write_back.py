@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,3 +61,28 @@ def test_a_norm_with_computed_scale_has_nothing_to_write_and_stays(
     inputs = [torch.ones(1, 3, 8, 8), torch.ones(5)]
     for mine, theirs in zip(imported.module(*inputs), again.module(*inputs), strict=True):
         torch.testing.assert_close(mine, theirs)
+
+
+def test_warps_stay_what_they_were(graph: Callable[..., Any], save: Any, tmp_path: Path) -> None:
+    """A runtime with a fast GridSample must still find it."""
+    import onnx
+
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y",
+        """
+        flow = Conv (x, w)
+        grid = Transpose <perm = [0, 2, 3, 1]> (flow)
+        y = GridSample <mode = "linear"> (x, grid)
+        """,
+        {"w": np.random.default_rng(0).normal(0, 0.1, (2, 3, 1, 1)).astype(np.float32)},
+        opset=20,
+    )
+    imported = import_torch(save(model))
+    with torch.no_grad():
+        for parameter in trainable(imported, imported.module).values():
+            parameter *= 1.25
+    path = tmp_path / "trained.onnx"
+    assert write_back(imported, imported.module, path) < 1e-4
+    kinds = [node.op_type for node in onnx.load(str(path)).graph.node]
+    assert kinds == ["Conv", "Transpose", "GridSample"]
