@@ -172,6 +172,7 @@ def test_each_op_equals_onnx_runtime_and_exports(graph: Any, save: Any, case: st
     outputs, body, weights, opset = OPS[case]
     imported = import_torch(save(graph(X, outputs, body, weights, opset)), tolerance=1e-5)
     assert imported.error <= 1e-5
+    assert all(parameter.is_contiguous() for parameter in imported.module.parameters())
     example = imported.example()
     with quiet():
         program = torch.export.export(imported.module, example)

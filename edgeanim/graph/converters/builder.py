@@ -145,4 +145,6 @@ def is_per_channel(value: AnyArray) -> bool:
 
 def tensor(value: AnyArray) -> torch.Tensor:
     """A trainable copy of a weight."""
-    return torch.from_numpy(np.array(value, np.float32))
+    # Contiguous even of a transposed view: litert-torch 0.10 copies others and knows each by the
+    # address of its copy, so that a later weight is taken for the one that was there before.
+    return torch.from_numpy(np.array(value, np.float32, order="C"))
