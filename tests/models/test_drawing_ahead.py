@@ -191,6 +191,26 @@ def test_processes_draw_the_very_batches_that_a_thread_draws(with_a_clip):
             assert drawn.stride() == expected.stride(), field.name
 
 
+def test_processes_are_forked_beside_a_library_that_warns_of_it(monkeypatch) -> None:
+    """JAX, which the TFLite converter brings into a process, does, and Python 3.12 itself."""
+    import warnings
+
+    forked = os.fork
+
+    def fork() -> int:
+        for told in (
+            "os.fork() was called. os.fork() is incompatible with multithreaded code, and so on.",
+            "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks.",
+        ):
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
+        return forked()
+
+    monkeypatch.setattr(os, "fork", fork)
+    material = load_material(CONFIG.data, SILENT)
+    steps = list(schedule(CONFIG))[:1]
+    assert len(list(drawn_ahead(steps, CONFIG, material, workers=1))) == 1
+
+
 def test_a_training_by_processes_goes_on_to_the_result_of_one_by_a_thread(with_a_clip, tmp_path):
     whole = train(with_a_clip, tmp_path / "whole")
     with pytest.raises(Killed) as caught:

@@ -74,6 +74,10 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
     with warnings.catch_warnings(), _opencv_alone(), _signals_kept():
         # That there are more processes than cores is for the user to choose.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
+        # What draws batches here takes no lock that a thread of JAX (which the converter to TFLite
+        # brings) or of PyTorch might hold while the process is forked.
+        warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
+        warnings.filterwarnings("ignore", message="This process .* is multi-threaded, use of fork")
         loader: Any = DataLoader(
             _Told(batches),
             batch_size=None,
