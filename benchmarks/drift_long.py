@@ -47,8 +47,9 @@ def windows_of(
 ) -> Iterator[Window]:
     """Play `frames` frames of two variants of a bundle in lockstep; a window for each tenth. Of the
     pairs of successive frames, each `every`-th is compared."""
-    if not _WINDOWS <= frames <= MAX_FRAMES:
-        raise UsageError(f"A long run has {_WINDOWS} to {MAX_FRAMES} frames.", where="--frames")
+    least = 2 * _WINDOWS  # a change is between two frames
+    if not least <= frames <= MAX_FRAMES:
+        raise UsageError(f"A long run has {least} to {MAX_FRAMES} frames.", where="--frames")
     if bundle.golden is None:
         raise UsageError("This bundle has no golden frames.")
     scene = lengthened(load_golden(bundle.golden).scene, frames)
@@ -58,13 +59,14 @@ def windows_of(
             player = load_player(bundle.contract, _variant(bundle, name), SessionOptions())
             plays.append(stack.enter_context(player).play(scene))
         meter = DriftMeter()
-        began, length = 0, frames // _WINDOWS
+        began = 0
+        ends = {frames * tenth // _WINDOWS for tenth in range(1, _WINDOWS + 1)}
         for number, (ours, theirs) in enumerate(zip(*plays, strict=True), start=1):
             if (number - 1 - began) // 2 % every == 0:
                 meter.add(ours, theirs)
             else:
                 meter.skip()
-            if number % length == 0:
+            if number in ends:
                 yield Window(began, meter.result(), _resident_mb())
                 began, meter = number, DriftMeter()
 

@@ -78,11 +78,14 @@ def test_a_long_run_is_compared_window_by_window(
     assert drift_long([*command, "--variant", "onnxruntime-float32"]) == 0
     assert "Drift +0.00000" in capsys.readouterr().out
     assert drift_long([*command, "--variant", "nothing"]) == 2
-    assert drift_long([*command[:1], "--frames", "3"]) == 2
+    assert drift_long([*command[:1], "--frames", "19"]) == 2
     with open_bundle(bundle) as opened:
         windows = list(windows_of(opened, "null-float32", "onnxruntime-float32", 40))
     assert [window.first_frame for window in windows] == list(range(0, 40, 4))
     assert all(window.drift.frames == 4 for window in windows)
+    with open_bundle(bundle) as opened:
+        uneven = list(windows_of(opened, "null-float32", "onnxruntime-float32", 27))
+    assert [window.drift.frames for window in uneven] == [2, 3, 3, 2, 3, 3, 2, 3, 3, 3]
     assert all(window.drift.drift_mean > 0.1 for window in windows)
     with open_bundle(bundle) as opened:
         some = list(windows_of(opened, "null-float32", "onnxruntime-float32", 80, every=2))
