@@ -124,7 +124,7 @@ class Search:
         try:
             drift = self._study.drift(trial)
             if not self._study.limit.holds(drift):
-                if trial.quantize is None:
+                if trial.precision == FLOAT32 and trial.prune.ratio:
                     self._too_far = trial.prune
                 return Result(trial, "drifts", "too far from the original", drift)
             relit = self._study.drift_relit(trial)
