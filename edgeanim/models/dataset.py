@@ -42,6 +42,7 @@ MAX_SEQUENCES = 200_000
 MANIFEST, RECORD, KNOWN = "dataset.json", "record.json", "known.npz"
 _TRAIN, _VAL = 0.8, 0.9
 _LONGEST_ID = 120
+_UNNAMEABLE = "/\\:\0"
 _SEQUENCES = "sequences"
 
 
@@ -71,7 +72,7 @@ class Entry:
 
     def __post_init__(self) -> None:
         name = self.origin.id
-        if not name or len(name) > _LONGEST_ID or name.startswith(".") or {*name} & {*"/\\:\0"}:
+        if not name or len(name) > _LONGEST_ID or name.startswith(".") or {*name} & {*_UNNAMEABLE}:
             raise ValueError(f"{name!r} cannot name a folder")
         if not 1 <= self.frames <= MAX_FRAMES:
             raise ValueError(f"a sequence has 1 to {MAX_FRAMES} frames, not {self.frames}")
@@ -97,6 +98,19 @@ class Manifest:
             identity = entry.origin.identity
             if splits.setdefault(identity, entry.split) != entry.split:
                 raise ValueError(f"the character {identity!r} is in two splits")
+
+
+def sequence_id(kind: str, name: str, mark: str) -> str:
+    """An id for a sequence of files called `name`, however they are called: what cannot stand in
+    the name of a folder becomes `_`, and of a long name its beginning and a hash are kept. `mark`
+    tells it from others of the same name."""
+    plain = "".join("_" if letter in _UNNAMEABLE else letter for letter in name)
+    room = _LONGEST_ID - len(f"{kind}--{mark}")
+    # Disks count bytes, of which a letter may have four.
+    data = plain.encode("utf-8", "replace")
+    if len(data) > room:
+        data = data[: room - 8] + sha256_bytes(data)[:8].encode()
+    return f"{kind}-{data.decode('utf-8', 'ignore')}-{mark}"
 
 
 def split_of(identity: str) -> Split:
@@ -210,7 +224,11 @@ class DatasetWriter:
         with atomic_folder(sequence_folder(self.folder, origin.id)) as place:
             frames = _write_pictures(place, "frames", pictures)
             if frames < 2:
-                raise BadInput("A sequence needs two frames or more.", where=origin.source)
+                raise BadInput(
+                    "A sequence needs two frames or more.",
+                    where=origin.source,
+                    hint="Of a sprite sheet, --cell tells where they are.",
+                )
             _write_pictures(place, "parts", parts)
             before = np.maximum(np.arange(frames, dtype=np.int32) - 1, 0)
             save_npz(place / KNOWN, {"before": before, **arrays})

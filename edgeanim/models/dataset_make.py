@@ -18,7 +18,7 @@ from edgeanim.models.data.media import head_of, is_image, pictures_in
 from edgeanim.models.data.scenes import read_photographs, scene_sequences
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequences
 from edgeanim.models.data.sprites import Picture
-from edgeanim.models.dataset import Origin
+from edgeanim.models.dataset import Origin, sequence_id
 
 _OWN = "CC0-1.0"
 _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
@@ -79,19 +79,29 @@ def imported(
     path: Path, *, cell: tuple[int, int] | None, rows: bool, fit: Fit | None, every: int, limit: int
 ) -> Iterator[tuple[str, str, Iterator[Picture]]]:
     """The sequences that a file or a folder of frames holds: id, kind and frames, lazily."""
-    name = path.stem or path.resolve().name
+    name = called(path).stem
     if cell is not None:
         grid = sheet_pictures(path, cell, fit=fit or "pad")
-        if rows:
-            for number, row in enumerate(grid):
-                yield f"{name}-row{number}", "sheet", iter(row[::every][:limit])
-        else:
-            cells = [picture for row in grid for picture in row]
-            yield name, "sheet", iter(cells[::every][:limit])
+        cells = grid if rows else [[picture for row in grid for picture in row]]
+        taken = [row[::every][:limit] for row in cells]
+        if any(len(row) < 2 for row in taken):
+            raise BadInput(
+                f"{'A row of this sheet' if rows else 'This sheet'} has less than two pictures.",
+                where=path,
+                hint="A sequence needs two"
+                + (": leave --rows out, or crop that row." if rows else "; is --cell too large?"),
+            )
+        for number, row in enumerate(taken):
+            yield f"{name}-row{number}" if rows else name, "sheet", iter(row)
         return
     kind = "frames" if path.is_dir() else "animation" if is_image(head_of(path)) else "clip"
     chosen = fit or ("pad" if kind == "animation" else "crop")
     yield name, kind, clip_pictures(path, fit=chosen, every=every, limit=limit)
+
+
+def called(path: Path) -> Path:
+    """`path` by the name that it has where it lies: `.` and `..` are none."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def licence_beside(path: Path) -> str:
@@ -170,7 +180,7 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
             motion = sha256_file(capture)
             for seed in seeds:
                 origin = Origin(
-                    f"drawing-{folder.name}-{capture.stem}-{seed}",
+                    sequence_id("drawing", f"{folder.name}-{capture.stem}", str(seed)),
                     # One character under two names is still one: its identity is its picture.
                     f"drawing {prints[0][:12]}",
                     "drawing",

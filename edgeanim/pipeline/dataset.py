@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import atomic_path
+from edgeanim.core.files import atomic_path, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.importers import Fit
-from edgeanim.models.dataset import SPLITS, DatasetWriter, Manifest, Origin, Split, load_manifest
+from edgeanim.models.dataset import (
+    SPLITS,
+    DatasetWriter,
+    Manifest,
+    Origin,
+    Split,
+    load_manifest,
+    sequence_id,
+)
 from edgeanim.models.dataset_make import (
     Recipe,
+    called,
     file_hash,
     imported,
     licence_beside,
@@ -99,17 +108,22 @@ def import_dataset(
         raise UsageError("Only sprite sheets, which need a cell size, have rows.")
     if every < 1 or limit < 2:
         raise UsageError("Every first frame or fewer, and two frames or more, can be taken.")
+    if identity is not None and not identity.strip():
+        raise UsageError("An identity needs a name.", hint="Leave it out to name each by its file.")
+    sources = [Path(path) for path in paths]
+    for path in sources:
+        must_exist(path)
     writer = DatasetWriter(Path(out))
-    progress.stage("importing", len(paths))
-    for path in map(Path, paths):
+    progress.stage("importing", len(sources))
+    for path in sources:
         content = file_hash(path)
         found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
         for name, kind, pictures in found:
             origin = Origin(
-                f"{kind}-{name}-{content[:6]}",
-                identity or path.stem,
+                sequence_id(kind, name, content[:6]),
+                identity or called(path).stem,
                 kind,
-                source or path.name,
+                source or called(path).name,
                 licence or licence_beside(path),
                 recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
             )

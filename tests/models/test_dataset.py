@@ -24,6 +24,7 @@ from edgeanim.models.dataset import (
     MANIFEST,
     DatasetWriter,
     load_manifest,
+    sequence_id,
     split_of,
 )
 from edgeanim.models.dataset_make import Recipe, tasks
@@ -141,8 +142,40 @@ def test_a_sheet_is_imported_whole_or_by_rows(tmp_path):
     assert {entry.origin.identity for entry in rows.sequences} == {"hero"}
     with pytest.raises(UsageError, match="cell size"):
         import_dataset([path], tmp_path / "no", rows=True)
-    with pytest.raises(BadInput, match="two frames"):
+    with pytest.raises(BadInput, match=r"two frames.*--cell"):
         import_dataset([path], tmp_path / "still")
+    with pytest.raises(BadInput, match=r"two pictures.*too large"):
+        import_dataset([path], tmp_path / "one", cell=(60, 20))
+
+
+def test_a_row_of_one_picture_is_told_before_any_row_is_stored(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (20, 60, 3)).astype(np.uint8)
+    picture[10:, 20:] = 0
+    cv2.imwrite(str(tmp_path / "hero.png"), picture)
+    with pytest.raises(BadInput, match=r"row of this sheet.*leave --rows out"):
+        import_dataset([tmp_path / "hero.png"], tmp_path / "data", cell=(20, 10), rows=True)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["at 12:30", "a\\b", "long " * 40, "😀" * 50])
+def test_files_are_imported_whatever_they_are_called(tmp_path, clip, name):
+    clip = clip.rename(tmp_path / name)
+    entry = import_dataset([clip], tmp_path / "data").sequences[0]
+    assert entry.origin.identity == entry.origin.source == name
+    assert len(read_sequences(tmp_path / "data")) == 1
+
+
+def test_long_names_that_end_differently_have_different_ids():
+    ids = {sequence_id("sheet", "\u00fc" * 200 + f"-row{row}", "abc") for row in range(3)}
+    assert len(ids) == 3
+    assert all(len(each.encode()) <= 120 for each in ids)
+
+
+def test_a_folder_is_called_as_it_is_where_it_lies(tmp_path, clip, monkeypatch):
+    monkeypatch.chdir(clip)
+    entry = import_dataset(["."], tmp_path / "data").sequences[0]
+    assert entry.origin.identity == entry.origin.source == "walk"
+    assert entry.origin.id.startswith("frames-walk-")
 
 
 def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -45,6 +46,19 @@ def test_an_import_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(BadInput):
         import_dataset([tmp_path / "a.mp4"], tmp_path / "data")
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def test_a_file_that_is_not_there_is_told_before_others_are_imported(tmp_path):
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((9, 9, 3), i, np.uint8))
+    with pytest.raises(BadInput, match="No such file"):
+        import_dataset([tmp_path, tmp_path / "gone.gif"], tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_identity_without_a_name_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="needs a name"):
+        import_dataset([tmp_path], tmp_path / "data", identity=" ")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
