@@ -50,11 +50,12 @@ class Arm:
 @dataclass(frozen=True)
 class Result:
     """An arm's figures. `won` is the share won back, by group of sets; `temporal` (levels) and
-    `ghosts` are means over all sets; tips and mIoU those of the sets whose masks are known."""
+    `ghosts` are means over the sets that have them; tips and mIoU those of the sets whose masks are
+    known."""
 
     arm: str
-    won: dict[str, float]
-    temporal: float
+    won: dict[str, float | None]
+    temporal: float | None
     ghosts: float | None
     tips_ssim: float | None
     tips_sharpness: float | None
@@ -137,14 +138,14 @@ def hide_cue(animator: Animator) -> None:
 
 def summary(arm: str, scores: Sequence[Score]) -> Result:
     """An arm's figures from its scores."""
-    groups: dict[str, list[float]] = {}
+    groups: dict[str, list[float | None]] = {}
     for score in scores:
         groups.setdefault(score.group, []).append(score.won)
     tips = [score.tips for score in scores if score.tips is not None]
     return Result(
         arm,
-        {name: float(np.mean(won)) for name, won in groups.items()},
-        float(np.mean([score.animator.temporal for score in scores])),
+        {name: _mean(won) for name, won in groups.items()},
+        _mean([score.animator.temporal for score in scores]),
         _mean([score.animator.ghosts for score in scores]),
         _mean([tip.ssim for tip in tips]),
         _mean([tip.sharpness for tip in tips]),
@@ -169,12 +170,16 @@ def table(results: Sequence[Result]) -> str:
         lines.append(
             [
                 result.arm,
-                *(f"{result.won[name]:.3f}" for name in groups),
-                f"{result.temporal:.2f}",
-                *("-" if value is None else f"{value:.3f}" for value in others),
+                *(_cell(result.won[name]) for name in groups),
+                _cell(result.temporal, 2),
+                *(_cell(value) for value in others),
             ]
         )
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _cell(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 class _Lines:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import BadInput, UsageError, told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
-from edgeanim.models.evaluation.quality import Quality, QualitySums, Truth, moving_area
+from edgeanim.models.evaluation.quality import QualitySums, Truth, moving_area
 from edgeanim.models.evaluation.similarity import Reference, to_picture
 from edgeanim.pipeline.motion import motion_taken
 from edgeanim.pipeline.work import Work
@@ -35,14 +35,17 @@ _HALF = 128.0
 
 @dataclass(frozen=True)
 class Played:
-    """One way to play a clip: jitter in pixels, and how near its frames are to the real ones."""
+    """One way to play a clip: jitter in pixels, and `moving` and `temporal` as `Quality` has them
+    of frames beside the real ones."""
 
     jitter: float
-    quality: Quality
+    moving: float
+    temporal: float
 
 
 def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
-    """The clip driving its own first frame; every fourth frame is compared."""
+    """The clip driving its own first frame; every fourth frame is compared. `BadInput` if nothing
+    moves in it."""
     centres: list[NDArray[np.float32]] = []
     taken = motion_taken(bundle.contract)
     if taken is None:
@@ -65,9 +68,12 @@ def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
             if before is not None and index % _EVERY == 0:
                 _add(sums, clip, index, made, before)
             before = made
+    quality = sums.mean()
+    if quality.moving is None or quality.temporal is None:
+        raise BadInput("Nothing moves in this clip.", where=clip.name)
     second = np.diff(np.stack(centres), n=2, axis=0)
     jitter = float(np.linalg.norm(second, axis=2).mean()) * _HALF
-    return Played(jitter, sums.mean())
+    return Played(jitter, quality.moving, quality.temporal)
 
 
 def _add(
@@ -104,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in find_clips(options.clips):
             clip = clip_frames(path)
             both = [play(bundle, clip, smooth=smooth) for smooth in (False, True)]
-            rows = [(p.jitter, p.quality.moving, p.quality.temporal) for p in both]
+            rows = [(p.jitter, p.moving, p.temporal) for p in both]
             figures.append(rows)
             print(_line(path.stem, *rows), flush=True)
     print(_line("mean", *np.mean(figures, axis=0).tolist()))

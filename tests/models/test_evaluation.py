@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
+from edgeanim.models.ablation import summary
+from edgeanim.models.ablation import table as ablation_table
 from edgeanim.models.animator import Animator
 from edgeanim.models.config import AnimatorConfig
-from edgeanim.models.data.sequences import puppet_sequence
+from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
 from edgeanim.models.evaluation.left import LeftInClip
@@ -80,6 +82,26 @@ def test_a_perfect_frame_wins_everything_and_the_repeated_still_nothing():
     assert score.won_affine == 0
     assert perfect.temporal == 0 < repeated.temporal
     assert perfect.psnr_db > 90 > repeated.psnr_db
+
+
+def test_where_nothing_moves_nothing_can_be_won_and_the_means_leave_it_out():
+    still, driving = noisy(3, 0.4)
+    perfect, repeated = (judged(made, still, driving) for made in (driving, still))
+    steady = judged(still, still, still)
+    assert (steady.moving, steady.temporal) == (None, None)
+    moved = Score("moved", 1, repeated, repeated, perfect, None, None, 0.0, "clips")
+    stood = Score("stood", 1, steady, steady, steady, None, None, 0.0, "clips")
+    assert (stood.won, stood.won_affine) == (None, None)
+    lines = table([moved, stood]).splitlines()
+    assert lines[3].startswith("| stood | 1 | - | - | - |")
+    assert [line[:34] for line in lines[4:]] == [
+        "| mean | 1 | 0.00 | **1.00** |  | ",
+        "| least: moved | 1 | 0.00 | **1.00",
+    ]
+    assert len(table([stood]).splitlines()) == 3
+    assert len(summary("x", [moved, stood]).won) == 1
+    assert summary("x", [moved, stood]).won["clips"] == moved.won
+    assert "| x | - | - |" in ablation_table([summary("x", [stood])])
 
 
 @settings(max_examples=20, deadline=None)
@@ -201,10 +223,14 @@ def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path
     for seed, split in ((1, "train"), (2, "test"), (3, "test")):
         origin = Origin(f"p{seed}", f"p{seed}", "puppet", "made", "CC0-1.0", str(seed))
         writer.add(origin, puppet_sequence(seed, (0.0, 0.3)), split)
+    pictures = np.full((2, 256, 256, 3), 90, np.uint8)
+    drawn = Origin("s", "s", "sketch", "made", "CC0-1.0", "s")
+    writer.add(drawn, FrameSequence("s", pictures, (0, 0)), "test")
     writer.finish()
-    _, stored = sets.evaluate(animator, puppets=1, dataset=tmp_path, size=64)
+    _, stored, others = sets.evaluate(animator, puppets=1, dataset=tmp_path, size=64)
     assert stored.name == "puppets"
     assert stored.frames == 2 * 2
+    assert (others.name, others.won) == ("sketches", None)
     assert stored.miou is not None
 
 

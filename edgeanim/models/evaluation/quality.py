@@ -30,7 +30,8 @@ class Truth:
 class Quality:
     """Means over frames. `moving` is SSIM inside the area that moves; `ssim`, `ms_ssim` and
     `psnr_db` are of whole pictures; `temporal` is the mean absolute error of the change since the
-    frame before, inside the moving area, in levels of 0..255: flicker and lag both raise it.
+    frame before, inside the moving area, in levels of 0..255: flicker and lag both raise it. Both
+    are `None` if nothing moves.
 
     `ghosts` is the opacity at which the still's content shows through where it has left, `None` if
     none has: with still S, real frame R and made frame M, the least-squares g of
@@ -43,11 +44,11 @@ class Quality:
     hardly minds.
     """
 
-    moving: float
+    moving: float | None
     ssim: float
     ms_ssim: float
     psnr_db: float
-    temporal: float
+    temporal: float | None
     ghosts: float | None
     tint: float | None
 
@@ -94,11 +95,11 @@ class QualitySums:
     def mean(self) -> Quality:
         frames = max(self.frames, 1)
         return Quality(
-            self.moving / max(self.area, 1e-9),
+            self.moving / self.area if self.area else None,
             self.ssim / frames,
             self.ms_ssim / frames,
             float(-10 * np.log10(max(self.squares / frames, 1e-10))),
-            self.temporal / max(self.temporal_area, 1e-9),
+            self.temporal / self.temporal_area if self.temporal_area else None,
             self.ghosts / self.gone if self.gone else None,
             self.tint / self.left if self.left else None,
         )

@@ -54,17 +54,20 @@ class Score:
     group: str = ""
 
     @property
-    def won(self) -> float:
-        """Of the SSIM that the repeated still loses in the moving area, the share won back."""
+    def won(self) -> float | None:
+        """Of the SSIM that the repeated still loses in the moving area, the share won back; `None`
+        if nothing moves."""
         return _won(self.still, self.animator)
 
     @property
-    def won_affine(self) -> float:
+    def won_affine(self) -> float | None:
         """The same of the affine warp."""
         return _won(self.still, self.affine)
 
 
-def _won(still: Quality, made: Quality) -> float:
+def _won(still: Quality, made: Quality) -> float | None:
+    if still.moving is None or made.moving is None:
+        return None
     return (made.moving - still.moving) / max(1 - still.moving, 1e-9)
 
 

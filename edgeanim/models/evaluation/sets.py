@@ -78,8 +78,13 @@ def shot_sets(
     return [
         ShotSet("puppets", "puppets", drawn),
         *(_clip_set(path) for path in clips),
-        *(ShotSet(f"{kind}s", f"{kind}s", shots) for kind, shots in stored.items()),
+        *(ShotSet(_several(kind), _several(kind), shots) for kind, shots in stored.items()),
     ]
+
+
+def _several(kind: str) -> str:
+    """The plural of a kind of character."""
+    return kind if kind.endswith("s") else kind + ("es" if kind.endswith("ch") else "s")
 
 
 def _clip_set(path: Path) -> ShotSet:
