@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
 
+LOSSES = "losses.csv"
 _SHEET_SEED = 999_983
 _SHEET_CLIPS = 24
 _JOINT_RATE = 0.25
@@ -48,9 +49,9 @@ def train(
 
     On a CPU the result depends on `config` alone, also after a kill and a resume; CUDA adds up in
     no fixed order. `workers` processes draw the batches (0: a thread), the same ones whatever
-    their number. `BadInput` if `out` holds a checkpoint of another configuration; `UsageError` for
-    workers that cannot be forked; `MissingComponent` without torch, `DeviceFailed` without the
-    device or if a process is killed.
+    their number. `BadInput` if `out` holds a checkpoint of another configuration, or a `losses.csv`
+    that no training wrote; `UsageError` for workers that cannot be forked; `MissingComponent`
+    without torch, `DeviceFailed` without the device or if a process is killed.
     """
     require("Training", "torch", extra="train")
     import torch
@@ -82,7 +83,11 @@ def train(
     if done == len(steps):
         # Killed after its last checkpoint, it may have left the weights of the one before.
         _write_weights(out, config, networks, ema.state)
+        progress.stage("training", len(steps))
+        progress.done("was done already")
         return out
+    if not done:
+        _begin_losses(out / LOSSES)
     material = batches.load_material(config.data, progress, workers)
     write_text(out / "train.toml", _dump(config))
     if config.data.weak_labels and material.clips:
@@ -180,6 +185,16 @@ def _set_rate(optimizer: object, rate: float) -> None:
         group["lr"] = rate
 
 
+def _begin_losses(path: Path) -> None:
+    """Remove the losses of a training whose checkpoint was removed, to begin another one in its
+    place: its steps would stand before those of the new one."""
+    from edgeanim.models.training.curves import read_losses
+
+    if path.exists():
+        read_losses(path)  # what is none is not ours to remove
+        path.unlink()
+
+
 def _write_results(
     out: Path,
     config: TrainConfig,
@@ -193,8 +208,8 @@ def _write_results(
     from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
 
     animator = _write_weights(out, config, networks, averaged)
-    append_losses(out / "losses.csv", step.number + 1, losses)
-    write_curves([out / "losses.csv"], out / "losses.png")
+    append_losses(out / LOSSES, step.number + 1, losses)
+    write_curves([out / LOSSES], out / "losses.png")
     batch = _sheet_batch(config, material, step.size)
     sheet = sample_sheet(animator, batch.to(next(animator.parameters()).device))
     write_sheet(out / "sheets" / f"{step.number + 1:06d}.png", sheet)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
@@ -26,6 +28,7 @@ from edgeanim.models.training.losses import (
     segmentation,
 )
 from edgeanim.models.training.schedule import schedule
+from edgeanim.models.training.sheets import append_losses
 from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
 
@@ -98,10 +101,20 @@ def test_a_killed_training_goes_on_to_the_identical_result(tmp_path, precision):
 
 def test_a_finished_training_is_not_begun_again(trained):
     class Stages(KillAfter):
-        def stage(self, title, total=None):  # noqa: ARG002
-            pytest.fail(f"began {title}")
+        told = ()
 
-    assert train(CONFIG, trained, Stages(0)) == trained
+        def stage(self, title, total=None):  # noqa: ARG002
+            assert title == "training"
+
+        def step(self, count=1, note=""):  # noqa: ARG002
+            pytest.fail("a step was taken")
+
+        def done(self, note=""):
+            self.told += (note,)
+
+    stages = Stages(0)
+    assert train(CONFIG, trained, stages) == trained
+    assert stages.told == ("was done already",)
 
 
 def test_a_training_killed_after_its_last_checkpoint_still_leaves_its_weights(trained, tmp_path):
@@ -160,6 +173,36 @@ def test_weights_that_are_not_finite_are_not_widened(tmp_path):
 def test_a_checkpoint_of_another_configuration_is_refused(trained):
     with pytest.raises(BadInput, match="another configuration"):
         train(replace(CONFIG, seed=1), trained)
+
+
+def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):
+    once = replace(SHORT, regions=(Phase(2, 2, (64,)),), generator=(Phase(2, 2, (64,)),))
+    train(once, tmp_path)
+    expected = (tmp_path / "losses.csv").read_text()
+    shutil.rmtree(tmp_path / "checkpoint")
+    train(once, tmp_path)
+    assert (tmp_path / "losses.csv").read_text() == expected
+    shutil.rmtree(tmp_path / "checkpoint")
+    (tmp_path / "losses.csv").write_text("my own,figures\n1,2\n")
+    with pytest.raises(BadInput, match="no list of losses"):
+        train(once, tmp_path)
+    assert "my own" in (tmp_path / "losses.csv").read_text()
+
+
+def test_losses_are_added_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "losses.csv"
+    append_losses(path, 1, {"pixels": 0.5, "warp": 0.25})
+
+    def full(self, *_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    with monkeypatch.context() as patched, pytest.raises(EdgeanimError, match="full"):
+        patched.setattr(Path, "write_text", full)
+        patched.setattr(Path, "write_bytes", full)
+        append_losses(path, 2, {"pixels": 0.4})
+    assert [p.name for p in tmp_path.iterdir()] == ["losses.csv"]
+    append_losses(path, 3, {"pixels": 0.3})
+    assert path.read_text() == "step,term,value\n1,pixels,0.5\n1,warp,0.25\n3,pixels,0.3\n"
 
 
 def test_a_folder_of_other_things_is_not_replaced_by_a_checkpoint(tmp_path):

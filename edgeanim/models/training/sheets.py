@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgeanim.core.files import atomic_path
+from edgeanim.core.errors import disk_errors
+from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.native import write_png
 from edgeanim.models.animator import Animator
 from edgeanim.models.regions import BACKGROUND, region_colours
@@ -45,14 +46,12 @@ def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
 
 
 def append_losses(path: Path, step: int, losses: dict[str, float]) -> None:
-    """Add a line per term to the CSV `step,term,value`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with path.open("a") as stream:
-        if is_new:
-            stream.write("step,term,value\n")
-        for term, value in losses.items():
-            stream.write(f"{step},{term},{value:.6g}\n")
+    """Add a line per term to the CSV `step,term,value`, all or none: half a line, of a disk that
+    was full, would keep the training from ever going on."""
+    with disk_errors(path):
+        before = path.read_text(encoding="utf-8") if path.exists() else "step,term,value\n"
+    lines = (f"{step},{term},{value:.6g}\n" for term, value in losses.items())
+    write_text(path, before + "".join(lines))
 
 
 def _to_uint8(picture: Tensor) -> NDArray[np.uint8]:
