@@ -28,7 +28,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.score import Score
-from edgeanim.models.evaluation.sets import evaluate
+from edgeanim.models.evaluation.sets import evaluate, shot_sets
 from edgeanim.models.train import train
 from edgeanim.models.training.config import TrainConfig, load_train_config
 
@@ -100,7 +100,8 @@ def ablate(
 ) -> list[Result]:
     """Train every arm below `out` and score it; the options are those of `sets.evaluate`.
 
-    `BadInput` if `config` begins with no weights: without them there is no arm without supervision.
+    `BadInput` if `config` begins with no weights: without them there is no arm without supervision;
+    or for what it is to be scored on, before anything is trained.
     """
     from edgeanim.models.animator import load_animator
 
@@ -109,6 +110,7 @@ def ablate(
             "An ablation goes on from trained weights, and this configuration starts from none.",
             hint='Add `start = "FOLDER"`, where a training has left its weights.',
         )
+    shot_sets(puppets=puppets, clips=clips, dataset=dataset)
     for arm in ARMS:
         train(arm.change(config), out / arm.folder, progress)
     results = []

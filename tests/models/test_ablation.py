@@ -126,6 +126,14 @@ def test_without_weights_to_begin_with_it_says_what_to_add(tmp_path: Path) -> No
     assert "start" in str(caught.value)
 
 
+def test_what_it_cannot_be_scored_on_is_told_before_it_trains(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="No such file"):
+        ablate(config, tmp_path / "out", dataset=tmp_path / "gone")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_command_says_what_is_wrong_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

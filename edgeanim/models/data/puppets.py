@@ -3,7 +3,7 @@
 A puppet is a tree of textured sprites. A pose gives each part an angle, a stretch and a shift
 about its joint; rendering places the sprites back to front. So for every frame we know which part
 each pixel shows and the exact transform of each part, from which region masks, motions and the
-dense flow to any other frame follow (see `samples`).
+dense flow to any other frame follow (see `known_flow`).
 """
 
 from __future__ import annotations
