@@ -18,7 +18,7 @@ from edgeanim.models.data.augmentation import (
 )
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
-from edgeanim.models.data.sequences import clip_sequence, puppet_sequence
+from edgeanim.models.data.sequences import FrameSequence, clip_sequence, puppet_sequence
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
 
@@ -181,6 +181,15 @@ def directions(heading, side):
 def test_mirroring_motion_twice_changes_nothing(seed):
     motion = np.random.default_rng(seed).normal(size=(3, COUNT, 6)).astype(np.float32)
     assert np.array_equal(mirror_motion(mirror_motion(motion)), motion)
+
+
+def test_a_small_picture_shows_every_place_where_it_is():
+    ramp = np.minimum(2 * np.arange(SIZE), 255).astype(np.uint8)
+    pictures = np.broadcast_to(ramp[:, None], (2, SIZE, SIZE, 3))
+    found = make_pair(FrameSequence("ramp", pictures, (0, 0)), 0, 1, SIZE // 4).still
+    # The middle of a small pixel is that of the four that it covers.
+    expected = 2 * (4 * np.arange(30) + 1.5)
+    np.testing.assert_allclose(found[0, 0, :30] * 255, expected, atol=0.3)
 
 
 def test_a_pair_is_augmented_alike_and_in_range(puppet):
