@@ -100,8 +100,14 @@ def imported(
 
 
 def called(path: Path) -> Path:
-    """`path` by the name that it has where it lies: `.` and `..` are none."""
-    return path.resolve() if path.name in ("", "..") else path
+    """`path` by the name that it has where it lies, to be written down: `.` and `..` are none, and
+    what of it is not UTF-8 is shown as that."""
+    return Path(as_text(str(path.resolve() if path.name in ("", "..") else path)))
+
+
+def as_text(name: str) -> str:
+    """A name as the system has it, without what no file of text can hold."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def licence_beside(path: Path) -> str:
@@ -142,7 +148,7 @@ def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
     photos: tuple[Picture, ...] = ()
     if folder is not None:
         photos, prints = read_photographs(folder), file_hash(folder)
-        licence, source = licence_beside(folder), f" with {folder.name}"
+        licence, source = licence_beside(folder), f" with {called(folder).name}"
 
     for seed in range(recipe.first_seed, recipe.first_seed + recipe.scenes):
         choices = recipe_hash(
@@ -161,7 +167,9 @@ def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:
     paths = [] if recipe.motions is None else motion_files(recipe.motions)
     captures = tuple(read_bvh(path) for path in paths)
     prints = [sha256_file(path) for path in paths]
-    source = f"edgeanim {__version__}" + (f" with {recipe.motions.name}" if recipe.motions else "")
+    source = f"edgeanim {__version__}" + (
+        f" with {called(recipe.motions).name}" if recipe.motions else ""
+    )
     licence = _OWN if recipe.motions is None else licence_beside(recipe.motions)
     for seed in range(recipe.first_seed, recipe.first_seed + recipe.sketches):
         choices = recipe_hash(
@@ -176,15 +184,16 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
     captures = motion_files(motions)
     for folder in drawing_folders(drawings):
         prints = [sha256_file(folder / name) for name in FILES]
+        name = called(folder).name
         for capture in captures:
             motion = sha256_file(capture)
             for seed in seeds:
                 origin = Origin(
-                    sequence_id("drawing", f"{folder.name}-{capture.stem}", str(seed)),
+                    sequence_id("drawing", f"{name}-{called(capture).stem}", str(seed)),
                     # One character under two names is still one: its identity is its picture.
                     f"drawing {prints[0][:12]}",
                     "drawing",
-                    f"{folder.name} moved by {capture.name}",
+                    f"{name} moved by {called(capture).name}",
                     licence_beside(folder),
                     recipe_hash(
                         drawing=prints,

@@ -23,6 +23,7 @@ from edgeanim.models.dataset import (
 )
 from edgeanim.models.dataset_make import (
     Recipe,
+    as_text,
     called,
     file_hash,
     imported,
@@ -121,10 +122,10 @@ def import_dataset(
         for name, kind, pictures in found:
             origin = Origin(
                 sequence_id(kind, name, content[:6]),
-                identity or called(path).stem,
+                as_text(identity or called(path).stem),
                 kind,
-                source or called(path).name,
-                licence or licence_beside(path),
+                as_text(source or called(path).name),
+                as_text(licence or licence_beside(path)),
                 recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
             )
             if not writer.has(origin):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import cv2
 import numpy as np
@@ -163,6 +165,17 @@ def test_files_are_imported_whatever_they_are_called(tmp_path, clip, name):
     entry = import_dataset([clip], tmp_path / "data").sequences[0]
     assert entry.origin.identity == entry.origin.source == name
     assert len(read_sequences(tmp_path / "data")) == 1
+
+
+def test_what_is_not_utf_8_in_a_name_is_shown_as_that(tmp_path, clip, drawing, bvh):
+    odd = os.fsdecode(b"odd \xff")
+    clip, drawing = clip.rename(tmp_path / odd), shutil.copytree(drawing, tmp_path / (odd + "2"))
+    import_dataset([clip], tmp_path / "data")
+    import_dataset([clip], tmp_path / "data", identity=odd, source=odd, licence=odd)
+    make_dataset(tmp_path / "data", drawings=drawing, motions=bvh, moments=1)
+    one, two = (entry.origin for entry in load_manifest(tmp_path / "data").sequences)
+    assert (one.source[:12], one.id[:14]) == ("odd \ufffd2 moved", "drawing-odd \ufffd2")
+    assert two.identity == two.source == two.licence == "odd \ufffd"
 
 
 def test_long_names_that_end_differently_have_different_ids():

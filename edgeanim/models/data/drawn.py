@@ -32,7 +32,8 @@ def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> Fr
     a backdrop other than the drawing's own paper. `BadInput` for files that cannot be used.
     """
     # Drawings and motions of one seed differ in place and backdrop too.
-    rng = np.random.default_rng([seed, 11, *f"{folder.name} {bvh.stem}".encode()])
+    names = f"{folder.name} {bvh.stem}".encode("utf-8", "surrogateescape")
+    rng = np.random.default_rng([seed, 11, *names])
     motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
     return perform(f"{folder.name} {bvh.stem} {seed}", read_drawing(folder), motion, rng, moments)
 
