@@ -14,7 +14,7 @@ from edgeanim.models.data.mattes import mattes
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.weak_labels import weak_labels
-from edgeanim.models.regions import BACKGROUND, UNKNOWN
+from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS, UNKNOWN
 from tests.models.test_weak_labels import JUMPERS, SKINS, waving
 
 TORSO = 1
@@ -121,6 +121,22 @@ def test_clothes_are_dyed_alike_in_all_frames_and_skin_is_not(person, monkeypatc
             colours = [np.median(three.pictures[t][body[t]], axis=0) for t in range(3)]
             np.testing.assert_allclose(colours[1:], colours[:1] * 2, atol=3)
     assert 2 < dyed < 8
+
+
+def test_a_hand_that_is_labelled_is_not_dyed_whatever_its_colour(monkeypatch):
+    only("_DYED", monkeypatch)
+    clip = blocks()
+    hand, face = np.s_[:, 150:180, 115:145], np.s_[:, 90:120, 115:145]
+    clip.pictures[hand], clip.pictures[face] = (20, 120, 40), (220, 170, 140)
+    clip.weak_labels[hand], clip.weak_labels[face] = TIPS[0], REGIONS.index("head")
+    inner = np.s_[:, 155:175, 120:140]
+    dyed = 0
+    for seed in range(4):
+        three, _ = disguised(clip, (0, 5), np.random.default_rng(seed))
+        off = np.abs(three.pictures.astype(int) - clip.pictures[[0, 4, 5]]).max(3)
+        assert off[inner].max() == 0
+        dyed += off.max() > 20
+    assert dyed
 
 
 def test_skin_is_toned_alike_in_all_frames_and_clothes_are_not(person, monkeypatch):
