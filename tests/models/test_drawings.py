@@ -27,6 +27,7 @@ from edgeanim.models.data.mesh import MAX_TRIANGLES, build_mesh, deform, triangl
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.retarget import retarget
+from edgeanim.models.data.rigs import make_rig
 from edgeanim.models.data.sequences import region_table
 from edgeanim.models.data.sketches import make_sketch
 from edgeanim.models.nets.moments import motion_of
@@ -166,6 +167,23 @@ def test_a_bent_limb_is_visible_across_the_borders_of_its_pieces(sequence):
     body = (pair.label_driving != BACKGROUND) & (pair.label_driving < COUNT)
     inner = cv2.erode(body.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert pair.visible[0][inner].mean() > 0.9
+
+
+def test_the_paper_lies_where_it_lay_behind_the_character(drawing):
+    small = read_drawing(drawing)
+    size = small.mask.shape[1] * 3, small.mask.shape[0] * 3
+    mask = cv2.resize(small.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    x = np.broadcast_to(np.arange(size[0]), mask.shape)
+    wave = np.abs(x % 100 - 50) * 4 + 20
+    texture = np.repeat(wave[..., None], 3, axis=2).astype(np.uint8)
+    joints = {name: 3 * xy for name, xy in small.joints.items()}
+    rig = make_rig(Drawing("large", texture, mask, joints), np.random.default_rng(0))
+    placed = cv2.resize(rig.picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(int)
+    far = cv2.dilate(placed[:, :, 3].astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
+    far &= cv2.erode((placed[:, :, 0] > 0).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    slope = np.gradient(placed[:, :, 0].astype(float), axis=1)
+    error = (rig.backdrop[:, :, 0] - placed[:, :, 0]) / np.where(slope, slope, 1)
+    assert abs(np.median(error[far & (np.abs(slope) > 5)])) < 0.1
 
 
 def test_directions_point_down_the_limbs(sequence):

@@ -70,6 +70,24 @@ def test_hands_of_every_skin_are_found_and_told_apart(skin, jumper):
         assert (truth[told] == label).mean() > 0.9
 
 
+def test_round_a_hand_nothing_is_told():
+    pictures, _ = waving(SKINS[0], JUMPERS[0])
+    labels = weak_labels(pictures)
+    rings = 0
+    for frame in labels:
+        hands = np.isin(frame, (LEFT, RIGHT)).astype(np.uint8)
+        ring = (cv2.dilate(hands, np.ones((5, 5), np.uint8)) > hands).astype(bool)
+        rings += ring.sum()
+        assert (frame[ring] == UNKNOWN).all()
+    assert rings > 100
+
+
+def test_the_middle_of_a_face_is_left_open_since_eyes_and_mouth_are_there():
+    labels = weak_labels(waving(SKINS[0], JUMPERS[0])[0])
+    assert (labels[:, 60:70, 126:132] == UNKNOWN).all()
+    assert (labels == HEAD).any((1, 2)).all()
+
+
 def test_a_print_of_skin_colour_on_the_chest_is_no_hand():
     pictures, truth = waving(SKINS[0], JUMPERS[0])
     printed = pictures.copy()
