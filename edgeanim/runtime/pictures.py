@@ -9,9 +9,10 @@ fills and cuts off the rest. What a graph makes lies on the same canvas, so the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import TensorSpec
@@ -86,7 +87,7 @@ class Fit:
         if rows.start or columns.start or any(after):
             edges = (rows.start, after[0], columns.start, after[1])
             shown = cv2.copyMakeBorder(shown, *edges, cv2.BORDER_REPLICATE)
-        return _scaled(shown, size)
+        return scaled(shown, size)
 
     def from_graph(self, frame: Picture) -> Picture:
         """The part of a graph's own `frame` [h, w, C] where the picture lies, not rescaled."""
@@ -97,9 +98,10 @@ class Fit:
         return np.ascontiguousarray(frame[cuts[0], cuts[1]])
 
 
-def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
-    """Halved as long as it goes, which takes a fraction of the time of averaging over areas of
-    any size; what then remains is less than a half and needs no averaging."""
+def scaled(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """`picture` [h, w, C], uint8 or float32, at `size` (height, width). Halved as long as it goes,
+    which takes a fraction of the time of averaging over areas of any size; what then remains is
+    less than a half and needs no averaging."""
     import cv2
 
     height, width = picture.shape[:2]
@@ -110,8 +112,8 @@ def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
         return np.ascontiguousarray(picture)
     shrinks = height >= 2 * size[0] or width >= 2 * size[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    scaled: Picture = cv2.resize(picture, size[::-1], interpolation=how)
-    return scaled
+    made: NDArray[Any] = cv2.resize(picture, size[::-1], interpolation=how)
+    return made
 
 
 def flatten(picture: Picture) -> Picture:

@@ -17,10 +17,11 @@ from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
 from edgeanim.models.evaluation.left import LeftInClip
-from edgeanim.models.evaluation.reenact import Reenactment
+from edgeanim.models.evaluation.reenact import Reenactment, seen
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
 from edgeanim.models.evaluation.table import table
+from edgeanim.runtime.pictures import Fit
 
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
@@ -210,6 +211,16 @@ def test_driven_by_its_own_still_a_picture_hardly_changes(animator):
     (made,) = Reenactment(animator, still).make([still], [np.zeros_like(still)])
     assert np.abs(made.affine - still).max() < 1e-3
     assert 0 <= made.cover <= 1
+
+
+@pytest.mark.parametrize("side", [32, 64, 96, 160, 256])
+def test_networks_see_pictures_as_the_player_shows_them(side):
+    picture, _ = noisy(7, side=side)
+    levels = (picture * 255).round().astype(np.uint8)
+    fit = Fit.of((side, side), (64, 64))
+    shown = fit.to_graph(np.ascontiguousarray(levels.transpose(1, 2, 0)), (64, 64))
+    found = seen(levels.astype(np.float32) / 255, 64).numpy()[0].transpose(1, 2, 0)
+    assert np.abs(255 * found - shown).max() <= 1.5
 
 
 def test_networks_of_one_size_are_scored_on_pictures_of_another(animator):

@@ -60,7 +60,8 @@ def test_half_floats_that_drift_too_far_say_nothing_of_pruning() -> None:
     table = {
         "openvino-float32": (0.0, 1.0, 0), "openvino-bfloat16": (0.03, 0.5, 0),
         "openvino-int8-ptq": (0.01, 0.6, 0.5), "openvino-float32-pruned50": (0.01, 0.4, 0),
-        "openvino-bfloat16-pruned50": (0.04, 0.3, 0), "openvino-int8-ptq-pruned50": (0.01, 0.3, 0.5),
+        "openvino-bfloat16-pruned50": (0.04, 0.3, 0),
+        "openvino-int8-ptq-pruned50": (0.01, 0.3, 0.5),
     }  # fmt: skip
     study = TableStudy(table, halves=("bfloat16",))
     found = search(study, backends=("openvino",), methods=("float32", "ptq"))

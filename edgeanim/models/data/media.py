@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
-from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.pictures import flatten, scaled
 from edgeanim.runtime.stills import head_of, is_image
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "read_frames",
     "read_still",
     "save_npz",
+    "scaled",
 ]

@@ -35,6 +35,7 @@ from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.quality import moving_area
+from edgeanim.models.evaluation.reenact import seen
 from edgeanim.models.evaluation.score import Shot
 from edgeanim.models.evaluation.sets import ShotSet, shot_sets
 from edgeanim.models.evaluation.similarity import Reference
@@ -78,10 +79,7 @@ def ceilings(animator: Animator, shots: ShotSet, size: int) -> Ceilings:
 def _forms(animator: Animator, shot: Shot, driver: int, pair: Pair) -> Iterator[tuple[str, Parts]]:
     """The parts of the frame in each form: of the still repeated, and of the columns."""
     size = animator.config.size
-    still, driving, cue = (
-        functional.interpolate(torch.from_numpy(p)[None], (size, size), mode="area")
-        for p in (pair.still, pair.driving, pair.cue)
-    )
+    still, driving, cue = (seen(picture, size) for picture in (pair.still, pair.driving, pair.cue))
     mask, own = animator.regions(still, torch.zeros_like(still))
     _, motion = animator.regions(driving, cue)
     flow, alpha, colour = animator.generator(*animator.encoder(still, mask), own, motion)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.models.data.media import scaled
 from edgeanim.models.evaluation.similarity import Picture
 from edgeanim.models.regions import BACKGROUND
 
@@ -44,9 +45,9 @@ class Reenactment:
         self._animator = animator
         with torch.no_grad():
             self._still = torch.from_numpy(still)[None]
-            seen = self._seen(still)
-            mask, self._motion = animator.regions(seen, torch.zeros_like(seen))
-            self._features = animator.encoder(seen, mask)
+            shown = self._seen(still)
+            mask, self._motion = animator.regions(shown, torch.zeros_like(shown))
+            self._features = animator.encoder(shown, mask)
 
     def make(self, driving: Sequence[Picture], cues: Sequence[Picture]) -> list[Made]:
         """The frames that each of `driving` [3, h, w] and its cue call for."""
@@ -69,14 +70,7 @@ class Reenactment:
         return [Made(*part) for part in parts]
 
     def _seen(self, picture: Picture) -> Any:
-        """A picture as the networks see it: [1, 3, size, size]."""
-        import torch
-
-        size = self._animator.config.size
-        tensor = torch.from_numpy(picture)[None]
-        if tensor.shape[3] == size:
-            return tensor
-        return torch.nn.functional.interpolate(tensor, (size, size), mode="area")
+        return seen(picture, self._animator.config.size)
 
     def _labels(self, scores: Any) -> NDArray[np.int64]:
         """The likeliest region at each pixel of a quarter of the pictures' size: [N, h/4, w/4]."""
@@ -100,6 +94,14 @@ class Reenactment:
 
         neutral = torch.full_like(like[:, :BACKGROUND], NEUTRAL_SCORE)
         return warp(still, compose_flows(neutral, *affine_coefficients(own, motion)))
+
+
+def seen(picture: Picture, size: int) -> Any:
+    """A picture [3, h, w] as the player shows it to networks of `size`: [1, 3, size, size]."""
+    import torch
+
+    across = scaled(picture.transpose(1, 2, 0), (size, size))
+    return torch.from_numpy(across.transpose(2, 0, 1).copy())[None]
 
 
 def _pictures(tensor: Any) -> Picture:
