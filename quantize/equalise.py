@@ -106,7 +106,9 @@ def _watch(
         def run_node(self, n: Any) -> Any:
             value = super().run_node(n)
             if n.name in stored and n in channels.of:
-                peak = value.abs().amax((0, 2, 3)).double().numpy()
+                # [1, C, H, W], or a parameter [C, 1, 1].
+                magnitudes = value.abs().movedim(-3, -1)
+                peak = magnitudes.flatten(0, -2).amax(0).double().numpy()
                 seen.peaks[n] = np.maximum(seen.peaks.get(n, 0.0), peak)
             if n in channels.normalized:
                 least = value.double().var((2, 3), unbiased=False).amin(0).numpy()
@@ -139,7 +141,8 @@ def _columns(layer: Any) -> Floats:
     """How strongly each input channel is read: its largest weight over that of the kernel."""
     weight = layer.weight.detach().double().abs()
     if isinstance(layer, nn.ConvTranspose2d):
-        return (weight / weight.amax((0, 2, 3), keepdim=True)).amax((1, 2, 3)).numpy()  # type: ignore
+        kernels = weight.amax((0, 2, 3), keepdim=True).clamp_min(1e-30)
+        return (weight / kernels).amax((1, 2, 3)).numpy()  # type: ignore[no-any-return]
     relative = (weight / weight.amax((1, 2, 3), keepdim=True).clamp_min(1e-30)).amax((2, 3))
     groups = relative.reshape(layer.groups, -1, relative.shape[1])
     return groups.amax(1).reshape(-1).numpy()  # type: ignore[no-any-return]

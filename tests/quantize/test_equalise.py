@@ -116,13 +116,34 @@ def test_a_parameter_is_scaled_along_its_channels_wherever_they_are(shape: tuple
     traced = fx.symbolic_trace(module)
     batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
     targets = [n for n, m in traced.named_modules() if isinstance(m, nn.Conv2d)]
-    values = tuple(node.name for node in traced.graph.nodes if node.op.startswith("call"))
+    # What a sum adds is stored in 8 bits like what it adds it to.
+    values = tuple(n.name for n in traced.graph.nodes if n.op.startswith(("call", "get_attr")))
     before = module.map.detach().clone()
     with torch.no_grad():
         wanted = module(*batch)
         equalise(traced, Placement(tuple(targets), values), [batch])
         torch.testing.assert_close(traced(*batch), wanted)
     assert not torch.equal(traced.map, before)
+
+
+def test_a_transposed_convolution_of_which_an_output_is_dead_is_equalised_all_the_same() -> None:
+    torch.manual_seed(2)
+    module = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(6, 4, 4, stride=2, padding=1),
+        nn.Conv2d(4, 3, 3, padding=1),
+    ).eval()
+    with torch.no_grad():
+        module[2].weight[:, 1] = 0
+        module[0].weight *= torch.logspace(-1, 1, 6)[:, None, None, None]
+    traced = fx.symbolic_trace(module.double())
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    with torch.no_grad():
+        wanted = module(*batch).clone()
+        report = equalise(traced, Placement(("0", "2", "3"), ("_0", "_1", "_2")), [batch])
+        torch.testing.assert_close(traced(*batch), wanted)
+    assert report.channels == 6 + 6 + 4  # what the ReLU reads and gives, and what the next reads
 
 
 def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
