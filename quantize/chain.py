@@ -111,6 +111,7 @@ def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = No
 
 def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
     """The nodes of an ONNX `model` by kind."""
+    numbers = _numbers(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     infos = (*model.graph.value_info, *model.graph.output, *model.graph.input)
     shapes = {
@@ -125,10 +126,46 @@ def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
         elif node.op_type == "Conv" and node.input[1] in weights:
             kind = "convolution"
             macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
-        elif node.op_type in ONNX_GLUE:
+        elif node.op_type in ONNX_GLUE and _keeps_zero(node, numbers):
             kind = "glue"
         nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs))
     return nodes
+
+
+def holds_zero(low: float | None, high: float | None) -> bool:
+    """Whether zero lies within the limits of a clipping; `None` is no limit.
+
+    Quantisers leave a clipping to the range of its result. Ranges hold zero, so one that does not
+    would be lost.
+    """
+    return (low is None or low <= 0) and (high is None or high >= 0)
+
+
+def _keeps_zero(node: Any, numbers: Mapping[str, float]) -> bool:
+    """Whether a glue node is none, or a Clip that `holds_zero`; not if its limits are computed."""
+    if node.op_type != "Clip":
+        return True
+    limits: dict[str, float | None] = {one.name: one.f for one in node.attribute}  # opset 6
+    for end, name in zip(("min", "max"), node.input[1:], strict=False):
+        if name and name not in numbers:
+            return False
+        limits[end] = numbers.get(name)
+    return holds_zero(limits.get("min"), limits.get("max"))
+
+
+def _numbers(model: Any) -> dict[str, float]:
+    """The constants of an ONNX `model` that are single numbers."""
+    from onnx import numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensors[node.output[0]] = node.attribute[0].t
+    return {
+        name: float(numpy_helper.to_array(tensor).item())
+        for name, tensor in tensors.items()
+        if prod(tensor.dims) == 1 and tensor.data_type == tensor.FLOAT
+    }
 
 
 def name_nodes(model: Any) -> None:

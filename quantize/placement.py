@@ -19,7 +19,7 @@ from torch import fx, nn
 from edgeanim.graph.converters.builder import Builder
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.converters.shape import PicturePad
-from edgeanim.quantize.chain import Chain, Node, find_chain
+from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -132,7 +132,9 @@ def _macs(layer: Any, shape: Sequence[int]) -> int:
 
 
 def _is_exact(node: fx.Node) -> bool:
-    """Arithmetic with a plain number is not what convolutions are glued with."""
+    """Neither arithmetic with a plain number nor a clipping away from zero glues convolutions."""
+    if node.target is torch.clamp:
+        return holds_zero(*node.args[1:])
     return node.target not in (operator.add, torch.add) or len(node.all_input_nodes) == 2
 
 

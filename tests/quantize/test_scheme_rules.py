@@ -12,6 +12,7 @@ import pytest
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.played import play, psnr
@@ -103,6 +104,68 @@ def written(folder: Path, body: str, weights: Mapping[str, tuple[int, ...] | lis
         tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
         model.graph.initializer.append(tensor)
     path = folder / "net.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+_CLIPPED = """
+first = Conv <pads = [1, 1, 1, 1]> (image, w0)
+clipped = Clip (first, low, high)
+result = Conv <pads = [1, 1, 1, 1]> (clipped, w1)
+"""
+_TWO_KERNELS = {"w0": (16, 3, 3, 3), "w1": (3, 16, 3, 3)}
+
+
+def test_a_clip_away_from_zero_still_clips(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """ONNX Runtime's quantiser drops it: the range does the same, but for the zero in it."""
+    path = written(tmp_path, _CLIPPED, _TWO_KERNELS | {"low": [0.4], "high": [0.9]})
+    source = GraphArtifact(unet.spec, as_numbers(path, "low", "high"))
+    made = get_scheme("onnx-qdq").quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, _ = play(made, "onnxruntime", board, samples, tmp_path / "int8")
+    assert psnr(wanted, got) > 35
+
+
+@pytest.mark.parametrize(
+    ("body", "limits", "glue"),
+    [
+        (_CLIPPED, {"low": [0.0], "high": [6.0]}, True),
+        (_CLIPPED, {"low": [-1.0], "high": [0.0]}, True),
+        (_CLIPPED, {"low": [0.1], "high": [6.0]}, False),
+        (_CLIPPED, {"low": [-2.0], "high": [-1.0]}, False),
+        (_CLIPPED.replace("low, high", "low"), {"low": [0.1]}, False),
+        (_CLIPPED.replace("low, high", ", high"), {"high": [6.0]}, True),
+    ],
+)
+def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
+    body: str, limits: dict[str, list[float]], glue: bool, tmp_path: Path
+) -> None:
+    import onnx
+    import torch
+
+    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.quantize.placement import find_placement, value_shapes
+
+    path = as_numbers(written(tmp_path, body, _TWO_KERNELS | limits), *limits)
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    name_nodes(model)
+    assert bool(onnx_chain(model).glue) == glue
+    module = import_torch(path).module
+    placement = find_placement(module, value_shapes(module, [torch.rand(1, 3, 64, 64)]))
+    first = next(n.name for n in module.graph.nodes if n.op == "call_module")
+    assert (first not in placement.values) == glue  # else it is rounded before the Clip too
+
+
+def as_numbers(path: Path, *names: str) -> Path:
+    """The graph with those of its weights that hold one number as numbers without an axis."""
+    import onnx
+
+    model = onnx.load(str(path))
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            del tensor.dims[:]
     onnx.save(model, str(path))
     return path
 
