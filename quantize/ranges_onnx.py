@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from edgeanim.quantize.ranges import RangeTable, tabulate
 
 # Quantisers move up through these to where the values come from.
 _MOVES = ("Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "DepthToSpace", "SpaceToDepth")
+# And these go, or into the convolution above, when a graph is prepared: who gives what they gave is
+# called after it.
+_FOLDED = ("BatchNormalization", "Dropout", "Identity", "Mul")
 _QUANTIZED = ("Conv", *ONNX_GLUE)
 
 
@@ -54,7 +58,8 @@ def activations(
 
 
 def _asked_for(path: Path) -> list[str]:
-    """What goes in or comes out of the nodes that may be quantised, and where that comes from."""
+    """What goes in or comes out of the nodes that may be quantised, where that comes from, and what
+    it may be called once the graph is prepared."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
@@ -64,7 +69,13 @@ def _asked_for(path: Path) -> list[str]:
         if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
     constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     maker = {name: node for node in graph.node for name in node.output}
+    folded: dict[str, list[str]] = defaultdict(list)
+    for node in graph.node:
+        if node.op_type in _FOLDED and (node.op_type != "Mul" or constants & set(node.input)):
+            for name in node.input:
+                folded[name].append(node.output[0])
     asked: dict[str, None] = {}
     for node in graph.node:
         if node.op_type in _QUANTIZED:
@@ -73,6 +84,7 @@ def _asked_for(path: Path) -> list[str]:
                 name = frontier.pop()
                 if name in floats and name not in constants and name not in asked:
                     asked[name] = None
+                    frontier += folded[name]
                     if name in maker and maker[name].op_type in _MOVES:
                         frontier.append(maker[name].input[0])
     return list(asked)

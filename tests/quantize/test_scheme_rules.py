@@ -158,6 +158,35 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
     assert (first not in placement.values) == glue  # else it is rounded before the Clip too
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        "t = BatchNormalization (a, scale, shift, mean, variance)",
+        "t = Mul (a, factor)",
+        "t = Identity (a)",
+        "t = Dropout (a)",
+        "m = BatchNormalization (a, scale, shift, mean, variance) t = Mul (m, factor)",
+    ],
+)
+def test_what_is_folded_into_a_convolution_that_float_reads_is_quantised(
+    between: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """Sigmoid-weighted, as in nets for phones: what is folded lies before no op of the chain."""
+    body = f"""
+    a = Conv <pads = [1, 1, 1, 1]> (image, w0) {between} s = Sigmoid (t) x = Mul (t, s)
+    result = Conv <pads = [1, 1, 1, 1]> (x, w1)
+    """
+    ones, half = [1.0] * 16, [0.5] * 16
+    weights = _TWO_KERNELS | {"scale": ones, "shift": half, "mean": half, "variance": ones}
+    path = written(tmp_path, body, weights | {"factor": (1, 16, 1, 1)})
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("onnx-qdq").quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, profile = play(made, "onnxruntime", board, samples, tmp_path / "int8")
+    assert np.std(got - wanted) < 0.06 * np.std(wanted)
+    assert profile.int8 > 0
+
+
 def as_numbers(path: Path, *names: str) -> Path:
     """The graph with those of its weights that hold one number as numbers without an axis."""
     import onnx
