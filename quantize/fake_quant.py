@@ -3,14 +3,15 @@
 A value is stored as U8 with one scale and zero point per tensor: x -> clamp(round(x / s) + z, 0,
 255), where the range holds zero and zero itself is exact. Weights are symmetric per output
 channel, x -> round(x / s) with s = max|w| / limit; the limit is 127, or 64 where the silicon adds
-U8xS8 products with saturation (63.5 in OpenVINO's form). It has to be the very one: what training
-gains lies in which way each weight is rounded, and another grid rounds another way. Rounding passes
-gradients through unchanged, clamping stops them (the straight-through estimator of Bengio et al.,
-2013).
+U8xS8 products with saturation (63.5 in OpenVINO's form, whose last step is 63). It has to be the
+very one: what training gains lies in which way each weight is rounded, and another grid rounds
+another way. Rounding passes gradients through unchanged, clamping stops them (the straight-through
+estimator of Bengio et al., 2013).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -31,15 +32,16 @@ Mode = Literal["off", "observe", "round"]
 
 
 class _Round(torch.autograd.Function):  # type: ignore[misc]
-    """To the nearest whole number, to the even one of two; its gradient is taken for 1."""
+    """To the nearest whole number of at most `limit`, to the even one of two; its gradient is taken
+    for 1."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        return x.round()
+    def forward(ctx: Any, x: torch.Tensor, limit: int) -> torch.Tensor:  # noqa: ARG004
+        return x.round().clamp(-limit, limit)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # noqa: ARG004
-        return gradient
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # noqa: ARG004
+        return gradient, None
 
 
 class RoundedValue(nn.Module):  # type: ignore[misc]
@@ -64,7 +66,7 @@ class RoundedValue(nn.Module):  # type: ignore[misc]
         scale = (self.high - self.low) / LEVELS
         zero = round(-self.low / scale)
         inside = torch.clamp(x, -zero * scale, (LEVELS - zero) * scale)
-        return _Round.apply(inside / scale) * scale
+        return _Round.apply(inside / scale, LEVELS) * scale
 
     def settle(self, ranges: Ranges) -> None:
         """Take the range that the method `ranges` finds in what was observed, and forget that."""
@@ -88,7 +90,7 @@ class RoundedWeight(nn.Module):  # type: ignore[misc]
         if not self.active:
             return weight
         scale = self._scale(weight.detach())
-        return _Round.apply(weight / scale) * scale
+        return _Round.apply(weight / scale, math.floor(self.limit)) * scale
 
     def _scale(self, weight: torch.Tensor) -> torch.Tensor:
         peak = weight.abs()

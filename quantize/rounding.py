@@ -95,12 +95,30 @@ def compensated(rows: Array, moments: Moments, limit: float) -> Array:
     peak = np.abs(w).argmax(1)
     step = np.abs(w).max(1, keepdims=True) / limit
     step[step == 0] = 1.0
-    plain = np.rint(w / step) * step
-    nearest: Array = plain.astype(np.float32)
+    chosen = rounded_within(w / step, limit) * step
     mean = float(np.trace(moments)) / len(moments)
-    if mean <= 0:
-        return nearest
-    damped = moments + _DAMPING * mean * np.eye(len(moments))
+    if mean > 0:
+        damped = moments + _DAMPING * mean * np.eye(len(moments))
+        made = _making_up(w, step, damped, limit)
+        better = _loss(made - w, damped) < _loss(chosen - w, damped)
+        chosen = np.where(better[:, None], made, chosen)
+    # The largest weight sets the scale, so it stays for the quantiser to round: where the grid ends
+    # between two steps it is on neither, and without it the row would be stretched.
+    every = np.arange(len(w))
+    chosen[every, peak] = w[every, peak]
+    result: Array = chosen.astype(np.float32)
+    return result
+
+
+def rounded_within(steps: NDArray[Any], limit: float) -> NDArray[Any]:
+    """The nearest whole numbers; at most `limit`, between two of which a grid may end."""
+    whole: NDArray[Any] = np.rint(steps).clip(-np.floor(limit), np.floor(limit))
+    return whole
+
+
+def _making_up(w: Moments, step: Moments, damped: Moments, limit: float) -> Moments:
+    """Rows [R, D] on their grids of `step` [R, 1], each weight making up for those before it."""
+    peak = np.abs(w).argmax(1)
     order = np.argsort(-np.diag(damped), kind="stable")
     share = _shares(damped[np.ix_(order, order)])
     exact, grid = w[:, order].T.copy(), step[:, 0]
@@ -108,17 +126,12 @@ def compensated(rows: Array, moments: Moments, limit: float) -> Array:
     errors = np.empty_like(exact)
     for j, weight in enumerate(exact):
         moved = weight + share[j, :j] @ errors[:j]
-        to = np.clip(np.rint(moved / grid), -np.floor(limit), np.floor(limit)) * grid
         # The largest weight sets the scale, so it is rounded from where it was.
-        to = np.where(order[j] == peak, np.rint(weight / grid) * grid, to)
-        errors[j] = weight - to
+        moved = np.where(order[j] == peak, weight, moved)
+        errors[j] = weight - rounded_within(moved / grid, limit) * grid
     made = np.empty_like(w)
     made[:, order] = (exact - errors).T
-    # And it stays: where the grid ends between two steps, it is on neither.
-    made[np.arange(len(w)), peak] = w[np.arange(len(w)), peak]
-    better = _loss(made - w, damped) < _loss(plain - w, damped)
-    chosen: Array = np.where(better[:, None], made.astype(np.float32), nearest)
-    return chosen
+    return made
 
 
 def _shares(moments: Moments) -> Moments:

@@ -21,6 +21,7 @@ from edgeanim.graph.edit import replace_nodes
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
+from edgeanim.quantize.rounding import rounded_within
 
 SAMPLES = 3
 
@@ -125,7 +126,7 @@ def rounded_weights(kernel: Array, limit: float) -> Array:
     """`kernel` [O, ...] rounded to `limit` levels on each side of zero, per channel."""
     peak = np.abs(kernel).reshape(len(kernel), -1).max(1).reshape(-1, *[1] * (kernel.ndim - 1))
     scale = np.maximum(peak / limit, np.finfo(np.float32).tiny)
-    rounded: Array = (np.round(kernel / scale) * scale).astype(np.float32)
+    rounded: Array = (rounded_within(kernel / scale, limit) * scale).astype(np.float32)
     return rounded
 
 

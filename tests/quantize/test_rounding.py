@@ -35,7 +35,7 @@ def steps_of(rows: np.ndarray, like: np.ndarray, limit: float) -> np.ndarray:
 @given(
     st.integers(1, 6),
     st.integers(1, 40),
-    st.sampled_from([127.0, 64.0]),
+    st.sampled_from([127.0, 64.0, 63.5]),
     st.integers(0, 2**32 - 1),
     st.floats(0, 1),
 )
@@ -48,18 +48,32 @@ def test_what_is_made_lies_on_the_grid_and_loses_no_more_than_the_nearest(
     seen = rng.normal(size=(50, depth)) + 3 * alike * rng.normal(size=(50, 1))
     moments = seen.T @ seen
     made = compensated(w, moments, limit)
-    steps = steps_of(made, w, limit)
-    assert np.abs(steps - np.rint(steps)).max() < 1e-3
-    assert np.abs(steps).max() < limit + 1e-3
-    # The quantiser finds the same scale, so it rounds nothing any more.
+    # The quantiser finds the same scale, so it rounds nothing any more but the largest weight, if
+    # that lies between two steps.
     np.testing.assert_allclose(np.abs(made).max(1), np.abs(w).max(1), rtol=1e-6)
-    nearest = np.rint(steps_of(w, w, limit)) * (np.abs(w).max(1, keepdims=True) / limit)
+    steps, last = steps_of(made, w, limit), np.floor(limit)
+    whole = np.rint(steps).clip(-last, last)
+    off = np.abs(steps - whole) > 1e-3
+    assert not (off & (np.abs(steps) < limit - 1e-3)).any()
+    assert off.sum(1).max() <= (last != limit)
+    scale = np.abs(w).max(1, keepdims=True) / limit
+    nearest = np.rint(steps_of(w, w, limit)).clip(-last, last) * scale
     damped = moments + 0.01 * np.trace(moments) / depth * np.eye(depth)
 
     def loss(q: np.ndarray) -> np.ndarray:
         return np.einsum("rd,rd->r", (q - w) @ damped, q - w)
 
-    assert (loss(made) <= loss(nearest) * (1 + 1e-3) + 1e-9).all()
+    assert (loss(whole * scale) <= loss(nearest) * (1 + 1e-3) + 1e-9).all()
+
+
+@pytest.mark.parametrize("seen", [0.0, 1.0])
+def test_a_grid_that_ends_between_two_steps_is_not_stretched_by_its_largest_weight(
+    seen: float,
+) -> None:
+    """Of 63.5 steps the last one would be the 64th."""
+    w = np.array([[1.0, 0.3, -0.26], [-1.0, 0.1, 0.7]], np.float32)
+    made = compensated(w, seen * np.eye(3), 3.5)
+    np.testing.assert_allclose(made * 3.5, [[3.5, 1.0, -1.0], [-3.5, 0.0, 2.0]], rtol=1e-6)
 
 
 def test_a_kernel_with_large_weights_of_both_signs_keeps_its_balance() -> None:
