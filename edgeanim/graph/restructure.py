@@ -1,7 +1,8 @@
 """The same function in a form that runs faster: what is done before compiling and quantising.
 
 Only exact algebra, float rounding apart; inputs, outputs and the names of convolutions stay. Which
-rewrites there are, and when each pays, is said in its own file in `rewrites`.
+rewrites there are, and when each pays, is said in its own file in `rewrites`. Kernels that a file
+computes, if only by a `Constant`, are stored: quantisers take stored ones alone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     `BadInput` if its opset cannot be raised.
     """
     made = normalize(model)
+    stored = _computed_kernels(model) - _computed_kernels(made)
     rewrites: dict[str, Callable[[Any], int]] = {
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
@@ -42,4 +44,13 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     }
     changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)
-    return Restructured(made, changes)
+    return Restructured(made, {"stored": stored, **changes})
+
+
+def _computed_kernels(model: Any) -> int:
+    """How many convolutions have a kernel that is not stored."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return sum(
+        node.op_type in ("Conv", "ConvTranspose") and node.input[1] not in stored
+        for node in model.graph.node
+    )

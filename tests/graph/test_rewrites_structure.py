@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeanim.graph.read import read_onnx
@@ -181,3 +182,28 @@ def test_depth_to_space_is_two_transpositions(graph: Any, difference: Any, block
 def test_a_shuffle_with_channels_first_stays(graph: Any) -> None:
     body = 'y = DepthToSpace <blocksize=2, mode="CRD"> (x)'
     assert applied(shuffle, graph("float[1,8,5,4] x", "float[1,2,10,8] y", body))[0] == 0
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_kernels_that_the_file_computes_are_stored(
+    graph: Any, difference: Any, twice: bool
+) -> None:
+    """As weights are that an exporter writes as `Constant`, or normalises without folding."""
+    kernel = np.random.default_rng(1).normal(0, 0.3, (3, 3, 1, 1)).astype(np.float32)
+    model = graph(
+        PICTURE,
+        "float[1,3,12,16] y",
+        "w = Mul (k, two) y = Conv (x, w)" if twice else "y = Conv (x, k)",
+        {"k": kernel, "two": np.array(2, np.float32)} if twice else {"k": kernel},
+    )
+    assert bool(restructure(model)) == twice
+    if not twice:
+        (tensor,) = model.graph.initializer
+        model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["k"], value=tensor))
+        del model.graph.initializer[:]
+    made = restructure(model)
+    assert made
+    (conv,) = made.model.graph.node
+    assert conv.input[1] in {tensor.name for tensor in made.model.graph.initializer}
+    assert difference(model, made.model) <= 1e-6
+    assert not restructure(made.model)
