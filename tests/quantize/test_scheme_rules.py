@@ -187,6 +187,22 @@ def test_what_is_folded_into_a_convolution_that_float_reads_is_quantised(
     assert profile.int8 > 0
 
 
+@pytest.mark.parametrize("scheme", ["onnx-qdq", "openvino-int8", "tensorrt-qdq"])
+def test_a_node_to_keep_in_float_may_be_folded_into_a_convolution(
+    scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    body = """
+    a = Conv <pads = [1, 1, 1, 1]> (image, w0)
+    norm = BatchNormalization (a, scale, scale, scale, scale)
+    result = Conv <pads = [1, 1, 1, 1]> (norm, w1)
+    """
+    path = written(tmp_path, body, _TWO_KERNELS | {"scale": [0.5] * 16})
+    spec = QuantizeSpec(keep_float=("norm",))
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme(scheme).quantize(source, samples, spec, board, tmp_path / "8")
+    assert made.scheme == scheme
+
+
 def as_numbers(path: Path, *names: str) -> Path:
     """The graph with those of its weights that hold one number as numbers without an axis."""
     import onnx
