@@ -24,14 +24,16 @@ def normalize(model: Any) -> Any:
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    copy = _with_recent_opset(copy)
+    copy = with_recent_opset(copy)
     infer_shapes(copy)
     for module in _REWRITES:
         module.rewrite(copy)
     return copy
 
 
-def _with_recent_opset(model: Any) -> Any:
+def with_recent_opset(model: Any) -> Any:
+    """A `ModelProto` itself, or raised to an opset that has per-channel quantisation; nodes and
+    tensors keep their names. `BadInput` if it cannot be raised."""
     import onnx.version_converter
 
     version = opset_of(model)

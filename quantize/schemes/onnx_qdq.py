@@ -15,7 +15,7 @@ import numpy as np
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import repeated
-from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, at_opset_13
+from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
 
 
 class OnnxQdq(QdqScheme):
@@ -31,7 +31,7 @@ class OnnxQdq(QdqScheme):
 
         with quiet():
             job = quantization.QDQQuantizer(
-                at_opset_13(prepared.path),
+                with_shapes(prepared.path),
                 per_channel=True,
                 reduce_range=weights_in_7_bits,
                 weight_qType=quantization.QuantType.QInt8,

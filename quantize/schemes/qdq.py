@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.graph.normalize import with_recent_opset
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
 from edgeanim.quantize.rounding import replace_kernels
@@ -24,8 +25,8 @@ RangesOf = Callable[[Iterable[str]], Mapping[str, TensorRange]]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A graph with batch norms folded, shapes inferred and all nodes named; `nodes` are those to
-    quantise, with their types."""
+    """A graph of a recent opset with batch norms folded, shapes inferred and all nodes named;
+    `nodes` are those to quantise, with their types."""
 
     path: Path
     nodes: Mapping[str, str]
@@ -54,13 +55,11 @@ class QdqScheme(Scheme):
         return path
 
 
-def at_opset_13(path: Path) -> Any:
-    """The graph with its shapes, in an opset that has per-channel quantisation."""
-    from onnxruntime.quantization import QuantType
+def with_shapes(path: Path) -> Any:
+    """The prepared graph with its shapes in the form that ONNX Runtime's quantiser expects."""
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
-    from onnxruntime.quantization.quantize import update_opset_version
 
-    return update_opset_version(load_model_with_shape_infer(path), QuantType.QInt8)
+    return load_model_with_shape_infer(path)
 
 
 def _prepare(source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prepared:
@@ -68,7 +67,8 @@ def _prepare(source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prep
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     named, path = scratch / "named.onnx", scratch / "prepared.onnx"
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(source.artifact.path)))
+    recent = with_recent_opset(onnx.load(str(source.artifact.path)))
+    model = onnx.shape_inference.infer_shapes(recent)
     name_nodes(model)
     chain = onnx_chain(model, keep_float, where=source.artifact.path)
     replace_kernels(model, source.kernels, chain.with_float_heads)

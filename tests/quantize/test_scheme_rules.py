@@ -203,6 +203,32 @@ def test_a_node_to_keep_in_float_may_be_folded_into_a_convolution(
     assert made.scheme == scheme
 
 
+@pytest.mark.parametrize("scheme", ["onnx-qdq", "openvino-int8", "tensorrt-qdq"])
+@pytest.mark.parametrize("opset", [11, 12])
+def test_old_opsets_have_no_scales_by_channel_and_are_raised(
+    scheme: str,
+    opset: int,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    import onnx
+
+    path = written(tmp_path, _CLIPPED, _TWO_KERNELS | {"low": [0.0], "high": [0.8]})
+    model = onnx.load(str(as_numbers(path, "low", "high")))
+    model.opset_import[0].version, model.ir_version = opset, 6
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    source = GraphArtifact(unet.spec, path)
+    spec = QuantizeSpec(keep_float=("clipped",))
+    made = get_scheme(scheme).quantize(source, samples, spec, board, tmp_path / "8")
+    runtime = "openvino" if scheme.startswith("openvino") else "onnxruntime"
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, _ = play(made, runtime, board, samples, tmp_path / "int8")
+    assert 0 < np.std(got - wanted) < 0.06 * np.std(wanted)
+
+
 def as_numbers(path: Path, *names: str) -> Path:
     """The graph with those of its weights that hold one number as numbers without an axis."""
     import onnx
