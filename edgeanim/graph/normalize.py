@@ -32,8 +32,8 @@ def normalize(model: Any) -> Any:
 
 
 def with_recent_opset(model: Any) -> Any:
-    """A `ModelProto` itself, or raised to an opset that has per-channel quantisation; nodes and
-    tensors keep their names. `BadInput` if it cannot be raised."""
+    """A `ModelProto` itself, or raised to an opset that has per-channel quantisation. `BadInput` if
+    it cannot be raised."""
     import onnx.version_converter
 
     version = opset_of(model)

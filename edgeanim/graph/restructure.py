@@ -2,7 +2,8 @@
 
 Only exact algebra, float rounding apart; inputs, outputs and the names of convolutions stay. Which
 rewrites there are, and when each pays, is said in its own file in `rewrites`. Kernels that a file
-computes, if only by a `Constant`, are stored: quantisers take stored ones alone.
+computes, if only by a `Constant`, are stored: quantisers take stored ones alone. An opset without
+scales by channel is raised, here, since values may be called otherwise thereafter.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from edgeanim.graph.normalize import normalize
+from edgeanim.graph.read import opset_of
 from edgeanim.graph.rewrites import flat_norm, identity, norm_scale, packing, transposed, upsampled
 
 
@@ -44,7 +46,8 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     }
     changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)
-    return Restructured(made, {"stored": stored, **changes})
+    raised = int(opset_of(made) != opset_of(model))
+    return Restructured(made, {"raised": raised, "stored": stored, **changes})
 
 
 def _computed_kernels(model: Any) -> int:

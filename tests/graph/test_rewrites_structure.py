@@ -207,3 +207,16 @@ def test_kernels_that_the_file_computes_are_stored(
     assert conv.input[1] in {tensor.name for tensor in made.model.graph.initializer}
     assert difference(model, made.model) <= 1e-6
     assert not restructure(made.model)
+
+
+@pytest.mark.parametrize(("opset", "raised"), [(11, True), (12, True), (13, False), (17, False)])
+def test_an_opset_that_has_no_scales_by_channel_is_raised(
+    graph: Any, difference: Any, opset: int, raised: bool
+) -> None:
+    kernel = np.random.default_rng(1).normal(0, 0.3, (3, 3, 1, 1)).astype(np.float32)
+    model = graph(PICTURE, "float[1,3,12,16] y", "r = Relu (x) y = Conv (r, k)", {"k": kernel})
+    model.opset_import[0].version = opset
+    made = restructure(model)
+    assert bool(made) == raised
+    assert difference(model, made.model) <= 1e-6
+    assert not restructure(made.model)
