@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import fx
 
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.graph.to_torch import import_torch
@@ -100,3 +102,36 @@ def test_clipped_tails_no_longer_darken(unet: GraphArtifact, samples: ArraySampl
     clipped = np.abs(mean() - wanted).max()
     correct_biases(module, batches)
     assert np.abs(mean() - wanted).max() < 0.7 * clipped
+
+
+def test_what_clipping_takes_is_given_back_through_a_pad() -> None:
+    """The value is rounded before the pad, and the convolution reads it behind that."""
+    torch.manual_seed(3)
+
+    class Padded(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+            self.last = torch.nn.Conv2d(8, 3, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = F.relu(self.first(x))
+            return self.last(F.pad(hidden, [1, 1, 1, 1], mode="reflect"))
+
+    module = fx.symbolic_trace(Padded())
+    batches = [[torch.rand(1, 3, 16, 16)] for _ in range(3)]
+    with torch.no_grad():
+        wanted = torch.cat([module(*inputs) for inputs in batches]).mean((0, 2, 3))
+    placement = find_placement(module, value_shapes(module, batches[0]))
+    insert_rounding(module, placement, weight_limit=127)
+    collect_ranges(module, batches, "minmax")
+    module.get_submodule("rounded_relu").high *= 0.4
+
+    def shift() -> float:
+        with torch.no_grad():
+            found = torch.cat([module(*inputs) for inputs in batches]).mean((0, 2, 3))
+        return float((found - wanted).abs().max())
+
+    before = shift()
+    correct_biases(module, batches)
+    assert shift() < 0.2 * before

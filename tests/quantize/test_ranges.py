@@ -160,6 +160,34 @@ def test_the_ranges_written_are_the_ranges_found(
     assert high == pytest.approx(wanted.high, rel=1e-3)
 
 
+def test_zero_is_a_level_of_every_range_that_openvino_gets(
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unet_table: RangeTable,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    """Else what pads a convolution would not be zero in INT8."""
+    import openvino
+
+    table = {
+        name: {"minmax": TensorRange(-0.337 * at["minmax"].bound, at["minmax"].bound, 1.0)}
+        for name, at in unet_table.items()
+    }
+    spec = QuantizeSpec(ranges="minmax")
+    scheme = get_scheme("openvino-int8")
+    made = scheme.quantize(unet, samples, spec, board, tmp_path, table=table)
+    found = 0
+    for op in openvino.Core().read_model(str(made.path)).get_ops():
+        if op.get_type_name() == "FakeQuantize":
+            low, high = (float(op.input_value(i).get_node().data.ravel()[0]) for i in (1, 2))
+            assert low <= 0 <= high
+            level = -low / ((high - low) / 255)
+            assert level == pytest.approx(round(level), abs=1e-3)
+            found += 1
+    assert found > 8
+
+
 def written_range(made: GraphArtifact, tensor: str) -> tuple[float, float]:
     """The range that the file itself gives to `tensor`."""
     if made.path.suffix == ".onnx":

@@ -75,7 +75,7 @@ def test_unsigned_quantisers_and_quantised_biases_are_named(
     assert "'stem' has a quantised bias" in violations(load(usual.path))
 
 
-@pytest.mark.parametrize("broken", ["zero", "scale", "weights", "relu", "alone"])
+@pytest.mark.parametrize("broken", ["zero", "scale", "nothing", "weights", "relu", "alone"])
 def test_every_rule_is_checked(broken: str, made: GraphArtifact) -> None:
     from onnx import helper, numpy_helper
 
@@ -93,6 +93,9 @@ def test_every_rule_is_checked(broken: str, made: GraphArtifact) -> None:
     elif broken == "scale":
         put("image/scale", np.full(3, 0.1, np.float32))
         wanted = "'image/quantize' has several scales for an activation"
+    elif broken == "nothing":
+        put("image/scale", np.array(0, np.float32))
+        wanted = "'image/quantize' has a scale that is not positive"
     elif broken == "weights":
         nodes["enc1"].input[1] = "enc1.w"
         wanted = "'enc1' has only one of input and weights in 8 bits"
