@@ -180,8 +180,8 @@ def compose(picture: Tensor, flow: Tensor, alpha: Tensor | None, colour: Tensor 
     warped = F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
     if alpha is None or colour is None:
         return warped
-    share = scaled(alpha).clamp(0, 1)
-    return share * warped + (1 - share) * scaled(colour)
+    share = scaled(alpha.clamp(0, 1))
+    return share * warped + (1 - share) * scaled(colour.clamp(0, 1))
 
 
 def _centres(count: int) -> Tensor:
