@@ -69,13 +69,12 @@ def _round(model: Any, name: str, table: RangeTable, method: Ranges, limit: floa
     at = pick(table, method, [node.input[0], end])
     source = node.input[0]
     node.input[0] = _through_int8(graph, f"{name}/in", source, at[source])
-    if end not in {tensor.name for tensor in graph.output}:
-        readers = [other for other in graph.node if end in other.input]
-        rounded = _through_int8(graph, f"{name}/out", end, at[end])
-        for reader in readers:
-            for i, read in enumerate(reader.input):
-                if read == end:
-                    reader.input[i] = rounded
+    readers = [other for other in graph.node if end in other.input]
+    rounded = _through_int8(graph, f"{name}/out", end, at[end])
+    for reader in readers:
+        for i, read in enumerate(reader.input):
+            if read == end:
+                reader.input[i] = rounded
     _sort(graph)
 
 

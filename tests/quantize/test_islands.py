@@ -136,3 +136,27 @@ def test_the_layer_with_the_coarsest_grid_has_the_largest_error(
     assert {name: after[name] for name in ("stem", "enc1", "dec0")} == {
         name: whole[name] for name in ("stem", "enc1", "dec0")
     }
+
+
+def test_a_convolution_is_rounded_behind_its_relu_also_where_the_graph_gives_that(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    import onnx
+
+    few = ArraySamples({"image": samples.arrays["image"][:2]})
+    table = dict(collect_ranges(unet, few))
+
+    def error(path: Path, wide: str) -> float:
+        at = table[wide]["minmax"]
+        wider = {wide: {"minmax": TensorRange(60 * at.low, 60 * at.high, 60 * at.bound)}}
+        (found,) = layer_errors(
+            path, unet.spec, ["enc1"], few, table | wider, "minmax", weight_limit=127.0
+        ).values()
+        return found
+
+    model = onnx.load(str(unet.path))
+    model.graph.output.append(onnx.ValueInfoProto(name="enc1.relu"))
+    both = tmp_path / "both.onnx"
+    onnx.save(model, str(both))
+    assert error(unet.path, "enc1.relu") > 10 * error(unet.path, "enc1")
+    assert error(both, "enc1.relu") == pytest.approx(error(unet.path, "enc1.relu"))
