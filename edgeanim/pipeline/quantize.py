@@ -209,8 +209,9 @@ def _require(
     worst = max(results, key=lambda row: limit.excess(row.drift))
     if limit.holds(worst.drift):
         return
-    left = ""
+    left, untried = "", "mixed"
     if any(row.curve for row in results):
+        untried = "distil"
         path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
         write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
         left = f" All points measured are in {path}."
@@ -219,7 +220,8 @@ def _require(
     raise GateFailed(
         f"INT8 drifts by {in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
         f"limit of {limit}. Best found: {found}. No model was written.{left}{flatters}",
-        hint="Ship float32, or try more calibration frames, --method mixed or a wider --max-drift.",
+        hint=f"Ship float32, or try more calibration frames, --method {untried} or a wider "
+        "--max-drift.",
     )
 
 

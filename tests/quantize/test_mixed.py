@@ -66,8 +66,9 @@ def test_an_unreachable_limit_leaves_the_curve_and_no_model(
     unet: GraphArtifact, photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "never"
-    with pytest.raises(GateFailed, match=r"never\.curve\.json"):
+    with pytest.raises(GateFailed, match=r"never\.curve\.json") as refused:
         run(unet.path, photos, out, "mixed", 1e-9)
+    assert "--method distil" in str(refused.value), "what was tried is not proposed again"
     assert not out.exists()
     curve = json.loads((tmp_path / "never.curve.json").read_text())[BACKEND]
     assert len(curve) == 2
