@@ -146,6 +146,29 @@ def test_a_transposed_convolution_of_which_an_output_is_dead_is_equalised_all_th
     assert report.channels == 6 + 6 + 4  # what the ReLU reads and gives, and what the next reads
 
 
+@pytest.mark.parametrize("gate_first", [False, True])
+def test_what_a_gate_multiplies_is_equalised_on_whichever_side_it_stands(gate_first: bool) -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 6, 3, padding=1)
+            self.gate = nn.Conv2d(3, 6, 1)
+            self.last = nn.Conv2d(6, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features, gate = F.relu(self.first(x)), torch.sigmoid(self.gate(x))
+            return self.last(gate * features if gate_first else features * gate)
+
+    torch.manual_seed(4)
+    traced = fx.symbolic_trace(Gated().eval().double())
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    with torch.no_grad():
+        wanted = traced(*batch)
+        report = equalise(traced, Placement(("first", "last"), ("first", "relu", "mul")), [batch])
+        torch.testing.assert_close(traced(*batch), wanted)
+    assert report.channels == 3 * 6  # the convolution's, the ReLU's and the product's
+
+
 def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
     graph = import_torch(path)
     batches = [as_tensors(sample, graph.input_names) for sample in samples]
