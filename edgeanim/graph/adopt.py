@@ -1,14 +1,17 @@
 """Others' ONNX files that mean one static float32 graph, though they do not say so.
 
 A batch of any size is played as one picture, half floats compute in float32, nodes that stand in
-any order, as float16 converters leave them, are sorted, and inputs that nothing reads, which
-runtimes drop or keep as they like, are left out. All else is `read_onnx`'s to judge.
+any order, as float16 converters leave them, are sorted, nodes of one name, which ONNX Runtime
+refuses, are numbered, and inputs that nothing reads, which runtimes drop or keep as they like, are
+left out. All else is `read_onnx`'s to judge.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +36,14 @@ _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 @dataclass(frozen=True)
 class Adoption:
     """What the file `path` does not say: the names that its inputs have for their `batch`, whether
-    it has `halves`, and the inputs that are `unread`; or its nodes stand in no order."""
+    it has `halves`, the inputs that are `unread`, and the names that several nodes have (`shared`);
+    or its nodes stand in no order."""
 
     path: Path
     batch: frozenset[str]
     halves: bool
     unread: tuple[str, ...]
+    shared: tuple[str, ...]
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -48,6 +53,8 @@ class Adoption:
             told.append(f"The batch ({', '.join(sorted(self.batch))}) is fixed at 1.")
         if self.halves:
             told.append("The file's half floats are computed in float32.")
+        if self.shared:
+            told.append(f"Nodes of one name are numbered ({', '.join(self.shared[:3])}).")
         return tuple(told)
 
     def model(self) -> Any:
@@ -61,6 +68,8 @@ class Adoption:
             _fix_batch(model, self.batch)
         if self.halves:
             _widen(model)
+        if self.shared:
+            _number(model)
         del model.graph.value_info[:]
         with editing(model):
             pass  # sorts the nodes, which finding the types needs
@@ -74,7 +83,9 @@ def adopt(path: Path) -> Adoption | None:
     """What has to be made of a file; `None` if it is as it should be. `BadInput` if the file does
     not parse."""
     model = parse_onnx(path)
-    found = Adoption(path, _batch(model), _is_half(model), tuple(unread_inputs(model)))
+    found = Adoption(
+        path, _batch(model), _is_half(model), tuple(unread_inputs(model)), _shared_names(model)
+    )
     return None if _is_sorted(model.graph) and not found.changes else found
 
 
@@ -92,6 +103,30 @@ def _is_half(model: Any) -> bool:
     return any(value.type.tensor_type.elem_type in _HALF for value in ends) or any(
         tensor.data_type in _HALF for graph in _graphs(model.graph) for tensor in graph.initializer
     )
+
+
+def _shared_names(model: Any) -> tuple[str, ...]:
+    """Names that several nodes of one graph have, the empty one apart."""
+    shared: dict[str, None] = {}
+    for graph in _graphs(model.graph):
+        counts = Counter(node.name for node in graph.node)
+        shared |= {name: None for name, times in counts.items() if name and times > 1}
+    return tuple(shared)
+
+
+def _number(model: Any) -> None:
+    """Give all but the first node of each name a number that makes it the only one."""
+    for graph in _graphs(model.graph):
+        taken = {node.name for node in graph.node}
+        seen = {""}
+        for node in graph.node:
+            if node.name in seen and node.name:
+                name = node.name
+                node.name = next(
+                    numbered for n in count(1) if (numbered := f"{name}_{n}") not in taken
+                )
+                taken.add(node.name)
+            seen.add(node.name)
 
 
 def _batch(model: Any) -> frozenset[str]:

@@ -97,3 +97,20 @@ def test_an_input_that_nothing_reads_is_left_out(graph: Any, save: Any) -> None:
     _, changes, path = adopted(model, save)
     assert changes == ("The input 'source' is left out, as nothing reads it.",)
     assert [tensor.name for tensor in load_model(path).contract.graphs[0].inputs] == ["x"]
+
+
+def test_nodes_of_one_name_are_numbered(graph: Any, save: Any) -> None:
+    """ONNX Runtime refuses them, and a list of nodes to keep in float could mean either."""
+    import onnxruntime
+
+    ends = "float[1,3,16,16] x", "float[1,3,16,16] y"
+    model = graph(*ends, "a = Relu (x) \n b = Neg (a) \n c = Abs (b) \n y = Relu (c)")
+    for node, name in zip(model.graph.node, ("n", "n", "n_1", "n"), strict=True):
+        node.name = name
+    found = adopt(save(model))
+    assert found is not None
+    assert found.changes == ("Nodes of one name are numbered (n).",)
+    made = found.model()
+    assert [node.name for node in made.graph.node] == ["n", "n_2", "n_1", "n_3"]
+    onnxruntime.InferenceSession(made.SerializeToString())
+    assert adopt(save(made)) is None
