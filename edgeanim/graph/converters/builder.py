@@ -109,7 +109,7 @@ class Builder:
     def _stored(self, name: str) -> fx.Node:
         value = self.onnx.constants[name]
         target = self._attribute(name)
-        tensor = torch.from_numpy(np.array(value))
+        tensor = torch.from_numpy(np.array(value, order="C"))
         if is_per_channel(value):
             self.root.register_parameter(target, nn.Parameter(tensor))
             self.origins[target] = name
