@@ -20,6 +20,7 @@ from edgeanim.targets.tflite_graph import open_interpreter
 
 _BACKEND = "tflite"
 TOLERANCE = 1e-4
+_REMAINING = "The other backends may still take it: edgeanim backends."
 # What the converter raises for a graph that it cannot bring over.
 _REFUSALS = (RuntimeError, ValueError, NotImplementedError, TypeError, KeyError)
 
@@ -75,7 +76,7 @@ def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:
             raise BadInput(
                 f"TFLite has no form for this graph: {first_line(error)}",
                 where=source,
-                hint="The other backends may still take it: edgeanim backends.",
+                hint=_REMAINING,
             ) from error
     arguments = _relaid(inputs, spec.inputs, filed.inputs)
     _gate(filed, _relaid(expected, spec.outputs, filed.outputs), _run(path, arguments), path)
@@ -151,4 +152,5 @@ def _gate(spec: GraphSpec, expected: Sequence[Array], actual: Sequence[Array], p
                 f"The TFLite graph differs from its PyTorch original by {error:.2g} "
                 f"in {tensor.name!r}.",
                 where=path,
+                hint=_REMAINING,
             )
