@@ -13,8 +13,9 @@ def lowered(source: Path, backend: str) -> Any:
     """An ONNX graph as a `ModelProto` in the form in which this backend runs it well.
 
     ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions. OpenVINO:
-    channels are cut apart in planes. External weights are brought into the one model. `BadInput` if
-    the graph does not parse.
+    channels are cut apart in planes, and volumes, for which it has no GridSample, are warped by
+    gathers too. External weights are brought into the one model. `BadInput` if the graph does not
+    parse.
     """
     require(f"The backend {backend!r}", "onnx", extra="compress")
     import onnx
@@ -22,15 +23,15 @@ def lowered(source: Path, backend: str) -> Any:
     with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
         model = onnx.load(str(source))
     ops = {node.op_type for node in model.graph.node}
+    if "GridSample" in ops:
+        from edgeanim.graph.rewrites import warp
+
+        warp.rewrite(model, warp.VOLUMES if backend == "openvino" else warp.RANKS)
     if backend == "openvino":
         from edgeanim.graph.rewrites import planar
 
         planar.rewrite(model)
         return model
-    if "GridSample" in ops:
-        from edgeanim.graph.rewrites import warp
-
-        warp.rewrite(model)
     if "DepthToSpace" in ops:
         from edgeanim.graph.rewrites import shuffle
 

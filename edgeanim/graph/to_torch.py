@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
 _UNKNOWN = "the importer does not know this op"
-_WARPS = "warps are taken if they are of pictures, bilinear, and padded with zeros or their border"
+_WARPS = "warps are taken if they are bilinear or nearest, not bicubic"
 
 
 @dataclass(frozen=True)

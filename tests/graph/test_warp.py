@@ -72,14 +72,53 @@ def test_stacks_are_warped_each_by_its_own_grid(graph: Any, difference: Any, pad
     assert difference(model, copy, inputs) <= 1e-5
 
 
-def test_other_kinds_of_grid_sample_stay(graph: Any) -> None:
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("aligned", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 3, 6, 5), (2, 3, 6, 1), (1, 2, 4, 6, 5), (2, 3, 3, 4, 5)])
+def test_pictures_and_volumes_are_warped_in_every_way_but_bicubic(
+    graph: Any, difference: Any, mode: str, padding: str, aligned: int, shape: tuple[int, ...]
+) -> None:
+    count, channels, *size = shape
+    out = [3, 4, 7][-len(size) :]
+    model = graph(
+        f"float{list(shape)} x, float{[count, *out, len(size)]} grid",
+        f"float{[count, channels, *out]} y",
+        f'''y = GridSample <mode="{mode}", padding_mode="{padding}", align_corners={aligned}>
+                (x, grid)''',
+        opset=20,
+    )
+    number, copy, ops = applied(warp, model)
+    assert (number, ops["GridSample"]) == (1, 0)
+    rng = np.random.default_rng(0)
+    inputs = {
+        "x": rng.uniform(0, 1, shape).astype(np.float32),
+        "grid": rng.uniform(-3.5, 3.5, (count, *out, len(size))).astype(np.float32),
+    }
+    assert difference(model, copy, inputs) <= 1e-5
+
+
+def test_bicubic_warps_stay(graph: Any) -> None:
     model = graph(
         "float[1,3,8,8] x, float[1,8,8,2] grid",
         "float[1,3,8,8] y",
-        'y = GridSample <mode="nearest"> (x, grid)',
+        'y = GridSample <mode="bicubic"> (x, grid)',
         opset=17,
     )
     assert applied(warp, model)[0] == 0
+
+
+def test_only_warps_of_the_ranks_asked_for_are_lowered(graph: Any) -> None:
+    model = graph(
+        "float[1,3,4,4,4] x, float[1,4,4,4,3] grid, float[1,3,8,8] p, float[1,8,8,2] flat",
+        "float[1,3,4,4,4] y, float[1,3,8,8] z",
+        "y = GridSample (x, grid) \n z = GridSample (p, flat)",
+        opset=20,
+    )
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    assert warp.rewrite(copy, ranks=(5,)) == 1
+    assert [n.output[0] for n in copy.graph.node if n.op_type == "GridSample"] == ["z"]
 
 
 def test_a_picture_of_more_pixels_than_floats_can_count_stays(graph: Any) -> None:

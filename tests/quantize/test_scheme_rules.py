@@ -70,6 +70,36 @@ def test_openvino_leaves_grouped_transposed_convolutions_in_float(
     assert "FakeQuantize" not in sources
 
 
+def test_openvino_warps_volumes_in_float(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    import openvino as ov
+
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           v = Reshape (a, deep)
+           g = Conv <pads = [1,1,1,1]> (image, wg)
+           r = Reshape (g, axes)
+           grid = Transpose <perm = [0,2,3,4,1]> (r)
+           w = GridSample <align_corners = 1> (v, grid)
+           f = Reshape (w, flat)
+           result = Conv <pads = [1,1,1,1]> (f, wr)""",
+        {"wa": (8, 3, 3, 3), "wg": (12, 3, 3, 3), "wr": (3, 8, 3, 3)},
+        {"deep": [1, 2, 4, 64, 64], "axes": [1, 3, 4, 64, 64], "flat": [1, 8, 64, 64]},
+    )
+    made = get_scheme("openvino-int8").quantize(
+        GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path
+    )
+    ops = ov.Core().read_model(str(made.path)).get_ops()
+    lookups = [op for op in ops if op.get_type_name() == "GatherElements"]
+    assert len(lookups) == 8
+    for op in lookups:
+        planes = op.input_value(0).get_node()
+        assert planes.get_type_name() == "Reshape"
+        assert planes.input_value(0).get_node().get_type_name() != "FakeQuantize"
+
+
 @pytest.mark.slow
 def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
@@ -91,17 +121,26 @@ def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
     assert profile.int8 > 0
 
 
-def written(folder: Path, body: str, weights: Mapping[str, tuple[int, ...] | list[float]]) -> Path:
-    """A graph from `image` to `result`, both 64x64; weights are shapes to fill, or their values."""
+def written(
+    folder: Path,
+    body: str,
+    weights: Mapping[str, tuple[int, ...] | list[float]],
+    shapes: Mapping[str, list[int]] | None = None,
+) -> Path:
+    """A graph from `image` to `result`, both 64x64; weights are shapes to fill, or their values.
+    `shapes` are constants for its Reshapes."""
     import onnx
 
     picture = "float[1,3,64,64]"
-    head = f'<ir_version: 8, opset_import: ["": 17]> g ({picture} image) => ({picture} result)'
+    head = f'<ir_version: 8, opset_import: ["": 20]> g ({picture} image) => ({picture} result)'
     model = onnx.parser.parse_model(f"{head} {{ {body} }}")
     rng = np.random.default_rng(0)
     for name, given in weights.items():
         values = rng.normal(0, 0.2, given) if isinstance(given, tuple) else np.array(given)
         tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
+        model.graph.initializer.append(tensor)
+    for name, sizes in (shapes or {}).items():
+        tensor = onnx.numpy_helper.from_array(np.array(sizes, np.int64), name)
         model.graph.initializer.append(tensor)
     path = folder / "net.onnx"
     onnx.save(model, str(path))

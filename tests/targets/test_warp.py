@@ -99,3 +99,34 @@ def test_it_agrees_with_the_reference_and_stays_short(
         # One lookup of whole pixels for each of the four neighbours, and no warp op left.
         assert counts["GridSample"] == 0
         assert sum(counts[op] for op in LOOKUPS) == 4, counts
+
+
+@pytest.mark.parametrize("name", COMPUTES)
+def test_volumes_are_warped_too(name: str, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    text = """<ir_version: 8, opset_import: ["" : 20]>
+        g (float[1,4,3,8,8] volume, float[1,3,8,8,3] grid) => (float[1,12,8,8] y)
+        <int64[4] shape = {1, 12, 8, 8}>
+        { w = GridSample <align_corners=1> (volume, grid) y = Reshape (w, shape) }"""
+    path = tmp_path / "warp.onnx"
+    onnx.save(onnx.parser.parse_model(text), str(path))
+    spec = GraphSpec(
+        "warp",
+        path.name,
+        "frame",
+        inputs=(
+            TensorSpec("volume", "condition:volume", (1, 4, 3, 8, 8)),
+            TensorSpec("grid", "condition:grid", (1, 3, 8, 8, 3)),
+        ),
+        outputs=(TensorSpec("y", "feature:y", (1, 12, 8, 8), "NCHW"),),
+    )
+    rng = np.random.default_rng(0)
+    feed = {t.name: rng.uniform(-1.3, 1.3, t.shape).astype(np.float32) for t in spec.inputs}
+    original = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (expected,) = original.run(None, feed)
+    backend = get_backend(name)
+    graph = backend.compile(GraphArtifact(spec, path), load_board("local"), tmp_path)
+    outputs = backend.load(graph, SessionOptions()).run(feed)
+    assert np.abs(to_layout(outputs["y"], graph.spec.outputs[0], back=True) - expected).max() < 1e-4
