@@ -108,6 +108,47 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         "float[1,8,3,12] y, float[1,8,12] z",
         "y = Gather <axis=2> (x, some) \n z = Gather <axis=2> (x, last)",
         {"some": np.array([7, 0, 2], I64), "last": np.array(-1, I64)}, 18),
+    "gather by several axes": (
+        "float[1,2,3,10,12] y, float[1,8,4,12] z",
+        """y = Gather <axis=1> (x, some)
+           a = ArgMax <axis=1, keepdims=0> (x)
+           i = Slice (a, starts, ends, axes)
+           r = Reshape (i, flat)
+           z = Gather <axis=2> (x, r)""",
+        {"some": np.array([[7, 0, -2], [1, 1, -8]], I64),
+         "starts": np.array([0, 0], I64), "ends": np.array([2, 2], I64),
+         "axes": np.array([1, 2], I64), "flat": np.array([4], I64)}, 18),
+    "scatter": (
+        "float[1,8,10,12] y, float[1,8,10,12] z",
+        """n = Neg (x)
+           t = Transpose <perm=[3,1,2,0]> (n)
+           h = Slice (t, starts, ends)
+           s = ScatterND (t, columns, h)
+           y = Transpose <perm=[3,1,2,0]> (s)
+           z = ScatterND (x, places, rows)""",
+        {"starts": np.array([0], I64), "ends": np.array([3], I64),
+         "columns": np.array([[1], [-1], [4]], I64),
+         "places": np.array([[[0, 2], [0, -8]]], I64), "rows": (1, 2, 10, 12)}, 18),
+    "gather of rows": (
+        "float[1,10,12,5] y, float[2,3,12] z, float[1,10,12,7] v",
+        """a = ArgMax <axis=1, keepdims=0> (x)
+           i = Unsqueeze (a, last)
+           y = GatherND (palette, i)
+           z = GatherND (x, places)
+           j = Concat <axis=3> (i, i)
+           v = GatherND (cube, j)""",
+        {"last": np.array([3], I64), "palette": (8, 5), "cube": (8, 9, 7),
+         "places": np.array([[[0, 1, 2], [0, -1, 3], [0, 0, 0]],
+                             [[0, 7, 9], [0, 2, -1], [-1, 4, 4]]], I64)}, 18),
+    "positions": (
+        FULL,
+        """a = ArgMax <axis=1> (x)
+           b = ArgMin <axis=3, keepdims=0> (x)
+           c = Cast <to=1> (a)
+           d = Cast <to=1> (b)
+           e = Unsqueeze (d, last)
+           y = Add (c, e)""",
+        {"last": np.array([3], I64)}, 18),
     "pads": (
         "float[1,8,20,22] y",
         """r = Pad <mode="reflect"> (x, p)
@@ -125,6 +166,28 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         """y = MaxPool <kernel_shape=[3,3], strides=[2,2], auto_pad="SAME_UPPER"> (x)
            z = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[0,0,1,1],
                             count_include_pad=1> (x)""", {}, 18),
+    "pools of other ranks": (
+        "float[1,2,2,5,6] y, float[1,2,4,4,12] z, float[1,8,60] v, float[1,8,61] w",
+        """r = Reshape (x, deep)
+           y = MaxPool <kernel_shape=[2,3,3], strides=[2,2,2], pads=[0,1,1,0,1,1]> (r)
+           z = AveragePool <kernel_shape=[1,3,1], strides=[1,3,1], pads=[0,1,0,0,1,0]> (r)
+           s = Reshape (x, flat)
+           v = AveragePool <kernel_shape=[2], strides=[2]> (s)
+           w = MaxPool <kernel_shape=[2], strides=[2], pads=[1,1]> (s)""",
+        {"deep": np.array([1, 2, 4, 10, 12], I64), "flat": np.array([1, 8, 120], I64)}, 18),
+    "resize volumes": (
+        "float[1,2,4,20,24] y, float[1,2,2,10,12] z, float[1,2,8,15,12] v, float[1,2,6,10,12] w",
+        """r = Reshape (x, deep)
+           y = Resize <mode="nearest", nearest_mode="floor",
+                       coordinate_transformation_mode="asymmetric"> (r, , planes)
+           z = Resize <mode="nearest"> (r, , , thin)
+           v = Resize <mode="linear"> (r, , , sizes)
+           w = Resize <mode="linear", coordinate_transformation_mode="align_corners">
+               (r, , , thick)""",
+        {"deep": np.array([1, 2, 4, 10, 12], I64),
+         "planes": np.array([1, 1, 1, 2, 2], np.float32),
+         "thin": np.array([1, 2, 2, 10, 12], I64), "sizes": np.array([1, 2, 8, 15, 12], I64),
+         "thick": np.array([1, 2, 6, 10, 12], I64)}, 18),
     "resize nearest": (
         "float[1,8,20,24] y",
         """y = Resize <mode="nearest", nearest_mode="floor",

@@ -1,7 +1,8 @@
-"""Pooling over feature maps [N, C, H, W]."""
+"""Pooling over feature maps [N, C, H, W], and over others of one axis or three."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,11 +12,15 @@ from torch import fx
 from edgeanim.graph.converters.builder import Builder, Converter
 from edgeanim.graph.converters.convolution import split_pads, torch_pads
 
+_MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVERAGE: dict[int, Callable[..., Any]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+
 
 def max_pool(b: Builder, node: Any) -> fx.Node:
     """Unequal pads become a pad with minus infinity."""
     x, settings, begins, ends = _window(b, node)
-    dilation = tuple(b.attrs(node).get("dilations", [1, 1]))
+    rank = len(begins)
+    dilation = tuple(b.attrs(node).get("dilations", [1] * rank))
     if any(node.output[1:]):
         raise b.refuse(node, "the positions of the maxima are asked for")
     if begins == ends and all(
@@ -24,7 +29,7 @@ def max_pool(b: Builder, node: Any) -> fx.Node:
         settings["padding"] = tuple(begins)
     else:
         x = b.call(F.pad, x, torch_pads(begins, ends), "constant", float("-inf"))
-    return b.call(F.max_pool2d, x, dilation=dilation, **settings)
+    return b.call(_MAX[rank], x, dilation=dilation, **settings)
 
 
 def average_pool(b: Builder, node: Any) -> fx.Node:
@@ -37,7 +42,7 @@ def average_pool(b: Builder, node: Any) -> fx.Node:
         x = b.call(F.pad, x, torch_pads(begins, ends))
     else:
         raise b.refuse(node, "it has unequal pads that do not count in the mean")
-    return b.call(F.avg_pool2d, x, count_include_pad=counts, **settings)
+    return b.call(_AVERAGE[len(begins)], x, count_include_pad=counts, **settings)
 
 
 def global_average_pool(b: Builder, node: Any) -> fx.Node:
@@ -55,14 +60,14 @@ def global_max_pool(b: Builder, node: Any) -> fx.Node:
 def _window(b: Builder, node: Any) -> tuple[fx.Node, dict[str, Any], list[int], list[int]]:
     given = b.attrs(node)
     kernel = tuple(given["kernel_shape"])
-    if len(kernel) != 2:
+    if len(kernel) not in _MAX:
         raise b.refuse(node, f"it has {len(kernel)} dimensions")
     if given.get("auto_pad", "NOTSET") != "NOTSET":
         raise b.refuse(node, f"auto_pad={given['auto_pad']} could not be spelt out")
-    begins, ends = split_pads(list(given.get("pads", [0, 0, 0, 0])))
+    begins, ends = split_pads(list(given.get("pads", [0] * (2 * len(kernel)))))
     settings = {
         "kernel_size": kernel,
-        "stride": tuple(given.get("strides", [1, 1])),
+        "stride": tuple(given.get("strides", [1] * len(kernel))),
         "ceil_mode": bool(given.get("ceil_mode", 0)),
     }
     return b.value(node.input[0]), settings, begins, ends

@@ -41,7 +41,22 @@ def l2(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.sqrt, b.call(torch.sum, squares, _axes(b, node), keep))
 
 
+def _position(function: Callable[..., Any]) -> Converter:
+    """Where along one axis the largest or smallest value is."""
+
+    def convert(b: Builder, node: Any) -> fx.Node:
+        given = b.attrs(node)
+        if given.get("select_last_index", 0):
+            raise b.refuse(node, "the last of equal values is asked for")
+        axis, keep = given.get("axis", 0), bool(given.get("keepdims", 1))
+        return b.call(function, b.value(node.input[0]), axis, keep)
+
+    return convert
+
+
 CONVERTERS: dict[str, Converter] = {
     **{op: _reduction(function) for op, function in _REDUCTIONS.items()},
+    "ArgMax": _position(torch.argmax),
+    "ArgMin": _position(torch.argmin),
     "ReduceL2": l2,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,17 +23,37 @@ _TO_LAST = (0, 2, 3, 1)
 _TO_FIRST = (0, 3, 1, 2)
 
 
+_Scale = Callable[[fx.Node, int, int], fx.Node]
+"""Resizes the last two axes of [N, C, H, W], which are these two of the graph. One that is 0 keeps
+its length, whatever that is."""
+
+
 def resize(b: Builder, node: Any) -> fx.Node:
-    """Height and width of [N, C, H, W] to a fixed size."""
+    """Height and width of [N, C, H, W] to a fixed size; of [N, C, D, H, W] the depth too."""
+    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    rank = len(before)
+    if rank not in (4, 5) or before[:2] != after[:2]:
+        raise b.refuse(node, "it resizes other axes than depth, height and width")
+    nearest = b.attrs(node).get("mode", "nearest") == "nearest"
+    scale = _nearest(b, node) if nearest else _interpolated(b, node)
+    x = b.value(node.input[0])
+    if rank == 4:
+        return scale(x, 2, 3)
+    # Each axis is resized on its own, so planes can be, and then the depth of all their pixels.
+    count, channels, depth, height, width = after
+    if before[3:] != after[3:]:
+        x = b.call(torch.reshape, x, (count, channels * before[2], *before[3:]))
+        x = scale(x, 3, 4)
+    if before[2] != depth:
+        x = b.call(torch.reshape, x, (count, channels, before[2], height * width))
+        x = scale(x, 2, 0)
+    return b.call(torch.reshape, x, tuple(after))
+
+
+def _interpolated(b: Builder, node: Any) -> _Scale:
     given = b.attrs(node)
     before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
-    if len(before) != 4 or before[:2] != after[:2]:
-        raise b.refuse(node, "it resizes other axes than height and width")
-    size, mode = tuple(after[2:]), given.get("mode", "nearest")
-    coordinates = given.get("coordinate_transformation_mode", "half_pixel")
-    x = b.value(node.input[0])
-    if mode == "nearest":
-        return _nearest(b, node, x, before[2:], size)
+    mode, coordinates = given["mode"], given.get("coordinate_transformation_mode", "half_pixel")
     if coordinates not in _ALIGN or given.get("antialias", 0):
         raise b.refuse(node, f"{mode} resizing with {coordinates} coordinates")
     if mode == "cubic" and given.get("cubic_coeff_a", -0.75) != -0.75:
@@ -41,40 +63,53 @@ def resize(b: Builder, node: Any) -> fx.Node:
     scales = resize_scales(b.onnx, node)
     if scales is None:
         raise b.refuse(node, "its factors are computed, or it keeps the aspect ratio")
-    if any(abs(scales[i] * before[i] - after[i]) > 1e-3 for i in (2, 3)):
+    if any(abs(scales[i] * before[i] - after[i]) > 1e-3 for i in range(2, len(before))):
         raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
-    return b.call(F.interpolate, x, size=size, mode=_MODES[mode], align_corners=_ALIGN[coordinates])
+    settings = {"mode": _MODES[mode], "align_corners": _ALIGN[coordinates]}
+
+    def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
+        # What is beside the depth are the pixels of a whole plane.
+        size = (after[rows], after[columns] if columns else prod(after[3:]))
+        return b.call(F.interpolate, x, size=size, **settings)
+
+    return scale
 
 
-def _nearest(
-    b: Builder, node: Any, x: fx.Node, before: tuple[int, ...], size: tuple[int, ...]
-) -> fx.Node:
+def _nearest(b: Builder, node: Any) -> _Scale:
     """Larger by whole factors it is torch's own way, where that takes the same pixels as ONNX, and
     smaller by such ones a pool of single pixels. Else the pixels are picked: of torch's own way
     the TFLite converter makes one that takes them by their centres, which is another."""
-    wanted = _taken(b, node, before)
-    places = [each.tolist() for each in wanted]
-    pairs = list(zip(before, size, strict=True))
-    up = tuple(new // old for old, new in pairs)
-    if places == [[i // n for i in range(old * n)] for n, old in zip(up, before, strict=True)]:
-        return b.call(F.interpolate, x, scale_factor=tuple(map(float, up)), mode="nearest")
-    down = tuple(max(1, old // new) for old, new in pairs)
-    if places == [list(range(0, old, n)) for n, old in zip(down, before, strict=True)]:
-        return b.call(F.max_pool2d, x, 1, down)
-    for axis, index in enumerate(wanted, 2):
-        x = b.call(torch.index_select, x, axis, b.index(node, index))
-    return x
+    before = b.shape(node.input[0], node)
+    wanted = _taken(b, node, before[2:])
+
+    def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
+        lengths = [before[axis] if axis else 1 for axis in (rows, columns)]
+        places = [wanted[axis - 2].tolist() if axis else [0] for axis in (rows, columns)]
+        up = [len(taken) // length for taken, length in zip(places, lengths, strict=True)]
+        pairs = list(zip(up, lengths, strict=True))
+        if places == [[i // n for i in range(length * n)] for n, length in pairs]:
+            return b.call(F.interpolate, x, scale_factor=tuple(map(float, up)), mode="nearest")
+        down = [max(1, n // len(taken)) for n, taken in zip(lengths, places, strict=True)]
+        pairs = list(zip(down, lengths, strict=True))
+        if places == [list(range(0, length, n)) for n, length in pairs]:
+            return b.call(F.max_pool2d, x, 1, tuple(down))
+        for place, axis in enumerate((rows, columns), 2):
+            if axis:
+                x = b.call(torch.index_select, x, place, b.index(node, wanted[axis - 2]))
+        return x
+
+    return scale
 
 
 def _taken(b: Builder, node: Any, before: tuple[int, ...]) -> list[torch.Tensor]:
-    """The rows and columns that ONNX Runtime takes, int64: it is asked, as float32 decides which of
-    two pixels is nearer."""
+    """The places along each axis that ONNX Runtime takes, int64: it is asked, as float32 decides
+    which of two pixels is nearer."""
     import onnx
 
     settings = {
         name: b.constant(node, i, "size") for i, name in enumerate(node.input) if i and name
     }
-    if b.present(node, 3) and settings[node.input[3]].size == 4:
+    if b.present(node, 3) and settings[node.input[3]].size == len(before) + 2:
         settings[node.input[3]] = np.array([1, 1, *settings[node.input[3]][2:]], np.int64)
     numbers = np.arange(np.prod(before), dtype=np.float32).reshape(1, 1, *before)
     ends = [
@@ -88,10 +123,14 @@ def _taken(b: Builder, node: Any, before: tuple[int, ...]) -> list[torch.Tensor]
         graph, opset_imports=whole.opset_import, ir_version=whole.ir_version
     )
     (made,) = Reference(model, where=b.where).run({node.input[0]: numbers}).values()
-    rows, columns = made[0, 0, :, 0] // before[1], made[0, 0, 0] % before[1]
-    if not np.array_equal(made[0, 0], rows[:, None] * before[1] + columns):
+    found = np.unravel_index(made[0, 0].astype(np.int64), before)
+    places = [
+        np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1)[:, 0]
+        for axis, each in enumerate(found)
+    ]
+    if not np.array_equal(made[0, 0], np.ravel_multi_index(np.ix_(*places), before)):
         raise b.refuse(node, "nearest resizing that makes up pixels")
-    return [torch.from_numpy(each.astype(np.int64)) for each in (rows, columns)]
+    return [torch.from_numpy(each) for each in places]
 
 
 def depth_to_space(b: Builder, node: Any) -> fx.Node:

@@ -53,11 +53,17 @@ def _border(mode: str, begin: int, end: int, length: int) -> tuple[list[int], li
 
 
 def reshape(b: Builder, node: Any) -> fx.Node:
-    """To the known shape of the output. Axis 1 is left open, so that it may shrink by pruning."""
+    """To the known shape of the output."""
+    return to_shape_of(b, node, b.value(node.input[0]))
+
+
+def to_shape_of(b: Builder, node: Any, x: fx.Node) -> fx.Node:
+    """`x` in the shape of the node's output. Axis 1 is left open, so that it may shrink by
+    pruning."""
     shape = list(b.shape(node.output[0], node))
     if len(shape) > 1:
         shape[1] = -1
-    return b.call(torch.reshape, b.value(node.input[0]), tuple(shape))
+    return b.call(torch.reshape, x, tuple(shape))
 
 
 def flatten(b: Builder, node: Any) -> fx.Node:
@@ -183,45 +189,10 @@ def pad(b: Builder, node: Any) -> fx.Node:
     return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
 
 
-def gather(b: Builder, node: Any) -> fx.Node:
-    """One index selects, a list of them gathers; constant indices may be negative."""
-    axis = b.attrs(node).get("axis", 0)
-    x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
-    size = b.shape(node.input[0], node)[axis]
-    if indices is not None and indices.ndim == 0:
-        return b.call(torch.select, x, axis, int(indices) % size)
-    shape = b.shape(node.input[1], node)
-    if len(shape) != 1:
-        raise b.refuse(node, f"its indices have {len(shape)} axes")
-    return b.call(torch.index_select, x, axis, b.value(node.input[1]))
-
-
-def gather_elements(b: Builder, node: Any) -> fx.Node:
-    """An index that was repeated over the rows of a matrix, as in a lowered warp, looks up columns.
-
-    That is the one gather which TFLite runs without a check of every index.
-    """
-    axis = b.attrs(node).get("axis", 0)
-    x = b.value(node.input[0])
-    repeated = b.onnx.maker(node.input[1], "Expand")
-    rank = len(b.shape(node.input[0], node))
-    if repeated is None or rank != 2 or axis % rank != 1:
-        index = b.call(torch.Tensor.to, b.value(node.input[1]), torch.int64)
-        return b.call(torch.gather, x, axis, index)
-    shape = b.shape(repeated.input[0], node)
-    if len(shape) != 2 or shape[0] != 1:
-        raise b.refuse(node, "its indices were repeated over another axis")
-    index = b.call(torch.reshape, b.value(repeated.input[0]), (-1,))
-    columns = b.call(F.embedding, index, b.call(torch.transpose, x, 0, 1))
-    return b.call(torch.transpose, columns, 0, 1)
-
-
 CONVERTERS: dict[str, Converter] = {
     "Concat": concat,
     "Expand": expand,
     "Flatten": flatten,
-    "Gather": gather,
-    "GatherElements": gather_elements,
     "Pad": pad,
     "Reshape": reshape,
     "Slice": slice_,

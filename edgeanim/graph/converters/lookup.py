@@ -1,0 +1,109 @@
+"""Ops that look values up by their places, or put them there."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import fx
+
+from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.shape import to_shape_of
+from edgeanim.graph.edit import AnyArray
+
+
+def gather(b: Builder, node: Any) -> fx.Node:
+    """One index selects; any other number of them gathers, their axes in place of the one that they
+    look up. Constant indices may be negative."""
+    axis = b.attrs(node).get("axis", 0)
+    x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
+    size = b.shape(node.input[0], node)[axis]
+    if indices is not None and indices.ndim == 0:
+        return b.call(torch.select, x, axis, int(indices) % size)
+    if indices is None:
+        places = b.call(torch.reshape, b.value(node.input[1]), (-1,))
+    else:
+        places = b.index(node, torch.from_numpy(indices.astype(np.int64).reshape(-1) % size))
+    y = b.call(torch.index_select, x, axis, places)
+    return y if len(b.shape(node.input[1], node)) == 1 else to_shape_of(b, node, y)
+
+
+def gather_elements(b: Builder, node: Any) -> fx.Node:
+    """An index that was repeated over the rows of a matrix, as in a lowered warp, looks up columns.
+
+    That is the one gather which TFLite runs without a check of every index.
+    """
+    axis = b.attrs(node).get("axis", 0)
+    x = b.value(node.input[0])
+    repeated = b.onnx.maker(node.input[1], "Expand")
+    rank = len(b.shape(node.input[0], node))
+    if repeated is None or rank != 2 or axis % rank != 1:
+        index = b.call(torch.Tensor.to, b.value(node.input[1]), torch.int64)
+        return b.call(torch.gather, x, axis, index)
+    shape = b.shape(repeated.input[0], node)
+    if len(shape) != 2 or shape[0] != 1:
+        raise b.refuse(node, "its indices were repeated over another axis")
+    index = b.call(torch.reshape, b.value(repeated.input[0]), (-1,))
+    columns = b.call(F.embedding, index, b.call(torch.transpose, x, 0, 1))
+    return b.call(torch.transpose, columns, 0, 1)
+
+
+def gather_nd(b: Builder, node: Any) -> fx.Node:
+    """Looks up rows by their places along the first axes, as indexing by tensors is exported."""
+    if b.attrs(node).get("batch_dims", 0):
+        raise b.refuse(node, "it looks up in each of a batch")
+    whole, shape = b.shape(node.input[0], node), b.shape(node.input[1], node)
+    depth = shape[-1]
+    places = b.onnx.constant_of(node, 1)
+    if places is not None:
+        at = b.index(node, torch.from_numpy(_row_numbers(places, whole)))
+    else:
+        at = b.call(torch.reshape, b.value(node.input[1]), (-1, depth))
+        columns = [b.call(torch.select, at, 1, i) for i in range(depth)]
+        at = columns[0]
+        for column, size in zip(columns[1:], whole[1:], strict=False):
+            at = b.call(operator.add, b.call(operator.mul, at, size), column)
+    x = b.value(node.input[0])
+    if depth > 1:
+        x = b.call(torch.reshape, x, (int(np.prod(whole[:depth])), *whole[depth:]))
+    return to_shape_of(b, node, b.call(torch.index_select, x, 0, at))
+
+
+def _row_numbers(places: AnyArray, whole: tuple[int, ...]) -> AnyArray:
+    """Constant places [..., depth] along the first axes of `whole` as numbers of its rows, flat."""
+    depth = places.shape[-1]
+    columns = places.reshape(-1, depth).astype(np.int64).T
+    at = [column % size for column, size in zip(columns, whole, strict=False)]
+    return np.ravel_multi_index(at, whole[:depth])
+
+
+def scatter_nd(b: Builder, node: Any) -> fx.Node:
+    """Values put in constant places, as an assignment to a slice is exported: a look-up in both."""
+    if b.attrs(node).get("reduction", "none") != "none":
+        raise b.refuse(node, "it reduces what falls on one place")
+    indices = b.constant(node, 1, "place")
+    whole = b.shape(node.input[0], node)
+    depth = indices.shape[-1]
+    rows, put = int(np.prod(whole[:depth])), int(np.prod(indices.shape[:-1]))
+    taken = np.arange(rows)
+    taken[_row_numbers(indices, whole)] = rows + np.arange(put)
+    row = tuple(whole[depth:])
+    parts = [
+        b.call(torch.reshape, b.value(node.input[index]), (count, *row))
+        for index, count in ((0, rows), (2, put))
+    ]
+    y = b.call(
+        torch.index_select, b.call(torch.cat, parts, 0), 0, b.index(node, torch.from_numpy(taken))
+    )
+    return y if depth == 1 else b.call(torch.reshape, y, tuple(whole))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "Gather": gather,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "ScatterND": scatter_nd,
+}
