@@ -27,6 +27,10 @@ _ALIKE = {
 _TIES = {"add", "sub", "mul", "truediv"}
 _ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU", "PicturePad")
 
+_NOTHING = ""
+"""Stands among convolutions for channels that none of them made, which are fixed, and with them all
+that are tied to them, however many sums later."""
+
 Parts = list[tuple[str | None, int]]
 """Where a value's channels come from, part by part: the convolution that makes them (none: they are
 fixed), and how many."""
@@ -85,7 +89,7 @@ def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> 
     are those of `channel_counts`."""
     modules = dict(module.named_modules())
     made_by: dict[fx.Node, set[str]] = {}  # the convolutions whose outputs are a value's channels
-    convolutions, fixed = [], set()
+    convolutions, fixed = [], set[str]()
     for node in module.graph.nodes:
         sources = [made_by[n] for n in node.all_input_nodes]
         made_by[node] = set()
@@ -100,16 +104,16 @@ def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> 
         elif keeps_channels(node, layer):
             made_by[node] = set().union(*sources)
         elif _function(node) in _TIES:
-            # A partner that no convolution made has its channels fixed; a number has none.
-            tied = [made_by[n] for n in tied_by(node, counts)]
-            made_by[node] = set().union(*tied)
-            if not all(tied):
+            # A number has no channels.
+            made_by[node] = set().union(*[made_by[n] for n in tied_by(node, counts)])
+            if _NOTHING in made_by[node]:
                 fixed |= made_by[node]
         elif joins_channels(node):
             made_by[node] = set().union(*sources)
             _fix_ties_of(node, made_by[node], modules, fixed)
         else:
             fixed |= set().union(*sources)
+            made_by[node] = {_NOTHING}
     return tuple(name for name in convolutions if name not in fixed)
 
 

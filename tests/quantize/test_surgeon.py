@@ -47,6 +47,9 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     def shifted(self, x, y):  # type: ignore[no-untyped-def]
         return self.c(self.a(x) + y)
 
+    def shifted_sum(self, x, y):  # type: ignore[no-untyped-def]
+        return self.c(y + self.a(x) + self.b(x))
+
     def tied(self, x):  # type: ignore[no-untyped-def]
         return self.c(self.a(x) + self.b(x)), self.b(x)
 
@@ -58,6 +61,7 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
 
     assert free(traced(sliced, a=(3, 8), c=(2, 3)), PICTURE) == ()
     assert free(traced(shifted, a=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
+    assert free(traced(shifted_sum, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
     assert "b" not in free(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE)
     assert free(traced(joined, a=(3, 8), c=(16, 3)), PICTURE, EIGHT) == ("a",)
     assert free(traced(shuffled, a=(3, 8), c=(2, 3)), PICTURE) == ()
