@@ -70,6 +70,23 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "where": (FULL, "c = Greater (x, zero) \n y = Where (c, x, zero)",
               {"zero": np.array(0, np.float32)}, 18),
     "softmax": (FULL, "y = Softmax <axis=1> (x)", {}, 18),
+    "many axes": (
+        "float[1,3,1,2,2,10,12] y, float[1,2,2,2,5,2,12] z",
+        """m = Slice (x, starts, ends, axes)
+           f = Reshape (m, features)
+           r = Reshape (x, kernels)
+           s = Softmax <axis=2> (r)
+           p = Mul (s, f)
+           t = Add (p, p)
+           y = ReduceMax (t, second)
+           l = Reshape (x, split)
+           o = LogSoftmax <axis=-4> (l)
+           z = Sub (two, o)""",
+        {"kernels": np.array([1, 1, 2, 2, 2, 10, 12], I64),
+         "features": np.array([1, 3, 2, 1, 1, 10, 12], I64),
+         "split": np.array([1, 2, 2, 2, 5, 2, 12], I64), "starts": np.array([0], I64),
+         "ends": np.array([6], I64), "axes": np.array([1], I64),
+         "second": np.array([2], I64), "two": np.array(2, np.float32)}, 18),
     "reductions": (
         "float[1,8,1,12] y, float[1,8] z",
         "y = ReduceMean (x, rows) \n z = ReduceSum <keepdims=0> (x, both)",

@@ -58,3 +58,29 @@ def test_weights_of_one_shape_are_not_taken_for_each_other(tmp_path: Path) -> No
     ends = [TensorSpec(name, "condition:any", (1, 8, 8, 16)) for name in ("v0", "v6")]
     spec = GraphSpec("products", path.name, "frame", (ends[0],), (ends[1],))
     litert.convert(path, spec, tmp_path / "products.tflite")  # its gate compares
+
+
+def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> None:
+    """As in a convex upsampling, which weighs nine neighbours for each of 2 x 2 pixels."""
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,36,4,4] weights, float[1,27,4,4] neighbours) => (float[1,12,4,4] y)
+        <int64[7] sw = {1,1,9,2,2,4,4}, int64[7] sn = {1,3,9,1,1,4,4}, int64[1] nine = {2},
+         int64[4] end = {1,12,4,4}>
+        {
+            w = Reshape (weights, sw)
+            s = Softmax <axis=2> (w)
+            n = Reshape (neighbours, sn)
+            p = Mul (s, n)
+            u = ReduceSum <keepdims=0> (p, nine)
+            y = Reshape (u, end)
+        }"""
+    path = tmp_path / "convex.onnx"
+    onnx.save(onnx.parser.parse_model(text), str(path))
+    ends = [
+        TensorSpec(name, "condition:any", (1, channels, 4, 4), "NCHW")
+        for name, channels in (("weights", 36), ("neighbours", 27), ("y", 12))
+    ]
+    spec = GraphSpec("convex", path.name, "frame", tuple(ends[:2]), (ends[2],))
+    litert.convert(path, spec, tmp_path / "convex.tflite")  # its gate compares

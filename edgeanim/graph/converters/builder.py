@@ -15,6 +15,9 @@ from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import AnyArray, Editor, attributes
 from edgeanim.graph.read import REMAINING, node_label
 
+MOST_AXES = 5
+"""TFLite computes with values of so many axes; those of more are reshaped for it."""
+
 Converter = Callable[["Builder", Any], fx.Node | Sequence[fx.Node]]
 
 

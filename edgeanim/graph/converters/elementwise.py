@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.builder import Builder, Converter, tensor
+from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, tensor
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp,
@@ -41,7 +42,36 @@ def _operands(b: Builder, node: Any) -> list[Any]:
 
 
 def _binary(function: Callable[..., Any]) -> Converter:
-    return lambda b, node: b.call(function, *_operands(b, node))
+    return lambda b, node: _combined(b, node, function)
+
+
+def _combined(b: Builder, node: Any, function: Callable[..., Any]) -> fx.Node:
+    """The function of both operands, with fewer axes where TFLite has no form for so many."""
+    shapes = [b.onnx.shapes.get(name) for name in (*node.input, *node.output)]
+    if None in shapes or max(len(shape or ()) for shape in shapes) <= MOST_AXES:
+        return b.call(function, *_operands(b, node))
+    left, right = _merged(shapes[0] or (), shapes[1] or ())
+    values = [
+        b.call(torch.reshape, b.value(name), shape)
+        for name, shape in zip(node.input, (left, right), strict=True)
+    ]
+    return b.call(torch.reshape, b.call(function, *values), shapes[2])
+
+
+def _merged(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Two shapes that broadcast, with axes made one that are repeated alike."""
+    rank = max(len(one), len(other))
+    pairs = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in (one, other)), strict=True)
+    found: list[tuple[int, int]] = []
+    for pair in pairs:
+        repeats = [size == 1 for size in pair]
+        if pair == (1, 1):
+            continue
+        if found and repeats == [size == 1 for size in found[-1]]:
+            found[-1] = (found[-1][0] * pair[0], found[-1][1] * pair[1])
+        else:
+            found.append(pair)
+    return tuple(pair[0] for pair in found), tuple(pair[1] for pair in found)
 
 
 def div(b: Builder, node: Any) -> fx.Node:
@@ -129,7 +159,13 @@ def gelu(b: Builder, node: Any) -> fx.Node:
 
 def _softmax(function: Callable[..., Any]) -> Converter:
     def convert(b: Builder, node: Any) -> fx.Node:
-        return b.call(function, b.value(node.input[0]), b.attrs(node).get("axis", -1))
+        x, axis = b.value(node.input[0]), b.attrs(node).get("axis", -1)
+        shape = b.onnx.shapes.get(node.input[0], ())
+        if len(shape) <= MOST_AXES:
+            return b.call(function, x, axis)
+        axis %= len(shape)
+        x = b.call(torch.reshape, x, (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])))
+        return b.call(torch.reshape, b.call(function, x, 1), shape)
 
     return convert
 

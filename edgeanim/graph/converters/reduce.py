@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter
 
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMax": torch.amax,
@@ -29,9 +29,29 @@ def _axes(b: Builder, node: Any) -> tuple[int, ...]:
 def _reduction(function: Callable[..., Any]) -> Converter:
     def convert(b: Builder, node: Any) -> fx.Node:
         axes, x = _axes(b, node), b.value(node.input[0])
-        return b.call(function, x, axes, bool(b.attrs(node).get("keepdims", 1))) if axes else x
+        if not axes:
+            return x
+        if len(b.shape(node.input[0], node)) > MOST_AXES:
+            return _merged(b, node, function, axes)
+        return b.call(function, x, axes, bool(b.attrs(node).get("keepdims", 1)))
 
     return convert
+
+
+def _merged(b: Builder, node: Any, function: Callable[..., Any], axes: tuple[int, ...]) -> fx.Node:
+    """The reduction of a value of which neighbouring axes are one, as they go or stay together."""
+    shape = b.shape(node.input[0], node)
+    sizes: list[int] = []
+    gone: list[bool] = []
+    for axis, size in enumerate(shape):
+        if gone and gone[-1] == (axis in axes):
+            sizes[-1] *= size
+        else:
+            sizes.append(size)
+            gone.append(axis in axes)
+    x = b.call(torch.reshape, b.value(node.input[0]), tuple(sizes))
+    x = b.call(function, x, tuple(axis for axis, goes in enumerate(gone) if goes), False)
+    return b.call(torch.reshape, x, b.shape(node.output[0], node))
 
 
 def l2(b: Builder, node: Any) -> fx.Node:
