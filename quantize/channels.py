@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 # Functions that treat every channel alike and keep the channel axis, by name.
 _ALIKE = {
-    "abs", "adaptive_avg_pool2d", "avg_pool2d", "clamp", "elu", "exp", "gelu", "hardsigmoid",
-    "hardswish", "instance_norm", "interpolate", "leaky_relu", "max_pool2d", "neg", "relu",
-    "relu6", "sigmoid", "silu", "softplus", "sqrt", "tanh",
+    "abs", "adaptive_avg_pool2d", "avg_pool2d", "ceil", "clamp", "cos", "elu", "erf", "exp",
+    "floor", "gelu", "hardsigmoid", "hardswish", "instance_norm", "interpolate", "leaky_relu",
+    "log", "max_pool2d", "mish", "neg", "reciprocal", "relu", "relu6", "round", "sigmoid", "sign",
+    "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh",
 }  # fmt: skip
-_TIES = {"add", "sub", "mul", "truediv"}
+_OVER_PICTURES = {"amax", "amin", "mean", "sum"}
+"""They treat every channel alike if they reduce each by itself and keep the axes."""
+_TIES = {"add", "maximum", "minimum", "mul", "sub", "truediv"}
 _ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU", "PicturePad")
 
 _NOTHING = ""
@@ -200,6 +203,7 @@ def keeps_channels(node: fx.Node, layer: object) -> bool:
         or type(layer).__name__ in _ALIKE_MODULES
         or _function(node) in _ALIKE
         or (_function(node) == "pad" and len(node.args[1]) <= 4)
+        or (_function(node) in _OVER_PICTURES and tuple(node.args[1:]) == ((2, 3), True))
     )
 
 

@@ -50,6 +50,9 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     def shifted_sum(self, x, y):  # type: ignore[no-untyped-def]
         return self.c(y + self.a(x) + self.b(x))
 
+    def averaged(self, x):  # type: ignore[no-untyped-def]
+        return self.c(self.b(x) * torch.mean(self.a(x), (1, 2, 3), True))
+
     def tied(self, x):  # type: ignore[no-untyped-def]
         return self.c(self.a(x) + self.b(x)), self.b(x)
 
@@ -62,6 +65,7 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     assert free(traced(sliced, a=(3, 8), c=(2, 3)), PICTURE) == ()
     assert free(traced(shifted, a=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
     assert free(traced(shifted_sum, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
+    assert free(traced(averaged, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE) == ("b",)
     assert "b" not in free(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE)
     assert free(traced(joined, a=(3, 8), c=(16, 3)), PICTURE, EIGHT) == ("a",)
     assert free(traced(shuffled, a=(3, 8), c=(2, 3)), PICTURE) == ()
@@ -100,9 +104,26 @@ def under_a_mask(self: Any, x: Any) -> Any:
     return self.c(y * mask + (1 - mask) * relu(self.d(x))), mask
 
 
+def on_each_element(self: Any, x: Any) -> Any:
+    y = self.a(x)
+    return self.c(torch.sin(y * (torch.erf(y / 2) + 1)))
+
+
+def excited(self: Any, x: Any) -> Any:
+    y = relu(self.a(x))
+    best = torch.maximum(torch.mean(y, (2, 3), True), torch.amax(y, (2, 3), True))
+    return self.c(y * torch.sigmoid(self.d(relu(self.b(best)))))
+
+
 @pytest.mark.parametrize(
     ("forward", "layers", "freed"),
     [
+        (on_each_element, {"a": (3, 8), "c": (8, 3)}, {"a": {"c": 1}}),
+        (
+            excited,
+            {"a": (3, 8), "b": (8, 4), "d": (4, 8), "c": (8, 3)},
+            {"a": {"b": 1, "c": 1}, "b": {"d": 1}},
+        ),
         (picture_first, {"a": (3, 8), "c": (11, 3)}, {"a": {"c": 1}}),
         (between_constants, {"a": (3, 8), "c": (12, 3)}, {"a": {"c": 1}}),
         (
