@@ -70,6 +70,8 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "where": (FULL, "c = Greater (x, zero) \n y = Where (c, x, zero)",
               {"zero": np.array(0, np.float32)}, 18),
     "softmax": (FULL, "y = Softmax <axis=1> (x)", {}, 18),
+    "one value as two outputs": (
+        "float[1,8,10,12] y, float[1,8,10,12] z", "y = Tanh (x) \n z = Identity (y)", {}, 18),
     "many axes": (
         "float[1,3,1,2,2,10,12] y, float[1,2,2,2,5,2,12] z",
         """m = Slice (x, starts, ends, axes)

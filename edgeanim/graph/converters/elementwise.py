@@ -117,6 +117,11 @@ def cast(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.Tensor.to, b.value(node.input[0]), dtype)
 
 
+def identity(b: Builder, node: Any) -> fx.Node:
+    """What is left of these gives one value as two outputs, or an input as an output."""
+    return b.call(torch.clone, b.value(node.input[0]))
+
+
 def cast_like(b: Builder, node: Any) -> fx.Node:
     """To the type of another value."""
     return b.call(torch.Tensor.type_as, *[b.value(name) for name in node.input])
@@ -192,6 +197,7 @@ CONVERTERS: dict[str, Converter] = {
     "Div": div,
     "Elu": _with(F.elu, "alpha", 1.0),
     "Gelu": gelu,
+    "Identity": identity,
     "HardSigmoid": hard_sigmoid,
     "LeakyRelu": _with(F.leaky_relu, "alpha", 0.01),
     "LogSoftmax": _softmax(torch.log_softmax),
