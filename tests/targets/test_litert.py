@@ -9,6 +9,7 @@ import pytest
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import MissingComponent
 from edgeanim.targets import litert
+from edgeanim.targets.tflite_graph import open_interpreter
 
 
 def _collected(*_: object) -> None:
@@ -84,3 +85,29 @@ def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> Non
     ]
     spec = GraphSpec("convex", path.name, "frame", tuple(ends[:2]), (ends[2],))
     litert.convert(path, spec, tmp_path / "convex.tflite")  # its gate compares
+
+
+def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
+    """With one, the file holds a NaN for places outside, which calibration takes for a result."""
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,8,4,4] x) => (float[1,4,4,5] y, float[1,4,4,5] z)
+        <int64[1] last = {3}>
+        {
+            a = ArgMax <axis=1, keepdims=0> (x)
+            i = Unsqueeze (a, last)
+            y = GatherND (palette, i)
+            z = Gather (palette, a)
+        }"""
+    model = onnx.parser.parse_model(text)
+    palette = np.random.default_rng(0).random((8, 5), dtype=np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(palette, "palette"))
+    path, made = tmp_path / "palette.onnx", tmp_path / "palette.tflite"
+    onnx.save(model, str(path))
+    ends = [TensorSpec(name, "condition:any", (1, 4, 4, 5)) for name in ("y", "z")]
+    start = TensorSpec("x", "condition:any", (1, 8, 4, 4), "NCHW")
+    litert.convert(path, GraphSpec("palette", path.name, "frame", (start,), tuple(ends)), made)
+    ops = {op["op_name"] for op in open_interpreter(made)._get_ops_details()}
+    assert "EMBEDDING_LOOKUP" in ops
+    assert not ops & {"GATHER", "GATHER_ND"}

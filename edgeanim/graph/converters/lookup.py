@@ -20,11 +20,15 @@ def gather(b: Builder, node: Any) -> fx.Node:
     look up. Constant indices may be negative."""
     axis = b.attrs(node).get("axis", 0)
     x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
-    size = b.shape(node.input[0], node)[axis]
+    whole = b.shape(node.input[0], node)
+    size = whole[axis]
     if indices is not None and indices.ndim == 0:
         return b.call(torch.select, x, axis, int(indices) % size)
     if indices is None:
         places = b.call(torch.reshape, b.value(node.input[1]), (-1,))
+        if axis % len(whole) == 0:
+            rows = b.call(torch.reshape, x, (size, int(np.prod(whole[1:]))))
+            return to_shape_of(b, node, _looked_up(b, rows, places, constant=False))
     else:
         places = b.index(node, torch.from_numpy(indices.astype(np.int64).reshape(-1) % size))
     y = b.call(torch.index_select, x, axis, places)
@@ -66,10 +70,17 @@ def gather_nd(b: Builder, node: Any) -> fx.Node:
         at = columns[0]
         for column, size in zip(columns[1:], whole[1:], strict=False):
             at = b.call(operator.add, b.call(operator.mul, at, size), column)
-    x = b.value(node.input[0])
-    if depth > 1:
-        x = b.call(torch.reshape, x, (int(np.prod(whole[:depth])), *whole[depth:]))
-    return to_shape_of(b, node, b.call(torch.index_select, x, 0, at))
+    rows = (int(np.prod(whole[:depth])), int(np.prod(whole[depth:])))
+    x = b.call(torch.reshape, b.value(node.input[0]), rows)
+    return to_shape_of(b, node, _looked_up(b, x, at, constant=places is not None))
+
+
+def _looked_up(b: Builder, rows: fx.Node, at: fx.Node, *, constant: bool) -> fx.Node:
+    """These rows of a matrix."""
+    if constant:
+        return b.call(torch.index_select, rows, 0, at)
+    # TFLite checks computed places of any other look-up, and has NaN for those outside.
+    return b.call(F.embedding, at, rows)
 
 
 def _row_numbers(places: AnyArray, whole: tuple[int, ...]) -> AnyArray:
