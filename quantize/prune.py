@@ -68,8 +68,8 @@ def prune_graphs(
         for number in range(spec.rounds):
             with quiet():
                 rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
-            for name, graph in imported.items():
-                _check_outputs(graph, student.net(name))
+                for name, graph in imported.items():
+                    _check_outputs(graph, student.net(name))
             rounds.refit()
             progress.step(note=f"{rounds.share:.0%} left")
         progress.done(f"{rounds.share:.0%} left")
