@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 _HELD_OUT_EVERY = 8
 _MOST_HELD_OUT = 12
-# Checks on held-out takes in the course of a recovery, and how many in a row may bring nothing.
+# Checks on held-out takes in the course of a recovery, and how many in a row may bring nothing: the
+# first steps after layers were fitted lose what fitting won, until the rate falls.
 _CHECKS = 12
-_PATIENCE = 4
+_PATIENCE = 6
 _LEAST_EVERY = 10
 
 
