@@ -3,14 +3,17 @@
 A convolution's output channels are free if everything that sees them, up to the next convolutions,
 treats all channels alike, each by itself (a depthwise convolution does), and gets them from
 convolutions that are free as well. A single channel, such as a mask, that is repeated over others
-ties nothing. What is reshaped, sliced, multiplied by constants per channel, added to an input or
-returned keeps its channels: the graph's own inputs and outputs never change.
+ties nothing, nor does a parameter of one number per channel, which loses what they lose. What is
+reshaped, sliced, added to an input or returned keeps its channels: the graph's own inputs and
+outputs never change.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -55,6 +58,14 @@ class ChannelGroup:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """A parameter, by its name, that holds a number for each channel of `value`."""
+
+    value: fx.Node
+    parameter: str
+
+
+@dataclass(frozen=True)
 class PrunedGroup:
     """Channels taken out together: `root` is the convolution whose outputs `pruned` indexes.
 
@@ -91,6 +102,7 @@ def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> 
     """The names of the convolutions whose output channels may be pruned, in graph order; `counts`
     are those of `channel_counts`."""
     modules = dict(module.named_modules())
+    carried = carried_parameters(module, counts)
     made_by: dict[fx.Node, set[str]] = {}  # the convolutions whose outputs are a value's channels
     convolutions, fixed = [], set[str]()
     for node in module.graph.nodes:
@@ -106,6 +118,8 @@ def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> 
             made_by[node] = {name}
         elif keeps_channels(node, layer):
             made_by[node] = set().union(*sources)
+        elif node in carried:
+            made_by[node] = made_by[carried[node].value]
         elif _function(node) in _TIES:
             # A number has no channels.
             made_by[node] = set().union(*[made_by[n] for n in tied_by(node, counts)])
@@ -113,7 +127,8 @@ def free_convolutions(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> 
                 fixed |= made_by[node]
         elif joins_channels(node):
             made_by[node] = set().union(*sources)
-            _fix_ties_of(node, made_by[node], modules, fixed)
+            if _is_tied(node, modules, carried):
+                fixed |= made_by[node]
         else:
             fixed |= set().union(*sources)
             made_by[node] = {_NOTHING}
@@ -172,6 +187,7 @@ def channel_parts(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> dict
     """Where the channels of each value come from, in order. Of values that are tied to each other
     the first stands for all."""
     modules = dict(module.named_modules())
+    carried = carried_parameters(module, counts)
     parts: dict[fx.Node, Parts] = {}
     for node in module.graph.nodes:
         layer = modules.get(str(node.target)) if node.op == "call_module" else None
@@ -179,6 +195,8 @@ def channel_parts(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> dict
             parts[node] = [(str(node.target), counts[node])]
         elif keeps_channels(node, layer):
             parts[node] = parts[node.all_input_nodes[0]]
+        elif node in carried:
+            parts[node] = parts[carried[node].value]
         elif tied := tied_by(node, counts):
             parts[node] = parts[tied[0]]
         elif joins_channels(node):
@@ -186,6 +204,28 @@ def channel_parts(module: fx.GraphModule, counts: Mapping[fx.Node, int]) -> dict
         else:
             parts[node] = [(None, counts[node])]
     return parts
+
+
+def carried_parameters(
+    module: fx.GraphModule, counts: Mapping[fx.Node, int]
+) -> dict[fx.Node, Carried]:
+    """What nodes combine a value with one number per channel: with a parameter of the module that
+    nothing else reads, such as the scale of a layer."""
+    readers = Counter(str(node.target) for node in module.graph.nodes if node.op == "get_attr")
+    sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
+    found = {}
+    for node in module.graph.nodes:
+        if _function(node) in _TIES and len(node.all_input_nodes) == 2:
+            for stored, value in permutations(node.all_input_nodes):
+                name = str(stored.target)
+                alone = stored.op == "get_attr" and readers[name] == len(stored.users) == 1
+                if (
+                    alone
+                    and counts[node] == counts[value] == counts[stored] > 1
+                    and sizes.get(name) == counts[stored]
+                ):
+                    found[node] = Carried(value, name)
+    return found
 
 
 def tied_by(node: fx.Node, counts: Mapping[fx.Node, int]) -> list[fx.Node]:
@@ -221,17 +261,16 @@ def _axis(node: fx.Node) -> object:
     return node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
 
 
-def _fix_ties_of(
-    node: fx.Node, sources: set[str], modules: Mapping[str, Any], fixed: set[str]
-) -> None:
-    """A concatenation may feed convolutions only: a sum behind it would tie parts of channels."""
+def _is_tied(node: fx.Node, modules: Mapping[str, Any], carried: Mapping[fx.Node, Carried]) -> bool:
+    """Whether a concatenation feeds anything but convolutions: a sum behind it ties parts of its
+    channels to those of others."""
     frontier = list(node.users)
     while frontier:
         user = frontier.pop()
         layer = modules.get(str(user.target)) if user.op == "call_module" else None
         if mixes_channels(layer):
             continue
-        if keeps_channels(user, layer) or _function(user) == "cat":
-            frontier.extend(user.users)
-        else:
-            fixed |= sources
+        if not (keeps_channels(user, layer) or _function(user) == "cat" or user in carried):
+            return True
+        frontier.extend(user.users)
+    return False

@@ -9,6 +9,7 @@ from edgeanim.quantize.channels import (
     ChannelGroup,
     Parts,
     PrunedGroup,
+    carried_parameters,
     channel_counts,
     channel_parts,
     free_convolutions,
@@ -39,10 +40,13 @@ class Surgeon:
     """Knows of one module which channels every layer reads, and changes all of them together."""
 
     def __init__(self, module: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
+        self._module = module
         self._layers = dict(module.named_modules())
         counts = channel_counts(module, example)
         parts = channel_parts(module, counts)
         self._free = free_convolutions(module, counts)
+        carried = carried_parameters(module, counts)
+        self._carried = {each.parameter: list(parts[each.value]) for each in carried.values()}
         self._read: dict[str, Parts] = {}
         self._root: dict[str, str] = {}  # of each convolution, the one that stands for its group
         for node in module.graph.nodes:
@@ -51,8 +55,8 @@ class Surgeon:
                 self._read[name] = list(parts[node.all_input_nodes[0]])
                 if mixes_channels(self.layer(name)):
                     self._root.setdefault(name, name)
-            sources = [s for n in tied_by(node, counts) for s, _ in parts[n] if s is not None]
-            self._tie(sources)
+            tied = [] if node in carried else tied_by(node, counts)
+            self._tie([source for n in tied for source, _ in parts[n] if source is not None])
 
     def layer(self, name: str) -> Any:
         """The module of this name."""
@@ -92,14 +96,12 @@ class Surgeon:
         if not gone <= set(range(self.layer(group.root).out_channels)):
             raise IndexError(f"{group.root} has no channel {max(gone)}")
         for name, read in self._read.items():
-            kept: list[int] = []
-            first = 0
-            for source, count in read:
-                kept += [first + i for i in range(count) if source not in giving or i not in gone]
-                first += count
-            if len(kept) < first:
+            kept, self._read[name] = _left(read, giving, gone)
+            if self._read[name] != read:
                 _keep(self.layer(name), "inputs", torch.tensor(kept))
-                self._read[name] = [(s, n - len(gone) * (s in giving)) for s, n in read]
+        for name, held in self._carried.items():
+            kept, self._carried[name] = _left(held, giving, gone)
+            _keep_numbers(self._module, name, torch.tensor(kept))
         for name in giving:
             layer = self.layer(name)
             kept = [i for i in range(layer.out_channels) if i not in gone]
@@ -128,8 +130,20 @@ class Surgeon:
             if name in giving or (count and _holds_channels(self.layer(name)))
         ]
         taken = {name: times[name] for name in changed if times[name] and kind_of(self.layer(name))}
+        numbers = [n for n, held in self._carried.items() if any(s in giving for s, _ in held)]
         channels = self.layer(giving[0]).out_channels
-        return ChannelGroup(giving[0], channels, tuple(changed), tuple(giving), taken)
+        return ChannelGroup(giving[0], channels, (*changed, *numbers), tuple(giving), taken)
+
+
+def _left(parts: Parts, giving: Collection[str], gone: Collection[int]) -> tuple[list[int], Parts]:
+    """Which channels of `parts` stay once these of the convolutions `giving` are `gone`, and what
+    is left of the parts."""
+    kept: list[int] = []
+    first = 0
+    for source, count in parts:
+        kept += [first + i for i in range(count) if source not in giving or i not in gone]
+        first += count
+    return kept, [(s, n - len(gone) * (s in giving)) for s, n in parts]
 
 
 def _holds_channels(layer: Any) -> bool:
@@ -168,3 +182,11 @@ def _keep(layer: Any, side: str, kept: torch.Tensor) -> None:
         for name in ("in_channels", "out_channels", "groups", "num_features", "num_parameters"):
             if hasattr(layer, name):
                 setattr(layer, name, len(kept))
+
+
+def _keep_numbers(module: fx.GraphModule, name: str, kept: torch.Tensor) -> None:
+    """Let a parameter [..., C, 1, 1] of the module itself have these of its channels only."""
+    from torch import nn
+
+    numbers = module.get_parameter(name).detach()
+    setattr(module, name, nn.Parameter(numbers.index_select(numbers.ndim - 3, kept)))

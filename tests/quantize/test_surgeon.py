@@ -26,6 +26,8 @@ def traced(forward: Callable[..., object], **layers: tuple[int, int]) -> fx.Grap
         def __init__(self) -> None:
             super().__init__()
             self.mean = nn.Parameter(torch.full((3, 1, 1), 0.5))
+            self.scale = nn.Parameter(torch.linspace(1, 2, 8).reshape(8, 1, 1))
+            self.gain = nn.Parameter(torch.arange(11.0).reshape(1, 11, 1, 1))
             self.register_buffer("grid", torch.ones(1, 2, 8, 8))
             for name, (c_in, c_out) in layers.items():
                 groups = c_in if name == "each" else 1
@@ -89,6 +91,11 @@ def one_joined_to_joined(self: Any, x: Any) -> Any:
     return self.c(torch.cat([torch.cat([x, y], 1), relu(self.b(y))], -3))
 
 
+def scaled(self: Any, x: Any) -> Any:
+    y = relu(self.a(x)) * self.scale
+    return self.c(torch.cat([x, y], 1) * self.gain)
+
+
 def joined_then_each(self: Any, x: Any) -> Any:
     return self.c(relu(self.each(torch.cat([x, relu(self.a(x)), relu(self.b(x))], 1))))
 
@@ -136,6 +143,7 @@ def excited(self: Any, x: Any) -> Any:
             {"a": (3, 8), "b": (8, 4), "c": (15, 3)},
             {"a": {"b": 1, "c": 1}, "b": {"c": 1}},
         ),
+        (scaled, {"a": (3, 8), "c": (11, 3)}, {"a": {"c": 1}}),
         (
             joined_then_each,
             {"a": (3, 8), "b": (3, 5), "each": (16, 16), "c": (16, 3)},
