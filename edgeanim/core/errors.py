@@ -179,7 +179,8 @@ def printable(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's text that says more than where in a runtime's own sources it
-    was raised, cut at 300 characters; runtimes print whole stacks."""
-    lines = (str(error).strip() or type(error).__name__).splitlines()
-    telling = [line for line in lines if line.strip() and not _PLACE.fullmatch(line.strip())]
-    return (telling or lines)[0].strip()[:300]
+    was raised, with the next one if it ends in a colon, cut at 300 characters; runtimes print whole
+    stacks."""
+    lines = [line.strip() for line in (str(error).strip() or type(error).__name__).splitlines()]
+    telling = [line for line in lines if line and not _PLACE.fullmatch(line)] or lines
+    return " ".join(telling[: 2 if telling[0].endswith(":") else 1])[:300]

@@ -34,6 +34,8 @@ def test_what_ends_a_command_is_told_in_a_line(
             "No file",
         ),
         ("Exception from src/core.cpp:84:", "Exception from src/core.cpp:84:"),
+        ("OpConversionFailure:\n\n  DFT\nstack", "OpConversionFailure: DFT"),
+        ("It ends so:", "It ends so:"),
         ("", "ValueError"),
     ],
 )
