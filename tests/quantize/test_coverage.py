@@ -41,5 +41,13 @@ def test_the_one_bright_and_the_one_fast_frame_are_chosen() -> None:
     assert {77, 140} <= set(chosen)
 
 
+def test_of_equal_pictures_the_one_that_something_has_just_left_is_chosen_too() -> None:
+    rng = np.random.default_rng(0)
+    still = rng.integers(90, 110, (40, 60, 3), dtype=np.uint8)
+    frames = [still] * 20
+    frames[12] = 2 * still
+    assert {12, 13} <= set(k_center(frame_features(frames), 3).tolist())
+
+
 def test_copies_still_make_up_the_number() -> None:
     assert k_center(np.zeros((7, 3)), 4).tolist() == [0, 1, 2, 3]

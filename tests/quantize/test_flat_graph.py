@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,6 +26,38 @@ def test_rows_that_a_batch_norm_scaled_are_recognised(rows: int, length: int, se
     other = kernel.copy()
     other[0, 0] += 3 * np.abs(kernel[0]).max()
     assert not _scaled(other, kernel)
+
+
+def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
+
+    kinds = schema.BuiltinOperator
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [0], [4]
+    # A picture and, for each convolution, its weights and its result.
+    shapes = ([1, 8, 8, 6], [1, 3, 3, 6], [1, 8, 8, 6], [4, 3, 3, 6], [1, 8, 8, 4])
+    for index, shape in enumerate(shapes):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.buffer = f"t{index}".encode(), shape, 0
+        if index in (1, 3):
+            tensor.buffer = len(model.buffers)
+            held = schema.BufferT()
+            held.data = np.ones(shape, "<f4").view(np.uint8).ravel()
+            model.buffers.append(held)
+        graph.tensors.append(tensor)
+    model.operatorCodes = []
+    for number, kind in enumerate((kinds.DEPTHWISE_CONV_2D, kinds.CONV_2D)):
+        code, op = schema.OperatorCodeT(), schema.OperatorT()
+        code.builtinCode, op.opcodeIndex = kind, number
+        op.inputs, op.outputs = [2 * number, 2 * number + 1], [2 * number + 2]
+        model.operatorCodes.append(code)
+        graph.operators.append(op)
+    flatbuffer.write_model(model, str(tmp_path / "net.tflite"))
+    nodes = FlatGraph(tmp_path / "net.tflite").nodes(set())
+    assert [node.kind for node in nodes] == ["convolution"] * 2
+    assert [node.macs for node in nodes] == [64 * 6 * 9, 64 * 4 * 9 * 6]
 
 
 @pytest.mark.slow  # the conversion

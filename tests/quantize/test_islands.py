@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +104,29 @@ def test_profiles_are_read_by_the_graphs_own_names(unet: GraphArtifact, tmp_path
     assert times.int8 == {"stem": 20.0}
     crossing = graph.crossings(graph.int8(frozenset()))
     assert times.crossing == pytest.approx(10.0 / (crossing / 1000))
+
+
+def test_what_a_graph_gives_is_carried_out_of_int8_and_not_fused(tmp_path: Path) -> None:
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    shape = [1, 2, 8, 8]
+    kernels = [numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float32), k) for k in ("k", "l")]
+    nodes = [
+        helper.make_node("Conv", ["image", "k"], ["middle"], "first"),
+        helper.make_node("Relu", ["middle"], ["bright"], "relu"),
+        helper.make_node("Conv", ["bright", "l"], ["result"], "second"),
+    ]
+    for outputs, fused, crossings in (
+        (["result"], {"relu": "first"}, 2 * 128),
+        (["middle", "result"], {}, 3 * 128),
+    ):
+        infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in outputs]
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)
+        model = helper.make_model(helper.make_graph(nodes, "net", [image], infos, kernels))
+        save(model, str(tmp_path / "net.onnx"))
+        graph = read_graph(tmp_path / "net.onnx", tmp_path / "named.onnx")
+        assert graph.fused == fused
+        assert graph.crossings(frozenset(node.name for node in nodes)) == crossings
 
 
 def test_without_a_profile_the_whole_is_shared_out_by_arithmetic(

@@ -103,6 +103,14 @@ def test_entropy_clips_an_outlier_and_keeps_a_uniform_whole() -> None:
     assert far.high < 12
 
 
+def test_entropy_asks_what_a_relu_lets_through_and_not_how_much_it_holds_back() -> None:
+    passed = np.random.default_rng(3).laplace(size=100_000).astype(np.float32)
+    passed = np.abs(passed) + np.float32(0.01)
+    alone = find_range(counted(passed), "entropy")
+    among = find_range(counted(passed, *[np.zeros(100_000, np.float32)] * 9), "entropy")
+    assert among == alone
+
+
 def test_nan_is_refused() -> None:
     with pytest.raises(BadInput, match="NaN"):
         counted(np.array([1, np.nan], np.float32))
