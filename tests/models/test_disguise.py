@@ -54,6 +54,19 @@ def test_without_anything_to_tell_people_from_walls_by_only_what_is_labelled_is_
     assert ((mattes(pictures, labels) > 0) == (labels == TORSO)).all()
 
 
+def test_frames_in_which_a_pixel_looks_as_usual_settle_it_together():
+    """Without a label for the wall, each frame's own cut is what is labelled in it."""
+    pictures = np.full((6, SIZE, SIZE, 3), 128, np.uint8)
+    pictures[2, 200:, 200:] = 255
+    labels = np.full((6, SIZE, SIZE), UNKNOWN, np.uint8)
+    labels[1:, :40, :40] = TORSO  # one frame loses it
+    labels[5, :40, 80:120] = TORSO  # one frame makes it up
+    labels[2, 200:, 200:] = TORSO  # here the frame looks unlike the others
+    expected = np.zeros(labels.shape, np.uint8)
+    expected[:, :40, :40] = expected[2, 200:, 200:] = 255
+    np.testing.assert_array_equal(mattes(pictures, labels), expected)
+
+
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), still=st.integers(0, 5), driving=st.integers(0, 5))
 def test_labels_go_with_the_picture_and_a_pair_keeps_its_frames(seed, still, driving):

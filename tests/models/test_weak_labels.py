@@ -108,6 +108,14 @@ def test_a_door_of_skin_colour_that_never_moves_is_no_hand():
     assert not np.isin(labels[:, 150:190, 5:35], (HEAD, LEFT, RIGHT)).any()
 
 
+def test_the_cheek_of_a_head_that_turns_is_no_hand():
+    turns = [0, 0, 0, 0, 0, 8, 8, 8]
+    pictures = [
+        person(SKINS[0], JUMPERS[0], [(66, 232), (190, 232)], head=turn)[0] for turn in turns
+    ]
+    assert weak_labels(np.stack(pictures)) is None
+
+
 @pytest.mark.parametrize(
     "pictures",
     [
