@@ -65,11 +65,9 @@ class Store:
         """The finished entry, or `None`. A damaged one counts as absent."""
         folder = self._folder(stage, key)
         content = folder / "content"
-        if not folder.is_dir():
-            return None
         try:
             whole = self._recorded_hash(folder) == sha256_tree(content)
-        except (BadInput, OSError):  # another run builds it anew right now
+        except (BadInput, OSError):  # there is none, or another run builds it anew right now
             return None
         return content if whole else None
 
@@ -125,10 +123,7 @@ class Store:
 
     @staticmethod
     def _recorded_hash(folder: Path) -> object:
-        try:
-            record = load_json(folder / _MANIFEST)
-        except BadInput:
-            return None
+        record = load_json(folder / _MANIFEST)
         return record.get("sha256") if isinstance(record, dict) else None
 
     @staticmethod

@@ -41,6 +41,12 @@ def test_the_5th_percentile_follows_the_mean_unless_it_is_given() -> None:
     assert str(DriftLimit(0.02, 0.04)) == "0.02 (5th percentile 0.04)"
 
 
+def test_of_no_drift_at_all_nothing_is_used_and_of_any_other_too_much() -> None:
+    limit = DriftLimit(0, 0)
+    assert limit.excess(Played(0.0, 1.0)) == 0
+    assert limit.excess(Played(0.001, 1.0)) == math.inf
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
 def test_what_is_no_limit_is_refused(value: float) -> None:
     for limits in ((value,), (0.02, value)):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim.core import locks
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
 from edgeanim.core.locks import exclusive
 from edgeanim.core.store import Store, default_root, tool_versions
 
@@ -88,9 +89,12 @@ def test_a_damaged_entry_is_built_anew(tmp_path: Path) -> None:
     (entry / "out.txt").write_text("bad")
     entry, cached = store.build("stage", {"a": 1}, write("good"))
     assert (cached, (entry / "out.txt").read_text()) == (False, "good")
-    (entry.parent / "entry.json").write_text("{broken")
-    entry, cached = store.build("stage", {"a": 1}, write("good"))
-    assert (cached, (entry / "out.txt").read_text()) == (False, "good")
+    for manifest in ("{broken", "[]", "{}"):
+        (entry.parent / "entry.json").write_text(manifest)
+        entry, cached = store.build("stage", {"a": 1}, write("good"))
+        assert (cached, (entry / "out.txt").read_text()) == (False, "good")
+    (entry.parent / "entry.json").unlink()
+    assert store.build("stage", {"a": 1}, write("good"))[1] is False
 
 
 def test_a_killed_process_leaves_the_store_sound(tmp_path: Path) -> None:
@@ -155,6 +159,65 @@ def test_who_waited_for_a_lock_holds_one_that_others_see(tmp_path: Path) -> None
     assert not lock.exists()
 
 
+def test_who_waits_for_a_lock_does_not_wait_for_a_child_of_who_held_it(tmp_path: Path) -> None:
+    code = """
+        import os, signal, sys, threading, time
+        from pathlib import Path
+        from edgeanim.core.locks import exclusive
+
+        def wait():
+            with exclusive(Path(sys.argv[1])):
+                pass
+
+        waiting = threading.Thread(target=wait)
+        with exclusive(Path(sys.argv[1])):
+            child = os.fork()
+            if not child:
+                time.sleep(60)
+            waiting.start()
+            time.sleep(0.2)
+        waiting.join(10)
+        os.kill(child, signal.SIGKILL)
+        print("waits" if waiting.is_alive() else "holds")
+    """
+    told = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "lock")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "holds\n"
+
+
+def next_handle() -> int:
+    handle = os.dup(0)
+    os.close(handle)
+    return handle
+
+
+def test_a_lock_that_is_not_to_be_had_leaves_nothing_open(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock"):
+        before = next_handle()
+        for _ in range(3):
+            with exclusive(tmp_path / "lock", wait=False) as held:
+                assert not held
+        assert next_handle() == before
+
+
+def test_where_a_drive_has_no_locks_nothing_is_held_and_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "flock", refused)
+    before = next_handle()
+    with exclusive(tmp_path / "lock") as held:
+        assert not held
+    assert list(tmp_path.iterdir()) == []
+    assert next_handle() == before
+
+
 def test_the_place_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEANIM_STORE", "/somewhere")
     assert default_root() == Path("/somewhere")
@@ -176,3 +239,13 @@ def test_errors_name_a_file_in_the_making_by_its_name_alone(tmp_path: Path) -> N
     with pytest.raises(BadInput) as caught:
         Store(tmp_path).build("compile", {}, make)
     assert caught.value.where == "net.onnx"
+
+
+def test_a_place_that_the_system_refuses_is_named_in_full(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        with disk_errors(folder / "net.onnx"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DeviceFailed) as caught:
+        Store(tmp_path).build("compile", {}, make)
+    assert tmp_path in Path(str(caught.value.where)).parents
