@@ -43,6 +43,15 @@ def test_behind_a_character_a_flat_wall_goes_on(wall, shirt, box):
     assert (made - flat(wall, 32)).abs().max() < 0.02
 
 
+def test_neither_an_outline_nor_a_mask_that_is_not_quite_sure_colours_the_wall():
+    wall, shirt = flat((0.2, 0.4, 0.6)), torch.tensor([0.9, 0.1, 0.1]).view(3, 1, 1)
+    still, mask = scene(wall, shirt, (8, 24, 12, 20))
+    _, inner = scene(wall, shirt, (10, 22, 14, 18))  # the shirt goes on by two cells
+    shared = mask / 2 + mask.roll(1, dims=1) / 2  # two regions claim one half each
+    for told in (inner, 0.9 * mask, shared):
+        assert (backdrop_of(still, told) - flat((0.2, 0.4, 0.6), 32)).abs().max() < 0.03
+
+
 def test_a_shade_across_the_wall_goes_on_behind_the_character():
     shade = torch.linspace(0.2, 0.8, SIDE).expand(3, SIDE, SIDE)
     still, mask = scene(shade, torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1), (8, 24, 12, 20))

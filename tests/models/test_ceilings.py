@@ -33,6 +33,10 @@ def test_the_animator_is_as_evaluate_scores_it(puppets: dict[str, float]) -> Non
 
     (score,) = evaluate(load_shipped(), puppets=3, size=128)
     assert puppets["animator"] == pytest.approx(score.won, abs=1e-3)
+    # The warp of regions alone wins something, and regions are neither everywhere nor nowhere.
+    assert 0.05 < score.won_affine < score.won
+    assert 0.05 < score.cover < 0.5
+    assert score.miou > 0.5
 
 
 @pytest.fixture

@@ -65,6 +65,23 @@ def test_noise_costs_ms_ssim_less_than_ssim_since_coarse_scales_forgive_it():
     assert found.ms_ssim > found.ssim.mean()
 
 
+@pytest.mark.parametrize(("side", "weight"), [(192, 0.1333 / 1.0001), (48, 0.3001 / 0.6305)])
+def test_brightness_counts_in_ms_ssim_at_the_coarsest_scale_alone(side, weight):
+    dark, bright = (np.full((3, side, side), level, np.float32) for level in (0.2, 0.8))
+    luminance = (2 * 0.2 * 0.8 + 1e-4) / (0.2**2 + 0.8**2 + 1e-4)
+    found = Reference(dark).compare(bright)
+    assert found.ssim.mean() == pytest.approx(luminance, rel=1e-4)
+    assert found.ms_ssim == pytest.approx(luminance**weight, rel=1e-4)
+
+
+def test_what_is_broad_costs_ms_ssim_more_than_ssim_and_a_negative_everything():
+    grain, _ = noisy(2, side=192)
+    wave = 0.2 * np.sin(np.arange(192) / 10).astype(np.float32)
+    found = Reference(grain / 2 + 0.25 + wave).compare(grain / 2 + 0.25)
+    assert found.ms_ssim < found.ssim.mean() - 0.1
+    assert Reference(grain).compare(1 - grain).ms_ssim == 0
+
+
 def judged(made, still, real, left=None):
     """The quality of one made frame."""
     area = quality.moving_area(still, real)
@@ -159,6 +176,15 @@ def test_in_a_clip_a_limb_has_left_its_old_place_and_not_its_new_one():
     area = LeftInClip(sequence, 0, (1, 2, 3, 4)).area(3, 256)
     assert area[100:160, 10:50].all()
     assert not area[100:160, 160:200].any()
+    assert area.sum() == 60 * 40
+
+
+def test_the_grain_of_a_clip_is_no_change():
+    sequence = block_clip([10, 60, 110, 160, 210])
+    grain = np.random.default_rng(0).integers(-4, 5, sequence.pictures.shape)
+    sequence.pictures[:] = sequence.pictures + grain
+    area = LeftInClip(sequence, 0, (1, 2, 3, 4)).area(3, 256)
+    assert area[100:160, 10:50].all()
     assert area.sum() == 60 * 40
 
 

@@ -43,6 +43,39 @@ def test_a_step_of_any_shape_is_as_large_as_the_learning_rate():
         assert 0.005 < float(weight.detach().square().mean().sqrt()) < 0.015
 
 
+def gradients(count, *shape):
+    generator = torch.Generator().manual_seed(7)
+    return [torch.randn(shape, generator=generator) for _ in range(count)]
+
+
+def test_matrices_follow_the_momentum_ahead_of_them_and_weigh_a_little_less_every_step():
+    weight = torch.nn.Parameter(100 * torch.eye(6, 4))
+    expected, momentum = weight.detach().clone(), torch.zeros(6, 4)
+    optimizer = Muon([weight], lr=0.1)
+    for gradient in gradients(3, 6, 4):
+        weight.grad = gradient
+        optimizer.step()
+        momentum = 0.95 * momentum + 0.05 * gradient
+        ahead = 0.95 * momentum + 0.05 * gradient
+        move = orthogonalized(ahead[None])[0]
+        expected = (1 - 0.1 * 1e-4) * expected - 0.1 * 6**0.5 * move
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-6, atol=1e-4)
+
+
+def test_vectors_move_as_by_adam_and_what_has_no_gradient_stays():
+    ours, theirs, frozen = (torch.nn.Parameter(torch.ones(5)) for _ in range(3))
+    kernel = torch.nn.Parameter(torch.ones(2, 2))
+    optimizer = Muon([ours, frozen, kernel], lr=0.01)
+    adam = torch.optim.Adam([theirs], lr=0.01, betas=(0.9, 0.99))
+    for gradient in gradients(4, 5):
+        ours.grad, theirs.grad = gradient, gradient.clone()
+        optimizer.step()
+        adam.step()
+    torch.testing.assert_close(ours, theirs)
+    assert (frozen == 1).all()
+    assert (kernel == 1).all()
+
+
 def test_it_learns_a_convolution_with_its_bias():
     generator = torch.Generator().manual_seed(5)
     pictures = torch.randn(16, 3, 8, 8, generator=generator)

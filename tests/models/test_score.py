@@ -13,6 +13,7 @@ from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation import score
+from edgeanim.models.evaluation.left import left_where_known
 from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.score import Score, Shot, score_set
 from edgeanim.models.evaluation.similarity import Picture
@@ -80,6 +81,15 @@ def test_tips_are_judged_where_they_are_and_not_where_they_were(
     assert found.animator.ghosts == found.affine.ghosts == pytest.approx(1)
 
 
+def test_only_what_something_has_uncovered_has_been_left() -> None:
+    """Not what rests, nor where something arrives that the still does not show."""
+    shot = blocks([HAND, HAND, TORSO], [{0: HERE, 2: BELOW}, {1: THERE, 2: BELOW}])
+    left = left_where_known(make_pair(shot.sequence, 0, 1, SIZE))
+    expected = np.zeros((SIZE, SIZE))
+    expected[HERE] = 1
+    np.testing.assert_array_equal(left, expected)
+
+
 def test_sharpness_is_the_part_of_the_real_gradients_that_is_left(
     moved: Shot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +97,7 @@ def test_sharpness_is_the_part_of_the_real_gradients_that_is_left(
         return 0.25 * driving
 
     found = scored(moved, monkeypatch, faint)
+    assert found.cover == 0
     assert found.tips is not None
     assert found.tips.sharpness == pytest.approx(0.25, rel=1e-5)
 

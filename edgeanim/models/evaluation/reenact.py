@@ -105,5 +105,5 @@ def seen(picture: Picture, size: int) -> Any:
 
 
 def _pictures(tensor: Any) -> Picture:
-    values: Picture = tensor.clamp(0, 1).contiguous().numpy()
+    values: Picture = tensor.contiguous().numpy()
     return values
