@@ -61,6 +61,22 @@ def test_it_ends_when_nobody_reads_any_more() -> None:
         assert write_stream(stream, frames(), 25) == 2
 
 
+def test_each_frame_goes_out_before_the_next_is_asked_for() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    got = []
+
+    def frames():
+        for _ in range(3):
+            yield np.zeros((4, 4, 3), np.uint8)
+            got.append(os.read(reading, 1000))
+
+    with os.fdopen(writing, "wb") as stream:
+        assert write_stream(stream, frames(), 25) == 3
+    os.close(reading)
+    assert [each.count(b"FRAME") for each in got] == [1, 1, 1]
+
+
 def test_what_is_printed_meanwhile_is_no_frame() -> None:
     code = (
         "import os\n"
@@ -70,11 +86,15 @@ def test_what_is_printed_meanwhile_is_no_frame() -> None:
         "    print('printed', flush=True)\n"
         "    os.write(1, b'natively\\n')\n"
         "    stream.write(b'frame\\n')\n"
+        "    print('kept back')\n"
         "print('after')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=buffered
+    )
     assert done.stdout == "before\nframe\nafter\n"
-    assert done.stderr == "printed\nnatively\n"
+    assert done.stderr == "printed\nnatively\nkept back\n"
 
 
 @given(

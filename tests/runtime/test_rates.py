@@ -10,6 +10,7 @@ from PIL import Image
 
 from edgeanim.runtime import clips
 from edgeanim.runtime.media import probe_fps, read_frames, steady_frames, within
+from edgeanim.runtime.rates import at_rate
 
 
 def _animation(path: Path, pictures: np.ndarray, milliseconds: list[int]) -> Path:
@@ -124,7 +125,31 @@ def test_a_rate_beyond_what_can_be_shown_is_halved_or_more(tmp_path, pictures):
     assert _which(frames, pictures) == [0, 2, 4]
 
 
+def test_of_a_clip_that_mostly_pauses_the_faster_frames_tell_its_rate(recorded):
+    moments = [0, 50, 100, 300, 500, 700, 900, 1100]
+    frames, fps = steady_frames(recorded(moments, 30, 8))
+    assert fps == 20
+    assert _shown(frames)[:4] == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("moments", [[0.0] * 6, [0, 0.1, 0.3, 0.4, 0.7, 5]])
+def test_a_rate_that_nothing_shows_is_none(recorded, moments):
+    frames, fps = steady_frames(recorded(moments, 90_000, 6))
+    assert (fps, _shown(frames)) == (25, list(range(6)))
+
+
+@pytest.mark.parametrize("own", [7, 11, 12.5, 24, 29.97, 60])
+def test_a_moment_halfway_between_two_frames_shows_the_later_one(own):
+    frames = [(number, 1000 / own) for number in range(50)]
+    halved = list(at_rate(frames, own, 2 * own))
+    assert halved == [0, *(number for number in range(1, 50) for _ in range(2))]
+
+
 def test_pictures_have_no_rate(tmp_path, pictures):
+    for number in range(3):
+        Image.fromarray(pictures[number]).save(tmp_path / f"{number}.png")
+    frames, fps = steady_frames(tmp_path, 60)
+    assert (fps, _which(frames, pictures)) == (60, [0, 1, 2])
     Image.fromarray(pictures[0]).save(tmp_path / "a.png")
     assert probe_fps(tmp_path / "a.png") == 25
     assert len(list(steady_frames(tmp_path / "a.png", 50)[0])) == 1
