@@ -200,6 +200,28 @@ def test_a_pair_is_augmented_alike_and_in_range(puppet):
     assert pair.still.max() <= 1
 
 
+def test_augmentations_are_mild_and_say_whether_they_mirror():
+    drawn = [random_augmentation(np.random.default_rng(seed)) for seed in range(400)]
+    turns = np.stack([each.matrix[:2, :2] for each in drawn])
+    signs = np.sign(np.linalg.det(turns))
+    np.testing.assert_array_equal(signs, [-1 if each.mirrored else 1 for each in drawn])
+    assert 0.4 < (signs < 0).mean() < 0.6
+    scales = np.sqrt(np.abs(np.linalg.det(turns)))
+    assert (0.85 <= scales.min() < 0.9) & (1.25 < scales.max() <= 1.3)
+    angles = np.arctan2(turns[:, 1, 0] * signs, turns[:, 0, 0] * signs)
+    assert (-0.2 <= angles.min() < -0.18) & (0.18 < angles.max() <= 0.2)
+    middle = np.array([(SIZE - 1) / 2, (SIZE - 1) / 2, 1])
+    moved = np.stack([each.matrix @ middle - middle for each in drawn])[:, :2]
+    assert (np.abs(moved).max(0) <= 16).all() & (np.abs(moved).max(0) > 14).all()
+    # The order of colours stays in most, and all of them are there.
+    assert 0.1 < np.mean([each.channels != (0, 1, 2) for each in drawn]) < 0.25
+    assert all(sorted(each.channels) == [0, 1, 2] for each in drawn)
+    gains, offsets = (np.array([getattr(e, n) for e in drawn]) for n in ("gain", "shift"))
+    assert (0.75 <= gains.min() < 0.77) & (1.23 < gains.max() <= 1.25)
+    assert (-0.12 <= offsets.min() < -0.11) & (0.11 < offsets.max() <= 0.12)
+    assert (np.ptp(gains, axis=1) > 0).all(), "channels change each by itself"
+
+
 @pytest.fixture
 def clip(tmp_path):
     path = tmp_path / "clip.avi"

@@ -109,6 +109,20 @@ def test_effects_leave_what_is_known_alone_and_change_the_picture():
     assert any(random_effects(np.random.default_rng(s)).light is not None for s in range(9))
 
 
+def test_every_frame_of_a_scene_has_grain_of_its_own():
+    scene = make_scene(scene_seed(lambda scene: scene.effects.noise > 0))
+    one, same, other = (scene.frame(0.2, number) for number in (4, 4, 5))
+    assert np.array_equal(one.picture, same.picture)
+    assert np.array_equal(one.parts, other.parts)
+    assert (one.picture != other.picture).mean() > 0.3
+
+
+def test_a_frame_and_the_one_before_it_are_not_of_one_moment():
+    sequence = scene_sequence(0, (0.3,))
+    assert sequence.before == (0, 0)
+    assert not np.allclose(sequence.transforms[0], sequence.transforms[1], atol=0.1)
+
+
 def test_photographs_dress_some_of_the_puppets(tmp_path):
     green = np.zeros((90, 120, 3), np.uint8)
     green[:, :, 1] = np.random.default_rng(0).integers(120, 255, (90, 120))
@@ -128,9 +142,15 @@ def test_photographs_dress_some_of_the_puppets(tmp_path):
     assert green_share[0] > 5 * green_share[1]
 
 
-def test_photographs_that_cannot_be_used_are_refused(tmp_path):
+def test_photographs_are_made_smaller_and_those_that_cannot_be_used_refused(tmp_path):
     with pytest.raises(BadInput, match="no pictures"):
         read_photographs(tmp_path)
+    long = np.zeros((100, 1500, 3), np.uint8)
+    long[:, :, 0] = 200  # blue comes first in OpenCV
+    cv2.imwrite(str(tmp_path / "long.png"), long)
+    (photo,) = read_photographs(tmp_path)
+    assert photo.shape == (64, 512, 3)
+    assert photo[0, 0].tolist() == [0, 0, 200]
     cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(BadInput, match="smaller than 64"):
         read_photographs(tmp_path)

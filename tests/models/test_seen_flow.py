@@ -116,6 +116,38 @@ def test_offsets_are_in_half_pictures_of_each_axis():
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_what_comes_from_beyond_the_picture_is_not_guided(seed):
+    """Though both repeat their edges, and so look alike there."""
+    still = texture(seed)
+    driving, matrix = moved(still, shift=(14.0, 0.0))
+    there, _ = truth(matrix)
+    seen = seen_flow(planes(still), planes(driving), CELLS)
+    assert (seen.guided[0][within(there, 5)] == 1).mean() > 0.95
+    assert (seen.guided[0][there[0] < -3] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_lamp_that_is_switched_on_is_neither_followed_nor_taken_for_a_thing(seed):
+    """What is lit looks other than it did, but leads home."""
+    still = 0.5 * texture(seed)
+    seen = seen_flow(planes(still), planes(still + np.float32(0.35)), CELLS)
+    assert (seen.guided == 0).all()
+    assert (seen.judged == 0).all()
+    assert (seen.visible == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_lost_among_the_like_is_not_taken_to_be_hidden(seed):
+    still, driving = (texture(seed) for _ in range(2))
+    for number, picture in enumerate((still, driving)):
+        grain = texture(100 + 2 * seed + number)
+        picture[40:88, 40:88] = 0.5 + 0.15 * (grain[40:88, 40:88] - 0.5)
+    seen = seen_flow(planes(still), planes(driving), CELLS)
+    assert seen.guided[INNER].mean() < 0.7
+    assert (seen.visible[INNER] == 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_of_two_equal_frames_everything_is_known_to_stay(seed):
     still = planes(texture(seed))
     seen = seen_flow(still, still.copy(), CELLS)
