@@ -11,8 +11,9 @@ import torch
 
 from edgeanim.models.animator import Animator
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.ceilings import COLUMNS, ceilings, main, table
-from edgeanim.models.evaluation.sets import ShotSet, shot_sets
+from edgeanim.models.evaluation.sets import ShotSet, clip_shot, shot_sets
 from edgeanim.models.export import load_shipped
 from edgeanim.runtime.animations import write_animation
 
@@ -24,8 +25,9 @@ def puppets() -> dict[str, float]:
 
 def test_what_is_known_of_puppets_brings_them_nearer(puppets: dict[str, float]) -> None:
     assert set(puppets) == set(COLUMNS)
-    animator, _, flow, fill, fine = (puppets[name] for name in COLUMNS)
+    animator, regions, flow, fill, fine = (puppets[name] for name in COLUMNS)
     assert 0 < animator < flow < fill < fine <= 1
+    assert regions > animator + 0.03
 
 
 def test_the_animator_is_as_evaluate_scores_it(puppets: dict[str, float]) -> None:
@@ -61,11 +63,22 @@ def test_of_a_clip_no_regions_are_known(moving_clip: Path) -> None:
         "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
     )
     torch.manual_seed(0)
+    animator = Animator(tiny).eval()
+    before = list(animator.state_dict())
     (_, clip) = shot_sets(puppets=0, clips=[moving_clip])
-    found = ceilings(Animator(tiny), ShotSet("clip", "clip", clip.shots), 64)
+    found = ceilings(animator, ShotSet("clip", "clip", clip.shots), 64)
+    assert list(animator.state_dict()) == before  # who asks keeps it as it is
     assert "true regions" not in found
     assert found["true flow"] > found["animator"]
     assert "| clip |" in table({"clip": found})
+
+
+def test_where_nothing_moves_nothing_can_be_known_better() -> None:
+    pictures = np.full((3, 256, 256, 3), 90, np.uint8)
+    shot = clip_shot(FrameSequence("resting", pictures, (0, 0, 1)))
+    found = ceilings(load_shipped(), ShotSet("resting", "resting", [shot]), 64)
+    assert found == {}
+    assert table({"resting": found}).splitlines()[-1] == "| resting" + " | -" * 5 + " |"
 
 
 def test_a_missing_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

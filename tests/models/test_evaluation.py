@@ -250,7 +250,9 @@ def test_networks_see_pictures_as_the_player_shows_them(side):
 
 
 def test_networks_of_one_size_are_scored_on_pictures_of_another(animator):
+    before = list(animator.state_dict())
     (score,) = sets.evaluate(animator, puppets=1, size=128)
+    assert list(animator.state_dict()) == before  # who asks keeps it as it is
     assert score.frames == 4
     assert score.miou is not None
 
