@@ -12,7 +12,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.models.data.effects import Effects, random_effects
 from edgeanim.models.data.keyposes import free_action
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import NO_PART, SIZE, make_puppet
+from edgeanim.models.data.puppets import NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.scenes import (
     make_scene,
     read_photographs,
@@ -107,6 +107,20 @@ def test_effects_leave_what_is_known_alone_and_change_the_picture():
     assert np.array_equal(grains[0], grains[1])
     assert not np.array_equal(grains[0], grains[2])
     assert any(random_effects(np.random.default_rng(s)).light is not None for s in range(9))
+
+
+def test_in_a_scene_parts_hide_each_other_as_they_do_in_a_puppet():
+    scene = make_scene(scene_seed(lambda scene: len(scene.actors) == 1 and not scene.things))
+    (actor,) = scene.actors
+    alone = render(actor.puppet, actor.action.pose(0.3))
+    assert np.array_equal(scene.frame(0.3, 0).parts, alone.parts)
+
+
+def test_things_stand_where_they_are_said_to():
+    scene = make_scene(scene_seed(lambda scene: len(scene.things) > 0))
+    transforms = scene.frame(0.0, 0).transforms[-len(scene.things) :]
+    for (sprite, place), transform in zip(scene.things, transforms, strict=True):
+        np.testing.assert_allclose(transform @ [*sprite.origin, 1], place, atol=1e-3)
 
 
 def test_every_frame_of_a_scene_has_grain_of_its_own():
