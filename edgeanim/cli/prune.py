@@ -69,7 +69,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.option(
     "--learning-rate",
     type=Number(0, 1, min_open=True, max_open=True),
-    default=1e-3,
+    default=3e-4,
     show_default=True,
 )
 @click.option(

@@ -38,7 +38,7 @@ class PruneSpec:
     importance: Literal["magnitude", "taylor", "random"] = "taylor"
     rounds: int = 3
     steps: int = 200
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     seed: int = 0
 
     def __post_init__(self) -> None:
