@@ -101,7 +101,8 @@ class Surgeon:
                 _keep(self.layer(name), "inputs", torch.tensor(kept))
         for name, held in self._carried.items():
             kept, self._carried[name] = _left(held, giving, gone)
-            _keep_numbers(self._module, name, torch.tensor(kept))
+            if self._carried[name] != held:
+                _keep_numbers(self._module, name, torch.tensor(kept))
         for name in giving:
             layer = self.layer(name)
             kept = [i for i in range(layer.out_channels) if i not in gone]

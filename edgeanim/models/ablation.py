@@ -29,6 +29,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.sets import evaluate, shot_sets
+from edgeanim.models.evaluation.table import figure
 from edgeanim.models.train import train
 from edgeanim.models.training.config import TrainConfig, load_train_config
 
@@ -172,16 +173,12 @@ def table(results: Sequence[Result]) -> str:
         lines.append(
             [
                 result.arm,
-                *(_cell(result.won[name]) for name in groups),
-                _cell(result.temporal, 2),
-                *(_cell(value) for value in others),
+                *(figure(result.won[name], 3) for name in groups),
+                figure(result.temporal),
+                *(figure(value, 3) for value in others),
             ]
         )
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _cell(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 class _Lines:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby
+from math import prod
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -151,3 +154,9 @@ def tensor(value: AnyArray) -> torch.Tensor:
     # Contiguous even of a transposed view: litert-torch 0.10 copies others and knows each by the
     # address of its copy, so that a later weight is taken for the one that was there before.
     return torch.from_numpy(np.array(value, np.float32, order="C"))
+
+
+def merged(sizes: Sequence[int], kinds: Sequence[Hashable]) -> list[tuple[Any, int]]:
+    """The axes of a shape with neighbours of one kind made one: each one's kind and size."""
+    runs = groupby(zip(kinds, sizes, strict=True), key=itemgetter(0))
+    return [(kind, prod(size for _, size in run)) for kind, run in runs]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, tensor
+from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged, tensor
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp,
@@ -61,17 +61,11 @@ def _combined(b: Builder, node: Any, function: Callable[..., Any]) -> fx.Node:
 def _merged(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     """Two shapes that broadcast, with axes made one that are repeated alike."""
     rank = max(len(one), len(other))
-    pairs = zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in (one, other)), strict=True)
-    found: list[tuple[int, int]] = []
-    for pair in pairs:
-        repeats = [size == 1 for size in pair]
-        if pair == (1, 1):
-            continue
-        if found and repeats == [size == 1 for size in found[-1]]:
-            found[-1] = (found[-1][0] * pair[0], found[-1][1] * pair[1])
-        else:
-            found.append(pair)
-    return tuple(pair[0] for pair in found), tuple(pair[1] for pair in found)
+    padded = ((1,) * (rank - len(shape)) + tuple(shape) for shape in (one, other))
+    pairs = [pair for pair in zip(*padded, strict=True) if pair != (1, 1)]
+    repeats = [tuple(size == 1 for size in pair) for pair in pairs]
+    sides = ([pair[side] for pair in pairs] for side in (0, 1))
+    return tuple(tuple(size for _, size in merged(sizes, repeats)) for sizes in sides)
 
 
 def div(b: Builder, node: Any) -> fx.Node:

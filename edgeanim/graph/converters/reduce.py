@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter
+from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged
 
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceMax": torch.amax,
@@ -41,16 +41,9 @@ def _reduction(function: Callable[..., Any]) -> Converter:
 def _merged(b: Builder, node: Any, function: Callable[..., Any], axes: tuple[int, ...]) -> fx.Node:
     """The reduction of a value of which neighbouring axes are one, as they go or stay together."""
     shape = b.shape(node.input[0], node)
-    sizes: list[int] = []
-    gone: list[bool] = []
-    for axis, size in enumerate(shape):
-        if gone and gone[-1] == (axis in axes):
-            sizes[-1] *= size
-        else:
-            sizes.append(size)
-            gone.append(axis in axes)
-    x = b.call(torch.reshape, b.value(node.input[0]), tuple(sizes))
-    x = b.call(function, x, tuple(axis for axis, goes in enumerate(gone) if goes), False)
+    left = merged(shape, [axis in axes for axis in range(len(shape))])
+    x = b.call(torch.reshape, b.value(node.input[0]), tuple(size for _, size in left))
+    x = b.call(function, x, tuple(axis for axis, (goes, _) in enumerate(left) if goes), False)
     return b.call(torch.reshape, x, b.shape(node.output[0], node))
 
 

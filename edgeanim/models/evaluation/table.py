@@ -36,7 +36,7 @@ def _mean(name: str, scores: Sequence[Score]) -> str:
 
 
 def _short(name: str, frames: int, affine: float | None, won: float | None) -> str:
-    cells = [name, str(frames), _maybe(affine), _bold(won)]
+    cells = [name, str(frames), figure(affine), _bold(won)]
     return _line([*cells, *[""] * (len(COLUMNS) - len(cells))])
 
 
@@ -44,40 +44,41 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _maybe(value: float | None, digits: int = 2) -> str:
+def figure(value: float | None, digits: int = 2) -> str:
+    """A figure in a table's cell, or a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _bold(value: float | None) -> str:
-    return "-" if value is None else f"**{value:.2f}**"
+    return figure(value) if value is None else f"**{figure(value)}**"
 
 
 def _tip(key: Callable[[Tips], float]) -> Cell:
-    return lambda score: _maybe(None if score.tips is None else key(score.tips))
+    return lambda score: figure(None if score.tips is None else key(score.tips))
 
 
 COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("set", lambda s: s.name),
     ("frames", lambda s: str(s.frames)),
-    ("won back: affine", lambda s: _maybe(s.won_affine)),
+    ("won back: affine", lambda s: figure(s.won_affine)),
     ("**animator**", lambda s: _bold(s.won)),
-    ("SSIM, moving: still", lambda s: _maybe(s.still.moving, 3)),
-    ("affine", lambda s: _maybe(s.affine.moving, 3)),
-    ("animator", lambda s: _maybe(s.animator.moving, 3)),
+    ("SSIM, moving: still", lambda s: figure(s.still.moving, 3)),
+    ("affine", lambda s: figure(s.affine.moving, 3)),
+    ("animator", lambda s: figure(s.animator.moving, 3)),
     ("MS-SSIM: still", lambda s: f"{s.still.ms_ssim:.3f}"),
     ("animator", lambda s: f"{s.animator.ms_ssim:.3f}"),
     ("PSNR: still", lambda s: f"{s.still.psnr_db:.1f}"),
     ("animator", lambda s: f"{s.animator.psnr_db:.1f}"),
-    ("temporal: still", lambda s: _maybe(s.still.temporal, 1)),
-    ("affine", lambda s: _maybe(s.affine.temporal, 1)),
-    ("animator", lambda s: _maybe(s.animator.temporal, 1)),
-    ("ghosts: affine", lambda s: _maybe(s.affine.ghosts)),
-    ("animator", lambda s: _maybe(s.animator.ghosts)),
-    ("tint: affine", lambda s: _maybe(s.affine.tint, 1)),
-    ("animator", lambda s: _maybe(s.animator.tint, 1)),
+    ("temporal: still", lambda s: figure(s.still.temporal, 1)),
+    ("affine", lambda s: figure(s.affine.temporal, 1)),
+    ("animator", lambda s: figure(s.animator.temporal, 1)),
+    ("ghosts: affine", lambda s: figure(s.affine.ghosts)),
+    ("animator", lambda s: figure(s.animator.ghosts)),
+    ("tint: affine", lambda s: figure(s.affine.tint, 1)),
+    ("animator", lambda s: figure(s.animator.tint, 1)),
     ("tips, SSIM: still", _tip(lambda t: t.ssim_still)),
     ("animator", _tip(lambda t: t.ssim)),
     ("tips, sharpness", _tip(lambda t: t.sharpness)),
-    ("mIoU", lambda s: _maybe(s.miou)),
+    ("mIoU", lambda s: figure(s.miou)),
     ("cover", lambda s: f"{s.cover:.2f}"),
 )
