@@ -44,6 +44,10 @@ class FlatGraph:
 
         with quiet():
             self._model = flatbuffer.read_model(str(path))
+        for buffer in self._model.buffers:
+            if isinstance(buffer.data, bytes | bytearray | memoryview):
+                # Whatever is no array is written byte by byte, a second for each megabyte.
+                buffer.data = np.frombuffer(buffer.data, np.uint8)
         self._graph = self._model.subgraphs[0]
         self.types: dict[str, Any] = {}
         self._ops: dict[str, Any] = {}
