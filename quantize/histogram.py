@@ -10,7 +10,7 @@ from edgeanim.core.errors import BadInput
 
 BINS = 8192
 # Values counted of one tensor of one sample; its extremes are always those of all its values.
-VALUES_PER_SAMPLE = 1 << 17
+VALUES_PER_SAMPLE = 1 << 15
 
 Floats = NDArray[np.float64]
 
