@@ -121,6 +121,7 @@ class DiskSamples:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         path = folder / INDEX_FILE
         index = parse(_Index, load_json(path), where=path)
         self._count, self._digest = index.count, index.digest

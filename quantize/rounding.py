@@ -43,9 +43,12 @@ _AT_ONCE = 512
 _FILE = "kernels.npz"
 
 
-def round_kernels(artifact: GraphArtifact, samples: Samples, limit: float) -> dict[str, Array]:
+def round_kernels(
+    artifact: GraphArtifact, samples: Samples, limits: Iterable[float]
+) -> dict[float, dict[str, Array]]:
     """The kernels of the convolutions of the float32 graph `artifact` that a scheme would round, on
-    the grid whose largest step is `limit` (127, or 64 where weights keep to 7 bits).
+    each of the grids whose largest step is one of `limits` (127, or 64 where weights keep to 7
+    bits), by that limit: looking takes longer than rounding.
 
     Left out are kernels that several nodes share, and those of more than 4096 weights an output.
     Looks at some places of every sample, always the same ones.
@@ -59,7 +62,7 @@ def round_kernels(artifact: GraphArtifact, samples: Samples, limit: float) -> di
             for name, array in values.items():
                 for layer in by_input[name]:
                     layer.look(array, len(samples))
-        return {layer.name: layer.rounded(limit) for layer in layers}
+        return {limit: {layer.name: layer.rounded(limit) for layer in layers} for limit in limits}
 
 
 def replace_kernels(model: Any, kernels: Kernels, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Graphs compiled by a process of their own while this one does something else.
+"""Graphs compiled and quantised by a process of their own while this one does something else.
 
 What it makes lies in the artifact store, where this process finds it, or waits until it is there.
 What it fails at, this process does itself, and says what is wrong: nothing depends on the other.
@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +23,12 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.locks import HAS_LOCKS
 from edgeanim.core.parsing import parse, parse_json, to_plain
+from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.graph.load import Model
+from edgeanim.pipeline.methods import graph_specs, quantized_graph
 from edgeanim.pipeline.work import Work
+from edgeanim.quantize.calibration import DiskSamples
 from edgeanim.targets.board import Board
 
 _MODULE = "edgeanim.pipeline.ahead"
@@ -34,59 +38,118 @@ _LAST_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
+class Quantizing:
+    """How a graph is to be quantised: in which form, with the calibration inputs in `samples`."""
+
+    scheme: str
+    spec: QuantizeSpec
+    samples: Path
+
+
+@dataclass(frozen=True)
 class Order:
-    """Graphs to compile for a backend, each into the store at `store`."""
+    """A float32 graph to compile for a backend into the store at `store`, or to quantise."""
 
     store: Path
     board: Board
     backend: str
-    graphs: tuple[GraphArtifact, ...]
+    graph: GraphArtifact
+    quantizing: Quantizing | None = None
 
 
-@contextmanager
-def compiled_ahead(
-    work: Work, backend: str, graphs: Sequence[GraphArtifact]
-) -> Iterator[Callable[[], None]]:
-    """Compile float32 `graphs` for `backend` beside what the block does; yields what waits until
-    that is done, for whoever measures times.
+class Ahead:
+    """What another process is to do meanwhile, in the order in which it is asked for.
 
-    Nothing is begun where all of them are compiled already or are to be compiled afresh, nor on one
-    processor, or with little memory. When the block ends, so does the process.
+    It is started when the first thing is; where there is no room for it, never.
     """
-    missing = tuple(graph for graph in graphs if not work.has_compiled(graph, backend))
-    if not missing or work.fresh or not _has_room():
-        yield lambda: None
-        return
-    placed = tuple(replace(graph, path=graph.path.resolve()) for graph in missing)
-    order = Order(work.store.root.resolve(), work.board, backend, placed)
-    # In an empty folder, so that no file of the user's shadows a package, and in a session of its
-    # own, so that Ctrl-C reaches this process alone, which then ends the other.
-    with TemporaryDirectory(prefix="edgeanim-ahead-") as folder:
-        process = subprocess.Popen(
+
+    def __init__(self, work: Work, folder: Path) -> None:
+        self._work = work
+        # Work that is to be done afresh is done once, by whoever needs it.
+        self._has_room = not work.fresh and _has_room()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def compile(self, backend: str, graphs: Sequence[GraphArtifact]) -> None:
+        """Have float32 `graphs` compiled for `backend`, but for those that are already."""
+        for graph in graphs:
+            if self._has_room and not self._work.has_compiled(graph, backend):
+                self._send(self._order(backend, graph))
+
+    def quantize(
+        self,
+        backend: str,
+        model: Model,
+        scheme: str,
+        spec: QuantizeSpec,
+        samples: Mapping[str, DiskSamples],
+    ) -> None:
+        """Have the graphs of a float32 `model` quantised, each with the samples of its name."""
+        specs = graph_specs(model, spec)
+        for graph in model.graphs if self._has_room else ():
+            name = graph.spec.name
+            how = Quantizing(scheme, specs[name], samples[name].folder.resolve())
+            self._send(replace(self._order(backend, graph), quantizing=how))
+
+    def wait(self) -> None:
+        """Until all of that is done, for whoever measures times."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+            self._process.wait()
+
+    def end(self) -> None:
+        """End the process, whatever is left to do."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_LAST_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _order(self, backend: str, graph: GraphArtifact) -> Order:
+        placed = replace(graph, path=graph.path.resolve())
+        return Order(self._work.store.root.resolve(), self._work.board, backend, placed)
+
+    def _send(self, order: Order) -> None:
+        process = self._process = self._process or self._started()
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(to_plain(order)).encode() + b"\n")
+            process.stdin.flush()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        # In an empty folder, so that no file of the user's shadows a package, and in a session of
+        # its own, so that Ctrl-C reaches this process alone, which then ends the other.
+        return subprocess.Popen(
             (sys.executable, "-m", _MODULE),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env=os.environ | {"TMPDIR": folder},
+            cwd=self._folder,
+            env=os.environ | {"TMPDIR": str(self._folder)},
             start_new_session=True,
         )
-        assert process.stdin is not None
+
+
+@contextmanager
+def working_ahead(work: Work) -> Iterator[Ahead]:
+    """What can be asked to do things beside the block. When the block ends, so does the process.
+
+    Nothing is begun where all is to be made afresh, nor on one processor, or with little memory.
+    """
+    with TemporaryDirectory(prefix="edgeanim-ahead-") as folder:
+        ahead = Ahead(work, Path(folder))
         try:
-            with suppress(BrokenPipeError), process.stdin as stream:
-                stream.write(json.dumps(to_plain(order)).encode())
-            yield lambda: _ended(process)
+            yield ahead
         finally:
-            process.terminate()
-            try:
-                process.wait(_LAST_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _ended(process: subprocess.Popen[bytes]) -> None:
-    process.wait()
+            ahead.end()
 
 
 def _has_room() -> bool:
@@ -96,13 +159,21 @@ def _has_room() -> bool:
 
 
 def main() -> None:
-    """Carry out the order on standard input."""
+    """Carry out the orders on standard input, one a line."""
     offline.apply()
-    order = parse(Order, parse_json(sys.stdin.read(), where="the order"), where="the order")
-    work = Work(order.board, Store(order.store))
-    for graph in order.graphs:
+    for line in sys.stdin:
+        order = parse(Order, parse_json(line, where="the order"), where="the order")
         with suppress(EdgeanimError):
-            work.compile(graph, order.backend)
+            _carry_out(order)
+
+
+def _carry_out(order: Order) -> None:
+    work = Work(order.board, Store(order.store))
+    if order.quantizing is None:
+        work.compile(order.graph, order.backend)
+    else:
+        how = order.quantizing
+        quantized_graph(work, order.graph, DiskSamples(how.samples), how.scheme, how.spec)
 
 
 if __name__ == "__main__":

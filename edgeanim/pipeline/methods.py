@@ -25,7 +25,7 @@ from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
 from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
-from edgeanim.quantize.schemes import get_scheme
+from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.runtime.golden import Golden
 
@@ -66,12 +66,13 @@ class Job:
         self.work.progress.stage(
             f"Quantise to {self.scheme} ({spec.ranges})", len(self.model.graphs)
         )
-        kept = kept_by_graph(self.model, spec.keep_float)
+        specs = graph_specs(self.model, spec)
         graphs = []
         for graph in self.model.graphs:
-            own = replace(spec, keep_float=kept[graph.spec.name])
-            graphs.append(self._graph(graph, own))
-            self.work.progress.step(note=graph.spec.name)
+            name = graph.spec.name
+            made = quantized_graph(self.work, graph, self.samples[name], self.scheme, specs[name])
+            graphs.append(made)
+            self.work.progress.step(note=name)
         self.work.progress.done()
         return tuple(graphs)
 
@@ -83,43 +84,54 @@ class Job:
         self.work.progress.done(f"SSIM {drift.ssim_mean:.4f}")
         return drift
 
-    def _graph(self, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:
-        samples = self.samples[graph.spec.name]
-        work = self.work
-        parts = {
-            "graph": artifact_digest(graph),
-            "samples": samples.digest,
-            "scheme": self.scheme,
-            "spec": to_plain(spec),
-            "saturates": work.board.saturates_u8s8,
-            "versions": versions(),
-        }
 
-        def make(folder: Path) -> None:
-            table = ranges_of(work, graph, samples, self.scheme)
-            scheme = get_scheme(self.scheme)
-            kernels = {} if spec.rounding == "nearest" else self._kernels(graph, spec)
-            scheme.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
+def quantized_graph(
+    work: Work, graph: GraphArtifact, samples: Samples, scheme: str, spec: QuantizeSpec
+) -> GraphArtifact:
+    """A float32 `graph` in the form `scheme`, from the store where it is already there."""
+    parts = {
+        "graph": artifact_digest(graph),
+        "samples": samples.digest,
+        "scheme": scheme,
+        "spec": to_plain(spec),
+        "saturates": work.board.saturates_u8s8,
+        "versions": versions(),
+    }
 
-        folder, _ = work.build("quantize", parts, make)
-        return GraphArtifact(graph.spec, main_file(folder), self.scheme)
+    def make(folder: Path) -> None:
+        table = ranges_of(work, graph, samples, scheme)
+        writer = get_scheme(scheme)
+        compensated = spec.rounding == "compensated"
+        kernels = _kernels(work, graph, samples, scheme, spec) if compensated else {}
+        writer.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
 
-    def _kernels(self, graph: GraphArtifact, spec: QuantizeSpec) -> Mapping[str, Array]:
-        """The graph's kernels, each weight rounded to make up for others, once for all methods."""
-        samples, board = self.samples[graph.spec.name], self.work.board
-        limit = weight_limit(get_scheme(self.scheme), spec, board)
-        parts = {
-            "graph": artifact_digest(graph),
-            "samples": samples.digest,
-            "limit": limit,
-            "versions": versions(),
-        }
+    folder, _ = work.build("quantize", parts, make)
+    return GraphArtifact(graph.spec, main_file(folder), scheme)
 
-        def make(folder: Path) -> None:
-            save_kernels(round_kernels(graph, samples, limit), folder)
 
-        folder, _ = self.work.build("rounding", parts, make)
-        return load_kernels(folder)
+def _kernels(
+    work: Work, graph: GraphArtifact, samples: Samples, scheme: str, spec: QuantizeSpec
+) -> Mapping[str, Array]:
+    """The graph's kernels, each weight rounded to make up for others, once for all schemes and
+    methods."""
+
+    def limit_of(name: str) -> float:
+        return weight_limit(get_scheme(name), spec, work.board)
+
+    limits = sorted({limit_of(name) for name in scheme_names()})
+    parts = {
+        "graph": artifact_digest(graph),
+        "samples": samples.digest,
+        "limits": limits,
+        "versions": versions(),
+    }
+
+    def make(folder: Path) -> None:
+        for limit, kernels in round_kernels(graph, samples, limits).items():
+            save_kernels(kernels, folder / f"{limit:g}")
+
+    folder, _ = work.build("rounding", parts, make)
+    return load_kernels(folder / f"{limit_of(scheme):g}")
 
 
 def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -> RangeTable:
@@ -211,6 +223,12 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
 
 
 METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed, "distil": distil}
+
+
+def graph_specs(model: Model, spec: QuantizeSpec) -> dict[str, QuantizeSpec]:
+    """`spec` for each graph, which names only its own nodes."""
+    kept = kept_by_graph(model, spec.keep_float)
+    return {name: replace(spec, keep_float=nodes) for name, nodes in kept.items()}
 
 
 def kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

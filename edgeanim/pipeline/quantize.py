@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.ahead import compiled_ahead
+from edgeanim.pipeline.ahead import working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
@@ -32,6 +31,7 @@ from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import CompilesSlowly, get_backend
 
 CURVE_SUFFIX = ".curve.json"
+_BEGIN_WITH_PTQ = ("auto", "ptq")
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,21 @@ def quantize_model(
             hint=_why_not(work, backends),
         )
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
-    work.progress.stage("Collect calibration samples")
-    samples = record_samples(work, model, material, spec.samples)
-    reference = load_golden(golden)
-    relit = golden_relit(work, model, reference.scene) if spec.method != "ptq" else ()
-    work.progress.done(f"{max(len(s) for s in samples.values())} frames")
     # Layers are measured and rounded in the structure that will run.
     models = {backend: restructured_model(work, model, backend) for backend in schemes}
-    with _compiled_ahead(work, models) as alone:
+    slow = [name for name in list(models)[1:] if isinstance(get_backend(name), CompilesSlowly)]
+    with working_ahead(work) as ahead:
+        for name in slow:
+            ahead.compile(name, models[name].graphs)
+        work.progress.stage("Collect calibration samples")
+        samples = record_samples(work, model, material, spec.samples)
+        reference = load_golden(golden)
+        relit = golden_relit(work, model, reference.scene) if spec.method != "ptq" else ()
+        work.progress.done(f"{max(len(s) for s in samples.values())} frames")
+        for name in slow if spec.method in _BEGIN_WITH_PTQ else ():
+            ahead.quantize(name, models[name], schemes[name], spec, samples)
         jobs = [
-            Job(work, model, own, samples, reference, name, schemes[name], limit, relit, alone)
+            Job(work, model, own, samples, reference, name, schemes[name], limit, relit, ahead.wait)
             for name, own in models.items()
         ]
         results, made = _carry_out(jobs, spec)
@@ -164,24 +169,6 @@ def _carry_out(
             )
         )
     return results, made
-
-
-@contextmanager
-def _compiled_ahead(work: Work, models: Mapping[str, Model]) -> Iterator[Callable[[], None]]:
-    """Compile what takes long for the backends after the first, each with its model, while those
-    before it are served; yields what waits for that."""
-    with ExitStack() as stack:
-        waits = [
-            stack.enter_context(compiled_ahead(work, backend, model.graphs))
-            for number, (backend, model) in enumerate(models.items())
-            if number and isinstance(get_backend(backend), CompilesSlowly)
-        ]
-
-        def alone() -> None:
-            for wait in waits:
-                wait()
-
-        yield alone
 
 
 def _why_not(work: Work, backends: tuple[str, ...]) -> str:

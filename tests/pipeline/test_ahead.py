@@ -1,4 +1,5 @@
-"""What a process of its own compiles is there when it is wanted, and it never outlives its use."""
+"""What a process of its own compiles and quantises is there when it is wanted, and it never
+outlives its use."""
 
 from __future__ import annotations
 
@@ -6,24 +7,31 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import psutil
 import pytest
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.infer import infer_contract
-from edgeanim.pipeline import ahead
-from edgeanim.pipeline.ahead import compiled_ahead
+from edgeanim.graph.load import load_model
+from edgeanim.pipeline import ahead as ahead_module
+from edgeanim.pipeline import methods
+from edgeanim.pipeline.ahead import working_ahead
+from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
+from edgeanim.quantize.calibration import DiskSamples, SampleWriter
 
 BACKEND = "onnxruntime"
+SCHEME = "onnx-qdq"
 
 
 @pytest.fixture(autouse=True)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_has_room", lambda: True)
+    monkeypatch.setattr(ahead_module, "_has_room", lambda: True)
 
 
 @pytest.fixture
@@ -49,23 +57,48 @@ def unasked(*_: object, **__: object) -> None:
 
 def test_the_store_has_it_once_it_was_waited_for(work: Work, graph: GraphArtifact) -> None:
     assert not work.has_compiled(graph, BACKEND)
-    with compiled_ahead(work, BACKEND, [graph]) as wait:
+    with working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
         assert len(others()) == 1
-        wait()
+        ahead.wait()
         assert work.has_compiled(graph, BACKEND)
     assert not others()
     assert work.compile(graph, BACKEND).backend == BACKEND
 
 
+def test_what_it_quantised_is_taken_as_it_is(
+    work: Work, tiny_onnx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_onnx(size=32))
+    graph = model.graphs[0]
+    with SampleWriter(tmp_path / "samples", graph.spec) as writer:
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            shapes = {tensor.name: tensor.shape for tensor in graph.spec.inputs}
+            writer.add({name: rng.random(s, np.float32) for name, s in shapes.items()})
+    samples = DiskSamples(tmp_path / "samples")
+    spec = QuantizeSpec(ranges="minmax")
+    with working_ahead(work) as ahead:
+        ahead.compile(BACKEND, model.graphs)
+        ahead.quantize(BACKEND, model, SCHEME, spec, {graph.spec.name: samples})
+        ahead.wait()
+    monkeypatch.setattr(methods, "get_scheme", unasked)
+    made = quantized_graph(work, graph, samples, SCHEME, spec)
+    assert made.scheme == SCHEME
+    assert made.path.is_file()
+
+
 def test_leaving_the_block_ends_the_process(work: Work, graph: GraphArtifact) -> None:
-    with compiled_ahead(work, BACKEND, [graph]):
-        pass
+    with working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
+        assert len(others()) == 1
     assert not others()
     work.compile(graph, BACKEND)  # and no lock of it is left
 
 
 def test_an_interrupt_ends_the_process_too(work: Work, graph: GraphArtifact) -> None:
-    with pytest.raises(KeyboardInterrupt), compiled_ahead(work, BACKEND, [graph]):
+    with pytest.raises(KeyboardInterrupt), working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
         raise KeyboardInterrupt
     assert not others()
 
@@ -74,21 +107,22 @@ def test_nothing_is_started_for_what_is_there_or_is_to_be_made_afresh(
     work: Work, graph: GraphArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", unasked)
-    afresh = Work(work.board, work.store, fresh=True)
-    with compiled_ahead(afresh, BACKEND, [graph]) as wait:
-        wait()
+    with working_ahead(Work(work.board, work.store, fresh=True)) as ahead:
+        ahead.compile(BACKEND, [graph])
+        ahead.wait()
     work.compile(graph, BACKEND)
-    with compiled_ahead(work, BACKEND, [graph]) as wait:
-        wait()
+    with working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
+        ahead.wait()
 
 
 def test_nothing_is_started_where_it_would_stand_in_the_way(
     work: Work, graph: GraphArtifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", unasked)
-    monkeypatch.setattr(ahead, "_has_room", lambda: False)
-    with compiled_ahead(work, BACKEND, [graph]):
-        pass
+    monkeypatch.setattr(ahead_module, "_has_room", lambda: False)
+    with working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
 
 
 def test_what_it_fails_at_is_said_by_whoever_wants_it(
@@ -98,8 +132,11 @@ def test_what_it_fails_at_is_said_by_whoever_wants_it(
     model.graph.node[-1].op_type = "Odd"
     odd = GraphArtifact(graph.spec, tmp_path / "odd.onnx")
     odd.path.write_bytes(model.SerializeToString())
-    with compiled_ahead(work, "tflite", [odd]) as wait:
-        wait()
+    with working_ahead(work) as ahead:
+        ahead.compile("tflite", [odd])
+        ahead.compile(BACKEND, [graph])
+        ahead.wait()
         assert capfd.readouterr() == ("", "")
+        assert work.has_compiled(graph, BACKEND)  # what comes after it is done all the same
         with pytest.raises(EdgeanimError, match="Odd"):
             work.compile(odd, "tflite")
