@@ -8,7 +8,6 @@ so that `--help` is instant.
 from __future__ import annotations
 
 import importlib
-import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from edgeanim import __version__
+from edgeanim.cli import streams
 from edgeanim.core.errors import (
     EXIT_INTERRUPTED,
     DeviceFailed,
@@ -131,8 +131,8 @@ def cli(verbose: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit with the code from the table above."""
+    streams.prepare()
     _clean_up_when_ended()
-    _print_any_name()
     try:
         code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
     except EdgeanimError as error:
@@ -148,7 +148,7 @@ def main() -> NoReturn:
             DeviceFailed("Out of memory.", hint="Use fewer samples or a machine with more memory.")
         )
     except ReaderGone:
-        _drop_output()
+        streams.drop(sys.stdout.fileno())
         code = 0
     except OSError as error:
         code = _refused(error)
@@ -180,12 +180,6 @@ def _clean_up_when_ended() -> None:
             signal.signal(number, end)
 
 
-def _print_any_name() -> None:
-    """Names of files that are not UTF-8 are printed with escapes, where Python would fail."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
 def _fail(error: EdgeanimError) -> int:
     import textwrap
 
@@ -200,14 +194,7 @@ def _refused(error: OSError) -> int:
     try:
         print(end="", flush=True)
     except OSError as unwritten:
-        _drop_output()
+        streams.drop(sys.stdout.fileno())
         what = f"Standard output cannot be written: {unwritten.strerror}."
         return _fail(DeviceFailed(what, hint="Send it to another place."))
     return _fail(disk_error(error))
-
-
-def _drop_output() -> None:
-    # What is still to be written would fail once more at exit, with an error of Python's own.
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

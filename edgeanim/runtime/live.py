@@ -48,7 +48,9 @@ def write_stream(stream: IO[bytes], frames: Iterable[Picture], fps: float) -> in
 @contextmanager
 def standard_output() -> Iterator[IO[bytes]]:
     """Standard output for frames alone: what is printed meanwhile, by native code too, goes to
-    standard error. `UsageError` if it is a terminal."""
+    standard error. `UsageError` if it is closed or a terminal."""
+    if sys.__stdout__ is None:
+        raise UsageError("The frames are for a player, and standard output is closed.", hint=_HINT)
     if sys.stdout.isatty():
         raise UsageError("The frames are for a player, and this is a terminal.", hint=_HINT)
     sys.stdout.flush()

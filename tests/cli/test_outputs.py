@@ -153,3 +153,44 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
     )  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert (out / "model.toml").is_file()
+
+
+def test_work_goes_on_when_nobody_reads_how_it_goes(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    """As in `edgeanim compile ... 2>&1 | head -1`: its code said done, and nothing was."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    out = tmp_path / "net.eab"
+    given = ("compile", tiny_onnx(), "--frames", photos, "--backend", "null", "-o", out)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", *map(str, given)],
+        stdout=writing, stderr=writing, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode == 0
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("stream", ["/dev/full", "&-"])
+def test_an_error_that_cannot_be_told_keeps_its_code(stream: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    assert _in_a_shell(f"inspect nothing.eab 2>{stream}").returncode == 3
+
+
+def test_streams_may_be_closed(photos: Path, tmp_path: Path) -> None:
+    """A daemon may open none; what is opened next must not take their places."""
+    small = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    play = f"animate '{small}' --drive '{photos}' --frames 2 -o"
+    done = _in_a_shell(f"{play} '{tmp_path}/out.mp4' <&- >&- 2>&-")
+    assert done.returncode == 0
+    assert (tmp_path / "out.mp4").stat().st_size
+    done = _in_a_shell(f"{play} - >&-")
+    assert (done.returncode, "standard output is closed" in done.stderr) == (2, True)
+
+
+def _in_a_shell(arguments: str) -> subprocess.CompletedProcess[str]:
+    line = f'"$0" -m edgeanim {arguments}'
+    command = ["sh", "-c", line, sys.executable]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
