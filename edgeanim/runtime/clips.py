@@ -174,6 +174,8 @@ def _animation_frames(path: Path) -> Iterator[tuple[Picture, float]]:
 
 
 def _length(image: Image.Image, path: Path) -> int:
+    if image.format == "MPO":  # a phone's JPEG: what follows the picture are maps of it
+        return 1
     with decoding(path):
         return int(getattr(image, "n_frames", 1))
 

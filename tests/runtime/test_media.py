@@ -226,6 +226,14 @@ def test_a_still_is_a_clip_of_one_frame(tmp_path, pictures):
     np.testing.assert_array_equal(frames, pictures[:1])
 
 
+def test_a_phones_jpeg_is_one_picture(tmp_path, pictures):
+    """Behind it lies its gain or depth map, of another size, which is no second frame."""
+    path, behind = tmp_path / "phone.jpg", Image.fromarray(pictures[1][:32, :32])
+    Image.fromarray(pictures[0]).save(path, "MPO", save_all=True, append_images=[behind])
+    assert [frame.shape for frame in read_frames(path)] == [pictures[0].shape]
+    assert probe_length(path) == 1
+
+
 def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):
     def layer(column: int) -> Image.Image:
         image = Image.new("RGBA", (6, 2), (0, 0, 0, 0))
