@@ -31,8 +31,8 @@ from edgeanim.runtime.media import (
     write_stream,
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
-from edgeanim.runtime.player import BadDriver, Player, load_player
-from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.scene import BadDriver, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend

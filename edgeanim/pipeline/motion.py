@@ -26,8 +26,8 @@ from edgeanim.runtime.media import (
     steady_frames,
 )
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
-from edgeanim.runtime.player import BadDriver, load_player
-from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.player import load_player
+from edgeanim.runtime.scene import BadDriver, Picture, Scene
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
 

@@ -12,7 +12,7 @@ from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
-from edgeanim.runtime.scene import Picture, Scene, check_picture
+from edgeanim.runtime.scene import BadDriver, Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
 from edgeanim.runtime.transfer import Transfer, TransferRule
 from edgeanim.runtime.warp import Compositor
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from edgeanim.targets.bundle import Variant
 
 COMPOSE = "compose"
-
-
-class BadDriver(BadInput):
-    """The frames of the driver cannot be followed. Who opened it knows its name."""
 
 
 class Player:

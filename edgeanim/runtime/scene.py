@@ -18,6 +18,10 @@ Picture = NDArray[np.uint8]
 """uint8 [H, W, 3] (RGB) or, for a still with transparency, [H, W, 4] (RGBA, not premultiplied)."""
 
 
+class BadDriver(BadInput):
+    """A driver's frames, or a stored motion, cannot be followed. Who opened it knows its name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a model plays.

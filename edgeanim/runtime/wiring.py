@@ -12,7 +12,7 @@ from edgeanim.core.contract import OF_STILL, Contract, Layout, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.runtime.pictures import picture_range
-from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.scene import BadDriver, Scene
 
 CONDITION = "condition:"
 STATE = "state:"
@@ -120,7 +120,7 @@ class Needs:
             for spec in graph.inputs:
                 moves = spec.role in ("motion", "motion:driving")
                 if moves and spec.shape != (1, *scene.track.values.shape[1:]):
-                    raise BadInput(
+                    raise BadDriver(
                         f"The motion track has {scene.track.values.shape[1]} regions, but the "
                         f"model {contract.name!r} takes motion of the shape {list(spec.shape)}.",
                         hint="Use a track that was made with this model.",

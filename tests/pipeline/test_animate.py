@@ -144,6 +144,13 @@ def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
         _animated(follower, clip, tmp_path)
 
 
+def test_a_motion_of_another_model_is_named(follower: Path, tmp_path: Path) -> None:
+    track = tmp_path / "theirs.npz"
+    save_track(track, MotionTrack(np.zeros((3, 7, 6), np.float32), 25.0))
+    with pytest.raises(BadInput, match=r"theirs\.npz: The motion track has 7 regions"):
+        _animated(follower, track, tmp_path)
+
+
 @pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])
 def test_a_clip_that_is_too_long_for_a_stored_motion_says_so(
     follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stated: bool
