@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     PATH,
-    FileName,
     Number,
     example,
     input_option,
@@ -28,7 +28,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.option(
     "--drive",
     required=True,
-    type=FileName(path_type=str),
+    type=NAME,
     metavar="CLIP|TRACK|camera:N",
     help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
     "a camera, which is followed until Ctrl-C.",

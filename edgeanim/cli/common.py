@@ -49,6 +49,8 @@ class FileName(click.Path):
 
 
 PATH = FileName(path_type=Path)
+NAME = FileName(path_type=str)
+"""Of what may be something else than a path: `shipped`, `camera:0`."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -111,7 +113,8 @@ def frames_option(name: str, text: str) -> Callable[[F], F]:
         return value
 
     text += " An .npz of a model's own inputs is for image-to-image models only."
-    return click.option(name, metavar="DIR|CLIP|FILE.npz", callback=existing, help=text)
+    form = "DIR|CLIP|FILE.npz"
+    return click.option(name, metavar=form, type=NAME, callback=existing, help=text)
 
 
 def read_recipe(path: Path | None) -> Recipe | None:

@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     PATH,
     backends_option,
     board_option,
@@ -37,7 +38,7 @@ def _parse_floats(names: tuple[str, ...]) -> tuple[FloatPrecision, ...]:
 
 
 @click.command("compile")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option("-o", "--out", type=PATH, required=True, help="The bundle (.eab) to write.")
 @backends_option
 @click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json, say
+from edgeanim.cli.common import NAME, PATH, example, json_option, print_json, say
 
 if TYPE_CHECKING:
     from edgeanim.core.contract import GraphSpec
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option("--contract", type=PATH, help="A model.toml to use instead of the inferred contract.")
 @click.option("--save-contract", type=PATH, metavar="FILE", help="Write the contract to edit it.")
 @json_option

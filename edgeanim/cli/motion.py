@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     PATH,
     example,
     json_option,
@@ -39,7 +40,7 @@ def list_tracks(as_json: bool) -> None:
 
 
 @command.command("extract")
-@click.argument("clip", metavar="CLIP|camera:N")
+@click.argument("clip", type=NAME, metavar="CLIP|camera:N")
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
 @click.option("--variant", help="Which variant follows it [default: the board's].")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     PATH,
     Number,
     board_option,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("optimize")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @frames_option("--calib", "Real frames to calibrate and judge on.")
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     Number,
     board_option,
     example,
@@ -28,7 +29,7 @@ from edgeanim.core.parsing import parse_inputs
 
 
 @click.command("prune")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @frames_option("--calib", "Real frames to recover on.")
 @model_folder_option
 @click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeanim.cli.common import (
+    NAME,
     Number,
     backends_option,
     board_option,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command("quantize")
-@click.argument("model")
+@click.argument("model", type=NAME)
 @frames_option("--calib", "Real frames to calibrate on.")
 @model_folder_option
 @backends_option

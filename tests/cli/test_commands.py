@@ -134,7 +134,7 @@ def test_real_frames_are_asked_for(tiny_onnx: Callable[..., Path], tmp_path: Pat
     model, out = tiny_onnx(), ("-o", tmp_path / "out")
     fails(2, "quantize", model, *out, says="Real frames are needed")
     fails(2, "quantize", model, *out, says="an .npz file with --calib.")
-    fails(2, "compile", model, *out, says="an .npz file with --frames.")
+    fails(2, "compile", model, "-o", tmp_path / "x.eab", says="an .npz file with --frames.")
 
 
 @pytest.mark.parametrize("what", ["folder", "shipped", "net.onnx"])
@@ -145,9 +145,22 @@ def test_what_is_not_compiled_yet_is_not_animated(what: str, tmp_path: Path) -> 
     fails(3, "animate", model, "--drive", "wave", "-o", tmp_path / "x.gif", says="edgeanim compile")
 
 
-def test_an_empty_name_is_told_and_means_no_folder() -> None:
-    fails(2, "animate", "b.eab", "--drive", "", "-o", "x.gif", says="'--drive': The name is empty")
-    fails(2, "compare", "", says="The name is empty")
+@pytest.mark.parametrize(
+    ("args", "option"),
+    [
+        (("animate", "b.eab", "--drive", "", "-o", "x.gif"), "'--drive'"),
+        (("quantize", "net.onnx", "--calib", "", "-o", "int8"), "'--calib'"),
+        (("inspect", ""), "'MODEL'"),
+        (("compile", "", "-o", "x.eab"), "'MODEL'"),
+        (("quantize", "", "-o", "int8"), "'MODEL'"),
+        (("prune", "", "-o", "pruned"), "'MODEL'"),
+        (("optimize", ""), "'MODEL'"),
+        (("motion", "extract", "", "--bundle", "b.eab", "-o", "m.npz"), "'CLIP|camera:N'"),
+        (("compare", ""), "'REPORT...'"),
+    ],
+)
+def test_an_empty_name_is_told_and_means_no_folder(args: tuple[str, ...], option: str) -> None:
+    fails(2, *args, says=f"{option}: The name is empty")
 
 
 def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
