@@ -8,11 +8,11 @@ from pathlib import Path
 
 from edgeanim.core.contract import dump_contract
 from edgeanim.core.errors import UsageError, named
-from edgeanim.core.files import must_exist, write_text
+from edgeanim.core.files import must_exist, must_spare, write_text
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import ModelInfo, inspect_model
 from edgeanim.pipeline.inspect_bundle import BundleInfo, inspect_bundle
-from edgeanim.pipeline.models import adopted, model_path
+from edgeanim.pipeline.models import adopted, files_of_model, model_path
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import SUFFIX
 
@@ -30,6 +30,9 @@ def inspect(
     `contract` replaces the inferred one; `save_contract` writes the one in use, to be edited.
     `UsageError` for a `contract` beside a bundle, which has its own.
     """
+    if save_contract is not None:
+        given = [] if contract is None else [contract]
+        must_spare(save_contract, [model, *files_of_model(model), *given])
     if Path(model).suffix == SUFFIX:
         return _bundle(Path(model), contract, save_contract)
     if contract is not None:
