@@ -158,6 +158,13 @@ def must_spare(out: Path, inputs: Iterable[str | Path]) -> None:
                 )
 
 
+def must_end_in(suffix: str, out: str | Path, what: str) -> None:
+    """`UsageError` unless `out` has the suffix by which a file like that, `what`, is known to all
+    that reads it."""
+    if Path(out).suffix != suffix:
+        raise UsageError(f"{what} is an {suffix} file.", where=out, hint=f"Write to {out}{suffix}.")
+
+
 def must_exist(path: Path) -> None:
     """`BadInput` if there is neither a file nor a folder at `path`."""
     with disk_errors(path):

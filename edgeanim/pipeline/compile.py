@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file, must_spare
+from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -19,7 +19,7 @@ from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, versions
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
-from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def compile(  # noqa: A001 the command's own name
     must_spare(Path(out), [*files_of_model(model), *(inputs or {}).values()])
     if frames is not None:
         must_spare(Path(out), files_read(frames))
+    must_end_in(SUFFIX, out, "A bundle")
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
     _require_floats(work, names, floats)

@@ -12,7 +12,7 @@ import numpy as np
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, named
-from edgeanim.core.files import may_become_file, must_spare
+from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.animate import TRACK, choose_variant
@@ -85,10 +85,7 @@ def extract_motion(
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
     """
-    if Path(out).suffix != TRACK:
-        raise UsageError(
-            f"A stored motion is an {TRACK} file.", where=out, hint=f"Write to {out}{TRACK}."
-        )
+    must_end_in(TRACK, out, "A stored motion")
     may_become_file(Path(out))
     must_spare(Path(out), [bundle, *files_read(clip)])
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]

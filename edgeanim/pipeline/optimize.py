@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import may_become_file, must_spare
+from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
@@ -24,6 +24,7 @@ from edgeanim.pipeline.optimize_trials import Study
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.board import Board
+from edgeanim.targets.bundle import SUFFIX
 
 # `auto` is itself a search over the others.
 SEARCHED = (FLOAT, *(method for method in METHODS if method != "auto"))
@@ -72,6 +73,8 @@ def optimize(
         if file is not None:
             may_become_file(Path(file))
             must_spare(Path(file), read if recipe is None else [*read, recipe])
+    if out is not None:
+        must_end_in(SUFFIX, out, "A bundle")
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     _require_here(work.board)

@@ -117,9 +117,18 @@ def test_output_that_cannot_be_written_is_told() -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_stored_motion_is_written_under_the_suffix_by_which_it_is_known(tmp_path: Path) -> None:
-    given = ("motion", "extract", "clip.gif", "--bundle", "net.eab")
-    fails(2, *given, "-o", tmp_path / "wave", says="wave.npz")
+@pytest.mark.parametrize(
+    ("suffix", "args"),
+    [
+        (".npz", ("motion", "extract", "clip.gif", "--bundle", "net.eab")),
+        (".eab", ("compile", "net.onnx")),
+        (".eab", ("optimize", "net.onnx")),
+    ],
+)
+def test_a_file_is_written_under_the_suffix_by_which_it_is_known(
+    suffix: str, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    fails(2, *args, "-o", tmp_path / "wave", says=f"wave{suffix}")
 
 
 def test_json_is_json() -> None:
