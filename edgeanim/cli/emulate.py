@@ -62,11 +62,22 @@ def setup(processor: str, yes: bool, root: Path | None) -> None:
     def agree(steps: tuple[Step, ...]) -> bool:
         for step in steps:
             click.echo(f"{step.what}: about {step.megabytes} MB, {step.source}", err=True)
-        return yes or click.confirm("Fetch this?", err=True)
+        return yes or _agreed()
 
     with TerminalProgress() as progress:
         folder = set_up_emulation(processor, root=root, agree=agree, progress=progress)
     click.echo(f"Ready in {folder}. Try: edgeanim emulate check BUNDLE --processor {processor}")
+
+
+def _agreed() -> bool:
+    """The answer on standard input; no, if it ends without one, as where nobody can be asked."""
+    try:
+        return click.confirm("Fetch this?", err=True)
+    except click.Abort as end:
+        if not isinstance(end.__context__, EOFError):
+            raise
+        click.echo(err=True)
+        return False
 
 
 @command.command("check")

@@ -168,6 +168,17 @@ def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
         fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")
 
 
+def test_where_nobody_can_be_asked_the_option_that_agrees_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "emulate", "setup", "haswell", "--root", tmp_path],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "Error: Nothing was fetched. Agree with --yes, or give --root DIR."
+    )
+
+
 def test_of_many_figures_only_the_nearest_are_named(tmp_path: Path) -> None:
     save_report(tmp_path / "report.json", build_report())
     done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "speed > 50")
