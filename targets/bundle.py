@@ -13,6 +13,7 @@ So the archive is checked as hostile all the same, and each member against the m
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import tempfile
 import zipfile
@@ -24,7 +25,7 @@ from typing import Any, BinaryIO, Final
 
 from edgeanim.core.archives import archive_errors
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
 from edgeanim.core.parsing import parse_json, parse_written, to_plain
 from edgeanim.targets.manifest import (
@@ -121,7 +122,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
         with disk_errors(path), path.open("rb") as stream:
             seal = _check_seal(stream, path)
             manifest = _unpack(stream, folder, path)
-        yield Bundle(
+        bundle = Bundle(
             contract=manifest.contract,
             variants=tuple(from_entry(entry, folder) for entry in manifest.variants),
             golden=None if manifest.golden is None else inside(folder, manifest.golden),
@@ -129,6 +130,21 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
             provenance=manifest.provenance,
             sha256=seal,
         )
+        with _by_member(folder, path):
+            yield bundle
+
+
+@contextmanager
+def _by_member(folder: Path, path: Path) -> Iterator[None]:
+    """Let errors name a member of the bundle, as `net.eab!golden.npz`: nobody knows where it was
+    unpacked, and it is gone when that is read."""
+    try:
+        yield
+    except EdgeanimError as error:
+        there, shown = f"{folder}{os.sep}", f"{path}!"
+        error.what = error.what.replace(there, shown)
+        error.where = error.where and error.where.replace(there, shown)
+        raise
 
 
 def _write_archive(path: Path, manifest: bytes, files: Mapping[str, Path]) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from edgeanim.core.artifact import CompiledGraph, FloatPrecision
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from tests.targets.bundles import (
@@ -54,6 +54,16 @@ def test_the_files_go_even_if_the_block_fails(bundle: Path) -> None:
     with pytest.raises(RuntimeError):
         use()
     assert not folders[0].exists()
+
+
+def test_an_error_names_the_bundle_not_where_it_was_unpacked(bundle: Path) -> None:
+    with pytest.raises(BadInput) as caught, open_bundle(bundle) as opened:
+        (graph,) = opened.variants[0].graphs
+        raise BadInput(f"{graph.files[0]} is damaged.", where=graph.files[0], hint="Hm.")
+    error = caught.value
+    assert error.where is not None
+    assert error.where.startswith(f"{bundle}!variants/")
+    assert str(error) == f"{error.where}: {error.where} is damaged. Hm."
 
 
 def test_golden_and_tracks_may_be_absent(parts: dict[str, Any], tmp_path: Path) -> None:
