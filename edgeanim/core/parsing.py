@@ -166,7 +166,7 @@ class _Parser:
         try:
             return cls(**values)
         except ValueError as error:
-            raise self.fail(key, str(error)) from error
+            raise self.fail(key, f"{error}.") from error
 
     def value(self, kind: Any, data: object, key: str) -> Any:
         origin, args = get_origin(kind), get_args(kind)
