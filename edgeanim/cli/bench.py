@@ -16,9 +16,11 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     print_json,
+    say,
     threads_option,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.errors import printable
 from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def command(
         if not as_json and places:
             click.echo(f"On {result.place}:")
         if result.error is not None:
-            click.echo(f"Error: {result.error}", err=True)
+            click.echo(f"Error: {printable(str(result.error))}", err=True)
         elif result.report is not None and not as_json:
             _show(result.report)
             if result.path is not None:
@@ -167,4 +169,4 @@ def _show(report: Report | Emulation) -> None:
         click.echo(emulation_table([report]))
         return
     click.echo(table(report))
-    click.echo(verdict(report))
+    say(verdict(report))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 
@@ -30,5 +30,5 @@ def command(bundle: Path, to: str, as_json: bool) -> None:
         return
     there = deployed.installed
     shown = "" if there.ssim is None else f" (golden frames: SSIM {there.ssim:.3f})"
-    click.echo(f"{there.bundle} plays on {deployed.place} with {there.variant}{shown}.")
-    click.echo(f"Play it there:\n  {deployed.play}")
+    say(f"{there.bundle} plays on {deployed.place} with {there.variant}{shown}.")
+    say(f"Play it there:\n  {deployed.play}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json
+from edgeanim.cli.common import example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 
@@ -23,8 +23,8 @@ def command(place: str, as_json: bool) -> None:
         print_json(diagnosis)
     else:
         for check in diagnosis.checks:
-            click.echo(f"{check.status:<5} {check.name:<22}{check.detail}")
+            say(f"{check.status:<5} {check.name:<22}{check.detail}")
             if check.hint:
-                click.echo(f"{'':<28}{check.hint}")
+                say(f"{'':<28}{check.hint}")
     if not diagnosis.usable:
         raise MissingComponent("No backend works there.", extra="onnxruntime")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.benchmarks.emulation import EmulatedVariant, Emulation
+from edgeanim.core.errors import printable
 from edgeanim.report.columns import ruled
 
 _TITLES = ("processor", "variant", "runtime", "drift", "worst", "drift here", "equal", "levels")
@@ -25,7 +26,7 @@ def emulation_table(emulations: Sequence[Emulation]) -> str:
         for v in e.variants
         if v.failure
     ]
-    return "\n".join([*lines, *failed, "", _NOTE]) + "\n"
+    return printable("\n".join([*lines, *failed, "", _NOTE]) + "\n")
 
 
 def _cells(variant: EmulatedVariant) -> list[str]:

@@ -12,8 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from edgeanim import api
 from edgeanim.benchmarks.result import save_report
+from edgeanim.cli import doctor
+from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import edgeanim, fails
 
@@ -75,6 +79,14 @@ def test_what_a_model_calls_its_tensors_does_not_either(
     model.graph.node[-1].output[0] = last.name = "\x1b]0;mine\x07"
     onnx.save(model, tmp_path / "net.onnx")
     assert r"\x1b]0;mine\x07" in edgeanim("inspect", tmp_path / "net.onnx").stdout
+
+
+def test_what_a_board_says_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Check("backend \x1b[2J", "warn", "\x1b]0;mine\x07", "\x1b[2J")
+    monkeypatch.setattr(api, "doctor_on", lambda *_, **__: Diagnosis((check,), usable=True))
+    shown = CliRunner().invoke(doctor.command, ["--on", "ssh://board"]).stdout
+    assert shown.count("\\x1b") == 3
+    assert "\x1b" not in shown
 
 
 def test_names_that_are_not_utf8_are_printed_with_escapes(tmp_path: Path) -> None:
