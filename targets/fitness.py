@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from edgeanim.core.errors import UsageError
 from edgeanim.core.store import default_root
 from edgeanim.targets.board import ARCHES
 from edgeanim.targets.machine import ROOT, Machine, read_machine
@@ -100,7 +101,10 @@ def _memory(machine: Machine) -> Check:
 
 
 def _disk() -> Check:
-    store = default_root()
+    try:
+        store = default_root()
+    except UsageError as error:
+        return Check("disk", "fail", "no home for the artifact store", error.hint)
     # `Path.exists` raises where a folder above may not be looked into.
     there = next(p for p in (store, *store.absolute().parents) if os.access(p, os.F_OK))
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):

@@ -17,14 +17,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgeanim.core.errors import BadInput, EdgeanimError, disk_errors
-from edgeanim.core.files import atomic_folder, canonical_json, sha256_bytes, sha256_tree, write_text
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
+from edgeanim.core.files import (
+    atomic_folder,
+    canonical_json,
+    may_hold_files,
+    sha256_bytes,
+    sha256_tree,
+    write_text,
+)
 from edgeanim.core.locks import exclusive
 from edgeanim.core.parsing import load_json
 
 _MANIFEST = "entry.json"
 _LOCK = ".lock-"
 _STALE_SECONDS = 24 * 3600
+_CHOOSE = "Choose a folder for it: EDGEANIM_STORE=FOLDER edgeanim …"
 
 
 class _Overtaken(Exception):
@@ -32,11 +40,16 @@ class _Overtaken(Exception):
 
 
 def default_root() -> Path:
-    """The store's folder as the environment has it."""
+    """The store's folder as the environment has it; `UsageError` if it has neither a folder for
+    that nor a home."""
     if chosen := os.environ.get("EDGEANIM_STORE"):
         return Path(chosen)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "edgeanim"
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "edgeanim"
+    try:
+        return Path.home() / ".cache" / "edgeanim"
+    except RuntimeError as error:
+        raise UsageError("This user has no home for the artifact store.", hint=_CHOOSE) from error
 
 
 def tool_versions(*packages: str) -> dict[str, str]:
@@ -87,8 +100,8 @@ class Store:
         if not fresh and (found := self.get(stage, key)) is not None:
             return found, True
         folder = self._folder(stage, key)
+        self._make_room(folder.parent)
         with disk_errors(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
             self._sweep(folder.parent)
             with exclusive(folder.with_name(f"{_LOCK}{folder.name}")) as alone:
                 # Whoever held the lock until now has most likely built it.
@@ -105,6 +118,19 @@ class Store:
                         raise _Overtaken
                     return folder / "content", False
         return folder / "content", True
+
+    @staticmethod
+    def _make_room(stage: Path) -> None:
+        """The folder of a stage. Whoever meets a home that cannot be written to learns here that
+        there is a store, and where else it may be."""
+        try:
+            may_hold_files(stage)
+            with disk_errors(stage):
+                stage.mkdir(parents=True, exist_ok=True)
+        except EdgeanimError as error:
+            error.what += " The artifact store is kept there."
+            error.hint = _CHOOSE
+            raise
 
     @contextmanager
     def _by_file_name(self) -> Iterator[None]:

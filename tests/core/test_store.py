@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim.core import locks
-from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError, disk_errors
 from edgeanim.core.locks import exclusive
 from edgeanim.core.store import Store, default_root, tool_versions
 
@@ -224,6 +224,21 @@ def test_the_place_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EDGEANIM_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     assert default_root() == Path("/cache/edgeanim")
+
+
+def test_where_a_store_cannot_be_another_place_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that cannot be written to, as a service may have, or none at all."""
+    (tmp_path / "home").write_text("no folder")
+    with pytest.raises(BadInput, match=r"The artifact store is kept there\..*EDGEANIM_STORE="):
+        Store(tmp_path / "home" / ".cache").build("compile", {}, write("x"))
+    monkeypatch.delenv("EDGEANIM_STORE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(UsageError, match=r"no home for the artifact store.*EDGEANIM_STORE="):
+        Store()
 
 
 def test_versions_of_absent_packages_are_said() -> None:

@@ -146,6 +146,11 @@ def test_a_store_that_cannot_be_written_to_is_no_disk(
         )  # fmt: skip
     monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path / "store"))
     assert of(check_machine(tmp_path))["disk"].status != "fail"
+    with monkeypatch.context() as homeless:
+        for name in ("EDGEANIM_STORE", "XDG_CACHE_HOME", "HOME"):
+            homeless.delenv(name, raising=False)
+        homeless.setattr("pwd.getpwuid", {}.__getitem__)
+        assert of(check_machine(tmp_path))["disk"].status == "fail"
     monkeypatch.setattr(os, "access", lambda _, mode: mode == os.F_OK)
     assert of(check_machine(tmp_path))["disk"].status == "fail"
 
