@@ -103,6 +103,9 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     if isinstance(error, PermissionError):
         hint = "Check who owns it and its access rights."
         return BadInput("Permission denied.", where=where, hint=hint)
+    if error.errno == errno.EROFS:
+        hint = "Name a place elsewhere, or mount it for writing."
+        return BadInput("This file system is mounted for reading only.", where=where, hint=hint)
     if error.errno == errno.ENAMETOOLONG:
         return BadInput("This name is too long for a file.", where=where)
     if error.errno == errno.ELOOP:

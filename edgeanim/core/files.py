@@ -85,10 +85,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield partial
             partial.chmod(0o777 & ~_umask())
             if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
-                path.replace(old / path.name)
-                partial.replace(path)
-                shutil.rmtree(old, ignore_errors=True)
+                _replace_folder(path, partial)
             else:
                 partial.replace(path)
         finally:
@@ -112,8 +109,9 @@ def may_become_file(path: Path) -> None:
 
 def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
     """`UsageError` if `path` holds a file that is not `ours`, asked by its name relative to `path`:
-    it would be lost when the folder is replaced; and for the folder in which we work, or one above
-    it, which cannot be. `BadInput` if `path` is a file or cannot be written to."""
+    it would be lost when the folder is replaced; and for the folder in which we work, one above it,
+    or one where something is mounted, which cannot be. `BadInput` if `path` is a file or cannot be
+    written to."""
     if Path.cwd().is_relative_to(path.resolve()):
         raise UsageError(
             "This is the folder in which the command runs, or one above it; it would be replaced.",
@@ -123,6 +121,8 @@ def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
     may_hold_files(path.parent)
     with disk_errors(path):
         _refuse_file(path)
+        if path.is_mount():
+            raise _mounted(path)
         for file in path.rglob("*"):
             name = file.relative_to(path).as_posix()
             if (file.is_symlink() or not file.is_dir()) and not ours(name):
@@ -140,6 +140,8 @@ def may_hold_files(folder: Path) -> None:
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
         if not os.access(there, os.W_OK | os.X_OK):
+            if os.statvfs(there).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(there))
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
 
 
@@ -193,6 +195,33 @@ def inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadInput(f"The file name {name!r} leads outside its folder.", where=folder)
     return path
+
+
+def _replace_folder(path: Path, made: Path) -> None:
+    """Put the folder `made` in the place of `path`, or leave that as it was."""
+    old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+    aside = old / path.name
+    try:
+        path.replace(aside)
+    except OSError as error:
+        old.rmdir()
+        # Not every mounted folder is told by `is_mount`, nor every layer of a container's.
+        raise (_mounted(path) if error.errno in (errno.EBUSY, errno.EXDEV) else error) from error
+    try:
+        made.replace(path)
+    except BaseException:
+        aside.replace(path)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _mounted(path: Path) -> UsageError:
+    return UsageError(
+        "Something is mounted in this folder, so it cannot be replaced.",
+        where=path,
+        hint=f"Name a folder within it, such as {path / 'new'}.",
+    )
 
 
 def _lies_in(folder: Path, path: Path) -> bool:

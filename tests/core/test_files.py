@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from edgeanim.core.files import (
     canonical_json,
     inside,
     may_become_file,
+    may_become_folder,
     may_hold_files,
     must_exist,
     must_spare,
@@ -74,6 +76,61 @@ def test_a_failed_folder_leaves_the_old_folder_and_nothing_else(tmp_path: Path) 
         (partial / "b").write_text("new")
     assert names(target) == ["b"]
     assert names(tmp_path) == ["out"]
+
+
+def test_a_folder_where_something_is_mounted_is_told_of_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a container's volume, which is where its output goes."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "old").touch()
+    move = Path.replace
+
+    def replace(path: Path, target: Path) -> Path:
+        if path == volume:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(path))
+        return move(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(UsageError, match=r"such as .*volume/new"), atomic_folder(volume):
+        pass
+    assert names(tmp_path) == ["volume"]
+    assert names(volume) == ["old"]
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == volume)
+    with pytest.raises(UsageError, match=r"such as .*volume/new"):
+        may_become_folder(volume, lambda _: True)
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    with atomic_folder(target) as partial:
+        (partial / "old").touch()
+    move = Path.replace
+
+    def replace(path: Path, to: Path) -> Path:
+        if path.name.startswith(".partial-"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return move(path, to)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(DeviceFailed), atomic_folder(target):
+        pass
+    assert names(tmp_path) == ["target"]
+    assert names(target) == ["old"]
+
+
+def test_a_drive_that_is_mounted_for_reading_only_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a board's card after an error; nobody's access rights are to blame."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    flags = SimpleNamespace(f_flag=os.ST_RDONLY)
+    monkeypatch.setattr(os, "statvfs", lambda _: flags)
+    with pytest.raises(BadInput, match="mounted for reading only"):
+        may_hold_files(tmp_path)
 
 
 def test_a_failed_write_takes_along_the_folders_that_it_made(tmp_path: Path) -> None:
