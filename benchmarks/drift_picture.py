@@ -19,8 +19,10 @@ _GAP = 4
 
 
 def pictures_beside(report: Path) -> Path:
-    """The folder for the pictures of the report that is written to `report`."""
-    return report.with_name(f"{report.stem}-frames")
+    """The folder for the pictures of the report that is written to `report`. The report names it,
+    so what is not UTF-8 in its name becomes a question mark."""
+    stem = report.stem.encode(errors="replace").decode()
+    return report.with_name(f"{stem}-frames")
 
 
 def save_worst(

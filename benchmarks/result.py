@@ -268,7 +268,7 @@ def save_report(path: Path, report: Report) -> None:
         kept = path.with_name(f"{path.stem}.refused.json")
         write_text(kept, json.dumps(dataclasses.asdict(report), indent=1, sort_keys=True) + "\n")
         raise DeviceFailed(
-            f"The run made a report that breaks the rules for reports: {error}.",
+            f"The run made a report that breaks the rules for reports: {str(error).rstrip('.')}.",
             where=kept,
             hint="This is a mistake in edgeanim. The figures are kept in this file: report it.",
         ) from error

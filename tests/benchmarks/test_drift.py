@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -301,3 +302,8 @@ def test_the_worst_frame_is_saved_beside_the_report(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture[:, :64], reference[2])
     np.testing.assert_array_equal(picture[:, 68:132], frames[2])
     assert set(np.unique(picture[:, 136:])) == {128, 128 + 3 * GAIN}
+
+
+def test_a_report_that_is_not_called_in_utf8_can_name_its_pictures(tmp_path: Path) -> None:
+    report = tmp_path / os.fsdecode(b"r\xff.json")
+    assert pictures_beside(report) == tmp_path / "r?-frames"
