@@ -89,7 +89,7 @@ def test_damaged_golden_frames_are_told_by_the_name_that_the_user_knows(
     command: Any, tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
     model = load_model(tiny_onnx())
-    folder, out = tmp_path / "model", tmp_path / "out"
+    folder, out = tmp_path / "model", tmp_path / "out.eab"
     save_model(model.contract, {g.spec.name: g.path for g in model.graphs}, folder)
     np.savez(folder / "golden.npz", frames=np.zeros((2, 64, 64, 3), np.uint8))
     whole = (folder / "golden.npz").read_bytes()
