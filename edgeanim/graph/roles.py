@@ -55,7 +55,8 @@ def spec_of_shapes(
     taken = set(roles.values())
     return GraphSpec(
         name=identifier(path.stem),
-        file=path.name,
+        # In a model folder it gets a name that a contract can hold and that leads nowhere else.
+        file=f"{identifier(path.stem)}{path.suffix}",
         runs="frame",
         inputs=tuple(
             _picture(n, roles[n], shape, values)

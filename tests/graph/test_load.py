@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -121,6 +122,16 @@ def test_a_saved_folder_loads_again(tiny_onnx: Any, tmp_path: Path) -> None:
     assert model.graphs[0].path == folder / "tiny.onnx"
     assert load_model(folder).digest == model.digest
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model"]
+
+
+@pytest.mark.parametrize("name", [b"r\xff.onnx", b"9:16.onnx", b"a\\b.onnx", b"my net.onnx"])
+def test_a_file_of_any_name_becomes_a_folder(name: bytes, tiny_onnx: Any, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(tiny_onnx(16).read_bytes())
+    model = load_model(path)
+    (graph,) = model.graphs
+    folder = save_model(model.contract, {graph.spec.name: path}, tmp_path / "saved")
+    assert load_model(folder).contract == model.contract
 
 
 def test_a_folder_without_a_contract_or_graph(tmp_path: Path, tiny_onnx: Any) -> None:
