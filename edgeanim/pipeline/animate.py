@@ -110,6 +110,11 @@ def animate(
         scene, rate = _scene(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
+        if not relative and not Needs.of(opened.contract).motion:
+            raise UsageError(
+                f"The model {opened.contract.name!r} carries no motion over to a still.",
+                hint="Leave out --absolute.",
+            )
         if smooth is None:
             smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
         with load_player(
