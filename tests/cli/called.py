@@ -1,19 +1,69 @@
-"""The command line in a process of its own, as a stranger calls it."""
+"""The command line as a stranger calls it: in this process, or in one of its own."""
 
 from __future__ import annotations
 
+import io
+import signal
 import subprocess
 import sys
+import traceback
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from unittest.mock import patch
+
+from edgeanim.cli.main import main
 
 
-def edgeanim(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+class _Printed(io.TextIOWrapper):
+    """A stream for text that is kept."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
+    def text(self) -> str:
+        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
+
+
+def edgeanim(*args: object) -> subprocess.CompletedProcess[str]:
+    """The whole command line, errors and exit code too, without the start of another Python.
+
+    What only a process of its own shows is for `edgeanim_apart`: imports in a fresh interpreter,
+    signals, what happens at exit.
+    """
+    command = ["edgeanim", *map(str, args)]
+    out, err = _Printed(), _Printed()
+    code: object = None
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(sys, "argv", command))
+        stack.enter_context(redirect_stdout(out))
+        stack.enter_context(redirect_stderr(err))
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        except Exception:
+            traceback.print_exc()
+            code = 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(command, code, out.text(), err.text())
+
+
+def edgeanim_apart(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
     command = [sys.executable, "-m", "edgeanim", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def fails(code: int, *args: object, says: str) -> None:
     """The command ends with this code and says this, in one paragraph and without a traceback."""
-    done = edgeanim(*args)
+    refused(edgeanim(*args), code, says)
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, says: str) -> None:
+    """A command ended with this code and said this, in one paragraph and without a traceback."""
     assert "Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
     assert says.lower() in " ".join(done.stderr.lower().split())

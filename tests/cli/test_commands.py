@@ -14,12 +14,12 @@ import pytest
 from edgeanim.benchmarks.result import save_report
 from edgeanim.cli.main import COMMANDS
 from tests.benchmarks.synthetic import build_report
-from tests.cli.called import edgeanim, fails
+from tests.cli.called import edgeanim, edgeanim_apart, fails, refused
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    done = edgeanim(name, "--help")
+    done = edgeanim_apart(name, "--help")
     assert done.returncode == 0, done.stderr
     assert "Example:" in done.stdout
     assert f"edgeanim {name}" in done.stdout
@@ -35,7 +35,7 @@ def test_the_list_of_commands_is_the_folder() -> None:
 def test_version() -> None:
     import edgeanim as package
 
-    assert edgeanim("--version").stdout.strip().endswith(package.__version__)
+    assert edgeanim_apart("--version").stdout.strip().endswith(package.__version__)
 
 
 def test_an_unknown_command_names_the_nearest() -> None:
@@ -60,7 +60,7 @@ def test_an_unknown_option_is_a_usage_error() -> None:
     ],
 )
 def test_a_missing_file_is_bad_input(args: tuple[str, ...]) -> None:
-    fails(3, *args, says="No such file")
+    refused(edgeanim_apart(*args), 3, says="No such file")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n garbage", b"\x08\x07\x12\x04"])
