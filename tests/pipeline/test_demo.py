@@ -164,40 +164,46 @@ def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
         assert off < 0.5 * before
 
 
-def test_a_second_run_reuses_every_stage(demo_run: Any, tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "from edgeanim.core.store import Store\n"
-        "def refuse(*a, **k): raise SystemExit('a stage was done again')\n"
-        "import edgeanim.quantize.schemes as schemes, edgeanim.quantize.prune as prune\n"
-        "import edgeanim.pipeline.methods, edgeanim.pipeline.pruning\n"
-        "edgeanim.pipeline.methods.get_scheme = refuse\n"
-        "edgeanim.pipeline.pruning.prune_graphs = refuse\n"
-        "from edgeanim.core.files import sha256_file\n"
-        "from pathlib import Path\n"
-        "from edgeanim.pipeline.demo import build\n"
-        "from edgeanim.pipeline.work import Work\n"
-        "build(Work.on('local'), Path(sys.argv[1]))\n"
-    )
+# No stage may be done again.
+SECOND_RUN = """
+import sys
+def refuse(*a, **k): raise SystemExit('a stage was done again')
+import edgeanim.quantize.schemes as schemes, edgeanim.quantize.prune as prune
+import edgeanim.pipeline.methods, edgeanim.pipeline.pruning
+edgeanim.pipeline.methods.get_scheme = refuse
+edgeanim.pipeline.pruning.prune_graphs = refuse
+from edgeanim.cli.main import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def second_run(
+    demo_run: Any, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Where the demo wrote that found all in the store, and how it ended."""
+    out = tmp_path_factory.mktemp("second") / "again"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "again")],
+        [sys.executable, "-c", SECOND_RUN, "demo", "--quick", "-o", str(out)],
         env={**os.environ, "EDGEANIM_STORE": str(demo_run.store)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
+    return out, done
+
+
+def test_a_second_run_reuses_every_stage(
+    demo_run: Any, second_run: tuple[Path, subprocess.CompletedProcess[str]]
+) -> None:
+    out, done = second_run
     assert done.returncode == 0, done.stderr
     first = (demo_run.folder / "bundle.eab").read_bytes()
-    assert (tmp_path / "again" / "bundle.eab").read_bytes() == first, "equal input, equal bundle"
+    assert (out / "bundle.eab").read_bytes() == first, "equal input, equal bundle"
 
 
-def test_a_second_demo_takes_its_measurements_from_the_store_and_says_so(
-    demo_run: Any, tmp_path: Path
+def test_a_second_run_takes_its_measurements_from_the_store_and_says_so(
+    demo_run: Any, second_run: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "edgeanim", "demo", "--quick", "-o", str(tmp_path / "again")],
-        env={**os.environ, "EDGEANIM_STORE": str(demo_run.store)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    out, done = second_run
     assert "kept from an earlier run" in done.stderr
-    for name in ("reports/local.json", "animation.gif", "bundle.eab"):
-        assert (tmp_path / "again" / name).read_bytes() == (demo_run.folder / name).read_bytes()
+    for name in ("reports/local.json", "animation.gif"):
+        assert (out / name).read_bytes() == (demo_run.folder / name).read_bytes()
