@@ -34,18 +34,6 @@ def blocks(frames: int = 6) -> FrameSequence:
     return FrameSequence("blocks", pictures, before, weak_labels=labels, mattes=masks)
 
 
-PEOPLE = list(zip(SKINS, JUMPERS, strict=True))
-
-
-@pytest.mark.parametrize(("skin", "jumper"), PEOPLE)
-def test_a_matte_is_where_the_person_is(skin, jumper):
-    pictures, truth = waving(skin, jumper, frames=8)
-    labels = weak_labels(pictures)
-    found = mattes(pictures, labels) > 0
-    person = truth != BACKGROUND
-    assert (found & person).sum() / (found | person).sum() > 0.9
-
-
 def test_without_anything_to_tell_people_from_walls_by_only_what_is_labelled_is_cut_out():
     pictures = np.full((3, SIZE, SIZE, 3), 128, np.uint8)
     labels = np.full((3, SIZE, SIZE), UNKNOWN, np.uint8)
@@ -101,19 +89,31 @@ def test_what_is_covered_by_another_backdrop_is_labelled_as_backdrop():
             assert (np.abs(three.pictures[rest].astype(int) - WALL).max(1) < 2).mean() > 0.97
 
 
-@pytest.fixture(scope="module", params=PEOPLE)
-def person(request):
-    """A clip of somebody waving, and where jumper and skin are in its frames 0, 4 and 5, the latter
-    well within its outlines."""
+@pytest.fixture(scope="module", params=list(zip(SKINS, JUMPERS, strict=True)))
+def waver(request):
+    """A clip of somebody waving, with its mattes, and the true labels."""
     pictures, truth = waving(*request.param, frames=8)
     labels = weak_labels(pictures)
     before = tuple(max(0, t - 1) for t in range(8))
     cut = mattes(pictures, labels)
-    clip = FrameSequence("waving", pictures, before, weak_labels=labels, mattes=cut)
+    return FrameSequence("waving", pictures, before, weak_labels=labels, mattes=cut), truth
+
+
+@pytest.fixture(scope="module")
+def person(waver):
+    """The clip, and where jumper and skin are in its frames 0, 4 and 5, the latter well within its
+    outlines."""
+    clip, truth = waver
     shown = truth[[0, 4, 5]]
     body, bare = shown == TORSO, (shown != TORSO) & (shown != BACKGROUND)
     inside = np.stack([cv2.erode(b.astype(np.uint8), np.ones((9, 9), np.uint8)) for b in bare])
     return clip, body, inside > 0
+
+
+def test_a_matte_is_where_the_person_is(waver):
+    clip, truth = waver
+    found, person = clip.mattes > 0, truth != BACKGROUND
+    assert (found & person).sum() / (found | person).sum() > 0.9
 
 
 def only(how, monkeypatch):
