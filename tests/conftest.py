@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,15 @@ def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def operators_read_once() -> Iterator[None]:
+    """PyTorch's exporter parses the source of some 500 operators anew for every export, which takes
+    longer than to export a small module. They are always the same."""
+    from torch.onnx._internal._lazy_import import onnxscript_apis
+
+    read = onnxscript_apis.get_torchlib_ops
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxscript_apis, "get_torchlib_ops", functools.cache(read))
+        yield

@@ -14,6 +14,8 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.graph.from_torch import export_onnx
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 class Sample(nn.Module):
     """Two inputs, two outputs, the ops of a small animator."""

@@ -20,6 +20,8 @@ from edgeanim.graph import converters
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 def _spec(channels: int, size: int, out: tuple[int, ...]) -> GraphSpec:
     return GraphSpec(

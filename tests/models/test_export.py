@@ -19,6 +19,8 @@ from edgeanim.models.export import export_animator
 from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.shipped_files import shipped, shipped_names
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
 )

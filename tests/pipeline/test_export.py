@@ -27,6 +27,8 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec, load_contrac
 from edgeanim.core.errors import BadInput, EdgeanimError, GateFailed, UsageError
 from edgeanim.graph.load import load_model
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 MY_NET = """
 from torch import nn
 
