@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from edgeanim.core.files import atomic_folder
+from edgeanim.core.locks import exclusive
 
 # A busy machine is no failure, so no example is timed.
 # The same examples in every run, so that a change is judged by itself and not by luck.
@@ -25,6 +30,25 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's artifact store."""
     monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="session")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`made_once(name, make)` -> the folder that `make(folder)` filled, in one process for all that
+    run tests. Nobody writes there."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def get(name: str, make: Callable[[Path], object]) -> Path:
+        with exclusive(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                with atomic_folder(shared / name) as partial:
+                    make(partial)
+        return shared / name
+
+    return get
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +150,40 @@ def operators_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxscript_apis, "get_torchlib_ops", functools.cache(read))
         yield
+
+
+@pytest.fixture(scope="session")
+def small_animator() -> Any:
+    """An untrained animator of 64x64. Its norms and its head do something, so that parity means
+    something, and its regions follow the picture: those of random weights are nearly even."""
+    torch = pytest.importorskip("torch")
+    from edgeanim.models.animator import Animator
+    from edgeanim.models.config import AnimatorConfig
+
+    widths = {"regions": (8, 16, 16, 16, 16), "encoder": (16, 16, 16), "generator": (16, 16, 16)}
+    torch.manual_seed(1)
+    animator = Animator(AnimatorConfig("small", 64, **widths)).eval()
+    torch.nn.init.normal_(animator.generator.head.weight, std=0.1)
+    for module in animator.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+    with torch.no_grad():
+        for weights in animator.regions.parameters():
+            weights.mul_(3 if weights.ndim == 4 else 1)
+    return animator
+
+
+@pytest.fixture(scope="session")
+def exported_animator(
+    small_animator: Any,
+    made_once: Callable[[str, Callable[[Path], object]], Path],
+    operators_read_once: None,  # noqa: ARG001
+) -> Path:
+    """`small_animator` as a model folder; to export one takes seconds. Nobody writes there."""
+    from edgeanim.models.export import export_animator
+
+    return (
+        made_once("animator", lambda folder: export_animator(folder / "model", small_animator))
+        / "model"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -80,9 +81,9 @@ def bvh_text(turns: dict[str, list[float]], frames: int = 9) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """The result of the training of seconds. Nobody writes there."""
-    return train(CONFIG, tmp_path_factory.mktemp("trained"))
+    return made_once("trained", lambda folder: train(CONFIG, folder))
 
 
 @pytest.fixture(scope="session")

@@ -26,27 +26,10 @@ TINY = AnimatorConfig(
 )
 
 
-@pytest.fixture(scope="module")
-def animator():
-    """Untrained, but with norms and a head that do something, so that parity means something."""
-    torch.manual_seed(0)
-    animator = Animator(TINY)
-    torch.nn.init.normal_(animator.generator.head.weight, std=0.1)
-    for norm in animator.modules():
-        if isinstance(norm, torch.nn.BatchNorm2d):
-            norm.running_mean.normal_(0, 0.2)
-            norm.running_var.uniform_(0.5, 2.0)
-    return animator.eval()
-
-
-@pytest.fixture(scope="module")
-def folder(animator, tmp_path_factory):
-    return export_animator(tmp_path_factory.mktemp("model") / "tiny", animator)
-
-
-def test_the_folder_holds_the_contract_and_plain_convolutions(folder):
+def test_the_folder_holds_the_contract_and_plain_convolutions(small_animator, exported_animator):
+    folder = exported_animator
     contract = load_contract(folder)
-    assert contract == contract_of(TINY)
+    assert contract == contract_of(small_animator.config)
     for graph in contract.graphs:
         model = onnx.load(str(folder / graph.file))
         kinds = {node.op_type for node in model.graph.node}
@@ -61,15 +44,15 @@ def test_the_folder_holds_the_contract_and_plain_convolutions(folder):
 
 
 @pytest.mark.parametrize("name", ["regions", "encode", "animate"])
-def test_each_graph_computes_what_its_network_does(animator, folder, name):
-    spec = load_contract(folder).graph(name)
+def test_each_graph_computes_what_its_network_does(small_animator, exported_animator, name):
+    spec = load_contract(exported_animator).graph(name)
     session = onnxruntime.InferenceSession(
-        str(folder / spec.file), providers=["CPUExecutionProvider"]
+        str(exported_animator / spec.file), providers=["CPUExecutionProvider"]
     )
     rng = np.random.default_rng(5)
     feeds = {t.name: rng.uniform(0, 1, t.shape).astype(np.float32) for t in spec.inputs}
     with torch.no_grad():
-        expected = animator.graphs()[name](*(torch.from_numpy(v) for v in feeds.values()))
+        expected = small_animator.graphs()[name](*(torch.from_numpy(v) for v in feeds.values()))
     found = session.run([t.name for t in spec.outputs], feeds)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(other, one.numpy(), atol=TOLERANCE)

@@ -28,16 +28,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """An animator as small as they come, with the weights that it is born with."""
-    from edgeanim.models.animator import Animator
-    from edgeanim.models.config import AnimatorConfig
-    from edgeanim.models.export import export_animator
-
-    torch.manual_seed(1)
-    widths = {"regions": (8, 16, 16, 16, 16), "encoder": (16, 16, 16), "generator": (16, 16, 16)}
-    animator = Animator(AnimatorConfig("small", SIDE, **widths)).eval()
-    return load_model(export_animator(tmp_path_factory.mktemp("net") / "model", animator))
+def model(exported_animator: Path) -> Model:
+    return load_model(exported_animator)
 
 
 @pytest.fixture(scope="module")

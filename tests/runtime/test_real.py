@@ -20,24 +20,6 @@ from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant
 
 
-@pytest.fixture(scope="module")
-def animator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small animator with random weights, as a model folder."""
-    torch = pytest.importorskip("torch")
-    from edgeanim.models.animator import Animator
-    from edgeanim.models.config import AnimatorConfig
-    from edgeanim.models.export import export_animator
-
-    torch.manual_seed(3)
-    tiny = AnimatorConfig("tiny", 64, (8, 8, 8, 16, 16), (8, 8, 16), (8, 8, 16))
-    animator = Animator(tiny).eval()
-    with torch.no_grad():
-        for weights in animator.regions.parameters():
-            # Random regions are nearly even and do not move; steeper ones follow the picture.
-            weights.mul_(3 if weights.ndim == 4 else 1)
-    return export_animator(tmp_path_factory.mktemp("animator") / "model", animator)
-
-
 def _player(folder: Path, backend: str, out: Path) -> Player:
     model = load_model(folder)
     board = load_board("local")
@@ -54,11 +36,11 @@ def scene() -> Scene:
     return Scene(still=driver[2, :, ::-1].copy(), driver=driver)
 
 
-def test_backends_play_the_animator_alike(animator: Path, scene: Scene, tmp_path: Path):
+def test_backends_play_the_animator_alike(exported_animator: Path, scene: Scene, tmp_path: Path):
     played = {}
     for backend in ("onnxruntime", "openvino"):
         pytest.importorskip(backend)
-        with _player(animator, backend, tmp_path / backend) as player:
+        with _player(exported_animator, backend, tmp_path / backend) as player:
             played[backend] = np.stack(list(player.play(scene)))
     one, other = played.values()
     assert one.shape == (4, 96, 120, 3)
@@ -68,7 +50,7 @@ def test_backends_play_the_animator_alike(animator: Path, scene: Scene, tmp_path
 
 
 def test_a_stored_motion_equals_the_live_driver_that_it_was_taken_from(
-    animator: Path, scene: Scene, tmp_path: Path
+    exported_animator: Path, scene: Scene, tmp_path: Path
 ):
     pytest.importorskip("onnxruntime")
     taken: list[np.ndarray] = []
@@ -88,7 +70,7 @@ def test_a_stored_motion_equals_the_live_driver_that_it_was_taken_from(
         def close(self) -> None:
             self._session.close()
 
-    with _player(animator, "onnxruntime", tmp_path) as player:
+    with _player(exported_animator, "onnxruntime", tmp_path) as player:
         player._sessions["regions"] = Listening(player._sessions["regions"])
         listening = Player(player.contract, player._sessions)
         live = np.stack(list(listening.play(scene)))
@@ -98,10 +80,10 @@ def test_a_stored_motion_equals_the_live_driver_that_it_was_taken_from(
     assert np.abs(live[0].astype(int) - live[3]).mean() > 0.5
 
 
-def test_a_process_that_plays_imports_no_torch_and_no_onnx(animator: Path, tmp_path: Path):
+def test_a_process_that_plays_imports_no_torch_and_no_onnx(exported_animator: Path, tmp_path: Path):
     """What a board needs: the player, a backend, and nothing of the workstation."""
-    contract = load_contract(animator)
-    with _player(animator, "onnxruntime", tmp_path) as player:
+    contract = load_contract(exported_animator)
+    with _player(exported_animator, "onnxruntime", tmp_path) as player:
         assert player.contract == contract
     script = """
 import json, sys
@@ -129,7 +111,7 @@ heavy = {"torch", "onnx", "openvino", "nncf", "matplotlib", "ai_edge_litert", "s
 inner = {"edgeanim.quantize", "edgeanim.models", "edgeanim.graph"}
 print(json.dumps([len(list(read_frames(out))), sorted((heavy | inner) & set(sys.modules))]))
 """
-    args = [str(animator), str(tmp_path), str(tmp_path / "out.gif")]
+    args = [str(exported_animator), str(tmp_path), str(tmp_path / "out.gif")]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, *args],
         capture_output=True,
