@@ -14,6 +14,7 @@ from PIL import Image
 
 from edgeanim import api
 from edgeanim.benchmarks.compare import FailedOn
+from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -94,8 +95,15 @@ def test_bench_compare_and_gate(job: SimpleNamespace) -> None:
     assert caught.value.comparison.reports == comparison.reports[:1]
 
 
-def test_ready_made_files_are_benched_as_they_are(job: SimpleNamespace) -> None:
-    report = api.bench([job.model], frames=job.photos, quick=True)
+@pytest.fixture(scope="module")
+def ready_made(job: SimpleNamespace) -> tuple[Report, Path]:
+    """The report of the generator's own file, and where it was written."""
+    out = job.work / "ready-made.json"
+    return api.bench([job.model], frames=job.photos, quick=True, out=out), out
+
+
+def test_ready_made_files_are_benched_as_they_are(ready_made: tuple[Report, Path]) -> None:
+    report, _ = ready_made
     (variant,) = report.variants
     assert variant.id == "onnxruntime-float32"
     assert variant.drift is not None
@@ -236,16 +244,18 @@ def test_a_node_kept_in_float_is_named_with_or_without_its_graph(job: SimpleName
         )  # fmt: skip
 
 
-def test_unlike_things_are_not_compared(job: SimpleNamespace, tmp_path: Path) -> None:
+def test_unlike_things_are_not_compared(
+    job: SimpleNamespace, ready_made: tuple[Report, Path], tmp_path: Path
+) -> None:
     other = tmp_path / "photos"
     other.mkdir()
     for i, path in enumerate(sorted(job.photos.iterdir())[::-1]):
         Image.open(path).rotate(90).save(other / f"{i}.png")
-    api.bench([job.model], frames=job.photos, quick=True, out=tmp_path / "a.json")
     api.bench([job.model], frames=other, quick=True, out=tmp_path / "b.json")
+    reports = [ready_made[1], tmp_path / "b.json"]
     with pytest.raises(UsageError, match="frames"):
-        api.compare([tmp_path / "a.json", tmp_path / "b.json"])
-    allowed = api.compare([tmp_path / "a.json", tmp_path / "b.json"], allow={"frames"})
+        api.compare(reports)
+    allowed = api.compare(reports, allow={"frames"})
     assert allowed.differences
 
 
