@@ -14,6 +14,8 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.load import load_model
 
+pytestmark = pytest.mark.usefixtures("operators_read_once")
+
 
 def outputs(path: Path, picture: torch.Tensor) -> np.ndarray:
     import onnxruntime

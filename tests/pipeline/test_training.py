@@ -77,6 +77,7 @@ def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> N
     assert not (tmp_path / "mine").exists()
 
 
+@pytest.mark.usefixtures("operators_read_once")
 def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_path: Path) -> None:
     info = api.inspect(trained, store=Store(tmp_path / "store"))
     assert [graph.name for graph in info.contract.graphs] == ["regions", "encode", "animate"]
