@@ -25,6 +25,33 @@ settings.load_profile("edgeanim")
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared"
 
+# The files that take longest, the longest first. By `--dist loadfile` one process runs a file, so a
+# long one that came late would leave the others with nothing to do.
+_LONGEST = (
+    "pipeline/test_demo.py",
+    "pipeline/test_foreign_model.py",
+    "models/test_training.py",
+    "models/test_qat.py",
+    "pipeline/test_export.py",
+    "pipeline/test_training.py",
+    "pipeline/test_whole_model.py",
+    "quantize/test_schemes.py",
+    "quantize/test_rounding.py",
+    "targets/test_backend_contract.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep pytest-xdist from beginning with the files that have the most tests."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, in the order of the list above."""
+    rank = {Path(__file__).parent / name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
 
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
