@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,29 +11,41 @@ import pytest
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.store import Store
 from edgeanim.pipeline import mixed as search
 from edgeanim.pipeline.quantize import Quantized, quantize
 
 BACKEND = "onnxruntime"
 
 
-def run(model: Path, photos: Path, out: Path, method: str, max_drift: float) -> Quantized:
-    return quantize(
-        model,
-        out=out,
-        calib=photos,
-        backends=(BACKEND,),
-        spec=QuantizeSpec(method=method, samples=8),  # type: ignore[arg-type]
-        max_drift=max_drift,
-    )
+Run = Callable[[Path, str, float], Quantized]
+
+
+@pytest.fixture(scope="module")
+def run(unet: GraphArtifact, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`run(out, method, max_drift)`, where what the tests have in common is done once."""
+    store = Store(tmp_path_factory.mktemp("store"))
+
+    def quantized(out: Path, method: str, max_drift: float) -> Quantized:
+        return quantize(
+            unet.path,
+            out=out,
+            calib=photos,
+            backends=(BACKEND,),
+            spec=QuantizeSpec(method=method, samples=8),  # type: ignore[arg-type]
+            max_drift=max_drift,
+            store=store,
+        )
+
+    return quantized
 
 
 def test_islands_bring_the_drift_below_the_limit(
-    unet: GraphArtifact, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (plain,) = run(unet.path, photos, tmp_path / "plain", "ptq", 1.0).variants
+    (plain,) = run(tmp_path / "plain", "ptq", 1.0).variants
     limit = 0.7 * plain.drift.drift_mean
-    made = run(unet.path, photos, tmp_path / "mixed", "mixed", limit)
+    made = run(tmp_path / "mixed", "mixed", limit)
     (row,) = made.variants
     assert (row.method, row.curve[0].floats) == ("mixed", ())
     assert row.drift.drift_mean <= limit < row.curve[0].drift_mean
@@ -47,27 +60,21 @@ def test_islands_bring_the_drift_below_the_limit(
 
     monkeypatch.setattr(search, "measure_frames", refuse)
     monkeypatch.setattr(search, "layer_errors", refuse)
-    (again,) = run(unet.path, photos, tmp_path / "again", "mixed", limit).variants
+    (again,) = run(tmp_path / "again", "mixed", limit).variants
     assert again == row
 
 
-def test_auto_goes_on_to_islands_where_no_ranges_suffice(
-    unet: GraphArtifact, photos: Path, tmp_path: Path
-) -> None:
-    (plain,) = run(unet.path, photos, tmp_path / "plain", "ptq", 1.0).variants
-    (row,) = run(
-        unet.path, photos, tmp_path / "auto", "auto", 0.85 * plain.drift.drift_mean
-    ).variants
+def test_auto_goes_on_to_islands_where_no_ranges_suffice(run: Run, tmp_path: Path) -> None:
+    (plain,) = run(tmp_path / "plain", "ptq", 1.0).variants
+    (row,) = run(tmp_path / "auto", "auto", 0.85 * plain.drift.drift_mean).variants
     assert row.method == "mixed"
     assert row.drift.drift_mean <= 0.85 * plain.drift.drift_mean
 
 
-def test_an_unreachable_limit_leaves_the_curve_and_no_model(
-    unet: GraphArtifact, photos: Path, tmp_path: Path
-) -> None:
+def test_an_unreachable_limit_leaves_the_curve_and_no_model(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "never"
     with pytest.raises(GateFailed, match=r"never\.curve\.json") as refused:
-        run(unet.path, photos, out, "mixed", 1e-9)
+        run(out, "mixed", 1e-9)
     assert "--method distil" in str(refused.value), "what was tried is not proposed again"
     assert not out.exists()
     curve = json.loads((tmp_path / "never.curve.json").read_text())[BACKEND]
