@@ -1,4 +1,4 @@
-"""One thread: two spinning pools on a small machine take longer than one that works."""
+"""A training of seconds, a motion, a drawing, and a small dataset of them all."""
 
 from __future__ import annotations
 
@@ -9,17 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from edgeanim.api import make_dataset
 from edgeanim.models.train import train
 from tests.models.tiny_training import CONFIG
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
 
 BVH = """HIERARCHY
 ROOT Hips
