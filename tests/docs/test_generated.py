@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -23,8 +26,14 @@ def generate() -> ModuleType:
     return module
 
 
-def test_the_command_reference_is_current(generate: ModuleType) -> None:
-    assert (DOCS / "commands.md").read_text() == generate.commands_page()
+def test_the_command_reference_is_current() -> None:
+    # In a process of its own: click keeps how a command's help was called when it was first used.
+    done = subprocess.run(
+        [sys.executable, "-c", "import generate; print(generate.commands_page(), end='')"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert (DOCS / "commands.md").read_text() == done.stdout
 
 
 def test_the_table_of_boards_is_current(generate: ModuleType) -> None:
