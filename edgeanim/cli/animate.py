@@ -39,28 +39,28 @@ from edgeanim.core.parsing import parse_inputs
     type=PATH,
     required=True,
     help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder; - for "
-    "standard output, from which a player shows it while it is made.",
+    "standard output, for a player to show it live.",
 )
 @click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--fps",
     type=Number(1, 240),
-    help="Frame rate of what is written, at most 50 in a GIF [default: the driver's]. The motion "
+    help="Output frame rate, at most 50 in a GIF [default: the driver's]. The motion "
     "keeps its speed; a folder of frames, which has no rate of its own, is played whole.",
 )
-@click.option("--frames", "limit", type=click.IntRange(1), help="Write at most so many frames.")
+@click.option("--frames", "limit", type=click.IntRange(1), help="Write at most this many frames.")
 @click.option(
     "--smooth/--no-smooth",
     default=None,
-    help="Take the tremble out of the motion, by looking one frame ahead [default: that of clips "
-    "and cameras, not of stored motions].",
+    help="Smooth jitter out of the motion, looking one frame ahead [default: on for clips and "
+    "cameras, off for stored motions].",
 )
-@click.option("--loop", is_flag=True, help="Begin again whenever it ends, until Ctrl-C.")
+@click.option("--loop", is_flag=True, help="Restart whenever it ends, until Ctrl-C.")
 @click.option(
     "--absolute",
     is_flag=True,
-    help="Give the still's limbs the directions of the driver's, not their change; of a model "
-    "without a skeleton, take the driver's motion as it is.",
+    help="Give the still's limbs the driver's directions, not their change; for a model without "
+    "a skeleton, use the driver's motion unchanged.",
 )
 @threads_option
 @input_option

@@ -36,28 +36,28 @@ if TYPE_CHECKING:
     "--out",
     type=PATH,
     metavar="FILE",
-    help="Write the report (JSON) here, and the frames that drifted most beside it, in the folder "
-    "FILE-frames (FILE without its suffix).",
+    help="Write the report (JSON) here, and the frames that drifted most to the folder "
+    "FILE-frames next to it (FILE without its suffix).",
 )
 @frames_option("--frames", "Real frames for a bare model file.")
-@click.option("--variant", "variants", multiple=True, help="Only this one, e.g. openvino-int8.")
+@click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. openvino-int8.")
 @click.option(
     "--scenario",
     "scenarios",
     multiple=True,
     type=click.Choice(["single", "stream", "soak", "cold", "batch"]),
-    help="Measure this beside `single`, which always runs; may be repeated.",
+    help="Measure this besides `single`, which always runs; may be repeated.",
 )
 @click.option(
     "--fps",
     type=Number(0, min_open=True),
-    help="Rate of `stream` [default: that of the board's budget].",
+    help="Rate of `stream` [default: from the board's budget].",
 )
 @click.option(
     "--duration",
     type=Number(1),
     metavar="SECONDS",
-    help="Of `soak` [default: 600] and of `stream`.",
+    help="Length of `soak` [default: 600] and `stream`.",
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
 @click.option(
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     type=click.IntRange(0, 10),
     default=0,
     metavar="N",
-    help="Measure again, at most N times, what throttling, load or the like spoiled.",
+    help="Repeat runs spoiled by throttling, load or the like, at most N times.",
 )
 @click.option(
     "--on",
@@ -102,17 +102,17 @@ def command(
 ) -> None:
     """Measure every variant of a bundle here: latency, drift, memory, what really ran in INT8.
 
-    Each variant runs in fresh processes, all interleaved, on real frames. Ready-made .onnx, .tflite
-    and OpenVINO .xml files can be given as they are.
+    Each variant runs in fresh processes, all interleaved, on real frames. Existing .onnx, .tflite
+    and OpenVINO .xml files can be given unchanged.
 
     Scenarios: `single` plays frame after frame; `stream` plays at a fixed rate and counts missed
-    deadlines; `soak` plays for minutes and looks for slowing down and leaks; `cold` times a
-    process from its start to its first frame; `batch` renders a clip from file to file.
+    deadlines; `soak` plays for minutes and looks for slowdown and leaks; `cold` times a process
+    from its start to its first frame; `batch` renders a clip from file to file.
 
-    With --on it runs there: edgeanim's code and the files are pushed (only what changed), the run
-    goes on if the link is lost, and the same command picks it up. It needs OpenSSH's client, a key,
-    and Python with edgeanim's base install there; what is missing is said. On an emulated processor
-    (see `edgeanim emulate`) it shows what is computed, and no time at all.
+    With --on it runs on that machine: edgeanim's code and the files are pushed (only changes). The
+    run continues if the link is lost, and the same command reconnects. It needs the OpenSSH client,
+    a key, and Python with edgeanim's base install there; anything missing is reported. An emulated
+    processor (see `edgeanim emulate`) shows the computed results, but no times.
     """
     from edgeanim.api import bench_on
 

@@ -93,7 +93,7 @@ recipe_option = click.option(
     "--recipe",
     type=PATH,
     metavar="FILE.toml",
-    help="Take the settings from a recipe; what is also given here goes before it.",
+    help="Take the settings from a recipe; options given here override it.",
 )
 
 threads_option = click.option(

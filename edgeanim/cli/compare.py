@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 @click.option(
     "--fail-on",
     metavar="CONDITION",
-    help="Exit with 1 if it holds for any variant, e.g. 'latency.p90_ms > 50 or "
+    help="Exit with 1 if true for any variant, e.g. 'latency.p90_ms > 50 or "
     "drift.ssim_mean < 0.98'.",
 )
 @click.option(
     "--allow",
     multiple=True,
     type=click.Choice(["model", "frames", "machine"]),
-    help="Compare although these differ; may be repeated.",
+    help="Compare even if these differ; may be repeated.",
 )
 @json_option
 @example(

@@ -47,9 +47,9 @@ def _parse_floats(names: tuple[str, ...]) -> tuple[FloatPrecision, ...]:
     type=click.Choice([*get_args(FloatPrecision), _ALL]),
     default=(FLOAT32,),
     show_default=True,
-    help="What the float variants compute in, may be repeated; `all` that the board has.",
+    help="Precision of the float variants, may be repeated; `all`: those of the board.",
 )
-@frames_option("--frames", "Real frames for the golden outputs, where the model folder holds none.")
+@frames_option("--frames", "Real frames for the golden outputs, if the model folder has none.")
 @recipe_option
 @board_option
 @input_option
@@ -66,7 +66,7 @@ def command(
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Compile MODEL into a bundle: every precision that it holds, for each backend asked for.
+    """Compile MODEL into a bundle: every precision that it holds, for each requested backend.
 
     The bundle carries golden inputs and the float model's outputs, so that a board can prove what
     it computes.

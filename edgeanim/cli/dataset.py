@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _split_option = click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
-    help="The split of all that is new [default: by each identity's hash, 8:1:1].",
+    help="The split of new sequences [default: by each identity's hash, 8:1:1].",
 )
 _out_option = click.option(
-    "-o", "--out", type=PATH, required=True, help="The dataset, a folder: new, or to be added to."
+    "-o", "--out", type=PATH, required=True, help="The dataset folder, new or to be extended."
 )
 
 
@@ -34,17 +34,17 @@ _out_option = click.option(
 def command() -> None:
     """Make, import and show training material.
 
-    All of it lies in one form: pictures, masks where they are known, and a manifest with each
-    sequence's source, licence, hash and split. What shows one character stays in one split.
+    All of it has one format: pictures, masks where known, and a manifest with each sequence's
+    source, licence, hash and split. All sequences of one character stay in one split.
     """
 
 
 @command.command("make")
 @_out_option
-@click.option("--puppets", type=click.IntRange(0), default=0, help="So many plain puppets.")
-@click.option("--scenes", type=click.IntRange(0), default=0, help="So many harder scenes.")
-@click.option("--sketches", type=click.IntRange(0), default=0, help="So many drawn characters.")
-@click.option("--photographs", type=PATH, help="A folder of pictures that dress the scenes.")
+@click.option("--puppets", type=click.IntRange(0), default=0, help="Number of plain puppets.")
+@click.option("--scenes", type=click.IntRange(0), default=0, help="Number of harder scenes.")
+@click.option("--sketches", type=click.IntRange(0), default=0, help="Number of drawn characters.")
+@click.option("--photographs", type=PATH, help="A folder of pictures used in the scenes.")
 @click.option(
     "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
 )
@@ -56,7 +56,7 @@ def command() -> None:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="How often each drawing performs each motion, differently placed.",
+    help="How often each drawing performs each motion, in varied positions.",
 )
 @click.option(
     "--moments",
@@ -86,7 +86,7 @@ def make(
 ) -> None:
     """Draw puppets, scenes and sketches, and move drawings by motion capture.
 
-    Run it again to go on after an interruption, or with more to add to what is there.
+    Run it again to resume after an interruption, or with higher counts to add sequences.
     """
     from edgeanim.api import make_dataset
 
@@ -111,23 +111,23 @@ def make(
 @command.command("import")
 @click.argument("paths", nargs=-1, required=True, type=PATH)
 @_out_option
-@click.option("--identity", help="The character that all of PATHS show [default: each its own].")
+@click.option("--identity", help="The character that all PATHS show [default: one per file].")
 @click.option("--licence", help="Its licence [default: a licence file beside it, or unknown].")
-@click.option("--source", help="Where it comes from, a URL say [default: the file's name].")
+@click.option("--source", help="Its source, e.g. a URL [default: the file's name].")
 @click.option("--cell", metavar="WxH", help="PATHS are sprite sheets with cells of this size.")
-@click.option("--rows", is_flag=True, help="Each row of a sprite sheet is a sequence of its own.")
+@click.option("--rows", is_flag=True, help="Each row of a sprite sheet is a separate sequence.")
 @click.option(
     "--fit",
     type=click.Choice(["crop", "pad"]),
     help="Keep the middle square or the whole picture [default: crop; pad for drawn animations].",
 )
-@click.option("--every", type=click.IntRange(1), default=1, help="Take every so many frames.")
+@click.option("--every", type=click.IntRange(1), default=1, help="Take every Nth frame.")
 @click.option(
     "--limit",
     type=click.IntRange(2, 20_000),
     default=2000,
     show_default=True,
-    help="At most so many frames of each.",
+    help="At most this many frames of each.",
 )
 @_split_option
 @example(
@@ -147,7 +147,7 @@ def import_(
     limit: int,
     split: Split | None,
 ) -> None:
-    """Bring in clips, animated GIF, WebP and PNG, folders of frames, or sprite sheets."""
+    """Import clips, animated GIF, WebP and PNG, folders of frames, or sprite sheets."""
     from edgeanim.api import import_dataset
 
     with TerminalProgress() as progress:

@@ -20,13 +20,13 @@ from edgeanim.cli.progress import TerminalProgress
     help="The folder to write.",
 )
 @click.option(
-    "--fresh", is_flag=True, help="Ignore the artifact store: do and measure everything anew."
+    "--fresh", is_flag=True, help="Ignore the artifact store: redo and remeasure everything."
 )
 @click.option("--quick", is_flag=True, help="Measure fewer samples: medians and p90 only.")
 @json_option
 @example("edgeanim demo")
 def command(out: Path, fresh: bool, quick: bool, as_json: bool) -> None:
-    """Run the whole job on what ships with edgeanim.
+    """Run the whole workflow on the shipped animator.
 
     Prunes and quantises the shipped animator, compiles it for ONNX Runtime, OpenVINO and TFLite,
     measures each here beside its float32 self, animates a still, and says what to ship.

@@ -16,10 +16,10 @@ from edgeanim.cli.progress import TerminalProgress
 @json_option
 @example("edgeanim deploy net.eab --to ssh://pi@pi4")
 def command(bundle: Path, to: str, as_json: bool) -> None:
-    """Put BUNDLE and edgeanim's own code on a board, prove it by playing, and say how to play it.
+    """Put BUNDLE and edgeanim's own code on a board, test it by playing, and say how to play it.
 
-    Everything goes into ~/.edgeanim there; only what changed is sent. It needs OpenSSH's client, a
-    key, and Python with edgeanim's base install and a runtime there; what is missing is said.
+    Everything goes into ~/.edgeanim there; only changes are sent. It needs the OpenSSH client, a
+    key, and Python with edgeanim's base install and a runtime there; anything missing is reported.
     """
     from edgeanim.api import deploy
 

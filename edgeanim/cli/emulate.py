@@ -23,9 +23,9 @@ _root_option = click.option(
 @click.group("emulate")
 @example("edgeanim emulate setup raspberry-pi-4\nedgeanim emulate check net.eab")
 def command() -> None:
-    """Prove a bundle on a processor that is not here: installs, loads, computes the same.
+    """Test a bundle on an emulated processor: that it installs, loads and computes the same.
 
-    Emulation says nothing of time, so no latency is shown anywhere.
+    Emulation says nothing about time, so no latency is shown anywhere.
     """
 
 
@@ -48,14 +48,14 @@ def list_processors(root: Path | None, as_json: bool) -> None:
 
 @command.command("setup")
 @click.argument("processor")
-@click.option("--yes", is_flag=True, help="Agree to what is fetched without being asked.")
+@click.option("--yes", is_flag=True, help="Fetch without asking for confirmation.")
 @_root_option
 @example("edgeanim emulate setup raspberry-pi-4")
 def setup(processor: str, yes: bool, root: Path | None) -> None:
     """Fetch what a processor needs (QEMU, a userland, the board's wheels), after saying what.
 
-    Uses apt-get's and pip's own configured sources and installs nothing on this machine. It needs
-    no rights; all goes into one folder.
+    Uses the configured sources of apt-get and pip and installs nothing on this machine. It needs
+    no privileges; everything goes into one folder.
     """
     from edgeanim.api import set_up_emulation
 
@@ -85,7 +85,7 @@ def _agreed() -> bool:
 @click.option(
     "--processor", "processors", multiple=True, metavar="NAME", help="[default: all set up]"
 )
-@click.option("--variant", "variants", multiple=True, help="Only this one, e.g. tflite-int8.")
+@click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. tflite-int8.")
 @click.option("--frames", type=click.IntRange(1), default=4, show_default=True)
 @_root_option
 @json_option

@@ -16,7 +16,7 @@ from edgeanim.cli.progress import TerminalProgress
     "--clips",
     type=PATH,
     multiple=True,
-    help="A clip, an animation or a folder of them to score as well; may be given several times.",
+    help="A clip, an animation or a folder of them to score as well; may be repeated.",
 )
 @click.option(
     "--names", help="Only these of them, by file name without suffix, separated by commas."
@@ -34,10 +34,10 @@ def command(
     as_json: bool,
 ) -> None:
     """Score the animator on characters it was never trained on, beside two baselines: the still
-    repeated, and the affine warp of the regions alone. Of what the still loses where something
-    moves, the share won back counts; ghosts are the opacity at which the still shows through where
-    what it shows has gone (0: none, 1: the still itself), and tint is how far the mean colour is
-    off there, in levels of 0..255."""
+    repeated, and the affine warp of the regions alone. The main score is the share won back of what
+    the still loses where something moves. Ghosts is the opacity of the still where its content has
+    moved away (0: none, 1: the still itself); tint is how far the mean colour is off there, in
+    levels of 0..255."""
     from edgeanim.api import evaluate
     from edgeanim.models.evaluation.table import table
 

@@ -31,19 +31,19 @@ from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_l
     "outputs",
     multiple=True,
     metavar="NAME",
-    help="What it returns, if that is more than one tensor; may be repeated.",
+    help="Name of an output, if there are several; may be repeated.",
 )
 @click.option(
     "--range",
     "values",
     metavar="LOW..HIGH",
-    help="Values of its pictures [default: those of its last bounded op, or 0..1].",
+    help="Value range of its pictures [default: its last bounded op's, or 0..1].",
 )
 @click.option(
     "--contract",
     type=PATH,
     metavar="model.toml",
-    help="What all tensors mean, in place of the options above: for models of several graphs.",
+    help="The meaning of all tensors, instead of the options above: for models of several graphs.",
 )
 @click.option("--weights", type=PATH, metavar="FILE.safetensors", help="Weights to load into it.")
 @json_option
@@ -64,8 +64,8 @@ def command(
     """Write a PyTorch module as a model for all other commands, checked against the module.
 
     NAME in the importable PACKAGE.MODULE (one in this folder, say) is a torch.nn.Module, a mapping
-    from the graphs of a contract to modules, or a class or function that makes one of these when it
-    is called without arguments. This runs its code. `edgeanim.api.export` takes modules themselves.
+    from the graphs of a contract to modules, or a class or function that returns one of these
+    when called without arguments. This runs its code. `edgeanim.api.export` takes modules directly.
     """
     from edgeanim.api import export
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 @click.command("inspect")
 @click.argument("model", type=NAME)
 @click.option("--contract", type=PATH, help="A model.toml to use instead of the inferred contract.")
-@click.option("--save-contract", type=PATH, metavar="FILE", help="Write the contract to edit it.")
+@click.option("--save-contract", type=PATH, metavar="FILE", help="Write the contract, for editing.")
 @json_option
 @example("edgeanim inspect shipped\nedgeanim inspect net.onnx --save-contract model.toml")
 def command(model: str, contract: Path | None, save_contract: Path | None, as_json: bool) -> None:
-    """Show a model's graphs, contract, size, and what stands in a backend's way.
+    """Show a model's graphs, contract, size, and problems for each backend.
 
     MODEL is an .onnx, a model folder, `shipped` for the animator that comes with edgeanim, or a
     bundle (.eab), whose variants and stored motions are listed.

@@ -28,18 +28,18 @@ from edgeanim.core.errors import (
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
-    "demo": "Run the whole job on what ships with edgeanim.",
-    "export": "Make a model of a PyTorch module.",
-    "inspect": "Show a model's graphs, contract, size and obstacles.",
+    "demo": "Run the whole workflow on the shipped animator.",
+    "export": "Export a PyTorch module as a model.",
+    "inspect": "Show a model's graphs, contract, size and problems.",
     "prune": "Remove whole channels and recover by distillation.",
-    "quantize": "Quantise to INT8, held to a drift limit.",
-    "optimize": "Search for the fastest form within a drift, measured here.",
+    "quantize": "Quantise to INT8 within a drift limit.",
+    "optimize": "Find the fastest form within a drift limit, measured here.",
     "compile": "Compile for one or all backends into a bundle.",
     "bench": "Measure latency, drift and memory, here or on a board.",
     "compare": "Compare reports; fail on a limit.",
     "animate": "Animate a still with a bundle.",
     "deploy": "Put a bundle and the runtime on a board.",
-    "emulate": "Prove a bundle on a processor that is not here.",
+    "emulate": "Test a bundle on an emulated processor.",
     "project": "Project the time of a frame on a board that is not here.",
     "motion": "Extract and list stored motions.",
     "dataset": "Make, import and show training material.",
@@ -117,10 +117,10 @@ class LazyCommands(click.Group):
 @click.version_option(__version__, prog_name="edgeanim")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens to standard error.")
 def cli(verbose: bool) -> None:
-    """Put image-animation networks on small machines.
+    """Run image-animation networks on small machines.
 
-    Prune, quantise to INT8 and compile for ONNX Runtime, OpenVINO and TFLite; measure what it costs
-    and how far it drifted; animate offline; compare the reports.
+    Prune, quantise to INT8 and compile for ONNX Runtime, OpenVINO and TFLite; measure cost and
+    drift; animate offline; compare the reports.
     """
     if verbose:
         import logging

@@ -41,13 +41,16 @@ if TYPE_CHECKING:
 @max_drift_p5_option
 @click.option("--max-latency", metavar="MS", help="Exit with 1 if a frame takes longer, e.g. 50ms.")
 @click.option(
-    "--backend", "backends", multiple=True, help="Only this one; may be repeated [default: all]."
+    "--backend",
+    "backends",
+    multiple=True,
+    help="Only this backend; may be repeated [default: all].",
 )
 @click.option(
     "--method",
     "methods",
     multiple=True,
-    help="Only this way to quantise beside float32; may be repeated [default: all].",
+    help="Only this INT8 method, besides float32; may be repeated [default: all].",
 )
 @click.option(
     "--prune",
@@ -56,17 +59,17 @@ if TYPE_CHECKING:
     multiple=True,
     default=(0.25, 0.5),
     show_default=True,
-    help="Also with this share of the multiply-accumulates pruned away; 0 for not at all.",
+    help="Also prune away this share of the multiply-accumulates; 0 for none.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, 256),
     multiple=True,
-    help="With so many threads; may be repeated [default: the board's].",
+    help="Number of threads; may be repeated [default: the board's].",
 )
 @recipe_option
 @click.option("--html", type=PATH, help="Write a page with the plot here.")
-@click.option("--fresh", is_flag=True, help="Ignore trials that the artifact store holds.")
+@click.option("--fresh", is_flag=True, help="Ignore trials in the artifact store.")
 @board_option
 @input_option
 @json_option
@@ -92,11 +95,11 @@ def command(
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Search for the fastest form of MODEL on this machine within a drift.
+    """Search for the fastest form of MODEL on this machine within a drift limit.
 
-    Tries pruning, INT8 in several ways, backends and threads, measuring each here. Every trial is
-    kept: interrupted with Ctrl-C it reports the best so far, and run again it goes on. INT8 is
-    chosen only if it beats the best float form by more than the confidence interval.
+    Tries pruning, several INT8 methods, backends and threads, and measures each here. Every trial
+    is stored: Ctrl-C reports the best so far, and running it again resumes. INT8 is chosen only if
+    it beats the best float form by more than the confidence interval.
     """
     from edgeanim.api import optimize
     from edgeanim.core.errors import EXIT_INTERRUPTED

@@ -16,14 +16,16 @@ from edgeanim.cli.progress import TerminalProgress
     "--board", "boards", multiple=True, required=True, metavar="NAME|FILE.toml",
     help="A board with peaks in its file; may be repeated.",
 )  # fmt: skip
-@click.option("--threads", type=click.IntRange(1, 256), help="Used there [default: the board's].")
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads used there [default: the board's]."
+)
 @json_option
 @example("edgeanim project net.eab --board raspberry-pi-4 --board raspberry-pi-5")
 def command(subject: Path, boards: tuple[str, ...], threads: int | None, as_json: bool) -> None:
-    """Project what a frame might take on a board that is not here. Never a measurement.
+    """Project the time of a frame on a board that is not here. Never a measurement.
 
     A roofline from what executed on this machine and the board's peaks, calibrated on public
-    figures of a known net: right within a factor of two at best, and always shown as that.
+    figures of a known net: right within a factor of two at best, and always labelled so.
     """
     from edgeanim.api import project
     from edgeanim.report.projection import projection_table

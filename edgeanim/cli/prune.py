@@ -38,34 +38,34 @@ from edgeanim.core.parsing import parse_inputs
     type=click.Choice(["channels", "macs", "time"]),
     default="macs",
     show_default=True,
-    help="Of what: of a frame's multiply-accumulates or its layers' measured time, from wherever "
-    "in the model it costs the frames least; or of every group's channels alike.",
+    help="What the ratio counts: a frame's multiply-accumulates or its layers' measured time, "
+    "removed where it changes the frames least; or channels, equally in every group.",
 )
 @click.option(
     "--max-latency",
     metavar="MS",
-    help="Instead of a ratio: the least at which a frame takes no longer, e.g. 20ms.",
+    help="Instead of a ratio: prune just until a frame takes no longer, e.g. 20ms.",
 )
 @click.option(
     "--importance",
     type=click.Choice(["magnitude", "taylor", "random"]),
     default="taylor",
     show_default=True,
-    help="Which channels go first: those of small weights, or those that the frames miss least.",
+    help="Which channels go first: those with small weights, or with least effect on the frames.",
 )
 @click.option(
     "--rounds",
     type=click.IntRange(1, 20),
     default=3,
     show_default=True,
-    help="A little in each; then all layers are fitted anew to what the unpruned ones gave.",
+    help="Prune in this many rounds; each refits all layers to the unpruned outputs.",
 )
 @click.option(
     "--steps",
     type=click.IntRange(0),
     default=200,
     show_default=True,
-    help="Of recovery by training, after the rounds.",
+    help="Training steps for recovery, after the rounds.",
 )
 @click.option(
     "--learning-rate",
@@ -74,7 +74,9 @@ from edgeanim.core.parsing import parse_inputs
     show_default=True,
 )
 @click.option(
-    "--round-to", type=click.IntRange(1), help="Keep multiples of this [default: the board's]."
+    "--round-to",
+    type=click.IntRange(1),
+    help="Keep channels in multiples of this [default: the board's].",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--backend", default="all", help="Where times are measured [default: the first].")

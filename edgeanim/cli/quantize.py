@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="`ptq` uses the ranges given; `mixed` keeps in float what must be, as little time as "
-    "possible lost; `distil` trains the weights for INT8 first, some minutes; `auto` tries ptq "
-    "with all ranges first, then mixed.",
+    help="`ptq` uses the given ranges; `mixed` keeps sensitive layers in float, at the least cost "
+    "in time; `distil` first trains the weights for INT8, some minutes; `auto` tries ptq with "
+    "all ranges, then mixed.",
 )
 @click.option(
     "--ranges",
@@ -92,9 +92,9 @@ def command(
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Quantise MODEL to INT8 for each backend in the form that is right for it.
+    """Quantise MODEL to INT8 for each backend in that backend's own form.
 
-    Plays the result on held-out frames and refuses to hand back a model that drifted too far.
+    Checks the result on held-out frames and fails if the model drifted too far.
     """
     from edgeanim.api import quantize
 

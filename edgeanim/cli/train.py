@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where the networks learn.",
+    help="Where the networks are trained.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(0, 256),
     default=0,
     show_default=True,
-    help="Processes that draw batches for an accelerator, about as many as there are cores but two "
+    help="Processes that draw batches for an accelerator, about the number of cores less two "
     "(Linux); 0 is a thread, enough for a CPU.",
 )
 @example(
@@ -57,7 +57,7 @@ def command(
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
     discriminator. With --clips, adapt a trained one to your own character: about
-    thirteen minutes on two cores. Killed, it goes on from its last checkpoint."""
+    thirteen minutes on two cores. If killed, it resumes from its last checkpoint."""
     from edgeanim.api import adapt, train
 
     if (config is None) == (clips is None):
