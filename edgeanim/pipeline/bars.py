@@ -41,7 +41,7 @@ from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, open_player, play
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
-from edgeanim.targets.backends import Session, get_backend
+from edgeanim.targets.backends import Session
 from edgeanim.targets.bundle import Variant
 
 HALF = 0.5
@@ -169,7 +169,7 @@ def _against_eager(
     with ExitStack() as stack:
         players = {"eager": stack.enter_context(eager_player(original))}
         for name in names:
-            scheme = get_backend(name).int8_scheme
+            scheme = work.int8_scheme(name)
             if scheme in forms:
                 variant = make_variant(work, name, forms[scheme])
                 player = load_player(pruned.contract, variant, work.options(name, 1))

@@ -15,7 +15,6 @@ from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
 from edgeanim.pipeline.lights import Likeness, excess
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
-from edgeanim.targets.backends import get_backend
 
 State = Literal["measured", "drifts", "skipped", "failed"]
 
@@ -87,7 +86,7 @@ class Search:
                         trial = Trial(backend, threads, prune, floats=floats)
                         if method == FLOAT:
                             yield from self._in_float(trial)
-                        elif self._has_int8(backend):
+                        elif self._study.work.int8_scheme(backend):
                             yield from self._in_int8(trial, method)
 
     def _in_float(self, trial: Trial) -> Iterator[Trial]:
@@ -113,10 +112,6 @@ class Search:
             yield replace(trial, quantize=replace(given, ranges=ranges))
             if self.results[-1].state != "drifts":
                 return
-
-    def _has_int8(self, backend: str) -> bool:
-        listed = self._study.work.board.backend(backend).int8
-        return listed and get_backend(backend).int8_scheme is not None
 
     def _judged(self, trial: Trial) -> Result:
         if reason := self._needless(trial):

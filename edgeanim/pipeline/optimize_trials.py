@@ -37,7 +37,6 @@ from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
 from edgeanim.pipeline.work import REFERENCE, Work, versions
 from edgeanim.runtime.golden import Golden, load_golden
-from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Variant
 
 REFERENCE_ID = "reference"
@@ -127,8 +126,8 @@ class Study:
         graphs: tuple[GraphArtifact, ...] = model.graphs
         if trial.quantize is not None:
             folder = self._quantized(model, trial)
-            scheme = get_backend(trial.backend).int8_scheme
-            assert scheme is not None
+            scheme = self.work.int8_scheme(trial.backend)
+            assert scheme is not None  # or it would not have been quantised
             graphs = find_int8(folder, model)[scheme]
         if trial.untouched:
             return model, compile_all(self.work, trial.backend, graphs, trial.floats)

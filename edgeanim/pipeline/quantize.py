@@ -114,7 +114,7 @@ def quantize_model(
 ) -> Quantized:
     """The same for a model, material and golden frames that are at hand. `UsageError` if the board
     runs INT8 on none of `backends`; those of several on which it does not are `left_out`."""
-    schemes = {name: scheme for name in backends if (scheme := _scheme_for(work, name))}
+    schemes = {name: scheme for name in backends if (scheme := work.int8_scheme(name))}
     if not schemes:
         raise UsageError(
             f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.",
@@ -176,17 +176,6 @@ def _why_not(work: Work, backends: tuple[str, ...]) -> str:
     own = [note for name in backends if (note := work.board.backend(name).note)]
     said = [note for note in (*own, *work.board.notes) if "INT8" in note]
     return " ".join(dict.fromkeys(said)) or "Ship float32."
-
-
-def _scheme_for(work: Work, backend: str) -> str | None:
-    """The form of INT8 that the board asks for, else the backend's usual one."""
-    entry, runtime = work.board.backend(backend), get_backend(backend)
-    scheme = entry.scheme or runtime.int8_scheme
-    if scheme is not None and not runtime.accepts(scheme):
-        raise UsageError(
-            f"{backend} does not run the scheme {scheme!r}.", where=f"the board {work.board.name}"
-        )
-    return scheme if entry.int8 else None
 
 
 def _require(

@@ -143,6 +143,18 @@ class Work:
         """The floats that `backend` can compute in on this board, float32 first."""
         return self.board.backend(backend).floats(get_backend(backend).floats)
 
+    def int8_scheme(self, backend: str) -> str | None:
+        """The form of INT8 that the board asks for, else the backend's usual one; `None` where it
+        runs none. `UsageError` for one that the backend does not take."""
+        entry, runtime = self.board.backend(backend), get_backend(backend)
+        scheme = entry.scheme or runtime.int8_scheme
+        if scheme is not None and not runtime.accepts(scheme):
+            raise UsageError(
+                f"{backend} does not run the scheme {scheme!r}.",
+                where=f"the board {self.board.name}",
+            )
+        return scheme if entry.int8 else None
+
     def options(self, backend: str, threads: int | None = None) -> SessionOptions:
         """How this board loads a graph of `backend`."""
         chosen = threads or self.board.threads

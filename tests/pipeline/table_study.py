@@ -14,6 +14,7 @@ from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.optimize_search import Search, Space
 from edgeanim.pipeline.optimize_trials import Timing, Trial
+from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board, BoardBackend
 
 UNPRUNED, HALF, MOST = PruneSpec(), PruneSpec(ratio=0.5, of="macs"), PruneSpec(ratio=0.8, of="macs")
@@ -38,7 +39,12 @@ class TableStudy:
             "bench", "Bench", "x86_64", 4096, 2, backends=tuple(map(BoardBackend, BACKENDS))
         )
         floats = {"openvino": ("float32", *self.halves), "onnxruntime": ("float32",)}
-        return SimpleNamespace(board=board, progress=SILENT, floats=floats.__getitem__)
+        return SimpleNamespace(
+            board=board,
+            progress=SILENT,
+            floats=floats.__getitem__,
+            int8_scheme=lambda name: get_backend(name).int8_scheme,
+        )
 
     def restructures(self, backend: str) -> bool:
         return self.rewritten and backend in BACKENDS

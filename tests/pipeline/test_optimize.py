@@ -15,13 +15,18 @@ import pytest
 
 from edgeanim import api
 from edgeanim.core.errors import UsageError
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.pipeline.calibrate import make_golden
+from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.optimize_run import Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
 from edgeanim.pipeline.optimize_search import reference_ms
-from edgeanim.pipeline.optimize_trials import Trial
+from edgeanim.pipeline.optimize_trials import Study, Trial
+from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
 from tests.pipeline.table_study import HALF, MOST, UNPRUNED, TableStudy, search, states
 
@@ -224,6 +229,35 @@ def test_pruned_trials_are_told_apart_by_their_ratio() -> None:
 def test_an_unknown_method_names_the_nearest(tiny_onnx: Callable[..., Path]) -> None:
     with pytest.raises(UsageError, match="ptq"):
         api.optimize(tiny_onnx(), methods=("pqt",))
+
+
+@pytest.fixture(scope="module")
+def study_of(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Study]:
+    """`study_of(limit, scheme)`: a study of a small net on a board that asks for this INT8."""
+    folder = tmp_path_factory.mktemp("study")
+    path = tiny_onnx(size=16, channels=8)
+
+    def make(limit: DriftLimit, scheme: str = "onnx-qdq") -> Study:
+        board = folder / f"{scheme}.toml"
+        board.write_text(
+            'schema = 1\nname = "asking"\ntitle = "Asking"\narch = "x86_64"\nmemory_mb = 1024\n'
+            f'cores = 1\n[[backends]]\nname = "onnxruntime"\nscheme = "{scheme}"\n'
+        )
+        work = Work.on(board, store=Store(folder / "store"))
+        model = open_model(path, work)
+        material = gather(model.contract, photos, {}, limit=16)
+        golden = make_golden(work, model, material.held_out)
+        return Study(work, model, material, golden, limit)
+
+    return make
+
+
+def test_a_trial_is_in_the_int8_that_the_board_asks_for(study_of: Callable[..., Study]) -> None:
+    trial = Trial("onnxruntime", 1, quantize=QuantizeSpec(method="ptq", samples=6))
+    _, variant = study_of(DriftLimit(), "tensorrt-qdq").variant(trial)
+    assert [graph.scheme for graph in variant.graphs] == ["tensorrt-qdq"]
 
 
 @pytest.mark.slow
