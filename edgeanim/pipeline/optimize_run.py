@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from edgeanim.benchmarks.runner import BenchOptions
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.files import sha256_file
-from edgeanim.core.limit import in_words
+from edgeanim.core.limit import DriftLimit, in_words
 from edgeanim.core.parsing import to_plain
+from edgeanim.pipeline.lights import excess
 from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_ms
 from edgeanim.pipeline.optimize_trials import Study, Trial
 from edgeanim.pipeline.work import versions
@@ -161,7 +162,7 @@ class Run:
             said = verdict(report, study.limit)
             chosen = choice.variant.id if choice else None
             if chosen and not trials[chosen].quantize:
-                said += _why_no_int8(self._search.results)
+                said += _why_no_int8(self._search.results, study.limit)
             if chosen:
                 said += _gain(report, trials[chosen]) + _other_light(self._search.results, chosen)
         elif ranked:
@@ -236,14 +237,30 @@ class Run:
         return out
 
 
-def _why_no_int8(results: Sequence[Result]) -> str:
+def _why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:
     """What the search found against INT8 before the finals, as a sentence."""
     int8 = [r for r in results if r.trial.quantize]
-    said = list(dict.fromkeys(r.reason for r in int8 if r.state == "skipped"))
-    drifts = [r.drift.drift_mean for r in int8 if r.state == "drifts" and r.drift]
-    if drifts:
-        said.insert(0, f"calibration alone drifts by {min(drifts):.4f} at the least")
+    said = [
+        *_least_drift(int8, "calibration alone", ("ptq",), limit),
+        *_least_drift(int8, "with float islands or trained weights it", ("mixed", "distil"), limit),
+        *dict.fromkeys(r.reason for r in int8 if r.state == "skipped"),
+    ]
     return f" Of INT8: {'; '.join(said)}." if said else ""
+
+
+def _least_drift(
+    results: Sequence[Result], what: str, methods: tuple[str, ...], limit: DriftLimit
+) -> Iterator[str]:
+    """How far what drifts too far does so at the least, by the light in which it does."""
+    found: list[tuple[float, str]] = []
+    for result in results:
+        spec, usual, relit = result.trial.quantize, result.drift, result.relit
+        if result.state != "drifts" or usual is None or spec is None or spec.method not in methods:
+            continue
+        words = in_words(usual) if relit is None else f"{in_words(relit)} in other light"
+        found.append((excess(limit, usual, relit), words))
+    if found:
+        yield f"{what} drifts by {min(found)[1]} at the least"
 
 
 def _gain(report: Report, chosen: Trial) -> str:

@@ -23,7 +23,7 @@ from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file, write_text
-from edgeanim.core.limit import NO_LIMIT, DriftLimit
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -119,8 +119,7 @@ class Study:
     def variant(self, trial: Trial) -> tuple[Model, Variant]:
         """The trial's model and its graphs compiled, from the store where it has them.
 
-        `GateFailed` or `UsageError` if it cannot be made (a method that found nothing within the
-        drift, a model that has nothing to prune).
+        `UsageError` if it cannot be made (of a model that has nothing to prune, say).
         """
         model, folder = self._pruned(trial.prune)
         graphs: tuple[GraphArtifact, ...] = model.graphs
@@ -256,10 +255,18 @@ class Study:
         }
 
         def make(folder: Path) -> None:
-            # Plain calibration is taken as it comes, so that its drift is known in any case.
-            limit = NO_LIMIT if spec.method == "ptq" else self.limit
-            out, names = folder / _MODEL, (trial.backend,)
-            quantize_model(self.work, model, self.material, self.golden, out, names, spec, limit)
+            # Taken as it comes, so that its drift is known in any case; the search judges it.
+            quantize_model(
+                self.work,
+                model,
+                self.material,
+                self.golden,
+                folder / _MODEL,
+                (trial.backend,),
+                spec,
+                self.limit,
+                gated=False,
+            )
 
         folder, _ = self.work.build("trial-int8", parts, make)
         return folder / _MODEL
