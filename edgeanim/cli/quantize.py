@@ -104,9 +104,10 @@ def command(
         {"method": method, "ranges": ranges, "samples": samples, "keep_float": list(keep_float)},
         read.quantize if read else None,
     )
-    if read and not on_command_line("max_drift"):
-        max_drift = read.gates.max_drift
-        max_drift_p5 = read.gates.max_drift_p5 if max_drift_p5 is None else max_drift_p5
+    if read:
+        mean = max_drift if on_command_line("max_drift") else None
+        limit = read.gates.drift(mean, max_drift_p5)
+        max_drift, max_drift_p5 = limit.mean, limit.p5
     if read and not on_command_line("backends"):
         backends = read.compile.backends
     with TerminalProgress() as progress:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
+from edgeanim.core.errors import UsageError
 from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import load_toml, parse
 
@@ -116,10 +117,18 @@ class Gates:
     max_drift: float = MEAN
     max_drift_p5: float | None = None
 
-    @property
-    def drift(self) -> DriftLimit:
-        """Both limits of drift."""
-        return DriftLimit.of(self.max_drift, self.max_drift_p5)
+    def __post_init__(self) -> None:
+        try:
+            self.drift()
+        except UsageError as error:
+            raise ValueError(error.what) from error
+
+    def drift(self, mean: float | None = None, p5: float | None = None) -> DriftLimit:
+        """Both limits of drift; one that is given goes before that of the recipe, and leaves the
+        other as it is there."""
+        return DriftLimit.of(
+            self.max_drift if mean is None else mean, self.max_drift_p5 if p5 is None else p5
+        )
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
-from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import METHODS, Gates, PruneSpec, QuantizeSpec, load_recipe
@@ -78,10 +77,7 @@ def optimize(
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     _require_here(work.board)
-    gates = given.gates if given else Gates()
-    limit = gates.drift if max_drift is None else DriftLimit.of(max_drift)
-    if max_drift_p5 is not None:
-        limit = replace(limit, p5=max_drift_p5)
+    limit = (given.gates if given else Gates()).drift(max_drift, max_drift_p5)
     quantize = given.quantize if given else QuantizeSpec()
     space = Space(
         backends=work.backends(backends or (given.compile.backends if given else ())),

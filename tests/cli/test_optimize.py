@@ -94,3 +94,31 @@ def test_a_recipe_gives_what_the_command_line_does_not(
     assert asked["quantize"]["spec"] == QuantizeSpec(ranges="entropy", reduce_range=True)
     assert asked["quantize"]["max_drift"] == 0.3
     assert asked["quantize"]["backends"] == asked["compile"]["backends"] == ("openvino",)
+
+
+def test_a_limit_given_on_the_command_line_leaves_the_recipes_other_limit(
+    tiny_onnx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[gates]\nmax_drift = 0.01\nmax_drift_p5 = 0.03\n")
+    asked: list[tuple[float, float]] = []
+
+    def record(*_: object, **options: Any) -> None:
+        asked.append((options["max_drift"], options["max_drift_p5"]))
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("edgeanim.api.quantize", record)
+    for more in ((), ("--max-drift", "0.05"), ("--max-drift-p5", "0.05")):
+        raised(quantize, tiny_onnx(), "-o", tmp_path / "o", "--recipe", recipe, *more)
+    assert asked == [(0.01, 0.03), (0.05, 0.03), (0.01, 0.05)]
+
+
+def test_a_limit_of_a_recipe_that_cannot_be_is_bad_input_with_its_place(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("[gates]\nmax_drift = -1\n")
+    for command in (quantize, optimize):
+        error = raised(command, tiny_onnx(), "-o", tmp_path / "o.eab", "--recipe", recipe)
+        assert isinstance(error, BadInput)
+        assert "[gates]" in str(error)

@@ -30,15 +30,24 @@ class Played:
 )
 def test_the_projects_own_rule_is_the_default(mean: float, p5: float, holds: bool) -> None:
     drift = Played(round(1 - mean, 9), p5)
-    for limit in (DriftLimit(), DriftLimit.of(0.02), Gates().drift):
+    for limit in (DriftLimit(), DriftLimit.of(0.02), Gates().drift()):
         assert limit.holds(drift) == holds
 
 
 def test_the_5th_percentile_follows_the_mean_unless_it_is_given() -> None:
     assert DriftLimit.of(0.004).p5 == pytest.approx(0.01)
     assert DriftLimit.of(0.02, 0.03) == DriftLimit(0.02, 0.03)
-    assert Gates(max_drift=0.1, max_drift_p5=0.12).drift == DriftLimit(0.1, 0.12)
+    assert Gates(max_drift=0.1, max_drift_p5=0.12).drift() == DriftLimit(0.1, 0.12)
     assert str(DriftLimit(0.02, 0.04)) == "0.02 (5th percentile 0.04)"
+
+
+def test_a_limit_that_goes_before_a_recipes_leaves_the_other_one_as_it_is_there() -> None:
+    both = Gates(max_drift=0.1, max_drift_p5=0.12)
+    assert both.drift(mean=0.3) == DriftLimit(0.3, 0.12)
+    assert both.drift(p5=0.3) == DriftLimit(0.1, 0.3)
+    assert Gates(max_drift=0.1).drift(mean=0.3) == DriftLimit.of(0.3)
+    with pytest.raises(ValueError, match="from 0 on"):
+        Gates(max_drift=-1.0)
 
 
 def test_of_no_drift_at_all_nothing_is_used_and_of_any_other_too_much() -> None:
