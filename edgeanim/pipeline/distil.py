@@ -43,7 +43,9 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     made = [plain, replace(ptq(trained, nearest), method="distil")]
     if not any(job.limit.holds(outcome.drift) for outcome in made):
         made.append(mixed(job, spec))
-    return min(made, key=lambda outcome: job.limit.excess(outcome.drift))
+    best = min(made, key=lambda outcome: job.limit.excess(outcome.drift))
+    # The curve is kept whatever came nearest: where the limit cannot be reached, it shows why.
+    return replace(best, curve=made[-1].curve)
 
 
 def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:

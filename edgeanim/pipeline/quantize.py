@@ -14,7 +14,7 @@ from edgeanim.core.files import write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import working_ahead
@@ -32,6 +32,13 @@ from edgeanim.targets.backends import CompilesSlowly, get_backend
 
 CURVE_SUFFIX = ".curve.json"
 _BEGIN_WITH_PTQ = ("auto", "ptq")
+# What a method has not tried itself; `distil` falls back on `mixed`.
+_UNTRIED: Mapping[Method, str] = {
+    "auto": ", --method distil",
+    "ptq": ", --method mixed",
+    "mixed": ", --method distil",
+    "distil": "",
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def quantize_model(
         ]
         results, made = _carry_out(jobs, spec)
     if gated:
-        _require(results, limit, out, material)
+        _require(results, limit, out, material, spec.method)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
@@ -183,15 +190,18 @@ def _why_not(work: Work, backends: tuple[str, ...]) -> str:
 
 
 def _require(
-    results: list[QuantizedVariant], limit: DriftLimit, out: Path, material: Material
+    results: list[QuantizedVariant],
+    limit: DriftLimit,
+    out: Path,
+    material: Material,
+    method: Method,
 ) -> None:
     """`GateFailed` if one drifts too far; what was measured is then left beside `out`."""
     worst = max(results, key=lambda row: limit.excess(row.drift))
     if limit.holds(worst.drift):
         return
-    left, untried = "", "mixed"
+    left = ""
     if any(row.curve for row in results):
-        untried = "distil"
         path = out.with_name(f"{out.name}{CURVE_SUFFIX}")
         write_text(path, json.dumps(to_plain({r.backend: r.curve for r in results}), indent=2))
         left = f" All points measured are in {path}."
@@ -200,7 +210,7 @@ def _require(
     raise GateFailed(
         f"INT8 drifts by {in_words(worst.drift)} (1 - SSIM) on {worst.backend}, more than the "
         f"limit of {limit}. Best found: {found}. No model was written.{left}{flatters}",
-        hint=f"Ship float32, or try more calibration frames, --method {untried} or a wider "
+        hint=f"Ship float32, or try more calibration frames{_UNTRIED[method]} or a wider "
         "--max-drift.",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,12 +12,13 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import GateFailed
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.store import default_root
 from edgeanim.graph.load import Model
 from edgeanim.pipeline import distil as training
-from edgeanim.pipeline.methods import Job, Outcome
+from edgeanim.pipeline.methods import Job, Outcome, Point
 from edgeanim.pipeline.quantize import Quantized, quantize
 
 
@@ -81,9 +83,24 @@ def test_what_drifts_least_is_handed_back_and_says_what_it_is(
         return Outcome((), "minmax", found)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "ptq", judged)
-    monkeypatch.setattr(training, "mixed", lambda *_: replace(judged(), method="mixed"))
+    curve = (Point(("net:a",), 0.01, 0.99, 0.98, 2.0, 3.0, None),)
+    searched = partial(replace, method="mixed", curve=curve)
+    monkeypatch.setattr(training, "mixed", lambda *_: searched(judged()))
     model = Model(None, (), "")  # type: ignore[arg-type]
     job = Job(None, model, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
     outcome = training.distil(job, QuantizeSpec())
     assert outcome.method == method
     assert outcome.drift.drift_mean == min(d for d in (plain, trained, with_islands) if d)
+    assert outcome.curve == (curve if with_islands else ())
+
+
+def test_an_unreachable_limit_leaves_the_curve_and_proposes_nothing_that_was_tried(
+    unet: GraphArtifact, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "never"
+    spec = QuantizeSpec(method="distil", samples=8, distil=DistilSpec(steps=2, every=1))
+    with pytest.raises(GateFailed, match=r"never\.curve\.json") as refused:
+        quantize(
+            unet.path, out=out, calib=photos, backends=("onnxruntime",), spec=spec, max_drift=1e-9
+        )
+    assert "--method" not in str(refused.value)
