@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.contract import Contract, TensorSpec
+from edgeanim.graph.edit import attributes
 from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
 from edgeanim.graph.reference import Reference, seeded_inputs
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
@@ -63,16 +64,24 @@ def _range_of(name: str, makers: Any, constants: Any) -> tuple[float, float] | N
     if node.op_type in _BOUNDED:
         return _BOUNDED[node.op_type]
     if node.op_type == "Clip":
-        limits = [constants.get(n) for n in node.input[1:3]]
-        if len(limits) == 2 and all(v is not None and v.size == 1 for v in limits):
-            low, high = (float(limit.item()) for limit in limits)
-            return (low, high) if -math.inf < low < high < math.inf else None
-        return None
+        return _clipped_range(node, constants)
     if node.op_type in _KEEPS_RANGE:
         return _range_of(node.input[0], makers, constants)
     if node.op_type in ("Add", "Sub", "Mul", "Div"):
         return _affine_range(node, makers, constants)
     return None
+
+
+def _clipped_range(node: Any, constants: Any) -> tuple[float, float] | None:
+    if len(node.input) == 1:  # before opset 11 the limits were attributes
+        given = attributes(node)
+        low, high = given.get("min", -math.inf), given.get("max", math.inf)
+    else:
+        limits = [constants.get(name) for name in node.input[1:3]]
+        if len(limits) != 2 or any(limit is None or limit.size != 1 for limit in limits):
+            return None
+        low, high = (float(limit.item()) for limit in limits)
+    return (low, high) if -math.inf < low < high < math.inf else None
 
 
 def _affine_range(node: Any, makers: Any, constants: Any) -> tuple[float, float] | None:

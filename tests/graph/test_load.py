@@ -67,6 +67,17 @@ def test_ranges_follow_from_the_last_ops(
     assert contract.graphs[0].inputs[0].range == expected
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [("min = -1.0, max = 1.0", (-1.0, 1.0)), ("max = 1.0", (0.0, 1.0))],
+)
+def test_limits_that_old_opsets_give_as_attributes_are_a_range_too(
+    graph: Any, save: Any, limits: str, expected: tuple[float, float]
+) -> None:
+    model = graph(*IMAGE, f"y = Clip <{limits}> (x)", opset=10)
+    assert infer_contract(save(model)).graphs[0].outputs[0].range == expected
+
+
 def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> None:
     inputs = "float[1,3,16,16] source_image, float[1,3,16,16] driving"
     path = save(graph(inputs, IMAGE[1], "y = Add (source_image, driving)"))
