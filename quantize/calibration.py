@@ -8,7 +8,7 @@ memory, whatever the count.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -193,15 +193,21 @@ class ArraySamples:
         return (self[i] for i in range(len(self)))
 
 
-def read_npz(path: Path, spec: GraphSpec) -> ArraySamples:
-    """A user's calibration file: an array per graph input, samples along the leading axis.
+def read_npz(path: Path, spec: GraphSpec, *, optional: Collection[str] = ()) -> ArraySamples:
+    """A user's calibration file: an array per graph input, samples along the leading axis; of the
+    inputs named in `optional` there need not be one.
 
     An array is [count, *shape], or [count, *shape without its leading 1]. Numbers of any float or
     integer type are taken as they are, never rescaled. `BadInput` names the missing, unknown or
     misshapen array; pickled objects are refused.
     """
-    loaded = load_npz(path, required=[tensor.name for tensor in spec.inputs])
-    arrays = {tensor.name: _stacked(loaded, tensor, path) for tensor in spec.inputs}
+    required = [tensor.name for tensor in spec.inputs if tensor.name not in optional]
+    loaded = load_npz(path, required=required, optional=optional)
+    arrays = {
+        tensor.name: _stacked(loaded, tensor, path)
+        for tensor in spec.inputs
+        if tensor.name in loaded
+    }
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
         raise BadInput(f"The arrays hold different numbers of samples: {counts}.", where=path)

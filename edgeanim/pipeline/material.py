@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from edgeanim.runtime.media import is_clip_name, pictures_in, read_frames, read_
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import Needs, at_moments, moments
+from edgeanim.runtime.wiring import CONDITION, Needs, at_moments, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -105,8 +105,8 @@ def read_conditions(contract: Contract, inputs: Mapping[str, Path]) -> dict[str,
     names = {}
     for graph in contract.graphs:
         for spec in graph.inputs:
-            if spec.role.startswith("condition:"):
-                role = spec.role.removeprefix("condition:")
+            if spec.role.startswith(CONDITION):
+                role = spec.role.removeprefix(CONDITION)
                 names[role] = names[spec.name] = role
     values = {}
     for name, path in inputs.items():
@@ -240,7 +240,9 @@ def _covering(path: Path, spec: TensorSpec, limit: int) -> list[Picture]:
 
 
 def _picture_graph(contract: Contract) -> GraphSpec:
-    return contract.per_frame[0]
+    """The first graph of a frame that takes a picture; others may come before it."""
+    graphs = contract.per_frame
+    return next((g for g in graphs if g.input("driving_frame") or g.input("still")), graphs[0])
 
 
 def _picture_input(graph: GraphSpec) -> TensorSpec:
@@ -258,22 +260,37 @@ def _fitted(frames: Iterable[Picture], spec: TensorSpec) -> Iterator[Picture]:
 
 
 def _from_npz(path: Path, graph: GraphSpec, given: Mapping[str, Array]) -> Scene:
-    """The samples as the frames of a driver, with the choice for each frame of every other input;
-    `given` are the inputs that come from elsewhere."""
-    samples = read_npz(path, graph)
-    check_samples(samples, graph)
-    spec = _picture_input(graph)
-    frames = [from_tensor(sample[spec.name], spec) for sample in samples]
-    conditions = dict(given)
-    for tensor in graph.inputs:
-        if not tensor.role.startswith("condition:"):
-            continue
-        role = tensor.role.removeprefix("condition:")
-        if role in given:
+    """The samples as the frames of a driver, with the choice for each frame of every fixed input
+    that is not `given`. A state is none of it: it goes from frame to frame as they are played."""
+    picture = _picture_input(graph)
+    roles = {
+        tensor.name: tensor.role.removeprefix(CONDITION)
+        for tensor in graph.inputs
+        if tensor.role.startswith(CONDITION)
+    }
+    elsewhere = {
+        tensor.name
+        for tensor in graph.inputs
+        if tensor is not picture and (tensor.name not in roles or roles[tensor.name] in given)
+    }
+    samples = read_npz(path, graph, optional=elsewhere)
+    for name in sorted(elsewhere & set(samples.arrays)):
+        if name in roles:
             raise UsageError(
-                f"The file brings {role!r} for each sample.",
+                f"The file brings {roles[name]!r} for each sample.",
                 where=path,
-                hint=f"Leave out --input {role}.",
+                hint=f"Leave out --input {roles[name]}.",
             )
-        conditions[role] = np.concatenate([sample[tensor.name] for sample in samples])
+        raise BadInput(
+            f"The file brings {name!r}, which the model makes itself.",
+            where=path,
+            hint="Leave that array out: the samples are played in their order.",
+        )
+    brought = tuple(tensor for tensor in graph.inputs if tensor.name in samples.arrays)
+    check_samples(samples, replace(graph, inputs=brought))
+    frames = [from_tensor(sample[picture.name], picture) for sample in samples]
+    conditions = dict(given)
+    for name, role in roles.items():
+        if name in samples.arrays:
+            conditions[role] = np.concatenate([sample[name] for sample in samples])
     return Scene(driver=np.stack(frames), conditions=conditions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,18 @@ def test_too_few_pictures_are_used_for_both_and_it_says_so(photos: Path) -> None
     material = gather(PLAIN, photos, {}, limit=64)
     assert not material.separate
     assert len(np.asarray(material.held_out.driver)) == 3
+
+
+def test_a_picture_is_fitted_to_the_graph_that_takes_it(photos: Path) -> None:
+    style = GraphSpec(
+        "style", "style.onnx", "frame", (STYLE,), (TensorSpec("code", "feature:code", (1, 4)),)
+    )
+    code = TensorSpec("code", "feature:code", (1, 4))
+    net = replace(STYLED.graphs[0], inputs=(PICTURE, code))
+    contract = Contract("two", (style, net))
+    np.save(photos.parent / "s.npy", np.ones((1, 4), np.float32))
+    made = gather(contract, photos, {"net_style": photos.parent / "s.npy"}, limit=8)
+    assert np.asarray(made.held_out.driver).shape[1:] == (16, 24, 3)
 
 
 def test_a_clip_is_a_source_too(tmp_path: Path) -> None:
@@ -163,6 +176,32 @@ def test_an_input_that_an_npz_brings_is_not_given_twice(pairs: Path, tmp_path: P
     np.save(tmp_path / "s.npy", np.ones((1, 4), np.float32))
     with pytest.raises(UsageError, match="'net_style' for each sample"):
         gather(STYLED, pairs, {"net/style": tmp_path / "s.npy"}, limit=64)
+
+
+def test_an_input_that_is_given_need_not_be_in_the_npz(pairs: Path, tmp_path: Path) -> None:
+    with np.load(pairs) as whole:
+        np.savez(tmp_path / "images.npz", image=whole["image"])
+    np.save(tmp_path / "s.npy", np.ones((1, 4), np.float32))
+    given = {"net/style": tmp_path / "s.npy"}
+    material = gather(STYLED, tmp_path / "images.npz", given, limit=64)
+    assert material.held_out.conditions["net_style"].tolist() == [[1, 1, 1, 1]]
+    assert len(np.asarray(material.calibration[0].driver)) == 12
+    with pytest.raises(BadInput, match="lacks 'net/style'"):
+        gather(STYLED, tmp_path / "images.npz", {}, limit=64)
+
+
+def test_a_state_goes_from_sample_to_sample_and_is_not_read(pairs: Path, tmp_path: Path) -> None:
+    (graph,) = PLAIN.graphs
+    before, after = (TensorSpec(name, "state:s", (1, 2, 4, 4)) for name in ("before", "after"))
+    recurrent = replace(graph, inputs=(*graph.inputs, before), outputs=(*graph.outputs, after))
+    contract = replace(PLAIN, graphs=(recurrent,))
+    with np.load(pairs) as whole:
+        image = whole["image"]
+    np.savez(tmp_path / "images.npz", image=image)
+    assert gather(contract, tmp_path / "images.npz", {}, limit=64).separate
+    np.savez(tmp_path / "more.npz", image=image, before=np.ones((16, 2, 4, 4), np.float32))
+    with pytest.raises(BadInput, match="'before', which the model makes itself"):
+        gather(contract, tmp_path / "more.npz", {}, limit=64)
 
 
 def test_a_model_that_animates_stills_takes_no_npz(pairs: Path) -> None:
