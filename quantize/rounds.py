@@ -61,9 +61,12 @@ class Rounds:
 
     @property
     def share(self) -> float:
-        """What is left of a frame's cost: of multiply-accumulates or time."""
-        whole = self._all(self._before)
-        return cost_of(whole, self._layers, self._counts()) / cost_of(whole, self._layers)
+        """What is left of a frame's cost, multiply-accumulates or time; of all channels, where
+        whatever has channels runs once per still and costs a frame nothing."""
+        whole, counts = self._all(self._before), self._counts()
+        if cost := cost_of(whole, self._layers):
+            return cost_of(whole, self._layers, counts) / cost
+        return sum(counts.values()) / max(1, sum(group.channels for group in whole))
 
     def cut(self, ratio: float) -> None:
         """Take channels out until `ratio` of the unpruned model's cost or channels is gone."""

@@ -155,6 +155,12 @@ def _require_effect(
                 "of them, such as an input, an output, or a reshape, as GroupNorm is exported.",
                 hint="Quantise it as it is.",
             )
+        if spec.of != "channels" and not _macs_of_frame(model, rows):
+            raise UsageError(
+                "All that multiplies in this model runs once per still, so that pruning takes "
+                "nothing off a frame.",
+                hint="Prune by channels, `--of channels`, for a still to be ready sooner.",
+            )
         raise UsageError(
             f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
             f"multiples of {spec.round_to}.",
@@ -180,11 +186,19 @@ def _has_free_channels(graph: GraphArtifact) -> bool:
 
 
 def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:
-    """The share of a frame's multiply-accumulates that is gone; what runs once per still is none
-    of it."""
+    """The share of a frame's multiply-accumulates that is gone, 0 where it has none; what runs
+    once per still is none of it."""
+    whole = _macs_of_frame(model, rows)
+    return sum(row.macs_before - row.macs_after for row in _of_frame(model, rows)) / max(1, whole)
+
+
+def _macs_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> int:
+    return sum(row.macs_before for row in _of_frame(model, rows))
+
+
+def _of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> list[PrunedGraph]:
     each = {graph.spec.name for graph in model.graphs if graph.spec.runs != "once"}
-    counted = [row for row in rows if row.name in each]
-    return 1 - sum(row.macs_after for row in counted) / sum(row.macs_before for row in counted)
+    return [row for row in rows if row.name in each]
 
 
 def _judge(work: Work, out: Path, golden: Path) -> Drift:

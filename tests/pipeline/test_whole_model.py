@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import UsageError
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden, record
+from edgeanim.pipeline.export import export
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.prune import prune_model, share_of_frame
 from edgeanim.pipeline.work import Work, open_original, play
@@ -84,3 +87,52 @@ def test_graphs_are_pruned_together_and_play(
     assert done.drift.ssim_mean > 0.8
     again = load_model(tmp_path / "pruned")
     assert again.contract == model.contract
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model whose convolutions all run once per still; a frame is half of what they made."""
+
+    class Half(torch.nn.Module):
+        def forward(self, image: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+            return 0.5 * image + 0.5 * code
+
+    def picture(name: str, role: str) -> TensorSpec:
+        return TensorSpec(name, role, (1, 3, 16, 16), "NCHW", range=(0.0, 1.0))
+
+    torch.manual_seed(0)
+    made = TensorSpec("code", "feature:code", (1, 3, 16, 16))
+    convolutions = (torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.Conv2d(16, 3, 3, padding=1))
+    frame = (picture("image", "driving_frame"), made)
+    contract = Contract(
+        "ready",
+        (
+            GraphSpec("once", "once.onnx", "once", (picture("still", "still"),), (made,)),
+            GraphSpec("each", "each.onnx", "frame", frame, (picture("result", "frame"),)),
+        ),
+    )
+    out = tmp_path_factory.mktemp("ready") / "ready"
+    export(
+        {"once": torch.nn.Sequential(*convolutions, torch.nn.Sigmoid()), "each": Half()},
+        out=out,
+        contract=contract,
+    )
+    return load_model(out)
+
+
+def test_what_costs_a_frame_nothing_is_pruned_by_its_channels_alone(
+    work: Work, ready: Model, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (6, 16, 16, 3), np.uint8)
+    scene = Scene(clip[0], clip)
+    material = Material((scene,), scene, separate=False)
+    golden = make_golden(work, ready, scene)
+    common = (work, ready, material, golden, tmp_path / "pruned")
+    with pytest.raises(UsageError, match="runs once per still"):
+        prune_model(*common, PruneSpec(ratio=0.5, round_to=4))
+    spec = PruneSpec(ratio=0.5, of="channels", round_to=4, rounds=1, steps=2)
+    done = prune_model(*common, spec)
+    once, _ = done.graphs
+    assert once.macs_after == once.macs_before / 2
+    assert share_of_frame(ready, done.graphs) == 0
