@@ -12,8 +12,11 @@ from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_exist
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.targets.board import Board, load_board
+from edgeanim.targets.bundle import SUFFIX
 
 _REPORT = ".json"
 
@@ -33,6 +36,15 @@ def project(
     default). Projections are no measurements: right within a factor of two at best. `UsageError`
     if no variant is left.
     """
+    must_exist(Path(subject))
+    if Path(subject).suffix not in (SUFFIX, _REPORT):
+        require_bundle(subject)
+        raise UsageError(
+            "Only a bundle or a report can be projected.",
+            where=subject,
+            hint="Give an .eab, as `edgeanim compile` writes it, or a report that `edgeanim bench` "
+            "wrote here.",
+        )
     there = [load_board(name) for name in boards]
     roofs = [roof_of(board, threads) for board in there]
     report = _report(Path(subject), progress)

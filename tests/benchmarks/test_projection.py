@@ -27,7 +27,7 @@ from edgeanim.benchmarks.projection_check import mobilenet
 from edgeanim.benchmarks.result import Executed, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
 from edgeanim.targets.board import load_shipped_board
@@ -198,6 +198,23 @@ def in_bfloat16(executed: Executed | None) -> Executed:
         for name, graph in executed.graphs.items()
     }
     return replace(executed, graphs=graphs)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "said"),
+    [
+        ("net.onnx", BadInput, "edgeanim compile"),
+        ("clip.mp4", UsageError, "Give an .eab"),
+        ("absent", BadInput, "No such file"),
+    ],
+)
+def test_what_cannot_be_projected_is_told_by_what_to_give(
+    tmp_path: Path, name: str, kind: type[Exception], said: str
+) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"")
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    with pytest.raises(kind, match=said):
+        pipeline.project(tmp_path / name, ["raspberry-pi-5"])
 
 
 def test_only_a_report_of_this_machine_is_projected(
