@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,12 @@ _ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = 
     ),
 }
 ALLOWABLE = tuple(_ALIKE)
+# What reports may well be made to compare, but nobody should take for the doing of something else.
+_TOLD: Mapping[str, Callable[[Report], str]] = {
+    "number of threads": lambda r: str(r.settings.threads),
+    "board": lambda r: r.board.name,
+    "version of edgeanim": lambda r: r.edgeanim,
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,9 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports side by side. `differences` are the unlike things that were allowed, `folders` where
-    each report lies, and its pictures with it; `None` for one that is in memory only."""
+    """Reports side by side. `differences` are the unlike things that were allowed and those that
+    need not be (threads, board, versions), `folders` where each report lies, and its pictures with
+    it; `None` for one that is in memory only."""
 
     names: tuple[str, ...]
     reports: tuple[Report, ...]
@@ -129,13 +136,35 @@ def _differences(
         for name, report in zip(names[1:], reports[1:], strict=True):
             if key(report) == key(reports[0]):
                 continue
-            differ = "differ" if word.endswith("s") else "differs"
-            here, there = show(reports[0]), show(report)
-            what = f"The {word} {differ}: {names[0]} has {here}, {name} has {there}."
+            what = _differs(word, names[0], show(reports[0]), name, show(report))
             if word not in allow:
                 raise UsageError(what, hint=f"Compare them nevertheless with --allow {word}.")
             found.append(what)
-    return tuple(found)
+    return (*found, *_told(names, reports))
+
+
+def _told(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]:
+    """What differs from the first report without standing in the way."""
+    first = reports[0]
+    for name, report in zip(names[1:], reports[1:], strict=True):
+        for word, shown in _TOLD.items():
+            if shown(report) != shown(first):
+                yield _differs(word, names[0], shown(first), name, shown(report))
+        there, here = (_runtimes(each) for each in (report, first))
+        for backend in sorted(there.keys() & here.keys()):
+            if there[backend] != here[backend]:
+                word = f"version of {backend}"
+                yield _differs(word, names[0], here[backend], name, there[backend])
+
+
+def _differs(word: str, one: str, has: str, other: str, has_other: str) -> str:
+    differ = "differ" if word == "frames" else "differs"
+    return f"The {word} {differ}: {one} has {has}, {other} has {has_other}."
+
+
+def _runtimes(report: Report) -> dict[str, str]:
+    """The version of each backend that ran."""
+    return {v.backend: v.backend_version for v in report.variants if v.backend_version}
 
 
 def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:

@@ -60,6 +60,26 @@ def test_changes_are_called_by_their_interval() -> None:
     assert back["onnxruntime-int8"] == "faster"
 
 
+def test_what_else_may_have_made_the_difference_is_told() -> None:
+    first = build_report()
+    newer = tuple(replace(v, backend_version="9.9") for v in first.variants)
+    other = replace(
+        first,
+        edgeanim="0.2.0",
+        settings=replace(first.settings, threads=2),
+        board=replace(first.board, name="x86-vnni"),
+        variants=newer,
+    )
+    assert compare([first, first]).differences == ()
+    assert compare([first, other]).differences == (
+        "The number of threads differs: report 1 has 1, report 2 has 2.",
+        "The board differs: report 1 has local, report 2 has x86-vnni.",
+        "The version of edgeanim differs: report 1 has 0.1.0, report 2 has 0.2.0.",
+        "The version of onnxruntime differs: report 1 has "
+        f"{first.variants[0].backend_version}, report 2 has 9.9.",
+    )
+
+
 def test_a_variant_that_failed_has_no_change_and_no_ratio() -> None:
     broken = build_report(failure=Failure("DeviceFailed", 5, "x"))
     changes = compare([build_report(), broken]).changes
