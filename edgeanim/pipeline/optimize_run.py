@@ -244,8 +244,9 @@ def _why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:
         *_least_drift(int8, "calibration alone", ("ptq",), limit),
         *_least_drift(int8, "with float islands or trained weights it", ("mixed", "distil"), limit),
         *dict.fromkeys(r.reason for r in int8 if r.state == "skipped"),
+        *dict.fromkeys(f"it failed: {r.reason}" for r in int8 if r.state == "failed"),
     ]
-    return f" Of INT8: {'; '.join(said)}." if said else ""
+    return f" Of INT8: {'; '.join(reason.rstrip('.') for reason in said)}." if said else ""
 
 
 def _least_drift(

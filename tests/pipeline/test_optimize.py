@@ -187,6 +187,15 @@ def test_what_cannot_be_made_is_told_and_the_search_goes_on() -> None:
     assert found.results[0].reason == "openvino-float32 cannot be made."
 
 
+def test_int8_that_cannot_be_made_is_told_with_the_float_that_ships() -> None:
+    study = TableStudy({"openvino-float32": (0.0, 1.0, 0)})
+    found = search(study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED,))
+    found.run()
+    assert why_no_int8(found.results, study.limit) == (
+        " Of INT8: it failed: openvino-int8-ptq cannot be made."
+    )
+
+
 def test_an_interruption_leaves_what_was_done() -> None:
     study = TableStudy({"openvino-float32": (0.0, 0.5, 0)}, stop_at="onnxruntime-float32")
     found = search(study)
