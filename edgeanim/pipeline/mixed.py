@@ -4,7 +4,8 @@ The cheap error of each layer and the time of each node, both measured, give a p
 nearly all float (`quantize.islands`). What lies on the path is played on the held-out frames and
 timed beside float, by bisection; then single islands are given back as long as the limit holds,
 in other light too (`edgeanim.pipeline.lights`): a search for speed leaves no margin of its own.
-Every trial is kept in the store, so a killed search goes on where it stopped.
+Every trial is kept in the store under the machine that it was timed on, so a killed search goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.environment import describe
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
@@ -136,6 +138,7 @@ class _Trials:
             "backend": job.backend,
             "golden": self._golden,
             "board": to_plain(work.board),
+            "machine": describe().machine,
             "versions": versions(),
         }
 
@@ -215,6 +218,7 @@ def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:
         "backend": job.backend,
         "spec": to_plain(spec),
         "board": to_plain(job.work.board),
+        "machine": describe().machine,
         "versions": versions(),
     }
 

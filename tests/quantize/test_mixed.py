@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -62,6 +64,25 @@ def test_islands_bring_the_drift_below_the_limit(
     monkeypatch.setattr(search, "layer_errors", refuse)
     (again,) = run(tmp_path / "again", "mixed", limit).variants
     assert again == row
+
+
+def test_times_of_another_machine_that_shares_the_store_are_not_taken(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "here", "mixed", 1.0)
+    asked: list[str] = []
+    measured = search.measure_frames
+
+    def measure(*given: Any) -> dict[str, float]:
+        asked.append("again")
+        return measured(*given)
+
+    monkeypatch.setattr(search, "measure_frames", measure)
+    run(tmp_path / "again", "mixed", 1.0)
+    assert not asked
+    monkeypatch.setattr(search, "describe", lambda: SimpleNamespace(machine="another"))
+    run(tmp_path / "there", "mixed", 1.0)
+    assert asked
 
 
 def test_auto_goes_on_to_islands_where_no_ranges_suffice(run: Run, tmp_path: Path) -> None:
