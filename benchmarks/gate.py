@@ -140,7 +140,11 @@ class Gate:
                     where=f"--fail-on {self.text}",
                     hint=nearest(name, list(values)),
                 )
-        truth = self.expression.truth(values)
+        try:
+            truth = self.expression.truth(values)
+        except UsageError as error:
+            error.where = f"--fail-on {self.text}"
+            raise
         if truth is False:
             return None
         figures = {name: values[name] for name in sorted(self.expression.names())}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, check_gate
 from edgeanim.benchmarks.compare import compare as compare_reports
+from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.report.html import write_page
 
@@ -27,6 +28,8 @@ def compare(
     if html is not None:
         may_become_file(Path(html))
         must_spare(Path(html), reports)
+    if fail_on is not None:
+        parse_gate(fail_on)  # before a page is written
     comparison = compare_reports([Path(report) for report in reports], allow=allow)
     if html is not None:
         write_page(Path(html), comparison)

@@ -225,7 +225,13 @@ def _pictures(path: Path) -> Iterator[Picture]:
     """The frames of a clip, or the pictures of a folder, which may be of any sizes."""
     if not path.is_dir():
         return read_frames(path)
-    return (read_still(picture) for picture in pictures_in(path))
+    try:
+        pictures = pictures_in(path)
+    except BadInput as error:
+        if clips := _clips_in(path):
+            error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."
+        raise
+    return (read_still(picture) for picture in pictures)
 
 
 def _covering(path: Path, spec: TensorSpec, limit: int) -> list[Picture]:

@@ -10,6 +10,7 @@ from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_wit
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.result import Failure, save_report
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
+from edgeanim.pipeline.compare import compare as compare_files
 from tests.benchmarks.synthetic import build_report
 
 OTHERS = {
@@ -154,3 +155,10 @@ def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:
 def test_an_unknown_figure_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"latency\.p90_ms"):
         check_gate(compare([build_report()]), "latency.p90 > 1")
+
+
+def test_a_gate_that_is_none_is_told_before_a_page_is_written(tmp_path: Path) -> None:
+    save_report(tmp_path / "one.json", build_report())
+    with pytest.raises(UsageError, match="At its end"):
+        compare_files([tmp_path / "one.json"], html=tmp_path / "page.html", fail_on="size_bytes >")
+    assert not (tmp_path / "page.html").exists()

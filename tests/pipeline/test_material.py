@@ -227,6 +227,12 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         gather(PLAIN, tmp_path, {}, limit=8)
 
 
+def test_of_a_folder_of_clips_one_is_asked_for_where_pictures_are_played(tmp_path: Path) -> None:
+    _clip(tmp_path / "a.gif", 4).rename(tmp_path / "a.mp4")
+    with pytest.raises(BadInput, match=r"no pictures.*give one of its clips, .*a\.mp4"):
+        gather(PLAIN, tmp_path, {}, limit=8)
+
+
 def test_a_clip_of_one_frame_does_not_move(tmp_path: Path) -> None:
     Image.new("RGB", (24, 16)).save(tmp_path / "one.gif")
     with pytest.raises(BadInput, match="one frame"):
