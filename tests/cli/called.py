@@ -13,14 +13,22 @@ from unittest.mock import patch
 from edgeanim.cli.main import main
 
 
+class _Kept(io.BytesIO):
+    """Bytes that are still there when a stream that was laid over them is gone."""
+
+    def close(self) -> None:
+        pass
+
+
 class _Printed(io.TextIOWrapper):
     """A stream for text that is kept."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+        self._kept = _Kept()
+        super().__init__(self._kept, encoding="utf-8", write_through=True)
 
     def text(self) -> str:
-        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        return self._kept.getvalue().decode()
 
 
 def edgeanim(*args: object) -> subprocess.CompletedProcess[str]:
