@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any, Literal
 
 from edgeanim.core.errors import BadInput
@@ -107,6 +108,16 @@ def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = No
     """
     check_names(keep_float, [node.name for node in model.graph.node], where=where)
     return find_chain(onnx_nodes(model, set(keep_float)), where=where)
+
+
+def has_convolutions(path: Path, keep_float: Iterable[str] = ()) -> bool:
+    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside."""
+    import onnx
+
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    name_nodes(model)
+    check_names(keep_float, [node.name for node in model.graph.node], where=path)
+    return any(node.kind == "convolution" for node in onnx_nodes(model, set(keep_float)))
 
 
 def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:

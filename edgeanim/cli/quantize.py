@@ -134,6 +134,9 @@ def command(
             f"{row.backend:<14} {row.scheme:<16} {row.ranges:<12} "
             f"SSIM mean {row.drift.ssim_mean:.4f}  5th percentile {row.drift.ssim_p5:.4f}"
         )
+        if row.in_float:
+            names = ", ".join(row.in_float)
+            click.echo(f"   stays in float32, without a convolution to quantise: {names}")
         _print_curve(row)
     click.echo(f"Model: {result.folder}")
 

@@ -13,6 +13,7 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
+from edgeanim.quantize.chain import has_convolutions
 from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
@@ -50,7 +51,8 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
 
 def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:
     samples, work = job.samples[graph.spec.name], job.work
-    if len(samples) < MIN_SAMPLES:  # a graph that runs once per still
+    once = len(samples) < MIN_SAMPLES  # a graph that runs once per still
+    if once or not has_convolutions(graph.path, spec.keep_float):
         return graph
     scheme = get_scheme(job.scheme)
     limit = weight_limit(scheme, spec, work.board)

@@ -13,7 +13,7 @@ from pathlib import Path
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import sha256_bytes
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import to_plain
@@ -23,6 +23,7 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.lights import Likeness
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
+from edgeanim.quantize.chain import has_convolutions
 from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
 from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
@@ -88,7 +89,8 @@ class Job:
 def quantized_graph(
     work: Work, graph: GraphArtifact, samples: Samples, scheme: str, spec: QuantizeSpec
 ) -> GraphArtifact:
-    """A float32 `graph` in the form `scheme`, from the store where it is already there."""
+    """A float32 `graph` in the form `scheme`, from the store where it is already there. One without
+    a convolution to quantise is the float graph in that form."""
     parts = {
         "graph": artifact_digest(graph),
         "samples": samples.digest,
@@ -99,8 +101,11 @@ def quantized_graph(
     }
 
     def make(folder: Path) -> None:
-        table = ranges_of(work, graph, samples, scheme)
         writer = get_scheme(scheme)
+        if not has_convolutions(graph.path, spec.keep_float):
+            writer.in_float(graph, folder, work.compile)
+            return
+        table = ranges_of(work, graph, samples, scheme)
         compensated = spec.rounding == "compensated"
         kernels = _kernels(work, graph, samples, scheme, spec) if compensated else {}
         writer.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
@@ -223,6 +228,22 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
 
 
 METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed, "distil": distil}
+
+
+def graphs_in_float(model: Model, spec: QuantizeSpec) -> tuple[str, ...]:
+    """The graphs without a convolution to quantise, by name. `BadInput` if there are no others."""
+    specs = graph_specs(model, spec)
+    names = tuple(
+        name
+        for name, graph in ((graph.spec.name, graph) for graph in model.graphs)
+        if not has_convolutions(graph.path, specs[name].keep_float)
+    )
+    if len(names) == len(model.graphs):
+        raise BadInput(
+            "The model has no convolution with constant weights to quantise.",
+            hint="Ship it in float32.",
+        )
+    return names
 
 
 def graph_specs(model: Model, spec: QuantizeSpec) -> dict[str, QuantizeSpec]:

@@ -21,7 +21,7 @@ from edgeanim.pipeline.ahead import working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
-from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point
+from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.structure import restructured_model
@@ -44,7 +44,8 @@ _UNTRIED: Mapping[Method, str] = {
 @dataclass(frozen=True)
 class QuantizedVariant:
     """What became of the model for one backend: by which method and ranges, with which nodes kept
-    in float by a search, its drift, and every point of the search (drift against time)."""
+    in float by a search, its drift, and every point of the search (drift against time). `in_float`
+    are the graphs without a convolution to quantise, which stay as they are."""
 
     backend: str
     scheme: str
@@ -53,6 +54,7 @@ class QuantizedVariant:
     method: str = "ptq"
     islands: tuple[str, ...] = ()
     curve: tuple[Point, ...] = ()
+    in_float: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ def quantize_model(
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
     # Layers are measured and rounded in the structure that will run.
     models = {backend: restructured_model(work, model, backend) for backend in schemes}
+    in_float = {name: graphs_in_float(own, spec) for name, own in models.items()}
     slow = [name for name in list(models)[1:] if isinstance(get_backend(name), CompilesSlowly)]
     with working_ahead(work) as ahead:
         for name in slow:
@@ -148,7 +151,7 @@ def quantize_model(
             Job(work, model, own, samples, reference, name, schemes[name], limit, relit, ahead.wait)
             for name, own in models.items()
         ]
-        results, made = _carry_out(jobs, spec)
+        results, made = _carry_out(jobs, spec, in_float)
     if gated:
         _require(results, limit, out, material, spec.method)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
@@ -158,7 +161,7 @@ def quantize_model(
 
 
 def _carry_out(
-    jobs: Sequence[Job], spec: QuantizeSpec
+    jobs: Sequence[Job], spec: QuantizeSpec, in_float: Mapping[str, tuple[str, ...]]
 ) -> tuple[list[QuantizedVariant], dict[str, Outcome]]:
     """What became of each job, and the graphs by their scheme."""
     results: list[QuantizedVariant] = []
@@ -177,6 +180,7 @@ def _carry_out(
                 outcome.method,
                 outcome.islands,
                 outcome.curve,
+                in_float[job.backend],
             )
         )
     return results, made

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
+from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.ranges import RangeTable
@@ -94,6 +95,15 @@ class Scheme(ABC):
             with runtime_errors(refused, artifact.spec.file, damaged=True):
                 path = self.write(replace(source, kernels=kernels or {}), spec, table, out)
         return GraphArtifact(artifact.spec, path, self.name)
+
+    def in_float(self, artifact: GraphArtifact, out: Path, compiled: CompiledFloat) -> Path:  # noqa: ARG002
+        """Write the float32 graph as it is into the folder `out`, in a file that backends of this
+        scheme take: for a graph of which nothing can be quantised, beside others that are."""
+        import onnx
+
+        path = out / f"{artifact.spec.name}.onnx"
+        write_bytes(path, onnx.load(str(artifact.path)).SerializeToString(deterministic=True))
+        return path
 
     def ranges(self, source: Source) -> RangeTable:
         """See `collect`: those of the ONNX graph itself, where a scheme says nothing else."""

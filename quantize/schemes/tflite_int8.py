@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgeanim.core.artifact import Array, CompiledGraph, Samples, relayout
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples, relayout
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_bytes
@@ -26,7 +26,7 @@ from edgeanim.quantize.chain import check_names, find_chain, name_nodes
 from edgeanim.quantize.flat_graph import FlatGraph
 from edgeanim.quantize.histogram import Histogram
 from edgeanim.quantize.ranges import RangeTable, tabulate
-from edgeanim.quantize.schemes.base import Scheme, Source
+from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"
@@ -53,6 +53,12 @@ class TfLiteInt8(Scheme):
         """See `Scheme.ranges`: those of the converted graph."""
         converted = source.compiled(source.artifact, BACKEND)
         return _collect(converted, source.artifact.spec.inputs, source.samples)
+
+    def in_float(self, artifact: GraphArtifact, out: Path, compiled: CompiledFloat) -> Path:
+        """See `Scheme.in_float`: `<graph>.tflite`."""
+        path = out / f"{artifact.spec.name}.tflite"
+        write_bytes(path, compiled(artifact, BACKEND).files[0].read_bytes())
+        return path
 
     def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.tflite`."""

@@ -5,20 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import UsageError
-from edgeanim.core.recipe import PruneSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.limit import DriftLimit
+from edgeanim.core.recipe import Method, PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden, record
+from edgeanim.pipeline.compile import compile_model
 from edgeanim.pipeline.export import export
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.prune import prune_model, share_of_frame
+from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.work import Work, open_original, play
+from edgeanim.quantize.chain import name_nodes
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
+from edgeanim.targets.bundle import open_bundle
 
 torch = pytest.importorskip("torch")
 
@@ -136,3 +142,42 @@ def test_what_costs_a_frame_nothing_is_pruned_by_its_channels_alone(
     once, _ = done.graphs
     assert once.macs_after == once.macs_before / 2
     assert share_of_frame(ready, done.graphs) == 0
+
+
+@pytest.mark.parametrize("method", ["ptq", "mixed", "distil"])
+def test_a_graph_without_convolutions_stays_in_float_beside_the_others(
+    method: Method, work: Work, ready: Model, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 256, (16, 16, 16, 3), np.uint8)
+    material = Material((Scene(clip[0], clip),), Scene(clip[1], clip), separate=False)
+    golden = make_golden(work, ready, material.held_out)
+    backends = ("onnxruntime", "openvino", *(("tflite",) if method == "ptq" else ()))
+    spec = QuantizeSpec(method=method, samples=8)
+    limit = DriftLimit(0.2, 0.5)
+    done = quantize_model(work, ready, material, golden, tmp_path / "int8", backends, spec, limit)
+    assert [row.in_float for row in done.variants] == [("each",)] * len(backends)
+    out = tmp_path / "ready.eab"
+    compile_model(work, ready, tmp_path / "int8", golden, out, backends)
+    with open_bundle(out) as bundle:
+        assert {v.id for v in bundle.variants} >= {f"{name}-int8" for name in backends}
+
+
+def test_a_model_without_convolutions_is_refused_before_any_work(
+    ready: Model, tmp_path: Path
+) -> None:
+    work = Work.on("local", store=Store(tmp_path / "store"))
+    clip = np.zeros((4, 16, 16, 3), np.uint8)
+    scene = Scene(clip[0], clip)
+    golden = make_golden(work, ready, scene)
+    nodes = tuple(f"once:{name}" for name in convolutions_in(ready.graph("once").path))
+    common = (work, ready, Material((scene,), scene, separate=False), golden, tmp_path / "int8")
+    with pytest.raises(BadInput, match="no convolution"):
+        quantize_model(*common, ("onnxruntime",), QuantizeSpec(keep_float=nodes), DriftLimit())
+    assert not list(work.store.root.glob("samples/*"))
+
+
+def convolutions_in(path: Path) -> list[str]:
+    model = onnx.load(str(path))
+    name_nodes(model)
+    return [node.name for node in model.graph.node if node.op_type == "Conv"]
