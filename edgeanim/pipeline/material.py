@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.quantize.calibration import check_samples, read_npz
 from edgeanim.quantize.coverage import frame_features, k_center
-from edgeanim.runtime.media import is_clip_name, pictures_in, read_frames, read_still
+from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
@@ -169,7 +169,7 @@ def _scenes(
             where=path,
             hint="Give a clip or a folder of clips.",
         )
-    clips = [path] if path.is_file() else _clips_in(path)
+    clips = [path] if path.is_file() else clips_in(path)
     if clips:
         each = max(2, limit // len(clips))
         scenes = [_clip_scene(clip, conditions, each) for clip in clips[:limit]]
@@ -216,11 +216,6 @@ def _still_scenes(
     ]
 
 
-def _clips_in(folder: Path) -> list[Path]:
-    with disk_errors(folder):
-        return sorted(filter(is_clip_name, folder.iterdir()))
-
-
 def _pictures(path: Path) -> Iterator[Picture]:
     """The frames of a clip, or the pictures of a folder, which may be of any sizes."""
     if not path.is_dir():
@@ -228,7 +223,7 @@ def _pictures(path: Path) -> Iterator[Picture]:
     try:
         pictures = pictures_in(path)
     except BadInput as error:
-        if clips := _clips_in(path):
+        if clips := clips_in(path):
             error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."
         raise
     return (read_still(picture) for picture in pictures)

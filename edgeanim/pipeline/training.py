@@ -11,7 +11,7 @@ from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import SHIPPED
-from edgeanim.runtime.media import CLIP_SUFFIXES, clips_in, is_clip_name
+from edgeanim.runtime.media import CLIP_SUFFIXES, is_clip_name, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def adapt(
             where=source,
             hint="Encode it as .mp4, or rename it if it is one.",
         )
-    found = clips_in(source) if source.is_dir() else [source]
+    found = some_clips_in(source) if source.is_dir() else [source]
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
     precision = _begun_in(Path(out)) or _fastest(device)
     progress.stage(f"Adapting in {precision}")

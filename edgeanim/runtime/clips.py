@@ -118,9 +118,14 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def clips_in(folder: Path) -> list[Path]:
-    """The clips and animations of a folder, by name; `BadInput` if there is none."""
+    """The clips and animations of a folder, sorted by name."""
     with disk_errors(folder):
-        found = sorted(filter(is_clip_name, folder.iterdir()))
+        return sorted(filter(is_clip_name, folder.iterdir()))
+
+
+def some_clips_in(folder: Path) -> list[Path]:
+    """The same; `BadInput` if there is none."""
+    found = clips_in(folder)
     if not found:
         raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
     return found

@@ -12,6 +12,7 @@ from edgeanim.runtime.clips import (
     pictures_in,
     probe_length,
     read_frames,
+    some_clips_in,
 )
 from edgeanim.runtime.live import STANDARD_OUTPUT, standard_output, write_stream
 from edgeanim.runtime.rates import (
@@ -41,6 +42,7 @@ __all__ = [
     "probe_length",
     "read_frames",
     "read_still",
+    "some_clips_in",
     "standard_output",
     "steady_frames",
     "within",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from edgeanim.core.arrays import load_npz, save_npz
-from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
+from edgeanim.runtime.media import pictures_in, read_frames, read_still, some_clips_in
 from edgeanim.runtime.pictures import flatten, scaled
 from edgeanim.runtime.stills import head_of, is_image
 
 __all__ = [
-    "clips_in",
     "flatten",
     "head_of",
     "is_image",
@@ -18,4 +17,5 @@ __all__ = [
     "read_still",
     "save_npz",
     "scaled",
+    "some_clips_in",
 ]

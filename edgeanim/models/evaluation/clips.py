@@ -10,7 +10,7 @@ import numpy as np
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.models.data.importers import Fit, clip_pictures
-from edgeanim.models.data.media import clips_in, read_frames
+from edgeanim.models.data.media import read_frames, some_clips_in
 from edgeanim.models.data.sequences import FrameSequence, pictures_alone
 
 _MAX_FRAMES = 900
@@ -22,7 +22,7 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 
     `BadInput` for a folder without clips, `UsageError` for a name that no clip has.
     """
-    found = [clip for at in places for clip in (clips_in(at) if at.is_dir() else [at])]
+    found = [clip for at in places for clip in (some_clips_in(at) if at.is_dir() else [at])]
     known = sorted({clip.stem for clip in found})
     for name in names:
         if name not in known:

@@ -16,7 +16,7 @@ from edgeanim.core.progress import Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
-from edgeanim.models.data.media import clips_in
+from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (
     FrameSequence,
@@ -99,7 +99,7 @@ def _half_of_memory() -> int:
 def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
     if config.clips is None or not config.clip_names:
         return []
-    found = clips_in(config.clips)
+    found = some_clips_in(config.clips)
     paths = [_called(name, found, config.clips) for name in config.clip_names]
     progress.stage("reading clips", len(paths) * (2 if config.weak_labels else 1))
     clips = []
