@@ -13,6 +13,8 @@ from edgeanim.core.parsing import nearest
 _SOAK_S = 600.0
 _MAX_DURATION_S = 7 * 86400.0
 _MAX_RATE_FPS = 1000.0
+# The longest stream of one variant that nobody has asked for by its duration.
+_MAX_STREAM_S = 3600.0
 _COUNTS = (
     *("threads", "iterations", "rounds", "blocks", "warmup_frames"),
     *("stream_frames", "batch_frames", "cold_starts"),
@@ -76,6 +78,22 @@ class BenchOptions:
             stream_frames=66,
             batch_frames=24,
             cold_starts=3,
+        )
+
+    def refuse_endless(self, rate_fps: float) -> None:
+        """`UsageError` if the frames that a stream needs at the least would take more than an hour
+        at this rate, and longer than it was asked to last."""
+        takes = self.stream_frames / rate_fps
+        longest = max(_MAX_STREAM_S, self.duration_s or 0)
+        if "stream" not in self.scenarios or takes <= longest:
+            return
+        # Rounded up: the rate that is told must itself be taken.
+        enough = math.ceil(1e3 * self.stream_frames / longest) / 1e3
+        raise UsageError(
+            f"A stream has at least {self.stream_frames} frames: at {rate_fps:g} fps that takes "
+            f"{takes / 3600:.1f} hours for each variant.",
+            where="--fps",
+            hint=f"Give --fps {enough:g} or more.",
         )
 
     def plan(self, rate_fps: float) -> Plan:

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     "--duration",
     type=Number(1),
     metavar="SECONDS",
-    help="Length of `soak` [default: 600] and `stream`.",
+    help="Length of `soak` [default: 600], and of `stream` at the least.",
 )
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
 @click.option(

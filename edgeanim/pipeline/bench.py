@@ -75,6 +75,8 @@ def bench(
         rate_fps=fps,
         duration_s=duration,
     )
+    options = options.quick() if quick else options
+    options.refuse_endless(fps or 1e3 / work.board.latency_budget_ms)
     if out is not None:
         may_become_report(Path(out), subjects, frames, inputs or {})
         pictures = pictures or pictures_beside(Path(out))
@@ -83,7 +85,7 @@ def bench(
             run_bench,
             _chosen(opened.subjects, variants),
             opened.golden,
-            options.quick() if quick else options,
+            options,
             model=opened.model,
             board=work.board,
             pictures=pictures,

@@ -263,6 +263,19 @@ def test_scenarios_that_make_no_sense_are_refused(wrong: dict[str, object]) -> N
         BenchOptions(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_stream_at_a_few_frames_an_hour_is_refused_and_not_played_for_days() -> None:
+    BenchOptions().refuse_endless(0.001)
+    options = BenchOptions(scenarios=("stream",))
+    with pytest.raises(UsageError, match=r"at 0.001 fps that takes 36.7 hours.*--fps 0.037") as it:
+        options.refuse_endless(0.001)
+    assert it.value.where == "--fps"
+    with pytest.raises(UsageError, match=r"66 frames: .* takes 18.3 hours"):
+        options.quick().refuse_endless(0.001)
+    options.refuse_endless(0.037)
+    # Who asks for hours gets them.
+    replace(options, duration_s=2 * 86400.0).refuse_endless(0.001)
+
+
 class _Titles(Silent):
     """Remembers what began."""
 
