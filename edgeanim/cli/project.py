@@ -17,7 +17,9 @@ from edgeanim.cli.progress import TerminalProgress
     help="A board with peaks in its file; may be repeated.",
 )  # fmt: skip
 @click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads used there [default: the board's]."
+    "--threads",
+    type=click.IntRange(1, 256),
+    help="Threads used there, at most one a core [default: the board's].",
 )
 @json_option
 @example("edgeanim project net.eab --board raspberry-pi-4 --board raspberry-pi-5")

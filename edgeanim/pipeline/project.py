@@ -32,9 +32,9 @@ def project(
     out are those that compute in bfloat16 or float16, of which no roof is known, and of each board
     those in a precision that its file does not list for their runtime.
 
-    A bundle is measured first, briefly. `threads` are those used there (the board's own number by
-    default). Projections are no measurements: right within a factor of two at best. `UsageError`
-    if no variant is left.
+    A bundle is measured first, briefly. `threads` are those used there: the board's own number by
+    default, and at most one for each of its cores. Projections are no measurements: right within a
+    factor of two at best. `UsageError` if no variant is left.
     """
     must_exist(Path(subject))
     if Path(subject).suffix not in (SUFFIX, _REPORT):
@@ -47,6 +47,8 @@ def project(
         )
     there = [load_board(name) for name in boards]
     roofs = [roof_of(board, threads) for board in there]
+    for board in there:
+        _say_cores(board, threads, progress)
     report = _report(Path(subject), progress)
     parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
     known = {name: made for name, made in parts.items() if has_roofs(made)}
@@ -79,6 +81,13 @@ def project(
         for board, roof, names in zip(there, roofs, chosen, strict=True)
         for name in names
     )  # fmt: skip
+
+
+def _say_cores(board: Board, threads: int | None, progress: Progress) -> None:
+    """Tell of threads that a board has no cores for, and that are not counted on."""
+    if threads is not None and threads > board.cores:
+        progress.stage(f"Project {board.name} with {board.cores} threads")
+        progress.done(f"it has no more cores than that for the {threads} asked for")
 
 
 def _run_by(board: Board, variants: Sequence[VariantResult], progress: Progress) -> list[str]:

@@ -191,6 +191,23 @@ def test_a_precision_that_the_board_does_not_list_is_left_out_there(
         pipeline.project(path, ["raspberry-pi-4"])
 
 
+def test_threads_that_a_board_has_no_cores_for_are_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(pipeline, "measure_roof", lambda **_: HERE)
+    path = tmp_path / "report.json"
+    save_report(path, build_report(machine=describe().machine))
+    with TerminalProgress() as progress:
+        pipeline.project(path, ["raspberry-pi-4"], threads=4, progress=progress)
+    assert "cores" not in capsys.readouterr().err
+    with TerminalProgress() as progress:
+        made = pipeline.project(path, ["raspberry-pi-4"], threads=99, progress=progress)
+    assert {each.threads for each in made} == {4}
+    said = capsys.readouterr().err
+    assert "raspberry-pi-4 with 4 threads" in said
+    assert "no more cores than that for the 99 asked for" in said
+
+
 def in_bfloat16(executed: Executed | None) -> Executed:
     assert executed is not None
     graphs = {
