@@ -167,7 +167,7 @@ class Run:
                 said += _gain(report, trials[chosen]) + _other_light(self._search.results, chosen)
         elif ranked:
             chosen = ranked[0].id
-            said = f"Interrupted. The fastest so far is {chosen}."
+            said = f"Interrupted. The fastest so far is {chosen}{self._so_far(ranked[0])}."
         elif complete:
             said = f"Nothing that was tried drifts by at most {study.limit}."
         points = self._points(chosen)
@@ -196,6 +196,15 @@ class Run:
             complete=complete,
             held_out=study.material.separate,
         )
+
+    def _so_far(self, best: Result) -> str:
+        """Where a latency is asked for, whether the fastest trial is within it."""
+        asked = self._max_latency_ms
+        if asked is None or best.timing is None:
+            return ""
+        ms = best.timing.relative * reference_ms(self._search.results)
+        held = "within" if ms <= asked else "longer than"
+        return f": {ms:.1f} ms a frame by its trial alone, {held} the {asked:g} ms asked for"
 
     def _further(self) -> str:
         """What drifts too far but is fast enough, if anything is."""

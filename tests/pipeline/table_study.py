@@ -46,6 +46,14 @@ class TableStudy:
             int8_scheme=lambda name: get_backend(name).int8_scheme,
         )
 
+    @property
+    def model(self) -> Any:
+        return SimpleNamespace(contract=SimpleNamespace(name="table"))
+
+    @property
+    def material(self) -> Any:
+        return SimpleNamespace(separate=True)
+
     def restructures(self, backend: str) -> bool:
         return self.rewritten and backend in BACKENDS
 

@@ -22,13 +22,13 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import open_model
-from edgeanim.pipeline.optimize_run import Unreachable
+from edgeanim.pipeline.optimize_run import Run, Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
-from edgeanim.pipeline.optimize_search import reference_ms
+from edgeanim.pipeline.optimize_search import Space, reference_ms
 from edgeanim.pipeline.optimize_trials import Study, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
-from tests.pipeline.table_study import HALF, MOST, UNPRUNED, TableStudy, search, states
+from tests.pipeline.table_study import BACKENDS, HALF, MOST, UNPRUNED, TableStudy, search, states
 
 
 def test_a_trial_survives_json() -> None:
@@ -202,6 +202,24 @@ def test_an_interruption_leaves_what_was_done() -> None:
     with pytest.raises(KeyboardInterrupt):
         found.run()
     assert states(found) == {"openvino-float32": "measured"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (None, "The fastest so far is openvino-float32."),
+        (4.0, "openvino-float32: 5.0 ms a frame by its trial alone, longer than the 4 ms asked"),
+        (5.5, "openvino-float32: 5.0 ms a frame by its trial alone, within the 5.5 ms asked for."),
+    ],
+)
+def test_an_interruption_says_whether_the_fastest_so_far_is_fast_enough(
+    asked: float | None, said: str
+) -> None:
+    study = TableStudy({"openvino-float32": (0.0, 0.5, 0)}, stop_at="onnxruntime-float32")
+    run = Run(study, Space(BACKENDS, ("float32",), (UNPRUNED,), (1,), QuantizeSpec()), asked)  # type: ignore[arg-type]
+    found = run.result(None, None)
+    assert not found.complete
+    assert said in found.verdict
 
 
 def test_where_a_latency_is_out_of_reach_the_curve_goes_on_beyond_the_drift() -> None:
