@@ -76,15 +76,16 @@ def command(
     read = read_recipe(recipe)
     if read and not on_command_line("backends"):
         backends = read.compile.backends
-    chosen = _parse_floats(floats)
+    chosen, floats_of = _parse_floats(floats), None
     if read and not on_command_line("floats"):
-        chosen = read.compile.floats
+        chosen, floats_of = read.compile.floats, recipe
     with TerminalProgress() as progress:
         result = compile_model(
             model,
             out=out,
             backends=backends,
             floats=chosen,
+            recipe=floats_of,
             frames=frames,
             board=board,
             inputs=parse_inputs(inputs),

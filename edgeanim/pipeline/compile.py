@@ -38,6 +38,7 @@ def compile(  # noqa: A001 the command's own name
     out: str | Path,
     backends: tuple[str, ...] = (ALL,),
     floats: tuple[FloatPrecision, ...] = (FLOAT32,),
+    recipe: str | Path | None = None,
     frames: str | Path | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, Path] | None = None,
@@ -49,8 +50,9 @@ def compile(  # noqa: A001 the command's own name
 
     A folder from `quantize` gives a float and an INT8 variant per backend, an .onnx the float ones.
     They compute in each of `floats`, or in all that the board has for a backend if it is empty;
-    `UsageError` if it has not what was asked for. The golden frames are the folder's own, or made
-    from `frames` (see `quantize`'s `calib`).
+    `UsageError` if it has not what was asked for. Where `floats` came out of a recipe, `recipe` is
+    its file, for that error to name; nothing is read from it here. The golden frames are the
+    folder's own, or made from `frames` (see `quantize`'s `calib`).
     """
     may_become_file(Path(out))
     must_spare(Path(out), [*files_of_model(model), *(inputs or {}).values()])
@@ -59,7 +61,7 @@ def compile(  # noqa: A001 the command's own name
     must_end_in(SUFFIX, out, "A bundle")
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     names = work.backends(backends)
-    _require_floats(work, names, floats)
+    _require_floats(work, names, floats, recipe)
     progress.stage("Read the model")
     source = open_model(model, work)
     golden = _golden(work, model, source, frames, inputs or {})
@@ -102,16 +104,22 @@ def compile_model(
 
 
 def _require_floats(
-    work: Work, backends: tuple[str, ...], floats: tuple[FloatPrecision, ...]
+    work: Work,
+    backends: tuple[str, ...],
+    floats: tuple[FloatPrecision, ...],
+    recipe: str | Path | None,
 ) -> None:
+    where, all_of_them = "--floats", "`--floats all` means"
+    if recipe is not None:
+        where, all_of_them = f"{recipe} [compile.floats]", "an empty list means"
     for backend in backends:
         there = work.floats(backend)
         for each in floats:
             if each not in there:
                 raise UsageError(
                     f"{backend} does not compute in {each} on {work.board.title}.",
-                    where="--floats",
-                    hint=f"It has {', '.join(there)}; `--floats all` means what each backend has.",
+                    where=where,
+                    hint=f"It has {', '.join(there)}; {all_of_them} what each backend has.",
                 )
 
 

@@ -63,3 +63,18 @@ def test_floats_that_a_backend_has_not_are_refused_before_any_work(
     assert "onnxruntime does not compute in bfloat16" in str(error)
     error, _ = compile_with("--floats", "all", "--floats", "float32")
     assert isinstance(error, UsageError)
+
+
+def test_floats_of_a_recipe_that_a_backend_has_not_are_named_by_their_place(
+    compile_with: Callable[..., tuple[BaseException | None, list[str]]], tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[compile]\nfloats = ["bfloat16"]\n')
+    options = ("--backend", "onnxruntime", "--recipe", str(recipe))
+    error, _ = compile_with(*options)
+    assert isinstance(error, UsageError)
+    assert error.where == f"{recipe} [compile.floats]"
+    assert "an empty list means" in str(error)
+    error, _ = compile_with(*options, "--floats", "bfloat16")
+    assert isinstance(error, UsageError)
+    assert error.where == "--floats"
