@@ -116,7 +116,7 @@ class Link:
             raise self._lost()
         try:
             answer = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
             raise DeviceFailed("It answered nonsense.", where=self.host.label)

@@ -89,7 +89,7 @@ class Remote:
                     return self._finish(link, call, self._follow(link, call))
             except (LinkLost, Unreachable) as error:
                 self._wait_or_give_up(error)
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise DeviceFailed("It answered nonsense.", where=self.host.label) from error
 
     def stop(self, call: Call) -> None:
@@ -148,6 +148,8 @@ class Remote:
             raise DeviceFailed(what, where=label)
         if done.get("error"):
             _drop(link, call)
+            if not isinstance(done["error"], dict):
+                raise TypeError("an error is a table")
             raise _rebuilt(done["error"], label)
         results = {}
         for name in call.results:

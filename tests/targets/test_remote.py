@@ -282,6 +282,7 @@ _HELLO = "echo edgeanim-remote/1"
         '{"version": 3}',
         '{"refused": "\\u001b[2J\\u0007"}',
         '{"missing": 7}',
+        pytest.param("[" * 100_000, id="deep"),
     ],
 )
 def test_a_far_end_that_talks_nonsense_is_an_error(
@@ -292,6 +293,31 @@ def test_a_far_end_that_talks_nonsense_is_an_error(
     with pytest.raises((DeviceFailed, BadInput, MissingComponent)) as caught:
         Remote(board.host, retry_s=()).run(counting_call(tmp_path))
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ({"done": {"error": "it broke"}, "tail": ""},),
+        ({"log": "", "offset": float("inf")},),
+        ({"done": {}, "tail": ""}, {"size": float("inf"), "sha256": ""}),
+        ({"done": {}, "tail": ""}, {"size": [], "sha256": ""}),
+        ({"log": '{"step": 1e999}\n', "offset": 1},),
+    ],
+)
+def test_an_end_of_a_run_that_is_nonsense_is_an_error(
+    answers: tuple[dict[str, Any], ...],
+    fake: Board,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = list(answers)
+    there = Remote(fake.host, retry_s=())
+    monkeypatch.setattr(there, "_start", lambda *_: None)
+    monkeypatch.setattr(Link, "tell", lambda *_, **__: None)
+    monkeypatch.setattr(Link, "answer", lambda _: left.pop(0) if left else {})
+    with pytest.raises((DeviceFailed, BadInput)):
+        there.run(counting_call(tmp_path))
 
 
 def test_an_unknown_host_key_is_refused(real: Board, tmp_path: Path) -> None:
