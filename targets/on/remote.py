@@ -93,14 +93,22 @@ class Remote:
                 raise DeviceFailed("It answered nonsense.", where=self.host.label) from error
 
     def stop(self, call: Call) -> None:
-        """End the run there and remove it. May be called while another thread is in `run`."""
+        """End the run there and remove it. May be called while another thread is in `run`. A host
+        that is out of reach is told of, no error: there may be others to stop."""
         self._cancelled = True
         if self._link is not None:
             self._link.cut()
-        if self._started:
+        if not self._started:
+            return
+        self._progress.stage(f"{self.host.label}: end the run")
+        try:
             with open_link(self.host) as link:
                 link.ask("stop", run=call.id)
                 link.ask("drop", run=call.id)
+        except DeviceFailed as error:
+            self._progress.done(f"{error.what} The run goes on there.")
+        else:
+            self._progress.done()
 
     def _opened(self, link: Link) -> None:
         self._link = link

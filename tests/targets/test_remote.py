@@ -244,6 +244,19 @@ def test_a_stopped_run_is_gone(fake: Board, tmp_path: Path) -> None:
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+def test_a_run_that_cannot_be_ended_is_told_of_and_stops_no_other(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C stays Ctrl-C, and the next host's run is ended all the same."""
+    notes = Notes()
+    there = Remote(fake.host, notes)
+    there._started = True
+    fake_board(tmp_path, monkeypatch, before="echo 'No route to host' >&2; exit 255")
+    there.stop(counting_call(tmp_path))
+    assert notes.stages == ["pi@board: end the run"]
+    assert "No route to host. The run goes on there." in notes.ends[0]
+
+
 def test_errors_there_are_errors_here(fake: Board, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"pi@board: x.png: Too blue. Paint it."):
         Remote(fake.host).run(counting_call(tmp_path, pause=0.0, end="refuse"))
