@@ -79,6 +79,7 @@ def bench_on(
         _refuse_settings(options, board)
     several = len(places) > 1
     paths = {place.label: _path(out, place, several=several) for place in places}
+    _refuse_one_file(paths)
     for path in filter(None, paths.values()):
         may_become_report(path, subjects, frames, inputs or {})
     shared = SharedProgress(progress, len(places)) if several else progress
@@ -130,6 +131,18 @@ def bench_on(
             for remote in hosts.values():
                 remote.stop(call)
         raise
+
+
+def _refuse_one_file(paths: Mapping[str, Path | None]) -> None:
+    """`UsageError` if two places' reports would have the same name: one would be lost."""
+    owners: dict[Path, str] = {}
+    for label, path in paths.items():
+        if path is not None and owners.setdefault(path, label) != label:
+            raise UsageError(
+                f"The reports of {owners[path]} and {label} would be one file, {path.name}.",
+                where="--on",
+                hint="Bench them one after the other.",
+            )
 
 
 def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> tuple[Placed, ...]:

@@ -165,6 +165,9 @@ def test_what_emulation_would_not_heed_is_refused(
 def test_what_cannot_be_pushed_is_refused_before_anything_is(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         bench_on([tmp_path / "absent.eab"], ["ssh://pi@board"])
+    places = ["ssh://pi@pi4", "ssh://pi-pi4"]
+    with pytest.raises(UsageError, match=r"pi@pi4 and pi-pi4 .* one file, report.pi-pi4.json"):
+        bench_on([tmp_path / "absent.eab"], places, out=tmp_path / "report.json")
     with pytest.raises(UsageError, match="given twice"):
         bench_on([tmp_path / "absent.eab"], ["ssh://pi@board", "ssh://pi@board"])
     with pytest.raises(UsageError, match="not a host"):
