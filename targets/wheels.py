@@ -65,7 +65,9 @@ def fitting(wheels: tuple[Wheel, ...], arch: str, glibc: Version | None, python:
         if obstacle is None:
             return Fit(wheel.package, wheel.version, reasons[0])
     made_for_it = [r for w, r in zip(wheels, reasons, strict=True) if arch in w.glibc]
-    return Fit(wheels[0].package, None, (made_for_it or reasons)[-1])
+    # What is too new for the newest release is nearest to that; what is too old, to the oldest.
+    nearest = 0 if python > max(wheel.newest for wheel in wheels) else -1
+    return Fit(wheels[0].package, None, (made_for_it or reasons)[nearest])
 
 
 def _obstacle(wheel: Wheel, arch: str, glibc: Version | None, python: Version) -> str | None:

@@ -194,6 +194,9 @@ def test_the_tools_of_a_board_are_looked_for(
         ("ai-edge-litert", "aarch64", (2, 27), (3, 14), "2.3.0", None),
         ("ai-edge-litert", "armv7l", (2, 36), (3, 11), None, "has no wheel for armv7l"),
         ("ai-edge-litert", "x86_64", (2, 36), (3, 9), None, "needs CPython 3.10 to 3.14"),
+        ("onnxruntime", "x86_64", (2, 36), (3, 9), None, "1.23.2 needs CPython 3.10 to 3.10"),
+        ("onnxruntime", "x86_64", (2, 36), (3, 15), None, "1.32.0 needs CPython 3.11 to 3.14"),
+        ("openvino", "aarch64", (2, 36), (3, 15), None, "2026.4.1 needs CPython 3.10 to 3.14"),
     ],
 )
 def test_which_wheel_fits(
