@@ -80,7 +80,8 @@ def extract_motion(
 ) -> MotionTrack:
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone. It
-    ends with the clip, after `limit` frames or when `stop`, which is asked before each, says so.
+    ends with the clip, after `limit` frames or when `stop`, which is asked before each, says so; a
+    camera also where a track is full.
 
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
@@ -126,10 +127,12 @@ def extract_motion(
             until = itertools.takewhile(lambda _: not stop(), found)
             for motion in itertools.islice(until, limit):
                 if len(values) == MAX_FRAMES:
+                    if is_camera(clip):
+                        break
                     raise _too_long(clip)
                 values.append(motion)
                 progress.step()
-        progress.done()
+        progress.done("a stored motion has no room for more" if len(values) == MAX_FRAMES else "")
     if not values:
         raise BadInput("It was stopped before the first frame.", where=clip)
     track = MotionTrack(np.stack(values), fps)

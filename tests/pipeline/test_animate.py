@@ -302,6 +302,17 @@ def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
     assert len(track) == 5
 
 
+def test_a_camera_that_fills_a_stored_motion_ends_it_and_what_was_made_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", _Camera)
+    monkeypatch.setattr(motion, "MAX_FRAMES", 4)
+    track = api.extract_motion("camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False)
+    assert len(track) == 4
+    assert (tmp_path / "m.npz").is_file()
+
+
 def test_each_frame_of_a_camera_is_followed_once_however_often_it_is_repeated(
     follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
