@@ -134,7 +134,8 @@ def find_emulator(name: str, folder: Path | None = None) -> Emulator:
     `MissingComponent` says how to set up what is not there; nothing is fetched here.
     """
     processor = get_processor(name)
-    folder = folder or default_folder()
+    # Workers run in folders of their own.
+    folder = (folder or default_folder()).absolute()
     qemu = find_qemu(processor, folder)
     if qemu is None:
         raise not_set_up(f"There is no QEMU for {processor.arch} with a {processor.model}.", name)
@@ -154,11 +155,15 @@ def find_qemu(processor: Processor, folder: Path) -> Path | None:
     for place in (folder / static, *(shutil.which(name) for name in (static, plain))):
         if place is None or not Path(place).is_file():
             continue
-        listed = subprocess.run(
-            [place, "-cpu", "help"], capture_output=True, text=True, check=False
-        )
+        qemu = Path(place).absolute()
+        try:
+            listed = subprocess.run(
+                [qemu, "-cpu", "help"], capture_output=True, text=True, check=False
+            )
+        except OSError:  # it may not be run, or is of another machine
+            continue
         if re.search(rf"\b{re.escape(processor.model)}\b", listed.stdout):
-            return Path(place)
+            return qemu
     return None
 
 
@@ -203,7 +208,10 @@ def lay_out_code(folder: Path) -> Path:
 def _own_code() -> Path | None:
     """Where this process has edgeanim from, if not from its installation."""
     path = os.environ.get("PYTHONPATH")
-    return Path(path) if path else None
+    if not path:
+        return None
+    places = (str(Path(place).absolute()) for place in path.split(os.pathsep) if place)
+    return Path(os.pathsep.join(places))
 
 
 def _userland(processor: Processor, folder: Path) -> Path:

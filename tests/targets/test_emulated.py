@@ -152,6 +152,32 @@ def test_each_processor_has_its_own_machine_over_one_userland(tmp_path: Path) ->
         assert words[:2] == ("/usr/bin/env", "-i")
 
 
+@pytest.mark.parametrize("name", ["haswell", "raspberry-pi-4"])
+def test_a_folder_named_from_here_is_found_by_workers_that_run_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arch in ("x86_64", "aarch64"):
+        _fake_qemu(tmp_path, arch, 'exec "$@"')
+    _userland(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "code:/there")
+    emulator = find_emulator(name, Path())
+    for path in (emulator.qemu, emulator.python, emulator.userland, emulator.site):
+        assert path is None or path.is_absolute()
+    (places,) = (w for w in emulator.command("x") if w.startswith("PYTHONPATH="))
+    assert all(p.startswith("/") for p in places.removeprefix("PYTHONPATH=").split(":"))
+
+
+def test_a_qemu_that_cannot_be_run_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    qemu = _fake_qemu(tmp_path, "x86_64", 'exec "$@"')
+    qemu.write_bytes(b"\x7fELF of another machine")
+    with pytest.raises(MissingComponent, match="emulate setup haswell"):
+        find_emulator("haswell", tmp_path)
+    qemu.chmod(0o644)
+    assert plan(PROCESSORS["haswell"], tmp_path)
+
+
 def test_a_python_that_dies_there_is_a_finding(tmp_path: Path) -> None:
     qemu = _fake_qemu(tmp_path, "x86_64", 'echo "uncaught target signal 4" >&2; exit 132')
     emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, None, None)
