@@ -77,17 +77,13 @@ class NvidiaSensor(Sensor):
         if self._library is not None:
             return self._library
         library = self.host.library(LIBRARY)
-        _succeed("nvmlInit_v2", library.nvmlInit_v2())
-        self._library = library
-        count = ctypes.c_uint()
-        _succeed("nvmlDeviceGetCount_v2", library.nvmlDeviceGetCount_v2(ctypes.byref(count)))
-        for index in range(count.value):
-            gpu = ctypes.c_void_p()
-            _succeed(
-                "nvmlDeviceGetHandleByIndex_v2",
-                library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(gpu)),
-            )
-            self._gpus.append(gpu)
+        _call(library, "nvmlInit_v2")
+        try:
+            gpus = _gpus_of(library)
+        except Unreadable:
+            library.nvmlShutdown()
+            raise
+        self._library, self._gpus = library, gpus
         return library
 
     def _found(self) -> Iterator[tuple[str, ctypes.c_void_p]]:
@@ -103,8 +99,7 @@ class NvidiaSensor(Sensor):
     def _ask(self, function: str, gpu: ctypes.c_void_p, *arguments: object) -> None:
         """Call `function` of NVML, whose last argument is where the answer goes."""
         *inputs, answer = arguments
-        call = getattr(self._open(), function)
-        _succeed(function, call(gpu, *inputs, ctypes.byref(answer)))  # type: ignore[arg-type]
+        _call(self._open(), function, gpu, *inputs, ctypes.byref(answer))  # type: ignore[arg-type]
 
     def _load(self) -> Values:
         values: Values = {}
@@ -158,12 +153,28 @@ class NvidiaSensor(Sensor):
         for name, gpu in self._found():
             text = ctypes.create_string_buffer(_NAME_BYTES)
             length = ctypes.c_uint(_NAME_BYTES)
-            _succeed("nvmlDeviceGetName", self._open().nvmlDeviceGetName(gpu, text, length))
+            _call(self._open(), "nvmlDeviceGetName", gpu, text, length)
             names[name] = text.value.decode(errors="replace")
         return names
 
 
-def _succeed(function: str, status: int) -> None:
+def _gpus_of(library: ctypes.CDLL) -> list[ctypes.c_void_p]:
+    count, gpus = ctypes.c_uint(), []
+    _call(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
+    for index in range(count.value):
+        gpu = ctypes.c_void_p()
+        _call(library, "nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(gpu))
+        gpus.append(gpu)
+    return gpus
+
+
+def _call(library: ctypes.CDLL, function: str, *arguments: object) -> None:
+    """Call a `function` of NVML; `Unreadable` if it fails, or if this NVML has none of the name, as
+    that of a Jetson may."""
+    call = getattr(library, function, None)
+    if call is None:
+        raise Unreadable(f"this NVML has no {function}")
+    status = call(*arguments)
     if status != _OK:
         raise Unreadable(f"{function} answered with error {status}")
 

@@ -169,3 +169,37 @@ def test_without_the_driver_every_part_says_so(tmp_path: Path) -> None:
     snapshot = get_sensor("nvidia", host).read()
     assert snapshot.values == {}
     assert snapshot.missing[0] == f"GPU load: {LIBRARY} is not installed"
+
+
+class _Library:
+    """An NVML of an own making: functions that are not named here it does not have."""
+
+    def __init__(self, **statuses: int) -> None:
+        self.ended = 0
+        for name, status in statuses.items():
+            setattr(self, name, lambda *_, status=status: status)
+
+    def nvmlShutdown(self) -> int:  # noqa: N802 NVML's name
+        self.ended += 1
+        return 0
+
+
+def test_a_function_that_this_nvml_lacks_is_missing_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Host, "library", lambda *_: _Library())
+    snapshot = get_sensor("nvidia").read()
+    assert not snapshot.values
+    assert "GPU load: this NVML has no nvmlInit_v2" in snapshot.missing
+
+
+def test_a_gpu_that_is_lost_is_the_reason_at_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not at the first alone, after which there would seem to be no GPU."""
+    library = _Library(nvmlInit_v2=0, nvmlDeviceGetCount_v2=15)
+    monkeypatch.setattr(Host, "library", lambda *_: library)
+    sensor = get_sensor("nvidia")
+    missing = sensor.read().missing
+    assert len(missing) > 1
+    assert all("nvmlDeviceGetCount_v2 answered with error 15" in reason for reason in missing)
+    sensor.close()
+    assert library.ended == len(missing)
