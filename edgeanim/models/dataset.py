@@ -43,7 +43,7 @@ MANIFEST, RECORD, KNOWN = "dataset.json", "record.json", "known.npz"
 _TRAIN, _VAL = 0.8, 0.9
 _LONGEST_ID = 120
 _UNNAMEABLE = "/\\:\0"
-_SEQUENCES = "sequences"
+SEQUENCES = "sequences"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def split_of(identity: str) -> Split:
 def load_manifest(folder: Path) -> Manifest:
     """Read and check a dataset's manifest; `BadInput` says how to go on where it was not written
     yet."""
-    if not (folder / MANIFEST).exists() and (folder / _SEQUENCES).is_dir():
+    if not (folder / MANIFEST).exists() and (folder / SEQUENCES).is_dir():
         raise BadInput(
             "This dataset is not finished: making it or importing into it was interrupted.",
             where=folder,
@@ -133,7 +133,7 @@ def load_manifest(folder: Path) -> Manifest:
 
 def sequence_folder(folder: Path, name: str) -> Path:
     """Where the sequence `name` of a dataset lies."""
-    return inside(folder / _SEQUENCES, name)
+    return inside(folder / SEQUENCES, name)
 
 
 def content_hash(folder: Path, frames: int, *, known: bool) -> str:
@@ -160,7 +160,7 @@ class DatasetWriter:
         with disk_errors(folder):
             self._entries = {entry.origin.id: entry for entry in _finished(folder)}
             held = {path.name for path in folder.iterdir()} if folder.exists() else set()
-            foreign = not self._entries and bool(held - {_SEQUENCES})
+            foreign = not self._entries and bool(held - {SEQUENCES})
         if foreign:
             raise BadInput(
                 "This folder holds something else than a dataset.",
@@ -256,9 +256,9 @@ def _write_pictures(place: Path, kind: str, pictures: Iterable[NDArray[np.uint8]
 
 def _finished(folder: Path) -> Iterator[Entry]:
     """The entries of the sequences that are whole, whether or not the manifest names them yet."""
-    if not (folder / _SEQUENCES).is_dir():
+    if not (folder / SEQUENCES).is_dir():
         return
-    for place in sorted((folder / _SEQUENCES).iterdir()):
+    for place in sorted((folder / SEQUENCES).iterdir()):
         if place.name.startswith(".") or not (place / RECORD).is_file():
             continue  # a killed run's leavings
         entry = parse(Entry, load_json(place / RECORD), where=place / RECORD)

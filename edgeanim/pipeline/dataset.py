@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.core.errors import UsageError
-from edgeanim.core.files import atomic_path, must_exist
+from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.importers import Fit
 from edgeanim.models.dataset import (
+    SEQUENCES,
     SPLITS,
     DatasetWriter,
     Manifest,
@@ -174,6 +175,13 @@ def _write_sheet(
 
     if out.suffix.lower() != ".png":
         raise UsageError("A contact sheet is written as .png.", where=out)
+    if out.resolve().is_relative_to((folder / SEQUENCES).resolve()):
+        raise UsageError(
+            "This lies among the dataset's own sequences, which a sheet would damage.",
+            where=out,
+            hint="Name a file elsewhere.",
+        )
+    may_become_file(out)
     fitting = [e for e in manifest.sequences if split in (None, e.split)]
     step = max(1, len(fitting) // max(1, count))
     shown = {e.origin.id: e for e in fitting[::step][:count]}

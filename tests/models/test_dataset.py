@@ -205,6 +205,16 @@ def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):
         show_dataset(made, tmp_path / "sheet.jpg")
 
 
+def test_a_sheet_takes_the_place_of_nothing_in_the_dataset(copy):
+    frame = copy / "sequences" / "puppet-1000" / "frames" / "00000.png"
+    before = frame.read_bytes()
+    for out in (frame, copy / "frames" / ".." / "sequences" / "sheet.png"):
+        with pytest.raises(UsageError, match="among the dataset's own sequences"):
+            show_dataset(copy, out)
+    assert frame.read_bytes() == before
+    show_dataset(copy, copy / "sheet.png")
+
+
 def test_the_commands_make_import_and_show(tmp_path, clip):
     out = str(tmp_path / "data")
     run = CliRunner().invoke
