@@ -48,6 +48,10 @@ class Recipe:
             raise UsageError("`moments` must be between 1 and 1000.")
         if self.drawings and not self.motions:
             raise UsageError("Drawings need motions to follow.")
+        if self.photographs and not self.scenes:
+            raise UsageError("Photographs need scenes that show them.")
+        if self.takes > 1 and not self.drawings:
+            raise UsageError("Takes are of drawings, which are not asked for.")
         if self.motions and not (self.drawings or self.sketches):
             raise UsageError("Motions need drawings or sketches that follow them.")
         if not (self.puppets or self.scenes or self.sketches or self.drawings):

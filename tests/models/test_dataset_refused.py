@@ -73,6 +73,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         ({}, "Nothing to make"),
         ({"drawings": "a"}, "need motions"),
         ({"motions": "a", "puppets": 1}, "need drawings"),
+        ({"puppets": 1, "photographs": "a"}, "Photographs need scenes"),
+        ({"puppets": 1, "takes": 3}, "Takes are of drawings"),
         ({"puppets": 1, "moments": 0}, "moments"),
         ({"puppets": -1}, "negative"),
     ],
