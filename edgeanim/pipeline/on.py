@@ -219,12 +219,13 @@ def bench_call(
         if subject.suffix == SUFFIX:
             with open_bundle(subject) as bundle:
                 backends += [variant.backend for variant in bundle.variants]
-    moved = {
-        "frames": None
-        if frames is None
-        else "@" + add(Path(frames), f"frames/{Path(frames).name}"),
-        "board": str(board),
-    }
+    moved = {"frames": None, "board": str(board)}
+    if frames is not None:
+        called = Path(frames).name
+        # A folder named by dots has no name of its own, and none is needed there.
+        moved["frames"] = "@" + add(
+            Path(frames), "frames" if called in ("", "..") else f"frames/{called}"
+        )
     if Path(board).suffix == ".toml":
         moved["board"] = "@" + add(Path(board), "board.toml")
     given = {name: add(path, f"inputs/{name}.npy") for name, path in inputs.items()}

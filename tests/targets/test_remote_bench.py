@@ -19,12 +19,13 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline import on_board
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.deploy import deploy
-from edgeanim.pipeline.on import bench_on
+from edgeanim.pipeline.on import bench_call, bench_on
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant, write_bundle
+from edgeanim.targets.on import stub
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Call, Remote
 from tests.targets.conftest import SPEC
@@ -172,6 +173,23 @@ def test_what_cannot_be_pushed_is_refused_before_anything_is(tmp_path: Path) -> 
         bench_on([tmp_path / "absent.eab"], ["ssh://pi@board", "ssh://pi@board"])
     with pytest.raises(UsageError, match="not a host"):
         deploy(tmp_path / "x.eab", to="local")
+
+
+@pytest.mark.parametrize("named", [".", ".."])
+def test_a_folder_of_frames_may_be_named_by_dots(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "photos" / "in"
+    folder.mkdir(parents=True)
+    for place in (folder, folder.parent):
+        (place / "a.png").touch()
+    (tmp_path / "net.tflite").touch()
+    monkeypatch.chdir(folder)
+    call = bench_call([tmp_path / "net.tflite"], named, {}, "local", {})
+    frames = str(call.options["frames"]).removeprefix("@")
+    assert f"{frames}/a.png" in call.files.files
+    for name in call.files.files:
+        stub.below(Path("in"), name)
 
 
 def test_the_far_end_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
