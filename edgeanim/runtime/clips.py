@@ -31,7 +31,8 @@ from edgeanim.runtime.stills import (
 )
 
 CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
-_CAMERA = re.compile(r"camera:(\d+)")
+# OpenCV takes no greater number, and no system has so many.
+_CAMERA = re.compile(r"camera:([0-9]{1,9})")
 # So many frames at a clip's beginning tell how fast it is.
 _LOOKED_AT = 30
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.

@@ -252,6 +252,12 @@ def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):
     assert probe_fps(tmp_path / "a.gif") == 10
 
 
+@pytest.mark.parametrize("name", ["camera:2200000000", "camera:" + "9" * 50, "camera:٣"])
+def test_a_number_that_no_camera_has_is_bad_input(name):
+    with pytest.raises(BadInput, match="camera:"):
+        next(read_frames(name))
+
+
 def test_a_camera_is_opened_only_when_a_frame_is_asked_for():
     frames = read_frames("camera:77")
     with pytest.raises(DeviceFailed, match="camera:77"):
