@@ -197,6 +197,11 @@ class DatasetWriter:
         write_text(self.folder / MANIFEST, canonical_json(to_plain(manifest)))
         return manifest
 
+    def finish_begun(self) -> None:
+        """`finish`, where there is anything to list."""
+        if self._entries:
+            self.finish()
+
     def split_for(self, identity: str, wanted: Split | None) -> Split:
         """The split of an identity: where it is already, else `wanted`, else by its hash.
 

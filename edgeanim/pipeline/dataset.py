@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import EdgeanimError, UsageError
 from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.progress import SILENT, Progress
@@ -118,22 +119,34 @@ def import_dataset(
     writer = DatasetWriter(Path(out))
     progress.stage("importing", len(sources))
     for path in sources:
-        content = file_hash(path)
-        found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
-        for name, kind, pictures in found:
-            origin = Origin(
-                sequence_id(kind, name, content[:6]),
-                as_text(identity or called(path).stem),
-                kind,
-                as_text(source or called(path).name),
-                as_text(licence or licence_beside(path)),
-                recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
-            )
-            if not writer.has(origin):
-                writer.add_clip(origin, pictures, split)
+        with _listed(writer):
+            content = file_hash(path)
+            found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
+            for name, kind, pictures in found:
+                origin = Origin(
+                    sequence_id(kind, name, content[:6]),
+                    as_text(identity or called(path).stem),
+                    kind,
+                    as_text(source or called(path).name),
+                    as_text(licence or licence_beside(path)),
+                    recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
+                )
+                if not writer.has(origin):
+                    writer.add_clip(origin, pictures, split)
         progress.step(note=path.name)
     progress.done()
     return writer.finish()
+
+
+@contextmanager
+def _listed(writer: DatasetWriter) -> Iterator[None]:
+    """A file that cannot be imported takes nothing from those before it: they are listed."""
+    try:
+        yield
+    except EdgeanimError:
+        with suppress(EdgeanimError):  # the first error is the one to tell
+            writer.finish_begun()
+        raise
 
 
 def show_dataset(

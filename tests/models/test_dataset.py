@@ -205,6 +205,17 @@ def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):
         show_dataset(made, tmp_path / "sheet.jpg")
 
 
+def test_a_file_that_cannot_be_imported_takes_nothing_from_those_before_it(tmp_path, clip):
+    (tmp_path / "junk.mp4").write_bytes(b"junk")
+    with pytest.raises(BadInput, match="junk"):
+        import_dataset([tmp_path / "junk.mp4"], tmp_path / "data")
+    assert not (tmp_path / "data" / MANIFEST).exists()
+    with pytest.raises(BadInput, match="junk"):
+        import_dataset([clip, tmp_path / "junk.mp4"], tmp_path / "data")
+    (row,) = show_dataset(tmp_path / "data")
+    assert row.sequences == 1
+
+
 def test_a_sheet_takes_the_place_of_nothing_in_the_dataset(copy):
     frame = copy / "sequences" / "puppet-1000" / "frames" / "00000.png"
     before = frame.read_bytes()
