@@ -46,7 +46,7 @@ class FlatGraph:
             self._model = flatbuffer.read_model(str(path))
         for buffer in self._model.buffers:
             if isinstance(buffer.data, bytes | bytearray | memoryview):
-                # Whatever is no array is written byte by byte, a second for each megabyte.
+                # Whatever is no array is written byte by byte, by Python.
                 buffer.data = np.frombuffer(buffer.data, np.uint8)
         self._graph = self._model.subgraphs[0]
         self.types: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline.methods import Job, Outcome, kept_by_graph, mixed, ptq
+from edgeanim.pipeline.methods import Job, Outcome, graph_specs, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.chain import has_convolutions
@@ -31,11 +31,8 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
     across what restructuring splits and packs. What is handed back says by its method what it is.
     """
     plain = ptq(job, spec)
-    kept = kept_by_graph(job.model, spec.keep_float)
-    graphs = tuple(
-        _distilled(job, graph, replace(spec, keep_float=kept[graph.spec.name]))
-        for graph in job.given.graphs
-    )
+    specs = graph_specs(job.model, spec)
+    graphs = tuple(_distilled(job, graph, specs[graph.spec.name]) for graph in job.given.graphs)
     digest = Store.key(graphs=[artifact_digest(graph) for graph in graphs])
     given = replace(job.given, graphs=graphs, digest=digest)
     trained = replace(job, given=given, model=restructured_model(job.work, given, job.backend))

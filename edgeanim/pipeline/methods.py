@@ -234,9 +234,9 @@ def graphs_in_float(model: Model, spec: QuantizeSpec) -> tuple[str, ...]:
     """The graphs without a convolution to quantise, by name. `BadInput` if there are no others."""
     specs = graph_specs(model, spec)
     names = tuple(
-        name
-        for name, graph in ((graph.spec.name, graph) for graph in model.graphs)
-        if not has_convolutions(graph.path, specs[name].keep_float)
+        graph.spec.name
+        for graph in model.graphs
+        if not has_convolutions(graph.path, specs[graph.spec.name].keep_float)
     )
     if len(names) == len(model.graphs):
         raise BadInput(

@@ -89,6 +89,12 @@ def _userland(folder: Path) -> None:
     (folder / "site").mkdir()
 
 
+def _all_set_up(folder: Path) -> None:
+    for arch in ("x86_64", "aarch64"):
+        _fake_qemu(folder, arch, 'exec "$@"')
+    _userland(folder)
+
+
 def test_nothing_is_fetched_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetched(*_: object, **__: object) -> None:
         raise AssertionError("something was fetched")
@@ -156,9 +162,7 @@ def test_each_processor_has_its_own_machine_over_one_userland(tmp_path: Path) ->
 def test_a_folder_named_from_here_is_found_by_workers_that_run_elsewhere(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for arch in ("x86_64", "aarch64"):
-        _fake_qemu(tmp_path, arch, 'exec "$@"')
-    _userland(tmp_path)
+    _all_set_up(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "code:/there")
     emulator = find_emulator(name, Path())
@@ -298,9 +302,7 @@ def test_no_processor_is_played_on_before_all_are_known_to_be_there(
 def test_what_a_processor_showed_is_told_though_the_next_one_fails(
     error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for arch in ("x86_64", "aarch64"):
-        _fake_qemu(tmp_path, arch, 'exec "$@"')
-    _userland(tmp_path)
+    _all_set_up(tmp_path)
     outcomes = {"haswell": None, "raspberry-pi-4": error}
     done, ran = _check(["--json", "--root", str(tmp_path)], outcomes, monkeypatch)
     assert done.exit_code != 0
