@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
+from edgeanim.graph.edit import clip_limits
 
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
 # vector) costs more to quantise than it gains.
@@ -156,12 +157,8 @@ def _keeps_zero(node: Any, numbers: Mapping[str, float]) -> bool:
     """Whether a glue node is none, or a Clip that `holds_zero`; not if its limits are computed."""
     if node.op_type != "Clip":
         return True
-    limits: dict[str, float | None] = {one.name: one.f for one in node.attribute}  # opset 6
-    for end, name in zip(("min", "max"), node.input[1:], strict=False):
-        if name and name not in numbers:
-            return False
-        limits[end] = numbers.get(name)
-    return holds_zero(limits.get("min"), limits.get("max"))
+    limits = clip_limits(node, numbers.get)
+    return limits is not None and holds_zero(*limits)
 
 
 def _numbers(model: Any) -> dict[str, float]:

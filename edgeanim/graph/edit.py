@@ -188,6 +188,21 @@ def attributes(node: Any) -> dict[str, Any]:
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
 
 
+def clip_limits(
+    node: Any, number_of: Callable[[str], float | None]
+) -> tuple[float | None, float | None] | None:
+    """The lower and the upper limit of a Clip, each `None` where it has none: inputs, of which
+    `number_of` tells a constant one's number, or before opset 11 attributes. `None` in all if one
+    is computed."""
+    limits: dict[str, float | None] = attributes(node)
+    for end, name in zip(("min", "max"), node.input[1:], strict=False):
+        number = number_of(name) if name else None
+        if name and number is None:
+            return None
+        limits[end] = number
+    return limits.get("min"), limits.get("max")
+
+
 def infer_shapes(model: Any) -> None:
     """Fill in the shapes of intermediate values, anew, as far as ONNX can tell them."""
     import onnx

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.contract import Contract, TensorSpec
-from edgeanim.graph.edit import attributes
+from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
 from edgeanim.graph.reference import Reference, seeded_inputs
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
@@ -73,14 +73,13 @@ def _range_of(name: str, makers: Any, constants: Any) -> tuple[float, float] | N
 
 
 def _clipped_range(node: Any, constants: Any) -> tuple[float, float] | None:
-    if len(node.input) == 1:  # before opset 11 the limits were attributes
-        given = attributes(node)
-        low, high = given.get("min", -math.inf), given.get("max", math.inf)
-    else:
-        limits = [constants.get(name) for name in node.input[1:3]]
-        if len(limits) != 2 or any(limit is None or limit.size != 1 for limit in limits):
-            return None
-        low, high = (float(limit.item()) for limit in limits)
+    def number_of(limit: str) -> float | None:
+        value = constants.get(limit)
+        return None if value is None or value.size != 1 else float(value.item())
+
+    low, high = clip_limits(node, number_of) or (None, None)
+    if low is None or high is None:
+        return None
     return (low, high) if -math.inf < low < high < math.inf else None
 
 
