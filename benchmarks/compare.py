@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.figures import Value, figures, validity_figures
-from edgeanim.benchmarks.gate import parse_gate
+from edgeanim.benchmarks.gate import Gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.stats import Ratio, independent_ratio, paired_ratio
 from edgeanim.core.errors import GateFailed, UsageError
@@ -102,9 +102,8 @@ def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
     )
 
 
-def check_gate(comparison: Comparison, expression: str) -> None:
-    """`FailedOn` if the expression holds, or cannot be decided, for any variant of any report."""
-    gate = parse_gate(expression)
+def check_gate(comparison: Comparison, gate: Gate) -> None:
+    """`FailedOn` if the gate fails any variant of any report."""
     tables = [
         (name, variant.id, figures(variant) | validity_figures(report.validity))
         for name, report in zip(comparison.names, comparison.reports, strict=True)

@@ -28,11 +28,10 @@ def compare(
     if html is not None:
         may_become_file(Path(html))
         must_spare(Path(html), reports)
-    if fail_on is not None:
-        parse_gate(fail_on)  # before a page is written
+    gate = None if fail_on is None else parse_gate(fail_on)  # before a page is written
     comparison = compare_reports([Path(report) for report in reports], allow=allow)
     if html is not None:
         write_page(Path(html), comparison)
-    if fail_on is not None:
-        check_gate(comparison, fail_on)
+    if gate is not None:
+        check_gate(comparison, gate)
     return comparison

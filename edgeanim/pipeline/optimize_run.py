@@ -200,28 +200,25 @@ class Run:
     def _so_far(self, best: Result) -> str:
         """Where a latency is asked for, whether the fastest trial is within it."""
         asked = self._max_latency_ms
-        if asked is None or best.timing is None:
+        ms = self._search.latency_ms(best)
+        if asked is None or ms is None:
             return ""
-        ms = best.timing.relative * reference_ms(self._search.results)
-        held = "within" if ms <= asked else "longer than"
+        held = "within" if self._search.in_time(best) else "longer than"
         return f": {ms:.1f} ms a frame by its trial alone, {held} the {asked:g} ms asked for"
 
     def _further(self) -> str:
         """What drifts too far but is fast enough, if anything is."""
-        assert self._max_latency_ms is not None
-        whole = reference_ms(self._search.results)
-        for result in sorted(
-            (r for r in self._search.results if r.state == "drifts" and r.timing and r.drift),
-            key=lambda r: self._study.limit.excess(r.drift) if r.drift else 0.0,
-        ):
-            assert result.timing is not None
-            assert result.drift is not None
-            if result.timing.relative * whole <= self._max_latency_ms:
-                return (
-                    f" {result.id} would do, with {result.timing.relative * whole:.1f} ms and a "
-                    f"drift of {result.drift.drift_mean:.4f}."
-                )
-        return ""
+        limit = self._study.limit
+        fast = [
+            (limit.excess(r.drift), r.drift, r)
+            for r in self._search.results
+            if r.state == "drifts" and r.drift and self._search.in_time(r)
+        ]
+        if not fast:
+            return ""
+        _, drift, result = min(fast, key=lambda each: each[0])
+        ms = self._search.latency_ms(result)
+        return f" {result.id} would do, with {ms:.1f} ms and a drift of {drift.drift_mean:.4f}."
 
     def _points(self, chosen: str | None) -> tuple[Point, ...]:
         whole = reference_ms(self._search.results)

@@ -223,27 +223,29 @@ class Search:
         return excess(self._study.limit, result.drift, result.relit)
 
     def _reached(self) -> bool:
-        assert self._max_latency_ms is not None
-        reference = reference_ms(self.results)
-        return any(
-            r.state == "measured"
-            and r.timing
-            and r.timing.relative * reference <= self._max_latency_ms
-            for r in self.results
-        )
+        return any(r.state == "measured" and self.in_time(r) for r in self.results)
 
     def _time_the_rest(self) -> None:
         """Time what drifts too far, the nearest to the limit first, until one is fast enough."""
-        assert self._max_latency_ms is not None
         late = [
             (self._excess(result), index)
             for index, result in enumerate(self.results)
             if result.state == "drifts"
         ]
         for _, index in sorted(late):
-            timing = self._timed(self.results[index]).timing
-            if timing and timing.relative * reference_ms(self.results) <= self._max_latency_ms:
+            if self.in_time(self._timed(self.results[index])):
                 return
+
+    def latency_ms(self, result: Result) -> float | None:
+        """Median milliseconds of a frame, of which each trial measured only the share of the
+        reference's; `None` if it was not timed."""
+        return result.timing.relative * reference_ms(self.results) if result.timing else None
+
+    def in_time(self, result: Result) -> bool:
+        """Whether it was timed and is within the latency that is asked for."""
+        assert self._max_latency_ms is not None
+        ms = self.latency_ms(result)
+        return ms is not None and ms <= self._max_latency_ms
 
     def _report(self, result: Result) -> None:
         self.results.append(result)

@@ -8,6 +8,7 @@ import pytest
 from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_within
 from edgeanim.benchmarks.figures import figures
+from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Failure, save_report
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.pipeline.compare import compare as compare_files
@@ -118,15 +119,15 @@ def test_a_gate_looks_at_every_variant(expression: str, fails: bool) -> None:
     comparison = compare([build_report({"onnxruntime": (20, 8)})])
     if fails:
         with pytest.raises(GateFailed, match="onnxruntime"):
-            check_gate(comparison, expression)
+            check_gate(comparison, parse_gate(expression))
     else:
-        check_gate(comparison, expression)
+        check_gate(comparison, parse_gate(expression))
 
 
 def test_a_figure_that_was_not_measured_fails_the_gate_and_says_so() -> None:
     comparison = compare([build_report()])
     with pytest.raises(GateFailed, match=r"latency\.p99_ms was not measured"):
-        check_gate(comparison, "latency.p99_ms > 1000")
+        check_gate(comparison, parse_gate("latency.p99_ms > 1000"))
 
 
 def test_a_figure_that_another_variant_has_is_missing_and_not_unknown() -> None:
@@ -134,27 +135,27 @@ def test_a_figure_that_another_variant_has_is_missing_and_not_unknown() -> None:
     first, second = report.variants
     report = replace(report, variants=(first, replace(second, stages={})))
     with pytest.raises(GateFailed, match=r"onnxruntime-int8 .* stages\.tiny\.p50_ms was not"):
-        check_gate(compare([report]), "stages.tiny.p50_ms > 1e9")
+        check_gate(compare([report]), parse_gate("stages.tiny.p50_ms > 1e9"))
 
 
 def test_a_gate_can_ask_whether_the_run_was_valid() -> None:
     good = build_report()
     bad = replace(good, validity=Validity(False, ("throttled",), ("foreign load", "throttled")))
-    check_gate(compare([good]), "validity.valid == 0 or validity.discarded > 0")
+    check_gate(compare([good]), parse_gate("validity.valid == 0 or validity.discarded > 0"))
     for gate in ("validity.valid == 0", "validity.reasons >= 1", "validity.discarded == 2"):
         with pytest.raises(FailedOn, match="in report 1: validity"):
-            check_gate(compare([bad]), gate)
+            check_gate(compare([bad]), parse_gate(gate))
 
 
 def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:
     comparison = compare([build_report(failure=Failure("DeviceFailed", 5, "x"))])
     with pytest.raises(GateFailed, match="onnxruntime-int8 in report 1"):
-        check_gate(comparison, "latency.p50_ms > 1000")
+        check_gate(comparison, parse_gate("latency.p50_ms > 1000"))
 
 
 def test_an_unknown_figure_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"latency\.p90_ms"):
-        check_gate(compare([build_report()]), "latency.p90 > 1")
+        check_gate(compare([build_report()]), parse_gate("latency.p90 > 1"))
 
 
 def test_a_gate_that_is_none_is_told_before_a_page_is_written(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgeanim.benchmarks.compare import check_gate, compare
 from edgeanim.benchmarks.figures import figures
+from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.playback import Playback, lengthened, stream
 from edgeanim.benchmarks.process import Crew
@@ -110,15 +111,15 @@ def test_scenarios_are_in_the_file_and_in_gates(report: Report) -> None:
         assert isinstance(table[name], float)
     assert isinstance(table["batch.stages.encode.share"], float)
     comparison = compare([report])
-    check_gate(comparison, "cold.p50_ms > 100000 or soak.growth_mb > 1000")
+    check_gate(comparison, parse_gate("cold.p50_ms > 100000 or soak.growth_mb > 1000"))
     with pytest.raises(GateFailed, match=r"cold\.p50_ms"):
-        check_gate(comparison, "cold.p50_ms > 1")
+        check_gate(comparison, parse_gate("cold.p50_ms > 1"))
 
 
 def test_a_scenario_that_was_not_asked_for_fails_a_gate_on_it(report: Report) -> None:
     without = replace(report, variants=(replace(report.variants[0], stream=None),))
     with pytest.raises(GateFailed, match="not measured"):
-        check_gate(compare([without]), "stream.missed_share > 0.5")
+        check_gate(compare([without]), parse_gate("stream.missed_share > 0.5"))
 
 
 def test_a_slow_frame_counts_against_those_that_it_delays() -> None:
