@@ -8,7 +8,9 @@ NVML from JetPack 7 on; before that, see `jetson`.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import ClassVar
 
 from edgeanim.benchmarks.host import Host, Unreadable
@@ -51,22 +53,25 @@ class NvidiaSensor(Sensor):
         self._gpus: list[ctypes.c_void_p] = []
 
     def parts(self) -> Sequence[tuple[str, Callable[[], Values]]]:
-        return (
-            ("GPU load", self._load),
-            ("GPU memory", self._memory),
-            ("GPU temperature", lambda: self._each("temp_c", self._temperature)),
-            ("GPU power", lambda: self._each("power_w", self._power)),
-            ("GPU energy", lambda: self._each("energy_j", self._energy)),
-            ("GPU clock", lambda: self._each("freq_mhz", lambda g: self._clock(g, _SM_CLOCK))),
-            (
-                "GPU memory clock",
-                lambda: self._each("memory_freq_mhz", lambda g: self._clock(g, _MEMORY_CLOCK)),
-            ),
-            ("GPU clock limits", self._limits),
-        )
+        """Of each GPU by itself: what one does not know says nothing of another."""
+        asked = {
+            "load": self._load,
+            "memory": self._memory,
+            "temperature": self._temperature,
+            "power": self._power,
+            "energy": self._energy,
+            "clock": self._clock,
+            "memory clock": self._memory_clock,
+            "clock limits": self._limits,
+        }
+        return [
+            (f"{self._called(index)} {what}", partial(read, index))
+            for index in self._indices()
+            for what, read in asked.items()
+        ]
 
     def settings(self) -> Sequence[tuple[str, Callable[[], Texts]]]:
-        return (("GPU name", self._names),)
+        return [(f"{self._called(i)} name", partial(self._name, i)) for i in self._indices()]
 
     def close(self) -> None:
         if self._library is not None:
@@ -86,76 +91,77 @@ class NvidiaSensor(Sensor):
         self._library, self._gpus = library, gpus
         return library
 
-    def _found(self) -> Iterator[tuple[str, ctypes.c_void_p]]:
-        self._open()
+    def _indices(self) -> range:
+        """Those of all GPUs; one that cannot be asked, and says why, if there is none."""
+        with suppress(Unreadable):
+            self._open()
+        return range(max(1, len(self._gpus)))
+
+    def _called(self, index: int) -> str:
+        return f"GPU {index}" if len(self._gpus) > 1 else "GPU"
+
+    def _ask(self, index: int, function: str, *arguments: object) -> None:
+        """Call `function` of NVML for a GPU; the last argument is where the answer goes."""
+        *inputs, answer = arguments
+        self._call(index, function, *inputs, ctypes.byref(answer))  # type: ignore[arg-type]
+
+    def _call(self, index: int, function: str, *arguments: object) -> None:
+        library = self._open()
         if not self._gpus:
             raise Unreadable("NVML sees no GPU")
-        for index, gpu in enumerate(self._gpus):
-            yield f"nvidia.{index}", gpu
+        _call(library, function, self._gpus[index], *arguments)
 
-    def _each(self, name: str, read: Callable[[ctypes.c_void_p], float]) -> Values:
-        return {f"{gpu}.{name}": read(handle) for gpu, handle in self._found()}
+    def _load(self, index: int) -> Values:
+        used = _Utilization()
+        self._ask(index, "nvmlDeviceGetUtilizationRates", used)
+        return _named(index, load_percent=used.gpu, memory_load_percent=used.memory)
 
-    def _ask(self, function: str, gpu: ctypes.c_void_p, *arguments: object) -> None:
-        """Call `function` of NVML, whose last argument is where the answer goes."""
-        *inputs, answer = arguments
-        _call(self._open(), function, gpu, *inputs, ctypes.byref(answer))  # type: ignore[arg-type]
+    def _memory(self, index: int) -> Values:
+        memory = _Memory()
+        self._ask(index, "nvmlDeviceGetMemoryInfo", memory)
+        used, total = (size / (1 << 20) for size in (memory.used, memory.total))
+        return _named(index, memory_used_mb=used, memory_total_mb=total)
 
-    def _load(self) -> Values:
-        values: Values = {}
-        for name, gpu in self._found():
-            used = _Utilization()
-            self._ask("nvmlDeviceGetUtilizationRates", gpu, used)
-            values[f"{name}.load_percent"] = float(used.gpu)
-            values[f"{name}.memory_load_percent"] = float(used.memory)
-        return values
-
-    def _memory(self) -> Values:
-        values: Values = {}
-        for name, gpu in self._found():
-            memory = _Memory()
-            self._ask("nvmlDeviceGetMemoryInfo", gpu, memory)
-            values[f"{name}.memory_used_mb"] = memory.used / (1 << 20)
-            values[f"{name}.memory_total_mb"] = memory.total / (1 << 20)
-        return values
-
-    def _temperature(self, gpu: ctypes.c_void_p) -> float:
+    def _temperature(self, index: int) -> Values:
         celsius = ctypes.c_uint()
-        self._ask("nvmlDeviceGetTemperature", gpu, ctypes.c_uint(_GPU_TEMPERATURE), celsius)
-        return float(celsius.value)
+        self._ask(index, "nvmlDeviceGetTemperature", ctypes.c_uint(_GPU_TEMPERATURE), celsius)
+        return _named(index, temp_c=celsius.value)
 
-    def _power(self, gpu: ctypes.c_void_p) -> float:
+    def _power(self, index: int) -> Values:
         milliwatts = ctypes.c_uint()
-        self._ask("nvmlDeviceGetPowerUsage", gpu, milliwatts)
-        return milliwatts.value / 1e3
+        self._ask(index, "nvmlDeviceGetPowerUsage", milliwatts)
+        return _named(index, power_w=milliwatts.value / 1e3)
 
-    def _energy(self, gpu: ctypes.c_void_p) -> float:
+    def _energy(self, index: int) -> Values:
         millijoules = ctypes.c_ulonglong()
-        self._ask("nvmlDeviceGetTotalEnergyConsumption", gpu, millijoules)
-        return millijoules.value / 1e3
+        self._ask(index, "nvmlDeviceGetTotalEnergyConsumption", millijoules)
+        return _named(index, energy_j=millijoules.value / 1e3)
 
-    def _clock(self, gpu: ctypes.c_void_p, which: int) -> float:
+    def _clock(self, index: int) -> Values:
+        return _named(index, freq_mhz=self._megahertz(index, _SM_CLOCK))
+
+    def _memory_clock(self, index: int) -> Values:
+        return _named(index, memory_freq_mhz=self._megahertz(index, _MEMORY_CLOCK))
+
+    def _megahertz(self, index: int, which: int) -> float:
         megahertz = ctypes.c_uint()
-        self._ask("nvmlDeviceGetClockInfo", gpu, ctypes.c_uint(which), megahertz)
-        return float(megahertz.value)
+        self._ask(index, "nvmlDeviceGetClockInfo", ctypes.c_uint(which), megahertz)
+        return megahertz.value
 
-    def _limits(self) -> Values:
-        values: Values = {}
-        for name, gpu in self._found():
-            bits = ctypes.c_ulonglong()
-            self._ask("nvmlDeviceGetCurrentClocksThrottleReasons", gpu, bits)
-            for bit, cause in _LIMITS.items():
-                values[f"{name}.limited_by_{cause}_now"] = float(bool(bits.value & bit))
-        return values
+    def _limits(self, index: int) -> Values:
+        bits = ctypes.c_ulonglong()
+        self._ask(index, "nvmlDeviceGetCurrentClocksThrottleReasons", bits)
+        limited = {f"limited_by_{by}_now": bool(bits.value & bit) for bit, by in _LIMITS.items()}
+        return _named(index, **limited)
 
-    def _names(self) -> Texts:
-        names: Texts = {}
-        for name, gpu in self._found():
-            text = ctypes.create_string_buffer(_NAME_BYTES)
-            length = ctypes.c_uint(_NAME_BYTES)
-            _call(self._open(), "nvmlDeviceGetName", gpu, text, length)
-            names[name] = text.value.decode(errors="replace")
-        return names
+    def _name(self, index: int) -> Texts:
+        text = ctypes.create_string_buffer(_NAME_BYTES)
+        self._call(index, "nvmlDeviceGetName", text, ctypes.c_uint(_NAME_BYTES))
+        return {f"nvidia.{index}": text.value.decode(errors="replace")}
+
+
+def _named(index: int, **values: float) -> Values:
+    return {f"nvidia.{index}.{name}": float(value) for name, value in values.items()}
 
 
 def _gpus_of(library: ctypes.CDLL) -> list[ctypes.c_void_p]:

@@ -1,18 +1,18 @@
-/* A stand-in for NVIDIA's management library with one GPU, for tests of the ctypes calls. */
+/* A stand-in for NVIDIA's management library with two GPUs, for tests of the ctypes calls. */
 #include <string.h>
 
 typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { unsigned long long total, free, used; } memory_t;
-static int gpu;
+static int gpus[2];
 
 int nvmlInit_v2(void) { return 0; }
 int nvmlShutdown(void) { return 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 1; return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
-    *handle = &gpu;
-    return index == 0 ? 0 : 2;
+    *handle = &gpus[index];
+    return index < 2 ? 0 : 2;
 }
-static int wrong(void *handle) { return handle == &gpu ? 0 : 2; }
+static int wrong(void *handle) { return handle == &gpus[0] || handle == &gpus[1] ? 0 : 2; }
 int nvmlDeviceGetName(void *h, char *name, unsigned length) {
     strncpy(name, "Fake GPU 9000", length);
     return wrong(h);
@@ -23,7 +23,8 @@ int nvmlDeviceGetMemoryInfo(void *h, memory_t *m) {
     return wrong(h);
 }
 int nvmlDeviceGetTemperature(void *h, int sensor, unsigned *c) { *c = 61; return sensor ? 2 : wrong(h); }
-int nvmlDeviceGetPowerUsage(void *h, unsigned *mw) { *mw = 87500; return wrong(h); }
+/* The second is that of a laptop, which does not know its power. */
+int nvmlDeviceGetPowerUsage(void *h, unsigned *mw) { *mw = 87500; return h == &gpus[1] ? 3 : wrong(h); }
 /* Not supported, as on GPUs before Volta. */
 int nvmlDeviceGetTotalEnergyConsumption(void *h, unsigned long long *mj) { *mj = 0; (void)h; return 3; }
 int nvmlDeviceGetClockInfo(void *h, int which, unsigned *mhz) { *mhz = which == 1 ? 1410 : 5001; return wrong(h); }

@@ -138,7 +138,7 @@ def test_a_jetsons_settings(tmp_path: Path) -> None:
     assert missing[0] == "clocks: jetson_clocks is not installed"
 
 
-def test_an_nvidia_gpu_is_read_by_its_library(tmp_path: Path) -> None:
+def test_nvidia_gpus_are_read_by_their_library(tmp_path: Path) -> None:
     compiler = shutil.which("cc") or pytest.skip("there is no C compiler")
     library = tmp_path / "libfake.so"
     source = Path(__file__).with_name("fake_nvml.c")
@@ -146,21 +146,28 @@ def test_an_nvidia_gpu_is_read_by_its_library(tmp_path: Path) -> None:
     sensor = get_sensor("nvidia", Host(tmp_path, libraries={LIBRARY: str(library)}))
     snapshot = sensor.read()
     limits = {n: v for n, v in snapshot.values.items() if "limited" in n and v}
-    assert limits == {"nvidia.0.limited_by_heat_now": 1.0}
-    assert {n: v for n, v in snapshot.values.items() if "limited" not in n} == {
-        "nvidia.0.load_percent": 73.0,
-        "nvidia.0.memory_load_percent": 21.0,
-        "nvidia.0.memory_used_mb": 2048.0,
-        "nvidia.0.memory_total_mb": 8192.0,
-        "nvidia.0.temp_c": 61.0,
-        "nvidia.0.power_w": 87.5,
-        "nvidia.0.freq_mhz": 1410.0,
-        "nvidia.0.memory_freq_mhz": 5001.0,
+    assert limits == {f"nvidia.{gpu}.limited_by_heat_now": 1.0 for gpu in (0, 1)}
+    known = {
+        "load_percent": 73.0,
+        "memory_load_percent": 21.0,
+        "memory_used_mb": 2048.0,
+        "memory_total_mb": 8192.0,
+        "temp_c": 61.0,
+        "freq_mhz": 1410.0,
+        "memory_freq_mhz": 5001.0,
     }
-    assert snapshot.missing == (
-        "GPU energy: nvmlDeviceGetTotalEnergyConsumption answered with error 3",
-    )
-    assert sensor.read_settings() == ({"nvidia.0": "Fake GPU 9000"}, ())
+    # What one of them does not know is told of the other all the same.
+    assert {n: v for n, v in snapshot.values.items() if "limited" not in n} == {
+        "nvidia.0.power_w": 87.5,
+        **{f"nvidia.{gpu}.{name}": value for gpu in (0, 1) for name, value in known.items()},
+    }
+    assert set(snapshot.missing) == {
+        "GPU 0 energy: nvmlDeviceGetTotalEnergyConsumption answered with error 3",
+        "GPU 1 energy: nvmlDeviceGetTotalEnergyConsumption answered with error 3",
+        "GPU 1 power: nvmlDeviceGetPowerUsage answered with error 3",
+    }
+    names = {"nvidia.0": "Fake GPU 9000", "nvidia.1": "Fake GPU 9000"}
+    assert sensor.read_settings() == (names, ())
     sensor.close()
 
 
@@ -175,9 +182,13 @@ class _Library:
     """An NVML of an own making: functions that are not named here it does not have."""
 
     def __init__(self, **statuses: int) -> None:
-        self.ended = 0
+        self.begun = self.ended = 0
         for name, status in statuses.items():
             setattr(self, name, lambda *_, status=status: status)
+
+    def nvmlInit_v2(self) -> int:  # noqa: N802 NVML's name
+        self.begun += 1
+        return 0
 
     def nvmlShutdown(self) -> int:  # noqa: N802 NVML's name
         self.ended += 1
@@ -190,16 +201,16 @@ def test_a_function_that_this_nvml_lacks_is_missing_and_no_crash(
     monkeypatch.setattr(Host, "library", lambda *_: _Library())
     snapshot = get_sensor("nvidia").read()
     assert not snapshot.values
-    assert "GPU load: this NVML has no nvmlInit_v2" in snapshot.missing
+    assert "GPU load: this NVML has no nvmlDeviceGetCount_v2" in snapshot.missing
 
 
 def test_a_gpu_that_is_lost_is_the_reason_at_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not at the first alone, after which there would seem to be no GPU."""
-    library = _Library(nvmlInit_v2=0, nvmlDeviceGetCount_v2=15)
+    library = _Library(nvmlDeviceGetCount_v2=15)
     monkeypatch.setattr(Host, "library", lambda *_: library)
     sensor = get_sensor("nvidia")
     missing = sensor.read().missing
     assert len(missing) > 1
     assert all("nvmlDeviceGetCount_v2 answered with error 15" in reason for reason in missing)
     sensor.close()
-    assert library.ended == len(missing)
+    assert library.ended == library.begun > 0
