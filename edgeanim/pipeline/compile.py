@@ -137,7 +137,7 @@ def _golden(
         frames,
         inputs,
         limit=64,
-        default=default_material(name),
+        default=default_material(model.contract),
         option="--frames",
     )
     return make_golden(work, model, material.held_out)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, named
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes
 from edgeanim.graph.external import external_files
@@ -99,11 +100,13 @@ def exported(folder: Path, work: Work) -> Path:
     return made
 
 
-def default_material(name: str | Path, frames: int | None = None) -> Material | None:
-    """What an animator of ours is calibrated and judged on, with at least so many `frames` if that
-    is given; `None` for any other model."""
-    if not is_shipped(name) and not is_animator(Path(name)):
-        return None
+def default_material(contract: Contract, frames: int | None = None) -> Material | None:
+    """What a model that animates by the regions of our animator is calibrated and judged on, with
+    at least so many `frames` if that is given: one that was pruned or trained further is still one.
+    `None` for any other model."""
+    from edgeanim.models.regions import REGIONS, SKELETON
     from edgeanim.pipeline.shipped import shipped_material
 
+    if (contract.regions, contract.skeleton) != (REGIONS, SKELETON):
+        return None
     return shipped_material(frames)

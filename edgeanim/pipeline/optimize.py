@@ -93,7 +93,7 @@ def optimize(
         calib,
         inputs or {},
         limit=2 * quantize.samples,
-        default=default_material(model),
+        default=default_material(source.contract),
     )
     golden = find_golden(work, model, source, material.held_out)
     progress.done()

@@ -88,7 +88,7 @@ def prune(
     (name, *_) = work.backends((backend,))
     progress.stage("Read the model")
     source = open_model(model, work)
-    default = default_material(model, frames_for(spec))
+    default = default_material(source.contract, frames_for(spec))
     material = gather(
         source.contract, calib, inputs or {}, limit=2 * frames_for(spec), default=default
     )

@@ -104,7 +104,7 @@ def quantize(
     names = work.backends(backends)  # before anything that takes long
     progress.stage("Read the model")
     source = open_model(model, work)
-    default = default_material(model)
+    default = default_material(source.contract)
     material = gather(source.contract, calib, inputs or {}, limit=2 * spec.samples, default=default)
     progress.done()
     golden = find_golden(work, model, source, material.held_out)

@@ -16,8 +16,10 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
+from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.calibrate import record_samples
 from edgeanim.pipeline.material import GOLDEN_FRAMES, gather, thin
+from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import write_animation
 from edgeanim.runtime.scene import Picture
@@ -207,6 +209,18 @@ def test_a_state_goes_from_sample_to_sample_and_is_not_read(pairs: Path, tmp_pat
 def test_a_model_that_animates_stills_takes_no_npz(pairs: Path) -> None:
     with pytest.raises(UsageError, match=r"'moving' animates stills.*Give a clip"):
         gather(MOVING, pairs, {}, limit=64)
+
+
+def test_what_has_our_regions_is_judged_on_what_our_animator_is() -> None:
+    """Whatever it is called and wherever it lies: pruned, or trained further."""
+    poses = TensorSpec("motion", "motion:driving", (1, len(REGIONS), 6))
+    graph = GraphSpec("net", "net.onnx", "frame", (STILL, poses), (RESULT,))
+    ours = Contract("mine", (graph,), regions=REGIONS, skeleton=SKELETON)
+    material = default_material(ours)
+    assert material is not None
+    assert material.separate
+    assert default_material(MOVING) is None
+    assert default_material(replace(ours, skeleton=None)) is None
 
 
 def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None:
