@@ -33,10 +33,10 @@ class Histogram:
         flat = values.reshape(-1)
         if not flat.size:
             return
-        self.low = min(self.low, float(flat.min()))
-        self.high = max(self.high, float(flat.max()))
-        if not np.isfinite((self.low, self.high)).all():
+        low, high = float(flat.min()), float(flat.max())
+        if not np.isfinite((low, high)).all():  # before Python's `min`, which passes over NaN
             raise BadInput("The float graph itself gives NaN or infinity.")
+        self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(-self.low, self.high))
         # An odd stride walks through all columns and channels, whose numbers are mostly even.
         stride = max(1, flat.size // VALUES_PER_SAMPLE) | 1 if flat.size > VALUES_PER_SAMPLE else 1

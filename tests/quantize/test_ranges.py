@@ -114,6 +114,8 @@ def test_entropy_asks_what_a_relu_lets_through_and_not_how_much_it_holds_back() 
 def test_nan_is_refused() -> None:
     with pytest.raises(BadInput, match="NaN"):
         counted(np.array([1, np.nan], np.float32))
+    with pytest.raises(BadInput, match="NaN"):  # in a later sample too
+        counted(np.ones(2, np.float32), np.array([1, np.nan], np.float32))
 
 
 def test_ranges_come_back_from_disk(tmp_path: Path) -> None:
