@@ -60,7 +60,9 @@ def equalise(
     for node, peaks in seen.peaks.items():
         _raise(ranges, channels.root(channels.of[node]), peaks / max(peaks.max(), 1e-30))
     for node in module.graph.nodes:
-        if node.op == "call_module" and str(node.target) in placement.convolutions:
+        # What is no [1, C, H, W], a stack of pictures say, has no variables.
+        read = node.op == "call_module" and node.args[0] in channels.of
+        if read and str(node.target) in placement.convolutions:
             layer = module.get_submodule(str(node.target))
             _raise(columns, channels.root(channels.of[node.args[0]]), _columns(layer))
     lowest, highest = _norm_limits(channels, seen.variances)

@@ -126,6 +126,30 @@ def test_a_parameter_is_scaled_along_its_channels_wherever_they_are(shape: tuple
     assert not torch.equal(traced.map, before)
 
 
+class Stacked(nn.Module):
+    """Looks at both halves of its channels as if they were two pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.halves = nn.Conv2d(2, 2, 3, padding=1)
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pair = F.relu(self.first(x)).reshape(2, 2, 8, 8)
+        return self.last(F.relu(self.halves(pair)).reshape(1, 4, 8, 8))
+
+
+def test_a_convolution_of_several_pictures_at_once_is_left_as_it_is() -> None:
+    module = Stacked().eval().double()
+    traced = fx.symbolic_trace(module)
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    with torch.no_grad():
+        wanted = module(*batch)
+        equalise(traced, Placement(("first", "halves", "last"), ("relu", "relu_1")), [batch])
+        torch.testing.assert_close(traced(*batch), wanted)
+
+
 def test_a_transposed_convolution_of_which_an_output_is_dead_is_equalised_all_the_same() -> None:
     torch.manual_seed(2)
     module = nn.Sequential(
