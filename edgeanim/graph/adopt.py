@@ -101,7 +101,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
 def _is_half(model: Any) -> bool:
     ends = (*model.graph.input, *model.graph.output)
     return any(value.type.tensor_type.elem_type in _HALF for value in ends) or any(
-        tensor.data_type in _HALF for graph in _graphs(model.graph) for tensor in graph.initializer
+        tensor.data_type in _HALF for tensor in stored_tensors(model)
     )
 
 

@@ -88,6 +88,24 @@ def test_half_floats_between_casts_leave_none_behind(graph: Any, save: Any) -> N
     assert deviation(wanted, found) < 2e-3
 
 
+def test_half_floats_that_nodes_hold_are_computed_in_float32_too(graph: Any, save: Any) -> None:
+    """Some exporters write weights as Constant nodes."""
+    model = graph(
+        "float[1,3,16,16] x",
+        "float[1,3,16,16] y",
+        "half = Cast <to=10> (x) \n c = Conv <pads=[1,1,1,1]> (half, w) \n y = Cast <to=1> (c)",
+    )
+    kernel = np.random.default_rng(1).normal(0, 0.2, (3, 3, 3, 3)).astype(np.float16)
+    held = onnx.helper.make_node(
+        "Constant", [], ["w"], "kernel", value=onnx.numpy_helper.from_array(kernel)
+    )
+    model.graph.node.insert(0, held)
+    made, changes, path = adopted(model, save)
+    assert changes == ("The file's half floats are computed in float32.",)
+    load_model(path)
+    assert "Cast" not in {node.op_type for node in made.graph.node}
+
+
 def test_an_input_that_nothing_reads_is_left_out(graph: Any, save: Any) -> None:
     model = graph(
         "float[1,3,16,16] x, float[1,3,16,16] source", "float[1,3,16,16] y", "y = Relu (x)"
