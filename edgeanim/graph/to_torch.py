@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import GateFailed
+from edgeanim.core.errors import BadInput, GateFailed, first_line
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
@@ -99,7 +99,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     built = _build(model, path)
     specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
     inputs = seeded_inputs(specs)
-    error_found = _deviation(built, Reference(original, where=path).run(inputs), inputs)
+    error_found = _deviation(built, Reference(original, where=path).run(inputs), inputs, path)
     if not error_found <= tolerance:
         _name_the_first(built, model, inputs, path, tolerance, error_found)
     return replace(built.imported, normalized=normalized, error=error_found)
@@ -178,12 +178,21 @@ def _build(model: Any, path: Path) -> _Built:
     return _Built(imported, {name: value.name for name, value in builder.values.items()})
 
 
-def _deviation(built: _Built, expected: Mapping[str, Array], inputs: Mapping[str, Array]) -> float:
+def _deviation(
+    built: _Built, expected: Mapping[str, Array], inputs: Mapping[str, Array], path: Path
+) -> float:
     import torch
 
     imported = built.imported
-    with torch.no_grad():
-        made = imported.module(*_tensors(imported, inputs))
+    try:
+        with torch.no_grad():
+            made = imported.module(*_tensors(imported, inputs))
+    except RuntimeError as error:  # of types that PyTorch does not mix, say
+        raise BadInput(
+            f"PyTorch cannot compute this graph: {first_line(error).rstrip('.')}.",
+            where=path,
+            hint=REMAINING,
+        ) from error
     return max(
         deviation(expected[name], value.numpy())
         for name, value in zip(imported.output_names, made, strict=True)

@@ -135,6 +135,13 @@ def test_an_unknown_op_names_itself_and_what_remains(graph: Any, save: Any) -> N
     assert "ONNX Runtime and OpenVINO can still run this model" in text
 
 
+def test_types_that_pytorch_does_not_mix_are_refused(graph: Any, save: Any) -> None:
+    body = "d = Cast <to=11> (x) \n m = MatMul (d, w) \n y = Cast <to=1> (m)"
+    path = save(graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, {"w": np.eye(8)}))
+    with pytest.raises(BadInput, match=r"PyTorch cannot compute .*still run this model"):
+        import_torch(path)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
