@@ -155,9 +155,12 @@ class FlatGraph:
             name = bytes(tensor.name).decode()
             if name in table:
                 at, shape = table[name][method], (1,) * len(tensor.shape)
+                # A range without any width would be made one of 1e-9, for which XNNPACK refuses
+                # the convolutions that read the tensor.
+                high = 1.0 if at.low == at.high else at.high
                 found[name] = {
                     "min": np.full(shape, at.low, np.float32),
-                    "max": np.full(shape, at.high, np.float32),
+                    "max": np.full(shape, high, np.float32),
                 }
         return found
 

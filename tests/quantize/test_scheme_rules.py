@@ -121,6 +121,28 @@ def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
     assert profile.int8 > 0
 
 
+@pytest.mark.slow
+def test_tflite_runs_a_convolution_that_reads_nothing_but_zeros(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Such as what a ReLU gives that died in training."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa, ba)
+           dead = Relu (a)
+           b = Conv <pads = [1,1,1,1]> (image, wa)
+           d = Conv <pads = [1,1,1,1]> (dead, wd)
+           s = Add (b, d)
+           result = Conv <pads = [1,1,1,1]> (s, wr)""",
+        {"wa": (8, 3, 3, 3), "ba": [-100] * 8, "wd": (8, 8, 3, 3), "wr": (3, 8, 3, 3)},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("tflite-int8").quantize(source, samples, QuantizeSpec(), board, tmp_path)
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, _ = play(made, "tflite", board, samples, tmp_path / "int8")
+    assert psnr(wanted, got) > 30
+
+
 def written(
     folder: Path,
     body: str,
