@@ -18,6 +18,8 @@ from typing import Any, Literal
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
 from edgeanim.graph.edit import clip_limits
+from edgeanim.graph.read import value_shapes
+from edgeanim.graph.rewrites import constants
 
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
 # vector) costs more to quantise than it gains.
@@ -102,7 +104,7 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
 
 
 def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = None) -> Chain:
-    """`find_chain` of an ONNX `model` with inferred static shapes whose nodes all have names.
+    """`find_chain` of an ONNX `model` that is `shaped`.
 
     `keep_float` are names of nodes that count as float; `BadInput` names the nearest node if there
     is none of that name.
@@ -113,22 +115,42 @@ def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = No
 
 def has_convolutions(path: Path, keep_float: Iterable[str] = ()) -> bool:
     """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside."""
-    import onnx
-
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
-    name_nodes(model)
+    model = load_shaped(path)
     check_names(keep_float, [node.name for node in model.graph.node], where=path)
     return any(node.kind == "convolution" for node in onnx_nodes(model, set(keep_float)))
 
 
+def load_shaped(path: Path) -> Any:
+    """The ONNX graph at `path`, `shaped`."""
+    import onnx
+
+    return shaped(onnx.load(str(path)))
+
+
+def shaped(model: Any) -> Any:
+    """A copy of an ONNX `model` with the shapes that can be told and a name for every node. Where a
+    graph computes shapes of others, they are read from one in which that is folded."""
+    import onnx
+
+    made = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    name_nodes(made)
+    known = value_shapes(made)
+    if any(name not in known for node in made.graph.node for name in node.output if name):
+        folded = onnx.ModelProto()
+        folded.CopyFrom(made)
+        constants.rewrite(folded)
+        told = {info.name: info for info in made.graph.value_info}
+        told |= {info.name: info for info in folded.graph.value_info if info.name not in known}
+        del made.graph.value_info[:]
+        made.graph.value_info.extend(told.values())
+    return made
+
+
 def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
-    """The nodes of an ONNX `model` by kind."""
+    """The nodes of an ONNX `model` by kind; `BadInput` for a convolution of unknown cost."""
     numbers = _numbers(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    infos = (*model.graph.value_info, *model.graph.output, *model.graph.input)
-    shapes = {
-        info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim) for info in infos
-    }
+    shapes = value_shapes(model)
     nodes = []
     for node in model.graph.node:
         kind: Literal["convolution", "glue", "float"] = "float"
@@ -137,6 +159,12 @@ def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
             pass
         elif node.op_type == "Conv" and node.input[1] in weights:
             kind = "convolution"
+            if node.output[0] not in shapes:
+                raise BadInput(
+                    f"ONNX cannot tell the shape of what the convolution {node.name!r} gives, and "
+                    "so not what it costs.",
+                    hint=f"Keep it in float with --keep-float {node.name}, or ship all in float32.",
+                )
             macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
         elif node.op_type in ONNX_GLUE and _keeps_zero(node, numbers):
             kind = "glue"

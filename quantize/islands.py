@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.errors import BadInput
-from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_nodes
+from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_nodes, shaped
 from edgeanim.targets.backends import NodeTime
 
 # What follows a convolution and is fused into it.
@@ -139,16 +139,16 @@ def read_graph(source: Path, named: Path) -> FloatGraph:
     model = onnx.load(str(source))
     name_nodes(model)
     onnx.save(model, str(named))
-    shaped = onnx.shape_inference.infer_shapes(model)
-    weights = {tensor.name for tensor in shaped.graph.initializer}
-    infos = (*shaped.graph.input, *shaped.graph.value_info, *shaped.graph.output)
+    model = shaped(model)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    infos = (*model.graph.input, *model.graph.value_info, *model.graph.output)
     sizes = {
         info.name: prod(dim.dim_value for dim in info.type.tensor_type.shape.dim)
         for info in infos
         if info.name not in weights
     }
-    outputs = frozenset(tensor.name for tensor in shaped.graph.output)
-    return FloatGraph(tuple(onnx_nodes(shaped, set())), sizes, outputs, _fused(shaped, outputs))
+    outputs = frozenset(tensor.name for tensor in model.graph.output)
+    return FloatGraph(tuple(onnx_nodes(model, set())), sizes, outputs, _fused(model, outputs))
 
 
 def node_times(

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
-from edgeanim.quantize.chain import ONNX_GLUE
+from edgeanim.quantize.chain import ONNX_GLUE, load_shaped
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.histogram import Histogram
 from edgeanim.quantize.ranges import RangeTable, tabulate
@@ -62,7 +62,7 @@ def _asked_for(path: Path) -> list[str]:
     it may be called once the graph is prepared."""
     import onnx
 
-    graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
+    graph = load_shaped(path).graph
     floats = {
         info.name
         for info in (*graph.input, *graph.value_info, *graph.output)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.files import atomic_path
 from edgeanim.core.threads import one_blas_thread
-from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.chain import load_shaped, onnx_chain
 from edgeanim.quantize.ranges_onnx import activations
 
 Kernels = Mapping[str, Array]
@@ -219,11 +219,9 @@ class _Layer:
 
 
 def _layers(path: Path) -> list[_Layer]:
-    import onnx
     from onnx import numpy_helper
 
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
-    name_nodes(model)
+    model = load_shaped(path)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     read = [name for node in model.graph.node for name in node.input]
     chosen = set(onnx_chain(model, where=path).convolutions)

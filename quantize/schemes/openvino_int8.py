@@ -20,7 +20,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.rewrites import broadcast, planar, warp
-from edgeanim.quantize.chain import Chain, name_nodes, onnx_chain
+from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import RangeTable, pick
 from edgeanim.quantize.rounding import replace_kernels
@@ -83,12 +83,10 @@ class OpenVinoInt8(Scheme):
     def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.xml` and `<graph>.bin`."""
         import nncf
-        import onnx
         import openvino as ov
 
         artifact = source.artifact
-        named = onnx.shape_inference.infer_shapes(onnx.load(str(artifact.path)))
-        name_nodes(named)
+        named = load_shaped(artifact.path)
         broadcast.rewrite(named, keep=spec.keep_float)
         planar.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)

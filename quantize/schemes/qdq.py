@@ -14,7 +14,7 @@ from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.normalize import with_recent_opset
-from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
@@ -67,17 +67,14 @@ def _prepare(source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prep
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     named, path = scratch / "named.onnx", scratch / "prepared.onnx"
-    recent = with_recent_opset(onnx.load(str(source.artifact.path)))
-    model = onnx.shape_inference.infer_shapes(recent)
-    name_nodes(model)
+    model = shaped(with_recent_opset(onnx.load(str(source.artifact.path))))
     chain = onnx_chain(model, keep_float, where=source.artifact.path)
     replace_kernels(model, source.kernels, chain.with_float_heads)
     onnx.save(model, str(named))
     with quiet():
         # Shapes are static already, so the symbolic pass (which needs sympy) has nothing to do.
         quant_pre_process(str(named), str(path), skip_symbolic_shape=True)
-    model = onnx.load(str(path))
-    name_nodes(model)
+    model = load_shaped(path)
     onnx.save(model, str(path))
     types = {node.name: node.op_type for node in model.graph.node}
     # What was folded into a convolution is no longer rounded on its own.

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
-from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_chain
+from edgeanim.quantize.chain import (
+    Node,
+    find_chain,
+    has_convolutions,
+    load_shaped,
+    onnx_chain,
+    onnx_nodes,
+)
 
 
 def conv(name: str, *inputs: str, macs: int = 1000) -> Node:
@@ -84,10 +94,7 @@ def test_in_a_straight_line_glue_counts_from_convolution_to_convolution(kinds: l
 
 
 def test_the_chain_of_a_real_graph(unet: GraphArtifact) -> None:
-    import onnx
-
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(unet.path)))
-    name_nodes(model)
+    model = load_shaped(unet.path)
     chain = onnx_chain(model)
     assert {"up0", "cat0", "up1", "cat1", "mid.add", "stem.relu"} <= set(chain.glue)
     assert "result" not in chain.glue
@@ -101,3 +108,50 @@ def test_an_unknown_name_is_refused_with_the_nearest(unet: GraphArtifact) -> Non
 
     with pytest.raises(BadInput, match="Did you mean 'stem'"):
         onnx_chain(onnx.load(str(unet.path)), ["stemm"])
+
+
+def halves(folder: Path, between: str) -> Path:
+    """A convolution, `between` of `c` to `d`, and two convolutions more."""
+    import onnx
+
+    head = '<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>'
+    body = f"c = Conv (x, wa) \n {between} \n e = Conv (d, wb) \n y = Conv (e, wb)"
+    model = onnx.parser.parse_model(
+        f"{head} g (float[1,4,8,8] x) => (float[1,2,16,8] y) {{{body}}}"
+    )
+    weights = {
+        "wa": np.ones((4, 4, 1, 1), np.float32),
+        "wb": np.ones((2, 2, 1, 1), np.float32),
+        "one": np.array(1),
+        "two": np.array(2),
+        "axis": np.array([0]),
+        "first": np.array([1]),
+        "last": np.array([-1, 8]),
+    }
+    for name, value in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    onnx.save(model, str(folder / "net.onnx"))
+    return folder / "net.onnx"
+
+
+def test_convolutions_behind_a_computed_shape_are_as_dear_as_they_are(tmp_path: Path) -> None:
+    """They counted as free, and so were never quantised."""
+    path = halves(
+        tmp_path,
+        """s = Shape (c) \n n = Gather (s, one) \n h = Div (n, two) \n i = Unsqueeze (h, axis)
+           t = Concat <axis = 0> (first, i, last) \n d = Reshape (c, t)""",
+    )
+    assert [node.macs for node in onnx_nodes(load_shaped(path), set()) if node.macs] == [
+        8 * 8 * 4 * 4,
+        16 * 8 * 2 * 2,
+        16 * 8 * 2 * 2,
+    ]
+
+
+def test_a_convolution_whose_cost_nobody_can_tell_is_refused_unless_it_stays_in_float(
+    tmp_path: Path,
+) -> None:
+    path = halves(tmp_path, "d = com.microsoft.Gelu (c)")
+    with pytest.raises(BadInput, match=r"shape.*convolution 'e'.*--keep-float e"):
+        has_convolutions(path)
+    assert has_convolutions(path, ["e", "y"])
