@@ -62,7 +62,7 @@ def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
     if not path.is_file() or (found := adopt(path)) is None:
         return path, ()
     files = (path, *external_files(path))
-    parts = {"model": sha256_files(files), "versions": versions()}
+    parts = {"name": path.name, "model": sha256_files(files), "versions": versions()}
 
     def make(folder: Path) -> None:
         data = found.model().SerializeToString(deterministic=True)

@@ -52,6 +52,17 @@ def test_an_open_batch_is_told_of_and_played_as_one_picture(
     assert bundle.is_file()
 
 
+def test_a_copy_of_another_name_is_a_model_of_its_own(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The store held the first one's file, and the copy was said not to be there."""
+    path, store = batched(tiny_onnx(32, 4), 32), Store(tmp_path / "store")
+    assert api.inspect(path, store=store).contract.name == "batched"
+    copy = tmp_path / "copy.onnx"
+    copy.write_bytes(path.read_bytes())
+    assert api.inspect(copy, store=store).contract.name == "copy"
+
+
 def test_what_is_wrong_all_the_same_is_told_of_the_users_file(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
