@@ -47,6 +47,17 @@ def test_constants_fold_shape_arithmetic(graph: Any, rewritten: Any) -> None:
     assert rewritten(constants, model) == (3, {"Reshape": 1})
 
 
+def test_an_output_that_is_constant_is_folded_once(graph: Any, rewritten: Any) -> None:
+    """It was folded again and again."""
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y, float[2] z",
+        "y = Relu (x) \n z = Neg (w)",
+        {"w": (2,)},
+    )
+    assert rewritten(constants, model) == (1, {"Relu": 1, "Identity": 1})
+
+
 def test_constants_do_not_grow_the_file(graph: Any, rewritten: Any) -> None:
     model = graph(
         PICTURE,
