@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
-from edgeanim.graph.edit import clip_limits
+from edgeanim.graph.edit import clip_limits, with_shapes
 from edgeanim.graph.read import value_shapes
 from edgeanim.graph.rewrites import constants
 
@@ -132,7 +132,7 @@ def shaped(model: Any) -> Any:
     graph computes shapes of others, they are read from one in which that is folded."""
     import onnx
 
-    made = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    made = with_shapes(model)
     name_nodes(made)
     known = value_shapes(made)
     if any(name not in known for node in made.graph.node for name in node.output if name):

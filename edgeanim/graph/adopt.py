@@ -20,6 +20,7 @@ from edgeanim.graph.edit import editing, infer_shapes, nested_graphs, nested_inp
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 from edgeanim.graph.read import (
     all_nodes,
+    graph_errors,
     graph_inputs,
     load_onnx,
     stored_tensors,
@@ -61,6 +62,13 @@ class Adoption:
         """The file as a `ModelProto` that is static and float32, weights inline; `BadInput` if it
         would exceed 2 GiB."""
         model = load_onnx(self.path)
+        with graph_errors(self.path):
+            self._change(model)
+        if model.ByteSize() > MAX_BYTES:
+            raise BadInput("In float32 the weights of this model exceed 2 GiB.", where=self.path)
+        return model
+
+    def _change(self, model: Any) -> None:
         kept = [value for value in model.graph.input if value.name not in self.unread]
         model.graph.ClearField("input")
         model.graph.input.extend(kept)
@@ -74,9 +82,6 @@ class Adoption:
         with editing(model):
             pass  # sorts the nodes, which finding the types needs
         _remove_void_casts(model)
-        if model.ByteSize() > MAX_BYTES:
-            raise BadInput("In float32 the weights of this model exceed 2 GiB.", where=self.path)
-        return model
 
 
 def adopt(path: Path) -> Adoption | None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.graph.read import opset_of, value_shapes
+from edgeanim.core.errors import BadInput, first_line
+from edgeanim.graph.read import node_label, opset_of, value_shapes
 
 AnyArray = NDArray[Any]
 
@@ -205,11 +206,23 @@ def clip_limits(
 
 def infer_shapes(model: Any) -> None:
     """Fill in the shapes of intermediate values, anew, as far as ONNX can tell them."""
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(with_shapes(model).graph.value_info)
+
+
+def with_shapes(model: Any) -> Any:
+    """A copy of a `ModelProto` with the shapes that ONNX can tell beside those that are written
+    down; `BadInput` if they contradict each other."""
     import onnx
 
-    del model.graph.value_info[:]
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    model.graph.value_info.extend(inferred.graph.value_info)
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise BadInput(
+            f"The shapes or types of this graph contradict each other: {first_line(error)}",
+            where=model.graph.name or None,
+            hint="Export it again.",
+        ) from error
 
 
 def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
@@ -260,6 +273,7 @@ def _sorted(nodes: list[Any]) -> list[Any]:
     """Makers before users, otherwise in the given order."""
     makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
     done: set[int] = set()
+    begun: set[int] = set()
     order: list[Any] = []
     for start in range(len(nodes)):
         stack = [start]
@@ -272,6 +286,12 @@ def _sorted(nodes: list[Any]) -> list[Any]:
                 if index not in done:
                     done.add(index)
                     order.append(nodes[index])
+            elif index in begun:  # all that it waits for has had its turn
+                raise BadInput(
+                    f"What the node {node_label(nodes[index])} reads is made of what it gives.",
+                    hint="No runtime can compute such a graph; export it again.",
+                )
             else:
+                begun.add(index)
                 stack.extend(sorted(waiting, reverse=True))
     return order

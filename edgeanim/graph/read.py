@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +125,7 @@ def check_ops(model: Any, where: object) -> None:
         version = opsets.get(node.domain, opsets.get("", opsets.get("ai.onnx", 0)))
         try:
             onnx.defs.get_schema(node.op_type, version, "")
-        except onnx.defs.SchemaError:
+        except (onnx.defs.SchemaError, TypeError):  # the latter for a version beyond any integer
             raise BadInput(
                 f"The op {node.op_type} of node {node_label(node)} does not exist in ONNX "
                 f"opset {version}.",
@@ -209,9 +211,24 @@ def _inline_functions(model: Any, path: Path) -> Any:
 def _run_checker(model: Any, path: Path) -> None:
     import onnx
 
-    try:
+    with graph_errors(path):
         onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+
+
+@contextmanager
+def graph_errors(path: Path) -> Iterator[None]:
+    """What ONNX raises inside the block for a graph that is not valid is `BadInput`."""
+    import onnx
+
+    try:
+        yield
+    except (
+        onnx.checker.ValidationError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split())[:300]
         raise BadInput(f"This ONNX graph is not valid: {reason}", where=path) from error
 
@@ -230,8 +247,15 @@ def _check_ends(model: Any, path: Path) -> None:
                     hint="Move the conversion out of the graph and export it again.",
                 )
     for value in graph_inputs(model):
-        if shape_of(value) is None:
+        shape = shape_of(value)
+        if shape is None:
             _refuse_dynamic(value, path)
+        elif prod(shape) * 4 > MAX_BYTES:
+            raise BadInput(
+                f"The input {value.name!r} is {list(shape)}, more than 2 GiB of float32.",
+                where=path,
+                hint="Export it with a smaller shape.",
+            )
     if not graph_inputs(model):
         raise BadInput("This graph has no input.", where=path)
     for name in unread_inputs(model):
@@ -277,12 +301,14 @@ def _check_weights(model: Any, path: Path) -> None:
     for tensor in stored_tensors(model):
         if tensor.data_type not in onnx.TensorProto.DataType.values():
             raise BadInput(f"The weight {tensor.name!r} is of an unknown type.", where=path)
-        if tensor.data_type not in floats:
+        if not tensor.data_type:  # of an attribute that holds no tensor
             continue
         try:
             values = onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError) as error:
             raise BadInput(f"The weight {tensor.name!r} is damaged: {error}", where=path) from error
+        if tensor.data_type not in floats:
+            continue
         if np.isnan(values).any() or (values.size > 1 and np.isinf(values).any()):
             raise BadInput(
                 f"The weight {tensor.name!r} holds NaN or infinite values.",

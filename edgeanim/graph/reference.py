@@ -59,11 +59,17 @@ class Reference:
             raise BadInput(
                 f"ONNX Runtime cannot load this graph: {first_line(error)}", where=where
             ) from error
+        self._where = where
         self.output_names = tuple(output.name for output in self._session.get_outputs())
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """All outputs by name."""
-        values = self._session.run(None, dict(inputs))
+        """All outputs by name; `BadInput` if the runtime refuses a node only now."""
+        try:
+            values = self._session.run(None, dict(inputs))
+        except Exception as error:
+            raise BadInput(
+                f"ONNX Runtime cannot run this graph: {first_line(error)}", where=self._where
+            ) from error
         return dict(zip(self.output_names, values, strict=True))
 
 

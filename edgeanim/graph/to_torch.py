@@ -94,12 +94,13 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     """
     require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)
+    specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
+    inputs = seeded_inputs(specs)
+    wanted = Reference(original, where=path).run(inputs)  # first: what it refuses makes no sense
     normalized = _written_out(original)
     model = _with_lowered_warps(normalized)
     built = _build(model, path)
-    specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
-    inputs = seeded_inputs(specs)
-    error_found = _deviation(built, Reference(original, where=path).run(inputs), inputs, path)
+    error_found = _deviation(built, wanted, inputs, path)
     if not error_found <= tolerance:
         _name_the_first(built, model, inputs, path, tolerance, error_found)
     return replace(built.imported, normalized=normalized, error=error_found)

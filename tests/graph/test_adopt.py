@@ -132,3 +132,20 @@ def test_nodes_of_one_name_are_numbered(graph: Any, save: Any) -> None:
     assert [node.name for node in made.graph.node] == ["n", "n_2", "n_1", "n_3"]
     onnxruntime.InferenceSession(made.SerializeToString())
     assert adopt(save(made)) is None
+
+
+@pytest.mark.parametrize("damage", ["circle", "weight"])
+def test_damage_is_bad_input_before_anything_is_made_of_it(
+    graph: Any, save: Any, damage: str
+) -> None:
+    """A circle was sorted for ever."""
+    body = "a = Relu (c) \n c = Conv <pads=[1,1,1,1]> (x, w) \n y = Sigmoid (a)"
+    model = graph("float[n,3,16,16] x", "float[n,3,16,16] y", body, {"w": (3, 3, 3, 3)})
+    if damage == "circle":
+        model.graph.node[1].input[0] = "a"
+    else:
+        model.graph.initializer[0].raw_data = b""
+    found = adopt(save(model))
+    assert found is not None
+    with pytest.raises(BadInput):
+        found.model()

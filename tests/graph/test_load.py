@@ -251,6 +251,26 @@ def test_broken_weights_are_named(graph: Any, save: Any, bad: float) -> None:
         load_model(path)
 
 
+def test_weights_that_are_no_floats_are_looked_at_too(graph: Any, save: Any) -> None:
+    model = graph(*IMAGE, "y = Reshape (x, s)", {"s": np.array([1, 3, 16, 16])})
+    model.graph.initializer[0].raw_data += b"\0"
+    with pytest.raises(BadInput, match="'s' is damaged"):
+        load_model(save(model))
+
+
+def test_a_version_beyond_any_integer_is_refused(graph: Any, save: Any) -> None:
+    model = graph(*IMAGE, "y = Relu (x)")
+    model.opset_import[0].version = 1 << 62
+    with pytest.raises(BadInput, match="does not exist in ONNX opset"):
+        load_model(save(model))
+
+
+def test_an_input_too_large_for_any_machine_is_refused(graph: Any, save: Any) -> None:
+    model = graph("float[1,3,2147483648,64] x", "float[1,3,2147483648,64] y", "y = Relu (x)")
+    with pytest.raises(BadInput, match="more than 2 GiB"):
+        load_model(save(model))
+
+
 def test_local_functions_are_expanded(save: Any) -> None:
     text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
       g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = local.twice (x) }

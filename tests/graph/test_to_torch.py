@@ -143,6 +143,21 @@ def test_types_that_pytorch_does_not_mix_are_refused(graph: Any, save: Any) -> N
 
 
 @pytest.mark.parametrize(
+    ("body", "weights"),
+    [
+        ("d = Cast <to=99> (x) \n y = Relu (d)", {}),
+        ("y = Conv (x, w, b)", {"w": (3, 3, 1, 1), "b": (2,)}),
+    ],
+)
+def test_what_the_reference_refuses_is_bad_input(
+    graph: Any, save: Any, body: str, weights: dict[str, tuple[int, ...]]
+) -> None:
+    path = save(graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, weights))
+    with pytest.raises(BadInput):
+        import_torch(path)
+
+
+@pytest.mark.parametrize(
     ("body", "why"),
     [
         ('y = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , s)',

@@ -155,3 +155,16 @@ def test_a_convolution_whose_cost_nobody_can_tell_is_refused_unless_it_stays_in_
     with pytest.raises(BadInput, match=r"shape.*convolution 'e'.*--keep-float e"):
         has_convolutions(path)
     assert has_convolutions(path, ["e", "y"])
+
+
+def test_types_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    """As in a file that lists its weights among the inputs, and one of them wrongly."""
+    import onnx
+
+    path = halves(tmp_path, "d = Relu (c)")
+    model = onnx.load(str(path))
+    listed = onnx.helper.make_tensor_value_info("wa", onnx.TensorProto.INT64, [4, 4, 1, 1])
+    model.graph.input.append(listed)
+    onnx.save(model, str(path))
+    with pytest.raises(BadInput, match="contradict each other"):
+        load_shaped(path)
