@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,10 @@ class Remote:
         self._started = True
         note = f"{sent / 1e6:.1f} MB pushed"
         if state["state"] != "started":
-            since = time.strftime("%H:%M:%S", time.localtime(state["began"]))
-            note = f"picked up the run that began at {since} ({state['state']})"
+            # Added, since a far time beyond all calendars is then an `OverflowError`.
+            since = datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=state["began"])
+            now = printable(str(state["state"]))
+            note = f"picked up the run that began at {since.astimezone():%H:%M:%S} ({now})"
         self._progress.done(note)
 
     def _follow(self, link: Link, call: Call) -> dict[str, Any]:

@@ -333,6 +333,35 @@ def test_an_end_of_a_run_that_is_nonsense_is_an_error(
         there.run(counting_call(tmp_path))
 
 
+def start_answers(monkeypatch: pytest.MonkeyPatch, **said: object) -> None:
+    """Let the far end say this of the run that it starts."""
+    ask = Link.ask
+
+    def told(link: Link, do: str, **request: Any) -> dict[str, Any]:
+        answer = ask(link, do, **request)
+        return answer | said if do == "start" else answer
+
+    monkeypatch.setattr(Link, "ask", told)
+
+
+@pytest.mark.parametrize("began", [1e17, -1e300, "now"])
+def test_a_run_that_began_at_no_time_is_an_error(
+    began: object, fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_answers(monkeypatch, state="running", began=began)
+    with pytest.raises(DeviceFailed, match="nonsense"):
+        Remote(fake.host, retry_s=()).run(counting_call(tmp_path, pause=0.0))
+
+
+def test_what_a_run_is_said_to_do_does_not_steer_the_terminal(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_answers(monkeypatch, state="\x1b[2J", began=0)
+    notes = Notes()
+    Remote(fake.host, notes).run(counting_call(tmp_path, pause=0.0))
+    assert all(note.isprintable() for note in notes.ends)
+
+
 def test_an_unknown_host_key_is_refused(real: Board, tmp_path: Path) -> None:
     (tmp_path / "known_hosts").write_text("")
     with pytest.raises(DeviceFailed, match="Connect once by hand"):
