@@ -49,7 +49,8 @@ class Channels:
     """The variables of a traced module: `of` maps a node to one number per channel.
 
     `root(ids)` gives the class of each; `fixed` holds the classes whose factor is 1. `normalized`
-    are the nodes that instance norms read: a factor vanishes there but for the norm's epsilon.
+    are the nodes that instance norms read: a factor vanishes there but for the norm's epsilon, the
+    largest if there are several.
     """
 
     of: dict[fx.Node, Ids] = field(default_factory=dict)
@@ -171,7 +172,7 @@ def _normalizes(layer: nn.InstanceNorm2d, channels: Channels, node: fx.Node) -> 
     source = node.args[0]
     if not _alike(channels, source, node):
         return False
-    channels.normalized[source] = float(layer.eps)
+    channels.normalized[source] = max(float(layer.eps), channels.normalized.get(source, 0.0))
     if not layer.affine:
         channels.freeze(node)
     return True

@@ -126,6 +126,31 @@ def test_a_parameter_is_scaled_along_its_channels_wherever_they_are(shape: tuple
     assert not torch.equal(traced.map, before)
 
 
+class NormedTwice(nn.Module):
+    """Two norms of one value; the first one's epsilon is large beside its variance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.coarse, self.fine = nn.InstanceNorm2d(4, eps=0.1), nn.InstanceNorm2d(4, eps=1e-9)
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = F.relu(self.first(x))
+        return self.last(self.coarse(x) + self.fine(x))
+
+
+def test_of_several_norms_of_a_value_the_strictest_limits_its_factor() -> None:
+    torch.manual_seed(3)
+    module = NormedTwice().eval().double()
+    traced = fx.symbolic_trace(module)
+    batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+    with torch.no_grad():
+        wanted = module(*batch)
+        equalise(traced, Placement(("first", "last"), ("relu", "add")), [batch])
+        assert float((traced(*batch) - wanted).abs().max() / wanted.abs().max()) < 5e-3
+
+
 class Stacked(nn.Module):
     """Looks at both halves of its channels as if they were two pictures."""
 
