@@ -169,12 +169,13 @@ class Study:
 
         def make(folder: Path) -> None:
             subjects = [self.subject(self.reference, REFERENCE_ID), self.subject(trial, trial.id)]
-            save_report(folder / _REPORT_FILE, self.bench(subjects, TRIAL_OPTIONS))
+            report = self.bench(subjects, TRIAL_OPTIONS)
+            if report.failures:  # not kept: memory that was short today may not be tomorrow
+                raise DeviceFailed(report.failures[0].message, where=trial.id)
+            save_report(folder / _REPORT_FILE, report)
 
         folder = self._stage("trial-time", trial, make, machine=describe().machine)
         report = load_report(folder / _REPORT_FILE)
-        if report.failures:
-            raise DeviceFailed(report.failures[0].message, where=trial.id)
         ratio = ratio_within(report, trial.id, REFERENCE_ID)
         found = report.variant(trial.id)
         assert found is not None
