@@ -167,8 +167,9 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
 
 
 @contextmanager
-def named(where: object, kind: type[BadInput] = BadInput) -> Iterator[None]:
-    """Let errors of a `kind` name `where`, which the user knows, and not a file or line of ours."""
+def named(where: object, kind: type[EdgeanimError] = BadInput) -> Iterator[None]:
+    """Make errors of a `kind` bad input that names `where`, which the user knows, and not a file or
+    line of ours."""
     try:
         yield
     except kind as error:

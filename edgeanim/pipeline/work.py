@@ -13,7 +13,7 @@ import numpy as np
 
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import DeviceFailed, UsageError, named
 from edgeanim.core.files import canonical_json, sha256_files, sha256_tree, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -187,14 +187,16 @@ def open_original(
     graphs: tuple[GraphArtifact, ...],
     record: Record | None = None,
 ) -> Iterator[Player]:
-    """A player of the float32 original, which is what every drift is measured against."""
+    """A player of the float32 original, which is what every drift is measured against. `BadInput`
+    names the graph if that backend has no kernels for it."""
     backend = get_backend(REFERENCE)
     with TemporaryDirectory(prefix="edgeanim-") as scratch:
         compiled = []
         for artifact in graphs:
             folder = Path(scratch) / artifact.spec.name
             folder.mkdir()
-            compiled.append(backend.compile(artifact, work.board, folder))
+            with named(artifact.path, DeviceFailed):
+                compiled.append(backend.compile(artifact, work.board, folder))
         variant = Variant(REFERENCE, "float32", tuple(compiled))
         with open_player(work, contract, variant, record) as player:
             yield player

@@ -53,6 +53,31 @@ class Titles(Silent):
         self.said.append(title)
 
 
+def test_a_model_that_the_reference_does_not_run_is_named_itself(
+    photos: Path, tmp_path: Path
+) -> None:
+    """And not the copy of it in a folder that is gone. ONNX Runtime multiplies doubles nowhere."""
+    make = onnx.helper.make_node
+    kernel = onnx.numpy_helper.from_array(np.ones((3, 3, 1, 1)), "kernel")
+    nodes = [
+        make("Cast", ["x"], ["double"], to=onnx.TensorProto.DOUBLE),
+        make("Conv", ["double", "kernel"], ["made"]),
+        make("Cast", ["made"], ["y"], to=onnx.TensorProto.FLOAT),
+    ]
+    ends = [
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 3, 32, 32))]
+        for name in ("x", "y")
+    ]
+    graph = onnx.helper.make_graph(nodes, "doubles", *ends, [kernel])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    path, out = tmp_path / "doubles.onnx", tmp_path / "net.eab"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), str(path))
+    with pytest.raises(BadInput, match="NOT_IMPLEMENTED") as raised:
+        api.compile(path, frames=photos, out=out, store=Store(tmp_path / "store"))
+    assert raised.value.where == str(path)
+    assert not out.exists()
+
+
 def test_inspect_infers_the_contract(job: SimpleNamespace) -> None:
     info = api.inspect(job.model)
     (graph,) = info.graphs
