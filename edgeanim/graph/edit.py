@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.read import node_label, opset_of, value_shapes
+from edgeanim.graph.read import graph_inputs, node_label, opset_of, value_shapes
 
 AnyArray = NDArray[Any]
+
+_SEPARATE_WEIGHTS = 4
+"""The IR version since which weights need not be listed among the inputs."""
 
 
 class Editor:
@@ -137,6 +140,12 @@ class Editor:
         import onnx
 
         live = _live_nodes(self.nodes, self.outputs)
+        inputs = graph_inputs(self.model)
+        if len(inputs) < len(self.graph.input):
+            # Weights among the inputs, which IR 3 asks for, would stay as inputs once replaced.
+            self.graph.ClearField("input")
+            self.graph.input.extend(inputs)
+            self.model.ir_version = max(self.model.ir_version, _SEPARATE_WEIGHTS)
         del self.graph.node[:]
         self.graph.node.extend(_sorted(live))
         used = {name for node in live for name in nested_inputs(node)} | set(self.outputs)

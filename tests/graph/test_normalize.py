@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeanim.core.errors import BadInput
@@ -53,6 +54,35 @@ def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None
            y = Relu (g)""",
     )
     assert difference(model, normalize(model)) == 0
+
+
+def test_an_output_that_no_input_changes_stays_one(graph: Any, difference: Any) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,3,12,16] y, float[2] z, float[2] v",
+        """y = Relu (x)
+           z = Identity (stored)
+           v = Constant <value = float[2] {1, 2}> ()""",
+        {"stored": (2,)},
+    )
+    clean = normalize(model)
+    assert difference(model, clean) == 0
+    assert normalize(clean).SerializeToString() == clean.SerializeToString()
+
+
+def test_weights_among_the_inputs_are_none_of_them(graph: Any, difference: Any) -> None:
+    model = graph(
+        f"{PICTURE}, float[3,3,1,1] w, float[3,1,1] s",
+        "float[1,3,12,16] y",
+        "c = Conv (x, w) \n y = Mul (c, s)",
+        {"w": (3, 3, 1, 1), "s": (3, 1, 1)},
+    )
+    model.ir_version = 3  # which asks for them there
+    clean = normalize(model)
+    onnx.checker.check_model(clean)
+    assert [value.name for value in clean.graph.input] == ["x"]
+    assert [node.op_type for node in clean.graph.node] == ["Conv"]
+    assert difference(model, clean) <= 1e-6
 
 
 @pytest.mark.parametrize("said", ["", " \n", "Upsample is too old.\nat line 5"])

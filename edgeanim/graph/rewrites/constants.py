@@ -29,6 +29,8 @@ def rewrite(model: Any) -> int:
 
 
 def _fold(graph: Editor, node: Any) -> bool:
+    if node.op_type == "Identity" and node.output[0] in graph.outputs:
+        return False  # it gives a constant as an output
     if node.op_type == "Shape":
         values = _shape_value(graph, node)
     elif node.op_type in _NOT_FOLDED or node.domain not in STANDARD:
