@@ -244,6 +244,8 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            t = Transpose <perm=[0,2,1]> (s)
            y = Attention <q_num_heads=2, kv_num_heads=2> (t, t, t)""",
         {"rows": np.array([1, 8, -1], I64)}, 23),
+    "defined by others, stored scale": (
+        FULL, "y = RMSNormalization <axis=2> (x, w)", {"w": (10, 12)}, 23),
     "defined by others": (FULL, "a = ThresholdedRelu (x) \n b = Selu (a) \n y = Swish (b)", {}, 24),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip

@@ -19,19 +19,23 @@ def rewrite(model: Any, known: Collection[str]) -> int:
     import onnx.inliner
 
     total = 0
-    # The types of what a definition introduces decide how the ops in it are defined.
+    # The types of weights and of what a definition introduces decide how the ops in it are defined.
     while found := _defined(model, known):
         names = [(node.domain, node.op_type) for node in found]
+        model.graph.value_info.extend(
+            onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            for tensor in model.graph.initializer
+        )
         inlined = onnx.inliner.inline_selected_functions(
             model, list(dict.fromkeys(names)), inline_schema_functions=True
         )
         left = {(node.op_type, node.output[0]) for node in inlined.graph.node}
         replaced = [node for node in found if (node.op_type, node.output[0]) not in left]
+        model.CopyFrom(inlined)
+        infer_shapes(model)
         if not replaced:
             break
         total += len(replaced)
-        model.CopyFrom(inlined)
-        infer_shapes(model)
         constants.rewrite(model)
         identity.rewrite(model)
     return total
