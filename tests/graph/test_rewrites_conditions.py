@@ -148,6 +148,13 @@ UNTOUCHED: dict[str, tuple[ModuleType, str, str, str, dict[str, Any]]] = {
         {**TWICE, "w": (4, 3, 3, 3), "edges": np.array([0, 0, 1, 1, 0, 0, 1, 1]),
          "half": np.array(0.5, np.float32)},
     ),
+    "a norm in float64": (
+        instance_norm, "1,3,4,5", "1,3,4,5",
+        norm(mean="wide = Cast <to=11> (x) \n mean = ReduceMean <keepdims=1> (wide, axes)",
+             centred="centred = Sub (wide, mean)",
+             y="z = Div (centred, deviation) \n y = Cast <to=1> (z)"),
+        NORM | {name: NORM[name].astype(np.float64) for name in ("two", "eps", "half")},
+    ),
     "a grey border and the convolution's own": (
         upsampled, "1,3,6,8", "1,4,14,18",
         """up = Resize <mode="nearest"> (x, none, scales)
@@ -220,6 +227,18 @@ def test_a_value_of_fewer_axes_is_not_transposed_along(graph: Any, difference: A
         "float[1,4,4,4] y",
         "a = Add (x, s) \n y = Transpose <perm=[0,3,1,2]> (a)",
     )
+    count, copy, _ = applied(layout, model)
+    assert count == 0
+    assert difference(model, copy) == 0
+
+
+def test_an_extension_that_is_called_like_an_op_stays_one(graph: Any, difference: Any) -> None:
+    model = graph(
+        "float[1,4,4,4] x",
+        "float[1,4,4,4] y",
+        "t = Transpose <perm=[0,2,3,1]> (x) \n y = com.microsoft.Gelu (t)",
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     count, copy, _ = applied(layout, model)
     assert count == 0
     assert difference(model, copy) == 0

@@ -143,9 +143,10 @@ def _variance(graph: Editor, name: str) -> tuple[str, str, float] | None:
     if total is None:
         return None
     for index in (0, 1):
-        eps = graph.scalar_of(total, index)
+        eps = graph.constant_of(total, index)
         squares = _mean_of(graph, total.input[1 - index])
-        if eps is None or squares is None:
+        # Runtimes have no such norm of float64.
+        if eps is None or eps.size != 1 or eps.dtype != np.float32 or squares is None:
             continue
         square = graph.maker(squares, "Mul", "Pow")
         if square is None:
@@ -159,7 +160,7 @@ def _variance(graph: Editor, name: str) -> tuple[str, str, float] | None:
             continue
         x, mean = difference.input
         if _mean_of(graph, mean) == x:
-            return x, mean, eps
+            return x, mean, float(eps.item())
     return None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes, editing
+from edgeanim.graph.read import STANDARD
 
 TO_FIRST = (0, 3, 1, 2)
 TO_LAST = (0, 2, 3, 1)
@@ -119,7 +120,11 @@ def _movable(graph: Editor, node: Any) -> bool:
     """Whether `_moved` can restate this op, which works on channels-last values, channels-first."""
     op: str = node.op_type
     given = attributes(node)
-    if len(node.output) != 1 or len(graph.shapes.get(node.output[0], ())) != 4:
+    if (
+        node.domain not in STANDARD
+        or len(node.output) != 1
+        or len(graph.shapes.get(node.output[0], ())) != 4
+    ):
         return False
     variable = [n for n in _data_inputs(node) if n not in graph.constants]
     if any(len(graph.shapes.get(name, ())) != 4 for name in variable):
