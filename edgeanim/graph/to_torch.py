@@ -7,14 +7,14 @@ importer: docs/decisions/0002-onnx-import.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, GateFailed, first_line
+from edgeanim.core.errors import BadInput, GateFailed, errors_of_others, first_line
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
@@ -28,6 +28,7 @@ from edgeanim.graph.read import (
 )
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.rewrites import functions, warp
+from edgeanim.graph.torch_modules import reason_of
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +101,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     normalized = _written_out(original)
     model = _with_lowered_warps(normalized)
     built = _build(model, path)
-    error_found = _deviation(built, wanted, inputs, path)
+    error_found = _deviation(built, model, wanted, inputs)
     if not error_found <= tolerance:
         _name_the_first(built, model, inputs, path, tolerance, error_found)
     return replace(built.imported, normalized=normalized, error=error_found)
@@ -143,10 +144,12 @@ def unknown_nodes(model: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Built:
-    """What the gate needs: the module, and the fx node's name of each ONNX value."""
+    """What the gate needs: the module, the fx node's name of each ONNX value, and what makes the
+    error for a node and a reason."""
 
     imported: ImportedGraph
     fx_names: Mapping[str, str]
+    refuse: Callable[[Any, str], BadInput]
 
 
 def _build(model: Any, path: Path) -> _Built:
@@ -176,24 +179,35 @@ def _build(model: Any, path: Path) -> _Built:
         normalized=model,
         origins=builder.origins,
     )
-    return _Built(imported, {name: value.name for name, value in builder.values.items()})
+    return _Built(
+        imported, {name: value.name for name, value in builder.values.items()}, builder.refuse
+    )
 
 
 def _deviation(
-    built: _Built, expected: Mapping[str, Array], inputs: Mapping[str, Array], path: Path
+    built: _Built, model: Any, expected: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> float:
+    """The largest one of any output; `BadInput` for the first node that PyTorch refuses."""
     import torch
+    from torch import fx
 
     imported = built.imported
-    try:
-        with torch.no_grad():
-            made = imported.module(*_tensors(imported, inputs))
-    except RuntimeError as error:  # of types that PyTorch does not mix, say
-        raise BadInput(
-            f"PyTorch cannot compute this graph: {first_line(error).rstrip('.')}.",
-            where=path,
-            hint=REMAINING,
-        ) from error
+    done: set[str] = set()
+
+    class Noting(fx.Interpreter):  # type: ignore[misc]
+        def run_node(self, n: Any) -> Any:
+            value = super().run_node(n)
+            done.add(n.name)
+            return value
+
+    def tell(error: BaseException) -> BadInput:
+        node = next(
+            node for node in model.graph.node if built.fx_names.get(node.output[0]) not in done
+        )
+        return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
+
+    with torch.no_grad(), errors_of_others(tell):
+        made = Noting(imported.module).run(*_tensors(imported, inputs))
     return max(
         deviation(expected[name], value.numpy())
         for name, value in zip(imported.output_names, made, strict=True)

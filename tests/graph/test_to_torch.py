@@ -164,22 +164,36 @@ def test_what_the_reference_refuses_is_bad_input(
          "Resize of node 'node0'.*asymmetric"),
         ('g = Transpose <perm=[0,2,3,1]> (two) \n y = GridSample <mode="bicubic"> (x, g)',
          "GridSample of node 'node1'.*bicubic"),
+        ('y = Resize <mode="linear", antialias=1> (x, , s)', "Resize of node 'node0'.*antialias"),
+        ("y = AveragePool <kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]> (x)", "dilated"),
+        ("y = AveragePool <kernel_shape=[3,3], pads=[2,2,0,0]> (x)", "unequal or wide pads"),
+        ("y = LayerNormalization (x, e, one)", "its bias is not of the normalised shape"),
+        ('y = Pad <mode="edge"> (x, shift)', "Pad of node 'node0'.*crops"),
+        ("r = Relu (x) \n m = ReduceMean (r) \n n = InstanceNormalization (m, one, one) \n"
+         "y = Add (n, x)", "InstanceNormalization of node 'node2'.*PyTorch says"),
         ("w = Relu (x) \n y = InstanceNormalization (x, v, v)", None),
-        ("v2 = ReduceMean <axes=[0,2,3], keepdims=0> (x) \n"
+        ("v2 = ReduceMean <keepdims=0> (x, all) \n"
          "y = InstanceNormalization (x, v2, v)", None),
     ],
 )  # fmt: skip
 def test_an_unusual_form_says_why(graph: Any, save: Any, body: str, why: str | None) -> None:
     weights = {
-        "s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32), "two": (1, 2, 8, 8)
+        "s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32), "two": (1, 2, 8, 8),
+        "e": (8,), "one": (1,), "all": np.array([0, 2, 3]),
+        "shift": np.array([0, 0, -1, 0, 0, 0, 1, 0], np.int64),
     }  # fmt: skip
     out = "float[1,3,8,16] y" if "Resize" in body else "float[1,3,8,8] y"
-    path = save(graph("float[1,3,8,8] x", out, body, weights, 17))
+    path = save(graph("float[1,3,8,8] x", out, body, weights, 19))
     if why is None:
         assert import_torch(path).error <= 1e-5
     else:
         with pytest.raises(BadInput, match=why):
             import_torch(path)
+
+
+def test_inputs_are_called_as_they_like(graph: Any, save: Any) -> None:
+    model = graph("float[1,4] self, float[1,4] forward", "float[1,4] y", "y = Sub (self, forward)")
+    assert import_torch(save(model)).error == 0
 
 
 def test_the_gate_names_the_first_op_that_differs(

@@ -127,7 +127,8 @@ class Builder:
     def python_name(name: str) -> str:
         """`name` as a Python identifier."""
         base = re.sub(r"\W+", "_", name).strip("_") or "value"
-        return f"_{base}" if base[0].isdigit() or keyword.iskeyword(base) else base
+        taken = keyword.iskeyword(base) or base == "self"
+        return f"_{base}" if base[0].isdigit() or taken else base
 
     def _attribute(self, name: str) -> str:
         """A free attribute name of the root module that resembles `name`."""

@@ -183,6 +183,8 @@ def pad(b: Builder, node: Any) -> fx.Node:
         return b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
     if rank not in (3, 4) or any(begins[:2]) or any(ends[:2]):
         raise b.refuse(node, f"{mode} padding of other axes than height and width")
+    if min(*begins, *ends) < 0:
+        raise b.refuse(node, f"it crops, in {mode} mode")
     if rank == 4:
         size = b.shape(node.input[0], node)[2:]
         return b.module(node, PicturePad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)

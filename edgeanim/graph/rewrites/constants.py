@@ -30,13 +30,11 @@ def rewrite(model: Any) -> int:
 
 def _fold(graph: Editor, node: Any) -> bool:
     if node.op_type == "Identity" and node.output[0] in graph.outputs:
-        return False  # it gives a constant as an output
+        return False  # it is all that a constant output can be
     if node.op_type == "Shape":
         values = _shape_value(graph, node)
     elif node.op_type in _NOT_FOLDED or node.domain not in STANDARD:
         return False
-    elif node.op_type == "Identity" and node.output[0] in graph.outputs:
-        return False  # it is all that a constant output can be
     elif node.op_type == "Constant" or (
         node.input and all(not name or name in graph.constants for name in node.input)
     ):
