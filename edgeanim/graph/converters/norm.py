@@ -48,7 +48,7 @@ class ComputedInstanceNorm2d(nn.Module):  # type: ignore[misc]
         return torch.permute(y, (0, 3, 1, 2))
 
 
-_BATCH = {3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
+_BATCH = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 _INSTANCE = {3: nn.InstanceNorm1d, 4: InstanceNorm2d, 5: nn.InstanceNorm3d}
 
 
@@ -96,13 +96,16 @@ def layer_norm(b: Builder, node: Any) -> fx.Node:
     """Over all axes from `axis` on."""
     given = b.attrs(node)
     scale = b.constant(node, 1, "scale")
+    bias = b.constant(node, 2, "bias") if b.present(node, 2) else None
     shape = b.shape(node.input[0], node)[given.get("axis", -1) :]
-    if scale.shape != shape or any(node.output[1:]):
-        raise b.refuse(node, "its scale is not of the normalised shape")
-    module = nn.LayerNorm(shape, eps=given.get("epsilon", 1e-5), bias=b.present(node, 2))
+    if scale.shape != shape or (bias is not None and bias.shape != shape):
+        raise b.refuse(node, "its scale or its bias is not of the normalised shape")
+    if any(node.output[1:]):
+        raise b.refuse(node, "its mean or its deviation is asked for")
+    module = nn.LayerNorm(shape, eps=given.get("epsilon", 1e-5), bias=bias is not None)
     module.weight = nn.Parameter(tensor(scale))
-    if b.present(node, 2):
-        module.bias = nn.Parameter(tensor(b.constant(node, 2, "bias")))
+    if bias is not None:
+        module.bias = nn.Parameter(tensor(bias))
     return b.module(node, module, b.value(node.input[0]))
 
 

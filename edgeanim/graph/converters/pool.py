@@ -23,9 +23,7 @@ def max_pool(b: Builder, node: Any) -> fx.Node:
     dilation = tuple(b.attrs(node).get("dilations", [1] * rank))
     if any(node.output[1:]):
         raise b.refuse(node, "the positions of the maxima are asked for")
-    if begins == ends and all(
-        2 * p <= k for p, k in zip(begins, settings["kernel_size"], strict=True)
-    ):
+    if _torch_pads(settings, begins, ends):
         settings["padding"] = tuple(begins)
     else:
         x = b.call(F.pad, x, torch_pads(begins, ends), "constant", float("-inf"))
@@ -33,15 +31,18 @@ def max_pool(b: Builder, node: Any) -> fx.Node:
 
 
 def average_pool(b: Builder, node: Any) -> fx.Node:
-    """Unequal pads are possible only where they count in the mean."""
+    """Pads that torch has no form for are possible only where they count in the mean."""
     x, settings, begins, ends = _window(b, node)
-    counts = bool(b.attrs(node).get("count_include_pad", 0))
-    if begins == ends:
+    given = b.attrs(node)
+    counts = bool(given.get("count_include_pad", 0))
+    if any(step != 1 for step in given.get("dilations", ())):
+        raise b.refuse(node, "it is dilated")
+    if _torch_pads(settings, begins, ends):
         settings["padding"] = tuple(begins)
     elif counts:
         x = b.call(F.pad, x, torch_pads(begins, ends))
     else:
-        raise b.refuse(node, "it has unequal pads that do not count in the mean")
+        raise b.refuse(node, "it has unequal or wide pads that do not count in the mean")
     return b.call(_AVERAGE[len(begins)], x, count_include_pad=counts, **settings)
 
 
@@ -55,6 +56,12 @@ def global_max_pool(b: Builder, node: Any) -> fx.Node:
     """The maximum over all axes but batch and channels."""
     axes = tuple(range(2, len(b.shape(node.input[0], node))))
     return b.call(torch.amax, b.value(node.input[0]), axes, True)
+
+
+def _torch_pads(settings: dict[str, Any], begins: list[int], ends: list[int]) -> bool:
+    """Whether torch pads a pool so: both sides alike, by half a window at most."""
+    kernel = settings["kernel_size"]
+    return begins == ends and all(2 * p <= k for p, k in zip(begins, kernel, strict=True))
 
 
 def _window(b: Builder, node: Any) -> tuple[fx.Node, dict[str, Any], list[int], list[int]]:

@@ -54,8 +54,13 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
     given = b.attrs(node)
     before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
     mode, coordinates = given["mode"], given.get("coordinate_transformation_mode", "half_pixel")
-    if coordinates not in _ALIGN or given.get("antialias", 0):
-        raise b.refuse(node, f"{mode} resizing with {coordinates} coordinates")
+    if given.get("antialias", 0):
+        raise b.refuse(node, "it smooths what it makes smaller (antialias)")
+    sizes = list(zip(before[2:], after[2:], strict=True))
+    single = coordinates == "pytorch_half_pixel" and any(new == 1 < old for old, new in sizes)
+    if coordinates not in _ALIGN or single:
+        to = " to a single pixel" if single else ""
+        raise b.refuse(node, f"{mode} resizing{to} with {coordinates} coordinates")
     if mode == "cubic" and given.get("cubic_coeff_a", -0.75) != -0.75:
         raise b.refuse(node, "its cubic coefficient is not -0.75")
     if mode == "cubic" and given.get("exclude_outside", 0):
