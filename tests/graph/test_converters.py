@@ -37,6 +37,12 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "batch norm": (
         FULL, "r = Relu (x) \n y = BatchNormalization (r, a, b, c, d)",
         {"a": (8,), "b": (8,), "c": (8,), "d": np.ones(8, np.float32)}, 18),
+    "batch norm of a vector": (
+        "float[1,8] y",
+        """m = ReduceMean <keepdims=0> (x, axes)
+           y = BatchNormalization (m, a, b, c, d)""",
+        {"axes": np.array([2, 3], I64), "a": (8,), "b": (8,), "c": (8,),
+         "d": np.ones(8, np.float32)}, 18),
     "instance norm": (FULL, "y = InstanceNormalization (x, a, b)", {"a": (8,), "b": (8,)}, 18),
     "layer norm": (FULL, "y = LayerNormalization (x, a, b)", {"a": (12,), "b": (12,)}, 18),
     "group norm": (
@@ -52,6 +58,31 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            g = Clip (f, , six)
            y = Erf (g)""",
         {"slope": (8, 1, 1), "six": np.array(0.6, np.float32)}, 18),
+    "slopes of other ranks": (
+        "float[1,8,120] y, float[1,8,10,3,4] z, float[1,8] v",
+        """a = Reshape (x, line)
+           y = PRelu (a, one)
+           b = Reshape (x, volume)
+           z = PRelu (b, two)
+           c = ReduceMean <keepdims=0> (x, axes)
+           v = PRelu (c, none)""",
+        {"one": (8, 1), "two": (1, 8, 1, 1, 1), "none": (8,), "line": np.array([1, 8, 120], I64),
+         "volume": np.array([1, 8, 10, 3, 4], I64), "axes": np.array([2, 3], I64)}, 18),
+    "number first": (
+        FULL,
+        """a = Greater (half, x)
+           b = And (true, a)
+           c = Equal (half, x)
+           d = Or (b, c)
+           e = Where (d, x, half)
+           y = Sub (half, e)""",
+        {"half": np.array(0.5, np.float32), "true": np.array(True)}, 18),
+    "whole numbers clipped": (
+        "float[1,10,12] y",
+        """i = ArgMax <axis=1, keepdims=0> (x)
+           c = Clip (i, low, high)
+           y = Gather (t, c)""",
+        {"low": np.array(1, I64), "high": np.array(5, I64), "t": (8,)}, 18),
     "gelu": (FULL, 'y = Gelu <approximate="tanh"> (x)', {}, 20),
     "arithmetic": (
         FULL,
@@ -225,6 +256,9 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         """y = DepthToSpace <blocksize=2> (x)
            z = DepthToSpace <blocksize=2, mode="CRD"> (x)
            w = SpaceToDepth <blocksize=2> (x)""", {}, 18),
+    "gemm with a number for each row": (
+        "float[12,12] y", "r = Reshape (x, rows) \n y = Gemm (r, w, b)",
+        {"rows": np.array([12, 80], I64), "w": (80, 12), "b": (12, 1)}, 18),
     "gemm": (
         "float[1,5] y",
         """p = GlobalAveragePool (x)
@@ -244,6 +278,22 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            t = Transpose <perm=[0,2,1]> (s)
            y = Attention <q_num_heads=2, kv_num_heads=2> (t, t, t)""",
         {"rows": np.array([1, 8, -1], I64)}, 23),
+    "looked up from the end": (
+        "float[1,8,10,1] y", "y = GatherElements <axis=-1> (x, last)",
+        {"last": np.full((1, 8, 10, 1), -1, I64)}, 18),
+    "one index for all": (
+        "float[80,5] y",
+        """r = Reshape (x, rows)
+           m = ReduceMean (x)
+           i = Cast <to=7> (m)
+           j = Reshape (i, one)
+           e = Expand (j, many)
+           y = GatherElements <axis=1> (r, e)""",
+        {"rows": np.array([80, 12], I64), "one": np.array([1, 1], I64),
+         "many": np.array([80, 5], I64)}, 18),
+    "wide pads that count": (
+        "float[1,8,12,14] y",
+        "y = AveragePool <kernel_shape=[3,3], pads=[2,2,2,2], count_include_pad=1> (x)", {}, 18),
     "defined by others, stored scale": (
         FULL, "y = RMSNormalization <axis=2> (x, w)", {"w": (10, 12)}, 23),
     "defined by others": (FULL, "a = ThresholdedRelu (x) \n b = Selu (a) \n y = Swish (b)", {}, 24),

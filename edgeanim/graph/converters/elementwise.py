@@ -29,6 +29,9 @@ _BINARY: dict[str, Callable[..., Any]] = {
     "LessOrEqual": torch.le, "And": torch.logical_and, "Or": torch.logical_or,
 }  # fmt: skip
 
+_NUMBER_FIRST = ("Add", "Div", "Mul", "Pow", "Sub")
+"""Those with a number as first operand; torch compares only tensors with numbers."""
+
 
 def _plain(function: Callable[..., Any]) -> Converter:
     return lambda b, node: b.call(function, b.value(node.input[0]))
@@ -37,7 +40,8 @@ def _plain(function: Callable[..., Any]) -> Converter:
 def _operands(b: Builder, node: Any) -> list[Any]:
     left, right = node.input
     shapes = [b.onnx.shapes.get(name, ()) for name in (left, right)]
-    first = b.value(left) if right in b.onnx.constants else b.operand(left, shapes[1])
+    number_first = node.op_type in _NUMBER_FIRST and right not in b.onnx.constants
+    first = b.operand(left, shapes[1]) if number_first else b.value(left)
     return [first, b.operand(right, shapes[0])]
 
 
@@ -91,7 +95,7 @@ def clip(b: Builder, node: Any) -> fx.Node:
     limits: list[float | None] = []
     for index, name in ((1, "min"), (2, "max")):
         if b.present(node, index):
-            limits.append(float(b.constant(node, index, name).item()))
+            limits.append(b.constant(node, index, name).item())
         else:
             limits.append(given.get(name))
     x = b.value(node.input[0])
@@ -124,9 +128,9 @@ def cast_like(b: Builder, node: Any) -> fx.Node:
 def prelu(b: Builder, node: Any) -> fx.Node:
     """One slope, or one per channel."""
     slope = b.constant(node, 1, "slope")
-    channels = b.shape(node.input[0], node)[1]
-    aligned = slope.shape[:1] if slope.ndim == 3 else slope.shape[1:2]
-    if slope.size not in (1, channels) or (slope.size > 1 and aligned != (slope.size,)):
+    missing = len(b.shape(node.input[0], node)) - slope.ndim
+    aligned = (1,) * missing + slope.shape
+    if slope.size > 1 and aligned[1:2] != (slope.size,):
         raise b.refuse(node, "its slope is neither one number nor one per channel")
     module = nn.PReLU(slope.size)
     module.weight = nn.Parameter(tensor(slope.reshape(-1)))

@@ -22,7 +22,7 @@ def gemm(b: Builder, node: Any) -> fx.Node:
     bias = b.onnx.constant_of(node, 2)
     if weight is not None and (bias is not None or not b.present(node, 2)):
         matrix = weight if given.get("transB", 0) else weight.T
-        if bias is None or bias.size == matrix.shape[0]:
+        if bias is None or (bias.size, *bias.shape[-1:]) == matrix.shape[:1] * 2:
             return b.module(
                 node,
                 _linear(matrix * alpha, None if bias is None else bias.reshape(-1) * beta),

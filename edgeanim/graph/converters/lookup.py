@@ -41,15 +41,19 @@ def gather_elements(b: Builder, node: Any) -> fx.Node:
     That is the one gather which TFLite runs without a check of every index.
     """
     axis = b.attrs(node).get("axis", 0)
-    x = b.value(node.input[0])
+    x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
+    whole, shape = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    if indices is not None:
+        places = torch.from_numpy(indices.astype(np.int64) % whole[axis])
+        return b.call(torch.gather, x, axis, b.index(node, places))
     repeated = b.onnx.maker(node.input[1], "Expand")
-    rank = len(b.shape(node.input[0], node))
-    if repeated is None or rank != 2 or axis % rank != 1:
+    if (
+        repeated is None
+        or (len(whole), axis % len(whole), shape[0]) != (2, 1, whole[0])
+        or b.shape(repeated.input[0], node) != (1, shape[1])
+    ):
         index = b.call(torch.Tensor.to, b.value(node.input[1]), torch.int64)
         return b.call(torch.gather, x, axis, index)
-    shape = b.shape(repeated.input[0], node)
-    if len(shape) != 2 or shape[0] != 1:
-        raise b.refuse(node, "its indices were repeated over another axis")
     index = b.call(torch.reshape, b.value(repeated.input[0]), (-1,))
     columns = b.call(F.embedding, index, b.call(torch.transpose, x, 0, 1))
     return b.call(torch.transpose, columns, 0, 1)
