@@ -10,11 +10,13 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes
-from edgeanim.graph.read import opset_of
+from edgeanim.graph.read import all_nodes, opset_of
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
 
 OLDEST_OPSET = 13
 _RAISED_OPSET = 18
+_CHOSEN_COORDINATES = 11
+"""Since this opset a Resize says which coordinates it reckons with."""
 _REWRITES = (constants, identity, layout, instance_norm, pads, affine, identity)
 
 
@@ -40,7 +42,7 @@ def with_recent_opset(model: Any) -> Any:
     if version >= OLDEST_OPSET:
         return model
     try:
-        return onnx.version_converter.convert_version(model, _RAISED_OPSET)
+        raised = onnx.version_converter.convert_version(model, _RAISED_OPSET)
     except Exception as error:
         raise BadInput(
             f"This graph has ONNX opset {version}, which cannot be raised to {_RAISED_OPSET}: "
@@ -48,3 +50,19 @@ def with_recent_opset(model: Any) -> Any:
             where=model.graph.name or None,
             hint=f"Export it again with opset {OLDEST_OPSET} or later.",
         ) from error
+    if version < _CHOSEN_COORDINATES:
+        _resize_as_before(raised)
+    return raised
+
+
+def _resize_as_before(model: Any) -> None:
+    """Let every Resize count from the corner, as all did before there was a choice: the version
+    converter leaves them to the new default."""
+    import onnx
+
+    for node in all_nodes(model.graph):
+        if node.op_type == "Resize":
+            meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+            kept = [attribute for attribute in node.attribute if attribute.name not in meant]
+            node.ClearField("attribute")
+            node.attribute.extend([*kept, *(onnx.helper.make_attribute(*a) for a in meant.items())])

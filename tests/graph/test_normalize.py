@@ -45,6 +45,26 @@ def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
     assert difference(model, clean) == 0
 
 
+@pytest.mark.parametrize(
+    ("opset", "factor", "body"),
+    [
+        (9, 2, 'y = Upsample <mode="linear"> (x, scales)'),
+        (10, 2, 'y = Resize <mode="linear"> (x, scales)'),
+        (10, 0.5, 'y = Resize <mode="linear"> (x, scales)'),
+        (10, 0.5, 'y = Resize <mode="nearest"> (x, scales)'),
+        (10, 1.5, 'y = Resize <mode="nearest"> (x, scales)'),
+        (11, 2, 'y = Resize <mode="linear"> (x, scales, scales)'),
+    ],
+)  # fmt: skip
+def test_old_resizing_counts_from_the_corner(
+    graph: Any, difference: Any, opset: int, factor: float, body: str
+) -> None:
+    size = f"{int(12 * factor)},{int(16 * factor)}"
+    scales = np.array([1, 1, factor, factor], np.float32)
+    model = graph(PICTURE, f"float[1,3,{size}] y", body, {"scales": scales}, opset)
+    assert difference(model, normalize(model)) <= 1e-6
+
+
 def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None:
     model = graph(
         PICTURE,
