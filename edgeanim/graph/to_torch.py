@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, GateFailed, errors_of_others, first_line
+from edgeanim.core.errors import BadInput, GateFailed, errors_of_others
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize

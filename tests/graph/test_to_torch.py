@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -138,7 +139,7 @@ def test_an_unknown_op_names_itself_and_what_remains(graph: Any, save: Any) -> N
 def test_types_that_pytorch_does_not_mix_are_refused(graph: Any, save: Any) -> None:
     body = "d = Cast <to=11> (x) \n m = MatMul (d, w) \n y = Cast <to=1> (m)"
     path = save(graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, {"w": np.eye(8)}))
-    with pytest.raises(BadInput, match=r"PyTorch cannot compute .*still run this model"):
+    with pytest.raises(BadInput, match=r"PyTorch says .*still run this model"):
         import_torch(path)
 
 
@@ -155,6 +156,17 @@ def test_what_the_reference_refuses_is_bad_input(
     path = save(graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, weights))
     with pytest.raises(BadInput):
         import_torch(path)
+
+
+def test_an_extension_before_an_op_that_others_define_is_named(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y",
+        "a = com.microsoft.QuickGelu (x) \n b = Neg (a) \n y = Celu (b)",
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(BadInput, match="The op QuickGelu of node 'node0'"):
+        import_torch(save(model))
 
 
 @pytest.mark.parametrize(

@@ -42,16 +42,21 @@ def rewrite(model: Any, known: Collection[str]) -> int:
 
 
 def _defined(model: Any, known: Collection[str]) -> list[Any]:
-    """The nodes that are not known and have a definition at the model's opset."""
+    """The nodes that are not known and have a definition at the model's opset, which may depend on
+    the types of what they read: an extension's are not known."""
     import onnx
 
     version = opset_of(model)
+    graph = model.graph
+    typed = {"", *(v.name for v in (*graph.input, *graph.value_info, *graph.initializer))}
     found = []
-    for node in model.graph.node:
+    for node in graph.node:
         if node.domain not in STANDARD or node.op_type in known:
             continue
         schema = onnx.defs.get_schema(node.op_type, version, "")
-        if schema.has_function or schema.has_context_dependent_function:
+        if schema.has_function or (
+            schema.has_context_dependent_function and typed.issuperset(node.input)
+        ):
             _fill_in_defaults(node, schema)
             found.append(node)
     return found
