@@ -278,6 +278,14 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            t = Transpose <perm=[0,2,1]> (s)
            y = Attention <q_num_heads=2, kv_num_heads=2> (t, t, t)""",
         {"rows": np.array([1, 8, -1], I64)}, 23),
+    "symmetric resizing": (
+        "float[1,8,15,18] y",
+        '''y = Resize <mode="cubic", coordinate_transformation_mode="half_pixel_symmetric">
+               (x, , scales)''',
+        {"scales": np.array([1, 1, 1.5, 1.5], np.float32)}, 19),
+    "vector flattened": (
+        "float[8,1] y", "m = ReduceMean <keepdims=0> (x, axes) \n y = Flatten (m)",
+        {"axes": np.array([0, 2, 3], I64)}, 18),
     "looked up from the end": (
         "float[1,8,10,1] y", "y = GatherElements <axis=-1> (x, last)",
         {"last": np.full((1, 8, 10, 1), -1, I64)}, 18),

@@ -15,7 +15,13 @@ from edgeanim.graph.converters.builder import Builder, Converter
 from edgeanim.graph.reference import Reference
 from edgeanim.graph.upsampling import resize_scales
 
-_ALIGN = {"align_corners": True, "half_pixel": False, "pytorch_half_pixel": False}
+# A factor that gives whole numbers of pixels leaves no rest to be symmetric about.
+_ALIGN = {
+    "align_corners": True,
+    "half_pixel": False,
+    "half_pixel_symmetric": False,
+    "pytorch_half_pixel": False,
+}
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}
 # Channels last, a move between depth and space is one transposition of whole runs; the permutations
 # around it cancel against those of the TFLite converter.

@@ -66,13 +66,6 @@ def to_shape_of(b: Builder, node: Any, x: fx.Node) -> fx.Node:
     return b.call(torch.reshape, x, tuple(shape))
 
 
-def flatten(b: Builder, node: Any) -> fx.Node:
-    """To two axes."""
-    if b.attrs(node).get("axis", 1) == 1:
-        return b.call(torch.flatten, b.value(node.input[0]), 1)
-    return reshape(b, node)
-
-
 def squeeze(b: Builder, node: Any) -> fx.Node:
     """Remove axes of length 1."""
     rank = len(b.shape(node.input[0], node))
@@ -194,7 +187,7 @@ def pad(b: Builder, node: Any) -> fx.Node:
 CONVERTERS: dict[str, Converter] = {
     "Concat": concat,
     "Expand": expand,
-    "Flatten": flatten,
+    "Flatten": reshape,
     "Pad": pad,
     "Reshape": reshape,
     "Slice": slice_,
