@@ -269,10 +269,10 @@ def nested_graphs(node: Any) -> list[Any]:
 
 
 def _names(graph: Any) -> set[str]:
-    """All names in a graph and in those nested in its nodes."""
+    """All names in a graph and in those nested in its nodes, the nodes' own included."""
     names = {value.name for value in (*graph.initializer, *graph.input)}
     for node in graph.node:
-        names |= {*node.input, *node.output}
+        names |= {node.name, *node.input, *node.output}
         for inner in nested_graphs(node):
             names |= _names(inner)
     return names

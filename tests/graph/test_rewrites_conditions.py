@@ -244,6 +244,16 @@ def test_an_extension_that_is_called_like_an_op_stays_one(graph: Any, difference
     assert difference(model, copy) == 0
 
 
+def test_a_node_is_not_called_as_another_is(graph: Any, difference: Any) -> None:
+    model = graph(
+        "float[1,8,3,4] x", "float[1,2,6,8] y", "a = Relu (x) \n y = DepthToSpace <blocksize=2> (a)"
+    )
+    model.graph.node[0].name = "y/Reshape"
+    count, copy, _ = applied(shuffle, model)
+    assert count == 1
+    assert difference(model, copy) == 0
+
+
 def test_a_picture_too_small_to_be_reflected_further_is_not_packed(
     graph: Any, difference: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
