@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 
@@ -25,17 +23,11 @@ def _write_out(graph: Editor, node: Any) -> bool:
     if len(shape) != 4 or shape[0] != 1 or given.get("mode", "DCR") != "DCR":
         return False
     block, (_, channels, height, width) = given["blocksize"], shape
-    kept = channels // block**2
-    x = _reshape(graph, node, node.input[0], (block, block, kept, height, width))
-    x = graph.add("Transpose", [x], near=node.output[0], perm=[0, 2, 3, 4, 1])
-    x = _reshape(graph, node, x, (block, kept, height, width * block))
-    x = graph.add("Transpose", [x], near=node.output[0], perm=[1, 2, 0, 3])
-    graph.replace(node, _reshape(graph, node, x, (1, kept, height * block, width * block)))
+    kept, near = channels // block**2, node.output[0]
+    x = graph.reshaped(node.input[0], (block, block, kept, height, width), near=near)
+    x = graph.add("Transpose", [x], near=near, perm=[0, 2, 3, 4, 1])
+    x = graph.reshaped(x, (block, kept, height, width * block), near=near)
+    x = graph.add("Transpose", [x], near=near, perm=[1, 2, 0, 3])
+    x = graph.reshaped(x, (1, kept, height * block, width * block), near=near)
+    graph.replace(node, x)
     return True
-
-
-def _reshape(graph: Editor, node: Any, x: str, sizes: tuple[int, ...]) -> str:
-    near = node.output[0]
-    return graph.add(
-        "Reshape", [x, graph.constant(np.array(sizes, np.int64), near=near)], near=near
-    )
