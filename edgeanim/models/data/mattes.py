@@ -52,7 +52,7 @@ def behind(pictures: NDArray[np.uint8], masks: Masks) -> NDArray[np.uint8]:
 
     near = np.ones((_AROUND, _AROUND), np.uint8)
     hidden = np.stack([cv2.dilate(mask, near) > 0 for mask in masks])
-    never: NDArray[np.bool_] = np.logical_and.reduce(hidden)
+    never: NDArray[np.bool_] = hidden.all(0)
     found = np.zeros(pictures.shape[1:], np.uint8)
     for row in range(len(found)):  # all frames at once would be floats of four times their size
         shown = np.where(hidden[:, row, :, None], np.nan, pictures[:, row])
