@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.mattes import covered
-from edgeanim.models.data.sequences import FrameSequence, three_of
+from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.skin import Skin, lab
 from edgeanim.models.data.sprites import background
 from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS
@@ -38,6 +37,8 @@ _BEND, _STRETCH = 5.0, 0.15
 """Deviation of the bend at its knots, in pixels of the canvas, and of the stretch's logarithm."""
 _BLUR = 4.0
 """Most that a backdrop is out of focus: deviation in pixels."""
+_EDGE = 1.0
+"""Softness of the edges of what is put into a picture: deviation in pixels."""
 _SHADED = 16.0
 """Squared distance from the face's colours up to which skin is not dyed: a hand in shade."""
 Picture = NDArray[np.uint8]
@@ -48,8 +49,11 @@ def disguised(
 ) -> tuple[FrameSequence, tuple[int, int]]:
     """A clip of the three frames that a pair of a still and a driving frame needs, dyed, bent and
     put elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled so."""
-    three, ends = three_of(clip, ends)
-    pictures, labels, mattes = np.asarray(three.pictures), three.weak_labels, three.mattes
+    still, driving = ends
+    frames = [still, clip.before[driving], driving]
+    pictures = np.stack([clip.pictures[i] for i in frames])
+    labels = None if clip.weak_labels is None else clip.weak_labels[frames]
+    mattes = None if clip.mattes is None else clip.mattes[frames]
     dyed, toned = rng.uniform(size=2) < (_DYED, _TONED)
     if mattes is not None and labels is not None and (dyed or toned):
         clothes, skin = _clothes_and_skin(pictures, mattes, labels)
@@ -64,7 +68,8 @@ def disguised(
         pictures = np.stack([_bent(picture, bend, nearest=False) for picture in pictures])
         if labels is not None:
             labels = np.stack([_bent(each, bend, nearest=True) for each in labels])
-    return replace(three, pictures=pictures, weak_labels=labels, mattes=None), ends
+    three = replace(clip, pictures=pictures, before=(0, 1, 1), weak_labels=labels, mattes=None)
+    return three, (0, 2)
 
 
 def _backdrop(rng: np.random.Generator, size: int) -> Picture:
@@ -77,7 +82,7 @@ def _backdrop(rng: np.random.Generator, size: int) -> Picture:
 
 
 def _put_before(backdrop: Picture, pictures: Picture, mattes: Picture) -> Picture:
-    return covered(pictures, np.broadcast_to(backdrop, pictures.shape), mattes == 0)
+    return _covered(pictures, np.broadcast_to(backdrop, pictures.shape), mattes == 0)
 
 
 def _clothes_and_skin(
@@ -114,14 +119,26 @@ def _dyed(pictures: Picture, clothes: NDArray[np.bool_], rng: np.random.Generato
     grey = np.stack([cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures])
     light = grey - grey[clothes].mean()
     coloured = (dye + contrast * light[..., None]).clip(0, 255).astype(np.uint8)
-    return covered(pictures, coloured, clothes)
+    return _covered(pictures, coloured, clothes)
 
 
 def _toned(pictures: Picture, skin: NDArray[np.bool_], rng: np.random.Generator) -> Picture:
     """The same people with lighter or darker skin."""
     tone = rng.uniform(*_TONES)
     toned = (pictures * (1 - tone * _MELANIN)).clip(0, 255).astype(np.uint8)
-    return covered(pictures, toned, skin)
+    return _covered(pictures, toned, skin)
+
+
+def _covered(pictures: Picture, others: Picture, where: NDArray[np.bool_]) -> Picture:
+    """Pictures [T, S, S, 3], and `others` where a mask [T, S, S] is, with soft edges."""
+    import cv2
+
+    shown = []
+    for picture, other, mask in zip(pictures, others, where, strict=True):
+        soft = cv2.GaussianBlur(np.where(mask, 255, 0).astype(np.uint8), (0, 0), _EDGE)
+        share = soft.astype(np.float32) / 255
+        shown.append(cv2.blendLinear(np.ascontiguousarray(other), picture, share, 1 - share))
+    return np.stack(shown)
 
 
 def _bend(rng: np.random.Generator, size: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Who moves in a real clip, cut out of what lies behind them, and what that is.
+"""Who moves in a real clip, cut out of what lies behind them.
 
 Weak labels say of a part of the pixels what they are. Graph cuts (Rother et al. 2004, "GrabCut")
 settle the rest by colour. Frame by frame the cut wavers at a sleeve of the wall's colour, so pixels
@@ -23,12 +23,6 @@ _VOTES = 0.3
 gain a wall."""
 _VOTERS = 16
 """Frames that are cut to vote; every frame has its own cut besides."""
-_AROUND = 9
-"""Pixels of this size round somebody are not taken for what lies behind: shadows, soft edges."""
-_FILLED_FROM = 5
-"""Pixels round a place that no frame shows, of which it is filled."""
-_EDGE = 1.0
-"""Softness of the edges of what is put into a picture: deviation in pixels."""
 
 
 def mattes(pictures: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Masks:
@@ -43,39 +37,6 @@ def mattes(pictures: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Masks:
     votes = (cuts & steady)[voters].sum(0)
     elected = votes > _VOTES * np.maximum(steady[voters].sum(0), 1)
     return np.where(np.where(steady, elected, cuts), 255, 0).astype(np.uint8)
-
-
-def behind(pictures: NDArray[np.uint8], masks: Masks) -> NDArray[np.uint8]:
-    """What lies behind somebody in frames uint8 [T, S, S, 3] with these mattes: uint8 [S, S, 3].
-    At each pixel the median of all frames that show it; what none shows is filled from around."""
-    import cv2
-
-    near = np.ones((_AROUND, _AROUND), np.uint8)
-    hidden = np.stack([cv2.dilate(mask, near) > 0 for mask in masks])
-    never: NDArray[np.bool_] = hidden.all(0)
-    found = np.zeros(pictures.shape[1:], np.uint8)
-    for row in range(len(found)):  # all frames at once would be floats of four times their size
-        shown = np.where(hidden[:, row, :, None], np.nan, pictures[:, row])
-        shown[:, never[row]] = 0
-        found[row] = np.nanmedian(shown, axis=0)
-    filled: NDArray[np.uint8] = cv2.inpaint(
-        found, never.astype(np.uint8), _FILLED_FROM, cv2.INPAINT_TELEA
-    )
-    return filled
-
-
-def covered(
-    pictures: NDArray[np.uint8], others: NDArray[np.uint8], where: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """Pictures [T, S, S, 3], and `others` where a mask [T, S, S] is, with soft edges."""
-    import cv2
-
-    shown = []
-    for picture, other, mask in zip(pictures, others, where, strict=True):
-        soft = cv2.GaussianBlur(np.where(mask, 255, 0).astype(np.uint8), (0, 0), _EDGE)
-        share = soft.astype(np.float32) / 255
-        shown.append(cv2.blendLinear(np.ascontiguousarray(other), picture, share, 1 - share))
-    return np.stack(shown)
 
 
 def _cut(picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.importers import clip_pictures
-from edgeanim.models.data.mattes import behind, mattes
+from edgeanim.models.data.mattes import mattes
 from edgeanim.models.data.puppets import NO_PART, Puppet, make_puppet, render
 from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.regions import BACKGROUND
@@ -39,8 +39,8 @@ class FrameSequence:
     `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
     has them; `None` for a real clip, of which only the pictures are known. Parts with the same
     number in `sheets` [P] are cut from one sheet, which lies flat in frame 0; `None` if each part
-    is a sprite of its own. `weak_labels` uint8 [T, S, S] are regions guessed from a real clip,
-    `mattes` uint8 [T, S, S] where somebody is in it, and `backdrop` uint8 [S, S, 3] what is behind.
+    is a sprite of its own. `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, and
+    `mattes` uint8 [T, S, S] where somebody is in it.
     """
 
     name: str
@@ -52,7 +52,6 @@ class FrameSequence:
     sheets: NDArray[np.uint8] | None = None
     weak_labels: NDArray[np.uint8] | None = None
     mattes: NDArray[np.uint8] | None = None
-    backdrop: NDArray[np.uint8] | None = None
 
 
 def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -100,29 +99,11 @@ def clip_sequence(path: Path) -> FrameSequence:
 
 
 def weakly_labelled(clip: FrameSequence, *, cut_out: bool = False) -> FrameSequence:
-    """A real clip with what weak labels tell of it; if somebody is to be `cut_out`, with mattes and
-    the backdrop."""
+    """A real clip with what weak labels tell of it, and with mattes if it is to be `cut_out`."""
     stack = np.asarray(clip.pictures)
     labels = weak_labels(stack)
-    if labels is None or not cut_out:
-        return replace(clip, weak_labels=labels)
-    cut = mattes(stack, labels)
-    return replace(clip, weak_labels=labels, mattes=cut, backdrop=behind(stack, cut))
-
-
-def three_of(clip: FrameSequence, ends: tuple[int, int]) -> tuple[FrameSequence, tuple[int, int]]:
-    """The three frames of a real clip that a pair of a still and a driving frame needs, the one
-    before the driving frame between them, as a clip; and where the pair's `ends` are in it."""
-    still, driving = ends
-    frames = [still, clip.before[driving], driving]
-    three = replace(
-        clip,
-        pictures=np.stack([clip.pictures[i] for i in frames]),
-        before=(0, 1, 1),
-        weak_labels=None if clip.weak_labels is None else clip.weak_labels[frames],
-        mattes=None if clip.mattes is None else clip.mattes[frames],
-    )
-    return three, (0, 2)
+    cut = mattes(stack, labels) if labels is not None and cut_out else None
+    return replace(clip, weak_labels=labels, mattes=cut)
 
 
 def pictures_alone(path: Path, pictures: Iterable[NDArray[np.uint8]]) -> FrameSequence:

@@ -18,7 +18,6 @@ from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
-from edgeanim.models.data.poses import posed
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_sequence,
@@ -108,7 +107,7 @@ def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[Fr
         clips.append(clip_sequence(path))
         progress.step()
     if config.weak_labels:
-        label = partial(weakly_labelled, cut_out=config.disguise_clips or config.pose_clips)
+        label = partial(weakly_labelled, cut_out=config.disguise_clips)
         clips = in_threads(label, clips, threads, progress)
     labelled = sum(clip.weak_labels is not None for clip in clips)
     told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
@@ -154,8 +153,6 @@ def draw_batch(
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
         ends = int(still), int(driving)
-        if is_clip and config.pose_clips:
-            sequence, ends = posed(sequence, ends, rng)
         if is_clip and config.disguise_clips:
             sequence, ends = disguised(sequence, ends, rng)
         pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)

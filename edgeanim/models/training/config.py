@@ -21,8 +21,7 @@ class DataConfig:
     with `weak_labels`, faces and hands found by colour teach the regions (`data.weak_labels`), and
     with `optical_flow` the flow that two frames show teaches the generator (`data.seen_flow`).
     Without `recolour_clips` the clips keep their colours, which one character always has; with
-    `disguise_clips` they get other builds and backdrops, for people in general (`data.disguise`),
-    and with `pose_clips` other poses (`data.poses`).
+    `disguise_clips` they get other builds and backdrops, for people in general (`data.disguise`).
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
@@ -40,7 +39,6 @@ class DataConfig:
     optical_flow: bool = False
     recolour_clips: bool = True
     disguise_clips: bool = False
-    pose_clips: bool = False
     datasets: tuple[Path, ...] | None = None
     cue: Literal["off"] | None = None
 
