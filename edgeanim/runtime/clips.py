@@ -35,6 +35,9 @@ CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 _CAMERA = re.compile(r"camera:([0-9]{1,9})")
 # So many frames at a clip's beginning tell how fast it is.
 _LOOKED_AT = 30
+# All browsers and players show a GIF's frame of less than two hundredths of a second for ten: many
+# GIFs state no time and count on that.
+_LEAST_GIF_MS, _UNTIMED_GIF_MS = 20.0, 100.0
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
@@ -197,8 +200,11 @@ def _animation_times(path: Path) -> list[float]:
 
 
 def _milliseconds(image: Image.Image) -> float:
-    """How long the frame that was decoded last is shown; 0 if it does not say."""
-    return float(image.info.get("duration", 0))
+    """How long the frame that was decoded last is shown; 0 if it does not say. One of an animated
+    GIF that states less than players take seriously is shown as they show it."""
+    stated = float(image.info.get("duration", 0))
+    animated = image.format == "GIF" and getattr(image, "is_animated", False)
+    return _UNTIMED_GIF_MS if animated and stated < _LEAST_GIF_MS else stated
 
 
 def _check_container(path: Path) -> None:

@@ -48,6 +48,17 @@ def test_a_frame_that_is_held_for_hours_is_shown_for_ten_seconds(tmp_path, pictu
     assert (fps, len(list(frames))) == (10, 103)
 
 
+@pytest.mark.parametrize("milliseconds", [0, 10])
+def test_a_gif_whose_frames_state_hardly_any_time_is_played_as_everywhere(
+    tmp_path, pictures, milliseconds
+):
+    path = _animation(tmp_path / "a.gif", pictures, [milliseconds] * 4)
+    frames, fps = steady_frames(path)
+    assert (fps, len(list(frames))) == (10, 4)
+    path = _animation(tmp_path / "b.gif", pictures, [20] * 4)
+    assert probe_fps(path) == 50
+
+
 class _Clip:
     """A clip as OpenCV gives it: its frames come at `moments` (ms), whatever it states."""
 
