@@ -25,6 +25,8 @@ _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
 _MAX_FPS = 1000
 _MAX_GIF_FPS = 50
+# MPEG-4 has 13 bits for a side; ours are even, and the encoder takes none of 8192.
+_MAX_MP4_SIDE = 8190
 
 
 def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> int:
@@ -119,6 +121,8 @@ def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
             if writer is None:
                 code = cv2.VideoWriter_fourcc(*"mp4v")
                 size = rgb.shape[1::-1]
+                if max(size) > _MAX_MP4_SIDE:
+                    raise UsageError(f"An MP4 is at most {_MAX_MP4_SIDE} pixels wide and high.")
                 with native_name(path) as name, quiet():
                     writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, _mp4_rate(fps), size)
                 if not writer.isOpened():

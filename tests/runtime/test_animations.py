@@ -101,6 +101,14 @@ def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictur
     assert np.abs(frame[33].astype(int) - frame[32]).mean() < 6
 
 
+def test_frames_too_large_for_mp4_are_refused_by_name(tmp_path):
+    for size in ((2, 8191), (8191, 2)):
+        with pytest.raises(UsageError, match="at most 8190 pixels"):
+            write_animation(tmp_path / "a.mp4", np.zeros((2, *size, 3), np.uint8), 10)
+    assert not list(tmp_path.iterdir())
+    assert write_animation(tmp_path / "a.mp4", np.zeros((2, 2, 8190, 3), np.uint8), 10) == 2
+
+
 def test_identical_frames_keep_their_time(tmp_path, pictures):
     write_animation(tmp_path / "a.gif", np.repeat(pictures[:1], 6, axis=0), 10)
     assert len(list(read_frames(tmp_path / "a.gif"))) == 6
