@@ -156,6 +156,15 @@ def test_photographs_dress_some_of_the_puppets(tmp_path):
     assert green_share[0] > 5 * green_share[1]
 
 
+def test_transparent_parts_of_a_photograph_are_white(tmp_path):
+    half = np.zeros((64, 64, 4), np.uint8)
+    half[:, :32, 3] = 255
+    cv2.imwrite(str(tmp_path / "half.png"), half)
+    (photo,) = read_photographs(tmp_path)
+    assert (photo[:, :32] == 0).all()
+    assert (photo[:, 32:] == 255).all()
+
+
 def test_photographs_are_made_smaller_and_those_that_cannot_be_used_refused(tmp_path):
     with pytest.raises(BadInput, match="no pictures"):
         read_photographs(tmp_path)

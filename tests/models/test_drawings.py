@@ -262,6 +262,18 @@ def test_an_empty_mask_and_a_joint_outside_are_refused(drawing, tmp_path):
         read_drawing(folder)
 
 
+def test_transparent_paper_is_white(drawing, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(drawing, folder)
+    mask = read_drawing(drawing).mask
+    texture = np.zeros((*mask.shape, 4), np.uint8)
+    texture[mask] = 60, 90, 120, 255
+    cv2.imwrite(str(folder / "texture.png"), texture)
+    read = read_drawing(folder).texture
+    assert (read[mask] == (120, 90, 60)).all()
+    assert (read[~mask] == 255).all()
+
+
 def test_drawings_of_a_folder_are_found(drawing, tmp_path):
     assert drawing_folders(drawing.parent) == (drawing,)
     assert drawing_folders(drawing) == (drawing,)

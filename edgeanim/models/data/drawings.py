@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import parse
-from edgeanim.models.data.media import read_still
+from edgeanim.models.data.media import flatten, read_still
 
 JOINTS = (
     "root",
@@ -65,7 +65,7 @@ def read_drawing(folder: Path) -> Drawing:
     import cv2
 
     config = parse(_Config, _load_yaml(folder / FILES[2]), where=folder / FILES[2])
-    texture, mask = read_still(folder / FILES[0])[:, :, :3], read_still(folder / FILES[1])[:, :, 0]
+    texture, mask = flatten(read_still(folder / FILES[0])), read_still(folder / FILES[1])[:, :, 0]
     size = (config.height, config.width)
     if texture.shape[:2] != size or mask.shape != size:
         raise BadInput(

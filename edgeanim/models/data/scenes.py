@@ -21,7 +21,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import Action
 from edgeanim.models.data.effects import Effects, random_effects
 from edgeanim.models.data.keyposes import free_action
-from edgeanim.models.data.media import pictures_in, read_still
+from edgeanim.models.data.media import flatten, pictures_in, read_still
 from edgeanim.models.data.puppets import SIZE, Frame, Puppet, make_puppet, paint, part_transforms
 from edgeanim.models.data.sequences import STEP, FrameSequence
 from edgeanim.models.data.sprites import (
@@ -147,7 +147,7 @@ def read_photographs(folder: Path) -> tuple[Picture, ...]:
         raise BadInput(f"{len(paths)} photographs are more than {_MAX_PHOTOS}.", where=folder)
     photos = []
     for path in paths:
-        photo = np.ascontiguousarray(read_still(path)[:, :, :3])
+        photo = flatten(read_still(path))
         if min(photo.shape[:2]) < 64:
             raise BadInput("This photograph is smaller than 64 pixels.", where=path)
         scale = _PHOTO_SIDE / max(photo.shape[:2])
