@@ -8,6 +8,7 @@ import click
 
 from edgeanim.cli.common import PATH, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.parsing import to_plain
 
 
 @click.command("evaluate")
@@ -52,6 +53,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        print_json(scores)
+        won = [{"won": score.won, "won_affine": score.won_affine} for score in scores]
+        print_json([to_plain(s, nulls=True) | share for s, share in zip(scores, won, strict=True)])
     else:
         click.echo(table(scores))

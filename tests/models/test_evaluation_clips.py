@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,27 @@ def test_sets_are_named_by_folder_and_clip_and_their_folders_have_means(
     assert names[2:6] == ["puppets", "people/anna", "people/bert", "birds/anna"]
     assert names[6:8] == ["people: mean", "mean"]
     assert names[8].startswith("least: ")
+
+
+def test_json_holds_the_main_score(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "PUPPETS", 1)
+    arguments = ["--weights", str(weights), "--clips", str(folders / "birds"), "--size", "64"]
+    scores = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    for score in scores:
+        lost = 1 - score["still"]["moving"]
+        for key, made in (("won", "animator"), ("won_affine", "affine")):
+            won_back = score[made]["moving"] - score["still"]["moving"]
+            assert score[key] == pytest.approx(won_back / lost)
+
+
+def test_pictures_of_which_masks_are_no_quarter_are_refused(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "PUPPETS", 1)
+    with pytest.raises(UsageError, match="--size.*multiple of 4"):
+        api.evaluate(weights=weights, clips=folders / "birds", size=65)
 
 
 def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(

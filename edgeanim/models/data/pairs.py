@@ -15,7 +15,8 @@ from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.data.sequences import FrameSequence, region_table
 from edgeanim.models.regions import MIRRORED, UNKNOWN
 
-_MASK_STRIDE = 4
+MASK_STRIDE = 4
+"""Pixels of a picture to one of its mask, each way."""
 _MIRRORED_LABELS = np.arange(UNKNOWN + 1, dtype=np.uint8)
 _MIRRORED_LABELS[: len(MIRRORED)] = MIRRORED
 _PRIOR = 0.3
@@ -78,7 +79,7 @@ def make_pair(
         _picture(sequence.pictures[i], to_output, size, augmentation)
         for i in (still, driving, sequence.before[driving])
     ]
-    side = size // _MASK_STRIDE
+    side = size // MASK_STRIDE
     ends = still, driving
     if sequence.parts is not None:
         known = _of_parts(sequence, ends, side, augmentation)

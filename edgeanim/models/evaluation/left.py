@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.pairs import Pair
+from edgeanim.models.data.pairs import MASK_STRIDE, Pair
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.similarity import Mask
 from edgeanim.models.regions import BACKGROUND
 
-_MASK_STRIDE = 4
 _SAME_LEVEL = 15
 
 
 def enlarged(mask: NDArray[np.bool_]) -> Mask:
     """A mask [h/4, w/4] at the pictures' size, as 0 and 1."""
-    return np.kron(mask, np.ones((_MASK_STRIDE, _MASK_STRIDE))).astype(np.float32)
+    return np.kron(mask, np.ones((MASK_STRIDE, MASK_STRIDE))).astype(np.float32)
 
 
 def left_where_known(pair: Pair) -> Mask:

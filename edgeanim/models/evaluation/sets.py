@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.data.pairs import MASK_STRIDE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import load_manifest
 from edgeanim.models.dataset_reader import read_sequences
@@ -42,11 +44,19 @@ def evaluate(
     file), and on each kind of character in the test split of `dataset`, all at `size` pixels a side
     (the animator's, unless given). Batch norms are folded first: the same results in less time.
 
-    `BadInput` for a clip that cannot be read, before any is scored."""
+    `BadInput` for a clip that cannot be read, before any is scored; `UsageError` for a size of
+    which masks are no quarter."""
     from edgeanim.models.nets.blocks import fold_batch_norm
 
-    sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset)
     size = size or animator.config.size
+    if size % MASK_STRIDE:
+        raise UsageError(
+            f"Masks have a quarter of the pictures' side, and {size} is no multiple of "
+            f"{MASK_STRIDE}.",
+            where="--size",
+            hint=f"Take {size - size % MASK_STRIDE}.",
+        )
+    sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset)
     animator = fold_batch_norm(deepcopy(animator))
     progress.stage("scoring", len(sets))
     scores = []
