@@ -217,7 +217,11 @@ def motion_files(path: Path) -> Sequence[Path]:
     with disk_errors(path):
         if path.is_file():
             return [path]
-        found = sorted(p for p in path.iterdir() if p.suffix == ".bvh") if path.is_dir() else []
+        found = sorted(filter(_is_motion, path.iterdir())) if path.is_dir() else []
     if not found:
         raise BadInput("There are no motions (.bvh) here.", where=path)
     return found
+
+
+def _is_motion(path: Path) -> bool:
+    return path.suffix.lower() == ".bvh" and not path.name.startswith(".")

@@ -30,6 +30,7 @@ from edgeanim.models.data.retarget import retarget
 from edgeanim.models.data.rigs import make_rig
 from edgeanim.models.data.sequences import region_table
 from edgeanim.models.data.sketches import make_sketch
+from edgeanim.models.dataset_make import motion_files
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS
 
@@ -279,6 +280,13 @@ def test_drawings_of_a_folder_are_found(drawing, tmp_path):
     assert drawing_folders(drawing) == (drawing,)
     with pytest.raises(BadInput, match="no drawings"):
         drawing_folders(tmp_path)
+
+
+def test_motions_of_a_folder_are_found_whatever_the_case_of_their_suffix(bvh, tmp_path):
+    shutil.copy(bvh, tmp_path / "b.bvh")
+    shutil.copy(bvh, tmp_path / "A.BVH")
+    (tmp_path / "._b.bvh").write_bytes(b"\x00what a Mac leaves beside a file")
+    assert [path.name for path in motion_files(tmp_path)] == ["A.BVH", "b.bvh"]
 
 
 def test_real_drawings_follow_real_motion(media):
