@@ -135,7 +135,10 @@ def extract_motion(
         progress.done("a stored motion has no room for more" if len(values) == MAX_FRAMES else "")
     if not values:
         raise BadInput("It was stopped before the first frame.", where=clip)
-    track = MotionTrack(np.stack(values), fps)
+    try:
+        track = MotionTrack(np.stack(values), fps)
+    except ValueError as error:
+        raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
     save_track(Path(out), track)
     return track
 

@@ -136,6 +136,29 @@ def test_a_camera_is_opened_once_and_no_frame_of_it_is_lost(
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, [STEP, 2 * STEP, 3 * STEP], atol=1e-3)
 
 
+def test_a_motion_too_far_out_to_be_stored_is_told_with_its_clip(tmp_path: Path) -> None:
+    find = GraphSpec(
+        "find", "find.onnx", "driver", (_picture("driving_frame"),), (_motion("motion"),)
+    )
+    taken = (_picture("still"), _motion("motion:driving"))
+    paint = GraphSpec("paint", "paint.onnx", "frame", taken, (_picture("frame"),))
+    node = helper.make_node
+    pixels = _bundle(
+        tmp_path / "pixels.eab",
+        [
+            (find, [node("ReduceMean", ["driving_frame"], ["mean"], keepdims=0),
+                    node("Add", ["mean", "far"], ["motion"])]),
+            (paint, [node("ReduceMin", ["motion_driving"], ["least"], keepdims=0),
+                     node("Mul", ["least", "none"], ["nothing"]),
+                     node("Add", ["still", "nothing"], ["frame"])]),
+        ],
+        {"far": np.full((1, 2, 6), 2000.0), "none": np.array(0.0)},
+    )  # fmt: skip
+    clip = clip_of(tmp_path / "clip.gif", 3)
+    with pytest.raises(BadInput, match=r"clip\.gif: .*far out of the picture"):
+        api.extract_motion(clip, bundle=pixels, out=tmp_path / "m.npz")
+
+
 def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "one.gif", 1)
     with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
