@@ -97,7 +97,7 @@ def _half_of_memory() -> int:
 
 
 def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
-    if config.clips is None or not config.clip_names:
+    if config.clips is None:
         return []
     found = some_clips_in(config.clips)
     paths = [_called(name, found, config.clips) for name in config.clip_names]

@@ -17,11 +17,11 @@ Device = Literal["cpu", "cuda"]
 @dataclass(frozen=True)
 class DataConfig:
     """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
-    those named in `clip_names` are used (none if it is empty), for `clip_share` of each batch;
-    with `weak_labels`, faces and hands found by colour teach the regions (`data.weak_labels`), and
-    with `optical_flow` the flow that two frames show teaches the generator (`data.seen_flow`).
-    Without `recolour_clips` the clips keep their colours, which one character always has; with
-    `disguise_clips` they get other builds and backdrops, for people in general (`data.disguise`).
+    those named in `clip_names` are used, for `clip_share` of each batch; with `weak_labels`, faces
+    and hands found by colour teach the regions (`data.weak_labels`), and with `optical_flow` the
+    flow that two frames show teaches the generator (`data.seen_flow`). Without `recolour_clips` the
+    clips keep their colours, which one character always has; with `disguise_clips` they get other
+    builds and backdrops, for people in general (`data.disguise`).
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
@@ -45,10 +45,14 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.puppets < (0 if self.datasets else 1) or self.moments < 2:
             raise ValueError("`puppets` must be at least 1 and `moments` at least 2")
+        if self.first_seed < 0:
+            raise ValueError("`first_seed` must be at least 0")
         if not 0 <= self.clip_share <= 1:
             raise ValueError("`clip_share` must lie between 0 and 1")
         if self.clip_names and self.clips is None:
             raise ValueError("`clip_names` needs the folder `clips`")
+        if self.clips is not None and not self.clip_names:
+            raise ValueError("the folder `clips` needs `clip_names`, those that are used")
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,10 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1 or not 0 <= self.gan_from <= 1:
             raise ValueError("`ema` must lie in 0..1 (not 1) and `gan_from` in 0..1")
-        if self.checkpoint_every < 1 or self.threads < 1:
-            raise ValueError("`checkpoint_every` and `threads` must be at least 1")
+        if self.checkpoint_every < 1 or self.threads < 1 or self.seed < 0:
+            raise ValueError(
+                "`checkpoint_every` and `threads` must be at least 1, and `seed` at least 0"
+            )
 
 
 def load_train_config(path: Path) -> TrainConfig:
