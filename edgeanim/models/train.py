@@ -47,11 +47,12 @@ def train(
 ) -> Path:
     """Train (or go on training) into the folder `out` and return it.
 
-    On a CPU the result depends on `config` alone, also after a kill and a resume; CUDA adds up in
-    no fixed order. `workers` processes draw the batches (0: a thread), the same ones whatever
-    their number. `BadInput` if `out` holds a checkpoint of another configuration, or a `losses.csv`
-    that no training wrote; `UsageError` for workers that cannot be forked; `MissingComponent`
-    without torch, `DeviceFailed` without the device or if a process is killed.
+    On a CPU the result depends on `config` and the clips and datasets that it names alone, also
+    after a kill and a resume; CUDA adds up in no fixed order. `workers` processes draw the batches
+    (0: a thread), the same ones whatever their number. `BadInput` if `out` holds a checkpoint of
+    another configuration or of other clips or datasets, or a `losses.csv` that no training wrote;
+    `UsageError` for workers that cannot be forked; `MissingComponent` without torch, `DeviceFailed`
+    without the device or if a process is killed.
     """
     require("Training", "torch", extra="train")
     import torch
@@ -78,7 +79,8 @@ def train(
     }
     if config.start is not None:
         start_from(networks, ema, config.start)
-    done = checkpoint.load_checkpoint(out, config, modules, optimizers, ema)
+    digest = checkpoint.material_digest(config)
+    done = checkpoint.load_checkpoint(out, config, digest, modules, optimizers, ema)
     steps = list(schedule(config))
     if done == len(steps):
         # Killed after its last checkpoint, it may have left the weights of the one before.
@@ -108,7 +110,9 @@ def train(
             note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
             progress.step(1, f"{step.stage} {note}")
             if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
-                checkpoint.save_checkpoint(out, config, step.number + 1, modules, optimizers, ema)
+                checkpoint.save_checkpoint(
+                    out, config, digest, step.number + 1, modules, optimizers, ema
+                )
                 _write_results(out, config, networks, ema.state, material, step, _means(recent))
                 recent.clear()
     progress.done()

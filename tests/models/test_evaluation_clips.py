@@ -128,7 +128,7 @@ def test_pictures_of_which_masks_are_no_quarter_are_refused(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    with pytest.raises(UsageError, match="--size.*multiple of 4"):
+    with pytest.raises(UsageError, match=r"--size.*multiple of 4"):
         api.evaluate(weights=weights, clips=folders / "birds", size=65)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -173,6 +174,24 @@ def test_weights_that_are_not_finite_are_not_widened(tmp_path):
 def test_a_checkpoint_of_another_configuration_is_refused(trained):
     with pytest.raises(BadInput, match="another configuration"):
         train(replace(CONFIG, seed=1), trained)
+
+
+def test_a_checkpoint_of_other_material_is_refused(tmp_path):
+    clip, out = tmp_path / "me.gif", tmp_path / "out"
+    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("me",), clip_share=0.5)
+    phase = (Phase(1, batch=2, sizes=(64,)),)
+    config = replace(CONFIG, data=data, regions=phase, generator=phase)
+    train(config, out)
+    train(config, out)
+    write_animation(clip, np.full((3, 64, 64, 3), 200, np.uint8), 10)  # recorded anew
+    with pytest.raises(BadInput, match=r"clips or datasets.*have changed"):
+        train(config, out)
+    # Checkpoints from before this was written down are gone on with.
+    state = json.loads((out / "checkpoint" / "state.json").read_text())
+    del state["material"]
+    (out / "checkpoint" / "state.json").write_text(json.dumps(state))
+    train(config, out)
 
 
 def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):

@@ -96,11 +96,18 @@ def _half_of_memory() -> int:
     return min(free, read_machine().memory_mb << 20) // 2
 
 
-def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
+def clip_files(config: DataConfig) -> list[Path]:
+    """The clips that are used; `BadInput` names one that is not there."""
     if config.clips is None:
         return []
     found = some_clips_in(config.clips)
-    paths = [_called(name, found, config.clips) for name in config.clip_names]
+    return [_called(name, found, config.clips) for name in config.clip_names]
+
+
+def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[FrameSequence]:
+    paths = clip_files(config)
+    if not paths:
+        return []
     progress.stage("reading clips", len(paths) * (2 if config.weak_labels else 1))
     clips = []
     for path in paths:

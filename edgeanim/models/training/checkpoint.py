@@ -15,14 +15,18 @@ from edgeanim.core.files import (
     canonical_json,
     may_become_folder,
     sha256_bytes,
+    sha256_file,
     write_text,
 )
 from edgeanim.core.parsing import load_json, to_plain
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
+from edgeanim.models.dataset import MANIFEST
+from edgeanim.models.training.batches import clip_files
 from edgeanim.models.training.config import TrainConfig
 
 FOLDER = "checkpoint"
 _STATE = "state.json"
+_HINT = "Train into another folder, or remove this one."
 
 
 class Ema:
@@ -56,12 +60,14 @@ class Ema:
 def save_checkpoint(
     out: Path,
     config: TrainConfig,
+    material: str,
     done: int,
     modules: dict[str, nn.Module],
     optimizers: dict[str, torch.optim.Optimizer],
     ema: Ema,
 ) -> None:
-    """Replace the checkpoint below `out` by one after `done` steps of all stages together."""
+    """Replace the checkpoint below `out` by one after `done` steps of all stages together, trained
+    on `material` (see `material_digest`)."""
     from safetensors.torch import save_file
 
     with atomic_folder(out / FOLDER) as folder:
@@ -70,20 +76,22 @@ def save_checkpoint(
         for name, optimizer in optimizers.items():
             save_file(_optimizer_tensors(optimizer), folder / f"{name}.optimizer.safetensors")
         save_file(_portable(ema.state), folder / "ema.safetensors")
-        state = {"done": done, "config": config_digest(config)}
+        state = {"done": done, "config": config_digest(config), "material": material}
         write_text(folder / _STATE, canonical_json(state))
 
 
 def load_checkpoint(
     out: Path,
     config: TrainConfig,
+    material: str,
     modules: dict[str, nn.Module],
     optimizers: dict[str, torch.optim.Optimizer],
     ema: Ema,
 ) -> int:
     """Restore everything; returns the steps done, 0 if there is no checkpoint.
 
-    `BadInput` if it belongs to another configuration, `UsageError` if its place is taken.
+    `BadInput` if it belongs to another configuration or other `material` (see `material_digest`),
+    `UsageError` if its place is taken.
     """
     folder = out / FOLDER
     if not (folder / _STATE).is_file():
@@ -94,7 +102,13 @@ def load_checkpoint(
         raise BadInput(
             "This checkpoint was made with another configuration.",
             where=folder,
-            hint="Train into another folder, or remove this one.",
+            hint=_HINT,
+        )
+    if state.get("material", material) != material:  # older ones do not say
+        raise BadInput(
+            "The clips or datasets that this checkpoint was made from have changed.",
+            where=folder,
+            hint=_HINT,
         )
     for name, module in modules.items():
         load_weights(module, folder / f"{name}.safetensors")
@@ -111,6 +125,14 @@ def config_digest(config: TrainConfig) -> str:
         # Trainings without this stage are not to depend on how it is set: they began before it was.
         del plain["qat"], plain["losses"]["consistency"]
     return sha256_bytes(canonical_json(plain).encode())
+
+
+def material_digest(config: TrainConfig) -> str:
+    """Hex SHA-256 over what the configuration only names: clips, and datasets, whose manifests have
+    the hashes of all that is in them."""
+    files = clip_files(config.data)
+    files += [folder / MANIFEST for folder in config.data.datasets or ()]
+    return sha256_bytes("\n".join(map(sha256_file, files)).encode())
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
