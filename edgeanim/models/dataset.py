@@ -46,6 +46,10 @@ _UNNAMEABLE = "/\\:\0"
 SEQUENCES = "sequences"
 
 
+class TooShort(BadInput):
+    """A sequence of less than two frames. Who read them knows from which file."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a sequence comes from. `identity` names the character; `recipe` all that went into
@@ -229,7 +233,7 @@ class DatasetWriter:
         with atomic_folder(sequence_folder(self.folder, origin.id)) as place:
             frames = _write_pictures(place, "frames", pictures)
             if frames < 2:
-                raise BadInput(
+                raise TooShort(
                     "A sequence needs two frames or more.",
                     where=origin.source,
                     hint="Of a sprite sheet, --cell tells where they are.",

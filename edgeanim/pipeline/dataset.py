@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.core.errors import EdgeanimError, UsageError
+from edgeanim.core.errors import EdgeanimError, UsageError, named
 from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.progress import SILENT, Progress
@@ -20,6 +20,7 @@ from edgeanim.models.dataset import (
     Manifest,
     Origin,
     Split,
+    TooShort,
     load_manifest,
     sequence_id,
 )
@@ -132,7 +133,8 @@ def import_dataset(
                     recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
                 )
                 if not writer.has(origin):
-                    writer.add_clip(origin, pictures, split)
+                    with named(path, TooShort):
+                        writer.add_clip(origin, pictures, split)
         progress.step(note=path.name)
     progress.done()
     return writer.finish()

@@ -150,6 +150,14 @@ def test_a_sheet_is_imported_whole_or_by_rows(tmp_path):
         import_dataset([path], tmp_path / "one", cell=(60, 20))
 
 
+def test_a_file_of_one_picture_is_told_by_its_path_whatever_its_source(tmp_path):
+    path = tmp_path / "still.png"
+    cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
+    with pytest.raises(BadInput, match="two frames") as caught:
+        import_dataset([path], tmp_path / "data", source="https://example.org/hero")
+    assert str(caught.value).startswith(f"{path}: ")
+
+
 def test_a_row_of_one_picture_is_told_before_any_row_is_stored(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (20, 60, 3)).astype(np.uint8)
     picture[10:, 20:] = 0
