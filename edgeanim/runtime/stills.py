@@ -77,9 +77,10 @@ def pixels(image: Image.Image) -> Picture:
     image = ImageOps.exif_transpose(image)
     if image.mode in _SIXTEEN_BIT:
         # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
-        grey = np.asarray(image).astype(np.float32) / 257
-        level = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-        return np.repeat(level[:, :, None], 3, axis=2)
+        grey = np.asarray(image)
+        level = np.clip(np.rint(grey.astype(np.float32) / 257), 0, 255).astype(np.uint8)
+        opaque = np.where(grey == image.info.get("transparency", -1), 0, 255).astype(np.uint8)
+        return np.dstack([level] * 3 if opaque.all() else [level] * 3 + [opaque])
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba: Picture = np.array(image.convert("RGBA"))
         return rgba if (rgba[:, :, 3] < 255).any() else np.ascontiguousarray(rgba[:, :, :3])

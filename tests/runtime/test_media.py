@@ -75,6 +75,13 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path):
     np.testing.assert_allclose(still[0, :, 0], np.arange(256), atol=1)
 
 
+def test_the_transparent_level_of_sixteen_bit_grey_is_transparent(tmp_path):
+    grey = np.array([[0, 1000, 65535]], np.uint16)
+    still = read_still(_save(tmp_path / "a.png", grey, transparency=1000))
+    np.testing.assert_array_equal(still[0, :, 3], [255, 0, 255])
+    np.testing.assert_array_equal(still[0, :, 0], [0, 4, 255])
+
+
 def test_grey_and_cmyk_become_rgb(tmp_path, pictures):
     Image.fromarray(pictures[0]).convert("L").save(tmp_path / "a.png")
     Image.fromarray(pictures[0]).convert("CMYK").save(tmp_path / "b.jpg", quality=95)
