@@ -28,7 +28,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.score import Score
-from edgeanim.models.evaluation.sets import evaluate, shot_sets
+from edgeanim.models.evaluation.sets import check_size, evaluate, shot_sets
 from edgeanim.models.evaluation.table import figure
 from edgeanim.models.train import train
 from edgeanim.models.training.config import TrainConfig, load_train_config
@@ -111,6 +111,7 @@ def ablate(
             "An ablation goes on from trained weights, and this configuration starts from none.",
             hint='Add `start = "FOLDER"`, where a training has left its weights.',
         )
+    check_size(size)
     shot_sets(puppets=puppets, clips=clips, dataset=dataset)
     for arm in ARMS:
         train(arm.change(config), out / arm.folder, progress)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT
 from edgeanim.models import ablation
@@ -131,6 +131,14 @@ def test_what_it_cannot_be_scored_on_is_told_before_it_trains(
 ) -> None:
     with pytest.raises(BadInput, match="No such file"):
         ablate(config, tmp_path / "out", dataset=tmp_path / "gone")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_cannot_be_scored_is_told_before_it_trains(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="multiple of 4"):
+        ablate(config, tmp_path / "out", puppets=1, size=65)
     assert not (tmp_path / "out").exists()
 
 

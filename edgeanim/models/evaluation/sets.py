@@ -48,15 +48,9 @@ def evaluate(
     which masks are no quarter."""
     from edgeanim.models.nets.blocks import fold_batch_norm
 
-    size = size or animator.config.size
-    if size % MASK_STRIDE:
-        raise UsageError(
-            f"Masks have a quarter of the pictures' side, and {size} is no multiple of "
-            f"{MASK_STRIDE}.",
-            where="--size",
-            hint=f"Take {size - size % MASK_STRIDE}.",
-        )
+    check_size(size)
     sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset)
+    size = size or animator.config.size
     animator = fold_batch_norm(deepcopy(animator))
     progress.stage("scoring", len(sets))
     scores = []
@@ -65,6 +59,17 @@ def evaluate(
         progress.step()
     progress.done()
     return scores
+
+
+def check_size(size: int | None) -> None:
+    """`UsageError` for a side of pictures of which masks are no quarter."""
+    if size is not None and size % MASK_STRIDE:
+        raise UsageError(
+            f"Masks have a quarter of the pictures' side, and {size} is no multiple of "
+            f"{MASK_STRIDE}.",
+            where="--size",
+            hint=f"Take {size - size % MASK_STRIDE}.",
+        )
 
 
 class ShotSet(NamedTuple):
