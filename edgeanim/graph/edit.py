@@ -198,6 +198,16 @@ def attributes(node: Any) -> dict[str, Any]:
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
 
 
+def set_attributes(node: Any, **values: Any) -> None:
+    """Give a node these attributes, and none of a name that is `None`, in place."""
+    import onnx
+
+    kept = [attribute for attribute in node.attribute if attribute.name not in values]
+    del node.attribute[:]
+    made = (onnx.helper.make_attribute(*pair) for pair in values.items() if pair[1] is not None)
+    node.attribute.extend([*kept, *made])
+
+
 def clip_limits(
     node: Any, number_of: Callable[[str], float | None]
 ) -> tuple[float | None, float | None] | None:

@@ -11,13 +11,13 @@ from typing import Any
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.read import all_nodes, opset_of
-from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
+from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, pools
 
 OLDEST_OPSET = 13
 _RAISED_OPSET = 18
 _CHOSEN_COORDINATES = 11
 """Since this opset a Resize says which coordinates it reckons with."""
-_REWRITES = (constants, identity, layout, instance_norm, pads, affine, identity)
+_REWRITES = (pools, constants, identity, layout, instance_norm, pads, affine, identity)
 
 
 def normalize(model: Any) -> Any:

@@ -22,7 +22,7 @@ def restructured(work: Work, graph: GraphArtifact, backend: str) -> GraphArtifac
     """`graph` as `edgeanim.graph.restructure` gives it for the backend on the board; itself if
     nothing is to gain.
 
-    `GateFailed` if its results are no longer the same in ONNX Runtime.
+    `GateFailed` if ONNX Runtime no longer runs it, or with other results.
     """
     if graph.scheme != FLOAT32:
         return graph
@@ -62,11 +62,18 @@ def _check(graph: GraphArtifact, original: object, made: object) -> None:
 
     inputs = seeded_inputs(graph.spec.inputs)
     wanted = Reference(original, where=graph.path).run(inputs)
-    found = Reference(made, where=graph.path).run(inputs)
+    try:
+        found = Reference(made, where=graph.path).run(inputs)
+    except BadInput as refused:
+        raise _fault(graph, f"does not run: {refused.what}") from refused
     error = max(deviation(wanted[name], found[name]) for name in wanted)
     if not error <= TOLERANCE:
-        raise GateFailed(
-            f"Restructured for speed, the graph {graph.spec.name!r} differs by {error:.2g}.",
-            where=graph.path,
-            hint="This is a fault of edgeanim: please report it with the model.",
-        )
+        raise _fault(graph, f"differs by {error:.2g}.")
+
+
+def _fault(graph: GraphArtifact, what: str) -> GateFailed:
+    return GateFailed(
+        f"Restructured for speed, the graph {graph.spec.name!r} {what}",
+        where=graph.path,
+        hint="This is a fault of edgeanim: please report it with the model.",
+    )

@@ -65,3 +65,12 @@ def test_a_rewrite_that_changes_the_numbers_is_caught(
     monkeypatch.setattr(upsampled, "upsampled_kernel", lambda *args: right(*args) * 1.1)
     with pytest.raises(GateFailed, match="differs by"):
         restructured(Work.on("local"), upsampling.graphs[0], "onnxruntime")
+
+
+def test_a_rewrite_that_no_longer_runs_is_caught(
+    upsampling: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = upsampled.upsampled_kernel
+    monkeypatch.setattr(upsampled, "upsampled_kernel", lambda *args: right(*args)[:, :2])
+    with pytest.raises(GateFailed, match="does not run: ONNX Runtime cannot"):
+        restructured(Work.on("local"), upsampling.graphs[0], "onnxruntime")

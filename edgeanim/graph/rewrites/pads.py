@@ -1,10 +1,10 @@
-"""Pads said once and in numbers: `auto_pad` is spelt out, a pad by zeros joins its convolution."""
+"""Pads of convolutions said once and in numbers: `auto_pad` is spelt out, a pad by zeros joins."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
 
 
 def rewrite(model: Any) -> int:
@@ -16,7 +16,7 @@ def _spell_out(graph: Editor, node: Any) -> bool:
     """`SAME_UPPER`, `SAME_LOWER` and `VALID` as numbers (ONNX operators, Conv)."""
     given = attributes(node)
     mode = given.get("auto_pad", "NOTSET")
-    if mode == "NOTSET" or node.op_type not in ("Conv", "MaxPool", "AveragePool"):
+    if mode == "NOTSET" or node.op_type != "Conv":
         return False
     shape = graph.shapes.get(node.input[0])
     kernel = _kernel(graph, node, given)
@@ -34,7 +34,7 @@ def _spell_out(graph: Editor, node: Any) -> bool:
         smaller, larger = needed // 2, needed - needed // 2
         begins.append(smaller if mode != "SAME_LOWER" else larger)
         ends.append(larger if mode != "SAME_LOWER" else smaller)
-    _set(node, pads=[*begins, *ends])
+    set_attributes(node, auto_pad=None, pads=[*begins, *ends])
     return True
 
 
@@ -63,7 +63,8 @@ def _join(graph: Editor, node: Any) -> bool:
         return False
     added = [int(v) for v in (*begins[2:], *ends[2:])]
     present = own.get("pads", [0] * len(added))
-    _set(node, pads=[a + b for a, b in zip(added, present, strict=True)])
+    pads = [a + b for a, b in zip(added, present, strict=True)]
+    set_attributes(node, auto_pad=None, pads=pads)
     node.input[0] = pad.input[0]
     graph.reindex()
     return True
@@ -74,12 +75,3 @@ def _kernel(graph: Editor, node: Any, given: dict[str, Any]) -> list[int] | None
         return list(given["kernel_shape"])
     shape = graph.shapes.get(node.input[1]) if len(node.input) > 1 else None
     return None if shape is None else list(shape[2:])
-
-
-def _set(node: Any, *, pads: list[int]) -> None:
-    """Give a node these pads and no other statement about them."""
-    import onnx
-
-    kept = [a for a in node.attribute if a.name not in ("auto_pad", "pads")]
-    del node.attribute[:]
-    node.attribute.extend([*kept, onnx.helper.make_attribute("pads", pads)])
