@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.builder import Builder
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.converters.shape import PicturePad
 from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero
@@ -58,13 +57,12 @@ def find_placement(
     ONNX Runtime and TFLite round inputs *and* `results` of every convolution and of the glue
     between, but for heads that stay in float; without `results`, as in OpenVINO, only what INT8
     reads. A value that is only padded, pooled or repeated on the way is rounded once, where it is
-    made; a convolution whose only user is a ReLU is rounded behind it. `keep_float` are ONNX names
-    of nodes that stay in float.
+    made; a convolution whose only user is a ReLU is rounded behind it. `keep_float` are targets of
+    submodules that stay in float (`ImportedGraph.submodules_of`).
 
     `BadInput` if there is nothing to quantise.
     """
-    kept = {Builder.python_name(name) for name in keep_float}
-    chain = find_chain(_chain_nodes(module, shapes, kept), where=where)
+    chain = find_chain(_chain_nodes(module, shapes, set(keep_float)), where=where)
     return placement_of(module, chain, results=results)
 
 

@@ -7,7 +7,7 @@ importer: docs/decisions/0002-onnx-import.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -63,6 +63,14 @@ class ImportedGraph:
 
         generator = torch.Generator().manual_seed(0)
         return tuple(torch.rand(shape, generator=generator) for shape in self.input_shapes)
+
+    def submodules_of(self, names: Collection[str]) -> list[str]:
+        """The targets of the submodules that were made of the nodes of these names, or of the nodes
+        without one that give values of these."""
+        made_by = {
+            node.output[0]: node.name or node.output[0] for node in self.normalized.graph.node
+        }
+        return [target for target, origin in self.origins.items() if made_by.get(origin) in names]
 
     def in_order(self, spec: GraphSpec) -> torch.nn.Module:
         """The module in eval mode, with inputs and outputs in the order of `spec`, which need not

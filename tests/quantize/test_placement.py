@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
 import torch
 from torch import fx, nn
 
+from edgeanim.graph.to_torch import import_torch
 from edgeanim.quantize.placement import find_placement, value_shapes
 
 
@@ -31,3 +37,26 @@ def rounded(*, twice: bool) -> set[str]:
 def test_a_convolution_is_rounded_behind_its_relu_unless_something_else_reads_it() -> None:
     assert rounded(twice=False) == {"image", "relu", "add"}
     assert rounded(twice=True) == {"image", "first", "relu", "add"}
+
+
+@pytest.mark.parametrize("kept", ["a.b", "a/b", "a_b", ""])
+def test_nodes_whose_names_torch_cannot_tell_apart_are_kept_by_their_own(
+    tmp_path: Path, kept: str
+) -> None:
+    names = ["a.b", "a/b", "a_b", ""]
+    body = "\n".join(f"v{i + 1} = Conv (v{i}, w)" for i in range(4))
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 18]> g (float[1,3,8,8] v0) => (float[1,3,8,8] v4) '
+        f"{{ {body} }}"
+    )
+    weight = np.full((3, 3, 1, 1), 0.1, np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    for node, name in zip(model.graph.node, names, strict=True):
+        node.name = name
+    path = tmp_path / "net.onnx"
+    onnx.save(model, str(path))
+    imported = import_torch(path)
+    shapes = value_shapes(imported.module, imported.example())
+    found = find_placement(imported.module, shapes, imported.submodules_of([kept or "v4"]))
+    quantized = [imported.origins[target] for target in found.convolutions]
+    assert quantized == [f"v{i + 1}" for i in range(4) if names[i] != kept]
