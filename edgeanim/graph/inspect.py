@@ -21,6 +21,7 @@ from edgeanim.graph.read import (
     node_label,
     opset_of,
     read_onnx,
+    stored_tensors,
     value_shapes,
 )
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
@@ -78,7 +79,7 @@ def inspect_graph(graph: GraphArtifact) -> GraphInfo:
     model = read_onnx(graph.path)
     clean = importable_form(model)  # where shapes that the file computes are numbers
     macs = _macs_by_op(clean)
-    weights = (t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    weights = (t for t in stored_tensors(model) if t.data_type == onnx.TensorProto.FLOAT)
     blocking = _blocking(clean)
     return GraphInfo(
         spec=spec,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from edgeanim.graph.inspect import inspect_model
@@ -61,6 +63,14 @@ def test_what_is_behind_computed_shapes_is_counted(graph: Any, save: Any) -> Non
     )
     (info,) = inspect_model(save(model)).graphs
     assert info.macs == 9 * 64
+
+
+def test_weights_in_constant_nodes_are_counted(graph: Any, save: Any) -> None:
+    model = graph("float[1,3,8,8] x", "float[1,4,8,8] y", "y = Conv (x, w)")
+    weight = onnx.numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float32))
+    model.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w"], "w", value=weight))
+    (info,) = inspect_model(save(model)).graphs
+    assert (info.params, info.macs) == (12, 12 * 64)
 
 
 def test_an_op_that_stands_in_the_way_is_named_once(graph: Any, save: Any) -> None:

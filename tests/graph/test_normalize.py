@@ -13,6 +13,7 @@ import pytest
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
+from edgeanim.graph.rewrites import constants
 
 PICTURE = "float[1,3,12,16] x"
 
@@ -74,6 +75,25 @@ def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None
            y = Relu (g)""",
     )
     assert difference(model, normalize(model)) == 0
+
+
+def test_a_weight_is_stored_however_large_it_is(
+    graph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "LARGEST_BYTES", 8)
+    model = graph(
+        PICTURE,
+        "float[1,3,12,16] y",
+        """w = Constant <value = float[3,1,1] {1, 2, 3}> ()
+           v = Neg (w)
+           r = Tile (v, repeats)
+           a = Mul (x, v)
+           y = Sub (a, r)""",
+        {"repeats": np.array([1, 12, 1])},
+    )
+    ops = Counter(node.op_type for node in normalize(model).graph.node)
+    assert (ops["Constant"], ops["Neg"]) == (0, 0)
+    assert ops["Tile"] == 1, "the file would grow by that"
 
 
 def test_an_output_that_no_input_changes_stays_one(graph: Any, difference: Any) -> None:

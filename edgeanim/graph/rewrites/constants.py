@@ -13,7 +13,8 @@ from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
 from edgeanim.graph.read import STANDARD
 
 LARGEST_BYTES = 8 << 20
-"""A folded value that would be larger than this stays an op, lest the file grow by it."""
+"""A folded value that would be larger than this, and than what it is made of, stays an op, lest the
+file grow by it."""
 
 _RANDOM = ("Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike")
 """Drawn anew for every frame: one draw that is stored would be a pattern that stands still."""
@@ -41,7 +42,11 @@ def _fold(graph: Editor, node: Any) -> bool:
         values = _evaluate(graph, node)
     else:
         return False
-    if values is None or any(value.nbytes > LARGEST_BYTES for value in values):
+    if values is None:
+        return False
+    read = sum(graph.constants[name].nbytes for name in node.input if name in graph.constants)
+    largest = max(LARGEST_BYTES, read)
+    if node.op_type != "Constant" and any(value.nbytes > largest for value in values):
         return False
     names = [
         graph.constant(value, near=name) if name else ""
