@@ -94,6 +94,30 @@ class Editor:
         wanted = self.constant(np.array(shape, np.int64), near=near)
         return self.add("Reshape", [name, wanted], near=near)
 
+    def inline(self, nested: Any) -> list[str]:
+        """Bring the nodes and weights of a graph that was nested in a node in here, under names of
+        their own; returns those of its outputs. Nodes keep their names where none has it here."""
+        import onnx
+
+        renamed: dict[str, str] = {}
+        taken = {node.name for node in self.nodes}
+        for tensor in nested.initializer:
+            value = onnx.numpy_helper.to_array(tensor)
+            renamed[tensor.name] = self.constant(value, near=tensor.name)
+        for node in nested.node:
+            copy = type(node).FromString(node.SerializeToString())
+            for old, new in renamed.items():
+                read_instead(copy, old, new)
+            for name in filter(None, node.output):
+                renamed[name] = self.fresh(name)
+                self._names.add(renamed[name])
+            copy.output[:] = [renamed.get(name, name) for name in node.output]
+            copy.name = self.fresh(node.name) if node.name in taken else node.name
+            self._names.add(copy.name)
+            self.nodes.append(copy)
+        self.reindex()
+        return [renamed.get(value.name, value.name) for value in nested.output]
+
     def fresh(self, name: str) -> str:
         """`name`, numbered if it is taken."""
         candidate, count = name, 1

@@ -26,6 +26,7 @@ from edgeanim.graph.read import (
 )
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
+_CONTROL = {"If", "Loop"}
 _NOTES = {
     "GridSample": "GridSample is lowered to clamp and gather where a runtime has no fast one.",
     "ConvTranspose": "ConvTranspose stays float32 in ONNX Runtime's INT8.",
@@ -89,7 +90,7 @@ def inspect_graph(graph: GraphArtifact) -> GraphInfo:
         macs_by_op=macs,
         ops=dict(sorted(Counter(node.op_type for node in model.graph.node).items())),
         importable=None if blocking is None else not blocking,
-        warnings=tuple(_warnings(model, blocking or [])),
+        warnings=tuple(_warnings(model, clean, blocking or [])),
     )
 
 
@@ -128,7 +129,7 @@ def _refused(blocking: list[Any]) -> list[str]:
     ]
 
 
-def _warnings(model: Any, blocking: list[Any]) -> list[str]:
+def _warnings(model: Any, clean: Any, blocking: list[Any]) -> list[str]:
     found = [f"{sentence} {REMAINING}" for sentence in _refused(blocking)]
     found += [
         f"The op {node.op_type} of node {node_label(node)} runs in ONNX Runtime only."
@@ -138,5 +139,6 @@ def _warnings(model: Any, blocking: list[Any]) -> list[str]:
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
         found.append(f"Opset {opset} is old and will be raised.")
-    ops = {node.op_type for node in model.graph.node}
+    ops, left = ({node.op_type for node in each.graph.node} for each in (model, clean))
+    ops -= _CONTROL - left
     return found + [note for op, note in _NOTES.items() if op in ops]

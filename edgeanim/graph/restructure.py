@@ -2,8 +2,9 @@
 
 Only exact algebra, float rounding apart; inputs, outputs and the names of convolutions stay. Which
 rewrites there are, and when each pays, is said in its own file in `rewrites`. Kernels that a file
-computes, if only by a `Constant`, are stored: quantisers take stored ones alone. An opset without
-scales by channel is raised, here, since values may be called otherwise thereafter.
+computes, if only by a `Constant`, are stored: quantisers take stored ones alone, and none in a
+branch of an If, so that one whose condition is constant is replaced by the branch taken. An opset
+without scales by channel is raised, here, since values may be called otherwise thereafter.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     """
     made = normalize(model)
     stored = _computed_kernels(model) - _computed_kernels(made)
+    taken = _branchings(model) - _branchings(made)
     rewrites: dict[str, Callable[[Any], int]] = {
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
@@ -47,7 +49,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)
     raised = int(opset_of(made) != opset_of(model))
-    return Restructured(made, {"raised": raised, "stored": stored, **changes})
+    return Restructured(made, {"raised": raised, "stored": stored, "taken": taken, **changes})
 
 
 def _computed_kernels(model: Any) -> int:
@@ -57,3 +59,7 @@ def _computed_kernels(model: Any) -> int:
         node.op_type in ("Conv", "ConvTranspose") and node.input[1] not in stored
         for node in model.graph.node
     )
+
+
+def _branchings(model: Any) -> int:
+    return sum(node.op_type == "If" for node in model.graph.node)

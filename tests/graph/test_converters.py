@@ -305,6 +305,21 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "defined by others, stored scale": (
         FULL, "y = RMSNormalization <axis=2> (x, w)", {"w": (10, 12)}, 23),
     "defined by others": (FULL, "a = ThresholdedRelu (x) \n b = Selu (a) \n y = Swish (b)", {}, 24),
+    "affine grids": (
+        "float[1,10,12,2] y, float[2,10,12,2] z, float[1,3,4,5,3] v",
+        """a = Slice (x, none, one, axes)
+           b = Reshape (a, rows)
+           y = AffineGrid <align_corners=1> (b, size)
+           c = Slice (x, none, two, axes)
+           d = Reshape (c, rows)
+           z = AffineGrid (d, sizes)
+           e = Reshape (c, planes)
+           v = AffineGrid (e, volume)""",
+        {"none": np.array([0, 0, 0], I64), "axes": np.array([1, 2, 3], I64),
+         "one": np.array([1, 2, 3], I64), "two": np.array([1, 2, 6], I64),
+         "rows": np.array([-1, 2, 3], I64), "planes": np.array([1, 3, 4], I64),
+         "size": np.array([1, 8, 10, 12], I64), "sizes": np.array([2, 8, 10, 12], I64),
+         "volume": np.array([1, 8, 3, 4, 5], I64)}, 20),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
 

@@ -73,6 +73,22 @@ def test_weights_in_constant_nodes_are_counted(graph: Any, save: Any) -> None:
     assert (info.params, info.macs) == (12, 12 * 64)
 
 
+def test_a_branching_that_is_none_stands_in_nobodys_way(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y",
+        """size = Shape <end=1> (x)
+           one = Equal (size, size)
+           y = If (one) <
+             then_branch = then () => (float[1,3,8,8] a) { a = Conv (x, w) },
+             else_branch = other () => (float[1,3,8,8] b) { b = Acos (x) }
+           >""",
+        {"w": (3, 3, 1, 1)},
+    )
+    (info,) = inspect_model(save(model)).graphs
+    assert (info.importable, info.warnings, info.macs) == (True, (), 9 * 64)
+
+
 def test_an_op_that_stands_in_the_way_is_named_once(graph: Any, save: Any) -> None:
     body = "a = Acos (x) \n b = Acos (a) \n y = Acos (b)"
     model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", body)

@@ -96,6 +96,44 @@ def test_a_weight_is_stored_however_large_it_is(
     assert ops["Tile"] == 1, "the file would grow by that"
 
 
+@pytest.mark.parametrize("limit", [2, 3])
+def test_the_branch_that_is_taken_replaces_an_if(
+    graph: Any, difference: Any, save: Any, limit: int
+) -> None:
+    model = graph(
+        PICTURE,
+        "float[1,3,12,16] y, float[1,3,12,16] z",
+        """size = Shape <end=2> (x)
+           channels = Gather (size, one)
+           wide = Greater (channels, limit)
+           y, unused = If (wide) <
+             then_branch = then () => (float[1,3,12,16] a, float[3] b) {
+               k = Constant <value = float[3,1,1] {1, 2, 3}> ()
+               a = Mul (x, k)
+               b = Identity (w)
+             },
+             else_branch = other () => (float[1,3,12,16] a, float[3] b) {
+               k = Neg (x)
+               a = If (wide) <
+                 then_branch = inner () => (float[1,3,12,16] v) { v = Add (k, x) },
+                 else_branch = last () => (float[1,3,12,16] v) { v = Exp (k) }
+               >
+               b = Identity (w)
+             }
+           >
+           z = If (wide) <
+             then_branch = again () => (float[1,3,12,16] a) { k = Relu (x) \n a = Sub (k, x) },
+             else_branch = empty () => (float[1,3,12,16] a) { a = Identity (x) }
+           >""",
+        {"one": np.array(1), "limit": np.array(limit), "w": (3,)},
+    )
+    clean = normalize(read_onnx(save(model)))
+    onnx.checker.check_model(clean, full_check=True)
+    assert "If" not in {node.op_type for node in clean.graph.node}
+    assert difference(model, clean) <= 1e-6
+    assert normalize(clean).SerializeToString() == clean.SerializeToString()
+
+
 def test_an_output_that_no_input_changes_stays_one(graph: Any, difference: Any) -> None:
     model = graph(
         PICTURE,

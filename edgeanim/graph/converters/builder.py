@@ -106,10 +106,10 @@ class Builder:
         self.origins[target] = node.output[0]
         return self.graph.call_module(target, args)
 
-    def index(self, node: Any, places: torch.Tensor) -> fx.Node:
-        """Whole numbers that `node` looks things up by, kept as a buffer."""
-        target = self._attribute(f"{node.output[0]}_places")
-        self.root.register_buffer(target, places)
+    def buffer(self, node: Any, numbers: torch.Tensor) -> fx.Node:
+        """Numbers that `node` counts on, such as places to look things up at, kept as a buffer."""
+        target = self._attribute(f"{node.output[0]}_numbers")
+        self.root.register_buffer(target, numbers)
         return self.graph.get_attr(target)
 
     def _stored(self, name: str) -> fx.Node:

@@ -1,4 +1,4 @@
-"""Matrix products: Gemm, MatMul, Einsum."""
+"""Matrix products: Gemm, MatMul, Einsum, and the grid of an affine warp."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
@@ -56,6 +57,19 @@ def einsum(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.einsum, equation, *[b.value(name) for name in node.input])
 
 
+def affine_grid(b: Builder, node: Any) -> fx.Node:
+    """The positions of all pixels, and a one each, times the matrices."""
+    count, _, *size = (int(n) for n in b.constant(node, 1, "size"))
+    axes = len(size)
+    still = torch.eye(axes, axes + 1)[None]
+    aligned = bool(b.attrs(node).get("align_corners", 0))
+    places = F.affine_grid(still, [1, 1, *size], align_corners=aligned).reshape(1, -1, axes)
+    places = F.pad(places, (0, 1), value=1.0)
+    matrices = b.call(torch.transpose, b.value(node.input[0]), 1, 2)
+    grid = b.call(torch.matmul, b.buffer(node, places), matrices)
+    return b.call(torch.reshape, grid, (count, *size, axes))
+
+
 def _linear(matrix: Any, bias: Any) -> nn.Linear:
     """`matrix` is [out, in], as in torch."""
     module = nn.Linear(matrix.shape[1], matrix.shape[0], bias=bias is not None)
@@ -65,4 +79,9 @@ def _linear(matrix: Any, bias: Any) -> nn.Linear:
     return module
 
 
-CONVERTERS: dict[str, Converter] = {"Einsum": einsum, "Gemm": gemm, "MatMul": matmul}
+CONVERTERS: dict[str, Converter] = {
+    "AffineGrid": affine_grid,
+    "Einsum": einsum,
+    "Gemm": gemm,
+    "MatMul": matmul,
+}

@@ -30,7 +30,7 @@ def gather(b: Builder, node: Any) -> fx.Node:
             rows = b.call(torch.reshape, x, (size, int(np.prod(whole[1:]))))
             return to_shape_of(b, node, _looked_up(b, rows, places, constant=False))
     else:
-        places = b.index(node, torch.from_numpy(indices.astype(np.int64).reshape(-1) % size))
+        places = b.buffer(node, torch.from_numpy(indices.astype(np.int64).reshape(-1) % size))
     y = b.call(torch.index_select, x, axis, places)
     return y if len(b.shape(node.input[1], node)) == 1 else to_shape_of(b, node, y)
 
@@ -45,7 +45,7 @@ def gather_elements(b: Builder, node: Any) -> fx.Node:
     whole, shape = b.shape(node.input[0], node), b.shape(node.output[0], node)
     if indices is not None:
         places = torch.from_numpy(indices.astype(np.int64) % whole[axis])
-        return b.call(torch.gather, x, axis, b.index(node, places))
+        return b.call(torch.gather, x, axis, b.buffer(node, places))
     repeated = b.onnx.maker(node.input[1], "Expand")
     if (
         repeated is None
@@ -67,7 +67,7 @@ def gather_nd(b: Builder, node: Any) -> fx.Node:
     depth = shape[-1]
     places = b.onnx.constant_of(node, 1)
     if places is not None:
-        at = b.index(node, torch.from_numpy(_row_numbers(places, whole)))
+        at = b.buffer(node, torch.from_numpy(_row_numbers(places, whole)))
     else:
         at = b.call(torch.reshape, b.value(node.input[1]), (-1, depth))
         columns = [b.call(torch.select, at, 1, i) for i in range(depth)]
@@ -111,7 +111,7 @@ def scatter_nd(b: Builder, node: Any) -> fx.Node:
         for index, count in ((0, rows), (2, put))
     ]
     y = b.call(
-        torch.index_select, b.call(torch.cat, parts, 0), 0, b.index(node, torch.from_numpy(taken))
+        torch.index_select, b.call(torch.cat, parts, 0), 0, b.buffer(node, torch.from_numpy(taken))
     )
     return y if depth == 1 else b.call(torch.reshape, y, tuple(whole))
 

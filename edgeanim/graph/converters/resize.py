@@ -106,7 +106,7 @@ def _nearest(b: Builder, node: Any) -> _Scale:
             return b.call(F.max_pool2d, x, 1, tuple(down))
         for place, axis in enumerate((rows, columns), 2):
             if axis:
-                x = b.call(torch.index_select, x, place, b.index(node, wanted[axis - 2]))
+                x = b.call(torch.index_select, x, place, b.buffer(node, wanted[axis - 2]))
         return x
 
     return scale

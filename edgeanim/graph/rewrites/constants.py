@@ -1,6 +1,7 @@
 """Constant folding: whatever does not depend on an input is computed once, here.
 
-Shape arithmetic (Shape, Gather, Concat, Reshape) disappears with it, since all shapes are fixed.
+Shape arithmetic (Shape, Gather, Concat, Reshape) disappears with it, since all shapes are fixed,
+and so does an If whose condition follows from them: the branch that is taken stands in its place.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _NOT_FOLDED = (*_RANDOM, "QuantizeLinear", "DequantizeLinear")
 
 
 def rewrite(model: Any) -> int:
-    """Fold until nothing changes; returns the number of nodes that became constants."""
+    """Fold until nothing changes; returns the number of nodes that became constants or a
+    branch of theirs."""
     total = 0
     while count := rewrite_each(model, _fold):
         total += count
@@ -32,6 +34,8 @@ def rewrite(model: Any) -> int:
 def _fold(graph: Editor, node: Any) -> bool:
     if node.op_type == "Identity" and node.output[0] in graph.outputs:
         return False  # it is all that a constant output can be
+    if node.op_type == "If":
+        return _take_branch(graph, node)
     if node.op_type == "Shape":
         values = _shape_value(graph, node)
     elif node.op_type in _NOT_FOLDED or node.domain not in STANDARD:
@@ -53,6 +57,15 @@ def _fold(graph: Editor, node: Any) -> bool:
         for name, value in zip(node.output, values, strict=True)
     ]
     graph.replace(node, *names)
+    return True
+
+
+def _take_branch(graph: Editor, node: Any) -> bool:
+    condition = graph.constant_of(node, 0)
+    if condition is None:
+        return False
+    branch = attributes(node)["then_branch" if condition.all() else "else_branch"]
+    graph.replace(node, *graph.inline(branch))
     return True
 
 
