@@ -102,6 +102,21 @@ def value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def whole_values(model: Any) -> frozenset[str]:
+    """The names of all values known to be whole numbers, stored ones included."""
+    import onnx
+
+    graph = model.graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+    return frozenset(
+        name
+        for name, kind in kinds.items()
+        if kind and np.issubdtype(onnx.helper.tensor_dtype_to_np_dtype(kind), np.integer)
+    )
+
+
 def node_label(node: Any) -> str:
     """How an error names a node: by its own name, or by what it makes."""
     return repr(node.name or (node.output[0] if node.output else "?"))

@@ -320,6 +320,65 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
          "rows": np.array([-1, 2, 3], I64), "planes": np.array([1, 3, 4], I64),
          "size": np.array([1, 8, 10, 12], I64), "sizes": np.array([2, 8, 10, 12], I64),
          "volume": np.array([1, 8, 3, 4, 5], I64)}, 20),
+    "whole numbers divided": (
+        "float[1,10,12] y",
+        """a = ArgMax <axis=1, keepdims=0> (x)
+           n = Neg (x)
+           b = ArgMax <axis=1, keepdims=0> (n)
+           c = Add (b, one)
+           m = Neg (a)
+           d = Div (m, c)
+           r = Mod (m, three)
+           e = Add (d, r)
+           f = Cast <to=1> (e)
+           y = Mod <fmod=1> (f, half)""",
+        {"one": np.array(1, I64), "three": np.array(3, I64),
+         "half": np.array(1.5, np.float32)}, 18),
+    "mean of several": (FULL, "a = Neg (x) \n b = Exp (x) \n y = Mean (x, a, b)", {}, 18),
+    "dropout and its mask": (
+        "float[1,8,10,12] y, float[1,8,10,12] z, float[1,8,10,12] v",
+        """y, m = Dropout (x)
+           z = Cast <to=1> (m)
+           v = Dropout (x, half, no)""",
+        {"half": np.array(0.5, np.float32), "no": np.array(False)}, 18),
+    "layer norm repeated": (
+        "float[1,8,10,12] y, float[1,8,10,12] z",
+        """y = LayerNormalization <axis=2> (x, row, column)
+           z = LayerNormalization <axis=1> (x, channels)""",
+        {"row": (12,), "column": (10, 1), "channels": (8, 1, 1)}, 18),
+    "resize from the corner": (
+        "float[1,8,20,36] y, float[1,8,5,4] z, float[1,8,20,6] v, float[1,2,8,5,12] w",
+        """y = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , , up)
+           z = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , , down)
+           v = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , , both)
+           r = Reshape (x, deep)
+           w = Resize <mode="linear", coordinate_transformation_mode="asymmetric">
+               (r, , , volume)""",
+        {"up": np.array([1, 8, 20, 36], I64), "down": np.array([1, 8, 5, 4], I64),
+         "both": np.array([1, 8, 20, 6], I64), "deep": np.array([1, 2, 4, 10, 12], I64),
+         "volume": np.array([1, 2, 8, 5, 12], I64)}, 18),
+    "unequal pads that do not count": (
+        "float[1,8,5,6] y, float[1,8,10,12] z, float[1,8,4,5] v",
+        """y = AveragePool <kernel_shape=[3,3], strides=[2,2], pads=[0,0,1,1]> (x)
+           z = AveragePool <kernel_shape=[2,2], auto_pad="SAME_UPPER"> (x)
+           v = AveragePool <kernel_shape=[3,3], strides=[3,3], pads=[1,1,0,0], ceil_mode=1> (x)
+        """, {}, 18),
+    "reductions of no axes": (
+        "float[1,8,10,12] y, float[1,8,10,12] z",
+        """y = ReduceL2 <noop_with_empty_axes=1> (x)
+           a = ReduceLogSum <noop_with_empty_axes=1> (y)
+           z = ReduceMax <noop_with_empty_axes=1> (a)""", {}, 18),
+    "reductions of functions": (
+        "float[1,1,10,12] y, float[1,8,1,12] z, float[1,8,10] v, float[1,8,1,1] w",
+        """y = ReduceL1 <axes=[1]> (x)
+           z = ReduceSumSquare <axes=[2]> (x)
+           v = ReduceLogSumExp <axes=[3], keepdims=0> (x)
+           e = Exp (x)
+           w = ReduceLogSum <axes=[2,3]> (e)""", {}, 17),
+    "sums up to each place": (
+        "float[1,8,10,12] y, float[1,8,10,12] z",
+        "y = CumSum (x, last) \n z = CumSum <reverse=1> (x, second)",
+        {"last": np.array(-1, I64), "second": np.array(1, I64)}, 18),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
 

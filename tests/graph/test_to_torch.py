@@ -172,14 +172,17 @@ def test_an_extension_before_an_op_that_others_define_is_named(graph: Any, save:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ('y = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (x, , s)',
+        ('y = Resize <mode="cubic", coordinate_transformation_mode="asymmetric"> (x, , s)',
          "Resize of node 'node0'.*asymmetric"),
+        ('h = Slice (x, none, six, three) \n '
+         'y = Resize <mode="linear", coordinate_transformation_mode="asymmetric"> (h, , , b)',
+         "Resize of node 'node1'.*no whole factor"),
         ('g = Transpose <perm=[0,2,3,1]> (two) \n y = GridSample <mode="bicubic"> (x, g)',
          "GridSample of node 'node1'.*bicubic"),
         ('y = Resize <mode="linear", antialias=1> (x, , s)', "Resize of node 'node0'.*antialias"),
         ("y = AveragePool <kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]> (x)", "dilated"),
-        ("y = AveragePool <kernel_shape=[3,3], pads=[2,2,0,0]> (x)", "unequal or wide pads"),
-        ("y = LayerNormalization (x, e, one)", "its bias is not of the normalised shape"),
+        ("y = Dropout (x, half, yes)", "Dropout of node 'node0'.*training mode"),
+        ("y = CumSum <exclusive=1> (x, three)", "leaves out the place itself"),
         ('y = Pad <mode="edge"> (x, shift)', "Pad of node 'node0'.*crops"),
         ("r = Relu (x) \n m = ReduceMean (r) \n n = InstanceNormalization (m, one, one) \n"
          "y = Add (n, x)", "InstanceNormalization of node 'node2'.*PyTorch says"),
@@ -191,8 +194,10 @@ def test_an_extension_before_an_op_that_others_define_is_named(graph: Any, save:
 def test_an_unusual_form_says_why(graph: Any, save: Any, body: str, why: str | None) -> None:
     weights = {
         "s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32), "two": (1, 2, 8, 8),
-        "e": (8,), "one": (1,), "all": np.array([0, 2, 3]),
-        "shift": np.array([0, 0, -1, 0, 0, 0, 1, 0], np.int64),
+        "one": (1,), "all": np.array([0, 2, 3]),
+        "shift": np.array([0, 0, -1, 0, 0, 0, 1, 0], np.int64), "b": np.array([1, 3, 8, 16]),
+        "none": np.array([0]), "three": np.array([3]), "six": np.array([6]),
+        "half": np.array(0.5, np.float32), "yes": np.array(True),
     }  # fmt: skip
     out = "float[1,3,8,16] y" if "Resize" in body else "float[1,3,8,8] y"
     path = save(graph("float[1,3,8,8] x", out, body, weights, 19))

@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import AnyArray, Editor, attributes
-from edgeanim.graph.read import REMAINING, node_label
+from edgeanim.graph.read import REMAINING, node_label, whole_values
 
 MOST_AXES = 5
 """TFLite computes with values of so many axes; those of more are reshaped for it."""
@@ -27,8 +27,8 @@ Converter = Callable[["Builder", Any], fx.Node | Sequence[fx.Node]]
 class Builder:
     """A module under construction: `values` maps ONNX names to fx nodes.
 
-    `origins` says whence each submodule and parameter came: the first output of its ONNX node, or
-    the name of its constant.
+    `whole` are the names of whole numbers. `origins` says whence each submodule and parameter came:
+    the first output of its ONNX node, or the name of its constant.
     """
 
     def __init__(self, editor: Editor, where: object) -> None:
@@ -37,6 +37,7 @@ class Builder:
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
+        self.whole = whole_values(editor.model)
         self.origins: dict[str, str] = {}
 
     def refuse(self, node: Any, why: str) -> BadInput:

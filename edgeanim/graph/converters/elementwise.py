@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from math import prod
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged, tensor
+from edgeanim.graph.rewrites.identity import drops
 
 _PLAIN: dict[str, Callable[..., Any]] = {
     "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp,
@@ -27,6 +27,7 @@ _BINARY: dict[str, Callable[..., Any]] = {
     "Add": operator.add, "Mul": operator.mul, "Sub": operator.sub,
     "Equal": torch.eq, "Greater": torch.gt, "GreaterOrEqual": torch.ge, "Less": torch.lt,
     "LessOrEqual": torch.le, "And": torch.logical_and, "Or": torch.logical_or,
+    "Xor": torch.logical_xor,
 }  # fmt: skip
 
 _NUMBER_FIRST = ("Add", "Div", "Mul", "Pow", "Sub")
@@ -75,9 +76,28 @@ def _merged(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[tuple[int, ..
 def div(b: Builder, node: Any) -> fx.Node:
     """Whole numbers divide towards zero in ONNX."""
     operands = _operands(b, node)
-    if any(b.onnx.constants.get(n, np.empty(0, np.float32)).dtype.kind in "iu" for n in node.input):
+    if not b.whole.isdisjoint(node.input):
         return b.call(torch.div, *operands, rounding_mode="trunc")
     return b.call(operator.truediv, *operands)
+
+
+def modulo(b: Builder, node: Any) -> fx.Node:
+    """What is left has the sign of the divisor, or with `fmod` of what is divided."""
+    function = torch.fmod if b.attrs(node).get("fmod", 0) else torch.remainder
+    return b.call(function, *_operands(b, node))
+
+
+def mean(b: Builder, node: Any) -> fx.Node:
+    """Of several values, element by element."""
+    return b.call(operator.truediv, _many(operator.add)(b, node), len(node.input))
+
+
+def dropout(b: Builder, node: Any) -> Sequence[fx.Node]:
+    """At inference nothing is dropped, and the mask says so."""
+    if drops(b.onnx, node):
+        raise b.refuse(node, "it is in training mode")
+    x = b.value(node.input[0])
+    return [b.call(torch.clone, x), b.call(torch.ones_like, x, dtype=torch.bool)]
 
 
 def power(b: Builder, node: Any) -> fx.Node:
@@ -193,6 +213,7 @@ CONVERTERS: dict[str, Converter] = {
     "CastLike": cast_like,
     "Clip": clip,
     "Div": div,
+    "Dropout": dropout,
     "Elu": _with(F.elu, "alpha", 1.0),
     "Gelu": gelu,
     "Identity": identity,
@@ -200,7 +221,9 @@ CONVERTERS: dict[str, Converter] = {
     "LeakyRelu": _with(F.leaky_relu, "alpha", 0.01),
     "LogSoftmax": _softmax(torch.log_softmax),
     "Max": _many(torch.maximum),
+    "Mean": mean,
     "Min": _many(torch.minimum),
+    "Mod": modulo,
     "PRelu": prelu,
     "Pow": power,
     "Softmax": _softmax(torch.softmax),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
@@ -98,8 +99,10 @@ def layer_norm(b: Builder, node: Any) -> fx.Node:
     scale = b.constant(node, 1, "scale")
     bias = b.constant(node, 2, "bias") if b.present(node, 2) else None
     shape = b.shape(node.input[0], node)[given.get("axis", -1) :]
-    if scale.shape != shape or (bias is not None and bias.shape != shape):
-        raise b.refuse(node, "its scale or its bias is not of the normalised shape")
+    if max(scale.ndim, 0 if bias is None else bias.ndim) > len(shape):
+        raise b.refuse(node, "its scale or its bias has more axes than are normalised")
+    scale = np.broadcast_to(scale, shape)
+    bias = None if bias is None else np.broadcast_to(bias, shape)
     if any(node.output[1:]):
         raise b.refuse(node, "its mean or its deviation is asked for")
     module = nn.LayerNorm(shape, eps=given.get("epsilon", 1e-5), bias=bias is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,8 @@ def max_pool(b: Builder, node: Any) -> fx.Node:
 
 
 def average_pool(b: Builder, node: Any) -> fx.Node:
-    """Pads that torch has no form for are possible only where they count in the mean."""
+    """Where torch has no form for pads that do not count in the mean, they count at first, and each
+    mean is then taken by as much more as there are fewer numbers in its window."""
     x, settings, begins, ends = _window(b, node)
     given = b.attrs(node)
     counts = bool(given.get("count_include_pad", 0))
@@ -39,11 +41,14 @@ def average_pool(b: Builder, node: Any) -> fx.Node:
         raise b.refuse(node, "it is dilated")
     if _torch_pads(settings, begins, ends):
         settings["padding"] = tuple(begins)
-    elif counts:
-        x = b.call(F.pad, x, torch_pads(begins, ends))
-    else:
-        raise b.refuse(node, "it has unequal or wide pads that do not count in the mean")
-    return b.call(_AVERAGE[len(begins)], x, count_include_pad=counts, **settings)
+        return b.call(_AVERAGE[len(begins)], x, count_include_pad=counts, **settings)
+    function, pads = _AVERAGE[len(begins)], torch_pads(begins, ends)
+    means = b.call(function, b.call(F.pad, x, pads), **settings)
+    if counts:
+        return means
+    present = torch.ones(1, 1, *b.shape(node.input[0], node)[2:])
+    shares = function(F.pad(present, pads), **settings)
+    return b.call(operator.mul, means, b.buffer(node, 1 / shares))
 
 
 def global_average_pool(b: Builder, node: Any) -> fx.Node:

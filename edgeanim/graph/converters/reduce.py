@@ -10,12 +10,20 @@ from torch import fx
 
 from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged
 
-_REDUCTIONS: dict[str, Callable[..., Any]] = {
-    "ReduceMax": torch.amax,
-    "ReduceMean": torch.mean,
-    "ReduceMin": torch.amin,
-    "ReduceSum": torch.sum,
+_Function = Callable[..., Any]
+_REDUCTIONS: dict[str, tuple[_Function | None, _Function, _Function | None]] = {
+    "ReduceL1": (torch.abs, torch.sum, None),
+    "ReduceL2": (torch.square, torch.sum, torch.sqrt),
+    "ReduceLogSum": (None, torch.sum, torch.log),
+    "ReduceLogSumExp": (None, torch.logsumexp, None),
+    "ReduceMax": (None, torch.amax, None),
+    "ReduceMean": (None, torch.mean, None),
+    "ReduceMin": (None, torch.amin, None),
+    "ReduceSum": (None, torch.sum, None),
+    "ReduceSumSquare": (torch.square, torch.sum, None),
 }
+"""What each does to every number first, how it joins them, and what it does to the result. Where it
+is told to reduce no axes it does the first and the last."""
 
 
 def _axes(b: Builder, node: Any) -> tuple[int, ...]:
@@ -26,35 +34,42 @@ def _axes(b: Builder, node: Any) -> tuple[int, ...]:
     return tuple(axis % rank for axis in axes)
 
 
-def _reduction(function: Callable[..., Any]) -> Converter:
+def _reduction(first: _Function | None, function: _Function, last: _Function | None) -> Converter:
     def convert(b: Builder, node: Any) -> fx.Node:
         axes, x = _axes(b, node), b.value(node.input[0])
-        if not axes:
-            return x
-        if len(b.shape(node.input[0], node)) > MOST_AXES:
-            return _merged(b, node, function, axes)
-        return b.call(function, x, axes, bool(b.attrs(node).get("keepdims", 1)))
+        x = b.call(first, x) if first else x
+        if axes and len(b.shape(node.input[0], node)) > MOST_AXES:
+            x = _merged(b, node, x, function, axes)
+        elif axes:
+            x = b.call(function, x, axes, bool(b.attrs(node).get("keepdims", 1)))
+        return b.call(last, x) if last else x
 
     return convert
 
 
-def _merged(b: Builder, node: Any, function: Callable[..., Any], axes: tuple[int, ...]) -> fx.Node:
+def _merged(
+    b: Builder, node: Any, x: fx.Node, function: _Function, axes: tuple[int, ...]
+) -> fx.Node:
     """The reduction of a value of which neighbouring axes are one, as they go or stay together."""
     shape = b.shape(node.input[0], node)
     left = merged(shape, [axis in axes for axis in range(len(shape))])
-    x = b.call(torch.reshape, b.value(node.input[0]), tuple(size for _, size in left))
+    x = b.call(torch.reshape, x, tuple(size for _, size in left))
     x = b.call(function, x, tuple(axis for axis, (goes, _) in enumerate(left) if goes), False)
     return b.call(torch.reshape, x, b.shape(node.output[0], node))
 
 
-def l2(b: Builder, node: Any) -> fx.Node:
-    """sqrt(sum(x^2))."""
-    keep = bool(b.attrs(node).get("keepdims", 1))
-    squares = b.call(torch.square, b.value(node.input[0]))
-    return b.call(torch.sqrt, b.call(torch.sum, squares, _axes(b, node), keep))
+def cumulative_sum(b: Builder, node: Any) -> fx.Node:
+    """Of what lies up to each place along an axis, or from it on."""
+    given = b.attrs(node)
+    if given.get("exclusive", 0):
+        raise b.refuse(node, "it leaves out the place itself")
+    axis, x = int(b.constant(node, 1, "axis").item()), b.value(node.input[0])
+    if not given.get("reverse", 0):
+        return b.call(torch.cumsum, x, axis)
+    return b.call(torch.flip, b.call(torch.cumsum, b.call(torch.flip, x, [axis]), axis), [axis])
 
 
-def _position(function: Callable[..., Any]) -> Converter:
+def _position(function: _Function) -> Converter:
     """Where along one axis the largest or smallest value is."""
 
     def convert(b: Builder, node: Any) -> fx.Node:
@@ -68,8 +83,8 @@ def _position(function: Callable[..., Any]) -> Converter:
 
 
 CONVERTERS: dict[str, Converter] = {
-    **{op: _reduction(function) for op, function in _REDUCTIONS.items()},
+    **{op: _reduction(*functions) for op, functions in _REDUCTIONS.items()},
     "ArgMax": _position(torch.argmax),
     "ArgMin": _position(torch.argmin),
-    "ReduceL2": l2,
+    "CumSum": cumulative_sum,
 }

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import fx
 
 from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.shape import PicturePad
 from edgeanim.graph.reference import Reference
 from edgeanim.graph.upsampling import resize_scales
 
@@ -63,8 +64,9 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
     if given.get("antialias", 0):
         raise b.refuse(node, "it smooths what it makes smaller (antialias)")
     sizes = list(zip(before[2:], after[2:], strict=True))
+    from_corner = (mode, coordinates) == ("linear", "asymmetric")
     single = coordinates == "pytorch_half_pixel" and any(new == 1 < old for old, new in sizes)
-    if coordinates not in _ALIGN or single:
+    if (coordinates not in _ALIGN and not from_corner) or single:
         to = " to a single pixel" if single else ""
         raise b.refuse(node, f"{mode} resizing{to} with {coordinates} coordinates")
     if mode == "cubic" and given.get("cubic_coeff_a", -0.75) != -0.75:
@@ -76,12 +78,40 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
         raise b.refuse(node, "its factors are computed, or it keeps the aspect ratio")
     if any(abs(scales[i] * before[i] - after[i]) > 1e-3 for i in range(2, len(before))):
         raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
+    if from_corner:
+        return _from_the_corner(b, node)
     settings = {"mode": _MODES[mode], "align_corners": _ALIGN[coordinates]}
 
     def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
         # What is beside the depth are the pixels of a whole plane.
         size = (after[rows], after[columns] if columns else prod(after[3:]))
         return b.call(F.interpolate, x, size=size, **settings)
+
+    return scale
+
+
+def _from_the_corner(b: Builder, node: Any) -> _Scale:
+    """Linear, by whole factors: with the last pixels repeated once, the corners of the picture and
+    of what it becomes are one each, and what is too much is cut off. Smaller it takes pixels as
+    they are."""
+    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    if any(max(old, new) % min(old, new) for old, new in zip(before, after, strict=True)):
+        raise b.refuse(node, "linear resizing with asymmetric coordinates by no whole factor")
+
+    def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
+        plane = prod(after[3:])  # beside the depth
+        olds, news = ([s[rows], s[columns] if columns else plane] for s in (before, after))
+        ups = [max(1, new // old) for old, new in zip(olds, news, strict=True)]
+        downs = [max(1, old // new) for old, new in zip(olds, news, strict=True)]
+        if max(ups) > 1:
+            more = [int(up > 1) for up in ups]
+            x = b.module(node, PicturePad("replicate", [0, 0], more, tuple(olds)), x)
+            pairs = list(zip(olds, ups, more, strict=True))
+            size = tuple(old * up + one for old, up, one in pairs)
+            x = b.call(F.interpolate, x, size=size, mode="bilinear", align_corners=True)
+            for axis, (old, up, _) in enumerate(pairs, 2):
+                x = b.call(torch.narrow, x, axis, 0, old * up)
+        return b.call(F.max_pool2d, x, 1, tuple(downs)) if max(downs) > 1 else x
 
     return scale
 

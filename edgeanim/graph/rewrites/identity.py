@@ -28,7 +28,7 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
         return True
     if op == "Dropout":
         idle = len(node.output) == 1 or not graph.users(node.output[1])
-        return idle and not _drops(graph, node)
+        return idle and not drops(graph, node)
     if op in ("Reshape", "Expand", "Flatten", "Squeeze", "Unsqueeze", "Tile", "Slice"):
         before, after = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
         same = before is not None and before == after
@@ -47,7 +47,7 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
     return op in ("Sum", "Mean", "Max", "Min") and len(node.input) == 1
 
 
-def _drops(graph: Editor, node: Any) -> bool:
+def drops(graph: Editor, node: Any) -> bool:
     """Whether a Dropout is, or may be, in training mode."""
     if len(node.input) < 3 or not node.input[2]:
         return False
