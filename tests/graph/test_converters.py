@@ -379,6 +379,43 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         "float[1,8,10,12] y, float[1,8,10,12] z",
         "y = CumSum (x, last) \n z = CumSum <reverse=1> (x, second)",
         {"last": np.array(-1, I64), "second": np.array(1, I64)}, 18),
+    "windows put together": (
+        "float[1,8,10,12] y, float[1,10,14,14] z",
+        """r = Reshape (x, tiles)
+           y = Col2Im <strides=[5,4]> (r, size, window)
+           s = Reshape (x, some)
+           z = Col2Im <strides=[5,2], pads=[0,1,0,1], dilations=[2,1]> (s, larger, three)""",
+        {"tiles": np.array([1, 160, 6], I64), "size": np.array([10, 12], I64),
+         "window": np.array([5, 4], I64), "some": np.array([1, 60, 16], I64),
+         "larger": np.array([14, 14], I64), "three": np.array([3, 2], I64)}, 18),
+    "conv transpose computed": (
+        "float[1,6,20,24] y, float[1,6,21,25] z",
+        """t = Tanh (w)
+           m = ReduceMean (x)
+           u = Mul (t, m)
+           y = ConvTranspose <strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]> (x, u, b)
+           z = ConvTranspose <strides=[2,2]> (x, u)""",
+        {"w": (8, 6, 3, 3), "b": (6,)}, 18),
+    "old activations": (
+        FULL,
+        """a = Selu <alpha=1.2> (x)
+           b = ThresholdedRelu <alpha=0.3> (a)
+           c = Sub (x, b)
+           d = Atan (c)
+           e = Sqrt (d)
+           f = IsNaN (e)
+           y = Where (f, x, e)""", {}, 17),
+    "one of many": (
+        "float[1,10,8,12] z",
+        """a = ArgMax <axis=1, keepdims=0> (x)
+           b = Sub (a, eight)
+           z = OneHot <axis=2> (b, eight, ends)""",
+        {"eight": np.array(8, I64), "ends": np.array([-1, 2], np.float32)}, 18),
+    "scatter of elements": (
+        FULL, "n = Neg (x) \n h = Slice (n, none, two, axis) \n "
+        "y = ScatterElements <axis=-2> (x, places, h)",
+        {"none": np.array([0], I64), "two": np.array([2], I64), "axis": np.array([2], I64),
+         "places": np.tile(np.array([[3], [-1]], I64), (1, 8, 1, 12))}, 18),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
 

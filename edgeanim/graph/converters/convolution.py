@@ -26,20 +26,8 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
         """[N, C, H, W] to [N, out, (H - 1) s - 2 p + k + extra, ...]."""
         if output_size is not None or not torch.compiler.is_exporting() or not self.splits():
             return super().forward(x, output_size)
-        stride, kernel, pad = self.stride[0], self.kernel_size[0], self.padding[0]
-        taps = -(-kernel // stride)
-        channels_in, channels = self.weight.shape[:2]
-        missing = stride * taps - kernel
-        phases = F.pad(self.weight, (0, missing, 0, missing))
-        phases = phases.reshape(channels_in, channels, taps, stride, taps, stride).flip(2, 4)
-        phases = phases.permute(1, 3, 5, 0, 2, 4).reshape(-1, channels_in, taps, taps)
-        bias = self.bias
-        if bias is not None:
-            bias = torch.stack([bias] * stride**2, 1).reshape(-1)
-        y = F.pixel_shuffle(F.conv2d(x, phases, bias, padding=taps - 1), stride)
-        extra = self.output_padding[0]
-        height, width = ((n - 1) * stride - 2 * pad + kernel + extra for n in x.shape[2:])
-        return y[:, :, pad : pad + height, pad : pad + width]
+        settings = (self.stride[0], self.padding[0], self.output_padding[0])
+        return _by_phases(x, self.weight, self.bias, *settings)
 
     def splits(self) -> bool:
         """Whether both axes are alike and the phases cover the whole output."""
@@ -52,6 +40,45 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
             and stride > 1
             and kernel - pad + extra <= stride * -(-kernel // stride)
         )
+
+
+class ComputedConvTranspose2d(nn.Module):  # type: ignore[misc]
+    """A transposed convolution whose kernel is computed, exported in the same way."""
+
+    def __init__(self, like: ConvTranspose2d) -> None:
+        super().__init__()
+        self.splits = like.splits()
+        self.settings = (like.stride, like.padding, like.output_padding, like.groups, like.dilation)
+
+    def forward(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Like that of `ConvTranspose2d`, with its weight and bias."""
+        if not torch.compiler.is_exporting() or not self.splits:
+            return F.conv_transpose2d(x, weight, bias, *self.settings)
+        return _by_phases(x, weight, bias, *(value[0] for value in self.settings[:3]))
+
+
+def _by_phases(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: int,
+    pad: int,
+    extra: int,
+) -> torch.Tensor:
+    # TFLite reverses one axis at a time.
+    channels_in, channels, kernel = weight.shape[:3]
+    taps = -(-kernel // stride)
+    missing = stride * taps - kernel
+    phases = F.pad(weight, (0, missing, 0, missing))
+    phases = phases.reshape(channels_in, channels, taps, stride, taps, stride).flip(2).flip(4)
+    phases = phases.permute(1, 3, 5, 0, 2, 4).reshape(-1, channels_in, taps, taps)
+    if bias is not None:
+        bias = torch.stack([bias] * stride**2, 1).reshape(-1)
+    y = F.pixel_shuffle(F.conv2d(x, phases, bias, padding=taps - 1), stride)
+    height, width = ((n - 1) * stride - 2 * pad + kernel + extra for n in x.shape[2:])
+    return y[:, :, pad : pad + height, pad : pad + width]
 
 
 _TRANSPOSE = {1: nn.ConvTranspose1d, 2: ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -109,9 +136,12 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
     given = b.attrs(node)
     if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in given:
         raise b.refuse(node, "its pads are given by the output's shape")
-    weight = b.constant(node, 1, "weight")
-    bias = b.constant(node, 2, "bias") if b.present(node, 2) else None
-    rank = weight.ndim - 2
+    weight, bias = b.onnx.constant_of(node, 1), b.onnx.constant_of(node, 2)
+    computed = weight is None or (b.present(node, 2) and bias is None)
+    kernel = b.shape(node.input[1], node)
+    rank = len(kernel) - 2
+    if computed and rank != 2:
+        raise b.refuse(node, "its weight or its bias is not constant")
     if rank not in _TRANSPOSE:
         raise b.refuse(node, f"it has {rank} dimensions")
     begins, ends = split_pads(list(given.get("pads", [0] * (2 * rank))))
@@ -120,9 +150,9 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
     groups = given.get("group", 1)
     strides = tuple(given.get("strides", [1] * rank))
     module = _TRANSPOSE[rank](
-        weight.shape[0],
-        weight.shape[1] * groups,
-        tuple(weight.shape[2:]),
+        kernel[0],
+        kernel[1] * groups,
+        kernel[2:],
         stride=strides,
         padding=tuple(begins) if even else 0,
         output_padding=tuple(extra) if even else 0,
@@ -130,8 +160,12 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
         bias=bias is not None,
         dilation=tuple(given.get("dilations", [1] * rank)),
     )
-    _load(module, weight, bias)
-    y = b.module(node, module, b.value(node.input[0]))
+    if computed:
+        inputs = [b.value(name) for name in node.input if name]
+        y = b.module(node, ComputedConvTranspose2d(module), *inputs)
+    else:
+        _load(module, weight, bias)
+        y = b.module(node, module, b.value(node.input[0]))
     if even:
         return y
     if any(more > end for more, end in zip(extra, ends, strict=True)):
@@ -143,10 +177,46 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
     return y
 
 
+def col2im(b: Builder, node: Any) -> fx.Node:
+    """Windows [N, C k k, L] put in their places and summed: a transposed convolution by ones, each
+    at a place of its own. Such as tile the picture are moved."""
+    given = b.attrs(node)
+    size, window = ([int(v) for v in b.constant(node, i, "size")] for i in (1, 2))
+    rank = len(size)
+    begins, ends = split_pads(list(given.get("pads", [0] * (2 * rank))))
+    strides, dilations = (list(given.get(n, [1] * rank)) for n in ("strides", "dilations"))
+    if rank != 2 or begins != ends:
+        raise b.refuse(node, "it has unequal pads, or not two dimensions")
+    count, channels = b.shape(node.output[0], node)[:2]
+    covered = [d * (k - 1) + 1 - 2 * p for d, k, p in zip(dilations, window, begins, strict=True)]
+    steps = [divmod(n - c, s) for n, c, s in zip(size, covered, strides, strict=True)]
+    rows, columns = (step + 1 for step, _ in steps)
+    x = b.value(node.input[0])
+    if strides == window and covered == window and not any(rest for _, rest in steps):
+        x = b.call(torch.reshape, x, (count * channels * window[0], window[1], rows, columns))
+        x = b.call(torch.permute, x, (0, 2, 3, 1))
+        x = b.call(torch.reshape, x, (count * channels, window[0], rows, size[1]))
+        x = b.call(torch.transpose, x, 1, 2)
+        return b.call(torch.reshape, x, (count, channels, *size))
+    taps = window[0] * window[1]
+    layer = ConvTranspose2d(
+        taps, 1, tuple(window), tuple(strides), tuple(begins), tuple(rest for _, rest in steps),
+        dilation=tuple(dilations),
+    )  # fmt: skip
+    ones = b.buffer(node, torch.eye(taps).reshape(taps, 1, *window))
+    x = b.call(torch.reshape, x, (count * channels, taps, rows, columns))
+    y = b.module(node, ComputedConvTranspose2d(layer), x, ones)
+    return b.call(torch.reshape, y, (count, channels, *size))
+
+
 def _load(module: Any, weight: Any, bias: Any) -> None:
     module.weight = nn.Parameter(tensor(weight))
     if bias is not None:
         module.bias = nn.Parameter(tensor(bias))
 
 
-CONVERTERS: dict[str, Converter] = {"Conv": conv, "ConvTranspose": conv_transpose}
+CONVERTERS: dict[str, Converter] = {
+    "Col2Im": col2im,
+    "Conv": conv,
+    "ConvTranspose": conv_transpose,
+}

@@ -16,11 +16,12 @@ from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, mer
 from edgeanim.graph.rewrites.identity import drops
 
 _PLAIN: dict[str, Callable[..., Any]] = {
-    "Abs": torch.abs, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf, "Exp": torch.exp,
-    "Floor": torch.floor, "HardSwish": F.hardswish, "Log": torch.log, "Mish": F.mish,
-    "Neg": torch.neg, "Not": torch.logical_not, "Reciprocal": torch.reciprocal, "Relu": F.relu,
-    "Round": torch.round, "Sigmoid": torch.sigmoid, "Sign": torch.sign, "Sin": torch.sin,
-    "Softplus": F.softplus, "Softsign": F.softsign, "Sqrt": torch.sqrt, "Tanh": torch.tanh,
+    "Abs": torch.abs, "Atan": torch.atan, "Ceil": torch.ceil, "Cos": torch.cos, "Erf": torch.erf,
+    "Exp": torch.exp, "Floor": torch.floor, "HardSwish": F.hardswish, "IsNaN": torch.isnan,
+    "Log": torch.log, "Mish": F.mish, "Neg": torch.neg, "Not": torch.logical_not,
+    "Reciprocal": torch.reciprocal, "Relu": F.relu, "Round": torch.round, "Sigmoid": torch.sigmoid,
+    "Sign": torch.sign, "Sin": torch.sin, "Softplus": F.softplus, "Softsign": F.softsign,
+    "Sqrt": torch.sqrt, "Tanh": torch.tanh,
 }  # fmt: skip
 
 _BINARY: dict[str, Callable[..., Any]] = {
@@ -174,6 +175,18 @@ def hard_sigmoid(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.clamp, b.call(operator.add, b.call(operator.mul, x, alpha), beta), 0.0, 1.0)
 
 
+def selu(b: Builder, node: Any) -> fx.Node:
+    """gamma times the Elu with alpha."""
+    given = b.attrs(node)
+    x = b.call(F.elu, b.value(node.input[0]), given.get("alpha", 1.67326319217681884765625))
+    return b.call(operator.mul, x, given.get("gamma", 1.05070102214813232421875))
+
+
+def thresholded_relu(b: Builder, node: Any) -> fx.Node:
+    """What is above alpha; 0 elsewhere."""
+    return b.call(F.threshold, b.value(node.input[0]), b.attrs(node).get("alpha", 1.0), 0.0)
+
+
 def gelu(b: Builder, node: Any) -> fx.Node:
     """Exact or by tanh."""
     form = b.attrs(node).get("approximate", "none")
@@ -226,7 +239,9 @@ CONVERTERS: dict[str, Converter] = {
     "Mod": modulo,
     "PRelu": prelu,
     "Pow": power,
+    "Selu": selu,
     "Softmax": _softmax(torch.softmax),
     "Sum": _many(operator.add),
+    "ThresholdedRelu": thresholded_relu,
     "Where": where,
 }

@@ -116,9 +116,43 @@ def scatter_nd(b: Builder, node: Any) -> fx.Node:
     return y if depth == 1 else b.call(torch.reshape, y, tuple(whole))
 
 
+def scatter_elements(b: Builder, node: Any) -> fx.Node:
+    """Values put in constant places along one axis: a look-up in both."""
+    given = b.attrs(node)
+    if given.get("reduction", "none") != "none":
+        raise b.refuse(node, "it reduces what falls on one place")
+    indices = b.constant(node, 1, "place").astype(np.int64)
+    whole = b.shape(node.input[0], node)
+    axis = given.get("axis", 0) % len(whole)
+    taken = np.arange(np.prod(whole)).reshape(whole)
+    at = np.indices(indices.shape)
+    at[axis] = indices % whole[axis]
+    taken[tuple(at)] = taken.size + np.arange(indices.size).reshape(indices.shape)
+    parts = [b.call(torch.reshape, b.value(node.input[i]), (-1,)) for i in (0, 2)]
+    places = b.buffer(node, torch.from_numpy(taken.reshape(-1)))
+    y = b.call(torch.index_select, b.call(torch.cat, parts, 0), 0, places)
+    return b.call(torch.reshape, y, tuple(whole))
+
+
+def one_hot(b: Builder, node: Any) -> fx.Node:
+    """One value at the places, another elsewhere, along a new axis."""
+    depth = int(b.constant(node, 1, "depth").item())
+    off, on = b.constant(node, 2, "pair of values").tolist()
+    rank = len(b.shape(node.output[0], node))
+    axis = b.attrs(node).get("axis", -1) % rank
+    shape = [depth if i == axis else 1 for i in range(rank)]
+    counts = b.buffer(node, torch.arange(depth).reshape(shape))
+    places = b.call(torch.unsqueeze, b.value(node.input[0]), axis)
+    # Places count from the end where they are negative.
+    found = b.call(torch.eq, b.call(torch.remainder, places, depth), counts)
+    return b.call(torch.where, found, on, off)
+
+
 CONVERTERS: dict[str, Converter] = {
     "Gather": gather,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
+    "OneHot": one_hot,
+    "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
 }
