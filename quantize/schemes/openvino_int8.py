@@ -19,7 +19,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
-from edgeanim.graph.rewrites import broadcast, planar, warp
+from edgeanim.graph.rewrites import broadcast, planar, warp, wrapped
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import RangeTable, pick
@@ -91,7 +91,9 @@ class OpenVinoInt8(Scheme):
         planar.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
-        warp.rewrite(named, warp.VOLUMES)  # after the chain, which would take the ops in it
+        # After the chain, which would take the ops in these.
+        warp.rewrite(named, warp.VOLUMES)
+        wrapped.rewrite(named)
         with own_signal_stack(), quiet():
             model = ov.Core().read_model(named.SerializeToString())
             quantized = nncf.quantize(
