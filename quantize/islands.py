@@ -113,6 +113,14 @@ class Search:
             taken.append((graph, node))
         return taken
 
+    def safest(self) -> list[tuple[str, str]]:
+        """The same with what errs most first, whatever its time: those that err least stay."""
+        taken: list[tuple[str, str]] = []
+        for name, graph in self.graphs.items():
+            layers = [(name, node) for node in graph.candidates()]
+            taken += sorted(layers, key=lambda layer: -self.errors[layer])[:-1]
+        return sorted(taken, key=lambda layer: -self.errors[layer])
+
     def _merit(self, graph: str, node: str, added: float) -> tuple[float, float]:
         if added < -_NOISE_US:
             return (1.0, -added)

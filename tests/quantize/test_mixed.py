@@ -16,6 +16,7 @@ from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline import mixed as search
 from edgeanim.pipeline.quantize import Quantized, quantize
+from edgeanim.quantize.islands import FloatGraph, Times
 
 BACKEND = "onnxruntime"
 
@@ -66,6 +67,30 @@ def test_islands_bring_the_drift_below_the_limit(
     assert again == row
 
 
+def test_a_limit_is_kept_where_float_is_faster_at_all_but_the_layer_that_drifts_most(
+    unet: GraphArtifact, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By time alone all others would be in float before it, and it would be what stays in INT8."""
+
+    def timed(_job: Any, _named: Any, _int8: Any, own: FloatGraph) -> Times:
+        slow = dict.fromkeys(own.candidates(), 50.0)
+        return Times(dict.fromkeys(slow, 20.0), slow | {"dec1": 10.0}, crossing=0.0)
+
+    monkeypatch.setattr(search, "_graph_times", timed)
+    common: dict[str, Any] = {"calib": photos, "backends": (BACKEND,)}
+    common["store"] = Store(tmp_path / "store")
+    ptq, mixed = (QuantizeSpec(method=name, samples=8) for name in ("ptq", "mixed"))
+    (plain,) = quantize(
+        unet.path, out=tmp_path / "plain", spec=ptq, max_drift=1.0, **common
+    ).variants
+    limit = 0.7 * plain.drift.drift_mean
+    (row,) = quantize(
+        unet.path, out=tmp_path / "mixed", spec=mixed, max_drift=limit, **common
+    ).variants
+    assert row.drift.drift_mean <= limit
+    assert "unet:dec1" in row.islands
+
+
 def test_times_of_another_machine_that_shares_the_store_are_not_taken(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,5 +124,5 @@ def test_an_unreachable_limit_leaves_the_curve_and_no_model(run: Run, tmp_path: 
     assert "--method distil" in str(refused.value), "what was tried is not proposed again"
     assert not out.exists()
     curve = json.loads((tmp_path / "never.curve.json").read_text())[BACKEND]
-    assert len(curve) == 2
+    assert len(curve) == 3  # all in INT8, what is fast alone, and what errs least alone
     assert min(point["drift_mean"] for point in curve) > 1e-9
