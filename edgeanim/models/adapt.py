@@ -44,7 +44,7 @@ def adaptation(
         start=start,
         regions=(Phase(150, batch=8, sizes=(128, 256), learning_rate=1.5e-3),),
         generator=(
-            Phase(8 * steps, batch=8, sizes=(128, 256), learning_rate=2.4e-3),
+            Phase(8 * steps, batch=8, sizes=(192,), learning_rate=2.4e-3),
             Phase(2 * steps, batch=8, sizes=(256,), learning_rate=6e-4),
         ),
         optimizer="muon",
