@@ -4,6 +4,7 @@ outlives its use."""
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,9 +47,16 @@ def graph(tiny_onnx: Callable[..., Path]) -> GraphArtifact:
 
 
 def others() -> list[psutil.Process]:
-    return [
-        p for p in psutil.Process().children(recursive=True) if "ahead" in " ".join(p.cmdline())
-    ]
+    return [p for p in psutil.Process().children(recursive=True) if "ahead" in command_of(p)]
+
+
+def command_of(process: psutil.Process) -> str:
+    """Its command line, which the kernel shows a moment after the process has begun."""
+    for _ in range(50):
+        if (line := process.cmdline()) or process.status() == psutil.STATUS_ZOMBIE:
+            return " ".join(line)
+        time.sleep(0.01)
+    return ""
 
 
 def unasked(*_: object, **__: object) -> None:
