@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.edit import infer_shapes, set_attributes
 from edgeanim.graph.read import all_nodes, opset_of
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, pools
 
@@ -58,11 +58,6 @@ def with_recent_opset(model: Any) -> Any:
 def _resize_as_before(model: Any) -> None:
     """Let every Resize count from the corner, as all did before there was a choice: the version
     converter leaves them to the new default."""
-    import onnx
-
     for node in all_nodes(model.graph):
         if node.op_type == "Resize":
-            meant = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-            kept = [attribute for attribute in node.attribute if attribute.name not in meant]
-            node.ClearField("attribute")
-            node.attribute.extend([*kept, *(onnx.helper.make_attribute(*a) for a in meant.items())])
+            set_attributes(node, coordinate_transformation_mode="asymmetric", nearest_mode="floor")

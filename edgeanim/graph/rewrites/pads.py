@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
@@ -23,19 +24,30 @@ def _spell_out(graph: Editor, node: Any) -> bool:
     if shape is None or kernel is None:
         return False
     rank = len(shape) - 2
-    strides = given.get("strides", [1] * rank)
     dilations = given.get("dilations", [1] * rank)
-    begins, ends = [], []
-    for size, k, stride, dilation in zip(shape[2:], kernel, strides, dilations, strict=True):
-        needed = 0
-        if mode != "VALID":
-            steps = -(-size // stride)
-            needed = max(0, (steps - 1) * stride + (k - 1) * dilation + 1 - size)
-        smaller, larger = needed // 2, needed - needed // 2
-        begins.append(smaller if mode != "SAME_LOWER" else larger)
-        ends.append(larger if mode != "SAME_LOWER" else smaller)
-    set_attributes(node, auto_pad=None, pads=[*begins, *ends])
+    windows = [(k - 1) * dilation + 1 for k, dilation in zip(kernel, dilations, strict=True)]
+    needed = pads_needed(mode, shape[2:], windows, given.get("strides", [1] * rank))
+    set_attributes(node, auto_pad=None, pads=shared_out(mode, [max(0, n) for n in needed]))
     return True
+
+
+def pads_needed(
+    mode: str, sizes: Sequence[int], windows: Sequence[int], strides: Sequence[int]
+) -> list[int]:
+    """How many pixels `auto_pad` adds on each axis, both sides together; below zero where strides
+    leave out a border."""
+    if mode == "VALID":
+        return [0] * len(sizes)
+    axes = zip(sizes, windows, strides, strict=True)
+    return [(-(-size // stride) - 1) * stride + window - size for size, window, stride in axes]
+
+
+def shared_out(mode: str, needed: Sequence[int]) -> list[int]:
+    """The same as ONNX's `pads`: half before, half behind, and of an odd number one more where the
+    mode says."""
+    smaller = [n // 2 for n in needed]
+    larger = [n - n // 2 for n in needed]
+    return [*larger, *smaller] if mode == "SAME_LOWER" else [*smaller, *larger]
 
 
 def _join(graph: Editor, node: Any) -> bool:

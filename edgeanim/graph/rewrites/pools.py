@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgeanim.graph.edit import Editor, attributes, editing, set_attributes
+from edgeanim.graph.rewrites.pads import pads_needed, shared_out
 
 _POOLS = ("AveragePool", "MaxPool")
 
@@ -36,17 +37,10 @@ def _spell_out_pads(graph: Editor, node: Any) -> bool:
     if mode == "NOTSET" or shape is None:
         return False
     kernel = given["kernel_shape"]
-    needed = [0] * len(kernel)
-    if mode != "VALID":
-        strides = given.get("strides", [1] * len(kernel))
-        axes = zip(shape[2:], kernel, strides, strict=True)
-        needed = [(-(-size // stride) - 1) * stride + k - size for size, k, stride in axes]
+    needed = pads_needed(mode, shape[2:], kernel, given.get("strides", [1] * len(kernel)))
     if min(needed) < 0:
         return False
-    smaller = [n // 2 for n in needed]
-    larger = [n - n // 2 for n in needed]
-    pads = [*larger, *smaller] if mode == "SAME_LOWER" else [*smaller, *larger]
-    set_attributes(node, auto_pad=None, pads=pads)
+    set_attributes(node, auto_pad=None, pads=shared_out(mode, needed))
     return True
 
 
