@@ -97,41 +97,40 @@ def _row_numbers(places: AnyArray, whole: tuple[int, ...]) -> AnyArray:
 
 def scatter_nd(b: Builder, node: Any) -> fx.Node:
     """Values put in constant places, as an assignment to a slice is exported: a look-up in both."""
-    if b.attrs(node).get("reduction", "none") != "none":
-        raise b.refuse(node, "it reduces what falls on one place")
-    indices = b.constant(node, 1, "place")
-    whole = b.shape(node.input[0], node)
-    depth = indices.shape[-1]
-    rows, put = int(np.prod(whole[:depth])), int(np.prod(indices.shape[:-1]))
+    places = _places_to_put(b, node)
+    whole, depth = b.shape(node.input[0], node), places.shape[-1]
+    rows, put = int(np.prod(whole[:depth])), int(np.prod(places.shape[:-1]))
     taken = np.arange(rows)
-    taken[_row_numbers(indices, whole)] = rows + np.arange(put)
-    row = tuple(whole[depth:])
-    parts = [
-        b.call(torch.reshape, b.value(node.input[index]), (count, *row))
-        for index, count in ((0, rows), (2, put))
-    ]
-    y = b.call(
-        torch.index_select, b.call(torch.cat, parts, 0), 0, b.buffer(node, torch.from_numpy(taken))
-    )
+    taken[_row_numbers(places, whole)] = rows + np.arange(put)
+    y = _taken_from_both(b, node, taken, whole[depth:])
     return y if depth == 1 else b.call(torch.reshape, y, tuple(whole))
 
 
 def scatter_elements(b: Builder, node: Any) -> fx.Node:
     """Values put in constant places along one axis: a look-up in both."""
-    given = b.attrs(node)
-    if given.get("reduction", "none") != "none":
-        raise b.refuse(node, "it reduces what falls on one place")
-    indices = b.constant(node, 1, "place").astype(np.int64)
-    whole = b.shape(node.input[0], node)
-    axis = given.get("axis", 0) % len(whole)
+    places, whole = _places_to_put(b, node), b.shape(node.input[0], node)
+    axis = b.attrs(node).get("axis", 0) % len(whole)
     taken = np.arange(np.prod(whole)).reshape(whole)
-    at = np.indices(indices.shape)
-    at[axis] = indices % whole[axis]
-    taken[tuple(at)] = taken.size + np.arange(indices.size).reshape(indices.shape)
-    parts = [b.call(torch.reshape, b.value(node.input[i]), (-1,)) for i in (0, 2)]
-    places = b.buffer(node, torch.from_numpy(taken.reshape(-1)))
-    y = b.call(torch.index_select, b.call(torch.cat, parts, 0), 0, places)
+    at = np.indices(places.shape)
+    at[axis] = places % whole[axis]
+    taken[tuple(at)] = taken.size + np.arange(places.size).reshape(places.shape)
+    y = _taken_from_both(b, node, taken.reshape(-1), ())
     return b.call(torch.reshape, y, tuple(whole))
+
+
+def _places_to_put(b: Builder, node: Any) -> AnyArray:
+    """The constant places of a scatter, which are written to once each."""
+    if b.attrs(node).get("reduction", "none") != "none":
+        raise b.refuse(node, "it reduces what falls on one place")
+    return b.constant(node, 1, "place").astype(np.int64)
+
+
+def _taken_from_both(b: Builder, node: Any, taken: AnyArray, row: tuple[int, ...]) -> fx.Node:
+    """Rows of this shape of what is written to, and behind them of what is written, in the order
+    `taken`."""
+    parts = [b.call(torch.reshape, b.value(node.input[i]), (-1, *row)) for i in (0, 2)]
+    both = b.call(torch.cat, parts, 0)
+    return b.call(torch.index_select, both, 0, b.buffer(node, torch.from_numpy(taken)))
 
 
 def one_hot(b: Builder, node: Any) -> fx.Node:
