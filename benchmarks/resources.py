@@ -20,6 +20,10 @@ _POWER = (
 )
 _PACKAGE = re.compile(r"rapl\.(package-\d+)\.energy_j")
 _CORE_CLOCK = re.compile(r"cpu\d+\.freq_mhz")
+# No register of a Jetson's PMIC tells its temperature: JetPack 4 and 5 print 50 or 100 C until it
+# passes 120 C (an NVIDIA engineer in the Jetson forum, topic 121300).
+_PMIC = re.compile(r"tegra\.pmic\.temp_c|thermal_zone\d+\.PMIC-Die\.temp_c")
+_PMIC_MADE_UP_C = 100.0
 _GPU_LOAD = re.compile(r"(jetson\.gpu|tegra\.gpu|nvidia\.\d+)\.load_percent")
 
 
@@ -40,7 +44,7 @@ def resources(logs: Sequence[SensorLog]) -> Resources:
     """The summary of a run."""
     readings = [reading for log in logs for reading in log.readings]
     power = _power(readings)
-    heat = [(value, name) for name, value in _all(readings) if name.endswith("temp_c")]
+    heat = [(value, name) for name, value in _all(readings) if _is_heat(name, value)]
     hottest = max(heat, default=None)
     return Resources(
         power_w=power[0] if power else None,
@@ -50,6 +54,12 @@ def resources(logs: Sequence[SensorLog]) -> Resources:
         clock_mhz=_greatest_mean(readings, _CORE_CLOCK),
         gpu_load_percent=_greatest_mean(readings, _GPU_LOAD),
     )
+
+
+def _is_heat(name: str, value: float) -> bool:
+    """Whether this is a temperature, and a measured one."""
+    made_up = value <= _PMIC_MADE_UP_C and _PMIC.fullmatch(name) is not None
+    return name.endswith("temp_c") and not made_up
 
 
 def _power(readings: Sequence[SensorReading]) -> tuple[float, str] | None:

@@ -55,6 +55,22 @@ def test_what_no_sensor_told_is_none() -> None:
     assert resources([]) == Resources(None, None, None, None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("zone", "celsius", "hottest"),
+    [
+        ("tegra.pmic", 100.0, "tegra.cpu"),
+        ("thermal_zone4.PMIC-Die", 50.0, "tegra.cpu"),
+        ("thermal_zone4.PMIC-Die", 120.0, "thermal_zone4.PMIC-Die"),
+    ],
+)
+def test_a_jetsons_pmic_is_not_the_hottest_until_it_tells_its_heat(
+    zone: str, celsius: float, hottest: str
+) -> None:
+    """Below 120 C it has no register for it, and a constant is printed instead."""
+    log = _log("tegrastats", {f"{zone}.temp_c": celsius, "tegra.cpu.temp_c": 40.5})
+    assert resources([log]).hottest_zone == hottest
+
+
 def test_the_state_in_words() -> None:
     gpu = _log("jetson", {"jetson.gpu.load_percent": 30.0}, {"jetson.gpu.load_percent": 50.0})
     report = replace(build_report(), sensors=(PI, CLOCKS, gpu))
