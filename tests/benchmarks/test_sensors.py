@@ -94,6 +94,53 @@ def test_the_first_generation_of_cgroups_is_read(tmp_path: Path) -> None:
     assert values == {"cgroup.cpu_limit_cores": 0.5, "cgroup.throttled_s": 2.0}
 
 
+def test_a_group_below_the_top_is_held_to_its_own_limits_and_to_those_above(
+    tmp_path: Path,
+) -> None:
+    """As `systemd-run -p CPUQuota=50%` makes one: the top itself has no limit, nor such a file."""
+    group = "sys/fs/cgroup/user.slice/run-u1.scope"
+    files = {
+        "proc/self/cgroup": "0::/user.slice/run-u1.scope\n",
+        "sys/fs/cgroup/cpu.stat": "usage_usec 5\n",
+        f"{group}/cpu.max": "50000 100000\n",
+        f"{group}/cpu.stat": "usage_usec 5\nthrottled_usec 2000000\n",
+        f"{group}/memory.max": "max\n",
+        "sys/fs/cgroup/user.slice/cpu.max": "400000 100000\n",
+        "sys/fs/cgroup/user.slice/cpu.stat": "throttled_usec 500000\n",
+        "sys/fs/cgroup/user.slice/memory.max": "536870912\n",
+        "sys/fs/cgroup/other.slice/cpu.max": "1000 100000\n",
+    }
+    assert read(lay_out(tmp_path, files), "cgroup").values == {
+        "cgroup.cpu_limit_cores": 0.5,
+        "cgroup.throttled_s": 2.5,
+        "cgroup.memory_limit_mb": 512.0,
+    }
+
+
+def test_the_first_generation_has_a_place_for_each_controller(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "5:memory:/a\n4:cpu,cpuacct:/b/c\n1:name=systemd:/a\n",
+        "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+        "sys/fs/cgroup/cpu/b/c/cpu.cfs_quota_us": "25000\n",
+        "sys/fs/cgroup/cpu/b/c/cpu.cfs_period_us": "100000\n",
+        "sys/fs/cgroup/cpu/b/c/cpu.stat": "throttled_time 1000000000\n",
+        "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "268435456\n",
+    }
+    assert read(lay_out(tmp_path, files), "cgroup").values == {
+        "cgroup.cpu_limit_cores": 0.25,
+        "cgroup.throttled_s": 1.0,
+        "cgroup.memory_limit_mb": 256.0,
+    }
+
+
+@pytest.mark.parametrize("place", ["/docker/0123", "/../../outside", "/"])
+def test_a_container_that_is_told_a_place_it_does_not_see_reads_its_top(
+    tmp_path: Path, place: str
+) -> None:
+    files = {"proc/self/cgroup": f"0::{place}\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}
+    assert read(lay_out(tmp_path, files), "cgroup").values == {"cgroup.cpu_limit_cores": 1.5}
+
+
 def test_no_limit_is_no_value(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/memory.max": "max\n"}
     assert read(lay_out(tmp_path, files), "cgroup").values == {}
