@@ -13,6 +13,7 @@ counts as failed, so that a figure that is missing cannot pass.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -230,6 +231,8 @@ class _Parser:
         if self.at == len(self.tokens) or self.tokens[self.at][0] not in ("name", "number", "text"):
             self._fail("the name of a figure, a number or a 'text' is needed")
         kind, word, _ = self.tokens[self.at]
+        if kind == "number" and not math.isfinite(float(word)):
+            self._fail("this number is too large")
         self.at += 1
         if kind == "number":
             return float(word)

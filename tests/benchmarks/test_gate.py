@@ -88,6 +88,8 @@ def test_numbers_are_read(number: str) -> None:
         ("a > 1 and and a > 1", "At 'and a > 1'"),
         ("a = 1", "At '= 1'"),
         ("a > 12x", "At '12x'"),
+        ("a > 1e999", "At '1e999': this number is too large"),
+        ("-1e999 < a", "At '-1e999 < a'"),
         ("__import__('os')", "At \"('os')\""),
     ],
 )
@@ -100,6 +102,17 @@ def test_an_error_shows_its_place(text: str, place: str) -> None:
 def test_what_is_too_deep_or_too_long_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_gate(text)
+
+
+@given(
+    st.sampled_from([*SIGNS, "==", "!="]), NAN_FREE, st.sampled_from([None, -1e300, 0.0, 1e300])
+)
+def test_a_comparison_means_the_same_from_either_side(
+    sign: str, limit: float, value: float | None
+) -> None:
+    turned = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}.get(sign, sign)
+    one, other = parse_gate(f"a {sign} {limit!r}"), parse_gate(f"{limit!r} {turned} a")
+    assert _kleene(one, {"a": value}) == _kleene(other, {"a": value})
 
 
 @pytest.mark.parametrize("text", ["name > 1", "a > 'x'", "name > 'x'"])
