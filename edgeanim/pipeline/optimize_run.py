@@ -63,6 +63,14 @@ class Unreachable(GateFailed):
         self.result = result
 
 
+class _NotKept(Exception):
+    """A report that the store is not to have: memory that was short today may not be tomorrow."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
 class Run:
     """One search with what is done about its outcome."""
 
@@ -123,9 +131,14 @@ class Run:
 
         def make(folder: Path) -> None:
             report = study.bench(subjects, BenchOptions(threads=study.work.board.threads))
+            if report.failures:
+                raise _NotKept(report)
             save_report(folder / _REPORT_FILE, report)
 
-        folder, _ = study.work.build("optimize", parts, make)
+        try:
+            folder, _ = study.work.build("optimize", parts, make)
+        except _NotKept as error:
+            return _with_a_figure(error.report)
         return load_report(folder / _REPORT_FILE)
 
     def _finalists(self) -> list[Result]:
@@ -241,6 +254,17 @@ class Run:
             },
         )
         return out
+
+
+def _with_a_figure(report: Report) -> Report:
+    """The report, if any variant ran: where none did, it is not the drift that was too large."""
+    if all(variant.failure for variant in report.variants):
+        raise DeviceFailed(
+            f"No finalist could be measured: {report.failures[0].message}",
+            where=report.variants[0].id,
+            hint="Run the same command again: every trial so far is kept.",
+        )
+    return report
 
 
 def _why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:

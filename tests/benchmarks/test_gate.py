@@ -104,9 +104,7 @@ def test_what_is_too_deep_or_too_long_is_refused(text: str) -> None:
         parse_gate(text)
 
 
-@given(
-    st.sampled_from([*SIGNS, "==", "!="]), NAN_FREE, st.sampled_from([None, -1e300, 0.0, 1e300])
-)
+@given(st.sampled_from([*SIGNS, "==", "!="]), NAN_FREE, st.sampled_from([None, -1e300, 0.0, 1e300]))
 def test_a_comparison_means_the_same_from_either_side(
     sign: str, limit: float, value: float | None
 ) -> None:

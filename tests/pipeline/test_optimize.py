@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edgeanim import api
-from edgeanim.core.errors import UsageError
+from edgeanim.benchmarks.result import Failure, Report
+from edgeanim.benchmarks.stats import Interval
+from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -24,10 +27,11 @@ from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.optimize_run import Run, Unreachable
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
-from edgeanim.pipeline.optimize_search import Space, reference_ms
-from edgeanim.pipeline.optimize_trials import Study, Trial
+from edgeanim.pipeline.optimize_search import Result, Space, reference_ms
+from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
+from tests.benchmarks.synthetic import build_report
 from tests.pipeline.table_study import BACKENDS, HALF, MOST, UNPRUNED, TableStudy, search, states
 
 
@@ -303,6 +307,47 @@ def test_a_mixture_that_drifts_too_far_is_a_trial_like_any_other(
     assert "float islands or trained weights it drifts by 0.0" in why_no_int8(
         found.results, study.limit
     )
+
+
+FAILED = Failure("DeviceFailed", 5, "It was killed.")
+
+
+@dataclass(frozen=True)
+class _Finals(Study):
+    """A study whose finals end in the first of these reports, and then in the next."""
+
+    reports: list[Report] = field(default_factory=list)
+
+    def bench(self, *_: Any, **__: Any) -> Report:
+        return self.reports.pop(0)
+
+
+def _finalist(study: Study) -> Run:
+    whole = Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec())
+    run = Run(study, whole, None)
+    timing = Timing(1.0, Interval(0.9, 1.1), 10.0, 0.0)
+    run._search.results = [Result(Trial("onnxruntime", 1), "measured", timing=timing)]
+    return run
+
+
+def test_finals_in_which_a_variant_failed_are_measured_again_the_next_time(
+    study_of: Callable[..., Study],
+) -> None:
+    base = study_of(DriftLimit())
+    broken, whole = build_report(failure=FAILED), build_report()
+    study = _Finals(**vars(base) | {"reports": [broken, whole]})
+    found = [_finalist(study)._final() for _ in range(3)]
+    assert found == [broken, whole, whole]
+
+
+def test_finals_in_which_nothing_ran_are_a_failure_of_the_device(
+    study_of: Callable[..., Study],
+) -> None:
+    report = build_report(failure=FAILED)
+    nothing = replace(report, variants=report.variants[1:])
+    study = _Finals(**vars(study_of(DriftLimit(), "tensorrt-qdq")) | {"reports": [nothing]})
+    with pytest.raises(DeviceFailed, match=r"No finalist .* killed.* kept"):
+        _finalist(study)._final()
 
 
 def test_what_drifts_in_other_light_alone_is_told_by_that_light() -> None:
