@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from edgeanim.benchmarks.circumstances import Environment, SensorLog, Validity
+from edgeanim.benchmarks.consistency import check_samples
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.schema import check_limits
@@ -296,19 +297,5 @@ def _parse_report(data: object, *, where: object) -> Report:
         )
     report = parse_written(Report, data, where=where)
     check_limits(report, where=where)
-    _check_samples(report, where=where)
+    check_samples(report, where=where)
     return report
-
-
-def _check_samples(report: Report, *, where: object) -> None:
-    """`BadInput` for a latency without the samples that it is of: comparing needs them. A report of
-    nothing is refused too, for every gate would pass."""
-    if not report.variants:
-        raise BadInput("This report is of no variant.", where=where)
-    for index, variant in enumerate(report.variants):
-        times = [time for each in variant.samples for block in each.blocks_ms for time in block]
-        if variant.latency is not None and (not times or min(times) <= 0):
-            raise BadInput(
-                "A latency needs the samples that it is of, and all of them above 0.",
-                where=f"{where} [variants[{index}].samples]",
-            )

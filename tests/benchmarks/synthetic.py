@@ -71,7 +71,7 @@ def build_variant(
             ),
             min(flat),
             max(flat),
-            12.5,
+            12.0,
         )
         if good
         else None,

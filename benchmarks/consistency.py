@@ -1,0 +1,161 @@
+"""Whether a report's figures agree with the samples that it carries itself.
+
+Gates and verdicts go by the figures, comparisons by the samples. Where the two contradict each
+other the report was changed after it was written, and none of it can be relied on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.scenarios import Cold, Stream
+from edgeanim.benchmarks.stats import median, percentile
+from edgeanim.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from edgeanim.benchmarks.result import Report, VariantResult
+
+# Of what is written and read again without rounding.
+_RELATIVE, _ABSOLUTE = 1e-6, 1e-9
+# Below a nanosecond no clock has told anything.
+_LEAST_MS = 1e-9
+
+Value = float | None
+# What the samples give, by the name of the figure; `None` where they are too few to tell.
+Figures = Mapping[str, Value]
+
+
+def check_samples(report: Report, *, where: object) -> None:
+    """`BadInput` names the first figure that is not that of the report's own samples, and a latency
+    without samples. A report of nothing is refused too, for every gate would pass."""
+    if not report.variants:
+        raise BadInput("This report is of no variant.", where=where)
+    for index, variant in enumerate(report.variants):
+        place = f"variants[{index}]"
+        if variant.latency is not None and not _has_samples(variant):
+            raise BadInput(
+                "A latency needs the samples that it is of, and all of them above 0.",
+                where=f"{where} [{place}.samples]",
+            )
+        for section, part, given in _sections(report, variant):
+            _check(part, given, where=where, place=f"{place}{section}")
+
+
+def _has_samples(variant: VariantResult) -> bool:
+    """Whether every process has blocks and every block times: comparing draws from each."""
+    processes = [process.blocks_ms for process in variant.samples]
+    blocks = [block for process in processes for block in process]
+    return bool(processes) and all(processes) and all(b and min(b) >= _LEAST_MS for b in blocks)
+
+
+def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, object, Figures]]:
+    """Each part of a variant with what its samples give."""
+    if variant.latency is not None:
+        yield ".latency", variant.latency, _of_latency(variant)
+        yield "", variant, {"throughput_fps": 1e3 / median(_times(variant))}
+    if variant.drift is not None:
+        yield ".drift", variant.drift, _of_drift(variant.drift)
+    if variant.stream is not None:
+        yield ".stream", variant.stream, _of_stream(variant.stream)
+    if variant.cold is not None:
+        yield ".cold", variant.cold, _of_cold(variant.cold)
+    gain = variant.speedup if variant.latency is not None else None
+    # A report of some of the variants may lack the one that it is over.
+    if gain is not None and (over := report.variant(gain.over)) is not None:
+        yield ".speedup", gain, {"ratio": _gain(over, variant)}
+
+
+def _check(part: object, given: Figures, *, where: object, place: str) -> None:
+    for name, value in given.items():
+        said = getattr(part, name)
+        if said is None or (value is not None and _agree(said, value)):
+            continue
+        told = "are too few for it" if value is None else f"give {value:g}"
+        raise BadInput(
+            f"This says {said:g}, but the samples in the report {told}.",
+            where=f"{where} [{place}.{name}]",
+            hint="The report was changed after it was written: measure again.",
+        )
+
+
+def _agree(said: float, value: float) -> bool:
+    return math.isclose(said, value, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+
+
+def _times(variant: VariantResult) -> list[float]:
+    return [time for each in variant.samples for block in each.blocks_ms for time in block]
+
+
+def _percentiles(times: Sequence[float]) -> dict[str, Value]:
+    return {f"p{percent}_ms": percentile(times, percent) for percent in (50, 90, 95, 99)}
+
+
+def _of_latency(variant: VariantResult) -> Figures:
+    times = _times(variant)
+    return {
+        "samples": len(times),
+        "processes": len(variant.samples),
+        "min_ms": min(times),
+        "max_ms": max(times),
+        "load_ms": median([process.load_ms for process in variant.samples]),
+        **_percentiles(times),
+    }
+
+
+def _of_drift(drift: Drift) -> Figures:
+    if not drift.ssim:
+        return {"frames": None, "ssim_mean": None}
+    mean = float(np.mean(drift.ssim))
+    return {
+        "frames": len(drift.ssim),
+        "ssim_mean": mean,
+        "ssim_p5": float(np.percentile(drift.ssim, 5)),
+        "ssim_worst": min(drift.ssim),
+        "worst_frame": int(np.argmin(drift.ssim)),
+        "drift_mean": 1 - mean,
+    }
+
+
+def _of_stream(stream: Stream) -> Figures:
+    times = [time for process in stream.responses_ms for time in process]
+    if not times or stream.rate_fps <= 0:
+        return {"frames": None}
+    missed = sum(time > 1e3 / stream.rate_fps for time in times)
+    return {
+        "frames": len(times),
+        "processes": len(stream.responses_ms),
+        "max_ms": max(times),
+        "missed_frames": missed,
+        "missed_share": missed / len(times),
+        **_percentiles(times),
+    }
+
+
+def _of_cold(cold: Cold) -> Figures:
+    totals = [start.total_ms for start in cold.starts]
+    if not totals:
+        return {"processes": None}
+    return {
+        "processes": len(totals),
+        "p50_ms": median(totals),
+        "min_ms": min(totals),
+        "max_ms": max(totals),
+    }
+
+
+def _gain(over: VariantResult, variant: VariantResult) -> Value:
+    """As `stats.paired_ratio` has it; `None` without the other variant's samples."""
+    if not _has_samples(over):
+        return None
+    return median(
+        [
+            median(slow) / median(fast)
+            for before, after in zip(over.samples, variant.samples, strict=False)
+            for slow, fast in zip(before.blocks_ms, after.blocks_ms, strict=False)
+        ]
+    )

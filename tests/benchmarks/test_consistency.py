@@ -1,0 +1,124 @@
+"""Figures that contradict the samples which the report carries are refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.protocol import Job
+from edgeanim.benchmarks.result import ProcessSamples, Report, dump_report, parse_report
+from edgeanim.benchmarks.scenarios import ColdStart, summarize_cold, summarize_stream
+from edgeanim.benchmarks.schedule import Course
+from edgeanim.core.errors import BadInput
+from tests.benchmarks.synthetic import build_report
+
+
+def _whole() -> Report:
+    """A report with every section that has samples."""
+    report = build_report()
+    stream = summarize_stream(20.0, [[40.0, 60.0, 45.0] * 12, [41.0] * 36])
+    cold = summarize_cold([ColdStart(100.0, 20.0, 150.0), ColdStart(90.0, 21.0, 140.0)])
+    variants = tuple(replace(v, stream=stream, cold=cold) for v in report.variants)
+    return replace(report, variants=variants)
+
+
+PLAIN: dict[str, Any] = json.loads(dump_report(_whole()))
+FIGURES = [
+    *(("latency", n) for n in ("samples", "processes", "p50_ms", "p90_ms", "min_ms", "max_ms")),
+    *(("latency", n) for n in ("load_ms", "p95_ms", "p99_ms")),
+    *(("drift", n) for n in ("frames", "ssim_mean", "ssim_p5", "ssim_worst", "worst_frame")),
+    *(("drift", "drift_mean"), ("speedup", "ratio"), (None, "throughput_fps")),
+    *(("stream", n) for n in ("frames", "processes", "p50_ms", "p90_ms", "p95_ms", "max_ms")),
+    *(("stream", n) for n in ("missed_frames", "missed_share")),
+    *(("cold", n) for n in ("processes", "p50_ms", "min_ms", "max_ms")),
+]
+
+
+@pytest.mark.parametrize(("section", "name"), FIGURES)
+def test_a_figure_that_its_samples_contradict_is_refused_by_its_place(
+    section: str | None, name: str
+) -> None:
+    document = copy.deepcopy(PLAIN)
+    part = document["variants"][1] if section is None else document["variants"][1][section]
+    value = part[name] or 0.5
+    part[name] = value + 1 if isinstance(value, int) else 0.9 * value
+    place = ".".join(["variants[1]", *([section] if section else []), name])
+    with pytest.raises(BadInput) as caught:
+        parse_report(json.dumps(document), where="text")
+    assert str(caught.value).startswith(f"text [{place}]: This says ")
+    assert str(caught.value).endswith("changed after it was written: measure again.")
+
+
+def test_a_percentile_from_too_few_samples_is_refused_and_one_left_out_is_not() -> None:
+    document = copy.deepcopy(PLAIN)
+    latency = document["variants"][0]["latency"]
+    latency["p90_ms"] = None
+    parse_report(json.dumps(document), where="text")
+    latency["p99_ms"] = latency["max_ms"]
+    with pytest.raises(BadInput, match=r"latency\.p99_ms\]: .*too few for it"):
+        parse_report(json.dumps(document), where="text")
+
+
+@pytest.mark.parametrize("section", ["drift", "stream", "cold"])
+def test_figures_without_any_samples_are_refused(section: str) -> None:
+    document = copy.deepcopy(PLAIN)
+    part = document["variants"][0][section]
+    part[{"drift": "ssim", "stream": "responses_ms", "cold": "starts"}[section]] = []
+    with pytest.raises(BadInput, match="too few for it"):
+        parse_report(json.dumps(document), where="text")
+
+
+@pytest.mark.parametrize("blocks", [[], [[]], [[], [8.0]], [[8.0], [1e-12]]])
+def test_every_process_has_blocks_and_every_block_has_times(blocks: list[list[float]]) -> None:
+    """Comparing draws from each: a median of nothing is no number."""
+    document = copy.deepcopy(PLAIN)
+    document["variants"][0]["samples"][1]["blocks_ms"] = blocks
+    with pytest.raises(BadInput, match=r"variants\[0\]\.samples\]: A latency needs the samples"):
+        parse_report(json.dumps(document), where="text")
+
+
+def test_a_gain_over_a_variant_that_is_not_in_the_report_is_left_as_it_is() -> None:
+    document = copy.deepcopy(PLAIN)
+    del document["variants"][0]
+    assert parse_report(json.dumps(document), where="text").variants[0].speedup is not None
+
+
+times = st.lists(st.floats(0.001, 1e5), min_size=1, max_size=30)
+runs = st.lists(st.lists(times, min_size=2, max_size=2), min_size=1, max_size=3)
+
+
+@settings(
+    max_examples=6,
+    phases=[Phase.generate],
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(runs, runs, st.lists(times, min_size=1, max_size=3))
+def test_what_is_assembled_of_any_samples_is_read_again(
+    slow: list[list[list[float]]], fast: list[list[list[float]]], streams: list[list[float]]
+) -> None:
+    courses = [_course(slow), _course(fast)]
+    # No frame is finished before the one that came before it.
+    courses[1].streams += [tuple(sorted(process)) for process in streams]
+    gathered = [("b", "float32", courses[0]), ("b", "int8", courses[1])]
+    made = assemble(gathered, {"a": None, "c": None}, rate_fps=20.0)  # type: ignore[arg-type]
+    report = replace(build_report(), variants=made)
+    assert made[1].speedup is not None
+    assert parse_report(dump_report(report), where="text") == report
+
+
+def _course(processes: list[list[list[float]]]) -> Course:
+    job = Job(None, (), Path("golden.npz"), 1, False, {})  # type: ignore[arg-type]
+    samples = [
+        ProcessSamples(i, 1.0 + i, 2.0, tuple(map(tuple, blocks)), {})
+        for i, blocks in enumerate(processes)
+    ]
+    return Course(job, samples=samples)
