@@ -94,7 +94,7 @@ def compare(
 def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
     """Latency ratio of two variants of one report, from blocks that ran side by side."""
     above, below = report.variant(numerator), report.variant(denominator)
-    if above is None or below is None or above.failure or below.failure:
+    if above is None or below is None or above.latency is None or below.latency is None:
         raise UsageError(f"{numerator!r} and {denominator!r} were not both measured.")
     return paired_ratio(
         [process.blocks_ms for process in above.samples],
@@ -171,7 +171,7 @@ def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
     for index, report in enumerate(reports[1:], start=1):
         for variant in report.variants:
             first = reports[0].variant(variant.id)
-            if first is None or first.failure or variant.failure:
+            if first is None or first.latency is None or variant.latency is None:
                 continue
             ratio = independent_ratio(_processes(variant), _processes(first))
             changes.append(Change(index, variant.id, ratio))

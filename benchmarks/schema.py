@@ -20,6 +20,8 @@ _SHA256 = {"pattern": "^[0-9a-f]{64}$"}
 _SHARE = {"minimum": 0, "maximum": 1}
 _SIMILARITY = {"minimum": -1, "maximum": 1}
 _NOT_NEGATIVE = {"minimum": 0}
+# Beyond what is ever measured, and far enough below the end of the floats that sums stay finite.
+_MEASURED = {"minimum": 0, "maximum": 1e15}
 _AT_LEAST_ONE = {"minimum": 1}
 # By field name: exact names first, then endings.
 _EXACT: Mapping[str, Mapping[str, Any]] = {
@@ -47,8 +49,8 @@ _ENDINGS: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("ssim_worst", _SIMILARITY),
     *((end, _AT_LEAST_ONE) for end in ("threads", "rounds", "blocks", "block_frames", "cores")),
     *((end, _AT_LEAST_ONE) for end in ("height", "width")),
-    *((end, _NOT_NEGATIVE) for end in ("_ms", "_mb", "_fps", "_s", "_bytes", "_faults", "count")),
-    *((end, _NOT_NEGATIVE) for end in ("frames", "samples", "processes", "round", "worst_frame")),
+    *((end, _MEASURED) for end in ("_ms", "_mb", "_fps", "_s", "_bytes", "_faults", "count")),
+    *((end, _MEASURED) for end in ("frames", "samples", "processes", "round", "worst_frame")),
 )
 
 

@@ -13,6 +13,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 168, 64, 20, 40
 _ROW = 30
 _BAR = 12
 _STAGES_BAR = 16
+_FARTHEST = 2.0
 _DRIFT_HEIGHT = 260
 _DRIFT_LEFT = 56
 
@@ -124,7 +125,7 @@ def _bar(variant: VariantResult, axis: Axis, middle: float) -> str:
             f'y2="{top + _BAR + 3:.1f}"/>'
         )
     if interval is not None:
-        low, high = axis.at(interval.low), axis.at(min(interval.high, axis.ticks[-1]))
+        low, high = axis.at(interval.low), axis.at(min(interval.high, _reach(variant)))
         parts.append(
             f'<path class="whisker" d="M{low:.1f} {middle:.1f}H{high:.1f}'
             f'M{low:.1f} {middle - 3:.1f}v6M{high:.1f} {middle - 3:.1f}v6"/>'
@@ -151,7 +152,9 @@ def _reach(variant: VariantResult) -> float:
     """The largest figure drawn in a variant's row."""
     assert variant.latency is not None
     interval = variant.latency.p50_interval_ms
-    return max(_p50(variant), variant.latency.p90_ms or 0.0, interval.high if interval else 0.0)
+    figures = max(_p50(variant), variant.latency.p90_ms or 0.0)
+    # A wide interval shall not press every bar into a corner: it is cut off.
+    return min(max(figures, interval.high if interval else 0.0), _FARTHEST * figures)
 
 
 def _line(index: int, values: Sequence[float], x: Axis, y: Axis) -> str:

@@ -90,6 +90,16 @@ def test_a_variant_that_failed_has_no_change_and_no_ratio() -> None:
         ratio_within(broken, "onnxruntime-float32", "onnxruntime-int8")
 
 
+def test_a_variant_without_a_latency_has_no_change_and_no_ratio() -> None:
+    report = build_report()
+    float32, int8 = report.variants
+    unmeasured = replace(report, variants=(float32, replace(int8, latency=None, samples=())))
+    for pair in ([report, unmeasured], [unmeasured, report]):
+        assert [c.variant for c in compare(pair).changes] == ["onnxruntime-float32"]
+    with pytest.raises(UsageError, match="not both measured"):
+        ratio_within(unmeasured, "onnxruntime-float32", "onnxruntime-int8")
+
+
 def test_every_published_figure_has_a_name() -> None:
     variant = build_report().variants[1]
     found = figures(variant)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -153,6 +154,20 @@ def test_the_page_of_the_demo_shows_the_file(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(UsageError, match="GIF, PNG or JPEG"):
         _page(build_report(), animation=Animation(data, "x"))
+
+
+@pytest.mark.parametrize("high", [1e3, 1e9, 1.7e308])
+def test_a_wide_interval_does_not_press_the_bars_into_a_corner(high: float) -> None:
+    report = build_report()
+    latency = report.variants[0].latency
+    assert latency is not None
+    assert latency.p50_interval_ms is not None
+    wide = replace(latency, p50_interval_ms=replace(latency.p50_interval_ms, high=high))
+    first = replace(report.variants[0], latency=wide)
+    page = _page(replace(report, variants=(first, report.variants[1])))
+    bars = [float(v) for tag, name, v in page.attributes if (tag, name) == ("rect", "width")][:2]
+    assert bars[0] > 100
+    assert not [v for _, _, v in page.attributes if re.search(r"\b(nan|inf)\b", v)]
 
 
 def test_several_reports_show_what_changed() -> None:
