@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.drift import Drift, Spread
@@ -51,9 +52,8 @@ def figures(variant: VariantResult) -> dict[str, Value]:
         found |= _section(f"stages.{name}", Stage, stage)
     for name, stage in variant.batch.stages.items() if variant.batch else ():
         found |= _section(f"batch.stages.{name}", Stage, stage)
-    regions = variant.drift.regions if variant.drift else None
-    for name, region in (regions or {}).items():
-        word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    regions = (variant.drift.regions if variant.drift else None) or {}
+    for word, region in zip(_words(regions), regions.values(), strict=True):
         found |= _section(f"drift.regions.{word}", RegionDrift, region)
     return found
 
@@ -65,6 +65,17 @@ def validity_figures(validity: Validity) -> dict[str, Value]:
         "validity.reasons": float(len(validity.reasons)),
         "validity.discarded": float(len(validity.discarded)),
     }
+
+
+def _words(names: Iterable[str]) -> list[str]:
+    """Each name as a gate can write it, in letters of any script. One that is another's too, or
+    nothing, gets a number: none may hide another."""
+    words: list[str] = []
+    for name in names:
+        plain = re.sub(r"[\W_]+", "_", name.lower()).strip("_") or "region"
+        copies = (f"{plain}_{number}" for number in itertools.count(2))
+        words.append(next(w for w in itertools.chain([plain], copies) if w not in words))
+    return words
 
 
 def _section(prefix: str, cls: type, part: object | None) -> dict[str, Value]:

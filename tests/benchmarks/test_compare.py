@@ -7,6 +7,8 @@ import pytest
 
 from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_within
+from edgeanim.benchmarks.drift import Spread
+from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Failure, save_report
@@ -112,6 +114,25 @@ def test_every_published_figure_has_a_name() -> None:
     assert found["speedup.interval.low"] == variant.speedup.interval.low
     assert found["stages.tiny.p90_ms"] is None
     assert found["precision"] == "int8"
+
+
+def test_regions_of_like_names_have_figures_of_their_own() -> None:
+    """No region may hide another from a gate, whatever their model calls them."""
+    report = build_report()
+    drift = report.variants[1].drift
+    assert drift is not None
+    names = ("Arm, left", "arm-left", "左腕", "***", "Schädel")
+    spreads = [Spread(0.1 * i, 0.1 * i, 0.1 * i, 0) for i in range(len(names))]
+    regions = {n: RegionDrift(0.1, s, None) for n, s in zip(names, spreads, strict=True)}
+    variant = replace(report.variants[1], drift=replace(drift, regions=regions))
+    found = figures(variant)
+    words = ("arm_left", "arm_left_2", "左腕", "region", "schädel")
+    for index, word in enumerate(words):
+        name = f"drift.regions.{word}.ssim.mean"
+        assert found[name] == 0.1 * index
+        assert parse_gate(f"{name} < 0.25").failure(found) == (
+            f"{name} is {0.1 * index:.4g}" if index < 3 else None
+        )
 
 
 GATES = [
