@@ -34,7 +34,7 @@ class RaspberryPiSensor(Sensor):
         super().__init__(host)
         self._no_power: str | None = None
         self._before: list[str] | None = None
-        self._has_bits = False
+        self._has_bits = self._has_power = False
 
     def parts(self) -> Sequence[tuple[str, Callable[[], Values]]]:
         return (
@@ -97,10 +97,14 @@ class RaspberryPiSensor(Sensor):
             # It will not change while we look, and every question costs a process.
             raise Unreadable(self._no_power)
         try:
-            return read_pmic(self.host.run("vcgencmd", "pmic_read_adc"))
+            values = read_pmic(self.host.run("vcgencmd", "pmic_read_adc"))
         except Unreadable as reason:
+            if self._has_power:  # a busy board may answer late
+                raise
             self._no_power = f"{self._model()} cannot measure its power ({reason})"
             raise Unreadable(self._no_power) from reason
+        self._has_power = True
+        return values
 
     def _model(self) -> str:
         try:

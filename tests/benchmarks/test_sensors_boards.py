@@ -138,6 +138,19 @@ def test_a_pi_4_has_no_power_and_is_asked_only_once(tmp_path: Path) -> None:
     assert snapshot.values["pi.arm_mhz"] == pytest.approx(1800.457088)
 
 
+def test_a_pi_5_that_once_answers_too_late_is_asked_again(tmp_path: Path) -> None:
+    answers = PI | {"vcgencmd pmic_read_adc": PMIC}
+    sensor = get_sensor("raspberry_pi", Board(tmp_path, {}, answers))
+    assert "pi.power_w" in sensor.read().values
+    late = get_sensor("raspberry_pi", Board(tmp_path, {}, PI)).host
+    sensor.host, here = late, sensor.host
+    snapshot = sensor.read()
+    assert "pi.power_w" not in snapshot.values
+    assert not any("cannot measure" in reason for reason in snapshot.missing)
+    sensor.host = here
+    assert "pi.power_w" in sensor.read().values
+
+
 @pytest.mark.parametrize(
     "file",
     ["soc/soc:firmware/get_throttled", "soc@107c000000/soc@107c000000:firmware/get_throttled"],
