@@ -18,7 +18,10 @@ _ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = 
     "model": (lambda r: r.model.digest, lambda r: f"{r.model.name} ({r.model.digest[:12]})"),
     "frames": (
         lambda r: r.frames.digest,
-        lambda r: f"{r.frames.count} frames ({r.frames.digest[:12]})",
+        lambda r: (
+            f"{r.frames.count} frames of {r.frames.width}x{r.frames.height} "
+            f"({r.frames.digest[:12]})"
+        ),
     ),
     "machine": (
         lambda r: r.environment.machine,
@@ -154,11 +157,21 @@ def _told(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]:
             if there[backend] != here[backend]:
                 word = f"version of {backend}"
                 yield _differs(word, names[0], here[backend], name, there[backend])
+        for variant in report.variants:
+            other = first.variant(variant.id)
+            if other is not None and _form(variant) != _form(other):
+                word = f"form of {variant.id}"
+                yield _differs(word, names[0], _form(other), name, _form(variant))
 
 
 def _differs(word: str, one: str, has: str, other: str, has_other: str) -> str:
     differ = "differ" if word == "frames" else "differs"
     return f"The {word} {differ}: {one} has {has}, {other} has {has_other}."
+
+
+def _form(variant: VariantResult) -> str:
+    """What a variant's name does not tell: in which schemes its graphs are."""
+    return f"{variant.precision} as {' and '.join(sorted(variant.schemes)) or 'no scheme'}"
 
 
 def _runtimes(report: Report) -> dict[str, str]:

@@ -84,6 +84,23 @@ def test_what_else_may_have_made_the_difference_is_told() -> None:
     )
 
 
+def test_variants_of_one_name_that_are_of_unlike_forms_are_told_of() -> None:
+    first = build_report()
+    float32, int8 = first.variants
+    other = replace(first, variants=(float32, replace(int8, schemes=("tensorrt-qdq", "float32"))))
+    assert compare([first, other]).differences == (
+        "The form of onnxruntime-int8 differs: report 1 has int8 as onnx-qdq, "
+        "report 2 has int8 as float32 and tensorrt-qdq.",
+    )
+
+
+def test_the_size_of_unlike_frames_is_told() -> None:
+    first = build_report()
+    larger = replace(first, frames=replace(first.frames, digest="e" * 64, height=32, width=24))
+    with pytest.raises(UsageError, match=r"6 frames of 16x16 .*, .* 6 frames of 24x32 "):
+        compare([first, larger])
+
+
 def test_a_variant_that_failed_has_no_change_and_no_ratio() -> None:
     broken = build_report(failure=Failure("DeviceFailed", 5, "x"))
     changes = compare([build_report(), broken]).changes
