@@ -106,7 +106,8 @@ def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
 
 
 def check_gate(comparison: Comparison, gate: Gate) -> None:
-    """`FailedOn` if the gate fails any variant of any report."""
+    """`FailedOn` if the gate fails any variant of any report. `UsageError` if it picks out what no
+    variant is (`id == 'a mistyped one'`): it would pass without looking at anything."""
     tables = [
         (name, variant.id, figures(variant) | validity_figures(report.validity))
         for name, report in zip(comparison.names, comparison.reports, strict=True)
@@ -114,6 +115,14 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
     ]
     # A figure that one variant has (a stage, say) and another has not is missing, not unknown.
     every: dict[str, Value] = {name: None for _, _, table in tables for name in table}
+    for figure, text in sorted(gate.expression.picks()):
+        known = {str(table[figure]) for _, _, table in tables if table.get(figure) is not None}
+        if known and text not in known:
+            raise UsageError(
+                f"No variant has {text!r} as its {figure}.",
+                where=f"--fail-on {gate.text}",
+                hint=nearest(text, sorted(known)),
+            )
     failures = [
         f"{variant} in {name}: {reason}"
         for name, variant, table in tables

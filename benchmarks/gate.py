@@ -55,6 +55,9 @@ class Expression(Protocol):
     def names(self) -> frozenset[str]:
         """The figures it asks for."""
 
+    def picks(self) -> frozenset[tuple[str, str]]:
+        """The figures that it compares with a text by `==`, and that text."""
+
 
 @dataclass(frozen=True)
 class Name:
@@ -84,6 +87,11 @@ class Comparison:
     def names(self) -> frozenset[str]:
         return frozenset(side.name for side in self._sides if isinstance(side, Name))
 
+    def picks(self) -> frozenset[tuple[str, str]]:
+        names = [side.name for side in self._sides if isinstance(side, Name)]
+        texts = [side for side in self._sides if isinstance(side, str)]
+        return frozenset(zip(names, texts, strict=False) if self.sign == "==" else ())
+
     @property
     def _sides(self) -> tuple[Name | float | str, ...]:
         return self.left, self.right
@@ -101,6 +109,9 @@ class Not:
 
     def names(self) -> frozenset[str]:
         return self.part.names()
+
+    def picks(self) -> frozenset[tuple[str, str]]:
+        return self.part.picks()
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,9 @@ class Join:
 
     def names(self) -> frozenset[str]:
         return frozenset[str]().union(*(part.names() for part in self.parts))
+
+    def picks(self) -> frozenset[tuple[str, str]]:
+        return frozenset[tuple[str, str]]().union(*(part.picks() for part in self.parts))
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,28 @@ def test_a_gate_looks_at_every_variant(expression: str, fails: bool) -> None:
         check_gate(comparison, parse_gate(expression))
 
 
+@pytest.mark.parametrize(
+    ("gate", "says"),
+    [
+        ("id == 'onnxruntime-in8' and latency.p50_ms > 1", "Did you mean 'onnxruntime-int8'?"),
+        ("latency.p50_ms > 50 or 'fp32' == precision", "as its precision. Known: float32, int8."),
+        ("not (backend == 'tflite' and size_bytes > 1)", "'tflite' as its backend. Known: onnx"),
+    ],
+)
+def test_a_gate_on_what_no_variant_is_does_not_pass(gate: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_gate(compare([build_report()]), parse_gate(gate))
+    assert str(caught.value).startswith(f"--fail-on {gate}: No variant has ")
+    assert says in str(caught.value)
+
+
+def test_a_gate_picks_among_the_variants_of_all_reports() -> None:
+    first = build_report()
+    other = build_report({"openvino": (20, 8)}, machine="m1")
+    check_gate(compare([first, other]), parse_gate("backend == 'openvino' and size_bytes > 1e6"))
+    check_gate(compare([first]), parse_gate("backend != 'tflite' and size_bytes > 1e6"))
+
+
 def test_a_figure_that_was_not_measured_fails_the_gate_and_says_so() -> None:
     comparison = compare([build_report()])
     with pytest.raises(GateFailed, match=r"latency\.p99_ms was not measured"):
