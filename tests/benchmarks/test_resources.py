@@ -48,7 +48,9 @@ def test_energy_of_packages_becomes_power_and_parts_are_not_counted_twice() -> N
     )
     assert resources([log]).power_w == pytest.approx(15.0)
     assert resources([log]).power_of == "the processor's package"
-    assert resources([_log("rapl", {"rapl.package-0.energy_j": 3.0})]).power_w is None
+    once = SensorReading(5.0, {"rapl.package-0.energy_j": 3.0})
+    for readings in ((once,), (once, once)):
+        assert resources([SensorLog("rapl", readings, (), {})]).power_w is None
 
 
 def test_what_no_sensor_told_is_none() -> None:

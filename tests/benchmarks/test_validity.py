@@ -44,11 +44,28 @@ def test_each_disturbance_is_named(name: str, growth: float, reason: str) -> Non
     assert reason in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "growth"),
+    [("cpu.busy_s", 9.5), ("cpu.steal_s", 0.1), ("psi.memory.full_s", 0.1)],
+)
+def test_as_much_as_is_allowed_is_allowed(name: str, growth: float) -> None:
+    # Of numbers that floats hold to the last bit: 10 s in which this process worked for 8.
+    first, last = dict.fromkeys(CALM, 0.0), dict.fromkeys(CALM, 0.0) | {"cpu.busy_s": 8.0}
+    readings = [SensorReading(0.0, first), SensorReading(10.0, last | {name: growth})]
+    assert judge(readings, START, END).valid
+
+
+def test_a_run_that_took_no_time_has_nothing_held_against_it() -> None:
+    assert judge(_readings(**{"psi.memory.full_s": 1.0, "cpu.steal_s": 1.0}), START, START).valid
+
+
 def test_a_clock_that_jumps_is_noticed() -> None:
     verdict = judge(_readings(), START, Clocks(2000.0, 60.0, 9.0))
     assert verdict.reasons == ("clock jump: the wall clock moved by +990.0 s",)
     verdict = judge(_readings(), START, Clocks(1004.0, 60.0, 9.0))
     assert verdict.reasons == ("clock jump: the wall clock moved by -6.0 s",)
+    for allowed in (1009.5, 1010.5):
+        assert judge(_readings(), START, Clocks(allowed, 60.0, 9.0)).valid
 
 
 def test_a_governor_that_changes_is_noticed() -> None:
