@@ -19,6 +19,8 @@ from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
 
+# As many frames of a scene go by, at the most, until one does per-frame work only.
+OPENING_FRAMES = 2
 _CLIP, _RENDERED = "driver.mp4", "rendered.mp4"
 
 
@@ -31,6 +33,11 @@ class Playback:
         self._scene = scene
         self._frames: Iterator[NDArray[np.uint8]] = iter(())
         self._opening = False
+
+    def reopen(self) -> None:
+        """Begin the scene anew, up to and with its first frame that does per-frame work only."""
+        self._frames = iter(())
+        self.steady_frame()
 
     def steady_frame(self) -> tuple[float, Mapping[str, float]]:
         """Play the next frame that does per-frame work only; its seconds, and those by stage.
@@ -101,8 +108,10 @@ def stream(playback: Playback, rate_fps: float, frames: int) -> tuple[float, ...
     """Play `frames` at a fixed rate; the ms from each one's *scheduled* start to its end.
 
     Between frames it sleeps, as an application would, so that what waking up and a clock that has
-    slowed down cost is part of the answer.
+    slowed down cost is part of the answer. The scene is begun anew before: its opening, with what
+    is done once per still, belongs to no frame of the stream.
     """
+    playback.reopen()
     period = 1 / rate_fps
     responses = []
     start = time.perf_counter() + period

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.benchmarks.playback import OPENING_FRAMES
 from edgeanim.benchmarks.process import Crew, WorkerProcess
 from edgeanim.benchmarks.protocol import (
     BatchRun,
@@ -65,7 +66,7 @@ class Trials:
     def stream(self, job: Job) -> tuple[float, ...]:
         """A fresh process at the plan's fixed rate: response times in ms."""
         plan = self._plan
-        worker = self._hire_warm(job, plan.warmup_frames + plan.stream_frames)
+        worker = self._hire_warm(job, plan.stream_frames + OPENING_FRAMES)
         request = Request("stream", plan.stream_frames, rate_fps=plan.rate_fps)
         expected = plan.stream_frames / plan.rate_fps
         responses = worker.ask(request, Streamed, busy_s=expected).responses_ms

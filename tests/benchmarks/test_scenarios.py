@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from edgeanim.benchmarks.compare import check_gate, compare
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.playback import Playback, lengthened, stream
+from edgeanim.benchmarks.playback import OPENING_FRAMES, Playback, lengthened, stream
 from edgeanim.benchmarks.process import Crew
+from edgeanim.benchmarks.protocol import Request, Streamed
 from edgeanim.benchmarks.result import ModelRecord, Report, VariantResult, dump_report, parse_report
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.benchmarks.scenarios import (
@@ -28,6 +31,7 @@ from edgeanim.benchmarks.scenarios import (
     summarize_stream,
 )
 from edgeanim.benchmarks.schedule import Schedule
+from edgeanim.benchmarks.trials import Trials
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.runtime.motion import MotionTrack
@@ -158,6 +162,9 @@ class _Slow:
     def __init__(self) -> None:
         self.starts: list[float] = []
 
+    def reopen(self) -> None:
+        pass
+
     def steady_frame(self) -> tuple[float, dict[str, float]]:
         self.starts.append(time.perf_counter())
         if len(self.starts) == 3:
@@ -174,6 +181,52 @@ def test_the_clock_of_a_stream_does_not_wait_for_a_slow_frame() -> None:
     assert responses[3] >= 39
     # No frame comes before its time: the first is due after one period.
     assert playback.starts[7] - began >= 8 / 50.0
+
+
+class _Still:
+    """A player whose every play begins with the work that is done once per still."""
+
+    def __init__(self) -> None:
+        self.timings: dict[str, float] = {}
+        self.still_timings = {"encode": 0.2}
+        self.plays = 0
+
+    def play(self, scene: Scene) -> Iterator[np.ndarray]:
+        assert scene.driver is not None
+        self.plays += 1
+        yield from scene.driver
+
+
+def test_no_frame_of_a_stream_waits_for_the_work_done_once_per_still(pictures: np.ndarray) -> None:
+    """A fast model's warm-up plays many frames: wherever it ends, the stream has a play of its
+    own."""
+    for warm in range(12):
+        scene = lengthened(Scene(driver=pictures[:2]), 8 + OPENING_FRAMES)
+        player = _Still()
+        playback = Playback(player, scene)  # type: ignore[arg-type]
+        for _ in range(warm):
+            playback.steady_frame()
+        before = player.plays
+        assert len(stream(playback, 1000.0, 8)) == 8
+        assert player.plays == before + 1
+
+
+def test_a_streams_scene_has_its_opening_beside_all_of_its_frames() -> None:
+    asked: list[Request] = []
+
+    class Worker:
+        def receive(self, _: type) -> None:
+            pass
+
+        def ask(self, request: Request, _: type, **__: float) -> Streamed:
+            asked.append(request)
+            return Streamed((1.0,))
+
+    crew: Any = SimpleNamespace(hire=lambda _: Worker(), dismiss=lambda _: None)
+    plan = BenchOptions(rounds=1, stream_frames=40, warmup_frames=10).plan(20.0)
+    Trials(crew, plan, Path()).stream(None)  # type: ignore[arg-type]
+    frames = {request.ask: request.frames for request in asked}
+    assert frames == {"lengthen": 40 + OPENING_FRAMES, "warm": 10, "stream": 40}
 
 
 def _windows(times: list[float], sizes: list[float | None]) -> list[SoakWindow]:
