@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hypothesis import given
@@ -58,6 +59,39 @@ def test_the_plot_shows_limits_only_where_they_were_asked_for() -> None:
     assert "asked 50 ms" in pareto_plot(POINTS, max_drift=0.012, max_latency_ms=50)
     assert plain.count("<circle") == 4  # three candidates and the ring
     assert pareto_plot(POINTS[3:], max_drift=0.02) == ""
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 1e4), st.floats(0, 1), st.floats(0.1, 1), st.floats(1, 50)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.floats(1e-4, 1),
+    st.none() | st.floats(0.1, 1e5),
+)
+def test_every_candidate_lies_in_the_plot_and_those_to_choose_from_are_named(
+    figures: list[tuple[float, float, float, float]], max_drift: float, asked: float | None
+) -> None:
+    points = [
+        Point(f"candidate-{i}", "int8", drift, drift, ms, low * ms, high * ms, "", chosen=i == 0)
+        for i, (ms, drift, low, high) in enumerate(figures)
+    ]
+    plot = pareto_plot(points, max_drift=max_drift, max_latency_ms=asked)
+    circles = re.findall(r'<circle [^>]*cx="([^"]+)" cy="([^"]+)"', plot)
+    assert len(circles) == len(points) + 1
+    ends = re.findall(r'"whisker" d="M(\S+) (\S+)H(\S+)"', plot)
+    assert len(ends) == len(points)
+    xs = [float(x) for x, _ in circles] + [float(x) for low, _, high in ends for x in (low, high)]
+    assert all(59.9 <= x <= 736.1 for x in xs)
+    assert all(27.9 <= float(y) <= 332.1 for _, y in circles)
+    assert all(float(low) <= float(x) + 0.11 and float(x) - 0.11 <= float(high)
+               for (low, _, high), (x, _) in zip(ends, circles[1:], strict=True))  # fmt: skip
+    named = re.findall(r'class="value" x="([^"]+)" y="([^"]+)"[^>]*>([^<]+)<', plot)
+    assert {name for _, _, name in named} == {"candidate-0", *front(points)}
+    places = [(float(x), float(y)) for x, y, _ in named]
+    for i, (x, y) in enumerate(places):
+        assert all(abs(y - b) > 12.8 or abs(x - a) > 60 for a, b in places[:i])
 
 
 def test_the_page_holds_no_script_and_escapes_what_it_shows(tmp_path: Path) -> None:
