@@ -6,9 +6,11 @@ import json
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from edgeanim.core.requirements import install_line
 from edgeanim.targets.backends import backend_names
@@ -79,10 +81,19 @@ def _died(name: str, number: int) -> Check:
     return Check(name, "fail", f"its smoke test died of {known.get(number, number)}", hint)
 
 
+def _last_answer(said: str) -> dict[str, Any] | None:
+    """What the smoke test printed last; a runtime may say something of its own when it ends."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict):
+                return found
+    return None
+
+
 def _judge(name: str, done: subprocess.CompletedProcess[str]) -> tuple[Check, bool]:
-    try:
-        answer = json.loads(done.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError):
+    answer = _last_answer(done.stdout)
+    if answer is None:
         said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
         failed = f"its smoke test ended with {done.returncode}: {said[:200]}"
         return Check(name, "fail", failed), False

@@ -70,6 +70,8 @@ def _answer(
         (_answer(note="beware"), "warn", "1.0; int8 off by 0.01", True),
         (_answer("{}"), "ok", "no smoke test", True),
         (_answer("{}", version=None), "skip", "not installed: absent", False),
+        (f"{_answer()}; print(0); print('bye')", "ok", "1.0; int8 off by 0.01", True),
+        ("print(7)", "fail", "its smoke test ended with 0", False),
         ("import time; time.sleep(60)", "fail", "did not end", False),
     ],
 )
