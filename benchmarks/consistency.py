@@ -18,12 +18,13 @@ from edgeanim.benchmarks.stats import median, percentile
 from edgeanim.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from edgeanim.benchmarks.result import Report, VariantResult
+    from edgeanim.benchmarks.result import Executed, Report, VariantResult
 
 # Of what is written and read again without rounding.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 # Below a nanosecond no clock has told anything.
 _LEAST_MS = 1e-9
+_SHARES = ("int8_share", "float_share", "convert_share", "layout_share")
 
 Value = float | None
 # What the samples give, by the name of the figure; `None` where they are too few to tell.
@@ -58,6 +59,8 @@ def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, obj
     if variant.latency is not None:
         yield ".latency", variant.latency, _of_latency(variant)
         yield "", variant, {"throughput_fps": 1e3 / median(_times(variant))}
+        if variant.executed is not None:
+            yield ".executed", variant.executed, _of_executed(variant, variant.executed)
     if variant.drift is not None:
         yield ".drift", variant.drift, _of_drift(variant.drift)
     if variant.stream is not None:
@@ -105,6 +108,21 @@ def _of_latency(variant: VariantResult) -> Figures:
         "load_ms": median([process.load_ms for process in variant.samples]),
         **_percentiles(times),
     }
+
+
+def _of_executed(variant: VariantResult, executed: Executed) -> Figures:
+    """The graphs' shares, weighed by the time that each takes of the frames."""
+    weights = {
+        name: sum(time for each in variant.samples for time in each.stages_ms.get(name, ()))
+        for name in executed.graphs
+    }
+    total = sum(weights.values()) or 1.0
+
+    def share(of: str) -> float:
+        parts = (weight * getattr(executed.graphs[n], of) for n, weight in weights.items())
+        return float(min(1.0, sum(parts) / total))
+
+    return {name: share(name) for name in _SHARES}
 
 
 def _of_drift(drift: Drift) -> Figures:

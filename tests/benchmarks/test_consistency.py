@@ -37,6 +37,7 @@ FIGURES = [
     *(("drift", n) for n in ("frames", "ssim_mean", "ssim_p5", "ssim_worst", "worst_frame")),
     *(("drift", "drift_mean"), ("speedup", "ratio"), (None, "throughput_fps")),
     *(("stream", n) for n in ("frames", "processes", "p50_ms", "p90_ms", "p95_ms", "max_ms")),
+    *(("executed", n) for n in ("int8_share", "float_share", "convert_share", "layout_share")),
     *(("stream", n) for n in ("missed_frames", "missed_share")),
     *(("cold", n) for n in ("processes", "p50_ms", "min_ms", "max_ms")),
 ]
