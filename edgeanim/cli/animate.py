@@ -36,7 +36,7 @@ from edgeanim.core.parsing import parse_inputs
 @click.option(
     "-o",
     "--out",
-    type=PATH,
+    type=NAME,  # a `Path` would lose the / that makes it a folder
     required=True,
     help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder; - for "
     "standard output, for a player to show it live.",
@@ -73,7 +73,7 @@ def command(
     bundle: Path,
     still: Path | None,
     drive: str,
-    out: Path,
+    out: str,
     variant: str | None,
     fps: float | None,
     limit: int | None,
@@ -88,7 +88,7 @@ def command(
     from edgeanim.api import animate
     from edgeanim.runtime.media import STANDARD_OUTPUT, is_camera
 
-    live = str(out) == STANDARD_OUTPUT
+    live = out == STANDARD_OUTPUT
     if live and as_json:
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
     endless = loop or is_camera(drive)

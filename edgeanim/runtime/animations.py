@@ -46,21 +46,20 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     rate, `BadInput` for no frames or frames of several sizes, `DeviceFailed` if the disk is full.
     """
     check_rate(fps, path)
-    into_folder = str(path).endswith(("/", os.sep))
-    path = Path(path)
+    suffix, path = _suffix(path), Path(path)
     checked = _Counted(frames)
-    if into_folder or path.is_dir() or not path.suffix:
+    if not suffix:
         _write_folder(path, checked)
         return checked.count
     writers = {".gif": write_gif, ".mp4": _write_mp4, ".webp": write_webp, ".png": write_apng}
-    if path.suffix.lower() not in writers:
+    if suffix not in writers:
         raise UsageError(
             f"An animation cannot be written as {path.suffix!r}.",
             where=path,
             hint=f"Use {', '.join(writers)}, or a folder (a name that ends in /).",
         )
     with atomic_path(path) as partial:
-        writers[path.suffix.lower()](partial, checked, fps)
+        writers[suffix](partial, checked, fps)
     return checked.count
 
 
@@ -78,7 +77,13 @@ def check_rate(fps: float, path: str | Path) -> None:
 
 def most_fps(path: str | Path) -> float:
     """The frames a second that what is written to `path` can show."""
-    return _MAX_GIF_FPS if Path(path).suffix.lower() == ".gif" else _MAX_FPS
+    return _MAX_GIF_FPS if _suffix(path) == ".gif" else _MAX_FPS
+
+
+def _suffix(path: str | Path) -> str:
+    """The suffix, in lower case, that says how to write to `path`; none for a folder."""
+    folder = str(path).endswith(("/", os.sep)) or Path(path).is_dir()
+    return "" if folder else Path(path).suffix.lower()
 
 
 class _Counted:

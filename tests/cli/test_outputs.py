@@ -50,6 +50,14 @@ def test_what_is_read_is_never_overwritten(
     assert Path(args[-1]).is_dir() or Path(args[-1]).read_bytes() == b"mine"
 
 
+def test_a_name_that_ends_in_a_slash_is_a_folder(photos: Path, tmp_path: Path) -> None:
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    out = tmp_path / "run.gif"
+    done = edgeanim("animate", bundle, "--drive", photos, "--frames", 2, "-o", f"{out}/")
+    assert done.returncode == 0, done.stderr
+    assert sorted(file.name for file in out.iterdir()) == ["frame_00000.png", "frame_00001.png"]
+
+
 def test_a_report_that_cannot_be_written_is_told_before_measuring(tmp_path: Path) -> None:
     bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
     (tmp_path / "file").write_text("x")

@@ -139,6 +139,14 @@ def test_a_folder_with_other_things_in_it_is_never_replaced(tmp_path, pictures):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
+def test_a_name_that_ends_in_a_slash_is_a_folder_whatever_else_it_looks_like(tmp_path, pictures):
+    assert write_animation(f"{tmp_path}/run.gif/", pictures, 60) == 8
+    (tmp_path / "there.png").mkdir()
+    write_animation(tmp_path / "there.png", pictures, 60)
+    for name in ("run.gif", "there.png"):
+        assert len(list((tmp_path / name).iterdir())) == 8
+
+
 @pytest.mark.parametrize(("name", "fps"), [("a.xyz", 10), ("a.gif", 0), ("a.gif", float("nan"))])
 def test_a_request_that_makes_no_sense_is_refused(tmp_path, pictures, name, fps):
     with pytest.raises(UsageError):
