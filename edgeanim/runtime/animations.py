@@ -8,16 +8,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
-from edgeanim.core.native import native_name
-from edgeanim.core.quiet import quiet
 from edgeanim.runtime.apng import write_apng
 from edgeanim.runtime.gif import write_gif
-from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.mp4 import write_mp4
 from edgeanim.runtime.scene import Picture, check_picture
 from edgeanim.runtime.webp import write_webp
 
@@ -25,8 +22,6 @@ _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
 _MAX_FPS = 1000
 _MAX_GIF_FPS = 50
-# MPEG-4 has 13 bits for a side; ours are even, and the encoder takes none of 8192.
-_MAX_MP4_SIDE = 8190
 
 
 def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> int:
@@ -51,7 +46,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     if not suffix:
         _write_folder(path, checked)
         return checked.count
-    writers = {".gif": write_gif, ".mp4": _write_mp4, ".webp": write_webp, ".png": write_apng}
+    writers = {".gif": write_gif, ".mp4": write_mp4, ".webp": write_webp, ".png": write_apng}
     if suffix not in writers:
         raise UsageError(
             f"An animation cannot be written as {path.suffix!r}.",
@@ -111,47 +106,3 @@ def _write_folder(path: Path, frames: Iterable[Picture]) -> None:
     with atomic_folder(path) as partial:
         for number, frame in enumerate(frames):
             Image.fromarray(frame).save(partial / _FRAME_NAME.format(number))
-
-
-def _write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
-    from edgeanim.runtime.clips import read_frames, silent_cv2
-
-    cv2 = silent_cv2()
-    writer = None
-    count = 0
-    try:
-        for frame in frames:
-            rgb = flatten(frame)
-            rgb = np.pad(rgb, [(0, rgb.shape[0] % 2), (0, rgb.shape[1] % 2), (0, 0)], "edge")
-            if writer is None:
-                code = cv2.VideoWriter_fourcc(*"mp4v")
-                size = rgb.shape[1::-1]
-                if max(size) > _MAX_MP4_SIDE:
-                    raise UsageError(f"An MP4 is at most {_MAX_MP4_SIDE} pixels wide and high.")
-                with native_name(path) as name, quiet():
-                    writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, _mp4_rate(fps), size)
-                if not writer.isOpened():
-                    raise DeviceFailed("This machine's OpenCV cannot write mp4 (mp4v).")
-            writer.write(np.ascontiguousarray(rgb[:, :, ::-1]))
-            count += 1
-    finally:
-        if writer is not None:
-            with quiet():
-                writer.release()
-    try:
-        # The encoder reports no failed write; a full disk shows in what can be read back.
-        written = sum(1 for _ in read_frames(path))
-    except BadInput as error:
-        raise DeviceFailed(
-            "The clip could not be written whole.", hint="Is the disk full?"
-        ) from error
-    if written != count:
-        raise DeviceFailed(
-            f"Only {written} of {count} frames were written.", hint="Is the disk full?"
-        )
-
-
-def _mp4_rate(fps: float) -> float:
-    """`fps` with as many decimals as MPEG-4 has room for: it counts in at most 65535 ticks a
-    second, and OpenCV in powers of ten."""
-    return round(fps, 3 if fps < 65 else 2 if fps < 650 else 1)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
@@ -287,8 +286,10 @@ def _camera_frames(number: int) -> Iterator[Picture]:
 
 
 def _next_frame(capture: Any) -> Picture | None:
+    import cv2
+
     got, frame = capture.read()
-    return np.ascontiguousarray(frame[:, :, ::-1]) if got else None
+    return cv2.cvtColor(frame, cv2.COLOR_BGR2RGB) if got else None
 
 
 def silent_cv2() -> Any:

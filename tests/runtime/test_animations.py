@@ -101,6 +101,17 @@ def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictur
     assert np.abs(frame[33].astype(int) - frame[32]).mean() < 6
 
 
+@pytest.mark.parametrize("colour", [0, 3, 64, 128, 200, 252, 255, (224, 172, 140), (60, 90, 30)])
+def test_an_mp4_is_as_bright_as_its_frames_and_of_their_hue(tmp_path, colour):
+    """Its encoder cuts off where it should round, and so does the reader, by up to two levels."""
+    frame = np.empty((32, 32, 3), np.uint8)
+    frame[:] = colour
+    write_animation(tmp_path / "a.mp4", [frame] * 3, 10)
+    error = list(read_frames(tmp_path / "a.mp4"))[-1].mean((0, 1)) - frame[0, 0]
+    assert np.abs(error).max() <= 2
+    assert np.ptp(error) <= 2
+
+
 def test_frames_too_large_for_mp4_are_refused_by_name(tmp_path):
     for size in ((2, 8191), (8191, 2)):
         with pytest.raises(UsageError, match="at most 8190 pixels"):

@@ -1,0 +1,78 @@
+"""MP4 (MPEG-4 Part 2), written by OpenCV's encoder and read back, since it tells of no failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.native import native_name
+from edgeanim.core.quiet import quiet
+from edgeanim.runtime.clips import read_frames, silent_cv2
+from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.scene import Picture
+
+# MPEG-4 has 13 bits for a side; ours are even, and the encoder takes none of 8192.
+_MAX_SIDE = 8190
+# The encoder's Y, Cb and Cr are cut off, not rounded, which makes a picture darker and greener:
+# grey 128 becomes (125, 128, 125). In whole levels of B, G and R this adds half a level to each of
+# them; a white, which has no room for it, stays white if it has one level less of G.
+_HALF_A_LEVEL, _BRIGHTEST = (2, 0, 1, 0), (255, 254, 255, 255)
+
+
+def write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
+    """Write uint8 [H, W, 3 or 4] `frames` of one size to `path`: transparent parts on white, an odd
+    edge repeated. `UsageError` if a side is too long, `DeviceFailed` for what was not written."""
+    cv2 = silent_cv2()
+    writer = None
+    count = 0
+    try:
+        for frame in frames:
+            picture = _encodable(frame)
+            if writer is None:
+                code = cv2.VideoWriter_fourcc(*"mp4v")
+                size = picture.shape[1::-1]
+                if max(size) > _MAX_SIDE:
+                    raise UsageError(f"An MP4 is at most {_MAX_SIDE} pixels wide and high.")
+                with native_name(path) as name, quiet():
+                    writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, _rate(fps), size)
+                if not writer.isOpened():
+                    raise DeviceFailed("This machine's OpenCV cannot write mp4 (mp4v).")
+            writer.write(picture)
+            count += 1
+    finally:
+        if writer is not None:
+            with quiet():
+                writer.release()
+    _check_written(path, count)
+
+
+def _encodable(frame: Picture) -> Picture:
+    """`frame` as BGR of an even size, so coloured that it comes out as it was."""
+    import cv2
+
+    odd = (frame.shape[0] % 2, frame.shape[1] % 2)
+    even = cv2.copyMakeBorder(flatten(frame), 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
+    bgr = cv2.cvtColor(even, cv2.COLOR_RGB2BGR)
+    encodable: Picture = cv2.min(cv2.add(bgr, _HALF_A_LEVEL), _BRIGHTEST)
+    return encodable
+
+
+def _check_written(path: Path, count: int) -> None:
+    """The encoder reports no failed write; a full disk shows in what can be read back."""
+    try:
+        written = sum(1 for _ in read_frames(path))
+    except BadInput as error:
+        raise DeviceFailed(
+            "The clip could not be written whole.", hint="Is the disk full?"
+        ) from error
+    if written != count:
+        raise DeviceFailed(
+            f"Only {written} of {count} frames were written.", hint="Is the disk full?"
+        )
+
+
+def _rate(fps: float) -> float:
+    """`fps` with as many decimals as MPEG-4 has room for: it counts in at most 65535 ticks a
+    second, and OpenCV in powers of ten."""
+    return round(fps, 3 if fps < 65 else 2 if fps < 650 else 1)
