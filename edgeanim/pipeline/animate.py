@@ -32,7 +32,7 @@ from edgeanim.runtime.media import (
 )
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
-from edgeanim.runtime.scene import BadDriver, Picture, Scene
+from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
@@ -125,7 +125,7 @@ def animate(
             frames = clock.frames()
             if is_camera(drive) and not live:
                 frames = as_they_come(frames, rate)
-            with named(drive, BadDriver):
+            with named(drive, BadDriver), named(still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)

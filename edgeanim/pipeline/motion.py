@@ -27,7 +27,7 @@ from edgeanim.runtime.media import (
 )
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.player import load_player
-from edgeanim.runtime.scene import BadDriver, Picture, Scene
+from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
 
@@ -120,7 +120,7 @@ def extract_motion(
         player = load_player(
             opened.contract, chosen, options, record, transfer="raw", smooth=smooth
         )
-        with player, named(clip, BadDriver):
+        with player, named(clip, BadDriver), named(clip, BadStill):
             found: Iterator[Array] = (latest[0] for _ in player.play(scene))
             if is_camera(clip):
                 found = as_they_come(found, fps)

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
+from edgeanim.core.errors import BadInput
 from edgeanim.runtime.pictures import (
     Fit,
     FitRule,
@@ -33,19 +34,31 @@ class Shown:
     """A picture as the graphs are shown it; every tensor of it is made once.
 
     `before` is the driver's previous frame, of the same size; without one the cue is zero.
+    `refused` is what a picture raises that cannot be fitted to the graphs'.
     """
 
-    def __init__(self, picture: Picture, rule: FitRule, before: Shown | None = None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        rule: FitRule,
+        before: Shown | None = None,
+        *,
+        refused: type[BadInput] = BadInput,
+    ) -> None:
         self.size: tuple[int, int] = (picture.shape[0], picture.shape[1])
         self._picture = flatten(picture)
         self._rule: FitRule = rule
         self._before = before
+        self._refused = refused
         self._fitted: dict[tuple[int, int], Picture] = {}
         self._tensors: dict[TensorForm, Array] = {}
 
     def fit(self, size: tuple[int, int]) -> Fit:
         """How this picture lies on the canvas of a graph whose pictures have the size `size`."""
-        return Fit.of(self.size, size, self._rule)
+        try:
+            return Fit.of(self.size, size, self._rule)
+        except BadInput as error:
+            raise self._refused(error.what, hint=error.hint) from error
 
     def forget_before(self) -> None:
         """Let go of the previous frame, which lets go of the one before it."""

@@ -12,7 +12,7 @@ from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.pictures import FitRule, finite, from_tensor
-from edgeanim.runtime.scene import BadDriver, Picture, Scene, check_picture
+from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
 from edgeanim.runtime.transfer import Transfer, TransferRule
 from edgeanim.runtime.warp import Compositor
@@ -134,7 +134,7 @@ class Player:
         still = None
         sight = {}
         if self.needs.still and scene.still is not None:
-            still = Shown(scene.still, self._rule)
+            still = Shown(scene.still, self._rule, refused=BadStill)
             sight = {"still": still, "driving_frame": still}
         for runner in self._runners:
             runs = runner.graph.runs
@@ -173,7 +173,7 @@ class Player:
         elif scene.driver is not None:
             yield from _driving(scene.driver, self._rule, at_least=2 if self.needs.motion else 1)
         elif self.needs.plays_pictures and scene.still is not None:
-            yield Shown(scene.still, self._rule)
+            yield Shown(scene.still, self._rule, refused=BadStill)
         else:
             yield None
 
@@ -267,7 +267,7 @@ def _driving(driver: Iterable[Picture], rule: FitRule, *, at_least: int) -> Iter
     before: Shown | None = None
     for number, picture in enumerate(itertools.chain(head, frames)):
         check_picture(picture, f"frame {number} of the driver")
-        shown = Shown(picture, rule, before)
+        shown = Shown(picture, rule, before, refused=BadDriver)
         if before is not None:
             if shown.size != before.size:
                 raise BadDriver(

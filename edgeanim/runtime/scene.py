@@ -22,6 +22,10 @@ class BadDriver(BadInput):
     """A driver's frames, or a stored motion, cannot be followed. Who opened it knows its name."""
 
 
+class BadStill(BadInput):
+    """A still cannot be animated. Who opened it knows its name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Scene:
     """What a model plays.
