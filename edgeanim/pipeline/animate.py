@@ -216,7 +216,7 @@ def _moved_by(
     track = _track(bundle, str(drive))
     if track is not None:
         rate = fps or within(track.fps, most)
-        track = track if rate == track.fps else _at_rate(track, rate)
+        track = track if rate == track.fps else _at_rate(track, rate, looped=loop)
         return None, track, rate
     frames, rate = steady_frames(drive, fps, most=most)
     if loop:
@@ -225,9 +225,9 @@ def _moved_by(
     return frames, None, rate
 
 
-def _at_rate(track: MotionTrack, fps: float) -> MotionTrack:
+def _at_rate(track: MotionTrack, fps: float, *, looped: bool) -> MotionTrack:
     try:
-        return track.resampled(fps)
+        return track.resampled(fps, looped=looped)
     except ValueError as error:
         raise UsageError(f"The stored motion is too long: {error}.", where="--fps") from error
 

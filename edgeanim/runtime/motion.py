@@ -52,18 +52,26 @@ class MotionTrack:
         """The motion [K, 6] of each frame, in their order."""
         return iter(self.values)
 
-    def resampled(self, fps: float) -> MotionTrack:
-        """The same motion at another frame rate, interpolated linearly between the frames."""
+    def resampled(self, fps: float, *, looped: bool = False) -> MotionTrack:
+        """The same motion at another frame rate, interpolated linearly between the frames. A
+        `looped` one also between the last and the first, and a round takes as long as before, to
+        the nearest frame."""
         if not 0 < fps <= _MAX_FPS:
             raise ValueError(f"the frame rate {fps} is not between 0 and {_MAX_FPS:g}")
-        last = len(self) - 1
-        # The tolerance keeps the last frame when the division lands a rounding error below it.
-        count = math.floor(last * fps / self.fps + 1e-6) + 1
+        frames = len(self)
+        if looped:
+            count = max(1, round(frames * fps / self.fps))
+        else:
+            # The tolerance keeps the last frame when the division lands a rounding error below it.
+            count = math.floor((frames - 1) * fps / self.fps + 1e-6) + 1
         if count > MAX_FRAMES:
             raise ValueError(f"at {fps:g} frames/s the track has more than {MAX_FRAMES} frames")
-        times = np.minimum(np.arange(count) * (self.fps / fps), last)
+        if looped:
+            times = np.arange(count) * (frames / count)
+        else:
+            times = np.minimum(np.arange(count) * (self.fps / fps), frames - 1)
         before = np.floor(times).astype(np.int64)
-        after = np.minimum(before + 1, last)
+        after = (before + 1) % frames
         share = (times - before).astype(np.float32)[:, None, None]
         values = self.values[before] * (1 - share) + self.values[after] * share
         return MotionTrack(values.astype(np.float32), fps)

@@ -320,6 +320,8 @@ def test_what_loops_begins_again_until_it_is_stopped(follower: Path, tmp_path: P
     asked = iter([False] * 7 + [True])
     frames = _animated(follower, tmp_path / "m.npz", tmp_path, loop=True, stop=lambda: next(asked))
     assert frames == [0, 1, 2, 0, 1, 2, 0]
+    frames = _animated(follower, tmp_path / "m.npz", tmp_path, loop=True, limit=7, fps=50)
+    assert frames == [0, 0, 1, 2, 2, 1, 0]
     with pytest.raises(UsageError, match="--loop"):
         _animated(follower, "camera:0", tmp_path, loop=True)
 

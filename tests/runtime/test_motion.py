@@ -42,6 +42,16 @@ def test_resampling_never_leaves_the_range_of_the_motion(frames: int, fps: float
     assert np.abs(track.values).max() <= 1
 
 
+@pytest.mark.parametrize(("fps", "frames"), [(5.0, 4), (10.0, 8), (25.0, 20), (60.0, 48)])
+def test_a_loop_keeps_its_time_and_runs_on_where_it_begins_again(fps: float, frames: int):
+    turns = np.exp(2j * np.pi * np.arange(8) / 8)
+    round_ = MotionTrack(np.float32(turns.real)[:, None, None].repeat(6, 2), 10.0)
+    loop = round_.resampled(fps, looped=True)
+    assert (len(loop), loop.fps) == (frames, fps)
+    steps = np.abs(np.diff(np.concatenate([loop.values, loop.values])[:, 0, 0]))
+    assert steps.max() <= 1.001 * np.abs(np.diff(round_.values[:, 0, 0])).max() * 10 / fps
+
+
 _BAD_VALUES = {
     "NaN": np.full((2, 3, 6), np.nan, np.float32),
     "infinity": np.full((2, 3, 6), np.inf, np.float32),
