@@ -67,7 +67,7 @@ def lengthened(scene: Scene, frames: int) -> Scene:
     """`scene` going to and fro for `frames` frames, so that it neither ends nor jumps; as it is
     where nothing in it moves."""
     if scene.track is not None:
-        track = _LengthenedTrack(scene.track.values, scene.track.fps, frames)
+        track = _LengthenedTrack(**vars(scene.track), count=frames)
         return replace(scene, track=track)
     if scene.driver is not None:
         return replace(scene, driver=_Lengthened(np.asarray(scene.driver), frames))
@@ -90,7 +90,7 @@ class _LengthenedTrack(MotionTrack):
     """A track's motions to and fro: as for a driver, they are not copied, however many are asked
     for."""
 
-    count: int
+    count: int = 0
 
     def __len__(self) -> int:
         return self.count

@@ -136,7 +136,7 @@ def extract_motion(
     if not values:
         raise BadInput("It was stopped before the first frame.", where=clip)
     try:
-        track = MotionTrack(np.stack(values), fps)
+        track = MotionTrack(np.stack(values), fps, opened.contract.regions)
     except ValueError as error:
         raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
     save_track(Path(out), track)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,19 +18,24 @@ from numpy.typing import NDArray
 from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
+from edgeanim.core.files import canonical_json
+from edgeanim.core.parsing import parse_json
 
 MAX_FRAMES = 100_000
 MAX_REGIONS = 256
+_REGIONS = "regions"
 _MAX_VALUE = 1e3
 _MAX_FPS = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class MotionTrack:
-    """The motion of a clip: `values` float32 [T, K, 6] of T frames and K regions, `fps` in 1/s."""
+    """The motion of a clip: `values` float32 [T, K, 6] of T frames and K regions, `fps` in 1/s, and
+    the names that the `regions` have in the contract of the model that found them, if any."""
 
     values: Array
     fps: float
+    regions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         values = self.values
@@ -74,13 +80,15 @@ class MotionTrack:
         after = (before + 1) % frames
         share = (times - before).astype(np.float32)[:, None, None]
         values = self.values[before] * (1 - share) + self.values[after] * share
-        return MotionTrack(values.astype(np.float32), fps)
+        return MotionTrack(values.astype(np.float32), fps, self.regions)
 
 
 def load_track(path: Path) -> MotionTrack:
-    """Read a `.npz` with `values` float32 [T, K, 6] and `fps` (one number); strictly."""
-    arrays = load_npz(path, required=("values", "fps"))
-    return track_from(arrays["values"], arrays["fps"], where=path)
+    """Read a `.npz` with `values` float32 [T, K, 6], `fps` (one number), and perhaps `regions`: the
+    bytes of a JSON list of names; strictly."""
+    arrays = load_npz(path, required=("values", "fps"), optional=(_REGIONS,))
+    track = track_from(arrays["values"], arrays["fps"], where=path)
+    return replace(track, regions=_names_from(arrays.get(_REGIONS), where=path))
 
 
 def track_from(values: Array, fps: NDArray[np.float64], *, where: object) -> MotionTrack:
@@ -95,4 +103,21 @@ def track_from(values: Array, fps: NDArray[np.float64], *, where: object) -> Mot
 
 def save_track(path: Path, track: MotionTrack) -> None:
     """Write `track` as `.npz`, atomically."""
-    save_npz(path, {"values": track.values, "fps": np.array(track.fps, np.float64)})
+    arrays: dict[str, NDArray[Any]] = {
+        "values": track.values,
+        "fps": np.array(track.fps, np.float64),
+    }
+    if track.regions is not None:
+        arrays[_REGIONS] = np.frombuffer(canonical_json(track.regions).encode(), np.uint8)
+    save_npz(path, arrays)
+
+
+def _names_from(stored: NDArray[Any] | None, *, where: object) -> tuple[str, ...] | None:
+    if stored is None:
+        return None
+    names = None
+    if stored.dtype == np.uint8 and stored.ndim == 1:
+        names = parse_json(stored.tobytes().decode(errors="replace"), where=where)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise BadInput("`regions` must be a JSON list of names.", where=where)
+    return tuple(names)

@@ -16,6 +16,7 @@ from edgeanim.runtime.scene import BadDriver, Scene
 
 CONDITION = "condition:"
 STATE = "state:"
+_SAME_MODEL = "Use a track that was made with this model."
 _PICTURES = ("still", "driving_frame", "frame", "colour")
 
 
@@ -123,8 +124,15 @@ class Needs:
                     raise BadDriver(
                         f"The motion track has {scene.track.values.shape[1]} regions, but the "
                         f"model {contract.name!r} takes motion of the shape {list(spec.shape)}.",
-                        hint="Use a track that was made with this model.",
+                        hint=_SAME_MODEL,
                     )
+        theirs, ours = scene.track.regions, contract.regions
+        if theirs is not None and ours is not None and theirs != ours:
+            raise BadDriver(
+                f"The motion track is of the regions {'; '.join(theirs)}, but the model "
+                f"{contract.name!r} has {'; '.join(ours)}.",
+                hint=_SAME_MODEL,
+            )
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ helper = pytest.importorskip("onnx").helper
 
 SIDE = 16
 STEP = 8
+REGIONS = ("upper", "lower")
 
 
 def _picture(role: str) -> TensorSpec:
@@ -40,7 +41,7 @@ def _motion(role: str) -> TensorSpec:
 def _bundle(
     path: Path, parts: Sequence[tuple[GraphSpec, Sequence[Any]]], weights: Mapping[str, np.ndarray]
 ) -> Path:
-    contract = Contract(path.stem, tuple(spec for spec, _ in parts))
+    contract = Contract(path.stem, tuple(spec for spec, _ in parts), regions=REGIONS)
     compiled = []
     for spec, nodes in parts:
         folder = path.parent / spec.name
@@ -95,7 +96,8 @@ def test_a_motion_is_stored_once_though_two_graphs_take_it(follower: Path, tmp_p
     assert len(track) == 6
     assert track.fps == 25
     np.testing.assert_allclose(track.values[:, 0, 0] * 255, np.arange(6) * STEP, atol=1e-3)
-    assert len(load_track(tmp_path / "m.npz")) == 6
+    stored = load_track(tmp_path / "m.npz")
+    assert (len(stored), stored.regions) == (6, REGIONS)
 
 
 class _Camera:
@@ -188,6 +190,10 @@ def test_a_motion_of_another_model_is_named(follower: Path, tmp_path: Path) -> N
     save_track(track, MotionTrack(np.zeros((3, 7, 6), np.float32), 25.0))
     with pytest.raises(BadInput, match=r"theirs\.npz: The motion track has 7 regions"):
         _animated(follower, track, tmp_path)
+    values = np.zeros((2, 2, 6), np.float32)
+    save_track(tmp_path / "m.npz", MotionTrack(values, 25.0, ("wheel", "axle")))
+    with pytest.raises(BadInput, match=r"m\.npz: .* of the regions wheel; axle"):
+        _animated(follower, tmp_path / "m.npz", tmp_path)
 
 
 @pytest.mark.parametrize("stated", [True, False], ids=["stated", "found"])

@@ -28,6 +28,25 @@ def test_a_track_comes_back_from_its_file_bit_by_bit(tmp_path: Path):
     assert (tmp_path / "wave.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
 
 
+def test_a_track_keeps_the_names_of_its_regions(tmp_path: Path):
+    named = MotionTrack(_track().values, 10.0, ("head", "left\narm", "Füße"))
+    save_track(tmp_path / "t.npz", named.resampled(20.0))
+    assert load_track(tmp_path / "t.npz").regions == named.regions
+    save_track(tmp_path / "t.npz", _track())
+    assert load_track(tmp_path / "t.npz").regions is None
+
+
+_NO_NAMES = [np.zeros(3), np.array([255], np.uint8), np.zeros((1, 1), np.uint8)]
+
+
+@pytest.mark.parametrize("regions", [*_NO_NAMES, np.frombuffer(b"[1]", np.uint8)])
+def test_names_of_regions_that_are_none_are_refused(tmp_path: Path, regions: np.ndarray):
+    track = _track()
+    np.savez(tmp_path / "t.npz", values=track.values, fps=np.array(10.0), regions=regions)
+    with pytest.raises(BadInput, match=r"t\.npz: "):
+        load_track(tmp_path / "t.npz")
+
+
 @pytest.mark.parametrize(("fps", "frames"), [(5.0, 3), (10.0, 5), (20.0, 9), (30.0, 13)])
 def test_resampling_keeps_the_course_and_the_length(fps: float, frames: int):
     track = _track().resampled(fps)

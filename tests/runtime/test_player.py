@@ -275,6 +275,17 @@ def test_a_track_of_another_model_is_refused(pictures):
         player.play(Scene(still=pictures[0], track=track))
 
 
+def test_a_track_of_a_model_with_as_many_other_regions_is_refused(pictures):
+    contract = replace(ANIMATOR, regions=("head",))
+    player = Player(contract, sessions(contract, ANIMATOR_BODIES))
+    values = np.zeros((2, 1, 6), np.float32)
+    for known in (None, ("head",)):
+        track = MotionTrack(values, 10, known)
+        assert len(list(player.play(Scene(still=pictures[0], track=track)))) == 2
+    with pytest.raises(BadInput, match=r"of the regions wheel, but .* has head"):
+        player.play(Scene(still=pictures[0], track=MotionTrack(values, 10, ("wheel",))))
+
+
 def test_a_driver_too_short_or_of_changing_size_is_refused(pictures):
     player, _ = _animator()
     with pytest.raises(BadInput, match="a clip of one frame"):
