@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
+from edgeanim.runtime import mp4
 from edgeanim.runtime.media import probe_fps, read_frames, write_animation
 
 
@@ -94,6 +95,16 @@ def test_transparent_frames_stay_transparent(tmp_path, pictures, name):
         np.testing.assert_array_equal(got[..., 3:], alpha[i])
 
 
+def test_a_gif_shows_what_is_at_least_half_opaque(tmp_path, pictures):
+    alpha = np.full((64, 64, 1), 127, np.uint8)
+    alpha[:32] = 128
+    write_animation(tmp_path / "a.gif", [np.concatenate([pictures[0], alpha], axis=2)], 10)
+    with Image.open(tmp_path / "a.gif") as image:
+        shown = np.asarray(image.convert("RGBA"))[:, :, 3]
+    assert (shown[:32] == 255).all()
+    assert (shown[32:] == 0).all()
+
+
 def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictures):
     write_animation(tmp_path / "a.mp4", pictures[:, :33, :47], 10)
     frame = next(read_frames(tmp_path / "a.mp4"))
@@ -110,6 +121,14 @@ def test_an_mp4_is_as_bright_as_its_frames_and_of_their_hue(tmp_path, colour):
     error = list(read_frames(tmp_path / "a.mp4"))[-1].mean((0, 1)) - frame[0, 0]
     assert np.abs(error).max() <= 2
     assert np.ptp(error) <= 2
+
+
+def test_an_mp4_of_which_frames_were_lost_is_told(tmp_path, pictures, monkeypatch):
+    """The encoder tells of no write that failed, as on a full disk."""
+    monkeypatch.setattr(mp4, "read_frames", lambda _path: pictures[:7])
+    with pytest.raises(DeviceFailed, match="Only 7 of 8 frames were written"):
+        write_animation(tmp_path / "a.mp4", pictures, 10)
+    assert not list(tmp_path.iterdir())
 
 
 def test_frames_too_large_for_mp4_are_refused_by_name(tmp_path):

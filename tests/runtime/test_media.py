@@ -165,6 +165,17 @@ def test_a_clip_that_is_cut_off_is_refused(tmp_path, clip):
         probe_fps(cut)
 
 
+def test_an_avi_is_read(tmp_path, pictures):
+    cv2 = pytest.importorskip("cv2")
+    code = cv2.VideoWriter_fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.CAP_FFMPEG, code, 10, (64, 64))
+    for picture in pictures:
+        writer.write(np.ascontiguousarray(picture[:, :, ::-1]))
+    writer.release()
+    frames = np.stack(list(read_frames(tmp_path / "a.avi")))
+    assert np.abs(frames.astype(int) - pictures).mean() < 8
+
+
 def test_a_matroska_clip_that_ends_too_early_is_refused(tmp_path, media):
     whole = (media / "clips_asl" / "no.mkv").read_bytes()
     cut = tmp_path / "cut.mkv"
@@ -239,6 +250,15 @@ def test_a_phones_jpeg_is_one_picture(tmp_path, pictures):
     Image.fromarray(pictures[0]).save(path, "MPO", save_all=True, append_images=[behind])
     assert [frame.shape for frame in read_frames(path)] == [pictures[0].shape]
     assert probe_length(path) == 1
+
+
+def test_the_cover_of_an_animated_png_is_no_frame_of_it(tmp_path, pictures):
+    cover, *frames = (Image.fromarray(picture) for picture in pictures[:4])
+    cover.save(
+        tmp_path / "a.png", save_all=True, append_images=frames, default_image=True, duration=50
+    )
+    np.testing.assert_array_equal(list(read_frames(tmp_path / "a.png")), pictures[1:4])
+    assert probe_fps(tmp_path / "a.png") == 20
 
 
 def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from edgeanim.runtime import clips
 from edgeanim.runtime.media import probe_fps, read_frames, steady_frames, within
-from edgeanim.runtime.rates import at_rate
+from edgeanim.runtime.rates import as_they_come, at_rate
 
 
 def _animation(path: Path, pictures: np.ndarray, milliseconds: list[int]) -> Path:
@@ -154,6 +154,17 @@ def test_a_moment_halfway_between_two_frames_shows_the_later_one(own):
     frames = [(number, 1000 / own) for number in range(50)]
     halved = list(at_rate(frames, own, 2 * own))
     assert halved == [0, *(number for number in range(1, 50) for _ in range(2))]
+
+
+def test_what_comes_when_it_can_is_shown_at_once_repeated_and_left_out():
+    moments = iter([7.0, 7.4, 7.45, 7.5])
+    shown = list(as_they_come("abcd", 10, lambda: next(moments)))
+    assert "".join(shown) == "abbbbd"
+
+
+def test_one_frame_that_hurries_does_not_speed_up_the_others(tmp_path, pictures):
+    path = _animation(tmp_path / "a.gif", pictures, [100, 100, 30, 100, 100, 170])
+    assert steady_frames(path)[1] == 10
 
 
 def test_pictures_have_no_rate(tmp_path, pictures):
