@@ -9,6 +9,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.clips import read_frames, silent_cv2
+from edgeanim.runtime.mp4_colour import name_colours
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 
@@ -45,6 +46,7 @@ def write_mp4(path: Path, frames: Iterable[Picture], fps: float) -> None:
             with quiet():
                 writer.release()
     _check_written(path, count)
+    name_colours(path)
 
 
 def _encodable(frame: Picture) -> Picture:

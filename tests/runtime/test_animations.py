@@ -123,6 +123,28 @@ def test_an_mp4_is_as_bright_as_its_frames_and_of_their_hue(tmp_path, colour):
     assert np.ptp(error) <= 2
 
 
+def _boxes(data: bytes) -> dict[bytes, bytes]:
+    """The boxes of an MP4, or of one of its boxes, by their kinds."""
+    found = {}
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        found[data[4:8]] = data[8:size]
+        data = data[size:]
+    return found
+
+
+def test_an_mp4_names_its_colours(tmp_path, pictures):
+    """Players take those of a large one without a name for others than OpenCV encodes."""
+    write_animation(tmp_path / "a.mp4", pictures, 10)
+    inner = (tmp_path / "a.mp4").read_bytes()
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        inner = _boxes(inner)[kind]
+    entry = _boxes(_boxes(inner)[b"stsd"][8:])[b"mp4v"]
+    # Coding-independent code points (ITU-T H.273): sRGB, encoded by BT.601 in the narrow range.
+    assert _boxes(entry[78:])[b"colr"] == b"nclx" + bytes([0, 1, 0, 13, 0, 6, 0])
+    assert len(list(read_frames(tmp_path / "a.mp4"))) == 8
+
+
 def test_an_mp4_of_which_frames_were_lost_is_told(tmp_path, pictures, monkeypatch):
     """The encoder tells of no write that failed, as on a full disk."""
     monkeypatch.setattr(mp4, "read_frames", lambda _path: pictures[:7])
