@@ -236,7 +236,8 @@ class DatasetWriter:
                 raise TooShort(
                     "A sequence needs two frames or more.",
                     where=origin.source,
-                    hint="Of a sprite sheet, --cell tells where they are.",
+                    hint="Of a sprite sheet, --cell tells where they are; of a clip, --every may "
+                    "skip too many.",
                 )
             _write_pictures(place, "parts", parts)
             before = np.maximum(np.arange(frames, dtype=np.int32) - 1, 0)

@@ -93,7 +93,11 @@ def imported(
                 f"{'A row of this sheet' if rows else 'This sheet'} has less than two pictures.",
                 where=path,
                 hint="A sequence needs two"
-                + (": leave --rows out, or crop that row." if rows else "; is --cell too large?"),
+                + (
+                    ": leave --rows out, or crop that row."
+                    if rows
+                    else "; is --cell or --every too large?"
+                ),
             )
         for number, row in enumerate(taken):
             yield f"{name}-row{number}" if rows else name, "sheet", iter(row)

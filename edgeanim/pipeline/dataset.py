@@ -132,6 +132,7 @@ def import_dataset(
                     as_text(licence or licence_beside(path)),
                     recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
                 )
+                writer.split_for(origin.identity, split)  # also of what is there already
                 if not writer.has(origin):
                     with named(path, TooShort):
                         writer.add_clip(origin, pictures, split)

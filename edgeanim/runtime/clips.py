@@ -116,7 +116,12 @@ def pictures_in(folder: Path) -> list[Path]:
             if entry.suffix.lower() in STILL_SUFFIXES and not entry.name.startswith(".")
         ]
     if not found:
-        raise BadInput("There are no pictures in this folder.", where=folder)
+        clips = clips_in(folder)
+        raise BadInput(
+            "There are no pictures in this folder.",
+            where=folder,
+            hint=f"It holds clips: give one itself, like {clips[0].name}." if clips else None,
+        )
     return sorted(found, key=lambda entry: _natural(entry.name))
 
 

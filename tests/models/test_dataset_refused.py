@@ -56,6 +56,35 @@ def test_a_file_that_is_not_there_is_told_before_others_are_imported(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_folder_of_clips_says_which_clip_to_name(tmp_path):
+    (tmp_path / "anna.mp4").write_bytes(b"")
+    with pytest.raises(BadInput, match=r"no pictures.*folder.*anna\.mp4"):
+        import_dataset([tmp_path], tmp_path / "data")
+
+
+def test_a_clip_of_which_every_leaves_one_frame_says_so(tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((9, 9, 3), i, np.uint8))
+    with pytest.raises(BadInput, match=r"two frames.*--every"):
+        import_dataset([tmp_path], tmp_path / "data", every=9)
+
+
+def test_a_cell_is_never_guessed_to_be_one_pixel(tmp_path):
+    path = tmp_path / "hero.png"
+    cv2.imwrite(str(path), np.zeros((20, 23, 3), np.uint8))
+    with pytest.raises(BadInput, match="Perhaps the cell is 23 pixels wide"):
+        import_dataset([path], tmp_path / "data", cell=(5, 10))
+
+
+def test_what_is_imported_already_is_not_silently_left_in_its_split(tmp_path):
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((9, 9, 3), i, np.uint8))
+    import_dataset([tmp_path], tmp_path / "data", split="train")
+    import_dataset([tmp_path], tmp_path / "data", split="train")
+    with pytest.raises(UsageError, match="in the split 'train' already"):
+        import_dataset([tmp_path], tmp_path / "data", split="val")
+
+
 def test_an_identity_without_a_name_is_refused(tmp_path):
     with pytest.raises(UsageError, match="needs a name"):
         import_dataset([tmp_path], tmp_path / "data", identity=" ")

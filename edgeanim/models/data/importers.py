@@ -90,4 +90,6 @@ def to_canvas(picture: Picture, fit: Fit) -> Picture:
 
 
 def _nearest_divisor(total: int, wanted: int) -> int:
-    return min((d for d in range(1, total + 1) if total % d == 0), key=lambda d: abs(d - wanted))
+    """Of a side, but never a single pixel, which is no picture."""
+    sides = (side for side in range(2, total + 1) if total % side == 0)
+    return min(sides, key=lambda side: abs(side - wanted), default=total)
