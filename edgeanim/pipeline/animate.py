@@ -249,9 +249,10 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
             return load_track(file)
     if path.suffix or len(path.parts) > 1:
         must_exist(path)
-    known = [*bundle.tracks, *shipped_tracks()]
+    known = sorted({*bundle.tracks, *shipped_tracks()})
+    meant = drive.partition(":")[0] == "camera"
     raise UsageError(
         f"There is no clip and no stored motion {drive!r}.",
         where="--drive",
-        hint=nearest(drive, known),
+        hint="Cameras have numbers, like camera:0." if meant else nearest(drive, known),
     )

@@ -316,6 +316,11 @@ def test_a_driver_that_is_not_there_is_bad_input_and_an_unknown_name_a_usage_err
             api.animate(follower, drive=gone, out=tmp_path / "x.gif")
     with pytest.raises(UsageError, match="Did you mean 'wave'"):
         api.animate(follower, drive="wav", out=tmp_path / "x.gif")
+    with pytest.raises(UsageError) as caught:
+        api.animate(follower, drive="nothing like it", out=tmp_path / "x.gif")
+    assert str(caught.value).count("wave") == 1  # which is the bundle's own and ships, too
+    with pytest.raises(UsageError, match="camera:0"):
+        api.animate(follower, drive="camera:front", out=tmp_path / "x.gif")
 
 
 def test_what_loops_begins_again_until_it_is_stopped(follower: Path, tmp_path: Path) -> None:
