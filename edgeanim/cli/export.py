@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -90,7 +91,8 @@ def command(
         print_json(exported)
         return
     click.echo(f"Model: {exported.folder}")
-    click.echo(f"What its tensors are taken for: edgeanim inspect {exported.folder}")
+    folder = shlex.quote(str(exported.folder))
+    click.echo(f"What its tensors are taken for: edgeanim inspect {folder}")
 
 
 def _shape_of(text: str) -> tuple[str, tuple[int, ...]]:

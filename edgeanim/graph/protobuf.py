@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -88,5 +89,16 @@ def read_graph(path: Path) -> bytes:
             head = stream.read(16)
         for offset, signature, kind in _SIGNATURES:
             if head[offset : offset + len(signature)] == signature:
-                raise BadInput(f"This is {kind}, not an ONNX graph.", where=path)
+                raise _foreign(path, kind)
+        if head.isascii() and all(chr(byte).isprintable() or byte in b"\t\r\n" for byte in head):
+            raise _foreign(path, "a text file")  # a graph begins with its number of version
         return path.read_bytes()
+
+
+def _foreign(path: Path, kind: str) -> BadInput:
+    hint = None
+    if path.name == "model.toml":
+        hint = "Give the folder that holds it."
+    elif path.suffix.lower() in (".tflite", ".xml"):
+        hint = f"It can be measured as it is: edgeanim bench {shlex.quote(str(path))} --frames DIR"
+    return BadInput(f"This is {kind}, not an ONNX graph.", where=path, hint=hint)

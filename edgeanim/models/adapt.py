@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.models.config import load_animator_config
-from edgeanim.models.shipped_files import ARCHITECTURE
 from edgeanim.models.training.config import (
     DataConfig,
     LossWeights,
@@ -31,7 +30,7 @@ def adaptation(
     """
     steps = 100 if precision == "bfloat16" else 60
     return TrainConfig(
-        model=load_animator_config(start / ARCHITECTURE),
+        model=load_animator_config(start),
         data=DataConfig(
             puppets=_PUPPETS,
             clips=clips[0].parent,

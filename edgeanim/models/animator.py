@@ -17,7 +17,7 @@ from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
 from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
-from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
+from edgeanim.models.shipped_files import WEIGHTS
 
 _MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
 
@@ -104,7 +104,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
 
 def load_animator(folder: Path) -> Animator:
     """The animator that a training wrote into `folder`, in evaluation mode."""
-    animator = Animator(load_animator_config(folder / ARCHITECTURE))
+    animator = Animator(load_animator_config(folder))
     load_weights(animator, folder / WEIGHTS)
     animator.eval()
     return animator

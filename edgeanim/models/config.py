@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import load_toml, parse
+from edgeanim.models.shipped_files import ARCHITECTURE
 
 STRIDE = 32
 """The coarsest stride of the networks; a picture's side must be a multiple of it."""
@@ -48,6 +51,17 @@ PRESETS = {
 into the `[model]` of a training's configuration. Only `base` has trained weights."""
 
 
-def load_animator_config(path: Path) -> AnimatorConfig:
-    """Read an architecture file, strictly."""
+def load_animator_config(folder: Path) -> AnimatorConfig:
+    """Read, strictly, the architecture of the animator that a training wrote into `folder`.
+
+    `BadInput` says where none was written, or not yet.
+    """
+    must_exist(folder)
+    path = folder / ARCHITECTURE
+    if folder.is_dir() and not path.exists():
+        raise BadInput(
+            f"There is no trained animator ({ARCHITECTURE}) here.",
+            where=folder,
+            hint="Give the folder that `edgeanim train -o` wrote, when it is done.",
+        )
     return parse(AnimatorConfig, load_toml(path), where=path)

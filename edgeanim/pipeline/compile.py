@@ -117,7 +117,7 @@ def _require_floats(
         for each in floats:
             if each not in there:
                 raise UsageError(
-                    f"{backend} does not compute in {each} on {work.board.title}.",
+                    f"{backend} does not compute in {each} on the board {work.board.name!r}.",
                     where=where,
                     hint=f"It has {', '.join(there)}; {all_of_them} what each backend has.",
                 )

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgeanim.core.contract import CONTRACT_FILE
 from edgeanim.core.errors import BadInput
-from edgeanim.models.shipped_files import is_shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped
+
+_OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)
+"""What a folder of graphs holds, or one that a training wrote."""
 
 
 def require_compiled(subjects: Sequence[str | Path]) -> None:
-    """`BadInput` for a model folder or the shipped animator: no runtime plays these."""
+    """`BadInput` for a folder, or the shipped animator: no runtime plays these."""
     for subject in subjects:
-        if is_shipped(subject) or Path(subject).is_dir():
+        folder = Path(subject)
+        if folder.is_dir() and not any((folder / name).is_file() for name in _OF_MODELS):
+            raise BadInput(
+                f"This folder holds no {CONTRACT_FILE}, so it is no model.",
+                where=subject,
+                hint="Give a bundle (.eab), which `edgeanim compile` writes.",
+            )
+        if is_shipped(subject) or folder.is_dir():
             raise _not_compiled(subject)
 
 
@@ -27,5 +39,5 @@ def _not_compiled(subject: str | Path) -> BadInput:
     return BadInput(
         "This is a model that is not compiled yet.",
         where=subject,
-        hint=f"Compile it first: edgeanim compile {subject} -o net.eab",
+        hint=f"Compile it first: edgeanim compile {shlex.quote(str(subject))} -o net.eab",
     )

@@ -72,9 +72,9 @@ def adapt(
     found = some_clips_in(source) if source.is_dir() else [source]
     folder = shipped_folder() if str(start) == SHIPPED else Path(start)
     precision = _begun_in(Path(out)) or _fastest(device)
+    course = adaptation(found, folder, threads=threads, precision=precision)
     progress.stage(f"Adapting in {precision}")
     progress.done()
-    course = adaptation(found, folder, threads=threads, precision=precision)
     return run(course, Path(out), progress, device=device, workers=workers)
 
 

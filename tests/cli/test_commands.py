@@ -32,6 +32,36 @@ def test_the_list_of_commands_is_the_folder() -> None:
     assert files == set(COMMANDS)
 
 
+def test_a_folder_that_is_no_model_is_not_called_one(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    fails(3, "bench", tmp_path, says="holds no model.toml")
+    fails(3, "animate", tmp_path, "--drive", "wave", "-o", "x.gif", says="holds no model.toml")
+    for name in ("animator.toml", "model.toml"):
+        (tmp_path / name).write_text("")
+        fails(3, "bench", tmp_path, says="not compiled yet")
+        (tmp_path / name).unlink()
+
+
+def test_a_command_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
+    (folder := tmp_path / "my net").mkdir()
+    (folder / "model.toml").write_text("")
+    fails(3, "bench", folder, says=f"edgeanim compile '{folder}' -o net.eab")
+    (flat := folder / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3")
+    fails(3, "inspect", flat, says=f"edgeanim bench '{flat}' --frames")
+
+
+def test_a_folder_without_a_trained_animator_says_which_to_give(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    clip = tmp_path / "clip.gif"
+    clip.write_bytes(b"GIF89a")
+    says = "no trained animator (animator.toml) here. Give the folder"
+    start = ("--from", tmp_path, "-o", tmp_path / "mine")
+    fails(3, "train", "--clips", clip, *start, says=says)
+    assert not (tmp_path / "mine").exists()
+    fails(3, "evaluate", "--weights", tmp_path, says=says)
+    fails(3, "evaluate", "--weights", tmp_path / "gone", says="No such file or folder")
+
+
 def test_version() -> None:
     import edgeanim as package
 
@@ -164,6 +194,7 @@ def test_an_empty_name_is_told_and_means_no_folder(args: tuple[str, ...], option
 
 
 def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text("")
     for model in ("shipped", tmp_path):
         fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")
 

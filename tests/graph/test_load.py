@@ -174,8 +174,16 @@ def test_files_that_are_no_graph(tmp_path: Path) -> None:
         load_model(picture)
     text = tmp_path / "text.onnx"
     text.write_text("not a protobuf at all, but a few words")
-    with pytest.raises(BadInput, match=r"not an ONNX graph|does not parse"):
+    with pytest.raises(BadInput, match="a text file, not an ONNX graph"):
         load_model(text)
+    contract = tmp_path / "model.toml"
+    contract.write_text('name = "net"\n')
+    with pytest.raises(BadInput, match="Give the folder that holds it"):
+        load_model(contract)
+    flat = tmp_path / "net.tflite"
+    flat.write_bytes(b"\x1c\0\0\0TFL3")
+    with pytest.raises(BadInput, match=r"a TFLite model, not an ONNX graph.*edgeanim bench"):
+        load_model(flat)
     huge = tmp_path / "huge.onnx"
     with huge.open("wb") as stream:
         stream.truncate(3 << 30)
