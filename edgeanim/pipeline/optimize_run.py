@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -109,7 +109,7 @@ class Run:
 
     def _final(self) -> Report | None:
         """The finalists in one interleaved run, kept under all that went into it."""
-        trials = [result.trial for result in self._finalists()]
+        trials = [result.trial for result in _finalists(self._within())]
         if not trials:
             return None
         study = self._study
@@ -141,19 +141,6 @@ class Run:
             return _with_a_figure(error.report)
         return load_report(folder / _REPORT_FILE)
 
-    def _finalists(self) -> list[Result]:
-        """The fastest of what is within the drift, the fastest float form in any case, and as
-        a yardstick the untouched model on the fastest's backend."""
-        ranked = self._within()
-        chosen = [result for result in ranked if not result.trial.untouched][:_FINALISTS]
-        floats = [result for result in ranked if result.trial.quantize is None]
-        if floats and floats[0] not in chosen:
-            chosen = [*chosen[: _FINALISTS - 1], floats[0]]
-        beside = [
-            r for r in ranked if r.trial.untouched and r.trial.floats == FLOAT32 and r not in chosen
-        ]
-        return chosen + [r for r in beside if r.trial.backend == chosen[0].trial.backend][:1]
-
     def _within(self) -> list[Result]:
         measured = [r for r in self._search.results if r.state == "measured" and r.timing]
         return sorted(measured, key=lambda r: r.timing.relative if r.timing else 0.0)
@@ -177,7 +164,8 @@ class Run:
             if chosen and not trials[chosen].quantize:
                 said += _why_no_int8(self._search.results, study.limit)
             if chosen:
-                said += _gain(report, trials[chosen]) + _other_light(self._search.results, chosen)
+                said += _gain(report, trials[chosen], trials.values(), said)
+                said += _other_light(self._search.results, chosen)
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}{self._so_far(ranked[0])}."
@@ -294,14 +282,34 @@ def _least_drift(
         yield f"{what} drifts by {min(found)[1]} at the least"
 
 
-def _gain(report: Report, chosen: Trial) -> str:
-    """How much faster than the untouched model on its own backend, as a sentence."""
-    untouched = Trial(chosen.backend, chosen.threads, untouched=True).id
-    if report.variant(untouched) is None or untouched == chosen.id:
+def _finalists(ranked: Sequence[Result]) -> list[Result]:
+    """Of what is within the drift, the fastest first: the fastest, the fastest float form in any
+    case, and as a yardstick the model as it came, in float32 on the fastest's backend."""
+    chosen = [result for result in ranked if not result.trial.untouched][:_FINALISTS]
+    floats = [result for result in ranked if result.trial.quantize is None]
+    if floats and floats[0] not in chosen:
+        chosen = [*chosen[: _FINALISTS - 1], floats[0]]
+    plain = [
+        r
+        for r in ranked
+        if r.trial.floats == FLOAT32 and r.trial.quantize is None and not r.trial.prune.ratio
+        if r.trial.backend == chosen[0].trial.backend
+    ]
+    # Where restructuring changes nothing, none is called untouched: the plain form is.
+    untouched = [r for r in plain if r.trial.untouched] or plain
+    return chosen + [r for r in untouched[:1] if r not in chosen]
+
+
+def _gain(report: Report, chosen: Trial, trials: Iterable[Trial], said: str) -> str:
+    """How much faster than the model as it came on its own backend, as a sentence, unless the
+    verdict has `said` it."""
+    changed = any(trial.untouched for trial in trials if trial.backend == chosen.backend)
+    original = Trial(chosen.backend, chosen.threads, untouched=changed).id
+    if report.variant(original) is None or original == chosen.id or f" {original}," in said:
         return ""
-    ratio = ratio_within(report, untouched, chosen.id)
+    ratio = ratio_within(report, original, chosen.id)
     times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
-    return f" Beside {untouched} it is {times} as fast."
+    return f" Beside {original} it is {times} as fast."
 
 
 def _other_light(results: Sequence[Result], chosen: str) -> str:

@@ -26,6 +26,7 @@ from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.optimize_run import Run, Unreachable
+from edgeanim.pipeline.optimize_run import _finalists as finalists
 from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
 from edgeanim.pipeline.optimize_search import Result, Space, reference_ms
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
@@ -224,6 +225,31 @@ def test_an_interruption_says_whether_the_fastest_so_far_is_fast_enough(
     found = run.result(None, None)
     assert not found.complete
     assert said in found.verdict
+
+
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_the_model_as_it_came_is_among_the_finalists(rewritten: bool) -> None:
+    original = "openvino-float32-untouched" if rewritten else "openvino-float32"
+    study = TableStudy(
+        {
+            "openvino-float32-untouched": (0.0, 1.0, 0),
+            "openvino-float32": (0.0, 0.9, 0),
+            "openvino-float32-pruned50": (0.01, 0.5, 0),
+            "openvino-float32-pruned80": (0.01, 0.4, 0),
+            "openvino-int8-ptq": (0.01, 0.4, 0.9),
+            "openvino-int8-ptq-pruned50": (0.01, 0.2, 0.9),
+            "openvino-int8-ptq-pruned80": (0.01, 0.3, 0.9),
+        },
+        rewritten=rewritten,
+    )
+    found = search(
+        study, backends=("openvino",), methods=("float32", "ptq"), prunes=(UNPRUNED, HALF, MOST)
+    )
+    found.run()
+    ranked = sorted(found.results, key=lambda result: study.table[result.id][1])
+    names = [result.id for result in finalists(ranked)]
+    assert names[0] == "openvino-int8-ptq-pruned50"
+    assert names.count(original) == 1
 
 
 def test_where_a_latency_is_out_of_reach_the_curve_goes_on_beyond_the_drift() -> None:
