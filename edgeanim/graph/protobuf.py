@@ -50,6 +50,8 @@ def parse_onnx(path: Path) -> Any:
 
 def damaged(path: Path) -> BadInput:
     """The error for a file that does not parse."""
+    if _is_text(path):
+        return _foreign(path, "a text file")
     return BadInput(
         "This ONNX file is truncated or damaged: it does not parse.",
         where=path,
@@ -90,9 +92,13 @@ def read_graph(path: Path) -> bytes:
         for offset, signature, kind in _SIGNATURES:
             if head[offset : offset + len(signature)] == signature:
                 raise _foreign(path, kind)
-        if head.isascii() and all(chr(byte).isprintable() or byte in b"\t\r\n" for byte in head):
-            raise _foreign(path, "a text file")  # a graph begins with its number of version
         return path.read_bytes()
+
+
+def _is_text(path: Path) -> bool:
+    with disk_errors(path), path.open("rb") as stream:
+        head = stream.read(16)
+    return all(chr(byte).isprintable() or byte in b"\t\r\n" for byte in head) and head.isascii()
 
 
 def _foreign(path: Path, kind: str) -> BadInput:
