@@ -67,6 +67,7 @@ def command() -> None:
 )
 @click.option("--first-seed", type=click.IntRange(0), default=1000, show_default=True)
 @_split_option
+@json_option
 @example(
     "edgeanim dataset make -o data --scenes 500 --sketches 500\n"
     "edgeanim dataset make -o data --drawings drawings --motions motion --takes 5"
@@ -83,6 +84,7 @@ def make(
     moments: int,
     first_seed: int,
     split: Split | None,
+    as_json: bool,
 ) -> None:
     """Draw puppets, scenes and sketches, and move drawings by motion capture.
 
@@ -105,7 +107,7 @@ def make(
             split=split,
             progress=progress,
         )
-    _say(out, manifest)
+    _say(out, manifest, as_json)
 
 
 @command.command("import")
@@ -130,6 +132,7 @@ def make(
     help="At most this many frames of each.",
 )
 @_split_option
+@json_option
 @example(
     "edgeanim dataset import anna/*.mp4 -o data --identity anna --licence 'CC BY 4.0'\n"
     "edgeanim dataset import boar.png -o data --cell 239x178"
@@ -146,6 +149,7 @@ def import_(
     every: int,
     limit: int,
     split: Split | None,
+    as_json: bool,
 ) -> None:
     """Import clips, animated GIF, WebP and PNG, folders of frames, or sprite sheets."""
     from edgeanim.api import import_dataset
@@ -165,7 +169,7 @@ def import_(
             split=split,
             progress=progress,
         )
-    _say(out, manifest)
+    _say(out, manifest, as_json)
 
 
 @command.command("show")
@@ -205,6 +209,9 @@ def _parse_cell(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _say(out: Path, manifest: Manifest) -> None:
-    frames = sum(entry.frames for entry in manifest.sequences)
-    click.echo(f"{len(manifest.sequences)} sequences, {frames} frames: {out}")
+def _say(out: Path, manifest: Manifest, as_json: bool) -> None:
+    sequences, frames = len(manifest.sequences), sum(e.frames for e in manifest.sequences)
+    if as_json:
+        print_json({"path": str(out), "sequences": sequences, "frames": frames})
+        return
+    click.echo(f"{sequences} sequences, {frames} frames: {out}")

@@ -47,6 +47,7 @@ def list_tracks(as_json: bool) -> None:
 @click.option("--frames", "limit", type=click.IntRange(2), help="At most so many frames.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
 @threads_option
+@json_option
 @example("edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
 def extract(
     clip: str,
@@ -56,6 +57,7 @@ def extract(
     limit: int | None,
     smooth: bool,
     threads: int | None,
+    as_json: bool,
 ) -> None:
     """Follow CLIP with a bundle's regions and store its motion; a camera until Ctrl-C."""
     from edgeanim.api import extract_motion
@@ -73,4 +75,7 @@ def extract(
             threads=threads,
             progress=progress,
         )
+    if as_json:
+        print_json({"path": str(out), "frames": len(track), "fps": track.fps})
+        return
     click.echo(f"{len(track)} frames at {track.fps:g} a second: {out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example
+from edgeanim.cli.common import PATH, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     help="Processes that draw batches for an accelerator, about the number of cores less two "
     "(Linux); 0 is a thread, enough for a CPU.",
 )
+@json_option
 @example(
     """edgeanim train animator.toml -o runs/animator
 edgeanim train animator.toml -o runs/animator --device cuda --workers 6
@@ -54,11 +55,13 @@ def command(
     threads: int | None,
     device: Device,
     workers: int,
+    as_json: bool,
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
     discriminator. With --clips, adapt a trained one to your own character: about
     thirteen minutes on two cores. If killed, it resumes from its last checkpoint."""
     from edgeanim.api import adapt, train
+    from edgeanim.models.shipped_files import WEIGHTS
 
     if (config is None) == (clips is None):
         raise UsageError("Give either a CONFIG.toml or --clips with your own character.")
@@ -79,4 +82,7 @@ def command(
                 workers=workers,
                 progress=progress,
             )
-    click.echo(f"Weights: {out / 'animator.safetensors'}")
+    if as_json:
+        print_json({"weights": str(out / WEIGHTS)})
+        return
+    click.echo(f"Weights: {out / WEIGHTS}")

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
 from edgeanim.benchmarks.result import save_report
 from edgeanim.cli import doctor
+from edgeanim.runtime.motion import MotionTrack
 from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import edgeanim, fails
@@ -226,3 +228,28 @@ def _in_a_shell(arguments: str) -> subprocess.CompletedProcess[str]:
     line = f'"$0" -m edgeanim {arguments}'
     command = ["sh", "-c", line, sys.executable]
     return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+
+
+def test_what_makes_material_and_weights_tells_it_as_json_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(*args: object) -> object:
+        done = edgeanim(*args, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    pytest.importorskip("cv2")
+    made = {"path": "data", "sequences": 1, "frames": 8}
+    assert told("dataset", "make", "-o", "data", "--puppets", 1) == made
+    frames = tmp_path / "data" / "sequences" / "puppet-1000" / "frames"
+    made = {"path": "data", "sequences": 2, "frames": 16}
+    assert told("dataset", "import", frames, "-o", "data") == made
+    track = MotionTrack(np.zeros((3, 1, 6), np.float32), 25.0)
+    monkeypatch.setattr(api, "extract_motion", lambda *_, **__: track)
+    extract = ("motion", "extract", "a.mp4", "--bundle", "a.eab", "-o", "a.npz")
+    assert told(*extract) == {"path": "a.npz", "frames": 3, "fps": 25.0}
+    monkeypatch.setattr(api, "train", lambda *_, **__: None)
+    weights = {"weights": str(Path("mine", "animator.safetensors"))}
+    assert told("train", "a.toml", "-o", "mine") == weights
