@@ -196,8 +196,16 @@ class DatasetWriter:
         return self._write(origin, pictures, (), {}, split)
 
     def finish(self) -> Manifest:
-        """Write the manifest of all that is there, and return it."""
-        manifest = Manifest(tuple(self._entries[name] for name in sorted(self._entries)))
+        """Write the manifest of all that is there, and return it: also of what another process has
+        added meanwhile. `BadInput` if both have one character, in two splits."""
+        with disk_errors(self.folder):
+            self._entries |= {entry.origin.id: entry for entry in _finished(self.folder)}
+        try:
+            manifest = Manifest(tuple(self._entries[name] for name in sorted(self._entries)))
+        except ValueError as error:
+            raise BadInput(
+                f"These sequences make no dataset: {error}.", where=self.folder
+            ) from error
         write_text(self.folder / MANIFEST, canonical_json(to_plain(manifest)))
         return manifest
 

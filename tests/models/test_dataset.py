@@ -25,6 +25,7 @@ from edgeanim.models.data.sequences import puppet_sequences
 from edgeanim.models.dataset import (
     MANIFEST,
     DatasetWriter,
+    Origin,
     load_manifest,
     sequence_id,
     split_of,
@@ -131,6 +132,17 @@ def test_imports_are_recorded_with_source_licence_and_hash(tmp_path, clip):
     assert sequence.parts is None
     assert sequence.before == (0, 0, 1, 2)
     assert sequence.pictures[3].mean() == 180
+
+
+def test_two_that_add_at_once_are_both_listed(tmp_path):
+    writers = [DatasetWriter(tmp_path / "data") for _ in range(2)]
+    frames = [np.zeros((SIZE, SIZE, 3), np.uint8)] * 2
+    for name, writer in zip("ab", writers, strict=True):
+        writer.add_clip(Origin(name, name, "clip", name, "own", ""), frames)
+    for writer in writers:
+        writer.finish()
+    manifest = load_manifest(tmp_path / "data")
+    assert [entry.origin.id for entry in manifest.sequences] == ["a", "b"]
 
 
 def test_a_sheet_is_imported_whole_or_by_rows(tmp_path):
