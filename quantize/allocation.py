@@ -1,6 +1,6 @@
 """How many channels of each group stay: the same share of all, or where it costs least.
 
-Taking a block of channels out of a group does some damage (`quantize.importance`) and saves some
+Taking a block of channels out of a group does some damage (`quantize.ranking`) and saves some
 cost: multiply-accumulates, or time measured layer by layer on the target (`quantize.layer_times`).
 The blocks with the least damage per cost saved go first, until the share asked for is saved: the
 greedy form of the knapsack of Shen et al., "Structural Pruning via Latency-Saliency Knapsack",
@@ -17,6 +17,8 @@ from edgeanim.quantize.channels import ChannelGroup
 
 # A layer's cost by how many input and output channels it has left.
 LayerCost = Callable[[int, int], float]
+# What the model loses if the group of this root has so many channels left.
+Damage = Callable[[str, int], float]
 
 # A group keeps this share of what an equal cut of all groups would leave it, as long as the others
 # can give the rest: a strait chokes all that lies behind it, which the damage of a first small cut
@@ -43,7 +45,7 @@ def uniform(channels: int, ratio: float, unit: int) -> int:
 
 def cheapest(
     groups: Sequence[ChannelGroup],
-    damages: Mapping[str, Sequence[float]],
+    damage: Damage,
     layers: Mapping[str, Layer],
     *,
     ratio: float,
@@ -52,9 +54,9 @@ def cheapest(
 ) -> dict[str, int]:
     """How many channels of each group stay, by root, once `ratio` of all layers' cost is saved.
 
-    `left` says how many each group has now (all, if it is not given), `damages` the importance of
-    these in ascending order. Every group that shrinks keeps a multiple of `unit`; one whose going
-    saves nothing stays. Where the share cannot be reached, as much as possible goes.
+    `left` says how many each group has now (all, if it is not given). Every group that shrinks
+    keeps a multiple of `unit`; one whose going saves nothing stays. Where the share cannot be
+    reached, as much as possible goes.
     """
     widths = _Widths(layers)
     before = widths.cost(layers)
@@ -66,7 +68,7 @@ def cheapest(
     for least in (max(_LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), _LEAST_LEFT):
         floors = {group.root: _floor(group.channels, least, unit) for group in groups}
         while (missing := widths.cost(layers) - (1 - ratio) * before) > 0:
-            best = _best_block(groups, damages, widths, start, left, floors, unit, missing)
+            best = _best_block(groups, damage, widths, left, floors, unit, missing)
             if best is None:
                 break
             group, then = best
@@ -77,9 +79,8 @@ def cheapest(
 
 def _best_block(
     groups: Sequence[ChannelGroup],
-    damages: Mapping[str, Sequence[float]],
+    damage: Damage,
     widths: _Widths,
-    start: Mapping[str, int],
     left: Mapping[str, int],
     floors: Mapping[str, int],
     unit: int,
@@ -87,18 +88,17 @@ def _best_block(
 ) -> tuple[ChannelGroup, int] | None:
     """The group whose next block does the least damage for what it saves of what is `missing`, and
     how many channels it keeps then; `None` if no group has one above its floor."""
-    best: tuple[float, ChannelGroup, int] | None = None
+    best: tuple[tuple[float, float], ChannelGroup, int] | None = None
     for group in groups:
         now = left[group.root]
         then = (now - 1) // unit * unit
         if then < floors[group.root]:
             continue
-        gone = start[group.root] - now
-        damage = sum(damages[group.root][gone : start[group.root] - then])
         saved = widths.saving(group, now - then)
         if saved <= 0:
             continue
-        rate = damage / min(saved, missing)
+        done = max(0.0, damage(group.root, then) - damage(group.root, now))
+        rate = (done / min(saved, missing), -saved)
         if best is None or rate < best[0]:
             best = (rate, group, then)
     return None if best is None else best[1:]

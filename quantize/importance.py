@@ -79,12 +79,17 @@ def taylor_scores(
                 gates = [_gate_gradient(net.get_submodule(n)) for n in group.given_by]
                 scores[key] += torch.stack(gates).sum(0).double().square()
     whole.zero_grad()
-    if not all(bool(torch.isfinite(score).all()) for score in scores.values()):
+    require_numbers(all(bool(torch.isfinite(score).all()) for score in scores.values()))
+    return scores
+
+
+def require_numbers(found: bool) -> None:
+    """`GateFailed` unless the importance was found to be numbers."""
+    if not found:
         raise GateFailed(
             "The importance of the channels is not a number on these frames.",
             hint="Look at the calibration frames, or prune by magnitude.",
         )
-    return scores
 
 
 def _projected(played: Played, generator: torch.Generator) -> torch.Tensor:

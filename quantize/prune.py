@@ -70,7 +70,7 @@ def prune_graphs(
                 rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
                 for name, graph in imported.items():
                     _check_outputs(graph, student.net(name))
-            rounds.refit()
+            rounds.refit(last=number == spec.rounds - 1)
             progress.step(note=f"{rounds.share:.0%} left")
         progress.done(f"{rounds.share:.0%} left")
         groups = rounds.groups()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,13 +77,13 @@ class _Lesson:
     def __init__(
         self, teacher: Whole, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
     ) -> None:
-        from edgeanim.quantize.whole_loss import PlayedLoss
+        from edgeanim.quantize.judge import Judge
 
         self.batches = _Batches(takes, taught)
         self.wanted = _Wanted(teacher, takes, taught)
         self.ranged: Sequence[Sequence[torch.Tensor]] = ()
-        self._held_out = [(takes[i], wanted_of(teacher, takes[i])) for i in held_out]
-        self.loss = PlayedLoss([wanted for _, wanted in self._held_out])
+        self.held_out_loss = Judge(teacher, [takes[i] for i in held_out])
+        self.loss = self.held_out_loss.loss
 
     @staticmethod
     def of(teacher: Whole, takes: Takes) -> _Lesson:
@@ -93,14 +92,6 @@ class _Lesson:
         held = held or [len(takes) - 1]
         taught = [i for i in range(len(takes)) if i not in set(held)] or held
         return _Lesson(teacher, takes, taught, held)
-
-    def held_out_loss(self, student: Whole) -> float:
-        """The mean loss on the takes that were held out."""
-        import torch
-
-        with torch.no_grad():
-            losses = [float(self.loss(student(take), wanted)) for take, wanted in self._held_out]
-        return float(np.mean(losses))
 
 
 class _Batches(Sequence[tuple[Take]]):
@@ -127,18 +118,11 @@ class _Wanted(Sequence["Played"]):
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Played:  # type: ignore[override]
+        from edgeanim.quantize.judge import wanted_of
+
         if index not in self._kept:
             self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])
         return self._kept[index]
-
-
-def wanted_of(teacher: Whole, take: Take) -> Played:
-    """What `teacher` makes of `take`, without its picture, which is in the take anyway."""
-    import torch
-
-    with torch.no_grad():
-        played: Played = teacher(take)
-    return replace(played, picture=None)
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from edgeanim.quantize.channels import mixes_channels
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
 PLACES = 256
 # Pull towards the weights as they are, as a share of the inputs' mean square.
-_RIDGE = 1e-3
-_RIDGE_OF_BIAS = 1e-9
+RIDGE = 1e-3
+RIDGE_OF_BIAS = 1e-9
 
 Values = dict[str, list[Tensor]]
 
@@ -173,23 +173,23 @@ def _solve(
     generator: torch.Generator,
 ) -> None:
     """Solve for the change D of the weights W: (X'X + ridge) D = X'(Y - XW)."""
-    rows, results = [], []
-    for x, y in zip(inputs, goals, strict=True):
-        chosen = torch.randperm(y[:, 0].numel(), generator=generator)[:places]
-        rows.append(_patches(layer, x, chosen))
-        results.append(y.movedim(1, -1).flatten(0, -2)[chosen])
-    x, y = torch.cat(rows), torch.cat(results)
-    x = torch.cat([x, torch.ones(len(x), 1)], 1)
-    bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
-    weights = torch.cat([layer.weight.flatten(1), bias.unsqueeze(1)], 1).T
-    if layer.bias is None:
-        x, weights = x[:, :-1], weights[:-1]
-    # Sums over all places are made in float32, which the ridge bears; the system is solved in more.
-    products, errors = (x.T @ x).double(), (x.T @ (y - x @ weights)).double()
-    ridge = _RIDGE * products.diagonal()[: layer.weight[0].numel()].mean().clamp(min=1e-9)
+    weights = layer.weight.flatten(1).T
+    if layer.bias is not None:
+        weights = torch.cat([weights, layer.bias[None]])
+    products = torch.zeros(len(weights), len(weights), dtype=torch.float64)
+    errors = torch.zeros(weights.shape, dtype=torch.float64)
+    for given, goal in zip(inputs, goals, strict=True):
+        chosen = torch.randperm(goal[:, 0].numel(), generator=generator)[:places]
+        x, y = patches(layer, given, chosen), goal.movedim(1, -1).flatten(0, -2)[chosen]
+        if layer.bias is not None:
+            x = torch.cat([x, torch.ones(len(x), 1)], 1)
+        # The sums over places are made in float32, which the ridge bears; all else in more.
+        products += (x.T @ x).double()
+        errors += (x.T @ (y - x @ weights)).double()
+    ridge = RIDGE * products.diagonal()[: layer.weight[0].numel()].mean().clamp(min=1e-9)
     pull = torch.full((len(products),), float(ridge), dtype=torch.float64)
     if layer.bias is not None:
-        pull[-1] = _RIDGE_OF_BIAS
+        pull[-1] = RIDGE_OF_BIAS
     weights = weights.double() + torch.linalg.solve(products + torch.diag(pull), errors)
     if not bool(torch.isfinite(weights).all()):
         return
@@ -199,7 +199,7 @@ def _solve(
     layer.weight.copy_(weights.T.reshape(layer.weight.shape))
 
 
-def _patches(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
+def patches(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
     """What the kernel meets of x [N, C, H, W] at these places of its output, numbered over all
     pictures row by row: [places, C * kh * kw]."""
     (kernel_h, kernel_w), (step_h, step_w) = layer.kernel_size, layer.dilation

@@ -5,7 +5,7 @@ Each round looks again at what matters, since the layers have changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 
@@ -13,8 +13,11 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.allocation import Layer, cost_of
 from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
-from edgeanim.quantize.importance import channel_scores
+from edgeanim.quantize.elimination import Reading, read
+from edgeanim.quantize.importance import Groups, channel_scores
+from edgeanim.quantize.judge import Judge
 from edgeanim.quantize.layer_times import LayerTimes
+from edgeanim.quantize.ranking import Ranking, Rebuilt, Scored, judged
 from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.refit import PLACES, held_for_each, refit
 from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
@@ -22,14 +25,13 @@ from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
 from edgeanim.quantize.whole import Whole
 
-# A group by its name among those of all graphs: which graph it is in, and the group there.
-Groups = Mapping[str, tuple[str, ChannelGroup]]
-
-# Samples of each graph that layers are fitted on. Least squares on a few fit the few: on a quarter
-# of these, a fifth of the animator's multiply-accumulates cost more than twice the drift.
-_FITTED = 96
-# What these may hold of memory at once. Large maps make them fewer; then there are as many more
-# places to fit on in each.
+# Samples of each graph that layers are fitted on. Least squares on a few fit the few: on 96 of the
+# animator's frames instead of 256, half of its multiply-accumulates cost a third more of SSIM.
+_FITTED = 256
+# To go on from, and to tell which channels are like others, fewer do.
+_LOOKED_AT = 96
+# What the samples that are fitted on may hold of memory at once. Large maps make them fewer; then
+# there are as many more places to fit on in each.
 _MEMORY = 4 << 30
 
 
@@ -56,6 +58,7 @@ class Rounds:
                 teacher.contract.graph(name), teacher.net(name), example, spec, own
             )
         self._before = self._groups(self._surgeons())
+        self._judge: Judge | None = None
         # The channels that are left of each group, by their numbers in the unpruned one.
         self._left = {key: list(range(g.channels)) for key, (_, g) in self._before.items()}
 
@@ -72,33 +75,30 @@ class Rounds:
         """Take channels out until `ratio` of the unpruned model's cost or channels is gone."""
         surgeons = self._surgeons()
         now = self._groups(surgeons)
-        scores = channel_scores(self._student, surgeons, now, self._spec, self._takes)
-        order = {key: torch.argsort(values, stable=True).tolist() for key, values in scores.items()}
-        damages = {key: [float(scores[key][i]) for i in order[key]] for key in now}
-        left = channels_left(
-            self._all(self._before), self._layers, self._counts(), damages, self._spec, ratio
-        )
+        ranking = self._ranking(surgeons, now)
+        groups, counts = self._all(self._before), self._counts()
+        left = channels_left(groups, self._layers, counts, ranking.damage, self._spec, ratio)
         for key, (name, group) in now.items():
-            gone = set(order[key][: group.channels - left[key]])
-            if gone:
+            if left[key] < group.channels:
+                gone = set(ranking.order(key)[: group.channels - left[key]])
                 pruned = tuple(sorted(gone))
                 cut = PrunedGroup(group.root, group.members, pruned, group.channels, left[key])
                 surgeons[name].cut(cut)
                 self._left[key] = [c for i, c in enumerate(self._left[key]) if i not in gone]
 
-    def refit(self) -> None:
-        """Fit the layers of every graph to what the unpruned ones gave, in order."""
+    def refit(self, *, last: bool = True) -> None:
+        """Fit the layers of every graph to what the unpruned ones gave, in order; on fewer samples
+        if it is not the `last` time."""
         left: dict[str, dict[str, list[int]]] = {name: {} for name in self._taken}
         for key, (name, group) in self._before.items():
             left[name] |= dict.fromkeys(group.given_by, self._left[key])
-        for name, taken in self._taken.items():
-            samples = self._takes.samples[name]
+        for name in self._taken:
             student, teacher = self._student.net(name), self._teacher.net(name)
             each = held_for_each(teacher, self._examples[name])
-            count = max(1, min(_FITTED, _MEMORY // each))
-            step = max(1, -(-len(samples) // count))
-            batches = [as_tensors(samples[i], taken) for i in range(0, len(samples), step)]
-            places = PLACES * _FITTED // count
+            wanted = _FITTED if last else _LOOKED_AT
+            count = max(1, min(wanted, _MEMORY // each))
+            batches = list(self._batches(name, count))
+            places = PLACES * wanted // count
             refit(student, teacher, left[name], batches, seed=self._spec.seed, places=places)
 
     def groups(self) -> dict[str, tuple[PrunedGroup, ...]]:
@@ -111,6 +111,24 @@ class Rounds:
                 made = PrunedGroup(group.root, group.members, pruned, group.channels, len(left))
                 gone[name] += (made,)
         return gone
+
+    def _ranking(self, surgeons: Mapping[str, Surgeon], groups: Groups) -> Ranking:
+        if self._spec.importance != "reconstruction":
+            return Scored(channel_scores(self._student, surgeons, groups, self._spec, self._takes))
+        if self._judge is None:
+            self._judge = Judge(self._teacher, judged(self._takes))
+
+        def read_by(name: str) -> Mapping[str, Reading]:
+            generator = torch.Generator().manual_seed(self._spec.seed)
+            return read(self._student.net(name), self._batches(name, _LOOKED_AT), generator)
+
+        return Rebuilt(self._student, self._judge, surgeons, groups, read_by)
+
+    def _batches(self, name: str, count: int) -> Iterator[list[torch.Tensor]]:
+        """What a graph was given, at most so many times."""
+        samples = self._takes.samples[name]
+        for index in range(0, len(samples), max(1, -(-len(samples) // count))):
+            yield as_tensors(samples[index], self._taken[name])
 
     def _counts(self) -> dict[str, int]:
         return {key: len(left) for key, left in self._left.items()}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.allocation import Layer, cheapest, uniform
+from edgeanim.quantize.allocation import Damage, Layer, cheapest, uniform
 from edgeanim.quantize.channels import ChannelGroup, kind_of, macs_by_layer
 from edgeanim.quantize.layer_times import LayerTimes
 
@@ -77,18 +77,17 @@ def channels_left(
     groups: Sequence[ChannelGroup],
     layers: Mapping[str, Layer],
     left: Mapping[str, int],
-    damages: Mapping[str, Sequence[float]],
+    damage: Damage,
     spec: PruneSpec,
     ratio: float,
 ) -> dict[str, int]:
     """How many channels of each group stay, by root, once `ratio` of the whole is gone.
 
-    `groups` are those of the unpruned model, of which each has `left` so many now; `damages` has
-    the importance of these in ascending order.
+    `groups` are those of the unpruned model, of which each has `left` so many now.
     """
     assert spec.round_to is not None, "the pipeline fills in what the board likes"
     if spec.of == "channels":
         return {
             g.root: min(left[g.root], uniform(g.channels, ratio, spec.round_to)) for g in groups
         }
-    return cheapest(groups, damages, layers, ratio=ratio, unit=spec.round_to, left=left)
+    return cheapest(groups, damage, layers, ratio=ratio, unit=spec.round_to, left=left)

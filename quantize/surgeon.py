@@ -78,15 +78,23 @@ class Surgeon:
         giving = self._given_with(root)
         score = torch.zeros(self.layer(root).out_channels)
         for name in giving:
-            score += _along(self.layer(name), "outputs").square().flatten(1).sum(1)
-        for name, read in self._read.items():
-            layer, first = self.layer(name), 0
-            for source, count in read if kind_of(layer) else ():
-                if source in giving:
-                    weight = _along(layer, "inputs")[first : first + count]
-                    score += weight.square().flatten(1).sum(1)
-                first += count
+            score += along(self.layer(name), "outputs").square().flatten(1).sum(1)
+        for name in self._read:
+            layer = self.layer(name)
+            for first in self.copies(name, root) if kind_of(layer) else ():
+                weight = along(layer, "inputs")[first : first + len(score)]
+                score += weight.square().flatten(1).sum(1)
         return score
+
+    def copies(self, name: str, root: str) -> list[int]:
+        """Where among the inputs of the layer `name` the channels given with `root` begin, once for
+        each time that they are there."""
+        giving, first, found = self._given_with(root), 0, []
+        for source, count in self._read[name]:
+            if source in giving:
+                found.append(first)
+            first += count
+        return found
 
     def cut(self, group: PrunedGroup) -> None:
         """Take the group's pruned channels out of the module."""
@@ -136,6 +144,13 @@ class Surgeon:
         return ChannelGroup(giving[0], channels, (*changed, *numbers), tuple(giving), taken)
 
 
+def along(layer: Any, side: str) -> torch.Tensor:
+    """A layer's weight with its input or output channels as the first axis."""
+    weight: torch.Tensor = layer.weight.detach()
+    flipped = {"plain": "inputs", "transposed": "outputs"}.get(str(kind_of(layer)))
+    return weight.transpose(0, 1) if side == flipped else weight
+
+
 def _left(parts: Parts, giving: Collection[str], gone: Collection[int]) -> tuple[list[int], Parts]:
     """Which channels of `parts` stay once these of the convolutions `giving` are `gone`, and what
     is left of the parts."""
@@ -154,13 +169,6 @@ def _holds_channels(layer: Any) -> bool:
 
 def _slopes(layer: Any) -> int:
     return getattr(layer, "num_parameters", 1)
-
-
-def _along(layer: Any, side: str) -> torch.Tensor:
-    """A layer's weight with its input or output channels as the first axis."""
-    weight: torch.Tensor = layer.weight.detach()
-    flipped = {"plain": "inputs", "transposed": "outputs"}.get(str(kind_of(layer)))
-    return weight.transpose(0, 1) if side == flipped else weight
 
 
 def _keep(layer: Any, side: str, kept: torch.Tensor) -> None:

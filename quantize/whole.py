@@ -48,8 +48,33 @@ class Played:
         return compose(picture, made["flow"], made.get("alpha"), made.get("colour"))
 
 
+class Memory:
+    """What graphs made of what, so that one which is given the same again need not run.
+
+    Only good while no graph changes but the one called `changed`, which always runs.
+    """
+
+    def __init__(self) -> None:
+        self.changed: str | None = None
+        self._kept: dict[str, list[tuple[Sequence[Tensor], Sequence[Tensor]]]] = {}
+
+    def run(self, name: str, net: Any, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """What the graph makes of `inputs`; it is kept if nothing has changed."""
+        if name != self.changed:
+            for given, kept in self._kept.get(name, ()):
+                if all(map(torch.equal, given, inputs)):
+                    return kept
+        made: Sequence[Tensor] = net(*inputs)
+        if self.changed is None:
+            self._kept.setdefault(name, []).append((inputs, made))
+        return made
+
+
 class Whole(nn.Module):  # type: ignore[misc]
-    """The graphs of `contract`, which play takes. `net(name)` may be changed in place."""
+    """The graphs of `contract`, which play takes. `net(name)` may be changed in place; with a
+    `memory` graphs run only on what is new to them."""
+
+    memory: Memory | None = None
 
     def __init__(self, contract: Contract, graphs: Mapping[str, ImportedGraph]) -> None:
         super().__init__()
@@ -94,9 +119,15 @@ class Whole(nn.Module):  # type: ignore[misc]
             else:
                 inputs[spec.name] = _to_file(values[role], spec)
         taken, given = self._names[name]
-        made = dict(zip(given, self.net(name)(*(inputs[n] for n in taken)), strict=True))
+        made = dict(zip(given, self._run(name, [inputs[n] for n in taken]), strict=True))
         for spec in graph.outputs:
             values[rename.get(spec.role, spec.role)] = _meant(made[spec.name], spec)
+
+    def _run(self, name: str, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        if self.memory is not None:
+            return self.memory.run(name, self.net(name), inputs)
+        made: Sequence[Tensor] = self.net(name)(*inputs)
+        return made
 
     def _motion(self, calls: Sequence[Call], still: Roles) -> Tensor | None:
         """The driver's motion in these calls of a frame; `None` if it was not looked for."""

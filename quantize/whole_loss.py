@@ -7,7 +7,7 @@ pixels; masks, features and the rest by their squared error over their own varia
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -45,13 +45,17 @@ class PlayedLoss:
     def __call__(self, given: Played, wanted: Played) -> Tensor:
         """A number; both played the same take."""
         frames = []
-        for number, (made, goal) in enumerate(zip(given.frames, wanted.frames, strict=True)):
+        for made, goal, seen in zip(
+            given.frames, wanted.frames, _seen_errors(given, wanted), strict=True
+        ):
             error = self._roles(made, goal, given.picture)
-            one, other = (played.seen(number, given.picture) for played in (given, wanted))
-            if one is not None and other is not None:
-                error = error + picture_error(one, other)
-            frames.append(error)
+            frames.append(error if seen is None else error + seen)
         return torch.stack(frames).mean() + self._roles(given.still, wanted.still, given.picture)
+
+    def seen(self, given: Played, wanted: Played) -> Tensor:
+        """The same of the finished frames alone; of everything in a model that makes none."""
+        errors = [error for error in _seen_errors(given, wanted) if error is not None]
+        return torch.stack(errors).mean() if errors else self(given, wanted)
 
     def _roles(self, given: Roles, wanted: Roles, picture: Tensor | None) -> Tensor:
         half = (_SIDE if picture is None else max(picture.shape[2:])) / 2
@@ -68,6 +72,13 @@ class PlayedLoss:
         """That of the takes; of `goal` itself where none of them had the role."""
         found = self._variances.get(role)
         return max(float(goal.var(unbiased=False)), _LEAST_VARIANCE) if found is None else found
+
+
+def _seen_errors(given: Played, wanted: Played) -> Iterator[Tensor | None]:
+    """The error of each finished frame; `None` where none is made."""
+    for number in range(len(given.frames)):
+        one, other = (played.seen(number, given.picture) for played in (given, wanted))
+        yield None if one is None or other is None else picture_error(one, other)
 
 
 def picture_error(one: Tensor, other: Tensor) -> Tensor:

@@ -48,10 +48,11 @@ from edgeanim.core.parsing import parse_inputs
 )
 @click.option(
     "--importance",
-    type=click.Choice(["magnitude", "taylor", "random"]),
-    default="taylor",
+    type=click.Choice(["reconstruction", "taylor", "magnitude", "random"]),
+    default="reconstruction",
     show_default=True,
-    help="Which channels go first: those with small weights, or with least effect on the frames.",
+    help="Which channels go first: those that other channels make up for best, measured in the "
+    "frames; those with least effect on the frames by themselves; or those with small weights.",
 )
 @click.option(
     "--rounds",

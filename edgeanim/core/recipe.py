@@ -36,7 +36,7 @@ class PruneSpec:
     of: Literal["channels", "macs", "time"] = "macs"
     latency_ms: float | None = None
     round_to: int | None = None
-    importance: Literal["magnitude", "taylor", "random"] = "taylor"
+    importance: Literal["reconstruction", "taylor", "magnitude", "random"] = "reconstruction"
     rounds: int = 3
     steps: int = 200
     learning_rate: float = 3e-4

@@ -29,7 +29,7 @@ from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
 
-PRUNE = PruneSpec(ratio=0.05, round_to=8, rounds=1, steps=0)
+PRUNE = PruneSpec(ratio=0.05, round_to=8, importance="taylor", rounds=1, steps=0)
 LIMIT = DriftLimit()
 REPORT = "report.json"
 

@@ -24,9 +24,11 @@ from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
 from edgeanim.runtime.golden import load_golden
 
-# Frames to recover on: enough to look at importance, more for a longer training, but not so many
-# that what the graphs were given fills a disk.
+# Frames to fit and recover on: enough to look at importance, more for a larger cut, after which
+# more is fitted anew, and for a longer training; but not so many that what the graphs were given
+# fills a disk.
 _LEAST_FRAMES, _MOST_FRAMES = 96, 256
+_FRAMES_BY_RATIO = 512
 # Channels go in blocks, so a share is met to within so much.
 _TOLERANCE = 0.03
 
@@ -130,8 +132,9 @@ def prune_model(
 
 
 def frames_for(spec: PruneSpec) -> int:
-    """How many frames to recover on: about one for each step."""
-    return min(max(_LEAST_FRAMES, spec.steps), _MOST_FRAMES)
+    """How many frames to fit and recover on: about one for each step of training."""
+    wanted = max(_LEAST_FRAMES, spec.steps, round(_FRAMES_BY_RATIO * spec.ratio))
+    return min(wanted, _MOST_FRAMES)
 
 
 def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -79,10 +82,16 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
 
 
 @pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory, mixed: GraphArtifact) -> GraphArtifact:
-    pictures = np.random.default_rng(1).uniform(size=(8, 1, 3, 24, 24)).astype(np.float32)
-    out = tmp_path_factory.mktemp("pruned")
-    return prune_graph(mixed, ArraySamples({"image": pictures}), SPEC, out)
+def pictures() -> ArraySamples:
+    noise = np.random.default_rng(1).uniform(size=(8, 1, 3, 24, 24))
+    return ArraySamples({"image": noise.astype(np.float32)})
+
+
+@pytest.fixture(scope="module")
+def pruned(
+    tmp_path_factory: pytest.TempPathFactory, mixed: GraphArtifact, pictures: ArraySamples
+) -> GraphArtifact:
+    return prune_graph(mixed, pictures, SPEC, tmp_path_factory.mktemp("pruned"))
 
 
 def test_weights_shrink_together(pruned: GraphArtifact) -> None:
@@ -103,6 +112,14 @@ def test_weights_shrink_together(pruned: GraphArtifact) -> None:
     assert found["head"][0] == (3, 4, 3, 3)
     (group,) = (a.i for a in nodes["each"].attribute if a.name == "group")
     assert group == 12
+
+
+def test_every_kind_of_layer_makes_up_for_what_it_read(
+    mixed: GraphArtifact, pictures: ArraySamples, tmp_path: Path
+) -> None:
+    spec = replace(SPEC, ratio=0.3, of="macs", importance="reconstruction")
+    made = prune_graph(mixed, pictures, spec, tmp_path)
+    assert inspect_graph(made).macs <= 0.7 * inspect_graph(mixed).macs
 
 
 def test_the_nodes_are_those_that_it_had(mixed: GraphArtifact, pruned: GraphArtifact) -> None:

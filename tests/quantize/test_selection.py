@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph, import_torch
-from edgeanim.quantize.allocation import Layer, cheapest
+from edgeanim.quantize.allocation import Damage, Layer, cheapest
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, count_macs
 from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
@@ -53,6 +53,11 @@ def chosen(
     return rounds.groups()[name]
 
 
+def summed(scores: Mapping[str, Sequence[float]]) -> Damage:
+    """What goes first costs the least of these."""
+    return lambda root, left: sum(sorted(scores[root])[: len(scores[root]) - left])
+
+
 def chain(widths: list[int]) -> tuple[list[ChannelGroup], dict[str, Layer]]:
     """Convolutions one behind the other; the channels between them are the groups."""
 
@@ -79,8 +84,8 @@ def test_a_share_is_saved_or_every_group_is_at_its_least(
 ) -> None:
     groups, layers = chain(widths)
     rng = np.random.default_rng(seed)
-    damages = {g.root: sorted(rng.random(g.channels)) for g in groups}
-    left = cheapest(groups, damages, layers, ratio=ratio, unit=unit)
+    damages = {g.root: rng.random(g.channels).tolist() for g in groups}
+    left = cheapest(groups, summed(damages), layers, ratio=ratio, unit=unit)
     for group in groups:
         assert 1 <= left[group.root] <= group.channels
         assert left[group.root] == group.channels or left[group.root] % unit == 0
@@ -95,11 +100,11 @@ def test_what_saves_much_and_matters_little_goes_first() -> None:
     groups, layers = chain([64, 32, 32, 4])
     damages = {"conv0": [1.0] * 32, "conv1": [1.0] * 32}
     # The first group stands between 64 and 32 channels, the second between 32 and 4.
-    left = cheapest(groups, damages, layers, ratio=0.15, unit=8)
+    left = cheapest(groups, summed(damages), layers, ratio=0.15, unit=8)
     assert left["conv0"] < 32
     assert left["conv1"] == 32
     damages["conv0"] = [100.0] * 32
-    left = cheapest(groups, damages, layers, ratio=0.15, unit=8)
+    left = cheapest(groups, summed(damages), layers, ratio=0.15, unit=8)
     assert left["conv0"] == 32
     assert left["conv1"] < 32
 
@@ -108,7 +113,7 @@ def test_no_more_goes_than_is_asked_for_where_less_does() -> None:
     groups, layers = chain([64, 64, 64, 8, 8])
     # A block of the first saves most for its damage, but nearly twice of what is missing.
     damages = {"conv0": [1.0] * 64, "conv1": [9.0] * 64, "conv2": [0.6] * 8}
-    left = cheapest(groups, damages, layers, ratio=0.032, unit=4)
+    left = cheapest(groups, summed(damages), layers, ratio=0.032, unit=4)
     assert left == {"conv0": 64, "conv1": 64, "conv2": 4}
 
 
@@ -116,10 +121,10 @@ def test_no_group_becomes_a_strait_while_others_can_give() -> None:
     groups, layers = chain([64, 64, 64, 64, 64])
     # The middle one seems not to matter at all.
     damages = {"conv0": [1.0] * 64, "conv1": [0.0] * 64, "conv2": [1.0] * 64}
-    half = cheapest(groups, damages, layers, ratio=0.5, unit=8)
+    half = cheapest(groups, summed(damages), layers, ratio=0.5, unit=8)
     assert half["conv1"] == 24
     assert min(half["conv0"], half["conv2"]) < 64
-    most = cheapest(groups, damages, layers, ratio=0.85, unit=8)
+    most = cheapest(groups, summed(damages), layers, ratio=0.85, unit=8)
     assert min(most.values()) < 16, "where there is no other way it may be one"
 
 

@@ -1,0 +1,203 @@
+"""Which channels the layers that read them can best do without, if their other weights make up.
+
+Let X be what a layer's weights W meet at some places, and H = X'X. Setting the rows g of W to zero
+costs least squared error if the others become W_k + H_kk^-1 H_kg W_g; that error is the trace of
+W_g' ((H^-1)_gg)^-1 W_g. So much the Optimal Brain Surgeon says of single weights (Hassibi and Stork
+1993), and Kurtic et al., "ZipLM: Inference-Aware Structured Pruning of Language Models" (2023), of
+all that belong to a channel. The channel that costs least goes, then W and H^-1 are those of the
+rest, and so on. What another channel says already costs nothing here, however large its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeanim.quantize.channels import kind_of, mixes_channels
+from edgeanim.quantize.refit import PLACES, RIDGE, RIDGE_OF_BIAS, patches
+from edgeanim.quantize.surgeon import along
+
+# A layer of more weights than this per output counts each channel as a whole: what is solved grows
+# with the cube of them.
+_MOST_ROWS = 1152
+_LEAST_POWER = 1e-8
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a layer reads at some places: the mean of X'X, float64 [n, n].
+
+    A convolution's X are its patches, its columns a channel's `taps` behind each other; or just the
+    channels, with one column each. A last column is 1 if the layer has a bias. `power` is the
+    variance of what the layer makes, summed over its channels.
+    """
+
+    moments: Tensor
+    taps: int
+    power: float
+
+    def columns(self, channels: Sequence[int]) -> Tensor:
+        """Those of these input channels, int64 [channels * taps]."""
+        first = torch.tensor(channels, dtype=torch.int64)[:, None] * self.taps
+        return (first + torch.arange(self.taps)).flatten()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A layer with a group of channels among those that it reads.
+
+    `weights` float64 [n, m] belong to the columns of `moments` [n, n]; `columns` int64 [C, c] says
+    which are each channel's. `share` turns a squared error into one of all that the layer makes.
+    """
+
+    moments: Tensor
+    weights: Tensor
+    columns: Tensor
+    share: float
+
+
+def read(
+    module: nn.Module, batches: Iterable[Sequence[Tensor]], generator: torch.Generator
+) -> dict[str, Reading]:
+    """What each convolution of `module` that mixes channels reads of these inputs, by its name, at
+    random places."""
+    looks = {n: _Look(layer) for n, layer in module.named_modules() if mixes_channels(layer)}
+
+    def hook(look: _Look) -> Any:
+        return lambda _layer, given, made: look(given[0], made, generator)
+
+    hooks = [look.layer.register_forward_hook(hook(look)) for look in looks.values()]
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                module(*batch)
+    finally:
+        for each in hooks:
+            each.remove()
+    return {name: look.reading() for name, look in looks.items() if look.rows}
+
+
+class _Look:
+    """Sums up what one layer reads, call by call."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        taps = layer.weight[0, 0].numel()
+        whole = kind_of(layer) != "plain" or layer.in_channels * taps > _MOST_ROWS
+        self._taps = 1 if whole else taps
+        count = layer.in_channels * self._taps + (layer.bias is not None)
+        self._moments = torch.zeros(count, count, dtype=torch.float64)
+        self._power: list[float] = []
+        self.rows = 0
+
+    def __call__(self, given: Tensor, made: Tensor, generator: torch.Generator) -> None:
+        places = (made if self._taps > 1 else given)[:, 0].numel()
+        chosen = torch.randperm(places, generator=generator)[:PLACES]
+        if self._taps > 1:
+            met = patches(self.layer, given, chosen)
+        else:
+            met = given.movedim(1, -1).flatten(0, -2)[chosen]
+        if self.layer.bias is not None:
+            met = torch.cat([met, met.new_ones(len(met), 1)], 1)
+        self._moments += (met.T @ met).double()
+        self._power.append(float(made.var((0, 2, 3), unbiased=False).sum()))
+        self.rows += len(met)
+
+    def reading(self) -> Reading:
+        power = sum(self._power) / len(self._power)
+        return Reading(self._moments / self.rows, self._taps, max(power, _LEAST_POWER))
+
+
+def pose(layer: Any, reading: Reading, copies: Sequence[int], channels: int) -> Problem:
+    """The problem of `layer`, whose inputs hold the `channels` of a group once from each of the
+    numbers `copies` on."""
+    held = [[first + channel for first in copies] for channel in range(channels)]
+    columns = torch.stack([reading.columns(each) for each in held])
+    rows = layer.in_channels * reading.taps
+    pull = RIDGE * reading.moments.diagonal()[:rows].mean().clamp(min=1e-9)
+    ridge = torch.full((len(reading.moments),), RIDGE_OF_BIAS, dtype=torch.float64)
+    ridge[:rows] = pull
+    moments = reading.moments + torch.diag(ridge)
+    return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
+
+
+def order_of_going(problems: Sequence[Problem]) -> list[int]:
+    """All channels of the group that the `problems` have in common: first the one that they can do
+    without best, then the one that the others can do without best, and so on."""
+    inverses = [torch.linalg.inv(problem.moments) for problem in problems]
+    weights = [problem.weights.clone() for problem in problems]
+    left = list(range(len(problems[0].columns)))
+    gone = []
+    while left:
+        costs = torch.zeros(len(left), dtype=torch.float64)
+        for problem, inverse, rest in zip(problems, inverses, weights, strict=True):
+            columns = problem.columns[left]
+            corners = inverse[columns[:, :, None], columns[:, None, :]]
+            own = rest[columns]
+            costs += problem.share * (own * torch.linalg.solve(corners, own)).sum((1, 2))
+        channel = left.pop(int(costs.argmin()))
+        gone.append(channel)
+        for problem, inverse, rest in zip(problems, inverses, weights, strict=True):
+            _take_out(inverse, rest, problem.columns[channel])
+    return gone
+
+
+def _take_out(inverse: Tensor, weights: Tensor, columns: Tensor) -> None:
+    """Make `inverse` that of the moments without these columns, and `weights` make up for them, in
+    place."""
+    across = torch.linalg.solve(inverse[columns][:, columns], inverse[columns])
+    weights -= across.T @ weights[columns]
+    weights[columns] = 0.0
+    inverse -= inverse[:, columns] @ across
+    # They are never looked at again; zeros keep what rounding left of them out of the rest.
+    inverse[columns] = 0.0
+    inverse[:, columns] = 0.0
+
+
+def made_up(problem: Problem, gone: Sequence[int]) -> Tensor:
+    """The weights with those of the channels `gone` zero and the others as near as they can come,
+    float64 [n, m]."""
+    weights = problem.weights.clone()
+    out = problem.columns[list(gone)].flatten()
+    stays = torch.ones(len(weights), dtype=torch.bool)
+    stays[out] = False
+    moments = problem.moments[stays]
+    weights[stays] += torch.linalg.solve(moments[:, stays], moments[:, out] @ weights[out])
+    weights[out] = 0.0
+    return weights
+
+
+def put(layer: Any, taps: int, weights: Tensor) -> None:
+    """Give `layer` the weights of a problem posed for so many `taps`."""
+    held = along(layer, "inputs")
+    rows = layer.in_channels * taps
+    own, last = weights[:rows], weights[rows:]
+    if taps > 1:
+        layer.weight.data.copy_(own.T.reshape(layer.weight.shape))
+        for bias in last:
+            layer.bias.data.copy_(bias)
+        return
+    held.copy_(own.reshape(held.shape))
+    for offset in last:
+        sums = offset.unflatten(0, (held.shape[1], -1)).sum(1)
+        # Of a transposed convolution's taps only so many meet at a place.
+        meet = prod(layer.stride) if kind_of(layer) == "transposed" else 1
+        layer.bias.data += (sums / meet).to(layer.bias.dtype)
+
+
+def _weights(layer: Any, taps: int) -> Tensor:
+    """A layer's weights as a problem has them, with its bias as the last; or, where channels count
+    as a whole, with zeros that become a change of it."""
+    bias = layer.bias
+    if taps == 1:
+        held = along(layer, "inputs").flatten(1)
+        last = None if bias is None else held.new_zeros(1, held.shape[1])
+    else:
+        held = layer.weight.detach().flatten(1).T
+        last = None if bias is None else bias.detach()[None]
+    return (held if last is None else torch.cat([held, last])).double()

@@ -1,0 +1,159 @@
+"""In what order the channels of each group go, and what the model loses with so many left.
+
+By scores of channels (`importance`) the loss is the sum of those that went. `Rebuilt` measures it:
+channels go in the order in which the layers that read them can do without them best
+(`elimination`), and with the weights that make up for them the model is played again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from math import inf, isfinite
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgeanim.quantize.channels import mixes_channels
+from edgeanim.quantize.elimination import Problem, Reading, made_up, order_of_going, pose, put
+from edgeanim.quantize.importance import Groups, require_numbers
+from edgeanim.quantize.judge import Judge
+from edgeanim.quantize.surgeon import Surgeon
+from edgeanim.quantize.takes import Take, Takes
+from edgeanim.quantize.whole import Memory, Whole
+
+# Takes that a loss is measured on, each by one frame.
+_JUDGED = 8
+
+
+class Ranking(Protocol):
+    """Groups are called by the names that they have among those of all graphs."""
+
+    def order(self, key: str) -> Sequence[int]:
+        """The group's channels, the first to go first."""
+
+    def damage(self, key: str, left: int) -> float:
+        """What the model loses if the group has so many channels left."""
+
+
+class Scored:
+    """By a score for each channel."""
+
+    def __init__(self, scores: Mapping[str, Tensor]) -> None:
+        self._order: dict[str, list[int]] = {
+            key: torch.argsort(values, stable=True).tolist() for key, values in scores.items()
+        }
+        self._lost = {
+            key: list(accumulate((float(scores[key][i]) for i in order), initial=0.0))
+            for key, order in self._order.items()
+        }
+
+    def order(self, key: str) -> Sequence[int]:
+        """Those of low score first."""
+        return self._order[key]
+
+    def damage(self, key: str, left: int) -> float:
+        """The sum of the scores of those that went."""
+        return self._lost[key][len(self._order[key]) - left]
+
+
+class Rebuilt:
+    """By what `student` loses if the layers that read the channels make up for them.
+
+    `read` gives what the layers of a graph read (`elimination.read`). What is asked for is measured
+    then, and kept.
+    """
+
+    def __init__(
+        self,
+        student: Whole,
+        judge: Judge,
+        surgeons: Mapping[str, Surgeon],
+        groups: Groups,
+        read: Callable[[str], Mapping[str, Reading]],
+    ) -> None:
+        self._student, self._judge = student, judge
+        self._surgeons, self._groups, self._read = surgeons, groups, read
+        self._memory = Memory()
+        self._before = self._measure(None)
+        require_numbers(isfinite(self._before))
+        self._readings: dict[str, Mapping[str, Reading]] = {}
+        self._orders: dict[str, list[int]] = {}
+        self._lost: dict[tuple[str, int], float] = {}
+
+    def order(self, key: str) -> Sequence[int]:
+        """Those that can be made up for best first."""
+        if key not in self._orders:
+            problems = list(self._problems(key).values())
+            count = self._groups[key][1].channels
+            self._orders[key] = order_of_going(problems) if problems else list(range(count))
+        return self._orders[key]
+
+    def damage(self, key: str, left: int) -> float:
+        """How much farther the model is from the unpruned one then, as `whole_loss` counts it;
+        infinite where it makes no numbers."""
+        gone = self.order(key)[: self._groups[key][1].channels - left]
+        if (key, left) not in self._lost:
+            with self._without(key, gone):
+                loss = self._measure(self._groups[key][0]) - self._before
+            self._lost[key, left] = loss if isfinite(loss) else inf
+        return self._lost[key, left] if gone else 0.0
+
+    def _measure(self, changed: str | None) -> float:
+        """The loss with this graph changed."""
+        self._memory.changed = changed
+        self._student.memory = self._memory
+        try:
+            return self._judge.seen(self._student)
+        finally:
+            self._student.memory = None
+
+    @contextmanager
+    def _without(self, key: str, gone: Sequence[int]) -> Iterator[None]:
+        """The layers that read the channels, with weights that do without those `gone`."""
+        problems = self._problems(key)
+        name, _ = self._groups[key]
+        layers = [self._surgeons[name].layer(layer) for layer in problems]
+        kept = [{n: p.detach().clone() for n, p in layer.named_parameters()} for layer in layers]
+        try:
+            for layer, (reader, problem) in zip(layers, problems.items(), strict=True):
+                put(layer, self._readings_of(name)[reader].taps, made_up(problem, gone))
+            yield
+        finally:
+            for layer, parameters in zip(layers, kept, strict=True):
+                for parameter, value in parameters.items():
+                    layer.get_parameter(parameter).data.copy_(value)
+
+    def _problems(self, key: str) -> dict[str, Problem]:
+        """That of each layer that reads the group's channels and mixes them with others."""
+        name, group = self._groups[key]
+        surgeon, readings = self._surgeons[name], self._readings_of(name)
+        return {
+            reader: pose(
+                surgeon.layer(reader),
+                readings[reader],
+                surgeon.copies(reader, group.root),
+                group.channels,
+            )
+            for reader in group.taken_by
+            if reader in readings and mixes_channels(surgeon.layer(reader))
+        }
+
+    def _readings_of(self, name: str) -> Mapping[str, Reading]:
+        """What the graph's layers read; one none of whose channels count is never played for it."""
+        if name not in self._readings:
+            found = self._read(name)
+            require_numbers(all(bool(torch.isfinite(r.moments).all()) for r in found.values()))
+            self._readings[name] = found
+        return self._readings[name]
+
+
+def judged(takes: Takes) -> list[Take]:
+    """Takes from all over, each with its last frame alone: the first of a scene is the one that
+    motion is counted from, so nothing has moved there."""
+    chosen = np.unique(np.linspace(0, len(takes) - 1, _JUDGED).round().astype(int))
+    some = [takes[int(index)] for index in chosen]
+    return [Take(take.still, take.first or take.frames[0], take.frames[-1:]) for take in some]
