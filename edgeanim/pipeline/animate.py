@@ -18,6 +18,7 @@ from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
     STANDARD_OUTPUT,
+    UntilItFails,
     as_they_come,
     check_rate,
     files_read,
@@ -93,7 +94,7 @@ def animate(
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each, says so; what was made until
-    then is written.
+    then is written. So it is, before `DeviceFailed` is raised, where a camera fails meanwhile.
     """
     if fps is not None:
         check_rate(fps, out)
@@ -122,15 +123,16 @@ def animate(
         ) as player:
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
-            frames = clock.frames()
-            if is_camera(drive) and not live:
-                frames = as_they_come(frames, rate)
+            made = UntilItFails(clock.frames())
+            camera = is_camera(drive) and not live
+            frames = as_they_come(made, rate) if camera else made
             with named(drive, BadDriver), named(still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)
                 count = _show(written, rate) if live else write_animation(out, written, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
+    made.tell("the animation" if live else out)
     return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from edgeanim.pipeline.animate import TRACK, choose_variant
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
+    UntilItFails,
     as_they_come,
     files_read,
     is_camera,
@@ -121,9 +122,8 @@ def extract_motion(
             opened.contract, chosen, options, record, transfer="raw", smooth=smooth
         )
         with player, named(clip, BadDriver), named(clip, BadStill):
-            found: Iterator[Array] = (latest[0] for _ in player.play(scene))
-            if is_camera(clip):
-                found = as_they_come(found, fps)
+            made = UntilItFails(latest[0] for _ in player.play(scene))
+            found = as_they_come(made, fps) if is_camera(clip) else made
             until = itertools.takewhile(lambda _: not stop(), found)
             for motion in itertools.islice(until, limit):
                 if len(values) == MAX_FRAMES:
@@ -140,6 +140,7 @@ def extract_motion(
     except ValueError as error:
         raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
     save_track(Path(out), track)
+    made.tell(out)
     return track
 
 

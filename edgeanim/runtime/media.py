@@ -17,6 +17,7 @@ from edgeanim.runtime.clips import (
 from edgeanim.runtime.live import STANDARD_OUTPUT, standard_output, write_stream
 from edgeanim.runtime.rates import (
     DEFAULT_FPS,
+    UntilItFails,
     as_they_come,
     probe_fps,
     steady_frames,
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_PIXELS",
     "STANDARD_OUTPUT",
     "STILL_SUFFIXES",
+    "UntilItFails",
     "as_they_come",
     "check_rate",
     "clips_in",

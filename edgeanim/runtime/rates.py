@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.runtime.clips import read_frames, stated_times, timed_frames
 from edgeanim.runtime.scene import Picture
 
@@ -90,6 +91,33 @@ def as_they_come(
         while shown <= (moment - began) * fps:
             yield frame
             shown += 1
+
+
+class UntilItFails(Iterator[T]):
+    """What a device gives until it fails, which is no reason to lose that: its `failure` is kept
+    for afterwards. A device that has given nothing fails at once."""
+
+    def __init__(self, given: Iterator[T]) -> None:
+        self.failure: DeviceFailed | None = None
+        self._given, self._count = given, 0
+
+    def __next__(self) -> T:
+        try:
+            item = next(self._given)
+        except DeviceFailed as error:
+            if not self._count:
+                raise
+            self.failure = error
+            raise StopIteration from error
+        self._count += 1
+        return item
+
+    def tell(self, kept_in: object) -> None:
+        """`DeviceFailed`, if it failed, says where what was given until then is kept."""
+        if self.failure is not None:
+            told, where = self.failure.what, self.failure.where
+            hint = f"What was made until then is in {kept_in}."
+            raise DeviceFailed(told, where=where, hint=hint) from self.failure
 
 
 def _mean_fps(times: Sequence[float]) -> float | None:

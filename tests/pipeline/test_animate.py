@@ -14,7 +14,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.pipeline import motion
 from edgeanim.runtime.media import probe_fps, read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
@@ -352,6 +352,40 @@ def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
         "camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False, stop=lambda: next(asked)
     )
     assert len(track) == 5
+
+
+def test_what_a_camera_gave_before_it_failed_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unplugged(_Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            given, frame = super().read()
+            return given and self._shown <= 4, frame
+
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Unplugged)
+    with pytest.raises(DeviceFailed, match=r"stopped giving frames.*frames"):
+        _animated(follower, "camera:0", tmp_path)
+    kept = [round(float(frame.mean()) / STEP) for frame in read_frames(tmp_path / "frames")]
+    assert kept[0] in (0, 1)
+    assert kept == sorted(kept)
+    with pytest.raises(DeviceFailed, match=r"until then.*m\.npz"):
+        api.extract_motion("camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False)
+    assert len(load_track(tmp_path / "m.npz")) >= 1
+
+
+def test_a_camera_that_gives_nothing_leaves_nothing(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dark(_Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            return False, super().read()[1]
+
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Dark)
+    with pytest.raises(DeviceFailed, match="stopped giving frames"):
+        _animated(follower, "camera:0", tmp_path)
+    assert not (tmp_path / "frames").exists()
 
 
 def test_a_camera_that_fills_a_stored_motion_ends_it_and_what_was_made_is_kept(
