@@ -95,12 +95,14 @@ class Rebuilt:
     def damage(self, key: str, left: int) -> float:
         """How much farther the model is from the unpruned one then, as `whole_loss` counts it;
         infinite where it makes no numbers."""
-        gone = self.order(key)[: self._groups[key][1].channels - left]
+        name, group = self._groups[key]
+        if left == group.channels:
+            return 0.0
         if (key, left) not in self._lost:
-            with self._without(key, gone):
-                loss = self._measure(self._groups[key][0]) - self._before
+            with self._without(key, self.order(key)[: group.channels - left]):
+                loss = self._measure(name) - self._before
             self._lost[key, left] = loss if isfinite(loss) else inf
-        return self._lost[key, left] if gone else 0.0
+        return self._lost[key, left]
 
     def _measure(self, changed: str | None) -> float:
         """The loss with this graph changed."""
