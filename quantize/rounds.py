@@ -25,8 +25,8 @@ from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
 from edgeanim.quantize.whole import Whole
 
-# Samples of each graph that layers are fitted on. Least squares on a few fit the few: on 96 of the
-# animator's frames instead of 256, half of its multiply-accumulates cost a third more of SSIM.
+# Samples of each graph that layers are fitted on in the end. Least squares on a few fit the few:
+# frames of other stills lose visibly more.
 _FITTED = 256
 # To go on from, and to tell which channels are like others, fewer do.
 _LOOKED_AT = 96
