@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeanim.quantize.channels import kind_of, mixes_channels
-from edgeanim.quantize.refit import PLACES, RIDGE, RIDGE_OF_BIAS, patches
+from edgeanim.quantize.refit import PLACES, beside_bias, give_rows, patches, ridge_of, rows_of
 from edgeanim.quantize.surgeon import along
 
 # A layer of more weights than this per output counts each channel as a whole: what is solved grows
@@ -102,8 +102,7 @@ class _Look:
             met = patches(self.layer, given, chosen)
         else:
             met = given.movedim(1, -1).flatten(0, -2)[chosen]
-        if self.layer.bias is not None:
-            met = torch.cat([met, met.new_ones(len(met), 1)], 1)
+        met = beside_bias(self.layer, met)
         self._moments += (met.T @ met).double()
         self._power.append(float(made.var((0, 2, 3), unbiased=False).sum()))
         self.rows += len(met)
@@ -118,11 +117,7 @@ def pose(layer: Any, reading: Reading, copies: Sequence[int], channels: int) -> 
     numbers `copies` on."""
     held = [[first + channel for first in copies] for channel in range(channels)]
     columns = torch.stack([reading.columns(each) for each in held])
-    rows = layer.in_channels * reading.taps
-    pull = RIDGE * reading.moments.diagonal()[:rows].mean().clamp(min=1e-9)
-    ridge = torch.full((len(reading.moments),), RIDGE_OF_BIAS, dtype=torch.float64)
-    ridge[:rows] = pull
-    moments = reading.moments + torch.diag(ridge)
+    moments = reading.moments + ridge_of(reading.moments, layer.in_channels * reading.taps)
     return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
 
 
@@ -174,17 +169,13 @@ def made_up(problem: Problem, gone: Sequence[int]) -> Tensor:
 
 def put(layer: Any, taps: int, weights: Tensor) -> None:
     """Give `layer` the weights of a problem posed for so many `taps`."""
-    held = along(layer, "inputs")
-    rows = layer.in_channels * taps
-    own, last = weights[:rows], weights[rows:]
     if taps > 1:
-        layer.weight.data.copy_(own.T.reshape(layer.weight.shape))
-        for bias in last:
-            layer.bias.data.copy_(bias)
+        give_rows(layer, weights)
         return
-    held.copy_(own.reshape(held.shape))
-    for offset in last:
-        sums = offset.unflatten(0, (held.shape[1], -1)).sum(1)
+    held = along(layer, "inputs")
+    held.copy_(weights[: layer.in_channels].reshape(held.shape))
+    if layer.bias is not None:
+        sums = weights[-1].unflatten(0, (held.shape[1], -1)).sum(1)
         # Of a transposed convolution's taps only so many meet at a place.
         meet = prod(layer.stride) if kind_of(layer) == "transposed" else 1
         layer.bias.data += (sums / meet).to(layer.bias.dtype)
@@ -193,11 +184,7 @@ def put(layer: Any, taps: int, weights: Tensor) -> None:
 def _weights(layer: Any, taps: int) -> Tensor:
     """A layer's weights as a problem has them, with its bias as the last; or, where channels count
     as a whole, with zeros that become a change of it."""
-    bias = layer.bias
-    if taps == 1:
-        held = along(layer, "inputs").flatten(1)
-        last = None if bias is None else held.new_zeros(1, held.shape[1])
-    else:
-        held = layer.weight.detach().flatten(1).T
-        last = None if bias is None else bias.detach()[None]
-    return (held if last is None else torch.cat([held, last])).double()
+    if taps > 1:
+        return rows_of(layer).double()
+    held = along(layer, "inputs").flatten(1).double()
+    return held if layer.bias is None else torch.cat([held, held.new_zeros(1, held.shape[1])])

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeanim.quantize.channels import mixes_channels
 from edgeanim.quantize.elimination import Problem, Reading, made_up, order_of_going, pose, put
 from edgeanim.quantize.importance import Groups, require_numbers
 from edgeanim.quantize.judge import Judge
@@ -118,11 +117,12 @@ class Rebuilt:
         """The layers that read the channels, with weights that do without those `gone`."""
         problems = self._problems(key)
         name, _ = self._groups[key]
+        readings = self._readings_of(name)
         layers = [self._surgeons[name].layer(layer) for layer in problems]
         kept = [{n: p.detach().clone() for n, p in layer.named_parameters()} for layer in layers]
         try:
             for layer, (reader, problem) in zip(layers, problems.items(), strict=True):
-                put(layer, self._readings_of(name)[reader].taps, made_up(problem, gone))
+                put(layer, readings[reader].taps, made_up(problem, gone))
             yield
         finally:
             for layer, parameters in zip(layers, kept, strict=True):
@@ -141,7 +141,7 @@ class Rebuilt:
                 group.channels,
             )
             for reader in group.taken_by
-            if reader in readings and mixes_channels(surgeon.layer(reader))
+            if reader in readings
         }
 
     def _readings_of(self, name: str) -> Mapping[str, Reading]:

@@ -22,8 +22,8 @@ from edgeanim.quantize.channels import mixes_channels
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
 PLACES = 256
 # Pull towards the weights as they are, as a share of the inputs' mean square.
-RIDGE = 1e-3
-RIDGE_OF_BIAS = 1e-9
+_RIDGE = 1e-3
+_RIDGE_OF_BIAS = 1e-9
 
 Values = dict[str, list[Tensor]]
 
@@ -173,30 +173,48 @@ def _solve(
     generator: torch.Generator,
 ) -> None:
     """Solve for the change D of the weights W: (X'X + ridge) D = X'(Y - XW)."""
-    weights = layer.weight.flatten(1).T
-    if layer.bias is not None:
-        weights = torch.cat([weights, layer.bias[None]])
+    weights = rows_of(layer)
     products = torch.zeros(len(weights), len(weights), dtype=torch.float64)
     errors = torch.zeros(weights.shape, dtype=torch.float64)
     for given, goal in zip(inputs, goals, strict=True):
         chosen = torch.randperm(goal[:, 0].numel(), generator=generator)[:places]
-        x, y = patches(layer, given, chosen), goal.movedim(1, -1).flatten(0, -2)[chosen]
-        if layer.bias is not None:
-            x = torch.cat([x, torch.ones(len(x), 1)], 1)
+        x = beside_bias(layer, patches(layer, given, chosen))
+        y = goal.movedim(1, -1).flatten(0, -2)[chosen]
         # The sums over places are made in float32, which the ridge bears; all else in more.
         products += (x.T @ x).double()
         errors += (x.T @ (y - x @ weights)).double()
-    ridge = RIDGE * products.diagonal()[: layer.weight[0].numel()].mean().clamp(min=1e-9)
-    pull = torch.full((len(products),), float(ridge), dtype=torch.float64)
+    ridge = ridge_of(products, layer.weight[0].numel())
+    weights = weights.double() + torch.linalg.solve(products + ridge, errors)
+    if bool(torch.isfinite(weights).all()):
+        give_rows(layer, weights)
+
+
+def rows_of(layer: nn.Conv2d) -> Tensor:
+    """The weights of a convolution as its `patches` meet them, [C * kh * kw, outputs]; a bias is
+    one row more."""
+    weights = layer.weight.detach().flatten(1).T
+    return weights if layer.bias is None else torch.cat([weights, layer.bias.detach()[None]])
+
+
+def give_rows(layer: nn.Conv2d, rows: Tensor) -> None:
+    """Give a convolution the weights that `rows_of` reads."""
+    count = layer.weight[0].numel()
+    layer.weight.data.copy_(rows[:count].T.reshape(layer.weight.shape))
     if layer.bias is not None:
-        pull[-1] = RIDGE_OF_BIAS
-    weights = weights.double() + torch.linalg.solve(products + torch.diag(pull), errors)
-    if not bool(torch.isfinite(weights).all()):
-        return
-    if layer.bias is not None:
-        layer.bias.copy_(weights[-1])
-        weights = weights[:-1]
-    layer.weight.copy_(weights.T.reshape(layer.weight.shape))
+        layer.bias.data.copy_(rows[count])
+
+
+def beside_bias(layer: Any, met: Tensor) -> Tensor:
+    """What weights meet, [places, n], with a column of 1 for the bias if the layer has one."""
+    return met if layer.bias is None else torch.cat([met, met.new_ones(len(met), 1)], 1)
+
+
+def ridge_of(products: Tensor, rows: int) -> Tensor:
+    """What is added to X'X, float64 [n, n]: a share of the inputs' mean square on the `rows` of the
+    weights, next to nothing on that of a bias."""
+    pull = torch.full((len(products),), _RIDGE_OF_BIAS, dtype=torch.float64)
+    pull[:rows] = _RIDGE * products.diagonal()[:rows].mean().clamp(min=1e-9)
+    return torch.diag(pull)
 
 
 def patches(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
