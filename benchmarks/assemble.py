@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.result import (
@@ -23,6 +23,7 @@ from edgeanim.benchmarks.scenarios import (
     summarize_stream,
 )
 from edgeanim.benchmarks.schedule import Course
+from edgeanim.benchmarks.shares import shares_of
 from edgeanim.benchmarks.stats import (
     detectable_change,
     is_steady,
@@ -100,7 +101,7 @@ def _stages(course: Course) -> dict[str, Stage]:
 def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
     """The stages' times and, frame by frame, what the frame took beside them."""
     stages = {name: list(times) for name, times in process.stages_ms.items()}
-    frames = _times(process)
+    frames = process.times_ms
     if any(len(times) != len(frames) for times in stages.values()):
         return stages
     rest = [whole - sum(parts) for whole, *parts in zip(frames, *stages.values(), strict=True)]
@@ -108,7 +109,7 @@ def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
 
 
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:
-    processes = [_times(process) for process in samples]
+    processes = [process.times_ms for process in samples]
     flat = _flat(samples)
     interval = percentile_interval(processes, 50)
     return Latency(
@@ -129,21 +130,7 @@ def _latency(samples: Sequence[ProcessSamples]) -> Latency:
 
 
 def _executed(profiles: Mapping[str, GraphProfile], samples: Sequence[ProcessSamples]) -> Executed:
-    """The shares over all graphs that run per frame, weighted by the time each takes."""
-    weights = {name: sum(times) for name, times in _stage_times(samples) if name in profiles}
-    total = sum(weights.values())
-
-    def share(of: str) -> float:
-        parts = (weight * getattr(profiles[name], of) for name, weight in weights.items())
-        return min(1.0, sum(parts) / total) if total else 0.0
-
-    return Executed(
-        int8_share=share("int8_share"),
-        float_share=share("float_share"),
-        convert_share=share("convert_share"),
-        layout_share=share("layout_share"),
-        graphs=profiles,
-    )
+    return Executed(**shares_of(profiles, samples), graphs=profiles)
 
 
 def _speedup(name: str, course: Course, baseline: tuple[str, Course] | None) -> Speedup | None:
@@ -158,14 +145,5 @@ def _blocks(samples: Sequence[ProcessSamples]) -> list[tuple[tuple[float, ...], 
     return [process.blocks_ms for process in samples]
 
 
-def _times(process: ProcessSamples) -> list[float]:
-    return [time for block in process.blocks_ms for time in block]
-
-
 def _flat(samples: Sequence[ProcessSamples]) -> list[float]:
-    return [time for process in samples for time in _times(process)]
-
-
-def _stage_times(samples: Sequence[ProcessSamples]) -> Iterator[tuple[str, list[float]]]:
-    for name in dict.fromkeys(stage for process in samples for stage in process.stages_ms):
-        yield name, [time for process in samples for time in process.stages_ms.get(name, ())]
+    return [time for process in samples for time in process.times_ms]

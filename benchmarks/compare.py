@@ -201,4 +201,4 @@ def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
 
 
 def _processes(variant: VariantResult) -> list[list[float]]:
-    return [[t for block in process.blocks_ms for t in block] for process in variant.samples]
+    return [process.times_ms for process in variant.samples]

@@ -14,17 +14,17 @@ import numpy as np
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.scenarios import Cold, Stream
-from edgeanim.benchmarks.stats import median, percentile
+from edgeanim.benchmarks.shares import shares_of
+from edgeanim.benchmarks.stats import median, paired_value, percentile
 from edgeanim.core.errors import BadInput
 
 if TYPE_CHECKING:
-    from edgeanim.benchmarks.result import Executed, Report, VariantResult
+    from edgeanim.benchmarks.result import Report, VariantResult
 
 # Of what is written and read again without rounding.
 _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 # Below a nanosecond no clock has told anything.
 _LEAST_MS = 1e-9
-_SHARES = ("int8_share", "float_share", "convert_share", "layout_share")
 
 Value = float | None
 # What the samples give, by the name of the figure; `None` where they are too few to tell.
@@ -60,7 +60,7 @@ def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, obj
         yield ".latency", variant.latency, _of_latency(variant)
         yield "", variant, {"throughput_fps": 1e3 / median(_times(variant))}
         if variant.executed is not None:
-            yield ".executed", variant.executed, _of_executed(variant, variant.executed)
+            yield ".executed", variant.executed, shares_of(variant.executed.graphs, variant.samples)
     if variant.drift is not None:
         yield ".drift", variant.drift, _of_drift(variant.drift)
     if variant.stream is not None:
@@ -91,7 +91,7 @@ def _agree(said: float, value: float) -> bool:
 
 
 def _times(variant: VariantResult) -> list[float]:
-    return [time for each in variant.samples for block in each.blocks_ms for time in block]
+    return [time for process in variant.samples for time in process.times_ms]
 
 
 def _percentiles(times: Sequence[float]) -> dict[str, Value]:
@@ -108,21 +108,6 @@ def _of_latency(variant: VariantResult) -> Figures:
         "load_ms": median([process.load_ms for process in variant.samples]),
         **_percentiles(times),
     }
-
-
-def _of_executed(variant: VariantResult, executed: Executed) -> Figures:
-    """The graphs' shares, weighed by the time that each takes of the frames."""
-    weights = {
-        name: sum(time for each in variant.samples for time in each.stages_ms.get(name, ()))
-        for name in executed.graphs
-    }
-    total = sum(weights.values()) or 1.0
-
-    def share(of: str) -> float:
-        parts = (weight * getattr(executed.graphs[n], of) for n, weight in weights.items())
-        return float(min(1.0, sum(parts) / total))
-
-    return {name: share(name) for name in _SHARES}
 
 
 def _of_drift(drift: Drift) -> Figures:
@@ -167,13 +152,8 @@ def _of_cold(cold: Cold) -> Figures:
 
 
 def _gain(over: VariantResult, variant: VariantResult) -> Value:
-    """As `stats.paired_ratio` has it; `None` without the other variant's samples."""
+    """`None` without the other variant's samples."""
     if not _has_samples(over):
         return None
-    return median(
-        [
-            median(slow) / median(fast)
-            for before, after in zip(over.samples, variant.samples, strict=False)
-            for slow, fast in zip(before.blocks_ms, after.blocks_ms, strict=False)
-        ]
-    )
+    before, after = ([p.blocks_ms for p in each.samples] for each in (over, variant))
+    return paired_value(before, after)

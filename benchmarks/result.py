@@ -187,6 +187,11 @@ class ProcessSamples:
     stages_ms: Mapping[str, tuple[float, ...]]
     affinity: tuple[int, ...] = ()
 
+    @property
+    def times_ms(self) -> list[float]:
+        """Of all blocks, in order."""
+        return [time for block in self.blocks_ms for time in block]
+
 
 @dataclass(frozen=True)
 class VariantResult:

@@ -1,0 +1,31 @@
+"""What share of the frames' time ran in which precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgeanim.benchmarks.result import GraphProfile, ProcessSamples
+
+_SHARES = ("int8_share", "float_share", "convert_share", "layout_share")
+
+
+def shares_of(
+    profiles: Mapping[str, GraphProfile], samples: Sequence[ProcessSamples]
+) -> dict[str, float]:
+    """The shares over all graphs that run per frame, weighted by the time each takes; 0 where none
+    took any."""
+    stages = dict.fromkeys(stage for process in samples for stage in process.stages_ms)
+    weights = {
+        name: sum(time for process in samples for time in process.stages_ms.get(name, ()))
+        for name in stages
+        if name in profiles
+    }
+    total = sum(weights.values())
+
+    def share(of: str) -> float:
+        parts = (weight * getattr(profiles[name], of) for name, weight in weights.items())
+        return min(1.0, sum(parts) / total) if total else 0.0
+
+    return {name: share(name) for name in _SHARES}
