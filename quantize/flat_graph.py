@@ -14,7 +14,8 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
 from edgeanim.quantize.chain import Node
-from edgeanim.quantize.ranges import RangeTable
+from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.ranges import ranges_in
 
 GLUE = (
     "ADD",
@@ -147,21 +148,24 @@ class FlatGraph:
             weights = weights.transpose(3, 1, 2, 0)
         return weights.reshape(len(weights), -1)
 
-    def statistics(self, table: RangeTable, method: Ranges) -> dict[str, dict[str, Array]]:
-        """The ranges of `table` in the form that the quantiser reads: arrays of one element with
-        the rank of their tensor."""
+    def statistics(
+        self, histograms: Histograms, method: Ranges, ops: Iterable[str]
+    ) -> dict[str, dict[str, Array]]:
+        """The ranges of what the `ops` of these names read and give, as far as it was seen, in the
+        form that the quantiser reads: arrays of one element with the rank of their tensor."""
+        near = (self._ops[name] for name in ops)
+        around = {index for op in near for index in (*op.inputs, *op.outputs) if index >= 0}
+        tensors = {bytes(self._graph.tensors[i].name).decode(): i for i in around}
         found = {}
-        for tensor in self._graph.tensors:
-            name = bytes(tensor.name).decode()
-            if name in table:
-                at, shape = table[name][method], (1,) * len(tensor.shape)
-                # A range without any width would be made one of 1e-9, for which XNNPACK refuses
-                # the convolutions that read the tensor.
-                high = 1.0 if at.low == at.high else at.high
-                found[name] = {
-                    "min": np.full(shape, at.low, np.float32),
-                    "max": np.full(shape, high, np.float32),
-                }
+        for name, at in ranges_in(histograms, method, tensors.keys() & histograms.keys()).items():
+            # A range without any width would be made one of 1e-9, for which XNNPACK refuses the
+            # convolutions that read the tensor.
+            high = 1.0 if at.low == at.high else at.high
+            shape = (1,) * len(self._shape(tensors[name]))
+            found[name] = {
+                "min": np.full(shape, at.low, np.float32),
+                "max": np.full(shape, high, np.float32),
+            }
         return found
 
     def _code(self, op: Any) -> int:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput
+from edgeanim.core.files import canonical_json, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
 
 BINS = 8192
 # Values counted of one tensor of one sample; its extremes are always those of all its values.
 VALUES_PER_SAMPLE = 1 << 15
+
+_COUNTS_FILE = "counts.npz"
+_NAMES_FILE = "tensors.json"
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +37,16 @@ class Histogram:
         self.counts = np.zeros(BINS, np.int64)
         self.zeros = 0
         self._width: float | None = None
+
+    @classmethod
+    def of(
+        cls, counts: NDArray[np.int64], zeros: int, low: float, high: float, width: float
+    ) -> Histogram:
+        """One that has counted already."""
+        made = cls()
+        made.counts, made.zeros = counts, zeros
+        made.low, made.high, made._width = low, high, width
+        return made
 
     def add(self, values: Array) -> None:
         """Count `values`: all of them, or evenly spread ones where there are too many."""
@@ -73,3 +93,36 @@ class Histogram:
             middle = self.counts.reshape(-1, 2).sum(1)
             self.counts = np.pad(middle, BINS // 4)
             self._width *= 2
+
+
+Histograms = Mapping[str, Histogram]
+"""Of a graph's tensors, by their names."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    tensors: tuple[str, ...]
+
+
+def save_histograms(histograms: Histograms, folder: Path) -> None:
+    """Write `histograms` into `folder`."""
+    write_text(folder / _NAMES_FILE, canonical_json(to_plain(_Named(tuple(histograms)))))
+    held = list(histograms.values())
+    arrays = {
+        "counts": np.array([each.counts for each in held], np.int64).reshape(-1, BINS),
+        "zeros": np.array([each.zeros for each in held], np.int64),
+        "extent": np.array([(each.low, each.high, each.width) for each in held]).reshape(-1, 3),
+    }
+    save_npz(folder / _COUNTS_FILE, arrays)
+
+
+def load_histograms(folder: Path) -> dict[str, Histogram]:
+    """Read what `save_histograms` wrote."""
+    path = folder / _NAMES_FILE
+    names = parse(_Named, load_json(path), where=path).tensors
+    arrays = load_npz(folder / _COUNTS_FILE, required=("counts", "zeros", "extent"))
+    columns = (arrays["counts"], arrays["zeros"], arrays["extent"])
+    return {
+        name: Histogram.of(counts, int(zeros), *map(float, extent))
+        for name, counts, zeros, extent in zip(names, *columns, strict=True)
+    }

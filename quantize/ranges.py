@@ -6,20 +6,16 @@ for each backend.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from edgeanim.core.errors import BadInput
-from edgeanim.core.files import canonical_json, write_text
-from edgeanim.core.parsing import load_json, parse, to_plain
-from edgeanim.core.recipe import RANGES, Ranges
-from edgeanim.quantize.histogram import BINS, Floats, Histogram
+from edgeanim.core.recipe import Ranges
+from edgeanim.quantize.histogram import BINS, Floats, Histogram, Histograms
 from edgeanim.quantize.range_errors import divergences, squared_errors
 
-RANGES_FILE = "ranges.json"
 # Each tail beyond this share of all values is clipped by `percentile`.
 OUTLIERS = 1e-4
 # Steps of the search for the least error, and the smallest part of the extremes that it tries.
@@ -42,46 +38,20 @@ class TensorRange:
             raise ValueError("a range must hold zero")
 
 
-RangeTable = Mapping[str, Mapping[str, TensorRange]]
-"""Tensor name to method of `RANGES` to range."""
-
-
-@dataclass(frozen=True)
-class _Stored:
-    tensors: Mapping[str, Mapping[str, TensorRange]]
-
-
-def tabulate(histograms: Mapping[str, Histogram]) -> RangeTable:
-    """The ranges of every tensor by every method."""
-    return {
-        name: {method: find_range(histogram, method) for method in RANGES}
-        for name, histogram in histograms.items()
-    }
-
-
-def save_ranges(table: RangeTable, folder: Path) -> None:
-    """Write the table into `folder`."""
-    write_text(folder / RANGES_FILE, canonical_json(to_plain(_Stored(table))))
-
-
-def load_ranges(folder: Path) -> RangeTable:
-    """Read what `save_ranges` wrote, strictly."""
-    path = folder / RANGES_FILE
-    return parse(_Stored, load_json(path), where=path).tensors
-
-
-def pick(table: RangeTable, method: Ranges, names: Iterable[str]) -> dict[str, TensorRange]:
+def ranges_in(
+    histograms: Histograms, method: Ranges, names: Iterable[str]
+) -> dict[str, TensorRange]:
     """The ranges of the tensors `names` by `method`; `BadInput` if one was never seen."""
-    chosen = {}
+    found = {}
     for name in names:
-        if name not in table:
+        if name not in histograms:
             raise BadInput(
                 f"The quantiser asks for the range of {name!r}, a tensor that the float graph "
                 "does not have.",
                 hint="Keep the nodes around it in float with --keep-float.",
             )
-        chosen[name] = table[name][method]
-    return chosen
+        found[name] = find_range(histograms[name], method)
+    return found
 
 
 def find_range(histogram: Histogram, method: Ranges) -> TensorRange:

@@ -26,7 +26,7 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.files import atomic_path
 from edgeanim.core.threads import one_blas_thread
 from edgeanim.quantize.chain import load_shaped, onnx_chain
-from edgeanim.quantize.ranges_onnx import activations
+from edgeanim.quantize.histograms_onnx import activations
 
 Kernels = Mapping[str, Array]
 """By a convolution's name its kernel float32 [O, I/g, kh, kw]."""
@@ -40,11 +40,13 @@ _PLACES = (4096, 4)
 """Places looked at in all: at least so many, and so many for each weight of an output."""
 _AT_ONCE = 512
 """Places whose products are added up at once: one large product takes less time than many small."""
+_BLOCK = 32
+"""Weights rounded before what they leave over is handed on to all the others at once."""
 _FILE = "kernels.npz"
 
 
 def round_kernels(
-    artifact: GraphArtifact, samples: Samples, limits: Iterable[float]
+    artifact: GraphArtifact, samples: Samples, limits: Sequence[float]
 ) -> dict[float, dict[str, Array]]:
     """The kernels of the convolutions of the float32 graph `artifact` that a scheme would round, on
     each of the grids whose largest step is one of `limits` (127, or 64 where weights keep to 7
@@ -62,7 +64,10 @@ def round_kernels(
             for name, array in values.items():
                 for layer in by_input[name]:
                     layer.look(array, len(samples))
-        return {limit: {layer.name: layer.rounded(limit) for layer in layers} for limit in limits}
+        kernels = {layer.name: layer.rounded(limits) for layer in layers}
+    return {
+        limit: {name: each[i] for name, each in kernels.items()} for i, limit in enumerate(limits)
+    }
 
 
 def replace_kernels(model: Any, kernels: Kernels, names: Iterable[str]) -> None:
@@ -91,9 +96,10 @@ def load_kernels(folder: Path) -> dict[str, Array]:
         return {str(name): stored[f"k{i}"] for i, name in enumerate(stored["names"])}
 
 
-def compensated(rows: Array, moments: Moments, limit: float) -> Array:
-    """Kernel rows float32 [R, D] rounded onto their grids; `moments` [D, D] are those of what they
-    are multiplied with. A row that is no better for it is rounded to the nearest."""
+def compensated(rows: Array, moments: Moments, limit: float | Moments) -> Array:
+    """Kernel rows float32 [R, D] rounded onto their grids, whose largest step is `limit`, for all
+    or for each [R, 1]; `moments` [D, D] are those of what they are multiplied with. A row that is
+    no better for it is rounded to the nearest."""
     w = rows.astype(np.float64)
     peak = np.abs(w).argmax(1)
     step = np.abs(w).max(1, keepdims=True) / limit
@@ -113,25 +119,28 @@ def compensated(rows: Array, moments: Moments, limit: float) -> Array:
     return result
 
 
-def rounded_within(steps: NDArray[Any], limit: float) -> NDArray[Any]:
+def rounded_within(steps: NDArray[Any], limit: float | Moments) -> NDArray[Any]:
     """The nearest whole numbers; at most `limit`, between two of which a grid may end."""
     whole: NDArray[Any] = np.rint(steps).clip(-np.floor(limit), np.floor(limit))
     return whole
 
 
-def _making_up(w: Moments, step: Moments, damped: Moments, limit: float) -> Moments:
+def _making_up(w: Moments, step: Moments, damped: Moments, limit: float | Moments) -> Moments:
     """Rows [R, D] on their grids of `step` [R, 1], each weight making up for those before it."""
     peak = np.abs(w).argmax(1)
     order = np.argsort(-np.diag(damped), kind="stable")
     share = _shares(damped[np.ix_(order, order)])
-    exact, grid = w[:, order].T.copy(), step[:, 0]
     # Column by column, so that what each looks back on lies together: [D, R].
-    errors = np.empty_like(exact)
-    for j, weight in enumerate(exact):
-        moved = weight + share[j, :j] @ errors[:j]
-        # The largest weight sets the scale, so it is rounded from where it was.
-        moved = np.where(order[j] == peak, weight, moved)
-        errors[j] = weight - rounded_within(moved / grid, limit) * grid
+    exact, grid, limit = w[:, order].T.copy(), step[:, 0], np.ravel(limit)
+    moved, errors = exact.copy(), np.empty_like(exact)
+    for start in range(0, len(exact), _BLOCK):
+        end = min(start + _BLOCK, len(exact))
+        for j in range(start, end):
+            moved[j] += share[j, start:j] @ errors[start:j]
+            # The largest weight sets the scale, so it is rounded from where it was.
+            weight = np.where(order[j] == peak, exact[j], moved[j])
+            errors[j] = exact[j] - rounded_within(weight / grid, limit) * grid
+        moved[end:] += share[end:, start:end] @ errors[start:end]
     made = np.empty_like(w)
     made[:, order] = (exact - errors).T
     return made
@@ -187,13 +196,18 @@ class _Layer:
         grouped = patches.reshape(len(patches), self.groups, -1).transpose(1, 0, 2)
         self.moments += grouped.transpose(0, 2, 1) @ grouped
 
-    def rounded(self, limit: float) -> Array:
-        """The kernel on its grid."""
+    def rounded(self, limits: Sequence[float]) -> Array:
+        """The kernel on the grid of each of `limits`: [limits, O, I/g, kh, kw]."""
         self._add_up()
         rows = self.kernel.reshape(self.groups, -1, self.kernel[0].size)
+        largest = np.repeat(np.array(limits), rows.shape[1])[:, None]
         moments = self.moments.astype(np.float64)
-        made = [compensated(*each, limit) for each in zip(rows, moments, strict=True)]
-        return np.stack(made).reshape(self.kernel.shape)
+        made = [
+            compensated(np.tile(own, (len(limits), 1)), seen, largest)
+            for own, seen in zip(rows, moments, strict=True)
+        ]
+        by_limit = np.stack(made).reshape(self.groups, len(limits), *rows.shape[1:])
+        return by_limit.swapaxes(0, 1).reshape(len(limits), *self.kernel.shape)
 
     def _patches(self, x: Array, count: int) -> Array:
         """What the kernel meets at `count` random places of its output: [count, C, kh, kw]."""

@@ -19,8 +19,9 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.recipe import Ranges
 from edgeanim.graph.edit import replace_nodes
 from edgeanim.quantize.float_session import open_session
+from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
-from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
+from edgeanim.quantize.ranges import TensorRange, ranges_in
 from edgeanim.quantize.rounding import rounded_within
 
 SAMPLES = 3
@@ -31,7 +32,7 @@ def layer_errors(
     spec: GraphSpec,
     convolutions: Iterable[str],
     samples: Samples,
-    table: RangeTable,
+    histograms: Histograms,
     method: Ranges,
     *,
     weight_limit: float,
@@ -49,12 +50,12 @@ def layer_errors(
     for name in convolutions:
         rounded = onnx.ModelProto()
         rounded.CopyFrom(model)
-        _round(rounded, name, table, method, weight_limit)
+        _round(rounded, name, histograms, method, weight_limit)
         errors[name] = _distance(_run(rounded, outputs, fed), wanted)
     return errors
 
 
-def _round(model: Any, name: str, table: RangeTable, method: Ranges, limit: float) -> None:
+def _round(model: Any, name: str, histograms: Histograms, method: Ranges, limit: float) -> None:
     """Put the convolution `name` of `model` on the grids of INT8."""
     from onnx import numpy_helper
 
@@ -66,7 +67,7 @@ def _round(model: Any, name: str, table: RangeTable, method: Ranges, limit: floa
     graph.initializer.append(weights)
     node.input[1] = weights.name
     end = _end(graph, node)
-    at = pick(table, method, [node.input[0], end])
+    at = ranges_in(histograms, method, [node.input[0], end])
     source = node.input[0]
     node.input[0] = _through_int8(graph, f"{name}/in", source, at[source])
     readers = [other for other in graph.node if end in other.input]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
@@ -20,11 +21,11 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.lights import Likeness
+from edgeanim.pipeline.lights import Likeness, golden_relit
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.quantize.chain import has_convolutions
-from edgeanim.quantize.ranges import RangeTable, load_ranges, save_ranges
+from edgeanim.quantize.histogram import Histograms, load_histograms, save_histograms
 from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit
@@ -38,9 +39,8 @@ class Job:
     """One model to quantise for one `backend` in the form `scheme`, within `limit`.
 
     `given` is the model as it came, `model` the same restructured for the backend.
-    `samples` are the calibration inputs of each graph, `reference` the held-out frames, `relit`
-    those in other light, for the methods that search. `alone` waits until nothing else that was
-    begun runs here: times are measured after it.
+    `samples` are the calibration inputs of each graph, `reference` the held-out frames. `alone`
+    waits until nothing else that was begun runs here: times are measured after it.
     """
 
     work: Work
@@ -51,8 +51,12 @@ class Job:
     backend: str
     scheme: str
     limit: DriftLimit
-    relit: tuple[Golden, ...] = ()
     alone: Callable[[], None] = lambda: None
+
+    @cached_property
+    def relit(self) -> tuple[Golden, ...]:
+        """The held-out frames in other light, for the methods that search: made when asked for."""
+        return golden_relit(self.work, self.given, self.reference.scene)
 
     @property
     def reference_digest(self) -> str:
@@ -105,10 +109,10 @@ def quantized_graph(
         if not has_convolutions(graph.path, spec.keep_float):
             writer.in_float(graph, folder, work.compile)
             return
-        table = ranges_of(work, graph, samples, scheme)
+        seen = histograms_of(work, graph, samples, scheme)
         compensated = spec.rounding == "compensated"
         kernels = _kernels(work, graph, samples, scheme, spec) if compensated else {}
-        writer.quantize(graph, samples, spec, work.board, folder, work.compile, table, kernels)
+        writer.quantize(graph, samples, spec, work.board, folder, work.compile, seen, kernels)
 
     folder, _ = work.build("quantize", parts, make)
     return GraphArtifact(graph.spec, main_file(folder), scheme)
@@ -139,8 +143,9 @@ def _kernels(
     return load_kernels(folder / f"{limit_of(scheme):g}")
 
 
-def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -> RangeTable:
-    """The ranges of a float graph's tensors that `scheme` needs, collected once for all methods."""
+def histograms_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -> Histograms:
+    """Those of a float graph's tensors whose ranges `scheme` needs, collected once for all methods
+    of finding them."""
     collector = get_scheme(scheme)
     parts = {
         "graph": artifact_digest(graph),
@@ -150,10 +155,10 @@ def ranges_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: str) -
     }
 
     def make(folder: Path) -> None:
-        save_ranges(collector.collect(graph, samples, work.board, work.compile), folder)
+        save_histograms(collector.collect(graph, samples, work.board, work.compile), folder)
 
-    folder, _ = work.build("ranges", parts, make)
-    return load_ranges(folder)
+    folder, _ = work.build("histograms", parts, make)
+    return load_histograms(folder)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.lights import Likeness, drift_relit, excess
-from edgeanim.pipeline.methods import Job, Outcome, Point, kept_by_graph, ranges_of
+from edgeanim.pipeline.methods import Job, Outcome, Point, histograms_of, kept_by_graph
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
@@ -248,13 +248,13 @@ def _errors(
     for graph in job.model.graphs:
         name = graph.spec.name
         named = GraphArtifact(graph.spec, scratch / f"{name}.onnx")
-        table = ranges_of(work, graph, job.samples[name], "onnx-qdq")
+        histograms = histograms_of(work, graph, job.samples[name], "onnx-qdq")
         errors[name] = layer_errors(
             named.path,
             graph.spec,
             graphs[name].candidates(),
             job.samples[name],
-            table,
+            histograms,
             spec.ranges,
             weight_limit=weight_limit(get_scheme(job.scheme), spec, work.board),
         )

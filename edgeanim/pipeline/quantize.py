@@ -19,7 +19,6 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
-from edgeanim.pipeline.lights import golden_relit
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
@@ -133,23 +132,25 @@ def quantize_model(
             hint=_why_not(work, backends),
         )
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
-    # Layers are measured and rounded in the structure that will run.
-    models = {backend: restructured_model(work, model, backend) for backend in schemes}
-    in_float = {name: graphs_in_float(own, spec) for name, own in models.items()}
-    slow = [name for name in list(models)[1:] if isinstance(get_backend(name), CompilesSlowly)]
+    slow = [name for name in list(schemes)[1:] if isinstance(get_backend(name), CompilesSlowly)]
     with working_ahead(work) as ahead:
-        for name in slow:
-            ahead.compile(name, models[name].graphs)
+        # Layers are measured and rounded in the structure that will run. What compiles slowly comes
+        # first, so that all else is done beside it.
+        models = {}
+        for name in sorted(schemes, key=lambda name: name not in slow):
+            models[name] = restructured_model(work, model, name)
+            if name in slow:
+                ahead.compile(name, models[name].graphs)
+        in_float = {name: graphs_in_float(models[name], spec) for name in schemes}
         work.progress.stage("Collect calibration samples")
         samples = record_samples(work, model, material, spec.samples)
         reference = load_golden(golden)
-        relit = golden_relit(work, model, reference.scene) if spec.method != "ptq" else ()
         work.progress.done(f"{max(len(s) for s in samples.values())} frames")
         for name in slow if spec.method in _BEGIN_WITH_PTQ else ():
             ahead.quantize(name, models[name], schemes[name], spec, samples)
         jobs = [
-            Job(work, model, own, samples, reference, name, schemes[name], limit, relit, ahead.wait)
-            for name, own in models.items()
+            Job(work, model, models[name], samples, reference, name, scheme, limit, ahead.wait)
+            for name, scheme in schemes.items()
         ]
         results, made = _carry_out(jobs, spec, in_float)
     if gated:

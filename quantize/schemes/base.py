@@ -15,8 +15,8 @@ from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
 from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.ranges import RangeTable
-from edgeanim.quantize.ranges_onnx import collect_ranges
+from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.histograms_onnx import collect_histograms
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 from edgeanim.targets.checks import runtime_errors
@@ -45,7 +45,7 @@ class Scheme(ABC):
     packages: ClassVar[tuple[str, ...]]
     """What its quantiser is imported from; the extra `compress` brings all of it."""
     watches: ClassVar[str] = "onnx"
-    """Of which form of the float graph the ranges are: schemes with the same one can share them."""
+    """Which form of the float graph is watched: schemes with the same one share what is seen."""
     rounds_results: ClassVar[bool] = True
     """Whether what a convolution gives is stored in 8 bits even where only float ops read it."""
     seven_bit_limit: ClassVar[float] = 64.0
@@ -57,13 +57,13 @@ class Scheme(ABC):
         samples: Samples,
         board: Board,
         compiled: CompiledFloat | None = None,
-    ) -> RangeTable:
-        """The ranges that `quantize` will need, by every method, whatever is kept in float.
+    ) -> Histograms:
+        """What the tensors hold whose ranges `quantize` will need, whatever is kept in float.
 
         One sample's activations are in memory at a time.
         """
         with self._source(artifact, samples, board, compiled) as source:
-            return self.ranges(source)
+            return self.watch(source)
 
     def quantize(
         self,
@@ -73,12 +73,12 @@ class Scheme(ABC):
         board: Board,
         out: Path,
         compiled: CompiledFloat | None = None,
-        table: RangeTable | None = None,
+        histograms: Histograms | None = None,
         kernels: Mapping[str, Array] | None = None,
     ) -> GraphArtifact:
         """Write the quantised graph into the folder `out`.
 
-        `table` is what `collect` gave for the same graph and samples, where it is at hand;
+        `histograms` is what `collect` gave for the same graph and samples, where it is at hand;
         `kernels` what `quantize.rounding` made of its kernels, which are else rounded to the
         nearest.
 
@@ -89,11 +89,11 @@ class Scheme(ABC):
         in the way.
         """
         with self._source(artifact, samples, board, compiled) as source:
-            if table is None:
-                table = self.ranges(source)
+            if histograms is None:
+                histograms = self.watch(source)
             refused = f"The quantiser of {self.name} refuses this graph"
             with runtime_errors(refused, artifact.spec.file, damaged=True):
-                path = self.write(replace(source, kernels=kernels or {}), spec, table, out)
+                path = self.write(replace(source, kernels=kernels or {}), spec, histograms, out)
         return GraphArtifact(artifact.spec, path, self.name)
 
     def in_float(self, artifact: GraphArtifact, out: Path, compiled: CompiledFloat) -> Path:  # noqa: ARG002
@@ -105,12 +105,12 @@ class Scheme(ABC):
         write_bytes(path, onnx.load(str(artifact.path)).SerializeToString(deterministic=True))
         return path
 
-    def ranges(self, source: Source) -> RangeTable:
+    def watch(self, source: Source) -> Histograms:
         """See `collect`: those of the ONNX graph itself, where a scheme says nothing else."""
-        return collect_ranges(source.artifact, source.samples)
+        return collect_histograms(source.artifact, source.samples)
 
     @abstractmethod
-    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+    def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `quantize`: the main file of what was written into `out`, whole or not at all."""
 
     @contextmanager

@@ -9,7 +9,7 @@ in float, and the overflow fix follows the board instead of the machine that thi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +21,9 @@ from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.rewrites import broadcast, planar, warp, wrapped
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
+from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
-from edgeanim.quantize.ranges import RangeTable, pick
+from edgeanim.quantize.ranges import ranges_in
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 from edgeanim.targets.openvino_ir import save_ir
@@ -80,7 +81,7 @@ class OpenVinoInt8(Scheme):
     rounds_results: ClassVar[bool] = False
     seven_bit_limit: ClassVar[float] = 63.5  # half of NNCF's 127
 
-    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+    def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.xml` and `<graph>.bin`."""
         import nncf
         import openvino as ov
@@ -104,7 +105,7 @@ class OpenVinoInt8(Scheme):
                 ignored_scope=_float_scope(nncf, named, model, chain),
                 advanced_parameters=_parameters(seven_bits(spec, source.board)),
             )
-        _set_ranges(ov, quantized, table, spec.ranges)
+        _set_ranges(ov, quantized, histograms, spec.ranges)
         path = out / f"{artifact.spec.name}.xml"
         _number_names(quantized)
         save_ir(quantized, path)
@@ -163,7 +164,7 @@ def _parameters(weights_in_7_bits: bool) -> Any:
     )
 
 
-def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
+def _set_ranges(ov: Any, model: Any, histograms: Histograms, method: Ranges) -> None:
     """Give every quantiser of an activation our range of the tensor that it quantises.
 
     Quantisers to which NNCF gave the very same range share their scale (the inputs of a
@@ -179,8 +180,8 @@ def _set_ranges(ov: Any, model: Any, table: RangeTable, method: Ranges) -> None:
             given = tuple(float(value) for end in ends for value in end)
             groups.setdefault(given, []).append(op)
     for sharing in groups.values():
-        names = [_known_name(op.input_value(0), table) for op in sharing]
-        ranges = pick(table, method, names).values()
+        names = [_known_name(op.input_value(0), histograms) for op in sharing]
+        ranges = ranges_in(histograms, method, names).values()
         low, high = min(at.low for at in ranges), max(at.high for at in ranges)
         low, high = _with_exact_zero(low, high)
         for op in sharing:
@@ -196,17 +197,17 @@ def _is_weight(op: Any) -> bool:
     return bool(op.get_type_name() == "Constant")
 
 
-def _known_name(port: Any, table: RangeTable) -> str:
+def _known_name(port: Any, known: Container[str]) -> str:
     """The ONNX name of the tensor at `port`, or of one that has the same values in other places."""
     names: list[str] = [*sorted(port.get_names()), port.get_node().get_friendly_name()]
     for name in names:
-        if name in table:
+        if name in known:
             return name
     for reader in port.get_target_inputs():
         moved = reader.get_node()
         if moved.get_type_name() in _REORDERING:
-            found = _known_name(moved.output(0), table)
-            if found in table:
+            found = _known_name(moved.output(0), known)
+            if found in known:
                 return found
     return names[-1]
 

@@ -15,7 +15,8 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.normalize import with_recent_opset
 from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
-from edgeanim.quantize.ranges import RangeTable, TensorRange, pick
+from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.ranges import TensorRange, ranges_in
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 
@@ -44,10 +45,10 @@ class QdqScheme(Scheme):
         """Write the graph with its pairs to `out`. `BadInput` if the result breaks a rule of
         whoever will run it."""
 
-    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+    def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.onnx`."""
         path = out / f"{source.artifact.spec.name}.onnx"
-        ranges_of = partial(pick, table, spec.ranges)
+        ranges_of = partial(ranges_in, histograms, spec.ranges)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             prepared = _prepare(source, spec.keep_float, Path(scratch))
             with atomic_path(path) as partial_file:

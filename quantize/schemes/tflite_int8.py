@@ -24,8 +24,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
 from edgeanim.quantize.flat_graph import FlatGraph
-from edgeanim.quantize.histogram import Histogram
-from edgeanim.quantize.ranges import RangeTable, tabulate
+from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
 
 # Whose float32 file the quantiser works on.
@@ -49,8 +48,8 @@ class TfLiteInt8(Scheme):
     watches: ClassVar[str] = "tflite"
     seven_bit_limit: ClassVar[float] = 127.0
 
-    def ranges(self, source: Source) -> RangeTable:
-        """See `Scheme.ranges`: those of the converted graph."""
+    def watch(self, source: Source) -> Histograms:
+        """See `Scheme.watch`: those of the converted graph."""
         converted = source.compiled(source.artifact, BACKEND)
         return _collect(converted, source.artifact.spec.inputs, source.samples)
 
@@ -60,7 +59,7 @@ class TfLiteInt8(Scheme):
         write_bytes(path, compiled(artifact, BACKEND).files[0].read_bytes())
         return path
 
-    def write(self, source: Source, spec: QuantizeSpec, table: RangeTable, out: Path) -> Path:
+    def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.tflite`."""
         from ai_edge_quantizer import quantizer
 
@@ -76,7 +75,7 @@ class TfLiteInt8(Scheme):
             graph.write(rounded)
             recipe = _recipe(graph, chain.with_float_heads)
             job = quantizer.Quantizer(str(rounded), recipe)
-            ranges = graph.statistics(table, spec.ranges)
+            ranges = graph.statistics(histograms, spec.ranges, chain.with_float_heads)
             made = job.quantize(ranges, enable_progress_report=False)
             write_bytes(rounded, bytes(made.quantized_model))
             finished = FlatGraph(rounded)
@@ -131,8 +130,8 @@ def _recipe(graph: FlatGraph, names: Sequence[str]) -> Any:
 
 def _collect(
     converted: CompiledGraph, inputs: Sequence[TensorSpec], samples: Samples
-) -> RangeTable:
-    """The ranges of every float tensor of the float graph, run sample by sample.
+) -> Histograms:
+    """Those of every float tensor of the float graph, run sample by sample.
 
     Those that hold an infinity, as what pads a maximum does, have none: nothing that runs in INT8
     reads them.
@@ -159,7 +158,7 @@ def _collect(
                 endless.add(name)
             else:
                 histograms[name].add(values)
-    return tabulate({name: found for name, found in histograms.items() if name not in endless})
+    return {name: found for name, found in histograms.items() if name not in endless}
 
 
 def _activations(interpreter: Any) -> Iterator[tuple[str, Array]]:

@@ -47,7 +47,7 @@ def calibrate(count: int) -> None:
     from edgeanim.core.artifact import GraphArtifact
     from edgeanim.core.contract import GraphSpec, TensorSpec
     from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
-    from edgeanim.quantize.ranges_onnx import collect_ranges
+    from edgeanim.quantize.histograms_onnx import collect_histograms
 
     shape, unit = (1, 3, SIZE, SIZE), (0.0, 1.0)
     image = TensorSpec("image", "driving_frame", shape, "NCHW", range=unit)
@@ -62,7 +62,7 @@ def calibrate(count: int) -> None:
                 writer.add({"image": rng.random(shape, np.float32)})
         samples = DiskSamples(folder / "samples")
         check_samples(samples, spec)
-        collect_ranges(GraphArtifact(spec, folder / "net.onnx"), samples)
+        collect_histograms(GraphArtifact(spec, folder / "net.onnx"), samples)
     status = Path("/proc/self/status").read_text().splitlines()
     print(next(line for line in status if line.startswith("VmHWM")).split()[1])
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.chain import Node
+from edgeanim.quantize.histogram import Histogram
+from edgeanim.quantize.histograms_onnx import collect_histograms
 from edgeanim.quantize.islands import (
     FloatGraph,
     Search,
@@ -18,8 +20,6 @@ from edgeanim.quantize.islands import (
     node_times,
     read_graph,
 )
-from edgeanim.quantize.ranges import TensorRange
-from edgeanim.quantize.ranges_onnx import collect_ranges
 from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.backends import NodeTime
 
@@ -140,21 +140,27 @@ def test_without_a_profile_the_whole_is_shared_out_by_arithmetic(
     assert search.time([]) == pytest.approx(500.0, rel=0.05)
 
 
+def spread(seen: Histogram) -> Histogram:
+    """One of values that reach sixty times as far."""
+    far = Histogram()
+    far.add(60 * np.array([seen.low, seen.high], np.float32))
+    return far
+
+
 def test_the_layer_with_the_coarsest_grid_has_the_largest_error(
     unet: GraphArtifact, samples: ArraySamples
 ) -> None:
     names = ["stem", "enc1", "dec1", "dec0"]
     few = ArraySamples({"image": samples.arrays["image"][:2]})
-    table = dict(collect_ranges(unet, few))
+    seen = dict(collect_histograms(unet, few))
 
     def errors() -> dict[str, float]:
-        return layer_errors(unet.path, unet.spec, names, few, table, "minmax", weight_limit=127.0)
+        return layer_errors(unet.path, unet.spec, names, few, seen, "minmax", weight_limit=127.0)
 
     whole = errors()
     assert list(whole) == names
     assert all(0 < error < 0.1 for error in whole.values())
-    wide = table["cat1"]["minmax"]
-    table["cat1"] = {"minmax": TensorRange(wide.low, 60 * wide.high, 60 * wide.bound)}
+    seen["cat1"] = spread(seen["cat1"])
     after = errors()
     assert max(after, key=lambda name: after[name]) == "dec1"
     assert {name: after[name] for name in ("stem", "enc1", "dec0")} == {
@@ -168,13 +174,12 @@ def test_a_convolution_is_rounded_behind_its_relu_also_where_the_graph_gives_tha
     import onnx
 
     few = ArraySamples({"image": samples.arrays["image"][:2]})
-    table = dict(collect_ranges(unet, few))
+    seen = dict(collect_histograms(unet, few))
 
     def error(path: Path, wide: str) -> float:
-        at = table[wide]["minmax"]
-        wider = {wide: {"minmax": TensorRange(60 * at.low, 60 * at.high, 60 * at.bound)}}
+        wider = {wide: spread(seen[wide])}
         (found,) = layer_errors(
-            path, unet.spec, ["enc1"], few, table | wider, "minmax", weight_limit=127.0
+            path, unet.spec, ["enc1"], few, seen | wider, "minmax", weight_limit=127.0
         ).values()
         return found
 

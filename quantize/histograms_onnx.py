@@ -1,4 +1,4 @@
-"""The ranges of an ONNX graph's tensors, from runs of the float graph in ONNX Runtime."""
+"""What the tensors of an ONNX graph hold, from runs of the float graph in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.quantize.chain import ONNX_GLUE, load_shaped
 from edgeanim.quantize.float_session import open_session
-from edgeanim.quantize.histogram import Histogram
-from edgeanim.quantize.ranges import RangeTable, tabulate
+from edgeanim.quantize.histogram import Histogram, Histograms
 
 # Quantisers move up through these to where the values come from.
 _MOVES = ("Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "DepthToSpace", "SpaceToDepth")
@@ -23,8 +22,8 @@ _FOLDED = ("BatchNormalization", "Dropout", "Identity", "Mul")
 _QUANTIZED = ("Conv", *ONNX_GLUE)
 
 
-def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
-    """Ranges of all tensors of `artifact` that a quantiser may ask for.
+def collect_histograms(artifact: GraphArtifact, samples: Samples) -> Histograms:
+    """Those of all tensors of `artifact` whose ranges a quantiser may ask for.
 
     Runs the float graph sample by sample; what is held is one sample's activations and a histogram
     for each tensor.
@@ -34,7 +33,7 @@ def collect_ranges(artifact: GraphArtifact, samples: Samples) -> RangeTable:
     for values in activations(artifact.path, list(histograms), samples):
         for name, array in values.items():
             histograms[name].add(array)
-    return tabulate(histograms)
+    return histograms
 
 
 def activations(
