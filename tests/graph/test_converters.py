@@ -433,6 +433,28 @@ def test_each_op_equals_onnx_runtime_and_exports(graph: Any, save: Any, case: st
         wanted, made = imported.module(*example), program.module()(*example)
     for one, other in zip(wanted, made, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert_gradients_alike(imported.module, example)
+
+
+def assert_gradients_alike(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> None:
+    """That training would see the same whichever way values lie in memory: PyTorch 2.13's own
+    backward pass of an instance norm does not, if what comes back to it is channels-last."""
+
+    def gradients(layout: torch.memory_format) -> list[torch.Tensor]:
+        def laid(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.contiguous(memory_format=layout) if tensor.ndim == 4 else tensor
+
+        given = [laid(tensor).requires_grad_() for tensor in example]
+        made = [tensor for tensor in module(*given) if tensor.requires_grad]
+        rng = torch.Generator().manual_seed(0)
+        back = [laid(torch.randn(tensor.shape, generator=rng)) for tensor in made]
+        learned = [*given, *module.parameters()]
+        found = torch.autograd.grad(made, learned, back, allow_unused=True) if made else []
+        return [torch.zeros(()) if each is None else each for each in found]
+
+    layouts = (torch.contiguous_format, torch.channels_last)
+    for one, other in zip(*map(gradients, layouts), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
