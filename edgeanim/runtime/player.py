@@ -106,31 +106,33 @@ class Player:
         transfer = self._carrying(values, scene)
         steps = self._follow(scene, values, still)
         for index, step in enumerate(_smoothed(steps) if self._smooth else steps):
+            self.timings = step.timings
             if step.motion is not None:
                 values.put("motion:driving", transfer(step.motion))
-            self._run("frame", values, step.sight, scene, index)
-            with timed(self.timings, COMPOSE):
+            self._run("frame", values, step.sight, scene, index, step.timings)
+            with timed(step.timings, COMPOSE):
                 picture = self._finish(values, compositor, step.sight)
             yield picture
 
     def _follow(self, scene: Scene, values: Values, still: Shown | None) -> Iterator[_Step]:
         """What is seen at each moment, and the motion found in it, if the model needs any."""
         for index, moment in enumerate(self._moments(scene)):
-            self.timings = {}
+            timings: Timings = {}
             sight = {"still": still} if still is not None else {}
             if isinstance(moment, Shown):
                 sight["driving_frame"] = moment
                 if self.needs.plays_pictures:
                     sight["still"] = moment
-                self._run("driver", values, sight, scene, index)
+                self._run("driver", values, sight, scene, index, timings)
             elif moment is not None:
                 values.put("motion:driving", moment)
             found = values.require("motion:driving") if self.needs.motion else None
-            yield _Step(sight, found.copy() if found is not None and self._smooth else found)
+            motion = found.copy() if found is not None and self._smooth else found
+            yield _Step(sight, motion, timings)
 
     def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
         """Do all that happens once per still; what it finds is kept in `values`."""
-        self.timings = self.still_timings = {}
+        self.still_timings = {}
         still = None
         sight = {}
         if self.needs.still and scene.still is not None:
@@ -150,14 +152,20 @@ class Player:
         return still
 
     def _run(
-        self, runs: Runs, values: Values, sight: Mapping[str, Shown], scene: Scene, index: int
+        self,
+        runs: Runs,
+        values: Values,
+        sight: Mapping[str, Shown],
+        scene: Scene,
+        index: int,
+        timings: Timings,
     ) -> None:
         for runner in self._runners:
             if runner.graph.runs == runs:
                 runner.run(
                     values,
                     sight,
-                    self.timings,
+                    timings,
                     rename=OF_DRIVER,
                     conditions=scene.conditions,
                     index=index,
@@ -220,17 +228,18 @@ class Player:
 
 
 class _Step(NamedTuple):
-    """What is seen at a moment, and the driver's motion [1, K, 6]."""
+    """What is seen at a moment, the driver's motion [1, K, 6], and the seconds of its frame."""
 
     sight: dict[str, Shown]
     motion: Array | None
+    timings: Timings
 
 
 def _smoothed(steps: Iterator[_Step]) -> Iterator[_Step]:
     """The same steps with smoothed motion; one step is held back."""
     sights, ahead = itertools.tee(steps)
     motions = smoothed(step.motion for step in ahead if step.motion is not None)
-    return (_Step(step.sight, motion) for step, motion in zip(sights, motions, strict=True))
+    return (step._replace(motion=motion) for step, motion in zip(sights, motions, strict=True))
 
 
 def load_player(

@@ -89,6 +89,17 @@ def test_short_drivers_lose_no_frame(count):
     assert seen == [{"prepare", "regions", "animate", "compose"}] * count
 
 
+def test_each_frame_is_timed_by_itself_though_the_next_one_is_looked_at_before_it():
+    driver = [spot(20 + 4 * i, 20) for i in range(3)]
+    player = player_of(smooth=True)
+    timings = []
+    for number, _ in enumerate(player.play(Scene(still=spot(32, 24), driver=driver))):
+        assert all(player.timings is not before for before in timings)
+        player.timings["mark"] = number
+        timings.append(player.timings)
+    assert [before["mark"] for before in timings] == [0, 1, 2]
+
+
 def test_a_stored_track_is_smoothed_too_if_that_is_asked_for():
     track = np.zeros((3, 1, 6), np.float32)
     track[:, 0, 2] = track[:, 0, 5] = 0.5
