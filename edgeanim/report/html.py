@@ -177,7 +177,7 @@ def _row(variant: VariantResult) -> str:
             kind = ' class="gain"'
         hover = ""
         if column.title == "executed":
-            hover = f' title="{escape(executed_in_words(variant.executed))}"'
+            hover = f' title="{escape(executed_in_words(variant))}"'
         cells.append(f"<td{kind}{hover}>{escape(column.show(variant))}</td>")
     return f'<tr class="{variant.precision}">{"".join(cells)}</tr>'
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.shares import shares_of_ops
 
 _WORTH_NAMING = 0.02
 _MOST_NAMED = 4
@@ -24,25 +25,15 @@ class Obstacle:
 
 
 def obstacles(variant: VariantResult) -> tuple[Obstacle, ...]:
-    """What stood in the way of an INT8 variant, the largest share first.
-
-    Shares are of the time of all graphs that run per frame; where a runtime does not time its ops
-    they are of the multiply-accumulates (`GraphProfile.basis`).
-    """
-    if variant.executed is None or variant.precision != "int8":
+    """What stood in the way of an INT8 variant, the largest share first: see `shares_of_ops`."""
+    if variant.precision != "int8":
         return ()
-    weights = {n: s.share for n, s in variant.stages.items() if n in variant.executed.graphs}
-    total = sum(weights.values())
-    if not total:  # all that ran took no time to speak of
-        return ()
-    found: dict[tuple[str, str, str], float] = {}
-    for name, weight in weights.items():
-        for op in variant.executed.graphs[name].ops:
-            if op.kind != "compute" or op.precision != "int8":
-                key = op.op, op.kind, op.precision
-                found[key] = found.get(key, 0.0) + op.share * weight / total
-    ranked = sorted(found.items(), key=lambda item: -item[1])
-    return tuple(Obstacle(*key, share) for key, share in ranked if share >= _WORTH_NAMING)
+    found = [
+        Obstacle(op, kind, precision, share)
+        for (op, kind, precision), share in shares_of_ops(variant).items()
+        if share >= _WORTH_NAMING and (kind != "compute" or precision != "int8")
+    ]
+    return tuple(sorted(found, key=lambda one: -one.share))
 
 
 def explain(report: Report, variant: VariantResult) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ def backend_name(variant: VariantResult) -> str:
 COLUMNS = (
     Column("backend", backend_name, right=False),
     Column("asked", lambda v: v.precision, right=False),
-    Column("executed", lambda v: executed_in_short(v.executed), right=False),
+    Column("executed", executed_in_short, right=False),
     Column("p50 ms", lambda v: milliseconds(v.latency.p50_ms if v.latency else None)),
     Column("p90 ms", lambda v: milliseconds(v.latency.p90_ms if v.latency else None)),
     Column("frames/s", lambda v: telling(v.throughput_fps, 1)),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edgeanim.benchmarks.result import Executed, Report, VariantResult
+from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.shares import shares_of_ops
 
 ABSENT = "–"
 _WORST_REGIONS = 3
@@ -32,36 +33,35 @@ def milliseconds(value: float | None) -> str:
     )
 
 
-def executed_in_words(executed: Executed | None) -> str:
+def executed_in_words(variant: VariantResult) -> str:
     """What executed, by share: `int8 93%, float32 4%, conversion and layout 3%`."""
+    executed = variant.executed
     if executed is None:
         return ABSENT
     parts = (
         ("int8", executed.int8_share),
-        (_float_name(executed), executed.float_share),
+        (_float_name(variant), executed.float_share),
         ("conversion and layout", executed.convert_share + executed.layout_share),
     )
     return ", ".join(f"{name} {share:.0%}" for name, share in parts if share >= 0.005) or ABSENT
 
 
-def executed_in_short(executed: Executed | None) -> str:
+def executed_in_short(variant: VariantResult) -> str:
     """The same in one word: the share of INT8, or the float type if there is none."""
-    if executed is None:
+    if variant.executed is None:
         return ABSENT
-    if executed.int8_share < 0.005:
-        return _float_name(executed)
-    return f"int8 {executed.int8_share:.0%}"
+    if variant.executed.int8_share < 0.005:
+        return _float_name(variant)
+    return f"int8 {variant.executed.int8_share:.0%}"
 
 
-def _float_name(executed: Executed) -> str:
+def _float_name(variant: VariantResult) -> str:
     """The type that most of what is not INT8 computed in."""
-    rows = [
-        op
-        for graph in executed.graphs.values()
-        for op in graph.ops
-        if op.kind == "compute" and op.precision != "int8"
-    ]
-    return max(rows, key=lambda op: op.share).precision if rows else "float"
+    shares: dict[str, float] = {}
+    for (_, kind, precision), share in shares_of_ops(variant).items():
+        if kind == "compute" and precision != "int8":
+            shares[precision] = shares.get(precision, 0.0) + share
+    return max(shares, key=lambda name: shares[name], default="float")
 
 
 def regions_in_words(variant: VariantResult) -> str | None:

@@ -11,7 +11,13 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table
 from edgeanim.report.verdict import choose, verdict
-from edgeanim.report.words import detectable_in_words, milliseconds, telling
+from edgeanim.report.words import (
+    detectable_in_words,
+    executed_in_short,
+    executed_in_words,
+    milliseconds,
+    telling,
+)
 from tests.benchmarks.synthetic import build_report
 
 FAILED = Failure("DeviceFailed", 5, "It was killed, most likely because the memory ran out.")
@@ -137,6 +143,23 @@ def test_another_float_type_than_asked_is_shown() -> None:
     executed = replace(first.executed, graphs={"tiny": graph})
     report = replace(report, variants=(replace(first, executed=executed), report.variants[1]))
     assert "bf16" in table(report)
+
+
+def test_the_float_type_shown_is_the_one_that_most_of_the_time_went_to() -> None:
+    """Not that of the largest single op: ten convolutions in bfloat16 outweigh one op that is not
+    in it, and a graph that hardly takes time says nothing of the frame."""
+    first = build_report().variants[0]
+    assert first.executed is not None
+    convs = tuple(ExecutedOp(f"Conv {n}", "bfloat16", "compute", 1, 0.08) for n in range(10))
+    largest = ExecutedOp("Softmax", "float32", "compute", 1, 0.2)
+    tiny = replace(first.executed.graphs["tiny"], ops=(*convs, largest))
+    small = replace(tiny, ops=(ExecutedOp("Conv", "float32", "compute", 1, 1.0),))
+    executed = replace(first.executed, graphs={"tiny": tiny, "small": small})
+    stage = first.stages["tiny"]
+    stages = {"tiny": replace(stage, share=0.7), "small": replace(stage, share=0.1)}
+    shown = replace(first, executed=executed, stages=stages)
+    assert executed_in_short(shown) == "bfloat16"
+    assert executed_in_words(shown).startswith("bfloat16 ")
 
 
 def test_a_variant_with_a_name_of_its_own_is_shown_by_it() -> None:
