@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def show(dataset: Path, out: Path | None, split: Split | None, count: int, as_js
         f"{'kind':<10} {'split':<6} {'sequences':>9} {'characters':>10} {'frames':>7}  licence"
     )
     for row in rows:
-        click.echo(
+        say(
             f"{row.kind:<10} {row.split:<6} {row.sequences:9d} {row.identities:10d} "
             f"{row.frames:7d}  {', '.join(row.licences)}"
         )

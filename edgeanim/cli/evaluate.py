@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import to_plain
 
@@ -56,4 +56,4 @@ def command(
         won = [{"won": score.won, "won_affine": score.won_affine} for score in scores]
         print_json([to_plain(s, nulls=True) | share for s, share in zip(scores, won, strict=True)])
     else:
-        click.echo(table(scores))
+        say(table(scores))

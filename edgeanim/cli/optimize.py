@@ -20,6 +20,7 @@ from edgeanim.cli.common import (
     parse_milliseconds,
     print_json,
     recipe_option,
+    say,
     warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -146,7 +147,7 @@ def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
     if found.report is not None:
         click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
     if sentence:
-        click.echo(f"\n{found.verdict}")
+        say(f"\n{found.verdict}")
     if found.bundle is not None and found.chosen is not None:
         threads = found.trials[found.chosen].threads
         click.echo(f"Bundle: {found.bundle}, to be played with --threads {threads}")

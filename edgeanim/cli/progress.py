@@ -8,9 +8,12 @@ from time import monotonic
 
 import click
 
+from edgeanim.core.errors import printable
+
 
 class TerminalProgress:
-    """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere."""
+    """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere. Titles
+    and notes may hold a stranger's names."""
 
     def __init__(self) -> None:
         self._tty = sys.stderr.isatty()
@@ -34,7 +37,7 @@ class TerminalProgress:
         """Begin a stage; an unfinished one before it is closed."""
         if self._title:
             self.done()
-        self._title, self._total, self._count = title, total, 0
+        self._title, self._total, self._count = printable(title), total, 0
         self._started, self._worked = monotonic(), _processor_seconds()
         self._draw("")
 
@@ -50,7 +53,7 @@ class TerminalProgress:
         seconds = monotonic() - self._started
         end = "\r\x1b[K" if self._tty else ""
         work = _processor_seconds() - self._worked
-        tail = f"  {note}" if note else ""
+        tail = f"  {printable(note)}" if note else ""
         click.echo(f"{end}{self._title:<44} {seconds:6.1f} s {work:6.1f} s CPU{tail}", err=True)
         self._title = ""
 
@@ -61,7 +64,7 @@ class TerminalProgress:
         if self._total:
             filled = min(20, 20 * self._count // self._total)
             bar = f" [{'=' * filled}{' ' * (20 - filled)}] {self._count}/{self._total}"
-        text = f"{self._title}{bar} {note}"[:99]
+        text = f"{self._title}{bar} {printable(note)}"[:99]
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
 

@@ -20,6 +20,7 @@ from edgeanim.cli.common import (
     print_json,
     read_recipe,
     recipe_option,
+    say,
     settings,
     warn_unless_held_out,
 )
@@ -162,7 +163,7 @@ def command(
     for graph in result.graphs:
         macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
-        click.echo(f"{graph.name:<12} {macs}  {params}")
+        say(f"{graph.name:<12} {macs}  {params}")
     if result.latency_ms is not None:
         click.echo(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
     frames = "held-out frames" if result.held_out else "the frames recovered on"

@@ -23,6 +23,7 @@ from edgeanim.cli.common import (
     print_json,
     read_recipe,
     recipe_option,
+    say,
     settings,
     warn_unless_held_out,
 )
@@ -136,7 +137,7 @@ def command(
         )
         if row.in_float:
             names = ", ".join(row.in_float)
-            click.echo(f"   stays in float32, without a convolution to quantise: {names}")
+            say(f"   stays in float32, without a convolution to quantise: {names}")
         _print_curve(row)
     click.echo(f"Model: {result.folder}")
 
@@ -154,7 +155,7 @@ def _print_curve(row: QuantizedVariant) -> None:
     if chosen.ms is not None and chosen.float_ms is not None and chosen.ms >= chosen.float_ms:
         click.echo("   Not faster than float32 on this machine: ship float32 there.")
     if row.islands:
-        click.echo(f"   kept in float: {', '.join(row.islands)}")
+        say(f"   kept in float: {', '.join(row.islands)}")
 
 
 def _figures(point: Point) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from edgeanim.core.artifact import Precision
+from edgeanim.core.errors import printable
 from edgeanim.core.files import write_text
 from edgeanim.report.columns import aligned
 from edgeanim.report.svg import WIDTH, Axis
@@ -76,7 +77,7 @@ def pareto_table(points: Sequence[Point]) -> str:
                 shorten(point.note, _MAX_NOTE, placeholder=" …"),
             )
         )
-    return "\n".join(aligned(rows, (0, 1, 4, 7)))
+    return printable("\n".join(aligned(rows, (0, 1, 4, 7))))
 
 
 def pareto_plot(

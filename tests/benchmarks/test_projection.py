@@ -93,6 +93,13 @@ def test_a_verdict_needs_the_whole_interval(budget: float, verdict: str) -> None
     assert f"{made.low_ms:.0f} to {made.high_ms:.0f}" in shown
 
 
+def test_what_a_report_calls_its_variants_does_not_steer_the_terminal() -> None:
+    roof = Roof(4, 50.0, 400.0, 5.0)
+    shown = projection_table([project("\x1b[2J", PARTS, HERE, roof, board="b", budget_ms=1.0)])
+    assert "\\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
 def test_int8_shortens_float_arithmetic_only() -> None:
     assert [part.ms for part in in_int8(PARTS, HERE)] == [4.0, 4.0, 2.0, 1.0]
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from edgeanim import api
 from edgeanim.benchmarks.result import save_report
-from edgeanim.cli import doctor
+from edgeanim.cli import dataset, doctor, quantize
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
@@ -96,6 +97,26 @@ def test_what_a_board_says_does_not_either(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(api, "doctor_on", lambda *_, **__: Diagnosis((check,), usable=True))
     shown = CliRunner().invoke(doctor.command, ["--on", "ssh://board"]).stdout
     assert shown.count("\\x1b") == 3
+    assert "\x1b" not in shown
+
+
+def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drift = SimpleNamespace(ssim_mean=1.0, ssim_p5=1.0)
+    row = SimpleNamespace(
+        backend="tflite", scheme="tflite-int8", ranges="minmax", drift=drift,
+        in_float=("\x1b[2J",), curve=(), islands=(),
+    )  # fmt: skip
+    made = SimpleNamespace(left_out={}, held_out=True, variants=(row,), folder=tmp_path)
+    monkeypatch.setattr(api, "quantize", lambda *_, **__: made)
+    shown = CliRunner().invoke(quantize.command, ["net.onnx", "-o", str(tmp_path)]).stdout
+    held = SimpleNamespace(
+        kind="puppets", split="val", sequences=1, identities=1, frames=2, licences=("\x1b[2J",)
+    )
+    monkeypatch.setattr(api, "show_dataset", lambda *_, **__: [held])
+    shown += CliRunner().invoke(dataset.command, ["show", "data"]).stdout
+    assert shown.count("\\x1b[2J") == 2
     assert "\x1b" not in shown
 
 

@@ -47,6 +47,17 @@ def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatc
     assert drawn[3].endswith("CPU\n")
 
 
+def test_names_of_strangers_do_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with TerminalProgress() as progress:
+        progress.stage("Animate with \x1b[2J", 4)
+        progress.step(1, "\x1b[2J")
+        progress.done("\x1b[2J")
+    drawn = terminal.getvalue()
+    assert drawn.count("\\x1b[2J") == 5
+    assert "\x1b" not in drawn.replace("\r\x1b[K", "")
+
+
 def test_an_error_starts_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = terminal_of(monkeypatch)
     with pytest.raises(ValueError, match="no"), TerminalProgress() as progress:

@@ -52,6 +52,12 @@ def test_the_table_marks_front_and_choice() -> None:
     assert "failed: <no runtime>" in lines[4]
 
 
+def test_a_reason_that_names_a_strangers_node_does_not_steer_the_terminal() -> None:
+    shown = pareto_table([point("a-int8", None, None, note="failed: no \x1b[2J")])
+    assert "no \\x1b[2J" in shown
+    assert "\x1b" not in shown
+
+
 def test_the_plot_shows_limits_only_where_they_were_asked_for() -> None:
     plain = pareto_plot(POINTS, max_drift=0.012)
     assert "allowed drift 0.012" in plain
