@@ -189,9 +189,7 @@ def _changes(before: Settings, after: Settings) -> list[str | None]:
 
 
 def _parts_with(growth: Mapping[str, float], wanted: Callable[[str], bool]) -> list[str]:
-    """The parts (`cpu0` of `cpu0.throttle_count`) whose wanted counters grew."""
-    return [
-        name.removeprefix("oc.").partition(".")[0].removesuffix("_count")
-        for name, value in growth.items()
-        if wanted(name) and value > 0
-    ]
+    """The parts (`cpu0` of `cpu0.throttle_count`) of which a wanted counter grew."""
+    grown = [name for name, value in growth.items() if wanted(name) and value > 0]
+    parts = (name.removeprefix("oc.").partition(".")[0].removesuffix("_count") for name in grown)
+    return list(dict.fromkeys(parts))

@@ -59,10 +59,7 @@ def _in_words(one: Obstacle) -> str:
 
 
 def _remedy(found: tuple[Obstacle, ...], int8: float, features: tuple[str, ...]) -> str:
-    by_kind = {
-        kind: sum(one.share for one in found if one.kind == kind)
-        for kind in ("convert", "layout", "compute")
-    }
+    """What would change it; nothing where no op takes enough to be named."""
     if int8 >= _MOSTLY_INT8:
         if not features or _DOT_PRODUCTS & set(features):
             return "What would change it: pruning, or a backend with faster INT8 kernels."
@@ -70,6 +67,12 @@ def _remedy(found: tuple[Obstacle, ...], int8: float, features: tuple[str, ...])
             "What would change it: a processor with an 8-bit dot product (VNNI, or Arm's "
             "asimddp), which this one lacks, or pruning."
         )
+    if not found:
+        return ""
+    by_kind = {
+        kind: sum(one.share for one in found if one.kind == kind)
+        for kind in ("convert", "layout", "compute")
+    }
     kind = max(by_kind, key=lambda k: by_kind[k])
     ops = ", ".join(dict.fromkeys(one.op for one in found if one.kind == kind))
     if kind == "convert":

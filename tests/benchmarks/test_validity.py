@@ -110,6 +110,13 @@ def _over(name: str, *values: float) -> list[SensorReading]:
             "thermal state unlike the start: pi went from 70 to 50 C",
         ),
         (_over("cpu1.package_count", 4, 5), "throttled by heat: cpu1"),
+        (
+            [
+                SensorReading(at, {"cpu0.throttle_count": at, "cpu0.package_count": at})
+                for at in (0.0, 1.0)
+            ],
+            "throttled by heat: cpu0",
+        ),
     ],
 )
 def test_what_boards_tell_is_judged(readings: list[SensorReading], reason: str) -> None:

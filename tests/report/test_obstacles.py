@@ -67,6 +67,13 @@ def test_each_kind_of_obstacle_has_its_own_remedy() -> None:
     assert "dot product" not in remedy(*mostly, features=("avx512_vnni",))
 
 
+def test_what_cannot_be_named_gets_no_remedy() -> None:
+    many = [replace(NORM, op=f"Custom{n}", share=0.01) for n in range(60)]
+    report = slow_int8(replace(CONV, share=0.4), *many)
+    said = explain(report, report.variants[1])
+    assert said == ("In onnxruntime-int8 40% of the work runs in INT8.",)
+
+
 def test_int8_must_beat_the_best_float_of_any_backend() -> None:
     report = build_report({"onnxruntime": (20.0, 15.0), "openvino": (10.0, 40.0)})
     choice = choose(report)
