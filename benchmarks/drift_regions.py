@@ -110,7 +110,7 @@ def find_masks(
     found: list[Array] = []
     before: Shown | None = None
     for frame in frames:
-        shown, values = Shown(frame, "letterbox", before), Values()
+        shown, values = Shown(frame, before), Values()
         runner.run(values, {"driving_frame": shown}, {}, rename={}, conditions={})
         masks = relayout(finite(values.require(MASK), spec), spec.layout, "NCHW")
         found.append(np.clip(masks[0], 0, 1))

@@ -123,10 +123,9 @@ def project(
     *,
     board: str,
     budget_ms: float,
-    calibration: float = CALIBRATION,
 ) -> Projected:
     """What the variant `name`, measured here as `parts`, might take where the roof is `there`."""
-    stages = {s: ms * calibration for s, ms in scaled_ms(parts, here, there).items()}
+    stages = {s: ms * CALIBRATION for s, ms in scaled_ms(parts, here, there).items()}
     ms = sum(stages.values())
     low, high = ms / SPREAD, ms * SPREAD
     verdict: Verdict = "cannot be told"

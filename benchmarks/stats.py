@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.99
 LEVEL = 0.95
 RESAMPLES = 1000
+_SEED = 0
 _MIN_BEYOND = 2
 _STEADY_SAMPLES = 30
 _STEADY_MARGIN = 0.05
@@ -136,28 +137,25 @@ def bootstrap_interval(
     statistic: Callable[[Floats], float],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Interval:
     """The interval of a positive `statistic` by a two-level bootstrap over processes.
 
     Processes are drawn with replacement, then samples within each drawn process (Davison and
     Hinkley 1997, section 3.8). A bootstrap over a handful of processes is too narrow, so it is
     expanded by Student's t about the estimate (Hesterberg 2015, section 5.3), on a log scale.
-    The same data and seed give the same interval.
+    The same data give the same interval.
     """
     groups = _groups(processes)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     estimates = [statistic(_resample(groups, rng)) for _ in range(resamples)]
     return _interval(np.log(estimates), np.log(statistic(np.concatenate(groups))), len(groups))
 
 
-def percentile_interval(
-    processes: Sequence[Sequence[float]], percent: float, *, seed: int = 0
-) -> Interval | None:
+def percentile_interval(processes: Sequence[Sequence[float]], percent: float) -> Interval | None:
     """The interval of a percentile, or `None` where the percentile itself is refused."""
     if sum(map(len, processes)) < minimum_samples(percent):
         return None
-    return bootstrap_interval(processes, lambda s: float(np.percentile(s, percent)), seed=seed)
+    return bootstrap_interval(processes, lambda s: float(np.percentile(s, percent)))
 
 
 def paired_ratio(
@@ -165,7 +163,6 @@ def paired_ratio(
     denominator: Sequence[Sequence[Sequence[float]]],
     *,
     resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Ratio:
     """Ratio of the latencies of two *interleaved* variants: `[process][block][sample]` each.
 
@@ -174,7 +171,7 @@ def paired_ratio(
     is bootstrapped over processes and blocks.
     """
     ratios = _block_ratios(numerator, denominator)
-    interval = bootstrap_interval(ratios, median, resamples=resamples, seed=seed)
+    interval = bootstrap_interval(ratios, median, resamples=resamples)
     value = paired_value(numerator, denominator)
     return Ratio(value, interval, detectable_difference(interval, len(ratios)))
 
@@ -188,18 +185,14 @@ def paired_value(
 
 
 def independent_ratio(
-    numerator: Sequence[Sequence[float]],
-    denominator: Sequence[Sequence[float]],
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]]
 ) -> Ratio:
     """Ratio of the median latencies of two variants that ran at different times."""
     above, below = _groups(numerator), _groups(denominator)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(_SEED)
     logs = [
         np.log(np.median(_resample(above, rng)) / np.median(_resample(below, rng)))
-        for _ in range(resamples)
+        for _ in range(RESAMPLES)
     ]
     value = float(np.median(np.concatenate(above)) / np.median(np.concatenate(below)))
     processes = min(len(above), len(below))

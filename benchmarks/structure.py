@@ -22,12 +22,13 @@ SMALLEST_MS_SSIM = WINDOW << (len(SCALES) - 1)
 """The shorter edge that MS-SSIM needs: the window must fit at the coarsest scale."""
 _SIGMA = 1.5
 _K1, _K2 = 0.01, 0.03
+_LEVELS = 255.0
 _RADIUS = WINDOW // 2
 
 Floats = NDArray[np.float64]
 
 
-def ssim(a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0) -> float:
+def ssim(a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = _LEVELS) -> float:
     """SSIM of two pictures [H, W] or [H, W, C] of equal shape; `data_range` is the span of the
     values that the format can hold, never that of the pictures at hand."""
     pairs = _plane_pairs(a, b)
@@ -35,20 +36,16 @@ def ssim(a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 
     return float(np.mean([value.mean() for value in values]))
 
 
-def similarity_map(
-    a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0
-) -> Floats:
+def similarity_map(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Floats:
     """SSIM of every position where the whole window lies inside two pictures [H, W, C], averaged
     over the channels: [H - 10, W - 10]. Its mean is `ssim`."""
-    maps = _maps(_plane_pairs(a, b), data_range)
+    maps = _maps(_plane_pairs(a, b), _LEVELS)
     values: Floats = np.mean([luminance * structure for luminance, structure in maps], axis=0)
     return values
 
 
-def ms_ssim(
-    a: NDArray[np.generic], b: NDArray[np.generic], *, data_range: float = 255.0
-) -> tuple[float, float | None]:
-    """SSIM and MS-SSIM of two pictures, which share the finest scale.
+def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[float, float | None]:
+    """SSIM and MS-SSIM of two pictures [H, W] or [H, W, C], which share the finest scale.
 
     MS-SSIM is `None` where the shorter edge is below 176 pixels. Structure that is reversed
     (negative) at a scale counts as none.
@@ -59,7 +56,7 @@ def ms_ssim(
     products = np.ones(len(pairs))
     for scale, exponent in enumerate(SCALES if deep else SCALES[:1]):
         last = scale == len(SCALES) - 1
-        for channel, (luminance, structure) in enumerate(_maps(pairs, data_range)):
+        for channel, (luminance, structure) in enumerate(_maps(pairs, _LEVELS)):
             full = float((luminance * structure).mean())
             if scale == 0:
                 whole += full / len(pairs)
@@ -69,11 +66,12 @@ def ms_ssim(
     return whole, float(products.mean()) if deep else None
 
 
-def psnr(mean_squared_error: float, *, data_range: float = 255.0) -> float | None:
-    """Peak signal-to-noise ratio in dB; `None` (infinite) without any error."""
+def psnr(mean_squared_error: float) -> float | None:
+    """Peak signal-to-noise ratio in dB of pictures in levels of 0..255; `None` (infinite) without
+    any error."""
     if mean_squared_error == 0:
         return None
-    return 10 * math.log10(data_range**2 / mean_squared_error)
+    return 10 * math.log10(_LEVELS**2 / mean_squared_error)
 
 
 def _plane_pairs(a: NDArray[np.generic], b: NDArray[np.generic]) -> list[tuple[Floats, Floats]]:

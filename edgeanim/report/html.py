@@ -78,12 +78,9 @@ def render_page(comparison: Comparison, *, animation: Animation | None = None) -
     )
 
 
-def write_page(
-    path: Path, reports: Comparison | Report, *, animation: Animation | None = None
-) -> None:
+def write_page(path: Path, comparison: Comparison) -> None:
     """Write the page atomically."""
-    comparison = compare([reports]) if isinstance(reports, Report) else reports
-    write_text(path, render_page(comparison, animation=animation))
+    write_text(path, render_page(comparison))
 
 
 def demo_page(report: Report | Path, animation: Path, caption: str | None = None) -> str:

@@ -14,7 +14,6 @@ from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.pictures import (
     Fit,
-    FitRule,
     flatten,
     picture_range,
     to_tensor,
@@ -40,14 +39,12 @@ class Shown:
     def __init__(
         self,
         picture: Picture,
-        rule: FitRule,
         before: Shown | None = None,
         *,
         refused: type[BadInput] = BadInput,
     ) -> None:
         self.size: tuple[int, int] = (picture.shape[0], picture.shape[1])
         self._picture = flatten(picture)
-        self._rule: FitRule = rule
         self._before = before
         self._refused = refused
         self._fitted: dict[tuple[int, int], Picture] = {}
@@ -56,7 +53,7 @@ class Shown:
     def fit(self, size: tuple[int, int]) -> Fit:
         """How this picture lies on the canvas of a graph whose pictures have the size `size`."""
         try:
-            return Fit.of(self.size, size, self._rule)
+            return Fit.of(self.size, size)
         except BadInput as error:
             raise self._refused(error.what, hint=error.hint) from error
 

@@ -11,7 +11,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
-from edgeanim.runtime.pictures import FitRule, finite, from_tensor
+from edgeanim.runtime.pictures import finite, from_tensor
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
 from edgeanim.runtime.smoothing import smoothed
 from edgeanim.runtime.transfer import Transfer, TransferRule
@@ -32,10 +32,8 @@ class Player:
     contract's layout: this is how calibration samples are collected. `transfer` is how the driver's
     motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
     the model finds the still's motion. `reference` is the frame of the last scene's driver that it
-    was relative to.
-    `fit` is how pictures of other proportions meet the graphs' (see `runtime.pictures`). `smooth`
-    takes the tremble out of the motion, which needs one frame more (see `runtime.smoothing`);
-    `UsageError` for a model that makes its frames of more than motion.
+    was relative to. `smooth` takes the tremble out of the motion, which needs one frame more (see
+    `runtime.smoothing`); `UsageError` for a model that makes its frames of more than motion.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -49,7 +47,6 @@ class Player:
         record: Record | None = None,
         *,
         transfer: TransferRule | None = None,
-        fit: FitRule = "letterbox",
         smooth: bool = False,
     ) -> None:
         for graph in contract.graphs:
@@ -69,7 +66,6 @@ class Player:
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
         self._transfer = transfer
         self.reference = 0
-        self._rule: FitRule = fit
         self._smooth = smooth
         if smooth and not self.needs.moves_alone:
             raise UsageError(
@@ -136,7 +132,7 @@ class Player:
         still = None
         sight = {}
         if self.needs.still and scene.still is not None:
-            still = Shown(scene.still, self._rule, refused=BadStill)
+            still = Shown(scene.still, refused=BadStill)
             sight = {"still": still, "driving_frame": still}
         for runner in self._runners:
             runs = runner.graph.runs
@@ -179,9 +175,9 @@ class Player:
             for motion in itertools.cycle(motions) if scene.looped else motions:
                 yield motion[None]
         elif scene.driver is not None:
-            yield from _driving(scene.driver, self._rule, at_least=2 if self.needs.motion else 1)
+            yield from _driving(scene.driver, at_least=2 if self.needs.motion else 1)
         elif self.needs.plays_pictures and scene.still is not None:
-            yield Shown(scene.still, self._rule, refused=BadStill)
+            yield Shown(scene.still, refused=BadStill)
         else:
             yield None
 
@@ -266,7 +262,7 @@ def load_player(
     return player
 
 
-def _driving(driver: Iterable[Picture], rule: FitRule, *, at_least: int) -> Iterator[Shown]:
+def _driving(driver: Iterable[Picture], *, at_least: int) -> Iterator[Shown]:
     """The driver's frames, each with the one before it; `BadInput` if there are too few."""
     frames = iter(driver)
     head = list(itertools.islice(frames, at_least))
@@ -276,7 +272,7 @@ def _driving(driver: Iterable[Picture], rule: FitRule, *, at_least: int) -> Iter
     before: Shown | None = None
     for number, picture in enumerate(itertools.chain(head, frames)):
         check_picture(picture, f"frame {number} of the driver")
-        shown = Shown(picture, rule, before, refused=BadDriver)
+        shown = Shown(picture, before, refused=BadDriver)
         if before is not None:
             if shown.size != before.size:
                 raise BadDriver(

@@ -100,32 +100,27 @@ class BodyMotion:
         return moved.view(np.float64)[:, _PAIRED].astype(np.float32)
 
 
-def relative(still: Array, driving: Array, driving_first: Array, *, scale: float = 1.0) -> Array:
-    """The driver's motion since its first frame, carried over to the still. All arrays [K, 6].
+class RelativeMotion:
+    """A driver's motion since its first frame, carried over to a still: called with each motion
+    [K, 6], gives float32 [K, 6].
 
     As in Siarohin et al., "First Order Motion Model for Image Animation" (NeurIPS 2019), eq. 15:
-    `centre = c_still + scale * (c_t - c_0)` and `A = A_t A_0^-1 A_still`. A region whose `A_0`
-    is singular keeps the still's shape and only moves. Returns float32.
-    """
-    return RelativeMotion(still, driving_first, scale=scale)(driving)
-
-
-class RelativeMotion:
-    """`relative` for one still and one first frame of a driver, called with each motion [K, 6].
+    `centre = c_still + c_t - c_0` and `A = A_t A_0^-1 A_still`. A region whose `A_0` is singular
+    keeps the still's shape and only moves.
 
     All that does not change from frame to frame is worked out once: what remains is affine, six
     numbers times a matrix and plus a constant for each region.
     """
 
-    def __init__(self, still: Array, driving_first: Array, *, scale: float = 1.0) -> None:
-        own, first = still.astype(np.float64), driving_first.astype(np.float64)
-        inverses, singular = _inverses(_affines(first))
+    def __init__(self, still: Array, first: Array) -> None:
+        own, began = still.astype(np.float64), first.astype(np.float64)
+        inverses, singular = _inverses(_affines(began))
         self._matrices = np.zeros((len(own), 6, 6))
-        self._matrices[:, :2, :2] = scale * np.eye(2)
+        self._matrices[:, :2, :2] = np.eye(2)
         for row in (slice(2, 4), slice(4, 6)):
             self._matrices[:, row, row] = inverses @ _affines(own)
         self._constants = np.where(singular[:, None], own, 0.0)
-        self._constants[:, :2] = own[:, :2] - scale * first[:, :2]
+        self._constants[:, :2] = own[:, :2] - began[:, :2]
 
     def __call__(self, driving: Array) -> Array:
         moved = driving[:, None, :] @ self._matrices

@@ -117,22 +117,6 @@ def _blend_band(
     warped[:] = blended
 
 
-def warp(still: NDArray[Any], flow: Array) -> NDArray[Any]:
-    """`still` [H, W, C] (uint8 or float32) warped by `flow` [h, w, 2]: see `Compositor.warp`."""
-    return Compositor(still).warp(flow)
-
-
-def compose(
-    still: NDArray[np.uint8],
-    flow: Array,
-    alpha: Array,
-    colour: NDArray[np.uint8],
-    fit: Fit | None = None,
-) -> NDArray[np.uint8]:
-    """One finished frame [H, W, C]: see `Compositor.compose`."""
-    return Compositor(still, fit).compose(flow, alpha, colour)
-
-
 def _four_channels(still: NDArray[Any]) -> NDArray[Any]:
     """`still` with a fourth channel: OpenCV samples four aligned channels in a third of the time
     that it takes for three."""

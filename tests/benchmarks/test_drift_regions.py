@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.drift import Drift, measure_drift
 from edgeanim.benchmarks.drift_regions import (
     Regions,
@@ -177,5 +178,5 @@ def test_regions_are_in_the_file_the_gates_the_table_and_the_page(tmp_path: Path
 
 
 def _page_of(report: Report, path: Path) -> str:
-    write_page(path, report)
+    write_page(path, compare([report]))
     return path.read_text()

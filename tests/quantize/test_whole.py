@@ -14,7 +14,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.takes import Script, Takes
-from edgeanim.runtime.transfer import BodyMotion, relative
+from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 
 torch = pytest.importorskip("torch")
 
@@ -63,7 +63,7 @@ def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
     rng = np.random.default_rng(seed)
     still, now, first = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)
     first[0, 2:] = 0.0  # a region without a shape of its own only moves
-    wanted = relative(still, now, first)
+    wanted = RelativeMotion(still, first)(now)
     given = in_torch(*(torch.from_numpy(m[None]) for m in (still, now, first)))
     assert np.allclose(given[0].numpy(), wanted, rtol=1e-2, atol=1e-3)
 
@@ -92,7 +92,7 @@ def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> Non
 
 def test_frames_are_composed_as_the_player_does() -> None:
     from edgeanim.quantize.whole import compose
-    from edgeanim.runtime.warp import compose as by_player
+    from edgeanim.runtime.warp import Compositor
 
     rng = np.random.default_rng(5)
     y, x = np.mgrid[0:64, 0:64] / 63.0
@@ -101,7 +101,8 @@ def test_frames_are_composed_as_the_player_does() -> None:
     # What INT8 gives may overshoot; it is cut off at the size that they are made in.
     alpha = rng.uniform(-0.3, 1.3, (16, 16)).astype(np.float32)
     colour = rng.uniform(-0.3, 1.3, (16, 16, 3)).astype(np.float32)
-    wanted = by_player(still, flow, alpha, np.rint(255 * colour.clip(0, 1)).astype(np.uint8)) / 255
+    fill = np.rint(255 * colour.clip(0, 1)).astype(np.uint8)
+    wanted = Compositor(still).compose(flow, alpha, fill) / 255
     given = (still / np.float32(255), flow, colour)
     tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None]) for a in given]
     share = torch.from_numpy(alpha[None, None])

@@ -197,7 +197,7 @@ def test_one_frame_is_drawn_as_a_point() -> None:
 
 def test_the_page_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_page(path, build_report())
+    write_page(path, compare([build_report()]))
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 

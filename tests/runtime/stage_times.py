@@ -63,9 +63,9 @@ def main() -> None:
         )
     small = smooth((256, 256))
     _measure("picture to tensor, NCHW 256x256", lambda: to_tensor(small, spec))
-    before = Shown(small, "letterbox")
+    before = Shown(small)
     before.tensor(spec)  # the frame before has been seen
-    _measure("frame and cue to tensors", lambda: _seen(Shown(small, "letterbox", before), spec))
+    _measure("frame and cue to tensors", lambda: _seen(Shown(small, before), spec))
     tensor = to_tensor(small, spec)
     _measure("tensor to picture, NCHW 256x256", lambda: from_tensor(tensor, spec))
     still, first, now = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)

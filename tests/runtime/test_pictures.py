@@ -73,13 +73,13 @@ def test_a_cue_is_the_difference_of_the_frames_in_their_own_range(pictures, layo
     now, before = pictures[0][:8, :6], pictures[1][:8, :6]
     spec = _spec(layout, (-2.0, 2.0), channels=channels, role="cue")
     frames = _spec(layout, (-1.0, 1.0), channels=channels)
-    shown = Shown(now, "letterbox", Shown(before, "letterbox"))
+    shown = Shown(now, Shown(before))
     cue = shown.cue(spec, (-1.0, 1.0))
     expected = to_tensor(now, frames).astype(float) - to_tensor(before, frames)
     np.testing.assert_allclose(cue, expected, atol=1e-6)
-    same = Shown(now, "letterbox", Shown(now.copy(), "letterbox"))
+    same = Shown(now, Shown(now.copy()))
     assert not same.cue(spec, (0.0, 1.0)).any()
-    assert not Shown(now, "letterbox").cue(spec, (0.0, 1.0)).any()
+    assert not Shown(now).cue(spec, (0.0, 1.0)).any()
 
 
 def test_grey_models_see_luma_and_give_three_equal_channels():

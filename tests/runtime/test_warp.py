@@ -9,11 +9,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.runtime.pictures import Fit
-from edgeanim.runtime.warp import Compositor, compose, warp
+from edgeanim.runtime.warp import Compositor
 
 # Levels by which the warp of white noise, the hardest picture, may differ from its definition.
 # OpenCV 4 rounds positions to 1/32 pixel, up to 1/64 of a jump of 255 levels in x and in y.
 _LEVELS = 1 if int(cv2.__version__.split(".")[0]) >= 5 else 9
+
+
+def warp(still: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    return Compositor(still).warp(flow)
+
+
+def compose(still: np.ndarray, *maps: np.ndarray, fit: Fit | None = None) -> np.ndarray:
+    return Compositor(still, fit).compose(*maps)
 
 
 def _resize(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -171,7 +179,7 @@ def test_under_a_letterbox_a_fill_lies_where_it_does_on_the_canvas(size):
     fit = Fit.of(size, (32, 32))
     rng = np.random.default_rng(7)
     colour = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    got = compose(still, flow, np.zeros((16, 16), np.float32), colour, fit)
+    got = compose(still, flow, np.zeros((16, 16), np.float32), colour, fit=fit)
     assert np.abs(got - _resize(colour, fit.canvas)[fit.window]).max() <= 1
 
 
