@@ -6,7 +6,6 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 from edgeanim.benchmarks.compare import Comparison, compare
@@ -14,6 +13,7 @@ from edgeanim.benchmarks.drift_picture import GAIN
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import inside, write_text
+from edgeanim.report.page import TEXT, html_table, page
 from edgeanim.report.plots import (
     drift_legend,
     drift_plot,
@@ -34,8 +34,6 @@ _PICTURES = (
     (b"\xff\xd8", "image/jpeg"),
 )
 _MAX_PICTURE_BYTES = 32 << 20
-# A page may load nothing at all; its own style and data: pictures are the exception.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,7 @@ def render_page(comparison: Comparison, *, animation: Animation | None = None) -
             body += [_heading(report, name), _section(report, folder)]
     else:
         body.append(_section(first, comparison.folders[0], shown))
-    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)} · edgeanim</title>\n<style>\n{css}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
-    )
+    return page(title, body)
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
@@ -130,46 +121,31 @@ def _section(report: Report, folder: Path | None, figure: str = "") -> str:
 
 
 def _table(report: Report) -> str:
-    head = "".join(
-        f'<th scope="col"{"" if column.right else _TEXT}>{escape(column.title)}</th>'
-        for column in COLUMNS
+    return html_table(
+        [column.title for column in COLUMNS],
+        map(_row, report.variants),
+        words=[index for index, column in enumerate(COLUMNS) if not column.right],
+        caption=f"Drift is 1 − SSIM against the float32 original over {report.frames.count} "
+        "frames, mean and worst; gain is the speed against the same backend’s float32 in the same "
+        "run; peak memory is that of a process that only plays.",
     )
-    rows = "\n".join(_row(variant) for variant in report.variants)
-    count = report.frames.count
-    return (
-        '<div class="scroll"><table>\n'
-        f"<caption>Drift is 1 − SSIM against the float32 original over {count} frames, mean and "
-        "worst; gain is the speed against the same backend’s float32 in the same run; peak memory "
-        "is that of a process that only plays.</caption>\n"
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
-    )
-
-
-_TEXT = ' class="text"'
 
 
 def _grid(grid: Grid) -> str:
-    head = "".join(
-        f'<th scope="col"{"" if index else _TEXT}>{escape(title)}</th>'
-        for index, title in enumerate(grid.columns)
-    )
-    rows = "\n".join(
-        f'<tr><th scope="row"{_TEXT}>{escape(name)}</th>'
+    rows = (
+        f'<tr><th scope="row"{TEXT}>{escape(name)}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for name, *cells in grid.rows
     )
-    return (
-        f'<div class="scroll"><table>\n<caption>{escape(grid.caption)}</caption>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
-    )
+    return html_table(grid.columns, rows, words=[0], caption=grid.caption)
 
 
 def _row(variant: VariantResult) -> str:
     first, *rest = COLUMNS
-    cells = [f'<th scope="row"{_TEXT}>{escape(first.show(variant))}</th>']
+    cells = [f'<th scope="row"{TEXT}>{escape(first.show(variant))}</th>']
     for column in rest:
-        kind = "" if column.right else _TEXT
+        kind = "" if column.right else TEXT
         if column.title == "gain" and variant.speedup and variant.speedup.ratio > 1:
             kind = ' class="gain"'
         hover = ""
@@ -228,25 +204,24 @@ def _changes(comparison: Comparison) -> str:
     parts = []
     if comparison.differences:
         parts.append(_care("Unlike things are compared.", comparison.differences))
-    rows = "".join(
-        f'<tr><th scope="row"{_TEXT}>{escape(change.variant)}</th>'
-        f"<td{_TEXT}>{escape(comparison.names[change.report])}</td>"
+    rows = [
+        f'<tr><th scope="row"{TEXT}>{escape(change.variant)}</th>'
+        f"<td{TEXT}>{escape(comparison.names[change.report])}</td>"
         f"<td>{change.ratio.value:.3f}</td>"
         f"<td>{change.ratio.interval.low:.3f} to {change.ratio.interval.high:.3f}</td>"
         f"<td>{difference(change.ratio.detectable)}</td>"
-        f"<td{_TEXT}>{escape(change.verdict)}</td></tr>"
+        f"<td{TEXT}>{escape(change.verdict)}</td></tr>"
         for change in comparison.changes
-    )
+    ]
     if rows:
-        parts.append(
-            '<h2>What changed</h2><div class="scroll"><table><caption>Median latency as a multiple '
-            f"of that in {escape(comparison.names[0])}, with its 95 % interval; detectable is the "
-            "smallest difference that is found in 19 of 20 such comparisons.</caption><thead>"
-            f'<tr><th scope="col"{_TEXT}>variant</th><th scope="col"{_TEXT}>report</th>'
-            '<th scope="col">latency</th><th scope="col">interval</th>'
-            '<th scope="col">detectable</th>'
-            f'<th scope="col"{_TEXT}>verdict</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        titles = ("variant", "report", "latency", "interval", "detectable", "verdict")
+        caption = (
+            f"Median latency as a multiple of that in {comparison.names[0]}, with its 95 % "
+            "interval; detectable is the smallest difference that is found in 19 of 20 such "
+            "comparisons."
         )
+        changed = html_table(titles, rows, words=(0, 1, 5), caption=caption)
+        parts.append(f"<h2>What changed</h2>{changed}")
     return "\n".join(parts)
 
 

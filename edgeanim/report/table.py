@@ -87,7 +87,7 @@ def comparison_table(comparison: Comparison) -> str:
         f"{name} ({report.model.name}, {report.created})\n{table(report)}"
         for name, report in zip(comparison.names, comparison.reports, strict=True)
     ]
-    notes = [f"Note: {difference}" for difference in comparison.differences]
+    notes = [f"Note: {unlike}" for unlike in comparison.differences]
     for change in comparison.changes:
         low, high = change.ratio.interval.low, change.ratio.interval.high
         found = difference(change.ratio.detectable)
