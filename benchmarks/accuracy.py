@@ -24,9 +24,9 @@ from edgeanim.benchmarks.slowed import MODULE as SLOWED
 from edgeanim.benchmarks.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.trials import Trials
 from edgeanim.core.errors import UsageError, told
-from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT
 from edgeanim.targets.bundle import Bundle, open_bundle
+from edgeanim.targets.manifest import variant_called
 
 BARE, OTHERS = 0.03, 0.05
 SLOWER = 0.10
@@ -124,13 +124,11 @@ class Accuracy:
         return ratio
 
     def _job(self, name: str) -> Job:
-        known = {variant.id: variant for variant in self._bundle.variants}
-        if name not in known:
-            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+        variant = variant_called(name, self._bundle.variants)
         golden = self._bundle.golden
         if golden is None:
             raise UsageError("This bundle has no golden frames.")
-        return Job(self._bundle.contract, tuple(known[name].graphs), golden, 1, False, {})
+        return Job(self._bundle.contract, variant.graphs, golden, 1, False, {})
 
 
 @told
@@ -160,13 +158,14 @@ def _in_turn(
     ours: Callable[[int], Sequence[float]], theirs: Callable[[int], Sequence[float]]
 ) -> Ratio:
     """The ratio of the medians of blocks that ran one after the other, in changing order."""
-    pairs = []
+    above: list[list[Sequence[float]]] = []
+    below: list[list[Sequence[float]]] = []
     for number in range(_BLOCKS):
-        order = (ours, theirs) if number % 2 == 0 else (theirs, ours)
-        times = {id(loop): list(loop(_FRAMES)) for loop in order}
-        pairs.append((times[id(ours)], times[id(theirs)]))
-    # The blocks are what repeats here: there is only one process.
-    return paired_ratio([[ours] for ours, _ in pairs], [[theirs] for _, theirs in pairs])
+        turns = ((ours, above), (theirs, below))
+        for loop, times in turns if number % 2 == 0 else reversed(turns):
+            # The blocks are what repeats here, not the processes: there is only one.
+            times.append([loop(_FRAMES)])
+    return paired_ratio(above, below)
 
 
 def _near(against: str, ratio: Ratio, limit: float) -> Bar:

@@ -20,12 +20,12 @@ from pathlib import Path
 from edgeanim.benchmarks.drift import Drift, DriftMeter
 from edgeanim.benchmarks.playback import lengthened
 from edgeanim.core.errors import UsageError, told
-from edgeanim.core.parsing import nearest
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import MAX_FRAMES
 from edgeanim.runtime.player import load_player
 from edgeanim.targets.backends import SessionOptions
-from edgeanim.targets.bundle import Bundle, Variant, open_bundle
+from edgeanim.targets.bundle import Bundle, open_bundle
+from edgeanim.targets.manifest import variant_called
 
 MAX_GROWTH = 0.002
 """By how much the mean drift of the last window may exceed that of the first."""
@@ -56,7 +56,9 @@ def windows_of(
     with ExitStack() as stack:
         plays = []
         for name in (variant, against):
-            player = load_player(bundle.contract, _variant(bundle, name), SessionOptions())
+            player = load_player(
+                bundle.contract, variant_called(name, bundle.variants), SessionOptions()
+            )
             plays.append(stack.enter_context(player).play(scene))
         meter = DriftMeter()
         began = 0
@@ -100,13 +102,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + ("no growth." if steady else "it grows.")
     )
     return 0 if steady else 1
-
-
-def _variant(bundle: Bundle, name: str) -> Variant:
-    known = {variant.id: variant for variant in bundle.variants}
-    if name not in known:
-        raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
-    return known[name]
 
 
 def _line(window: Window) -> str:

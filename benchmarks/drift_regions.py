@@ -28,8 +28,9 @@ _SEEN = {"driving_frame", "cue"}
 
 @dataclass(frozen=True)
 class RegionDrift:
-    """A region over the frames that show it: `share` is its part of the picture, `ssim` that of
-    its pixels, `l1` their mean absolute error in levels of 0..255. Null if no frame shows it."""
+    """A region: `share` is its part of the picture, over all frames. Over those that show it,
+    `ssim` is that of its pixels, `l1` their mean absolute error in levels of 0..255; null if none
+    does."""
 
     share: float
     ssim: Spread | None

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeanim.core.errors import DeviceFailed, UsageError
@@ -94,11 +95,11 @@ def _main() -> None:
     source = np.ones(_COPIED_BYTES, np.uint8)
     target = np.empty_like(source)
 
-    def best(work: object) -> float:
+    def best(work: Callable[[], object]) -> float:
         times = []
         for _ in range(_REPEATS):
             began = time.process_time()
-            work()  # type: ignore[operator]
+            work()
             times.append(time.process_time() - began)
         return min(times)
 

@@ -2,8 +2,8 @@
 
 Only one worker plays at a time; the others wait blocked. The order of the variants is reversed from
 block to block, so that none always runs after the same neighbour, and a round's workers share their
-cores (`cores`). Profile and memory have passes of
-their own, since both disturb the clock; the further scenarios (`trials`) come last.
+cores (`cores`). Profile and memory have passes of their own, since both disturb the clock; the
+further scenarios (`trials`) come last.
 """
 
 from __future__ import annotations

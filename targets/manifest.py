@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, Precision
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import inside
+from edgeanim.core.parsing import nearest
 
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
@@ -34,6 +35,22 @@ class Variant:
     def id(self) -> str:
         """For example `openvino-int8`."""
         return f"{self.backend}-{self.precision}"
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Named = TypeVar("Named", bound=_Named)
+
+
+def variant_called(name: str, variants: Iterable[Named]) -> Named:
+    """The one of `variants` whose id is `name`; `UsageError` names the nearest."""
+    known = {variant.id: variant for variant in variants}
+    if name not in known:
+        raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
+    return known[name]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
+from edgeanim.targets.manifest import variant_called
 
 TRACK = ".npz"
 """The suffix of stored motions."""
@@ -173,11 +174,9 @@ def _show(frames: Iterator[Picture], rate: float) -> int:
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
     """The variant called `name`, or the first in the board's order that can run here."""
-    known = {variant.id: variant for variant in variants}
     if name is not None:
-        if name not in known:
-            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
-        return known[name]
+        return variant_called(name, variants)
+    known = {variant.id: variant for variant in variants}
     for entry in work.board.backends:
         # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
         for precision in reversed(entry.precisions):

@@ -16,7 +16,6 @@ from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subject
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
-from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.material import gather
@@ -24,6 +23,7 @@ from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX, open_bundle
+from edgeanim.targets.manifest import variant_called
 from edgeanim.targets.on.payload import files_of
 from edgeanim.targets.prebuilt import load_prebuilt
 
@@ -204,8 +204,4 @@ def _named(subject: Subject, path: Path, others: Sequence[Subject]) -> Subject:
 
 
 def _chosen(subjects: tuple[Subject, ...], names: tuple[str, ...]) -> tuple[Subject, ...]:
-    known = {subject.id: subject for subject in subjects}
-    for name in names:
-        if name not in known:
-            raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
-    return tuple(known[name] for name in names) or subjects
+    return tuple(variant_called(name, subjects) for name in names) or subjects

@@ -11,11 +11,11 @@ from edgeanim.benchmarks.emulation import Emulation, emulate
 from edgeanim.benchmarks.result import ModelRecord
 from edgeanim.benchmarks.runner import subjects_of
 from edgeanim.core.errors import UsageError
-from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.on_golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
 from edgeanim.targets.bundle import open_bundle
+from edgeanim.targets.manifest import variant_called
 from edgeanim.targets.on.emulator import (
     PROCESSORS,
     boot,
@@ -87,11 +87,7 @@ def emulate_bundle(
         golden = Path(scratch) / "golden.npz"
         save_golden(golden, first_frames(load_golden(opened.golden), frames))
         subjects = subjects_of(opened.contract, opened.variants)
-        known = {subject.id: subject for subject in subjects}
-        for name in variants:
-            if name not in known:
-                raise UsageError(f"There is no variant {name!r}.", hint=nearest(name, list(known)))
-        chosen = tuple(known[name] for name in variants) or subjects
+        chosen = tuple(variant_called(name, subjects) for name in variants) or subjects
         digest = str(opened.provenance.get("model", opened.sha256))
         record = ModelRecord(opened.contract.name, digest, opened.sha256)
         return emulate(chosen, golden, emulator, python, model=record, progress=progress)

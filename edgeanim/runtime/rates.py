@@ -82,8 +82,9 @@ def as_they_come(
     frames: Iterable[T], fps: float, now: Callable[[], float] = monotonic
 ) -> Iterator[T]:
     """`frames` that arrive when they can, or what was made of them, a camera's say, at `fps` of the
-    time that passes: each is repeated until the next one, or left out if that came within the same
-    moment. `now` tells seconds. Work on frames belongs before this, or repeats would cost it."""
+    time that passes. Each is given at once, as often as it takes to fill the time since the one
+    before, or left out if that was less than a frame's. `now` tells seconds. Work on frames belongs
+    before this, or repeats would cost it."""
     shown, began = 0, None
     for frame in frames:
         moment = now()
