@@ -66,9 +66,10 @@ class Trials:
     def stream(self, job: Job) -> tuple[float, ...]:
         """A fresh process at the plan's fixed rate: response times in ms."""
         plan = self._plan
-        worker = self._hire_warm(job, plan.stream_frames + OPENING_FRAMES)
+        worker, frame_s = self._hire_warm(job, plan.stream_frames + OPENING_FRAMES)
         request = Request("stream", plan.stream_frames, rate_fps=plan.rate_fps)
-        expected = plan.stream_frames / plan.rate_fps
+        # Frames that come faster than they can be played queue up: that is no worker that hangs.
+        expected = plan.stream_frames * max(1 / plan.rate_fps, frame_s)
         responses = worker.ask(request, Streamed, busy_s=expected).responses_ms
         self._crew.dismiss(worker)
         return responses
@@ -101,7 +102,7 @@ class Trials:
         """One process that plays for the plan's time, in windows; its memory is read from outside
         between them."""
         plan = self._plan
-        worker = self._hire_warm(job, _SOAK_FRAMES)
+        worker, _ = self._hire_warm(job, _SOAK_FRAMES)
         windows: list[SoakWindow] = []
         seconds = plan.soak_s / plan.windows
         began = time.monotonic()
@@ -114,12 +115,15 @@ class Trials:
         self._crew.dismiss(worker)
         return windows
 
-    def _hire_warm(self, job: Job, frames: int) -> WorkerProcess:
+    def _hire_warm(self, job: Job, frames: int) -> tuple[WorkerProcess, float]:
+        """A worker that has warmed up on its scene, `frames` long, and the seconds that a frame
+        took it meanwhile."""
         worker = self._crew.hire(job)
         worker.receive(Ready)
         worker.ask(Request("lengthen", frames), Done)
-        worker.ask(Request("warm", self._plan.warmup_frames, self._plan.warmup_s), Warm)
-        return worker
+        began = time.monotonic()
+        warm = worker.ask(Request("warm", self._plan.warmup_frames, self._plan.warmup_s), Warm)
+        return worker, (time.monotonic() - began) / warm.frames
 
 
 def _window(at_s: float, window: Window, worker: WorkerProcess) -> SoakWindow:

@@ -18,7 +18,7 @@ from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.playback import OPENING_FRAMES, Playback, lengthened, stream
 from edgeanim.benchmarks.process import Crew
-from edgeanim.benchmarks.protocol import Request, Streamed
+from edgeanim.benchmarks.protocol import Request, Streamed, Warm
 from edgeanim.benchmarks.result import ModelRecord, Report, VariantResult, dump_report, parse_report
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.benchmarks.scenarios import (
@@ -218,9 +218,9 @@ def test_a_streams_scene_has_its_opening_beside_all_of_its_frames() -> None:
         def receive(self, _: type) -> None:
             pass
 
-        def ask(self, request: Request, _: type, **__: float) -> Streamed:
+        def ask(self, request: Request, _: type, **__: float) -> Streamed | Warm:
             asked.append(request)
-            return Streamed((1.0,))
+            return Warm(10, 1.0) if request.ask == "warm" else Streamed((1.0,))
 
     crew: Any = SimpleNamespace(hire=lambda _: Worker(), dismiss=lambda _: None)
     plan = BenchOptions(rounds=1, stream_frames=40, warmup_frames=10).plan(20.0)
@@ -234,6 +234,25 @@ def _windows(times: list[float], sizes: list[float | None]) -> list[SoakWindow]:
         SoakWindow(10.0 * (i + 1), 100, time, None, size)
         for i, (time, size) in enumerate(zip(times, sizes, strict=True))
     ]
+
+
+def test_a_stream_that_the_machine_cannot_keep_up_with_has_the_time_that_it_takes() -> None:
+    """Its frames queue up, which is to be measured, and no worker that hangs."""
+    patience: list[float] = []
+
+    class Worker:
+        def receive(self, kind: type) -> None: ...
+
+        def ask(self, request: Request, kind: type, *, busy_s: float = 0.0) -> Any:  # noqa: ARG002
+            if request.ask == "warm":
+                time.sleep(0.02)
+            patience.append(busy_s)
+            return {"warm": Warm(1, 20.0), "stream": Streamed((1.0,))}.get(request.ask)
+
+    crew: Any = SimpleNamespace(hire=lambda _: Worker(), dismiss=lambda _: None)
+    plan = BenchOptions(rounds=1, stream_frames=1000).plan(rate_fps=1000.0)
+    Trials(crew, plan, Path()).stream(None)  # type: ignore[arg-type]
+    assert patience[-1] >= 20  # of frames that take 0.02 s, not of the second that was asked for
 
 
 def test_a_soak_that_slows_down_and_grows_shows_both() -> None:
