@@ -204,8 +204,9 @@ class Schedule:
 
     def _pass(self, title: str, gather: Callable[[_Running], None]) -> None:
         """One more process per variant, as many at once as there are cores for."""
-        at_once = max(1, len(os.sched_getaffinity(0)) // self._options.threads)
         alive = self._alive()
+        threads = max((course.job.threads for _, course in alive), default=1)
+        at_once = max(1, len(os.sched_getaffinity(0)) // threads)
         for start in range(0, len(alive), at_once):
             group = [
                 _Running(name, self._crew.hire(replace(course.job, profile=title == "profile")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,17 @@ from edgeanim.benchmarks import schedule
 from edgeanim.benchmarks.assemble import assemble
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew
-from edgeanim.benchmarks.protocol import Block, Done, First, Job, Ready, Request, Streamed, Warm
+from edgeanim.benchmarks.protocol import (
+    Block,
+    Done,
+    First,
+    Job,
+    Profiled,
+    Ready,
+    Request,
+    Streamed,
+    Warm,
+)
 from edgeanim.benchmarks.result import Failure, GraphProfile, ProcessSamples
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.schedule import Course
@@ -89,6 +100,24 @@ def test_from_trial_to_trial_the_order_is_reversed(
 ) -> None:
     options = BenchOptions(rounds=3, cold_starts=3)
     assert asked(options, request_, scenario) == ["a", "b", "b", "a", "a", "b"]
+
+
+def test_variants_are_profiled_at_once_only_where_each_has_its_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setitem(ANSWERS, "profile", Profiled({}))
+    log: list[str] = []
+
+    def start(job: Job, folder: Path) -> Any:  # noqa: ARG001
+        log.append(f"start {'ab'[job.threads - 1]}")
+        return _Worker("ab"[job.threads - 1], log)
+
+    jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
+    with Crew(tmp_path, start) as crew:
+        course = schedule.Schedule(jobs, BenchOptions(), crew, tmp_path, SILENT, rate_fps=20.0)
+        course._pass("profile", course._profile)
+    assert log == ["start a", "profile a", "start b", "profile b"]
 
 
 def test_a_gain_is_never_over_a_float32_that_failed() -> None:
