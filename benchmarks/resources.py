@@ -1,15 +1,17 @@
 """What the machine spent while it was measured, out of the sensors' logs. Pure functions.
 
-Means over the whole run, its loading and warm-up included. What no sensor told is `None`.
+Means are over the time of the whole run, its loading and warm-up included. What no sensor told is
+`None`.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.circumstances import SensorLog, SensorReading
+from edgeanim.benchmarks.circumstances import SensorLog
 
 # One rail or sum for all of the board, the most complete first; what it counts in words.
 _POWER = (
@@ -25,6 +27,10 @@ _CORE_CLOCK = re.compile(r"cpu\d+\.freq_mhz")
 _PMIC = re.compile(r"tegra\.pmic\.temp_c|thermal_zone\d+\.PMIC-Die\.temp_c")
 _PMIC_MADE_UP_C = 100.0
 _GPU_LOAD = re.compile(r"(jetson\.gpu|tegra\.gpu|nvidia\.\d+)\.load_percent")
+
+# What was read of one thing: seconds into the run, and the value.
+Points = list[tuple[float, float]]
+Series = dict[str, Points]
 
 
 @dataclass(frozen=True)
@@ -42,54 +48,63 @@ class Resources:
 
 def resources(logs: Sequence[SensorLog]) -> Resources:
     """The summary of a run."""
-    readings = [reading for log in logs for reading in log.readings]
-    power = _power(readings)
-    heat = [(value, name) for name, value in _all(readings) if _is_heat(name, value)]
-    hottest = max(heat, default=None)
+    series = _series(logs)
+    power_w, power_of = _power(series)
+    values = [(value, name) for name, points in series.items() for _, value in points]
+    hottest_c, hottest_zone = max((v for v in values if _is_heat(*v)), default=(None, ""))
     return Resources(
-        power_w=power[0] if power else None,
-        power_of=power[1] if power else None,
-        hottest_c=hottest[0] if hottest else None,
-        hottest_zone=hottest[1].removesuffix("temp_c").strip("._") if hottest else None,
-        clock_mhz=_greatest_mean(readings, _CORE_CLOCK),
-        gpu_load_percent=_greatest_mean(readings, _GPU_LOAD),
+        power_w=power_w,
+        power_of=power_of,
+        hottest_c=hottest_c,
+        hottest_zone=hottest_zone.removesuffix("temp_c").strip("._") or None,
+        clock_mhz=_greatest_mean(series, _CORE_CLOCK),
+        gpu_load_percent=_greatest_mean(series, _GPU_LOAD),
     )
 
 
-def _is_heat(name: str, value: float) -> bool:
+def _series(logs: Sequence[SensorLog]) -> Series:
+    series: Series = {}
+    for log in logs:
+        for reading in log.readings:
+            for name, value in reading.values.items():
+                series.setdefault(name, []).append((reading.at_s, value))
+    return series
+
+
+def _is_heat(value: float, name: str) -> bool:
     """Whether this is a temperature, and a measured one."""
     made_up = value <= _PMIC_MADE_UP_C and _PMIC.fullmatch(name) is not None
     return name.endswith("temp_c") and not made_up
 
 
-def _power(readings: Sequence[SensorReading]) -> tuple[float, str] | None:
+def _power(series: Series) -> tuple[float | None, str | None]:
+    """The watts, and what they count."""
     for name, what in _POWER:
-        values = _series(readings, name)
-        if values:
-            return sum(values) / len(values), what
-    packages = {name for name, _ in _all(readings) if _PACKAGE.fullmatch(name)}
-    watts = [_slope(readings, name) for name in sorted(packages)]
+        if name in series:
+            return _mean(series[name]), what
+    watts = [_slope(series[name]) for name in sorted(series) if _PACKAGE.fullmatch(name)]
     known = [value for value in watts if value is not None]
-    return (sum(known), "the processor's package") if known and len(known) == len(watts) else None
+    if not known or len(known) < len(watts):
+        return None, None
+    return sum(known), "the processor's package"
 
 
-def _slope(readings: Sequence[SensorReading], name: str) -> float | None:
+def _slope(points: Points) -> float | None:
     """Growth of a counter per second."""
-    points = [(r.at_s, r.values[name]) for r in readings if name in r.values]
-    if len(points) < 2 or points[-1][0] <= points[0][0]:
-        return None
-    return (points[-1][1] - points[0][1]) / (points[-1][0] - points[0][0])
+    (began, first), (ended, last) = points[0], points[-1]
+    return (last - first) / (ended - began) if ended > began else None
 
 
-def _greatest_mean(readings: Sequence[SensorReading], pattern: re.Pattern[str]) -> float | None:
-    names = {name for name, _ in _all(readings) if pattern.fullmatch(name)}
-    means = [sum(values) / len(values) for n in names if (values := _series(readings, n))]
+def _greatest_mean(series: Series, pattern: re.Pattern[str]) -> float | None:
+    means = (_mean(points) for name, points in series.items() if pattern.fullmatch(name))
     return max(means, default=None)
 
 
-def _series(readings: Sequence[SensorReading], name: str) -> list[float]:
-    return [reading.values[name] for reading in readings if name in reading.values]
-
-
-def _all(readings: Sequence[SensorReading]) -> Iterator[tuple[str, float]]:
-    return ((name, value) for reading in readings for name, value in reading.values.items())
+def _mean(points: Points) -> float:
+    """The mean over time of what is taken to change evenly from look to look: looks come more
+    often between rounds, where nothing is timed."""
+    span = points[-1][0] - points[0][0]
+    if span <= 0:
+        return sum(value for _, value in points) / len(points)
+    steps = itertools.pairwise(points)
+    return sum((t - s) * (a + b) / 2 for (s, a), (t, b) in steps) / span

@@ -40,6 +40,20 @@ def test_means_over_the_run_and_the_hottest_look() -> None:
     )
 
 
+def test_means_are_over_time_however_the_looks_are_spread() -> None:
+    """Looks come more often between rounds, where nothing is timed and the board idles."""
+    looks = ((0.0, 2.0), (1.0, 2.0), (1.5, 2.0), (2.0, 2.0), (12.0, 8.0), (22.0, 8.0))
+    log = SensorLog(
+        "raspberry_pi",
+        tuple(SensorReading(at, {"pi.power_w": w, "cpu0.freq_mhz": 100 * w}) for at, w in looks),
+        (),
+        {},
+    )
+    seen = resources([log])
+    assert seen.power_w == pytest.approx((2 * 2 + 5 * 10 + 8 * 10) / 22)
+    assert seen.clock_mhz == pytest.approx(100 * (2 * 2 + 5 * 10 + 8 * 10) / 22)
+
+
 def test_energy_of_packages_becomes_power_and_parts_are_not_counted_twice() -> None:
     log = _log(
         "rapl",
