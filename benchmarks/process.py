@@ -66,7 +66,7 @@ class WorkerProcess:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._timeout = timeout
-        self._buffer = b""
+        self._buffer = bytearray()
         self._errors = folder / "stderr.txt"
         own = dict.fromkeys(_THREAD_SETTINGS, str(job.threads)) | {"TMPDIR": str(folder.resolve())}
         self.started_ns = time.monotonic_ns()
@@ -150,17 +150,24 @@ class WorkerProcess:
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
         deadline = time.monotonic() + patience
-        while b"\n" not in self._buffer:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([pipe], [], [], left)[0]:
                 self.kill()
                 raise WorkerFailed(_device_failed(f"it gave no answer for {patience:.0f} s."))
             piece = os.read(pipe, 1 << 16)
-            if not piece or len(self._buffer) > _MAX_REPLY_BYTES:
+            if not piece:
                 raise WorkerFailed(self._diagnosis())
             self._buffer += piece
-        first, _, self._buffer = self._buffer.partition(b"\n")
-        return first
+            if len(self._buffer) > _MAX_REPLY_BYTES:
+                self.kill()
+                limit = f"{_MAX_REPLY_BYTES >> 20} MiB."
+                raise WorkerFailed(_device_failed(f"its answer is longer than {limit}"))
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line
 
     def _diagnosis(self) -> Failure:
         """Why the pipe closed, from the exit status and the last words."""

@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
+from edgeanim.benchmarks import process
 from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
 from edgeanim.benchmarks.protocol import Block, Done, Job, Ready, Request, Warm
 from edgeanim.benchmarks.runner import Subject
@@ -61,6 +62,20 @@ def test_a_worker_that_dies_is_diagnosed(start: Start, code: str, reason: str) -
         start(code).receive(Ready)
     assert caught.value.failure.error == "DeviceFailed"
     assert caught.value.failure.exit_code == 5
+
+
+def test_an_answer_without_an_end_is_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_MAX_REPLY_BYTES", 1 << 20)
+    worker = start("while True: os.write(1, b'x' * 65536)")
+    with pytest.raises(WorkerFailed, match="its answer is longer than 1 MiB"):
+        worker.receive(Ready)
+    assert not psutil.pid_exists(worker.pid)
+
+
+def test_answers_that_come_together_are_taken_one_by_one(start: Start) -> None:
+    worker = start("""print('{"frames": 1}\\n{"frames": 2}\\n{"fra', end='', flush=True)
+time.sleep(0.1); print('mes": 3}', flush=True)""")
+    assert [worker.receive(Done) for _ in range(3)] == [Done(1), Done(2), Done(3)]
 
 
 def test_a_worker_that_hangs_is_ended(start: Callable[..., WorkerProcess]) -> None:
