@@ -37,10 +37,14 @@ class Watch:
         self._failure: BaseException | None = None
         self._warms_from: float | None = None
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
-        self.host.advance()
-        self.before = self.after = self.host.clocks()
-        self._read(0.0)
-        self._settings = self._final_settings = self._read_settings()
+        try:
+            self.host.advance()
+            self.before = self.after = self.host.clocks()
+            self._read(0.0)
+            self._settings = self._final_settings = self._read_settings()
+        except BaseException:  # Ctrl-C among them: the first look may take seconds
+            self._close()
+            raise
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -52,9 +56,10 @@ class Watch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pause()
-        for sensor in self._sensors:
-            sensor.close()
+        try:
+            self._pause()
+        finally:
+            self._close()
 
     def look(self) -> None:
         """Read every sensor once, now."""
@@ -136,6 +141,10 @@ class Watch:
             cost = min(time.monotonic() - began, _cpu_seconds() - spent)
             elapsed = time.monotonic() - self.before.steady
             pause = max(PAUSE_SECONDS, _PAUSE_PER_COST * cost, _PAUSE_PER_ELAPSED * elapsed)
+
+    def _close(self) -> None:
+        for sensor in self._sensors:
+            sensor.close()
 
     def _pause(self) -> None:
         self._stop.set()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edgeanim.benchmarks import watch as watch_module
-from edgeanim.benchmarks.host import Host
+from edgeanim.benchmarks.host import Host, Stream
 from edgeanim.benchmarks.recording import RECORD, REPLAY, RecordedHost, RecordingHost
 from edgeanim.benchmarks.result import ModelRecord, Report, load_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
@@ -207,3 +207,26 @@ def test_what_breaks_in_a_look_between_is_not_lost(
     ):
         assert broken.wait(30)
         watch.end()
+
+
+def test_what_a_sensor_started_ends_with_a_first_look_that_is_interrupted(tmp_path: Path) -> None:
+    class Tegrastats(Stream):
+        closed = False
+
+        def latest(self) -> str:
+            return "RAM 1/2MB"
+
+        def close(self) -> None:
+            self.closed = True
+
+    class Interrupted(Host):
+        def follow(self, *_: str) -> Stream:
+            return running
+
+        def run(self, *_: str) -> str:
+            raise KeyboardInterrupt
+
+    running = Tegrastats()
+    with pytest.raises(KeyboardInterrupt):
+        Watch(("tegrastats", "jetson"), Interrupted(tmp_path))
+    assert running.closed
