@@ -38,18 +38,17 @@ Gathered = tuple[str, Precision, Course]
 
 
 def assemble(
-    gathered: Sequence[Gathered], drifts: Mapping[str, Drift | None], *, rate_fps: float
+    gathered: Mapping[str, Gathered], drifts: Mapping[str, Drift | None], *, rate_fps: float
 ) -> tuple[VariantResult, ...]:
-    """The variants' results; `gathered` has the backend, the precision and the course of each,
-    `rate_fps` is that of the streams."""
-    names = list(drifts)
+    """The variants' results; `gathered` has the backend, the precision and the course of each by
+    its id, `rate_fps` is that of the streams."""
     baselines: dict[str, tuple[str, Course]] = {}
-    for name, (backend, precision, course) in zip(names, gathered, strict=True):
+    for name, (backend, precision, course) in gathered.items():
         if precision == FLOAT32 and not course.failure:
             baselines.setdefault(backend, (name, course))
     return tuple(
         _variant(name, *entry, drifts[name], baselines.get(entry[0]), rate_fps)
-        for name, entry in zip(names, gathered, strict=True)
+        for name, entry in gathered.items()
     )
 
 

@@ -138,7 +138,7 @@ def run_bench(
         board=BoardRecord(board.name, board.title, board.latency_budget_ms, board.arch),
         settings=_settings(options, board, courses, remarks),
         variants=assemble(
-            [(s.backend, s.precision, courses[s.id]) for s in subjects], drifts, rate_fps=rate
+            {s.id: (s.backend, s.precision, courses[s.id]) for s in subjects}, drifts, rate_fps=rate
         ),
         environment=environment,
         sensors=watch.logs(),

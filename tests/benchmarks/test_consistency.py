@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.assemble import Gathered, assemble
 from edgeanim.benchmarks.protocol import Job
 from edgeanim.benchmarks.result import ProcessSamples, Report, dump_report, parse_report
 from edgeanim.benchmarks.scenarios import ColdStart, summarize_cold, summarize_stream
@@ -109,8 +109,11 @@ def test_what_is_assembled_of_any_samples_is_read_again(
     courses = [_course(slow), _course(fast)]
     # No frame is finished before the one that came before it.
     courses[1].streams += [tuple(sorted(process)) for process in streams]
-    gathered = [("b", "float32", courses[0]), ("b", "int8", courses[1])]
-    made = assemble(gathered, {"a": None, "c": None}, rate_fps=20.0)  # type: ignore[arg-type]
+    gathered: dict[str, Gathered] = {
+        "a": ("b", "float32", courses[0]),
+        "c": ("b", "int8", courses[1]),
+    }
+    made = assemble(gathered, dict.fromkeys(gathered), rate_fps=20.0)
     report = replace(build_report(), variants=made)
     assert made[1].speedup is not None
     assert parse_report(dump_report(report), where="text") == report

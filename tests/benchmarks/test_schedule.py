@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgeanim.benchmarks import schedule
-from edgeanim.benchmarks.assemble import assemble
+from edgeanim.benchmarks.assemble import Gathered, assemble
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew
 from edgeanim.benchmarks.protocol import (
@@ -124,9 +124,12 @@ def test_a_gain_is_never_over_a_float32_that_failed() -> None:
     samples = [ProcessSamples(0, 1.0, 1.0, ((1.0,) * 6, (1.0,) * 6), {})]
     broken = Course(_job(1), failure=Failure("DeviceFailed", 5, "It broke."))
     sound, int8 = (Course(_job(1), samples=samples) for _ in range(2))
-    names = ("broken", "sound", "int8")
-    gathered = [("b", "float32", broken), ("b", "float32", sound), ("b", "int8", int8)]
-    made = assemble(gathered, dict.fromkeys(names), rate_fps=20.0)  # type: ignore[arg-type]
+    gathered: dict[str, Gathered] = {
+        "broken": ("b", "float32", broken),
+        "sound": ("b", "float32", sound),
+        "int8": ("b", "int8", int8),
+    }
+    made = assemble(gathered, dict.fromkeys(gathered), rate_fps=20.0)
     assert [v.speedup and v.speedup.over for v in made] == [None, None, "sound"]
 
 
@@ -138,7 +141,7 @@ def test_what_executed_is_weighed_by_the_time_that_each_graph_takes() -> None:
         for name, int8 in (("small", 1.0), ("large", 0.0))
     }
     course = Course(_job(1), samples=samples, profiles=profiles)
-    (made,) = assemble([("b", "int8", course)], {"x": None}, rate_fps=20.0)
+    (made,) = assemble({"x": ("b", "int8", course)}, {"x": None}, rate_fps=20.0)
     assert made.executed is not None
     assert made.executed.int8_share == pytest.approx(0.1)
     assert made.executed.float_share == pytest.approx(0.9)
