@@ -69,16 +69,21 @@ def measure_roof(*, saturates: bool) -> Roof:
 
     Float32 by a matrix product, memory by a copy that no cache holds; the best of several, since
     others on the machine only ever take away. INT8 follows from float32 and whether 8-bit
-    multiply-add `saturates` here.
+    multiply-add `saturates` here. `DeviceFailed` if that process fails or takes minutes.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "edgeanim.benchmarks.roofline"],
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-        env=os.environ | dict.fromkeys(_THREADS, "1"),
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeanim.benchmarks.roofline"],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=os.environ | dict.fromkeys(_THREADS, "1"),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeviceFailed(
+            f"The roof could not be measured: it did not finish within {_SECONDS:g} s."
+        ) from error
     if done.returncode != 0:
         raise DeviceFailed(f"The roof could not be measured: {done.stderr.strip()[-200:]}")
     answer = json.loads(done.stdout)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks import projection_check
+from edgeanim.benchmarks import projection_check, roofline
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.projection import (
     SPREAD,
@@ -27,7 +27,7 @@ from edgeanim.benchmarks.projection_check import mobilenet
 from edgeanim.benchmarks.result import Executed, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
 from edgeanim.targets.board import load_shipped_board
@@ -91,6 +91,12 @@ def test_a_verdict_needs_the_whole_interval(budget: float, verdict: str) -> None
     assert "PROJECTED" in shown
     assert "not measured" in shown
     assert f"{made.low_ms:.0f} to {made.high_ms:.0f}" in shown
+
+
+def test_a_machine_too_slow_to_measure_its_roof_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roofline, "_SECONDS", 0.001)
+    with pytest.raises(DeviceFailed, match=r"did not finish within 0\.001 s"):
+        measure_roof(saturates=False)
 
 
 def test_what_a_report_calls_its_variants_does_not_steer_the_terminal() -> None:
