@@ -173,6 +173,19 @@ def must_exist(path: Path) -> None:
         path.stat()
 
 
+def read_bytes(path: Path, limit: int, what: str) -> bytes:
+    """The contents of `path`; `BadInput`, which calls it `what` ("This document"), if they are more
+    than `limit` bytes. No more is read: a pipe or a device states no size, and need not end."""
+    with disk_errors(path), path.open("rb") as stream:
+        stated = os.fstat(stream.fileno()).st_size
+        if stated <= limit:
+            data = stream.read((stated or limit) + 1)  # so much is allocated
+            if len(data) <= limit:
+                return data
+    shown = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit >> 10} KiB"
+    raise BadInput(f"{what} is larger than {shown}.", where=path)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic_path(path) as partial:

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import read_bytes
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -123,12 +124,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def _read_text(path: Path) -> str:
-    with disk_errors(path):
-        if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise BadInput("This document is larger than 64 MiB.", where=path)
-        data = path.read_bytes()
     try:
-        return data.decode("utf-8")
+        return read_bytes(path, MAX_DOCUMENT_BYTES, "This document").decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInput("This is not a text file.", where=path) from error
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, disk_errors
-from edgeanim.core.files import atomic_path
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import atomic_path, read_bytes
 from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
@@ -19,6 +19,7 @@ from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
 from edgeanim.models.shipped_files import WEIGHTS
 
+_MAX_BYTES = 4 << 30
 _MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
 
 
@@ -155,8 +156,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    with disk_errors(path):
-        data = path.read_bytes()
+    data = read_bytes(path, _MAX_BYTES, "This file")
     try:
         tensors: dict[str, Any] = load(data)
     except (SafetensorError, ValueError) as error:

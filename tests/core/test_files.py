@@ -20,6 +20,7 @@ from edgeanim.core.files import (
     may_hold_files,
     must_exist,
     must_spare,
+    read_bytes,
     sha256_file,
     sha256_files,
     sha256_tree,
@@ -48,6 +49,17 @@ def test_others_may_read_what_was_written_as_far_as_the_umask_allows(tmp_path: P
         os.umask(before)
     modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("file", "folder")]
     assert modes == [0o640, 0o750]
+
+
+def test_no_more_is_read_than_the_limit_allows_whatever_size_is_stated(tmp_path: Path) -> None:
+    (file := tmp_path / "file").write_bytes(b"x" * 5)
+    assert read_bytes(file, 5, "This") == b"x" * 5
+    with pytest.raises(BadInput, match="This is larger than 0 KiB"):
+        read_bytes(file, 4, "This")
+    with pytest.raises(BadInput, match="This document is larger than 1 MiB"):
+        read_bytes(Path("/dev/zero"), 1 << 20, "This document")
+    with pytest.raises(BadInput, match="folder"):
+        read_bytes(tmp_path, 1, "This")
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])

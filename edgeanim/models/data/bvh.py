@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors, named
+from edgeanim.core.errors import BadInput, named
+from edgeanim.core.files import read_bytes
 
 MAX_BYTES = 16 << 20
 MAX_JOINTS = 512
@@ -78,10 +79,7 @@ class Capture:
 
 def read_bvh(path: Path) -> Capture:
     """Read a BVH file. `BadInput` says what is wrong with one that breaks the format or a bound."""
-    with disk_errors(path):
-        if path.stat().st_size > MAX_BYTES:
-            raise BadInput(f"This motion is larger than {MAX_BYTES >> 20} MiB.", where=path)
-        data = path.read_bytes()
+    data = read_bytes(path, MAX_BYTES, "This motion")
     try:
         with named(path):
             return parse_bvh(data.decode("ascii"))

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput
+from edgeanim.core.files import read_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import parse
 from edgeanim.models.data.media import flatten, read_still
@@ -103,10 +104,7 @@ def _load_yaml(path: Path) -> Any:
     require("Reading a drawing", "yaml", extra="train")
     import yaml
 
-    with disk_errors(path):
-        if path.stat().st_size > _MAX_CONFIG_BYTES:
-            raise BadInput("This configuration is larger than 64 KiB.", where=path)
-        data = path.read_bytes()
+    data = read_bytes(path, _MAX_CONFIG_BYTES, "This configuration")
     try:
         text = data.decode("utf-8")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
