@@ -42,14 +42,15 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def load_json(path: Path) -> Any:
-    """Read a JSON document. NaN and infinity, which JSON does not have, are refused."""
+    """Read a JSON document; see `parse_json`."""
     return parse_json(_read_text(path), where=path)
 
 
 def parse_json(text: str, *, where: object) -> Any:
-    """Parse JSON text; `BadInput` says the line if it does not parse."""
+    """Parse JSON text; `BadInput` says the line if it does not parse. NaN and infinity, which JSON
+    does not have, are refused, and so is a key that stands twice, as TOML does."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates is no text
         return value
@@ -132,6 +133,17 @@ def _read_text(path: Path) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        left = set(table)
+        for name, _ in pairs:
+            if name not in left:
+                raise ValueError(f"the key {name[:80]!r} stands twice in a table")
+            left.remove(name)
+    return table
 
 
 class _Parser:

@@ -159,6 +159,12 @@ def test_json_beyond_all_bounds_is_refused(text: str) -> None:
     assert parse_json('"\\ud83d\\ude00"', where="doc") == "\U0001f600"
 
 
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 1}', '[{"b": {"a": 1, "c": 2, "\\u0061": 3}}]'])
+def test_a_key_of_json_that_stands_twice_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="the key 'a' stands twice"):
+        parse_json(text, where="doc")
+
+
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_whatever_bytes_a_document_has_it_is_parsed_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
