@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Final
 
 from edgeanim.core.archives import archive_errors
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors, named
 from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
 from edgeanim.core.parsing import parse_json, parse_written, to_plain
 from edgeanim.targets.manifest import (
@@ -251,7 +251,8 @@ def _read_manifest(
 
 def _check_names(manifest: Manifest, infos: Mapping[str, zipfile.ZipInfo], path: Path) -> None:
     for name in infos:
-        inside(Path("/bundle"), name)
+        with named(path):
+            inside(Path("/bundle"), name)
         _check_plain(name, infos, path)
         if name != MANIFEST and name not in manifest.files:
             raise BadInput(f"The manifest does not list the member {name!r}.", where=path)

@@ -113,7 +113,7 @@ def _listed(name: str) -> Callable[[dict[str, bytes]], None]:
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\b", "c:x"])
 def test_names_that_lead_outside_are_refused(bundle: Path, tmp_path: Path, name: str) -> None:
     hostile = rebuilt(bundle, tmp_path / "b.eab", _listed(name))
-    with pytest.raises(BadInput, match="outside"), open_bundle(hostile):
+    with pytest.raises(BadInput, match=r"b\.eab: .*outside"), open_bundle(hostile):
         pass
     assert not (tmp_path / "x").exists()
 
