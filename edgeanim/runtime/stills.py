@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.runtime.scene import Picture
@@ -62,6 +62,12 @@ def decoding(path: Path) -> Iterator[None]:
             raise
         except Image.DecompressionBombError as error:
             raise _too_large(path) from error
+        except UnidentifiedImageError as error:  # it would name an object of Python's
+            raise BadInput(
+                "The picture is damaged or cut off: its head does not parse.",
+                where=path,
+                hint="Save or copy it again.",
+            ) from error
         except Exception as error:
             # Decoders raise OSError, SyntaxError, EOFError, struct.error and more on damaged data.
             raise BadInput(

@@ -114,6 +114,14 @@ def test_a_picture_that_is_cut_off_is_refused(tmp_path, pictures, suffix):
         read_still(path)
 
 
+def test_a_picture_whose_head_is_damaged_is_told_of_without_names_of_python(tmp_path, pictures):
+    path = _save(tmp_path / "a.png", pictures[0])
+    path.write_bytes(path.read_bytes().replace(b"IHDR", b"IHDX"))
+    with pytest.raises(BadInput, match=r"head does not parse\.") as caught:
+        read_still(path)
+    assert "Reader" not in str(caught.value)
+
+
 def test_a_picture_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "bomb.png"
     Image.new("1", (20_000, 20_000)).save(path)
