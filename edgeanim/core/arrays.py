@@ -37,13 +37,15 @@ def load_npz(
     required: Collection[str],
     optional: Collection[str] = (),
     prefixes: tuple[str, ...] = (),
+    limit: int = MAX_BYTES,
 ) -> dict[str, NDArray[Any]]:
     """The arrays of an `.npz` with exactly the names in `required`, perhaps some in `optional`,
     perhaps some that start with one of `prefixes`. Anything else, pickled objects first of all,
-    is `BadInput`."""
+    is `BadInput`, and so are arrays of more than `limit` bytes together: zeros pack to a
+    thousandth."""
     _check_file(path)
     with disk_errors(path), archive_errors(path), zipfile.ZipFile(path) as archive:
-        members = _members(archive, path)
+        members = _members(archive, path, limit)
         _check_names(members, required, optional, prefixes, path)
         arrays = {}
         for name, info in members.items():
@@ -78,7 +80,7 @@ def _check_file(path: Path) -> int:
     return size
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
+def _members(archive: zipfile.ZipFile, path: Path, limit: int) -> dict[str, zipfile.ZipInfo]:
     """The members by the names of their arrays."""
     infos = archive.infolist()
     for info in infos:
@@ -87,8 +89,10 @@ def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
         if info.compress_type not in _METHODS:
             raise BadInput(f"{info.filename!r} is compressed in an unknown way.", where=path)
     size = sum(info.file_size for info in infos)
-    if size > MAX_BYTES:
-        raise BadInput(f"The archive unpacks to {size >> 20} MiB; the limit is 4096.", where=path)
+    if size > limit:
+        raise BadInput(
+            f"The archive unpacks to {size >> 20} MiB; the limit is {limit >> 20}.", where=path
+        )
     return {info.filename[: -len(".npy")]: info for info in infos}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.media import load_npz, read_still
@@ -158,12 +158,9 @@ def _open(dataset: Path, cache: FrameCache, entry: Entry) -> FrameSequence:
             hint="Remove its folder and make or import it again.",
         )
     path = folder / KNOWN
-    with disk_errors(path):
-        size = path.stat().st_size
-    if size > _MAX_KNOWN_BYTES:
-        raise BadInput("This file is larger than 256 MiB.", where=path)
     required = ("before", "transforms", "regions") if entry.known else ("before",)
-    arrays = load_npz(path, required=required, optional=("sheets",) if entry.known else ())
+    optional = ("sheets",) if entry.known else ()
+    arrays = load_npz(path, required=required, optional=optional, limit=_MAX_KNOWN_BYTES)
     _check_arrays(arrays, entry, path)
     depth = len(arrays["regions"]) if entry.known else None
     return FrameSequence(

@@ -26,6 +26,8 @@ MAX_REGIONS = 256
 _REGIONS = "regions"
 _MAX_VALUE = 1e3
 _MAX_FPS = 1000.0
+# The largest track, and room for its headers and names.
+_MAX_BYTES = (MAX_FRAMES * MAX_REGIONS * 6 * 4) + (1 << 20)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ class MotionTrack:
 def load_track(path: Path) -> MotionTrack:
     """Read a `.npz` with `values` float32 [T, K, 6], `fps` (one number), and perhaps `regions`: the
     bytes of a JSON list of names; strictly."""
-    arrays = load_npz(path, required=("values", "fps"), optional=(_REGIONS,))
+    arrays = load_npz(path, required=("values", "fps"), optional=(_REGIONS,), limit=_MAX_BYTES)
     track = track_from(arrays["values"], arrays["fps"], where=path)
     return replace(track, regions=_names_from(arrays.get(_REGIONS), where=path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,15 @@ def test_a_file_that_holds_no_motion_is_refused(tmp_path: Path, values: np.ndarr
     np.savez(tmp_path / "t.npz", values=values, fps=np.array(10.0))
     with pytest.raises(BadInput, match=r"t\.npz.*not a motion track"):
         load_track(tmp_path / "t.npz")
+
+
+def test_a_small_file_cannot_unpack_to_more_than_a_track_takes(tmp_path: Path):
+    save_track(path := tmp_path / "t.npz", _track())
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"PK\x01\x02") + 24, 700 << 20)
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match="unpacks to 700 MiB; the limit is 586"):
+        load_track(path)
 
 
 @pytest.mark.parametrize("fps", [np.array(0.0), np.array(np.nan), np.array([10.0]), np.array("x")])
