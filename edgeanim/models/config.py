@@ -12,6 +12,9 @@ from edgeanim.models.shipped_files import ARCHITECTURE
 
 STRIDE = 32
 """The coarsest stride of the networks; a picture's side must be a multiple of it."""
+LARGEST, WIDEST = 1024, 1024
+"""Of a picture's side, and of a layer's channels: what is allocated for a network is told by its
+architecture, which may come from anywhere."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,13 @@ class AnimatorConfig:
     generator: tuple[int, int, int] = (48, 80, 96)
 
     def __post_init__(self) -> None:
-        if self.size < 2 * STRIDE or self.size % STRIDE:
-            raise ValueError(f"`size` must be a multiple of {STRIDE} and at least {2 * STRIDE}")
-        if any(width < 8 for width in (*self.regions, *self.encoder, *self.generator)):
-            raise ValueError("every width must be at least 8")
+        if not 2 * STRIDE <= self.size <= LARGEST or self.size % STRIDE:
+            raise ValueError(
+                f"`size` must be a multiple of {STRIDE} between {2 * STRIDE} and {LARGEST}"
+            )
+        widths = (*self.regions, *self.encoder, *self.generator)
+        if any(not 8 <= width <= WIDEST for width in widths):
+            raise ValueError(f"every width must lie between 8 and {WIDEST}")
 
 
 PRESETS = {

@@ -62,6 +62,16 @@ def test_a_folder_without_a_trained_animator_says_which_to_give(tmp_path: Path) 
     fails(3, "evaluate", "--weights", tmp_path / "gone", says="No such file or folder")
 
 
+@pytest.mark.parametrize(
+    "text", ["size = 1000000", "regions = [16, 32, 64, 96, 999999999]", "encoder = [64, 80, 4096]"]
+)
+def test_an_architecture_beyond_all_bounds_is_refused(text: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "animator.toml").write_text(text)
+    (tmp_path / "animator.safetensors").write_bytes(b"")
+    fails(3, "inspect", tmp_path, says="and 1024")
+
+
 def test_version() -> None:
     import edgeanim as package
 
