@@ -176,6 +176,25 @@ def test_a_checkpoint_of_another_configuration_is_refused(trained):
         train(replace(CONFIG, seed=1), trained)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("state.json", lambda _: b"[]"),
+        ("state.json", lambda data: data.replace(b'"done"', b'"dine"')),
+        ("state.json", lambda data: data.replace(b'"done":', b'"done":-')),
+        ("regions.optimizer.safetensors", lambda data: data.replace(b"0.exp_avg", b"x.exp_avg")),
+        ("generator.optimizer.safetensors", lambda data: data[:-1] + bytes([data[-1] ^ 64])),
+        ("ema.safetensors", lambda data: data[:100]),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused(trained, tmp_path, name, change):
+    shutil.copytree(trained, tmp_path / "out")
+    file = tmp_path / "out" / "checkpoint" / name
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(BadInput, match="checkpoint"):
+        train(CONFIG, tmp_path / "out")
+
+
 def test_a_checkpoint_of_other_material_is_refused(tmp_path):
     clip, out = tmp_path / "me.gif", tmp_path / "out"
     write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
@@ -189,7 +208,7 @@ def test_a_checkpoint_of_other_material_is_refused(tmp_path):
         train(config, out)
     # Checkpoints from before this was written down are gone on with.
     state = json.loads((out / "checkpoint" / "state.json").read_text())
-    del state["material"]
+    del state["material"], state["tensors"]
     (out / "checkpoint" / "state.json").write_text(json.dumps(state))
     train(config, out)
 

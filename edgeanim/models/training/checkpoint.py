@@ -3,8 +3,8 @@ the very result that an uninterrupted one would have had."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,10 @@ from edgeanim.core.files import (
     may_become_folder,
     sha256_bytes,
     sha256_file,
+    sha256_files,
     write_text,
 )
-from edgeanim.core.parsing import load_json, to_plain
+from edgeanim.core.parsing import load_json, parse_written, to_plain
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
 from edgeanim.models.dataset import MANIFEST
 from edgeanim.models.training.batches import clip_files
@@ -27,6 +28,21 @@ from edgeanim.models.training.config import TrainConfig
 FOLDER = "checkpoint"
 _STATE = "state.json"
 _HINT = "Train into another folder, or remove this one."
+
+
+@dataclass(frozen=True)
+class _State:
+    """What `state.json` says: `done` steps by the configuration, on the `material`, of these
+    hashes; `tensors` is the hash over all files of tensors. Older ones do not say the last two."""
+
+    done: int
+    config: str
+    material: str | None = None
+    tensors: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.done < 0:
+            raise ValueError("`done` cannot be negative")
 
 
 class Ema:
@@ -76,8 +92,8 @@ def save_checkpoint(
         for name, optimizer in optimizers.items():
             save_file(_optimizer_tensors(optimizer), folder / f"{name}.optimizer.safetensors")
         save_file(_portable(ema.state), folder / "ema.safetensors")
-        state = {"done": done, "config": config_digest(config), "material": material}
-        write_text(folder / _STATE, canonical_json(state))
+        state = _State(done, config_digest(config), material, _tensors_digest(folder))
+        write_text(folder / _STATE, canonical_json(to_plain(state)))
 
 
 def load_checkpoint(
@@ -90,32 +106,34 @@ def load_checkpoint(
 ) -> int:
     """Restore everything; returns the steps done, 0 if there is no checkpoint.
 
-    `BadInput` if it belongs to another configuration or other `material` (see `material_digest`),
-    `UsageError` if its place is taken.
+    `BadInput` if it is damaged, or belongs to another configuration or other `material` (see
+    `material_digest`), `UsageError` if its place is taken.
     """
     folder = out / FOLDER
     if not (folder / _STATE).is_file():
         may_become_folder(folder, lambda _: False)
         return 0
-    state: dict[str, Any] = load_json(folder / _STATE)
-    if state.get("config") != config_digest(config):
+    state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
+    if state.config != config_digest(config):
         raise BadInput(
             "This checkpoint was made with another configuration.",
             where=folder,
             hint=_HINT,
         )
-    if state.get("material", material) != material:  # older ones do not say
+    if state.material not in (None, material):
         raise BadInput(
             "The clips or datasets that this checkpoint was made from have changed.",
             where=folder,
             hint=_HINT,
         )
+    if state.tensors not in (None, _tensors_digest(folder)):
+        raise BadInput("This checkpoint is damaged.", where=folder, hint=_HINT)
     for name, module in modules.items():
         load_weights(module, folder / f"{name}.safetensors")
     for name, optimizer in optimizers.items():
         _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
     ema.restore(read_tensors(folder / "ema.safetensors"))
-    return int(state["done"])
+    return state.done
 
 
 def config_digest(config: TrainConfig) -> str:
@@ -133,6 +151,10 @@ def material_digest(config: TrainConfig) -> str:
     files = clip_files(config.data)
     files += [folder / MANIFEST for folder in config.data.datasets or ()]
     return sha256_bytes("\n".join(map(sha256_file, files)).encode())
+
+
+def _tensors_digest(folder: Path) -> str:
+    return sha256_files(sorted(folder.glob("*.safetensors")))
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
