@@ -204,9 +204,10 @@ def say(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print dataclasses and plain values as indented JSON, with a null for what is not known: a
-    report is printed as it would be written."""
+    report is printed as it would be written. What could steer a terminal stays an escape."""
     import json
 
     from edgeanim.core.parsing import to_plain
 
-    click.echo(json.dumps(to_plain(value, nulls=True), indent=2, ensure_ascii=False))
+    text = json.dumps(to_plain(value, nulls=True), indent=2, ensure_ascii=False)
+    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))

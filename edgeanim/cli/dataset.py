@@ -190,9 +190,7 @@ def show(dataset: Path, out: Path | None, split: Split | None, count: int, as_js
     if as_json:
         print_json(rows)
         return
-    click.echo(
-        f"{'kind':<10} {'split':<6} {'sequences':>9} {'characters':>10} {'frames':>7}  licence"
-    )
+    say(f"{'kind':<10} {'split':<6} {'sequences':>9} {'characters':>10} {'frames':>7}  licence")
     for row in rows:
         say(
             f"{row.kind:<10} {row.split:<6} {row.sequences:9d} {row.identities:10d} "
@@ -214,4 +212,4 @@ def _say(out: Path, manifest: Manifest, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(out), "sequences": sequences, "frames": frames})
         return
-    click.echo(f"{sequences} sequences, {frames} frames: {out}")
+    say(f"{sequences} sequences, {frames} frames: {out}")

@@ -143,11 +143,11 @@ def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(pareto_table(found.points))
+    say(pareto_table(found.points))
     if found.report is not None:
-        click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
+        say(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
     if sentence:
         say(f"\n{found.verdict}")
     if found.bundle is not None and found.chosen is not None:
         threads = found.trials[found.chosen].threads
-        click.echo(f"Bundle: {found.bundle}, to be played with --threads {threads}")
+        say(f"Bundle: {found.bundle}, to be played with --threads {threads}")

@@ -165,10 +165,10 @@ def command(
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
         say(f"{graph.name:<12} {macs}  {params}")
     if result.latency_ms is not None:
-        click.echo(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
+        say(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
     frames = "held-out frames" if result.held_out else "the frames recovered on"
-    click.echo(
+    say(
         f"SSIM to the unpruned model on {frames}: {result.drift.ssim_mean:.4f} mean, "
         f"{result.drift.ssim_worst:.4f} worst"
     )
-    click.echo(f"Model: {result.folder}")
+    say(f"Model: {result.folder}")

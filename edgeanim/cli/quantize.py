@@ -131,7 +131,7 @@ def command(
         print_json(result)
         return
     for row in result.variants:
-        click.echo(
+        say(
             f"{row.backend:<14} {row.scheme:<16} {row.ranges:<12} "
             f"SSIM mean {row.drift.ssim_mean:.4f}  5th percentile {row.drift.ssim_p5:.4f}"
         )
@@ -139,7 +139,7 @@ def command(
             names = ", ".join(row.in_float)
             say(f"   stays in float32, without a convolution to quantise: {names}")
         _print_curve(row)
-    click.echo(f"Model: {result.folder}")
+    say(f"Model: {result.folder}")
 
 
 def _print_curve(row: QuantizedVariant) -> None:
@@ -147,13 +147,13 @@ def _print_curve(row: QuantizedVariant) -> None:
     if not row.curve:
         return
     heads = f"{'in float':>8} {'drift':>8} {'p5':>8} {'relit':>8} {'relit p5':>8} {'ms':>8}"
-    click.echo(f"   {heads} {'float ms':>9}")
+    say(f"   {heads} {'float ms':>9}")
     for point in row.curve:
         mark = "->" if point.floats == row.islands else "  "
-        click.echo(f"{mark} {len(point.floats):>8} {_figures(point)}")
+        say(f"{mark} {len(point.floats):>8} {_figures(point)}")
     chosen = next(point for point in row.curve if point.floats == row.islands)
     if chosen.ms is not None and chosen.float_ms is not None and chosen.ms >= chosen.float_ms:
-        click.echo("   Not faster than float32 on this machine: ship float32 there.")
+        say("   Not faster than float32 on this machine: ship float32 there.")
     if row.islands:
         say(f"   kept in float: {', '.join(row.islands)}")
 

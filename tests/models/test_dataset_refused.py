@@ -145,6 +145,16 @@ def test_a_manifest_that_cannot_be_true_is_refused(copy, change, match):
         read_sequences(copy)
 
 
+def test_what_a_manifest_says_does_not_steer_the_terminal(copy):
+    licence = "free\x1b[2J\x9b2J\u202e"
+    edit_manifest(copy, lambda d: d["sequences"][0]["origin"].update(licence=licence))
+    for option, shown in (([], r"free\x1b[2J\x9b2J\u202e"), (["--json"], r"free\u001b[2J\u009b")):
+        told = CliRunner().invoke(command, ["show", str(copy), *option]).output
+        assert shown in told
+        assert told.replace("\n", "").isprintable()
+    assert licence in json.loads(told)[0]["licences"]
+
+
 def rewrite(folder, **arrays):
     """Replace what is known of a sequence, with a hash that fits."""
     place = folder / "sequences" / "puppet-1000"
