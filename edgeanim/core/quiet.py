@@ -6,9 +6,10 @@ import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 log = logging.getLogger("edgeanim")
 
@@ -18,8 +19,37 @@ def quiet() -> Iterator[None]:
     """Silence warnings, prints and native stderr of third-party code inside the block.
 
     What was printed goes to the debug log (`edgeanim -v`). Swaps the process's file descriptors 1
-    and 2, so wrap calls into heavy packages only, never a block that reports progress.
+    and 2, so wrap calls into heavy packages only, never a block that reports progress. Blocks of
+    several threads share one swap, which the last of them to end undoes.
     """
+    with _SILENCE:
+        yield
+
+
+class _Silence:
+    """What holds while any block is entered."""
+
+    def __init__(self) -> None:
+        self._lock, self._blocks, self._begun = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._blocks:
+                self._begun.enter_context(_silenced())
+            self._blocks += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._blocks -= 1
+            if not self._blocks:
+                self._begun.close()
+
+
+_SILENCE = _Silence()
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
     with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for stream in (sys.stdout, sys.stderr):
