@@ -13,9 +13,9 @@ import math
 import reprlib
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import read_bytes
@@ -26,6 +26,7 @@ else:
     import tomli as tomllib
 
 T = TypeVar("T")
+L = TypeVar("L", bound=str)
 
 MAX_DOCUMENT_BYTES = 64 << 20
 # So many words are listed; of more, the nearest few.
@@ -99,6 +100,15 @@ def to_plain(value: object, *, nulls: bool = False) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value
+
+
+@overload
+def one_or_more(given: L | Iterable[L]) -> tuple[L, ...]: ...
+@overload
+def one_or_more(given: str | Path | Iterable[str | Path]) -> tuple[str | Path, ...]: ...
+def one_or_more(given: Any) -> tuple[Any, ...]:
+    """What was given where several can be; a text or path alone is the only one."""
+    return (given,) if isinstance(given, (str, Path)) else tuple(given)
 
 
 def parse_inputs(values: Sequence[str]) -> dict[str, Path]:

@@ -73,7 +73,7 @@ def animate(
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
 ) -> Animated:
     """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webp, .png, or
@@ -141,7 +141,7 @@ def _scene(
     bundle: Bundle,
     still: str | Path | None,
     drive: str | Path,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
     fps: float | None,
     most: float,
     *,

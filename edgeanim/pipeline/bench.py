@@ -16,6 +16,7 @@ from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subject
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.material import gather
@@ -40,20 +41,20 @@ class _Opened:
 
 
 def bench(
-    subjects: Sequence[str | Path],
+    subjects: str | Path | Sequence[str | Path],
     *,
     out: str | Path | None = None,
-    pictures: Path | None = None,
+    pictures: str | Path | None = None,
     frames: str | Path | None = None,
-    variants: tuple[str, ...] = (),
+    variants: str | Sequence[str] = (),
     quick: bool = False,
-    scenarios: Sequence[Scenario] = (),
+    scenarios: Scenario | Sequence[Scenario] = (),
     fps: float | None = None,
     duration: float | None = None,
     threads: int | None = None,
     retries: int = 0,
     board: str | Path = "local",
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
 ) -> Report:
     """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
@@ -66,12 +67,13 @@ def bench(
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
     A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
+    subjects, scenarios = one_or_more(subjects), one_or_more(scenarios)
     require_compiled(subjects)
     refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
     work = Work.on(board, progress=progress)
     options = BenchOptions(
         threads=threads or work.board.threads,
-        scenarios=tuple(scenarios),
+        scenarios=scenarios,
         rate_fps=fps,
         duration_s=duration,
     )
@@ -80,10 +82,11 @@ def bench(
     if out is not None:
         may_become_report(Path(out), subjects, frames, inputs or {})
         pictures = pictures or pictures_beside(Path(out))
+    pictures = None if pictures is None else Path(pictures)
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
         measure = partial(
             run_bench,
-            _chosen(opened.subjects, variants),
+            _chosen(opened.subjects, one_or_more(variants)),
             opened.golden,
             options,
             model=opened.model,
@@ -100,7 +103,7 @@ def bench(
 def refuse_unheeded(
     subjects: Sequence[str | Path],
     frames: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
     scenarios: Sequence[Scenario],
     fps: float | None,
     duration: float | None,
@@ -130,7 +133,7 @@ def may_become_report(
     out: Path,
     subjects: Sequence[str | Path],
     frames: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
 ) -> None:
     """Raise what writing the report `out` and its pictures would end in; `UsageError` if it would
     take the place of what is measured."""
@@ -148,7 +151,7 @@ def _open(
     work: Work,
     paths: Sequence[Path],
     frames: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
 ) -> Iterator[_Opened]:
     bundles = [path for path in paths if path.suffix == SUFFIX]
     if bundles and len(paths) > 1:
@@ -177,7 +180,7 @@ def _open_bundle(path: Path) -> Iterator[_Opened]:
 
 @contextmanager
 def _open_prebuilt(
-    work: Work, paths: Sequence[Path], frames: str | Path | None, inputs: Mapping[str, Path]
+    work: Work, paths: Sequence[Path], frames: str | Path | None, inputs: Mapping[str, str | Path]
 ) -> Iterator[_Opened]:
     with TemporaryDirectory(prefix="edgeanim-bench-") as scratch:
         subjects: list[Subject] = []

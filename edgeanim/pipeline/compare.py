@@ -9,15 +9,16 @@ from edgeanim.benchmarks.compare import Comparison, check_gate
 from edgeanim.benchmarks.compare import compare as compare_reports
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.core.files import may_become_file, must_spare
+from edgeanim.core.parsing import one_or_more
 from edgeanim.report.html import write_page
 
 
 def compare(
-    reports: Sequence[str | Path],
+    reports: str | Path | Sequence[str | Path],
     *,
     html: str | Path | None = None,
     fail_on: str | None = None,
-    allow: Collection[str] = frozenset(),
+    allow: str | Collection[str] = (),
 ) -> Comparison:
     """Put reports side by side; write a self-contained page to `html`.
 
@@ -25,11 +26,12 @@ def compare(
     `FailedOn` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
     all the same, and the error carries the comparison.
     """
+    reports, allowed = one_or_more(reports), frozenset(one_or_more(allow))
     if html is not None:
         may_become_file(Path(html))
         must_spare(Path(html), reports)
     gate = None if fail_on is None else parse_gate(fail_on)  # before a page is written
-    comparison = compare_reports([Path(report) for report in reports], allow=allow)
+    comparison = compare_reports([Path(report) for report in reports], allow=allowed)
     if html is not None:
         write_page(Path(html), comparison)
     if gate is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -16,7 +17,7 @@ from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import default_material, files_of_model, open_model
 from edgeanim.pipeline.variants import find_int8, make_variant
-from edgeanim.pipeline.work import ALL, Work, versions
+from edgeanim.pipeline.work import Work, versions
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
@@ -36,12 +37,12 @@ def compile(  # noqa: A001 the command's own name
     model: str | Path,
     *,
     out: str | Path,
-    backends: tuple[str, ...] = (ALL,),
-    floats: tuple[FloatPrecision, ...] = (FLOAT32,),
+    backends: str | Sequence[str] = (),
+    floats: FloatPrecision | Sequence[FloatPrecision] = (FLOAT32,),
     recipe: str | Path | None = None,
     frames: str | Path | None = None,
     board: str | Path = "local",
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
     store: Store | None = None,
     fresh: bool = False,
@@ -60,7 +61,7 @@ def compile(  # noqa: A001 the command's own name
         must_spare(Path(out), files_read(frames))
     must_end_in(SUFFIX, out, "A bundle")
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
-    names = work.backends(backends)
+    floats, names = one_or_more(floats), work.backends(one_or_more(backends))
     _require_floats(work, names, floats, recipe)
     progress.stage("Read the model")
     source = open_model(model, work)
@@ -128,7 +129,7 @@ def _golden(
     name: str | Path,
     model: Model,
     frames: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
 ) -> Path:
     if frames is None and (carried := carried_golden(name)):
         return carried

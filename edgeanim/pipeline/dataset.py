@@ -11,6 +11,7 @@ from pathlib import Path
 from edgeanim.core.errors import EdgeanimError, UsageError, named
 from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.importers import Fit
 from edgeanim.models.dataset import (
@@ -87,7 +88,7 @@ def make_dataset(
 
 
 def import_dataset(
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     identity: str | None = None,
@@ -114,7 +115,7 @@ def import_dataset(
         raise UsageError("Every first frame or fewer, and two frames or more, can be taken.")
     if identity is not None and not identity.strip():
         raise UsageError("An identity needs a name.", hint="Leave it out to name each by its file.")
-    sources = [Path(path) for path in paths]
+    sources = [Path(path) for path in one_or_more(paths)]
     for path in sources:
         must_exist(path)
     writer = DatasetWriter(Path(out))

@@ -11,7 +11,7 @@ from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, TensorSpe
 from edgeanim.core.errors import BadInput, UsageError, first_line
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
-from edgeanim.core.parsing import load_toml, parse
+from edgeanim.core.parsing import load_toml, one_or_more, parse
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.graph.from_torch import TOLERANCE, export_model
 from edgeanim.graph.infer import infer_contract
@@ -82,7 +82,7 @@ def export(
                 "for each of its graphs.",
                 hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
             )
-        names = (outputs,) if isinstance(outputs, str) else tuple(outputs)
+        names = one_or_more(outputs)
         spec = _described(given, identifier(out.resolve().name), shapes, names, values)
         described, by_name = Contract(spec.name, (spec,)), {spec.name: given}
     else:

@@ -20,8 +20,8 @@ from edgeanim.targets.bundle import SUFFIX
 def inspect(
     model: str | Path,
     *,
-    contract: Path | None = None,
-    save_contract: Path | None = None,
+    contract: str | Path | None = None,
+    save_contract: str | Path | None = None,
     store: Store | None = None,
 ) -> ModelInfo | BundleInfo:
     """Check `model` and describe its graphs, contract, size, and what stands in a backend's way; of
@@ -30,6 +30,8 @@ def inspect(
     `contract` replaces the inferred one; `save_contract` writes the one in use, to be edited.
     `UsageError` for a `contract` beside a bundle, which has its own.
     """
+    contract = None if contract is None else Path(contract)
+    save_contract = None if save_contract is None else Path(save_contract)
     if save_contract is not None:
         given = [] if contract is None else [contract]
         must_spare(save_contract, [model, *files_of_model(model), *given])

@@ -55,7 +55,7 @@ class Material:
 def gather(
     contract: Contract,
     source: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
     *,
     limit: int,
     default: Material | None = None,
@@ -91,7 +91,7 @@ def gather(
 
 
 def scene_of(
-    contract: Contract, source: str | Path, inputs: Mapping[str, Path], *, limit: int = 64
+    contract: Contract, source: str | Path, inputs: Mapping[str, str | Path], *, limit: int = 64
 ) -> Scene:
     """All pictures of `source` (at most `limit`, thinned to those that cover it) as one scene for
     an image-to-image model: to judge by, with nothing held out."""
@@ -100,7 +100,7 @@ def scene_of(
     return Scene(driver=np.stack(frames), conditions=conditions)
 
 
-def read_conditions(contract: Contract, inputs: Mapping[str, Path]) -> dict[str, Array]:
+def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
     """The model's fixed inputs from `NAME=FILE` pairs; NAME is the tensor's or the role's name."""
     names = {}
     for graph in contract.graphs:
@@ -116,7 +116,7 @@ def read_conditions(contract: Contract, inputs: Mapping[str, Path]) -> dict[str,
                 where=f"--input {name}",
                 hint=nearest(name, list(names)),
             )
-        values[names[name]] = load_condition(path)
+        values[names[name]] = load_condition(Path(path))
     return values
 
 

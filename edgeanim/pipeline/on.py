@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.benchmarks.drift_picture import pictures_beside
 from edgeanim.benchmarks.emulation import Emulation
 from edgeanim.benchmarks.result import Report, parse_report, save_report
+from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
-from edgeanim.core.parsing import parse, parse_json, to_plain
+from edgeanim.core.parsing import one_or_more, parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.bench import bench, may_become_report, refuse_unheeded
 from edgeanim.pipeline.compiled import require_compiled
@@ -51,28 +52,42 @@ class Placed:
 
 
 def bench_on(
-    subjects: Sequence[str | Path],
-    on: Sequence[str],
+    subjects: str | Path | Sequence[str | Path],
+    on: str | Sequence[str],
     *,
     out: str | Path | None = None,
     frames: str | Path | None = None,
-    inputs: Mapping[str, Path] | None = None,
+    variants: str | Sequence[str] = (),
+    quick: bool = False,
+    scenarios: Scenario | Sequence[Scenario] = (),
+    fps: float | None = None,
+    duration: float | None = None,
+    threads: int | None = None,
+    retries: int = 0,
     board: str | Path = "local",
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
     connect: Connect = Remote,
-    **options: Any,
 ) -> tuple[Placed, ...]:
     """`bench` on every place in `on`, all hosts at the same time; one result for each, in order.
 
-    `options` are those of `bench`. With several places, each report is written beside `out` under
+    All else is as in `bench`. With several places, each report is written beside `out` under
     its place's name, and a place that fails does not disturb the others.
     """
+    subjects, variants = one_or_more(subjects), one_or_more(variants)
+    scenarios = one_or_more(scenarios)
     require_compiled(subjects)
-    scenarios = options.get("scenarios", ())
-    refuse_unheeded(
-        subjects, frames, inputs or {}, scenarios, options.get("fps"), options.get("duration")
-    )
-    places = [parse_place(text) for text in on]
+    refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
+    options: dict[str, Any] = {
+        "variants": variants,
+        "quick": quick,
+        "scenarios": scenarios,
+        "fps": fps,
+        "duration": duration,
+        "threads": threads,
+        "retries": retries,
+    }
+    places = [parse_place(text) for text in one_or_more(on)]
     if len({place.label for place in places}) != len(places):
         raise UsageError("A place is given twice.", where="--on")
     if all(isinstance(place, Emulated) for place in places):
@@ -99,8 +114,7 @@ def bench_on(
             )
         if isinstance(place, Emulated):
             (bundle,) = _one_bundle(subjects)
-            chosen = options.get("variants", ())
-            return emulate_bundle(bundle, place.board, variants=chosen, progress=shared)
+            return emulate_bundle(bundle, place.board, variants=variants, progress=shared)
         path = paths[place.label]
         return bench(
             subjects,
@@ -200,7 +214,7 @@ def _save(path: Path, report: Report | Emulation) -> None:
 def bench_call(
     subjects: Sequence[str | Path],
     frames: str | Path | None,
-    inputs: Mapping[str, Path],
+    inputs: Mapping[str, str | Path],
     board: str | Path,
     options: Mapping[str, Any],
 ) -> Call:
@@ -228,7 +242,7 @@ def bench_call(
         )
     if Path(board).suffix == ".toml":
         moved["board"] = "@" + add(Path(board), "board.toml")
-    given = {name: add(path, f"inputs/{name}.npy") for name, path in inputs.items()}
+    given = {name: add(Path(path), f"inputs/{name}.npy") for name, path in inputs.items()}
     return Call(
         "bench",
         {**options, "subjects": names, **moved, "inputs": given},

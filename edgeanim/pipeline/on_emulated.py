@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +11,7 @@ from edgeanim.benchmarks.emulation import Emulation, emulate
 from edgeanim.benchmarks.result import ModelRecord
 from edgeanim.benchmarks.runner import subjects_of
 from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.on_golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
@@ -38,17 +39,18 @@ class EmulatedProcessor:
     missing: tuple[Step, ...]
 
 
-def emulated_processors(root: Path | None = None) -> tuple[EmulatedProcessor, ...]:
+def emulated_processors(root: str | Path | None = None) -> tuple[EmulatedProcessor, ...]:
     """All processors that can be emulated."""
+    place = _place(root)
     return tuple(
-        EmulatedProcessor(p.name, p.title, p.board, plan(p, root)) for p in PROCESSORS.values()
+        EmulatedProcessor(p.name, p.title, p.board, plan(p, place)) for p in PROCESSORS.values()
     )
 
 
 def set_up_emulation(
     name: str,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     agree: Callable[[tuple[Step, ...]], bool] = lambda _: False,
     progress: Progress = SILENT,
 ) -> Path:
@@ -56,13 +58,13 @@ def set_up_emulation(
 
     Then starts Python there once, so that a set-up that does not work is found now.
     """
-    processor = get_processor(name)
-    steps = plan(processor, root)
+    processor, place = get_processor(name), _place(root)
+    steps = plan(processor, place)
     if steps and not agree(steps):
         raise UsageError("Nothing was fetched.", hint="Agree with --yes, or give --root DIR.")
-    folder = set_up(processor, root, progress) if steps else (root or default_folder())
+    folder = set_up(processor, place, progress) if steps else (place or default_folder())
     progress.stage(f"Start Python on {processor.title}")
-    progress.done(boot(find_emulator(name, root)))
+    progress.done(boot(find_emulator(name, place)))
     return folder
 
 
@@ -70,16 +72,17 @@ def emulate_bundle(
     bundle: str | Path,
     processor: str,
     *,
-    root: Path | None = None,
+    root: str | Path | None = None,
     frames: int = DEFAULT_FRAMES,
-    variants: tuple[str, ...] = (),
+    variants: str | Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> Emulation:
     """Play the first golden `frames` of `bundle` on an emulated processor and here.
 
     `MissingComponent` if that processor is not set up. Never returns a time.
     """
-    emulator = find_emulator(processor, root)
+    variants = one_or_more(variants)
+    emulator = find_emulator(processor, _place(root))
     python = boot(emulator)
     with open_bundle(Path(bundle)) as opened, TemporaryDirectory() as scratch:
         if opened.golden is None:
@@ -91,3 +94,7 @@ def emulate_bundle(
         digest = str(opened.provenance.get("model", opened.sha256))
         record = ModelRecord(opened.contract.name, digest, opened.sha256)
         return emulate(chosen, golden, emulator, python, model=record, progress=progress)
+
+
+def _place(root: str | Path | None) -> Path | None:
+    return None if root is None else Path(root)

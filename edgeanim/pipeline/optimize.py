@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
-from edgeanim.core.parsing import nearest
+from edgeanim.core.parsing import nearest, one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import METHODS, Gates, PruneSpec, QuantizeSpec, load_recipe
 from edgeanim.core.store import Store
@@ -40,13 +40,13 @@ def optimize(
     max_drift: float | None = None,
     max_drift_p5: float | None = None,
     max_latency_ms: float | None = None,
-    backends: tuple[str, ...] = (),
-    methods: tuple[str, ...] = (),
-    prunes: tuple[float, ...] = PRUNED,
-    threads: tuple[int, ...] = (),
+    backends: str | Sequence[str] = (),
+    methods: str | Sequence[str] = (),
+    prunes: Sequence[float] = PRUNED,
+    threads: Sequence[int] = (),
     recipe: str | Path | None = None,
     html: str | Path | None = None,
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
     store: Store | None = None,
     fresh: bool = False,
@@ -80,10 +80,10 @@ def optimize(
     limit = (given.gates if given else Gates()).drift(max_drift, max_drift_p5)
     quantize = given.quantize if given else QuantizeSpec()
     space = Space(
-        backends=work.backends(backends or (given.compile.backends if given else ())),
-        methods=_methods(methods),
+        backends=work.backends(one_or_more(backends) or (given.compile.backends if given else ())),
+        methods=_methods(one_or_more(methods)),
         prunes=_prunes(given.prune if given else PRUNE, prunes),
-        threads=threads or (work.board.threads,),
+        threads=tuple(threads) or (work.board.threads,),
         quantize=quantize,
     )
     progress.stage("Read the model")
@@ -110,7 +110,7 @@ def _methods(names: tuple[str, ...]) -> tuple[str, ...]:
     return (FLOAT, *(method for method in SEARCHED if method in chosen and method != FLOAT))
 
 
-def _prunes(spec: PruneSpec, ratios: tuple[float, ...]) -> tuple[PruneSpec, ...]:
+def _prunes(spec: PruneSpec, ratios: Sequence[float]) -> tuple[PruneSpec, ...]:
     unpruned = PruneSpec()
     levels = sorted({ratio for ratio in ratios if ratio != 0})
     return (unpruned, *(replace(spec, ratio=ratio, latency_ms=None) for ratio in levels))

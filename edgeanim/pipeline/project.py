@@ -13,6 +13,7 @@ from edgeanim.benchmarks.roofline import measure_roof, roof_of
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_exist
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.targets.board import Board, load_board
@@ -23,7 +24,7 @@ _REPORT = ".json"
 
 def project(
     subject: str | Path,
-    boards: Sequence[str | Path],
+    boards: str | Path | Sequence[str | Path],
     *,
     threads: int | None = None,
     progress: Progress = SILENT,
@@ -45,7 +46,7 @@ def project(
             hint="Give an .eab, as `edgeanim compile` writes it, or a report that `edgeanim bench` "
             "wrote here.",
         )
-    there = [load_board(name) for name in boards]
+    there = [load_board(name) for name in one_or_more(boards)]
     roofs = [roof_of(board, threads) for board in there]
     for board in there:
         _say_cores(board, threads, progress)

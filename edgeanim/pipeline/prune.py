@@ -70,7 +70,7 @@ def prune(
     spec: PruneSpec | None = None,
     backend: str = ALL,
     board: str | Path = "local",
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
     store: Store | None = None,
     fresh: bool = False,

@@ -12,7 +12,7 @@ from edgeanim.benchmarks.drift import Drift
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words
-from edgeanim.core.parsing import to_plain
+from edgeanim.core.parsing import one_or_more, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
@@ -25,7 +25,7 @@ from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_mo
 from edgeanim.pipeline.models import default_material, open_model
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
-from edgeanim.pipeline.work import ALL, Work
+from edgeanim.pipeline.work import Work
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import CompilesSlowly, get_backend
 
@@ -77,12 +77,12 @@ def quantize(
     *,
     out: str | Path,
     calib: str | Path | None = None,
-    backends: tuple[str, ...] = (ALL,),
+    backends: str | Sequence[str] = (),
     spec: QuantizeSpec | None = None,
     board: str | Path = "local",
     max_drift: float = MEAN,
     max_drift_p5: float | None = None,
-    inputs: Mapping[str, Path] | None = None,
+    inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
     store: Store | None = None,
     fresh: bool = False,
@@ -100,7 +100,7 @@ def quantize(
     limit = DriftLimit.of(max_drift, max_drift_p5)
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
-    names = work.backends(backends)  # before anything that takes long
+    names = work.backends(one_or_more(backends))  # before anything that takes long
     progress.stage("Read the model")
     source = open_model(model, work)
     default = default_material(source.contract)

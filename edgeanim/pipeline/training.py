@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
+from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.runtime.media import CLIP_SUFFIXES, is_clip_name, some_clips_in
@@ -101,7 +102,7 @@ def evaluate(
     *,
     weights: str | Path | None = None,
     clips: str | Path | Sequence[str | Path] = (),
-    names: Sequence[str] = (),
+    names: str | Sequence[str] = (),
     dataset: str | Path | None = None,
     size: int | None = None,
     progress: Progress = SILENT,
@@ -119,8 +120,7 @@ def evaluate(
     from edgeanim.models.evaluation.sets import evaluate as score
     from edgeanim.models.export import load_shipped
 
-    places = (clips,) if isinstance(clips, (str, Path)) else clips
-    found = find_clips([Path(place) for place in places], names)
+    found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
     stored = None if dataset is None else Path(dataset)
     animator = load_shipped() if weights is None else load_animator(Path(weights))
     return tuple(score(animator, clips=found, dataset=stored, size=size, progress=progress))

@@ -1,0 +1,79 @@
+"""The library as a program calls it: paths as text, one of what may be several."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim import api
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import UsageError
+from edgeanim.core.parsing import one_or_more
+from edgeanim.pipeline.bench import bench
+from edgeanim.pipeline.material import read_conditions
+from edgeanim.pipeline.on import bench_on
+
+SMALL = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
+
+
+def parameters(name: str) -> dict[str, str]:
+    given = inspect.signature(getattr(api, name)).parameters
+    return {each.name: str(each.annotation) for each in given.values()}
+
+
+@pytest.mark.parametrize("name", api.__all__)
+def test_every_name_has_a_docstring(name: str) -> None:
+    assert inspect.getdoc(getattr(api, name))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_path_can_be_given_as_text(name: str) -> None:
+    for parameter, annotation in parameters(name).items():
+        assert "Path" not in annotation.replace("str | Path", ""), parameter
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_one_can_be_given_alone_where_several_can(name: str) -> None:
+    for parameter, annotation in parameters(name).items():
+        several = re.search(
+            r"(?:Sequence|Collection|tuple)\[(str|str \| Path|[A-Z]\w+)\]", annotation
+        )
+        if several is not None:
+            assert annotation.startswith(f"{several[1]} | {several[0]}"), parameter
+
+
+def test_a_text_alone_is_not_taken_apart() -> None:
+    assert one_or_more("openvino") == ("openvino",)
+    assert one_or_more(Path("net.eab")) == (Path("net.eab"),)
+    assert one_or_more(["openvino", "tflite"]) == ("openvino", "tflite")
+
+
+def test_texts_lead_to_files(tmp_path: Path) -> None:
+    saved, style = tmp_path / "model.toml", tmp_path / "style.npy"
+    info = api.inspect(str(SMALL), save_contract=str(saved))
+    assert saved.is_file()
+    np.save(style, np.zeros((1, 4), np.float32))
+    (graph,) = info.contract.graphs
+    spec = TensorSpec("style", "condition:style", (1, 4))
+    contract = Contract(
+        "styled", (GraphSpec("net", "net.onnx", "frame", (*graph.inputs, spec), graph.outputs),)
+    )
+    assert read_conditions(contract, {"style": str(style)})["style"].shape == (1, 4)
+
+
+def test_backends_can_be_a_list(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no backend 'tflight'"):
+        api.quantize("shipped", out=tmp_path / "int8", backends=["tflight"])
+    with pytest.raises(UsageError, match="no backend 'tflight'"):
+        api.compile("shipped", out=tmp_path / "net.eab", backends="tflight")
+
+
+def test_a_bench_elsewhere_takes_what_a_bench_here_takes() -> None:
+    here, there = (set(inspect.signature(each).parameters) for each in (bench, bench_on))
+    assert there - here == {"on", "connect"}
+    assert here - there == {"pictures"}  # they lie beside each report
