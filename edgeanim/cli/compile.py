@@ -18,7 +18,6 @@ from edgeanim.cli.common import (
     json_option,
     on_command_line,
     print_json,
-    read_recipe,
     recipe_option,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -73,19 +72,13 @@ def command(
     """
     from edgeanim.api import compile as compile_model
 
-    read = read_recipe(recipe)
-    if read and not on_command_line("backends"):
-        backends = read.compile.backends
-    chosen, floats_of = _parse_floats(floats), None
-    if read and not on_command_line("floats"):
-        chosen, floats_of = read.compile.floats, recipe
     with TerminalProgress() as progress:
         result = compile_model(
             model,
             out=out,
-            backends=backends,
-            floats=chosen,
-            recipe=floats_of,
+            backends=backends if on_command_line("backends") else (),
+            floats=_parse_floats(floats) if on_command_line("floats") else None,
+            recipe=recipe,
             frames=frames,
             board=board,
             inputs=parse_inputs(inputs),

@@ -11,6 +11,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.recipe import CompileSpec, load_recipe
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import carried_golden, make_golden
@@ -38,7 +39,7 @@ def compile(  # noqa: A001 the command's own name
     *,
     out: str | Path,
     backends: str | Sequence[str] = (),
-    floats: FloatPrecision | Sequence[FloatPrecision] = (FLOAT32,),
+    floats: FloatPrecision | Sequence[FloatPrecision] | None = None,
     recipe: str | Path | None = None,
     frames: str | Path | None = None,
     board: str | Path = "local",
@@ -50,24 +51,26 @@ def compile(  # noqa: A001 the command's own name
     """Compile `model` for every backend asked for and write a bundle to `out`.
 
     A folder from `quantize` gives a float and an INT8 variant per backend, an .onnx the float ones.
-    They compute in each of `floats`, or in all that the board has for a backend if it is empty;
-    `UsageError` if it has not what was asked for. Where `floats` came out of a recipe, `recipe` is
-    its file, for that error to name; nothing is read from it here. The golden frames are the
-    folder's own, or made from `frames` (see `quantize`'s `calib`).
+    They compute in each of `floats` (float32 if none are given), or in all that the board has for a
+    backend if it is empty; `UsageError` if it has not what was asked for. A `recipe` gives the
+    backends and the floats where they are not given here. The golden frames are the folder's own,
+    or made from `frames` (see `quantize`'s `calib`).
     """
     may_become_file(Path(out))
-    must_spare(Path(out), [*files_of_model(model), *(inputs or {}).values()])
-    if frames is not None:
-        must_spare(Path(out), files_read(frames))
+    read = [*files_of_model(model), *(inputs or {}).values()]
+    read += [] if frames is None else files_read(frames)
+    must_spare(Path(out), read if recipe is None else [*read, recipe])
     must_end_in(SUFFIX, out, "A bundle")
+    given = CompileSpec() if recipe is None else load_recipe(Path(recipe)).compile
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
-    floats, names = one_or_more(floats), work.backends(one_or_more(backends))
-    _require_floats(work, names, floats, recipe)
+    names = work.backends(one_or_more(backends) or given.backends)
+    chosen = given.floats if floats is None else one_or_more(floats)
+    _require_floats(work, names, chosen, recipe if floats is None else None)
     progress.stage("Read the model")
     source = open_model(model, work)
     golden = _golden(work, model, source, frames, inputs or {})
     progress.done()
-    return compile_model(work, source, Path(model), golden, Path(out), names, floats=floats)
+    return compile_model(work, source, Path(model), golden, Path(out), names, floats=chosen)
 
 
 def compile_model(

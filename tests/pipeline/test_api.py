@@ -77,3 +77,17 @@ def test_a_bench_elsewhere_takes_what_a_bench_here_takes() -> None:
     here, there = (set(inspect.signature(each).parameters) for each in (bench, bench_on))
     assert there - here == {"on", "connect"}
     assert here - there == {"pictures"}  # they lie beside each report
+
+
+def test_a_recipe_is_read_by_compile(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('[compile]\nbackends = ["tflight"]\n')
+    with pytest.raises(UsageError, match="no backend 'tflight'"):
+        api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe)
+    with pytest.raises(UsageError, match="no backend 'openvine'"):
+        api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe, backends="openvine")
+    recipe.write_text('[compile]\nbackends = ["onnxruntime"]\nfloats = ["bfloat16"]\n')
+    with pytest.raises(UsageError, match=r"compile\.floats"):
+        api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe)
+    with pytest.raises(UsageError, match="--floats"):
+        api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe, floats="float16")
