@@ -281,9 +281,9 @@ def save_report(path: Path, report: Report) -> None:
     write_text(path, text)
 
 
-def load_report(path: Path) -> Report:
+def load_report(path: str | Path) -> Report:
     """Read a report, strictly: `BadInput` names the place of anything unexpected in it."""
-    return _parse_report(load_json(path), where=path)
+    return _parse_report(load_json(Path(path)), where=path)
 
 
 def parse_report(text: str, *, where: object) -> Report:

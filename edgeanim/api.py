@@ -1,4 +1,5 @@
-"""The library: one documented function per command. Imports nothing until one is used.
+"""The library: one documented function per command, and the types that they take and raise. Imports
+nothing until one is used.
 
 from edgeanim.api import quantize
 quantize("model.onnx", calib="photos/", out="int8/")
@@ -10,6 +11,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeanim.benchmarks.result import load_report
+    from edgeanim.core.errors import (
+        BadInput,
+        DeviceFailed,
+        EdgeanimError,
+        GateFailed,
+        MissingComponent,
+        UsageError,
+    )
+    from edgeanim.core.progress import Progress
+    from edgeanim.core.recipe import DistilSpec, PruneSpec, QuantizeSpec, load_recipe
+    from edgeanim.core.store import Store
     from edgeanim.pipeline.animate import animate
     from edgeanim.pipeline.bench import bench
     from edgeanim.pipeline.compare import compare
@@ -33,8 +46,21 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
     from edgeanim.pipeline.training import adapt, evaluate, train
+    from edgeanim.report.table import table
+    from edgeanim.report.verdict import verdict
 
 __all__ = [
+    "BadInput",
+    "DeviceFailed",
+    "DistilSpec",
+    "EdgeanimError",
+    "GateFailed",
+    "MissingComponent",
+    "Progress",
+    "PruneSpec",
+    "QuantizeSpec",
+    "Store",
+    "UsageError",
     "adapt",
     "animate",
     "backends",
@@ -54,6 +80,8 @@ __all__ = [
     "extract_motion",
     "import_dataset",
     "inspect",
+    "load_recipe",
+    "load_report",
     "make_dataset",
     "modules",
     "motions",
@@ -63,33 +91,51 @@ __all__ = [
     "quantize",
     "set_up_emulation",
     "show_dataset",
+    "table",
     "train",
+    "verdict",
 ]
 
 _HOMES = {
-    "adapt": "training",
-    "backends": "machine",
-    "bench_on": "on",
-    "boards": "machine",
-    "doctor": "machine",
-    "doctor_on": "on",
-    "emulate_bundle": "on_emulated",
-    "emulated_processors": "on_emulated",
-    "evaluate": "training",
-    "extract_motion": "motion",
-    "import_dataset": "dataset",
-    "make_dataset": "dataset",
-    "motions": "motion",
-    "set_up_emulation": "on_emulated",
-    "show_dataset": "dataset",
-    "train": "training",
+    "BadInput": "core.errors",
+    "DeviceFailed": "core.errors",
+    "DistilSpec": "core.recipe",
+    "EdgeanimError": "core.errors",
+    "GateFailed": "core.errors",
+    "MissingComponent": "core.errors",
+    "Progress": "core.progress",
+    "PruneSpec": "core.recipe",
+    "QuantizeSpec": "core.recipe",
+    "Store": "core.store",
+    "UsageError": "core.errors",
+    "adapt": "pipeline.training",
+    "backends": "pipeline.machine",
+    "bench_on": "pipeline.on",
+    "boards": "pipeline.machine",
+    "doctor": "pipeline.machine",
+    "doctor_on": "pipeline.on",
+    "emulate_bundle": "pipeline.on_emulated",
+    "emulated_processors": "pipeline.on_emulated",
+    "evaluate": "pipeline.training",
+    "extract_motion": "pipeline.motion",
+    "import_dataset": "pipeline.dataset",
+    "load_recipe": "core.recipe",
+    "load_report": "benchmarks.result",
+    "make_dataset": "pipeline.dataset",
+    "motions": "pipeline.motion",
+    "set_up_emulation": "pipeline.on_emulated",
+    "show_dataset": "pipeline.dataset",
+    "table": "report.table",
+    "train": "pipeline.training",
+    "verdict": "report.verdict",
 }
+"""Where a name is whose module is not `pipeline.NAME`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'edgeanim.api' has no attribute {name!r}")
-    module = importlib.import_module(f"edgeanim.pipeline.{_HOMES.get(name, name)}")
+    module = importlib.import_module(f"edgeanim.{_HOMES.get(name, f'pipeline.{name}')}")
     return getattr(module, name)
 
 

@@ -142,6 +142,6 @@ class Recipe:
     schema: Literal[1] = 1
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe file, strictly."""
-    return parse(Recipe, load_toml(path), where=path)
+    return parse(Recipe, load_toml(Path(path)), where=path)

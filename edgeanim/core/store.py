@@ -66,8 +66,8 @@ def tool_versions(*packages: str) -> dict[str, str]:
 class Store:
     """Folders by stage and key, built at most once."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root if root is not None else default_root()
+    def __init__(self, root: str | Path | None = None) -> None:
+        self.root = default_root() if root is None else Path(root)
 
     @staticmethod
     def key(**parts: object) -> str:

@@ -8,30 +8,33 @@ from pathlib import Path
 from edgeanim.benchmarks.compare import Comparison, check_gate
 from edgeanim.benchmarks.compare import compare as compare_reports
 from edgeanim.benchmarks.gate import parse_gate
+from edgeanim.benchmarks.result import Report
 from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.parsing import one_or_more
 from edgeanim.report.html import write_page
 
 
 def compare(
-    reports: str | Path | Sequence[str | Path],
+    reports: str | Path | Report | Sequence[str | Path | Report],
     *,
     html: str | Path | None = None,
     fail_on: str | None = None,
     allow: str | Collection[str] = (),
 ) -> Comparison:
-    """Put reports side by side; write a self-contained page to `html`.
+    """Put reports, or those in files, side by side; write a self-contained page to `html`.
 
     `UsageError` if they are of unlike models, frames or machines, unless `allow` says so.
     `FailedOn` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
     all the same, and the error carries the comparison.
     """
-    reports, allowed = one_or_more(reports), frozenset(one_or_more(allow))
+    given = (reports,) if isinstance(reports, (str, Path, Report)) else reports
+    sources = [each if isinstance(each, Report) else Path(each) for each in given]
+    allowed = frozenset(one_or_more(allow))
     if html is not None:
         may_become_file(Path(html))
-        must_spare(Path(html), reports)
+        must_spare(Path(html), [each for each in sources if isinstance(each, Path)])
     gate = None if fail_on is None else parse_gate(fail_on)  # before a page is written
-    comparison = compare_reports([Path(report) for report in reports], allow=allowed)
+    comparison = compare_reports(sources, allow=allowed)
     if html is not None:
         write_page(Path(html), comparison)
     if gate is not None:
