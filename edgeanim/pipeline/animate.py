@@ -97,6 +97,7 @@ def animate(
     after `limit` frames or when `stop`, which is asked before each, says so; what was made until
     then is written. So it is, before `DeviceFailed` is raised, where a camera fails meanwhile.
     """
+    refuse_no_frames(limit)
     if fps is not None:
         check_rate(fps, out)
     if loop and is_camera(drive):
@@ -158,6 +159,15 @@ def _scene(
     conditions = read_conditions(bundle.contract, inputs)
     driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
     return Scene(picture, driver, track, conditions, looped=loop), rate
+
+
+def refuse_no_frames(limit: int | None) -> None:
+    """`UsageError` for a `limit` of frames that leaves none."""
+    if limit is not None and limit < 1:
+        raise UsageError(
+            f"A limit of {limit} leaves no frame: 1 frame or more can be asked for.",
+            where="--frames",
+        )
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:

@@ -15,7 +15,7 @@ from edgeanim.core.errors import BadInput, UsageError, named
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.pipeline.animate import TRACK, choose_variant
+from edgeanim.pipeline.animate import TRACK, choose_variant, refuse_no_frames
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
@@ -87,6 +87,7 @@ def extract_motion(
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
     """
+    refuse_no_frames(limit)
     must_end_in(TRACK, out, "A stored motion")
     may_become_file(Path(out))
     must_spare(Path(out), [bundle, *files_read(clip)])

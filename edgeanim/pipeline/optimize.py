@@ -64,6 +64,9 @@ def optimize(
     the drift, where they are not given here. `Unreachable` (a `GateFailed`) carries the measured
     curve if nothing is within both limits.
     """
+    for ratio in prunes:
+        if not 0 <= ratio <= 0.9:
+            raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")
     if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
         raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
     read = [*files_of_model(model), *(inputs or {}).values()]

@@ -157,7 +157,9 @@ class Work:
 
     def options(self, backend: str, threads: int | None = None) -> SessionOptions:
         """How this board loads a graph of `backend`."""
-        chosen = threads or self.board.threads
+        chosen = self.board.threads if threads is None else threads
+        if chosen < 1:
+            raise UsageError("A graph needs 1 thread or more.", where="--threads")
         return SessionOptions(threads=chosen, settings=self.board.backend(backend).settings)
 
 

@@ -91,3 +91,21 @@ def test_a_recipe_is_read_by_compile(tmp_path: Path) -> None:
         api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe)
     with pytest.raises(UsageError, match="--floats"):
         api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe, floats="float16")
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_no_frames_cannot_be_asked_for(tmp_path: Path, limit: int) -> None:
+    with pytest.raises(UsageError, match="1 frame or more"):
+        api.animate(SMALL, drive="clip.gif", out=tmp_path / "out.gif", limit=limit)
+    with pytest.raises(UsageError, match="1 frame or more"):
+        api.extract_motion("clip.gif", bundle=SMALL, out=tmp_path / "out.npz", limit=limit)
+
+
+def test_threads_have_to_be_some(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="1 thread or more"):
+        api.animate(SMALL, drive="wave", out=tmp_path / "out.gif", threads=-1)
+
+
+def test_a_share_that_cannot_be_pruned_away_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"between 0 and 0\.9"):
+        api.optimize(SMALL, prunes=[2.0])
