@@ -1,4 +1,4 @@
-"""The pages made from the code are what the code makes; the figures' commands exist."""
+"""The pages made from the code are what the code makes; the commands that pages give exist."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
+
+from edgeanim.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "edgeanim/models/shipped/MODEL_CARD.md",
+    *sorted(DOCS.rglob("*.md")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +49,42 @@ def test_the_table_of_boards_is_current(generate: ModuleType) -> None:
     assert (DOCS / "boards.md").read_text() == generate.boards_page()
 
 
-@pytest.mark.parametrize("page", ["../README.md", *(p.name for p in DOCS.glob("*.md"))])
-def test_links_lead_somewhere(page: str) -> None:
-    text = (DOCS / page).read_text()
-    for target in re.findall(r"\]\(([^)#:]+)\)", text):
-        assert ((DOCS / page).parent / target).exists(), f"{page} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def _command_lines(page: Path) -> list[list[str]]:
+    """The words of each `edgeanim` command line in a page's text and blocks."""
+    text = re.sub(r"\\\n\s*", " ", page.read_text())
+    blocks = re.findall(r"^(?:.*&& )?edgeanim (\S[^\n#|]*)", text, re.MULTILINE)
+    return [line.split() for line in [*blocks, *re.findall(r"`edgeanim (\w[^`]*)`", text)]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_options_that_pages_give_them(page: Path) -> None:
+    context = click.Context(cli)
+    for name, *words in _command_lines(page):
+        assert name in COMMANDS, f"{page.name}: edgeanim {name}"
+        command = cli.get_command(context, name)
+        if isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words[0]]
+        assert command is not None
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
+        for word in words:
+            option = re.match(r"--?[a-z][\w-]*", word)
+            assert option is None or option[0] in known, f"{page.name}: {name} {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_programs_that_pages_name_exist(page: Path) -> None:
+    text = page.read_text()
+    for name in re.findall(r"python3? -m\s+((?:edgeanim|tests)\.[\w.]+)", text):
+        place = ROOT / name.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), name
+    for name in re.findall(r"python3? ((?:docs|scripts|tests)/[\w/]+\.py)", text):
+        assert (ROOT / name).is_file(), name
 
 
 def _anchors(page: Path) -> set[str]:
@@ -58,8 +98,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 def test_anchors_are_headings() -> None:
-    pages = [ROOT / "README.md", ROOT / "edgeanim/models/shipped/MODEL_CARD.md"]
-    for page in (*pages, *DOCS.rglob("*.md")):
+    for page in PAGES:
         for target, anchor in re.findall(r"\]\(([^):#]*)#([^)]+)\)", page.read_text()):
             there = page.parent / target if target else page
             assert anchor in _anchors(there), f"{page.name} links to {target}#{anchor}"
