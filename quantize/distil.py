@@ -23,6 +23,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
+from edgeanim.core.threads import torch_threads
 
 if TYPE_CHECKING:
     import torch
@@ -100,9 +101,8 @@ def distil_graph(
     from edgeanim.graph.write_back import write_back
     from edgeanim.quantize.fake_quant import remove_rounding
     from edgeanim.quantize.placement import find_placement, value_shapes
-    from edgeanim.quantize.recover import one_thread
 
-    with one_thread():
+    with torch_threads(1):
         imported = import_torch(artifact.path)
         task = _task(imported, artifact, samples)
         shapes = value_shapes(imported.module, task.batches[0])

@@ -19,6 +19,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.core.threads import torch_threads
 from edgeanim.quantize.layer_times import LayerShape, LayerTimes, layer_shapes
 from edgeanim.quantize.pruned import import_graph, require_packages, write_pruned
 
@@ -55,14 +56,14 @@ def prune_graphs(
     if spec.ratio == 0:
         return dict(graphs)
     require_packages()
-    from edgeanim.quantize.recover import one_thread, recover
+    from edgeanim.quantize.recover import recover
     from edgeanim.quantize.rounds import Rounds
     from edgeanim.quantize.whole import Whole
 
     imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
     teacher = Whole(contract, imported)
     student = deepcopy(teacher)
-    with one_thread():
+    with torch_threads(1):
         rounds = Rounds(student, teacher, imported, takes, spec, times)
         progress.stage("Take channels out and fit the rest anew", spec.rounds)
         for number in range(spec.rounds):

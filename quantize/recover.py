@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,19 +122,6 @@ class _Wanted(Sequence["Played"]):
         if index not in self._kept:
             self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])
         return self._kept[index]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Sums do not depend on how many cores there are, and other load does not stall a step."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def as_tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:

@@ -19,8 +19,7 @@ def in_threads(
 ) -> list[Result]:
     """`work` of each of the `items`, in their order; a step of `progress` for each.
 
-    After Ctrl-C, or an error whose turn has come, nothing new is begun. What swaps the process's
-    file descriptors, as `quiet` does, is not for threads.
+    After Ctrl-C, or an error whose turn has come, nothing new is begun.
     """
     results = []
     with ThreadPoolExecutor(threads) as pool:
@@ -28,6 +27,20 @@ def in_threads(
             results.append(result)
             progress.step()
     return results
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """PyTorch by `count` threads, and by as many as before after it: one, say, where sums are not
+    to depend on how many cores there are, nor a step to stall under other load."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

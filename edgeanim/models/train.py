@@ -20,6 +20,7 @@ from edgeanim.core.files import write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.threads import torch_threads
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 from edgeanim.models.training.config import Device, TrainConfig
 from edgeanim.models.training.schedule import Step, schedule
@@ -57,7 +58,7 @@ def train(
     require("Training", "torch", extra="train")
     import torch
 
-    from edgeanim.models.training import ahead, batches, checkpoint
+    from edgeanim.models.training import ahead
 
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceFailed(
@@ -66,7 +67,17 @@ def train(
         )
     if workers:
         ahead.refuse_without_fork()
-    torch.set_num_threads(config.threads)
+    with torch_threads(config.threads):
+        return _train(config, out, progress, device, workers)
+
+
+def _train(
+    config: TrainConfig, out: Path, progress: Progress, device: Device, workers: int
+) -> Path:
+    import torch
+
+    from edgeanim.models.training import ahead, batches, checkpoint
+
     networks = build_networks(config, device)
     ema = checkpoint.Ema(networks.animator, config.ema)
     modules = {"animator": networks.animator, "discriminator": networks.discriminator}

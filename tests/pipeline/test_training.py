@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from edgeanim import api
 from edgeanim.cli.train import command
@@ -56,7 +57,9 @@ def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
         return replace(config, data=data, regions=SHORT, generator=SHORT)
 
     monkeypatch.setattr(adapt, "adaptation", short)
+    torch.set_num_threads(2)
     out = api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+    assert torch.get_num_threads() == 2  # as the program had it
     assert load_animator(out).config == TINY
     assert "me" in (out / "train.toml").read_text()
 

@@ -17,6 +17,7 @@ from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress, Silent
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
+from edgeanim.core.threads import torch_threads
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.pipeline.public_tools import onnxruntime_static
@@ -32,7 +33,7 @@ from edgeanim.quantize.fake_quant import (
     remove_rounding,
 )
 from edgeanim.quantize.placement import find_placement, value_shapes
-from edgeanim.quantize.recover import as_tensors, one_thread
+from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.qdq import QdqScheme
 from edgeanim.targets.board import Board
@@ -52,7 +53,7 @@ SPEC = DistilSpec(steps=60, every=15)
 @pytest.fixture(autouse=True, scope="module")
 def _single() -> Iterator[None]:
     """Small nets gain nothing from threads that wait for each other."""
-    with one_thread():
+    with torch_threads(1):
         yield
 
 

@@ -15,19 +15,20 @@ from hypothesis import strategies as st
 from torch import fx, nn
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.threads import torch_threads
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.equalise import equalise
 from edgeanim.quantize.placement import Placement, find_placement, value_shapes
-from edgeanim.quantize.recover import as_tensors, one_thread
+from edgeanim.quantize.recover import as_tensors
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _single() -> Iterator[None]:
     """Small nets gain nothing from threads that wait for each other."""
-    with one_thread():
+    with torch_threads(1):
         yield
 
 
