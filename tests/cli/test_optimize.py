@@ -93,7 +93,9 @@ def test_a_recipe_gives_what_the_command_line_does_not(
     assert asked["prune"]["spec"] == PruneSpec(ratio=0.4, of="macs", steps=9)
     assert asked["quantize"]["spec"] == QuantizeSpec(ranges="entropy", reduce_range=True)
     assert asked["quantize"]["max_drift"] == 0.3
-    assert asked["quantize"]["backends"] == asked["compile"]["backends"] == ("openvino",)
+    assert asked["quantize"]["backends"] == ("openvino",)
+    assert (asked["compile"]["backends"], asked["compile"]["floats"]) == ((), None)
+    assert asked["compile"]["recipe"] == recipe  # which `compile` reads itself
 
 
 def test_a_limit_given_on_the_command_line_leaves_the_recipes_other_limit(
