@@ -77,7 +77,7 @@ class ComputedInstanceNorm2d(nn.Module):  # type: ignore[misc]
 
 
 _BATCH = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
-_INSTANCE = {3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d}
+_INSTANCE: dict[int, Any] = {3: InstanceNorm1d, 4: InstanceNorm2d, 5: InstanceNorm3d}
 
 
 def batch_norm(b: Builder, node: Any) -> fx.Node:
