@@ -14,7 +14,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.edit import nested_graphs
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.read import check_repeatable, read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.torch_modules import evaluating, reason_of, run_module
 
@@ -77,6 +77,7 @@ def export_onnx(
                 where=spec.name,
             )
         model = _export(module, spec, example)
+        check_repeatable(model, spec.name)  # or else it would be said to differ from the module
         _check_outputs(model, spec)
         error_found = _worst_deviation(module, model, spec, tolerance)
     write_bytes(path, model.SerializeToString(deterministic=True))

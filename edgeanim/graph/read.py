@@ -28,6 +28,15 @@ _QUANTIZED = (
     "QLinearMatMul",
     "QuantizeLinear",
 )
+RANDOM = (
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+)
+"""Ops that draw anew whenever they run."""
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
 """What is possible with a graph that PyTorch cannot take."""
 
@@ -37,10 +46,12 @@ def read_onnx(path: Path) -> Any:
 
     `BadInput` for anything else than a sound static float32 graph: a missing, empty, truncated or
     foreign file, more than 2 GB, external data outside the file's folder, unknown ops or domains,
-    dynamic shapes, types other than float32 at the ends, NaN or infinite weights.
+    ops that draw at random, dynamic shapes, types other than float32 at the ends, NaN or infinite
+    weights.
     """
     model = load_onnx(path)
     check_ops(model, path)
+    check_repeatable(model, path)
     _run_checker(model, path)
     _check_ends(model, path)
     _check_weights(model, path)
@@ -147,6 +158,43 @@ def check_ops(model: Any, where: object) -> None:
                 where=where,
                 hint="Export the model with standard ONNX ops; no backend can run this one.",
             ) from None
+
+
+def check_repeatable(model: Any, where: object) -> None:
+    """`BadInput` names the first op that draws at random: golden frames, the checks of rewrites and
+    the drift all count on a graph that gives the same for the same."""
+    for node in all_nodes(model.graph):
+        if node.op_type in RANDOM and node.domain in STANDARD:
+            raise BadInput(
+                f"The op {node.op_type} of node {node_label(node)} draws other numbers whenever it "
+                "runs, so that no result could be compared with another.",
+                where=where,
+                hint="Make them an input of the net, or a stored constant, and export it again.",
+            )
+    for node in _dropouts_in_training(model):
+        raise BadInput(
+            f"The op Dropout of node {node_label(node)} is in training mode: it zeroes other values "
+            "whenever it runs.",
+            where=where,
+            hint="Export the net in evaluation mode: call its .eval() first.",
+        )
+
+
+def _dropouts_in_training(model: Any) -> Iterator[Any]:
+    """Those whose `training_mode` is stored and true."""
+    import onnx
+
+    dropouts = [n for n in all_nodes(model.graph) if n.op_type == "Dropout" and n.input[2:]]
+    if not dropouts:
+        return
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in all_nodes(model.graph):
+        if node.op_type == "Constant":
+            stored |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
+    for node in dropouts:
+        mode = stored.get(node.input[2])
+        if mode is not None and onnx.numpy_helper.to_array(mode).any():
+            yield node
 
 
 def all_nodes(graph: Any) -> Iterator[Any]:

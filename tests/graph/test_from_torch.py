@@ -92,6 +92,21 @@ def test_a_module_that_differs_from_its_graph_is_refused(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_module_that_draws_noise_is_told_so(tmp_path: Path) -> None:
+    """And not that its graph differs from it, as any two runs of it do."""
+
+    class Noise(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.randn_like(x)
+
+    picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
+    out = TensorSpec("out", "frame", (1, 3, 8, 8))
+    spec = GraphSpec("noise", "noise.onnx", "frame", (picture,), (out,))
+    with pytest.raises(BadInput, match="noise: The op RandomNormalLike .* draws other numbers"):
+        export_onnx(Noise(), spec, tmp_path / "noise.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_shape_other_than_the_contracts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match="'grown' is \\[1, 8, 16, 16\\]; its contract says"):
         export_onnx(Sample(), spec_of(frame_size=32), tmp_path / "sample.onnx")

@@ -251,6 +251,32 @@ def test_unknown_ops_and_domains_are_named(graph: Any, save: Any) -> None:
         load_model(save(model))
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("n = RandomNormalLike (x) \n y = Add (x, n)", "RandomNormalLike of node 'node0' draws"),
+        ("y = Dropout (x, half, yes)", "Dropout of node 'node0' is in training mode"),
+        (
+            "on = Constant <value = bool {1}> () \n y = Dropout (x, half, on)",
+            "Dropout of node 'node1' is in training mode",
+        ),
+    ],
+)
+def test_a_graph_that_draws_at_random_is_refused(
+    graph: Any, save: Any, body: str, said: str
+) -> None:
+    """Its golden frames would be one draw, and the drift the distance to another."""
+    stored = {"half": np.array(0.5, np.float32), "yes": np.array(True)}
+    with pytest.raises(BadInput, match=said):
+        load_model(save(graph(*IMAGE, body, stored)))
+
+
+def test_a_dropout_at_rest_is_taken(graph: Any, save: Any) -> None:
+    stored = {"half": np.array(0.5, np.float32), "no": np.array(False)}
+    for body in ("y = Dropout (x, half, no)", "y = Dropout (x, half)", "y = Dropout (x)"):
+        assert load_model(save(graph(*IMAGE, body, stored)))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_broken_weights_are_named(graph: Any, save: Any, bad: float) -> None:
     scale = np.array([1, bad, 1], np.float32).reshape(3, 1, 1)

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
-from edgeanim.graph.read import STANDARD
+from edgeanim.graph.read import RANDOM, STANDARD
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this, and than what it is made of, stays an op, lest the
 file grow by it."""
 
-_RANDOM = ("Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike")
-"""Drawn anew for every frame: one draw that is stored would be a pattern that stands still."""
-_NOT_FOLDED = (*_RANDOM, "QuantizeLinear", "DequantizeLinear")
+_NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
+"""One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
 
 
 def rewrite(model: Any) -> int:
