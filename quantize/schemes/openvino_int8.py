@@ -69,7 +69,7 @@ _DATA_MOVES = (
     "Transpose",
     "Unsqueeze",
 )
-_REORDERING = ("FakeQuantize", "Reshape", "Transpose")
+_SAME_VALUES = ("Broadcast", "FakeQuantize", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """What follows a value and has the same range."""
 
 
@@ -205,7 +205,7 @@ def _known_name(port: Any, known: Container[str]) -> str:
             return name
     for reader in port.get_target_inputs():
         moved = reader.get_node()
-        if moved.get_type_name() in _REORDERING:
+        if moved.get_type_name() in _SAME_VALUES:
             found = _known_name(moved.output(0), known)
             if found in known:
                 return found

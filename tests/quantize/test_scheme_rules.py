@@ -101,6 +101,34 @@ def test_openvino_warps_volumes_in_float(
         assert planes.input_value(0).get_node().get_type_name() != "FakeQuantize"
 
 
+def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Sound or key points beside a picture: the quantiser of the join is set where they are still
+    a vector, whose range nobody asked for."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           p = GlobalAveragePool (image)
+           f = Reshape (p, flat)
+           v = MatMul (f, wv)
+           u = Unsqueeze (v, last)
+           e = Expand (u, wide)
+           c = Concat <axis = 1> (a, e)
+           result = Conv <pads = [1,1,1,1]> (c, wr)""",
+        {"wa": (8, 3, 3, 3), "wv": (3, 8), "wr": (3, 16, 3, 3)},
+        {"flat": [1, 3], "last": [2, 3], "wide": [1, 8, 64, 64]},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("openvino-int8").quantize(
+        source, samples, QuantizeSpec(), board, tmp_path / "8"
+    )
+    wanted, _ = play(source, "openvino", board, samples, tmp_path / "float")
+    got, executed = play(made, "openvino", board, samples, tmp_path / "int8")
+    assert executed.int8 > 0
+    assert psnr(wanted, got) > 30
+
+
 @pytest.mark.slow
 def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
