@@ -87,6 +87,29 @@ def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> Non
     litert.convert(path, spec, tmp_path / "convex.tflite")  # its gate compares
 
 
+def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
+    """As StyleGAN upsamples: each pixel in axes of its own, which are padded. TFLite pads five."""
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,2,4,6] x) => (float[1,2,8,12] y)
+        <int64[6] apart = {1,2,4,1,6,1}, int64[12] one = {0,0,0,0,0,0, 0,0,0,1,0,1},
+         int64[4] end = {1,2,8,12}>
+        {
+            a = Reshape (x, apart)
+            p = Pad (a, one)
+            y = Reshape (p, end)
+        }"""
+    path = tmp_path / "stuffed.onnx"
+    onnx.save(onnx.parser.parse_model(text), str(path))
+    ends = [
+        TensorSpec(name, "condition:any", shape, "NCHW")
+        for name, shape in (("x", (1, 2, 4, 6)), ("y", (1, 2, 8, 12)))
+    ]
+    spec = GraphSpec("stuffed", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "stuffed.tflite")  # its gate compares
+
+
 def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
     """With one, the file holds a NaN for places outside, which calibration takes for a result."""
     import onnx

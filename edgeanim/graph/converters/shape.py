@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged
 from edgeanim.graph.converters.convolution import split_pads, torch_pads
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "edge": "replicate", "wrap": "circular"}
@@ -173,6 +173,8 @@ def pad(b: Builder, node: Any) -> fx.Node:
         value = given.get("value", 0.0)
         if b.present(node, 2):
             value = float(b.constant(node, 2, "value").item())
+        if rank > MOST_AXES:
+            return _padded_merged(b, node, x, list(zip(begins, ends, strict=True)), value)
         return b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
     if rank not in (3, 4) or any(begins[:2]) or any(ends[:2]):
         raise b.refuse(node, f"{mode} padding of other axes than height and width")
@@ -182,6 +184,19 @@ def pad(b: Builder, node: Any) -> fx.Node:
         size = b.shape(node.input[0], node)[2:]
         return b.module(node, PicturePad(_PAD_MODES[mode], begins[2:], ends[2:], size), x)
     return b.call(F.pad, x, torch_pads(begins[2:], ends[2:]), _PAD_MODES[mode])
+
+
+def _padded_merged(
+    b: Builder, node: Any, x: fx.Node, pads: list[tuple[int, int]], value: float
+) -> fx.Node:
+    """The pad of a value of which neighbouring axes without one are one, as StyleGAN puts zeros
+    between pixels."""
+    kinds = [(axis, *pad) if any(pad) else None for axis, pad in enumerate(pads)]
+    left = merged(b.shape(node.input[0], node), kinds)
+    x = b.call(torch.reshape, x, tuple(size for _, size in left))
+    begins, ends = zip(*(kind[1:] if kind else (0, 0) for kind, _ in left), strict=True)
+    x = b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
+    return b.call(torch.reshape, x, b.shape(node.output[0], node))
 
 
 CONVERTERS: dict[str, Converter] = {
