@@ -139,10 +139,12 @@ def shaped(model: Any) -> Any:
         folded = onnx.ModelProto()
         folded.CopyFrom(made)
         constants.rewrite(folded)
-        told = {info.name: info for info in made.graph.value_info}
-        told |= {info.name: info for info in folded.graph.value_info if info.name not in known}
+        for output, told in zip(made.graph.output, folded.graph.output, strict=True):
+            output.type.CopyFrom(told.type)
+        infos = {info.name: info for info in made.graph.value_info}
+        infos |= {info.name: info for info in folded.graph.value_info if info.name not in known}
         del made.graph.value_info[:]
-        made.graph.value_info.extend(told.values())
+        made.graph.value_info.extend(infos.values())
     return made
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.read import graph_inputs, node_label, opset_of, value_shapes
+from edgeanim.graph.read import graph_inputs, node_label, opset_of, shape_of, value_shapes
 
 AnyArray = NDArray[Any]
 
@@ -248,9 +248,14 @@ def clip_limits(
 
 
 def infer_shapes(model: Any) -> None:
-    """Fill in the shapes of intermediate values, anew, as far as ONNX can tell them."""
+    """Fill in the shapes of intermediate values, anew, and those that outputs leave open, as far as
+    ONNX can tell them."""
     del model.graph.value_info[:]
-    model.graph.value_info.extend(with_shapes(model).graph.value_info)
+    found = with_shapes(model).graph
+    model.graph.value_info.extend(found.value_info)
+    for output, known in zip(model.graph.output, found.output, strict=True):
+        if shape_of(output) is None:  # a node that reads it may have to know
+            output.type.CopyFrom(known.type)
 
 
 def with_shapes(model: Any) -> Any:

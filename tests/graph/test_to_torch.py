@@ -169,6 +169,20 @@ def test_an_extension_before_an_op_that_others_define_is_named(graph: Any, save:
         import_torch(save(model))
 
 
+def test_an_output_of_open_shape_may_be_read_by_other_nodes(graph: Any, save: Any) -> None:
+    """As exporters declare the state of a recurrent net, which its last convolution reads."""
+    model = graph(
+        "float[1,4,8,8] x",
+        "float[N,C,8,8] state, float[N,1,8,8] y",
+        """s = Shape <start=1, end=2> (x) \n h = Div (s, two) \n ends = Concat <axis=0> (h, h)
+           state, other = Split <axis=1> (x, ends) \n y = Conv (state, w)""",
+        {"two": np.array([2]), "w": (1, 2, 1, 1)},
+    )
+    imported = import_torch(save(model))
+    first, _ = imported.module(*imported.example())
+    assert first.shape == (1, 2, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [

@@ -148,6 +148,30 @@ def test_convolutions_behind_a_computed_shape_are_as_dear_as_they_are(tmp_path: 
     ]
 
 
+def test_a_convolution_that_reads_an_output_of_open_shape_is_as_dear_as_it_is(
+    tmp_path: Path,
+) -> None:
+    """As exporters declare the state of a recurrent net, which its last convolution reads."""
+    import onnx
+
+    path = halves(
+        tmp_path,
+        """s = Shape (c) \n n = Gather (s, one) \n h = Div (n, two) \n i = Unsqueeze (h, axis)
+           t = Concat <axis = 0> (first, i, last) \n d = Reshape (c, t)""",
+    )
+    model = onnx.load(str(path))
+    kind = onnx.TensorProto.FLOAT
+    for name in ("d", "e"):
+        dims = ["N", f"channels of {name}", "height", "width"]
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, kind, dims))
+    onnx.save(model, str(path))
+    assert [node.macs for node in onnx_nodes(load_shaped(path), set()) if node.macs] == [
+        8 * 8 * 4 * 4,
+        16 * 8 * 2 * 2,
+        16 * 8 * 2 * 2,
+    ]
+
+
 def test_a_convolution_whose_cost_nobody_can_tell_is_refused_unless_it_stays_in_float(
     tmp_path: Path,
 ) -> None:
