@@ -101,6 +101,32 @@ def test_openvino_warps_volumes_in_float(
         assert planes.input_value(0).get_node().get_type_name() != "FakeQuantize"
 
 
+def test_openvino_leaves_recurrent_ops_in_float(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """They belong to no chain of convolutions, so that nobody recorded the range of their input."""
+    path = written(
+        tmp_path,
+        """t = Reshape (image, steps)
+           y, last = LSTM <hidden_size = 8> (t, w, r)
+           v = Reshape (last, pixel)
+           e = Expand (v, wide)
+           a = Conv <pads = [1,1,1,1]> (image, wa)
+           c = Concat <axis = 1> (a, e)
+           result = Conv <pads = [1,1,1,1]> (c, wr)""",
+        {"w": (1, 32, 64), "r": (1, 32, 8), "wa": (8, 3, 3, 3), "wr": (3, 16, 3, 3)},
+        {"steps": [192, 1, 64], "pixel": [1, 8, 1, 1], "wide": [1, 8, 64, 64]},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("openvino-int8").quantize(
+        source, samples, QuantizeSpec(), board, tmp_path / "8"
+    )
+    wanted, _ = play(source, "openvino", board, samples, tmp_path / "float")
+    got, executed = play(made, "openvino", board, samples, tmp_path / "int8")
+    assert executed.int8 > 0
+    assert psnr(wanted, got) > 30
+
+
 def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
 ) -> None:
