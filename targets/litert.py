@@ -20,7 +20,7 @@ from edgeanim.targets.tflite_graph import open_interpreter
 
 _BACKEND = "tflite"
 TOLERANCE = 1e-4
-_REMAINING = "The other backends may still take it: edgeanim backends."
+_REMAINING = "The other backends may still take it: name them with --backend."
 # What the converter raises for a graph that it cannot bring over.
 _REFUSALS = (RuntimeError, ValueError, NotImplementedError, TypeError, KeyError)
 
