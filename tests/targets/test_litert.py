@@ -110,6 +110,38 @@ def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
     litert.convert(path, spec, tmp_path / "stuffed.tflite")  # its gate compares
 
 
+@pytest.mark.parametrize("spread", ["Expand (p, wide)", "Tile (p, wide)"])
+def test_what_is_pooled_over_a_picture_converts_beside_its_features(
+    tmp_path: Path, spread: str
+) -> None:
+    """Channels last, which the convolution makes of the pooled values, its shape was no longer
+    that of the broadcast."""
+    import onnx
+
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,8,12] x) => (float[1,2,8,12] y)
+        <int64[4] wide = {{1,1,8,12}}>
+        {{
+            a = Conv (x, wa)
+            p = GlobalAveragePool (a)
+            e = {spread}
+            c = Concat <axis=1> (a, e)
+            y = Conv (c, wb)
+        }}""")
+    for name, shape in (("wa", (4, 3, 1, 1)), ("wb", (2, 8, 1, 1))):
+        values = rng.normal(0, 0.3, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    path = tmp_path / "pooled.onnx"
+    onnx.save(model, str(path))
+    ends = [
+        TensorSpec(name, "condition:any", (1, channels, 8, 12), "NCHW")
+        for name, channels in (("x", 3), ("y", 2))
+    ]
+    spec = GraphSpec("pooled", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "pooled.tflite")  # its gate compares
+
+
 def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
     """With one, the file holds a NaN for places outside, which calibration takes for a result."""
     import onnx

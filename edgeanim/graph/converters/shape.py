@@ -140,6 +140,8 @@ def slice_(b: Builder, node: Any) -> fx.Node:
 def expand(b: Builder, node: Any) -> fx.Node:
     """Repeat axes of length 1, without copying."""
     before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    if _spreads_a_pixel(before, after):
+        return _spread(b, node, after)
     padded = (1,) * (len(after) - len(before)) + before
     sizes = [
         -1 if old == new and i >= len(after) - len(before) else new
@@ -148,9 +150,23 @@ def expand(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.Tensor.expand, b.value(node.input[0]), sizes)
 
 
+def _spreads_a_pixel(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether [N, C, 1, 1] becomes a map, as what is pooled over a picture does beside features."""
+    return len(before) == 4 and before[2:] == (1, 1) != after[2:] and before[:2] == after[:2]
+
+
+def _spread(b: Builder, node: Any, after: tuple[int, ...]) -> fx.Node:
+    """As an upsampling: litert-torch 0.10 turns what is broadcast channels last, but not the shape
+    that it is broadcast to."""
+    return b.call(F.interpolate, b.value(node.input[0]), size=after[2:], mode="nearest")
+
+
 def tile(b: Builder, node: Any) -> fx.Node:
     """Repeat along each axis."""
     repeats = [int(v) for v in b.constant(node, 1, "repeats")]
+    after = b.shape(node.output[0], node)
+    if _spreads_a_pixel(b.shape(node.input[0], node), after):
+        return _spread(b, node, after)
     return b.call(torch.Tensor.repeat, b.value(node.input[0]), repeats)
 
 
