@@ -173,8 +173,8 @@ def check_repeatable(model: Any, where: object) -> None:
             )
     for node in _dropouts_in_training(model):
         raise BadInput(
-            f"The op Dropout of node {node_label(node)} is in training mode: it zeroes other values "
-            "whenever it runs.",
+            f"The op Dropout of node {node_label(node)} is in training mode: it zeroes other "
+            "values whenever it runs.",
             where=where,
             hint="Export the net in evaluation mode: call its .eval() first.",
         )
@@ -188,9 +188,12 @@ def _dropouts_in_training(model: Any) -> Iterator[Any]:
     if not dropouts:
         return
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in all_nodes(model.graph):
-        if node.op_type == "Constant":
-            stored |= {node.output[0]: a.t for a in node.attribute if a.name == "value"}
+    stored |= {
+        node.output[0]: attribute.t
+        for node in all_nodes(model.graph)
+        for attribute in node.attribute
+        if node.op_type == "Constant" and attribute.name == "value"
+    }
     for node in dropouts:
         mode = stored.get(node.input[2])
         if mode is not None and onnx.numpy_helper.to_array(mode).any():

@@ -102,7 +102,7 @@ def test_a_module_that_draws_noise_is_told_so(tmp_path: Path) -> None:
     picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
     out = TensorSpec("out", "frame", (1, 3, 8, 8))
     spec = GraphSpec("noise", "noise.onnx", "frame", (picture,), (out,))
-    with pytest.raises(BadInput, match="noise: The op RandomNormalLike .* draws other numbers"):
+    with pytest.raises(BadInput, match=r"noise: The op RandomNormalLike .* draws other numbers"):
         export_onnx(Noise(), spec, tmp_path / "noise.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -211,7 +211,7 @@ def _padded_merged(
     left = merged(b.shape(node.input[0], node), kinds)
     x = b.call(torch.reshape, x, tuple(size for _, size in left))
     begins, ends = zip(*(kind[1:] if kind else (0, 0) for kind, _ in left), strict=True)
-    x = b.call(F.pad, x, torch_pads(begins, ends), "constant", value)
+    x = b.call(F.pad, x, torch_pads(list(begins), list(ends)), "constant", value)
     return b.call(torch.reshape, x, b.shape(node.output[0], node))
 
 
