@@ -183,7 +183,7 @@ def carried(joints: Joints | None, still: Tensor, now: Tensor, first: Tensor) ->
 
 
 def relative(still: Tensor, now: Tensor, first: Tensor) -> Tensor:
-    """`runtime.transfer.relative` with gradients: motions [1, K, 6] to the same shape."""
+    """`runtime.transfer.RelativeMotion` with gradients: motions [1, K, 6] to the same shape."""
     affine, own, began = (m[..., 2:].unflatten(-1, (2, 2)) for m in (now, still, first))
     a, b, c, d = (first[..., i] for i in range(2, 6))
     determinant = a * d - b * c

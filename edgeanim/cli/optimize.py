@@ -143,9 +143,9 @@ def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
     if as_json:
         print_json(found)
         return
-    say(pareto_table(found.points))
+    click.echo(pareto_table(found.points))
     if found.report is not None:
-        say(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
+        click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
     if sentence:
         say(f"\n{found.verdict}")
     if found.bundle is not None and found.chosen is not None:

@@ -44,7 +44,7 @@ class TerminalProgress:
     def step(self, count: int = 1, note: str = "") -> None:
         """Advance the bar."""
         self._count += count
-        self._draw(printable(note))
+        self._draw(note)
 
     def done(self, note: str = "") -> None:
         """Close the stage with its time, on the clock and of the processor."""

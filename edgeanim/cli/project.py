@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json, say
+from edgeanim.cli.common import PATH, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 
 
@@ -37,4 +37,4 @@ def command(subject: Path, boards: tuple[str, ...], threads: int | None, as_json
     if as_json:
         print_json(projections)
     else:
-        say(projection_table(projections))
+        click.echo(projection_table(projections))

@@ -101,6 +101,19 @@ def test_openvino_warps_volumes_in_float(
         assert planes.input_value(0).get_node().get_type_name() != "FakeQuantize"
 
 
+def assert_near_in_openvino(
+    source: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """That some of it runs in INT8, and that this gives what float32 does."""
+    made = get_scheme("openvino-int8").quantize(
+        source, samples, QuantizeSpec(), board, tmp_path / "8"
+    )
+    wanted, _ = play(source, "openvino", board, samples, tmp_path / "float")
+    got, executed = play(made, "openvino", board, samples, tmp_path / "int8")
+    assert executed.int8 > 0
+    assert psnr(wanted, got) > 30
+
+
 def test_openvino_leaves_recurrent_ops_in_float(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
 ) -> None:
@@ -117,14 +130,7 @@ def test_openvino_leaves_recurrent_ops_in_float(
         {"w": (1, 32, 64), "r": (1, 32, 8), "wa": (8, 3, 3, 3), "wr": (3, 16, 3, 3)},
         {"steps": [192, 1, 64], "pixel": [1, 8, 1, 1], "wide": [1, 8, 64, 64]},
     )
-    source = GraphArtifact(unet.spec, path)
-    made = get_scheme("openvino-int8").quantize(
-        source, samples, QuantizeSpec(), board, tmp_path / "8"
-    )
-    wanted, _ = play(source, "openvino", board, samples, tmp_path / "float")
-    got, executed = play(made, "openvino", board, samples, tmp_path / "int8")
-    assert executed.int8 > 0
-    assert psnr(wanted, got) > 30
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
 
 
 def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features(
@@ -145,14 +151,7 @@ def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features
         {"wa": (8, 3, 3, 3), "wv": (3, 8), "wr": (3, 16, 3, 3)},
         {"flat": [1, 3], "last": [2, 3], "wide": [1, 8, 64, 64]},
     )
-    source = GraphArtifact(unet.spec, path)
-    made = get_scheme("openvino-int8").quantize(
-        source, samples, QuantizeSpec(), board, tmp_path / "8"
-    )
-    wanted, _ = play(source, "openvino", board, samples, tmp_path / "float")
-    got, executed = play(made, "openvino", board, samples, tmp_path / "int8")
-    assert executed.int8 > 0
-    assert psnr(wanted, got) > 30
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ def instance_normed(
     """[N, C, ...] to the same shape, as a group norm with a group for each channel.
 
     The backward pass of PyTorch's own instance norm (2.13, on a CPU) is wrong for a single picture
-    if what comes back to it is channels-last. This one is right, and takes half the time; its form
-    for values that lie channels-last does not.
+    if what comes back to it is channels-last. This one is right, and faster where values lie
+    channels-first, so they are made to.
     """
     return F.group_norm(x.contiguous(), x.shape[1], weight, bias, eps)
 
@@ -39,7 +39,7 @@ class InstanceNorm3d(_Trainable, nn.InstanceNorm3d):  # type: ignore[misc]
     """Of [N, C, D, H, W]."""
 
 
-class InstanceNorm2d(nn.InstanceNorm2d):  # type: ignore[misc]
+class InstanceNorm2d(_Trainable, nn.InstanceNorm2d):  # type: ignore[misc]
     """Instance norm that is exported as plain means, channels-last.
 
     The TFLite converter has no layout but channels-first for the built-in op, nor for means that
@@ -50,7 +50,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):  # type: ignore[misc]
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] to the same shape."""
         if not torch.compiler.is_exporting():
-            return instance_normed(x, self.weight, self.bias, self.eps)
+            return super().forward(x)
         x = torch.permute(x, (0, 2, 3, 1))
         centred = x - x.mean((1, 2), keepdim=True)
         variance = (centred * centred).mean((1, 2), keepdim=True)
