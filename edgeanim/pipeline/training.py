@@ -54,8 +54,8 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 where the device multiplies that in hardware, and the progress
-    says so; a training that has begun stays with what it began with. `device` and `workers` are as
+    Convolutions compute in bfloat16 where that is faster, with AMX or on an accelerator, and the
+    progress says so; a training that has begun stays with what it began with. `device` and `workers` are as
     in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import shipped_folder
@@ -89,9 +89,9 @@ def _begun_in(out: Path) -> Precision | None:
 
 
 def _fastest(device: Device) -> Precision:
-    """bfloat16 where `device` multiplies it in hardware."""
+    """The precision in which `device` takes the least time for a step."""
     if device == "cpu":
-        return "bfloat16" if read_machine().multiplies_bfloat16 else "float32"
+        return "bfloat16" if read_machine().multiplies_bfloat16_in_tiles else "float32"
     import torch
 
     known = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)

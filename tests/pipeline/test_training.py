@@ -20,6 +20,7 @@ from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.train import train
 from edgeanim.models.training.config import DataConfig, Phase, Precision, TrainConfig
 from edgeanim.pipeline import training as pipeline
+from edgeanim.targets.machine import Machine
 
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
@@ -117,6 +118,32 @@ def test_adapting_goes_on_in_the_precision_that_it_began_with(
     monkeypatch.setattr(pipeline, "_fastest", lambda _: "none at all")
     api.adapt(clip, tmp_path / "mine", start=trained, threads=1, workers=1)
     assert asked == [begun, begun]
+
+
+@pytest.mark.parametrize(
+    ("features", "precision"),
+    [("avx512_bf16", "float32"), ("avx512_bf16 amx_bf16", "bfloat16")],
+)
+def test_adapting_computes_in_bfloat16_only_where_that_saves_time(
+    clip: Path,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    features: str,
+    precision: Precision,
+) -> None:
+    asked = []
+
+    def planned(*_: object, precision: Precision, **__: object) -> TrainConfig:
+        asked.append(precision)
+        raise UsageError("That is enough.")
+
+    machine = Machine("x86_64", 2, 4096, tuple(features.split()))
+    monkeypatch.setattr(pipeline, "read_machine", lambda: machine)
+    monkeypatch.setattr(adapt, "adaptation", planned)
+    with pytest.raises(UsageError):
+        api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+    assert asked == [precision]
 
 
 def test_a_device_that_is_not_there_ends_with_its_code(trained: Path, tmp_path: Path) -> None:

@@ -177,14 +177,21 @@ def test_a_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "multiplies"),
-    [("", False), ("avx512f", False), ("amx_bf16", True), ("avx512_bf16", True)],
+    ("extra", "multiplies", "tiles"),
+    [
+        ("", False, False),
+        ("avx512f", False, False),
+        ("avx512_bf16", True, False),
+        ("avx512_bf16 amx_bf16", True, True),
+    ],
 )
 def test_bfloat16_is_multiplied_where_the_processor_says_so(
-    tmp_path: Path, extra: str, multiplies: bool
+    tmp_path: Path, extra: str, multiplies: bool, tiles: bool
 ) -> None:
     root = lay_out(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
-    assert read_machine(root, arch="x86_64").multiplies_bfloat16 is multiplies
+    machine = read_machine(root, arch="x86_64")
+    assert machine.multiplies_bfloat16 is multiplies
+    assert machine.multiplies_bfloat16_in_tiles is tiles
 
 
 @pytest.mark.parametrize(
