@@ -41,6 +41,9 @@ class Compositor:
         self._window, self._canvas = fit.window, fit.canvas[::-1]
         self._transparent = still.shape[2] == 4
         self._still = _four_channels(_spread_colour(shown))
+        # Memory that a frame leaves to the next. At a megapixel, new pages for every frame took
+        # nearly as long as the warp.
+        self._left: dict[str, NDArray[Any]] = {}
 
     def warp(self, flow: Array) -> NDArray[Any]:
         """Sample the still at each pixel's own place plus `flow`.
@@ -50,16 +53,8 @@ class Compositor:
         is bilinear and repeats the still's border; OpenCV before 5 rounds positions to 1/32
         pixel. Returns the still's dtype [H, W, C].
         """
-        import cv2
-
-        # One map for x and one for y, which OpenCV reads faster than a map of pairs.
-        x, y = (
-            self._on_still(flow[:, :, axis].clip(-_FARTHEST, _FARTHEST) * np.float32(size / 2))
-            for axis, size in enumerate(self._canvas)
-        )
-        how = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
-        warped: NDArray[Any] = cv2.remap(self._still, x, y, how, borderMode=cv2.BORDER_REPLICATE)
-        return warped if self._transparent else cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+        warped = self._sampled(flow)
+        return warped.copy() if self._transparent else _opaque(warped)
 
     def compose(self, flow: Array, alpha: Array, colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """`alpha * warp + (1 - alpha) * colour` of a uint8 still, with `alpha` float32 [h, w] in
@@ -69,15 +64,30 @@ class Compositor:
         fills in white there is nothing: that is left out, and the frame on white is the same."""
         import cv2
 
-        warped = self.warp(flow)
+        warped = self._sampled(flow)
         alpha = alpha.clip(0, 1)
         if not self._transparent:
-            return self._blend(warped, alpha, colour)
+            return self._blend(_opaque(warped), alpha, colour)
         alpha, colour, kept = _without_paper(alpha, colour)
-        kept = np.clip(self._on_still(kept), 0, 1)
-        warped[:, :, 3] = cv2.multiply(warped[:, :, 3], kept, dtype=cv2.CV_8U)
-        colours = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
-        warped[:, :, :3] = self._blend(colours, alpha, colour)
+        kept = np.clip(self._on_still("kept", kept), 0, 1)
+        opacity = cv2.multiply(cv2.extractChannel(warped, 3), kept, dtype=cv2.CV_8U)
+        blended = self._blend(_opaque(warped), alpha, colour)
+        frame: NDArray[np.uint8] = cv2.cvtColor(blended, cv2.COLOR_RGB2RGBA)
+        cv2.insertChannel(opacity, frame, 3)
+        return frame
+
+    def _sampled(self, flow: Array) -> NDArray[Any]:
+        """What `warp` returns, with four channels, until the next frame."""
+        import cv2
+
+        pixels = flow.clip(-_FARTHEST, _FARTHEST) * (np.array(self._canvas, np.float32) / 2)
+        # One map for x and one for y, which OpenCV reads faster than a map of pairs.
+        x, y = self._on_still("x", pixels[:, :, 0]), self._on_still("y", pixels[:, :, 1])
+        how, left = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP, self._left.get("warped")
+        warped: NDArray[Any] = cv2.remap(
+            self._still, x, y, how, dst=left, borderMode=cv2.BORDER_REPLICATE
+        )
+        self._left["warped"] = warped
         return warped
 
     def _blend(
@@ -85,20 +95,24 @@ class Compositor:
     ) -> NDArray[np.uint8]:
         """`warped` [H, W, 3] with `colour` blended in, in place. In fixed point, with `alpha` in
         1/256: floats take half as long again, and every result is the nearest level here too."""
-        share = self._on_still((alpha * np.float32(1 << _BITS) + np.float32(0.5)).astype(np.uint16))
-        fill = self._on_still(colour.astype(np.uint16))
+        levels = (alpha * np.float32(1 << _BITS) + np.float32(0.5)).astype(np.uint16)
+        share = self._on_still("share", levels)
+        fill = self._on_still("fill", colour.astype(np.uint16))
         step = max(1, _BAND // warped.shape[1])
         for top in range(0, len(warped), step):
             band = slice(top, top + step)
             _blend_band(warped[band], share[band], fill[band])
         return warped
 
-    def _on_still(self, values: NDArray[Any]) -> NDArray[Any]:
-        """`values` [h, w, ...] over the canvas, resized to it and cut out where the still lies."""
+    def _on_still(self, name: str, values: NDArray[Any]) -> NDArray[Any]:
+        """`values` [h, w, ...] over the canvas, resized to it and cut out where the still lies.
+        The next frame's with this `name` take their place."""
         import cv2
 
         if values.shape[1::-1] != self._canvas:
-            values = cv2.resize(values, self._canvas, interpolation=cv2.INTER_LINEAR)
+            left = self._left.get(name)
+            values = cv2.resize(values, self._canvas, dst=left, interpolation=cv2.INTER_LINEAR)
+            self._left[name] = values
         return values[self._window]
 
 
@@ -115,6 +129,14 @@ def _blend_band(
     blended >>= _BITS
     blended += fill
     warped[:] = blended
+
+
+def _opaque(warped: NDArray[Any]) -> NDArray[Any]:
+    """The first three of four channels."""
+    import cv2
+
+    colours: NDArray[Any] = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+    return colours
 
 
 def _four_channels(still: NDArray[Any]) -> NDArray[Any]:

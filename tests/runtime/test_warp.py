@@ -232,10 +232,14 @@ def test_where_nothing_is_filled_in_a_transparent_still_has_a_hole_and_no_white_
     np.testing.assert_array_equal(brown[4, 4], (125, 45, 15, 255))
 
 
-def test_a_frame_is_no_view_of_the_next():
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_frame_stays_as_it_is_when_the_next_is_made(channels):
     still, flow = _case(8, (32, 32), (8, 8), 0.1)
+    still = np.concatenate([still, still[:, :, : channels - 3]], axis=2)
+    alpha, colour = np.full((8, 8), 0.5, np.float32), still[::4, ::4, :3]
     compositor = Compositor(still)
-    first = compositor.warp(flow)
-    before = first.copy()
-    compositor.warp(-flow)
-    np.testing.assert_array_equal(first, before)
+    for made in (compositor.warp, lambda flow: compositor.compose(flow, alpha, colour)):
+        first = made(flow)
+        before = first.copy()
+        assert (made(-flow) != before).any()
+        np.testing.assert_array_equal(first, before)
