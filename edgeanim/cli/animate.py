@@ -86,13 +86,18 @@ def command(
 ) -> None:
     """Animate a still with BUNDLE, offline."""
     from edgeanim.api import animate
+    from edgeanim.core.threads import opencv_threads
     from edgeanim.runtime.media import STANDARD_OUTPUT, is_camera
 
     live = out == STANDARD_OUTPUT
     if live and as_json:
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
     endless = loop or is_camera(drive)
-    with until_interrupted(endless) as stop, TerminalProgress() as progress:
+    with (
+        until_interrupted(endless) as stop,
+        TerminalProgress() as progress,
+        opencv_threads(threads),
+    ):
         result = animate(
             bundle,
             still=still,

@@ -1,4 +1,4 @@
-"""How many threads work: several on what leaves Python's lock alone, one on linear algebra."""
+"""How many threads work: in pools of ours, and in those that libraries keep for a process."""
 
 from __future__ import annotations
 
@@ -41,6 +41,23 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def opencv_threads(count: int | None) -> Iterator[None]:
+    """OpenCV by `count` threads, and by as many as before after it; `None` leaves it alone. The
+    number is the whole process's: for commands and processes of ours, not for callers of ours."""
+    if count is None:
+        yield
+        return
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(count)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 @contextmanager

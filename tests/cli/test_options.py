@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import click
+import cv2
 import pytest
 from click.testing import CliRunner
 
@@ -41,6 +42,25 @@ def test_frames_that_are_not_there_are_told_before_any_work(
         command, ["shipped", option, str(tmp_path), "-o", str(tmp_path / "x")]
     )
     assert isinstance(result.exception, AssertionError)
+
+
+@pytest.mark.parametrize("asked", [(), ("--threads", "3")])
+def test_threads_count_for_what_animate_warps_too(
+    asked: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = cv2.getNumThreads()
+    seen = []
+
+    def work(*_: object, **__: object) -> None:
+        seen.append(cv2.getNumThreads())
+        raise BadInput("That is enough.")
+
+    monkeypatch.setattr(api, "animate", work, raising=False)
+    command = importlib.import_module("edgeanim.cli.animate").command
+    (tmp_path / "a.eab").touch()
+    CliRunner().invoke(command, [str(tmp_path / "a.eab"), "--drive", "wave", "-o", "a.gif", *asked])
+    assert seen == [int(asked[1]) if asked else before]
+    assert cv2.getNumThreads() == before
 
 
 def options_of(command: click.Command) -> list[click.Parameter]:

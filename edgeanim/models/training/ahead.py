@@ -19,6 +19,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError, first_line
+from edgeanim.core.threads import opencv_threads
 from edgeanim.models.training.batches import Batch, Material, draw_batch
 from edgeanim.models.training.config import DataConfig, TrainConfig
 from edgeanim.models.training.schedule import Step
@@ -71,7 +72,9 @@ def _by_a_thread(batches: _Batches) -> Generator[Batch, None, None]:
 
 
 def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Batch, None, None]:
-    with warnings.catch_warnings(), _opencv_alone(), _signals_kept():
+    # A forked process has none of OpenCV's threads and would wait for them, and those of many
+    # processes would fight for the same cores.
+    with warnings.catch_warnings(), opencv_threads(1), _signals_kept():
         # That there are more processes than cores is for the user to choose.
         warnings.filterwarnings("ignore", message="This DataLoader will create")
         # What draws batches here takes no lock that a thread of JAX (which the converter to TFLite
@@ -96,20 +99,6 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
     finally:
         # By itself it would end them when the last traceback that leads to it is gone.
         coming._shutdown_workers()
-
-
-@contextmanager
-def _opencv_alone() -> Iterator[None]:
-    """OpenCV without threads of its own: a forked process has none of them and would wait for them,
-    and those of many processes would fight for the same cores."""
-    import cv2
-
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 @contextmanager
