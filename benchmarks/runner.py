@@ -43,6 +43,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.board import Board
+from edgeanim.targets.overflow import overflows, told
 
 if TYPE_CHECKING:
     from edgeanim.targets.bundle import Variant
@@ -126,6 +127,7 @@ def run_bench(
         courses = schedule.run()
         regions, unknown = _regions(subjects, courses, crew, folder)
         remarks += unknown
+        remarks += tuple(told(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
         drifts = _drifts(courses, reference.frames, regions, pictures)
     return Report(

@@ -76,6 +76,7 @@ class GraphEntry:
     files: tuple[str, ...]
     bindings: Mapping[str, str]
     floats: FloatPrecision = FLOAT32
+    needs_vnni: bool = False
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -181,6 +182,7 @@ def to_entry(variant: Variant) -> VariantEntry:
                 _members(graph),
                 dict(graph.bindings),
                 graph.floats,
+                graph.needs_vnni,
             )
             for graph in variant.graphs
         ),
@@ -201,6 +203,7 @@ def from_entry(entry: VariantEntry, folder: Path) -> Variant:
                 files=tuple(inside(folder, name).resolve() for name in graph.files),
                 bindings=graph.bindings,
                 floats=graph.floats,
+                needs_vnni=graph.needs_vnni,
             )
             for graph in entry.graphs
         ),

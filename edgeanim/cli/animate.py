@@ -122,6 +122,8 @@ def command(
         f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame{where}",
         err=live,
     )
+    if result.note:
+        click.echo(result.note, err=True)
     if result.reference_s:
         click.echo(
             f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "

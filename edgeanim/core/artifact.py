@@ -56,7 +56,8 @@ class CompiledGraph:
     `files` are absolute paths, the one to load first. `spec` is the graph as compiled: same tensor
     names and roles as the contract, but with the *layouts and shapes of the compiled file*.
     `bindings` maps each contract tensor name to the name that the compiled file uses. A backend
-    loads it so that what is not INT8 computes in `floats`, or refuses.
+    loads it so that what is not INT8 computes in `floats`, or refuses. With `needs_vnni` the INT8
+    weights are right on x86 only where the processor has VNNI (see `targets.overflow`).
     """
 
     backend: str
@@ -66,6 +67,7 @@ class CompiledGraph:
     files: tuple[Path, ...]
     bindings: Mapping[str, str] = field(default_factory=dict)
     floats: FloatPrecision = FLOAT32
+    needs_vnni: bool = False
 
     @classmethod
     def unchanged(cls, backend: str, artifact: GraphArtifact, path: Path) -> CompiledGraph:

@@ -39,6 +39,7 @@ from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 from edgeanim.targets.manifest import variant_called
+from edgeanim.targets.overflow import overflows, told
 
 TRACK = ".npz"
 """The suffix of stored motions."""
@@ -48,7 +49,8 @@ TRACK = ".npz"
 class Animated:
     """What was written: `ms_per_frame` is the mean time to make a frame, without decoding the
     driver or writing the file. `reference_s` is the moment of a stored motion from which it was
-    carried over to the still: its beginning, unless its pose is nearer to the still's later."""
+    carried over to the still: its beginning, unless its pose is nearer to the still's later. `note`
+    is what to know of the variant on this processor, if anything."""
 
     path: Path
     variant: str
@@ -56,6 +58,7 @@ class Animated:
     fps: float
     ms_per_frame: float
     reference_s: float = 0.0
+    note: str | None = None
 
 
 def animate(
@@ -110,6 +113,7 @@ def animate(
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
+        note = _note_on(chosen, () if variant else opened.variants, work)
         scene, rate = _scene(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
@@ -135,7 +139,8 @@ def animate(
                 count = _show(written, rate) if live else write_animation(out, written, rate)
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     made.tell("the animation" if live else out)
-    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, player.reference / rate)
+    reference = player.reference / rate
+    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, reference, note)
 
 
 def _scene(
@@ -183,17 +188,33 @@ def _show(frames: Iterator[Picture], rate: float) -> int:
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
-    """The variant called `name`, or the first in the board's order that can run here."""
+    """The variant called `name`, or the first in the board's order that can run here, and right."""
     if name is not None:
         return variant_called(name, variants)
+    right = (each for each in _runnable(variants, work) if not overflows(each.graphs, work.board))
+    return next(right, variants[0])
+
+
+def _note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
+    """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
+    would have been."""
+    if overflows(chosen.graphs, work.board):
+        return told(chosen.id)
+    first = next(_runnable(others, work), chosen)
+    if overflows(first.graphs, work.board):
+        return f"{chosen.id} was played: {told(first.id)}"
+    return None
+
+
+def _runnable(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
+    """Those that can run here, in the board's order."""
     known = {variant.id: variant for variant in variants}
     for entry in work.board.backends:
         # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
         for precision in reversed(entry.precisions):
             variant = known.get(f"{entry.name}-{precision}")
             if variant is not None and get_backend(entry.name).available():
-                return variant
-    return variants[0]
+                yield variant
 
 
 class _Clock:

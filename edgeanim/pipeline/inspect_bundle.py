@@ -12,7 +12,9 @@ from edgeanim.core.errors import UsageError
 from edgeanim.pipeline.motion import StoredMotion
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import Availability, get_backend
+from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle
+from edgeanim.targets.overflow import overflows, told
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def _described(variant: Variant) -> BundledVariant:
         available = get_backend(variant.backend).available()
     except UsageError as error:  # one of a later version
         available = Availability(reason=error.what)
+    if overflows(variant.graphs, load_board("local")):
+        available = Availability(reason=told(variant.id))
     return BundledVariant(
         id=variant.id,
         size=sum(file.stat().st_size for file in files),

@@ -55,8 +55,8 @@ def adapt(
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
     Convolutions compute in bfloat16 where that is faster, with AMX or on an accelerator, and the
-    progress says so; a training that has begun stays with what it began with. `device` and `workers` are as
-    in `train`."""
+    progress says so; a training that has begun stays with what it began with. `device` and
+    `workers` are as in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run

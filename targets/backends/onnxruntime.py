@@ -6,9 +6,12 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
 
 from edgeanim.core.artifact import (
     FLOAT32,
@@ -41,6 +44,7 @@ from edgeanim.targets.checks import (
 )
 from edgeanim.targets.lowering import lowered
 from edgeanim.targets.ort_trace import TracedNode, read_trace
+from edgeanim.targets.overflow import fill_8_bits
 from edgeanim.targets.profile import summarize
 
 if TYPE_CHECKING:
@@ -82,9 +86,13 @@ class OnnxRuntime:
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.onnx")
+        model = lowered(artifact.path, self.name)
         with atomic_path(path) as partial:
-            partial.write_bytes(lowered(artifact.path, self.name).SerializeToString())
-        graph = CompiledGraph.unchanged(self.name, artifact, path)
+            partial.write_bytes(model.SerializeToString())
+        graph = replace(
+            CompiledGraph.unchanged(self.name, artifact, path),
+            needs_vnni=artifact.scheme == self.int8_scheme and fill_8_bits(_int8_weights(model)),
+        )
         # Loading it here names an op that this runtime lacks now, not on the board.
         self.load(graph, SessionOptions(settings=board.backend(self.name).settings)).close()
         return graph
@@ -251,6 +259,14 @@ def _port(node: Any, path: Path) -> Port:
         )
     kind = node.type.removeprefix("tensor(").removesuffix(")")
     return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind))
+
+
+def _int8_weights(model: Any) -> Iterator[NDArray[Any]]:
+    from onnx import TensorProto, numpy_helper
+
+    for tensor in model.graph.initializer:
+        if tensor.data_type == TensorProto.INT8:
+            yield numpy_helper.to_array(tensor)
 
 
 def _names_an_int8_op(path: Path) -> bool:

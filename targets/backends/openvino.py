@@ -3,12 +3,13 @@ them, and INT8 from NNCF's FakeQuantize graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.artifact import (
     FLOAT32,
@@ -42,6 +43,7 @@ from edgeanim.targets.checks import (
 from edgeanim.targets.lowering import lowered
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_trace import executed
+from edgeanim.targets.overflow import fill_8_bits
 from edgeanim.targets.profile import ExecutedOp, summarize
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class OpenVino:
             **_bindings(artifact.spec.inputs, model.inputs, path),
             **_bindings(artifact.spec.outputs, model.outputs, path),
         }
+        needs_vnni = artifact.scheme == self.int8_scheme and fill_8_bits(_int8_weights(model))
         model, spec = with_features_innermost(model, artifact.spec, bindings)
         xml = inside(out, f"{artifact.spec.name}.xml")
         save_ir(model, xml)
@@ -110,6 +113,7 @@ class OpenVino:
             files=(xml, xml.with_suffix(".bin")),
             bindings=bindings,
             floats=artifact.floats,
+            needs_vnni=needs_vnni,
         )
         # Compiling it here names an op that this runtime lacks now, not on the board; in float32,
         # since the board may have floats that this machine has not.
@@ -150,6 +154,12 @@ def _runtime() -> Any:
     import openvino
 
     return openvino
+
+
+def _int8_weights(model: Any) -> Iterator[NDArray[Any]]:
+    for node in model.get_ops():
+        if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == "i8":
+            yield node.data
 
 
 def capabilities(core: Any) -> Collection[str]:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.schemes import get_scheme
-from edgeanim.targets.backends import OpProfile
-from edgeanim.targets.board import Board
+from edgeanim.targets.backends import OpProfile, get_backend
+from edgeanim.targets.board import Board, load_board
 from tests.quantize.played import play, psnr
 
 
@@ -405,6 +405,27 @@ def test_openvino_weights_keep_to_half_the_levels_where_the_silicon_saturates(
 
     assert peak(board) > 64
     assert peak(old_board) <= 64
+
+
+@pytest.mark.parametrize(
+    ("scheme", "backend"), [("onnx-qdq", "onnxruntime"), ("openvino-int8", "openvino")]
+)
+def test_a_graph_that_needs_vnni_says_so_when_it_is_compiled(
+    scheme: str,
+    backend: str,
+    tiny: GraphArtifact,
+    samples: ArraySamples,
+    board: Board,
+    old_board: Board,
+    tmp_path: Path,
+) -> None:
+    def compiled(graph: GraphArtifact, name: str) -> CompiledGraph:
+        return get_backend(backend).compile(graph, load_board("x86-vnni"), tmp_path / name)
+
+    for on, needs in ((board, True), (old_board, False)):
+        made = get_scheme(scheme).quantize(tiny, samples, QuantizeSpec(), on, tmp_path / on.name)
+        assert compiled(made, f"{on.name}-compiled").needs_vnni is needs
+    assert not compiled(tiny, "float").needs_vnni
 
 
 def test_openvino_rounds_the_weights_as_training_and_the_ranking_of_layers_do(

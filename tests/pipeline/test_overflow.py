@@ -1,0 +1,99 @@
+"""INT8 of a processor with VNNI on one without it, where it would show wrong frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import Contract
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.board import load_board
+from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+from tests.cli.called import edgeanim
+from tests.convnets import picture_spec, save_onnx
+
+helper = pytest.importorskip("onnx").helper
+
+SIDE = 16
+SAYS = "onnxruntime-int8 has 8-bit weights, whose products overflow on this processor"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A net that plays pictures as they are. What its INT8 computes does not matter here, only what
+    its record says."""
+    folder = tmp_path_factory.mktemp("overflow")
+    spec = picture_spec("same", SIDE)
+    nodes = [helper.make_node("Identity", [spec.inputs[0].name], [spec.outputs[0].name])]
+    graph = GraphArtifact(spec, save_onnx(folder / spec.file, spec, nodes, {}))
+    made = get_backend("onnxruntime").compile(graph, load_board("local"), folder)
+    int8 = replace(made, precision="int8", scheme="onnx-qdq", needs_vnni=True)
+    frames = np.zeros((2, SIDE, SIDE, 3), np.uint8)
+    save_golden(folder / "golden.npz", Golden(Scene(driver=frames), frames))
+    variants = [Variant("onnxruntime", each.precision, (each,)) for each in (made, int8)]
+    write_bundle(
+        folder / "same.eab",
+        contract=Contract("same", (spec,)),
+        variants=variants,
+        golden=folder / "golden.npz",
+        tracks={},
+        provenance={},
+    )
+    return folder / "same.eab"
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.new("RGB", (SIDE, SIDE)).save(path)
+    return path
+
+
+def test_a_bundle_remembers_it(bundle: Path) -> None:
+    with open_bundle(bundle) as opened:
+        needs = {variant.id: variant.graphs[0].needs_vnni for variant in opened.variants}
+    assert needs == {"onnxruntime-float32": False, "onnxruntime-int8": True}
+
+
+@pytest.mark.parametrize(
+    ("board", "asked", "plays", "says"),
+    [
+        ("x86-vnni", None, "onnxruntime-int8", None),
+        ("x86-avx2", None, "onnxruntime-float32", f"onnxruntime-float32 was played: {SAYS}"),
+        ("x86-avx2", "onnxruntime-int8", "onnxruntime-int8", SAYS),
+        ("x86-avx2", "onnxruntime-float32", "onnxruntime-float32", None),
+        ("raspberry-pi-4", None, "onnxruntime-int8", None),
+    ],
+)
+def test_animate_plays_what_is_right_here(
+    bundle: Path,
+    photo: Path,
+    tmp_path: Path,
+    board: str,
+    asked: str | None,
+    plays: str,
+    says: str | None,
+) -> None:
+    done = api.animate(bundle, drive=photo, out=tmp_path / "out.png", variant=asked, board=board)
+    assert done.variant == plays
+    assert (done.note is None) if says is None else str(done.note).startswith(says)
+
+
+def test_a_report_says_so_beside_the_drift(bundle: Path) -> None:
+    report = api.bench(bundle, quick=True, board="x86-avx2", variants="onnxruntime-int8")
+    assert any(remark.startswith(SAYS) for remark in report.settings.remarks)
+
+
+def test_inspect_says_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = load_board("x86-avx2")
+    monkeypatch.setattr("edgeanim.pipeline.inspect_bundle.load_board", lambda _: old)
+    told = edgeanim("inspect", bundle).stdout
+    assert f"not here: {SAYS}" in " ".join(told.split())
