@@ -26,6 +26,7 @@ from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board, load_board
 from edgeanim.targets.bundle import Variant
 from edgeanim.targets.checks import check_artifact
+from edgeanim.targets.machine import read_machine
 
 # The float32 original is what this backend makes of the untouched ONNX.
 REFERENCE = "onnxruntime"
@@ -70,8 +71,14 @@ class Work:
         progress: Progress = SILENT,
         fresh: bool = False,
     ) -> Work:
-        """Work for the board called `board`, or described by that TOML."""
-        return Work(load_board(board), store or Store(), progress, fresh)
+        """Work for the board called `board`, or described by that TOML.
+
+        INT8 is played here to be judged: it has to be right on this machine as well.
+        """
+        there = load_board(board)
+        saturates = there.saturates_u8s8 or read_machine().saturates_u8s8
+        there = replace(there, saturates_u8s8=saturates)
+        return Work(there, store or Store(), progress, fresh)
 
     def build(
         self, stage: str, parts: Mapping[str, object], make: Callable[[Path], None]

@@ -12,11 +12,13 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
+from edgeanim.pipeline.work import Work
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+from edgeanim.targets.machine import Machine
 from tests.cli.called import edgeanim
 from tests.convnets import picture_spec, save_onnx
 
@@ -63,28 +65,59 @@ def test_a_bundle_remembers_it(bundle: Path) -> None:
     assert needs == {"onnxruntime-float32": False, "onnxruntime-int8": True}
 
 
+def machine(monkeypatch: pytest.MonkeyPatch, *features: str) -> None:
+    """This machine is an x86 with these features."""
+    found = Machine("x86_64", 2, 4096, features)
+    monkeypatch.setattr("edgeanim.pipeline.work.read_machine", lambda: found)
+
+
 @pytest.mark.parametrize(
-    ("board", "asked", "plays", "says"),
+    ("feature", "board", "asked", "plays", "says"),
     [
-        ("x86-vnni", None, "onnxruntime-int8", None),
-        ("x86-avx2", None, "onnxruntime-float32", f"onnxruntime-float32 was played: {SAYS}"),
-        ("x86-avx2", "onnxruntime-int8", "onnxruntime-int8", SAYS),
-        ("x86-avx2", "onnxruntime-float32", "onnxruntime-float32", None),
-        ("raspberry-pi-4", None, "onnxruntime-int8", None),
+        ("avx_vnni", "x86-vnni", None, "onnxruntime-int8", None),
+        ("avx_vnni", "raspberry-pi-4", None, "onnxruntime-int8", None),
+        (
+            "avx_vnni",
+            "x86-avx2",
+            None,
+            "onnxruntime-float32",
+            f"onnxruntime-float32 was played: {SAYS}",
+        ),
+        (
+            "avx2",
+            "raspberry-pi-4",
+            None,
+            "onnxruntime-float32",
+            f"onnxruntime-float32 was played: {SAYS}",
+        ),
+        ("avx2", "x86-avx2", "onnxruntime-int8", "onnxruntime-int8", SAYS),
+        ("avx2", "x86-avx2", "onnxruntime-float32", "onnxruntime-float32", None),
     ],
 )
 def test_animate_plays_what_is_right_here(
     bundle: Path,
     photo: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    feature: str,
     board: str,
     asked: str | None,
     plays: str,
     says: str | None,
 ) -> None:
+    machine(monkeypatch, feature)
     done = api.animate(bundle, drive=photo, out=tmp_path / "out.png", variant=asked, board=board)
     assert done.variant == plays
     assert (done.note is None) if says is None else str(done.note).startswith(says)
+
+
+def test_weights_for_any_board_are_right_where_they_are_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine(monkeypatch, "avx2")
+    assert Work.on("raspberry-pi-4").board.saturates_u8s8
+    machine(monkeypatch, "avx2", "avx_vnni")
+    assert not Work.on("raspberry-pi-4").board.saturates_u8s8
 
 
 def test_a_report_says_so_beside_the_drift(bundle: Path) -> None:
