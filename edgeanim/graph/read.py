@@ -37,6 +37,9 @@ RANDOM = (
     "RandomUniformLike",
 )
 """Ops that draw anew whenever they run."""
+_TRAINING_MODE = 14
+"""Since this opset a batch norm says whether it is in training mode."""
+_EVALUATE = "Export the net in evaluation mode: call its .eval() first."
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
 """What is possible with a graph that PyTorch cannot take."""
 
@@ -46,12 +49,13 @@ def read_onnx(path: Path) -> Any:
 
     `BadInput` for anything else than a sound static float32 graph: a missing, empty, truncated or
     foreign file, more than 2 GB, external data outside the file's folder, unknown ops or domains,
-    ops that draw at random, dynamic shapes, types other than float32 at the ends, NaN or infinite
-    weights.
+    ops that draw at random or are in training mode, dynamic shapes, types other than float32 at the
+    ends, NaN or infinite weights.
     """
     model = load_onnx(path)
     check_ops(model, path)
     check_repeatable(model, path)
+    _check_norms(model, path)
     _run_checker(model, path)
     _check_ends(model, path)
     _check_weights(model, path)
@@ -176,8 +180,28 @@ def check_repeatable(model: Any, where: object) -> None:
             f"The op Dropout of node {node_label(node)} is in training mode: it zeroes other "
             "values whenever it runs.",
             where=where,
-            hint="Export the net in evaluation mode: call its .eval() first.",
+            hint=_EVALUATE,
         )
+
+
+def _check_norms(model: Any, where: object) -> None:
+    """`BadInput` names the first batch norm in training mode: what it computes is another thing in
+    each runtime, which would be told as drift only after all has been compiled."""
+    for node in all_nodes(model.graph):
+        if node.op_type == "BatchNormalization" and _is_training(node, model):
+            raise BadInput(
+                f"The op BatchNormalization of node {node_label(node)} is in training mode, in "
+                "which runtimes compute different things.",
+                where=where,
+                hint=f"{_EVALUATE} If each picture's own mean is meant, use an InstanceNorm.",
+            )
+
+
+def _is_training(norm: Any, model: Any) -> bool:
+    """By its attribute, which came with opset 14; before, by asking for more than the result."""
+    if opset_of(model) < _TRAINING_MODE:
+        return any(norm.output[1:])
+    return any(one.name == "training_mode" and one.i for one in norm.attribute)
 
 
 def _dropouts_in_training(model: Any) -> Iterator[Any]:

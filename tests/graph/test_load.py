@@ -271,6 +271,31 @@ def test_a_graph_that_draws_at_random_is_refused(
         load_model(save(graph(*IMAGE, body, stored)))
 
 
+@pytest.mark.parametrize(
+    ("norm", "opset"),
+    [
+        ("y, m, v = BatchNormalization <training_mode=1> (x, s, b, a, b)", 18),
+        ("y = BatchNormalization <training_mode=1> (x, s, b, a, b)", 18),
+        ("y, m, v, sm, sv = BatchNormalization (x, s, b, a, b)", 13),
+    ],
+)
+def test_a_batch_norm_in_training_is_refused_when_read(
+    graph: Any, save: Any, norm: str, opset: int
+) -> None:
+    """Runtimes disagree about it: one takes the picture's mean, another the stored one's part."""
+    stored = {name: np.ones(3, np.float32) for name in "sab"}
+    with pytest.raises(BadInput, match="BatchNormalization of node 'node0' is in training") as told:
+        load_model(save(graph(*IMAGE, norm, stored, opset=opset)))
+    assert ".eval()" in str(told.value)
+
+
+def test_a_batch_norm_at_rest_is_taken(graph: Any, save: Any) -> None:
+    stored = {name: np.ones(3, np.float32) for name in "sab"}
+    for opset in (9, 13, 18):
+        body = "y = BatchNormalization (x, s, b, a, b)"
+        assert load_model(save(graph(*IMAGE, body, stored, opset=opset)))
+
+
 def test_a_dropout_at_rest_is_taken(graph: Any, save: Any) -> None:
     stored = {"half": np.array(0.5, np.float32), "no": np.array(False)}
     for body in ("y = Dropout (x, half, no)", "y = Dropout (x, half)", "y = Dropout (x)"):
