@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edgeanim.benchmarks.scenarios import SCENARIOS, Scenario
+from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.trials import Plan
+from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import UsageError
-from edgeanim.core.parsing import nearest
 
 _SOAK_S = 600.0
 _MAX_DURATION_S = 7 * 86400.0
@@ -54,9 +54,7 @@ class BenchOptions:
         for name in ("block_s", "warmup_s", "timeout_s"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UsageError(f"{name} must be a number of seconds, not negative.")
-        for word in self.scenarios:
-            if word not in SCENARIOS:
-                raise UsageError(f"There is no scenario {word!r}.", hint=nearest(word, SCENARIOS))
+        must_be_one_of(Scenario, "scenarios", *self.scenarios)
         if self.rate_fps is not None and not 0 < self.rate_fps <= _MAX_RATE_FPS:
             raise UsageError(f"A stream runs at more than 0 and at most {_MAX_RATE_FPS:g} fps.")
         if self.duration_s is not None and not 1 <= self.duration_s <= _MAX_DURATION_S:

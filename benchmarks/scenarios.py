@@ -25,7 +25,6 @@ from edgeanim.benchmarks.stats import (
 )
 
 Scenario = Literal["single", "stream", "soak", "cold", "batch"]
-SCENARIOS: tuple[Scenario, ...] = ("single", "stream", "soak", "cold", "batch")
 # The stages of a frame that only an offline run has.
 DECODE, ENCODE = "decode", "encode"
 # What a frame takes beside its stages.

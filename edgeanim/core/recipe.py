@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
+from edgeanim.core.choices import check_words
 from edgeanim.core.errors import UsageError
 from edgeanim.core.limit import MEAN, DriftLimit
 from edgeanim.core.parsing import load_toml, parse
@@ -43,6 +44,7 @@ class PruneSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_words(self)
         if not 0 <= self.ratio <= 0.9:
             raise ValueError("`ratio` must lie between 0 and 0.9")
         if self.latency_ms is not None and (not 0 < self.latency_ms < math.inf or self.ratio):
@@ -96,6 +98,7 @@ class QuantizeSpec:
     distil: DistilSpec = field(default_factory=DistilSpec)
 
     def __post_init__(self) -> None:
+        check_words(self)
         if self.samples < 2:
             raise ValueError("`samples` must be at least 2")
 

@@ -14,6 +14,7 @@ from edgeanim.benchmarks.repeat import repeat_until_valid
 from edgeanim.benchmarks.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
 from edgeanim.benchmarks.scenarios import Scenario
+from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
 from edgeanim.core.parsing import one_or_more
@@ -108,7 +109,8 @@ def refuse_unheeded(
     fps: float | None,
     duration: float | None,
 ) -> None:
-    """`UsageError` for what `bench` is given and would not heed."""
+    """`UsageError` for what `bench` is given and would not heed, or does not know."""
+    must_be_one_of(Scenario, "scenarios", *scenarios)
     if any(Path(subject).suffix == SUFFIX for subject in subjects):
         for option, given in (("--frames", frames is not None), ("--input", bool(inputs))):
             if given:

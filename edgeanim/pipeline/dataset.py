@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import EdgeanimError, UsageError, named
 from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
@@ -70,6 +71,7 @@ def make_dataset(
 
     See `models.dataset_make.Recipe` for the choices. What is there already is not made again.
     """
+    must_be_one_of(Split | None, "split", split)
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
@@ -109,6 +111,8 @@ def import_dataset(
     beside the material if it is not given. With `cell` (width, height), files are sprite sheets,
     in reading order; `rows` makes a sequence of each row. `BadInput` for what cannot be read.
     """
+    must_be_one_of(Fit | None, "fit", fit)
+    must_be_one_of(Split | None, "split", split)
     if rows and cell is None:
         raise UsageError("Only sprite sheets, which need a cell size, have rows.")
     if every < 1 or limit < 2:
@@ -163,6 +167,7 @@ def show_dataset(
 ) -> tuple[DatasetSummary, ...]:
     """What a dataset holds, by kind and split; with `out`, a contact sheet (PNG) of `count`
     sequences spread over it, masks painted over them."""
+    must_be_one_of(Split | None, "split", split)
     manifest = load_manifest(Path(folder))
     if out is not None:
         _write_sheet(Path(folder), manifest, Path(out), split, count, progress)

@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import SHIPPED
+from edgeanim.models.training.config import Device
 from edgeanim.runtime.media import CLIP_SUFFIXES, is_clip_name, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
     from edgeanim.models.evaluation.score import Score
-    from edgeanim.models.training.config import Device, Precision
+    from edgeanim.models.training.config import Precision
 
 
 def train(
@@ -34,6 +36,7 @@ def train(
     and sheets of samples. On a CPU the result depends on the configuration alone; CUDA adds up in
     no fixed order. `workers` processes draw batches (0: a thread).
     """
+    must_be_one_of(Device, "device", device)
     from edgeanim.models.train import train as run
     from edgeanim.models.training.config import load_train_config
 
@@ -61,6 +64,7 @@ def adapt(
     from edgeanim.models.export import shipped_folder
     from edgeanim.models.train import train as run
 
+    must_be_one_of(Device, "device", device)
     require("Training", "torch", extra="train")
     source = Path(clips)
     must_exist(source)

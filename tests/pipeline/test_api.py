@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import pathlib
 import re
+import sys
+import typing
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -45,6 +50,62 @@ def test_one_can_be_given_alone_where_several_can(name: str) -> None:
         )
         if several is not None:
             assert annotation.startswith(f"{several[1]} | {several[0]}"), parameter
+
+
+def words_of(annotation: object) -> bool:
+    """Whether a closed set of words is somewhere in an annotation."""
+    return get_origin(annotation) is Literal or any(map(words_of, get_args(annotation)))
+
+
+CHOICES: dict[str, tuple[Mapping[str, object], tuple[str, ...]]] = {
+    "adapt": ({"clips": "none", "out": "out"}, ("device",)),
+    "bench": ({"subjects": SMALL}, ("scenarios",)),
+    "bench_on": ({"subjects": SMALL, "on": "nobody@nowhere"}, ("scenarios",)),
+    "compile": ({"model": "none", "out": "out.eab"}, ("floats",)),
+    "import_dataset": ({"paths": "none", "out": "out"}, ("fit", "split")),
+    "make_dataset": ({"out": "out"}, ("split",)),
+    "show_dataset": ({"folder": "none"}, ("split",)),
+    "train": ({"config": "none", "out": "out"}, ("device",)),
+}
+"""The arguments of the library that are closed sets of words, with what the calls need besides."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_closed_set_of_words_is_left_unchecked(name: str) -> None:
+    function = getattr(api, name)
+    module = {**vars(sys.modules[function.__module__]), **vars(typing), **vars(pathlib)}
+    found = set()
+    for parameter, annotation in parameters(name).items():
+        try:
+            kind = eval(annotation, dict(module))
+        except NameError:  # of what is imported for type checkers alone: no words
+            assert parameter in ("agree", "connect", "modules")
+            continue
+        if words_of(kind):
+            found.add(parameter)
+    assert found == set(CHOICES.get(name, ({}, ()))[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"), [(name, each) for name, (_, of) in CHOICES.items() for each in of]
+)
+def test_a_word_that_is_none_of_the_choices_is_refused_at_once(
+    name: str, parameter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="foo"):
+        getattr(api, name)(**CHOICES[name][0], **{parameter: "foo"})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("spec", [api.PruneSpec, api.QuantizeSpec])
+def test_a_spec_takes_no_word_but_its_choices(spec: type) -> None:
+    hints = get_type_hints(spec)
+    words = [name for name in hints if get_origin(hints[name]) is Literal]
+    assert words
+    for name in words:
+        with pytest.raises(ValueError, match=f"`{name}` must be .* or .*, not 'foo'"):
+            spec(**{name: "foo"})
 
 
 def test_a_text_alone_is_not_taken_apart() -> None:

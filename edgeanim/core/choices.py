@@ -1,0 +1,42 @@
+"""Closed sets of words: what a program gives is held against the `Literal` that declares them.
+
+Files and the command line are checked as they are read; nobody checks the types of a call.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from edgeanim.core.errors import UsageError
+
+
+def must_be_one_of(kind: Any, name: str, *given: object) -> None:
+    """`UsageError` if the argument `name`, or one of several that were `given` for it, is no word
+    of `kind`: a `Literal`, or that or `None`."""
+    words = _words(kind)
+    for each in given:
+        if each not in words:
+            raise UsageError(f"{_refusal(name, each, words)}.")
+
+
+def check_words(record: object) -> None:
+    """`ValueError` for a field of a dataclass that is declared as such words and holds another."""
+    for name, kind in get_type_hints(type(record)).items():
+        words, given = _words(kind), getattr(record, name)
+        if words and given not in words:
+            raise ValueError(_refusal(name, given, words))
+
+
+def _words(kind: Any) -> tuple[object, ...]:
+    """The words of a `Literal`, and `None` where that is possible too; of other types none."""
+    if get_origin(kind) in (Union, types.UnionType):
+        each = [_words(part) for part in get_args(kind) if part is not types.NoneType]
+        return (*sum(each, ()), None) if all(each) else ()
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _refusal(name: str, given: object, words: tuple[object, ...]) -> str:
+    *others, last = [str(word) for word in words if word is not None]
+    listed = f"{', '.join(others)} or {last}" if others else last
+    return f"`{name}` must be {listed}, not {given!r}"
