@@ -39,7 +39,7 @@ from edgeanim.benchmarks.protocol import (
 )
 from edgeanim.benchmarks.result import ExecutedOp, GraphProfile
 from edgeanim.benchmarks.stats import median, percentile
-from edgeanim.core.errors import BadInput, EdgeanimError
+from edgeanim.core.errors import BadInput, EdgeanimError, memory_errors
 from edgeanim.core.files import atomic_path
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.runtime.golden import load_golden
@@ -221,18 +221,17 @@ def _serve(requests: BinaryIO, answers: BinaryIO, make: Callable[[Job], Worker])
         answers.flush()
 
     try:
-        first = requests.readline()
-        if not first:
-            return
-        worker = make(parse(Job, parse_json(first.decode(), where=_NAME), where=_NAME))
-        say(worker.ready())
-        for text in requests:
-            request = parse(Request, parse_json(text.decode(), where=_NAME), where=_NAME)
-            say(worker.answer(request))
+        with memory_errors("There is not enough memory."):
+            first = requests.readline()
+            if not first:
+                return
+            worker = make(parse(Job, parse_json(first.decode(), where=_NAME), where=_NAME))
+            say(worker.ready())
+            for text in requests:
+                request = parse(Request, parse_json(text.decode(), where=_NAME), where=_NAME)
+                say(worker.answer(request))
     except EdgeanimError as error:
         say(Error(type(error).__name__, error.exit_code, str(error)))
-    except MemoryError:
-        say(Error("DeviceFailed", 5, "There is not enough memory."))
 
 
 def main(make: Callable[[Job], Worker] | None = None) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.core.artifact import GraphArtifact, Samples
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, memory_errors
 from edgeanim.core.files import sha256_file, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
@@ -192,4 +192,8 @@ def _trained(
 
     parameters = trainable(imported, student)
     trainer = Trainer(student, parameters, task, spec, ranges, state)
-    return trainer.run(progress)
+    with memory_errors(
+        "Distilling needs more memory than there is.",
+        "Quantise without it, `--method mixed`, or export the net for smaller pictures.",
+    ):
+        return trainer.run(progress)

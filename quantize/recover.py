@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeanim.core.artifact import Array
+from edgeanim.core.errors import memory_errors
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, PruneSpec
 from edgeanim.quantize.takes import Take, Takes
@@ -65,7 +66,11 @@ def recover(
         title="Recover",
         where="[prune]",
     )
-    losses = trainer.run(progress)
+    with memory_errors(
+        "The recovery needs more memory than there is.",
+        "Prune without it, `--steps 0`, or export the net for smaller pictures.",
+    ):
+        losses = trainer.run(progress)
     student.to(memory_format=torch.contiguous_format)
     return losses
 

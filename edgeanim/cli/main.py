@@ -23,6 +23,7 @@ from edgeanim.core.errors import (
     DeviceFailed,
     EdgeanimError,
     disk_error,
+    memory_errors,
     printable,
 )
 
@@ -134,7 +135,8 @@ def main() -> NoReturn:
     streams.prepare()
     _clean_up_when_ended()
     try:
-        code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
+        with memory_errors("Out of memory.", "Use fewer samples or a machine with more memory."):
+            code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
     except EdgeanimError as error:
         code = _fail(error)
     except click.ClickException as error:
@@ -143,10 +145,6 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):  # click has ended the line
         click.echo("Interrupted. Finished stages are kept; run it again to go on.", err=True)
         code = EXIT_INTERRUPTED
-    except MemoryError:
-        code = _fail(
-            DeviceFailed("Out of memory.", hint="Use fewer samples or a machine with more memory.")
-        )
     except ReaderGone:
         streams.drop(sys.stdout.fileno())
         code = 0

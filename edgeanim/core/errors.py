@@ -119,6 +119,9 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     return DeviceFailed(f"The operating system refused: {error.strerror or error}.", where=where)
 
 
+# Python and NumPy have an error of its own for it; PyTorch and native code have words.
+_NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|_ALLOC_FAILED")
+
 # OpenVINO's errors begin like this.
 _PLACE = re.compile(r"Exception from \S+:\d+:?|Check '.*' failed at \S+:\d+:?")
 
@@ -157,13 +160,32 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
     What ends this process for a signal (see `cli.main`) passes, and so does a lack of memory."""
     try:
         yield
-    except (MemoryError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:
         keep_interruption(error)
+        if _lacks_memory(error):
+            raise
         if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
             raise
         raise tell(error) from error
+
+
+@contextmanager
+def memory_errors(what: str, hint: str | None = None) -> Iterator[None]:
+    """Turn a lack of memory inside the block, whoever tells it, into `DeviceFailed`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not _lacks_memory(error):
+            raise
+        raise DeviceFailed(what, hint=hint) from error
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError):
+        return _NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, MissingComponent
+from edgeanim.core.errors import BadInput, EdgeanimError, MissingComponent, memory_errors
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, to_plain
 from edgeanim.core.progress import Progress
@@ -92,12 +92,11 @@ def main() -> None:
         call = load_json(Path("call.json"))
         if not isinstance(call, dict) or call.get("function") not in FUNCTIONS:
             raise BadInput("This is not a call.", where="call.json")
-        FUNCTIONS[call["function"]](call["options"], progress)
+        with memory_errors("Out of memory."):
+            FUNCTIONS[call["function"]](call["options"], progress)
         record: dict[str, object] = {"error": None}
     except EdgeanimError as error:
         record = {"error": _record(error)}
-    except MemoryError:
-        record = {"error": _record(DeviceFailed("Out of memory."))}
     finally:
         progress.close()
     write_text(Path("done.json"), canonical_json(record))

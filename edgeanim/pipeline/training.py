@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeanim.core.choices import must_be_one_of
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, memory_errors
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import one_or_more
@@ -20,6 +20,8 @@ from edgeanim.targets.machine import read_machine
 if TYPE_CHECKING:
     from edgeanim.models.evaluation.score import Score
     from edgeanim.models.training.config import Precision
+
+_TOO_LARGE = "The training needs more memory than there is."
 
 
 def train(
@@ -41,7 +43,8 @@ def train(
     from edgeanim.models.training.config import load_train_config
 
     course = load_train_config(Path(config))
-    return run(course, Path(out), progress, device=device, workers=workers)
+    with memory_errors(_TOO_LARGE, "Lower `batch` or `sizes` in the configuration's phases."):
+        return run(course, Path(out), progress, device=device, workers=workers)
 
 
 def adapt(
@@ -80,7 +83,8 @@ def adapt(
     course = adaptation(found, folder, threads=threads, precision=precision)
     progress.stage(f"Adapting in {precision}")
     progress.done()
-    return run(course, Path(out), progress, device=device, workers=workers)
+    with memory_errors(_TOO_LARGE, "Give fewer or shorter clips, or free some for it."):
+        return run(course, Path(out), progress, device=device, workers=workers)
 
 
 def _begun_in(out: Path) -> Precision | None:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
-from edgeanim.core.errors import BadInput, first_line, told
+import numpy as np
+import pytest
+import torch
+
+from edgeanim.core.errors import (
+    BadInput,
+    DeviceFailed,
+    errors_of_others,
+    first_line,
+    memory_errors,
+    told,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,3 +52,32 @@ def test_what_ends_a_command_is_told_in_a_line(
 )
 def test_the_line_that_is_quoted_says_what_went_wrong(text: str, line: str) -> None:
     assert first_line(ValueError(text)) == line
+
+
+def _more_than_there_is() -> torch.Tensor:
+    return torch.empty(1 << 50)
+
+
+LACKS = [
+    lambda: np.empty(1 << 50),
+    _more_than_there_is,
+    lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried to")),
+    lambda: (_ for _ in ()).throw(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when")),
+]
+
+
+@pytest.mark.parametrize("ask", LACKS)
+def test_a_lack_of_memory_is_told_whoever_tells_it(ask: Callable[[], object]) -> None:
+    with pytest.raises(DeviceFailed) as caught, memory_errors("Out of memory.", "Buy some."):
+        ask()
+    assert str(caught.value) == "Out of memory. Buy some."
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory_errors("Out of memory."):
+        raise RuntimeError("the shapes do not match")
+
+
+def test_a_lack_of_memory_in_code_of_others_is_none_of_its_faults() -> None:
+    with pytest.raises(RuntimeError, match="memory"), errors_of_others(lambda _: BadInput("Bad.")):
+        _more_than_there_is()

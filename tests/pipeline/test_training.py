@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,3 +156,14 @@ def test_a_device_that_is_not_there_ends_with_its_code(trained: Path, tmp_path: 
     with pytest.raises(DeviceFailed, match="no CUDA device"):
         command.main(arguments, standalone_mode=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_finds_no_memory_says_what_to_lower(
+    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = importlib.import_module("edgeanim.models.train")
+    monkeypatch.setattr(steps, "_run", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(DeviceFailed, match=r"needs more memory .* Lower `batch` or `sizes`"):
+        api.train(trained / "train.toml", tmp_path / "out")
+    with pytest.raises(DeviceFailed, match=r"needs more memory .* shorter clips"):
+        api.adapt(clip, tmp_path / "mine", start=trained, threads=1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgeanim.benchmarks.drift import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.progress import Progress, Silent
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.threads import torch_threads
@@ -25,6 +25,7 @@ from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distil import distil_graph
 from edgeanim.quantize.distil_loss import ssim as torch_ssim
+from edgeanim.quantize.distil_train import Trainer
 from edgeanim.quantize.fake_quant import (
     RoundedValue,
     RoundedWeight,
@@ -153,6 +154,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
     assert json.loads((state / "state.json").read_text())["step"] == 30
     again = run(tmp_path / "b", Silent())
     assert again.path.read_bytes() == distilled.path.read_bytes()
+
+
+def test_distilling_that_finds_no_memory_says_how_to_do_without(
+    generator: GraphArtifact, frames: ArraySamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(DeviceFailed, match=r"Distilling needs more memory .* `--method mixed`"):
+        distil_graph(generator, frames, SPEC, tmp_path)
 
 
 def test_too_few_samples_are_refused(

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.core.errors import BadInput, GateFailed
+from edgeanim.core.errors import BadInput, DeviceFailed, GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.distil_train import Trainer
 from edgeanim.quantize.pruned import rebuild_pruned
 from tests.quantize.prune_one import prune_graph
 
@@ -121,6 +123,14 @@ def test_a_ratio_of_zero_changes_nothing(
 ) -> None:
     assert prune_graph(unet, samples, PruneSpec(ratio=0.0), tmp_path) is unet
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recovery_that_finds_no_memory_says_how_to_do_without(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "_step", lambda *_: torch.empty(1 << 50))
+    with pytest.raises(DeviceFailed, match=r"The recovery needs more memory .* `--steps 0`"):
+        prune_graph(unet, samples, SPEC, tmp_path)
 
 
 def test_a_diverging_recovery_is_a_gate_and_leaves_nothing(
