@@ -18,6 +18,11 @@ from edgeanim.core.errors import BadInput
 from edgeanim.runtime.motion import track_from
 from edgeanim.runtime.scene import Scene, check_picture
 
+MAX_BYTES = 1 << 30
+"""Of all arrays together: 16 frames of a 4K clip, made with transparency, and that clip beside them
+take seven eighths of it."""
+
+_HEADERS = 1 << 20
 _CONDITION = "condition."
 _OPTIONAL = ("still", "driver", "track.values", "track.fps")
 
@@ -44,7 +49,8 @@ class Golden:
 
 
 def save_golden(path: Path, golden: Golden) -> None:
-    """Write `golden` to `path`, atomically; equal goldens give equal bytes."""
+    """Write `golden` to `path`, atomically; equal goldens give equal bytes. `BadInput` for more
+    than `MAX_BYTES`, which nobody could read back."""
     scene = golden.scene
     arrays: dict[str, NDArray[Any]] = {"frames": golden.frames}
     if scene.still is not None:
@@ -56,12 +62,24 @@ def save_golden(path: Path, golden: Golden) -> None:
         arrays["track.fps"] = np.array(scene.track.fps, np.float64)
     for name, values in sorted(scene.conditions.items()):
         arrays[f"{_CONDITION}{name}"] = values
+    size = sum(array.nbytes for array in arrays.values())
+    if size > MAX_BYTES:
+        raise BadInput(
+            f"The frames to judge by take {size >> 20} MiB, more than {MAX_BYTES >> 20}.",
+            hint="Give smaller pictures or clips.",
+        )
     save_npz(path, arrays)
 
 
 def load_golden(path: Path) -> Golden:
     """Read a golden file, strictly: `BadInput` for anything unexpected in it."""
-    arrays = load_npz(path, required=("frames",), optional=_OPTIONAL, prefixes=(_CONDITION,))
+    arrays = load_npz(
+        path,
+        required=("frames",),
+        optional=_OPTIONAL,
+        prefixes=(_CONDITION,),
+        limit=MAX_BYTES + _HEADERS,
+    )
     if ("track.values" in arrays) != ("track.fps" in arrays):
         raise BadInput("Half of the motion track is missing.", where=path)
     track = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,27 @@ def test_anything_else_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray])
     np.savez(tmp_path / "g.npz", **arrays)
     with pytest.raises(BadInput, match=r"g\.npz"):
         load_golden(tmp_path / "g.npz")
+
+
+def test_more_than_golden_frames_can_be_is_not_unpacked(tmp_path: Path) -> None:
+    """A gibibyte of zeros packs to a mebibyte."""
+    path = tmp_path / "g.npz"
+    claim = zipfile.ZipInfo("frames.npy")
+    claim.compress_type = zipfile.ZIP_DEFLATED
+    with (
+        zipfile.ZipFile(path, "w") as archive,
+        archive.open(claim, "w", force_zip64=True) as member,
+    ):
+        for _ in range(1026):
+            member.write(bytes(1 << 20))
+    with pytest.raises(BadInput, match=r"g\.npz: The archive unpacks to 1026 MiB; the limit is"):
+        load_golden(path)
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path: Path) -> None:
+    # One picture seen again and again: in memory there is only one.
+    frames = np.broadcast_to(np.zeros((1, 4096, 4096, 3), np.uint8), (22, 4096, 4096, 3))
+    with pytest.raises(BadInput, match=r"more than .* smaller pictures") as told:
+        save_golden(tmp_path / "g.npz", Golden(Scene(still=frames[0]), frames))
+    assert "1104 MiB" in str(told.value)
+    assert not list(tmp_path.iterdir())
