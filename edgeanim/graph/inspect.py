@@ -118,6 +118,12 @@ def _blocking(model: Any) -> list[Any] | None:
     return unknown_nodes(model) if installed("torch") else None
 
 
+def refused_ops(graph: GraphArtifact) -> list[str]:
+    """A sentence for each op of a float32 graph that certainly cannot be brought into PyTorch; none
+    if that is not installed."""
+    return _refused(_blocking(importable_form(read_onnx(graph.path))) or [])
+
+
 def _refused(blocking: list[Any]) -> list[str]:
     """A sentence for each op that PyTorch cannot take, which names the first node of it."""
     counts = Counter(node.op_type for node in blocking)

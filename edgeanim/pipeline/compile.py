@@ -16,7 +16,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.material import gather
-from edgeanim.pipeline.models import default_material, files_of_model, open_model
+from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import Work, versions
 from edgeanim.runtime.media import files_read
@@ -68,6 +68,7 @@ def compile(  # noqa: A001 the command's own name
     _require_floats(work, names, chosen, recipe if floats is None else None)
     progress.stage("Read the model")
     source = open_model(model, work)
+    refuse_obstacles(work, source, names)
     golden = _golden(work, model, source, frames, inputs or {})
     progress.done()
     return compile_model(work, source, Path(model), golden, Path(out), names, floats=chosen)

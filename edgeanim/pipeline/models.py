@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, named
-from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes
+from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes, write_text
+from edgeanim.core.parsing import load_json
 from edgeanim.graph.external import external_files
+from edgeanim.graph.inspect import refused_ops
 from edgeanim.graph.load import Model, load_model
 from edgeanim.graph.protobuf import parse_onnx
-from edgeanim.graph.read import node_label, quantized_node
+from edgeanim.graph.read import REMAINING, node_label, quantized_node
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
-from edgeanim.pipeline.work import Work, versions
+from edgeanim.pipeline.work import Work, artifact_digest, versions
+from edgeanim.targets.backends import ThroughTorch, get_backend
 from edgeanim.targets.bundle import SUFFIX
 from edgeanim.targets.on.payload import files_of
+
+_REFUSED = "refused.json"
 
 
 def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
@@ -33,6 +40,29 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
     for graph in model.graphs:
         _must_be_float(graph)
     return model
+
+
+def refuse_obstacles(
+    work: Work, model: Model, backends: Iterable[str], *, prunes: bool = False
+) -> None:
+    """`BadInput`, in the words of `inspect`, if one of `backends`, or pruning, is sure not to take
+    the graphs: before golden frames are made and samples collected for it."""
+    through = [name for name in backends if isinstance(get_backend(name), ThroughTorch)]
+    for graph in model.graphs if through or prunes else ():
+        if refused := _refused(work, graph):
+            raise BadInput(" ".join(refused), where=graph.path, hint=REMAINING)
+
+
+def _refused(work: Work, graph: GraphArtifact) -> list[str]:
+    """The answer of `refused_ops`, kept in the store: a run that finds all else there would import
+    PyTorch for it, which takes longer than the run."""
+    parts = {"graph": artifact_digest(graph), "versions": versions()}
+
+    def make(folder: Path) -> None:
+        write_text(folder / _REFUSED, json.dumps(refused_ops(graph)))
+
+    folder, _ = work.build("refused", parts, make)
+    return list(map(str, load_json(folder / _REFUSED)))
 
 
 def _must_be_float(graph: GraphArtifact) -> None:

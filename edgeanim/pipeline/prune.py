@@ -18,7 +18,7 @@ from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import find_golden, record
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
-from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
 from edgeanim.pipeline.pruning import Graphs, Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
@@ -90,6 +90,7 @@ def prune(
     (name, *_) = work.backends((backend,))
     progress.stage("Read the model")
     source = open_model(model, work)
+    refuse_obstacles(work, source, (), prunes=spec.ratio > 0)
     default = default_material(source.contract, frames_for(spec))
     material = gather(
         source.contract, calib, inputs or {}, limit=2 * frames_for(spec), default=default

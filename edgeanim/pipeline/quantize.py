@@ -22,7 +22,7 @@ from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
-from edgeanim.pipeline.models import default_material, open_model
+from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
 from edgeanim.pipeline.work import Work
@@ -103,6 +103,7 @@ def quantize(
     names = work.backends(one_or_more(backends))  # before anything that takes long
     progress.stage("Read the model")
     source = open_model(model, work)
+    refuse_obstacles(work, source, filter(work.int8_scheme, names))
     default = default_material(source.contract)
     material = gather(source.contract, calib, inputs or {}, limit=2 * spec.samples, default=default)
     progress.done()

@@ -21,6 +21,7 @@ from edgeanim.targets.backends.base import (
     ReadsForeign,
     Session,
     SessionOptions,
+    ThroughTorch,
     TimesNodes,
     WideKernels,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "ReadsForeign",
     "Session",
     "SessionOptions",
+    "ThroughTorch",
     "TimesNodes",
     "WideKernels",
     "backend_names",

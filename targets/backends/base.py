@@ -185,6 +185,14 @@ class CompilesSlowly(Protocol):
 
 
 @runtime_checkable
+class ThroughTorch(Protocol):
+    """A backend whose form of a graph is made in PyTorch: what the importer does not know, it
+    cannot take."""
+
+    through_torch: ClassVar[Literal[True]]
+
+
+@runtime_checkable
 class TimesNodes(Protocol):
     """A backend whose runtime says how long each node of a graph takes."""
 

@@ -68,6 +68,7 @@ class TfLite:
     # XNNPACK's tiles of float32 are two vectors wide on AVX2 and on Arm.
     output_vectors: ClassVar[int] = 2
     compiles_slowly: ClassVar[Literal[True]] = True
+    through_torch: ClassVar[Literal[True]] = True
 
     def available(self) -> Availability:
         try:

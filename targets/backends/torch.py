@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgeanim.core.artifact import (
     FLOAT32,
@@ -51,6 +51,7 @@ class Torch:
     int8_scheme: ClassVar[str | None] = None
     floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".onnx",)
+    through_torch: ClassVar[Literal[True]] = True
 
     def available(self) -> Availability:
         # Importing PyTorch takes seconds; whoever lists the backends should not wait for it.
