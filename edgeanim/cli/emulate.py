@@ -50,8 +50,9 @@ def list_processors(root: Path | None, as_json: bool) -> None:
 @click.argument("processor")
 @click.option("--yes", is_flag=True, help="Fetch without asking for confirmation.")
 @_root_option
+@json_option
 @example("edgeanim emulate setup raspberry-pi-4")
-def setup(processor: str, yes: bool, root: Path | None) -> None:
+def setup(processor: str, yes: bool, root: Path | None, as_json: bool) -> None:
     """Fetch what a processor needs (QEMU, a userland, the board's wheels), after saying what.
 
     Uses the configured sources of apt-get and pip and installs nothing on this machine. It needs
@@ -66,6 +67,9 @@ def setup(processor: str, yes: bool, root: Path | None) -> None:
 
     with TerminalProgress() as progress:
         folder = set_up_emulation(processor, root=root, agree=agree, progress=progress)
+    if as_json:
+        print_json({"path": str(folder)})
+        return
     click.echo(f"Ready in {folder}. Try: edgeanim emulate check BUNDLE --processor {processor}")
 
 

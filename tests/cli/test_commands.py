@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
@@ -23,6 +25,20 @@ def test_every_command_has_help_with_an_example(name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "Example:" in done.stdout
     assert f"edgeanim {name}" in done.stdout
+
+
+def leaves(command: click.Command) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            yield from leaves(inner)
+    else:
+        yield command
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_can_print_json(name: str) -> None:
+    for command in leaves(importlib.import_module(f"edgeanim.cli.{name}").command):
+        assert any("--json" in option.opts for option in command.params), command.name
 
 
 def test_the_list_of_commands_is_the_folder() -> None:

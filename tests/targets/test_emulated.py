@@ -40,6 +40,7 @@ from edgeanim.targets.on.emulator import (
     get_processor,
 )
 from edgeanim.targets.on.emulator_setup import plan, set_up, wheel_command
+from tests.cli.called import edgeanim
 from tests.targets.conftest import SPEC
 from tests.targets.far_end import script
 
@@ -119,6 +120,13 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     _fake_qemu(tmp_path, "aarch64", 'exec "$@"')
     _userland(tmp_path)
     assert plan(PROCESSORS["raspberry-pi-5"], tmp_path) == ()
+
+
+def test_where_it_is_set_up_is_told_to_machines(tmp_path: Path) -> None:
+    _all_set_up(tmp_path)
+    done = edgeanim("emulate", "setup", "haswell", "--root", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert Path(json.loads(done.stdout)["path"]).is_dir()
 
 
 def test_a_failed_fetch_leaves_nothing_half_done(
