@@ -57,8 +57,9 @@ def _show_bundle(info: BundleInfo) -> None:
     say(f"{info.contract.name}   bundle of {info.size / 1e6:.1f} MB, sha256 {info.sha256[:16]}")
     for variant in info.variants:
         floats = " and ".join(variant.floats)
+        needs = "   on x86 only with VNNI" if variant.needs_vnni else ""
         here = "" if variant.runs_here else f"   not here: {variant.reason}"
-        say(f"  {variant.id:<24} {variant.size / 1e6:6.2f} MB   floats {floats}{here}")
+        say(f"  {variant.id:<24} {variant.size / 1e6:6.2f} MB   floats {floats}{needs}{here}")
     for track in info.tracks:
         say(f"  motion {track.name:<17} {track.frames:4d} frames at {track.fps:g} a second")
     say(f"  {info.golden_frames} golden frames of the float32 original, from which drift counts")

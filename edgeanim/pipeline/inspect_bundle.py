@@ -20,13 +20,15 @@ from edgeanim.targets.overflow import overflows, told
 @dataclass(frozen=True)
 class BundledVariant:
     """A variant's files together in bytes, what its graphs compute in where they are not INT8, and
-    whether it can be played here; `reason` says why not."""
+    whether it can be played here; `reason` says why not. On x86 without VNNI, one that `needs_vnni`
+    is wrong."""
 
     id: str
     size: int
     floats: tuple[str, ...]
     runs_here: bool
     reason: str | None = None
+    needs_vnni: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,4 +74,5 @@ def _described(variant: Variant) -> BundledVariant:
         floats=tuple(dict.fromkeys(graph.floats for graph in variant.graphs)),
         runs_here=bool(available),
         reason=available.reason,
+        needs_vnni=any(graph.needs_vnni for graph in variant.graphs),
     )
