@@ -124,5 +124,7 @@ def test_an_unreachable_limit_leaves_the_curve_and_no_model(run: Run, tmp_path: 
     assert "--method distil" in str(refused.value), "what was tried is not proposed again"
     assert not out.exists()
     curve = json.loads((tmp_path / "never.curve.json").read_text())[BACKEND]
-    assert len(curve) == 3  # all in INT8, what is fast alone, and what errs least alone
+    # All in INT8, and what errs least alone; between them what is fast alone, unless that is all.
+    assert len(curve) in (2, 3)
+    assert curve[0]["floats"] == [] != curve[-1]["floats"]
     assert min(point["drift_mean"] for point in curve) > 1e-9
