@@ -42,11 +42,12 @@ def spec_of_shapes(
 ) -> GraphSpec:
     """The description of the graph in the file `path`: one picture in, one picture out.
 
-    The picture input, of much the same shape as the picture output, becomes `driving_frame` (`still`
-    if its name says so and there is another), the picture output `frame`. Other inputs of three axes and more of which there are as many as
-    other outputs of that shape are `state:NAME` with these, in their order; any other input is
-    `condition:NAME`, any other output `feature:NAME`. Layout follows from the axis that has 1, 3 or
-    4 channels; pictures are in the interval `values`. `BadInput` if the graph is not of that kind.
+    The picture input, with about the proportions of the picture output, becomes `driving_frame`
+    (`still` if its name says so and there is another), the picture output `frame`. Other inputs of
+    three axes and more of which there are as many as other outputs of that shape are `state:NAME`
+    with these, in their order; any other input is `condition:NAME`, any other output
+    `feature:NAME`. Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the
+    interval `values`. `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
     pictures = [name for name, shape in inputs.items() if _alike(shape, outputs[finished])]
