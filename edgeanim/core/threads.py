@@ -35,12 +35,8 @@ def torch_threads(count: int) -> Iterator[None]:
     to depend on how many cores there are, nor a step to stall under other load."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
+    with _threads(count, torch.get_num_threads, torch.set_num_threads):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -52,12 +48,8 @@ def opencv_threads(count: int | None) -> Iterator[None]:
         return
     import cv2
 
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(count)
-    try:
+    with _threads(count, cv2.getNumThreads, cv2.setNumThreads):
         yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 @contextmanager
@@ -70,3 +62,13 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@contextmanager
+def _threads(count: int, get: Callable[[], int], change: Callable[[int], object]) -> Iterator[None]:
+    before = get()
+    change(count)
+    try:
+        yield
+    finally:
+        change(before)
