@@ -31,4 +31,6 @@ def command(bundle: Path, to: str, as_json: bool) -> None:
     there = deployed.installed
     shown = "" if there.ssim is None else f" (golden frames: SSIM {there.ssim:.3f})"
     say(f"{there.bundle} plays on {deployed.place} with {there.variant}{shown}.")
+    if there.note:
+        say(there.note)
     say(f"Play it there:\n  {deployed.play}")

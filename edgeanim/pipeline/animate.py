@@ -113,7 +113,7 @@ def animate(
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        note = _note_on(chosen, () if variant else opened.variants, work)
+        note = note_on(chosen, () if variant else opened.variants, work)
         scene, rate = _scene(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         options = work.options(chosen.backend, threads)
         transfer: TransferRule | None = None if relative else "pose"
@@ -195,7 +195,7 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
     return next(right, variants[0])
 
 
-def _note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
+def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
     """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
     would have been."""
     if overflows(chosen.graphs, work.board):

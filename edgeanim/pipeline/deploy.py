@@ -14,7 +14,7 @@ from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.animate import choose_variant
+from edgeanim.pipeline.animate import choose_variant, note_on
 from edgeanim.pipeline.on import Connect
 from edgeanim.pipeline.on_board import ANSWER
 from edgeanim.pipeline.on_golden import first_frames
@@ -33,7 +33,8 @@ _PROOF_SSIM = 0.8
 @dataclass(frozen=True)
 class Installed:
     """What is there now. `variant` is the one that plays by default, `ssim` how close its first
-    frames come to the golden ones (`None` without golden frames)."""
+    frames come to the golden ones (`None` without golden frames), `note` what to know of it there,
+    if anything."""
 
     bundle: str
     command: str
@@ -41,6 +42,7 @@ class Installed:
     ssim: float | None
     tracks: tuple[str, ...]
     needs_still: bool
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ def deploy(
 def install(bundle: Path, *, progress: Progress = SILENT) -> Installed:
     """The far end: put `bundle`, this code and the `edgeanim` command where they stay."""
     home = Path.home() / ".edgeanim"
-    target = home / "bundles" / bundle.name
+    target, command = home / "bundles" / bundle.name, home / "edgeanim"
     progress.stage("Play the golden frames")
-    variant, ssim, tracks, needs_still = _prove(bundle)
-    progress.done(variant)
+    installed = _proven(bundle, str(target), str(command))
+    progress.done(installed.variant)
     with atomic_path(target) as partial:
         shutil.copyfile(bundle, partial)
     code, link = Path(edgeanim.__file__).resolve().parents[1], home / "runtime"
@@ -97,17 +99,17 @@ def install(bundle: Path, *, progress: Progress = SILENT) -> Installed:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(code)
     fresh.replace(link)
-    command = home / "edgeanim"
     python = shlex.quote(sys.executable)
     write_text(
         command,
         f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(link))} exec {python} -m edgeanim "$@"\n',
     )
     command.chmod(0o755)
-    return Installed(str(target), str(command), variant, ssim, tracks, needs_still)
+    return installed
 
 
-def _prove(bundle: Path) -> tuple[str, float | None, tuple[str, ...], bool]:
+def _proven(bundle: Path, target: str, command: str) -> Installed:
+    """What is there once `bundle`, whose golden frames are played here, lies at `target`."""
     work = Work.on("local")
     with open_bundle(bundle) as opened:
         chosen = choose_variant(opened.variants, None, work)
@@ -122,7 +124,9 @@ def _prove(bundle: Path) -> tuple[str, float | None, tuple[str, ...], bool]:
                     f"{chosen.id} does not show what it should: SSIM {ssim:.3f}.",
                     hint="Run `edgeanim doctor` there and install another version of the runtime.",
                 )
-        return chosen.id, ssim, tuple(opened.tracks), needs_still
+        note = note_on(chosen, opened.variants, work)
+        tracks = tuple(opened.tracks)
+        return Installed(target, command, chosen.id, ssim, tracks, needs_still, note)
 
 
 def _play_line(place: SshHost, installed: Installed) -> str:

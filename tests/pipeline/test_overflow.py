@@ -12,6 +12,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
+from edgeanim.pipeline.deploy import install
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
@@ -118,6 +119,17 @@ def test_weights_for_any_board_are_right_where_they_are_judged(
     assert Work.on("raspberry-pi-4").board.saturates_u8s8
     machine(monkeypatch, "avx2", "avx_vnni")
     assert not Work.on("raspberry-pi-4").board.saturates_u8s8
+
+
+def test_what_deploys_says_so(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(monkeypatch, "avx2")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".edgeanim/bundles").mkdir(parents=True)
+    there = install(bundle)
+    assert there.variant == "onnxruntime-float32"
+    assert str(there.note).startswith(f"onnxruntime-float32 was played: {SAYS}")
 
 
 def test_a_report_says_so_beside_the_drift(bundle: Path) -> None:
