@@ -36,6 +36,11 @@ class Variant:
         """For example `openvino-int8`."""
         return f"{self.backend}-{self.precision}"
 
+    @property
+    def needs_vnni(self) -> bool:
+        """Whether any of its graphs does."""
+        return any(graph.needs_vnni for graph in self.graphs)
+
 
 class _Named(Protocol):
     @property

@@ -88,5 +88,5 @@ def command(
         print_json(result)
         return
     for variant in result.variants:
-        click.echo(f"{variant}")
+        click.echo(variant + ("   on x86 only with VNNI" if variant in result.need_vnni else ""))
     click.echo(f"Bundle: {result.path} ({result.bytes / 1e6:.1f} MB)")

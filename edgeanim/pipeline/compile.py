@@ -26,12 +26,14 @@ from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
 
 @dataclass(frozen=True)
 class Compiled:
-    """The bundle written: its SHA-256, size in bytes, and variants by their ids."""
+    """The bundle written: its SHA-256, size in bytes, and variants by their ids; those that
+    `need_vnni` are right on x86 only with that."""
 
     path: Path
     sha256: str
     bytes: int
     variants: tuple[str, ...]
+    need_vnni: tuple[str, ...] = ()
 
 
 def compile(  # noqa: A001 the command's own name
@@ -105,7 +107,8 @@ def compile_model(
     )
     with open_bundle(out) as bundle:
         ids = tuple(variant.id for variant in bundle.variants)
-        return Compiled(out, bundle.sha256, out.stat().st_size, ids)
+        need = tuple(variant.id for variant in bundle.variants if variant.needs_vnni)
+        return Compiled(out, bundle.sha256, out.stat().st_size, ids, need)
 
 
 def _require_floats(

@@ -74,5 +74,5 @@ def _described(variant: Variant) -> BundledVariant:
         floats=tuple(dict.fromkeys(graph.floats for graph in variant.graphs)),
         runs_here=bool(available),
         reason=available.reason,
-        needs_vnni=any(graph.needs_vnni for graph in variant.graphs),
+        needs_vnni=variant.needs_vnni,
     )
