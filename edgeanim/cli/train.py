@@ -59,7 +59,7 @@ def command(
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
     discriminator. With --clips, adapt a trained one to your own character: about
-    thirteen minutes on two cores. If killed, it resumes from its last checkpoint."""
+    eleven minutes on two cores. If killed, it resumes from its last checkpoint."""
     from edgeanim.api import adapt, train
     from edgeanim.models.shipped_files import WEIGHTS
 
