@@ -13,7 +13,6 @@ from edgeanim.graph.reference import Reference, seeded_inputs
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
 
 _BOUNDED = {"Sigmoid": (0.0, 1.0), "HardSigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
-_KEEPS_NUMBER = ("Cast", "CastLike", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 _KEEPS_RANGE = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Resize", "Slice")
 
 
@@ -48,63 +47,58 @@ def output_shapes(model: Any, where: object) -> dict[str, tuple[int, ...]]:
 
 def output_range(model: Any, name: str) -> tuple[float, float] | None:
     """The interval of an output, from the last bounded op and the affine ops after it."""
-    return _Ranges(model).of(name)
+    import onnx
+
+    makers = {out: node for node in model.graph.node for out in node.output}
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    return _range_of(name, makers, constants)
 
 
-class _Ranges:
-    """The intervals of a graph's values."""
-
-    def __init__(self, model: Any) -> None:
-        import onnx
-
-        self._makers = {out: node for node in model.graph.node for out in node.output}
-        self._constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-                self._constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-
-    def of(self, name: str) -> tuple[float, float] | None:
-        """The interval of the value `name`, where its maker bounds it."""
-        node = self._makers.get(name)
-        if node is None:
-            return None
-        if node.op_type in _BOUNDED:
-            return _BOUNDED[node.op_type]
-        if node.op_type == "Clip":
-            return self._clipped(node)
-        if node.op_type in _KEEPS_RANGE:
-            return self.of(node.input[0])
-        if node.op_type in ("Add", "Sub", "Mul", "Div"):
-            return self._affine(node)
+def _range_of(name: str, makers: Any, constants: Any) -> tuple[float, float] | None:
+    node = makers.get(name)
+    if node is None:
         return None
+    if node.op_type in _BOUNDED:
+        return _BOUNDED[node.op_type]
+    if node.op_type == "Clip":
+        return _clipped_range(node, constants)
+    if node.op_type in _KEEPS_RANGE:
+        return _range_of(node.input[0], makers, constants)
+    if node.op_type in ("Add", "Sub", "Mul", "Div"):
+        return _affine_range(node, makers, constants)
+    return None
 
-    def _clipped(self, node: Any) -> tuple[float, float] | None:
-        low, high = clip_limits(node, self._number) or (None, None)
-        if low is None or high is None:
-            return None
-        return (low, high) if -math.inf < low < high < math.inf else None
 
-    def _affine(self, node: Any) -> tuple[float, float] | None:
-        """The range of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
-        left, right = node.input
-        if node.op_type in ("Add", "Mul") and self._number(left) is not None:
-            left, right = right, left
-        inner, value = self.of(left), self._number(right)
-        if inner is None or value is None:
-            return None
-        if node.op_type == "Div":
-            if value == 0:
-                return None
-            value = 1 / value
-        if node.op_type in ("Mul", "Div"):
-            ends = [end * value for end in inner]
-        else:
-            ends = [end + (value if node.op_type == "Add" else -value) for end in inner]
-        return (min(ends), max(ends)) if min(ends) < max(ends) else None
-
-    def _number(self, name: str) -> float | None:
-        """The constant `name`, if it is one number; exporters like to cast and reshape them."""
-        while (maker := self._makers.get(name)) is not None and maker.op_type in _KEEPS_NUMBER:
-            name = maker.input[0]
-        value = self._constants.get(name)
+def _clipped_range(node: Any, constants: Any) -> tuple[float, float] | None:
+    def number_of(limit: str) -> float | None:
+        value = constants.get(limit)
         return None if value is None or value.size != 1 else float(value.item())
+
+    low, high = clip_limits(node, number_of) or (None, None)
+    if low is None or high is None:
+        return None
+    return (low, high) if -math.inf < low < high < math.inf else None
+
+
+def _affine_range(node: Any, makers: Any, constants: Any) -> tuple[float, float] | None:
+    """The range of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
+    left, right = node.input
+    if left in constants and node.op_type in ("Add", "Mul"):
+        left, right = right, left
+    scalar = constants.get(right)
+    inner = _range_of(left, makers, constants)
+    if inner is None or scalar is None or scalar.size != 1:
+        return None
+    value = float(scalar.item())
+    if node.op_type == "Div":
+        if value == 0:
+            return None
+        value = 1 / value
+    if node.op_type in ("Mul", "Div"):
+        ends = [end * value for end in inner]
+    else:
+        ends = [end + (value if node.op_type == "Add" else -value) for end in inner]
+    return (min(ends), max(ends)) if min(ends) < max(ends) else None

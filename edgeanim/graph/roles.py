@@ -12,9 +12,6 @@ from edgeanim.core.errors import BadInput
 DEFAULT_RANGE = (0.0, 1.0)
 _PICTURE_CHANNELS = (1, 3, 4)
 _SMALLEST_SIDE = 8
-_UNLIKE = 1.5
-"""A map whose sides are in a ratio this many times another than the finished picture's is none: a
-spectrogram has 80 rows and 16 columns."""
 _OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
 _TWO_NAMES = "Call the one that is animated `source`, `still` or `reference`."
 
@@ -42,15 +39,14 @@ def spec_of_shapes(
 ) -> GraphSpec:
     """The description of the graph in the file `path`: one picture in, one picture out.
 
-    The picture input, with about the proportions of the picture output, becomes `driving_frame`
-    (`still` if its name says so and there is another), the picture output `frame`. Other inputs of
-    three axes and more of which there are as many as other outputs of that shape are `state:NAME`
-    with these, in their order; any other input is `condition:NAME`, any other output
-    `feature:NAME`. Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the
-    interval `values`. `BadInput` if the graph is not of that kind.
+    The picture input becomes `driving_frame` (`still` if its name says so and there is another),
+    the picture output `frame`. Other inputs of three axes and more of which there are as many as
+    other outputs of that shape are `state:NAME` with these, in their order; any other input is
+    `condition:NAME`, any other output `feature:NAME`. Layout follows from the axis that has 1, 3 or
+    4 channels; pictures are in the interval `values`. `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
-    pictures = [name for name, shape in inputs.items() if _alike(shape, outputs[finished])]
+    pictures = [name for name, shape in inputs.items() if _picture_layout(shape)]
     roles = _picture_roles(pictures, inputs, path)
     states = _states(
         {name: shape for name, shape in inputs.items() if name not in roles},
@@ -91,19 +87,6 @@ def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
     if shape[3] in _PICTURE_CHANNELS and min(shape[1:3]) >= _SMALLEST_SIDE:
         return "NHWC"
     return None
-
-
-def _alike(shape: tuple[int, ...], finished: tuple[int, ...]) -> bool:
-    """Whether this can be a picture from which the finished one is made."""
-    if not (_picture_layout(shape) and _picture_layout(finished)):
-        return False
-    here, there = _proportion(shape), _proportion(finished)
-    return max(here, there) < _UNLIKE * min(here, there)
-
-
-def _proportion(shape: tuple[int, ...]) -> float:
-    height, width = shape[2:] if _picture_layout(shape) == "NCHW" else shape[1:3]
-    return height / width
 
 
 def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, str]:
