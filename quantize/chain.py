@@ -150,7 +150,7 @@ def shaped(model: Any) -> Any:
 
 def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
     """The nodes of an ONNX `model` by kind; `BadInput` for a convolution of unknown cost."""
-    numbers = _numbers(model)
+    values = constants.Values(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes = value_shapes(model)
     nodes = []
@@ -168,7 +168,7 @@ def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
                     hint=f"Keep it in float with --keep-float {node.name}, or ship all in float32.",
                 )
             macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
-        elif node.op_type in ONNX_GLUE and _keeps_zero(node, numbers):
+        elif node.op_type in ONNX_GLUE and _keeps_zero(node, values):
             kind = "glue"
         nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs))
     return nodes
@@ -183,27 +183,13 @@ def holds_zero(low: float | None, high: float | None) -> bool:
     return (low is None or low <= 0) and (high is None or high >= 0)
 
 
-def _keeps_zero(node: Any, numbers: Mapping[str, float]) -> bool:
-    """Whether a glue node is none, or a Clip that `holds_zero`; not if its limits are computed."""
+def _keeps_zero(node: Any, values: constants.Values) -> bool:
+    """Whether a glue node is no Clip, or one that `holds_zero`; not if an input decides on its
+    limits."""
     if node.op_type != "Clip":
         return True
-    limits = clip_limits(node, numbers.get)
+    limits = clip_limits(node, values.number)
     return limits is not None and holds_zero(*limits)
-
-
-def _numbers(model: Any) -> dict[str, float]:
-    """The constants of an ONNX `model` that are single numbers."""
-    from onnx import numpy_helper
-
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
-    return {
-        name: float(numpy_helper.to_array(tensor).item())
-        for name, tensor in tensors.items()
-        if prod(tensor.dims) == 1 and tensor.data_type == tensor.FLOAT
-    }
 
 
 def name_nodes(model: Any) -> None:

@@ -10,9 +10,12 @@ from edgeanim.core.contract import Contract, TensorSpec
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
 from edgeanim.graph.reference import Reference, seeded_inputs
+from edgeanim.graph.rewrites.constants import Values
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
 
 _BOUNDED = {"Sigmoid": (0.0, 1.0), "HardSigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
+_ANYTHING = (-math.inf, math.inf)
+_LARGEST = 3e38
 _KEEPS_RANGE = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Resize", "Slice")
 
 
@@ -47,58 +50,67 @@ def output_shapes(model: Any, where: object) -> dict[str, tuple[int, ...]]:
 
 def output_range(model: Any, name: str) -> tuple[float, float] | None:
     """The interval of an output, from the last bounded op and the affine ops after it."""
-    import onnx
-
-    makers = {out: node for node in model.graph.node for out in node.output}
-    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
-            constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-    return _range_of(name, makers, constants)
-
-
-def _range_of(name: str, makers: Any, constants: Any) -> tuple[float, float] | None:
-    node = makers.get(name)
-    if node is None:
-        return None
-    if node.op_type in _BOUNDED:
-        return _BOUNDED[node.op_type]
-    if node.op_type == "Clip":
-        return _clipped_range(node, constants)
-    if node.op_type in _KEEPS_RANGE:
-        return _range_of(node.input[0], makers, constants)
-    if node.op_type in ("Add", "Sub", "Mul", "Div"):
-        return _affine_range(node, makers, constants)
-    return None
-
-
-def _clipped_range(node: Any, constants: Any) -> tuple[float, float] | None:
-    def number_of(limit: str) -> float | None:
-        value = constants.get(limit)
-        return None if value is None or value.size != 1 else float(value.item())
-
-    low, high = clip_limits(node, number_of) or (None, None)
-    if low is None or high is None:
-        return None
+    low, high = _ends_of(name, Values(model))
     return (low, high) if -math.inf < low < high < math.inf else None
 
 
-def _affine_range(node: Any, makers: Any, constants: Any) -> tuple[float, float] | None:
-    """The range of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
-    left, right = node.input
-    if left in constants and node.op_type in ("Add", "Mul"):
-        left, right = right, left
-    scalar = constants.get(right)
-    inner = _range_of(left, makers, constants)
-    if inner is None or scalar is None or scalar.size != 1:
-        return None
-    value = float(scalar.item())
-    if node.op_type == "Div":
-        if value == 0:
-            return None
-        value = 1 / value
+def _ends_of(name: str, values: Values) -> tuple[float, float]:
+    """Between what a tensor lies; infinite where nothing bounds it."""
+    node = values.makers.get(name)
+    if node is None:
+        return _ANYTHING
+    if node.op_type in _BOUNDED:
+        return _BOUNDED[node.op_type]
+    if node.op_type == "Clip":
+        return _clipped(node, values)
+    if node.op_type in _KEEPS_RANGE:
+        return _ends_of(node.input[0], values)
+    if node.op_type in ("Min", "Max"):
+        return _limited(node, values)
+    if node.op_type in ("Add", "Sub", "Mul", "Div"):
+        return _moved(node, values)
+    return _ANYTHING
+
+
+def _clipped(node: Any, values: Values) -> tuple[float, float]:
+    """The limits, of which some exporters write the largest number for none."""
+    low, high = clip_limits(node, values.number) or (None, None)
+    return (
+        -math.inf if low is None or low <= -_LARGEST else low,
+        math.inf if high is None or high >= _LARGEST else high,
+    )
+
+
+def _limited(node: Any, values: Values) -> tuple[float, float]:
+    """Of a smaller or a larger one of some value and a number: a clipping at one end."""
+    value, limit = _with_number_last(node, values)
+    if limit is None:
+        return _ANYTHING
+    low, high = _ends_of(value, values)
+    if node.op_type == "Min":
+        return min(low, limit), min(high, limit)
+    return max(low, limit), max(high, limit)
+
+
+def _moved(node: Any, values: Values) -> tuple[float, float]:
+    """Of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
+    value, number = _with_number_last(node, values)
+    if number is None or (node.op_type in ("Mul", "Div") and number == 0):
+        return _ANYTHING
+    low, high = _ends_of(value, values)
     if node.op_type in ("Mul", "Div"):
-        ends = [end * value for end in inner]
-    else:
-        ends = [end + (value if node.op_type == "Add" else -value) for end in inner]
-    return (min(ends), max(ends)) if min(ends) < max(ends) else None
+        factor = number if node.op_type == "Mul" else 1 / number
+        low, high = sorted((low * factor, high * factor))
+        return low, high
+    offset = number if node.op_type == "Add" else -number
+    return low + offset, high + offset
+
+
+def _with_number_last(node: Any, values: Values) -> tuple[str, float | None]:
+    """What a node of two inputs does something to, and the number by which it does."""
+    if len(node.input) != 2:
+        return "", None
+    left, right = node.input
+    if node.op_type not in ("Sub", "Div") and values.number(left) is not None:
+        left, right = right, left
+    return left, values.number(right)

@@ -78,6 +78,36 @@ def test_limits_that_old_opsets_give_as_attributes_are_a_range_too(
     assert infer_contract(save(model)).graphs[0].outputs[0].range == expected
 
 
+@pytest.mark.parametrize(
+    ("limits", "clipped", "expected"),
+    [
+        ("low = Cast <to = 1> (one)", "Clip (x, low, many)", (1.0, 255.0)),
+        ("low = Constant <value_float = -1.0> ()", "Clip (x, low, many)", (-1.0, 255.0)),
+        ("low = Identity (half) \n high = Sub (many, low)", "Clip (x, low, high)", (0.5, 254.5)),
+        ("i = Identity (half) \n n = Neg (i)", "Clip (x, n, half)", (-0.5, 0.5)),
+        ("most = Constant <value_float = 3.4028235e38> ()", "Clip (x, zero, most)", (0.0, 1.0)),
+        ("low = ReduceMin <keepdims = 0> (x)", "Clip (x, low, many)", (0.0, 1.0)),
+        ("i = Identity (half) \n s = Clip (x, zero, half)", "Div (s, i)", (0.0, 1.0)),
+        ("low = Max (x, zero)", "Min (many, low)", (0.0, 255.0)),
+        ("high = Min (x, many)", "Max (high, half)", (0.5, 255.0)),
+        ("low = Max (x, zero)", "Min (low, x)", (0.0, 1.0)),
+    ],
+)
+def test_limits_that_are_computed_from_constants_are_a_range_too(
+    graph: Any, save: Any, limits: str, clipped: str, expected: tuple[float, float]
+) -> None:
+    """As exporters write them that convert a limit's type, or that have no Clip."""
+    numbers = {
+        name: np.array(value, kind)
+        for name, value, kind in (
+            ("zero", 0, np.float32), ("half", 0.5, np.float32), ("many", 255, np.float32),
+            ("one", 1, np.int64),
+        )
+    }  # fmt: skip
+    model = graph(*IMAGE, f"{limits} \n y = {clipped}", numbers)
+    assert infer_contract(save(model)).graphs[0].outputs[0].range == expected
+
+
 def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> None:
     inputs = "float[1,3,16,16] source_image, float[1,3,16,16] driving"
     path = save(graph(inputs, IMAGE[1], "y = Add (source_image, driving)"))

@@ -20,6 +20,9 @@ file grow by it."""
 _NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
 """One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
 
+_MOST_BEHIND = 32
+"""A number that more tensors than this lead to is not looked into."""
+
 
 def rewrite(model: Any) -> int:
     """Fold until nothing changes; returns the number of nodes that became constants or a
@@ -103,3 +106,64 @@ def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
     made = iter(values)
     found = [np.asarray(next(made)) if name else np.empty(0) for name in node.output]
     return found if all(value.dtype != object for value in found) else None
+
+
+class Values:
+    """What single tensors of a `ModelProto` hold, which is left as it is: those stored in it, and
+    those that follow from stored ones alone. For questions before anything is folded."""
+
+    def __init__(self, model: Any) -> None:
+        self.makers = {name: node for node in model.graph.node for name in node.output if name}
+        self._model = model
+        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def number(self, name: str) -> float | None:
+        """The value of the tensor `name`, if it is known and a single number."""
+        behind = self._behind(name)
+        if behind is None:
+            return None
+        value = self._computed(name, behind) if behind else self._value(name)
+        return None if value is None or value.size != 1 else float(value.item())
+
+    def _value(self, name: str) -> AnyArray:
+        import onnx
+
+        value: AnyArray = onnx.numpy_helper.to_array(self._stored[name])
+        return value
+
+    def _computed(self, name: str, nodes: list[Any]) -> AnyArray | None:
+        import onnx
+        from onnx.reference import ReferenceEvaluator
+
+        read = {given for node in nodes for given in node.input if given in self._stored}
+        result = onnx.helper.make_value_info(name, onnx.TypeProto())
+        stored = [self._stored[given] for given in sorted(read)]
+        part = onnx.helper.make_model(
+            onnx.helper.make_graph(nodes, "part", [], [result], stored),
+            opset_imports=self._model.opset_import,
+        )
+        try:
+            return np.asarray(ReferenceEvaluator(part).run(None, {})[0])
+        except Exception:  # of any kind: it is a reference for valid nodes
+            return None
+
+    def _behind(self, name: str) -> list[Any] | None:
+        """The nodes that make `name` of what is stored, makers first; none for a stored one, and
+        `None` for one that an input decides on."""
+        pending, made = [name], set[str]()
+        while pending:
+            wanted = pending.pop()
+            if not wanted or wanted in self._stored or wanted in made:
+                continue
+            maker = self.makers.get(wanted)
+            if maker is None or not _is_plain(maker) or len(made) > _MOST_BEHIND:
+                return None
+            made.update(maker.output)
+            pending.extend(maker.input)
+        return [node for node in self._model.graph.node if made.intersection(node.output)]
+
+
+def _is_plain(node: Any) -> bool:
+    """Whether ONNX itself says what a node gives for what it reads, and this is no branch."""
+    nested = any(attribute.HasField("g") for attribute in node.attribute)
+    return node.domain in STANDARD and node.op_type not in _NOT_FOLDED and not nested
