@@ -11,8 +11,15 @@ from edgeanim.core.errors import BadInput
 
 DEFAULT_RANGE = (0.0, 1.0)
 _PICTURE_CHANNELS = (1, 3, 4)
+_STACKED_CHANNELS = (6, 9, 12)
+"""Of several pictures of three channels each."""
 _SMALLEST_SIDE = 8
+_MOST_STRETCHED = 2.0
+"""Nets may crop a wide picture to a square one, but hardly a strip."""
 _OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
+_STACKED = (
+    "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
+)
 _TWO_NAMES = "Call the one that is animated `source`, `still` or `reference`."
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -40,14 +47,15 @@ def spec_of_shapes(
     """The description of the graph in the file `path`: one picture in, one picture out.
 
     The picture input becomes `driving_frame` (`still` if its name says so and there is another),
-    the picture output `frame`. Other inputs of three axes and more of which there are as many as
-    other outputs of that shape are `state:NAME` with these, in their order; any other input is
-    `condition:NAME`, any other output `feature:NAME`. Layout follows from the axis that has 1, 3 or
-    4 channels; pictures are in the interval `values`. `BadInput` if the graph is not of that kind.
+    the picture output `frame`. What lies beside a picture and is stretched quite unlike the frame,
+    or is grey and of another size than the frame, is sound. Other inputs of three axes and more of
+    which there are as many as other outputs of that shape are `state:NAME` with these, in their
+    order; any other input is `condition:NAME`, any other output `feature:NAME`. Layout follows from
+    the axis that has 1, 3 or 4 channels; pictures are in the interval `values`. `BadInput` if the
+    graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
-    pictures = [name for name, shape in inputs.items() if _picture_layout(shape)]
-    roles = _picture_roles(pictures, inputs, path)
+    roles = _picture_roles(_pictures(inputs, outputs[finished]), inputs, path)
     states = _states(
         {name: shape for name, shape in inputs.items() if name not in roles},
         {name: shape for name, shape in outputs.items() if name != finished},
@@ -89,21 +97,74 @@ def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
     return None
 
 
+def _pictures(inputs: Shapes, frame: tuple[int, ...]) -> list[str]:
+    """The inputs that may be pictures, beside the shape of the finished one. A spectrogram may look
+    like one, but is mostly a strip, or grey and of a size of its own."""
+    wanted = _sides(frame)
+    found = {name: _sides(shape) for name, shape in inputs.items() if _picture_layout(shape)}
+    alike = [name for name, sides in found.items() if _is_alike(sides, wanted)]
+    if not alike and _stack_in(inputs) is None:
+        return list(found)
+    if any(found[name] == wanted for name in alike):
+        return [
+            name
+            for name in alike
+            if found[name] == wanted or not _is_grey(inputs[name]) or _is_named_still(name)
+        ]
+    return alike
+
+
+def _stack_in(inputs: Shapes) -> str | None:
+    """The input that holds several pictures of three channels, which no role means."""
+    return next((n for n, s in inputs.items() if len(s) == 4 and s[1] in _STACKED_CHANNELS), None)
+
+
+def _is_grey(shape: tuple[int, ...]) -> bool:
+    return shape[1 if _picture_layout(shape) == "NCHW" else 3] == 1
+
+
+def _is_named_still(name: str) -> bool:
+    return re.search(r"still|source|reference", name.lower()) is not None
+
+
+def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of a picture."""
+    height, width = shape[2:] if _picture_layout(shape) == "NCHW" else shape[1:3]
+    return height, width
+
+
+def _is_alike(sides: tuple[int, int], others: tuple[int, int]) -> bool:
+    """Whether two pictures are about as much longer than wide."""
+    (height, width), (other_height, other_width) = sides, others
+    ratio = height * other_width / (width * other_height)
+    return 1 / _MOST_STRETCHED < ratio < _MOST_STRETCHED
+
+
 def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, str]:
     """The role of each picture input; a still beside a driving frame is told by its name."""
     roles = dict.fromkeys(names, "driving_frame")
     if len(names) > 1:
         for name in names:
-            if re.search(r"still|source|reference", name.lower()):
+            if _is_named_still(name):
                 roles[name] = "still"
     if not names or len(set(roles.values())) != len(names):
         raise BadInput(
             f"Of the inputs ({_shown(inputs)}), {len(names) or 'none'} could be the picture to "
             "work on; exactly one is needed to tell what this model does.",
             where=path,
-            hint=f"{_TWO_NAMES} {_OWN_CONTRACT}" if len(names) == 2 else _OWN_CONTRACT,
+            hint=_hint(names, inputs),
         )
     return roles
+
+
+def _hint(names: list[str], inputs: Shapes) -> str:
+    """What to do where these `names` could be the picture, and not just one."""
+    if len(names) == 2:
+        return f"{_TWO_NAMES} {_OWN_CONTRACT}"
+    stack = _stack_in(inputs)
+    if not names and stack is not None:
+        return _STACKED.format(repr(stack), inputs[stack][1] // 3)
+    return _OWN_CONTRACT
 
 
 def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:

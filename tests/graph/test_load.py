@@ -121,6 +121,49 @@ def test_ambiguous_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
         load_model(save(graph(inputs, IMAGE[1], "y = Add (a, b)")))
 
 
+@pytest.mark.parametrize(
+    ("sound", "face"),
+    [
+        ("1,1,80,16", "1,3,96,96"),
+        ("1,80,16,1", "1,3,96,96"),
+        ("1,1,16,29", "1,3,96,96"),  # about as wide as a cropped picture might be
+        ("1,3,80,16", "1,3,48,48"),
+    ],
+)
+def test_a_spectrogram_beside_a_picture_is_a_condition(
+    graph: Any, save: Any, sound: str, face: str
+) -> None:
+    path = save(graph(
+        f"float[{sound}] mel, float[{face}] face", "float[1,3,96,96] y",
+        """m = ReduceMean <keepdims = 0> (mel)
+           f = Resize (face, , , sizes)
+           y = Add (f, m)""",
+        {"sizes": np.array([1, 3, 96, 96])},
+    ))  # fmt: skip
+    roles = {t.name: t.role for t in infer_contract(path).graphs[0].inputs}
+    assert roles == {"mel": "condition:mel", "face": "driving_frame"}
+
+
+def test_a_picture_of_any_shape_is_one_where_it_is_alone(graph: Any, save: Any) -> None:
+    sizes = {"sizes": np.array([1, 1, 32, 48])}
+    body = "y = Resize (grey, , , sizes)"
+    path = save(graph("float[1,1,96,16] grey", "float[1,1,32,48] y", body, sizes))
+    assert infer_contract(path).graphs[0].inputs[0].role == "driving_frame"
+
+
+def test_a_stack_of_pictures_beside_sound_is_told_of(graph: Any, save: Any) -> None:
+    """The sound was taken for the driver's picture."""
+    path = save(graph(
+        "float[1,1,80,16] mel, float[1,6,96,96] face", "float[1,3,96,96] y",
+        """m = ReduceMean <keepdims = 0> (mel)
+           a, b = Split <axis = 1, num_outputs = 2> (face)
+           s = Add (a, b)
+           y = Add (s, m)""",
+    ))  # fmt: skip
+    with pytest.raises(BadInput, match=r"none could be the picture.*'face' seems to hold 2 pict"):
+        infer_contract(path)
+
+
 def test_what_a_net_takes_and_gives_again_is_its_state(graph: Any, save: Any) -> None:
     path = save(graph(
         f"{IMAGE[0]}, float[1,8,4,4] h, float[1,8,4,4] c, float[1,8] style",

@@ -45,6 +45,13 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_net_that_takes_conditions_alone_is_told_of(photos: Path) -> None:
+    """It was said to animate stills."""
+    fixed = Contract("fixed", (GraphSpec("net", "net.onnx", "frame", (STYLE,), (RESULT,)),))
+    with pytest.raises(BadInput, match="neither a picture nor motion"):
+        gather(fixed, photos, {}, limit=4)
+
+
 @given(st.integers(0, 400), st.integers(1, 40))
 def test_thinning_keeps_few_evenly_and_in_order(count: int, limit: int) -> None:
     frames = [np.full((1, 1, 3), i % 256, np.uint8) for i in range(count)]
