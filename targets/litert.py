@@ -16,6 +16,7 @@ from edgeanim.core.errors import BadInput, GateFailed, first_line
 from edgeanim.core.files import atomic_path
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
+from edgeanim.graph.reference import deviation
 from edgeanim.targets.tflite_graph import open_interpreter
 
 _BACKEND = "tflite"
@@ -31,13 +32,14 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     Pictures and feature maps that are NCHW in `spec` become NHWC in the file, but for outputs of
     which the converter cannot make it: they keep their layout. The file is then
     run on one random sample and compared with the PyTorch module it came from: `GateFailed` if
-    they differ by more than 1e-4 of the largest value. `BadInput` names what cannot be converted.
+    they differ by more than 1e-4 of the largest value, and than rounding explains. `BadInput` names
+    what cannot be converted.
     """
     _import_converter()
     from edgeanim.graph.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
-    _export(import_torch(source).in_order(spec), spec, path, source)
+    _export(import_torch(source), spec, path, source)
 
 
 def _import_converter() -> None:
@@ -57,10 +59,11 @@ def _of_jax(hook: Callable[..., object]) -> bool:
     return str(getattr(hook, "__module__", "")).split(".")[0] in ("jax", "jaxlib")
 
 
-def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:
-    """Convert `module`, which takes and gives the tensors of `spec` in their order and layout."""
+def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
+    """Convert what was imported to a file that takes and gives the tensors of `spec` in order."""
     import torch
 
+    module = graph.in_order(spec)
     inputs = [_sample(tensor, seed) for seed, tensor in enumerate(spec.inputs)]
     with torch.no_grad():
         expected = [t.numpy() for t in module(*(torch.from_numpy(a) for a in inputs))]
@@ -79,7 +82,10 @@ def _export(module: Any, spec: GraphSpec, path: Path, source: Path) -> None:
                 hint=_REMAINING,
             ) from error
     arguments = _relaid(inputs, spec.inputs, filed.inputs)
-    _gate(filed, _relaid(expected, spec.outputs, filed.outputs), _run(path, arguments), path)
+    wanted, got = _relaid(expected, spec.outputs, filed.outputs), _run(path, arguments)
+    if not max(map(deviation, wanted, got)) <= TOLERANCE:
+        named = {tensor.name: array for tensor, array in zip(spec.inputs, inputs, strict=True)}
+        _gate(filed, wanted, got, graph.tolerance_of(named, TOLERANCE), path)
 
 
 def _as_filed(spec: GraphSpec, *, outputs_last: bool) -> GraphSpec:
@@ -143,14 +149,16 @@ def _run(path: Path, arguments: Sequence[Array]) -> list[Array]:
     return [outputs[f"output_{index}"] for index in range(len(outputs))]
 
 
-def _gate(spec: GraphSpec, expected: Sequence[Array], actual: Sequence[Array], path: Path) -> None:
+def _gate(
+    spec: GraphSpec, expected: Sequence[Array], actual: Sequence[Array], limit: float, path: Path
+) -> None:
     for tensor, want, got in zip(spec.outputs, expected, actual, strict=True):
-        error = float(np.abs(want - got).max()) if want.shape == got.shape else np.inf
-        if not error <= TOLERANCE * max(1.0, float(np.abs(want).max())):
+        error = deviation(want, got)
+        if not error <= limit:
             path.unlink(missing_ok=True)
             raise GateFailed(
-                f"The TFLite graph differs from its PyTorch original by {error:.2g} "
-                f"in {tensor.name!r}.",
+                f"The TFLite graph differs from its PyTorch original by {error:.2g} in "
+                f"{tensor.name!r}; the limit is {limit:.0e}.",
                 where=path,
                 hint=_REMAINING,
             )

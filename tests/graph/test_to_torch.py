@@ -229,6 +229,31 @@ def test_inputs_are_called_as_they_like(graph: Any, save: Any) -> None:
     assert torch.equal(imported.module(one, other)[0], one - other)
 
 
+STEEP = """c = Conv (x, w)
+           m = Mul (c, steep)
+           y = Sin (m)"""
+"""What two runtimes give differs by some hundreds of the convolution's last bits."""
+
+
+def test_what_rounding_alone_moves_passes_the_gate(graph: Any, save: Any) -> None:
+    weights = {"w": (3, 16, 3, 3), "steep": np.array(300, np.float32)}
+    path = save(graph("float[1,16,32,32] x", "float[1,3,30,30] y", STEEP, weights))
+    assert 1e-4 < import_torch(path).error < 1e-2
+
+
+def test_what_rounding_does_not_explain_fails_the_gate(
+    graph: Any, save: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(builder: converters.Builder, node: Any) -> Any:
+        return builder.call(torch.add, builder.call(torch.sin, builder.value(node.input[0])), 0.02)
+
+    monkeypatch.setitem(converters.CONVERTERS, "Sin", wrong)
+    weights = {"w": (3, 16, 3, 3), "steep": np.array(300, np.float32)}
+    path = save(graph("float[1,16,32,32] x", "float[1,3,30,30] y", STEEP, weights))
+    with pytest.raises(GateFailed, match=r"result of Sin node .* the limit is .e-03"):
+        import_torch(path)
+
+
 def test_the_gate_names_the_first_op_that_differs(
     graph: Any, save: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

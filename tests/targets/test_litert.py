@@ -110,6 +110,29 @@ def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
     litert.convert(path, spec, tmp_path / "stuffed.tflite")  # its gate compares
 
 
+def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    """The last bits of the convolution, some hundreds of times."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,16,32,32] x) => (float[1,8,30,30] y) {
+            c = Conv (x, w)
+            steep = Constant <value_float = 300.0> ()
+            m = Mul (c, steep)
+            y = Sin (m)
+        }""")
+    weight = np.random.default_rng(0).normal(0, 0.4, (8, 16, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    source, path = tmp_path / "steep.onnx", tmp_path / "steep.tflite"
+    source.write_bytes(model.SerializeToString())
+    ends = [
+        TensorSpec("x", "condition:x", (1, 16, 32, 32), "NCHW"),
+        TensorSpec("y", "frame", (1, 8, 30, 30), "NCHW"),
+    ]
+    litert.convert(source, GraphSpec("steep", source.name, "frame", (ends[0],), (ends[1],)), path)
+    assert path.is_file()
+
+
 @pytest.mark.parametrize("spread", ["Expand (p, wide)", "Tile (p, wide)"])
 def test_what_is_pooled_over_a_picture_converts_beside_its_features(
     tmp_path: Path, spread: str
