@@ -101,7 +101,7 @@ class OpenVinoInt8(Scheme):
             model = ov.Core().read_model(named.SerializeToString())
             quantized = nncf.quantize(
                 model,
-                nncf.Dataset([next(iter(source.samples))], _feed(model)),
+                nncf.Dataset([_varied(next(iter(source.samples)))], _feed(model)),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=1,  # places the quantisers; the ranges follow
                 ignored_scope=_float_scope(nncf, named, model, chain),
@@ -115,6 +115,17 @@ class OpenVinoInt8(Scheme):
 
 
 SCHEME = OpenVinoInt8()
+
+
+def _varied(sample: Mapping[str, Array]) -> dict[str, Array]:
+    """`sample` with noise on everything. In a first frame states are zero, and the driver may be
+    what the still is: what follows from that has one range by chance, and would have to share it.
+    """
+    noise = np.random.default_rng(0)
+    return {
+        name: noise.random(array.shape, np.float32) * (array if array.any() else 1)
+        for name, array in sample.items()
+    }
 
 
 def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:

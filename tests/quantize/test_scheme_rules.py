@@ -158,6 +158,47 @@ def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features
     assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
 
 
+def test_openvino_gives_states_that_begin_as_zeros_ranges_of_their_own(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Whatever the first sample had at zero shared one range, the largest of all."""
+    import onnx
+    import openvino as ov
+
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           b = Conv <pads = [1,1,1,1]> (faint, wa)
+           c = Conv <pads = [1,1,1,1]> (strong, wa)
+           s = Sum (a, b, c)
+           result = Conv <pads = [1,1,1,1]> (s, wr)""",
+        {"wa": (8, 3, 3, 3), "wr": (3, 8, 3, 3)},
+    )
+    model = onnx.load(str(path))
+    scales = {"image": 1.0, "faint": 0.01, "strong": 100.0}
+    for name in ("faint", "strong"):
+        model.graph.input.add().CopyFrom(model.graph.input[0])
+        model.graph.input[-1].name = name
+    onnx.save(model, str(path))
+    pictures = np.stack([sample["image"] for sample in samples])
+    begun = (np.arange(len(pictures)) > 0).reshape(-1, 1, 1, 1, 1)
+    fed = {name: (pictures * scale * (begun if scale != 1 else 1)).astype(np.float32)
+           for name, scale in scales.items()}  # fmt: skip
+    (image,) = unet.spec.inputs
+    states = (replace(image, name=n, role=f"state:{n}", range=None) for n in ("faint", "strong"))
+    source = GraphArtifact(replace(unet.spec, inputs=(image, *states)), path)
+    made = get_scheme("openvino-int8").quantize(
+        source, ArraySamples(fed), QuantizeSpec(), board, tmp_path / "8"
+    )
+    highs = {
+        op.input_value(0).get_node().get_friendly_name(): float(op.input_value(2).get_node().data)
+        for op in ov.Core().read_model(str(made.path)).get_ops()
+        if op.get_type_name() == "FakeQuantize"
+        and op.input_value(0).get_node().get_type_name() == "Parameter"
+    }
+    assert highs == pytest.approx(scales, rel=0.1)
+
+
 @pytest.mark.slow
 def test_tflite_pads_what_is_pooled_by_its_maximum_with_an_infinity(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
