@@ -70,11 +70,13 @@ def gather(
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
-    if not (needs.still or needs.motion or needs.frames):
+    varied = any(len(values) > 1 for values in conditions.values())
+    if not (needs.still or needs.motion or needs.frames or varied):
         raise BadInput(
             f"The model {contract.name!r} takes neither a picture nor motion, so that all its "
             "frames would be one and the same.",
-            hint="Give the input that changes from frame to frame another role in model.toml.",
+            hint="Give --input one value for each frame, along the first axis, or the input that "
+            "changes from frame to frame another role in model.toml.",
         )
     if source is None:
         if default is None:

@@ -45,11 +45,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_net_that_takes_conditions_alone_is_told_of(photos: Path) -> None:
-    """It was said to animate stills."""
+def test_a_net_of_conditions_alone_needs_one_that_changes(photos: Path, tmp_path: Path) -> None:
     fixed = Contract("fixed", (GraphSpec("net", "net.onnx", "frame", (STYLE,), (RESULT,)),))
     with pytest.raises(BadInput, match="neither a picture nor motion"):
         gather(fixed, photos, {}, limit=4)
+    np.save(tmp_path / "styles.npy", np.eye(4, dtype=np.float32))
+    clip = tmp_path / "clip.gif"
+    write_animation(clip, [np.full((8, 8, 3), 10 * i, np.uint8) for i in range(6)], 10)
+    found = gather(fixed, clip, {"net_style": tmp_path / "styles.npy"}, limit=4)
+    assert len(found.held_out.conditions["net_style"]) == 4
 
 
 @given(st.integers(0, 400), st.integers(1, 40))
