@@ -18,6 +18,9 @@ from edgeanim.core.artifact import CompiledGraph
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
 
+ONLY_WITH_VNNI = "on x86 only with VNNI"
+"""What is said of a variant that needs it, wherever variants are listed."""
+
 _SAFE = 64
 """The largest weight in steps of a 7-bit grid: two products of it with 255 stay within 16 bits."""
 

@@ -71,6 +71,7 @@ def command(
     it computes.
     """
     from edgeanim.api import compile as compile_model
+    from edgeanim.targets.overflow import ONLY_WITH_VNNI
 
     with TerminalProgress() as progress:
         result = compile_model(
@@ -88,5 +89,5 @@ def command(
         print_json(result)
         return
     for variant in result.variants:
-        click.echo(variant + ("   on x86 only with VNNI" if variant in result.need_vnni else ""))
+        click.echo(variant + (f"   {ONLY_WITH_VNNI}" if variant in result.need_vnni else ""))
     click.echo(f"Bundle: {result.path} ({result.bytes / 1e6:.1f} MB)")

@@ -54,10 +54,12 @@ def _show_model(info: ModelInfo) -> None:
 
 
 def _show_bundle(info: BundleInfo) -> None:
+    from edgeanim.targets.overflow import ONLY_WITH_VNNI
+
     say(f"{info.contract.name}   bundle of {info.size / 1e6:.1f} MB, sha256 {info.sha256[:16]}")
     for variant in info.variants:
         floats = " and ".join(variant.floats)
-        needs = "   on x86 only with VNNI" if variant.needs_vnni else ""
+        needs = f"   {ONLY_WITH_VNNI}" if variant.needs_vnni else ""
         here = "" if variant.runs_here else f"   not here: {variant.reason}"
         say(f"  {variant.id:<24} {variant.size / 1e6:6.2f} MB   floats {floats}{needs}{here}")
     for track in info.tracks:
