@@ -71,6 +71,12 @@ class FlatGraph:
             made.append(Node(name, kind, _indices(op.inputs), _indices(op.outputs), macs))
         return made
 
+    @property
+    def activations(self) -> set[str]:
+        """The names of the tensors whose ranges `statistics` may be asked for: what convolutions
+        and glue read and give."""
+        return set(self._around(name for name in self._ops if self._kind(name) != "float"))
+
     def holders(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
         """The convolutions that hold `kernels`, each a name and an ONNX kernel [O, I/g, H, W].
 
@@ -153,9 +159,7 @@ class FlatGraph:
     ) -> dict[str, dict[str, Array]]:
         """The ranges of what the `ops` of these names read and give, as far as it was seen, in the
         form that the quantiser reads: arrays of one element with the rank of their tensor."""
-        near = (self._ops[name] for name in ops)
-        around = {index for op in near for index in (*op.inputs, *op.outputs) if index >= 0}
-        tensors = {bytes(self._graph.tensors[i].name).decode(): i for i in around}
+        tensors = self._around(ops)
         found = {}
         for name, at in ranges_in(histograms, method, tensors.keys() & histograms.keys()).items():
             # A range without any width would be made one of 1e-9, for which XNNPACK refuses the
@@ -167,6 +171,17 @@ class FlatGraph:
                 "max": np.full(shape, high, np.float32),
             }
         return found
+
+    def _around(self, ops: Iterable[str]) -> dict[str, int]:
+        """The tensors that the ops of these names read and give, but for constants: given the range
+        of a kernel, the quantiser would round all its channels to one step."""
+        near = (self._ops[name] for name in ops)
+        around = {int(index) for op in near for index in (*op.inputs, *op.outputs) if index >= 0}
+        return {
+            bytes(self._graph.tensors[index].name).decode(): index
+            for index in around
+            if self._constant(index) is None
+        }
 
     def _code(self, op: Any) -> int:
         code: int = self._model.operatorCodes[op.opcodeIndex].builtinCode
@@ -184,11 +199,15 @@ class FlatGraph:
         return tuple(int(size) for size in self._graph.tensors[index].shape)
 
     def _weights(self, op: Any) -> Array | None:
-        tensor = self._graph.tensors[op.inputs[1]]
-        data = self._model.buffers[tensor.buffer].data
-        if data is None or len(data) == 0:
+        data = self._constant(op.inputs[1])
+        if data is None:
             return None
-        return np.frombuffer(bytes(data), "<f4").reshape(self._shape(op.inputs[1]))
+        return np.frombuffer(data, "<f4").reshape(self._shape(op.inputs[1]))
+
+    def _constant(self, index: int) -> bytes | None:
+        """What a constant tensor holds; `None` for one that is computed."""
+        data = self._model.buffers[self._graph.tensors[index].buffer].data
+        return None if data is None or len(data) == 0 else bytes(data)
 
 
 def _indices(tensors: Sequence[int]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,17 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     they differ by more than 1e-4 of the largest value, and than rounding explains. `BadInput` names
     what cannot be converted.
     """
-    _import_converter()
+    get_ready()
     from edgeanim.graph.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
-    _export(import_torch(source), spec, path, source)
+    with _collecting_rarely():
+        _export(import_torch(source), spec, path, source)
 
 
-def _import_converter() -> None:
-    """Import litert-torch, and take away what jax, which it brings, hangs on garbage collection."""
+def get_ready() -> None:
+    """Import what `convert` needs, of which litert-torch takes seconds. `MissingComponent` without
+    it. Takes away what jax, which it brings, hangs on garbage collection."""
     # Python drops what is raised while a collection calls back, so Ctrl-C would be lost there.
     collects = gc.isenabled()
     gc.disable()
@@ -53,6 +56,18 @@ def _import_converter() -> None:
         gc.callbacks[:] = [hook for hook in gc.callbacks if not _of_jax(hook)]
         if collects:
             gc.enable()
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """The converter makes and keeps millions of small objects. Looking through them all after every
+    700 new ones, as Python does, takes a tenth of its time."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _of_jax(hook: Callable[..., object]) -> bool:

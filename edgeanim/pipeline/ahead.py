@@ -29,6 +29,7 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.methods import graph_specs, quantized_graph
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import DiskSamples
+from edgeanim.targets.backends import CompilesSlowly, get_backend
 from edgeanim.targets.board import Board
 
 _MODULE = "edgeanim.pipeline.ahead"
@@ -48,12 +49,13 @@ class Quantizing:
 
 @dataclass(frozen=True)
 class Order:
-    """A float32 graph to compile for a backend into the store at `store`, or to quantise."""
+    """A float32 graph to compile for a backend into the store at `store`, or to quantise; without
+    a graph, to get ready for that."""
 
     store: Path
     board: Board
     backend: str
-    graph: GraphArtifact
+    graph: GraphArtifact | None = None
     quantizing: Quantizing | None = None
 
 
@@ -69,6 +71,11 @@ class Ahead:
         self._has_room = not work.fresh and _has_room()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
+
+    def get_ready(self, backend: str) -> None:
+        """Have imported what compiling for `backend` takes, before there is a graph."""
+        if self._has_room:
+            self._send(self._order(backend))
 
     def compile(self, backend: str, graphs: Sequence[GraphArtifact]) -> None:
         """Have float32 `graphs` compiled for `backend`, but for those that are already."""
@@ -113,8 +120,8 @@ class Ahead:
         with suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def _order(self, backend: str, graph: GraphArtifact) -> Order:
-        placed = replace(graph, path=graph.path.resolve())
+    def _order(self, backend: str, graph: GraphArtifact | None = None) -> Order:
+        placed = None if graph is None else replace(graph, path=graph.path.resolve())
         return Order(self._work.store.root.resolve(), self._work.board, backend, placed)
 
     def _send(self, order: Order) -> None:
@@ -169,7 +176,10 @@ def main() -> None:
 
 def _carry_out(order: Order) -> None:
     work = Work(order.board, Store(order.store))
-    if order.quantizing is None:
+    if order.graph is None:
+        if isinstance(backend := get_backend(order.backend), CompilesSlowly):
+            backend.get_ready()
+    elif order.quantizing is None:
         work.compile(order.graph, order.backend)
     else:
         how = order.quantizing

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.ahead import working_ahead
+from edgeanim.pipeline.ahead import Ahead, working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
@@ -101,14 +102,19 @@ def quantize(
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()
     names = work.backends(one_or_more(backends))  # before anything that takes long
-    progress.stage("Read the model")
-    source = open_model(model, work)
-    refuse_obstacles(work, source, filter(work.int8_scheme, names))
-    default = default_material(source.contract)
-    material = gather(source.contract, calib, inputs or {}, limit=2 * spec.samples, default=default)
-    progress.done()
-    golden = find_golden(work, model, source, material.held_out)
-    return quantize_model(work, source, material, golden, Path(out), names, spec, limit)
+    with working_ahead(work) as ahead:
+        for name in _slow(filter(work.int8_scheme, names)):
+            ahead.get_ready(name)
+        progress.stage("Read the model")
+        source = open_model(model, work)
+        refuse_obstacles(work, source, filter(work.int8_scheme, names))
+        samples, default = 2 * spec.samples, default_material(source.contract)
+        material = gather(source.contract, calib, inputs or {}, limit=samples, default=default)
+        progress.done()
+        golden = find_golden(work, model, source, material.held_out)
+        return quantize_model(
+            work, source, material, golden, Path(out), names, spec, limit, ahead=ahead
+        )
 
 
 def quantize_model(
@@ -122,6 +128,7 @@ def quantize_model(
     limit: DriftLimit,
     *,
     gated: bool = True,
+    ahead: Ahead | None = None,
 ) -> Quantized:
     """The same for a model, material and golden frames that are at hand. `UsageError` if the board
     runs INT8 on none of `backends`; those of several on which it does not are `left_out`. Unless
@@ -133,8 +140,9 @@ def quantize_model(
             hint=_why_not(work, backends),
         )
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
-    slow = [name for name in list(schemes)[1:] if isinstance(get_backend(name), CompilesSlowly)]
-    with working_ahead(work) as ahead:
+    slow = _slow(schemes)
+    with ExitStack() as stack:
+        ahead = ahead or stack.enter_context(working_ahead(work))
         # Layers are measured and rounded in the structure that will run. What compiles slowly comes
         # first, so that all else is done beside it.
         models = {}
@@ -160,6 +168,11 @@ def quantize_model(
     result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
     return result
+
+
+def _slow(names: Iterable[str]) -> list[str]:
+    """Those of the backends to quantise for that are worth beginning early, beside another."""
+    return [name for name in list(names)[1:] if isinstance(get_backend(name), CompilesSlowly)]
 
 
 def _carry_out(

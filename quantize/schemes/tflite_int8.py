@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -131,12 +131,14 @@ def _recipe(graph: FlatGraph, names: Sequence[str]) -> Any:
 def _collect(
     converted: CompiledGraph, inputs: Sequence[TensorSpec], samples: Samples
 ) -> Histograms:
-    """Those of every float tensor of the float graph, run sample by sample.
+    """Those of what convolutions and glue of the float graph read and give, run sample by sample.
 
     Those that hold an infinity, as what pads a maximum does, have none: nothing that runs in INT8
     reads them.
     """
     from ai_edge_litert.interpreter import Interpreter
+
+    asked = FlatGraph(converted.files[0]).activations
 
     with quiet():
         interpreter = Interpreter(
@@ -153,7 +155,7 @@ def _collect(
             index = positions[converted.bindings[spec.name]]
             interpreter.set_tensor(index, relayout(sample[spec.name], spec.layout, target.layout))
         interpreter.invoke()
-        for name, values in _activations(interpreter):
+        for name, values in _activations(interpreter, asked):
             if np.isinf(values).any():
                 endless.add(name)
             else:
@@ -161,10 +163,10 @@ def _collect(
     return {name: found for name, found in histograms.items() if name not in endless}
 
 
-def _activations(interpreter: Any) -> Iterator[tuple[str, Array]]:
-    """Every float tensor of the last run that has a value."""
+def _activations(interpreter: Any, asked: Container[str]) -> Iterator[tuple[str, Array]]:
+    """The float tensors `asked` for that have a value in the last run."""
     for detail in interpreter.get_tensor_details():
-        if detail["dtype"] is np.float32 and detail["name"]:
+        if detail["dtype"] is np.float32 and detail["name"] in asked:
             try:
                 yield detail["name"], interpreter.get_tensor(detail["index"])
             except ValueError:  # a tensor of a fused op, which is never computed

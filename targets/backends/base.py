@@ -181,7 +181,8 @@ class WideKernels(Protocol):
 class CompilesSlowly(Protocol):
     """A backend into whose form a graph takes seconds to bring: worth beginning early."""
 
-    compiles_slowly: ClassVar[Literal[True]]
+    def get_ready(self) -> None:
+        """Import what `compile` needs, which takes seconds too. `MissingComponent` without it."""
 
 
 @runtime_checkable

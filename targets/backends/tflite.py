@@ -67,7 +67,6 @@ class TfLite:
     suffixes: ClassVar[tuple[str, ...]] = (".tflite",)
     # XNNPACK's tiles of float32 are two vectors wide on AVX2 and on Arm.
     output_vectors: ClassVar[int] = 2
-    compiles_slowly: ClassVar[Literal[True]] = True
     through_torch: ClassVar[Literal[True]] = True
 
     def available(self) -> Availability:
@@ -84,6 +83,11 @@ class TfLite:
 
     def accepts(self, scheme: str) -> bool:
         return scheme in (FLOAT32, self.int8_scheme)
+
+    def get_ready(self) -> None:
+        from edgeanim.targets import litert
+
+        litert.get_ready()
 
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)

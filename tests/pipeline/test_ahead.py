@@ -74,6 +74,16 @@ def test_the_store_has_it_once_it_was_waited_for(work: Work, graph: GraphArtifac
     assert work.compile(graph, BACKEND).backend == BACKEND
 
 
+def test_it_gets_ready_before_there_is_a_graph(work: Work, graph: GraphArtifact) -> None:
+    with working_ahead(work) as ahead:
+        ahead.get_ready("tflite")
+        assert len(others()) == 1
+        ahead.compile(BACKEND, [graph])
+        ahead.wait()
+        assert work.has_compiled(graph, BACKEND)
+    assert not others()
+
+
 def test_what_it_quantised_is_taken_as_it_is(
     work: Work, tiny_onnx: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +126,7 @@ def test_nothing_is_started_for_what_is_there_or_is_to_be_made_afresh(
 ) -> None:
     monkeypatch.setattr(subprocess, "Popen", unasked)
     with working_ahead(Work(work.board, work.store, fresh=True)) as ahead:
+        ahead.get_ready(BACKEND)
         ahead.compile(BACKEND, [graph])
         ahead.wait()
     work.compile(graph, BACKEND)

@@ -17,6 +17,7 @@ from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
+from edgeanim.targets.tflite_graph import open_interpreter
 from tests.convnets import save_onnx
 from tests.quantize.played import SCHEMES, backend_of, nchw_to, play, psnr
 
@@ -80,6 +81,20 @@ def test_an_unknown_keep_float_is_refused_with_the_nearest_name(
     with pytest.raises(BadInput, match="Did you mean 'conv0'"):
         get_scheme(scheme).quantize(tiny, samples, spec, board, tmp_path)
     assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_tflite_weights_have_a_step_of_their_own_for_each_output_channel(
+    tiny: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """With ranges for the weights, ai-edge-quantizer gives a whole kernel one step."""
+    made = get_scheme("tflite-int8").quantize(tiny, samples, QuantizeSpec(), board, tmp_path)
+    kernels = [
+        (tuple(detail["shape"]), len(detail["quantization_parameters"]["scales"]))
+        for detail in open_interpreter(made.path).get_tensor_details()
+        if detail["dtype"] is np.int8 and len(detail["shape"]) == 4 and detail["shape"][0] > 1
+    ]
+    assert kernels
+    assert all(steps == shape[0] for shape, steps in kernels)
 
 
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)
