@@ -18,7 +18,7 @@ from typing import Any, Literal
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
 from edgeanim.graph.edit import clip_limits, with_shapes
-from edgeanim.graph.read import value_shapes
+from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.rewrites import constants
 
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.read import graph_inputs, node_label, opset_of, shape_of, value_shapes
+from edgeanim.graph.queries import graph_inputs, node_label, opset_of, shape_of, value_shapes
 
 AnyArray = NDArray[Any]
 

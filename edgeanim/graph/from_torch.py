@@ -12,9 +12,10 @@ from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
+from edgeanim.graph.checks import check_repeatable
 from edgeanim.graph.edit import nested_graphs
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import check_repeatable, read_onnx
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.torch_modules import evaluating, reason_of, run_module
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from edgeanim.core.contract import Contract, TensorSpec
 from edgeanim.graph.edit import clip_limits
-from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
+from edgeanim.graph.queries import graph_inputs, shape_of
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, seeded_inputs
 from edgeanim.graph.rewrites.constants import Values
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes

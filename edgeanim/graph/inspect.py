@@ -15,15 +15,15 @@ from edgeanim.core.packages import installed
 from edgeanim.graph.edit import attributes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
-from edgeanim.graph.read import (
+from edgeanim.graph.queries import (
     REMAINING,
     RUNTIME_DOMAINS,
     node_label,
     opset_of,
-    read_onnx,
     stored_tensors,
     value_shapes,
 )
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _CONTROL = {"If", "Loop"}

@@ -21,7 +21,8 @@ from edgeanim.core.files import atomic_folder, inside, sha256_bytes, sha256_file
 from edgeanim.core.parsing import load_toml, parse
 from edgeanim.graph.external import external_files
 from edgeanim.graph.infer import contract_of, infer_contract, output_shapes
-from edgeanim.graph.read import graph_inputs, read_onnx, shape_of
+from edgeanim.graph.queries import graph_inputs, shape_of
+from edgeanim.graph.read import read_onnx
 
 __all__ = ["Model", "infer_contract", "load_model", "save_model"]
 

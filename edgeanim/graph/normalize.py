@@ -10,7 +10,7 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes, set_attributes
-from edgeanim.graph.read import all_nodes, opset_of
+from edgeanim.graph.queries import all_nodes, opset_of
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, pools
 
 OLDEST_OPSET = 13

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import opset_of
+from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import flat_norm, identity, norm_scale, packing, transposed, upsampled
 
 

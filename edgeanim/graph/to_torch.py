@@ -19,14 +19,8 @@ from edgeanim.core.packages import installed, require
 from edgeanim.graph import rounding
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import (
-    REMAINING,
-    STANDARD,
-    graph_inputs,
-    node_label,
-    read_onnx,
-    shape_of,
-)
+from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label, shape_of
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.rewrites import functions, warp
 from edgeanim.graph.torch_modules import reason_of

@@ -18,7 +18,7 @@ from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
 from edgeanim.graph.edit import Editor, editing, read_instead
-from edgeanim.graph.read import graph_inputs, shape_of
+from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from edgeanim.graph.external import external_files
 from edgeanim.graph.inspect import refused_ops
 from edgeanim.graph.load import Model, load_model
 from edgeanim.graph.protobuf import parse_onnx
-from edgeanim.graph.read import REMAINING, node_label, quantized_node
+from edgeanim.graph.queries import REMAINING, node_label, quantized_node
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, artifact_digest, versions

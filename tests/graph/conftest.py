@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from edgeanim.core.contract import TensorSpec
-from edgeanim.graph.read import graph_inputs, shape_of
+from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import value_shapes
+from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.reference import Reference
 from edgeanim.graph.rewrites import pools
 from tests.graph.applied import applied

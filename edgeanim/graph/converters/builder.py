@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import AnyArray, Editor, attributes
-from edgeanim.graph.read import REMAINING, node_label, whole_values
+from edgeanim.graph.queries import REMAINING, node_label, whole_values
 
 MOST_AXES = 5
 """TFLite computes with values of so many axes; those of more are reshaped for it."""

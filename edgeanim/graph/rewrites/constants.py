@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from edgeanim.graph.checks import RANDOM
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
-from edgeanim.graph.read import RANDOM, STANDARD
+from edgeanim.graph.queries import STANDARD
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this, and than what it is made of, stays an op, lest the

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import Any
 
 from edgeanim.graph.edit import infer_shapes
-from edgeanim.graph.read import STANDARD, opset_of
+from edgeanim.graph.queries import STANDARD, opset_of
 from edgeanim.graph.rewrites import constants, identity
 
 

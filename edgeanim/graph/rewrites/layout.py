@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes, editing
-from edgeanim.graph.read import STANDARD
+from edgeanim.graph.queries import STANDARD
 
 TO_FIRST = (0, 3, 1, 2)
 TO_LAST = (0, 2, 3, 1)

@@ -1,0 +1,112 @@
+"""What an ONNX model says of itself: its ends, its nodes, what it stores, and their shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+STANDARD = ("", "ai.onnx")
+"""The domains of ONNX's own ops."""
+
+RUNTIME_DOMAINS = ("com.microsoft",)
+"""Extensions that ONNX Runtime brings; no other backend is promised to run them."""
+
+REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
+"""What is possible with a graph that PyTorch cannot take."""
+
+_QUANTIZED = (
+    "ConvInteger",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QuantizeLinear",
+)
+
+
+def opset_of(model: Any) -> int:
+    """The version of ONNX's own ops that a `ModelProto` counts on."""
+    version: int = next(e.version for e in model.opset_import if e.domain in STANDARD)
+    return version
+
+
+def graph_inputs(model: Any) -> list[Any]:
+    """The inputs that a caller feeds: old files list their weights among the inputs too."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def unread_inputs(model: Any) -> list[str]:
+    """The names of the inputs that no node reads and that are no output, if others are read."""
+    read = {value.name for value in model.graph.output}
+    for node in all_nodes(model.graph):
+        read.update(node.input)
+    names = [value.name for value in graph_inputs(model)]
+    unread = [name for name in names if name not in read]
+    return unread if len(unread) < len(names) else []
+
+
+def quantized_node(model: Any) -> Any | None:
+    """The first node of a graph that computes in 8 bits, or rounds to them, already."""
+    return next((node for node in all_nodes(model.graph) if node.op_type in _QUANTIZED), None)
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The fixed shape of a `ValueInfoProto`; `None` if it is unknown or not fixed."""
+    kind = value.type.tensor_type
+    if not kind.HasField("shape"):
+        return None
+    shape = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shape if all(size > 0 for size in shape) else None
+
+
+def value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of all values whose every axis is known, stored ones included."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    graph = model.graph
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(dim.HasField("dim_value") for dim in kind.shape.dim):
+            shapes[value.name] = tuple(dim.dim_value for dim in kind.shape.dim)
+    return shapes
+
+
+def whole_values(model: Any) -> frozenset[str]:
+    """The names of all values known to be whole numbers, stored ones included."""
+    import onnx
+
+    graph = model.graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+    return frozenset(
+        name
+        for name, kind in kinds.items()
+        if kind and np.issubdtype(onnx.helper.tensor_dtype_to_np_dtype(kind), np.integer)
+    )
+
+
+def node_label(node: Any) -> str:
+    """How an error names a node: by its own name, or by what it makes."""
+    return repr(node.name or (node.output[0] if node.output else "?"))
+
+
+def all_nodes(graph: Any) -> Iterator[Any]:
+    """All nodes, those of nested graphs (If, Loop) included."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for nested in (attribute.g, *attribute.graphs):
+                yield from all_nodes(nested)
+
+
+def stored_tensors(model: Any) -> Iterator[Any]:
+    """All stored tensors: weights and constants, of nested graphs and functions too."""
+    for holder in (model.graph, *model.functions):
+        yield from getattr(holder, "initializer", ())
+        for node in all_nodes(holder):
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors, *attribute.g.initializer)
