@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.files import sha256_file
-from edgeanim.core.limit import DriftLimit, in_words
 from edgeanim.core.parsing import to_plain
-from edgeanim.pipeline.lights import excess
 from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_ms
+from edgeanim.pipeline.optimize_sentences import gain, in_other_light, why_no_int8
 from edgeanim.pipeline.optimize_trials import Study, Trial
 from edgeanim.pipeline.work import versions
 from edgeanim.report.pareto import Point, front, write_pareto_page
@@ -162,10 +160,10 @@ class Run:
             said = verdict(report, study.limit)
             chosen = choice.variant.id if choice else None
             if chosen and not trials[chosen].quantize:
-                said += _why_no_int8(self._search.results, study.limit)
+                said += why_no_int8(self._search.results, study.limit)
             if chosen:
-                said += _gain(report, trials[chosen], trials.values(), said)
-                said += _other_light(self._search.results, chosen)
+                said += gain(report, trials[chosen], trials.values(), said)
+                said += in_other_light(self._search.results, chosen)
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}{self._so_far(ranked[0])}."
@@ -255,33 +253,6 @@ def _with_a_figure(report: Report) -> Report:
     return report
 
 
-def _why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:
-    """What the search found against INT8 before the finals, as a sentence."""
-    int8 = [r for r in results if r.trial.quantize]
-    said = [
-        *_least_drift(int8, "calibration alone", ("ptq",), limit),
-        *_least_drift(int8, "with float islands or trained weights it", ("mixed", "distil"), limit),
-        *dict.fromkeys(r.reason for r in int8 if r.state == "skipped"),
-        *dict.fromkeys(f"it failed: {r.reason}" for r in int8 if r.state == "failed"),
-    ]
-    return f" Of INT8: {'; '.join(reason.rstrip('.') for reason in said)}." if said else ""
-
-
-def _least_drift(
-    results: Sequence[Result], what: str, methods: tuple[str, ...], limit: DriftLimit
-) -> Iterator[str]:
-    """How far what drifts too far does so at the least, by the light in which it does."""
-    found: list[tuple[float, str]] = []
-    for result in results:
-        spec, usual, relit = result.trial.quantize, result.drift, result.relit
-        if result.state != "drifts" or usual is None or spec is None or spec.method not in methods:
-            continue
-        words = in_words(usual) if relit is None else f"{in_words(relit)} in other light"
-        found.append((excess(limit, usual, relit), words))
-    if found:
-        yield f"{what} drifts by {min(found)[1]} at the least"
-
-
 def _finalists(ranked: Sequence[Result]) -> list[Result]:
     """Of what is within the drift, the fastest first: the fastest, the fastest float form in any
     case, and as a yardstick the model as it came, in float32 on the fastest's backend."""
@@ -298,26 +269,6 @@ def _finalists(ranked: Sequence[Result]) -> list[Result]:
     # Where restructuring changes nothing, none is called untouched: the plain form is.
     untouched = [r for r in plain if r.trial.untouched] or plain
     return chosen + [r for r in untouched[:1] if r not in chosen]
-
-
-def _gain(report: Report, chosen: Trial, trials: Iterable[Trial], said: str) -> str:
-    """How much faster than the model as it came on its own backend, as a sentence, unless the
-    verdict has `said` it."""
-    changed = any(trial.untouched for trial in trials if trial.backend == chosen.backend)
-    original = Trial(chosen.backend, chosen.threads, untouched=changed).id
-    if report.variant(original) is None or original == chosen.id or f" {original}," in said:
-        return ""
-    ratio = ratio_within(report, original, chosen.id)
-    times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
-    return f" Beside {original} it is {times} as fast."
-
-
-def _other_light(results: Sequence[Result], chosen: str) -> str:
-    """How far the chosen one drifts in other light, as a sentence."""
-    found = next((r.relit for r in results if r.id == chosen), None)
-    return (
-        "" if found is None else f" On those frames in other light it drifts by {in_words(found)}."
-    )
 
 
 def _point(result: Result, whole: float, chosen: str | None) -> Point:

@@ -27,8 +27,8 @@ from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.optimize_run import Run, Unreachable
 from edgeanim.pipeline.optimize_run import _finalists as finalists
-from edgeanim.pipeline.optimize_run import _why_no_int8 as why_no_int8
 from edgeanim.pipeline.optimize_search import Result, Space, reference_ms
+from edgeanim.pipeline.optimize_sentences import why_no_int8
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
