@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,7 @@ class Histogram:
             raise BadInput("The float graph itself gives NaN or infinity.")
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(-self.low, self.high))
-        # An odd stride walks through all columns and channels, whose numbers are mostly even.
-        stride = max(1, flat.size // VALUES_PER_SAMPLE) | 1 if flat.size > VALUES_PER_SAMPLE else 1
-        picked = flat[::stride]
+        picked = flat[:: _stride(flat.size)]
         self.zeros += int(picked.size - np.count_nonzero(picked))
         places = np.floor(picked / picked.dtype.type(self.width)).astype(np.intp)
         places += BINS // 2
@@ -93,6 +92,18 @@ class Histogram:
             middle = self.counts.reshape(-1, 2).sum(1)
             self.counts = np.pad(middle, BINS // 4)
             self._width *= 2
+
+
+def _stride(count: int) -> int:
+    """From one value to be counted to the next, of `count`.
+
+    It has no divisor in common with their number, and so none with that of channels or columns: it
+    walks through all of them alike, whichever are innermost.
+    """
+    stride = max(1, count // VALUES_PER_SAMPLE)
+    while gcd(stride, count) > 1:
+        stride += 1
+    return stride
 
 
 Histograms = Mapping[str, Histogram]

@@ -110,6 +110,18 @@ def test_entropy_asks_what_a_relu_lets_through_and_not_how_much_it_holds_back() 
     assert among == alone
 
 
+@pytest.mark.parametrize("shape", [(64, 64, 24), (24, 64, 64), (96, 100, 21), (128, 128, 35)])
+def test_every_channel_and_every_column_is_counted_alike(shape: tuple[int, ...]) -> None:
+    """Though of many values only some are: a channel that is passed over would be clipped."""
+    for axis in (0, 2):
+        own = np.arange(1, shape[axis] + 1, dtype=np.float32) * BINS / 4 / shape[axis]
+        x = np.broadcast_to(own if axis == 2 else own[:, None, None], shape)
+        found = counted(x)
+        picked = found.counts[found.counts > 0]
+        assert len(picked) == shape[axis]
+        assert picked.max() < 1.5 * picked.min()
+
+
 def test_nan_is_refused() -> None:
     with pytest.raises(BadInput, match="NaN"):
         counted(np.array([1, np.nan], np.float32))
