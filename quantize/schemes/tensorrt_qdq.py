@@ -26,12 +26,13 @@ class TensorRtQdq(QdqScheme):
     """The scheme `tensorrt-qdq`."""
 
     name: ClassVar[str] = "tensorrt-qdq"
+    seven_bit_limit: ClassVar[float] = float(_LIMIT)  # no GPU saturates
 
     def insert(
         self,
         prepared: Prepared,
         ranges_of: RangesOf,
-        weights_in_7_bits: bool,  # noqa: ARG002 no GPU saturates
+        weights_in_7_bits: bool,  # noqa: ARG002 see `seven_bit_limit`
         out: Path,
     ) -> None:
         """See `QdqScheme.insert`."""
