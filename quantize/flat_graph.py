@@ -35,6 +35,11 @@ GLUE = (
 )
 # The weights' shapes: OHWI, 1HWO and OHWI.
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE")
+# A bias in steps: half of 32 bits, since the products are added to it in as many.
+_LARGEST_BIAS = 2.0**30
+
+Statistics = dict[str, dict[str, Array]]
+"""By a tensor's name its `min` and `max`, of the tensor's rank."""
 
 
 class FlatGraph:
@@ -154,13 +159,11 @@ class FlatGraph:
             weights = weights.transpose(3, 1, 2, 0)
         return weights.reshape(len(weights), -1)
 
-    def statistics(
-        self, histograms: Histograms, method: Ranges, ops: Iterable[str]
-    ) -> dict[str, dict[str, Array]]:
+    def statistics(self, histograms: Histograms, method: Ranges, ops: Iterable[str]) -> Statistics:
         """The ranges of what the `ops` of these names read and give, as far as it was seen, in the
         form that the quantiser reads: arrays of one element with the rank of their tensor."""
         tensors = self._around(ops)
-        found = {}
+        found: Statistics = {}
         for name, at in ranges_in(histograms, method, tensors.keys() & histograms.keys()).items():
             # A range without any width would be made one of 1e-9, for which XNNPACK refuses the
             # convolutions that read the tensor.
@@ -170,18 +173,41 @@ class FlatGraph:
                 "min": np.full(shape, at.low, np.float32),
                 "max": np.full(shape, high, np.float32),
             }
+        for name in ops:
+            if self._kind(name) == "convolution":
+                found.update(self._room_for_bias(name, found))
         return found
+
+    def _room_for_bias(self, name: str, found: Statistics) -> Statistics:
+        """The ranges of each channel of a convolution's kernel, if its bias does not fit otherwise.
+
+        It is stored in steps of the input's times the kernel's, which are next to nothing where all
+        of a channel's weights are, and the quantiser cuts off what is beyond 32 bits.
+        """
+        inputs = self._ops[name].inputs
+        read, third = (2, 3) if self._type(name) == "CONV_2D_TRANSPOSE" else (0, 2)
+        data = found.get(self._name(inputs[read]))
+        bias = self._constant(inputs[third]) if len(inputs) > third and inputs[third] >= 0 else None
+        if data is None or bias is None:
+            return {}
+        step = float((data["max"] - data["min"]).item()) / 255
+        peaks = np.abs(self._by_channel(name)).max(1)
+        needed = 127 * np.abs(np.frombuffer(bias, "<f4")) / (_LARGEST_BIAS * step)
+        if (peaks >= needed).all():
+            return {}
+        across = (1, 1, 1, -1) if self._type(name) == "DEPTHWISE_CONV_2D" else (-1, 1, 1, 1)
+        wide = np.maximum(peaks, needed).astype(np.float32).reshape(across)
+        return {self._name(inputs[1]): {"min": -wide, "max": wide}}
 
     def _around(self, ops: Iterable[str]) -> dict[str, int]:
         """The tensors that the ops of these names read and give, but for constants: given the range
         of a kernel, the quantiser would round all its channels to one step."""
         near = (self._ops[name] for name in ops)
         around = {int(index) for op in near for index in (*op.inputs, *op.outputs) if index >= 0}
-        return {
-            bytes(self._graph.tensors[index].name).decode(): index
-            for index in around
-            if self._constant(index) is None
-        }
+        return {self._name(index): index for index in around if self._constant(index) is None}
+
+    def _name(self, index: int) -> str:
+        return bytes(self._graph.tensors[index].name).decode()
 
     def _code(self, op: Any) -> int:
         code: int = self._model.operatorCodes[op.opcodeIndex].builtinCode

@@ -21,6 +21,7 @@ from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.targets.board import Board
 from edgeanim.targets.tflite_graph import open_interpreter
+from tests.quantize.played import SCHEMES, backend_of, play, psnr
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,35 @@ def test_kernels_are_written_as_they_were_rounded(
     assert found.keys() >= {kernel.shape for kernel in wanted.values()}  # the head may be in float
     for kernel in wanted.values():
         same_integers(found[kernel.shape], kernel, limit)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("weight", [0.0, 1e-6])
+def test_a_channel_of_next_to_no_weights_keeps_its_bias(
+    weight: float,
+    scheme: str,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    """Biases are stored in steps of input times kernel: a batch norm that lets nothing through but
+    its shift leaves a channel with steps so small that 32 bits do not reach the bias."""
+    rng = np.random.default_rng(1)
+    kernels = {
+        name: rng.normal(0, 1.4 / np.sqrt(np.prod(kernel.shape[1:])), kernel.shape)
+        for name, kernel in uneven_kernels().items()
+    }
+    bias = np.zeros(8)
+    for name, channel in (("plain", 3), ("depthwise", 3)):
+        kernels[name][channel] *= weight
+    kernels["depthwise"][3, 0, 1, 1] = 1
+    bias[3] = 2
+    source = net(tmp_path, unet, kernels=kernels, first_bias=bias)
+    made = get_scheme(scheme).quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, _ = play(made, backend_of(scheme), board, samples, tmp_path / "compiled")
+    assert psnr(wanted / np.std(wanted), got / np.std(wanted)) > 35
 
 
 def same_integers(found: Stored, kernel: Array, limit: float) -> None:
