@@ -37,17 +37,20 @@ ONNX_GLUE = (
     "Relu",
     "Resize",
 )
+_FUSED = ("Clip", "Relu")
 
 
 @dataclass(frozen=True)
 class Node:
-    """An op of any graph format. `macs` are a convolution's multiply-accumulates, else 0."""
+    """An op of any graph format. `macs` are a convolution's multiply-accumulates, else 0; `fuses`
+    says that runtimes compute it with the convolution that it reads, as they do a ReLU."""
 
     name: str
     kind: Literal["convolution", "glue", "float"]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     macs: int = 0
+    fuses: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     """The INT8 part of a graph given in topological order.
 
     A glue node belongs to it if a convolution lies both above and below it with nothing but glue
-    on the way. `BadInput` if there is no convolution at all.
+    on the way; or if it fuses with a convolution whose result nothing else reads, which would else
+    be rounded before it, with half of its levels for what a ReLU takes away. `BadInput` if there is
+    no convolution at all.
     """
     total = sum(node.macs for node in nodes if node.kind == "convolution")
     convolutions = {
@@ -91,15 +96,24 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
             hint="Ship it in float32.",
         )
     glue = {node.name for node in nodes if node.kind == "glue"}
+    fusing = {node.name for node in nodes if node.kind == "glue" and node.fuses}
     above, below = _neighbours(nodes)
     between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
     everything = {node.name for node in nodes}
     heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
+    head_share = sum(node.macs for node in nodes if node.name in heads) / total
+    rounded = convolutions - heads if head_share <= HEAD_SHARE else convolutions
+    between |= {
+        name
+        for node in nodes
+        if node.name in rounded and len(readers := below[node.name]) == 1
+        for name in readers & fusing
+    }
     return Chain(
         convolutions=tuple(node.name for node in nodes if node.name in convolutions),
         glue=tuple(node.name for node in nodes if node.name in between),
         heads=tuple(node.name for node in nodes if node.name in heads),
-        head_share=sum(node.macs for node in nodes if node.name in heads) / total,
+        head_share=head_share,
     )
 
 
@@ -170,7 +184,8 @@ def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
             macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
         elif node.op_type in ONNX_GLUE and _keeps_zero(node, values):
             kind = "glue"
-        nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs))
+        fuses = node.op_type in _FUSED
+        nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs, fuses))
     return nodes
 
 

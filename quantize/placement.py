@@ -22,7 +22,8 @@ from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero
 
 Shapes = Mapping[str, Sequence[int]]
 
-_ACTIVATIONS = {F.relu, F.relu6, F.leaky_relu, torch.clamp}
+_FUSED = {F.relu, F.relu6, torch.clamp}
+_ACTIVATIONS = {*_FUSED, F.leaky_relu}
 _MOVES = {F.pad, F.max_pool2d}
 _GLUE = {
     *_ACTIVATIONS,
@@ -117,7 +118,7 @@ def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list
         elif node.op == "call_function" and node.target in _GLUE and _is_exact(node):
             kind = "glue"
         sources = tuple(source.name for source in node.all_input_nodes)
-        nodes.append(Node(node.name, kind, sources, (node.name,), macs))
+        nodes.append(Node(node.name, kind, sources, (node.name,), macs, node.target in _FUSED))
     return nodes
 
 

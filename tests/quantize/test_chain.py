@@ -51,6 +51,16 @@ def test_coordinate_arithmetic_stays_float() -> None:
     assert find_chain(nodes).glue == ()
 
 
+def test_a_relu_goes_with_the_convolution_that_it_alone_reads() -> None:
+    """Whatever reads the ReLU; a head that stays in float takes its own along."""
+    relu = Node("relu", "glue", ("a",), ("relu",), fuses=True)
+    last = Node("last", "glue", ("b",), ("last",), fuses=True)
+    between = [relu, arithmetic("norm", "relu"), conv("b", "norm", macs=10), last]
+    assert find_chain([conv("a", "x"), *between]).glue == ("relu",)
+    assert find_chain([conv("a", "x", macs=10), *between]).glue == ("relu", "last")
+    assert find_chain([conv("a", "x"), arithmetic("also", "a"), *between]).glue == ()
+
+
 def test_a_float_op_cuts_the_chain() -> None:
     nodes = [conv("a", "x"), arithmetic("norm", "a"), glue("relu", "norm"), conv("b", "relu")]
     chain = find_chain(nodes)

@@ -15,6 +15,7 @@ import pytest
 
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.graph.restructure import restructure
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.rounding import round_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
@@ -123,6 +124,40 @@ def test_a_channel_of_next_to_no_weights_keeps_its_bias(
     wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
     got, _ = play(made, backend_of(scheme), board, samples, tmp_path / "compiled")
     assert psnr(wanted / np.std(wanted), got / np.std(wanted)) > 35
+
+
+def test_what_a_relu_takes_away_is_given_no_levels(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """Whoever reads what it gives: a convolution's result that is rounded before it spends half of
+    the levels on what is thrown away."""
+    import onnx
+    from onnx import numpy_helper
+
+    body = """c = Conv <pads = [1,1,1,1]> (image, k0)  r = Relu (c)  s = Softplus (r)
+              t = ConvTranspose <strides = [2,2]> (s, k1)  u = Relu (t)
+              result = Conv <strides = [2,2]> (u, k2)"""
+    picture = "float[1,3,64,64]"
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> net ({picture} image) => ({picture} result) '
+        f"{{ {body} }}"
+    )
+    rng = np.random.default_rng(2)
+    for name, shape in {"k0": (8, 3, 3, 3), "k1": (8, 8, 2, 2), "k2": (3, 8, 1, 1)}.items():
+        tensor = numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name)
+        model.graph.initializer.append(tensor)
+    path = tmp_path / "net.onnx"
+    onnx.save(restructure(model).model, str(path))
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("onnx-qdq").quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    graph = onnx.load(str(made.path)).graph
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    behind = [
+        readers[n.output[0]] for n in graph.node if n.op_type == "Conv" and n.name != "result"
+    ]
+    zeros = [int(known[n.input[2]]) for n in behind if n.op_type == "QuantizeLinear"]
+    assert zeros == [0, 0]
 
 
 def same_integers(found: Stored, kernel: Array, limit: float) -> None:
