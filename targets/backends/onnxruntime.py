@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 # What TensorRT wants; slower here than float32, but the same numbers.
 _SIGNED = "tensorrt-qdq"
 _SWITCH = {"on": "1", "off": "0"}
+# It rounds the kernel of a convolution that is in float by itself, if only the values around it are
+# in 8 bits: what was kept in float would not be.
+_OWN_ROUNDING = "WeightBiasQuantization"
 _LEVELS = ("all", "extended", "basic", "off")
 _SETTINGS = ("optimization", "spinning", "arena")
 _INT8_OPS = (
@@ -220,7 +223,12 @@ def _create(ort: Any, path: Path, options: Any) -> Any:
     with runtime_errors("ONNX Runtime refuses this graph", path):
         try:
             with quiet():
-                return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+                return ort.InferenceSession(
+                    str(path),
+                    options,
+                    providers=["CPUExecutionProvider"],
+                    disabled_optimizers=[_OWN_ROUNDING],
+                )
         except (
             errors.InvalidProtobuf,
             errors.InvalidGraph,
