@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.runtime.colours import in_srgb, rgb_of_cmyk
 from edgeanim.runtime.scene import Picture
 
 # 8192 x 8192: larger than any camera's still, small enough to decode on a board.
@@ -25,9 +26,9 @@ _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 def read_still(path: Path) -> Picture:
     """The picture as uint8 [H, W, 3], or [H, W, 4] if any of it is transparent.
 
-    Turned upright by its EXIF orientation; the first frame of an animation. `BadInput` for a file
-    that is missing, empty, a folder, cut off, not one of the formats above, or of more than
-    `MAX_PIXELS`.
+    In sRGB, whatever its own profile, and turned upright by its EXIF orientation; the first frame
+    of an animation. `BadInput` for a file that is missing, empty, a folder, cut off, not one of the
+    formats above, or of more than `MAX_PIXELS`.
     """
     with open_image(path) as image, decoding(path):
         return pixels(image)
@@ -78,9 +79,17 @@ def decoding(path: Path) -> Iterator[None]:
 
 
 def pixels(image: Image.Image) -> Picture:
-    """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent, turned upright
-    by its EXIF orientation."""
+    """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent, in sRGB, turned
+    upright by its EXIF orientation."""
     image = ImageOps.exif_transpose(image)
+    profile = image.info.get("icc_profile") or b""
+    if image.mode == "CMYK":
+        return np.array(rgb_of_cmyk(image, profile))
+    return in_srgb(_levels(image), profile)
+
+
+def _levels(image: Image.Image) -> Picture:
+    """RGB or RGBA as the file has it, in 8 bits."""
     if image.mode in _SIXTEEN_BIT:
         # Pillow's own conversion clips 16-bit grey at 255 instead of scaling it.
         grey = np.asarray(image)
