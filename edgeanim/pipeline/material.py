@@ -225,7 +225,8 @@ def _still_scenes(
 
 
 def _pictures(path: Path) -> Iterator[Picture]:
-    """The frames of a clip, or the pictures of a folder, which may be of any sizes."""
+    """The frames of a clip, or the pictures of a folder, which may be of any sizes; of those that
+    are animated every frame."""
     if not path.is_dir():
         return read_frames(path)
     try:
@@ -234,7 +235,7 @@ def _pictures(path: Path) -> Iterator[Picture]:
         if clips := clips_in(path):
             error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."
         raise
-    return (read_still(picture) for picture in pictures)
+    return (frame for picture in pictures for frame in read_frames(picture))
 
 
 def _covering(path: Path, spec: TensorSpec, limit: int) -> list[Picture]:

@@ -14,7 +14,7 @@ from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.models.training.config import Device
-from edgeanim.runtime.media import CLIP_SUFFIXES, is_clip_name, some_clips_in
+from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def adapt(
     require("Training", "torch", extra="train")
     source = Path(clips)
     must_exist(source)
-    if not source.is_dir() and not is_clip_name(source):
+    if not source.is_dir() and not is_clip(source):
         raise BadInput(
-            f"Clips are read from {', '.join(CLIP_SUFFIXES)} files.",
+            f"Clips are read from {CLIPS} files.",
             where=source,
             hint="Encode it as .mp4, or rename it if it is one.",
         )

@@ -13,23 +13,14 @@ from typing import Any
 
 from PIL import Image
 
-from edgeanim.core.errors import BadInput, DeviceFailed, disk_errors
+from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
+from edgeanim.runtime.folders import pictures_in
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.stills import (
-    STILL_SUFFIXES,
-    check_size,
-    decoding,
-    head_of,
-    is_image,
-    open_image,
-    pixels,
-    read_still,
-)
+from edgeanim.runtime.stills import check_size, decoding, head_of, is_image, open_image, pixels
 
-CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 # OpenCV takes no greater number, and no system has so many.
 _CAMERA = re.compile(r"camera:([0-9]{1,9})")
 # So many frames at a clip's beginning tell how fast it is.
@@ -37,6 +28,8 @@ _LOOKED_AT = 30
 # All browsers and players show a GIF's frame of less than two hundredths of a second for ten: many
 # GIFs state no time and count on that.
 _LEAST_GIF_MS, _UNTIMED_GIF_MS = 20.0, 100.0
+# As Pillow calls a JPEG with others behind it.
+_SEVERAL = "MPO"
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
@@ -99,7 +92,7 @@ def probe_length(path: str | Path) -> int | None:
         return len(pictures_in(path))
     if is_image(head_of(path)):
         with open_image(path) as image:
-            return _length(image, path)
+            return len(_numbers(image, path))
     with _open_clip(path) as clip:
         import cv2
 
@@ -107,63 +100,10 @@ def probe_length(path: str | Path) -> int | None:
         return round(stated) if math.isfinite(stated) and stated > 0 else None
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10); `BadInput` if there is none."""
-    with disk_errors(folder):
-        found = [
-            entry
-            for entry in folder.iterdir()
-            if entry.suffix.lower() in STILL_SUFFIXES and not entry.name.startswith(".")
-        ]
-    if not found:
-        clips = clips_in(folder)
-        raise BadInput(
-            "There are no pictures in this folder.",
-            where=folder,
-            hint=f"It holds clips: give one itself, like {clips[0].name}." if clips else None,
-        )
-    return sorted(found, key=lambda entry: _natural(entry.name))
-
-
-def clips_in(folder: Path) -> list[Path]:
-    """The clips and animations of a folder, sorted by name."""
-    with disk_errors(folder):
-        return sorted(filter(is_clip_name, folder.iterdir()))
-
-
-def some_clips_in(folder: Path) -> list[Path]:
-    """The same; `BadInput` if there is none."""
-    found = clips_in(folder)
-    if not found:
-        raise BadInput(f"There are no clips ({', '.join(CLIP_SUFFIXES)}) here.", where=folder)
-    return found
-
-
-def files_read(source: str | Path) -> list[Path]:
-    """The files of which frames from `source` can be made; a folder among them, if it is one."""
-    path = Path(source)
-    if not path.is_dir():
-        return [path]
-    with disk_errors(path):
-        suffixes = (*STILL_SUFFIXES, *CLIP_SUFFIXES)
-        return [path, *(each for each in path.iterdir() if each.suffix.lower() in suffixes)]
-
-
-def is_clip_name(path: Path) -> bool:
-    """Whether a file is called as clips and animations are, and is not hidden."""
-    return path.suffix.lower() in CLIP_SUFFIXES and not path.name.startswith(".")
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A key that sorts runs of digits as numbers; the name itself breaks ties (`a1`, `a01`)."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name.lower())
-    return [(int(p), "") if p[0] in "0123456789" else (-1, p) for p in parts], name
-
-
 def _folder_frames(folder: Path, files: list[Path]) -> Iterator[Picture]:
     first: tuple[int, ...] | None = None
     for file in files:
-        frame = flatten(read_still(file))
+        frame = _only_frame(file)
         first = first or frame.shape
         if frame.shape != first:
             raise BadInput(
@@ -175,28 +115,40 @@ def _folder_frames(folder: Path, files: list[Path]) -> Iterator[Picture]:
         yield frame
 
 
+def _only_frame(file: Path) -> Picture:
+    with open_image(file) as image, decoding(file):
+        if image.format != _SEVERAL and getattr(image, "is_animated", False):
+            raise BadInput(
+                "This is an animation, and a folder of frames holds one picture for each.",
+                where=file,
+                hint="Give it itself, without the folder.",
+            )
+        return flatten(pixels(image))
+
+
 def _animation_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     with open_image(path) as image:
-        # An APNG may carry a cover picture that is no frame of it.
-        first = 1 if image.info.get("default_image") else 0
-        for number in range(first, _length(image, path)):
+        for number in _numbers(image, path):
             with decoding(path):
                 image.seek(number)
                 frame = flatten(pixels(image))
             yield frame, _milliseconds(image)
 
 
-def _length(image: Image.Image, path: Path) -> int:
-    if image.format == "MPO":  # a phone's JPEG: what follows the picture are maps of it
-        return 1
+def _numbers(image: Image.Image, path: Path) -> range:
+    """Which of the pictures in a file are its frames: not what follows a phone's JPEG, which are
+    maps of it, nor the cover that an animated PNG may begin with."""
+    if image.format == _SEVERAL:
+        return range(1)
     with decoding(path):
-        return int(getattr(image, "n_frames", 1))
+        first = 1 if image.info.get("default_image") else 0
+        return range(first, int(getattr(image, "n_frames", 1)))
 
 
 def _animation_times(path: Path) -> list[float]:
     times = []
     with open_image(path) as image, decoding(path):
-        for number in range(_length(image, path)):
+        for number in _numbers(image, path):
             image.seek(number)
             image.load()  # WebP states a frame's time only once it is decoded
             times.append(_milliseconds(image))

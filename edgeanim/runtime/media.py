@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from edgeanim.runtime.animations import check_rate, most_fps, write_animation
-from edgeanim.runtime.clips import (
-    CLIP_SUFFIXES,
+from edgeanim.runtime.clips import is_camera, probe_length, read_frames
+from edgeanim.runtime.folders import (
+    CLIPS,
     clips_in,
     files_read,
-    is_camera,
-    is_clip_name,
+    is_clip,
     pictures_in,
-    probe_length,
-    read_frames,
     some_clips_in,
 )
 from edgeanim.runtime.live import STANDARD_OUTPUT, standard_output, write_stream
@@ -26,7 +24,7 @@ from edgeanim.runtime.rates import (
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 
 __all__ = [
-    "CLIP_SUFFIXES",
+    "CLIPS",
     "DEFAULT_FPS",
     "MAX_PIXELS",
     "STANDARD_OUTPUT",
@@ -37,7 +35,7 @@ __all__ = [
     "clips_in",
     "files_read",
     "is_camera",
-    "is_clip_name",
+    "is_clip",
     "most_fps",
     "pictures_in",
     "probe_fps",

@@ -243,6 +243,20 @@ def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None
         gather(STYLED, photos, {"net_styl": tmp_path / "s.npy"}, limit=8)
 
 
+@pytest.mark.parametrize("suffix", [".webp", ".png"])
+def test_animated_pictures_in_a_folder_are_its_clips(tmp_path: Path, suffix: str) -> None:
+    for name in "ab":
+        _clip(tmp_path / f"{name}.gif", 6)
+        frames = [np.full((16, 24, 3), i, np.uint8) for i in range(6)]
+        write_animation(tmp_path / f"{name}{suffix}", frames, 25)
+        (tmp_path / f"{name}.gif").unlink()
+    material = gather(MOVING, tmp_path, {}, limit=24)
+    assert material.separate
+    assert len(_values(material.calibration[0].driver)) == 6
+    # A model that plays pictures sees all of them.
+    assert len(_values(gather(PLAIN, tmp_path, {}, limit=24).calibration[0].driver)) == 9
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Real frames are needed"):
         gather(PLAIN, None, {}, limit=8)

@@ -232,21 +232,6 @@ def test_the_length_is_told_without_decoding(tmp_path, clip, pictures):
     assert probe_length("camera:77") is None
 
 
-def test_a_folder_is_read_in_natural_order(tmp_path, pictures):
-    for number in (10, 9, 1, 100):
-        _save(tmp_path / f"frame{number}.png", np.full((4, 4, 3), number, np.uint8))
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert [int(f[0, 0, 0]) for f in read_frames(tmp_path)] == [1, 9, 10, 100]
-    _save(tmp_path / "frame11.png", pictures[0])
-    with pytest.raises(BadInput, match=r"frame11\.png.*64x64.*4x4"):
-        list(read_frames(tmp_path))
-
-
-def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="no pictures"):
-        read_frames(tmp_path)
-
-
 def test_a_still_is_a_clip_of_one_frame(tmp_path, pictures):
     frames = list(read_frames(_save(tmp_path / "a.png", pictures[0])))
     np.testing.assert_array_equal(frames, pictures[:1])
@@ -267,6 +252,7 @@ def test_the_cover_of_an_animated_png_is_no_frame_of_it(tmp_path, pictures):
     )
     np.testing.assert_array_equal(list(read_frames(tmp_path / "a.png")), pictures[1:4])
     assert probe_fps(tmp_path / "a.png") == 20
+    assert probe_length(tmp_path / "a.png") == 3
 
 
 def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):
