@@ -17,9 +17,18 @@ from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.folders import pictures_in
+from edgeanim.runtime.orientation import mirrored
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.stills import check_size, decoding, head_of, is_image, open_image, pixels
+from edgeanim.runtime.stills import (
+    check_size,
+    decoding,
+    head_of,
+    is_image,
+    open_image,
+    pixels,
+    refuse_unread_picture,
+)
 
 # OpenCV takes no greater number, and no system has so many.
 _CAMERA = re.compile(r"camera:([0-9]{1,9})")
@@ -166,6 +175,7 @@ def _milliseconds(image: Image.Image) -> float:
 def _check_container(path: Path) -> None:
     """Only what looks like a clip is handed to native demuxers."""
     head = head_of(path)
+    refuse_unread_picture(head, path)
     known = head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3")
     if not known and not (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         raise BadInput(
@@ -178,7 +188,10 @@ def _check_container(path: Path) -> None:
 def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     import cv2
 
+    laid_out = mirrored(path)
     with _open_clip(path) as clip:
+        if laid_out is not None:
+            clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         stated, fps = clip.get(cv2.CAP_PROP_FRAME_COUNT), _clip_fps(clip)
         held: Picture | None = None
         count, at, shown, played = 0, 0.0, 0.0, 0.0
@@ -189,7 +202,7 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
                 shown = now - at
                 played += shown
                 yield held, shown
-            held, at = frame, now
+            held, at = frame if laid_out is None else laid_out(frame), now
     # Where frames come as they please, their number is the container's guess; its length is not.
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
     if held is None or not whole:
@@ -210,7 +223,7 @@ def _open_clip(path: Path) -> Iterator[Any]:
     try:
         if not clip.isOpened():
             raise BadInput(
-                "The clip is damaged, cut off, or in a coding that cannot be read.",
+                "The clip is damaged, cut off, sound alone, or in a coding that cannot be read.",
                 where=path,
                 hint="Encode it again as H.264 in .mp4.",
             )

@@ -20,6 +20,7 @@ MAX_PIXELS = 1 << 26
 STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
+_UNREAD = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -37,7 +38,9 @@ def read_still(path: Path) -> Picture:
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image of a known format and sane size. Nothing is decoded yet."""
-    if not is_image(head_of(path)):
+    head = head_of(path)
+    if not is_image(head):
+        refuse_unread_picture(head, path)
         raise BadInput(
             "This is not a picture that can be read.",
             where=path,
@@ -114,6 +117,16 @@ def head_of(path: Path) -> bytes:
 def is_image(head: bytes) -> bool:
     """Whether a file that starts with `head` claims to be one of the formats above."""
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def refuse_unread_picture(head: bytes, path: Path) -> None:
+    """`BadInput` for what phones write by now, in a clip's container, and is not read here."""
+    if head[4:8] == b"ftyp" and head[8:12] in _UNREAD:
+        raise BadInput(
+            "This is a HEIC or AVIF picture, which cannot be read.",
+            where=path,
+            hint="Save it as JPEG or PNG.",
+        )
 
 
 def check_size(size: tuple[int, int], where: Any) -> None:

@@ -1,0 +1,81 @@
+"""Clips that are stored mirrored, as some phones' front cameras and editors leave them.
+
+MP4 and MOV say by a matrix in the track's header (ISO/IEC 14496-12, `tkhd`) how pictures are to be
+laid out. OpenCV turns them by it, but knows no mirroring: it takes one for a half turn, or for
+nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from edgeanim.core.errors import disk_errors
+from edgeanim.runtime.scene import Picture
+
+_MOST_BOXES = 1000  # a stranger's file may hold millions of empty ones
+
+
+def mirrored(path: Path) -> Callable[[Picture], Picture] | None:
+    """What lays out a frame of the clip as it is stored; `None` unless that mirrors it."""
+    with disk_errors(path), path.open("rb") as stream:
+        a, b, c, d = _matrix(stream)
+    if a * d - b * c >= 0:
+        return None
+    if abs(a) >= abs(b):
+        flips = (slice(None, None, _sign(d)), slice(None, None, _sign(a)))
+        return lambda frame: np.ascontiguousarray(frame[flips])
+    swaps = (slice(None, None, _sign(b)), slice(None, None, _sign(c)))
+    return lambda frame: np.ascontiguousarray(frame.transpose(1, 0, 2)[swaps])
+
+
+def _sign(number: int) -> int:
+    return -1 if number < 0 else 1
+
+
+def _matrix(stream: BinaryIO) -> tuple[int, int, int, int]:
+    """Of the first track of pictures: x' = ax + cy, y' = bx + dy. Zeros if there is none."""
+    end = stream.seek(0, 2)
+    for moov in _boxes(stream, b"moov", (0, end)):
+        for trak in _boxes(stream, b"trak", moov):
+            if not _shows(stream, trak):
+                continue
+            for start, stop in _boxes(stream, b"tkhd", trak):
+                stream.seek(start)
+                head = stream.read(min(stop - start, 104))
+                at = 52 if head[:1] == b"\x01" else 40
+                if len(head) >= at + 20:
+                    a, b, _, c, d = struct.unpack_from(">5i", head, at)
+                    return a, b, c, d
+    return 0, 0, 0, 0
+
+
+def _shows(stream: BinaryIO, trak: tuple[int, int]) -> bool:
+    for mdia in _boxes(stream, b"mdia", trak):
+        for start, _ in _boxes(stream, b"hdlr", mdia):
+            stream.seek(start + 8)
+            return stream.read(4) == b"vide"
+    return False
+
+
+def _boxes(stream: BinaryIO, kind: bytes, within: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """Where the contents of each box of this kind begin and end."""
+    at, end = within
+    for _ in range(_MOST_BOXES):
+        stream.seek(at)
+        head = stream.read(16)
+        if at + 8 > end or len(head) < 8:
+            return
+        size, found, long = int.from_bytes(head[:4], "big"), head[4:8], 8
+        if size == 1:
+            size, long = int.from_bytes(head[8:], "big"), 16
+        stop = min(end, at + size) if size else end
+        if found == kind:
+            yield at + long, stop
+        if stop < at + long:
+            return
+        at = stop
