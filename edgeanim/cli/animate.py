@@ -10,6 +10,7 @@ from edgeanim.cli.common import (
     NAME,
     PATH,
     Number,
+    Whole,
     example,
     input_option,
     json_option,
@@ -48,7 +49,7 @@ from edgeanim.core.parsing import parse_inputs
     help="Output frame rate, at most 50 in a GIF [default: the driver's]. The motion "
     "keeps its speed; a folder of frames, which has no rate of its own, is played whole.",
 )
-@click.option("--frames", "limit", type=click.IntRange(1), help="Write at most this many frames.")
+@click.option("--frames", "limit", type=Whole(1), help="Write at most this many frames.")
 @click.option(
     "--smooth/--no-smooth",
     default=None,

@@ -10,6 +10,7 @@ import click
 from edgeanim.cli.common import (
     PATH,
     Number,
+    Whole,
     board_option,
     example,
     frames_option,
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("--quick", is_flag=True, help="Fewer samples: medians and p90 only.")
 @click.option(
     "--retries",
-    type=click.IntRange(0, 10),
+    type=Whole(0, 10),
     default=0,
     metavar="N",
     help="Repeat runs spoiled by throttling, load or the like, at most N times.",

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgeanim.core.errors import UsageError, printable
+from edgeanim.core.errors import BadInput, UsageError, printable
 from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
     from edgeanim.core.recipe import Recipe
+
+_LARGEST = 2**31 - 1
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -34,6 +36,18 @@ class Number(click.FloatRange):
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):  # NaN is below no least value and above no largest
             self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """The type of every option that takes a whole number: within its range, and no greater than
+    what counts and seeds may be on a board of 32 bits, beyond which they fail in many ways."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number; of a text that is none, or out of range, click's own error."""
+        number = int(super().convert(value, param, ctx))
+        if abs(number) > _LARGEST:
+            self.fail(f"{value} is too large.", param, ctx)
         return number
 
 
@@ -97,7 +111,7 @@ recipe_option = click.option(
 )
 
 threads_option = click.option(
-    "--threads", type=click.IntRange(1, 256), help="Threads per graph [default: the board's, 1]."
+    "--threads", type=Whole(1, 256), help="Threads per graph [default: the board's, 1]."
 )
 
 
@@ -130,10 +144,13 @@ def settings(cls: type[T], values: Mapping[str, object], base: T | None) -> T:
     from edgeanim.core.parsing import parse, to_plain
 
     where = f"edgeanim {click.get_current_context().info_name}"
-    if base is None:
+    if base is not None:
+        given = {name: value for name, value in values.items() if on_command_line(name)}
+        values = {**to_plain(base), **given}
+    try:
         return parse(cls, values, where=where)
-    given = {name: value for name, value in values.items() if on_command_line(name)}
-    return parse(cls, {**to_plain(base), **given}, where=where)
+    except BadInput as error:  # the recipe has been read: it is the options that make no sense
+        raise UsageError(error.what, where=error.where, hint=error.hint) from error
 
 
 def on_command_line(name: str) -> bool:

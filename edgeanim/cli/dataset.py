@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json, say
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ def command() -> None:
 
 @command.command("make")
 @_out_option
-@click.option("--puppets", type=click.IntRange(0), default=0, help="Number of plain puppets.")
-@click.option("--scenes", type=click.IntRange(0), default=0, help="Number of harder scenes.")
-@click.option("--sketches", type=click.IntRange(0), default=0, help="Number of drawn characters.")
+@click.option("--puppets", type=Whole(0), default=0, help="Number of plain puppets.")
+@click.option("--scenes", type=Whole(0), default=0, help="Number of harder scenes.")
+@click.option("--sketches", type=Whole(0), default=0, help="Number of drawn characters.")
 @click.option("--photographs", type=PATH, help="A folder of pictures used in the scenes.")
 @click.option(
     "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
@@ -53,19 +53,19 @@ def command() -> None:
 )
 @click.option(
     "--takes",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     show_default=True,
     help="How often each drawing performs each motion, in varied positions.",
 )
 @click.option(
     "--moments",
-    type=click.IntRange(1, 1000),
+    type=Whole(1, 1000),
     default=4,
     show_default=True,
     help="Moments of each motion; each gives a frame and the one before it.",
 )
-@click.option("--first-seed", type=click.IntRange(0), default=1000, show_default=True)
+@click.option("--first-seed", type=Whole(0), default=1000, show_default=True)
 @_split_option
 @json_option
 @example(
@@ -123,10 +123,10 @@ def make(
     type=click.Choice(["crop", "pad"]),
     help="Keep the middle square or the whole picture [default: crop; pad for drawn animations].",
 )
-@click.option("--every", type=click.IntRange(1), default=1, help="Take every Nth frame.")
+@click.option("--every", type=Whole(1), default=1, help="Take every Nth frame.")
 @click.option(
     "--limit",
-    type=click.IntRange(2, 20_000),
+    type=Whole(2, 20_000),
     default=2000,
     show_default=True,
     help="At most this many frames of each.",
@@ -177,7 +177,7 @@ def import_(
 @click.option("-o", "--out", type=PATH, help="A contact sheet (.png), masks painted over frames.")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), help="Only this split.")
 @click.option(
-    "--count", type=click.IntRange(1, 200), default=12, show_default=True, help="Rows of the sheet."
+    "--count", type=Whole(1, 200), default=12, show_default=True, help="Rows of the sheet."
 )
 @json_option
 @example("edgeanim dataset show data -o sheet.png --split val")

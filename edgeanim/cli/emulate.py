@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _agreed() -> bool:
     "--processor", "processors", multiple=True, metavar="NAME", help="[default: all set up]"
 )
 @click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. tflite-int8.")
-@click.option("--frames", type=click.IntRange(1), default=4, show_default=True)
+@click.option("--frames", type=Whole(1), default=4, show_default=True)
 @_root_option
 @json_option
 @example("edgeanim emulate check net.eab --processor raspberry-pi-4 --processor haswell")

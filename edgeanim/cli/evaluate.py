@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json, say
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import to_plain
 
@@ -23,7 +23,7 @@ from edgeanim.core.parsing import to_plain
     "--names", help="Only these of them, by file name without suffix, separated by commas."
 )
 @click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
-@click.option("--size", type=click.IntRange(64, 1024), help="Side of the pictures.")
+@click.option("--size", type=Whole(64, 1024), help="Side of the pictures.")
 @json_option
 @example("edgeanim evaluate --clips people/ --clips animals/ --clips wave.gif")
 def command(

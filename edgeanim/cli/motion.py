@@ -9,6 +9,7 @@ import click
 from edgeanim.cli.common import (
     NAME,
     PATH,
+    Whole,
     example,
     json_option,
     print_json,
@@ -44,7 +45,7 @@ def list_tracks(as_json: bool) -> None:
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
 @click.option("--variant", help="Which variant follows it [default: the board's].")
-@click.option("--frames", "limit", type=click.IntRange(2), help="At most so many frames.")
+@click.option("--frames", "limit", type=Whole(2), help="At most so many frames.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
 @threads_option
 @json_option

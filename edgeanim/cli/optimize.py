@@ -11,6 +11,7 @@ from edgeanim.cli.common import (
     NAME,
     PATH,
     Number,
+    Whole,
     board_option,
     example,
     frames_option,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--threads",
-    type=click.IntRange(1, 256),
+    type=Whole(1, 256),
     multiple=True,
     help="Number of threads; may be repeated [default: the board's].",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 
 
@@ -18,7 +18,7 @@ from edgeanim.cli.progress import TerminalProgress
 )  # fmt: skip
 @click.option(
     "--threads",
-    type=click.IntRange(1, 256),
+    type=Whole(1, 256),
     help="Threads used there, at most one a core [default: the board's].",
 )
 @json_option

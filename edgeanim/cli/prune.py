@@ -10,6 +10,7 @@ import click
 from edgeanim.cli.common import (
     NAME,
     Number,
+    Whole,
     board_option,
     example,
     frames_option,
@@ -57,14 +58,14 @@ from edgeanim.core.parsing import parse_inputs
 )
 @click.option(
     "--rounds",
-    type=click.IntRange(1, 20),
+    type=Whole(1, 20),
     default=3,
     show_default=True,
     help="Prune in this many rounds; each refits all layers to the unpruned outputs.",
 )
 @click.option(
     "--steps",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=200,
     show_default=True,
     help="Training steps for recovery, after the rounds.",
@@ -77,10 +78,10 @@ from edgeanim.core.parsing import parse_inputs
 )
 @click.option(
     "--round-to",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Keep channels in multiples of this [default: the board's].",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=Whole(0), default=0, show_default=True)
 @click.option("--backend", default="all", help="Where times are measured [default: the first].")
 @recipe_option
 @board_option

@@ -11,6 +11,7 @@ import click
 from edgeanim.cli.common import (
     NAME,
     Number,
+    Whole,
     backends_option,
     board_option,
     example,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How the ranges of activations are found.",
 )
-@click.option("--samples", type=click.IntRange(2, 100_000), default=48, show_default=True)
+@click.option("--samples", type=Whole(2, 100_000), default=48, show_default=True)
 @click.option(
     "--max-drift",
     type=Number(0, 1),

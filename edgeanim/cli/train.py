@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     metavar="shipped|FOLDER",
     help="With --clips: the weights to start from [default: shipped].",
 )
-@click.option("--threads", type=click.IntRange(1, 256), help="With --clips [default: 2].")
+@click.option("--threads", type=Whole(1, 256), help="With --clips [default: 2].")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--workers",
-    type=click.IntRange(0, 256),
+    type=Whole(0, 256),
     default=0,
     show_default=True,
     help="Processes that draw batches for an accelerator, about the number of cores less two "

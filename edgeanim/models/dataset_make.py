@@ -21,6 +21,7 @@ from edgeanim.models.data.sprites import Picture
 from edgeanim.models.dataset import Origin, sequence_id
 
 _OWN = "CC0-1.0"
+_MOST = 1_000_000  # all are listed before the first is made
 _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 
@@ -44,6 +45,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if min(self.puppets, self.scenes, self.sketches, self.first_seed) < 0 or self.takes < 1:
             raise UsageError("Numbers of what to make, and seeds, cannot be negative.")
+        if max(self.puppets, self.scenes, self.sketches, self.takes) > _MOST:
+            raise UsageError(f"At most {_MOST:,} of a kind can be made at once.")
         if not 1 <= self.moments <= 1000:
             raise UsageError("`moments` must be between 1 and 1000.")
         if self.drawings and not self.motions:

@@ -12,7 +12,7 @@ from edgeanim import api
 from edgeanim.benchmarks.result import parse_report
 from edgeanim.cli.common import Number, print_json
 from edgeanim.cli.main import COMMANDS
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
 
 
@@ -78,6 +78,21 @@ def test_no_option_takes_nan_or_infinity(name: str) -> None:
             for text in ("nan", "inf", "-inf"):
                 with pytest.raises(click.BadParameter):
                     option.type.convert(text, option, None)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_takes_a_number_that_nothing_can_count_to(name: str) -> None:
+    command = importlib.import_module(f"edgeanim.cli.{name}").command
+    for option in options_of(command):
+        if isinstance(option.type, (click.types.IntParamType, click.IntRange)):
+            with pytest.raises(click.BadParameter):
+                option.type.convert("9" * 20, option, None)
+
+
+def test_options_that_contradict_each_other_are_a_matter_of_usage(tmp_path: Path) -> None:
+    command = importlib.import_module("edgeanim.cli.prune").command
+    given = ["shipped", "--ratio", "0.3", "--max-latency", "5ms", "-o", str(tmp_path / "x")]
+    assert isinstance(CliRunner().invoke(command, given).exception, UsageError)
 
 
 def test_a_report_that_is_printed_can_be_read_as_one(capsys: pytest.CaptureFixture) -> None:

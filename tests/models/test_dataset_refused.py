@@ -106,6 +106,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         ({"puppets": 1, "takes": 3}, "Takes are of drawings"),
         ({"puppets": 1, "moments": 0}, "moments"),
         ({"puppets": -1}, "negative"),
+        ({"puppets": 10**12}, "At most 1,000,000"),
     ],
 )
 def test_requests_that_make_no_sense_are_refused(tmp_path, choices, match):
