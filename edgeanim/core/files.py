@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from edgeanim.core.errors import BadInput, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
 
 _CHUNK = 1 << 20
 
@@ -62,9 +62,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.close(handle)
         partial = Path(name)
         try:
-            yield partial
-            with partial.open("rb") as stream:
-                os.fsync(stream.fileno())
+            with _by_final_name(partial, path):
+                yield partial
+                with partial.open("rb") as stream:
+                    os.fsync(stream.fileno())
             partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         finally:
@@ -82,7 +83,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         _refuse_file(path)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
         try:
-            yield partial
+            with _by_final_name(partial, path):
+                yield partial
             partial.chmod(0o777 & ~_umask())
             if path.exists():
                 _replace_folder(path, partial)
@@ -244,6 +246,19 @@ def _lies_in(folder: Path, path: Path) -> bool:
 def _refuse_file(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise BadInput("This is a file; a folder is to be written here.", where=path)
+
+
+@contextmanager
+def _by_final_name(partial: Path, path: Path) -> Iterator[None]:
+    """Let errors name `path`, and what lies in it, where they would name the temporary one: nobody
+    knows that, and it is gone when they are read."""
+    try:
+        with disk_errors(partial):
+            yield
+    except EdgeanimError as error:
+        if error.where and Path(error.where).is_relative_to(partial):
+            error.where = str(path / Path(error.where).relative_to(partial))
+        raise
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from edgeanim.runtime.scene import Picture
 
 # MPEG-4 has 13 bits for a side; ours are even, and the encoder takes none of 8192.
 _MAX_SIDE = 8190
+_FULL = "Is the disk full? Free some space there, or write elsewhere."
 # The encoder's Y, Cb and Cr are cut off, not rounded, which makes a picture darker and greener:
 # grey 128 becomes (125, 128, 125). In whole levels of B, G and R this adds half a level to each of
 # them; a white, which has no room for it, stays white if it has one level less of G.
@@ -65,13 +66,11 @@ def _check_written(path: Path, count: int) -> None:
     try:
         written = sum(1 for _ in read_frames(path))
     except BadInput as error:
-        raise DeviceFailed(
-            "The clip could not be written whole.", hint="Is the disk full?"
-        ) from error
+        what = "The clip could not be written whole."
+        raise DeviceFailed(what, where=path, hint=_FULL) from error
     if written != count:
-        raise DeviceFailed(
-            f"Only {written} of {count} frames were written.", hint="Is the disk full?"
-        )
+        what = f"Only {written} of {count} frames were written."
+        raise DeviceFailed(what, where=path, hint=_FULL)
 
 
 def _rate(fps: float) -> float:

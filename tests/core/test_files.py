@@ -176,6 +176,23 @@ def test_a_full_disk_is_said_plainly(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_an_error_names_what_was_to_be_written_and_not_the_temporary_place(
+    tmp_path: Path, full: bool
+) -> None:
+    def fail(at: Path) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(at))
+        raise DeviceFailed("It could not be written whole.", where=at)
+
+    with pytest.raises(DeviceFailed) as caught, atomic_path(tmp_path / "x.mp4") as partial:
+        fail(partial)
+    assert caught.value.where == str(tmp_path / "x.mp4")
+    with pytest.raises(DeviceFailed) as caught, atomic_folder(tmp_path / "model") as partial:
+        fail(partial / "net" / "net.onnx")
+    assert caught.value.where == str(tmp_path / "model" / "net" / "net.onnx")
+
+
 def test_a_real_full_device_is_said_plainly() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
