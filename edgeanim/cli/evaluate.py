@@ -8,6 +8,7 @@ import click
 
 from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, say
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import to_plain
 
 
@@ -43,6 +44,8 @@ def command(
     from edgeanim.models.evaluation.table import table
 
     chosen = tuple(filter(None, (names or "").split(",")))
+    if names is not None and not chosen:
+        raise UsageError("This holds no name.", where="--names", hint="Leave it out to score all.")
     with TerminalProgress() as progress:
         scores = evaluate(
             weights=weights,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
+from edgeanim.cli.common import NAME, PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option(
     "--from",
     "start",
+    type=NAME,
     metavar="shipped|FOLDER",
     help="With --clips: the weights to start from [default: shipped].",
 )

@@ -89,6 +89,21 @@ def test_no_option_takes_a_number_that_nothing_can_count_to(name: str) -> None:
                 option.type.convert("9" * 20, option, None)
 
 
+def test_no_weights_to_start_from_are_not_those_that_ship(tmp_path: Path) -> None:
+    """As of a variable of the shell that is not set: eleven minutes of a training of another."""
+    command = importlib.import_module("edgeanim.cli.train").command
+    given = ["--clips", str(tmp_path), "--from", "", "-o", str(tmp_path / "x")]
+    result = CliRunner().invoke(command, given)
+    assert (result.exit_code, "The name is empty" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("names", ["", ","])
+def test_no_names_are_not_all_of_them(names: str) -> None:
+    command = importlib.import_module("edgeanim.cli.evaluate").command
+    result = CliRunner().invoke(command, ["--names", names])
+    assert isinstance(result.exception, UsageError)
+
+
 def test_options_that_contradict_each_other_are_a_matter_of_usage(tmp_path: Path) -> None:
     command = importlib.import_module("edgeanim.cli.prune").command
     given = ["shipped", "--ratio", "0.3", "--max-latency", "5ms", "-o", str(tmp_path / "x")]
