@@ -17,7 +17,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.folders import pictures_in
-from edgeanim.runtime.orientation import mirrored
+from edgeanim.runtime.layout import layout
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.stills import (
@@ -188,10 +188,8 @@ def _check_container(path: Path) -> None:
 def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     import cv2
 
-    laid_out = mirrored(path)
     with _open_clip(path) as clip:
-        if laid_out is not None:
-            clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+        laid_out = layout(clip, path)
         stated, fps = clip.get(cv2.CAP_PROP_FRAME_COUNT), _clip_fps(clip)
         held: Picture | None = None
         count, at, shown, played = 0, 0.0, 0.0, 0.0
@@ -202,7 +200,7 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
                 shown = now - at
                 played += shown
                 yield held, shown
-            held, at = frame if laid_out is None else laid_out(frame), now
+            held, at = laid_out(frame), now
     # Where frames come as they please, their number is the container's guess; its length is not.
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
     if held is None or not whole:

@@ -10,7 +10,7 @@ from typing import IO
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.runtime.stills import STILL_SUFFIXES
 
-CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
+CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
 # What may be a picture or an animation: only a look inside tells.
 _EITHER = (".webp", ".png")
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -1,8 +1,8 @@
-"""Clips that are stored mirrored, as some phones' front cameras and editors leave them.
+"""How the pictures of a clip are to be laid out, beyond the turns by which OpenCV does it.
 
-MP4 and MOV say by a matrix in the track's header (ISO/IEC 14496-12, `tkhd`) how pictures are to be
-laid out. OpenCV turns them by it, but knows no mirroring: it takes one for a half turn, or for
-nothing.
+Mirrored, as some phones' front cameras and editors leave them: MP4 and MOV say so by a matrix in
+the track's header (ISO/IEC 14496-12, `tkhd`), which OpenCV takes for a half turn, or for nothing.
+And in pixels that are not square, as camcorders and discs have them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,49 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from edgeanim.core.errors import disk_errors
 from edgeanim.runtime.scene import Picture
+from edgeanim.runtime.stills import check_size
 
+_MOST, _SEEN = 4.0, 0.01  # of the width of pixels: what is likely, and what can be seen
 _MOST_BOXES = 1000  # a stranger's file may hold millions of empty ones
 
 
-def mirrored(path: Path) -> Callable[[Picture], Picture] | None:
+def layout(clip: Any, path: Path) -> Callable[[Picture], Picture]:
+    """What makes of a frame, as OpenCV's `clip` will decode it, the picture that is shown."""
+    import cv2
+
+    mirror, stretch = _mirrored(path), _pixel_width(clip)
+    if mirror is not None:
+        clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
+    turned = mirror is None and clip.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+
+    def laid_out(frame: Picture) -> Picture:
+        if stretch != 1:
+            height, width = frame.shape[:2]
+            size = (width, height * stretch) if turned else (width * stretch, height)
+            size = (max(1, round(size[0])), max(1, round(size[1])))
+            check_size(size, path)
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+        return frame if mirror is None else mirror(frame)
+
+    return laid_out
+
+
+def _pixel_width(clip: Any) -> float:
+    """How wide a pixel is stored for its height; 1 for what says nothing, or nothing likely."""
+    import cv2
+
+    wide, high = (clip.get(name) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+    ratio = wide / high if wide > 0 and high > 0 else 1.0
+    return ratio if 1 / _MOST <= ratio <= _MOST and abs(ratio - 1) > _SEEN else 1.0
+
+
+def _mirrored(path: Path) -> Callable[[Picture], Picture] | None:
     """What lays out a frame of the clip as it is stored; `None` unless that mirrors it."""
     with disk_errors(path), path.open("rb") as stream:
         a, b, c, d = _matrix(stream)
