@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import Report, load_report
-from edgeanim.core.errors import GateFailed
+from edgeanim.core.errors import GateFailed, UsageError, disk_errors
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT, Progress
@@ -32,6 +32,8 @@ from edgeanim.report.verdict import choose, verdict
 PRUNE = PruneSpec(ratio=0.05, round_to=8, importance="taylor", rounds=1, steps=0)
 LIMIT = DriftLimit()
 REPORT = "report.json"
+LOCAL = "reports/local.json"
+_OURS = ("animation.gif", "bundle.eab", "model", "report.html", "reports")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,11 @@ def demo(
     fewer samples, as `bench` does.
     """
     folder = Path(out)
+    _must_be_ours(folder)
     work = Work.on("local", store=store, progress=progress, fresh=fresh)
     compiled = build(work, folder)
     bundle = compiled.path
-    report_file = folder / "reports" / "local.json"
+    report_file = folder / LOCAL
     report = _lay_out(_measured(work, compiled, quick), report_file)
     animation = folder / "animation.gif"
     chosen = choose(report, LIMIT)
@@ -88,6 +91,21 @@ def demo(
         table(report).rstrip(),
         verdict(report, LIMIT),
     )
+
+
+def _must_be_ours(folder: Path) -> None:
+    """`UsageError` for a folder with other things in which no demo lies: what there is of the names
+    of ours would be overwritten, and the rest mixed with it."""
+    if not folder.is_dir() or (folder / LOCAL).is_file():
+        return
+    with disk_errors(folder):
+        names = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+    if other := next((name for name in names if name not in _OURS), None):
+        raise UsageError(
+            f"The folder holds other things ({other!r}), and the demo writes several of its own.",
+            where=folder,
+            hint="Name a new folder.",
+        )
 
 
 def _measured(work: Work, compiled: Compiled, quick: bool) -> Path:

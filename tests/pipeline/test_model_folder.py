@@ -47,6 +47,18 @@ def test_the_demo_replaces_no_folder_but_its_own_either(tmp_path: Path) -> None:
     assert mine.read_text() == "mine"
 
 
+def test_the_demo_does_not_write_between_other_things(tmp_path: Path) -> None:
+    for name in ("thesis.txt", "report.html"):
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=r"other things \('thesis\.txt'\).*Name a new folder"):
+        api.demo(tmp_path, progress=Idle())
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "local.json").write_text("of a demo before")
+    with pytest.raises(AssertionError, match="Export the shipped animator began"):
+        api.demo(tmp_path, progress=Idle())
+    assert (tmp_path / "report.html").read_text() == "mine"
+
+
 def test_a_file_in_its_place_is_told_before_any_work(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
