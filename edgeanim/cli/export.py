@@ -131,13 +131,16 @@ def _load(name: str) -> Any:
     import torch
 
     place, _, attribute = name.partition(":")
-    if not place or not attribute:
+    if not place.strip() or place.startswith(".") or not attribute.strip():
         raise UsageError(
             f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
         )
 
     def tell(error: BaseException) -> BadInput:
-        return BadInput(f"{type(error).__name__}: {first_line(error)}", where=name)
+        absent = isinstance(error, ModuleNotFoundError) and error.name == place.partition(".")[0]
+        hint = "Run this in the folder that holds it, or install it." if absent else None
+        what = f"{type(error).__name__}: {first_line(error).rstrip('.')}."
+        return BadInput(what, where=name, hint=hint)
 
     with errors_of_others(tell):
         found: Any = importlib.import_module(place)
