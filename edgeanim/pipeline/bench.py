@@ -81,7 +81,7 @@ def bench(
     options = options.quick() if quick else options
     options.refuse_endless(fps or 1e3 / work.board.latency_budget_ms)
     if out is not None:
-        may_become_report(Path(out), subjects, frames, inputs or {})
+        may_become_report(Path(out), subjects, frames, inputs or {}, board)
         pictures = pictures or pictures_beside(Path(out))
     pictures = None if pictures is None else Path(pictures)
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
@@ -136,14 +136,15 @@ def may_become_report(
     subjects: Sequence[str | Path],
     frames: str | Path | None,
     inputs: Mapping[str, str | Path],
+    board: str | Path,
 ) -> None:
     """Raise what writing the report `out` and its pictures would end in; `UsageError` if it would
-    take the place of what is measured."""
+    take the place of what is measured, or of the board's file."""
     may_become_file(out)
     may_hold_files(pictures_beside(out))
     for subject in map(Path, subjects):
         must_spare(out, files_of(subject, subject.name).values())
-    must_spare(out, inputs.values())
+    must_spare(out, [board, *inputs.values()])
     if frames is not None:
         must_spare(out, files_read(frames))
 

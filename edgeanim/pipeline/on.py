@@ -96,7 +96,7 @@ def bench_on(
     paths = {place.label: _path(out, place, several=several) for place in places}
     _refuse_one_file(paths)
     for path in filter(None, paths.values()):
-        may_become_report(path, subjects, frames, inputs or {})
+        may_become_report(path, subjects, frames, inputs or {}, board)
     shared = SharedProgress(progress, len(places)) if several else progress
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
     call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None

@@ -69,8 +69,10 @@ def optimize(
             raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")
     if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
         raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
-    read = [*files_of_model(model), *(inputs or {}).values()]
+    read = [*files_of_model(model), board, *(inputs or {}).values()]
     read += [] if calib is None else files_read(calib)
+    if out is not None and html is not None and Path(out).resolve() == Path(html).resolve():
+        raise UsageError("The bundle and the page cannot be one file.", where=html)
     for file in (out, html):
         if file is not None:
             may_become_file(Path(file))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from tests.cli.called import edgeanim, fails
     [
         ("bench", "net.eab", "-o", "net.eab"),
         ("bench", "net.eab", "--on", "emulated:haswell", "-o", "net.eab"),
+        ("optimize", "model", "--board", "net.npz", "--html", "net.npz"),
         ("motion", "extract", "clip.gif", "--bundle", "net.npz", "-o", "net.npz"),
         ("inspect", "net.eab", "--save-contract", "net.eab"),
         ("inspect", "model/net.onnx", "--save-contract", "model/net.onnx"),
@@ -51,6 +53,21 @@ def test_what_is_read_is_never_overwritten(
         Path(name).write_bytes(b"mine")
     fails(2, *args, says="it would be overwritten")
     assert Path(args[-1]).is_dir() or Path(args[-1]).read_bytes() == b"mine"
+
+
+def test_the_file_of_the_board_is_not_overwritten_by_a_report(tmp_path: Path) -> None:
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    board = tmp_path / "mine.toml"
+    shutil.copy(Path(__file__).parents[2] / "targets" / "boards" / "raspberry-pi-5.toml", board)
+    content = board.read_bytes()
+    for extra in ((), ("--on", "ssh://pi@board")):
+        fails(2, "bench", bundle, "--board", board, *extra, "-o", board, says="be overwritten")
+    assert board.read_bytes() == content
+
+
+def test_two_outputs_are_two_files(tmp_path: Path) -> None:
+    both = tmp_path / "net.eab"
+    fails(2, "optimize", "shipped", "-o", both, "--html", both, says="cannot be one file")
 
 
 def test_a_name_that_ends_in_a_slash_is_a_folder(photos: Path, tmp_path: Path) -> None:
