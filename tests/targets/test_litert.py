@@ -34,7 +34,7 @@ def test_ctrl_c_is_not_lost_in_the_hook_that_jax_hangs_on_garbage_collection(
     monkeypatch.setattr(litert, "require", starting)
     monkeypatch.setattr(gc, "callbacks", [*gc.callbacks, _collected])
     try:
-        litert._import_converter()
+        litert.get_ready()
     except MissingComponent:
         assert not starts
     assert hook not in gc.callbacks
