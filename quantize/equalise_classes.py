@@ -19,12 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import fx, nn
 
 from edgeanim.graph.converters.shape import PicturePad
-
-Ids = NDArray[np.int64]
+from edgeanim.quantize.disjoint import Classes, Ids
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # f(c x) = c f(x) for c > 0, channel by channel.
@@ -55,19 +53,16 @@ class Channels:
 
     of: dict[fx.Node, Ids] = field(default_factory=dict)
     normalized: dict[fx.Node, float] = field(default_factory=dict)
-    _parent: list[int] = field(default_factory=list)
+    _classes: Classes = field(default_factory=Classes)
     _frozen: set[int] = field(default_factory=set)
 
     def new(self, node: fx.Node, count: int) -> None:
         """Variables of their own for the channels of `node`."""
-        first = len(self._parent)
-        self._parent.extend(range(first, first + count))
-        self.of[node] = np.arange(first, first + count)
+        self.of[node] = self._classes.new(count)
 
     def tie(self, one: Ids, other: Ids) -> None:
         """Each channel of `one` shares its factor with that of `other`."""
-        for a, b in zip(one.tolist(), other.tolist(), strict=True):
-            self._parent[self._find(a)] = self._find(b)
+        self._classes.tie(one, other)
 
     def freeze(self, node: Any) -> None:
         """The factor of every channel of `node` is 1 (no effect on what is not tracked)."""
@@ -80,23 +75,17 @@ class Channels:
 
     def root(self, ids: Ids) -> Ids:
         """The class of each variable."""
-        return np.array([self._find(i) for i in ids.tolist()], np.int64)
+        return self._classes.root(ids)
 
     @property
     def fixed(self) -> set[int]:
         """The classes that hold a frozen variable."""
-        return {self._find(i) for i in self._frozen}
+        return {self._classes.find(i) for i in self._frozen}
 
     @property
     def count(self) -> int:
         """How many variables there are; classes are numbers below it."""
-        return len(self._parent)
-
-    def _find(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = self._parent[i]
-        return i
+        return self._classes.count
 
 
 def find_channels(module: fx.GraphModule, shapes: Mapping[str, Sequence[int]]) -> Channels:
