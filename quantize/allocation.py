@@ -1,6 +1,6 @@
-"""How many channels of each group stay: the same share of all, or where it costs least.
+"""How many strands of channels stay of each group: the same share of all, or where it costs least.
 
-Taking a block of channels out of a group does some damage (`quantize.ranking`) and saves some
+Taking a block of strands out of a group does some damage (`quantize.ranking`) and saves some
 cost: multiply-accumulates, or time measured layer by layer on the target (`quantize.layer_times`).
 The blocks with the least damage per cost saved go first, until the share asked for is saved: the
 greedy form of the knapsack of Shen et al., "Structural Pruning via Latency-Saliency Knapsack",
@@ -17,7 +17,7 @@ from edgeanim.quantize.channels import ChannelGroup
 
 # A layer's cost by how many input and output channels it has left.
 LayerCost = Callable[[int, int], float]
-# What the model loses if the group of this root has so many channels left.
+# What the model loses if the group of this name has so many strands left.
 Damage = Callable[[str, int], float]
 
 # A group keeps this share of what an equal cut of all groups would leave it, as long as the others
@@ -52,28 +52,28 @@ def cheapest(
     unit: int,
     left: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
-    """How many channels of each group stay, by root, once `ratio` of all layers' cost is saved.
+    """How many strands of each group stay, by name, once `ratio` of all layers' cost is saved.
 
     `left` says how many each group has now (all, if it is not given). Every group that shrinks
-    keeps a multiple of `unit`; one whose going saves nothing stays. Where the share cannot be
-    reached, as much as possible goes.
+    keeps a multiple of `unit` channels; one whose going saves nothing stays. Where the share cannot
+    be reached, as much as possible goes.
     """
     widths = _Widths(layers)
     before = widths.cost(layers)
-    start = {group.root: group.channels for group in groups} if left is None else left
+    start = {group.name: group.count for group in groups} if left is None else left
     for group in groups:
-        widths.remove(group, group.channels - start[group.root])
+        widths.remove(group, group.count - start[group.name])
     left = dict(start)
     # Cost goes with the product of two groups, so an equal cut leaves the square root of the share.
     for least in (max(_LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), _LEAST_LEFT):
-        floors = {group.root: _floor(group.channels, least, unit) for group in groups}
+        floors = {g.name: _floor(g.count, least, g.step(unit)) for g in groups}
         while (missing := widths.cost(layers) - (1 - ratio) * before) > 0:
             best = _best_block(groups, damage, widths, left, floors, unit, missing)
             if best is None:
                 break
             group, then = best
-            widths.remove(group, left[group.root] - then)
-            left[group.root] = then
+            widths.remove(group, left[group.name] - then)
+            left[group.name] = then
     return left
 
 
@@ -87,17 +87,17 @@ def _best_block(
     missing: float,
 ) -> tuple[ChannelGroup, int] | None:
     """The group whose next block does the least damage for what it saves of what is `missing`, and
-    how many channels it keeps then; `None` if no group has one above its floor."""
+    how many strands it keeps then; `None` if no group has one above its floor."""
     best: tuple[tuple[float, float], ChannelGroup, int] | None = None
     for group in groups:
-        now = left[group.root]
-        then = (now - 1) // unit * unit
-        if then < floors[group.root]:
+        now, step = left[group.name], group.step(unit)
+        then = (now - 1) // step * step
+        if then < floors[group.name]:
             continue
         saved = widths.saving(group, now - then)
         if saved <= 0:
             continue
-        done = max(0.0, damage(group.root, then) - damage(group.root, now))
+        done = max(0.0, damage(group.name, then) - damage(group.name, now))
         rate = (done / min(saved, missing), -saved)
         if best is None or rate < best[0]:
             best = (rate, group, then)
@@ -109,16 +109,16 @@ def cost_of(
     layers: Mapping[str, Layer],
     left: Mapping[str, int] | None = None,
 ) -> float:
-    """The summed cost of all layers, with so many channels `left` of each group (or all)."""
+    """The summed cost of all layers, with so many strands `left` of each group (or all)."""
     widths = _Widths(layers)
     for group in groups if left is not None else ():
-        widths.remove(group, group.channels - (left or {})[group.root])
+        widths.remove(group, group.count - (left or {})[group.name])
     return widths.cost(layers)
 
 
-def _floor(channels: int, least: float, unit: int) -> int:
-    """The fewest channels that a group may keep, of which it is to keep the share `least`."""
-    return max(1, round(least * channels / unit)) * unit
+def _floor(strands: int, least: float, step: int) -> int:
+    """The fewest strands that a group may keep, of which it is to keep the share `least`."""
+    return max(1, round(least * strands / step)) * step
 
 
 class _Widths:
@@ -134,14 +134,14 @@ class _Widths:
         return sum(self._layers[n].cost(self._inputs[n], self._outputs[n]) for n in names)
 
     def remove(self, group: ChannelGroup, count: int) -> None:
-        """Take `count` of the group's channels out of every layer that gives or takes them."""
-        for name, copies in group.taken_by.items():
-            self._inputs[name] -= count * copies
-        for name in group.given_by:
-            self._outputs[name] -= count
+        """Take `count` of the group's strands out of every layer that gives or takes them."""
+        for name, places in group.taken_by.items():
+            self._inputs[name] -= count * len(places[0])
+        for name, places in group.given_by.items():
+            self._outputs[name] -= count * len(places[0])
 
     def saving(self, group: ChannelGroup, count: int) -> float:
-        """What removing `count` of the group's channels would save now."""
+        """What removing `count` of the group's strands would save now."""
         touched = dict.fromkeys((*group.taken_by, *group.given_by))
         before = self.cost(touched)
         self.remove(group, count)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeanim.quantize.channels import kind_of, mixes_channels
+from edgeanim.quantize.channels import Places, kind_of, mixes_channels
 from edgeanim.quantize.refit import PLACES, beside_bias, give_rows, patches, ridge_of, rows_of
 from edgeanim.quantize.surgeon import along
 
@@ -52,7 +52,7 @@ class Problem:
     """A layer with a group of channels among those that it reads.
 
     `weights` float64 [n, m] belong to the columns of `moments` [n, n]; `columns` int64 [C, c] says
-    which are each channel's. `share` turns a squared error into one of all that the layer makes.
+    which are each strand's. `share` turns a squared error into one of all that the layer makes.
     """
 
     moments: Tensor
@@ -112,11 +112,9 @@ class _Look:
         return Reading(self._moments / self.rows, self._taps, max(power, _LEAST_POWER))
 
 
-def pose(layer: Any, reading: Reading, copies: Sequence[int], channels: int) -> Problem:
-    """The problem of `layer`, whose inputs hold the `channels` of a group once from each of the
-    numbers `copies` on."""
-    held = [[first + channel for first in copies] for channel in range(channels)]
-    columns = torch.stack([reading.columns(each) for each in held])
+def pose(layer: Any, reading: Reading, places: Places) -> Problem:
+    """The problem of `layer`, whose inputs hold the strands of a group at these places."""
+    columns = torch.stack([reading.columns(each) for each in places])
     moments = reading.moments + ridge_of(reading.moments, layer.in_channels * reading.taps)
     return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
 

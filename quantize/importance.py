@@ -36,7 +36,7 @@ def channel_scores(
     spec: PruneSpec,
     takes: Takes,
 ) -> dict[str, torch.Tensor]:
-    """A score for each channel of each group, by the group's name; small ones can go first.
+    """A score for each strand of each group, by the group's name; small ones can go first.
 
     `magnitude` is the norm of all weights that go with a channel, as a share of its group's;
     `taylor` what the frames change if the channel goes (see `taylor_scores`).
@@ -47,8 +47,8 @@ def channel_scores(
         return taylor_scores(whole, groups, takes, seed=spec.seed)
     if spec.importance == "random":
         generator = torch.Generator().manual_seed(spec.seed)
-        return {k: torch.rand(g.channels, generator=generator) for k, (_, g) in groups.items()}
-    norms = {key: surgeons[name].magnitude(g.root) for key, (name, g) in groups.items()}
+        return {k: torch.rand(g.count, generator=generator) for k, (_, g) in groups.items()}
+    norms = {key: surgeons[name].magnitude(g) for key, (name, g) in groups.items()}
     return {key: norm / norm.sum() for key, norm in norms.items()}
 
 
@@ -67,7 +67,7 @@ def taylor_scores(
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    scores = {k: torch.zeros(g.channels, dtype=torch.float64) for k, (_, g) in groups.items()}
+    scores = {k: torch.zeros(g.count, dtype=torch.float64) for k, (_, g) in groups.items()}
     chosen = np.unique(np.linspace(0, len(takes) - 1, _TAKES).round().astype(int))
     for index in chosen:
         played = whole(takes[int(index)])
@@ -76,7 +76,10 @@ def taylor_scores(
             _projected(played, generator).backward(retain_graph=remaining > 0)
             for key, (name, group) in groups.items():
                 net = whole.net(name)
-                gates = [_gate_gradient(net.get_submodule(n)) for n in group.given_by]
+                gates = [
+                    _gate_gradient(net.get_submodule(n))[torch.tensor(places)].sum(1)
+                    for n, places in group.given_by.items()
+                ]
                 scores[key] += torch.stack(gates).sum(0).double().square()
     whole.zero_grad()
     require_numbers(all(bool(torch.isfinite(score).all()) for score in scores.values()))

@@ -35,7 +35,8 @@ _WARM_UP = 3
 @dataclass(frozen=True)
 class LayerShape:
     """A convolution: `size` is its input's height and width, `padding` on both sides, `extra` what
-    a transposed one adds below and to the right. A depthwise one has as many outputs as inputs."""
+    a transposed one adds below and to the right. A grouped one, such as a depthwise one, has whole
+    `groups` of channels."""
 
     inputs: int
     outputs: int
@@ -46,6 +47,7 @@ class LayerShape:
     dilation: tuple[int, int]
     kind: Kind = "plain"
     extra: tuple[int, int] = (0, 0)
+    groups: int = 1
 
     @property
     def made(self) -> tuple[int, int]:
@@ -65,9 +67,15 @@ class LayerShape:
         """The (inputs, outputs) to measure: half and half, half and all, all and half, all."""
         return tuple(
             (i, o)
-            for i in (-(-self.inputs // 2), self.inputs)
-            for o in (-(-self.outputs // 2), self.outputs)
+            for i in (self.half(self.inputs), self.inputs)
+            for o in (self.half(self.outputs), self.outputs)
         )
+
+    def half(self, channels: int) -> int:
+        """Half of its inputs or outputs, or a few more."""
+        if self.kind != "grouped":
+            return -(-channels // 2)
+        return -(-self.groups // 2) * (channels // self.groups)
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,8 @@ class LayerTime:
 
     def at(self, inputs: int, outputs: int) -> float:
         """Milliseconds with so many channels, never negative."""
-        across = _position(inputs, self.shape.inputs)
-        down = _position(outputs, self.shape.outputs)
+        across = _position(inputs, self.shape.half(self.shape.inputs), self.shape.inputs)
+        down = _position(outputs, self.shape.half(self.shape.outputs), self.shape.outputs)
         few, many = ((1 - down) * self.ms[i] + down * self.ms[i + 1] for i in (0, 2))
         return max(0.0, (1 - across) * few + across * many)
 
@@ -117,6 +125,7 @@ def layer_shapes(module: Any, example: Sequence[Any]) -> dict[str, LayerShape]:
             tuple(layer.dilation),
             kinds[layer],
             tuple(layer.output_padding),
+            layer.groups,
         )
 
     kinds = {layer: kind for layer in names if (kind := kind_of(layer)) is not None}
@@ -181,10 +190,11 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
-    if shape.kind == "depthwise":
-        outputs = inputs
-    across = {"plain": (outputs, inputs), "transposed": (inputs, outputs), "depthwise": (inputs, 1)}
-    kernel = rng.normal(0, 0.1, (*across[shape.kind], *shape.kernel)).astype(np.float32)
+    groups = shape.groups * inputs // shape.inputs if shape.kind == "grouped" else 1
+    if shape.kind == "grouped":
+        outputs = groups * shape.outputs // shape.groups
+    across = (inputs, outputs) if shape.kind == "transposed" else (outputs, inputs // groups)
+    kernel = rng.normal(0, 0.1, (*across, *shape.kernel)).astype(np.float32)
     (pad_y, pad_x), (height, width) = shape.padding, shape.size
     settings = {"output_padding": list(shape.extra)} if shape.kind == "transposed" else {}
     conv = helper.make_node(
@@ -195,7 +205,7 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
         strides=list(shape.stride),
         pads=[pad_y, pad_x, pad_y, pad_x],
         dilations=list(shape.dilation),
-        group=inputs if shape.kind == "depthwise" else 1,
+        group=groups,
         **settings,
     )
     out = shape.made
@@ -223,7 +233,6 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
     return GraphArtifact(spec, path)
 
 
-def _position(channels: int, full: int) -> float:
+def _position(channels: int, half: int, full: int) -> float:
     """Where between half (0) and all (1) of the channels this is; below half it is negative."""
-    half = -(-full // 2)
     return 1.0 if half == full else (channels - half) / (full - half)

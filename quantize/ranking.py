@@ -1,4 +1,4 @@
-"""In what order the channels of each group go, and what the model loses with so many left.
+"""In what order the strands of each group go, and what the model loses with so many left.
 
 By scores of channels (`importance`) the loss is the sum of those that went. `Rebuilt` measures it:
 channels go in the order in which the layers that read them can do without them best
@@ -32,14 +32,14 @@ class Ranking(Protocol):
     """Groups are called by the names that they have among those of all graphs."""
 
     def order(self, key: str) -> Sequence[int]:
-        """The group's channels, the first to go first."""
+        """The group's strands by their place in it, the first to go first."""
 
     def damage(self, key: str, left: int) -> float:
-        """What the model loses if the group has so many channels left."""
+        """What the model loses if the group has so many strands left."""
 
 
 class Scored:
-    """By a score for each channel."""
+    """By a score for each strand."""
 
     def __init__(self, scores: Mapping[str, Tensor]) -> None:
         self._order: dict[str, list[int]] = {
@@ -87,7 +87,7 @@ class Rebuilt:
         """Those that can be made up for best first."""
         if key not in self._orders:
             problems = list(self._problems(key).values())
-            count = self._groups[key][1].channels
+            count = self._groups[key][1].count
             self._orders[key] = order_of_going(problems) if problems else list(range(count))
         return self._orders[key]
 
@@ -95,10 +95,10 @@ class Rebuilt:
         """How much farther the model is from the unpruned one then, as `whole_loss` counts it;
         infinite where it makes no numbers."""
         name, group = self._groups[key]
-        if left == group.channels:
+        if left == group.count:
             return 0.0
         if (key, left) not in self._lost:
-            with self._without(key, self.order(key)[: group.channels - left]):
+            with self._without(key, self.order(key)[: group.count - left]):
                 loss = self._measure(name) - self._before
             self._lost[key, left] = loss if isfinite(loss) else inf
         return self._lost[key, left]
@@ -134,13 +134,8 @@ class Rebuilt:
         name, group = self._groups[key]
         surgeon, readings = self._surgeons[name], self._readings_of(name)
         return {
-            reader: pose(
-                surgeon.layer(reader),
-                readings[reader],
-                surgeon.copies(reader, group.root),
-                group.channels,
-            )
-            for reader in group.taken_by
+            reader: pose(surgeon.layer(reader), readings[reader], places)
+            for reader, places in group.taken_by.items()
             if reader in readings
         }
 

@@ -57,10 +57,13 @@ class Rounds:
             self._layers |= layers_of(
                 teacher.contract.graph(name), teacher.net(name), example, spec, own
             )
-        self._before = self._groups(self._surgeons())
+        self._surgeons = {
+            name: Surgeon(student.net(name), example) for name, example in self._examples.items()
+        }
+        self._before = self._groups()
         self._judge: Judge | None = None
-        # The channels that are left of each group, by their numbers in the unpruned one.
-        self._left = {key: list(range(g.channels)) for key, (_, g) in self._before.items()}
+        # The strands that are left of each group.
+        self._left = {key: list(group.strands) for key, (_, group) in self._before.items()}
 
     @property
     def share(self) -> float:
@@ -69,29 +72,23 @@ class Rounds:
         whole, counts = self._all(self._before), self._counts()
         if cost := cost_of(whole, self._layers):
             return cost_of(whole, self._layers, counts) / cost
-        return sum(counts.values()) / max(1, sum(group.channels for group in whole))
+        return sum(counts.values()) / max(1, sum(group.count for group in whole))
 
     def cut(self, ratio: float) -> None:
         """Take channels out until `ratio` of the unpruned model's cost or channels is gone."""
-        surgeons = self._surgeons()
-        now = self._groups(surgeons)
-        ranking = self._ranking(surgeons, now)
+        now = self._groups()
+        ranking = self._ranking(now)
         groups, counts = self._all(self._before), self._counts()
         left = channels_left(groups, self._layers, counts, ranking.damage, self._spec, ratio)
         for key, (name, group) in now.items():
-            if left[key] < group.channels:
-                gone = set(ranking.order(key)[: group.channels - left[key]])
-                pruned = tuple(sorted(gone))
-                cut = PrunedGroup(group.root, group.members, pruned, group.channels, left[key])
-                surgeons[name].cut(cut)
-                self._left[key] = [c for i, c in enumerate(self._left[key]) if i not in gone]
+            if left[key] < group.count:
+                gone = {group.strands[i] for i in ranking.order(key)[: group.count - left[key]]}
+                self._surgeons[name].cut(gone)
+                self._left[key] = [strand for strand in group.strands if strand not in gone]
 
     def refit(self, *, last: bool = True) -> None:
         """Fit the layers of every graph to what the unpruned ones gave, in order; on fewer samples
         if it is not the `last` time."""
-        left: dict[str, dict[str, list[int]]] = {name: {} for name in self._taken}
-        for key, (name, group) in self._before.items():
-            left[name] |= dict.fromkeys(group.given_by, self._left[key])
         for name in self._taken:
             student, teacher = self._student.net(name), self._teacher.net(name)
             each = held_for_each(teacher, self._examples[name])
@@ -99,22 +96,21 @@ class Rounds:
             count = max(1, min(wanted, _MEMORY // each))
             batches = list(self._batches(name, count))
             places = PLACES * wanted // count
-            refit(student, teacher, left[name], batches, seed=self._spec.seed, places=places)
+            left = self._surgeons[name].outputs_left()
+            refit(student, teacher, left, batches, seed=self._spec.seed, places=places)
 
     def groups(self) -> dict[str, tuple[PrunedGroup, ...]]:
         """What went from each graph, in terms of the unpruned one."""
         gone: dict[str, tuple[PrunedGroup, ...]] = dict.fromkeys(self._taken, ())
         for key, (name, group) in self._before.items():
-            left = set(self._left[key])
-            if len(left) < group.channels:
-                pruned = tuple(i for i in range(group.channels) if i not in left)
-                made = PrunedGroup(group.root, group.members, pruned, group.channels, len(left))
-                gone[name] += (made,)
+            made = group.without(self._left[key])
+            gone[name] += () if made is None else (made,)
         return gone
 
-    def _ranking(self, surgeons: Mapping[str, Surgeon], groups: Groups) -> Ranking:
+    def _ranking(self, groups: Groups) -> Ranking:
         if self._spec.importance != "reconstruction":
-            return Scored(channel_scores(self._student, surgeons, groups, self._spec, self._takes))
+            scores = channel_scores(self._student, self._surgeons, groups, self._spec, self._takes)
+            return Scored(scores)
         if self._judge is None:
             self._judge = Judge(self._teacher, judged(self._takes))
 
@@ -122,7 +118,7 @@ class Rounds:
             generator = torch.Generator().manual_seed(self._spec.seed)
             return read(self._student.net(name), self._batches(name, _LOOKED_AT), generator)
 
-        return Rebuilt(self._student, self._judge, surgeons, groups, read_by)
+        return Rebuilt(self._student, self._judge, self._surgeons, groups, read_by)
 
     def _batches(self, name: str, count: int) -> Iterator[list[torch.Tensor]]:
         """What a graph was given, at most so many times."""
@@ -133,17 +129,10 @@ class Rounds:
     def _counts(self) -> dict[str, int]:
         return {key: len(left) for key, left in self._left.items()}
 
-    def _surgeons(self) -> dict[str, Surgeon]:
+    def _groups(self) -> Groups:
         return {
-            name: Surgeon(self._student.net(name), example)
-            for name, example in self._examples.items()
-        }
-
-    @staticmethod
-    def _groups(surgeons: Mapping[str, Surgeon]) -> Groups:
-        return {
-            in_graph(name, group.root): (name, group)
-            for name, surgeon in surgeons.items()
+            in_graph(name, group.name): (name, group)
+            for name, surgeon in self._surgeons.items()
             for group in surgeon.groups()
         }
 

@@ -26,9 +26,10 @@ def group_in(graph: str, group: ChannelGroup) -> ChannelGroup:
     """The group with its layers named as among those of all graphs."""
     return replace(
         group,
+        name=in_graph(graph, group.name),
         root=in_graph(graph, group.root),
-        given_by=tuple(in_graph(graph, name) for name in group.given_by),
-        taken_by={in_graph(graph, name): times for name, times in group.taken_by.items()},
+        given_by={in_graph(graph, name): at for name, at in group.given_by.items()},
+        taken_by={in_graph(graph, name): at for name, at in group.taken_by.items()},
     )
 
 
@@ -61,12 +62,12 @@ def _timed_or_counted(
 
     def layer(name: str, macs: int) -> Layer:
         made = modules[name]
-        if kind_of(made) == "depthwise":
-            count = made.in_channels
-            return Layer(count, count, lambda i, _o: macs * (i / count))
-        outputs, inputs = made.weight.shape[:2]
-        if kind_of(made) == "transposed":
-            outputs, inputs = inputs, outputs
+        if kind_of(made) is None:
+            inputs, outputs = made.in_features, made.out_features
+        else:
+            inputs, outputs = made.in_channels, made.out_channels
+        if kind_of(made) == "grouped":
+            return Layer(inputs, outputs, lambda i, _o: macs * (i / inputs))
         return Layer(inputs, outputs, lambda i, o: macs * (i / inputs) * (o / outputs))
 
     macs = macs_by_layer(module, example)
@@ -81,13 +82,14 @@ def channels_left(
     spec: PruneSpec,
     ratio: float,
 ) -> dict[str, int]:
-    """How many channels of each group stay, by root, once `ratio` of the whole is gone.
+    """How many strands of each group stay, by its name, once `ratio` of the whole is gone.
 
     `groups` are those of the unpruned model, of which each has `left` so many now.
     """
     assert spec.round_to is not None, "the pipeline fills in what the board likes"
     if spec.of == "channels":
         return {
-            g.root: min(left[g.root], uniform(g.channels, ratio, spec.round_to)) for g in groups
+            g.name: min(left[g.name], uniform(g.count, ratio, g.step(spec.round_to)))
+            for g in groups
         }
     return cheapest(groups, damage, layers, ratio=ratio, unit=spec.round_to, left=left)

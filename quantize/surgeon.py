@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.quantize.channels import (
-    ChannelGroup,
-    Parts,
-    PrunedGroup,
-    carried_parameters,
-    channel_counts,
-    channel_parts,
-    free_convolutions,
-    kind_of,
-    mixes_channels,
-    tied_by,
-)
+import numpy as np
+
+from edgeanim.quantize.channels import ChannelGroup, Places, PrunedGroup, kind_of, mixes_channels
+from edgeanim.quantize.disjoint import Ids
+from edgeanim.quantize.moves import resize
+from edgeanim.quantize.strands import FIXED, find_strands
 
 if TYPE_CHECKING:
     import torch
@@ -32,134 +26,130 @@ def apply_groups(
     """Take these channels out of an unpruned `module`, in place; `KeyError` or `IndexError` if they
     are of another one."""
     surgeon = Surgeon(module, example)
-    for group in groups:
-        surgeon.cut(group)
+    surgeon.cut([strand for group in groups for strand in surgeon.strands_of(group)])
 
 
 class Surgeon:
-    """Knows of one module which channels every layer reads, and changes all of them together."""
+    """Knows of one module which channels every layer has, and changes all of them together."""
 
     def __init__(self, module: fx.GraphModule, example: Sequence[torch.Tensor]) -> None:
         self._module = module
         self._layers = dict(module.named_modules())
-        counts = channel_counts(module, example)
-        parts = channel_parts(module, counts)
-        self._free = free_convolutions(module, counts)
-        carried = carried_parameters(module, counts)
-        self._carried = {each.parameter: list(parts[each.value]) for each in carried.values()}
-        self._read: dict[str, Parts] = {}
-        self._root: dict[str, str] = {}  # of each convolution, the one that stands for its group
-        for node in module.graph.nodes:
-            if node.op == "call_module":
-                name = str(node.target)
-                self._read[name] = list(parts[node.all_input_nodes[0]])
-                if mixes_channels(self.layer(name)):
-                    self._root.setdefault(name, name)
-            tied = [] if node in carried else tied_by(node, counts)
-            self._tie([source for n in tied for source, _ in parts[n] if source is not None])
+        self._whole = self._now = find_strands(module, example)
+        self._giving = [name for name in self._now.made if mixes_channels(self.layer(name))]
+        self._groups = self._alike()
 
     def layer(self, name: str) -> Any:
         """The module of this name."""
         return self._layers[name]
 
     def groups(self) -> tuple[ChannelGroup, ...]:
-        """Every group of which all convolutions that give its channels are free, in graph order."""
-        giving: dict[str, list[str]] = {}
-        for name, root in self._root.items():
-            giving.setdefault(root, []).append(name)
-        free = set(self._free)
-        return tuple(self._group(names) for names in giving.values() if free.issuperset(names))
+        """All groups that have more than one strand left, in the order of their roots in the graph,
+        with the places of their channels now."""
+        now = self._now
+        left = {s for ids in now.made.values() for s in ids.tolist()}
+        groups = {name: [s for s in strands if s in left] for name, strands in self._groups.items()}
+        return tuple(self._group(n, np.array(ids)) for n, ids in groups.items() if len(ids) > 1)
 
-    def magnitude(self, root: str) -> torch.Tensor:
-        """The summed squares of the weights of convolutions that go with each output channel of
-        `root`."""
+    def strands_of(self, group: PrunedGroup) -> list[int]:
+        """What has these of the unpruned module's channels; `KeyError` or `IndexError` if there are
+        none such, or they cannot go."""
+        made = self._whole.made[group.root]
+        if not set(group.pruned) <= set(range(len(made))):
+            raise IndexError(f"{group.root} has no channel {max(group.pruned)}")
+        strands = made[list(group.pruned)].tolist()
+        if FIXED in strands:
+            raise IndexError(f"{group.root} has channels that cannot go")
+        return sorted(set(strands))
+
+    def magnitude(self, group: ChannelGroup) -> torch.Tensor:
+        """The summed squares of the weights of convolutions that go with each strand."""
         import torch
 
-        giving = self._given_with(root)
-        score = torch.zeros(self.layer(root).out_channels)
-        for name in giving:
-            score += along(self.layer(name), "outputs").square().flatten(1).sum(1)
-        for name in self._read:
-            layer = self.layer(name)
-            for first in self.copies(name, root) if kind_of(layer) else ():
-                weight = along(layer, "inputs")[first : first + len(score)]
-                score += weight.square().flatten(1).sum(1)
+        score = torch.zeros(group.count)
+        for side, holders in (("outputs", group.given_by), ("inputs", group.taken_by)):
+            for name, places in holders.items():
+                norms = along(self.layer(name), side).square().flatten(1).sum(1)
+                score += norms[torch.tensor(places)].sum(1)
         return score
 
-    def copies(self, name: str, root: str) -> list[int]:
-        """Where among the inputs of the layer `name` the channels given with `root` begin, once for
-        each time that they are there."""
-        giving, first, found = self._given_with(root), 0, []
-        for source, count in self._read[name]:
-            if source in giving:
-                found.append(first)
-            first += count
-        return found
+    def outputs_left(self) -> dict[str, list[int]]:
+        """Which outputs each layer that makes channels has left, by their numbers in the unpruned
+        module."""
+        now = self._now.made
+        return {n: np.flatnonzero(np.isin(i, now[n])).tolist() for n, i in self._whole.made.items()}
 
-    def cut(self, group: PrunedGroup) -> None:
-        """Take the group's pruned channels out of the module."""
-        import torch
+    def cut(self, strands: Collection[int]) -> None:
+        """Take all channels of these strands out of the module."""
+        gone = np.array(sorted(strands), np.int64)
+        before, self._now = self._now, self._now.without(gone)
+        for name, read in before.read.items():
+            _keep(self.layer(name), _kept(read, gone), _kept(before.made[name], gone))
+        for name, carried in before.carried.items():
+            _keep_numbers(self._module, name, _kept(carried, gone))
+        for node in before.moves:
+            resize(node, before.along, self._now.along)
+        self._module.recompile()
 
-        giving, gone = self._given_with(group.root), set(group.pruned)
-        if not gone <= set(range(self.layer(group.root).out_channels)):
-            raise IndexError(f"{group.root} has no channel {max(gone)}")
-        for name, read in self._read.items():
-            kept, self._read[name] = _left(read, giving, gone)
-            if self._read[name] != read:
-                _keep(self.layer(name), "inputs", torch.tensor(kept))
-        for name, held in self._carried.items():
-            kept, self._carried[name] = _left(held, giving, gone)
-            if self._carried[name] != held:
-                _keep_numbers(self._module, name, torch.tensor(kept))
-        for name in giving:
-            layer = self.layer(name)
-            kept = [i for i in range(layer.out_channels) if i not in gone]
-            _keep(layer, "outputs", torch.tensor(kept))
-
-    def _tie(self, names: Sequence[str]) -> None:
-        roots = {self._root[name] for name in names}
-        if len(roots) > 1:
-            first = next(name for name in self._root if name in roots)
-            for name, root in self._root.items():
-                if root in roots:
-                    self._root[name] = first
-
-    def _given_with(self, root: str) -> Collection[str]:
-        """The convolutions whose output channels are those of `root`."""
-        wanted = self._root[root]
-        return [name for name, first in self._root.items() if first == wanted]
-
-    def _group(self, giving: Sequence[str]) -> ChannelGroup:
-        times = {
-            name: sum(source in giving for source, _ in read) for name, read in self._read.items()
+    def _alike(self) -> dict[str, list[int]]:
+        """The strands of each group, by its name: those that every layer, parameter and move has as
+        many channels of. So no part of a split is ever left without any."""
+        now = self._now
+        holders = [*now.made.values(), *now.read.values(), *now.carried.values()]
+        holders += [along.strands for along in now.along.values()]
+        most = 1 + max((int(ids.max(initial=FIXED)) for ids in holders), default=FIXED)
+        counts = [np.bincount(ids, minlength=most) for ids in holders]
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for strand in sorted({s for ids in now.made.values() for s in ids.tolist()} - {FIXED}):
+            alike.setdefault(tuple(int(c[strand]) for c in counts), []).append(strand)
+        found: dict[str, list[list[int]]] = {name: [] for name in self._giving}
+        for strands in alike.values():
+            root = next(n for n in self._giving if strands[0] in now.made[n])
+            found[root].append(strands)
+        return {
+            f"{root}+{number}" if number else root: strands
+            for root, each in found.items()
+            for number, strands in enumerate(each)
         }
-        changed = [
-            name
-            for name, count in times.items()
-            if name in giving or (count and _holds_channels(self.layer(name)))
-        ]
-        taken = {name: times[name] for name in changed if times[name] and kind_of(self.layer(name))}
-        numbers = [n for n, held in self._carried.items() if any(s in giving for s, _ in held)]
-        channels = self.layer(giving[0]).out_channels
-        return ChannelGroup(giving[0], channels, (*changed, *numbers), tuple(giving), taken)
+
+    def _group(self, name: str, strands: Ids) -> ChannelGroup:
+        now = self._now
+        made = {n: places for n in self._giving if (places := _places(now.made[n], strands))}
+        read = {
+            n: places
+            for n, ids in now.read.items()
+            if _holds_channels(self.layer(n)) and (places := _places(ids, strands))
+        }
+        changed = [n for n in now.read if n in made or n in read]
+        numbers = [n for n, ids in now.carried.items() if np.isin(ids, strands).any()]
+        taken = {n: places for n, places in read.items() if kind_of(self.layer(n))}
+        root, members = next(iter(made)), (*changed, *numbers)
+        return ChannelGroup(name, root, tuple(strands.tolist()), members, made, taken)
 
 
 def along(layer: Any, side: str) -> torch.Tensor:
     """A layer's weight with its input or output channels as the first axis."""
     weight: torch.Tensor = layer.weight.detach()
-    flipped = {"plain": "inputs", "transposed": "outputs"}.get(str(kind_of(layer)))
-    return weight.transpose(0, 1) if side == flipped else weight
+    kind = kind_of(layer)
+    if side == ("inputs" if kind == "transposed" else "outputs"):
+        return weight
+    # Of each group by itself; a plain one is one.
+    return weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def _left(parts: Parts, giving: Collection[str], gone: Collection[int]) -> tuple[list[int], Parts]:
-    """Which channels of `parts` stay once these of the convolutions `giving` are `gone`, and what
-    is left of the parts."""
-    kept: list[int] = []
-    first = 0
-    for source, count in parts:
-        kept += [first + i for i in range(count) if source not in giving or i not in gone]
-        first += count
-    return kept, [(s, n - len(gone) * (s in giving)) for s, n in parts]
+def _places(ids: Ids, strands: Ids) -> Places:
+    """Where each of the strands is in `ids`, which holds all equally often."""
+    order = np.argsort(ids, kind="stable")
+    order = order[np.isin(ids[order], strands)]
+    return tuple(map(tuple, order.reshape(len(strands), -1).tolist())) if len(order) else ()
+
+
+def _kept(ids: Ids, gone: Ids) -> torch.Tensor | None:
+    """Which places stay once these strands are gone; `None` if all do."""
+    import torch
+
+    stays = ~np.isin(ids, gone)
+    return None if stays.all() else torch.from_numpy(np.flatnonzero(stays))
 
 
 def _holds_channels(layer: Any) -> bool:
@@ -171,31 +161,47 @@ def _slopes(layer: Any) -> int:
     return getattr(layer, "num_parameters", 1)
 
 
-def _keep(layer: Any, side: str, kept: torch.Tensor) -> None:
-    """Let a layer have these of its input or output channels only."""
+def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:
+    """Let a layer have these of its input and output channels only (`None`: all)."""
     from torch import nn
 
-    if mixes_channels(layer):
-        axis = 1 if (side == "inputs") == (kind_of(layer) == "plain") else 0
-        layer.weight = nn.Parameter(layer.weight.detach().index_select(axis, kept))
-        if side == "outputs" and layer.bias is not None:
-            layer.bias = nn.Parameter(layer.bias.detach()[kept])
-        setattr(layer, "in_channels" if side == "inputs" else "out_channels", len(kept))
-    elif _holds_channels(layer):
+    if kind_of(layer) is not None:
+        _keep_convolved(layer, read, made)
+    elif _holds_channels(layer) and read is not None:
         for name in _HELD_EACH:
             held = getattr(layer, name, None)
             if isinstance(held, nn.Parameter):
-                setattr(layer, name, nn.Parameter(held.detach()[kept]))
+                setattr(layer, name, nn.Parameter(held.detach()[read]))
             elif held is not None:
-                setattr(layer, name, held[kept])
-        for name in ("in_channels", "out_channels", "groups", "num_features", "num_parameters"):
+                setattr(layer, name, held[read])
+        for name in ("num_features", "num_parameters"):
             if hasattr(layer, name):
-                setattr(layer, name, len(kept))
+                setattr(layer, name, len(read))
 
 
-def _keep_numbers(module: fx.GraphModule, name: str, kept: torch.Tensor) -> None:
+def _keep_convolved(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:
+    from torch import nn
+
+    weight, kind = layer.weight.detach(), kind_of(layer)
+    first, second = (read, made) if kind == "transposed" else (made, read)
+    if first is not None:
+        weight = weight.index_select(0, first)
+    if kind == "grouped":  # what a group that stays reads, all stays
+        layer.groups = layer.groups * len(weight) // len(layer.weight)
+    elif second is not None:
+        weight = weight.index_select(1, second)
+    layer.weight = nn.Parameter(weight)
+    if made is not None:
+        if layer.bias is not None:
+            layer.bias = nn.Parameter(layer.bias.detach()[made])
+        layer.out_channels = len(made)
+    layer.in_channels = layer.in_channels if read is None else len(read)
+
+
+def _keep_numbers(module: fx.GraphModule, name: str, kept: torch.Tensor | None) -> None:
     """Let a parameter [..., C, 1, 1] of the module itself have these of its channels only."""
     from torch import nn
 
-    numbers = module.get_parameter(name).detach()
-    setattr(module, name, nn.Parameter(numbers.index_select(numbers.ndim - 3, kept)))
+    if kept is not None:
+        numbers = module.get_parameter(name).detach()
+        setattr(module, name, nn.Parameter(numbers.index_select(numbers.ndim - 3, kept)))

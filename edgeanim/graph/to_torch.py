@@ -40,8 +40,9 @@ class ImportedGraph:
     a tuple of the outputs. It is channels-first inside; where the file is channels-last, one
     permutation stands at that end, which the TFLite converter cancels against its own.
     `error` is the largest deviation from ONNX Runtime that the gate found. `normalized` is the ONNX
-    model that the module was made of, its warps as they came, and `origins` says of which value of
-    it each submodule and parameter came (see `Builder`); `write_back` takes trained weights there.
+    model that the module was made of, its warps as they came; `origins` says of which value of it
+    each submodule and parameter came (see `Builder`), `fx_names` how the fx node of each value is
+    called. `write_back` takes trained weights there.
     """
 
     module: torch.nn.Module
@@ -51,6 +52,7 @@ class ImportedGraph:
     error: float
     normalized: Any
     origins: Mapping[str, str]
+    fx_names: Mapping[str, str]
 
     def example(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes in 0..1, always the same."""
@@ -153,11 +155,9 @@ def unknown_nodes(model: Any) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Built:
-    """What the gate needs: the module, the fx node's name of each ONNX value, and what makes the
-    error for a node and a reason."""
+    """What the gate needs: the module, and what makes the error for a node and a reason."""
 
     imported: ImportedGraph
-    fx_names: Mapping[str, str]
     refuse: Callable[[Any, str], BadInput]
 
 
@@ -187,10 +187,9 @@ def _build(model: Any, path: Path) -> _Built:
         error=0.0,
         normalized=model,
         origins=builder.origins,
+        fx_names={name: value.name for name, value in builder.values.items()},
     )
-    return _Built(
-        imported, {name: value.name for name, value in builder.values.items()}, builder.refuse
-    )
+    return _Built(imported, builder.refuse)
 
 
 def _deviation(
@@ -210,9 +209,8 @@ def _deviation(
             return value
 
     def tell(error: BaseException) -> BadInput:
-        node = next(
-            node for node in model.graph.node if built.fx_names.get(node.output[0]) not in done
-        )
+        names = imported.fx_names
+        node = next(node for node in model.graph.node if names.get(node.output[0]) not in done)
         return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
 
     with torch.no_grad(), errors_of_others(tell):
@@ -242,7 +240,7 @@ def _name_the_first(
     found = _run_keeping_values(built, inputs)
     for node in model.graph.node:
         for name in node.output:
-            made = found.get(built.fx_names.get(name, ""))
+            made = found.get(built.imported.fx_names.get(name, ""))
             if name in wanted and made is not None:
                 difference = deviation(wanted[name], made)
                 if not difference <= tolerance:

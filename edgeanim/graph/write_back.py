@@ -12,14 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
 from edgeanim.graph.edit import Editor, editing, read_instead
 from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.resized import resize
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +67,7 @@ def write_back(
                 _store(graph, node, module.get_submodule(target))
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
-    _resize_what_is_there(model)
+        resize(graph, imported, module)
     specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(model)]
     inputs = seeded_inputs(specs)
     error = _error(imported, module, model, inputs)
@@ -104,21 +103,6 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
     for attribute in node.attribute:
         if attribute.name == "group":
             attribute.i = layer.groups
-
-
-def _resize_what_is_there(model: Any) -> None:
-    """Let every Resize to given sizes ask for as many channels as there are: one after the other,
-    since what lies behind one follows from it."""
-    for number in [i for i, node in enumerate(model.graph.node) if node.op_type == "Resize"]:
-        graph = Editor(model)  # closing it keeps the order of what is sorted
-        node = graph.nodes[number]
-        sizes, before = graph.constant_of(node, 3), graph.shapes.get(node.input[0])
-        if sizes is None or before is None or len(sizes) != len(before):
-            continue
-        if tuple(sizes[:2]) != before[:2]:
-            there = np.array([*before[:2], *sizes[2:]], np.int64)
-            node.input[3] = graph.constant(there, near=node.output[0])
-            graph.close()
 
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:

@@ -182,11 +182,10 @@ def _require_effect(
 
 def _has_free_channels(graph: GraphArtifact) -> bool:
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.quantize.channels import channel_counts, free_convolutions
+    from edgeanim.quantize.surgeon import Surgeon
 
     imported = import_torch(graph.path)
-    counts = channel_counts(imported.module, imported.example())
-    return bool(free_convolutions(imported.module, counts))
+    return bool(Surgeon(imported.module, imported.example()).groups())
 
 
 def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:

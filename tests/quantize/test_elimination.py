@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from edgeanim.quantize import elimination
+from edgeanim.quantize.channels import Places
 from edgeanim.quantize.elimination import Problem, made_up, order_of_going, pose, put, read
 
 LAYERS = {
@@ -33,6 +34,11 @@ def problem_of(seed: int, channels: int, taps: int, fixed: int) -> tuple[Problem
     weights = torch.randn(count, 3, generator=generator, dtype=torch.float64)
     columns = torch.arange(channels * taps).reshape(channels, taps)
     return Problem(met.T @ met / len(met), weights, columns, share=1.0 + seed % 3), met
+
+
+def places(*copies: int, count: int) -> Places:
+    """Where a group's channels are that begin at each of these inputs."""
+    return tuple(tuple(first + i for first in copies) for i in range(count))
 
 
 def error(problem: Problem, weights: Tensor) -> float:
@@ -107,7 +113,7 @@ def lost_without_the_last(layer: nn.Module, x: Tensor) -> Tensor:
     net = nn.Sequential(layer)
     before = net(x).detach()
     reading = read(net, [(x[i : i + 1],) for i in range(len(x))], torch.Generator())["0"]
-    put(layer, reading.taps, made_up(pose(layer, reading, [2], 4), [3]))
+    put(layer, reading.taps, made_up(pose(layer, reading, places(2, count=4)), [3]))
     silent = x.clone()
     silent[:, 5] = 0.0
     return (net(silent).detach() - before).square().mean() / before.var()
@@ -135,7 +141,7 @@ def test_the_weights_of_a_problem_are_those_of_its_layer(kind: str) -> None:
     layer, x = LAYERS[kind](), told_by_others(0.0)
     again = deepcopy(layer)
     reading = read(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
-    put(again, reading.taps, pose(layer, reading, [2], 4).weights)
+    put(again, reading.taps, pose(layer, reading, places(2, count=4)).weights)
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(again.get_parameter(name), parameter)
 
@@ -146,7 +152,7 @@ def test_the_channels_of_a_group_may_be_read_twice() -> None:
     x = torch.rand(1, 3, 16, 16)
     net = nn.Sequential(layer)
     joined = torch.cat([x, torch.rand(1, 1, 16, 16), x], 1)
-    problem = pose(layer, read(net, [(joined,)], torch.Generator())["0"], [0, 4], 3)
+    problem = pose(layer, read(net, [(joined,)], torch.Generator())["0"], places(0, 4, count=3))
     put(layer, 1, made_up(problem, [1]))
     assert not layer.weight[:, [1, 5]].any()
     assert bool(layer.weight[:, [0, 2, 3, 4, 6]].any(0).all())

@@ -147,7 +147,7 @@ def test_each_kind_of_convolution_is_timed_as_it_is(mixed: GraphArtifact, board:
     shapes = convolutions_of(mixed)
     kinds = {name: shape.kind for name, shape in shapes.items()}
     assert kinds["up"] == "transposed"
-    assert kinds["each"] == "depthwise"
+    assert kinds["each"] == "grouped"
     assert {kinds[name] for name in ("stem", "middle", "head")} == {"plain"}
     assert (shapes["each"].size, shapes["each"].made) == ((18, 18), (18, 18))
     assert (shapes["up"].size, shapes["up"].made) == ((18, 18), (36, 36))

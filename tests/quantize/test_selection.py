@@ -67,8 +67,9 @@ def chain(widths: list[int]) -> tuple[list[ChannelGroup], dict[str, Layer]]:
     names = [f"conv{i}" for i in range(len(widths) - 1)]
     layers = {name: Layer(widths[i], widths[i + 1], macs) for i, name in enumerate(names)}
     groups = [
-        ChannelGroup(name, widths[i + 1], (), (name,), {names[i + 1]: 1})
-        for i, name in enumerate(names[:-1])
+        ChannelGroup(name, name, tuple(range(width)), (), {name: each}, {names[i + 1]: each})
+        for i, (name, width) in enumerate(zip(names, widths[1:-1], strict=False))
+        for each in [tuple((channel,) for channel in range(width))]
     ]
     return groups, layers
 
@@ -84,15 +85,15 @@ def test_a_share_is_saved_or_every_group_is_at_its_least(
 ) -> None:
     groups, layers = chain(widths)
     rng = np.random.default_rng(seed)
-    damages = {g.root: rng.random(g.channels).tolist() for g in groups}
+    damages = {g.root: rng.random(g.count).tolist() for g in groups}
     left = cheapest(groups, summed(damages), layers, ratio=ratio, unit=unit)
     for group in groups:
-        assert 1 <= left[group.root] <= group.channels
-        assert left[group.root] == group.channels or left[group.root] % unit == 0
+        assert 1 <= left[group.root] <= group.count
+        assert left[group.root] == group.count or left[group.root] % unit == 0
     after = [widths[0], *(left[g.root] for g in groups), widths[-1]]
     cost = sum(a * b for a, b in itertools.pairwise(after))
     whole = sum(a * b for a, b in itertools.pairwise(widths))
-    at_least = all(left[g.root] <= max(2 * unit, g.channels // 8 + 2 * unit) for g in groups)
+    at_least = all(left[g.root] <= max(2 * unit, g.count // 8 + 2 * unit) for g in groups)
     assert cost <= (1 - ratio) * whole + 1e-6 or at_least
 
 

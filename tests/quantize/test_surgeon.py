@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.quantize.channels import PrunedGroup, channel_counts, free_convolutions
-from edgeanim.quantize.surgeon import Surgeon
+from edgeanim.quantize.channels import PrunedGroup
+from edgeanim.quantize.surgeon import Surgeon, apply_groups
 
 PICTURE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 EIGHT = torch.zeros(1, 8, 8, 8)
@@ -39,13 +38,11 @@ def traced(forward: Callable[..., object], **layers: tuple[int, int]) -> fx.Grap
 
 
 def free(module: fx.GraphModule, *example: torch.Tensor) -> tuple[str, ...]:
-    return free_convolutions(module, channel_counts(module, example))
+    """The convolutions that have channels which can go."""
+    return tuple(name for group in Surgeon(module, example).groups() for name in group.given_by)
 
 
 def test_channels_that_something_else_counts_on_are_not_free() -> None:
-    def sliced(self, x):  # type: ignore[no-untyped-def]
-        return self.c(relu(self.a(x)[:, 0:2]))
-
     def shifted(self, x, y):  # type: ignore[no-untyped-def]
         return self.c(self.a(x) + y)
 
@@ -61,16 +58,25 @@ def test_channels_that_something_else_counts_on_are_not_free() -> None:
     def joined(self, x, y):  # type: ignore[no-untyped-def]
         return self.c(torch.cat([self.a(x), y], 1))
 
-    def shuffled(self, x):  # type: ignore[no-untyped-def]
-        return self.c(F.pixel_shuffle(self.a(x), 2))
+    def mixed(self, x):  # type: ignore[no-untyped-def]
+        y = torch.transpose(torch.reshape(self.a(x), (1, 2, 4, 8, 8)), 1, 2)
+        return self.c(torch.reshape(y, (1, 8, 8, 8)))
 
-    assert free(traced(sliced, a=(3, 8), c=(2, 3)), PICTURE) == ()
+    def every_second(self, x):  # type: ignore[no-untyped-def]
+        return self.c(self.a(x)[:, ::2])
+
+    def stacked(self, x):  # type: ignore[no-untyped-def]
+        y = torch.softmax(torch.reshape(self.a(x), (1, 8, 64)), 2)
+        return self.c(torch.reshape(y, (1, 8, 8, 8)))
+
     assert free(traced(shifted, a=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
     assert free(traced(shifted_sum, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE, EIGHT) == ()
     assert free(traced(averaged, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE) == ("b",)
     assert "b" not in free(traced(tied, a=(3, 8), b=(3, 8), c=(8, 3)), PICTURE)
     assert free(traced(joined, a=(3, 8), c=(16, 3)), PICTURE, EIGHT) == ("a",)
-    assert free(traced(shuffled, a=(3, 8), c=(2, 3)), PICTURE) == ()
+    assert free(traced(mixed, a=(3, 8), c=(8, 3)), PICTURE) == ()
+    assert free(traced(every_second, a=(3, 8), c=(4, 3)), PICTURE) == ()
+    assert free(traced(stacked, a=(3, 8), c=(8, 3)), PICTURE) == ()
 
 
 def picture_first(self: Any, x: Any) -> Any:
@@ -168,23 +174,21 @@ def test_channels_that_are_zero_go_without_a_trace(
 ) -> None:
     module = traced(forward, **layers)
     groups = Surgeon(module, [PICTURE]).groups()
-    assert {group.root: dict(group.taken_by) for group in groups} == freed
-    gone = {group.root: (1, group.channels - 1) for group in groups}
+    found = {g.root: {n: len(at[0]) for n, at in g.taken_by.items()} for g in groups}
+    assert found == freed
     with torch.no_grad():
         for group in groups:
-            for name in group.given_by:
+            for name, places in group.given_by.items():
                 layer = module.get_submodule(name)
-                layer.weight[list(gone[group.root])] = 0
-                layer.bias[list(gone[group.root])] = 0
+                gone = [*places[1], *places[-1]]
+                layer.weight[gone] = 0
+                layer.bias[gone] = 0
         if "each" in layers:
             module.get_submodule("each").bias.zero_()
         wanted = module(PICTURE)
         pruned = deepcopy(module)
         surgeon = Surgeon(pruned, [PICTURE])
-        for group in groups:
-            channels = gone[group.root]
-            left = group.channels - len(channels)
-            surgeon.cut(PrunedGroup(group.root, group.members, channels, group.channels, left))
+        surgeon.cut([strand for g in groups for strand in (g.strands[1], g.strands[-1])])
         made = pruned(PICTURE)
     for want, given in zip(
         *([y] if torch.is_tensor(y) else y for y in (wanted, made)), strict=True
@@ -216,6 +220,6 @@ def test_channels_pass_a_reflected_border() -> None:
 def test_a_group_of_another_module_is_refused() -> None:
     module = traced(picture_first, a=(3, 8), c=(11, 3))
     with pytest.raises(IndexError, match="no channel 8"):
-        Surgeon(module, [PICTURE]).cut(PrunedGroup("a", (), (8,), 9, 8))
+        apply_groups(module, [PICTURE], [PrunedGroup("a", (), (8,), 9, 8)])
     with pytest.raises(KeyError):
-        Surgeon(module, [PICTURE]).cut(PrunedGroup("q", (), (1,), 9, 8))
+        apply_groups(module, [PICTURE], [PrunedGroup("q", (), (1,), 9, 8)])

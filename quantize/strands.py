@@ -1,0 +1,205 @@
+"""Which channels of a traced module can only go together: strands.
+
+Each output channel of a convolution begins a strand of its own. Whatever treats all channels alike,
+each by itself, hands them on; a sum ties them one by one, a grouped convolution those of a group,
+a pixel shuffle those that become one. What else looks at channels, the graph's inputs and its
+outputs keep theirs: these strands are fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from edgeanim.quantize.channels import (
+    carried_parameters,
+    channel_counts,
+    joins_channels,
+    keeps_channels,
+    kind_of,
+    mixes_channels,
+    ties_channels,
+    value_shapes,
+)
+from edgeanim.quantize.disjoint import Classes, Ids
+from edgeanim.quantize.moves import Along, compact, is_move, moved, varies
+
+if TYPE_CHECKING:
+    from torch import fx
+
+FIXED = 0
+"""The strand of all channels that stay."""
+
+
+@dataclass(frozen=True)
+class Strands:
+    """The strand of every channel: of those that each layer reads and makes, by its name, of the
+    numbers in each parameter that has one per channel, and of what moves are given and make."""
+
+    read: Mapping[str, Ids]
+    made: Mapping[str, Ids]
+    carried: Mapping[str, Ids]
+    along: Mapping[fx.Node, Along]
+    moves: Sequence[fx.Node]
+
+    def without(self, gone: Ids) -> Strands:
+        """What is left of them once these are gone."""
+        read, made, carried = (
+            {name: ids[~np.isin(ids, gone)] for name, ids in held.items()}
+            for held in (self.read, self.made, self.carried)
+        )
+        along = {node: each.without(gone) for node, each in self.along.items()}
+        return Strands(read, made, carried, along, self.moves)
+
+
+def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
+    """Follow the channels of `module`, of whose inputs `example` has the shapes."""
+    following = _Following(module, value_shapes(module, example))
+    for node in module.graph.nodes:
+        following.see(node)
+    return following.strands()
+
+
+class _Following:
+    """`_labels` are the strands of each value's numbers, with length 1 along axes on which they do
+    not depend; two that are tied may still have different numbers."""
+
+    def __init__(self, module: fx.GraphModule, shapes: Mapping[fx.Node, Any]) -> None:
+        self._shapes = shapes
+        self._counts = channel_counts(shapes)
+        self._layers = dict(module.named_modules())
+        self._parameters = carried_parameters(module, self._counts)
+        self._classes = Classes()
+        self._classes.new(1)
+        self._labels: dict[fx.Node, Any] = {}
+        self._read: dict[str, Ids] = {}
+        self._made: dict[str, Ids] = {}
+        self._carried: dict[str, Ids] = {}
+        self._moves: list[fx.Node] = []
+
+    def see(self, node: fx.Node) -> None:
+        """Follow the channels through one more node."""
+        if node.op == "call_module" and self._sees_layer(node):
+            return
+        sources = node.all_input_nodes
+        if keeps_channels(node, None) and len(sources) == 1:
+            self._make(node, self._channels(sources[0]))
+        elif node in self._parameters:
+            carried = self._parameters[node]
+            self._carried[carried.parameter] = self._channels(carried.value)
+            self._make(node, self._carried[carried.parameter])
+        elif ties_channels(node) and len(self._shapes[node] or ()) == 4:
+            self._make(node, self._tied(node))
+        elif joins_channels(node) and len(self._shapes[node] or ()) == 4:
+            self._make(node, np.concatenate([self._channels(n) for n in node.args[0]]))
+        elif sources and is_move(node, self._labels[sources[0]]):
+            self._move(node, sources[0])
+        else:
+            for source in sources:
+                self._fix(source)
+            self._keep(node)
+
+    def strands(self) -> Strands:
+        """All of them. A move of which the strands lie across several axes fixes them: if some of
+        them went, what is left would fill no box."""
+        seen = {n: self._labels[n] for m in self._moves for n in (m, *m.all_input_nodes)}
+        values = {n: labels for n, labels in seen.items() if isinstance(labels, torch.Tensor)}
+        for labels in values.values():
+            if len(_axes(self._rooted(labels))) > 1:
+                self._classes.tie(labels.numpy(), np.array(FIXED))
+        along = {node: self._along(node, labels) for node, labels in values.items()}
+        root = self._classes.root
+        read, made, carried = (
+            {name: root(ids) for name, ids in found.items()}
+            for found in (self._read, self._made, self._carried)
+        )
+        return Strands(read, made, carried, along, self._moves)
+
+    def _sees_layer(self, node: fx.Node) -> bool:
+        """Follow channels through a layer that reads a picture, if it is known how."""
+        name, source = str(node.target), node.args[0]
+        layer = self._layers[name]
+        if not (mixes_channels(layer) or keeps_channels(node, layer)):
+            return False
+        read = self._channels(source)
+        if mixes_channels(layer):
+            made = self._classes.new(self._counts[node])
+        elif kind_of(layer) == "grouped":
+            groups = read.reshape(layer.groups, -1)
+            self._classes.tie(groups, groups[:, :1])
+            made = np.repeat(groups[:, 0], layer.out_channels // layer.groups)
+        else:
+            made = read
+        if name in self._read:  # one layer stands at two places of the graph at once
+            for ids in (self._read[name], self._made[name], read, made):
+                self._classes.tie(ids, np.array(FIXED))
+        self._read[name], self._made[name] = read, made
+        self._make(node, made)
+        return True
+
+    def _tied(self, node: fx.Node) -> Ids:
+        """The strands of what a node combines one by one. A single channel that is repeated over
+        others ties nothing."""
+        found = []
+        for source in node.all_input_nodes:
+            ids = self._channels(source)
+            if self._counts[source] == self._counts[node]:
+                found.append(ids)
+        for ids in found[1:]:
+            self._classes.tie(found[0], ids)
+        return found[0]
+
+    def _move(self, node: fx.Node, source: fx.Node) -> None:
+        labels = self._labels[source]
+        if isinstance(labels, torch.Tensor):
+            labels = labels.expand(self._shapes[source])
+        made = moved(node, labels)
+        self._labels[node] = compact(made) if isinstance(made, torch.Tensor) else made
+        self._moves.append(node)
+
+    def _channels(self, node: fx.Node) -> Ids:
+        """The strand of each channel of a value; of what is no [N, C, H, W] all are fixed."""
+        if len(self._shapes[node] or ()) != 4:
+            self._fix(node)
+            return np.full(self._counts[node], FIXED)
+        rows = self._labels[node].movedim(1, 0).flatten(1)
+        if rows.shape[1] > 1:
+            for row in rows:
+                ids = row.unique().numpy()
+                self._classes.tie(ids, ids[:1])
+            self._labels[node] = rows[:, 0].reshape(1, -1, 1, 1).clone()
+        channels: Ids = rows[:, 0].expand(self._counts[node]).numpy().copy()
+        return channels
+
+    def _make(self, node: fx.Node, channels: Ids) -> None:
+        if len(self._shapes[node] or ()) == 4:
+            self._labels[node] = torch.from_numpy(channels).reshape(1, -1, 1, 1)
+        else:
+            self._keep(node)
+
+    def _keep(self, node: fx.Node) -> None:
+        self._labels[node] = torch.full((1,) * len(self._shapes[node] or ()), FIXED)
+
+    def _fix(self, node: fx.Node) -> None:
+        labels = self._labels[node]
+        for each in (labels,) if isinstance(labels, torch.Tensor) else labels:
+            self._classes.tie(compact(each).numpy(), np.array(FIXED))
+
+    def _rooted(self, labels: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(self._classes.root(labels.numpy()))
+
+    def _along(self, node: fx.Node, labels: torch.Tensor) -> Along:
+        rooted = self._rooted(labels)
+        shape = self._shapes[node]
+        (axis,) = _axes(rooted) or (0,)
+        strands = rooted.movedim(axis, 0).flatten(1)[:, 0].expand(shape[axis])
+        return Along(shape, axis, strands.numpy().copy())
+
+
+def _axes(labels: torch.Tensor) -> list[int]:
+    """The axes along which labels vary."""
+    return [axis for axis in range(labels.ndim) if varies(labels, axis)]

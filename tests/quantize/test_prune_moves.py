@@ -1,0 +1,140 @@
+"""Graphs that split, gate, shuffle and group channels lose them in the ONNX file, with all sizes
+that it holds, and are then quantised like any other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
+from edgeanim.graph.inspect import inspect_graph
+from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.pruned import rebuild_pruned
+from edgeanim.quantize.schemes import get_scheme
+from edgeanim.targets.board import Board
+from tests.quantize.conftest import picture_spec
+from tests.quantize.played import play, psnr
+from tests.quantize.prune_one import prune_graph
+
+SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=2, steps=0)
+
+# What the body makes of `a` [1, 16, 32, 32] is `y`, of which the head makes the picture.
+BODIES = {
+    "a split and a gate": """
+        b = Conv <pads=[1,1,1,1]> (a, w32x16)
+        l, r = Split <axis=1, num_outputs=2> (b)
+        s = Sigmoid (r)
+        g = Mul (l, s)
+        y = Resize <mode="nearest"> (g, , twice)""",
+    "slices and a gate": """
+        b = Conv <pads=[1,1,1,1]> (a, w32x16)
+        l = Slice (b, zero, half, channels)
+        r = Slice (b, half, whole, channels)
+        e = Elu (l)
+        s = Sigmoid (r)
+        g = Mul (e, s)
+        y = Resize <mode="nearest"> (g, , twice)""",
+    "a scale and a shift": """
+        b = Conv <pads=[1,1,1,1]> (a, w32x16)
+        l, r = Split <axis=1> (b, halves)
+        n = InstanceNormalization (a, ones, zeros)
+        s = Mul (n, l)
+        t = Add (n, s)
+        g = Add (t, r)
+        y = Resize <mode="nearest"> (g, , , large)""",
+    "DepthToSpace DCR": """
+        b = Conv <pads=[1,1,1,1]> (a, w64x16)
+        y = DepthToSpace <blocksize=2> (b)""",
+    "DepthToSpace CRD": """
+        b = Conv <pads=[1,1,1,1]> (a, w64x16)
+        y = DepthToSpace <blocksize=2, mode="CRD"> (b)""",
+    "a shuffle written out": """
+        b = Conv <pads=[1,1,1,1]> (a, w64x16)
+        c = Reshape (b, blocks)
+        d = Transpose <perm=[0,1,4,2,5,3]> (c)
+        y = Reshape (d, large)""",
+    "SpaceToDepth": """
+        u = Resize <mode="nearest"> (a, , twice)
+        c = SpaceToDepth <blocksize=2> (u)
+        d = Conv <pads=[1,1,1,1]> (c, w64x64)
+        y = DepthToSpace <blocksize=2> (d)""",
+    "groups": """
+        b = Conv <pads=[1,1,1,1], group=8> (a, w32x2)
+        c = Relu (b)
+        y = Resize <mode="nearest"> (c, , twice)""",
+}
+SIZES = {
+    "zero": [0], "half": [16], "whole": [2**62], "channels": [1], "halves": [16, 16],
+    "large": [1, 16, 64, 64], "blocks": [1, 16, 2, 2, 32, 32],
+}  # fmt: skip
+
+
+def build(body: str, path: Path) -> GraphArtifact:
+    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,64,64] image) => (float[1,3,64,64] result) {{
+        c0 = Conv <strides=[2,2], pads=[1,1,1,1]> (image, w16x3)
+        a = Relu (c0) {body}
+        h = Conv <pads=[1,1,1,1]> (y, head)
+        result = Sigmoid (h) }}"""
+    model = onnx.parser.parse_model(text)
+    for i, node in enumerate(model.graph.node):
+        node.name = f"node{i}"
+    inputs = 32 if "group=8" in body else 16
+    shapes = {
+        "w16x3": (16, 3), "w32x16": (32, 16), "w64x16": (64, 16), "w64x64": (64, 64),
+        "w32x2": (32, 2), "head": (3, inputs),
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    stored = {
+        name: rng.normal(0, (9 * shape[1]) ** -0.5, (*shape, 3, 3)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    stored |= {name: np.array(sizes, np.int64) for name, sizes in SIZES.items()}
+    stored |= {"ones": np.ones(16, np.float32), "zeros": np.zeros(16, np.float32)}
+    stored["twice"] = np.array([1, 1, 2, 2], np.float32)
+    read = {name for node in model.graph.node for name in node.input}
+    for name in sorted(read & stored.keys()):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(stored[name], name))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    return GraphArtifact(picture_spec("g", "result", 64), path)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_it_is_pruned_built_again_and_quantised(
+    body: str, samples: ArraySamples, unseen: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    whole = build(BODIES[body], tmp_path / "whole.onnx")
+    (tmp_path / "pruned").mkdir()
+    pruned = prune_graph(whole, samples, SPEC, tmp_path / "pruned")
+    onnx.checker.check_model(onnx.load(str(pruned.path)), full_check=True)
+    assert inspect_graph(pruned).macs < 0.62 * inspect_graph(whole).macs
+    plan = json.loads(pruned.path.with_suffix(".prune.json").read_text())
+    assert all(group["after"] * 2 == group["before"] for group in plan["groups"])
+    files = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
+    again = rebuild_pruned(whole, *files, tmp_path / "again.onnx")
+    frames, _ = play(pruned, "onnxruntime", board, unseen, tmp_path / "float")
+    rebuilt, _ = play(again, "onnxruntime", board, unseen, tmp_path / "rebuilt")
+    np.testing.assert_array_equal(rebuilt, frames)
+    made = get_scheme("onnx-qdq").quantize(
+        pruned, samples, QuantizeSpec(ranges="minmax"), board, tmp_path / "made"
+    )
+    rounded, _ = play(made, "onnxruntime", board, unseen, tmp_path / "int8")
+    assert psnr(frames, rounded) > 35
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("importance", ["reconstruction", "taylor"])
+def test_every_importance_tells_what_goes(
+    body: str, importance: str, samples: ArraySamples, tmp_path: Path
+) -> None:
+    whole = build(BODIES[body], tmp_path / "whole.onnx")
+    spec = replace(SPEC, of="macs", ratio=0.4, importance=importance, rounds=1)
+    made = prune_graph(whole, samples, spec, tmp_path)
+    assert inspect_graph(made).macs <= 0.6 * inspect_graph(whole).macs
