@@ -130,15 +130,15 @@ class _Widths:
         self._outputs = {name: layer.outputs for name, layer in layers.items()}
 
     def cost(self, names: Mapping[str, object]) -> float:
-        """The summed cost of the layers of these names."""
-        return sum(self._layers[n].cost(self._inputs[n], self._outputs[n]) for n in names)
+        """The summed cost of the layers of these names; one that is not known costs nothing."""
+        known = [name for name in names if name in self._layers]
+        return sum(self._layers[n].cost(self._inputs[n], self._outputs[n]) for n in known)
 
     def remove(self, group: ChannelGroup, count: int) -> None:
         """Take `count` of the group's strands out of every layer that gives or takes them."""
-        for name, places in group.taken_by.items():
-            self._inputs[name] -= count * len(places[0])
-        for name, places in group.given_by.items():
-            self._outputs[name] -= count * len(places[0])
+        for holders, widths in ((group.taken_by, self._inputs), (group.given_by, self._outputs)):
+            for name in holders.keys() & widths.keys():
+                widths[name] -= count * len(holders[name][0])
 
     def saving(self, group: ChannelGroup, count: int) -> float:
         """What removing `count` of the group's strands would save now."""

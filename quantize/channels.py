@@ -37,7 +37,7 @@ Places = tuple[tuple[int, ...], ...]
 class ChannelGroup:
     """Strands of channels (see `quantize.strands`) by their numbers: any can go, but each only as a
     whole. All are alike, in that each has as many channels of every layer. `given_by` are the
-    convolutions that make them, of which `root` is the first, with their outputs, `taken_by` those
+    layers that make them, of which `root` is the first, with their outputs, `taken_by` those
     that read them, with their inputs; `members` all modules that change. The `name` is that of the
     root, with a number where its channels are of several groups.
     """
@@ -79,7 +79,7 @@ class Carried:
 
 @dataclass(frozen=True)
 class PrunedGroup:
-    """Channels taken out together: `root` is the convolution whose outputs `pruned` indexes.
+    """Channels taken out together: `root` is the layer whose outputs `pruned` indexes.
 
     `tied` are all modules that changed with it; `before` and `after` count those of the root's
     outputs that are in the group.
@@ -106,6 +106,13 @@ def kind_of(layer: object) -> Kind | None:
 def mixes_channels(layer: object) -> bool:
     """Whether a module is a convolution whose outputs are channels of their own."""
     return kind_of(layer) in ("plain", "transposed")
+
+
+def gives_channels(layer: object) -> bool:
+    """Whether what a module makes are channels of their own, or may become such."""
+    from torch import nn
+
+    return mixes_channels(layer) or isinstance(layer, nn.Linear)
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:

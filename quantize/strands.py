@@ -1,9 +1,9 @@
 """Which channels of a traced module can only go together: strands.
 
-Each output channel of a convolution begins a strand of its own. Whatever treats all channels alike,
-each by itself, hands them on; a sum ties them one by one, a grouped convolution those of a group,
-a pixel shuffle those that become one. What else looks at channels, the graph's inputs and its
-outputs keep theirs: these strands are fixed.
+Each output of a convolution or a linear layer begins a strand of its own. Whatever treats all
+channels alike, each by itself, hands them on; a sum ties them one by one, a grouped convolution
+those of a group, a pixel shuffle those that become one. What else looks at channels, the graph's
+inputs and its outputs keep theirs: these strands are fixed.
 """
 
 from __future__ import annotations
@@ -123,6 +123,9 @@ class _Following:
         """Follow channels through a layer that reads a picture, if it is known how."""
         name, source = str(node.target), node.args[0]
         layer = self._layers[name]
+        if isinstance(layer, torch.nn.Linear):
+            self._sees_linear(node, layer)
+            return True
         if not (mixes_channels(layer) or keeps_channels(node, layer)):
             return False
         read = self._channels(source)
@@ -134,12 +137,26 @@ class _Following:
             made = np.repeat(groups[:, 0], layer.out_channels // layer.groups)
         else:
             made = read
-        if name in self._read:  # one layer stands at two places of the graph at once
+        self._note(name, read, made)
+        self._make(node, made)
+        return True
+
+    def _sees_linear(self, node: fx.Node, layer: torch.nn.Linear) -> None:
+        """What a linear layer makes, along the last axis, may become channels of a picture, such as
+        the scales and shifts of a style; what it reads stays."""
+        self._fix(node.all_input_nodes[0])
+        made = self._classes.new(layer.out_features)
+        self._note(str(node.target), np.full(layer.in_features, FIXED), made)
+        axes = len(self._shapes[node] or ())
+        self._labels[node] = torch.from_numpy(made).reshape((1,) * (axes - 1) + (-1,))
+
+    def _note(self, name: str, read: Ids, made: Ids) -> None:
+        """Remember what a layer reads and makes; one that stands at two places of the graph at once
+        keeps it."""
+        if name in self._read:
             for ids in (self._read[name], self._made[name], read, made):
                 self._classes.tie(ids, np.array(FIXED))
         self._read[name], self._made[name] = read, made
-        self._make(node, made)
-        return True
 
     def _tied(self, node: fx.Node) -> Ids:
         """The strands of what a node combines one by one. A single channel that is repeated over

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.quantize.channels import ChannelGroup, Places, PrunedGroup, kind_of, mixes_channels
+from edgeanim.quantize.channels import ChannelGroup, Places, PrunedGroup, gives_channels, kind_of
 from edgeanim.quantize.disjoint import Ids
 from edgeanim.quantize.moves import resize
 from edgeanim.quantize.strands import FIXED, find_strands
@@ -36,7 +36,7 @@ class Surgeon:
         self._module = module
         self._layers = dict(module.named_modules())
         self._whole = self._now = find_strands(module, example)
-        self._giving = [name for name in self._now.made if mixes_channels(self.layer(name))]
+        self._giving = [name for name in self._now.made if gives_channels(self.layer(name))]
         self._groups = self._alike()
 
     def layer(self, name: str) -> Any:
@@ -167,6 +167,10 @@ def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> N
 
     if kind_of(layer) is not None:
         _keep_convolved(layer, read, made)
+    elif isinstance(layer, nn.Linear) and made is not None:
+        layer.weight = nn.Parameter(layer.weight.detach()[made])
+        _keep_bias(layer, made)
+        layer.out_features = len(made)
     elif _holds_channels(layer) and read is not None:
         for name in _HELD_EACH:
             held = getattr(layer, name, None)
@@ -192,10 +196,16 @@ def _keep_convolved(layer: Any, read: torch.Tensor | None, made: torch.Tensor | 
         weight = weight.index_select(1, second)
     layer.weight = nn.Parameter(weight)
     if made is not None:
-        if layer.bias is not None:
-            layer.bias = nn.Parameter(layer.bias.detach()[made])
+        _keep_bias(layer, made)
         layer.out_channels = len(made)
     layer.in_channels = layer.in_channels if read is None else len(read)
+
+
+def _keep_bias(layer: Any, made: torch.Tensor) -> None:
+    from torch import nn
+
+    if layer.bias is not None:
+        layer.bias = nn.Parameter(layer.bias.detach()[made])
 
 
 def _keep_numbers(module: fx.GraphModule, name: str, kept: torch.Tensor | None) -> None:

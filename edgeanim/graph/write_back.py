@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
-from edgeanim.graph.edit import Editor, editing, read_instead
+from edgeanim.graph.edit import Editor, attributes, editing, read_instead
 from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.resized import resize
@@ -65,6 +65,8 @@ def write_back(
             node = graph.maker(origin, *_HELD)
             if node is not None:
                 _store(graph, node, module.get_submodule(target))
+            elif (product := graph.maker(origin, "Gemm", "MatMul")) is not None:
+                _store_linear(graph, product, module.get_submodule(target))
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
         resize(graph, imported, module)
@@ -103,6 +105,22 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
     for attribute in node.attribute:
         if attribute.name == "group":
             attribute.i = layer.groups
+
+
+def _store_linear(graph: Editor, node: Any, layer: Any) -> None:
+    """The weights of an `nn.Linear`, if it has lost outputs, as its node has them."""
+    given = attributes(node)
+    flipped = not given.get("transB", 0)
+    old = graph.constant_of(node, 1)
+    if old is None or old.shape[flipped] == layer.out_features:
+        return
+    weight = _array(layer.weight) / given.get("alpha", 1.0)
+    node.input[1] = graph.constant(
+        (weight.T if flipped else weight).astype(old.dtype), near=node.output[0]
+    )
+    if layer.bias is not None:
+        bias = _array(layer.bias) / given.get("beta", 1.0)
+        node.input[2] = graph.constant(bias.astype(old.dtype), near=node.output[0])
 
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:
