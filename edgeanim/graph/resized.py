@@ -19,11 +19,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def resize(graph: Editor, imported: ImportedGraph, module: torch.nn.Module) -> None:
     """Let all nodes of `graph`, of which `module` was made before it lost channels, ask for as many
-    as there are."""
+    as there are. What no channel went from stays as it is written."""
     shapes = _shapes(imported, module)
+    changed = {name for name, shape in shapes.items() if shape != graph.shapes.get(name)}
     made = {node.name: node for node in module.graph.nodes}
     for node in graph.nodes:
         name = node.output[0]
+        if changed.isdisjoint((*node.input, *node.output)):
+            continue
         if node.op_type == "Reshape" and name in shapes:
             _set(graph, node, 1, shapes[name])
         elif node.op_type == "Resize" and len(shapes.get(name, ())) == len(_sizes(graph, node)):

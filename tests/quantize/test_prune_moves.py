@@ -14,8 +14,9 @@ import pytest
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.inspect import inspect_graph
+from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.pruned import rebuild_pruned
+from edgeanim.quantize.pruned import import_graph, rebuild_pruned
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.conftest import picture_spec
@@ -149,6 +150,18 @@ def test_it_is_pruned_built_again_and_quantised(
     )
     rounded, _ = play(made, "onnxruntime", board, unseen, tmp_path / "int8")
     assert psnr(frames, rounded) > 30
+
+
+def test_sizes_are_left_as_they_are_written_where_no_channel_went(tmp_path: Path) -> None:
+    """An end of `whole`, beyond all channels, would else be given as 32."""
+    imported = import_graph(build(BODIES["slices and a gate"], tmp_path / "whole.onnx").path)
+    write_back(imported, imported.module, tmp_path / "again.onnx")
+    inputs = [
+        [list(node.input) for node in model.graph.node if node.op_type == "Slice"]
+        for model in (imported.normalized, onnx.load(str(tmp_path / "again.onnx")))
+    ]
+    assert inputs[0] == inputs[1]
+    assert len(inputs[0]) == 2
 
 
 @pytest.mark.parametrize("body", BODIES)
