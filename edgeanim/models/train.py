@@ -66,7 +66,7 @@ def train(
             hint="Train with --device cpu, or install PyTorch's CUDA build and its driver.",
         )
     if workers:
-        ahead.refuse_without_fork()
+        ahead.refuse_processes()
     with torch_threads(config.threads):
         return _train(config, out, progress, device, workers)
 

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -31,11 +32,11 @@ def bundle(
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
-    """The TMPDIR of the commands that a test starts."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    return folder
+def temporary() -> Iterator[Path]:
+    """The TMPDIR of the commands that a test starts; below `tmp_path` its name could be too long
+    for the sockets through which processes send batches."""
+    with tempfile.TemporaryDirectory(prefix="edgeanim-test-") as folder:
+        yield Path(folder)
 
 
 # Signals are heard, though the tests themselves may run in the background or under nohup.

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -284,6 +285,17 @@ def test_processes_are_refused_where_none_can_be_forked(tmp_path, monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
     with pytest.raises(UsageError, match="cannot fork"):
         train(CONFIG, tmp_path / "out", workers=1)
+
+
+def test_processes_are_refused_where_no_batch_of_theirs_would_arrive(tmp_path, monkeypatch):
+    """PyTorch hands batches over through sockets; one that cannot be named is told to nobody, and
+    the training waited for ever."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(UsageError, match="too long") as caught:
+        train(CONFIG, tmp_path / "out", workers=1)
+    assert "TMPDIR" in caught.value.hint
 
 
 def test_a_training_on_a_device_that_is_not_there_is_refused(tmp_path):

@@ -8,7 +8,9 @@ material are there at once and once; a spawned process would import PyTorch and 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -26,6 +28,10 @@ from edgeanim.models.training.schedule import Step
 
 _PREFETCH = 3
 """Batches that a process draws ahead: of clips and of large pictures, some take longer."""
+
+
+# Of a socket's name in bytes, less what Python puts below the folder for temporary files.
+_LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
 
 
 class _Batches(Dataset):  # type: ignore[misc]
@@ -129,12 +135,22 @@ def _deaths_told() -> Iterator[None]:
         ) from error
 
 
-def refuse_without_fork() -> None:
-    """`UsageError` where processes cannot be forked."""
+def refuse_processes() -> None:
+    """`UsageError` where processes cannot be forked, or where no batch of theirs would ever arrive:
+    they come through sockets in the folder for temporary files, and a name that is too long for
+    one is told to nobody."""
     if "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError(
             "This system cannot fork processes, which --workers needs.",
             hint="Leave --workers out: a thread draws the same batches.",
+        )
+    folder = tempfile.gettempdir()
+    if len(os.fsencode(folder)) > _LONGEST_FOLDER:
+        raise UsageError(
+            "The name of the folder for temporary files is too long for the sockets of --workers: "
+            f"{_LONGEST_FOLDER} bytes are the most.",
+            where=folder,
+            hint="Set TMPDIR to a shorter one, or leave --workers out.",
         )
 
 
