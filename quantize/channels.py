@@ -143,27 +143,6 @@ def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> di
     return found
 
 
-def value_shapes(
-    module: fx.GraphModule, example: Sequence[torch.Tensor]
-) -> dict[fx.Node, tuple[int, ...] | None]:
-    """The shape of each value of the module; `None` for what is no tensor."""
-    import torch
-    from torch import fx
-
-    shapes: dict[fx.Node, tuple[int, ...]] = {}
-
-    class Measuring(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: fx.Node) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, torch.Tensor):
-                shapes[n] = tuple(value.shape)
-            return value
-
-    with torch.no_grad():
-        Measuring(module).run(*example)
-    return {node: shapes.get(node) for node in module.graph.nodes}
-
-
 def channel_counts(shapes: Mapping[fx.Node, tuple[int, ...] | None]) -> dict[fx.Node, int]:
     """How many channels values of these shapes have, as pictures [N, C, H, W] or constants
     [C, 1, 1] have them: 1 if it has fewer axes, 0 if it is no tensor."""

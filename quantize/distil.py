@@ -98,9 +98,10 @@ def distil_graph(
             hint="Give a clip or a folder with more pictures.",
         )
     from edgeanim.graph.to_torch import import_torch
+    from edgeanim.graph.traced import value_shapes
     from edgeanim.graph.write_back import write_back
     from edgeanim.quantize.fake_quant import remove_rounding
-    from edgeanim.quantize.placement import find_placement, value_shapes
+    from edgeanim.quantize.placement import find_placement
 
     with torch_threads(1):
         imported = import_torch(artifact.path)

@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
+from edgeanim.graph.traced import value_shapes
 from edgeanim.quantize.equalise_classes import CONVOLUTIONS, Channels, find_channels
-from edgeanim.quantize.placement import Placement, value_shapes
+from edgeanim.quantize.placement import Placement
 
 Floats = NDArray[np.float64]
 

@@ -81,22 +81,6 @@ def placement_of(module: fx.GraphModule, chain: Chain, *, results: bool = True) 
     return Placement(tuple(t for t in targets if t not in spared), tuple(values))
 
 
-def value_shapes(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """The shape of every node's value, by the node's name."""
-    shapes: dict[str, Any] = {}
-
-    class Watching(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Any) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, torch.Tensor):
-                shapes[n.name] = tuple(value.shape)
-            return value
-
-    with torch.no_grad():
-        Watching(module).run(*example)
-    return shapes
-
-
 def is_quantizable(layer: nn.Module) -> bool:
     """Whether `layer` ends up as a convolution with constant weights in every runtime's file."""
     if isinstance(layer, ConvTranspose2d):

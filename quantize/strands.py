@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from edgeanim.graph.traced import value_shapes
 from edgeanim.quantize.channels import (
     carried_parameters,
     channel_counts,
@@ -23,7 +24,6 @@ from edgeanim.quantize.channels import (
     kind_of,
     mixes_channels,
     ties_channels,
-    value_shapes,
 )
 from edgeanim.quantize.disjoint import Classes, Ids
 from edgeanim.quantize.moves import Along, compact, is_move, moved, varies
@@ -58,7 +58,8 @@ class Strands:
 
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
     """Follow the channels of `module`, of whose inputs `example` has the shapes."""
-    following = _Following(module, value_shapes(module, example))
+    shapes = value_shapes(module, example)
+    following = _Following(module, {n: shapes.get(n.name) for n in module.graph.nodes})
     for node in module.graph.nodes:
         following.see(node)
     return following.strands()

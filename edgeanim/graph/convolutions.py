@@ -98,13 +98,13 @@ def interleave(
     blocked = graph.fresh(f"{near}/blocks")
     settings = {"kernel_shape": kernel.shape[2:], "pads": pads}
     graph.nodes.append(onnx.helper.make_node("Conv", inputs, [blocked], node.name, **settings))
+    replaced = [node]
     activation = graph.only_user(near)
     if activation is not None and activation.op_type == "Relu":
         # Runtimes compute it with the convolution, and INT8 has no levels to spare for what it
         # takes away.
         blocked = graph.add("Relu", [blocked], near=activation.output[0])
-    else:
-        activation = None
+        replaced.append(activation)
     y = graph.add("DepthToSpace", [blocked], near=near, blocksize=block)
     if any(crops) or tuple(block * count for count in blocks) != tuple(out):
         ends = [crop + size for crop, size in zip(crops, out, strict=True)]
@@ -113,9 +113,8 @@ def interleave(
             for values in (crops, ends, (2, 3))
         ]
         y = graph.add("Slice", [y, *bounds], near=near)
-    graph.replace(node, y)
-    if activation is not None:
-        graph.replace(activation, y)
+    for each in replaced:
+        graph.replace(each, y)
 
 
 def add_pad(graph: Editor, x: str, mode: str, begins: Pair, ends: Pair, *, near: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes
+from edgeanim.graph.traced import value_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -41,22 +42,8 @@ def resize(graph: Editor, imported: ImportedGraph, module: torch.nn.Module) -> N
 
 def _shapes(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     """The shape that each value of the graph has in `module`."""
-    import torch
-    from torch import fx
-
-    names = {made: name for name, made in imported.fx_names.items()}
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    class Measuring(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: fx.Node) -> Any:
-            value = super().run_node(n)
-            if n.name in names and isinstance(value, torch.Tensor):
-                shapes[names[n.name]] = tuple(value.shape)
-            return value
-
-    with torch.no_grad():
-        Measuring(module).run(*imported.example())
-    return shapes
+    shapes = value_shapes(module, imported.example())
+    return {name: shapes[made] for name, made in imported.fx_names.items() if made in shapes}
 
 
 def _sizes(graph: Editor, node: Any) -> tuple[int, ...]:

@@ -8,18 +8,18 @@ And in pixels that are not square, as camcorders and discs have them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from edgeanim.core.errors import disk_errors
+from edgeanim.runtime.mp4_boxes import Box, boxes
 from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.stills import check_size
 
 _MOST, _SEEN = 4.0, 0.01  # of the width of pixels: what is likely, and what can be seen
-_MOST_BOXES = 1000  # a stranger's file may hold millions of empty ones
 
 
 def layout(clip: Any, path: Path) -> Callable[[Picture], Picture]:
@@ -72,13 +72,13 @@ def _sign(number: int) -> int:
 def _matrix(stream: BinaryIO) -> tuple[int, int, int, int]:
     """Of the first track of pictures: x' = ax + cy, y' = bx + dy. Zeros if there is none."""
     end = stream.seek(0, 2)
-    for moov in _boxes(stream, b"moov", (0, end)):
-        for trak in _boxes(stream, b"trak", moov):
+    for moov in boxes(stream, b"moov", 0, end):
+        for trak in boxes(stream, b"trak", moov.contents, moov.stop):
             if not _shows(stream, trak):
                 continue
-            for start, stop in _boxes(stream, b"tkhd", trak):
-                stream.seek(start)
-                head = stream.read(min(stop - start, 104))
+            for tkhd in boxes(stream, b"tkhd", trak.contents, trak.stop):
+                stream.seek(tkhd.contents)
+                head = stream.read(min(tkhd.stop - tkhd.contents, 104))
                 at = 52 if head[:1] == b"\x01" else 40
                 if len(head) >= at + 20:
                     a, b, _, c, d = struct.unpack_from(">5i", head, at)
@@ -86,28 +86,9 @@ def _matrix(stream: BinaryIO) -> tuple[int, int, int, int]:
     return 0, 0, 0, 0
 
 
-def _shows(stream: BinaryIO, trak: tuple[int, int]) -> bool:
-    for mdia in _boxes(stream, b"mdia", trak):
-        for start, _ in _boxes(stream, b"hdlr", mdia):
-            stream.seek(start + 8)
+def _shows(stream: BinaryIO, trak: Box) -> bool:
+    for mdia in boxes(stream, b"mdia", trak.contents, trak.stop):
+        for hdlr in boxes(stream, b"hdlr", mdia.contents, mdia.stop):
+            stream.seek(hdlr.contents + 8)
             return stream.read(4) == b"vide"
     return False
-
-
-def _boxes(stream: BinaryIO, kind: bytes, within: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Where the contents of each box of this kind begin and end."""
-    at, end = within
-    for _ in range(_MOST_BOXES):
-        stream.seek(at)
-        head = stream.read(16)
-        if at + 8 > end or len(head) < 8:
-            return
-        size, found, long = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if size == 1:
-            size, long = int.from_bytes(head[8:], "big"), 16
-        stop = min(end, at + size) if size else end
-        if found == kind:
-            yield at + long, stop
-        if stop < at + long:
-            return
-        at = stop

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeanim.core.errors import DeviceFailed
+from edgeanim.runtime.mp4_boxes import Box, boxes
 
 # sRGB's primaries and transfer, the matrix of BT.601, and Y from 16 to 235.
 _COLR = struct.pack(">I4s4sHHHB", 19, b"colr", b"nclx", 1, 13, 6, 0)
-# The way to the description of the pictures, and how much precedes the boxes within each box.
-_WAY = ((b"moov", 8), (b"trak", 8), (b"mdia", 8), (b"minf", 8), (b"stbl", 8), (b"stsd", 16))
+# The way to the description of the pictures, and what precedes the boxes in the contents of each.
+_WAY = ((b"moov", 0), (b"trak", 0), (b"mdia", 0), (b"minf", 0), (b"stbl", 0), (b"stsd", 8))
 _PICTURES = b"mp4v"
 
 
@@ -25,35 +26,28 @@ def name_colours(path: Path) -> None:
     `DeviceFailed` if it does not."""
     with path.open("r+b") as stream:
         start, end = 0, stream.seek(0, 2)
-        boxes = []
+        around = []
         for kind, before in _WAY:
-            place, size = _find(stream, kind, start, end)
-            boxes.append((place, size))
-            start, end = place + before, place + size
-        boxes.append(_find(stream, _PICTURES, start, end))
-        index, length = boxes[0]
-        if index + length != stream.seek(0, 2):
+            box = _first(stream, kind, start, end)
+            around.append(box)
+            start, end = box.contents + before, box.stop
+        around.append(_first(stream, _PICTURES, start, end))
+        if around[0].stop != stream.seek(0, 2):
             raise _unknown()
-        place = sum(boxes[-1])
+        place = around[-1].stop
         stream.seek(place)
         rest = stream.read()
         stream.seek(place)
         stream.write(_COLR + rest)
-        for start, size in boxes:
-            stream.seek(start)
-            stream.write(struct.pack(">I", size + len(_COLR)))
+        for box in around:
+            stream.seek(box.start)
+            stream.write(struct.pack(">I", box.stop - box.start + len(_COLR)))
 
 
-def _find(stream: BinaryIO, kind: bytes, start: int, end: int) -> tuple[int, int]:
-    """Where the first box of this kind from `start` to `end` begins, and how long it is."""
-    while start + 8 <= end:
-        stream.seek(start)
-        size, found = struct.unpack(">I4s", stream.read(8))
-        if found == kind:
-            return start, size
-        if size == 1:  # what is longer than 32 bits can say
-            (size,) = struct.unpack(">Q", stream.read(8))
-        start += max(8, size)
+def _first(stream: BinaryIO, kind: bytes, start: int, end: int) -> Box:
+    """The first box of this kind from `start` to `end`."""
+    for box in boxes(stream, kind, start, end):
+        return box
     raise _unknown()
 
 

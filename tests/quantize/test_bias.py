@@ -14,11 +14,12 @@ from torch import fx
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.traced import value_shapes
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.bias import correct_biases
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding, remove_rounding
-from edgeanim.quantize.placement import find_placement, value_shapes
+from edgeanim.quantize.placement import find_placement
 from edgeanim.quantize.recover import as_tensors
 
 

@@ -20,6 +20,7 @@ from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.traced import value_shapes
 from edgeanim.pipeline.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
@@ -33,7 +34,7 @@ from edgeanim.quantize.fake_quant import (
     insert_rounding,
     remove_rounding,
 )
-from edgeanim.quantize.placement import find_placement, value_shapes
+from edgeanim.quantize.placement import find_placement
 from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.qdq import QdqScheme

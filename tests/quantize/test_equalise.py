@@ -18,9 +18,10 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.traced import value_shapes
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.equalise import equalise
-from edgeanim.quantize.placement import Placement, find_placement, value_shapes
+from edgeanim.quantize.placement import Placement, find_placement
 from edgeanim.quantize.recover import as_tensors
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
 

@@ -11,7 +11,8 @@ import torch
 from torch import fx, nn
 
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.quantize.placement import find_placement, value_shapes
+from edgeanim.graph.traced import value_shapes
+from edgeanim.quantize.placement import find_placement
 
 
 class Branched(nn.Module):  # type: ignore[misc]

@@ -308,7 +308,8 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
     import torch
 
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.quantize.placement import find_placement, value_shapes
+    from edgeanim.graph.traced import value_shapes
+    from edgeanim.quantize.placement import find_placement
 
     path = as_numbers(written(tmp_path, body, _TWO_KERNELS | limits), *limits)
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
