@@ -41,8 +41,8 @@ class ImportedGraph:
     permutation stands at that end, which the TFLite converter cancels against its own.
     `error` is the largest deviation from ONNX Runtime that the gate found. `normalized` is the ONNX
     model that the module was made of, its warps as they came; `origins` says of which value of it
-    each submodule and parameter came (see `Builder`), `fx_names` how the fx node of each value is
-    called. `write_back` takes trained weights there.
+    each submodule and parameter came (see `Builder`), `fx_names` how the fx node of each value that
+    is left is called. `write_back` takes trained weights there.
     """
 
     module: torch.nn.Module
@@ -164,7 +164,7 @@ class _Built:
 def _build(model: Any, path: Path) -> _Built:
     from torch import fx
 
-    from edgeanim.graph.converters import CONVERTERS, Builder
+    from edgeanim.graph.converters import CONVERTERS, Builder, fuse
 
     editor = Editor(model)
     builder = Builder(editor, path)
@@ -179,15 +179,18 @@ def _build(model: Any, path: Path) -> _Built:
         builder.values.update(zip(node.output, results, strict=False))
     builder.graph.output(tuple(builder.value(name) for name in editor.outputs))
     builder.graph.lint()
+    module = fx.GraphModule(builder.root, builder.graph, "ImportedModule").eval()
+    fuse(module)
+    left = {node.name for node in module.graph.nodes}
     imported = ImportedGraph(
-        module=fx.GraphModule(builder.root, builder.graph, "ImportedModule").eval(),
+        module=module,
         input_names=names,
         output_names=tuple(editor.outputs),
         input_shapes=tuple(editor.shapes[name] for name in names),
         error=0.0,
         normalized=model,
         origins=builder.origins,
-        fx_names={name: value.name for name, value in builder.values.items()},
+        fx_names={name: n.name for name, n in builder.values.items() if n.name in left},
     )
     return _Built(imported, builder.refuse)
 
@@ -209,8 +212,8 @@ def _deviation(
             return value
 
     def tell(error: BaseException) -> BadInput:
-        names = imported.fx_names
-        node = next(node for node in model.graph.node if names.get(node.output[0]) not in done)
+        made = ((imported.fx_names.get(node.output[0]), node) for node in model.graph.node)
+        node = next(node for name, node in made if name and name not in done)
         return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
 
     with torch.no_grad(), errors_of_others(tell):

@@ -300,3 +300,34 @@ def test_the_style_net_becomes_tflite_without_layout_transposes(
     assert np.abs(made - wanted).max() <= 1e-4
     ops = interpreter._get_ops_details()
     assert not any(op["op_name"] in ("TRANSPOSE", "GATHER_ND", "MIRROR_PAD") for op in ops)
+
+
+@pytest.mark.parametrize(
+    ("body", "function"),
+    [
+        # As PyTorch's exporters write a Gelu, and with the factors in another order.
+        (
+            "d = Div (x, root) \n e = Erf (d) \n o = Add (e, one) \n p = Mul (x, o) \n"
+            "y = Mul (p, half)",
+            nn.functional.gelu,
+        ),
+        (
+            "d = Mul (x, inverse) \n e = Erf (d) \n o = Add (one, e) \n h = Mul (half, x) \n"
+            "y = Mul (h, o)",
+            nn.functional.gelu,
+        ),
+        ("g = HardSigmoid <alpha=0.16666667> (x) \n y = Mul (x, g)", nn.functional.hardswish),
+        # None of either: another slope, another factor, another value.
+        ("d = Div (x, one) \n e = Erf (d) \n o = Add (e, one) \n y = Mul (x, o)", None),
+        ("g = HardSigmoid <alpha=0.16666667> (x) \n t = Tanh (x) \n y = Mul (t, g)", None),
+    ],
+)
+def test_activations_in_parts_are_one_function(
+    graph: Any, save: Any, body: str, function: Callable[..., Any] | None
+) -> None:
+    numbers = {"root": 2**0.5, "inverse": 0.5**0.5, "one": 1.0, "half": 0.5}
+    weights: dict[str, Any] = {"w": (3, 3, 1, 1)}
+    weights |= {name: np.array(value, np.float32) for name, value in numbers.items()}
+    model = graph("float[1,3,8,8] f", "float[1,3,8,8] y", f"x = Conv (f, w) \n {body}", weights)
+    calls = [n.target for n in import_torch(save(model)).module.graph.nodes if n.op != "output"]
+    assert (calls[-1:] == [function] and len(calls) == 3) == (function is not None)

@@ -18,6 +18,7 @@ from edgeanim.graph.converters import (
     shape,
 )
 from edgeanim.graph.converters.builder import Builder, Converter
+from edgeanim.graph.converters.fused import fuse
 
 CONVERTERS: dict[str, Converter] = {
     **convolution.CONVERTERS,
@@ -31,4 +32,4 @@ CONVERTERS: dict[str, Converter] = {
     **shape.CONVERTERS,
 }
 
-__all__ = ["CONVERTERS", "Builder", "Converter"]
+__all__ = ["CONVERTERS", "Builder", "Converter", "fuse"]
