@@ -1,7 +1,7 @@
 """Anyone's ONNX in the one form that the rest of this part expects.
 
-Constants folded, layouts channels-first but at the ends, pads and norms as single ops, recent
-opset. Inputs, outputs and numbers stay as they were.
+Constants folded, layouts channels-first but at the ends, linear layers over pixels as convolutions,
+pads and norms as single ops, recent opset. Inputs, outputs and numbers stay as they were.
 """
 
 from __future__ import annotations
@@ -11,13 +11,32 @@ from typing import Any
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import infer_shapes, set_attributes
 from edgeanim.graph.queries import all_nodes, opset_of
-from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads, pools
+from edgeanim.graph.rewrites import (
+    affine,
+    constants,
+    identity,
+    instance_norm,
+    layout,
+    pads,
+    pointwise,
+    pools,
+)
 
 OLDEST_OPSET = 13
 _RAISED_OPSET = 18
 _CHOSEN_COORDINATES = 11
 """Since this opset a Resize says which coordinates it reckons with."""
-_REWRITES = (pools, constants, identity, layout, instance_norm, pads, affine, identity)
+_REWRITES = (
+    pools,
+    constants,
+    identity,
+    pointwise,
+    layout,
+    instance_norm,
+    pads,
+    affine,
+    identity,
+)
 
 
 def normalize(model: Any) -> Any:

@@ -3,7 +3,8 @@
 Only exact algebra, float rounding apart; inputs, outputs and the names of convolutions stay. Which
 rewrites there are, and when each pays, is said in its own file in `rewrites`. Kernels that a file
 computes, if only by a `Constant`, are stored: quantisers take stored ones alone, and none in a
-branch of an If, so that one whose condition is constant is replaced by the branch taken. An opset
+branch of an If, so that one whose condition is constant is replaced by the branch taken; for their
+sake linear layers over pixels are convolutions, too (`rewrites.pointwise`). An opset
 without scales by channel is raised, here, since values may be called otherwise thereafter.
 """
 
@@ -38,7 +39,8 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     """
     made = normalize(model)
     stored = _computed_kernels(model) - _computed_kernels(made)
-    taken = _branchings(model) - _branchings(made)
+    taken = _count(model, "If") - _count(made, "If")
+    pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     rewrites: dict[str, Callable[[Any], int]] = {
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
@@ -49,7 +51,8 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     changes = {name: rewrite(made) for name, rewrite in rewrites.items()}
     identity.rewrite(made)
     raised = int(opset_of(made) != opset_of(model))
-    return Restructured(made, {"raised": raised, "stored": stored, "taken": taken, **changes})
+    found = {"raised": raised, "stored": stored, "taken": taken, "pointwise": pointwise}
+    return Restructured(made, found | changes)
 
 
 def _computed_kernels(model: Any) -> int:
@@ -61,5 +64,5 @@ def _computed_kernels(model: Any) -> int:
     )
 
 
-def _branchings(model: Any) -> int:
-    return sum(node.op_type == "If" for node in model.graph.node)
+def _count(model: Any, *ops: str) -> int:
+    return sum(node.op_type in ops for node in model.graph.node)

@@ -19,13 +19,13 @@ TO_LAST = (0, 2, 3, 1)
 """As a permutation; and where each axis of a channels-last value lies once it is channels-first."""
 
 # fmt: off
-_UNARY = frozenset((
-    "Abs", "Cast", "Ceil", "Clip", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
+UNARY = frozenset((
+    "Abs", "Cast", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
     "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu",
-    "Round", "Selu", "Sigmoid", "Softplus", "Sqrt", "Tanh",
+    "Round", "Selu", "Sigmoid", "Sin", "Softplus", "Sqrt", "Tanh",
 ))
 # fmt: on
-_BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"])
+BINARY = frozenset(["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu"])
 _REDUCE = frozenset(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"])
 _AXIS = frozenset(["Concat", "Softmax"])
 
@@ -111,7 +111,7 @@ def _sink(graph: Editor, node: Any) -> bool:
 
 def _data_inputs(node: Any) -> list[str]:
     """The inputs that are feature maps, not settings."""
-    if node.op_type in _BINARY or node.op_type == "Concat":
+    if node.op_type in BINARY or node.op_type == "Concat":
         return list(node.input)
     return list(node.input[:1])
 
@@ -135,7 +135,7 @@ def _movable(graph: Editor, node: Any) -> bool:
         return bool(given.get("keepdims", 1)) and _reduced_axes(graph, node) is not None
     if op == "Softmax" and graph.opset < 13:
         return False
-    return op in (_UNARY | _BINARY | _AXIS)
+    return op in (UNARY | BINARY | _AXIS)
 
 
 def _moved(graph: Editor, node: Any, inputs: Sequence[str], near: str) -> str:
