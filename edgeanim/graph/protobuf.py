@@ -25,6 +25,13 @@ _SIGNATURES = (
     (0, b"\x7fELF", "a program"),
 )
 
+_PYTORCH = (".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".torchscript")
+"""What weights, TorchScript and exported programs of PyTorch are called."""
+_EXPORT = (
+    "Of PyTorch, edgeanim takes the module's code with weights as safetensors: edgeanim export "
+    "mynet:Net --weights net.safetensors --shape image=1x3x256x256 -o net/"
+)
+
 
 def parse_onnx(path: Path) -> Any:
     """The graph as it is written, external weights not loaded.
@@ -107,4 +114,6 @@ def _foreign(path: Path, kind: str) -> BadInput:
         hint = "Give the folder that holds it."
     elif path.suffix.lower() in (".tflite", ".xml"):
         hint = f"It can be measured as it is: edgeanim bench {shlex.quote(str(path))} --frames DIR"
+    elif path.suffix.lower() in _PYTORCH:
+        hint = _EXPORT
     return BadInput(f"This is {kind}, not an ONNX graph.", where=path, hint=hint)

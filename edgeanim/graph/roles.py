@@ -16,7 +16,7 @@ _STACKED_CHANNELS = (6, 9, 12)
 _SMALLEST_SIDE = 8
 _MOST_STRETCHED = 2.0
 """Nets may crop a wide picture to a square one, but hardly a strip."""
-_OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
+OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
 _STACKED = (
     "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
 )
@@ -33,7 +33,7 @@ def finished_picture(outputs: Shapes, path: Path) -> str:
             f"Of the outputs ({_shown(outputs)}), {len(pictures) or 'none'} could be the "
             "finished picture; exactly one is needed to tell what this model does.",
             where=path,
-            hint=_OWN_CONTRACT,
+            hint=OWN_CONTRACT,
         )
     return pictures[0]
 
@@ -160,11 +160,11 @@ def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, st
 def _hint(names: list[str], inputs: Shapes) -> str:
     """What to do where these `names` could be the picture, and not just one."""
     if len(names) == 2:
-        return f"{_TWO_NAMES} {_OWN_CONTRACT}"
+        return f"{_TWO_NAMES} {OWN_CONTRACT}"
     stack = _stack_in(inputs)
     if not names and stack is not None:
         return _STACKED.format(repr(stack), inputs[stack][1] // 3)
-    return _OWN_CONTRACT
+    return OWN_CONTRACT
 
 
 def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:

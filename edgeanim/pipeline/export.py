@@ -16,7 +16,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.graph.from_torch import TOLERANCE, export_model
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.reference import seeded_inputs
-from edgeanim.graph.roles import identifier, spec_of_shapes
+from edgeanim.graph.roles import OWN_CONTRACT, identifier, spec_of_shapes
 from edgeanim.graph.torch_modules import evaluating, run_module
 from edgeanim.pipeline.model_folder import may_become_model
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
+_CONTRACT = "Describe its tensors in a contract: --contract."
 _FRAME = "frame"
 
 
@@ -160,8 +161,7 @@ def _described(
         span = () if values is None else (values,)
         return spec_of_shapes(Path(f"{name}.onnx"), shapes, found, *span)
     except BadInput as error:
-        raise BadInput(
-            error.what, where=where, hint="Describe its tensors in a contract: --contract."
-        ) from error
+        hint = (error.hint or "").replace(OWN_CONTRACT, _CONTRACT)
+        raise BadInput(error.what, where=where, hint=hint) from error
     except ValueError as error:  # an empty tensor, say
         raise BadInput(f"{first_line(error)}.", where=where) from error

@@ -257,6 +257,10 @@ def test_files_that_are_no_graph(tmp_path: Path) -> None:
     flat.write_bytes(b"\x1c\0\0\0TFL3")
     with pytest.raises(BadInput, match=r"a TFLite model, not an ONNX graph.*edgeanim bench"):
         load_model(flat)
+    traced = tmp_path / "net.pt"
+    traced.write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(BadInput, match=r"a zip archive.*not an ONNX graph.*edgeanim export"):
+        load_model(traced)
     huge = tmp_path / "huge.onnx"
     with huge.open("wb") as stream:
         stream.truncate(3 << 30)

@@ -143,6 +143,25 @@ def test_a_further_input_is_a_condition(tmp_path: Path) -> None:
     assert roles == {"picture": "driving_frame", "style": "condition:style"}
 
 
+@pytest.mark.parametrize(
+    ("shapes", "hint"),
+    [
+        ({"mel": (1, 1, 80, 16), "face": (1, 6, 16, 16)}, r"'face' seems to hold 2 pictures"),
+        ({"one": SIZE, "other": SIZE}, r"Call the one that is animated .* --contract\."),
+        ({"pose": (1, 45)}, r"--contract\."),
+    ],
+)
+def test_inputs_that_tell_too_little_are_told_what_would_help(
+    shapes: dict[str, tuple[int, ...]], hint: str, tmp_path: Path
+) -> None:
+    class Painted(nn.Module):
+        def forward(self, *inputs: Tensor) -> Tensor:
+            return torch.zeros(SIZE) + inputs[0].mean()
+
+    with pytest.raises(BadInput, match=hint):
+        export(Painted(), shapes=shapes, out=tmp_path / "net")
+
+
 def test_each_graph_of_a_contract_has_its_module(tmp_path: Path) -> None:
     modules = {"paint": Painter(), "encode": Encoder()}
     made = export(modules, contract=TWO_GRAPHS, out=tmp_path / "net")
