@@ -9,7 +9,7 @@ written out and the warp are cheap, and eight bits ruin them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -117,14 +117,21 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     )
 
 
-def onnx_chain(model: Any, keep_float: Iterable[str] = (), *, where: object = None) -> Chain:
+def onnx_chain(
+    model: Any,
+    keep_float: Iterable[str] = (),
+    *,
+    more_glue: Collection[str] = (),
+    where: object = None,
+) -> Chain:
     """`find_chain` of an ONNX `model` that is `shaped`.
 
-    `keep_float` are names of nodes that count as float; `BadInput` names the nearest node if there
-    is none of that name.
+    `keep_float` are names of nodes that count as float, `more_glue` of those that a runtime can
+    compute in 8 bits beside `ONNX_GLUE`; `BadInput` names the nearest node if there is none of the
+    former's.
     """
     check_names(keep_float, [node.name for node in model.graph.node], where=where)
-    return find_chain(onnx_nodes(model, set(keep_float)), where=where)
+    return find_chain(onnx_nodes(model, set(keep_float), more_glue), where=where)
 
 
 def has_convolutions(path: Path, keep_float: Iterable[str] = ()) -> bool:
@@ -162,7 +169,7 @@ def shaped(model: Any) -> Any:
     return made
 
 
-def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
+def onnx_nodes(model: Any, keep_float: set[str], more_glue: Collection[str] = ()) -> list[Node]:
     """The nodes of an ONNX `model` by kind; `BadInput` for a convolution of unknown cost."""
     values = constants.Values(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
@@ -182,7 +189,7 @@ def onnx_nodes(model: Any, keep_float: set[str]) -> list[Node]:
                     hint=f"Keep it in float with --keep-float {node.name}, or ship all in float32.",
                 )
             macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
-        elif node.op_type in ONNX_GLUE and _keeps_zero(node, values):
+        elif node.name in more_glue or (node.op_type in ONNX_GLUE and _keeps_zero(node, values)):
             kind = "glue"
         fuses = node.op_type in _FUSED
         nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs, fuses))

@@ -12,6 +12,7 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.quantize.chain import ONNX_GLUE, load_shaped
 from edgeanim.quantize.float_session import open_session
+from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histogram, Histograms
 
 # Quantisers move up through these to where the values come from.
@@ -61,7 +62,8 @@ def _asked_for(path: Path) -> list[str]:
     it may be called once the graph is prepared."""
     import onnx
 
-    graph = load_shaped(path).graph
+    model = load_shaped(path)
+    graph, gates = model.graph, find_gates(model)
     floats = {
         info.name
         for info in (*graph.input, *graph.value_info, *graph.output)
@@ -77,7 +79,7 @@ def _asked_for(path: Path) -> list[str]:
                 folded[name].append(node.output[0])
     asked: dict[str, None] = {}
     for node in graph.node:
-        if node.op_type in _QUANTIZED:
+        if node.op_type in _QUANTIZED or node.name in gates:
             frontier = [*node.input, *node.output]
             while frontier:
                 name = frontier.pop()

@@ -15,6 +15,7 @@ import numpy as np
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import repeated
+from edgeanim.quantize.gates import gate_ranges
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
 
 
@@ -22,6 +23,7 @@ class OnnxQdq(QdqScheme):
     """The scheme `onnx-qdq`."""
 
     name: ClassVar[str] = "onnx-qdq"
+    rounds_gates: ClassVar[bool] = True
 
     def insert(
         self, prepared: Prepared, ranges_of: RangesOf, weights_in_7_bits: bool, out: Path
@@ -57,7 +59,8 @@ def _tensors_data(prepared: Prepared, ranges_of: RangesOf) -> Any:
     import onnx
     from onnxruntime.quantization import calibrate
 
-    graph = onnx.load(str(prepared.path)).graph
+    model = onnx.load(str(prepared.path))
+    graph, gates = model.graph, gate_ranges(model)
     constants = {tensor.name for tensor in graph.initializer}
     around = {
         name
@@ -66,8 +69,9 @@ def _tensors_data(prepared: Prepared, ranges_of: RangesOf) -> Any:
         for name in (*node.input, *node.output)
         if name and name not in constants
     }
+    measured = ranges_of(sorted(around - gates.keys()))
     found = {
         name: (np.array(at.low, np.float32), np.array(at.high, np.float32))
-        for name, at in ranges_of(sorted(around)).items()
+        for name, at in {**measured, **gates}.items()
     }
     return calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, found)

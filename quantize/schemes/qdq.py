@@ -15,6 +15,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.normalize import with_recent_opset
 from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
+from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.ranges import TensorRange, ranges_in
 from edgeanim.quantize.rounding import replace_kernels
@@ -37,6 +38,8 @@ class QdqScheme(Scheme):
     """One prepared graph, one file; a form says where its pairs go."""
 
     packages: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime.quantization")
+    rounds_gates: ClassVar[bool] = False
+    """Whether the runtime multiplies and takes sigmoids in 8 bits (`gates`)."""
 
     @abstractmethod
     def insert(
@@ -50,10 +53,31 @@ class QdqScheme(Scheme):
         path = out / f"{source.artifact.spec.name}.onnx"
         ranges_of = partial(ranges_in, histograms, spec.ranges)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-            prepared = _prepare(source, spec.keep_float, Path(scratch))
+            prepared = self._prepare(source, spec.keep_float, Path(scratch))
             with atomic_path(path) as partial_file:
                 self.insert(prepared, ranges_of, seven_bits(spec, source.board), partial_file)
         return path
+
+    def _prepare(self, source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prepared:
+        import onnx
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        named, path = scratch / "named.onnx", scratch / "prepared.onnx"
+        model = shaped(with_recent_opset(onnx.load(str(source.artifact.path))))
+        chain = onnx_chain(model, keep_float, where=source.artifact.path)
+        replace_kernels(model, source.kernels, chain.with_float_heads)
+        onnx.save(model, str(named))
+        with quiet():
+            # Shapes are static already, so the symbolic pass (which needs sympy) has nothing to do.
+            quant_pre_process(str(named), str(path), skip_symbolic_shape=True)
+        model = load_shaped(path)
+        onnx.save(model, str(path))
+        types = {node.name: node.op_type for node in model.graph.node}
+        # What was folded into a convolution is no longer rounded on its own.
+        kept = [name for name in keep_float if name in types]
+        gates = find_gates(model) if self.rounds_gates else ()
+        chain = onnx_chain(model, kept, more_glue=gates, where=source.artifact.path)
+        return Prepared(path, {name: types[name] for name in chain.with_float_heads})
 
 
 def with_shapes(path: Path) -> Any:
@@ -61,24 +85,3 @@ def with_shapes(path: Path) -> Any:
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 
     return load_model_with_shape_infer(path)
-
-
-def _prepare(source: Source, keep_float: tuple[str, ...], scratch: Path) -> Prepared:
-    import onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    named, path = scratch / "named.onnx", scratch / "prepared.onnx"
-    model = shaped(with_recent_opset(onnx.load(str(source.artifact.path))))
-    chain = onnx_chain(model, keep_float, where=source.artifact.path)
-    replace_kernels(model, source.kernels, chain.with_float_heads)
-    onnx.save(model, str(named))
-    with quiet():
-        # Shapes are static already, so the symbolic pass (which needs sympy) has nothing to do.
-        quant_pre_process(str(named), str(path), skip_symbolic_shape=True)
-    model = load_shaped(path)
-    onnx.save(model, str(path))
-    types = {node.name: node.op_type for node in model.graph.node}
-    # What was folded into a convolution is no longer rounded on its own.
-    kept = [name for name in keep_float if name in types]
-    chain = onnx_chain(model, kept, where=source.artifact.path)
-    return Prepared(path, {name: types[name] for name in chain.with_float_heads})
