@@ -13,8 +13,9 @@ def lowered(source: Path, backend: str) -> Any:
     """An ONNX graph as a `ModelProto` in the form in which this backend runs it well.
 
     ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions. OpenVINO:
-    channels are cut apart in planes, pads that wrap around are slices, and volumes, for which it
-    has no GridSample, are warped by gathers too. External weights are brought into the one model.
+    channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
+    channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
+    gathers. External weights are brought into the one model.
     `BadInput` if the graph does not parse.
     """
     require(f"The backend {backend!r}", "onnx", extra="compress")
@@ -28,10 +29,11 @@ def lowered(source: Path, backend: str) -> Any:
 
         warp.rewrite(model, warp.VOLUMES if backend == "openvino" else warp.RANKS)
     if backend == "openvino":
-        from edgeanim.graph.rewrites import planar, wrapped
+        from edgeanim.graph.rewrites import planar, unmoved, wrapped
 
         planar.rewrite(model)
         wrapped.rewrite(model)
+        unmoved.rewrite(model)
         return model
     if "DepthToSpace" in ops:
         from edgeanim.graph.rewrites import shuffle

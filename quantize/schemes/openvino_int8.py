@@ -21,7 +21,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
-from edgeanim.graph.rewrites import broadcast, planar, warp, wrapped
+from edgeanim.graph.rewrites import broadcast, planar, unmoved, warp, wrapped
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
@@ -101,6 +101,7 @@ class OpenVinoInt8(Scheme):
         # After the chain, which would take the ops in these.
         warp.rewrite(named, warp.VOLUMES)
         wrapped.rewrite(named)
+        unmoved.rewrite(named)
         with own_signal_stack(), quiet():
             model = ov.Core().read_model(named.SerializeToString())
             _fold_constants(model)
