@@ -17,7 +17,15 @@ from typing import Any
 
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import opset_of
-from edgeanim.graph.rewrites import flat_norm, identity, norm_scale, packing, transposed, upsampled
+from edgeanim.graph.rewrites import (
+    flat_norm,
+    identity,
+    norm_scale,
+    packing,
+    parts,
+    transposed,
+    upsampled,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     rewrites: dict[str, Callable[[Any], int]] = {
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
+        "parts": parts.rewrite,
         "transposed": transposed.rewrite,
         "packing": partial(packing.rewrite, lanes=lanes),
         "flat_norm": flat_norm.rewrite,

@@ -21,6 +21,8 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
+from edgeanim.graph.read import read_onnx
+from edgeanim.graph.rewrites.parts import with_parts
 from edgeanim.pipeline.lights import Likeness, golden_relit
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
@@ -258,7 +260,8 @@ def graph_specs(model: Model, spec: QuantizeSpec) -> dict[str, QuantizeSpec]:
 
 
 def kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The nodes to keep in float, by graph, from `GRAPH:NODE`, or `NODE` for a single graph."""
+    """The nodes to keep in float, by graph, from `GRAPH:NODE`, or `NODE` for a single graph; with
+    the parts that a convolution was taken apart into."""
     kept: dict[str, tuple[str, ...]] = {graph.spec.name: () for graph in model.graphs}
     for name in names:
         graph, separator, node = name.partition(":")
@@ -272,4 +275,7 @@ def kept_by_graph(model: Model, names: tuple[str, ...]) -> dict[str, tuple[str, 
                 where="--keep-float",
                 hint=f"Write GRAPH:NODE with GRAPH one of {', '.join(kept)}.",
             )
-    return kept
+    graphs = {graph.spec.name: graph for graph in model.graphs if kept[graph.spec.name]}
+    return kept | {
+        name: with_parts(kept[name], read_onnx(graph.path)) for name, graph in graphs.items()
+    }

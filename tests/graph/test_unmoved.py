@@ -73,9 +73,15 @@ def test_so_does_the_op_of_its_own(graph: Any, difference: Any) -> None:
 
 
 @pytest.mark.parametrize("axis", ["-1", "3"])
-def test_a_layer_norm_over_channels_gives_the_same(graph: Any, difference: Any, axis: str) -> None:
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_layer_norm_over_channels_gives_the_same(
+    graph: Any, difference: Any, axis: str, opset: int, shifted: bool
+) -> None:
     weights = {"kernel": (8, 8, 3, 3), "scale": (8,), "shift": (8,)}
-    model = normed(graph, LAYER_NORM.replace("AXIS", axis), (1, 8, 6, 5), weights)
+    body = LAYER_NORM.replace("AXIS", axis)
+    body = body if shifted else body.replace(", shift)", ")")
+    model = normed(graph, body, (2, 8, 6, 5), weights, opset)
     changed, copy, ops = applied(unmoved, model)
     assert (changed, ops["LayerNormalization"]) == (1, 0)
     assert difference(model, copy) < 1e-5
@@ -91,10 +97,13 @@ def test_other_norms_stay(graph: Any) -> None:
     rows = LAYER_NORM.replace("AXIS", "2")
     shapes = {"scale": (5, 8), "shift": (5, 8)}
     over_rows = normed(graph, rows, (1, 8, 6, 5), weights | shapes)
-    of_two = LAYER_NORM.replace("AXIS", "-1")
-    two = normed(graph, of_two, (2, 8, 6, 5), weights | {"scale": (8,), "shift": (8,)})
+    other = LAYER_NORM.replace("AXIS", "-1").replace("[0, 2, 3, 1]", "[0, 2, 1, 3]")
+    over_columns = normed(
+        graph, other.replace("[0, 3, 1, 2]", "[0, 2, 1, 3]"), (1, 8, 6, 5),
+        weights | {"scale": (5,), "shift": (5,)},
+    )  # fmt: skip
     channels = grouped(graph, (1, 6, 4, 4), 6)
-    for model in (over_rows, two, channels):
+    for model in (over_rows, over_columns, channels):
         assert applied(unmoved, model)[0] == 0
 
 
