@@ -78,6 +78,9 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
     """Convert what was imported to a file that takes and gives the tensors of `spec` in order."""
     import torch
 
+    from edgeanim.graph.bands import in_bands
+
+    in_bands(graph.module)
     module = graph.in_order(spec)
     inputs = [_sample(tensor, seed) for seed, tensor in enumerate(spec.inputs)]
     with torch.no_grad():
