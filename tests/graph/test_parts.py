@@ -86,6 +86,16 @@ def test_anything_else_stays(graph: Any, old: str, new: str) -> None:
     assert applied(parts, gated(graph, GATE.replace(old, new)))[0] == 0
 
 
+def test_so_does_a_map_of_unknown_size(graph: Any) -> None:
+    model = gated(graph)
+    shape = model.graph.input[0].type.tensor_type.shape
+    shape.Clear()
+    for name in ("count", "channels", "height", "width"):
+        shape.dim.add().dim_param = name
+    del model.graph.value_info[:]
+    assert parts.rewrite(model) == 0
+
+
 def test_narrow_parts_stay(graph: Any) -> None:
     assert applied(parts, gated(graph, half=8))[0] == 0
 

@@ -14,7 +14,7 @@ from edgeanim import api
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.quantize.chain import shaped
-from edgeanim.quantize.gates import find_gates
+from edgeanim.quantize.gates import find_gates, gate_ranges
 
 PICTURE = "(float[1,3,32,32] image) => (float[1,3,32,32] result)"
 GATES = {
@@ -87,6 +87,11 @@ def test_other_products_are_not(body: str) -> None:
 def test_a_sigmoid_that_something_else_reads_stays_in_float() -> None:
     body = "g = Sigmoid (c) \n p = Mul (c, g) \n y = Add (p, g)"
     assert find_gates(shaped(net(body))) == {"p"}
+
+
+def test_ranges_of_other_sigmoids_are_measured() -> None:
+    body = "g = Sigmoid (c) \n p = Mul (c, g) \n o = Sigmoid (p) \n y = Add (p, o)"
+    assert gate_ranges(shaped(net(body))).keys() == {"g"}
 
 
 def test_a_silu_runs_in_8_bits(photos: Path, tmp_path: Path) -> None:

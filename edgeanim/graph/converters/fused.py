@@ -1,8 +1,8 @@
 """Activations that exporters write out become the one function that they are.
 
 Before opset 20 ONNX has no Gelu, before 14 no HardSwish, so that files hold their parts. TFLite,
-which has an op for each, would compute the error function of a Gelu by a polynomial of its own: 17
-passes over the picture that take 19 times as long.
+which has an op for each, would compute the error function of a Gelu by a polynomial of its own, in
+many passes over the picture.
 """
 
 from __future__ import annotations

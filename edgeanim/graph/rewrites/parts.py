@@ -89,11 +89,14 @@ def _cut(graph: Editor, name: str, begin: int, end: int) -> str:
 def _cuts(graph: Editor, cutter: Any, name: str) -> list[tuple[int, int, str]]:
     """Which channels of the map `name` the outputs of a Split or Slice are; none if it is neither,
     or cuts along another axis."""
-    channels = graph.shapes.get(name, (0, 0))[1]
+    shape = graph.shapes.get(name)
+    if shape is None:
+        return []
+    channels = shape[1]
     if cutter.op_type == "Split" and cutter.input[0] == name:
         sizes = [graph.shapes.get(output, (0, 0))[1] for output in cutter.output]
         axis = attributes(cutter).get("axis", 0)
-        if axis % len(graph.shapes[name]) != 1 or sum(sizes) != channels:
+        if axis % len(shape) != 1 or sum(sizes) != channels:
             return []
         ends = np.cumsum(sizes).tolist()
         return list(zip([0, *ends[:-1]], ends, cutter.output, strict=True))
@@ -101,15 +104,11 @@ def _cuts(graph: Editor, cutter: Any, name: str) -> list[tuple[int, int, str]]:
         return []
     limits = [graph.constant_of(cutter, index) for index in (1, 2, 3)]
     steps = graph.constant_of(cutter, 4)
-    if any(limit is None or limit.tolist() == [] or limit.size != 1 for limit in limits):
+    if any(limit is None or limit.size != 1 for limit in limits):
         return []
     start, stop, axis = (int(limit.item()) for limit in limits if limit is not None)
     whole = steps is None or steps.tolist() == [1]
-    if (
-        axis % len(graph.shapes[name]) != 1
-        or not whole
-        or (len(cutter.input) > 4 and steps is None)
-    ):
+    if axis % len(shape) != 1 or not whole or (len(cutter.input) > 4 and steps is None):
         return []
     begin, end, _ = slice(start, stop).indices(channels)
     return [(begin, end, cutter.output[0])]
