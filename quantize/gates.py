@@ -1,4 +1,5 @@
 """Gates that ONNX Runtime computes in 8 bits: x sigmoid(x), and x times a weight for each channel.
+Hard sigmoids count: `rewrites.hard_gates` gives them a form in 8 bits.
 
 In float each costs two conversions of the whole map, and the mean that a squeeze-and-excite block
 takes of it lies across its channels-last order: nets of such blocks took nearly twice as long in
@@ -27,7 +28,7 @@ def find_gates(model: Any) -> set[str]:
     for product, gate in _gated(model):
         found.add(product.name)
         whole = gate.input[0] in product.input
-        if whole and gate.op_type == "Sigmoid" and _readers(model, gate.output[0]) == [product]:
+        if whole and _readers(model, gate.output[0]) == [product]:
             found.add(gate.name)
     return found
 

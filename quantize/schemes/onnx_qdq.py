@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.edit import infer_shapes
-from edgeanim.graph.rewrites import repeated
+from edgeanim.graph.rewrites import hard_gates, repeated, scaled_products
 from edgeanim.quantize.gates import gate_ranges
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
 
@@ -47,7 +47,9 @@ class OnnxQdq(QdqScheme):
             job.quantize_model()
             job.model.topological_sort()  # shapes are inferred in the order of the nodes
             infer_shapes(job.model.model)
+            hard_gates.rewrite(job.model.model)
             repeated.rewrite(job.model.model)
+            scaled_products.rewrite(job.model.model)
             job.model.save_model_to_file(str(out))
 
 

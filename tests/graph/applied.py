@@ -1,13 +1,15 @@
-"""A rewrite applied to a copy of a graph, and what OpenVINO makes of one."""
+"""A rewrite applied to a copy of a graph, and what the runtimes make of one."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import openvino
 
 from edgeanim.graph.edit import infer_shapes
@@ -34,3 +36,14 @@ def executed_by_openvino(model: Any) -> set[str]:
         for each in request.profiling_info
         if each.status == openvino.ProfilingInfo.Status.EXECUTED
     }
+
+
+def optimised(model: Any, folder: Path) -> Counter[str]:
+    """The ops that ONNX Runtime makes of a graph."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 3  # that such a file suits this machine only is no news
+    onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.graph.rewrites import repeated
-from tests.graph.applied import applied
+from tests.graph.applied import applied, optimised
 
 QUANTISED = """
     xq = QuantizeLinear (x, scale, zero)
@@ -111,14 +108,3 @@ def test_the_runtime_takes_the_transposes_out(graph: Any, tmp_path: Path) -> Non
     assert after_it["QLinearConv"] == before["QLinearConv"] == 2
     assert after_it["Transpose"] == before["Transpose"]
     assert after_it["DequantizeLinear"] == before["DequantizeLinear"]
-
-
-def optimised(model: Any, folder: Path) -> Counter[str]:
-    """The ops that ONNX Runtime makes of a graph."""
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimised.onnx")
-    options.log_severity_level = 3  # that such a file suits this machine only is no news
-    onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)
