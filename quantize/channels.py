@@ -26,7 +26,9 @@ _ALIKE = {
 _OVER_PICTURES = {"amax", "amin", "mean", "sum"}
 """They treat every channel alike if they reduce each by itself and keep the axes."""
 _TIES = {"add", "maximum", "minimum", "mul", "sub", "truediv"}
-_ALIKE_MODULES = ("BatchNorm2d", "InstanceNorm2d", "Identity", "PReLU", "PicturePad")
+_ALIKE_MODULES = (
+    "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "Identity", "PReLU", "PicturePad"
+)  # fmt: skip
 
 Kind = Literal["plain", "transposed", "grouped"]
 Places = tuple[tuple[int, ...], ...]
@@ -175,8 +177,8 @@ def carried_parameters(
 
 
 def keeps_channels(node: fx.Node, layer: object) -> bool:
-    """Whether what a node makes has the channels of what it reads, each made of its own (or, by a
-    grouped convolution, of those of its group)."""
+    """Whether what a node makes has the channels of what it reads, each made of its own (or, by
+    what works on groups of channels, of those of its group)."""
     return (
         kind_of(layer) == "grouped"
         or type(layer).__name__ in _ALIKE_MODULES

@@ -56,8 +56,10 @@ def prune_graphs(
     if spec.ratio == 0:
         return dict(graphs)
     require_packages()
+    from edgeanim.graph.write_back import trainable
     from edgeanim.quantize.recover import recover
     from edgeanim.quantize.rounds import Rounds
+    from edgeanim.quantize.selection import in_graph
     from edgeanim.quantize.whole import Whole
 
     imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
@@ -77,7 +79,12 @@ def prune_graphs(
         groups = rounds.groups()
         if not any(groups.values()):
             return dict(graphs)
-        loss = recover(student, teacher, takes, spec, state=state, progress=progress)
+        parameters = {
+            in_graph(name, key): parameter
+            for name, graph in imported.items()
+            for key, parameter in trainable(graph, student.net(name)).items()
+        }
+        loss = recover(student, teacher, takes, spec, parameters, state=state, progress=progress)
     made = dict(graphs)
     for name, graph in imported.items():
         if groups[name] or spec.steps:  # the others were trained along with it

@@ -33,11 +33,13 @@ def recover(
     teacher: Whole,
     takes: Takes,
     spec: PruneSpec,
+    parameters: Mapping[str, torch.nn.Parameter],
     *,
     state: Path | None,
     progress: Progress,
 ) -> tuple[float, ...]:
-    """Train `student` in place to make of `takes` what `teacher` makes, one take a step.
+    """Train `parameters` of `student` in place to make of `takes` what `teacher` makes, one take a
+    step.
 
     Every eighth take is held out; the weights that did best there are kept, be they the first.
     Ends early when they do not improve. Deterministic under `spec.seed`; with a folder `state` a
@@ -58,7 +60,7 @@ def recover(
     student.to(memory_format=torch.channels_last)
     trainer = Trainer(
         student,
-        dict(student.named_parameters()),
+        parameters,
         _Lesson.of(teacher, takes),
         course,
         "minmax",

@@ -2,8 +2,9 @@
 
 Each output of a convolution or a linear layer begins a strand of its own. Whatever treats all
 channels alike, each by itself, hands them on; a sum ties them one by one, a grouped convolution
-those of a group, a pixel shuffle those that become one. What else looks at channels, the graph's
-inputs and its outputs keep theirs: these strands are fixed.
+those of a group, a pixel shuffle those that become one. A norm over groups of channels ties those
+at one place of every group, so that all stay as large; what is left is normed by itself. What else
+looks at channels, the graph's inputs and its outputs keep theirs: these strands are fixed.
 """
 
 from __future__ import annotations
@@ -127,6 +128,10 @@ class _Following:
         if isinstance(layer, torch.nn.Linear):
             self._sees_linear(node, layer)
             return True
+        if isinstance(layer, torch.nn.InstanceNorm1d):
+            return self._sees_rows(node, source)
+        if isinstance(layer, torch.nn.LayerNorm):
+            return self._sees_layer_norm(node, source)
         if not (mixes_channels(layer) or keeps_channels(node, layer)):
             return False
         read = self._channels(source)
@@ -136,6 +141,10 @@ class _Following:
             groups = read.reshape(layer.groups, -1)
             self._classes.tie(groups, groups[:, :1])
             made = np.repeat(groups[:, 0], layer.out_channels // layer.groups)
+        elif isinstance(layer, torch.nn.GroupNorm):
+            groups = read.reshape(layer.num_groups, -1)
+            self._classes.tie(groups, groups[:1])
+            made = read
         else:
             made = read
         self._note(name, read, made)
@@ -150,6 +159,29 @@ class _Following:
         self._note(str(node.target), np.full(layer.in_features, FIXED), made)
         axes = len(self._shapes[node] or ())
         self._labels[node] = torch.from_numpy(made).reshape((1,) * (axes - 1) + (-1,))
+
+    def _sees_rows(self, node: fx.Node, source: fx.Node) -> bool:
+        """Follow channels through a norm of the rows of [N, G, L]: a norm over groups, as it is
+        exported. Where each row is a channel, its weights would have to go as well."""
+        labels = self._labels[source]
+        if labels.ndim != 3 or labels.shape[0] > 1 or labels.shape[2] == 1:
+            return False
+        # Pairs as one number each, since all pixels of a channel say the same in a row.
+        count = self._classes.count
+        pairs = (labels[0] * count + labels[0, :1]).flatten().unique_consecutive()
+        self._classes.tie(*divmod(pairs.numpy(), count))
+        self._labels[node] = labels
+        return True
+
+    def _sees_layer_norm(self, node: fx.Node, source: fx.Node) -> bool:
+        """Follow channels through a norm over the last axis, if they lie along that alone."""
+        labels = self._labels[source]
+        if labels.shape[-1] == 1 or labels.numel() > labels.shape[-1]:
+            return False
+        channels = labels.flatten().numpy()
+        self._note(str(node.target), channels, channels)
+        self._labels[node] = labels
+        return True
 
     def _note(self, name: str, read: Ids, made: Ids) -> None:
         """Remember what a layer reads and makes; one that stands at two places of the graph at once

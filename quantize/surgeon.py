@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 # What a layer holds for each channel that it reads, beside a convolution's weight.
 _HELD_EACH = ("weight", "bias", "running_mean", "running_var")
+# What a layer that is no convolution calls the number of channels that it reads. A PReLU with one
+# slope for all has none.
+_COUNTS = ("num_features", "num_channels", "normalized_shape", "num_parameters")
 
 
 def apply_groups(
@@ -154,11 +157,13 @@ def _kept(ids: Ids, gone: Ids) -> torch.Tensor | None:
 
 def _holds_channels(layer: Any) -> bool:
     """Whether a layer knows how many channels it reads."""
-    return kind_of(layer) is not None or hasattr(layer, "num_features") or _slopes(layer) > 1
+    return kind_of(layer) is not None or any(_count(layer, name) > 1 for name in _COUNTS)
 
 
-def _slopes(layer: Any) -> int:
-    return getattr(layer, "num_parameters", 1)
+def _count(layer: Any, name: str) -> int:
+    """How many channels a layer says that it has; a layer norm has a shape of one axis."""
+    stated = getattr(layer, name, 1)
+    return int(stated[-1]) if isinstance(stated, tuple) else stated
 
 
 def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:
@@ -178,9 +183,10 @@ def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> N
                 setattr(layer, name, nn.Parameter(held.detach()[read]))
             elif held is not None:
                 setattr(layer, name, held[read])
-        for name in ("num_features", "num_parameters"):
+        for name in _COUNTS:
             if hasattr(layer, name):
-                setattr(layer, name, len(read))
+                count = len(read)
+                setattr(layer, name, (count,) if name == "normalized_shape" else count)
 
 
 def _keep_convolved(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:

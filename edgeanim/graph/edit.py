@@ -18,6 +18,10 @@ _SEPARATE_WEIGHTS = 4
 """The IR version since which weights need not be listed among the inputs."""
 
 
+_KEEPS_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
+"""Ops whose shape ONNX (1.23) does not tell: that of what they read."""
+
+
 class Editor:
     """An open graph. Nodes may be added in any order; `close` sorts them and removes dead ones."""
 
@@ -263,14 +267,31 @@ def with_shapes(model: Any) -> Any:
     down; `BadInput` if they contradict each other."""
     import onnx
 
+    given = _with_stand_ins(model)
     try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+        made = onnx.shape_inference.infer_shapes(given, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         raise BadInput(
             f"The shapes or types of this graph contradict each other: {first_line(error)}",
             where=model.graph.name or None,
             hint="Export it again.",
         ) from error
+    if given is not model:
+        replace_nodes(made.graph, model.graph.node)
+    return made
+
+
+def _with_stand_ins(model: Any) -> Any:
+    """A `ModelProto` itself, or a copy with another op of the same shape in place of those whose
+    shape ONNX (1.23) cannot tell."""
+    if all(node.op_type not in _KEEPS_SHAPE for node in model.graph.node):
+        return model
+    copy = type(model).FromString(model.SerializeToString())
+    for node in copy.graph.node:
+        if node.op_type in _KEEPS_SHAPE:
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
+    return copy
 
 
 def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
-from edgeanim.graph.edit import Editor, attributes, editing, read_instead
+from edgeanim.graph.edit import Editor, attributes, editing, read_instead, set_attributes
 from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
 from edgeanim.graph.resized import resize
@@ -30,9 +30,12 @@ _HELD: Mapping[str, tuple[str, ...]] = {
     "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
     "Conv": ("weight", "bias"),
     "ConvTranspose": ("weight", "bias"),
+    "GroupNormalization": ("weight", "bias"),
     "InstanceNormalization": ("weight", "bias"),
+    "LayerNormalization": ("weight", "bias"),
     "PRelu": ("weight",),
 }
+_LINEAR = ("Gemm", "MatMul")
 
 
 def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -42,7 +45,7 @@ def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tor
     found = {}
     for name, parameter in module.named_parameters():
         origin = imported.origins.get(name.split(".")[0], "")
-        if maker.get(origin) in _HELD or origin in stored:
+        if maker.get(origin) in (*_HELD, *_LINEAR) or origin in stored:
             found[name] = parameter
     return found
 
@@ -65,7 +68,7 @@ def write_back(
             node = graph.maker(origin, *_HELD)
             if node is not None:
                 _store(graph, node, module.get_submodule(target))
-            elif (product := graph.maker(origin, "Gemm", "MatMul")) is not None:
+            elif (product := graph.maker(origin, *_LINEAR)) is not None:
                 _store_linear(graph, product, module.get_submodule(target))
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
@@ -108,19 +111,25 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
 
 
 def _store_linear(graph: Editor, node: Any, layer: Any) -> None:
-    """The weights of an `nn.Linear`, if it has lost outputs, as its node has them."""
+    """The weights of an `nn.Linear` as its node has them, if any is another one now: else they stay
+    as they are written, for nodes may share them."""
     given = attributes(node)
-    flipped = not given.get("transB", 0)
-    old = graph.constant_of(node, 1)
-    if old is None or old.shape[flipped] == layer.out_features:
+    weight = _array(layer.weight if given.get("transB", 0) else layer.weight.T)
+    bias = None if layer.bias is None else _array(layer.bias)
+    old, shift = graph.constant_of(node, 1), graph.constant_of(node, 2)
+    if _equal(weight, old, given.get("alpha", 1.0)) and _equal(bias, shift, given.get("beta", 1.0)):
         return
-    weight = _array(layer.weight) / given.get("alpha", 1.0)
-    node.input[1] = graph.constant(
-        (weight.T if flipped else weight).astype(old.dtype), near=node.output[0]
-    )
-    if layer.bias is not None:
-        bias = _array(layer.bias) / given.get("beta", 1.0)
-        node.input[2] = graph.constant(bias.astype(old.dtype), near=node.output[0])
+    node.input[1] = graph.constant(weight, near=node.output[0])
+    if bias is not None:
+        node.input[2] = graph.constant(bias, near=node.output[0])
+    set_attributes(node, alpha=None, beta=None)
+
+
+def _equal(value: Any, old: Any, factor: float) -> bool:
+    """Whether a layer holds what its node does, times `factor`."""
+    if value is None or old is None:
+        return value is None
+    return value.size == old.size and bool((value == (old * factor).reshape(value.shape)).all())
 
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:

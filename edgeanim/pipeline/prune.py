@@ -156,7 +156,7 @@ def _require_effect(
         if not any(_has_free_channels(graph) for graph in model.graphs):
             raise UsageError(
                 "No convolution of this model has channels that could go: something counts on all "
-                "of them, such as an input, an output, or a reshape, as GroupNorm is exported.",
+                "of them, such as an input, an output, or a shuffle between groups.",
                 hint="Quantise it as it is.",
             )
         if spec.of != "channels" and not _macs_of_frame(model, rows):

@@ -12,6 +12,7 @@ import pytest
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.normalize import normalize
+from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.rewrites import constants
 
@@ -30,6 +31,22 @@ def test_the_style_net_comes_out_clean(style_model: Path, difference: Any) -> No
     picture = np.random.default_rng(0).uniform(0, 1, (1, 384, 384, 3)).astype(np.float32)
     feeds = dict(zip([v.name for v in model.graph.input], (picture, bottleneck), strict=True))
     assert difference(model, clean, feeds) <= 1e-5
+
+
+def test_what_a_group_norm_gives_has_a_shape(graph: Any, difference: Any) -> None:
+    """ONNX does not tell, and without it nothing after one could be quantised or converted."""
+    body = "n = GroupNormalization <num_groups = 2> (c, scale, shift) \n y = Relu (n)"
+    model = graph(
+        PICTURE,
+        "float[1,4,12,16] y",
+        f"c = Conv (x, kernel) \n {body}",
+        {"kernel": (4, 3, 1, 1), "scale": (4,), "shift": (4,)},
+        opset=21,
+    )
+    clean = normalize(model)
+    assert value_shapes(clean)["n"] == (1, 4, 12, 16)
+    assert [node.op_type for node in clean.graph.node] == ["Conv", "GroupNormalization", "Relu"]
+    assert difference(model, clean) == 0
 
 
 def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:

@@ -63,6 +63,47 @@ def test_a_norm_with_computed_scale_has_nothing_to_write_and_stays(
         torch.testing.assert_close(mine, theirs)
 
 
+def test_norms_and_linear_layers_are_written_back(
+    graph: Callable[..., Any], save: Any, tmp_path: Path
+) -> None:
+    model = graph(
+        "float[1,4] x",
+        "float[1,4] y, float[1,4] z",
+        """
+        n = LayerNormalization (x, scale, shift)
+        m = MatMul (n, square)
+        y = Gemm <alpha = 0.5, beta = 2.0, transB = 1> (m, square, shift)
+        z = Gemm (m, square)
+        """,
+        {"scale": (4,), "shift": (4,), "square": (4, 4)},
+    )
+    imported = import_torch(save(model))
+    parameters = trainable(imported, imported.module)
+    assert len(parameters) == 6
+    with torch.no_grad():
+        for number, parameter in enumerate(parameters.values()):
+            parameter *= 1.1 + 0.1 * number
+    path = tmp_path / "trained.onnx"
+    assert write_back(imported, imported.module, path) < 1e-5
+    x = torch.rand(1, 4)
+    for mine, theirs in zip(imported.module(x), import_torch(path).module(x), strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_what_was_not_trained_stays_as_it_is_written(
+    graph: Callable[..., Any], save: Any, tmp_path: Path
+) -> None:
+    """Two nodes share a weight, one of them by a factor."""
+    import onnx
+
+    body = "m = MatMul (x, square)\n y = Gemm <alpha = 0.5, beta = 2.0> (m, square, shift)"
+    weights = {"shift": (1, 4), "square": (4, 4)}
+    imported = import_torch(save(graph("float[1,4] x", "float[1,4] y", body, weights)))
+    write_back(imported, imported.module, tmp_path / "again.onnx")
+    nodes = onnx.load(str(tmp_path / "again.onnx")).graph.node
+    assert [list(node.input) for node in nodes] == [["x", "square"], ["m", "square", "shift"]]
+
+
 def test_warps_stay_what_they_were(graph: Callable[..., Any], save: Any, tmp_path: Path) -> None:
     """A runtime with a fast GridSample must still find it."""
     import onnx

@@ -84,6 +84,21 @@ BODIES = {
         c = SpaceToDepth <blocksize=2> (u)
         d = Conv <pads=[1,1,1,1]> (c, w64x64)
         y = DepthToSpace <blocksize=2> (d)""",
+    "a norm over groups": """
+        r = Reshape (a, rows)
+        n = InstanceNormalization (r, ones4, zeros4)
+        b = Reshape (n, small)
+        s = Mul (b, scale)
+        g = Add (s, offset)
+        y = Resize <mode="nearest"> (g, , twice)""",
+    "a norm over groups in one op": """
+        b = GroupNormalization <num_groups=4> (a, scales, offsets)
+        y = Resize <mode="nearest"> (b, , twice)""",
+    "a norm over channels": """
+        t = Transpose <perm=[0,2,3,1]> (a)
+        n = LayerNormalization (t, scales, offsets)
+        b = Transpose <perm=[0,3,1,2]> (n)
+        y = Resize <mode="nearest"> (b, , twice)""",
     "groups": """
         b = Conv <pads=[1,1,1,1], group=8> (a, w32x2)
         c = Relu (b)
@@ -92,12 +107,12 @@ BODIES = {
 SIZES = {
     "zero": [0], "half": [16], "whole": [2**62], "channels": [1], "halves": [16, 16],
     "plane": [2, 3], "pixel": [1, 32, 1, 1], "large": [1, 16, 64, 64],
-    "blocks": [1, 16, 2, 2, 32, 32],
+    "blocks": [1, 16, 2, 2, 32, 32], "rows": [0, 4, -1], "small": [1, 16, 32, 32],
 }  # fmt: skip
 
 
 def build(body: str, path: Path) -> GraphArtifact:
-    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+    text = f"""<ir_version: 10, opset_import: ["" : {21 if "GroupNorm" in body else 18}]>
         g (float[1,3,64,64] image) => (float[1,3,64,64] result) {{
         c0 = Conv <strides=[2,2], pads=[1,1,1,1]> (image, w16x3)
         a = Relu (c0) {body}
@@ -118,6 +133,10 @@ def build(body: str, path: Path) -> GraphArtifact:
     }
     stored |= {name: np.array(sizes, np.int64) for name, sizes in SIZES.items()}
     stored |= {"ones": np.ones(16, np.float32), "zeros": np.zeros(16, np.float32)}
+    stored |= {"ones4": np.ones(4, np.float32), "zeros4": np.zeros(4, np.float32)}
+    scales, offsets = rng.uniform(0.5, 1.5, (2, 16)).astype(np.float32)
+    stored |= {"scales": scales, "offsets": offsets}
+    stored |= {"scale": scales.reshape(-1, 1, 1), "offset": offsets.reshape(-1, 1, 1)}
     linear = rng.normal(0, 0.25, (32, 16)).astype(np.float32)
     stored |= {"linear": linear, "turned": linear.T, "shift": np.ones(32, np.float32)}
     stored["twice"] = np.array([1, 1, 2, 2], np.float32)
@@ -150,6 +169,17 @@ def test_it_is_pruned_built_again_and_quantised(
     )
     rounded, _ = play(made, "onnxruntime", board, unseen, tmp_path / "int8")
     assert psnr(frames, rounded) > 30
+
+
+@pytest.mark.parametrize("body", ["a style of the picture", "a norm over channels"])
+def test_all_that_recovery_trains_is_in_the_file(
+    body: str, samples: ArraySamples, tmp_path: Path
+) -> None:
+    """Writing it fails if the file gives anything else than the module that was trained."""
+    whole = build(BODIES[body], tmp_path / "whole.onnx")
+    made = prune_graph(whole, samples, replace(SPEC, steps=20, learning_rate=0.03), tmp_path)
+    plan = json.loads(made.path.with_suffix(".prune.json").read_text())
+    assert min(plan["loss"]) < plan["loss"][0]
 
 
 def test_sizes_are_left_as_they_are_written_where_no_channel_went(tmp_path: Path) -> None:

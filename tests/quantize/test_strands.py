@@ -224,3 +224,81 @@ def test_whatever_goes_leaves_the_rest_as_it_was(steps: list[str], seed: int) ->
         for g in groups
     }
     check_that_silence_goes(module, chosen)
+
+
+class Normed(nn.Module):  # type: ignore[misc]
+    """A norm of what a convolution makes, before another."""
+
+    def __init__(self, form: str, groups: int, channels: int, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.form, self.groups = form, groups
+        self.stem, self.head = conv(3, channels), conv(channels, 3)
+        self.norm: nn.Module = {
+            "group": lambda: nn.GroupNorm(groups, channels),
+            "rows": lambda: nn.InstanceNorm1d(groups),
+            "layer": lambda: nn.LayerNorm(channels),
+        }[form]()
+        for parameter in self.norm.parameters():
+            nn.init.uniform_(parameter, 0.5, 1.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        if self.form == "group":
+            x = self.norm(x)
+        elif self.form == "rows":
+            rows = self.norm(torch.reshape(x, (1, self.groups, -1)))
+            x = torch.reshape(rows, (1, self.stem.out_channels, SIZE, SIZE))
+        else:
+            x = torch.permute(self.norm(torch.permute(x, (0, 2, 3, 1))), (0, 3, 1, 2))
+        return self.head(torch.relu(x))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    form=st.sampled_from(["group", "rows", "layer"]),
+    groups=st.integers(2, 4),
+    each=st.integers(2, 5),
+    data=st.data(),
+)
+def test_a_norm_is_one_of_what_is_left(form: str, groups: int, each: int, data: Any) -> None:
+    """Every group has lost as many channels, and what stays is normed as by a smaller norm."""
+    whole = Normed(form, groups, groups * each)
+    example = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    module = fx.symbolic_trace(whole)
+    (group,) = Surgeon(module, [example]).groups()
+    assert group.count == (groups * each if form == "layer" else each)
+    gone = data.draw(st.sets(st.integers(0, group.count - 1), min_size=1, max_size=group.count - 1))
+    places = group.given_by["stem"]
+    stays = sorted(c for i, at in enumerate(places) if i not in gone for c in at)
+    smaller = Normed(form, groups, len(stays))
+    with torch.no_grad():
+        for layer in ("stem", "norm"):
+            for name, parameter in smaller.get_submodule(layer).named_parameters():
+                parameter.copy_(whole.get_parameter(f"{layer}.{name}")[stays])
+        smaller.head.weight.copy_(whole.head.weight[:, stays])
+        smaller.head.bias.copy_(whole.head.bias)
+    Surgeon(module, [example]).cut([group.strands[i] for i in gone])
+    with torch.no_grad():
+        torch.testing.assert_close(module(example), smaller(example))
+        shapes = {name: tensor.shape for name, tensor in smaller.state_dict().items()}
+        assert {name: tensor.shape for name, tensor in module.state_dict().items()} == shapes
+
+
+def test_a_norm_whose_rows_are_channels_keeps_them() -> None:
+    whole = Normed("rows", 8, 8)
+    module = fx.symbolic_trace(whole)
+    assert not Surgeon(module, [torch.rand(1, 3, SIZE, SIZE)]).groups()
+
+
+def test_a_norm_over_groups_with_a_picture_among_them_keeps_them() -> None:
+    class Joined(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.norm, self.head = conv(3, 9), nn.GroupNorm(4, 12), conv(12, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.norm(torch.cat([self.stem(x), x], 1)))
+
+    module = fx.symbolic_trace(Joined().eval())
+    assert not Surgeon(module, [torch.rand(1, 3, SIZE, SIZE)]).groups()
