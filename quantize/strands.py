@@ -246,7 +246,7 @@ class _Following:
         rooted = self._rooted(labels)
         shape = self._shapes[node]
         (axis,) = _axes(rooted) or (0,)
-        strands = rooted.movedim(axis, 0).flatten(1)[:, 0].expand(shape[axis])
+        strands = rooted.movedim(axis, 0).reshape(rooted.shape[axis], -1)[:, 0].expand(shape[axis])
         return Along(shape, axis, strands.numpy().copy())
 
 

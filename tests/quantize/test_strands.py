@@ -19,6 +19,16 @@ from edgeanim.quantize.surgeon import Surgeon, apply_groups
 SIZE = 8
 
 
+def in_a_row(c: int, size: int) -> Any:
+    """A style, passed on along a single axis."""
+
+    def move(x: Tensor, a: nn.Module) -> Tensor:
+        row = torch.reshape(torch.mean(a(x), (2, 3), True), (8,))
+        return F.interpolate(torch.reshape(row, (1, 8, 1, 1)), size=(size, size))
+
+    return move, [conv(c, 8)], 8, 1
+
+
 class Grown(nn.Module):  # type: ignore[misc]
     """A net that `steps` of `STEPS` have made, each with convolutions of its own as it needs them,
     between a stem to 8 channels and a head to 3."""
@@ -142,7 +152,7 @@ STEPS: dict[str, Callable[[int, int], Any]] = {
     "plain": plain, "head": head, "residual": residual, "gated": gated, "sliced": sliced,
     "modulated": modulated, "halves": halves, "shuffled": shuffled,
     "shuffled blocks": shuffled_blocks, "shuffled last": shuffled_last,
-    "unshuffled": unshuffled, "grouped": grouped,
+    "unshuffled": unshuffled, "grouped": grouped, "in a row": in_a_row,
 }  # fmt: skip
 
 
