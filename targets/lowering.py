@@ -12,7 +12,8 @@ from edgeanim.targets.checks import runtime_errors
 def lowered(source: Path, backend: str) -> Any:
     """An ONNX graph as a `ModelProto` in the form in which this backend runs it well.
 
-    ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions. OpenVINO:
+    ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions, a GELU
+    that is written out as one op. OpenVINO:
     channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
     channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
     gathers. External weights are brought into the one model.
@@ -39,4 +40,8 @@ def lowered(source: Path, backend: str) -> Any:
         from edgeanim.graph.rewrites import shuffle
 
         shuffle.rewrite(model)
+    if "Erf" in ops:
+        from edgeanim.graph.rewrites import gelu
+
+        gelu.rewrite(model)
     return model

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import Editor, rewrite_each
+from edgeanim.graph.rewrites.norm_parts import NormParts
 
 
 def rewrite(model: Any) -> int:
@@ -26,31 +27,14 @@ def rewrite(model: Any) -> int:
 
 
 def _match(graph: Editor, node: Any) -> bool:
-    return _match_divided(graph, node) or _match_scaled(graph, node) or _match_flat(graph, node)
+    parts = NormParts(graph, lambda rank: [2, 3] if rank == 4 else None)
+    if found := parts.normed(node):
+        graph.replace(node, _norm(graph, *found, near=node.output[0]))
+        return True
+    return _match_scaled(graph, parts, node) or _match_flat(graph, node)
 
 
-def _match_divided(graph: Editor, node: Any) -> bool:
-    """`(x - mean) / std` or `(x - mean) * (1 / std)`."""
-    if node.op_type == "Div":
-        pairs = [(node.input[0], _deviation(graph, node.input[1]))]
-    elif node.op_type == "Mul":
-        pairs = [
-            (a, _inverse_deviation(graph, b)) for a, b in (node.input, reversed(list(node.input)))
-        ]
-    else:
-        return False
-    for centred, found in pairs:
-        if found is None:
-            continue
-        x, mean, eps = found
-        difference = graph.maker(centred, "Sub")
-        if difference is not None and list(difference.input) == [x, mean]:
-            graph.replace(node, _norm(graph, x, eps, near=node.output[0]))
-            return True
-    return False
-
-
-def _match_scaled(graph: Editor, node: Any) -> bool:
+def _match_scaled(graph: Editor, parts: NormParts, node: Any) -> bool:
     """`x * s + (beta - mean * s)` with `s = (1 / std) * gamma`."""
     if node.op_type != "Add":
         return False
@@ -59,7 +43,7 @@ def _match_scaled(graph: Editor, node: Any) -> bool:
         if product is None or difference is None:
             continue
         for x, scale in (product.input, reversed(list(product.input))):
-            found = _scale(graph, scale)
+            found = parts.scale(scale)
             if found is None or found[0] != x:
                 continue
             _, mean, eps, gamma = found
@@ -96,90 +80,6 @@ def _match_flat(graph: Editor, node: Any) -> bool:
     made = graph.add("InstanceNormalization", inputs, near=node.output[0], epsilon=eps)
     graph.replace(node, made)
     return True
-
-
-def _scale(graph: Editor, name: str) -> tuple[str, str, float, str | None] | None:
-    """x, mean, eps and gamma, if `name` is `gamma / std` (gamma `None` if it is `1 / std`)."""
-    plain = _inverse_deviation(graph, name)
-    if plain is not None:
-        return (*plain, None)
-    product = graph.maker(name, "Mul")
-    if product is not None:
-        for inverse, gamma in (product.input, reversed(list(product.input))):
-            found = _inverse_deviation(graph, inverse)
-            if found is not None:
-                return (*found, gamma)
-    quotient = graph.maker(name, "Div")
-    if quotient is not None:
-        found = _deviation(graph, quotient.input[1])
-        if found is not None:
-            return (*found, quotient.input[0])
-    return None
-
-
-def _inverse_deviation(graph: Editor, name: str) -> tuple[str, str, float] | None:
-    """x, mean and eps, if `name` is `1 / sqrt(var + eps)`."""
-    node = graph.maker(name, "Reciprocal", "Div", "Pow")
-    if node is None:
-        return None
-    if node.op_type == "Pow":
-        return _variance(graph, node.input[0]) if graph.scalar_of(node, 1) == -0.5 else None
-    if node.op_type == "Div":
-        return _deviation(graph, node.input[1]) if graph.scalar_of(node, 0) == 1.0 else None
-    return _deviation(graph, node.input[0])
-
-
-def _deviation(graph: Editor, name: str) -> tuple[str, str, float] | None:
-    """x, mean and eps, if `name` is `sqrt(var + eps)`."""
-    root = graph.maker(name, "Sqrt", "Pow")
-    if root is None or (root.op_type == "Pow" and graph.scalar_of(root, 1) != 0.5):
-        return None
-    return _variance(graph, root.input[0])
-
-
-def _variance(graph: Editor, name: str) -> tuple[str, str, float] | None:
-    """x, mean and eps, if `name` is `mean((x - mean)^2) + eps`."""
-    total = graph.maker(name, "Add")
-    if total is None:
-        return None
-    for index in (0, 1):
-        eps = graph.constant_of(total, index)
-        squares = _mean_of(graph, total.input[1 - index])
-        # Runtimes have no such norm of float64.
-        if eps is None or eps.size != 1 or eps.dtype != np.float32 or squares is None:
-            continue
-        square = graph.maker(squares, "Mul", "Pow")
-        if square is None:
-            continue
-        if square.op_type == "Mul":
-            is_square = square.input[0] == square.input[1]
-        else:
-            is_square = graph.scalar_of(square, 1) == 2.0
-        difference = graph.maker(square.input[0], "Sub")
-        if not is_square or difference is None:
-            continue
-        x, mean = difference.input
-        if _mean_of(graph, mean) == x:
-            return x, mean, float(eps.item())
-    return None
-
-
-def _mean_of(graph: Editor, name: str) -> str | None:
-    """x, if `name` is its mean over height and width, kept as axes of length 1."""
-    node = graph.maker(name, "GlobalAveragePool", "ReduceMean")
-    if node is None or len(graph.shapes.get(node.input[0], ())) != 4:
-        return None
-    if node.op_type == "ReduceMean":
-        given = attributes(node)
-        axes = given.get("axes")
-        axes = graph.constant_of(node, 1) if axes is None else axes
-        if (
-            axes is None
-            or sorted(int(a) % 4 for a in axes) != [2, 3]
-            or not given.get("keepdims", 1)
-        ):
-            return None
-    return str(node.input[0])
 
 
 def _norm(graph: Editor, x: str, eps: float, *, near: str) -> str:
