@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 # Functions that treat every channel alike and keep the channel axis, by name.
 _ALIKE = {
-    "abs", "adaptive_avg_pool2d", "avg_pool2d", "ceil", "clamp", "cos", "elu", "erf", "exp",
-    "floor", "gelu", "hardsigmoid", "hardswish", "instance_norm", "interpolate", "leaky_relu",
-    "log", "max_pool2d", "mish", "neg", "reciprocal", "relu", "relu6", "round", "sigmoid", "sign",
-    "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh",
+    "abs", "adaptive_avg_pool2d", "atan", "avg_pool2d", "ceil", "clamp", "cos", "elu", "erf", "exp",
+    "floor", "gelu", "hardsigmoid", "hardswish", "instance_norm", "interpolate", "isnan",
+    "leaky_relu", "log", "logical_not", "max_pool2d", "mish", "neg", "reciprocal", "relu", "relu6",
+    "round", "sigmoid", "sign", "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh",
 }  # fmt: skip
 _OVER_PICTURES = {"amax", "amin", "mean", "sum"}
 """They treat every channel alike if they reduce each by itself and keep the axes."""
-_TIES = {"add", "maximum", "minimum", "mul", "sub", "truediv"}
+_TIES = {
+    "add", "eq", "ge", "gt", "le", "logical_and", "logical_or", "logical_xor", "lt", "maximum",
+    "minimum", "mul", "pow", "sub", "truediv", "where",
+}  # fmt: skip
 _ALIKE_MODULES = (
     "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "Identity", "PReLU", "PicturePad"
 )  # fmt: skip

@@ -122,6 +122,11 @@ def on_each_element(self: Any, x: Any) -> Any:
     return self.c(torch.sin(y * (torch.erf(y / 2) + 1)))
 
 
+def where_it_is_large(self: Any, x: Any) -> Any:
+    y = self.a(x)
+    return self.c(torch.where(torch.gt(y, 0.5), y**2, torch.atan(y)))
+
+
 def excited(self: Any, x: Any) -> Any:
     y = relu(self.a(x))
     best = torch.maximum(torch.mean(y, (2, 3), True), torch.amax(y, (2, 3), True))
@@ -132,6 +137,7 @@ def excited(self: Any, x: Any) -> Any:
     ("forward", "layers", "freed"),
     [
         (on_each_element, {"a": (3, 8), "c": (8, 3)}, {"a": {"c": 1}}),
+        (where_it_is_large, {"a": (3, 8), "c": (8, 3)}, {"a": {"c": 1}}),
         (
             excited,
             {"a": (3, 8), "b": (8, 4), "d": (4, 8), "c": (8, 3)},
