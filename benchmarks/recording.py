@@ -118,8 +118,8 @@ class RecordedHost(Host):
 class RecordingHost(Host):
     """This machine; whatever is read is also written into `folder`, which must be empty or new."""
 
-    def __init__(self, folder: Path, root: Path = Path("/")) -> None:
-        super().__init__(root)
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):

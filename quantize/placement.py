@@ -51,7 +51,6 @@ def find_placement(
     keep_float: Sequence[str] = (),
     *,
     results: bool = True,
-    where: object = None,
 ) -> Placement:
     """The placement in `module`, whose values have `shapes` by node name.
 
@@ -63,7 +62,7 @@ def find_placement(
 
     `BadInput` if there is nothing to quantise.
     """
-    chain = find_chain(_chain_nodes(module, shapes, set(keep_float)), where=where)
+    chain = find_chain(_chain_nodes(module, shapes, set(keep_float)))
     return placement_of(module, chain, results=results)
 
 

@@ -9,13 +9,11 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from edgeanim.core.requirements import install_line
 from edgeanim.targets.backends import backend_names
 from edgeanim.targets.fitness import Check, Status, check_machine
-from edgeanim.targets.machine import ROOT
 from edgeanim.targets.permissions import check_permissions
 from edgeanim.targets.smoke import TOLERANCE
 
@@ -32,13 +30,13 @@ class Diagnosis:
     usable: bool
 
 
-def diagnose(root: Path = ROOT) -> Diagnosis:
-    """Look at the machine whose `/proc` and `/sys` lie below `root`, and smoke-test each backend.
+def diagnose() -> Diagnosis:
+    """Look at this machine, and smoke-test each backend.
 
     Takes some seconds: every backend runs in a process of its own, so that one which dies (of an
     instruction that the processor lacks, say) becomes a finding and not a crash.
     """
-    checks = [*check_machine(root), *check_permissions(root)]
+    checks = [*check_machine(), *check_permissions()]
     usable = False
     for backend in backend_names():
         check, runs = check_backend(backend)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from edgeanim.graph.to_torch import ImportedGraph
 
+_TOLERANCE = 1e-4
 # What a module holds as the node's second input and those after it, in their form.
 _HELD: Mapping[str, tuple[str, ...]] = {
     "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
@@ -50,14 +51,12 @@ def trainable(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tor
     return found
 
 
-def write_back(
-    imported: ImportedGraph, module: torch.nn.Module, path: Path, *, tolerance: float = 1e-4
-) -> float:
+def write_back(imported: ImportedGraph, module: torch.nn.Module, path: Path) -> float:
     """Write the normalised graph with the weights of `module`: a copy of the imported one that may
     have lost channels.
 
     Returns the largest deviation of the file from `module` (see `reference.deviation`);
-    `GateFailed` above `tolerance` (and what rounding explains), and nothing is written.
+    `GateFailed` above 1e-4 (and what rounding explains), and nothing is written.
     """
     import onnx
 
@@ -76,12 +75,13 @@ def write_back(
     specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(model)]
     inputs = seeded_inputs(specs)
     error = _error(imported, module, model, inputs)
-    if not error <= tolerance:
-        tolerance = replace(imported, module=module).tolerance_of(inputs, tolerance)
-    if not error <= tolerance:
+    limit = _TOLERANCE
+    if not error <= limit:
+        limit = replace(imported, module=module).tolerance_of(inputs, limit)
+    if not error <= limit:
         raise GateFailed(
             f"The graph with its new weights differs by {error:.2e} from the module that they are "
-            f"of; the limit is {tolerance:.0e}.",
+            f"of; the limit is {limit:.0e}.",
             where=path,
         )
     write_bytes(path, model.SerializeToString(deterministic=True))

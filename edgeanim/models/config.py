@@ -41,22 +41,6 @@ class AnimatorConfig:
             raise ValueError(f"every width must lie between 8 and {WIDEST}")
 
 
-PRESETS = {
-    "nano": AnimatorConfig(
-        "edgeanim-nano", regions=(16, 24, 40, 64, 96), encoder=(40, 56, 64), generator=(32, 56, 64)
-    ),
-    "base": AnimatorConfig(),
-    "small": AnimatorConfig(
-        "edgeanim-small",
-        regions=(32, 56, 112, 160, 224),
-        encoder=(112, 144, 160),
-        generator=(80, 144, 160),
-    ),
-}
-"""About half and about three times the multiply-accumulates of `base`, which ships: what to copy
-into the `[model]` of a training's configuration. Only `base` has trained weights."""
-
-
 def load_animator_config(folder: Path) -> AnimatorConfig:
     """Read, strictly, the architecture of the animator that a training wrote into `folder`.
 

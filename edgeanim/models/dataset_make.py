@@ -15,8 +15,8 @@ from edgeanim.models.data.drawings import FILES
 from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
 from edgeanim.models.data.media import head_of, is_image, pictures_in
-from edgeanim.models.data.scenes import read_photographs, scene_sequences
-from edgeanim.models.data.sequences import FrameSequence, puppet_sequences
+from edgeanim.models.data.scenes import read_photographs, scene_at_moments
+from edgeanim.models.data.sequences import FrameSequence, puppet_at_moments
 from edgeanim.models.data.sprites import Picture
 from edgeanim.models.dataset import Origin, sequence_id
 
@@ -151,7 +151,7 @@ def _puppet_task(recipe: Recipe, seed: int) -> Task:
     choices = recipe_hash(puppet=seed, moments=recipe.moments, version=__version__)
     made = f"edgeanim {__version__}"
     origin = Origin(f"puppet-{seed}", f"puppet {seed}", "puppet", made, _OWN, choices)
-    return Task(origin, lambda: puppet_sequences([seed], recipe.moments)[0])
+    return Task(origin, partial(puppet_at_moments, seed, recipe.moments))
 
 
 def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
@@ -167,11 +167,7 @@ def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
         )
         made = f"edgeanim {__version__}{source}"
         origin = Origin(f"scene-{seed}", f"scene {seed}", "scene", made, licence, choices)
-        yield Task(origin, partial(_scene, seed, recipe.moments, photos))
-
-
-def _scene(seed: int, moments: int, photographs: tuple[Picture, ...]) -> FrameSequence:
-    return scene_sequences([seed], moments, photographs)[0]
+        yield Task(origin, partial(scene_at_moments, seed, recipe.moments, photos))
 
 
 def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:

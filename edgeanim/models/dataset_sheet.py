@@ -10,29 +10,27 @@ from numpy.typing import NDArray
 from edgeanim.models.data.sequences import FrameSequence, region_table
 from edgeanim.models.regions import BACKGROUND, UNKNOWN, region_colours
 
-_SIDE = 160
+_COLUMNS, _SIDE = 6, 160
 _CAPTION = 18
 _STRENGTH = 0.5
 
 
-def contact_sheet(
-    sequences: Sequence[FrameSequence], captions: Sequence[str], columns: int = 6
-) -> NDArray[np.uint8]:
-    """Rows [H, W, 3] of `columns` frames spread over each sequence, below its caption.
+def contact_sheet(sequences: Sequence[FrameSequence], captions: Sequence[str]) -> NDArray[np.uint8]:
+    """Rows [H, W, 3] of six frames spread over each sequence, below its caption.
 
     Where regions are known, if only weakly, every second picture shows the one before it with its
     masks.
     """
     rows = [
-        np.vstack([_caption(text, columns * _SIDE), _row(sequence, columns)])
+        np.vstack([_caption(text, _COLUMNS * _SIDE), _row(sequence)])
         for sequence, text in zip(sequences, captions, strict=True)
     ]
     return np.vstack(rows)
 
 
-def _row(sequence: FrameSequence, columns: int) -> NDArray[np.uint8]:
+def _row(sequence: FrameSequence) -> NDArray[np.uint8]:
     masked = sequence.parts is not None or sequence.weak_labels is not None
-    count = columns // 2 if masked else columns
+    count = _COLUMNS // 2 if masked else _COLUMNS
     chosen = np.linspace(0, len(sequence.pictures) - 1, count).round().astype(int)
     cells: list[NDArray[np.uint8]] = []
     for index in chosen:

@@ -29,6 +29,7 @@ Indices = NDArray[np.intp]
 
 GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
+_JUDGED_FRAMES = 64
 _RUN = 4
 _NPZ = ".npz"
 NOT_HELD_OUT = (
@@ -98,13 +99,11 @@ def gather(
     return _split_pictures(scene, contract)
 
 
-def scene_of(
-    contract: Contract, source: str | Path, inputs: Mapping[str, str | Path], *, limit: int = 64
-) -> Scene:
-    """All pictures of `source` (at most `limit`, thinned to those that cover it) as one scene for
-    an image-to-image model: to judge by, with nothing held out."""
+def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | Path]) -> Scene:
+    """All pictures of `source` (at most 64, thinned to those that cover it) as one scene for an
+    image-to-image model: to judge by, with nothing held out."""
     conditions = read_conditions(contract, inputs)
-    frames = _covering(Path(source), _picture_input(_picture_graph(contract)), limit)
+    frames = _covering(Path(source), _picture_input(_picture_graph(contract)), _JUDGED_FRAMES)
     return Scene(driver=np.stack(frames), conditions=conditions)
 
 

@@ -27,7 +27,7 @@ from edgeanim.targets.on.payload import files_of
 _REFUSED = "refused.json"
 
 
-def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Model:
+def open_model(name: str | Path, work: Work) -> Model:
     """Load and check the model called `name`; an animator is exported from its weights once, and an
     .onnx of the user's is made static and float32 if that is all that it lacks. `BadInput` also if
     it is quantised already."""
@@ -36,7 +36,7 @@ def open_model(name: str | Path, work: Work, contract: Path | None = None) -> Mo
         work.progress.done(" ".join(changes))
         work.progress.stage("Check the model")
     with named(name) if changes else nullcontext():
-        model = load_model(path, contract)
+        model = load_model(path)
     for graph in model.graphs:
         _must_be_float(graph)
     return model

@@ -39,11 +39,6 @@ def demo_still() -> Picture:
         return read_still(path)
 
 
-def demo_track() -> MotionTrack:
-    """The shipped motion that the demo plays."""
-    return _shipped_track(DEMO_TRACK)
-
-
 def _shipped_track(name: str) -> MotionTrack:
     with shipped(f"{name}.npz") as path:
         return load_track(path)

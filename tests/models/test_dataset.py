@@ -20,8 +20,8 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.data.scenes import scene_sequences
-from edgeanim.models.data.sequences import puppet_sequences
+from edgeanim.models.data.scenes import scene_at_moments
+from edgeanim.models.data.sequences import puppet_at_moments
 from edgeanim.models.dataset import (
     MANIFEST,
     DatasetWriter,
@@ -51,8 +51,8 @@ def test_what_is_read_is_what_was_drawn(made):
         *("puppet-1000", "puppet-1001", "scene-1000", "sketch-1000", "drawing-stick-lift-1000")
     }
     for name, drawn in (
-        ("puppet-1001", puppet_sequences([1001], 2)[0]),
-        ("scene-1000", scene_sequences([1000], 2)[0]),
+        ("puppet-1001", puppet_at_moments(1001, 2)),
+        ("scene-1000", scene_at_moments(1000, 2)),
     ):
         read = stored[name]
         assert len(read.pictures) == len(drawn.pictures) == 4

@@ -3,8 +3,8 @@ walls from photographs, and pictures lit, blurred and compressed as those of cam
 
 One character, the largest, is the one to animate; its regions are named. All else counts as
 backdrop, though its motion is known too: other characters keep nearly still, things in front hide
-the main one. Training draws from them by `scene_sequences(seeds, moments, photographs)`; plain
-puppets, and what their seeds give, stay as they are.
+the main one. Datasets are made of them (`dataset_make`); plain puppets, and what their seeds give,
+stay as they are.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
-from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import Action
 from edgeanim.models.data.effects import Effects, random_effects
 from edgeanim.models.data.keyposes import free_action
 from edgeanim.models.data.media import flatten, pictures_in, read_still
 from edgeanim.models.data.puppets import SIZE, Frame, Puppet, make_puppet, paint, part_transforms
-from edgeanim.models.data.sequences import STEP, FrameSequence
+from edgeanim.models.data.sequences import STEP, FrameSequence, paired_sequence, spread_times
 from edgeanim.models.data.sprites import (
     RICH_PATTERNS,
     Picture,
@@ -107,32 +106,15 @@ def scene_sequence(
     scene = make_scene(seed, photographs)
     moments = [t for time in times for t in (time - STEP, time)]
     frames = [scene.frame(t, number) for number, t in enumerate(moments)]
-    return FrameSequence(
-        f"scene {seed}",
-        np.stack([frame.picture for frame in frames]),
-        tuple(i if i % 2 == 0 else i - 1 for i in range(len(frames))),
-        np.stack([frame.parts for frame in frames]),
-        np.stack([frame.transforms for frame in frames]),
-        scene.regions,
-    )
+    return paired_sequence(f"scene {seed}", frames, scene.regions)
 
 
-def scene_sequences(
-    seeds: Sequence[int],
-    moments: int,
-    photographs: tuple[Picture, ...] = (),
-    progress: Progress = SILENT,
-) -> list[FrameSequence]:
-    """A sequence per seed, at `moments` times spread over its actions."""
-    progress.stage("drawing scenes", len(seeds))
-    sequences = []
-    for seed in seeds:
-        rng = np.random.default_rng([seed, 22])
-        times = (np.arange(moments) + rng.uniform(0, 1, moments)) / moments
-        sequences.append(scene_sequence(seed, times.tolist(), photographs))
-        progress.step()
-    progress.done()
-    return sequences
+def scene_at_moments(
+    seed: int, moments: int, photographs: tuple[Picture, ...] = ()
+) -> FrameSequence:
+    """The scene of this seed at `moments` times spread over its actions."""
+    times = spread_times(np.random.default_rng([seed, 22]), moments)
+    return scene_sequence(seed, times, photographs)
 
 
 def read_photographs(folder: Path) -> tuple[Picture, ...]:

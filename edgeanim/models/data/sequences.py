@@ -15,7 +15,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.importers import clip_pictures
 from edgeanim.models.data.mattes import mattes
-from edgeanim.models.data.puppets import NO_PART, Puppet, make_puppet, render
+from edgeanim.models.data.puppets import NO_PART, Frame, make_puppet, render
 from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.regions import BACKGROUND
 
@@ -61,21 +61,37 @@ def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return table
 
 
-def puppet_sequence(
-    seed: int, times: Sequence[float], puppet: Puppet | None = None
+def paired_sequence(
+    name: str, frames: Sequence[Frame], regions: NDArray[np.uint8]
 ) -> FrameSequence:
-    """The puppet of this seed in its action at the given times, each with the frame before it."""
-    puppet = puppet or make_puppet(seed)
-    action = make_action(seed, puppet.kind)
-    frames = [render(puppet, action.pose(t)) for time in times for t in (time - STEP, time)]
+    """Drawn `frames`, of which every second one has the one before it."""
     return FrameSequence(
-        f"puppet {seed}",
+        name,
         np.stack([frame.picture for frame in frames]),
         tuple(i if i % 2 == 0 else i - 1 for i in range(len(frames))),
         np.stack([frame.parts for frame in frames]),
         np.stack([frame.transforms for frame in frames]),
-        puppet.regions,
+        regions,
     )
+
+
+def spread_times(rng: np.random.Generator, moments: int) -> list[float]:
+    """So many times of an action's period, a random one of each equal part of it."""
+    times: list[float] = ((np.arange(moments) + rng.uniform(0, 1, moments)) / moments).tolist()
+    return times
+
+
+def puppet_sequence(seed: int, times: Sequence[float]) -> FrameSequence:
+    """The puppet of this seed in its action at the given times, each with the frame before it."""
+    puppet = make_puppet(seed)
+    action = make_action(seed, puppet.kind)
+    frames = [render(puppet, action.pose(t)) for time in times for t in (time - STEP, time)]
+    return paired_sequence(f"puppet {seed}", frames, puppet.regions)
+
+
+def puppet_at_moments(seed: int, moments: int) -> FrameSequence:
+    """The puppet of this seed at `moments` times spread over its action."""
+    return puppet_sequence(seed, spread_times(np.random.default_rng([seed, 3]), moments))
 
 
 def puppet_sequences(
@@ -85,9 +101,7 @@ def puppet_sequences(
     progress.stage("drawing puppets", len(seeds))
     sequences = []
     for seed in seeds:
-        rng = np.random.default_rng([seed, 3])
-        times = (np.arange(moments) + rng.uniform(0, 1, moments)) / moments
-        sequences.append(puppet_sequence(seed, times.tolist()))
+        sequences.append(puppet_at_moments(seed, moments))
         progress.step()
     progress.done()
     return sequences

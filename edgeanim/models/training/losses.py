@@ -12,6 +12,7 @@ from edgeanim.models.regions import UNKNOWN
 _C1, _C2 = 0.01**2, 0.03**2
 _WINDOW = 7
 _EDGE = 0.05
+_SCALES = 3
 
 
 def warp(still: Tensor, flow: Tensor) -> Tensor:
@@ -59,14 +60,14 @@ def motion_weight(still: Tensor, driving: Tensor, extra: float) -> Tensor:
     return 1 + extra * moving
 
 
-def multiscale_l1(made: Tensor, real: Tensor, weight: Tensor, scales: int = 3) -> Tensor:
+def multiscale_l1(made: Tensor, real: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean absolute error at full, half and quarter size, averaged."""
     total = made.new_zeros(())
-    for scale in range(scales):
+    for scale in range(_SCALES):
         if scale:
             made, real, weight = (functional.avg_pool2d(x, 2) for x in (made, real, weight))
         total = total + ((made - real).abs() * weight).mean() / weight.mean()
-    return total / scales
+    return total / _SCALES
 
 
 def dissimilarity(made: Tensor, real: Tensor, weight: Tensor) -> Tensor:
