@@ -1,4 +1,4 @@
-"""Rewrites that a runtime needs before it can execute a graph well."""
+"""Rewrites that a runtime needs before it can execute a graph well, a function for each runtime."""
 
 from __future__ import annotations
 
@@ -9,33 +9,16 @@ from edgeanim.core.packages import require
 from edgeanim.targets.checks import runtime_errors
 
 
-def lowered(source: Path, backend: str) -> Any:
-    """An ONNX graph as a `ModelProto` in the form in which this backend runs it well.
-
-    ONNX Runtime: GridSample as clamp and flat gather, DepthToSpace as two transpositions, a GELU
-    that is written out as one op. OpenVINO:
-    channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
-    channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
-    gathers. External weights are brought into the one model.
-    `BadInput` if the graph does not parse.
-    """
-    require(f"The backend {backend!r}", "onnx", extra="compress")
-    import onnx
-
-    with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
-        model = onnx.load(str(source))
+def lowered_for_onnxruntime(source: Path) -> Any:
+    """An ONNX graph as a `ModelProto`, with external weights brought in: GridSample as clamp and
+    flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op.
+    `BadInput` if it does not parse."""
+    model = _read(source, "onnxruntime")
     ops = {node.op_type for node in model.graph.node}
     if "GridSample" in ops:
         from edgeanim.graph.rewrites import warp
 
-        warp.rewrite(model, warp.VOLUMES if backend == "openvino" else warp.RANKS)
-    if backend == "openvino":
-        from edgeanim.graph.rewrites import planar, unmoved, wrapped
-
-        planar.rewrite(model)
-        wrapped.rewrite(model)
-        unmoved.rewrite(model)
-        return model
+        warp.rewrite(model)
     if "DepthToSpace" in ops:
         from edgeanim.graph.rewrites import shuffle
 
@@ -45,3 +28,31 @@ def lowered(source: Path, backend: str) -> Any:
 
         gelu.rewrite(model)
     return model
+
+
+def lowered_for_openvino(source: Path) -> Any:
+    """The same for OpenVINO, as `lower_for_openvino` says."""
+    model = _read(source, "openvino")
+    lower_for_openvino(model)
+    return model
+
+
+def lower_for_openvino(model: Any) -> None:
+    """Channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
+    channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
+    gathers; in place."""
+    from edgeanim.graph.rewrites import planar, unmoved, warp, wrapped
+
+    if any(node.op_type == "GridSample" for node in model.graph.node):
+        warp.rewrite(model, warp.VOLUMES)
+    planar.rewrite(model)
+    wrapped.rewrite(model)
+    unmoved.rewrite(model)
+
+
+def _read(source: Path, backend: str) -> Any:
+    require(f"The backend {backend!r}", "onnx", extra="compress")
+    import onnx
+
+    with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
+        return onnx.load(str(source))

@@ -21,13 +21,14 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
-from edgeanim.graph.rewrites import broadcast, planar, unmoved, warp, wrapped
+from edgeanim.graph.rewrites import broadcast, planar
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import ranges_in
 from edgeanim.quantize.rounding import replace_kernels, rounded_within
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits, weight_limit
+from edgeanim.targets.lowering import lower_for_openvino
 from edgeanim.targets.openvino_ir import save_ir
 
 # Arithmetic on coordinates, weights and statistics is cheap in float, and ruined by eight bits. A
@@ -98,10 +99,7 @@ class OpenVinoInt8(Scheme):
         planar.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
-        # After the chain, which would take the ops in these.
-        warp.rewrite(named, warp.VOLUMES)
-        wrapped.rewrite(named)
-        unmoved.rewrite(named)
+        lower_for_openvino(named)  # after the chain, which would take the ops in it
         with own_signal_stack(), quiet():
             model = ov.Core().read_model(named.SerializeToString())
             _fold_constants(model)

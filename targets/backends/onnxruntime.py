@@ -42,7 +42,7 @@ from edgeanim.targets.checks import (
     choose,
     runtime_errors,
 )
-from edgeanim.targets.lowering import lowered
+from edgeanim.targets.lowering import lowered_for_onnxruntime
 from edgeanim.targets.ort_trace import TracedNode, read_trace
 from edgeanim.targets.overflow import fill_8_bits
 from edgeanim.targets.profile import summarize
@@ -89,7 +89,7 @@ class OnnxRuntime:
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
         path = inside(out, f"{artifact.spec.name}.onnx")
-        model = lowered(artifact.path, self.name)
+        model = lowered_for_onnxruntime(artifact.path)
         with atomic_path(path) as partial:
             partial.write_bytes(model.SerializeToString())
         graph = replace(

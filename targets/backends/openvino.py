@@ -40,7 +40,7 @@ from edgeanim.targets.checks import (
     check_settings,
     runtime_errors,
 )
-from edgeanim.targets.lowering import lowered
+from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.overflow import fill_8_bits
@@ -94,7 +94,7 @@ class OpenVino:
         check_artifact(artifact, self)
         ov, path = _runtime(), artifact.path
         is_onnx = path.suffix == ".onnx"
-        source = lowered(path, self.name).SerializeToString() if is_onnx else str(path)
+        source = lowered_for_openvino(path).SerializeToString() if is_onnx else str(path)
         with runtime_errors("OpenVINO cannot read this graph", path, damaged=True), quiet():
             model = ov.Core().read_model(source)
         bindings = {

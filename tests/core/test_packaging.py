@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from edgeanim.core.parsing import load_toml
 from edgeanim.core.requirements import BASE, EXTRAS, install_line
+from edgeanim.targets.backends import backend_names
 from edgeanim.targets.on.emulator_setup import wheel_command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,23 @@ def test_the_mapped_packages_are_seen_from_the_root() -> None:
         link = ROOT / "edgeanim" / name
         assert link.is_symlink()
         assert link.resolve() == ROOT / name
+
+
+def test_only_a_backends_own_file_asks_for_its_name() -> None:
+    """docs/architecture.md: what differs from backend to backend is behind their interface."""
+    ours = ROOT / "targets" / "backends"
+    files = [file for top in ("edgeanim", *MAPPED) for file in (ROOT / top).rglob("*.py")]
+    asked = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in files
+        if file.resolve().parent != ours
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.NotEq))
+        for word in (node.left, *node.comparators)
+        if isinstance(word, ast.Constant) and word.value in backend_names()
+    ]
+    assert len(files) > 400
+    assert not asked
 
 
 def test_requirements_are_those_of_the_distribution() -> None:
