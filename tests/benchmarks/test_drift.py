@@ -186,9 +186,10 @@ def test_a_negative_is_not_similar_at_all() -> None:
 
 def test_small_pictures_have_no_ms_ssim_and_no_flow() -> None:
     assert ms_ssim(_textured(175), _textured(175))[1] is None
-    drift = measure_drift(_clip(), _clip())
-    assert drift.ms_ssim is None
-    assert drift.flow is None
+    assert measure_drift(_clip(), _clip()).ms_ssim is None
+    for shape in ((40, 31), (31, 40)):
+        assert measure_drift(*[np.zeros((2, *shape, 3), np.uint8)] * 2).flow is None
+    assert measure_drift(*[np.zeros((2, 32, 32, 3), np.uint8)] * 2).flow is not None
 
 
 def _moving(speed: int, frames: int = 4) -> np.ndarray:
@@ -222,8 +223,20 @@ def test_flicker_counts_only_where_the_original_stands_still() -> None:
     elsewhere = measure_drift(moving, reference).flicker
     assert elsewhere is not None
     assert elsewhere.worst < 2
-    everywhere = np.random.default_rng(0).integers(0, 255, (3, 24, 24, 3)).astype(np.uint8)
-    assert measure_drift(everywhere, everywhere).flicker is None
+
+
+@pytest.mark.parametrize(
+    ("still", "change", "tells"), [(5, 1, False), (6, 1, True), (6, 2, False), (576, 1, True)]
+)
+def test_a_hundredth_of_the_pixels_must_stand_still_within_a_level_for_flicker_to_be_told(
+    still: int, change: int, tells: bool
+) -> None:
+    """Of 576 pixels, 6 are more than a hundredth and 5 are less."""
+    frames = np.full((2, 576, 3), 100, np.uint8)
+    frames[1] += np.uint8(50)
+    frames[1, :still] = 100 + change
+    clip = frames.reshape(2, 24, 24, 3)
+    assert (measure_drift(clip, clip).flicker is not None) == tells
 
 
 def test_every_spread_names_its_own_worst_frame() -> None:

@@ -190,7 +190,7 @@ def test_the_difference_that_is_called_detectable_is_found_and_a_third_of_it_is_
     assert found(typical / 3) <= 0.6
 
 
-@pytest.mark.parametrize("processes", [2, 5, 11, 12, 13, 20, 100])
+@pytest.mark.parametrize("processes", [*range(2, 14), 20, 100])
 def test_the_quantiles_for_few_and_for_many_processes_are_those_of_scipy(processes: int) -> None:
     stats = pytest.importorskip("scipy.stats")
     degrees = processes - 1

@@ -66,6 +66,8 @@ def test_a_clock_that_jumps_is_noticed() -> None:
     assert verdict.reasons == ("clock jump: the wall clock moved by -6.0 s",)
     for allowed in (1009.5, 1010.5):
         assert judge(_readings(), START, Clocks(allowed, 60.0, 9.0)).valid
+    for jumped in (1009.25, 1010.75):
+        assert not judge(_readings(), START, Clocks(jumped, 60.0, 9.0)).valid
 
 
 def test_a_governor_that_changes_is_noticed() -> None:

@@ -189,6 +189,7 @@ def test_float_is_shipped_where_int8_is_slower() -> None:
 def test_float_is_shipped_where_int8_is_not_reliably_faster() -> None:
     sentence = verdict(build_report({"onnxruntime": (20, 19.97)}))
     assert sentence.startswith("Ship onnxruntime-float32")
+    assert "the fastest INT8 variant, onnxruntime-int8, is not reliably faster" in sentence
 
 
 def test_nothing_is_shipped_where_nothing_is_good_enough() -> None:

@@ -200,6 +200,35 @@ def test_links_folders_bombs_and_twins_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_members_that_claim_more_than_the_file_has_are_refused(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """As those of zip bombs do, which lie over each other."""
+    content = bytearray(bundle.read_bytes()[:-64])
+    for entry in _directory_entries(content):
+        struct.pack_into("<II", content, entry + 20, len(content), len(content))
+    hostile = tmp_path / "b.eab"
+    hostile.write_bytes(bytes(content) + hashlib.sha256(content).hexdigest().encode())
+    with pytest.raises(BadInput, match="claim more bytes"), open_bundle(hostile):
+        pass
+
+
+def test_a_bundle_of_too_many_members_is_neither_written_nor_opened(
+    bundle: Path, parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        count = len(archive.namelist())
+    monkeypatch.setattr("edgeanim.targets.bundle.MAX_MEMBERS", count)
+    write_bundle(tmp_path / "b.eab", **parts)
+    with open_bundle(tmp_path / "b.eab"):
+        pass
+    monkeypatch.setattr("edgeanim.targets.bundle.MAX_MEMBERS", count - 1)
+    with pytest.raises(UsageError, match="too much for one bundle"):
+        write_bundle(tmp_path / "c.eab", **parts)
+    with pytest.raises(BadInput, match=f"{count} members"), open_bundle(bundle):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06", b"hello" * 100])
 def test_what_is_no_bundle_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "b.eab"
@@ -223,7 +252,7 @@ def test_contradictions_are_refused_before_anything_is_written(
         {"variants": [replace(variant, graphs=(other,))]},
         {"variants": [replace(variant, graphs=())]},
         {"variants": [replace(variant, graphs=(replace(variant.graphs[0], spec=renamed),))]},
-        {"tracks": {"../walk": parts["tracks"]["walk"]}},
+        *({"tracks": {n: parts["tracks"]["walk"]}} for n in ("../walk", "a/walk", ".walk", "")),
         {"provenance": {"figure": float("nan")}},
         {"provenance": {"figure": object()}},
     ]
