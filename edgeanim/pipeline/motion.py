@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,6 @@ def extract_motion(
         raise _too_long(clip)
     require_bundle(bundle)
     work = Work.on(board, progress=progress)
-    values: list[Array] = []
     latest: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
@@ -126,14 +125,7 @@ def extract_motion(
             made = UntilItFails(latest[0] for _ in player.play(scene))
             found = as_they_come(made, fps) if is_camera(clip) else made
             until = itertools.takewhile(lambda _: not stop(), found)
-            for motion in itertools.islice(until, limit):
-                if len(values) == MAX_FRAMES:
-                    if is_camera(clip):
-                        break
-                    raise _too_long(clip)
-                values.append(motion)
-                progress.step()
-        progress.done("a stored motion has no room for more" if len(values) == MAX_FRAMES else "")
+            values = _gathered(itertools.islice(until, limit), clip, progress)
     if not values:
         raise BadInput("It was stopped before the first frame.", where=clip)
     try:
@@ -143,6 +135,20 @@ def extract_motion(
     save_track(Path(out), track)
     made.tell(out)
     return track
+
+
+def _gathered(motions: Iterable[Array], clip: str | Path, progress: Progress) -> list[Array]:
+    """All of them, of a camera as many as a stored motion has room for."""
+    values: list[Array] = []
+    for motion in motions:
+        if len(values) == MAX_FRAMES:
+            if is_camera(clip):
+                break
+            raise _too_long(clip)
+        values.append(motion)
+        progress.step()
+    progress.done("a stored motion has no room for more" if len(values) == MAX_FRAMES else "")
+    return values
 
 
 def _too_long(clip: str | Path) -> UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,35 +102,22 @@ def bench_on(
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
     call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
 
-    def report_of(place: Place) -> Report | Emulation:
+    here = partial(
+        bench, subjects, frames=frames, inputs=inputs, board=board, progress=shared, **options
+    )
+
+    def report_of(place: Place, pictures: Path | None) -> Report | Emulation:
         if call is not None and isinstance(place, SshHost):
-            results = hosts[place.label].run(call)
-            text = results[REPORT].decode("utf-8", errors="replace")
-            path = paths[place.label]
-            return unpack_pictures(
-                results[PICTURES],
-                parse_report(text, where=place.label),
-                None if path is None else pictures_beside(path),
-                where=place.label,
-            )
+            return _measured_there(hosts[place.label], call, pictures)
         if isinstance(place, Emulated):
             (bundle,) = _one_bundle(subjects)
             return emulate_bundle(bundle, place.board, variants=variants, progress=shared)
-        path = paths[place.label]
-        return bench(
-            subjects,
-            frames=frames,
-            inputs=inputs,
-            board=board,
-            pictures=None if path is None else pictures_beside(path),
-            progress=shared,
-            **options,
-        )
+        return here(pictures=pictures)
 
     def measure(place: Place) -> Placed:
+        path = paths[place.label]
         try:
-            report = report_of(place)
-            path = paths[place.label]
+            report = report_of(place, None if path is None else pictures_beside(path))
             if path is not None:
                 _save(path, report)
         except EdgeanimError as error:
@@ -145,6 +133,14 @@ def bench_on(
             for remote in hosts.values():
                 remote.stop(call)
         raise
+
+
+def _measured_there(remote: Remote, call: Call, pictures: Path | None) -> Report:
+    """The report of a host, and its pictures in that folder."""
+    label, results = remote.host.label, remote.run(call)
+    text = results[REPORT].decode("utf-8", errors="replace")
+    report = parse_report(text, where=label)
+    return unpack_pictures(results[PICTURES], report, pictures, where=label)
 
 
 def _refuse_one_file(paths: Mapping[str, Path | None]) -> None:

@@ -156,14 +156,7 @@ class Run:
         trials = {result.id: result.trial for result in self._search.results}
         chosen, said = None, "Interrupted before anything was measured."
         if report is not None:
-            choice = choose(report, study.limit)
-            said = verdict(report, study.limit)
-            chosen = choice.variant.id if choice else None
-            if chosen and not trials[chosen].quantize:
-                said += why_no_int8(self._search.results, study.limit)
-            if chosen:
-                said += gain(report, trials[chosen], trials.values(), said)
-                said += in_other_light(self._search.results, chosen)
+            chosen, said = self._of_finalists(report, trials)
         elif ranked:
             chosen = ranked[0].id
             said = f"Interrupted. The fastest so far is {chosen}{self._so_far(ranked[0])}."
@@ -195,6 +188,18 @@ class Run:
             complete=complete,
             held_out=study.material.separate,
         )
+
+    def _of_finalists(self, report: Report, trials: Mapping[str, Trial]) -> tuple[str | None, str]:
+        """Which of the finalists to ship, if any, and why."""
+        limit, results = self._study.limit, self._search.results
+        choice, said = choose(report, limit), verdict(report, limit)
+        if choice is None:
+            return None, said
+        chosen = choice.variant.id
+        if not trials[chosen].quantize:
+            said += why_no_int8(results, limit)
+        said += gain(report, trials[chosen], trials.values(), said)
+        return chosen, said + in_other_light(results, chosen)
 
     def _so_far(self, best: Result) -> str:
         """Where a latency is asked for, whether the fastest trial is within it."""

@@ -25,7 +25,6 @@ from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file, write_text
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import load_json, parse, to_plain
-from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import record_samples
@@ -195,9 +194,7 @@ class Study:
         model, variant = self.variant(trial)
         return Subject(name, model.contract, tuple(variant.graphs), threads=trial.threads)
 
-    def bench(
-        self, subjects: list[Subject], options: BenchOptions, progress: Progress | None = None
-    ) -> Report:
+    def bench(self, subjects: list[Subject], options: BenchOptions) -> Report:
         """Measure subjects side by side."""
         record = ModelRecord(self.model.contract.name, self.model.digest, None)
         return run_bench(
@@ -206,7 +203,7 @@ class Study:
             options,
             model=record,
             board=self.work.board,
-            progress=progress or self.work.progress,
+            progress=self.work.progress,
         )
 
     def _stage(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.projection import Projected, has_roofs, parts_of
+from edgeanim.benchmarks.projection import Part, Projected, has_roofs, parts_of
 from edgeanim.benchmarks.projection import project as project_parts
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
@@ -51,37 +51,45 @@ def project(
     for board in there:
         _say_cores(board, threads, progress)
     report = _report(Path(subject), progress)
-    parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
-    known = {name: made for name, made in parts.items() if has_roofs(made)}
-    if left_out := sorted(set(parts) - set(known)):
-        progress.stage(f"Leave out {', '.join(left_out)}")
-        progress.done("no roof is known of what it computes in")
-    if not known:
-        raise UsageError(
-            "Nothing here can be projected: no variant that ran computes in float32 or INT8 alone.",
-            where=subject,
-            hint="Compile the model with its float32 variants.",
-        )
+    known = _with_roofs(report, subject, progress)
     variants = [variant for variant in report.variants if variant.id in known]
     chosen = [_run_by(board, variants, progress) for board in there]
     if not any(chosen):
-        raise UsageError(
-            "Nothing here can be projected: the boards run no variant in its precision.",
-            where=subject,
-            hint="Compile the model with its float32 variants.",
-        )
+        raise _nothing("the boards run no variant in its precision", subject)
     progress.stage("Measure this machine's roof")
     here = measure_roof(saturates=load_board("local").saturates_u8s8)
     here = here.with_threads(report.settings.threads)
     progress.done(f"{here.gflops_fp32:.0f} GFLOP/s, {here.memory_gb_s:.0f} GB/s")
     return tuple(
         project_parts(
-            name, known[name], here, roof,
-            board=board.name, budget_ms=board.latency_budget_ms,
+            name, known[name], here, roof, board=board.name, budget_ms=board.latency_budget_ms
         )
         for board, roof, names in zip(there, roofs, chosen, strict=True)
         for name in names
-    )  # fmt: skip
+    )
+
+
+def _with_roofs(
+    report: Report, subject: str | Path, progress: Progress
+) -> dict[str, tuple[Part, ...]]:
+    """The parts of each variant that ran, but for those of which no roof is known, which are told
+    of; `UsageError` if there are no others."""
+    parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
+    known = {name: made for name, made in parts.items() if has_roofs(made)}
+    if left_out := sorted(set(parts) - set(known)):
+        progress.stage(f"Leave out {', '.join(left_out)}")
+        progress.done("no roof is known of what it computes in")
+    if not known:
+        raise _nothing("no variant that ran computes in float32 or INT8 alone", subject)
+    return known
+
+
+def _nothing(why: str, subject: str | Path) -> UsageError:
+    return UsageError(
+        f"Nothing here can be projected: {why}.",
+        where=subject,
+        hint="Compile the model with its float32 variants.",
+    )
 
 
 def _say_cores(board: Board, threads: int | None, progress: Progress) -> None:

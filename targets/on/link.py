@@ -121,7 +121,7 @@ class Link:
         if not isinstance(answer, dict):
             raise DeviceFailed("It answered nonsense.", where=self.host.label)
         if "refused" in answer:
-            refused = printable(str(answer["refused"]))
+            refused = on_a_line(str(answer["refused"]))
             raise DeviceFailed(f"It refused: {refused}.", where=self.host.label)
         return answer
 
@@ -198,11 +198,12 @@ class Link:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read()[-4096:].decode(errors="replace").strip().splitlines()
-        return printable(" ".join(line.strip() for line in lines[-2:]))
+        return on_a_line(" ".join(line.strip() for line in lines[-2:]))
 
 
-def printable(text: str) -> str:
-    """`text` from the far end without what a terminal would obey."""
+def on_a_line(text: str) -> str:
+    """`text` from the far end, cut at 2000 characters, without ends of lines and what else a
+    terminal would obey."""
     return "".join(c if c.isprintable() else " " for c in text[:2000])
 
 

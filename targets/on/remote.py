@@ -20,7 +20,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, MissingC
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.targets.on.link import Link, LinkLost, Unreachable, open_link, printable
+from edgeanim.targets.on.link import Link, LinkLost, Unreachable, on_a_line, open_link
 from edgeanim.targets.on.needs import Found, asked_modules, lacking
 from edgeanim.targets.on.payload import Payload, runtime
 from edgeanim.targets.on.places import SshHost
@@ -137,7 +137,7 @@ class Remote:
         if state["state"] != "started":
             # Added, since a far time beyond all calendars is then an `OverflowError`.
             since = datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=state["began"])
-            now = printable(str(state["state"]))
+            now = on_a_line(str(state["state"]))
             note = f"picked up the run that began at {since.astimezone():%H:%M:%S} ({now})"
         self._progress.done(note)
 
@@ -155,7 +155,7 @@ class Remote:
         if not isinstance(done, dict):
             _drop(link, call)
             last = " | ".join(str(end["tail"]).splitlines()[-3:]) or "it said nothing"
-            what = f"The run ended there without a result: {printable(last)}."
+            what = f"The run ended there without a result: {on_a_line(last)}."
             raise DeviceFailed(what, where=label)
         if done.get("error"):
             _drop(link, call)
@@ -226,12 +226,12 @@ def _show(line: str, progress: Progress, label: str) -> None:
         return
     if "stage" in event:
         total = event.get("total")
-        title = printable(str(event["stage"]))
+        title = on_a_line(str(event["stage"]))
         progress.stage(f"{label}: {title}", total if isinstance(total, int) else None)
     elif "step" in event:
-        progress.step(int(event["step"]), printable(str(event.get("note", ""))))
+        progress.step(int(event["step"]), on_a_line(str(event.get("note", ""))))
     elif "done" in event:
-        progress.done(printable(str(event["done"])))
+        progress.done(on_a_line(str(event["done"])))
 
 
 def _rebuilt(record: Mapping[str, Any], label: str) -> EdgeanimError:
@@ -239,7 +239,7 @@ def _rebuilt(record: Mapping[str, Any], label: str) -> EdgeanimError:
     cls = getattr(errors, str(record.get("class")), DeviceFailed)
     if not (isinstance(cls, type) and issubclass(cls, EdgeanimError)):
         cls = DeviceFailed
-    given = {key: printable(str(value)) for key, value in record.items() if value is not None}
+    given = {key: on_a_line(str(value)) for key, value in record.items() if value is not None}
     place = ": ".join(part for part in (label, given.get("where")) if part)
     what = given.get("what", "It failed.")
     if issubclass(cls, MissingComponent):
