@@ -1,6 +1,6 @@
 """Drift: how far a variant's frames are from those of the float32 original.
 
-Pictures are compared one by one (`structure`), and so are the differences between successive
+Pictures are compared one by one (`similarity`), and so are the differences between successive
 frames, the flow from one to the next, and what ought to stand still: the eye forgives an error that
 stays and sees one that comes and goes.
 """
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.benchmarks.drift_regions import RegionDrift, RegionMeter, Regions
+from edgeanim.benchmarks.similarity import ms_ssim, psnr, ssim
 from edgeanim.benchmarks.spread import Series, Spread
-from edgeanim.benchmarks.structure import ms_ssim, psnr, ssim
 from edgeanim.core.errors import BadInput
 
 __all__ = ["Drift", "DriftMeter", "Frames", "Spread", "measure_drift", "psnr", "ssim"]

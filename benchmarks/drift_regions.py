@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.benchmarks.similarity import WINDOW, similarity_map
 from edgeanim.benchmarks.spread import Series, Spread
-from edgeanim.benchmarks.structure import WINDOW, similarity_map
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.runtime.execution import GraphRunner, Shown

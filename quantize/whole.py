@@ -16,7 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import OF_DRIVER, OF_STILL, PICTURE_ROLES, Contract, TensorSpec
+from edgeanim.core.contract import (
+    CONDITION,
+    OF_DRIVER,
+    OF_STILL,
+    PICTURE_ROLES,
+    STATE,
+    Contract,
+    TensorSpec,
+)
 from edgeanim.core.skeleton import Carrying, Joints, to_motion, to_planes
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.takes import Call, Take
@@ -24,7 +32,7 @@ from edgeanim.quantize.takes import Call, Take
 Roles = dict[str, Tensor]
 # Below this determinant a region has no frame to measure a change of shape in, as in the player.
 _SINGULAR = 1e-6
-_FROM_OUTSIDE = (*PICTURE_ROLES, "condition:", "state:")
+_FROM_OUTSIDE = (*PICTURE_ROLES, CONDITION, STATE)
 
 
 @dataclass(frozen=True)

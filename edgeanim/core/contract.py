@@ -33,8 +33,8 @@ CONTRACT_FILE = "model.toml"
 PICTURE_ROLES = ("still", "driving_frame", "cue", "frame", "colour")
 _MOTION_ROLES = ("motion", "motion:still", "motion:driving", "mask", "mask:still")
 _PLAIN_ROLES = (*PICTURE_ROLES, *_MOTION_ROLES, "flow", "alpha")
-FEATURE = "feature:"
-_NAMED_ROLES = (FEATURE, "state:", "condition:")
+FEATURE, STATE, CONDITION = "feature:", "state:", "condition:"
+_NAMED_ROLES = (FEATURE, STATE, CONDITION)
 
 # The names under which what was found on the still is kept, and on the driver's current frame.
 OF_STILL = {"motion": "motion:still", "mask": "mask:still"}

@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core.contract import Contract, TensorSpec
+from edgeanim.core.contract import Contract
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.read import read_onnx
-from edgeanim.graph.reference import Reference, seeded_inputs
+from edgeanim.graph.reference import Reference, inputs_for
 from edgeanim.graph.rewrites.constants import Values
 from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
 
@@ -44,8 +44,7 @@ def output_shapes(model: Any, where: object) -> dict[str, tuple[int, ...]]:
     known = {name: shape for name, shape in declared.items() if shape is not None}
     if len(known) == len(declared):
         return known
-    specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(model)]
-    made = Reference(model, where=where).run(seeded_inputs(specs))
+    made = Reference(model, where=where).run(inputs_for(model))
     return {name: tuple(made[name].shape) for name in declared}
 
 

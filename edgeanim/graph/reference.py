@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import TensorSpec
+from edgeanim.core.contract import CONDITION, TensorSpec
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.core.packages import require
+from edgeanim.graph.queries import graph_inputs, shape_of
 
 
 def seeded_inputs(specs: Sequence[TensorSpec], seed: int = 0) -> dict[str, Array]:
@@ -27,6 +28,12 @@ def seeded_inputs(specs: Sequence[TensorSpec], seed: int = 0) -> dict[str, Array
         values = np.random.default_rng(list(key)).uniform(low, high, spec.shape)
         inputs[spec.name] = values.astype(np.float32)
     return inputs
+
+
+def inputs_for(model: Any) -> dict[str, Array]:
+    """`seeded_inputs` for a `ModelProto`, whatever its inputs mean."""
+    specs = [TensorSpec(v.name, f"{CONDITION}any", shape_of(v) or ()) for v in graph_inputs(model)]
+    return seeded_inputs(specs)
 
 
 class Reference:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
+from edgeanim.core.contract import CONDITION, FEATURE, STATE, GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
 
 DEFAULT_RANGE = (0.0, 1.0)
@@ -69,13 +69,15 @@ def spec_of_shapes(
         inputs=tuple(
             _picture(n, roles[n], shape, values)
             if n in roles
-            else TensorSpec(n, states.get(n) or _unused(f"condition:{identifier(n)}", taken), shape)
+            else TensorSpec(
+                n, states.get(n) or _unused(f"{CONDITION}{identifier(n)}", taken), shape
+            )
             for n, shape in inputs.items()
         ),
         outputs=tuple(
             _picture(n, "frame", shape, values)
             if n == finished
-            else TensorSpec(n, states.get(n) or _unused(f"feature:{identifier(n)}", taken), shape)
+            else TensorSpec(n, states.get(n) or _unused(f"{FEATURE}{identifier(n)}", taken), shape)
             for n, shape in outputs.items()
         ),
     )
@@ -176,7 +178,7 @@ def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:
         given = [name for name, other in outputs.items() if other == shape]
         if len(taken) == len(given):
             for before, after in zip(taken, given, strict=True):
-                found[before] = found[after] = f"state:{identifier(before)}"
+                found[before] = found[after] = f"{STATE}{identifier(before)}"
     return found
 
 

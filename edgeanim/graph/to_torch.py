@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, GateFailed, errors_of_others
 from edgeanim.core.packages import installed, require
 from edgeanim.graph import rounding
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label, shape_of
+from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label
 from edgeanim.graph.read import read_onnx
-from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import functions, warp
 from edgeanim.graph.torch_modules import reason_of
 
@@ -104,8 +104,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     """
     require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)
-    specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(original)]
-    inputs = seeded_inputs(specs)
+    inputs = inputs_for(original)
     wanted = Reference(original, where=path).run(inputs)  # first: what it refuses makes no sense
     normalized = _written_out(original)
     model = _with_lowered_warps(normalized)

@@ -12,12 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
 from edgeanim.graph.edit import Editor, attributes, editing, read_instead, set_attributes
-from edgeanim.graph.queries import graph_inputs, shape_of
-from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.resized import resize
 
 if TYPE_CHECKING:
@@ -72,8 +70,7 @@ def write_back(imported: ImportedGraph, module: torch.nn.Module, path: Path) -> 
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
         resize(graph, imported, module)
-    specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(model)]
-    inputs = seeded_inputs(specs)
+    inputs = inputs_for(model)
     error = _error(imported, module, model, inputs)
     limit = _TOLERANCE
     if not error <= limit:

@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, TensorSpec, dump_contract
+from edgeanim.core.contract import (
+    CONDITION,
+    CONTRACT_FILE,
+    Contract,
+    GraphSpec,
+    TensorSpec,
+    dump_contract,
+)
 from edgeanim.core.errors import BadInput, UsageError, first_line
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
@@ -145,7 +152,7 @@ def _described(
 
     where = type(module).__name__
     try:
-        inputs = [TensorSpec(key, "condition:any", tuple(shape)) for key, shape in shapes.items()]
+        inputs = [TensorSpec(key, f"{CONDITION}any", tuple(shape)) for key, shape in shapes.items()]
         given = tuple(torch.from_numpy(value) for value in seeded_inputs(inputs).values())
     except (TypeError, ValueError) as error:
         raise UsageError(f"The shapes are none: {first_line(error)}.") from error

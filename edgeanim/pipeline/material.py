@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
@@ -20,7 +20,7 @@ from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_stil
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import CONDITION, Needs, at_moments, moments
+from edgeanim.runtime.wiring import Needs, at_moments, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array

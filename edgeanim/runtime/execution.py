@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgeanim.core.artifact import Array, relayout
-from edgeanim.core.contract import GraphSpec, Layout, TensorSpec
+from edgeanim.core.contract import CONDITION, STATE, GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.pictures import (
     Fit,
@@ -19,7 +19,7 @@ from edgeanim.runtime.pictures import (
     to_tensor,
 )
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.wiring import CONDITION, STATE, Values, choose
+from edgeanim.runtime.wiring import Values, choose
 from edgeanim.targets.backends import Session
 
 Record = Callable[[str, Mapping[str, Array]], None]

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array, relayout
-from edgeanim.core.contract import OF_STILL, Contract, Layout, TensorSpec
+from edgeanim.core.contract import CONDITION, OF_STILL, STATE, Contract, Layout, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.runtime.pictures import picture_range
 from edgeanim.runtime.scene import BadDriver, Scene
 
-CONDITION = "condition:"
-STATE = "state:"
 _SAME_MODEL = "Use a track that was made with this model."
 _PICTURES = ("still", "driving_frame", "frame", "colour")
 

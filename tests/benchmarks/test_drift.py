@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from edgeanim.benchmarks.drift import DriftMeter, measure_drift, psnr, ssim
 from edgeanim.benchmarks.drift_picture import GAIN, pictures_beside, save_worst, side_by_side
+from edgeanim.benchmarks.similarity import SCALES, ms_ssim
 from edgeanim.benchmarks.spread import Series
-from edgeanim.benchmarks.structure import SCALES, ms_ssim
 from edgeanim.core.errors import BadInput
 
 metrics = pytest.importorskip("skimage.metrics")

@@ -20,7 +20,7 @@ from edgeanim.benchmarks.drift_regions import (
 )
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.result import Report, dump_report, parse_report
-from edgeanim.benchmarks.structure import similarity_map, ssim
+from edgeanim.benchmarks.similarity import similarity_map, ssim
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.report.html import write_page

@@ -81,6 +81,8 @@ def test_without_locks_the_first_one_to_finish_is_kept(
     content, cached = store.build("stage", {"a": 1}, overtaken)
     assert (cached, (content / "out.txt").read_text()) == (True, "first")
     assert [path.name for path in (tmp_path / "stage").iterdir()] == [content.parent.name]
+    fresh, cached = store.build("stage", {"a": 1}, write("anew"), fresh=True)
+    assert (cached, (fresh / "out.txt").read_text()) == (False, "anew")
 
 
 def test_a_damaged_entry_is_built_anew(tmp_path: Path) -> None:

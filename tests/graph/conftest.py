@@ -10,9 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeanim.core.contract import TensorSpec
-from edgeanim.graph.queries import graph_inputs, shape_of
-from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.reference import Reference, deviation, inputs_for
 
 
 @pytest.fixture(scope="session")
@@ -61,8 +59,7 @@ def difference() -> Callable[..., float]:
     """The largest deviation between two models over one set of inputs (random, or given)."""
 
     def compare(one: Any, other: Any, inputs: Mapping[str, Any] | None = None) -> float:
-        specs = [TensorSpec(v.name, "condition:any", shape_of(v) or ()) for v in graph_inputs(one)]
-        feeds = dict(inputs) if inputs is not None else seeded_inputs(specs)
+        feeds = dict(inputs) if inputs is not None else inputs_for(one)
         wanted, made = Reference(one).run(feeds), Reference(other).run(feeds)
         assert set(wanted) == set(made)
         return max(deviation(wanted[name], made[name]) for name in wanted)
