@@ -49,5 +49,27 @@ def test_of_equal_pictures_the_one_that_something_has_just_left_is_chosen_too() 
     assert {12, 13} <= set(k_center(frame_features(frames), 3).tolist())
 
 
+def test_of_one_choice_it_is_the_one_nearest_the_mean() -> None:
+    assert k_center(np.array([[0.0], [1.0], [10.0]]), 1).tolist() == [1]
+
+
+def test_a_frame_of_another_contrast_alone_is_chosen() -> None:
+    """Its thumbnail and its brightness are those of the others."""
+    board = np.indices((60, 60)).sum(0)[..., None] % 2 * np.ones(3, int)
+    flat, rough = (np.uint8(128 + amount * (2 * board - 1)) for amount in (1, 90))
+    assert 9 in k_center(frame_features([*[flat] * 9, rough, *[flat] * 9]), 2)
+
+
+def test_no_feature_outweighs_the_others_and_transparency_is_none() -> None:
+    rng = np.random.default_rng(0)
+    dark, noise, bright = (np.full((4, 30, 30, 3), level, np.uint8) for level in (0, 128, 255))
+    noise[:] = rng.integers(0, 2, noise.shape) * 255
+    frames = np.concatenate([dark, noise, bright])
+    features = frame_features(frames)
+    assert np.ptp(features, 0).max() <= 4
+    clear = np.concatenate([frames, np.zeros_like(frames[..., :1])], axis=-1)
+    np.testing.assert_array_equal(frame_features(clear), features)
+
+
 def test_copies_still_make_up_the_number() -> None:
     assert k_center(np.zeros((7, 3)), 4).tolist() == [0, 1, 2, 3]
