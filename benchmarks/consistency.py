@@ -7,15 +7,24 @@ other the report was changed after it was written, and none of it can be relied 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.scenarios import Cold, Stream
+from edgeanim.benchmarks.scenarios import (
+    Batch,
+    Cold,
+    Soak,
+    Stream,
+    batch_figures,
+    cold_figures,
+    soak_figures,
+    stream_figures,
+)
 from edgeanim.benchmarks.shares import shares_of
-from edgeanim.benchmarks.stats import median, paired_value, percentile
+from edgeanim.benchmarks.stats import Interval, median, paired_value, percentile
 from edgeanim.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -26,6 +35,14 @@ _RELATIVE, _ABSOLUTE = 1e-6, 1e-9
 # Below a nanosecond no clock has told anything.
 _LEAST_MS = 1e-9
 
+_CHANGED = "The report was changed after it was written: measure again."
+_INTERVALS = {
+    "p50_interval_ms": "p50_ms",
+    "p90_interval_ms": "p90_ms",
+    "interval": "ratio",
+    "slowdown_interval": "slowdown",
+}
+"""The figure that each is of. How wide they are would take too long to reckon anew."""
 Value = float | None
 # What the samples give, by the name of the figure; `None` where they are too few to tell.
 Figures = Mapping[str, Value]
@@ -65,8 +82,12 @@ def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, obj
         yield ".drift", variant.drift, _of_drift(variant.drift)
     if variant.stream is not None:
         yield ".stream", variant.stream, _of_stream(variant.stream)
+    if variant.soak is not None:
+        yield ".soak", variant.soak, _of_soak(variant.soak)
     if variant.cold is not None:
         yield ".cold", variant.cold, _of_cold(variant.cold)
+    if variant.batch is not None:
+        yield ".batch", variant.batch, _of_batch(variant.batch)
     gain = variant.speedup if variant.latency is not None else None
     # A report of some of the variants may lack the one that it is over.
     if gain is not None and (over := report.variant(gain.over)) is not None:
@@ -82,8 +103,21 @@ def _check(part: object, given: Figures, *, where: object, place: str) -> None:
         raise BadInput(
             f"This says {said:g}, but the samples in the report {told}.",
             where=f"{where} [{place}.{name}]",
-            hint="The report was changed after it was written: measure again.",
+            hint=_CHANGED,
         )
+    for name, of in _INTERVALS.items():
+        interval, value = getattr(part, name, None), getattr(part, of, None)
+        if interval is not None and value is not None and not _holds(interval, value):
+            raise BadInput(
+                f"This interval does not hold the {value:g} that it is of.",
+                where=f"{where} [{place}.{name}]",
+                hint=_CHANGED,
+            )
+
+
+def _holds(interval: Interval, value: float) -> bool:
+    ends = (interval.low, interval.high)
+    return value in interval or any(_agree(end, value) for end in ends)
 
 
 def _agree(said: float, value: float) -> bool:
@@ -94,10 +128,6 @@ def _times(variant: VariantResult) -> list[float]:
     return [time for process in variant.samples for time in process.times_ms]
 
 
-def _percentiles(times: Sequence[float]) -> dict[str, Value]:
-    return {f"p{percent}_ms": percentile(times, percent) for percent in (50, 90, 95, 99)}
-
-
 def _of_latency(variant: VariantResult) -> Figures:
     times = _times(variant)
     return {
@@ -106,7 +136,7 @@ def _of_latency(variant: VariantResult) -> Figures:
         "min_ms": min(times),
         "max_ms": max(times),
         "load_ms": median([process.load_ms for process in variant.samples]),
-        **_percentiles(times),
+        **{f"p{percent}_ms": percentile(times, percent) for percent in (50, 90, 95, 99)},
     }
 
 
@@ -125,30 +155,25 @@ def _of_drift(drift: Drift) -> Figures:
 
 
 def _of_stream(stream: Stream) -> Figures:
-    times = [time for process in stream.responses_ms for time in process]
-    if not times or stream.rate_fps <= 0:
+    if stream.rate_fps <= 0 or not stream.responses_ms or not all(stream.responses_ms):
         return {"frames": None}
-    missed = sum(time > 1e3 / stream.rate_fps for time in times)
-    return {
-        "frames": len(times),
-        "processes": len(stream.responses_ms),
-        "max_ms": max(times),
-        "missed_frames": missed,
-        "missed_share": missed / len(times),
-        **_percentiles(times),
-    }
+    return stream_figures(stream.rate_fps, stream.responses_ms)
+
+
+def _of_soak(soak: Soak) -> Figures:
+    if not soak.windows or min(window.p50_ms for window in soak.windows) < _LEAST_MS:
+        return {"frames": None}
+    return soak_figures(soak.windows)
 
 
 def _of_cold(cold: Cold) -> Figures:
-    totals = [start.total_ms for start in cold.starts]
-    if not totals:
-        return {"processes": None}
-    return {
-        "processes": len(totals),
-        "p50_ms": median(totals),
-        "min_ms": min(totals),
-        "max_ms": max(totals),
-    }
+    return cold_figures(cold.starts) if cold.starts else {"processes": None}
+
+
+def _of_batch(batch: Batch) -> Figures:
+    if not batch.runs or min(min(run.frames, run.total_s) for run in batch.runs) <= 0:
+        return {"frames": None}
+    return batch_figures(batch.runs)
 
 
 def _gain(over: VariantResult, variant: VariantResult) -> Value:

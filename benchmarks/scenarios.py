@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from edgeanim.benchmarks.stats import (
     Interval,
@@ -146,74 +146,86 @@ class Batch:
 
 def summarize_stream(rate_fps: float, responses_ms: Sequence[Sequence[float]]) -> Stream:
     """The figures of a stream from the response times (ms) of each process, in order."""
+    return Stream(
+        rate_fps=rate_fps,
+        p90_interval_ms=percentile_interval(responses_ms, 90),
+        responses_ms=tuple(map(tuple, responses_ms)),
+        **stream_figures(rate_fps, responses_ms),
+    )
+
+
+def stream_figures(rate_fps: float, responses_ms: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """Those of `summarize_stream` that take no time, by name."""
     period = 1e3 / rate_fps
     flat = [time for process in responses_ms for time in process]
     missed = sum(time > period for time in flat)
-    return Stream(
-        rate_fps=rate_fps,
-        frames=len(flat),
-        processes=len(responses_ms),
-        p50_ms=percentile(flat, 50),
-        p90_ms=percentile(flat, 90),
-        p95_ms=percentile(flat, 95),
-        p99_ms=percentile(flat, 99),
-        p90_interval_ms=percentile_interval(responses_ms, 90),
-        max_ms=max(flat),
-        missed_frames=missed,
-        missed_share=missed / len(flat),
-        freeze_ms=max(_longest_freeze(process, period) for process in responses_ms),
-        jitter_ms=_jitter(responses_ms),
-        responses_ms=tuple(map(tuple, responses_ms)),
-    )
+    return {
+        "frames": len(flat),
+        "processes": len(responses_ms),
+        **{f"p{percent}_ms": percentile(flat, percent) for percent in (50, 90, 95, 99)},
+        "max_ms": max(flat),
+        "missed_frames": missed,
+        "missed_share": missed / len(flat),
+        "freeze_ms": max(_longest_freeze(process, period) for process in responses_ms),
+        "jitter_ms": _jitter(responses_ms),
+    }
 
 
 def summarize_soak(windows: Sequence[SoakWindow]) -> Soak:
     """The figures of a soak from its windows, of which there is at least one."""
-    duration = windows[-1].at_s
-    part = min(_MINUTE_S, _QUARTER * duration)
-    first = [w.p50_ms for w in windows if w.at_s <= part] or [windows[0].p50_ms]
-    last = [w.p50_ms for w in windows if w.at_s > duration - part] or [windows[-1].p50_ms]
-    ratio = independent_ratio([last], [first])
+    first, last = _ends(windows)
+    interval = independent_ratio([last], [first]).interval
+    return Soak(slowdown_interval=interval, windows=tuple(windows), **soak_figures(windows))
+
+
+def soak_figures(windows: Sequence[SoakWindow]) -> dict[str, Any]:
+    """Those of `summarize_soak` that take no time, by name."""
+    first, last = map(median, _ends(windows))
     sizes = [window.rss_mb for window in windows if window.rss_mb is not None]
-    return Soak(
-        duration_s=duration,
-        frames=sum(window.frames for window in windows),
-        first_p50_ms=median(first),
-        last_p50_ms=median(last),
-        slowdown=ratio.value,
-        slowdown_interval=ratio.interval,
-        growth_mb=sizes[-1] - sizes[0] if sizes else None,
-        windows=tuple(windows),
-    )
+    return {
+        "duration_s": windows[-1].at_s,
+        "frames": sum(window.frames for window in windows),
+        "first_p50_ms": first,
+        "last_p50_ms": last,
+        "slowdown": last / first,
+        "growth_mb": sizes[-1] - sizes[0] if sizes else None,
+    }
 
 
 def summarize_cold(starts: Sequence[ColdStart]) -> Cold:
     """The figures of at least one cold start."""
+    return Cold(starts=tuple(starts), **cold_figures(starts))
+
+
+def cold_figures(starts: Sequence[ColdStart]) -> dict[str, Any]:
+    """Those of `summarize_cold`, by name."""
     totals = [start.total_ms for start in starts]
-    return Cold(
-        processes=len(starts),
-        p50_ms=median(totals),
-        min_ms=min(totals),
-        max_ms=max(totals),
-        start_ms=median([start.start_ms for start in starts]),
-        load_ms=median([start.load_ms for start in starts]),
-        starts=tuple(starts),
-    )
+    return {
+        "processes": len(starts),
+        "p50_ms": median(totals),
+        "min_ms": min(totals),
+        "max_ms": max(totals),
+        "start_ms": median([start.start_ms for start in starts]),
+        "load_ms": median([start.load_ms for start in starts]),
+    }
 
 
 def summarize_batch(runs: Sequence[BatchRun]) -> Batch:
     """The figures of at least one rendered clip."""
+    whole_ms = 1e3 * sum(run.total_s for run in runs)
+    stages = summarize_stages([run.stages_ms for run in runs], whole_ms)
+    return Batch(stages=stages, runs=tuple(runs), **batch_figures(runs))
+
+
+def batch_figures(runs: Sequence[BatchRun]) -> dict[str, Any]:
+    """Those of `summarize_batch` for all stages together, by name."""
     rate = median([run.frames / run.total_s for run in runs])
-    return Batch(
-        frames=sum(run.frames for run in runs),
-        processes=len(runs),
-        throughput_fps=rate,
-        frame_ms=1e3 / rate,
-        stages=summarize_stages(
-            [run.stages_ms for run in runs], 1e3 * sum(run.total_s for run in runs)
-        ),
-        runs=tuple(runs),
-    )
+    return {
+        "frames": sum(run.frames for run in runs),
+        "processes": len(runs),
+        "throughput_fps": rate,
+        "frame_ms": 1e3 / rate,
+    }
 
 
 def summarize_stages(
@@ -226,6 +238,15 @@ def summarize_stages(
         share = min(1.0, sum(times) / whole_ms)
         stages[name] = Stage(percentile(times, 50), percentile(times, 90), share)
     return stages
+
+
+def _ends(windows: Sequence[SoakWindow]) -> tuple[list[float], list[float]]:
+    """The medians of the windows by which a soak is judged: the first ones and the last ones."""
+    duration = windows[-1].at_s
+    part = min(_MINUTE_S, _QUARTER * duration)
+    first = [w.p50_ms for w in windows if w.at_s <= part] or [windows[0].p50_ms]
+    last = [w.p50_ms for w in windows if w.at_s > duration - part] or [windows[-1].p50_ms]
+    return first, last
 
 
 def _longest_freeze(responses_ms: Sequence[float], period: float) -> float:

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from edgeanim.benchmarks.assemble import Gathered, assemble
 from edgeanim.benchmarks.protocol import Job
 from edgeanim.benchmarks.result import ProcessSamples, Report, dump_report, parse_report
-from edgeanim.benchmarks.scenarios import ColdStart, summarize_cold, summarize_stream
+from edgeanim.benchmarks.scenarios import (
+    BatchRun,
+    ColdStart,
+    SoakWindow,
+    summarize_batch,
+    summarize_cold,
+    summarize_soak,
+    summarize_stream,
+)
 from edgeanim.benchmarks.schedule import Course
 from edgeanim.core.errors import BadInput
 from tests.benchmarks.synthetic import build_report
@@ -25,8 +33,11 @@ def _whole() -> Report:
     """A report with every section that has samples."""
     report = build_report()
     stream = summarize_stream(20.0, [[40.0, 60.0, 45.0] * 12, [41.0] * 36])
+    soak = summarize_soak([SoakWindow(10.0 * n, 100, 9.0 + n, None, 80.0 + n) for n in (1, 2, 3)])
     cold = summarize_cold([ColdStart(100.0, 20.0, 150.0), ColdStart(90.0, 21.0, 140.0)])
-    variants = tuple(replace(v, stream=stream, cold=cold) for v in report.variants)
+    batch = summarize_batch([BatchRun(24, 2.0, {"encode": (20.0,) * 24}), BatchRun(24, 3.0, {})])
+    more = {"stream": stream, "soak": soak, "cold": cold, "batch": batch}
+    variants = tuple(replace(v, **more) for v in report.variants)
     return replace(report, variants=variants)
 
 
@@ -38,8 +49,11 @@ FIGURES = [
     *(("drift", "drift_mean"), ("speedup", "ratio"), (None, "throughput_fps")),
     *(("stream", n) for n in ("frames", "processes", "p50_ms", "p90_ms", "p95_ms", "max_ms")),
     *(("executed", n) for n in ("int8_share", "float_share", "convert_share", "layout_share")),
-    *(("stream", n) for n in ("missed_frames", "missed_share")),
-    *(("cold", n) for n in ("processes", "p50_ms", "min_ms", "max_ms")),
+    *(("stream", n) for n in ("missed_frames", "missed_share", "freeze_ms", "jitter_ms")),
+    *(("soak", n) for n in ("duration_s", "frames", "first_p50_ms", "last_p50_ms", "growth_mb")),
+    ("soak", "slowdown"),
+    *(("cold", n) for n in ("processes", "p50_ms", "min_ms", "max_ms", "start_ms", "load_ms")),
+    *(("batch", n) for n in ("frames", "processes", "throughput_fps", "frame_ms")),
 ]
 
 
@@ -68,12 +82,43 @@ def test_a_percentile_from_too_few_samples_is_refused_and_one_left_out_is_not() 
         parse_report(json.dumps(document), where="text")
 
 
-@pytest.mark.parametrize("section", ["drift", "stream", "cold"])
-def test_figures_without_any_samples_are_refused(section: str) -> None:
+@pytest.mark.parametrize(
+    ("section", "name", "samples"),
+    [
+        ("drift", "ssim", []),
+        *(("stream", "responses_ms", samples) for samples in ([], [[]], [[40.0], []])),
+        ("soak", "windows", []),
+        ("soak", "windows", [{"at_s": 1, "frames": 1, "p50_ms": 0, "p90_ms": None, "rss_mb": 1}]),
+        ("cold", "starts", []),
+        ("batch", "runs", []),
+        ("batch", "runs", [{"frames": 24, "total_s": 0, "stages_ms": {}}]),
+        ("batch", "runs", [{"frames": 0, "total_s": 2, "stages_ms": {}}]),
+    ],
+)
+def test_figures_without_any_samples_are_refused(
+    section: str, name: str, samples: list[object]
+) -> None:
     document = copy.deepcopy(PLAIN)
-    part = document["variants"][0][section]
-    part[{"drift": "ssim", "stream": "responses_ms", "cold": "starts"}[section]] = []
+    document["variants"][0][section][name] = samples
     with pytest.raises(BadInput, match="too few for it"):
+        parse_report(json.dumps(document), where="text")
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        *(("latency", "p50_interval_ms"), ("latency", "p90_interval_ms")),
+        *(("speedup", "interval"), ("stream", "p90_interval_ms"), ("soak", "slowdown_interval")),
+    ],
+)
+@pytest.mark.parametrize("off", [0.01, 100.0])
+def test_an_interval_that_does_not_hold_its_figure_is_refused(
+    section: str, name: str, off: float
+) -> None:
+    document = copy.deepcopy(PLAIN)
+    interval = document["variants"][1][section][name]
+    interval["low"], interval["high"] = (off * interval[end] for end in ("low", "high"))
+    with pytest.raises(BadInput, match=rf"\[variants\[1\]\.{section}\.{name}\]: This interval"):
         parse_report(json.dumps(document), where="text")
 
 
