@@ -85,6 +85,20 @@ def test_percentile_leaves_out_the_tails_and_no_more() -> None:
     assert 2.99 < found.high < 3.0001
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_percentile_leaves_out_what_is_rarer_than_one_in_ten_thousand_on_either_side(
+    side: int,
+) -> None:
+    body = np.random.default_rng(0).uniform(-1, 1, (10, 10_000)).astype(np.float32)
+    for rare, clipped in ((5, True), (20, False)):
+        x = body.copy()
+        x[0, :rare] = 40 * side
+        found = find_range(counted(*x), "percentile")
+        ends = (-found.low, found.high)[::side]
+        assert ends[0] == pytest.approx(1, abs=0.02)
+        assert ends[1] == pytest.approx(1 if clipped else 40, abs=0.02)
+
+
 def test_mse_rounds_better_than_the_extremes_where_the_tails_are_long() -> None:
     x = np.random.default_rng(1).laplace(size=100_000).astype(np.float32)
     best = find_range(counted(x), "mse")
