@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeanim.benchmarks.drift import measure_drift
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.pipeline.lights import LIGHTS, relit
+from edgeanim.pipeline import lights
+from edgeanim.pipeline.lights import LIGHTS, Likeness, excess, relit
 from edgeanim.pipeline.quantize import quantize
+from edgeanim.runtime.golden import Golden
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
 
@@ -65,6 +72,38 @@ def test_a_frame_keeps_the_input_that_was_listed_for_it_and_other_lists_stay() -
         assert second.conditions["style"][:, 0].tolist() == wanted
 
 
+def test_the_light_in_which_more_of_the_limit_is_used_decides() -> None:
+    limit = DriftLimit(0.02, 0.05)
+    usual, mean, tail = Likeness(0.01, 0.98), Likeness(0.03, 0.98), Likeness(0.01, 0.90)
+    assert excess(limit, usual, None) == 0.5
+    assert excess(limit, usual, mean) == pytest.approx(1.5)
+    assert excess(limit, usual, tail) == pytest.approx(2.0)
+    assert excess(limit, tail, usual) == pytest.approx(2.0)
+
+
+def test_drift_in_other_light_is_over_the_frames_of_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wanted = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 24, 3), np.uint8)
+    played = wanted.copy()
+    played[1, 7] = 255 - played[1, 7]
+    golden = tuple(Golden(Scene(driver=frames), frames) for frames in wanted)
+    monkeypatch.setattr(lights, "open_player", lambda *_: nullcontext(iter(played)))
+    monkeypatch.setattr(lights, "play", lambda player, _scene: next(player))
+    model: Any = SimpleNamespace(contract=STYLED)
+    found = lights.drift_relit(model, model, model, golden)
+    assert found is not None
+    spoilt = measure_drift(played[1], wanted[1]).ssim_worst
+    assert found.drift_mean == pytest.approx((1 - spoilt) / 40)
+    # One frame of forty is less than the five percent that are left out.
+    assert found.ssim_p5 == pytest.approx(1)
+    played[0, 3:6] = 255 - played[0, 3:6]
+    found = lights.drift_relit(model, model, model, golden)
+    assert found is not None
+    assert found.ssim_p5 < 0.5
+    assert lights.drift_relit(model, model, model, ()) is None
+
+
 def test_islands_are_sought_until_the_limit_holds_in_every_light(
     tiny_onnx: Callable[..., Path],
     photos: Path,
@@ -72,11 +111,12 @@ def test_islands_are_sought_until_the_limit_holds_in_every_light(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from edgeanim.pipeline import mixed
-    from edgeanim.pipeline.lights import Likeness
 
     # The first of the trials is all in INT8.
     found = iter([Likeness(0.9, 0.1)])
     monkeypatch.setattr(mixed, "drift_relit", lambda *_: next(found, Likeness(0.0, 1.0)))
+    # Or islands might be taken for their speed, which tells nothing of the limit.
+    monkeypatch.setattr(mixed, "_slowness", lambda point: len(point.floats))
     (row,) = quantize(
         tiny_onnx(),
         out=tmp_path / "out",

@@ -121,6 +121,27 @@ def test_no_mixture_is_sought_where_all_of_it_in_int8_is_slower_than_float() -> 
     assert states(found)["openvino-int8-ptq"] == "drifts"
 
 
+def test_a_mixture_is_sought_where_all_in_int8_may_be_as_fast_as_float() -> None:
+    """Each time is known to five percent: eight more are no proof."""
+    ranges = ("", "-minmax", "-percentile", "-entropy")
+    study = TableStudy(
+        {"openvino-float32": (0.0, 1.0, 0), "openvino-int8-mixed": (0.01, 0.9, 0.5)}
+        | {f"openvino-int8-ptq{name}": (0.05, 1.08, 0.9) for name in ranges}
+    )
+    methods = ("float32", "ptq", "mixed")
+    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
+    found.run()
+    assert states(found)["openvino-int8-mixed"] == "measured"
+
+
+def test_the_reference_takes_what_most_trials_say_it_took() -> None:
+    """Each was timed beside it, some while something else ran."""
+    timings = [Timing(2.0, Interval(1.9, 2.1), ms, None) for ms in (20.0, 22.0, 21.0, 80.0, 18.0)]
+    results = [Result(Trial("openvino", 1), "measured", "", None, each) for each in timings]
+    untimed = Result(Trial("openvino", 1), "drifts", "")
+    assert reference_ms([*results, untimed]) == 10.5
+
+
 def test_training_is_for_where_islands_cost_time() -> None:
     def tried(mixed_ms: float) -> dict[str, str]:
         found = search(TableStudy({

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.core.errors import GateFailed
+from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.pipeline.prune import prune
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.runtime.scene import Scene
 
@@ -47,3 +50,15 @@ def test_what_is_fast_enough_already_is_left_alone() -> None:
 def test_a_time_out_of_reach_tells_the_measured_curve() -> None:
     with pytest.raises(GateFailed, match=r"20\.0 ms at 0, 11\.0 ms at 0\.9"):
         pruner().ratio_for(PruneSpec(latency_ms=5.0))
+
+
+def test_a_share_that_cannot_go_is_refused_with_the_one_that_can(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    """Of 16 channels in multiples of 8 half can go: half of each layer, a quarter of the second's
+    multiply-accumulates stays."""
+    pytest.importorskip("torch")
+    spec = PruneSpec(ratio=0.9, round_to=8, rounds=1, steps=0)
+    with pytest.raises(UsageError, match=r"Only 6\d% of a frame's .* not 90%"):
+        prune(tiny_onnx(), out=tmp_path / "out", calib=photos, spec=spec)
+    assert not (tmp_path / "out").exists()

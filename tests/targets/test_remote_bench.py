@@ -18,13 +18,13 @@ from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline import on_board
 from edgeanim.pipeline.bench import bench
-from edgeanim.pipeline.deploy import deploy
+from edgeanim.pipeline.deploy import deploy, install
 from edgeanim.pipeline.on import bench_call, bench_on
-from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
-from edgeanim.targets.bundle import Variant, write_bundle
+from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from edgeanim.targets.on import stub
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Call, Remote
@@ -124,6 +124,25 @@ def test_a_deployed_bundle_plays_there(
         [there.command, "boards", "local", "--json"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["name"] == "local"
+
+
+def test_a_bundle_that_shows_something_else_there_is_not_installed(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_bundle(bundle) as opened:
+        assert opened.golden is not None
+        golden = load_golden(opened.golden)
+        save_golden(tmp_path / "golden.npz", Golden(golden.scene, 255 - golden.frames))
+        write_bundle(
+            tmp_path / "other.eab", contract=opened.contract, variants=opened.variants,
+            golden=tmp_path / "golden.npz", tracks={}, provenance={},
+        )  # fmt: skip
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(DeviceFailed, match="does not show what it should: SSIM"):
+        install(tmp_path / "other.eab")
+    assert not (tmp_path / "home").exists()
+    assert install(bundle).ssim == pytest.approx(1.0)
+    assert (tmp_path / "home/.edgeanim/bundles/tiny.eab").read_bytes() == bundle.read_bytes()
 
 
 @pytest.mark.parametrize(
