@@ -164,6 +164,22 @@ def test_what_is_assembled_of_any_samples_is_read_again(
     assert parse_report(dump_report(report), where="text") == report
 
 
+def test_a_gain_is_over_the_same_backends_float32_wherever_that_stands() -> None:
+    slow, fast = ([[[time * 1.0] * 12] * 2] * 2 for time in (30, 10))
+    order: dict[str, Gathered] = {
+        "int8": ("b", "int8", _course(fast)),
+        "half": ("b", "bfloat16", _course(fast)),
+        "whole": ("b", "float32", _course(slow)),
+        "other": ("c", "float32", _course(fast)),
+    }
+    made = {v.id: v.speedup for v in assemble(order, dict.fromkeys(order), rate_fps=20.0)}
+    assert made["whole"] is made["other"] is None
+    for name in ("int8", "half"):
+        gain = made[name]
+        assert gain is not None
+        assert (gain.over, gain.ratio) == ("whole", 3.0)
+
+
 def _course(processes: list[list[list[float]]]) -> Course:
     job = Job(None, (), Path("golden.npz"), 1, False, {})  # type: ignore[arg-type]
     samples = [

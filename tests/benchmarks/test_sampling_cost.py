@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,22 @@ def test_looks_and_their_time_are_counted(tmp_path: Path, monkeypatch: pytest.Mo
     assert cost.looks > 1
     assert cost.seconds >= 0.3
     assert cost.cpu_s >= 0
+
+
+def test_the_dearer_looks_are_the_seldomer_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Host):
+        """Keeps a core busy for 4 ms at every look, which is 1 % of nearly half a second."""
+
+        def advance(self, *, last: bool = False) -> None:
+            super().advance(last=last)
+            end = time.thread_time() + 0.004
+            while time.thread_time() < end:
+                pass
+
+    monkeypatch.setattr(watch_module, "PAUSE_SECONDS", 0.001)
+    assert 1 <= measure(("linux",), Slow(tmp_path), 0.7).looks <= 3
 
 
 def test_the_share_is_of_one_core() -> None:
