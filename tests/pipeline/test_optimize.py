@@ -273,6 +273,37 @@ def test_the_model_as_it_came_is_among_the_finalists(rewritten: bool) -> None:
     assert names.count(original) == 1
 
 
+def test_the_fastest_float_form_is_a_finalist_however_slow() -> None:
+    faster = [
+        Trial("openvino", 1, quantize=QuantizeSpec(method="ptq", ranges=ranges))
+        for ranges in ("minmax", "percentile", "mse", "entropy")
+    ]
+    floats = [Trial("openvino", 1, HALF), Trial("onnxruntime", 1)]
+    ranked = [Result(trial, "measured") for trial in (*faster, *floats)]
+    names = [result.id for result in finalists(ranked)]
+    assert names == [*(trial.id for trial in faster[:3]), "openvino-float32-pruned50"]
+
+
+@pytest.mark.parametrize("asked", [None, 100.0, 10.0])
+def test_what_is_chosen_takes_no_longer_than_was_asked_for(asked: float | None) -> None:
+    report = build_report({"onnxruntime": (20.0, 8.0)})
+    report = replace(report, variants=report.variants[:1])
+    study: Any = TableStudy({"onnxruntime-float32": (0.0, 2.0, 0)})
+    run = Run(
+        study, Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec()), asked
+    )
+    run._final = lambda: report  # type: ignore[method-assign]
+    if asked != 10.0:
+        found = run.result(None, None)
+        assert (found.chosen, found.complete) == ("onnxruntime-float32", True)
+        assert "Beside" not in found.verdict  # it is the model as it came
+        return
+    with pytest.raises(Unreachable, match=r"takes at most 10 ms .* with 20\.\d ms\.") as refused:
+        run.result(None, None)
+    assert refused.value.result.chosen is None
+    assert [point.chosen for point in refused.value.result.points] == [False]
+
+
 def test_where_a_latency_is_out_of_reach_the_curve_goes_on_beyond_the_drift() -> None:
     table = {
         "openvino-float32": (0.0, 1.0, 0), "onnxruntime-float32": (0.0, 1.0, 0),

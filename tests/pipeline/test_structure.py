@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,7 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeanim.core.errors import GateFailed
+from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, load_model
+from edgeanim.graph.restructure import Restructured
 from edgeanim.graph.rewrites import upsampled
 from edgeanim.pipeline.structure import restructured, restructured_model
 from edgeanim.pipeline.variants import make_variant
@@ -40,6 +43,22 @@ def upsampling(tmp_path: Path) -> Model:
     path = tmp_path / "up.onnx"
     onnx.save(made, str(path))
     return load_model(path)
+
+
+def test_channels_are_packed_for_as_many_lanes_as_a_backend_fills_at_once(
+    upsampling: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def seen(model: Any, *, lanes: int) -> Restructured:
+        asked.append(lanes)
+        return Restructured(model, {})
+
+    monkeypatch.setattr("edgeanim.graph.restructure.restructure", seen)
+    work = Work.on("local", store=Store(tmp_path))
+    for backend in ("onnxruntime", "tflite"):
+        restructured(work, upsampling.graphs[0], backend)
+    assert asked == [work.board.channel_unit, 2 * work.board.channel_unit]
 
 
 def test_what_is_compiled_is_restructured(upsampling: Model) -> None:

@@ -75,8 +75,10 @@ def test_what_drifts_least_is_handed_back_and_says_what_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     drifts = iter([plain, trained, with_islands])
+    roundings = []
 
-    def judged(*_: object) -> Outcome:
+    def judged(_job: object, spec: QuantizeSpec) -> Outcome:
+        roundings.append(spec.rounding)
         drift = next(drifts)
         assert drift is not None
         found = SimpleNamespace(drift_mean=drift, ssim_p5=1 - drift)
@@ -85,11 +87,13 @@ def test_what_drifts_least_is_handed_back_and_says_what_it_is(
     monkeypatch.setattr(training, "ptq", judged)
     curve = (Point(("net:a",), 0.01, 0.99, 0.98, 2.0, 3.0, None),)
     searched = partial(replace, method="mixed", curve=curve)
-    monkeypatch.setattr(training, "mixed", lambda *_: searched(judged()))
+    monkeypatch.setattr(training, "mixed", lambda *given: searched(judged(*given)))
     model = Model(None, (), "")  # type: ignore[arg-type]
     job = Job(None, model, model, {}, None, "onnxruntime", "onnx-qdq", DriftLimit())  # type: ignore[arg-type]
     outcome = training.distil(job, QuantizeSpec())
     assert outcome.method == method
+    # Training has decided which way each weight is rounded.
+    assert roundings[:2] == ["compensated", "nearest"]
     assert outcome.drift.drift_mean == min(d for d in (plain, trained, with_islands) if d)
     assert outcome.curve == (curve if with_islands else ())
 
