@@ -247,7 +247,7 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     # A little nearer is not worth it, and a limb that is not there says nothing.
     near = body(np.full(4, 0.3), np.array([0, 0.25, 0.25, 0]))
     assert Transfer(near[None], "relative", JOINTS, track).reference == 0
-    still[[ARM, HAND]] = [0, 0, 0.005, 0, 0, 0.005]
+    still[[ARM, HAND]] = [0, 0, -0.005, 0, 0, -0.005]  # where the track ends, were they there
     assert Transfer(still[None], "relative", JOINTS, track).reference == 0
 
 
