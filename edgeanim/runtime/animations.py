@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,13 +13,13 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
 from edgeanim.runtime.apng import write_apng
 from edgeanim.runtime.gif import write_gif
+from edgeanim.runtime.motion import MAX_FPS, MIN_FPS
 from edgeanim.runtime.mp4 import write_mp4
 from edgeanim.runtime.scene import Picture, check_picture
 from edgeanim.runtime.webp import write_webp
 
 _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")
-_MAX_FPS = 1000
 _MAX_GIF_FPS = 50
 
 
@@ -60,8 +59,8 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
 
 def check_rate(fps: float, path: str | Path) -> None:
     """`UsageError` unless `fps` is a frame rate that can be written to `path`."""
-    if not (math.isfinite(fps) and 0 < fps <= _MAX_FPS):
-        raise UsageError(f"The frame rate {fps} is not between 0 and {_MAX_FPS}.")
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise UsageError(f"The frame rate {fps} is not between {MIN_FPS:g} and {MAX_FPS:g}.")
     if fps > most_fps(path):
         raise UsageError(
             f"A GIF shows at most {_MAX_GIF_FPS} frames a second; with {fps:g} it would be slow.",
@@ -72,7 +71,7 @@ def check_rate(fps: float, path: str | Path) -> None:
 
 def most_fps(path: str | Path) -> float:
     """The frames a second that what is written to `path` can show."""
-    return _MAX_GIF_FPS if _suffix(path) == ".gif" else _MAX_FPS
+    return _MAX_GIF_FPS if _suffix(path) == ".gif" else MAX_FPS
 
 
 def _suffix(path: str | Path) -> str:

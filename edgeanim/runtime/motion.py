@@ -25,7 +25,8 @@ MAX_FRAMES = 100_000
 MAX_REGIONS = 256
 _REGIONS = "regions"
 _MAX_VALUE = 1e3
-_MAX_FPS = 1000.0
+MIN_FPS, MAX_FPS = 0.01, 1000.0
+"""Of stored motions and of what is written: below, times grow out of all formats' numbers."""
 # The largest track, and room for its headers and names.
 _MAX_BYTES = (MAX_FRAMES * MAX_REGIONS * 6 * 4) + (1 << 20)
 
@@ -50,8 +51,7 @@ class MotionTrack:
             )
         if not (np.abs(values) <= _MAX_VALUE).all():
             raise ValueError("a track holds a number that is not finite or far out of the picture")
-        if not 0 < self.fps <= _MAX_FPS:
-            raise ValueError(f"the frame rate {self.fps} is not between 0 and {_MAX_FPS:g}")
+        _check_rate(self.fps)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,8 +64,7 @@ class MotionTrack:
         """The same motion at another frame rate, interpolated linearly between the frames. A
         `looped` one also between the last and the first, and a round takes as long as before, to
         the nearest frame."""
-        if not 0 < fps <= _MAX_FPS:
-            raise ValueError(f"the frame rate {fps} is not between 0 and {_MAX_FPS:g}")
+        _check_rate(fps)
         frames = len(self)
         if looped:
             count = max(1, round(frames * fps / self.fps))
@@ -83,6 +82,11 @@ class MotionTrack:
         share = (times - before).astype(np.float32)[:, None, None]
         values = self.values[before] * (1 - share) + self.values[after] * share
         return MotionTrack(values.astype(np.float32), fps, self.regions)
+
+
+def _check_rate(fps: float) -> None:
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise ValueError(f"the frame rate {fps} is not between {MIN_FPS:g} and {MAX_FPS:g}")
 
 
 def load_track(path: Path) -> MotionTrack:

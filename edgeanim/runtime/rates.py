@@ -16,12 +16,12 @@ from typing import TypeVar
 
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.runtime.clips import read_frames, stated_times, timed_frames
+from edgeanim.runtime.motion import MAX_FPS
 from edgeanim.runtime.scene import Picture
 
 T = TypeVar("T")
 
 DEFAULT_FPS = 25.0
-_MAX_FPS = 1000.0
 # Containers round times to milliseconds: so much may they be off what is stated.
 _ROUNDED = 0.05
 # A stranger's file may hold a frame for hours; repeated, it would fill the disk.
@@ -39,14 +39,14 @@ def own_fps(path: str | Path) -> float | None:
     stated, times = stated_times(path)
     told = [time for time in times if time > 0]
     for fps in (stated, _mean_fps(told)):
-        if fps is not None and fps <= _MAX_FPS and (not told or _even(told, fps)):
+        if fps is not None and fps <= MAX_FPS and (not told or _even(told, fps)):
             return fps
     if not told:
         return None
     quick = 1000 / sorted(told)[len(told) // 4]
     if stated is not None and abs(quick / stated - 1) < _ROUNDED:
         return stated
-    return quick if quick <= _MAX_FPS else None
+    return quick if quick <= MAX_FPS else None
 
 
 def steady_frames(

@@ -281,7 +281,7 @@ def test_a_motion_that_gets_too_long_at_a_frame_rate_is_refused(
         _animated(follower, tmp_path / "m.npz", tmp_path, fps=60.0)
 
 
-@pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), 2000.0])
+@pytest.mark.parametrize("fps", [0.0, -1.0, 1e-320, float("nan"), 2000.0])
 def test_a_frame_rate_that_is_none_is_refused(follower: Path, tmp_path: Path, fps: float) -> None:
     with pytest.raises(UsageError, match="frame rate"):
         _animated(follower, clip_of(tmp_path / "clip.gif", 3), tmp_path, fps=fps)

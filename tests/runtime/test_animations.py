@@ -229,7 +229,7 @@ def test_a_full_disk_is_a_devices_failure(tmp_path, pictures, monkeypatch, suffi
     assert "disk is full" in str(caught.value)
 
 
-@pytest.mark.parametrize("fps", [23.976, 1000 / 15, 1000 / 7, 999.99])
+@pytest.mark.parametrize("fps", [0.01, 23.976, 1000 / 15, 1000 / 7, 999.99])
 def test_an_mp4_has_any_rate(tmp_path, pictures, fps):
     """MPEG-4 counts in at most 65535 ticks a second, which is told as an encoder that fails."""
     write_animation(tmp_path / "a.mp4", pictures, fps)

@@ -62,6 +62,12 @@ def test_resampling_never_leaves_the_range_of_the_motion(frames: int, fps: float
     assert np.abs(track.values).max() <= 1
 
 
+@pytest.mark.parametrize("looped", [False, True])
+def test_a_slow_motion_does_not_become_one_of_millions_of_frames(looped: bool):
+    with pytest.raises(ValueError, match="at 1000 frames/s the track has more than 100000"):
+        _track(fps=0.01).resampled(1000.0, looped=looped)
+
+
 @pytest.mark.parametrize(("fps", "frames"), [(5.0, 4), (10.0, 8), (25.0, 20), (60.0, 48)])
 def test_a_loop_keeps_its_time_and_runs_on_where_it_begins_again(fps: float, frames: int):
     turns = np.exp(2j * np.pi * np.arange(8) / 8)
@@ -100,7 +106,10 @@ def test_a_small_file_cannot_unpack_to_more_than_a_track_takes(tmp_path: Path):
         load_track(path)
 
 
-@pytest.mark.parametrize("fps", [np.array(0.0), np.array(np.nan), np.array([10.0]), np.array("x")])
+@pytest.mark.parametrize(
+    "fps",
+    [np.array(0.0), np.array(1e-320), np.array(np.nan), np.array([10.0]), np.array("x")],
+)
 def test_a_frame_rate_that_is_none_is_refused(tmp_path: Path, fps: np.ndarray):
     np.savez(tmp_path / "t.npz", values=_track().values, fps=fps)
     with pytest.raises(BadInput):
