@@ -20,6 +20,7 @@ from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from edgeanim.targets.machine import Machine
+from edgeanim.targets.overflow import fill_8_bits
 from tests.cli.called import edgeanim
 from tests.convnets import picture_spec, save_onnx
 
@@ -142,3 +143,13 @@ def test_inspect_says_so(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeanim.pipeline.inspect_bundle.load_board", lambda _: old)
     told = " ".join(edgeanim("inspect", bundle).stdout.split())
     assert f"on x86 only with VNNI not here: {SAYS}" in told
+
+
+@pytest.mark.parametrize(
+    ("largest", "fills"), [(64, False), (65, True), (-64, False), (-128, True)]
+)
+def test_two_products_of_7_bit_weights_stay_within_16_bits(largest: int, fills: bool) -> None:
+    weights = np.zeros((2, 3), np.int8)
+    weights[1, 2] = largest
+    assert fill_8_bits([np.zeros(0, np.int8), weights]) == fills
+    assert (2 * 255 * abs(largest) > np.iinfo(np.int16).max) == fills

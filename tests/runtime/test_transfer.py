@@ -244,6 +244,8 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     hidden = MotionTrack(track.values.copy(), 10.0)
     hidden.values[4:, [ARM, HAND]] = GONE
     assert Transfer(still[None], "relative", JOINTS, hidden).reference == 3
+    further = body(np.full(4, 0.3), np.array([0, 0.5, 0.5, 0]))
+    assert Transfer(further[None], "relative", JOINTS, track).reference == 1
     # A little nearer is not worth it, and a limb that is not there says nothing.
     near = body(np.full(4, 0.3), np.array([0, 0.25, 0.25, 0]))
     assert Transfer(near[None], "relative", JOINTS, track).reference == 0

@@ -15,6 +15,7 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.parsing import to_plain
 from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
+from edgeanim.targets.backends.onnxruntime import _session_options
 from edgeanim.targets.board import load_board
 from tests.targets.contract_inputs import SIZE, Case, inputs_for
 
@@ -207,6 +208,14 @@ def test_two_sessions_at_once_do_not_disturb_each_other(case: Case) -> None:
     np.testing.assert_array_equal(from_one, kept)
     two.close()
     np.testing.assert_array_equal(result_of(graph.spec, one.run(inputs_for(graph.spec, 1))), kept)
+
+
+@pytest.mark.parametrize(("settings", "spins"), [({}, "0"), ({"spinning": "on"}, "1")])
+def test_onnxruntimes_threads_do_not_spin_while_they_wait_unless_asked_to(
+    settings: dict[str, str], spins: str
+) -> None:
+    made = _session_options(pytest.importorskip("onnxruntime"), SessionOptions(settings=settings))
+    assert made.get_session_config_entry("session.intra_op.allow_spinning") == spins
 
 
 def test_more_threads_give_the_same_picture(case: Case) -> None:

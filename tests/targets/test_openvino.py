@@ -5,8 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.bundle import open_bundle
 
 pytest.importorskip("openvino")
 
@@ -37,3 +41,13 @@ def test_a_signal_still_arrives_when_sessions_were_closed() -> None:
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\n", "")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_graph_runs_on_as_many_threads_as_it_is_told_to(threads: int) -> None:
+    bundle = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+    with open_bundle(bundle) as opened:
+        (graph,) = next(v for v in opened.variants if v.backend == "openvino").graphs
+        session: Any = get_backend("openvino").load(graph, SessionOptions(threads=threads))
+        assert session._model.get_property("INFERENCE_NUM_THREADS") == threads
+        session.close()

@@ -173,6 +173,43 @@ def _cut_and_take_up(board: Board, tmp_path: Path) -> None:
     assert board.runs() == []
 
 
+def test_a_link_is_taken_up_as_often_as_it_is_lost_while_the_run_gets_on(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, heard = Link.answer, []
+
+    def lost_after_each_log(link: Link) -> dict[str, Any]:
+        if heard and heard[-1].get("log") and len(heard) < 4:
+            heard.append({})
+            raise LinkLost("The link was lost.")
+        heard.append(answer(link))
+        return heard[-1]
+
+    monkeypatch.setattr(Link, "answer", lost_after_each_log)
+    notes = Notes()
+    call = counting_call(tmp_path, steps=12, pause=0.1)
+    there = Remote(fake.host, notes, retry_s=(0.05,))
+    start = there._start
+    monkeypatch.setattr(there, "_start", lambda *given: (start(*given), heard.clear()))
+    assert there.run(call) == {"answer.json": b"once\n"}
+    assert heard.count({}) >= 2
+    assert notes.steps == [str(i) for i in range(12)]
+
+
+def test_a_file_that_is_damaged_on_its_way_back_is_noticed(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Link.answer
+
+    def another_hash(link: Link) -> dict[str, Any]:
+        found = answer(link)
+        return found | {"sha256": "0" * 64} if "sha256" in found else found
+
+    monkeypatch.setattr(Link, "answer", another_hash)
+    with pytest.raises(DeviceFailed, match="damaged on its way"):
+        Remote(fake.host, retry_s=()).run(counting_call(tmp_path, pause=0.0))
+
+
 @pytest.mark.parametrize("end", ["", "refuse", "die"])
 def test_a_link_cut_while_the_run_is_removed_costs_no_result(
     fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
