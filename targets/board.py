@@ -19,6 +19,8 @@ _ANY_ARM = "raspberry-pi-5"
 # What any Linux tells of itself.
 GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
 ARCHES = ("x86_64", "aarch64")
+# Of a peak and of a budget, by which times are divided.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Peaks:
     gflops_fp16: float | None = None
     gops_int8: float | None = None
     memory_gb_s: float | None = None
+
+    def __post_init__(self) -> None:
+        given = (self.gflops_fp32, self.gflops_fp16, self.gops_int8, self.memory_gb_s)
+        if any(peak is not None and peak < _LEAST for peak in given):
+            raise ValueError(f"a peak must be at least {_LEAST:g}")
 
 
 @dataclass(frozen=True)
@@ -118,8 +125,10 @@ class Board:
     def __post_init__(self) -> None:
         if self.arch not in ARCHES:
             raise ValueError(f"`arch` must be one of {', '.join(ARCHES)}, not {self.arch!r}")
-        if min(self.memory_mb, self.cores, self.threads) < 1 or self.latency_budget_ms <= 0:
-            raise ValueError("memory, cores, threads and the latency budget must be positive")
+        if min(self.memory_mb, self.cores, self.threads) < 1:
+            raise ValueError("memory, cores and threads must be positive")
+        if self.latency_budget_ms < _LEAST:
+            raise ValueError(f"the latency budget must be at least {_LEAST:g} ms")
         if self.threads > self.cores:
             raise ValueError(f"{self.threads} threads on {self.cores} cores")
         if any(not 0 <= core < self.cores for core in self.affinity):
