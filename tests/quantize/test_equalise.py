@@ -41,6 +41,8 @@ STEPS: dict[str, Callable[[int], nn.Module]] = {
     "norm": lambda c: nn.InstanceNorm2d(c, eps=1e-9, affine=True),
     "plain_norm": lambda c: nn.InstanceNorm2d(c, eps=1e-9),
     "prelu": lambda c: nn.PReLU(c),
+    "pool": lambda _: nn.AvgPool2d(3, 1, padding=1),
+    "silu": lambda _: nn.SiLU(),
 }
 FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": F.relu,
@@ -54,6 +56,7 @@ FUNCTIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "twin": lambda x: x + F.relu(x),
     "gate": lambda x: x * torch.sigmoid(x),
     "square": lambda x: x * x,
+    "shuffle": lambda x: F.pixel_shuffle(torch.cat([x, F.relu(x), x, x], 1), 2),
     "double": lambda x: torch.cat([x, F.relu(x)], 1)[:, : x.shape[1]],
 }
 
@@ -81,6 +84,15 @@ class Stack(nn.Module):
 @given(st.lists(st.sampled_from([*STEPS, *FUNCTIONS]), max_size=6), st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_whatever_the_graph_its_results_stay(names: list[str], seed: int) -> None:
+    require_equal_results(names, seed)
+
+
+@pytest.mark.parametrize("name", [*STEPS, *FUNCTIONS])
+def test_each_step_between_two_convolutions_leaves_the_results_as_they_are(name: str) -> None:
+    require_equal_results([name, "conv"], 0)
+
+
+def require_equal_results(names: list[str], seed: int) -> None:
     torch.manual_seed(seed)
     module = Stack(names).eval().double()
     with torch.no_grad():
