@@ -82,6 +82,24 @@ def test_the_path_holds_every_candidate_but_one_once(kinds: list[str], rnd: obje
     assert graph.int8(frozenset(path))
 
 
+def test_a_frame_takes_its_nodes_in_what_they_run_in_and_the_borders_between() -> None:
+    graph = line("c", "c", "c", "f")
+    float_ = {"0": 10.0, "1": 20.0, "2": 30.0, "3": 40.0}
+    int8 = {"0": 1.0, "1": 2.0, "2": 3.0, "3": 4.0}
+    search = searched(graph, Times(float_, int8, crossing=100.0, weight=0.5), {})
+    assert search.time([]) == 0.5 * (1 + 2 + 3 + 40 + 200)
+    assert search.time([("g", "1")]) == 0.5 * (1 + 20 + 3 + 40 + 400)
+    assert search.time([("g", "0"), ("g", "2")]) == 0.5 * (10 + 2 + 30 + 40 + 200)
+
+
+def test_of_several_graphs_the_last_convolution_of_each_stays() -> None:
+    graphs = {"a": line("c", "f", "c"), "b": line("c", "f", "c", "f", "c")}
+    same = dict.fromkeys("01234", 1.0)
+    errors = {("a", "0"): 5.0, ("a", "2"): 1.0, ("b", "0"): 2.0, ("b", "2"): 4.0, ("b", "4"): 3.0}
+    search = Search(graphs, dict.fromkeys("ab", Times(same, same, 0.0)), errors)
+    assert search.path() == search.safest() == [("a", "0"), ("b", "2"), ("b", "4")]
+
+
 def test_once_graphs_weigh_little() -> None:
     graph = line("c", "c")
     times = {"0": 10.0, "1": 10.0}
