@@ -81,7 +81,8 @@ input_option = click.option(
     "inputs",
     multiple=True,
     metavar="NAME=FILE.npy",
-    help="A fixed input of the model (a style vector, say), [N, ...] float32; may be repeated.",
+    help="A further input of the model (a style vector, say), [N, ...] float32: one value, one for "
+    "each frame of a clip, or several that are cycled through; may be repeated.",
 )
 
 model_folder_option = click.option(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgeanim.core.errors import UsageError, named
 from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.parsing import nearest
@@ -27,6 +29,7 @@ from edgeanim.runtime.media import (
     read_still,
     standard_output,
     steady_frames,
+    steady_numbers,
     within,
     write_animation,
     write_stream,
@@ -35,7 +38,7 @@ from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
-from edgeanim.runtime.wiring import Needs
+from edgeanim.runtime.wiring import Needs, conditions_at
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
 from edgeanim.targets.manifest import variant_called
@@ -94,7 +97,8 @@ def animate(
     are played, and what it holds still is repeated. A folder, which has no rate of its own, is
     played whole, at `fps` or 25; of a camera that many a second of the time that passes are written
     to a file, and a player gets each as it comes. Of a driver that is faster than a GIF can be, a
-    whole fraction is played there.
+    whole fraction is played there. Of `inputs` that list as many values as a clip or folder has
+    frames, each stays with its frame.
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each, says so; what was made until
@@ -163,6 +167,11 @@ def _scene(
     picture = None if still is None else read_still(Path(still))
     conditions = read_conditions(bundle.contract, inputs)
     driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
+    if track is None and not is_camera(drive) and any(len(v) > 1 for v in conditions.values()):
+        # Of another rate than the clip's own not every frame is played, or some more than once.
+        numbers, count = steady_numbers(drive, fps, most=most)
+        played = np.array(numbers, np.intp)
+        conditions = conditions_at(conditions, played, count, bundle.contract)
     return Scene(picture, driver, track, conditions, looped=loop), rate
 
 

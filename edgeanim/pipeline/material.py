@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_stil
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import Needs, at_moments, moments
+from edgeanim.runtime.wiring import Needs, at_moments, conditions_at, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
 
+T = TypeVar("T")
 Indices = NDArray[np.intp]
 
 GOLDEN_FRAMES = 16
@@ -94,8 +95,7 @@ def gather(
     if path.suffix == _NPZ:
         scene = _from_npz(path, graph, conditions)
     else:
-        frames = _covering(path, _picture_input(graph), limit)
-        scene = Scene(driver=np.stack(frames), conditions=conditions)
+        scene = _covering(path, contract, conditions, limit)
     return _split_pictures(scene, contract)
 
 
@@ -103,8 +103,7 @@ def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | 
     """All pictures of `source` (at most 64, thinned to those that cover it) as one scene for an
     image-to-image model: to judge by, with nothing held out."""
     conditions = read_conditions(contract, inputs)
-    frames = _covering(Path(source), _picture_input(_picture_graph(contract)), _JUDGED_FRAMES)
-    return Scene(driver=np.stack(frames), conditions=conditions)
+    return _covering(Path(source), contract, conditions, _JUDGED_FRAMES)
 
 
 def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
@@ -127,12 +126,12 @@ def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dic
     return values
 
 
-def thin(frames: Iterable[Picture], limit: int) -> list[Picture]:
+def thin(frames: Iterable[T], limit: int) -> list[T]:
     """At most `limit` frames, evenly spread, of a stream of unknown length, in bounded memory.
 
     Keeps every n-th frame and doubles n whenever twice as many as wanted have gathered.
     """
-    kept: list[Picture] = []
+    kept: list[T] = []
     stride = 1
     for index, frame in enumerate(frames):
         if index % stride:
@@ -179,7 +178,7 @@ def _scenes(
     clips = [path] if path.is_file() else clips_in(path)
     if clips:
         each = max(2, limit // len(clips))
-        scenes = [_clip_scene(clip, conditions, each) for clip in clips[:limit]]
+        scenes = [_clip_scene(clip, contract, conditions, each) for clip in clips[:limit]]
     else:
         scenes = _still_scenes(path, conditions, default)
     if len(scenes) > 1:
@@ -188,13 +187,25 @@ def _scenes(
     return Material(tuple(scenes), _briefly(scenes[0], contract), separate=False)
 
 
-def _clip_scene(path: Path, conditions: Mapping[str, Array], limit: int) -> Scene:
-    frames = thin(read_frames(path), limit)
-    if len(frames) < 2:
+def _clip_scene(
+    path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int
+) -> Scene:
+    count = 0
+
+    def numbered() -> Iterator[tuple[int, Picture]]:
+        nonlocal count
+        for frame in read_frames(path):
+            yield count, frame
+            count += 1
+
+    kept = thin(numbered(), limit)
+    if len(kept) < 2:
         raise BadInput(
             "This is a clip of one frame.", where=path, hint="Motion needs at least two."
         )
-    return Scene(frames[0], np.stack(frames), None, conditions)
+    numbers, frames = zip(*kept, strict=True)
+    own = conditions_at(conditions, np.array(numbers, np.intp), count, contract)
+    return Scene(frames[0], np.stack(frames), None, own)
 
 
 def _briefly(scene: Scene, contract: Contract) -> Scene:
@@ -237,15 +248,20 @@ def _pictures(path: Path) -> Iterator[Picture]:
     return (frame for picture in pictures for frame in read_frames(picture))
 
 
-def _covering(path: Path, spec: TensorSpec, limit: int) -> list[Picture]:
-    """At most `limit` pictures of `path` that cover its motion and brightness, in their order.
+def _covering(path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int) -> Scene:
+    """At most `limit` pictures of `path` that cover its motion and brightness, in their order, and
+    the conditions that are theirs.
 
     Reads everything twice, first for features of every picture, so that only the chosen ones are
     ever held.
     """
-    chosen = set(k_center(frame_features(_pictures(path)), limit).tolist())
+    features = frame_features(_pictures(path))
+    kept = k_center(features, limit)
+    chosen = set(kept.tolist())
     picked = (frame for i, frame in enumerate(_pictures(path)) if i in chosen)
-    return list(_fitted(picked, spec))
+    frames = np.stack(list(_fitted(picked, _picture_input(_picture_graph(contract)))))
+    own = conditions_at(conditions, kept, len(features), contract)
+    return Scene(driver=frames, conditions=own)
 
 
 def _picture_graph(contract: Contract) -> GraphSpec:

@@ -19,6 +19,7 @@ from edgeanim.runtime.rates import (
     as_they_come,
     probe_fps,
     steady_frames,
+    steady_numbers,
     within,
 )
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
@@ -45,6 +46,7 @@ __all__ = [
     "some_clips_in",
     "standard_output",
     "steady_frames",
+    "steady_numbers",
     "within",
     "write_animation",
     "write_stream",

@@ -62,12 +62,24 @@ def steady_frames(
     return at_rate(timed_frames(path), own, rate), rate
 
 
+def steady_numbers(
+    path: str | Path, fps: float | None = None, *, most: float = math.inf
+) -> tuple[list[int], int]:
+    """Which frames of the clip or folder `path`, counted from 0, `steady_frames` gives, and how
+    many it has in all. Reads it once."""
+    times = [time for _, time in timed_frames(path)]
+    own = own_fps(path)
+    if own is None:
+        return list(range(len(times))), len(times)
+    return list(at_rate(enumerate(times), own, fps or within(own, most))), len(times)
+
+
 def within(fps: float, most: float) -> float:
     """`fps` if it is at most `most`, else the largest whole fraction of it that is."""
     return fps / max(1, math.ceil(fps / most - 1e-9))
 
 
-def at_rate(frames: Iterable[tuple[Picture, float]], own: float, fps: float) -> Iterator[Picture]:
+def at_rate(frames: Iterable[tuple[T, float]], own: float, fps: float) -> Iterator[T]:
     """`frames`, each with its milliseconds, at `fps`: for each moment the nearest one. Of those
     that do not say how long they are shown, `own` are a second."""
     shown, end = 0, 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -206,10 +207,24 @@ def moments(scene: Scene) -> int:
 
 
 def at_moments(scene: Scene, kept: NDArray[np.intp], contract: Contract) -> Scene:
-    """`scene` with the frames `kept` of its driver (an array) or track.
+    """`scene` with the frames `kept` of its driver (an array) or track, and the conditions that are
+    theirs (see `conditions_at`)."""
+    conditions = conditions_at(scene.conditions, kept, moments(scene), contract)
+    driver, track = scene.driver, scene.track
+    if track is not None:
+        track = replace(track, values=track.values[kept])
+    elif driver is not None:
+        driver = np.asarray(driver)[kept]
+    return replace(scene, driver=driver, track=track, conditions=conditions)
 
-    A condition that lists as many choices as there are frames has one for each, which stays with
-    it; any other list is cycled through as before.
+
+def conditions_at(
+    conditions: Mapping[str, Array], kept: NDArray[np.intp], count: int, contract: Contract
+) -> dict[str, Array]:
+    """The `conditions` of the frames `kept` of `count`.
+
+    One that lists as many choices as there are frames has one for each, which stays with it; any
+    other list is cycled through as before.
     """
     batches = {
         spec.role.removeprefix(CONDITION): spec.shape[0]
@@ -217,18 +232,12 @@ def at_moments(scene: Scene, kept: NDArray[np.intp], contract: Contract) -> Scen
         for spec in graph.inputs
         if spec.role.startswith(CONDITION)
     }
-    count = moments(scene)
-    conditions = dict(scene.conditions)
+    found = dict(conditions)
     for name, values in conditions.items():
         if len(values) == count * batches.get(name, 0):
             own = values.reshape(count, -1, *values.shape[1:])[kept]
-            conditions[name] = own.reshape(-1, *values.shape[1:])
-    driver, track = scene.driver, scene.track
-    if track is not None:
-        track = replace(track, values=track.values[kept])
-    elif driver is not None:
-        driver = np.asarray(driver)[kept]
-    return replace(scene, driver=driver, track=track, conditions=conditions)
+            found[name] = own.reshape(-1, *values.shape[1:])
+    return found
 
 
 def _check_outputs(contract: Contract) -> None:

@@ -268,6 +268,43 @@ def test_a_driver_faster_than_a_gif_can_be_keeps_its_speed(follower: Path, tmp_p
         api.animate(follower, still=still, drive=fast, out=out, relative=False, fps=60)
 
 
+@pytest.fixture(scope="module")
+def lit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose frames are as bright as its fixed input `light`, of which clips have one for
+    each frame."""
+    light = TensorSpec("light", "condition:light", (1, 1, 1, 1))
+    spec = GraphSpec(
+        "lit", "lit.onnx", "frame", (_picture("driving_frame"), light), (_picture("frame"),)
+    )
+    nodes = [
+        helper.make_node("Mul", ["driving_frame", "none"], ["black"]),
+        helper.make_node("Add", ["black", "light"], ["frame"]),
+    ]
+    path = tmp_path_factory.mktemp("lit") / "lit.eab"
+    return _bundle(path, [(spec, nodes)], {"none": np.array(0.0)})
+
+
+def _lit(bundle: Path, clip: Path, folder: Path, lights: int, **options: Any) -> list[int]:
+    """The values of the frames that are written, in units of `STEP`, of as many `lights`."""
+    values = np.arange(lights, dtype=np.float32).reshape(-1, 1, 1, 1) * STEP / 255
+    np.save(folder / "lights.npy", values)
+    inputs = {"light": folder / "lights.npy"}
+    api.animate(bundle, drive=clip, out=folder / "frames", inputs=inputs, **options)
+    return [round(float(frame.mean()) / STEP) for frame in read_frames(folder / "frames")]
+
+
+def test_a_value_for_each_frame_of_a_clip_stays_with_it_at_another_frame_rate(
+    lit: Path, tmp_path: Path
+) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 10)
+    assert _lit(lit, clip, tmp_path, 10) == list(range(10))
+    assert _lit(lit, clip, tmp_path, 10, fps=10.0) == [0, 3, 5, 8]
+    assert _lit(lit, clip, tmp_path, 10, fps=10.0, loop=True, limit=6) == [0, 3, 5, 8, 0, 3]
+    assert sorted(set(_lit(lit, clip, tmp_path, 10, fps=50.0))) == list(range(10))
+    # What is not one for each frame is cycled through, whatever the rate.
+    assert _lit(lit, clip, tmp_path, 3, fps=10.0) == [0, 1, 2, 0]
+
+
 def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:
     folder = clip_of(tmp_path / "pictures/", 6)
     assert _animated(follower, folder, tmp_path, fps=10.0) == list(range(6))

@@ -137,6 +137,26 @@ def test_a_clip_is_judged_on_short_runs_from_end_to_end(tmp_path: Path) -> None:
     assert where == [*range(4), *range(39, 43), *range(77, 81), *range(116, 120)]
 
 
+@pytest.mark.parametrize("first", [PICTURE, STILL], ids=["pictures", "a still that moves"])
+def test_a_value_for_each_frame_of_a_clip_stays_with_its_frame(
+    tmp_path: Path, first: TensorSpec
+) -> None:
+    inputs = (first, STYLE) if first is PICTURE else (STILL, PICTURE, STYLE)
+    contract = Contract("each", (GraphSpec("net", "net.onnx", "frame", inputs, (RESULT,)),))
+    np.save(tmp_path / "each.npy", np.arange(60, dtype=np.float32).repeat(4).reshape(60, 4))
+    clip = _clip(tmp_path / "a.gif", 60)
+    material = gather(contract, clip, {"net_style": tmp_path / "each.npy"}, limit=24)
+    for scene in (*material.calibration, material.held_out):
+        assert scene.conditions["net_style"][:, 0].tolist() == _values(scene.driver)
+
+
+def test_values_that_are_not_one_for_each_frame_of_a_clip_are_all_kept(tmp_path: Path) -> None:
+    np.save(tmp_path / "few.npy", np.arange(20, dtype=np.float32).reshape(5, 4))
+    clip = _clip(tmp_path / "a.gif", 60)
+    (scene,) = gather(STYLED, clip, {"net_style": tmp_path / "few.npy"}, limit=24).calibration
+    assert scene.conditions["net_style"].shape == (5, 4)
+
+
 def test_of_many_pictures_as_many_as_are_judged_are_held_out_from_first_to_last(
     tmp_path: Path,
 ) -> None:
