@@ -110,6 +110,43 @@ def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
     litert.convert(path, spec, tmp_path / "stuffed.tflite")  # its gate compares
 
 
+def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> None:
+    """As first order motion models turn a grid by each key point's jacobian, in six axes; and what
+    is repeated as a whole, in five."""
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,4,2,2] jacobians, float[1,2,4,4] grid) => (float[1,4,4,4] y, float[1,2,8,6] z)
+        <int64[6] each = {1,4,1,1,2,2}, int64[6] pixels = {1,1,4,4,1,1},
+         int64[6] columns = {1,1,4,4,2,1}, int64[6] points = {1,4,1,1,1,1},
+         int64[5] some = {1,2,4,2,2}, int64[5] twice = {1,1,2,1,2},
+         int64[4] end = {1,2,8,8}, int64[4] begin = {0,0,0,0}, int64[4] cut = {1,2,8,6},
+         int64[1] last = {-1}, int64[1] first = {4}, int64[4] map = {1,4,4,4}>
+        {
+            a = Reshape (jacobians, each)
+            b = Tile (a, pixels)
+            t = Transpose <perm=[0,2,3,1]> (grid)
+            c = Reshape (t, columns)
+            d = Tile (c, points)
+            m = MatMul (b, d)
+            n = Squeeze (m, last)
+            u = ReduceSum <keepdims=0> (n, first)
+            y = Reshape (u, map)
+            e = Reshape (grid, some)
+            f = Tile (e, twice)
+            h = Reshape (f, end)
+            z = Slice (h, begin, cut)
+        }"""
+    path = tmp_path / "turned.onnx"
+    onnx.save(onnx.parser.parse_model(text), str(path))
+    shapes = {
+        "jacobians": (1, 4, 2, 2), "grid": (1, 2, 4, 4), "y": (1, 4, 4, 4), "z": (1, 2, 8, 6),
+    }  # fmt: skip
+    ends = [TensorSpec(name, "condition:any", shape, "NCHW") for name, shape in shapes.items()]
+    spec = GraphSpec("turned", path.name, "frame", tuple(ends[:2]), tuple(ends[2:]))
+    litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
+
+
 def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """The last bits of the convolution, some hundreds of times."""
     import onnx

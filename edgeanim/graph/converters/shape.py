@@ -52,6 +52,10 @@ def _border(mode: str, begin: int, end: int, length: int) -> tuple[list[int], li
     return positions[:begin], positions[begin + length :]
 
 
+_MOST_REPEATED = 4
+"""Axes of what is repeated: it is broadcast to twice as many, of which TFLite takes eight."""
+
+
 def reshape(b: Builder, node: Any) -> fx.Node:
     """To the known shape of the output."""
     return to_shape_of(b, node, b.value(node.input[0]))
@@ -162,12 +166,20 @@ def _spread(b: Builder, node: Any, after: tuple[int, ...]) -> fx.Node:
 
 
 def tile(b: Builder, node: Any) -> fx.Node:
-    """Repeat along each axis."""
+    """Repeat along each axis: those of length 1 without copying."""
     repeats = [int(v) for v in b.constant(node, 1, "repeats")]
-    after = b.shape(node.output[0], node)
-    if _spreads_a_pixel(b.shape(node.input[0], node), after):
+    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    if _spreads_a_pixel(before, after):
         return _spread(b, node, after)
-    return b.call(torch.Tensor.repeat, b.value(node.input[0]), repeats)
+    x = b.value(node.input[0])
+    if all(size == 1 for size, count in zip(before, repeats, strict=True) if count != 1):
+        sizes = [-1 if count == 1 else count for count in repeats]
+        return b.call(torch.Tensor.expand, x, sizes)
+    if len(before) <= _MOST_REPEATED:
+        return b.call(torch.Tensor.repeat, x, repeats)
+    for axis, count in enumerate(repeats):
+        x = b.call(torch.cat, [x] * count, axis) if count != 1 else x
+    return x
 
 
 def pad(b: Builder, node: Any) -> fx.Node:
