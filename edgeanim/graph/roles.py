@@ -10,6 +10,7 @@ from edgeanim.core.contract import CONDITION, FEATURE, STATE, GraphSpec, Layout,
 from edgeanim.core.errors import BadInput
 
 DEFAULT_RANGE = (0.0, 1.0)
+FRAME = "frame"
 _PICTURE_CHANNELS = (1, 3, 4)
 _STACKED_CHANNELS = (6, 9, 12)
 """Of several pictures of three channels each."""
@@ -20,22 +21,29 @@ OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and gi
 _STACKED = (
     "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
 )
+_FINISHED = f"Call the finished one `{FRAME}`."
 _TWO_NAMES = "Call the one that is animated `source`, `still` or `reference`."
+_NOISE = re.compile("(?<!de)noise(?!d)")
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def finished_picture(outputs: Shapes, path: Path) -> str:
-    """The name of the one output that is a picture; `BadInput` if there is not exactly one."""
+    """The name of the output that is the finished picture: the only one there is, else the one that
+    is called so, else the only one in colour beside grey ones, which are mattes or masks.
+    `BadInput` if there is not exactly one."""
     pictures = [name for name, shape in outputs.items() if _picture_layout(shape)]
-    if len(pictures) != 1:
-        raise BadInput(
-            f"Of the outputs ({_shown(outputs)}), {len(pictures) or 'none'} could be the "
-            "finished picture; exactly one is needed to tell what this model does.",
-            where=path,
-            hint=OWN_CONTRACT,
-        )
-    return pictures[0]
+    called = [name for name in pictures if name.lower() == FRAME]
+    coloured = [name for name in pictures if not _is_grey(outputs[name])]
+    for found in (pictures, called, coloured):
+        if len(found) == 1:
+            return found[0]
+    raise BadInput(
+        f"Of the outputs ({_shown(outputs)}), {len(pictures) or 'none'} could be the "
+        "finished picture; exactly one is needed to tell what this model does.",
+        where=path,
+        hint=f"{_FINISHED} {OWN_CONTRACT}" if pictures else OWN_CONTRACT,
+    )
 
 
 def spec_of_shapes(
@@ -47,12 +55,13 @@ def spec_of_shapes(
     """The description of the graph in the file `path`: one picture in, one picture out.
 
     The picture input becomes `driving_frame` (`still` if its name says so and there is another),
-    the picture output `frame`. What lies beside a picture and is stretched quite unlike the frame,
-    or is grey and of another size than the frame, is sound. Other inputs of three axes and more of
-    which there are as many as other outputs of that shape are `state:NAME` with these, in their
-    order; any other input is `condition:NAME`, any other output `feature:NAME`. Layout follows from
-    the axis that has 1, 3 or 4 channels; pictures are in the interval `values`. `BadInput` if the
-    graph is not of that kind.
+    the picture output `frame` (see `finished_picture`). What lies beside a picture and is stretched
+    quite unlike the frame, or is grey and of another size than the frame, is sound; what is grey
+    beside one in colour is a mask or a map, and what is called noise is that. Other inputs of three
+    axes and more of which there are as many as other outputs of that shape are `state:NAME` with
+    these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`.
+    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`.
+    `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
     roles = _picture_roles(_pictures(inputs, outputs[finished]), inputs, path)
@@ -100,8 +109,20 @@ def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
 
 
 def _pictures(inputs: Shapes, frame: tuple[int, ...]) -> list[str]:
-    """The inputs that may be pictures, beside the shape of the finished one. A spectrogram may look
-    like one, but is mostly a strip, or grey and of a size of its own."""
+    """The inputs that may be pictures. Noise beside them is none, nor is what is grey beside one in
+    colour to work on: a mask, say, or a depth."""
+    names = _like_pictures(inputs, frame)
+    names = [name for name in names if not _NOISE.search(name.lower())] or names
+    coloured = [name for name in names if not _is_grey(inputs[name])]
+    if all(map(_is_named_still, coloured)):
+        return names
+    has_still = any(map(_is_named_still, coloured))
+    return [n for n in names if n in coloured or (_is_named_still(n) and not has_still)]
+
+
+def _like_pictures(inputs: Shapes, frame: tuple[int, ...]) -> list[str]:
+    """The inputs that look like pictures, beside the shape of the finished one. A spectrogram may,
+    but is mostly a strip, or grey and of a size of its own."""
     wanted = _sides(frame)
     found = {name: _sides(shape) for name, shape in inputs.items() if _picture_layout(shape)}
     alike = [name for name, sides in found.items() if _is_alike(sides, wanted)]

@@ -122,6 +122,61 @@ def test_ambiguous_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("others", "finished"),
+    [
+        ({"alpha": "1,1,16,16"}, "y"),  # as mattes, attention masks and occlusion maps are
+        ({"alpha": "1,16,16,1", "mask": "1,1,16,16"}, "y"),
+        ({"warped": "1,3,16,16"}, None),
+        ({"frame": "1,3,16,16"}, "frame"),
+        ({"frame": "1,1,16,16"}, "frame"),
+        ({"frame_before": "1,3,16,16", "frame_after": "1,3,16,16"}, None),
+    ],
+)
+def test_of_several_pictures_the_one_in_colour_or_called_frame_is_the_finished_one(
+    graph: Any, save: Any, others: dict[str, str], finished: str | None
+) -> None:
+    declared = ", ".join(f"float[{shape}] {name}" for name, shape in others.items())
+    body = "y = Sigmoid (x)" + "".join(f"\n {name} = Relu ({name}_of)" for name in others)
+    weights = {f"{name}_of": tuple(map(int, shape.split(","))) for name, shape in others.items()}
+    path = save(graph(IMAGE[0], f"{IMAGE[1]}, {declared}", body, weights))
+    if finished is None:
+        with pytest.raises(BadInput, match=r"could be the finished picture.*`frame`"):
+            infer_contract(path)
+        return
+    outputs = {t.name: t.role for t in infer_contract(path).graphs[0].outputs}
+    assert outputs.pop(finished) == "frame"
+    assert outputs == {name: f"feature:{name}" for name in outputs}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pictures"),
+    [
+        ({"image": "1,3,16,16", "mask": "1,1,16,16"}, {"image": "driving_frame"}),
+        ({"image": "1,16,16,3", "depth": "1,16,16,1", "edges": "1,1,16,16"},
+         {"image": "driving_frame"}),
+        ({"noise": "1,3,16,16", "image": "1,3,16,16"}, {"image": "driving_frame"}),
+        ({"denoised": "1,3,16,16", "source": "1,3,16,16", "mask": "1,1,16,16"},
+         {"denoised": "driving_frame", "source": "still"}),
+        ({"driving": "1,1,16,16", "source": "1,3,16,16"},
+         {"driving": "driving_frame", "source": "still"}),
+        ({"driving": "1,3,16,16", "source": "1,1,16,16"},
+         {"driving": "driving_frame", "source": "still"}),
+        ({"noise": "1,3,16,16"}, {"noise": "driving_frame"}),
+    ],
+)  # fmt: skip
+def test_what_lies_beside_a_picture_and_is_none_is_a_condition(
+    graph: Any, save: Any, inputs: dict[str, str], pictures: dict[str, str]
+) -> None:
+    """Masks, depths and edges, and the noise of diffusion models."""
+    declared = ", ".join(f"float[{shape}] {name}" for name, shape in inputs.items())
+    body = "".join(f"{name}_mean = ReduceMean <keepdims = 0> ({name}) \n" for name in inputs)
+    body += f"s = Sum ({', '.join(f'{name}_mean' for name in inputs)}) \n y = Add (zeros, s)"
+    path = save(graph(declared, IMAGE[1], body, {"zeros": (1, 3, 16, 16)}))
+    found = {t.name: t.role for t in infer_contract(path).graphs[0].inputs}
+    assert found == {name: f"condition:{name}" for name in inputs} | pictures
+
+
+@pytest.mark.parametrize(
     ("sound", "face"),
     [
         ("1,1,80,16", "1,3,96,96"),
