@@ -20,6 +20,7 @@ from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
     flat_norm,
     identity,
+    modulated,
     norm_scale,
     packing,
     parts,
@@ -50,6 +51,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     taken = _count(model, "If") - _count(made, "If")
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     rewrites: dict[str, Callable[[Any], int]] = {
+        "modulated": modulated.rewrite,
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
         "parts": parts.rewrite,
