@@ -23,7 +23,10 @@ from edgeanim.graph.rewrites import (
     modulated,
     norm_scale,
     packing,
+    pads,
     parts,
+    planes,
+    stuffed,
     transposed,
     upsampled,
 )
@@ -52,6 +55,9 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     rewrites: dict[str, Callable[[Any], int]] = {
         "modulated": modulated.rewrite,
+        "planes": planes.rewrite,
+        "pads": pads.rewrite,
+        "stuffed": stuffed.rewrite,
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
         "parts": parts.rewrite,

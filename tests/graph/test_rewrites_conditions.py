@@ -129,9 +129,9 @@ UNTOUCHED: dict[str, tuple[ModuleType, str, str, str, dict[str, Any]]] = {
         {"edges": np.array([0, 0, 1, 0, 0, 0, 1, 0]), "axes": np.array([0, 1, 3, 2]),
          "w": (4, 3, 3, 3)},
     ),
-    "transposed in groups": (
-        transposed, "1,4,5,5", "1,6,10,10",
-        "y = ConvTranspose <strides=[2,2], group=2> (x, w)", {"w": (4, 3, 2, 2)},
+    "transposed in groups of many channels": (
+        transposed, "1,24,5,5", "1,12,10,10",
+        "y = ConvTranspose <strides=[2,2], group=2> (x, w)", {"w": (24, 6, 2, 2)},
     ),
     "transposed and dilated": (
         transposed, "1,3,5,5", "1,4,13,13",

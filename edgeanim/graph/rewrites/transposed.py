@@ -3,15 +3,23 @@
 With stride s, output s q + a is the sum over m of x[q - m] w[s m + a]: each of the s x s phases is
 a small convolution of x, and all of them are one with s s times the outputs. Every runtime has INT8
 for that and none needs to scatter; the usual `output_padding` only moves the crop.
+One in groups, as an inverse wavelet transform is, gets a kernel with zeros between them if it has
+few channels.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from edgeanim.graph.blocks import transposed_kernel
 from edgeanim.graph.convolutions import interleave
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+
+_NARROW = 256
+"""So many inputs times outputs of a convolution in groups are at most computed without groups: the
+zeros in its kernel cost little where few of a vector's lanes are in use."""
 
 
 def rewrite(model: Any) -> int:
@@ -31,14 +39,17 @@ def _replace(graph: Editor, node: Any) -> bool:
     if (
         len(set(strides)) != 1
         or strides[0] == 1
-        or given.get("group", 1) != 1
         or any(v != 1 for v in given.get("dilations", ()))
         or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
         or "output_shape" in given
         or (len(node.input) > 2 and node.input[2] and graph.constant_of(node, 2) is None)
     ):
         return False
-    stride = strides[0]
+    stride, groups = strides[0], given.get("group", 1)
+    if groups > 1:
+        if kernel.shape[0] * kernel.shape[1] * groups > _NARROW:
+            return False
+        kernel = _dense(kernel, groups)
     # Output j lies at j + pad before the crop, in block (j + pad) div s. Whole blocks of the crop
     # are not computed at all.
     skipped, crops = zip(
@@ -65,3 +76,13 @@ def _replace(graph: Editor, node: Any) -> bool:
         out=(out[2], out[3]),
     )
     return True
+
+
+def _dense(kernel: AnyArray, groups: int) -> AnyArray:
+    """A kernel [I, O / groups, h, w] in groups as [I, O, h, w], zero from one to another."""
+    inputs, outputs = kernel.shape[0] // groups, kernel.shape[1]
+    whole = np.zeros((kernel.shape[0], groups * outputs, *kernel.shape[2:]), kernel.dtype)
+    for group in range(groups):
+        rows = slice(group * inputs, (group + 1) * inputs)
+        whole[rows, group * outputs : (group + 1) * outputs] = kernel[rows]
+    return whole
