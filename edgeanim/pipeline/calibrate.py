@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array
@@ -28,6 +29,8 @@ from edgeanim.runtime.wiring import at_moments
 
 GOLDEN_FILE = "golden.npz"
 _SCRIPTS_FILE = "scripts.json"
+_CLIPPED = 0.25
+"""A share of all values, beyond that in the pictures shown, by which frames look clipped."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,37 @@ def make_golden(work: Work, model: Model, scene: Scene) -> Path:
         save_golden(folder / GOLDEN_FILE, Golden(scene, frames))
 
     folder, _ = work.build("golden", parts, make)
+    _tell_of_clipping(work, model, folder / GOLDEN_FILE)
     return folder / GOLDEN_FILE
+
+
+def _tell_of_clipping(work: Work, model: Model, golden: Path) -> None:
+    """Say so where much of what the model paints lies at the ends of its value range, and nothing
+    in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black, and
+    drift in it is not seen."""
+    from edgeanim.graph.infer import output_range
+    from edgeanim.graph.read import read_onnx
+
+    for graph in model.graphs:
+        spec = graph.spec.output("frame")
+        if spec is None or spec.range is None or output_range(read_onnx(graph.path), spec.name):
+            continue
+        found = load_golden(golden)
+        seen = found.scene.driver if found.scene.still is None else found.scene.still
+        share = _at_the_ends(found.frames)
+        if share - (0 if seen is None else _at_the_ends(np.asarray(seen))) < _CLIPPED:
+            continue
+        low, high = spec.range
+        work.progress.stage("Look at the frames")
+        work.progress.done(
+            f"{share:.0%} of {spec.name!r} lies at the ends of its value range, {low:g}..{high:g}, "
+            "or beyond, where drift is not seen. If the net paints other values (-1..1, say), "
+            "correct the `range` in its model.toml."
+        )
+
+
+def _at_the_ends(pictures: NDArray[np.uint8]) -> float:
+    return float(((pictures == 0) | (pictures == 255)).mean())
 
 
 def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None:
