@@ -24,6 +24,7 @@ from edgeanim.graph.queries import (
     value_shapes,
 )
 from edgeanim.graph.read import read_onnx
+from edgeanim.graph.restructure import restructure
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _CONTROL = {"If", "Loop"}
@@ -124,6 +125,11 @@ def refused_ops(graph: GraphArtifact) -> list[str]:
     return _refused(_blocking(importable_form(read_onnx(graph.path))) or [])
 
 
+def _stays_transposed(model: Any) -> bool:
+    """Whether a transposed convolution is left in the form that is quantised."""
+    return any(node.op_type == "ConvTranspose" for node in restructure(model).model.graph.node)
+
+
 def _refused(blocking: list[Any]) -> list[str]:
     """A sentence for each op that PyTorch cannot take, which names the first node of it."""
     counts = Counter(node.op_type for node in blocking)
@@ -147,4 +153,6 @@ def _warnings(model: Any, clean: Any, blocking: list[Any]) -> list[str]:
         found.append(f"Opset {opset} is old and will be raised.")
     ops, left = ({node.op_type for node in each.graph.node} for each in (model, clean))
     ops -= _CONTROL - left
+    if "ConvTranspose" in ops and not _stays_transposed(clean):
+        ops -= {"ConvTranspose"}
     return found + [note for op, note in _NOTES.items() if op in ops]

@@ -31,7 +31,21 @@ def test_products_and_transposed_convolutions_are_counted(graph: Any, save: Any)
     )
     (info,) = inspect_model(save(model)).graphs
     assert info.macs_by_op == {"ConvTranspose": 3 * 64 * 12, "MatMul": 3 * 256 * 16}
-    assert any("ConvTranspose stays float32" in warning for warning in info.warnings)
+    assert not info.warnings, "it is quantised as a plain convolution"
+
+
+@pytest.mark.parametrize("kernel", ["w", "k"])
+def test_a_transposed_convolution_that_int8_cannot_have_is_named(
+    graph: Any, save: Any, kernel: str
+) -> None:
+    model = graph(
+        "float[1,3,8,8] x, float[1,3,2,2] taps",
+        "float[1,3,16,16] y",
+        f"k = Mul (w, taps) \n y = ConvTranspose <strides=[2,2]> (x, {kernel})",
+        {"w": (3, 3, 2, 2)},
+    )
+    (info,) = inspect_model(save(model)).graphs
+    assert any("ConvTranspose stays float32" in w for w in info.warnings) == (kernel == "k")
 
 
 @pytest.mark.parametrize(
