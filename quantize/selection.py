@@ -62,7 +62,7 @@ def _timed_or_counted(
 
     def layer(name: str, macs: int) -> Layer:
         made = modules[name]
-        if kind_of(made) is None:
+        if hasattr(made, "in_features"):
             inputs, outputs = made.in_features, made.out_features
         else:
             inputs, outputs = made.in_channels, made.out_channels

@@ -122,6 +122,48 @@ def test_every_kind_of_layer_makes_up_for_what_it_read(
     assert inspect_graph(made).macs <= 0.7 * inspect_graph(mixed).macs
 
 
+def test_a_transposed_convolution_in_groups_is_counted_and_stays(
+    pictures: ArraySamples, tmp_path: Path
+) -> None:
+    """As an inverse wavelet transform is, which gives the picture."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "inner.w": rng.normal(0, 0.2, (12, 16, 3, 3)),
+        "wave.w": rng.normal(0, 0.5, (12, 1, 2, 2)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "stem.w"], ["a"], "stem", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"], "relu"),
+        helper.make_node("Conv", ["b", "inner.w"], ["c"], "inner", pads=[1] * 4),
+        helper.make_node("ConvTranspose", ["c", "wave.w"], ["result"], "wave", group=3,
+                         strides=[2, 2]),
+    ]  # fmt: skip
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, side, side))
+        for name, side in (("image", 24), ("result", 48))
+    ]
+    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
+    graph = helper.make_graph(nodes, "waves", ends[:1], ends[1:], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "waves.onnx"
+    onnx.save(model, str(path))
+    spec = GraphSpec(
+        "waves", path.name, "frame",
+        (TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
+        (TensorSpec("result", "frame", (1, 3, 48, 48), "NCHW", range=(0.0, 1.0)),),
+    )  # fmt: skip
+    waves = GraphArtifact(spec, path)
+    made = prune_graph(
+        waves, pictures, replace(SPEC, ratio=0.3, of="macs", importance="reconstruction"), tmp_path
+    )
+    assert inspect_graph(made).macs <= 0.75 * inspect_graph(waves).macs
+    nodes_made = onnx.load(str(made.path)).graph
+    dims = {tensor.name: list(tensor.dims) for tensor in nodes_made.initializer}
+    (wave,) = (node for node in nodes_made.node if node.op_type == "ConvTranspose")
+    assert dims[wave.input[1]] == [12, 1, 2, 2]
+
+
 def test_the_nodes_are_those_that_it_had(mixed: GraphArtifact, pruned: GraphArtifact) -> None:
     """Whoever keeps a node in float by its name may go on doing so."""
     before, after = (
