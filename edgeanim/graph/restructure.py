@@ -26,6 +26,7 @@ from edgeanim.graph.rewrites import (
     pads,
     parts,
     planes,
+    strided,
     stuffed,
     transposed,
     upsampled,
@@ -54,6 +55,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     taken = _count(model, "If") - _count(made, "If")
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     rewrites: dict[str, Callable[[Any], int]] = {
+        "strided": strided.rewrite,
         "modulated": modulated.rewrite,
         "planes": planes.rewrite,
         "pads": pads.rewrite,
