@@ -56,8 +56,7 @@ def recover(
         return ()
     every = max(_LEAST_EVERY, spec.steps // _CHECKS)
     course = DistilSpec(spec.steps, spec.learning_rate, every, _PATIENCE, spec.seed)
-    # Channels last makes a step a third faster on a CPU.
-    student.to(memory_format=torch.channels_last)
+    _lay_out(student, torch.channels_last)  # makes a step a third faster on a CPU
     trainer = Trainer(
         student,
         parameters,
@@ -73,8 +72,15 @@ def recover(
         "Prune without it, `--steps 0`, or export the net for smaller pictures.",
     ):
         losses = trainer.run(progress)
-    student.to(memory_format=torch.contiguous_format)
+    _lay_out(student, torch.contiguous_format)
     return losses
+
+
+def _lay_out(module: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Give kernels and maps this layout. Modules' own `to` fails on stored tensors of five axes."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
 
 
 class _Lesson:
