@@ -103,7 +103,7 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
         else:
             node.input.append(constant)
     for attribute in node.attribute:
-        if attribute.name == "group":
+        if attribute.name == "group" and hasattr(layer, "groups"):  # else its kernel is computed
             attribute.i = layer.groups
 
 

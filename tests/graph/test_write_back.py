@@ -104,6 +104,25 @@ def test_what_was_not_trained_stays_as_it_is_written(
     assert [list(node.input) for node in nodes] == [["x", "square"], ["m", "square", "shift"]]
 
 
+def test_a_transposed_convolution_with_a_computed_kernel_stays(
+    graph: Callable[..., Any], difference: Any, save: Any, tmp_path: Path
+) -> None:
+    """As a StyleGAN's are."""
+    import onnx
+
+    model = graph(
+        "float[1,4,6,6] x, float[4,1,1,1] style",
+        "float[1,3,12,12] y",
+        """c = Conv <pads=[1,1,1,1]> (x, w)
+           k = Mul (style, v)
+           y = ConvTranspose <strides=[2,2], group=1> (c, k)""",
+        {"w": (4, 4, 3, 3), "v": (4, 3, 2, 2)},
+    )
+    imported, back = import_torch(save(model)), tmp_path / "back.onnx"
+    assert write_back(imported, imported.module, back) < 1e-5
+    assert difference(model, onnx.load(str(back))) < 1e-5
+
+
 def test_warps_stay_what_they_were(graph: Callable[..., Any], save: Any, tmp_path: Path) -> None:
     """A runtime with a fast GridSample must still find it."""
     import onnx
