@@ -54,6 +54,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     stored = _computed_kernels(model) - _computed_kernels(made)
     taken = _count(model, "If") - _count(made, "If")
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
+    normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
         "strided": strided.rewrite,
         "modulated": modulated.rewrite,
@@ -71,7 +72,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     identity.rewrite(made)
     raised = int(opset_of(made) != opset_of(model))
     found = {"raised": raised, "stored": stored, "taken": taken, "pointwise": pointwise}
-    return Restructured(made, found | changes)
+    return Restructured(made, found | {"layer_norm": normed} | changes)
 
 
 def _computed_kernels(model: Any) -> int:

@@ -17,7 +17,7 @@ I64 = np.int64
 
 
 def modulated_net(
-    graph: Any, *, transposed: bool, demodulated: str, biased: bool, taps: int
+    graph: Any, *, transposed: bool, demodulated: str, biased: bool, taps: int, batch: str
 ) -> Any:
     """A convolution from 5 to 6 channels by a kernel that a style scales, as StyleGAN writes it."""
     kernel = (1, 6, 5, taps, taps)
@@ -37,12 +37,13 @@ def modulated_net(
            n = Div (m, r)""",
     }[demodulated]
     bias, pads = ", b" if biased else "", ",".join([str(taps // 2)] * 4)
+    off = f"k = {batch} <axis=0> (o, first)" if batch == "Gather" else "k = Reshape (o, flat)"
     last = (
-        f"""t = Transpose <perm=[0,2,1,3,4]> (n)
-           k = Reshape (t, flat)
+        f"""o = Transpose <perm=[0,2,1,3,4]> (n)
+           {off}
            y = ConvTranspose <strides=[2,2]> (x, k{bias})"""
         if transposed
-        else f"k = Reshape (n, flat) \n y = Conv <pads=[{pads}]> (x, k{bias})"
+        else f"o = Identity (n) \n {off} \n y = Conv <pads=[{pads}]> (x, k{bias})"
     )
     side = 14 + taps if transposed else 8 + 2 * (taps // 2) - taps + 1
     return graph(
@@ -57,6 +58,7 @@ def modulated_net(
             "affine": (7, 5), "w": kernel, "b": (6,), "two": np.array(2, np.float32),
             "eps": np.array(0.1, np.float32), "axes": np.array([2, 3, 4], I64),
             "ins": np.array([1, 1, 5, 1, 1], I64), "outs": np.array([1, 6, 1, 1, 1], I64),
+            "first": np.array(0, I64),
             "flat": np.array([-1, 6 if transposed else 5, taps, taps], I64),
         },
     )  # fmt: skip
@@ -68,6 +70,7 @@ def modulated_net(
     demodulated=st.sampled_from(["", "Mul", "Div"]),
     biased=st.booleans(),
     taps=st.integers(1, 3),
+    batch=st.sampled_from(["Reshape", "Gather"]),
 )
 def test_a_kernel_scaled_by_a_style_is_stored(
     graph: Any,
@@ -76,9 +79,10 @@ def test_a_kernel_scaled_by_a_style_is_stored(
     demodulated: str,
     biased: bool,
     taps: int,
+    batch: str,
 ) -> None:
     model = modulated_net(
-        graph, transposed=transposed, demodulated=demodulated, biased=biased, taps=taps
+        graph, transposed=transposed, demodulated=demodulated, biased=biased, taps=taps, batch=batch
     )
     count, copy, ops = applied(modulated, model)
     assert count == 1
@@ -132,7 +136,9 @@ def test_another_kernel_stays(graph: Any, difference: Any, what: str, body: str)
 
 
 def test_a_layer_of_a_stylegan_has_stored_kernels_alone(graph: Any, difference: Any) -> None:
-    model = modulated_net(graph, transposed=True, demodulated="Mul", biased=True, taps=3)
+    model = modulated_net(
+        graph, transposed=True, demodulated="Mul", biased=True, taps=3, batch="Reshape"
+    )
     made = restructure(model)
     assert made.changes["modulated"] == made.changes["transposed"] == 1
     assert difference(model, made.model) <= 1e-5

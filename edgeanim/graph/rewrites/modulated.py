@@ -136,7 +136,7 @@ def _scaled(graph: Editor, name: str, axes: Sequence[int]) -> _Scaled | None:
         node = graph.maker(name)
         if node is None or not all(graph.shapes.get(each) for each in (name, node.input[0])):
             return None
-        if node.op_type in _SAME_ORDER:
+        if node.op_type in _SAME_ORDER or _takes_the_only(graph, node):
             name = node.input[0]
         elif node.op_type == "Transpose":
             before = graph.shapes[node.input[0]]
@@ -160,6 +160,13 @@ def _scaled(graph: Editor, name: str, axes: Sequence[int]) -> _Scaled | None:
             return None
     stored = graph.constants[name].ravel()[places] * constant
     return _Scaled(stored.astype(np.float32), factors[::-1]) if factors else None
+
+
+def _takes_the_only(graph: Editor, node: Any) -> bool:
+    """Whether a node picks the one place that there is on an axis, as `kernel[0]` does."""
+    if node.op_type != "Gather" or graph.scalar_of(node, 1) not in (0, -1):
+        return False
+    return bool(graph.shapes[node.input[0]][attributes(node).get("axis", 0)] == 1)
 
 
 def _pair(graph: Editor, node: Any) -> tuple[str, str] | None:
