@@ -135,7 +135,7 @@ def _tell_of_clipping(work: Work, model: Model, golden: Path) -> None:
         work.progress.done(
             f"{share:.0%} of {spec.name!r} lies at the ends of its value range, {low:g}..{high:g}, "
             "or beyond, where drift is not seen. If the net paints other values (-1..1, say), "
-            "correct the `range` in its model.toml."
+            "correct the `range` in its model.toml, which `inspect --save-contract` writes."
         )
 
 

@@ -2,8 +2,8 @@
 
 Scaling a kernel by input or by output channel is the same as scaling what the convolution takes or
 gives. As StyleGAN writes it, the runtime has another kernel for each frame, which it cannot lay out
-beforehand, no quantiser takes, and no channel of which can be pruned. The sum of the kernel's
-squares, by which StyleGAN demodulates, is then a small product with stored sums of squares.
+beforehand and no quantiser takes. The sum of the kernel's squares, by which StyleGAN demodulates,
+is then a small product with stored sums of squares.
 """
 
 from __future__ import annotations
