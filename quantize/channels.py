@@ -23,6 +23,10 @@ _ALIKE = {
     "leaky_relu", "log", "logical_not", "max_pool2d", "mish", "neg", "reciprocal", "relu", "relu6",
     "round", "sigmoid", "sign", "silu", "sin", "softplus", "softsign", "sqrt", "square", "tanh",
 }  # fmt: skip
+_OF_PICTURES = {
+    "adaptive_avg_pool2d", "avg_pool2d", "instance_norm", "interpolate", "max_pool2d"
+}  # fmt: skip
+"""Those among them that look at more than one number of a channel."""
 _OVER_PICTURES = {"amax", "amin", "mean", "sum"}
 """They treat every channel alike if they reduce each by itself and keep the axes."""
 _TIES = {
@@ -114,10 +118,17 @@ def mixes_channels(layer: object) -> bool:
 
 
 def gives_channels(layer: object) -> bool:
-    """Whether what a module makes are channels of their own, or may become such."""
+    """Whether a module makes channels of their own of those that it reads: a convolution, or a
+    linear layer, whose last axis may come of channels and become such."""
     from torch import nn
 
     return mixes_channels(layer) or isinstance(layer, nn.Linear)
+
+
+def channels_read(layer: Any) -> int:
+    """How many channels a convolution or a linear layer reads."""
+    count: int = layer.in_features if hasattr(layer, "in_features") else layer.in_channels
+    return count
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
@@ -189,6 +200,19 @@ def keeps_channels(node: fx.Node, layer: object) -> bool:
         or (function_of(node) == "pad" and len(node.args[1]) <= 4)
         or (function_of(node) in _OVER_PICTURES and tuple(node.args[1:]) == ((2, 3), True))
     )
+
+
+def works_on_each(node: fx.Node) -> bool:
+    """Whether a node makes each number of one of a single value, whatever its axes."""
+    function = function_of(node)
+    return len(node.all_input_nodes) == 1 and (
+        function in _ALIKE - _OF_PICTURES or function in _TIES
+    )
+
+
+def pools_pictures(node: fx.Node) -> bool:
+    """Whether a node makes one number of each channel of a picture, and drops its other axes."""
+    return function_of(node) in _OVER_PICTURES and tuple(node.args[1:]) == ((2, 3), False)
 
 
 def ties_channels(node: fx.Node) -> bool:

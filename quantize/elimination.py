@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeanim.quantize.channels import Places, kind_of, mixes_channels
+from edgeanim.quantize.channels import Places, channels_read, gives_channels, kind_of
 from edgeanim.quantize.refit import PLACES, beside_bias, give_rows, patches, ridge_of, rows_of
 from edgeanim.quantize.surgeon import along
 
@@ -64,9 +64,9 @@ class Problem:
 def read(
     module: nn.Module, batches: Iterable[Sequence[Tensor]], generator: torch.Generator
 ) -> dict[str, Reading]:
-    """What each convolution of `module` that mixes channels reads of these inputs, by its name, at
-    random places."""
-    looks = {n: _Look(layer) for n, layer in module.named_modules() if mixes_channels(layer)}
+    """What each layer of `module` that mixes channels reads of these inputs, by its name, at random
+    places."""
+    looks = {n: _Look(layer) for n, layer in module.named_modules() if gives_channels(layer)}
 
     def hook(look: _Look) -> Any:
         return lambda _layer, given, made: look(given[0], made, generator)
@@ -90,12 +90,14 @@ class _Look:
         taps = layer.weight[0, 0].numel()
         whole = kind_of(layer) != "plain" or layer.in_channels * taps > _MOST_ROWS
         self._taps = 1 if whole else taps
-        count = layer.in_channels * self._taps + (layer.bias is not None)
+        count = channels_read(layer) * self._taps + (layer.bias is not None)
         self._moments = torch.zeros(count, count, dtype=torch.float64)
         self._power: list[float] = []
         self.rows = 0
 
     def __call__(self, given: Tensor, made: Tensor, generator: torch.Generator) -> None:
+        if isinstance(self.layer, nn.Linear):
+            given, made = (rows.flatten(0, -2)[:, :, None, None] for rows in (given, made))
         places = (made if self._taps > 1 else given)[:, 0].numel()
         chosen = torch.randperm(places, generator=generator)[:PLACES]
         if self._taps > 1:
@@ -104,7 +106,7 @@ class _Look:
             met = given.movedim(1, -1).flatten(0, -2)[chosen]
         met = beside_bias(self.layer, met)
         self._moments += (met.T @ met).double()
-        self._power.append(float(made.var((0, 2, 3), unbiased=False).sum()))
+        self._power.append(float(_power(made)))
         self.rows += len(met)
 
     def reading(self) -> Reading:
@@ -112,10 +114,17 @@ class _Look:
         return Reading(self._moments / self.rows, self._taps, max(power, _LEAST_POWER))
 
 
+def _power(made: Tensor) -> Tensor:
+    """The variance of what a layer makes, [N, C, H, W], summed over its channels; of a single place
+    its square."""
+    alone = made[:, 0].numel() == 1
+    return (made.square() if alone else made.var((0, 2, 3), unbiased=False)).sum()
+
+
 def pose(layer: Any, reading: Reading, places: Places) -> Problem:
     """The problem of `layer`, whose inputs hold the strands of a group at these places."""
     columns = torch.stack([reading.columns(each) for each in places])
-    moments = reading.moments + ridge_of(reading.moments, layer.in_channels * reading.taps)
+    moments = reading.moments + ridge_of(reading.moments, channels_read(layer) * reading.taps)
     return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
 
 
@@ -171,7 +180,7 @@ def put(layer: Any, taps: int, weights: Tensor) -> None:
         give_rows(layer, weights)
         return
     held = along(layer, "inputs")
-    held.copy_(weights[: layer.in_channels].reshape(held.shape))
+    held.copy_(weights[: channels_read(layer)].reshape(held.shape))
     if layer.bias is not None:
         sums = weights[-1].unflatten(0, (held.shape[1], -1)).sum(1)
         # Of a transposed convolution's taps only so many meet at a place.

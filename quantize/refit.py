@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from edgeanim.quantize.channels import mixes_channels
+from edgeanim.quantize.channels import gives_channels
 
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
 PLACES = 256
@@ -40,8 +40,8 @@ def refit(
     """Fit the weights of `student` in place, a pruned copy of `teacher`, on these inputs.
 
     `left` says which output channels of the teacher's a layer has left; one that is not named has
-    all of them. Convolutions are fitted, transposed ones too, on so many `places` of each sample's
-    map; everything else stays.
+    all of them. Convolutions, transposed ones too, and linear layers are fitted on so many `places`
+    of each sample's map; everything else stays.
     """
     generator = torch.Generator().manual_seed(seed)
     layers = dict(student.named_modules())
@@ -60,9 +60,13 @@ def refit(
                 continue
             wanted[node.name] = list(_results(teacher, twins[node.name], wanted, len(batches)))
             layer = layers.get(str(node.target)) if node.op == "call_module" else None
-            if mixes_channels(layer) and not set(node.all_input_nodes) <= alike:
+            if gives_channels(layer) and not set(node.all_input_nodes) <= alike:
                 kept = left.get(str(node.target))
-                goals = (y if kept is None else y[:, kept] for y in wanted[node.name])
+                channels = -1 if isinstance(layer, nn.Linear) else 1
+                goals = (
+                    y if kept is None else y.index_select(channels, torch.tensor(kept))
+                    for y in wanted[node.name]
+                )
                 _fit(layer, given[node.args[0].name], goals, places, generator)
             given[node.name] = (
                 wanted[node.name]
@@ -131,7 +135,18 @@ def _fit(
     places: int,
     generator: torch.Generator,
 ) -> None:
-    """Fit a convolution; a transposed one as the convolution that it is of a picture with gaps."""
+    """Fit a convolution or a linear layer; a transposed one as the convolution that it is of a
+    picture with gaps, a linear one as that of pictures of one pixel."""
+    if isinstance(layer, nn.Linear):
+        pixels = nn.Conv2d(layer.in_features, layer.out_features, 1, bias=layer.bias is not None)
+        pixels.weight.copy_(layer.weight[:, :, None, None])
+        if layer.bias is not None:
+            pixels.bias.copy_(layer.bias)
+        _solve(pixels, map(_pixels, inputs), map(_pixels, goals), places, generator)
+        layer.weight.copy_(pixels.weight[:, :, 0, 0])
+        if layer.bias is not None:
+            layer.bias.copy_(pixels.bias)
+        return
     if not isinstance(layer, nn.ConvTranspose2d):
         _solve(layer, inputs, goals, places, generator)
         return
@@ -140,6 +155,11 @@ def _fit(
     layer.weight.copy_(plain.weight.transpose(0, 1).flip(2, 3))
     if layer.bias is not None:
         layer.bias.copy_(plain.bias)
+
+
+def _pixels(rows: Tensor) -> Tensor:
+    """Rows [..., C] as pictures [N, C, 1, 1]."""
+    return rows.reshape(-1, rows.shape[-1], 1, 1)
 
 
 def _without_gaps(layer: nn.ConvTranspose2d) -> nn.Conv2d:

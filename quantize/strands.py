@@ -24,7 +24,9 @@ from edgeanim.quantize.channels import (
     keeps_channels,
     kind_of,
     mixes_channels,
+    pools_pictures,
     ties_channels,
+    works_on_each,
 )
 from edgeanim.quantize.disjoint import Classes, Ids
 from edgeanim.quantize.moves import Along, compact, is_move, moved, varies
@@ -88,12 +90,16 @@ class _Following:
         if node.op == "call_module" and self._sees_layer(node):
             return
         sources = node.all_input_nodes
-        if keeps_channels(node, None) and len(sources) == 1:
+        if works_on_each(node):
+            self._labels[node] = self._labels[sources[0]]
+        elif keeps_channels(node, None) and len(sources) == 1:
             self._make(node, self._channels(sources[0]))
         elif node in self._parameters:
             carried = self._parameters[node]
             self._carried[carried.parameter] = self._channels(carried.value)
             self._make(node, self._carried[carried.parameter])
+        elif pools_pictures(node):
+            self._labels[node] = torch.from_numpy(self._channels(sources[0])).reshape(1, -1)
         elif ties_channels(node) and len(self._shapes[node] or ()) == 4:
             self._make(node, self._tied(node))
         elif joins_channels(node) and len(self._shapes[node] or ()) == 4:
@@ -152,11 +158,16 @@ class _Following:
         return True
 
     def _sees_linear(self, node: fx.Node, layer: torch.nn.Linear) -> None:
-        """What a linear layer makes, along the last axis, may become channels of a picture, such as
-        the scales and shifts of a style; what it reads stays."""
-        self._fix(node.all_input_nodes[0])
+        """A linear layer reads and makes numbers along the last axis. They may come of the channels
+        of a picture, as in a squeeze and excitation, and become such, as a style's scales."""
+        source = self._labels[node.all_input_nodes[0]]
+        if source.shape[-1] == 1 or source.numel() > source.shape[-1]:
+            self._fix(node.all_input_nodes[0])
+            read = np.full(layer.in_features, FIXED)
+        else:
+            read = source.flatten().numpy().copy()
         made = self._classes.new(layer.out_features)
-        self._note(str(node.target), np.full(layer.in_features, FIXED), made)
+        self._note(str(node.target), read, made)
         axes = len(self._shapes[node] or ())
         self._labels[node] = torch.from_numpy(made).reshape((1,) * (axes - 1) + (-1,))
 

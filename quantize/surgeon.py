@@ -125,7 +125,7 @@ class Surgeon:
         }
         changed = [n for n in now.read if n in made or n in read]
         numbers = [n for n, ids in now.carried.items() if np.isin(ids, strands).any()]
-        taken = {n: places for n, places in read.items() if kind_of(self.layer(n))}
+        taken = {n: places for n, places in read.items() if _is_layer(self.layer(n))}
         root, members = next(iter(made)), (*changed, *numbers)
         return ChannelGroup(name, root, tuple(strands.tolist()), members, made, taken)
 
@@ -136,6 +136,8 @@ def along(layer: Any, side: str) -> torch.Tensor:
     kind = kind_of(layer)
     if side == ("inputs" if kind == "transposed" else "outputs"):
         return weight
+    if kind is None:  # a linear layer
+        return weight.T
     # Of each group by itself; a plain one is one.
     return weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
 
@@ -157,7 +159,11 @@ def _kept(ids: Ids, gone: Ids) -> torch.Tensor | None:
 
 def _holds_channels(layer: Any) -> bool:
     """Whether a layer knows how many channels it reads."""
-    return kind_of(layer) is not None or any(_count(layer, name) > 1 for name in _COUNTS)
+    return _is_layer(layer) or any(_count(layer, name) > 1 for name in _COUNTS)
+
+
+def _is_layer(layer: Any) -> bool:
+    return kind_of(layer) is not None or gives_channels(layer)
 
 
 def _count(layer: Any, name: str) -> int:
@@ -172,10 +178,14 @@ def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> N
 
     if kind_of(layer) is not None:
         _keep_convolved(layer, read, made)
-    elif isinstance(layer, nn.Linear) and made is not None:
-        layer.weight = nn.Parameter(layer.weight.detach()[made])
-        _keep_bias(layer, made)
-        layer.out_features = len(made)
+    elif isinstance(layer, nn.Linear):
+        weight = layer.weight.detach()
+        weight = weight if read is None else weight[:, read]
+        if made is not None:
+            weight = weight[made]
+            _keep_bias(layer, made)
+        layer.weight = nn.Parameter(weight)
+        layer.out_features, layer.in_features = weight.shape
     elif _holds_channels(layer) and read is not None:
         for name in _HELD_EACH:
             held = getattr(layer, name, None)

@@ -1,7 +1,8 @@
 """Anyone's ONNX in the one form that the rest of this part expects.
 
 Constants folded, layouts channels-first but at the ends, linear layers over pixels as convolutions,
-pads and norms as single ops, recent opset. Inputs, outputs and numbers stay as they were.
+pads and norms as single ops, kernels stored that only a style scales, recent opset. Inputs, outputs
+and numbers stay as they were.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgeanim.graph.rewrites import (
     instance_norm,
     layer_norm,
     layout,
+    modulated,
     pads,
     pointwise,
     pools,
@@ -37,6 +39,7 @@ _REWRITES = (
     layer_norm,
     pads,
     affine,
+    modulated,
     identity,
 )
 

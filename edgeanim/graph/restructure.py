@@ -20,7 +20,6 @@ from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
     flat_norm,
     identity,
-    modulated,
     norm_scale,
     packing,
     pads,
@@ -57,7 +56,6 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
         "strided": strided.rewrite,
-        "modulated": modulated.rewrite,
         "planes": planes.rewrite,
         "pads": pads.rewrite,
         "stuffed": stuffed.rewrite,

@@ -140,5 +140,5 @@ def test_a_layer_of_a_stylegan_has_stored_kernels_alone(graph: Any, difference: 
         graph, transposed=True, demodulated="Mul", biased=True, taps=3, batch="Reshape"
     )
     made = restructure(model)
-    assert made.changes["modulated"] == made.changes["transposed"] == 1
+    assert made.changes["stored"] == made.changes["transposed"] == 1
     assert difference(model, made.model) <= 1e-5

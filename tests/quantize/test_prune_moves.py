@@ -68,6 +68,16 @@ BODIES = {
         s = Mul (a, l)
         g = Add (s, r)
         y = Resize <mode="nearest"> (g, , twice)""",
+    "a squeeze by linear layers": """
+        p = GlobalAveragePool (a)
+        f = Flatten (p)
+        b = Gemm <transB=1> (f, linear, shift)
+        r = Relu (b)
+        q = MatMul (r, linear)
+        s = Sigmoid (q)
+        u = Reshape (s, pixels)
+        g = Mul (a, u)
+        y = Resize <mode="nearest"> (g, , twice)""",
     "DepthToSpace DCR": """
         b = Conv <pads=[1,1,1,1]> (a, w64x16)
         y = DepthToSpace <blocksize=2> (b)""",
@@ -106,7 +116,7 @@ BODIES = {
 }
 SIZES = {
     "zero": [0], "half": [16], "whole": [2**62], "channels": [1], "halves": [16, 16],
-    "plane": [2, 3], "pixel": [1, 32, 1, 1], "large": [1, 16, 64, 64],
+    "plane": [2, 3], "pixel": [1, 32, 1, 1], "pixels": [1, 16, 1, 1], "large": [1, 16, 64, 64],
     "blocks": [1, 16, 2, 2, 32, 32], "rows": [0, 4, -1], "small": [1, 16, 32, 32],
 }  # fmt: skip
 

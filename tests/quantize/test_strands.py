@@ -19,6 +19,16 @@ from edgeanim.quantize.surgeon import Surgeon, apply_groups
 SIZE = 8
 
 
+def excited(c: int, _: int) -> Any:
+    """Scaled by two linear layers on its means."""
+
+    def excite(x: Tensor, a: nn.Module, b: nn.Module) -> Tensor:
+        scales = torch.sigmoid(b(torch.relu(a(torch.mean(x, (2, 3), False)))))
+        return x * torch.reshape(scales, (1, c, 1, 1))
+
+    return excite, [nn.Linear(c, 6), nn.Linear(6, c)], c, 1
+
+
 def in_a_row(c: int, size: int) -> Any:
     """A style, passed on along a single axis."""
 
@@ -153,6 +163,7 @@ STEPS: dict[str, Callable[[int, int], Any]] = {
     "modulated": modulated, "halves": halves, "shuffled": shuffled,
     "shuffled blocks": shuffled_blocks, "shuffled last": shuffled_last,
     "unshuffled": unshuffled, "grouped": grouped, "in a row": in_a_row,
+    "excited": excited,
 }  # fmt: skip
 
 
@@ -196,6 +207,7 @@ def check_that_silence_goes(module: fx.GraphModule, chosen: dict[str, list[int]]
         ("shuffled last", {"plain_0_0": (8, {1}), "shuffled last_1_0": (4, {4})}),
         ("unshuffled", {"plain_0_0": (8, {1}), "unshuffled_1_0": (4, {1})}),
         ("grouped", {"plain_0_0": (8, {1}), "grouped_1_0": (4, {2})}),
+        ("excited", {"plain_0_0": (8, {1}), "excited_1_0": (6, {1})}),
         (
             "halves",
             {
