@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, block in BLOCKS.items()
         if not options.block or any(text in name for text in options.block)
     }
+    if not wanted:
+        parser.error(f"no block has {' or '.join(options.block)} in its name")
     print(
         "| block | "
         + " | ".join(f"{name}: float32 | INT8 | gain | drift" for name in backends)
