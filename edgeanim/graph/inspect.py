@@ -28,6 +28,7 @@ from edgeanim.graph.restructure import restructure
 from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _CONTROL = {"If", "Loop"}
+_RECURRENT = {"GRU", "LSTM", "RNN"}
 _NOTES = {
     "GridSample": "GridSample is lowered to clamp and gather where a runtime has no fast one.",
     "ConvTranspose": "ConvTranspose stays float32 in ONNX Runtime's INT8.",
@@ -96,10 +97,16 @@ def inspect_graph(graph: GraphArtifact) -> GraphInfo:
 
 
 def _macs_by_op(model: Any) -> dict[str, int]:
-    """Multiply-accumulates of Conv, ConvTranspose, Gemm and MatMul, where the shapes are known."""
+    """Multiply-accumulates of Conv, ConvTranspose, Gemm, MatMul and recurrent ops, where the shapes
+    are known."""
     shapes = value_shapes(model)
     totals: Counter[str] = Counter()
     for node in model.graph.node:
+        if node.op_type in _RECURRENT:
+            x, *weights = (shapes.get(name) for name in node.input[:3])
+            if x is not None and None not in weights:
+                totals[node.op_type] += prod(x[:2]) * sum(prod(shape or ()) for shape in weights)
+            continue
         known = [shapes.get(name) for name in (*node.input[:2], *node.output[:1])]
         if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul") or None in known:
             continue

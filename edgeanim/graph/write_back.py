@@ -29,10 +29,13 @@ _HELD: Mapping[str, tuple[str, ...]] = {
     "BatchNormalization": ("weight", "bias", "running_mean", "running_var"),
     "Conv": ("weight", "bias"),
     "ConvTranspose": ("weight", "bias"),
+    "GRU": ("weight", "recurrence", "bias"),
     "GroupNormalization": ("weight", "bias"),
     "InstanceNormalization": ("weight", "bias"),
+    "LSTM": ("weight", "recurrence", "bias"),
     "LayerNormalization": ("weight", "bias"),
     "PRelu": ("weight",),
+    "RNN": ("weight", "recurrence", "bias"),
 }
 _LINEAR = ("Gemm", "MatMul")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from edgeanim.core.errors import BadInput
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.to_torch import import_torch
 
@@ -416,6 +417,36 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         "y = ScatterElements <axis=-2> (x, places, h)",
         {"none": np.array([0], I64), "two": np.array([2], I64), "axis": np.array([2], I64),
          "places": np.tile(np.array([[3], [-1]], I64), (1, 8, 1, 12))}, 18),
+    "lstm both ways": (
+        "float[8,2,10,6] y, float[2,10,6] h, float[2,10,6] c",
+        """s = Reshape (x, steps)
+           y, h, c = LSTM <hidden_size=6, direction="bidirectional"> (s, w, r, b)""",
+        {"steps": np.array([8, 10, 12], I64), "w": (2, 24, 12), "r": (2, 24, 6), "b": (2, 48)}, 18),
+    "lstm carried on": (
+        "float[8,1,10,6] y, float[1,10,6] c",
+        """s = Reshape (x, steps)
+           a = Slice (s, none, one, axis)
+           k = Slice (a, none, six, last)
+           y, h, c = LSTM <hidden_size=6, activations=["Sigmoid","Tanh","Relu"]>
+               (s, w, r, , lengths, zeros, k)""",
+        {"steps": np.array([8, 10, 12], I64), "w": (1, 24, 12), "r": (1, 24, 6),
+         "none": np.array([0], I64), "one": np.array([1], I64), "six": np.array([6], I64),
+         "axis": np.array([0], I64), "last": np.array([2], I64),
+         "lengths": np.full(10, 8, np.int32), "zeros": np.zeros((1, 10, 6), np.float32)}, 18),
+    "gru": (
+        "float[8,1,10,6] y, float[1,10,6] h, float[8,1,10,6] z, float[1,10,6] v",
+        """s = Reshape (x, steps)
+           y, h = GRU <hidden_size=6, linear_before_reset=1> (s, w, r, b)
+           z, v = GRU <hidden_size=6, direction="reverse"> (s, w, r, b, , h)""",
+        {"steps": np.array([8, 10, 12], I64), "w": (1, 18, 12), "r": (1, 18, 6), "b": (1, 36)}, 18),
+    "rnn": (
+        "float[1,10,6] h, float[8,2,10,6] z",
+        """s = Reshape (x, steps)
+           y, h = RNN <hidden_size=6> (s, w, r)
+           z = RNN <hidden_size=6, direction="bidirectional", activations=["Relu","Tanh"]>
+               (s, w2, r2)""",
+        {"steps": np.array([8, 10, 12], I64), "w": (1, 6, 12), "r": (1, 6, 6),
+         "w2": (2, 6, 12), "r2": (2, 6, 6)}, 18),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
 
@@ -464,3 +495,31 @@ def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
     imported = import_torch(save(model), tolerance=1e-5)
     called = {node.target for node in imported.module.graph.nodes if node.op == "call_function"}
     assert called == {operator.mul}
+
+
+@pytest.mark.parametrize(
+    ("how", "sizes", "why"),
+    [
+        ("LSTM <hidden_size=4, clip=1.0> (s, w, r)", (8, 10), "its clip is 1.0"),
+        ("LSTM <hidden_size=4> (s, w, r, , , , , p)", (8, 10), "peepholes"),
+        ("LSTM <hidden_size=4> (s, w, r, , lengths)", (8, 2), "of several lengths"),
+        ("LSTM <hidden_size=4> (s, w, r)", (320, 3), "320 steps, and at most 256"),
+        (
+            'LSTM <hidden_size=4, activations=["HardSigmoid","Tanh","Tanh"]> (s, w, r)',
+            (8, 10),
+            "Hardsigmoid",
+        ),
+    ],
+)
+def test_what_a_recurrent_op_does_besides_is_refused(
+    graph: Any, save: Any, how: str, sizes: tuple[int, int], why: str
+) -> None:
+    length, count = sizes
+    width = 960 // length // count
+    model = graph(
+        X, f"float[{length},1,{count},4] y", f"s = Reshape (x, steps) \n y = {how}",
+        {"steps": np.array([length, count, width], I64), "w": (1, 16, width), "r": (1, 16, 4),
+         "p": (1, 12), "lengths": np.array([8, 5], np.int32)},
+    )  # fmt: skip
+    with pytest.raises(BadInput, match=why):
+        import_torch(save(model))

@@ -21,6 +21,25 @@ def test_sizes_of_a_small_net(tiny_onnx: Any) -> None:
     assert (info.opset, info.importable, info.warnings) == (17, True, ())
 
 
+def test_steps_of_a_sequence_are_counted_and_importable(graph: Any, save: Any) -> None:
+    model = graph(
+        "float[1,3,8,8] x",
+        "float[1,3,8,8] y",
+        """s = Reshape (x, steps)
+           r = LSTM <hidden_size=12, direction="bidirectional"> (s, w, u)
+           y = Reshape (r, picture)""",
+        {
+            "steps": np.array([8, 1, 24], np.int64),
+            "picture": np.array([1, 3, 8, 8], np.int64),
+            "w": (2, 48, 24),
+            "u": (2, 48, 12),
+        },
+    )
+    (info,) = inspect_model(save(model)).graphs
+    assert info.macs_by_op == {"LSTM": 8 * 2 * 48 * (24 + 12)}
+    assert (info.importable, info.warnings) == (True, ())
+
+
 def test_products_and_transposed_convolutions_are_counted(graph: Any, save: Any) -> None:
     model = graph(
         "float[1,3,8,8] x",

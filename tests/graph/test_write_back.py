@@ -146,3 +146,25 @@ def test_warps_stay_what_they_were(graph: Callable[..., Any], save: Any, tmp_pat
     assert write_back(imported, imported.module, path) < 1e-4
     kinds = [node.op_type for node in onnx.load(str(path)).graph.node]
     assert kinds == ["Conv", "Transpose", "GridSample"]
+
+
+@pytest.mark.parametrize(("op", "gates"), [("GRU", 3), ("LSTM", 4), ("RNN", 1)])
+def test_recurrent_ops_are_written_back(
+    graph: Callable[..., Any], save: Any, tmp_path: Path, op: str, gates: int
+) -> None:
+    model = graph(
+        "float[5,1,4] x",
+        "float[5,2,1,6] y",
+        f'y = {op} <hidden_size = 6, direction = "bidirectional"> (x, w, r, b)',
+        {"w": (2, gates * 6, 4), "r": (2, gates * 6, 6), "b": (2, gates * 12)},
+    )
+    imported = import_torch(save(model))
+    parameters = trainable(imported, imported.module)
+    assert len(parameters) == 3
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter *= 1.25
+    assert write_back(imported, imported.module, tmp_path / "trained.onnx") < 1e-4
+    again = import_torch(tmp_path / "trained.onnx")
+    x = torch.ones(5, 1, 4)
+    torch.testing.assert_close(imported.module(x), again.module(x))

@@ -114,15 +114,15 @@ def assert_near_in_openvino(
     assert psnr(wanted, got) > 30
 
 
-@pytest.mark.parametrize(
+RECURRENT = pytest.mark.parametrize(
     ("op", "gates"), [("LSTM", ""), ("GRU", ""), ("GRU", ", linear_before_reset = 1")]
 )
-def test_openvino_leaves_recurrent_ops_in_float(
-    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, op: str, gates: str
-) -> None:
-    """They belong to no chain of convolutions, so that nobody recorded the range of their input."""
-    rows = 8 * {"LSTM": 4, "GRU": 3}[op]
-    path = written(
+
+
+def with_recurrent(tmp_path: Path, op: str, gates: str, steps: int) -> Path:
+    """A net that joins a picture's features and what `op` makes of its pixels in so many steps."""
+    rows, width = 8 * {"LSTM": 4, "GRU": 3}[op], 3 * 64 * 64 // steps
+    return written(
         tmp_path,
         f"""t = Reshape (image, steps)
            y, last = {op} <hidden_size = 8{gates}> (t, w, r)
@@ -131,10 +131,34 @@ def test_openvino_leaves_recurrent_ops_in_float(
            a = Conv <pads = [1,1,1,1]> (image, wa)
            c = Concat <axis = 1> (a, e)
            result = Conv <pads = [1,1,1,1]> (c, wr)""",
-        {"w": (1, rows, 64), "r": (1, rows, 8), "wa": (8, 3, 3, 3), "wr": (3, 16, 3, 3)},
-        {"steps": [192, 1, 64], "pixel": [1, 8, 1, 1], "wide": [1, 8, 64, 64]},
+        {"w": (1, rows, width), "r": (1, rows, 8), "wa": (8, 3, 3, 3), "wr": (3, 16, 3, 3)},
+        {"steps": [steps, 1, width], "pixel": [1, 8, 1, 1], "wide": [1, 8, 64, 64]},
     )
+
+
+@RECURRENT
+def test_openvino_leaves_recurrent_ops_in_float(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, op: str, gates: str
+) -> None:
+    """They belong to no chain of convolutions, so that nobody recorded the range of their input."""
+    path = with_recurrent(tmp_path, op, gates, 192)
     assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
+
+
+@RECURRENT
+def test_tflite_takes_the_steps_of_recurrent_ops(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, op: str, gates: str
+) -> None:
+    source = GraphArtifact(unet.spec, with_recurrent(tmp_path, op, gates, 12))
+    exact, _ = play(source, "onnxruntime", board, samples, tmp_path / "onnx")
+    wanted, _ = play(source, "tflite", board, samples, tmp_path / "float")
+    made = get_scheme("tflite-int8").quantize(
+        source, samples, QuantizeSpec(), board, tmp_path / "8"
+    )
+    got, executed = play(made, "tflite", board, samples, tmp_path / "int8")
+    assert psnr(exact, wanted) > 80
+    assert psnr(exact, got) > 30
+    assert executed.int8 > 0
 
 
 def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features(
