@@ -208,7 +208,10 @@ class Player:
             frame = self._outputs["frame"]
             picture = from_tensor(values.require("frame"), frame)
             shown = sight.get("still") or sight.get("driving_frame")
-            return picture if shown is None else shown.fit(frame.size).from_graph(picture)
+            # What no graph looks at has added no edges.
+            if shown is None or not (self.needs.still or self.needs.frames or self.needs.motion):
+                return picture
+            return shown.fit(frame.size).from_graph(picture)
         flow = self._map(values, "flow")
         colour = self._outputs.get("colour")
         if colour is None:

@@ -305,6 +305,22 @@ def test_a_value_for_each_frame_of_a_clip_stays_with_it_at_another_frame_rate(
     assert _lit(lit, clip, tmp_path, 3, fps=10.0) == [0, 1, 2, 0]
 
 
+def test_a_net_that_takes_no_picture_gives_whole_frames(tmp_path: Path) -> None:
+    """Those of a clip, which it never sees, were cut to the clip's shape."""
+    light = TensorSpec("light", "condition:light", (1, 1, 1, 1))
+    spec = GraphSpec("alone", "alone.onnx", "frame", (light,), (_picture("frame"),))
+    nodes = [helper.make_node("Add", ["black", "light"], ["frame"])]
+    zeros = np.zeros((1, 3, SIDE, SIDE), np.float32)
+    alone = _bundle(tmp_path / "alone.eab", [(spec, nodes)], {"black": zeros})
+    lights, out = tmp_path / "lights.npy", tmp_path / "frames"
+    np.save(lights, np.arange(5, dtype=np.float32).reshape(-1, 1, 1, 1) * STEP / 255)
+    wide = [np.zeros((SIDE, 2 * SIDE, 3), np.uint8)] * 5
+    write_animation(tmp_path / "wide.gif", wide, 10)
+    done = api.animate(alone, drive=tmp_path / "wide.gif", out=out, inputs={"light": lights})
+    assert done.frames == 5
+    assert {frame.shape for frame in read_frames(out)} == {(SIDE, SIDE, 3)}
+
+
 def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:
     folder = clip_of(tmp_path / "pictures/", 6)
     assert _animated(follower, folder, tmp_path, fps=10.0) == list(range(6))
