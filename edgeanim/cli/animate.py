@@ -28,11 +28,11 @@ from edgeanim.core.parsing import parse_inputs
 @click.option("--still", type=PATH, help="The picture to animate.")
 @click.option(
     "--drive",
-    required=True,
     type=NAME,
     metavar="CLIP|TRACK|camera:N",
     help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
-    "a camera, which is followed until Ctrl-C.",
+    "a camera, which is followed until Ctrl-C [default: none, if an --input has a value for each "
+    "frame].",
 )
 @click.option(
     "-o",
@@ -69,11 +69,12 @@ from edgeanim.core.parsing import parse_inputs
 @example("""
 edgeanim animate demo.eab --still me.png --drive wave -o me.gif
 edgeanim animate demo.eab --still me.png --drive camera:0 -o - | ffplay -
+edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
 """)
 def command(
     bundle: Path,
     still: Path | None,
-    drive: str,
+    drive: str | None,
     out: str,
     variant: str | None,
     fps: float | None,
@@ -93,7 +94,7 @@ def command(
     live = out == STANDARD_OUTPUT
     if live and as_json:
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
-    endless = loop or is_camera(drive)
+    endless = loop or (drive is not None and is_camera(drive))
     with (
         until_interrupted(endless) as stop,
         TerminalProgress() as progress,

@@ -19,6 +19,7 @@ from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
+    DEFAULT_FPS,
     STANDARD_OUTPUT,
     UntilItFails,
     as_they_come,
@@ -38,6 +39,7 @@ from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
+from edgeanim.runtime.unmoved import moved_by_inputs
 from edgeanim.runtime.wiring import Needs, conditions_at
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import Bundle, Variant, open_bundle
@@ -67,7 +69,7 @@ class Animated:
 def animate(
     bundle: str | Path,
     *,
-    drive: str | Path,
+    drive: str | Path | None = None,
     out: str | Path,
     still: str | Path | None = None,
     variant: str | None = None,
@@ -90,7 +92,8 @@ def animate(
     change over to the still's own pose; without it the still takes the driver's pose, on its own
     body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
     motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
-    stored motion. The variant is the board's first choice that runs here.
+    stored motion. The variant is the board's first choice that runs here. Without `drive`, `inputs`
+    that list a value for each frame (poses, sound) move the still, in a model that takes it so.
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
@@ -107,12 +110,14 @@ def animate(
     refuse_no_frames(limit)
     if fps is not None:
         check_rate(fps, out)
-    if loop and is_camera(drive):
+    camera = drive is not None and is_camera(drive)
+    if loop and camera:
         raise UsageError("A camera has no end after which it could begin again.", where="--loop")
     live = str(out) == STANDARD_OUTPUT
     if not live:
         stills = () if still is None else (still,)
-        must_spare(Path(out), [bundle, *stills, *files_read(drive), *(inputs or {}).values()])
+        driven = () if drive is None else files_read(drive)
+        must_spare(Path(out), [bundle, *stills, *driven, *(inputs or {}).values()])
     require_bundle(bundle)
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
@@ -127,15 +132,18 @@ def animate(
                 hint="Leave out --absolute.",
             )
         if smooth is None:
-            smooth = scene.driver is not None and Needs.of(opened.contract).moves_alone
+            smooth = (
+                drive is not None
+                and scene.driver is not None
+                and Needs.of(opened.contract).moves_alone
+            )
         with load_player(
             opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
             made = UntilItFails(clock.frames())
-            camera = is_camera(drive) and not live
-            frames = as_they_come(made, rate) if camera else made
+            frames = as_they_come(made, rate) if camera and not live else made
             with named(drive, BadDriver), named(still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
@@ -150,7 +158,7 @@ def animate(
 def _scene(
     bundle: Bundle,
     still: str | Path | None,
-    drive: str | Path,
+    drive: str | Path | None,
     inputs: Mapping[str, str | Path],
     fps: float | None,
     most: float,
@@ -158,11 +166,16 @@ def _scene(
     loop: bool,
 ) -> tuple[Scene, float]:
     """What is played, and how many frames of it are a second (see `_moved_by`)."""
+    if drive is None:
+        picture = None if still is None else read_still(Path(still))
+        conditions = read_conditions(bundle.contract, inputs)
+        scene = moved_by_inputs(bundle.contract, picture, conditions, looped=loop)
+        return scene, fps or within(DEFAULT_FPS, most)
     if still is not None and not Needs.of(bundle.contract).still:
         raise UsageError(
             f"The model {bundle.contract.name!r} changes each picture of --drive as it is, and "
             "animates no still.",
-            hint="Leave out --still.",
+            hint="Leave out --still, or --drive if an --input has a value for each frame.",
         )
     picture = None if still is None else read_still(Path(still))
     conditions = read_conditions(bundle.contract, inputs)

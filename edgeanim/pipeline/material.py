@@ -20,6 +20,7 @@ from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_stil
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
+from edgeanim.runtime.unmoved import blank, moments_told, repeated
 from edgeanim.runtime.wiring import Needs, at_moments, conditions_at, moments
 
 if TYPE_CHECKING:
@@ -68,12 +69,14 @@ def gather(
     An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
     scene whose first frame is the still; or a folder of stills, moved by the tracks of `default`.
-    Without a source, `default`; the `UsageError` where there is none asks for `option`.
+    Without a source, `default`; the `UsageError` where there is none asks for `option`. Of a model
+    that takes neither pictures nor motion, `inputs` alone make the frames.
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
     varied = any(len(values) > 1 for values in conditions.values())
-    if not (needs.still or needs.motion or needs.frames or varied):
+    sees = needs.still or needs.motion or needs.frames
+    if not (sees or varied):
         raise BadInput(
             f"The model {contract.name!r} takes neither a picture nor motion, so that all its "
             "frames would be one and the same.",
@@ -81,6 +84,8 @@ def gather(
             "changes from frame to frame another role in model.toml.",
         )
     if source is None:
+        if not sees:
+            return _of_inputs(contract, conditions, limit)
         if default is None:
             raise UsageError(
                 f"Real frames are needed for {contract.name!r}.",
@@ -89,6 +94,12 @@ def gather(
         return default
     path = Path(source)
     must_exist(path)
+    if not sees and path.suffix != _NPZ and path.is_dir() and not clips_in(path):
+        raise UsageError(
+            f"The model {contract.name!r} takes no picture.",
+            where=path,
+            hint=f"Leave out {option}: the values of --input are what its frames are made of.",
+        )
     if not needs.plays_pictures:
         return _scenes(path, contract, conditions, limit, default)
     graph = _picture_graph(contract)
@@ -149,6 +160,13 @@ def evenly(length: int, count: int) -> Indices:
     if length <= count:
         return np.arange(length)
     return np.linspace(0, length - 1, count).round().astype(np.intp)
+
+
+def _of_inputs(contract: Contract, conditions: Mapping[str, Array], limit: int) -> Material:
+    """Frames that are made of `conditions` alone."""
+    count = moments_told(conditions, contract)
+    scene = Scene(driver=repeated(blank(contract), count), conditions=conditions)
+    return _split_pictures(at_moments(scene, evenly(count, limit), contract), contract)
 
 
 def _split_pictures(scene: Scene, contract: Contract) -> Material:
@@ -250,7 +268,8 @@ def _pictures(path: Path) -> Iterator[Picture]:
 
 def _covering(path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int) -> Scene:
     """At most `limit` pictures of `path` that cover its motion and brightness, in their order, and
-    the conditions that are theirs.
+    the conditions that are theirs; where a condition lists more values than there are pictures, as
+    poses do for a portrait, each picture is shown for a while.
 
     Reads everything twice, first for features of every picture, so that only the chosen ones are
     ever held.
@@ -260,6 +279,12 @@ def _covering(path: Path, contract: Contract, conditions: Mapping[str, Array], l
     chosen = set(kept.tolist())
     picked = (frame for i, frame in enumerate(_pictures(path)) if i in chosen)
     frames = np.stack(list(_fitted(picked, _picture_input(_picture_graph(contract)))))
+    told = moments_told(conditions, contract)
+    if told > len(features):
+        played = evenly(told, limit)
+        own = conditions_at(conditions, played, told, contract)
+        shown = np.arange(len(played)) * len(frames) // len(played)
+        return Scene(driver=frames[shown], conditions=own)
     own = conditions_at(conditions, kept, len(features), contract)
     return Scene(driver=frames, conditions=own)
 

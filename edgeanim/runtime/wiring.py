@@ -226,18 +226,23 @@ def conditions_at(
     One that lists as many choices as there are frames has one for each, which stays with it; any
     other list is cycled through as before.
     """
-    batches = {
-        spec.role.removeprefix(CONDITION): spec.shape[0]
-        for graph in contract.graphs
-        for spec in graph.inputs
-        if spec.role.startswith(CONDITION)
-    }
+    batches = condition_batches(contract)
     found = dict(conditions)
     for name, values in conditions.items():
         if len(values) == count * batches.get(name, 0):
             own = values.reshape(count, -1, *values.shape[1:])[kept]
             found[name] = own.reshape(-1, *values.shape[1:])
     return found
+
+
+def condition_batches(contract: Contract) -> dict[str, int]:
+    """The first axis of each condition that the model takes, by NAME."""
+    return {
+        spec.role.removeprefix(CONDITION): spec.shape[0]
+        for graph in contract.graphs
+        for spec in graph.inputs
+        if spec.role.startswith(CONDITION)
+    }
 
 
 def _check_outputs(contract: Contract) -> None:

@@ -305,6 +305,33 @@ def test_a_value_for_each_frame_of_a_clip_stays_with_it_at_another_frame_rate(
     assert _lit(lit, clip, tmp_path, 3, fps=10.0) == [0, 1, 2, 0]
 
 
+def test_values_for_each_frame_move_a_still_without_a_driver(lit: Path, tmp_path: Path) -> None:
+    still, lights = tmp_path / "still.png", tmp_path / "lights.npy"
+    Image.new("RGB", (2 * SIDE, SIDE)).save(still)
+    np.save(lights, np.arange(7, dtype=np.float32).reshape(-1, 1, 1, 1) * STEP / 255)
+
+    def shown(**options: Any) -> list[int]:
+        done = api.animate(lit, still=still, out=tmp_path / "frames", **options)
+        assert done.fps == 25
+        frames = list(read_frames(tmp_path / "frames"))
+        assert frames[0].shape == (SIDE // 2, SIDE, 3)
+        return [round(float(frame.mean()) / STEP) for frame in frames]
+
+    assert shown(inputs={"light": lights}) == list(range(7))
+    assert shown(inputs={"light": lights}, loop=True, limit=9) == [*range(7), 0, 1]
+    with pytest.raises(UsageError, match=r"changes pictures.*--still"):
+        api.animate(lit, out=tmp_path / "o.gif", inputs={"light": lights})
+    np.save(lights, np.ones((1, 1, 1, 1), np.float32))
+    with pytest.raises(UsageError, match="Nothing says how the frames differ"):
+        shown(inputs={"light": lights})
+
+
+def test_a_model_that_follows_says_so_without_a_driver(follower: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    with pytest.raises(UsageError, match=r"follows a driver.*--drive"):
+        api.animate(follower, still=tmp_path / "still.png", out=tmp_path / "out.gif")
+
+
 def test_a_net_that_takes_no_picture_gives_whole_frames(tmp_path: Path) -> None:
     """Those of a clip, which it never sees, were cut to the clip's shape."""
     light = TensorSpec("light", "condition:light", (1, 1, 1, 1))
@@ -316,9 +343,13 @@ def test_a_net_that_takes_no_picture_gives_whole_frames(tmp_path: Path) -> None:
     np.save(lights, np.arange(5, dtype=np.float32).reshape(-1, 1, 1, 1) * STEP / 255)
     wide = [np.zeros((SIDE, 2 * SIDE, 3), np.uint8)] * 5
     write_animation(tmp_path / "wide.gif", wide, 10)
-    done = api.animate(alone, drive=tmp_path / "wide.gif", out=out, inputs={"light": lights})
-    assert done.frames == 5
-    assert {frame.shape for frame in read_frames(out)} == {(SIDE, SIDE, 3)}
+    for drive in (None, tmp_path / "wide.gif"):
+        done = api.animate(alone, drive=drive, out=out, inputs={"light": lights})
+        assert done.frames == 5
+        assert {frame.shape for frame in read_frames(out)} == {(SIDE, SIDE, 3)}
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    with pytest.raises(UsageError, match=r"takes no picture.*Leave out --still"):
+        api.animate(alone, still=tmp_path / "still.png", out=out, inputs={"light": lights})
 
 
 def test_what_has_no_frame_rate_of_its_own_is_played_whole(follower: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.calibrate import record_samples
-from edgeanim.pipeline.material import GOLDEN_FRAMES, gather, thin
+from edgeanim.pipeline.material import GOLDEN_FRAMES, evenly, gather, thin
 from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import write_animation
@@ -54,6 +54,33 @@ def test_a_net_of_conditions_alone_needs_one_that_changes(photos: Path, tmp_path
     write_animation(clip, [np.full((8, 8, 3), 10 * i, np.uint8) for i in range(6)], 10)
     found = gather(fixed, clip, {"net_style": tmp_path / "styles.npy"}, limit=4)
     assert len(found.held_out.conditions["net_style"]) == 4
+
+
+def test_a_net_of_conditions_alone_needs_no_frames(photos: Path, tmp_path: Path) -> None:
+    alone = Contract("alone", (GraphSpec("net", "net.onnx", "frame", (STYLE,), (RESULT,)),))
+    np.save(tmp_path / "s.npy", np.arange(40, dtype=np.float32).repeat(4).reshape(40, 4))
+    given = {"net_style": tmp_path / "s.npy"}
+    material = gather(alone, None, given, limit=20)
+    (taught,), judged = material.calibration, material.held_out
+    values = [scene.conditions["net_style"][:, 0].tolist() for scene in (taught, judged)]
+    assert material.separate
+    assert sorted([*values[0], *values[1]]) == evenly(40, 20).tolist()
+    assert np.asarray(judged.driver).shape == (len(values[1]), 16, 24, 3)
+    with pytest.raises(UsageError, match=r"takes no picture.*Leave out --calib"):
+        gather(alone, photos, given, limit=4)
+
+
+def test_pictures_are_repeated_for_all_poses(tmp_path: Path) -> None:
+    Image.new("RGB", (24, 16), (50,) * 3).save(tmp_path / "0.png")
+    Image.new("RGB", (24, 16), (90,) * 3).save(tmp_path / "1.png")
+    np.save(tmp_path / "s.npy", np.arange(40, dtype=np.float32).repeat(4).reshape(40, 4))
+    material = gather(STYLED, tmp_path, {"net_style": tmp_path / "s.npy"}, limit=20)
+    (taught,), judged = material.calibration, material.held_out
+    values = [scene.conditions["net_style"][:, 0].tolist() for scene in (taught, judged)]
+    assert material.separate
+    assert sorted([*values[0], *values[1]]) == evenly(40, 20).tolist()
+    for scene in (taught, judged):
+        assert {int(frame.mean()) for frame in np.asarray(scene.driver)} == {50, 90}
 
 
 @given(st.integers(0, 400), st.integers(1, 40))
