@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
-from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.graph.normalize import with_recent_opset
 from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.gates import find_gates
@@ -23,6 +24,9 @@ from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 
 RangesOf = Callable[[Iterable[str]], Mapping[str, TensorRange]]
 """Gives the ranges of the tensors of these names."""
+
+# What ONNX Runtime gives a tensor's name where it moves a transpose past the node that makes it.
+_LAID_OUT = re.compile(r"_token_\d+$")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class QdqScheme(Scheme):
     def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.onnx`."""
         path = out / f"{source.artifact.spec.name}.onnx"
-        ranges_of = partial(ranges_in, histograms, spec.ranges)
+        ranges_of = partial(_ranges_of, histograms, spec.ranges)
         with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             prepared = self._prepare(source, spec.keep_float, Path(scratch))
             with atomic_path(path) as partial_file:
@@ -78,6 +82,16 @@ class QdqScheme(Scheme):
         gates = find_gates(model) if self.rounds_gates else ()
         chain = onnx_chain(model, kept, more_glue=gates, where=source.artifact.path)
         return Prepared(path, {name: types[name] for name in chain.with_float_heads})
+
+
+def _ranges_of(
+    histograms: Histograms, method: Ranges, names: Iterable[str]
+) -> dict[str, TensorRange]:
+    """`ranges_in` for tensors of a prepared graph: those that were laid out anew there hold what
+    they held before."""
+    before = {name: name if name in histograms else _LAID_OUT.sub("", name) for name in names}
+    found = ranges_in(histograms, method, before.values())
+    return {name: found[origin] for name, origin in before.items()}
 
 
 def with_shapes(path: Path) -> Any:

@@ -530,3 +530,35 @@ def test_openvino_rounds_the_weights_as_training_and_the_ranking_of_layers_do(
         other = np.rint(ours / step) != written
         # Float arithmetic may push a largest weight over the middle, and does so seldom.
         assert other.sum() < 0.2 * len(kernel)
+
+
+@pytest.mark.parametrize("scheme", ["onnx-qdq", "tensorrt-qdq"])
+def test_a_gate_that_is_channels_last_between_convolutions_has_its_range(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, scheme: str
+) -> None:
+    """Keras' squeeze-and-excite, as TensorFlow's exporter leaves it: ONNX Runtime moves its
+    transposes, and gives what lies between them other names, before it asks for their ranges."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           t = Transpose <perm = [0,2,3,1]> (a)
+           s = Sigmoid (t)
+           m = Mul (t, s)
+           g = ReduceMean <keepdims = 0> (m, middle)
+           d = MatMul (g, wd)
+           k = Sigmoid (d)
+           r = Reshape (k, last)
+           e = Mul (m, r)
+           c = Transpose <perm = [0,3,1,2]> (e)
+           p = Pad <mode = "reflect"> (c, edges)
+           q = Conv (p, wq)
+           f = Concat <axis = 1> (q, c)
+           result = Conv <pads = [1,1,1,1]> (f, wr)""",
+        {"wa": (8, 3, 3, 3), "wd": (8, 8), "wq": (8, 8, 3, 3), "wr": (3, 16, 3, 3)},
+        {"middle": [1, 2], "last": [1, 1, 1, 8], "edges": [0, 0, 1, 1, 0, 0, 1, 1]},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme(scheme).quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, _ = play(replace(made, scheme="onnx-qdq"), "onnxruntime", board, samples, tmp_path / "run")
+    assert psnr(wanted, got) > 30
