@@ -22,7 +22,11 @@ _STACKED = (
     "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
 )
 _FINISHED = f"Call the finished one `{FRAME}`."
-_TWO_NAMES = "Call the one that is animated `source`, `still` or `reference`."
+_TWO_NAMES = (
+    "Call the one that is animated `source`, `still` or `reference`. If one is the frame before, "
+    "the net must also output what it is to be given next time, and both have the role "
+    "`state:previous`."
+)
 _NOISE = re.compile("(?<!de)noise(?!d)")
 
 Shapes = Mapping[str, tuple[int, ...]]

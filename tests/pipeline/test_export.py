@@ -147,7 +147,10 @@ def test_a_further_input_is_a_condition(tmp_path: Path) -> None:
     ("shapes", "hint"),
     [
         ({"mel": (1, 1, 80, 16), "face": (1, 6, 16, 16)}, r"'face' seems to hold 2 pictures"),
-        ({"one": SIZE, "other": SIZE}, r"Call the one that is animated .* --contract\."),
+        (
+            {"one": SIZE, "other": SIZE},
+            r"Call the one that is animated .*`state:previous`.* --contract\.",
+        ),
         ({"pose": (1, 45)}, r"--contract\."),
     ],
 )
