@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
-from edgeanim.graph.edit import clip_limits, with_shapes
+from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.rewrites import constants
+from edgeanim.graph.shapes import with_shapes
 
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
 # vector) costs more to quantise than it gains.

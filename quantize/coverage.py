@@ -2,17 +2,21 @@
 
 Frames of a clip are mostly alike, so evenly spread ones see the rare bright or fast moments seldom.
 Here each next frame is the one farthest from all chosen so far (k-center; Gonzalez, 1985), by cheap
-features, of which any number of frames needs a few numbers each.
+features, of which any number of frames needs a few numbers each. Where frames have to follow each
+other, they are spread evenly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 Picture = NDArray[np.uint8]
 
 _SIDE = 6
@@ -35,7 +39,7 @@ def frame_features(frames: Iterable[Picture]) -> Floats:
     return np.array(rows, np.float64)
 
 
-def k_center(features: Floats, count: int) -> NDArray[np.intp]:
+def k_center(features: Floats, count: int) -> Indices:
     """The indices, in ascending order, of `count` rows of [N, D] that leave no other row far from
     all of them: at most twice as far as the best choice would. The first is nearest the mean."""
     if len(features) <= count:
@@ -52,3 +56,28 @@ def k_center(features: Floats, count: int) -> NDArray[np.intp]:
         chosen.append(farthest)
         nearest = np.minimum(nearest, ((features - features[farthest]) ** 2).sum(1))
     return np.sort(np.array(chosen))
+
+
+def thin(frames: Iterable[T], limit: int) -> list[T]:
+    """At most `limit` frames, evenly spread, of a stream of unknown length, in bounded memory.
+
+    Keeps every n-th frame and doubles n whenever twice as many as wanted have gathered.
+    """
+    kept: list[T] = []
+    stride = 1
+    for index, frame in enumerate(frames):
+        if index % stride:
+            continue
+        kept.append(frame)
+        if len(kept) >= 2 * limit:
+            kept = kept[::2]
+            stride *= 2
+    return [kept[i] for i in evenly(len(kept), limit)]
+
+
+def evenly(length: int, count: int) -> Indices:
+    """The indices of at most `count` of `length` things, evenly spread from the first to the
+    last."""
+    if length <= count:
+        return np.arange(length)
+    return np.linspace(0, length - 1, count).round().astype(np.intp)

@@ -9,17 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.queries import graph_inputs, node_label, opset_of, shape_of, value_shapes
+from edgeanim.core.errors import BadInput
+from edgeanim.graph.queries import graph_inputs, node_label, opset_of, value_shapes
+from edgeanim.graph.shapes import infer_shapes
 
 AnyArray = NDArray[Any]
 
 _SEPARATE_WEIGHTS = 4
 """The IR version since which weights need not be listed among the inputs."""
-
-
-_KEEPS_SHAPE = ("GroupNormalization", "MeanVarianceNormalization")
-"""Ops whose shape ONNX (1.23) does not tell: that of what they read."""
 
 
 class Editor:
@@ -249,49 +246,6 @@ def clip_limits(
             return None
         limits[end] = number
     return limits.get("min"), limits.get("max")
-
-
-def infer_shapes(model: Any) -> None:
-    """Fill in the shapes of intermediate values, anew, and those that outputs leave open, as far as
-    ONNX can tell them."""
-    del model.graph.value_info[:]
-    found = with_shapes(model).graph
-    model.graph.value_info.extend(found.value_info)
-    for output, known in zip(model.graph.output, found.output, strict=True):
-        if shape_of(output) is None:  # a node that reads it may have to know
-            output.type.CopyFrom(known.type)
-
-
-def with_shapes(model: Any) -> Any:
-    """A copy of a `ModelProto` with the shapes that ONNX can tell beside those that are written
-    down; `BadInput` if they contradict each other."""
-    import onnx
-
-    given = _with_stand_ins(model)
-    try:
-        made = onnx.shape_inference.infer_shapes(given, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise BadInput(
-            f"The shapes or types of this graph contradict each other: {first_line(error)}",
-            where=model.graph.name or None,
-            hint="Export it again.",
-        ) from error
-    if given is not model:
-        replace_nodes(made.graph, model.graph.node)
-    return made
-
-
-def _with_stand_ins(model: Any) -> Any:
-    """A `ModelProto` itself, or a copy with another op of the same shape in place of those whose
-    shape ONNX (1.23) cannot tell."""
-    if all(node.op_type not in _KEEPS_SHAPE for node in model.graph.node):
-        return model
-    copy = type(model).FromString(model.SerializeToString())
-    for node in copy.graph.node:
-        if node.op_type in _KEEPS_SHAPE:
-            node.op_type = "Identity"
-            del node.input[1:], node.attribute[:]
-    return copy
 
 
 def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:

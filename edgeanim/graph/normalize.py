@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.edit import infer_shapes, set_attributes
+from edgeanim.graph.edit import set_attributes
 from edgeanim.graph.queries import all_nodes, opset_of
 from edgeanim.graph.rewrites import (
     affine,
@@ -24,6 +24,7 @@ from edgeanim.graph.rewrites import (
     pointwise,
     pools,
 )
+from edgeanim.graph.shapes import infer_shapes
 
 OLDEST_OPSET = 13
 _RAISED_OPSET = 18

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import CONDITION, Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
-from edgeanim.quantize.calibration import check_samples, read_npz
-from edgeanim.quantize.coverage import frame_features, k_center
+from edgeanim.pipeline.picture_scenes import covering, from_npz, picture_graph
+from edgeanim.quantize.coverage import evenly, thin
 from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
-from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene, load_condition
 from edgeanim.runtime.unmoved import blank, moments_told, repeated
 from edgeanim.runtime.wiring import Needs, at_moments, conditions_at, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
-
-T = TypeVar("T")
-Indices = NDArray[np.intp]
 
 GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
@@ -102,11 +97,11 @@ def gather(
         )
     if not needs.plays_pictures:
         return _scenes(path, contract, conditions, limit, default)
-    graph = _picture_graph(contract)
+    graph = picture_graph(contract)
     if path.suffix == _NPZ:
-        scene = _from_npz(path, graph, conditions)
+        scene = from_npz(path, graph, conditions)
     else:
-        scene = _covering(path, contract, conditions, limit)
+        scene = covering(path, contract, conditions, limit)
     return _split_pictures(scene, contract)
 
 
@@ -114,7 +109,7 @@ def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | 
     """All pictures of `source` (at most 64, thinned to those that cover it) as one scene for an
     image-to-image model: to judge by, with nothing held out."""
     conditions = read_conditions(contract, inputs)
-    return _covering(Path(source), contract, conditions, _JUDGED_FRAMES)
+    return covering(Path(source), contract, conditions, _JUDGED_FRAMES)
 
 
 def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
@@ -135,31 +130,6 @@ def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dic
             )
         values[names[name]] = load_condition(Path(path))
     return values
-
-
-def thin(frames: Iterable[T], limit: int) -> list[T]:
-    """At most `limit` frames, evenly spread, of a stream of unknown length, in bounded memory.
-
-    Keeps every n-th frame and doubles n whenever twice as many as wanted have gathered.
-    """
-    kept: list[T] = []
-    stride = 1
-    for index, frame in enumerate(frames):
-        if index % stride:
-            continue
-        kept.append(frame)
-        if len(kept) >= 2 * limit:
-            kept = kept[::2]
-            stride *= 2
-    return [kept[i] for i in evenly(len(kept), limit)]
-
-
-def evenly(length: int, count: int) -> Indices:
-    """The indices of at most `count` of `length` things, evenly spread from the first to the
-    last."""
-    if length <= count:
-        return np.arange(length)
-    return np.linspace(0, length - 1, count).round().astype(np.intp)
 
 
 def _of_inputs(contract: Contract, conditions: Mapping[str, Array], limit: int) -> Material:
@@ -250,97 +220,3 @@ def _still_scenes(
         Scene(read_still(still), None, tracks[i % len(tracks)], conditions)
         for i, still in enumerate(stills)
     ]
-
-
-def _pictures(path: Path) -> Iterator[Picture]:
-    """The frames of a clip, or the pictures of a folder, which may be of any sizes; of those that
-    are animated every frame."""
-    if not path.is_dir():
-        return read_frames(path)
-    try:
-        pictures = pictures_in(path)
-    except BadInput as error:
-        if clips := clips_in(path):
-            error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."
-        raise
-    return (frame for picture in pictures for frame in read_frames(picture))
-
-
-def _covering(path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int) -> Scene:
-    """At most `limit` pictures of `path` that cover its motion and brightness, in their order, and
-    the conditions that are theirs; where a condition lists more values than there are pictures, as
-    poses do for a portrait, each picture is shown for a while.
-
-    Reads everything twice, first for features of every picture, so that only the chosen ones are
-    ever held.
-    """
-    features = frame_features(_pictures(path))
-    kept = k_center(features, limit)
-    chosen = set(kept.tolist())
-    picked = (frame for i, frame in enumerate(_pictures(path)) if i in chosen)
-    frames = np.stack(list(_fitted(picked, _picture_input(_picture_graph(contract)))))
-    told = moments_told(conditions, contract)
-    if told > len(features):
-        played = evenly(told, limit)
-        own = conditions_at(conditions, played, told, contract)
-        shown = np.arange(len(played)) * len(frames) // len(played)
-        return Scene(driver=frames[shown], conditions=own)
-    own = conditions_at(conditions, kept, len(features), contract)
-    return Scene(driver=frames, conditions=own)
-
-
-def _picture_graph(contract: Contract) -> GraphSpec:
-    """The first graph of a frame that takes a picture; others may come before it."""
-    graphs = contract.per_frame
-    return next((g for g in graphs if g.input("driving_frame") or g.input("still")), graphs[0])
-
-
-def _picture_input(graph: GraphSpec) -> TensorSpec:
-    spec = graph.input("driving_frame") or graph.input("still")
-    if spec is None:
-        raise BadInput(f"The graph {graph.name!r} takes no picture.")
-    return spec
-
-
-def _fitted(frames: Iterable[Picture], spec: TensorSpec) -> Iterator[Picture]:
-    for frame in frames:
-        picture = flatten(frame)
-        height, width = picture.shape[:2]
-        yield Fit.of((height, width), spec.size, "cover").to_graph(picture, spec.size)
-
-
-def _from_npz(path: Path, graph: GraphSpec, given: Mapping[str, Array]) -> Scene:
-    """The samples as the frames of a driver, with the choice for each frame of every fixed input
-    that is not `given`. A state is none of it: it goes from frame to frame as they are played."""
-    picture = _picture_input(graph)
-    roles = {
-        tensor.name: tensor.role.removeprefix(CONDITION)
-        for tensor in graph.inputs
-        if tensor.role.startswith(CONDITION)
-    }
-    elsewhere = {
-        tensor.name
-        for tensor in graph.inputs
-        if tensor is not picture and (tensor.name not in roles or roles[tensor.name] in given)
-    }
-    samples = read_npz(path, graph, optional=elsewhere)
-    for name in sorted(elsewhere & set(samples.arrays)):
-        if name in roles:
-            raise UsageError(
-                f"The file brings {roles[name]!r} for each sample.",
-                where=path,
-                hint=f"Leave out --input {roles[name]}.",
-            )
-        raise BadInput(
-            f"The file brings {name!r}, which the model makes itself.",
-            where=path,
-            hint="Leave that array out: the samples are played in their order.",
-        )
-    brought = tuple(tensor for tensor in graph.inputs if tensor.name in samples.arrays)
-    check_samples(samples, replace(graph, inputs=brought))
-    frames = [from_tensor(sample[picture.name], picture) for sample in samples]
-    conditions = dict(given)
-    for name, role in roles.items():
-        if name in samples.arrays:
-            conditions[role] = np.concatenate([sample[name] for sample in samples])
-    return Scene(driver=np.stack(frames), conditions=conditions)

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeanim.core.quiet import quiet
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import hard_gates, repeated, scaled_products
+from edgeanim.graph.shapes import infer_shapes
 from edgeanim.quantize.gates import gate_ranges
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
 

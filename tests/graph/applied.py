@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 import openvino
 
-from edgeanim.graph.edit import infer_shapes
+from edgeanim.graph.shapes import infer_shapes
 
 
 def applied(module: ModuleType, model: Any) -> tuple[int, Any, Counter[str]]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import broadcast
+from edgeanim.graph.shapes import infer_shapes
 from tests.graph.applied import applied, executed_by_openvino
 
 ASYMMETRIC = 'coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"'

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import gelu
+from edgeanim.graph.shapes import infer_shapes
 
 SPREADS = ["a = Div (x, root)", "a = Mul (x, inverse)", "a = Mul (inverse, x)"]
 PRODUCTS = {

@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import affine, constants, identity, instance_norm, layout, pads
+from edgeanim.graph.shapes import infer_shapes
 from tests.graph.applied import applied
 
 PICTURE = "float[1,3,12,16] x"

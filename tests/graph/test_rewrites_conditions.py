@@ -12,7 +12,6 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import (
     affine,
     instance_norm,
@@ -24,6 +23,7 @@ from edgeanim.graph.rewrites import (
     transposed,
     upsampled,
 )
+from edgeanim.graph.shapes import infer_shapes
 from tests.graph.applied import applied
 
 ONES, ZEROS = np.ones(3, np.float32), np.zeros(3, np.float32)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.rewrites import (
     identity,
     packing,
     transposed,
     upsampled,
 )
+from edgeanim.graph.shapes import infer_shapes
 from tests.graph.applied import applied
 
 sides = st.tuples(st.integers(0, 3), st.integers(0, 3))

@@ -18,9 +18,10 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.calibrate import record_samples
-from edgeanim.pipeline.material import GOLDEN_FRAMES, evenly, gather, thin
+from edgeanim.pipeline.material import GOLDEN_FRAMES, gather
 from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
+from edgeanim.quantize.coverage import evenly, thin
 from edgeanim.runtime.media import write_animation
 from edgeanim.runtime.scene import Picture
 from tests.convnets import save_onnx

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from edgeanim.graph.edit import infer_shapes
 from edgeanim.graph.queries import STANDARD, opset_of
 from edgeanim.graph.rewrites import constants, identity
+from edgeanim.graph.shapes import infer_shapes
 
 
 def rewrite(model: Any, known: Collection[str]) -> int:
