@@ -137,6 +137,36 @@ class Spade(nn.Module):  # type: ignore[misc]
         return x + self.out(F.leaky_relu(self.norm(x) * (1 + scale) + shift, 0.2))
 
 
+class Modulated(nn.Module):  # type: ignore[misc]
+    """A convolution whose kernel a style scales, as in StyleGAN 2; here one of the map itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.style = nn.Linear(WIDTH, WIDTH)
+        self.kernel = nn.Parameter(torch.randn(WIDTH, WIDTH, 3, 3) / 17)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scales = 1 + self.style(x.mean((2, 3)))
+        kernel = self.kernel[None] * scales[:, None, :, None, None]
+        size = kernel.square().sum((2, 3, 4), keepdim=True)
+        return F.leaky_relu(F.conv2d(x, (kernel * torch.rsqrt(size + 1e-8))[0], padding=1), 0.2)
+
+
+class Shrunk(nn.Module):  # type: ignore[misc]
+    """Convolved at a quarter of the size, blurred before, as a first order motion model shrinks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = conv_relu()
+        line = torch.exp(-((torch.arange(13) - 6) ** 2) / 4.5)
+        blur = torch.outer(line, line) / line.sum() ** 2
+        self.register_buffer("blur", blur.expand(WIDTH, 1, 13, 13).clone())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        small = F.conv2d(F.pad(x, (6, 6, 6, 6)), self.blur, groups=WIDTH)[:, :, ::4, ::4]
+        return x + F.interpolate(self.inner(small), scale_factor=4.0)
+
+
 class Level(nn.Module):  # type: ignore[misc]
     """A level of a U-Net."""
 
@@ -224,6 +254,8 @@ BLOCKS: dict[str, Block] = {
     "inverted, hard swish, excite": lambda: _inverted(nn.Hardswish, Excite(4 * WIDTH)),
     "inverted, SiLU, excite": lambda: _inverted(nn.SiLU, Excite(4 * WIDTH)),
     "gated convolution": Gated,
+    "modulated convolution": Modulated,
+    "blur, every fourth pixel": Shrunk,
     "SPADE": Spade,
     "NAFNet's block": _naf,
     "ConvNeXt's block": ConvNext,
