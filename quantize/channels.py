@@ -127,8 +127,14 @@ def gives_channels(layer: object) -> bool:
 
 def channels_read(layer: Any) -> int:
     """How many channels a convolution or a linear layer reads."""
-    count: int = layer.in_features if hasattr(layer, "in_features") else layer.in_channels
-    return count
+    return widths_of(layer)[0]
+
+
+def widths_of(layer: Any) -> tuple[int, int]:
+    """How many channels a convolution or a linear layer reads, and how many it makes."""
+    if hasattr(layer, "in_features"):
+        return layer.in_features, layer.out_features
+    return layer.in_channels, layer.out_channels
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:

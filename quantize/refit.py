@@ -138,14 +138,10 @@ def _fit(
     """Fit a convolution or a linear layer; a transposed one as the convolution that it is of a
     picture with gaps, a linear one as that of pictures of one pixel."""
     if isinstance(layer, nn.Linear):
-        pixels = nn.Conv2d(layer.in_features, layer.out_features, 1, bias=layer.bias is not None)
-        pixels.weight.copy_(layer.weight[:, :, None, None])
-        if layer.bias is not None:
-            pixels.bias.copy_(layer.bias)
+        pixels = nn.Conv2d(layer.in_features, layer.out_features, 1, bias=False)
+        # The weights are the layer's own, in another shape.
+        pixels.weight, pixels.bias = nn.Parameter(layer.weight[:, :, None, None]), layer.bias
         _solve(pixels, map(_pixels, inputs), map(_pixels, goals), places, generator)
-        layer.weight.copy_(pixels.weight[:, :, 0, 0])
-        if layer.bias is not None:
-            layer.bias.copy_(pixels.bias)
         return
     if not isinstance(layer, nn.ConvTranspose2d):
         _solve(layer, inputs, goals, places, generator)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import Damage, Layer, cheapest, uniform
-from edgeanim.quantize.channels import ChannelGroup, kind_of, macs_by_layer
+from edgeanim.quantize.channels import ChannelGroup, kind_of, macs_by_layer, widths_of
 from edgeanim.quantize.layer_times import LayerTimes
 
 if TYPE_CHECKING:
@@ -62,10 +62,7 @@ def _timed_or_counted(
 
     def layer(name: str, macs: int) -> Layer:
         made = modules[name]
-        if hasattr(made, "in_features"):
-            inputs, outputs = made.in_features, made.out_features
-        else:
-            inputs, outputs = made.in_channels, made.out_channels
+        inputs, outputs = widths_of(made)
         if kind_of(made) == "grouped":
             return Layer(inputs, outputs, lambda i, _o: macs * (i / inputs))
         return Layer(inputs, outputs, lambda i, o: macs * (i / inputs) * (o / outputs))

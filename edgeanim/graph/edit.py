@@ -69,6 +69,12 @@ class Editor:
         value = self.constant_of(node, index)
         return float(value.item()) if value is not None and value.size == 1 else None
 
+    def is_square(self, node: Any) -> bool:
+        """Whether a node gives the square of its first input."""
+        if node.op_type == "Pow":
+            return self.scalar_of(node, 1) == 2.0
+        return bool(node.op_type == "Mul" and node.input[0] == node.input[1])
+
     def add(
         self, op: str, inputs: Sequence[str], *, near: str, output: str | None = None, **attrs: Any
     ) -> str:

@@ -46,11 +46,10 @@ def moved_by_inputs(
             "Nothing says how the frames differ, or how many there are.",
             hint=f"Give --drive, or {_ONE_FOR_EACH}.",
         )
-    times = () if looped else (count,)
+    frame = blank(contract)
     if still is not None and needs.plays_pictures:
-        driver = itertools.repeat(flatten(still), *times)
-        return Scene(None, driver, None, conditions, looped=looped)
-    driver = itertools.repeat(blank(contract), *times)
+        frame, still = flatten(still), None
+    driver = itertools.repeat(frame, *(() if looped else (count,)))
     return Scene(still, driver, None, conditions, looped=looped)
 
 

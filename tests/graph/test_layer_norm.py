@@ -104,6 +104,7 @@ def test_a_norm_over_another_axis_stays(graph: Any, axis: int) -> None:
     assert applied(layer_norm, norm(graph, axis, behind="nothing"))[0] == 0
 
 
-def test_an_old_graph_without_a_norm_keeps_its_opset(graph: Any) -> None:
-    model = graph("float[1,4] x", "float[1,4] y", "y = Relu (x)", opset=13)
+@pytest.mark.parametrize("body", ["y = Relu (x)", "m = ReduceMean <axes=[1]> (x)\n y = Sub (x, m)"])
+def test_an_old_graph_without_a_norm_keeps_its_opset(graph: Any, body: str) -> None:
+    model = graph("float[1,4] x", "float[1,4] y", body, opset=13)
     assert opset_of(applied(layer_norm, model)[1]) == 13

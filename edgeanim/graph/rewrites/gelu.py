@@ -11,8 +11,9 @@ import math
 from typing import Any
 
 from edgeanim.graph.edit import Editor, rewrite_each
+from edgeanim.graph.queries import RUNTIME_DOMAINS
 
-DOMAIN = "com.microsoft"
+(_DOMAIN,) = RUNTIME_DOMAINS
 _CLOSE = 1e-4
 
 
@@ -44,7 +45,7 @@ def _match(graph: Editor, node: Any) -> bool:
     if len(factors) > 1 or half is None or half.size != 1 or half.item() != 0.5:
         return False
     _allow_extensions(graph.model)
-    graph.replace(last, graph.add("Gelu", [x], near=last.output[0], domain=DOMAIN))
+    graph.replace(last, graph.add("Gelu", [x], near=last.output[0], domain=_DOMAIN))
     return True
 
 
@@ -69,5 +70,5 @@ def _beside(graph: Editor, node: Any, maker: Any) -> float | None:
 def _allow_extensions(model: Any) -> None:
     import onnx
 
-    if all(opset.domain != DOMAIN for opset in model.opset_import):
-        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    if all(opset.domain != _DOMAIN for opset in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))

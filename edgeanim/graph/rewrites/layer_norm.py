@@ -20,30 +20,44 @@ from edgeanim.graph.rewrites.layout import TO_FIRST, TO_LAST
 from edgeanim.graph.rewrites.norm_parts import NormParts
 
 _SINCE = 17
-_WRITTEN_WITH = ("ReduceMean", "Sub")
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of norms recognised."""
-    import onnx.version_converter
-
-    ops = {node.op_type for node in model.graph.node}
-    if not ops.issuperset(_WRITTEN_WITH):
+    if opset_of(model) < _SINCE and not (_has_norm(model) and _raise(model)):
         return 0
-    if opset_of(model) < _SINCE:
-        try:
-            model.CopyFrom(onnx.version_converter.convert_version(model, _SINCE))
-        except Exception:  # its own kinds of error, for ops that it does not know how to raise
-            return 0
     return rewrite_each(model, _match)
 
 
+def _has_norm(model: Any) -> bool:
+    graph = Editor(model)
+    return any(_found(graph, node) for node in graph.nodes)
+
+
+def _raise(model: Any) -> bool:
+    """Raise the opset; `False` if it cannot be."""
+    import onnx.version_converter
+
+    try:
+        model.CopyFrom(onnx.version_converter.convert_version(model, _SINCE))
+    except Exception:  # its own kinds of error, for ops that it does not know how to raise
+        return False
+    return True
+
+
 def _match(graph: Editor, node: Any) -> bool:
+    found = _found(graph, node)
+    if found is not None:
+        _join(graph, node, *found)
+    return found is not None
+
+
+def _found(graph: Editor, node: Any) -> tuple[str, float, int] | None:
+    """x, eps and the axis, if `node` is the last op of a norm."""
     for axis, axes_of in ((-1, _last), (1, _channels)):
         if found := NormParts(graph, axes_of).normed(node):
-            _join(graph, node, *found, axis)
-            return True
-    return False
+            return (*found, axis)
+    return None
 
 
 def _last(rank: int) -> list[int] | None:

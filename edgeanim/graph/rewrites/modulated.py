@@ -96,7 +96,7 @@ def _squares(graph: Editor, node: Any) -> bool:
     """`sum(square(stored * factor))` over the factor's axis and others as a product of matrices."""
     square = graph.maker(node.input[0]) if node.op_type == "ReduceSum" else None
     reduced = graph.constant_of(node, 1) if square is not None else None
-    if square is None or reduced is None or not _is_square(graph, square):
+    if square is None or reduced is None or not graph.is_square(square):
         return False
     shape, out = graph.shapes.get(square.input[0], ()), graph.shapes.get(node.output[0])
     axes = {int(axis) % len(shape) for axis in reduced} if shape else set()
@@ -117,12 +117,6 @@ def _squares(graph: Editor, node: Any) -> bool:
     made = graph.add("MatMul", [row, graph.constant(table, near=near)], near=near)
     graph.replace(node, graph.reshaped(made, out, near=near))
     return True
-
-
-def _is_square(graph: Editor, node: Any) -> bool:
-    if node.op_type == "Pow":
-        return graph.scalar_of(node, 1) == 2
-    return bool(node.op_type == "Mul" and node.input[0] == node.input[1])
 
 
 def _scaled(graph: Editor, name: str, axes: Sequence[int]) -> _Scaled | None:

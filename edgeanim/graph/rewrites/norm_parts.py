@@ -36,11 +36,12 @@ class NormParts:
         else:
             return None
         for centred, found in pairs:
-            difference = self.graph.maker(centred, "Sub") if found is not None else None
-            if found is not None and difference is not None:
-                x, mean, eps = found
-                if list(difference.input) == [x, mean]:
-                    return x, eps
+            if found is None:
+                continue
+            x, mean, eps = found
+            difference = self.graph.maker(centred, "Sub")
+            if difference is not None and list(difference.input) == [x, mean]:
+                return x, eps
         return None
 
     def scale(self, name: str) -> tuple[str, str, float, str | None] | None:
@@ -90,15 +91,11 @@ class NormParts:
             # Runtimes have no such norm of float64.
             if eps is None or eps.size != 1 or eps.dtype != np.float32 or squares is None:
                 continue
-            square = self.graph.maker(squares, "Mul", "Pow")
-            if square is None:
+            square = self.graph.maker(squares)
+            if square is None or not self.graph.is_square(square):
                 continue
-            if square.op_type == "Mul":
-                is_square = square.input[0] == square.input[1]
-            else:
-                is_square = self.graph.scalar_of(square, 1) == 2.0
             difference = self.graph.maker(square.input[0], "Sub")
-            if not is_square or difference is None:
+            if difference is None:
                 continue
             x, mean = difference.input
             if self.mean_of(mean) == x:

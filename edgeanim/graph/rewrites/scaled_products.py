@@ -26,7 +26,7 @@ def _scale_before(graph: Editor, node: Any) -> bool:
     if node.op_type != "MatMul" or any(name in graph.constants for name in node.input):
         return False
     user = graph.only_user(node.output[0])
-    if user is None or user.op_type not in _SCALES or node.output[0] in graph.outputs:
+    if user is None or user.op_type not in _SCALES:
         return False
     place = list(user.input).index(node.output[0])
     factor = graph.scalar_of(user, 1 - place)
