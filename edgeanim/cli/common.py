@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgeanim.cli.users_code import is_name, named_frames
 from edgeanim.core.errors import BadInput, UsageError, printable
 from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
     from edgeanim.core.recipe import Recipe
+    from edgeanim.pipeline.given import Frames
 
 _LARGEST = 2**31 - 1
 
@@ -116,6 +118,9 @@ threads_option = click.option(
 )
 
 
+_NPZ = " An .npz of a model's own inputs is for image-to-image models only."
+
+
 def frames_option(name: str, text: str) -> Callable[[F], F]:
     """An option that takes real frames in any of the forms that there are; `text` says what for. A
     path that leads to nothing is told at once, not when a model has been read or made that long."""
@@ -127,9 +132,27 @@ def frames_option(name: str, text: str) -> Callable[[F], F]:
             must_exist(Path(value))
         return value
 
-    text += " An .npz of a model's own inputs is for image-to-image models only."
     form = "DIR|CLIP|FILE.npz"
-    return click.option(name, metavar=form, type=NAME, callback=existing, help=text)
+    return click.option(name, metavar=form, type=NAME, callback=existing, help=text + _NPZ)
+
+
+def calib_option(text: str) -> Callable[[F], F]:
+    """`--calib`: the same, or the name of a function that gives frames."""
+
+    def given(
+        _context: click.Context, _option: click.Parameter, value: str | None
+    ) -> str | Frames | None:
+        if value is None or Path(value).exists():
+            return value
+        if is_name(value):
+            return named_frames(value)
+        must_exist(Path(value))
+        return value
+
+    text += (
+        f" A folder, a clip or an .npz.{_NPZ} MODULE:NAME is a function of yours that gives frames."
+    )
+    return click.option("--calib", metavar="FRAMES", type=NAME, callback=given, help=text)
 
 
 def read_recipe(path: Path | None) -> Recipe | None:

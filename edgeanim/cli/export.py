@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,8 @@ import click
 
 from edgeanim.cli.common import PATH, example, json_option, model_folder_option, print_json
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_line
+from edgeanim.cli.users_code import failed, named_object, users_code
+from edgeanim.core.errors import BadInput, UsageError, errors_of_others
 
 
 @click.command("export")
@@ -74,7 +72,7 @@ def command(
     if len(given) != len(shapes):
         raise UsageError("Two inputs have the same name.", where="--shape")
     span = None if values is None else _range_of(values)
-    with _users_code(), TerminalProgress() as progress:
+    with users_code(), TerminalProgress() as progress:
         modules = _load(module)
         if weights is not None:
             _fill(modules, weights)
@@ -130,23 +128,9 @@ def _load(name: str) -> Any:
     require("Exporting a module", "torch", extra="compress")
     import torch
 
-    place, _, attribute = name.partition(":")
-    if not place.strip() or place.startswith(".") or not attribute.strip():
-        raise UsageError(
-            f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
-        )
-
-    def tell(error: BaseException) -> BadInput:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == place.partition(".")[0]
-        hint = "Run this in the folder that holds it, or install it." if absent else None
-        what = f"{type(error).__name__}: {first_line(error).rstrip('.')}."
-        return BadInput(what, where=name, hint=hint)
-
-    with errors_of_others(tell):
-        found: Any = importlib.import_module(place)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
+    found = named_object(name)
+    if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
+        with errors_of_others(lambda error: failed(error, name)):
             found = found()
     modules = found.values() if isinstance(found, Mapping) else (found,)
     if not all(isinstance(module, torch.nn.Module) for module in modules):
@@ -155,18 +139,6 @@ def _load(name: str) -> Any:
             where=name,
         )
     return found
-
-
-@contextmanager
-def _users_code() -> Iterator[None]:
-    """Modules in the working folder can be imported, and what they print is kept out of ours."""
-    sys.path.insert(0, "")
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        with suppress(ValueError):
-            sys.path.remove("")
 
 
 def _fill(modules: Any, weights: Path) -> None:

@@ -13,8 +13,8 @@ from edgeanim.cli.common import (
     Number,
     Whole,
     board_option,
+    calib_option,
     example,
-    frames_option,
     input_option,
     json_option,
     max_drift_p5_option,
@@ -28,12 +28,13 @@ from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
+    from edgeanim.pipeline.given import Frames
     from edgeanim.pipeline.optimize_run import Optimized
 
 
 @click.command("optimize")
 @click.argument("model", type=NAME)
-@frames_option("--calib", "Real frames to calibrate and judge on.")
+@calib_option("Real frames to calibrate and judge on.")
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(
     "--max-drift",
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
 )
 def command(
     model: str,
-    calib: str | None,
+    calib: str | Frames | None,
     out: Path | None,
     max_drift: float | None,
     max_drift_p5: float | None,

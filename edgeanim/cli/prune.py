@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,8 @@ from edgeanim.cli.common import (
     Number,
     Whole,
     board_option,
+    calib_option,
     example,
-    frames_option,
     input_option,
     json_option,
     model_folder_option,
@@ -29,10 +30,13 @@ from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse_inputs
 
+if TYPE_CHECKING:
+    from edgeanim.pipeline.given import Frames
+
 
 @click.command("prune")
 @click.argument("model", type=NAME)
-@frames_option("--calib", "Real frames to recover on.")
+@calib_option("Real frames to recover on.")
 @model_folder_option
 @click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(
@@ -94,7 +98,7 @@ from edgeanim.core.parsing import parse_inputs
 )
 def command(
     model: str,
-    calib: str | None,
+    calib: str | Frames | None,
     out: Path,
     ratio: float | None,
     of: str,

@@ -14,8 +14,8 @@ from edgeanim.cli.common import (
     Whole,
     backends_option,
     board_option,
+    calib_option,
     example,
-    frames_option,
     input_option,
     json_option,
     max_drift_p5_option,
@@ -33,13 +33,14 @@ from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec
 
 if TYPE_CHECKING:
+    from edgeanim.pipeline.given import Frames
     from edgeanim.pipeline.methods import Point
     from edgeanim.pipeline.quantize import QuantizedVariant
 
 
 @click.command("quantize")
 @click.argument("model", type=NAME)
-@frames_option("--calib", "Real frames to calibrate on.")
+@calib_option("Real frames to calibrate on.")
 @model_folder_option
 @backends_option
 @click.option(
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
 )
 def command(
     model: str,
-    calib: str | None,
+    calib: str | Frames | None,
     out: Path,
     backends: tuple[str, ...],
     method: str,

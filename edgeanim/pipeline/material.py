@@ -1,8 +1,9 @@
-"""From what a user points at (photographs, clips, an .npz) to scenes to calibrate and judge on."""
+"""From what a user points at (photographs, clips, an .npz), or what a program gives, to scenes to
+calibrate and judge on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,14 @@ from edgeanim.core.contract import CONDITION, Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
-from edgeanim.pipeline.picture_scenes import covering, from_npz, picture_graph
+from edgeanim.pipeline.given import Given, Source
+from edgeanim.pipeline.picture_scenes import (
+    covering,
+    from_npz,
+    from_samples,
+    picture_graph,
+    pictures_at,
+)
 from edgeanim.quantize.coverage import evenly, thin
 from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
@@ -52,14 +60,15 @@ class Material:
 
 def gather(
     contract: Contract,
-    source: str | Path | None,
+    source: Source | None,
     inputs: Mapping[str, str | Path],
     *,
     limit: int,
     default: Material | None = None,
     option: str = "--calib",
 ) -> Material:
-    """The material that `source` holds for this contract, at most about `limit` frames.
+    """The material that `source` holds for this contract, at most about `limit` frames: a path, or
+    what a program gives (see `given.Frames`).
 
     An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
@@ -87,6 +96,8 @@ def gather(
                 hint=f"Give a folder of pictures, a clip or an .npz file with {option}.",
             )
         return default
+    if not isinstance(source, (str, Path)):
+        return _of_program(Given(source), contract, conditions, limit)
     path = Path(source)
     must_exist(path)
     if not sees and path.suffix != _NPZ and path.is_dir() and not clips_in(path):
@@ -101,7 +112,7 @@ def gather(
     if path.suffix == _NPZ:
         scene = from_npz(path, graph, conditions)
     else:
-        scene = covering(path, contract, conditions, limit)
+        scene = covering(lambda: pictures_at(path), contract, conditions, limit)
     return _split_pictures(scene, contract)
 
 
@@ -109,7 +120,7 @@ def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | 
     """All pictures of `source` (at most 64, thinned to those that cover it) as one scene for an
     image-to-image model: to judge by, with nothing held out."""
     conditions = read_conditions(contract, inputs)
-    return covering(Path(source), contract, conditions, _JUDGED_FRAMES)
+    return covering(lambda: pictures_at(Path(source)), contract, conditions, _JUDGED_FRAMES)
 
 
 def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
@@ -130,6 +141,25 @@ def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dic
             )
         values[names[name]] = load_condition(Path(path))
     return values
+
+
+def _of_program(
+    given: Given, contract: Contract, conditions: Mapping[str, Array], limit: int
+) -> Material:
+    """What a program gave, by what the model plays and what it gave."""
+    if not Needs.of(contract).plays_pictures:
+        each = max(2, limit // given.count(limit))
+        scenes = [
+            _clip_scene(clip, contract, conditions, each, f"{given.name}, clip {i}")
+            for i, clip in enumerate(given.clips(limit))
+        ]
+        return _split_scenes(scenes, contract)
+    if given.are_samples:
+        graph = picture_graph(contract)
+        scene = from_samples(given.samples(limit), graph, conditions, given.name)
+    else:
+        scene = covering(given.pictures, contract, conditions, limit)
+    return _split_pictures(scene, contract)
 
 
 def _of_inputs(contract: Contract, conditions: Mapping[str, Array], limit: int) -> Material:
@@ -166,9 +196,16 @@ def _scenes(
     clips = [path] if path.is_file() else clips_in(path)
     if clips:
         each = max(2, limit // len(clips))
-        scenes = [_clip_scene(clip, contract, conditions, each) for clip in clips[:limit]]
+        scenes = [
+            _clip_scene(read_frames(clip), contract, conditions, each, clip)
+            for clip in clips[:limit]
+        ]
     else:
         scenes = _still_scenes(path, conditions, default)
+    return _split_scenes(scenes, contract)
+
+
+def _split_scenes(scenes: list[Scene], contract: Contract) -> Material:
     if len(scenes) > 1:
         *taught, judged = scenes
         return Material(tuple(taught), _briefly(judged, contract), separate=True)
@@ -176,20 +213,24 @@ def _scenes(
 
 
 def _clip_scene(
-    path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int
+    clip: Iterable[Picture],
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+    where: str | Path,
 ) -> Scene:
     count = 0
 
     def numbered() -> Iterator[tuple[int, Picture]]:
         nonlocal count
-        for frame in read_frames(path):
+        for frame in clip:
             yield count, frame
             count += 1
 
     kept = thin(numbered(), limit)
     if len(kept) < 2:
         raise BadInput(
-            "This is a clip of one frame.", where=path, hint="Motion needs at least two."
+            "This is a clip of one frame.", where=where, hint="Motion needs at least two."
         )
     numbers, frames = zip(*kept, strict=True)
     own = conditions_at(conditions, np.array(numbers, np.intp), count, contract)

@@ -15,6 +15,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import METHODS, Gates, PruneSpec, QuantizeSpec, load_recipe
 from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import find_golden
+from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import default_material, files_of_model, open_model
 from edgeanim.pipeline.optimize_run import Optimized, Run
@@ -35,7 +36,7 @@ def optimize(
     model: str | Path,
     *,
     out: str | Path | None = None,
-    calib: str | Path | None = None,
+    calib: Source | None = None,
     board: str | Path = "local",
     max_drift: float | None = None,
     max_drift_p5: float | None = None,
@@ -70,7 +71,7 @@ def optimize(
     if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
         raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
     read = [*files_of_model(model), board, *(inputs or {}).values()]
-    read += [] if calib is None else files_read(calib)
+    read += files_read(calib) if isinstance(calib, (str, Path)) else []
     if out is not None and html is not None and Path(out).resolve() == Path(html).resolve():
         raise UsageError("The bundle and the page cannot be one file.", where=html)
     for file in (out, html):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ import numpy as np
 
 from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.quantize.calibration import check_samples, read_npz
+from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
+from edgeanim.quantize.checks import fitting
 from edgeanim.quantize.coverage import evenly, frame_features, k_center
 from edgeanim.runtime.media import clips_in, pictures_in, read_frames
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
@@ -23,18 +24,23 @@ if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
 
 
-def covering(path: Path, contract: Contract, conditions: Mapping[str, Array], limit: int) -> Scene:
-    """At most `limit` pictures of `path` that cover its motion and brightness, in their order, and
-    the conditions that are theirs; where a condition lists more values than there are pictures, as
+def covering(
+    pictures: Callable[[], Iterator[Picture]],
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+) -> Scene:
+    """At most `limit` of `pictures` that cover their motion and brightness, in their order, and the
+    conditions that are theirs; where a condition lists more values than there are pictures, as
     poses do for a portrait, each picture is shown for a while.
 
-    Reads everything twice, first for features of every picture, so that only the chosen ones are
-    ever held.
+    Goes through all of them twice, first for features of every picture, so that only the chosen
+    ones are ever held.
     """
-    features = frame_features(_pictures(path))
+    features = frame_features(pictures())
     kept = k_center(features, limit)
     chosen = set(kept.tolist())
-    picked = (frame for i, frame in enumerate(_pictures(path)) if i in chosen)
+    picked = (frame for i, frame in enumerate(pictures()) if i in chosen)
     frames = np.stack(list(_fitted(picked, _picture_input(picture_graph(contract)))))
     told = moments_told(conditions, contract)
     if told > len(features):
@@ -49,38 +55,30 @@ def covering(path: Path, contract: Contract, conditions: Mapping[str, Array], li
 def from_npz(path: Path, graph: GraphSpec, given: Mapping[str, Array]) -> Scene:
     """The samples as the frames of a driver, with the choice for each frame of every fixed input
     that is not `given`. A state is none of it: it goes from frame to frame as they are played."""
-    picture = _picture_input(graph)
-    roles = {
-        tensor.name: tensor.role.removeprefix(CONDITION)
-        for tensor in graph.inputs
-        if tensor.role.startswith(CONDITION)
-    }
-    elsewhere = {
-        tensor.name
-        for tensor in graph.inputs
-        if tensor is not picture and (tensor.name not in roles or roles[tensor.name] in given)
-    }
-    samples = read_npz(path, graph, optional=elsewhere)
-    for name in sorted(elsewhere & set(samples.arrays)):
-        if name in roles:
-            raise UsageError(
-                f"The file brings {roles[name]!r} for each sample.",
-                where=path,
-                hint=f"Leave out --input {roles[name]}.",
+    samples = read_npz(path, graph, optional=_made_elsewhere(graph, given))
+    return _of_samples(samples, graph, given, path)
+
+
+def from_samples(
+    samples: Sequence[Mapping[str, Array]], graph: GraphSpec, given: Mapping[str, Array], name: str
+) -> Scene:
+    """The same for samples that a program gave, each a mapping like those of an .npz; `name` is
+    what gave them."""
+    known = {tensor.name for tensor in graph.inputs}
+    names = known - (_made_elsewhere(graph, given) - set(samples[0]))
+    for sample in samples:
+        if unknown := sorted(set(sample) - known):
+            raise BadInput(
+                f"The graph has no input {unknown[0]!r}.",
+                where=name,
+                hint=f"Its inputs are {', '.join(sorted(known))}.",
             )
-        raise BadInput(
-            f"The file brings {name!r}, which the model makes itself.",
-            where=path,
-            hint="Leave that array out: the samples are played in their order.",
-        )
-    brought = tuple(tensor for tensor in graph.inputs if tensor.name in samples.arrays)
-    check_samples(samples, replace(graph, inputs=brought))
-    frames = [from_tensor(sample[picture.name], picture) for sample in samples]
-    conditions = dict(given)
-    for name, role in roles.items():
-        if name in samples.arrays:
-            conditions[role] = np.concatenate([sample[name] for sample in samples])
-    return Scene(driver=np.stack(frames), conditions=conditions)
+    arrays = {
+        tensor.name: np.stack([fitting(sample, tensor, i) for i, sample in enumerate(samples)])
+        for tensor in graph.inputs
+        if tensor.name in names
+    }
+    return _of_samples(ArraySamples(arrays), graph, given, name)
 
 
 def picture_graph(contract: Contract) -> GraphSpec:
@@ -89,7 +87,7 @@ def picture_graph(contract: Contract) -> GraphSpec:
     return next((g for g in graphs if g.input("driving_frame") or g.input("still")), graphs[0])
 
 
-def _pictures(path: Path) -> Iterator[Picture]:
+def pictures_at(path: Path) -> Iterator[Picture]:
     """The frames of a clip, or the pictures of a folder, which may be of any sizes; of those that
     are animated every frame."""
     if not path.is_dir():
@@ -101,6 +99,53 @@ def _pictures(path: Path) -> Iterator[Picture]:
             error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."
         raise
     return (frame for picture in pictures for frame in read_frames(picture))
+
+
+def _made_elsewhere(graph: GraphSpec, given: Mapping[str, Array]) -> set[str]:
+    """The names of the inputs that no sample has to bring: those that are `given` by their role,
+    and what graphs make."""
+    return {
+        tensor.name
+        for tensor in graph.inputs
+        if tensor is not _picture_input(graph)
+        and (tensor.name not in _roles(graph) or _roles(graph)[tensor.name] in given)
+    }
+
+
+def _roles(graph: GraphSpec) -> dict[str, str]:
+    """What each fixed input of `graph` is called by its role, by its name."""
+    return {
+        tensor.name: tensor.role.removeprefix(CONDITION)
+        for tensor in graph.inputs
+        if tensor.role.startswith(CONDITION)
+    }
+
+
+def _of_samples(
+    samples: ArraySamples, graph: GraphSpec, given: Mapping[str, Array], where: str | Path
+) -> Scene:
+    roles = _roles(graph)
+    for name in sorted(_made_elsewhere(graph, given) & set(samples.arrays)):
+        if name in roles:
+            raise UsageError(
+                f"There is a {roles[name]!r} for each sample.",
+                where=where,
+                hint=f"Leave out --input {roles[name]}.",
+            )
+        raise BadInput(
+            f"The samples bring {name!r}, which the model makes itself.",
+            where=where,
+            hint="Leave that array out: the samples are played in their order.",
+        )
+    brought = tuple(tensor for tensor in graph.inputs if tensor.name in samples.arrays)
+    check_samples(samples, replace(graph, inputs=brought))
+    picture = _picture_input(graph)
+    frames = [from_tensor(sample[picture.name], picture) for sample in samples]
+    conditions = dict(given)
+    for name, role in roles.items():
+        if name in samples.arrays:
+            conditions[role] = np.concatenate([sample[name] for sample in samples])
+    return Scene(driver=np.stack(frames), conditions=conditions)
 
 
 def _picture_input(graph: GraphSpec) -> TensorSpec:

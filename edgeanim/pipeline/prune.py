@@ -16,6 +16,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import find_golden, record
+from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
@@ -66,7 +67,7 @@ def prune(
     model: str | Path,
     *,
     out: str | Path,
-    calib: str | Path | None = None,
+    calib: Source | None = None,
     spec: PruneSpec | None = None,
     backend: str = ALL,
     board: str | Path = "local",

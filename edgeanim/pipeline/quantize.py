@@ -20,6 +20,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import Ahead, working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
+from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
@@ -77,7 +78,7 @@ def quantize(
     model: str | Path,
     *,
     out: str | Path,
-    calib: str | Path | None = None,
+    calib: Source | None = None,
     backends: str | Sequence[str] = (),
     spec: QuantizeSpec | None = None,
     board: str | Path = "local",
@@ -91,11 +92,11 @@ def quantize(
     """Quantise `model` for every backend asked for and write a model folder to `out`.
 
     `calib` is a folder of pictures or clips, a clip, or, for an image-to-image model, an .npz of
-    the graph's own inputs; `inputs` are the model's fixed inputs. Every fourth frame is held out,
-    and the result must stay within `max_drift` of the float model there (1 - mean SSIM) and, at the
-    5th percentile of the frames, within `max_drift_p5` (2.5 times as much if not given), else
-    `GateFailed`; nothing is written then. `UsageError` if `out` is a folder of anything else than a
-    model.
+    the graph's own inputs; or what makes frames, see `given.Frames`. `inputs` are the model's fixed
+    inputs. Every fourth frame is held out, and the result must stay within `max_drift` of the float
+    model there (1 - mean SSIM) and, at the 5th percentile of the frames, within `max_drift_p5` (2.5
+    times as much if not given), else `GateFailed`; nothing is written then. `UsageError` if `out`
+    is a folder of anything else than a model.
     """
     may_become_model(Path(out))
     limit = DriftLimit.of(max_drift, max_drift_p5)

@@ -26,8 +26,8 @@ def test_its_programs_run(
     torch = pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     shutil.copyfile(ROOT / "tests" / "benchmarks" / "small.eab", "net.eab")
-    pictures = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), np.uint8)
-    first, *others = map(Image.fromarray, pictures)
+    pictures = np.random.default_rng(0).integers(0, 255, (24, 64, 64, 3), np.uint8)
+    first, *others = map(Image.fromarray, pictures[:8])
     first.save("clip.gif", save_all=True, append_images=others, duration=40)
     Path("photos").mkdir()
     for number, picture in enumerate(pictures):
