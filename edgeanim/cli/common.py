@@ -118,7 +118,7 @@ threads_option = click.option(
 )
 
 
-_NPZ = " An .npz of a model's own inputs is for image-to-image models only."
+_FORMS = "FRAMES is a folder, a clip{} an .npz of an image-to-image model's own inputs"
 
 
 def frames_option(name: str, text: str) -> Callable[[F], F]:
@@ -132,8 +132,8 @@ def frames_option(name: str, text: str) -> Callable[[F], F]:
             must_exist(Path(value))
         return value
 
-    form = "DIR|CLIP|FILE.npz"
-    return click.option(name, metavar=form, type=NAME, callback=existing, help=text + _NPZ)
+    text = f"{text} {_FORMS.format(' or')}."
+    return click.option(name, metavar="FRAMES", type=NAME, callback=existing, help=text)
 
 
 def calib_option(text: str) -> Callable[[F], F]:
@@ -149,9 +149,7 @@ def calib_option(text: str) -> Callable[[F], F]:
         must_exist(Path(value))
         return value
 
-    text += (
-        f" A folder, a clip or an .npz.{_NPZ} MODULE:NAME is a function of yours that gives frames."
-    )
+    text = f"{text} {_FORMS.format(',')}, or MODULE:NAME, a function of yours that gives them."
     return click.option("--calib", metavar="FRAMES", type=NAME, callback=given, help=text)
 
 
