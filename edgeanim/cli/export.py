@@ -13,10 +13,11 @@ from edgeanim.cli.common import PATH, example, json_option, model_folder_option,
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
 from edgeanim.core.errors import BadInput, UsageError, errors_of_others
+from edgeanim.graph.program import SUFFIX as PROGRAM
 
 
 @click.command("export")
-@click.argument("module", metavar="PACKAGE.MODULE:NAME")
+@click.argument("module", metavar="PACKAGE.MODULE:NAME|FILE.pt2")
 @model_folder_option
 @click.option(
     "--shape",
@@ -48,7 +49,8 @@ from edgeanim.core.errors import BadInput, UsageError, errors_of_others
 @json_option
 @example(
     """edgeanim export mynet:UNet --weights unet.safetensors --shape image=1x3x256x256 -o net/
-edgeanim export mynet:graphs --contract model.toml -o net/"""
+edgeanim export mynet:graphs --contract model.toml -o net/
+edgeanim export net.pt2 -o net/"""
 )
 def command(
     module: str,
@@ -65,6 +67,9 @@ def command(
     NAME in the importable PACKAGE.MODULE (one in this folder, say) is a torch.nn.Module, a mapping
     from the graphs of a contract to modules, or a class or function that returns one of these
     when called without arguments. This runs its code. `edgeanim.api.export` takes modules directly.
+
+    Of an exported program, FILE.pt2, no code is run. Its inputs have names and shapes, so --shape
+    may be left out.
     """
     from edgeanim.api import export
 
@@ -73,7 +78,7 @@ def command(
         raise UsageError("Two inputs have the same name.", where="--shape")
     span = None if values is None else _range_of(values)
     with users_code(), TerminalProgress() as progress:
-        modules = _load(module)
+        modules = Path(module) if Path(module).suffix.lower() == PROGRAM else _load(module)
         if weights is not None:
             _fill(modules, weights)
         exported = export(

@@ -25,11 +25,12 @@ _SIGNATURES = (
     (0, b"\x7fELF", "a program"),
 )
 
-_PYTORCH = (".bin", ".ckpt", ".pkl", ".pt", ".pt2", ".pth", ".torchscript")
-"""What weights, TorchScript and exported programs of PyTorch are called."""
+_PYTORCH = (".bin", ".ckpt", ".pkl", ".pt", ".pth", ".torchscript")
+"""What weights and TorchScript of PyTorch are called."""
 _EXPORT = (
-    "Of PyTorch, edgeanim takes the module's code with weights as safetensors: edgeanim export "
-    "mynet:Net --weights net.safetensors --shape image=1x3x256x256 -o net/"
+    "Of PyTorch, edgeanim takes exported programs (.pt2), or the module's code with weights as "
+    "safetensors: edgeanim export mynet:Net --weights net.safetensors --shape image=1x3x256x256 -o "
+    "net/"
 )
 
 

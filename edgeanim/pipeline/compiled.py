@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.contract import CONTRACT_FILE
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.program import SUFFIX as PROGRAM
 from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped
 
 _OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)
@@ -15,7 +16,7 @@ _OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)
 
 
 def require_compiled(subjects: Sequence[str | Path]) -> None:
-    """`BadInput` for a folder, or the shipped animator: no runtime plays these."""
+    """`BadInput` for a folder, the shipped animator or a PyTorch program: no runtime plays these."""
     for subject in subjects:
         folder = Path(subject)
         if folder.is_dir() and not any((folder / name).is_file() for name in _OF_MODELS):
@@ -24,7 +25,8 @@ def require_compiled(subjects: Sequence[str | Path]) -> None:
                 where=subject,
                 hint="Give a bundle (.eab), which `edgeanim compile` writes.",
             )
-        if is_shipped(subject) or folder.is_dir():
+        is_program = folder.suffix.lower() == PROGRAM and folder.is_file()
+        if is_shipped(subject) or folder.is_dir() or is_program:
             raise _not_compiled(subject)
 
 

@@ -15,13 +15,15 @@ from edgeanim.core.contract import (
     TensorSpec,
     dump_contract,
 )
-from edgeanim.core.errors import BadInput, UsageError, first_line
+from edgeanim.core.errors import BadInput, UsageError, first_line, named
 from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_toml, one_or_more, parse
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.graph.from_torch import TOLERANCE, export_model
 from edgeanim.graph.infer import infer_contract
+from edgeanim.graph.program import SUFFIX as PROGRAM
+from edgeanim.graph.program import load_program
 from edgeanim.graph.reference import seeded_inputs
 from edgeanim.graph.roles import OWN_CONTRACT, identifier, spec_of_shapes
 from edgeanim.graph.torch_modules import evaluating, run_module
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import torch
 
 Shapes = Mapping[str, tuple[int, ...]]
-_CONTRACT = "Describe its tensors in a contract: --contract."
+_CONTRACT = "Describe its tensors in a contract: `edgeanim export --contract`."
 _FRAME = "frame"
 
 
@@ -46,7 +48,7 @@ class Exported:
 
 
 def export(
-    modules: torch.nn.Module | Mapping[str, torch.nn.Module],
+    modules: torch.nn.Module | Mapping[str, torch.nn.Module] | str | Path,
     *,
     out: str | Path,
     shapes: Shapes | None = None,
@@ -67,6 +69,9 @@ def export(
     graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and
     return the outputs in the order of the contract.
 
+    In place of a module, the path of an exported program (.pt2), which has names and shapes of its
+    own for its inputs.
+
     Shapes are fixed, and all tensors float32. Modules are run in evaluation mode and left in the
     modes that they were in. `GateFailed` if a graph computes anything else than its module, by more
     than `tolerance`; `BadInput` if a module does not run or cannot be exported; `UsageError` for
@@ -80,9 +85,14 @@ def export(
     may_become_model(out)
     if not 0 <= tolerance < float("inf"):
         raise UsageError("The tolerance must be a number, not negative.")
+    if isinstance(modules, (str, Path)):
+        if Path(modules).suffix.lower() != PROGRAM:
+            raise UsageError(f"{str(modules)!r} is no torch.nn.Module and no {PROGRAM} file.")
+        program = load_program(Path(modules))
+        modules = program.module
+        shapes = program.shapes if shapes is None and contract is None else shapes
     given = dict(modules.items()) if isinstance(modules, torch.nn.ModuleDict) else modules
     _check_modules(given)
-    by_name: Mapping[str, torch.nn.Module]
     if contract is None:
         if shapes is None or isinstance(given, Mapping):
             raise UsageError(
@@ -91,21 +101,49 @@ def export(
                 hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
             )
         names = one_or_more(outputs)
-        spec = _described(given, identifier(out.resolve().name), shapes, names, values)
-        described, by_name = Contract(spec.name, (spec,)), {spec.name: given}
-    else:
-        if shapes is not None or outputs or values is not None:
-            raise UsageError("The contract says what shapes, names and values there are.")
-        described = _contract_in(contract)
-        by_name = _modules_of(described, given)
+        name = identifier(out.resolve().name)
+        return _export_one(given, name, shapes, names, values, out, tolerance, progress)
+    if shapes is not None or outputs or values is not None:
+        raise UsageError("The contract says what shapes, names and values there are.")
+    described = _contract_in(contract)
+    by_name = _modules_of(described, given)
     with atomic_folder(out) as partial:
         deviations = export_model(
             by_name, described, partial, tolerance=tolerance, progress=progress
         )
-        if contract is None and values is None:
+    return Exported(out, described, deviations)
+
+
+def export_program(path: Path, out: Path) -> None:
+    """Write the exported program in `path` as a model folder called like it, what its tensors mean
+    told by their names and shapes. Errors are those of `load_program` and `export`."""
+    program = load_program(path)
+    name = identifier(path.stem)
+    with named(path):
+        _export_one(program.module, name, program.shapes, (), None, out, TOLERANCE, SILENT)
+
+
+def _export_one(
+    module: torch.nn.Module,
+    name: str,
+    shapes: Shapes,
+    outputs: tuple[str, ...],
+    values: tuple[float, float] | None,
+    out: Path,
+    tolerance: float,
+    progress: Progress,
+) -> Exported:
+    """One image-to-image module, with the contract that its names and shapes tell of."""
+    spec = _described(module, name, shapes, outputs, values)
+    described = Contract(name, (spec,))
+    with atomic_folder(out) as partial:
+        deviations = export_model(
+            {spec.name: module}, described, partial, tolerance=tolerance, progress=progress
+        )
+        if values is None:
             # Its last op may tell of another interval than 0..1, now that there is a graph.
             found = infer_contract(partial / described.graphs[0].file)
-            described = replace(found, name=described.name)
+            described = replace(found, name=name)
             write_text(partial / CONTRACT_FILE, dump_contract(described))
     return Exported(out, described, deviations)
 

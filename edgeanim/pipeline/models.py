@@ -1,4 +1,5 @@
-"""The model that a command is given: a folder, an .onnx, a training's folder, or `shipped`."""
+"""The model that a command is given: a folder, an .onnx, an exported program (.pt2), a training's
+folder, or `shipped`."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from edgeanim.core.parsing import load_json
 from edgeanim.graph.external import external_files
 from edgeanim.graph.inspect import refused_ops
 from edgeanim.graph.load import Model, load_model
+from edgeanim.graph.program import SUFFIX as PROGRAM
 from edgeanim.graph.protobuf import parse_onnx
 from edgeanim.graph.queries import REMAINING, node_label, quantized_node
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
@@ -81,7 +83,10 @@ def model_path(name: str | Path, work: Work) -> Path:
     if is_shipped(name):
         with shipped(ARCHITECTURE) as path:
             return exported(path.parent, work)
-    return exported(Path(name), work) if is_animator(Path(name)) else Path(name)
+    path = Path(name)
+    if path.suffix.lower() == PROGRAM and path.is_file():
+        return _of_program(path, work)
+    return exported(path, work) if is_animator(path) else path
 
 
 def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
@@ -127,6 +132,15 @@ def exported(folder: Path, work: Work) -> Path:
         export_animator(out, open_animator(folder))
 
     made, _ = work.build("export", parts, make)
+    return made
+
+
+def _of_program(path: Path, work: Work) -> Path:
+    """An exported program as a model folder in the store."""
+    from edgeanim.pipeline.export import export_program
+
+    parts = {"name": path.stem, "program": sha256_file(path), "versions": versions()}
+    made, _ = work.build("program", parts, lambda out: export_program(path, out))
     return made
 
 

@@ -149,9 +149,9 @@ def test_a_further_input_is_a_condition(tmp_path: Path) -> None:
         ({"mel": (1, 1, 80, 16), "face": (1, 6, 16, 16)}, r"'face' seems to hold 2 pictures"),
         (
             {"one": SIZE, "other": SIZE},
-            r"Call the one that is animated .*`state:previous`.* --contract\.",
+            r"Call the one that is animated .*`state:previous`.* --contract`\.",
         ),
-        ({"pose": (1, 45)}, r"--contract\."),
+        ({"pose": (1, 45)}, r"--contract`\."),
     ],
 )
 def test_inputs_that_tell_too_little_are_told_what_would_help(
