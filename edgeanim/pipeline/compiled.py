@@ -16,7 +16,7 @@ _OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)
 
 
 def require_compiled(subjects: Sequence[str | Path]) -> None:
-    """`BadInput` for a folder, the shipped animator or a PyTorch program: no runtime plays these."""
+    """`BadInput` for a folder, the shipped animator or a program: no runtime plays these."""
     for subject in subjects:
         folder = Path(subject)
         if folder.is_dir() and not any((folder / name).is_file() for name in _OF_MODELS):
