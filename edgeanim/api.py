@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.project import project
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
+    from edgeanim.pipeline.sign import sign
     from edgeanim.pipeline.training import adapt, evaluate, train
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict
@@ -91,6 +92,7 @@ __all__ = [
     "quantize",
     "set_up_emulation",
     "show_dataset",
+    "sign",
     "table",
     "train",
     "verdict",

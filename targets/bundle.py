@@ -7,13 +7,15 @@ at hand and a bundle's hash must not, and because nothing can then expand.
 The archive's comment is the **seal**: the SHA-256 of every byte before it. It is verified before
 anything is parsed, so no byte of a bundle can change unnoticed, not even in the zip's own headers.
 The seal tells damage from health, not friend from foe: whoever alters a bundle can seal it anew.
-So the archive is checked as hostile all the same, and each member against the manifest.
+So the archive is checked as hostile all the same, and each member against the manifest. Friends can
+sign it (`signing.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -39,8 +41,9 @@ from edgeanim.targets.manifest import (
     track_member,
     variant_files,
 )
+from edgeanim.targets.signing import Signature, require_trusted, sign
 
-__all__ = ["Bundle", "Variant", "open_bundle", "write_bundle"]
+__all__ = ["Bundle", "Variant", "open_bundle", "sign_bundle", "write_bundle"]
 
 SUFFIX = ".eab"
 _SCHEMA: Final = "edgeanim.bundle/1"
@@ -56,7 +59,8 @@ _HINT = "Copy or build the bundle again."
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle; its files exist until the `with` block ends. `sha256` identifies it."""
+    """An opened bundle; its files exist until the `with` block ends. `sha256` identifies it;
+    `signature` is what it says of its maker, verified only where that was asked for."""
 
     contract: Contract
     variants: tuple[Variant, ...]
@@ -64,6 +68,7 @@ class Bundle:
     tracks: Mapping[str, Path]
     provenance: Mapping[str, Any]
     sha256: str
+    signature: Signature | None = None
 
 
 def write_bundle(
@@ -111,17 +116,34 @@ def write_bundle(
         _write_archive(partial, text.encode(), files)
 
 
+def sign_bundle(path: Path, key: Path) -> Signature:
+    """Sign the bundle at `path` in place with the private key in the PEM file `key`; an earlier
+    signature goes. `BadInput` if either is not sound."""
+    with open_bundle(path, trusted=False):
+        pass
+    with disk_errors(path), zipfile.ZipFile(path) as archive:
+        signature = sign(archive.read(MANIFEST), key)
+    with atomic_path(path) as partial:
+        with disk_errors(path):
+            shutil.copyfile(path, partial)
+        with zipfile.ZipFile(partial, "a") as archive:
+            archive.comment = signature.to_comment() + _SEAL + b"0" * 64
+        _seal(partial)
+    return signature
+
+
 @contextmanager
-def open_bundle(path: Path) -> Iterator[Bundle]:
+def open_bundle(path: Path, *, trusted: bool = True) -> Iterator[Bundle]:
     """Verify a bundle and unpack it into a temporary folder that goes when the block ends.
 
-    `BadInput` for anything that is not exactly a sound bundle.
+    `BadInput` for anything that is not exactly a sound bundle; if it has to be `trusted`, also for
+    one that nobody signed whom `EDGEANIM_TRUST` names, where that is set.
     """
     with tempfile.TemporaryDirectory(prefix="edgeanim-bundle-") as scratch:
         folder = Path(scratch)
         with disk_errors(path), path.open("rb") as stream:
             seal = _check_seal(stream, path)
-            manifest = _unpack(stream, folder, path)
+            signature, manifest = _unpack(stream, folder, path, trusted)
         bundle = Bundle(
             contract=manifest.contract,
             variants=tuple(from_entry(entry, folder) for entry in manifest.variants),
@@ -129,6 +151,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
             tracks={name: inside(folder, member) for name, member in manifest.tracks.items()},
             provenance=manifest.provenance,
             sha256=seal,
+            signature=signature,
         )
         with _by_member(folder, path):
             yield bundle
@@ -157,6 +180,11 @@ def _write_archive(path: Path, manifest: bytes, files: Mapping[str, Path]) -> No
                 with archive.open(info, "w") as target:
                     while piece := stream.read(_CHUNK):
                         target.write(piece)
+    _seal(path)
+
+
+def _seal(path: Path) -> None:
+    """Put the digest of what lies before it in the place that was kept for it."""
     with path.open("r+b") as stream:
         digest = _digest_before_seal(stream)
         stream.seek(-64, 2)
@@ -196,15 +224,21 @@ def _check_seal(stream: BinaryIO, path: Path) -> str:
     return digest
 
 
-def _unpack(stream: BinaryIO, folder: Path, path: Path) -> Manifest:
+def _unpack(
+    stream: BinaryIO, folder: Path, path: Path, trusted: bool
+) -> tuple[Signature | None, Manifest]:
     """Check the archive as if its writer were hostile, then write its members below `folder`."""
     with archive_errors(path, hint=_HINT), zipfile.ZipFile(stream) as archive:
         infos = _checked_members(archive, path)
-        manifest = _read_manifest(archive, infos, path)
+        text = _manifest_text(archive, infos, path)
+        signature = Signature.from_comment(archive.comment[:-_SEAL_BYTES], text, path)
+        if trusted:  # before anything of it is parsed
+            require_trusted(signature, path)
+        manifest = _read_manifest(text, path)
         _check_names(manifest, infos, path)
         for name, entry in manifest.files.items():
             _extract(archive, infos[name], entry, inside(folder, name), path)
-        return manifest
+        return signature, manifest
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -232,13 +266,17 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.
     return by_name
 
 
-def _read_manifest(
+def _manifest_text(
     archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], path: Path
-) -> Manifest:
+) -> bytes:
     if MANIFEST not in infos or infos[MANIFEST].file_size > _MAX_MANIFEST:
         raise BadInput("There is no usable manifest.json in this bundle.", where=path, hint=_HINT)
+    return archive.read(MANIFEST)
+
+
+def _read_manifest(text: bytes, path: Path) -> Manifest:
     where = f"{path}!{MANIFEST}"
-    data = parse_json(archive.read(MANIFEST).decode("utf-8"), where=where)
+    data = parse_json(text.decode("utf-8"), where=where)
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != _SCHEMA:
         raise BadInput(

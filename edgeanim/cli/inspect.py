@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from edgeanim.graph.inspect import ModelInfo
     from edgeanim.pipeline.inspect_bundle import BundleInfo
 
+_SIGNATURES = {
+    "trusted": "a key that this machine trusts",
+    "holds": "the signature holds",
+    "altered": "the signature does not hold; somebody has altered the bundle",
+    "not checked": "not checked, for lack of the package cryptography",
+}
+
 
 @click.command("inspect")
 @click.argument("model", type=NAME)
@@ -57,6 +64,8 @@ def _show_bundle(info: BundleInfo) -> None:
     from edgeanim.targets.overflow import ONLY_WITH_VNNI
 
     say(f"{info.contract.name}   bundle of {info.size / 1e6:.1f} MB, sha256 {info.sha256[:16]}")
+    if info.signature is not None:
+        say(f"  signed by {info.signature.signer}: {_SIGNATURES[info.signature.state]}")
     for variant in info.variants:
         floats = " and ".join(variant.floats)
         needs = f"   {ONLY_WITH_VNNI}" if variant.needs_vnni else ""

@@ -39,6 +39,7 @@ COMMANDS = {
     "bench": "Measure latency, drift and memory, here or on a board.",
     "compare": "Compare reports; fail on a limit.",
     "animate": "Animate a still with a bundle.",
+    "sign": "Sign a bundle, for machines that open only signed ones.",
     "deploy": "Put a bundle and the runtime on a board.",
     "emulate": "Test a bundle on an emulated processor.",
     "project": "Project the time of a frame on a board that is not here.",

@@ -37,6 +37,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     ),
     "train": ("torch>=2.8,<2.14", "safetensors>=0.4", "pyyaml>=6"),
     "report": ("matplotlib>=3.8",),
+    "sign": ("cryptography>=42",),
 }
 
 

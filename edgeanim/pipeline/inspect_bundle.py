@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import MissingComponent, UsageError
 from edgeanim.pipeline.motion import StoredMotion
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import Availability, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle
 from edgeanim.targets.overflow import overflows, told
+from edgeanim.targets.signing import Signature, trusted_keys
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class BundledVariant:
 
 
 @dataclass(frozen=True)
+class BundleSignature:
+    """The key that a bundle says it is signed by, and whether it is: by one that this machine
+    trusts, by one that it need not know, by none, or unknown for lack of cryptography."""
+
+    signer: str
+    state: Literal["trusted", "holds", "altered", "not checked"]
+
+
+@dataclass(frozen=True)
 class BundleInfo:
     """`golden_frames` are those of the float32 original that drift is counted from. `provenance`
     is what whoever made the bundle says of its making."""
@@ -43,6 +53,7 @@ class BundleInfo:
     tracks: tuple[StoredMotion, ...]
     golden_frames: int
     provenance: Mapping[str, Any]
+    signature: BundleSignature | None = None
 
 
 def inspect_bundle(path: Path) -> BundleInfo:
@@ -57,7 +68,17 @@ def inspect_bundle(path: Path) -> BundleInfo:
             tracks=tuple(StoredMotion.of(*track) for track in sorted(bundle.tracks.items())),
             golden_frames=0 if golden is None else len(golden.frames),
             provenance=bundle.provenance,
+            signature=_checked(bundle.signature) if bundle.signature else None,
         )
+
+
+def _checked(signature: Signature) -> BundleSignature:
+    if trusted_keys() is not None:  # or it would not have been opened
+        return BundleSignature(signature.signer, "trusted")
+    try:
+        return BundleSignature(signature.signer, "holds" if signature.holds() else "altered")
+    except MissingComponent:
+        return BundleSignature(signature.signer, "not checked")
 
 
 def _described(variant: Variant) -> BundledVariant:
