@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,25 @@ class AnimatorConfig:
         widths = (*self.regions, *self.encoder, *self.generator)
         if any(not 8 <= width <= WIDEST for width in widths):
             raise ValueError(f"every width must lie between 8 and {WIDEST}")
+
+
+SIZES: Mapping[str, AnimatorConfig] = {
+    "nano": AnimatorConfig(
+        "edgeanim-nano",
+        regions=(16, 16, 48, 64, 96),
+        encoder=(48, 48, 64),
+        generator=(32, 64, 64),
+    ),
+    "base": AnimatorConfig(),
+    "small": AnimatorConfig(
+        "edgeanim-small",
+        regions=(32, 64, 112, 160, 224),
+        encoder=(112, 144, 160),
+        generator=(80, 144, 160),
+    ),
+}
+"""About half of a frame's multiply-accumulates, those of what ships, and about three times as many:
+what a training's file may name in place of widths."""
 
 
 def load_animator_config(folder: Path) -> AnimatorConfig:

@@ -12,7 +12,7 @@ from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.shipped_files import SHIPPED
+from edgeanim.models.shipped_files import SHIPPED, is_shipped
 from edgeanim.models.training.config import Device
 from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
@@ -78,7 +78,7 @@ def adapt(
             hint="Encode it as .mp4, or rename it if it is one.",
         )
     found = some_clips_in(source) if source.is_dir() else [source]
-    folder = shipped_folder() if str(start) == SHIPPED else Path(start)
+    folder = shipped_folder() if is_shipped(start) else Path(start)
     precision = _begun_in(Path(out)) or _fastest(device)
     course = adaptation(found, folder, threads=threads, precision=precision)
     progress.stage(f"Adapting in {precision}")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.models.animator import Animator, contract_of
-from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.config import SIZES, AnimatorConfig
 from edgeanim.models.nets.blocks import ConvBlock, compute_in, fold_batch_norm
 from edgeanim.models.nets.discriminator import Discriminator
 from edgeanim.models.nets.generator import affine_coefficients, compose_flows
@@ -44,7 +44,7 @@ def count_macs(module, inputs):
     return total
 
 
-@pytest.mark.parametrize("config", [TINY, BASE], ids=["tiny", "base"])
+@pytest.mark.parametrize("config", [TINY, *SIZES.values()], ids=lambda config: config.name)
 def test_graphs_give_what_the_contract_says(config):
     animator = Animator(config).eval()
     for spec in contract_of(config).graphs:
@@ -64,6 +64,17 @@ def test_the_shipped_architecture_keeps_its_budgets(name, gmacs, parameters):
     module = Animator(BASE).graphs()[name]
     assert count_macs(module, example(contract_of(BASE).graph(name))) <= gmacs * 1e9
     assert sum(p.numel() for p in module.parameters()) <= parameters
+
+
+@pytest.mark.parametrize(("size", "low", "high"), [("nano", 0.45, 0.55), ("small", 2.7, 3.3)])
+def test_the_other_sizes_take_about_half_and_three_times_as_much(size, low, high):
+    def macs(config, *names):
+        graphs = Animator(config).graphs()
+        contract = contract_of(config)
+        return sum(count_macs(graphs[name], example(contract.graph(name))) for name in names)
+
+    for names in (("regions", "animate"), ("encode",)):
+        assert low <= macs(SIZES[size], *names) / macs(BASE, *names) <= high
 
 
 def test_the_frame_graph_has_no_convolution_at_full_or_half_resolution():

@@ -19,8 +19,11 @@ from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
-from edgeanim.models.train import build_networks, train
+from edgeanim.models.config import SIZES
+from edgeanim.models.export import load_shipped
+from edgeanim.models.train import build_networks, start_from, train
 from edgeanim.models.training.batches import draw_batch, load_material
+from edgeanim.models.training.checkpoint import Ema
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
 from edgeanim.models.training.losses import (
     compose,
@@ -54,6 +57,22 @@ def errors(animator, batch):
         float(segmentation(reading.scores, batch.label_driving)),
         float(multiscale_l1(frame, batch.driving, weight)),
     )
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_size_stands_for_its_widths(tmp_path, size):
+    path = tmp_path / "train.toml"
+    path.write_text(f'model = "{size}"\nseed = 3')
+    config = load_train_config(path)
+    assert config.model == SIZES[size]
+    assert config.seed == 3
+
+
+def test_an_unknown_size_is_named(tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text('model = "nanno"')
+    with pytest.raises(BadInput, match=r"size 'nanno'.*'nano'"):
+        load_train_config(path)
 
 
 def test_a_short_training_reduces_both_errors_and_leaves_what_it_says(trained):
@@ -148,6 +167,17 @@ def test_a_training_may_start_from_the_weights_of_a_narrower_one(trained, tmp_pa
     longer = replace(barely, generator=(Phase(20, 4, (64,), 5e-3),), checkpoint_every=20)
     learned = load_animator(train(longer, tmp_path / "longer"))
     assert errors(learned, batch)[1] < errors(made, batch)[1]
+
+
+def test_a_training_may_start_from_what_ships(tmp_path):
+    networks = build_networks(replace(CONFIG, model=SIZES["small"]))
+    ema = Ema(networks.animator, 0.9)
+    start_from(networks, ema, Path("shipped"))
+    still, cue = torch.rand(1, 3, 64, 64), torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        one, other = (a.eval().regions(still, cue) for a in (networks.animator, load_shipped()))
+    for found, expected in zip(one, other, strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

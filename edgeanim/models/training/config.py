@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from edgeanim.core.parsing import load_toml, parse
-from edgeanim.models.config import AnimatorConfig
+from edgeanim.core.errors import BadInput
+from edgeanim.core.parsing import load_toml, nearest, parse, to_plain
+from edgeanim.models.config import SIZES, AnimatorConfig
 
 Precision = Literal["float32", "bfloat16"]
 Device = Literal["cpu", "cuda"]
@@ -99,8 +100,8 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All stages. `start` is a folder with the weights to start from (untrained if it is not
-    given); a stage without phases is skipped. `optimizer` moves all networks but the discriminator,
+    """All stages. `start` is a folder with the weights to start from, or `shipped` (untrained if it
+    is not given); a stage without phases is skipped. `optimizer` moves all networks but the discriminator,
     whose is AdamW. `precision` is what convolutions compute in and hand on to each other; weights
     and all else stay float32. `bfloat16` is faster on processors with AMX and on accelerators.
     `joint` lets the regions learn on from the reconstruction in stage 2; the discriminator
@@ -139,5 +140,15 @@ class TrainConfig:
 
 
 def load_train_config(path: Path) -> TrainConfig:
-    """Read a training's file, strictly."""
-    return parse(TrainConfig, load_toml(path), where=path)
+    """Read a training's file, strictly; `model = "nano"` stands for the table of that size."""
+    data = load_toml(path)
+    size = data.get("model")
+    if isinstance(size, str):
+        if size not in SIZES:
+            raise BadInput(
+                f"There is no animator of the size {size!r}.",
+                where=f"{path}: model",
+                hint=nearest(size, list(SIZES)),
+            )
+        data["model"] = to_plain(SIZES[size])
+    return parse(TrainConfig, data, where=path)
