@@ -169,7 +169,7 @@ def test_a_training_may_start_from_the_weights_of_a_narrower_one(trained, tmp_pa
     assert errors(learned, batch)[1] < errors(made, batch)[1]
 
 
-def test_a_training_may_start_from_what_ships(tmp_path):
+def test_a_training_may_start_from_what_ships():
     networks = build_networks(replace(CONFIG, model=SIZES["small"]))
     ema = Ema(networks.animator, 0.9)
     start_from(networks, ema, Path("shipped"))
