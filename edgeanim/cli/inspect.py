@@ -31,8 +31,8 @@ _SIGNATURES = {
 def command(model: str, contract: Path | None, save_contract: Path | None, as_json: bool) -> None:
     """Show a model's graphs, contract, size, and problems for each backend.
 
-    MODEL is an .onnx, a model folder, `shipped` for the animator that comes with edgeanim, or a
-    bundle (.eab), whose variants and stored motions are listed.
+    MODEL is an .onnx, a PyTorch program (.pt2), a model folder, `shipped` for the animator that
+    comes with edgeanim, or a bundle (.eab), whose variants and stored motions are listed.
     """
     from edgeanim.api import inspect
     from edgeanim.pipeline.inspect_bundle import BundleInfo
