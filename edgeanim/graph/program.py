@@ -59,8 +59,8 @@ class Program:
 
 
 def load_program(path: Path) -> Program:
-    """The program in `path`. `BadInput` if that is none, or one with open shapes, control flow or
-    ops that are not PyTorch's own, and `MissingComponent` without torch."""
+    """The program in `path`. `BadInput` if that is none, or one with open shapes, control flow,
+    half floats or ops that are not PyTorch's own, and `MissingComponent` without torch."""
     require("Reading an exported program", "torch", extra="compress")
     import torch
 
@@ -73,12 +73,27 @@ def load_program(path: Path) -> Program:
         clean = _cleaned(archive, path)
     with errors_of_others(tell), quiet():
         program = torch.export.load(clean)
+        module = program.module()
         shapes = {
             node.name: tuple(node.meta["val"].shape)
             for node in program.graph.nodes
             if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
         }
-        return Program(_evaluated(program.module()), shapes)
+    _check_precision(program, path)
+    return Program(_evaluated(module), shapes)
+
+
+def _check_precision(program: torch.export.ExportedProgram, path: Path) -> None:
+    import torch
+
+    for node in program.graph.nodes:
+        dtype = getattr(node.meta.get("val"), "dtype", None)
+        if dtype in (torch.float16, torch.bfloat16):
+            raise BadInput(
+                f"This program computes in {str(dtype).removeprefix('torch.')}.",
+                where=path,
+                hint="Call .float() on the module, and export it again.",
+            )
 
 
 def _evaluated(module: torch.nn.Module) -> torch.nn.Module:

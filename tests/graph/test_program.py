@@ -208,6 +208,14 @@ def test_open_shapes_are_refused(net: Any, tmp_path: Path) -> None:
         load_program(tmp_path / "open.pt2")
 
 
+def test_half_floats_are_refused_by_name(tmp_path: Path) -> None:
+    half = nn.Conv2d(3, 3, 1).half()
+    program = torch.export.export(half, (torch.rand(1, 3, 8, 8).half(),))
+    torch.export.save(program, tmp_path / "half.pt2")
+    with pytest.raises(BadInput, match=r"^\S*half\.pt2: This program computes in float16\. Call \.float\(\)"):
+        load_program(tmp_path / "half.pt2")
+
+
 def test_a_net_that_is_no_picture_names_the_command_that_takes_a_contract(tmp_path: Path) -> None:
     program = torch.export.export(nn.Linear(4, 4), (torch.rand(1, 4),))
     torch.export.save(program, tmp_path / "linear.pt2")
