@@ -212,7 +212,7 @@ def test_half_floats_are_refused_by_name(tmp_path: Path) -> None:
     half = nn.Conv2d(3, 3, 1).half()
     program = torch.export.export(half, (torch.rand(1, 3, 8, 8).half(),))
     torch.export.save(program, tmp_path / "half.pt2")
-    with pytest.raises(BadInput, match=r"^\S*half\.pt2: This program computes in float16\. Call \.float\(\)"):
+    with pytest.raises(BadInput, match=r"^\S*half\.pt2: This program computes in float16"):
         load_program(tmp_path / "half.pt2")
 
 
