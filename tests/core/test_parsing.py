@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -146,9 +146,15 @@ def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "deep.toml").write_text(".".join(["size"] * 5000) + " = 1")
-    deep = load_toml(tmp_path / "deep.toml")
+    # What stands in for tomllib on Python 3.10 reads no key of so many parts.
+    said = r"needed here|not possible here|too large|more than the allowed"
+    with pytest.raises(BadInput, match=said):
+        parse(Inner, load_toml(tmp_path / "deep.toml"), where="doc")
+    deep: dict[str, Any] = {}
+    for _ in range(5000):
+        deep = {"size": deep}
     for document in (deep, {"size": 1, "kind": deep}, {"size": 1, "kind": 16**9999}):
-        with pytest.raises(BadInput, match=r"needed here|not possible here|too large"):
+        with pytest.raises(BadInput, match=said):
             parse(Inner, document, where="doc")
 
 
