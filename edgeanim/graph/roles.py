@@ -15,6 +15,7 @@ _PICTURE_CHANNELS = (1, 3, 4)
 _STACKED_CHANNELS = (6, 9, 12)
 """Of several pictures of three channels each."""
 _SMALLEST_SIDE = 8
+_VECTOR_AXES = 2
 _MOST_STRETCHED = 2.0
 """Nets may crop a wide picture to a square one, but hardly a strip."""
 OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
@@ -63,16 +64,16 @@ def spec_of_shapes(
     quite unlike the frame, or is grey and of another size than the frame, is sound; what is grey
     beside one in colour is a mask or a map, and what is called noise is that. Other inputs of three
     axes and more of which there are as many as other outputs of that shape are `state:NAME` with
-    these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`.
+    these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`. A
+    graph of vectors alone takes no picture: all of them are conditions.
     Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`.
     `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
-    roles = _picture_roles(_pictures(inputs, outputs[finished]), inputs, path)
-    states = _states(
-        {name: shape for name, shape in inputs.items() if name not in roles},
-        {name: shape for name, shape in outputs.items() if name != finished},
-    )
+    others = {name: shape for name, shape in outputs.items() if name != finished}
+    names = _pictures(inputs, others, outputs[finished])
+    roles = _picture_roles(names, inputs, path)
+    states = _states({n: shape for n, shape in inputs.items() if n not in roles}, others)
     taken = set(roles.values())
     return GraphSpec(
         name=identifier(path.stem),
@@ -112,10 +113,15 @@ def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
     return None
 
 
-def _pictures(inputs: Shapes, frame: tuple[int, ...]) -> list[str]:
+def _pictures(inputs: Shapes, others: Shapes, frame: tuple[int, ...]) -> list[str]:
     """The inputs that may be pictures. Noise beside them is none, nor is what is grey beside one in
-    colour to work on: a mask, say, or a depth."""
+    colour to work on: a mask, say, or a depth. A state of `others` may have as many channels as a
+    picture; beside one as large as the frame it is none."""
     names = _like_pictures(inputs, frame)
+    if any(_sides(inputs[name]) == _sides(frame) for name in names):
+        smaller = {n: inputs[n] for n in names if _sides(inputs[n]) != _sides(frame)}
+        states = _states({n: s for n, s in smaller.items() if not _is_named_still(n)}, others)
+        names = [name for name in names if name not in states]
     names = [name for name in names if not _NOISE.search(name.lower())] or names
     coloured = [name for name in names if not _is_grey(inputs[name])]
     if all(map(_is_named_still, coloured)):
@@ -174,7 +180,8 @@ def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, st
         for name in names:
             if _is_named_still(name):
                 roles[name] = "still"
-    if not names or len(set(roles.values())) != len(names):
+    takes_none = not names and all(len(shape) <= _VECTOR_AXES for shape in inputs.values())
+    if not takes_none and (not names or len(set(roles.values())) != len(names)):
         raise BadInput(
             f"Of the inputs ({_shown(inputs)}), {len(names) or 'none'} could be the picture to "
             "work on; exactly one is needed to tell what this model does.",
@@ -198,7 +205,7 @@ def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:
     """The roles, by tensor, of what a recurrent graph takes and gives again. A vector of one or two
     axes is rather a style."""
     found = {}
-    for shape in dict.fromkeys(shape for shape in inputs.values() if len(shape) > 2):
+    for shape in dict.fromkeys(shape for shape in inputs.values() if len(shape) > _VECTOR_AXES):
         taken = [name for name, other in inputs.items() if other == shape]
         given = [name for name, other in outputs.items() if other == shape]
         if len(taken) == len(given):

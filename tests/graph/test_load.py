@@ -235,6 +235,39 @@ def test_what_a_net_takes_and_gives_again_is_its_state(graph: Any, save: Any) ->
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_state_of_as_many_channels_as_a_picture_is_one(
+    graph: Any, save: Any, channels: int
+) -> None:
+    """A temporal shift of 4 channels was taken for a second picture."""
+    shape = f"float[1,{channels},8,8]"
+    path = save(graph(
+        f"{IMAGE[0]}, {shape} before", f"float[1,3,16,16] frame, {shape} after",
+        "frame = Sigmoid (x) \n after = Tanh (before)",
+    ))  # fmt: skip
+    (spec,) = infer_contract(path).graphs
+    assert {t.name: t.role for t in (*spec.inputs, *spec.outputs)} == {
+        "x": "driving_frame", "before": "state:before", "frame": "frame", "after": "state:before",
+    }  # fmt: skip
+
+
+def test_a_net_of_vectors_alone_makes_a_picture_of_conditions(graph: Any, save: Any) -> None:
+    """A style generator needed a contract written by hand."""
+    body = """n = Add (z, pose)
+              p = Reshape (n, size)
+              y = Sigmoid (p)"""
+    inputs = "float[1,768] z, float[768] pose"
+    path = save(graph(inputs, IMAGE[1], body, {"size": np.array([1, 3, 16, 16])}))
+    roles = {t.name: t.role for t in infer_contract(path).graphs[0].inputs}
+    assert roles == {"z": "condition:z", "pose": "condition:pose"}
+
+
+def test_maps_that_are_no_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
+    path = save(graph("float[1,12,8,8] z", IMAGE[1], "y = DepthToSpace <blocksize = 2> (z)"))
+    with pytest.raises(BadInput, match="none could be the picture"):
+        infer_contract(path)
+
+
 def test_an_own_contract_replaces_the_inferred_one(tiny_onnx: Any, tmp_path: Path) -> None:
     path = tiny_onnx(32)
     contract = infer_contract(path)
