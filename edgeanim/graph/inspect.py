@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,10 +16,12 @@ from edgeanim.graph.edit import attributes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
 from edgeanim.graph.queries import (
+    FLOAT_WANTED,
     REMAINING,
     RUNTIME_DOMAINS,
     node_label,
     opset_of,
+    quantized_already,
     stored_tensors,
     value_shapes,
 )
@@ -139,22 +141,34 @@ def _stays_transposed(model: Any) -> bool:
 
 def _refused(blocking: list[Any]) -> list[str]:
     """A sentence for each op that PyTorch cannot take, which names the first node of it."""
-    counts = Counter(node.op_type for node in blocking)
-    first = {node.op_type: node for node in reversed(blocking)}
+    return [f"{named} cannot be brought into PyTorch." for named in _by_op(blocking)]
+
+
+def _by_op(nodes: Sequence[Any]) -> list[str]:
+    """Each op of these nodes, by the first node of it and how many more there are."""
+    counts = Counter(node.op_type for node in nodes)
+    first = {node.op_type: node for node in reversed(nodes)}
     return [
         f"The op {op} of node {node_label(first[op])}"
-        f"{f' and {count - 1} more' if count > 1 else ''} cannot be brought into PyTorch."
+        f"{f' and {count - 1} more' if count > 1 else ''}"
         for op, count in counts.items()
     ]
 
 
-def _warnings(model: Any, clean: Any, blocking: list[Any]) -> list[str]:
-    found = [f"{sentence} {REMAINING}" for sentence in _refused(blocking)]
-    found += [
-        f"The op {node.op_type} of node {node_label(node)} runs in ONNX Runtime only."
-        for node in model.graph.node
-        if node.domain in RUNTIME_DOMAINS
+def _obstacles(model: Any, blocking: list[Any]) -> list[str]:
+    """What keeps the graph from being taken further; nothing can be done to a quantised one."""
+    if (quantized := quantized_already(model)) is not None:
+        return [f"{quantized} {FLOAT_WANTED}"]
+    others = [node for node in blocking if node.domain not in RUNTIME_DOMAINS]
+    own = [node for node in model.graph.node if node.domain in RUNTIME_DOMAINS]
+    return [
+        *(f"{sentence} {REMAINING}" for sentence in _refused(others)),
+        *(f"{named} runs in ONNX Runtime only." for named in _by_op(own)),
     ]
+
+
+def _warnings(model: Any, clean: Any, blocking: list[Any]) -> list[str]:
+    found = _obstacles(model, blocking)
     opset = opset_of(model)
     if opset < OLDEST_OPSET:
         found.append(f"Opset {opset} is old and will be raised.")

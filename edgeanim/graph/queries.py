@@ -16,6 +16,11 @@ RUNTIME_DOMAINS = ("com.microsoft",)
 REMAINING = "ONNX Runtime and OpenVINO can still run this model; TFLite and pruning cannot."
 """What is possible with a graph that PyTorch cannot take."""
 
+FLOAT_WANTED = (
+    "Give the float32 graph that it was made of. `edgeanim bench` measures this one as it is."
+)
+"""What is possible with a graph that is quantised already."""
+
 _QUANTIZED = (
     "ConvInteger",
     "DequantizeLinear",
@@ -49,9 +54,13 @@ def unread_inputs(model: Any) -> list[str]:
     return unread if len(unread) < len(names) else []
 
 
-def quantized_node(model: Any) -> Any | None:
-    """The first node of a graph that computes in 8 bits, or rounds to them, already."""
-    return next((node for node in all_nodes(model.graph) if node.op_type in _QUANTIZED), None)
+def quantized_already(model: Any) -> str | None:
+    """A sentence that names the first node which computes in 8 bits, or rounds to them, already;
+    `None` if there is none."""
+    node = next((node for node in all_nodes(model.graph) if node.op_type in _QUANTIZED), None)
+    if node is None:
+        return None
+    return f"This graph is quantised already: {node.op_type} {node_label(node)}."
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:

@@ -18,7 +18,7 @@ from edgeanim.graph.inspect import refused_ops
 from edgeanim.graph.load import Model, load_model
 from edgeanim.graph.program import SUFFIX as PROGRAM
 from edgeanim.graph.protobuf import parse_onnx
-from edgeanim.graph.queries import REMAINING, node_label, quantized_node
+from edgeanim.graph.queries import FLOAT_WANTED, REMAINING, quantized_already
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.work import Work, artifact_digest, versions
@@ -68,14 +68,9 @@ def _refused(work: Work, graph: GraphArtifact) -> list[str]:
 
 
 def _must_be_float(graph: GraphArtifact) -> None:
-    node = quantized_node(parse_onnx(graph.path))
-    if node is not None:
-        raise BadInput(
-            f"This graph is quantised already: {node.op_type} {node_label(node)}.",
-            where=graph.path,
-            hint="Give the float32 graph that it was made of. `edgeanim bench` measures this one "
-            "as it is.",
-        )
+    told = quantized_already(parse_onnx(graph.path))
+    if told is not None:
+        raise BadInput(told, where=graph.path, hint=FLOAT_WANTED)
 
 
 def model_path(name: str | Path, work: Work) -> Path:

@@ -131,6 +131,35 @@ def test_an_op_that_stands_in_the_way_is_named_once(graph: Any, save: Any) -> No
     ]
 
 
+def test_an_op_of_one_runtime_is_named_once_and_no_other_is_promised_to_run_it(
+    graph: Any, save: Any
+) -> None:
+    model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", "a = Relu (x) \n y = Relu (a)")
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    for node in model.graph.node:
+        node.op_type, node.domain = "QuickGelu", "com.microsoft"
+    (info,) = inspect_model(save(model)).graphs
+    assert info.warnings == (
+        "The op QuickGelu of node 'node0' and 1 more runs in ONNX Runtime only.",
+    )
+
+
+def test_a_graph_that_is_quantised_already_is_told_of_in_one_sentence(
+    graph: Any, save: Any
+) -> None:
+    """Each of its ops was named, and said to run elsewhere."""
+    body = """q = QuantizeLinear (x, scale, zero)
+              d = DequantizeLinear (q, scale, zero)
+              y = Relu (d)"""
+    numbers = {"scale": np.array(0.1, np.float32), "zero": np.array(0, np.uint8)}
+    model = graph("float[1,3,8,8] x", "float[1,3,8,8] y", body, numbers)
+    (info,) = inspect_model(save(model)).graphs
+    (told,) = info.warnings
+    assert told.startswith("This graph is quantised already: QuantizeLinear 'node0'. ")
+    assert "`edgeanim bench` measures this one as it is" in told
+    assert not info.importable
+
+
 def test_the_style_net(style_model: Path) -> None:
     (info,) = inspect_model(style_model).graphs
     assert info.importable
