@@ -6,14 +6,13 @@ How channels hang together over a whole module `strands` finds out; `surgeon` ta
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from math import gcd, prod
+from math import gcd
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    import torch
     from torch import fx
 
 # Functions that treat every channel alike and keep the channel axis, by name.
@@ -135,34 +134,6 @@ def widths_of(layer: Any) -> tuple[int, int]:
     if hasattr(layer, "in_features"):
         return layer.in_features, layer.out_features
     return layer.in_channels, layer.out_channels
-
-
-def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
-    """Multiply-accumulates of all convolutions and linear layers in one run."""
-    return sum(macs_by_layer(module, example).values())
-
-
-def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, int]:
-    """Multiply-accumulates of each convolution, transposed or not, and linear layer in one run."""
-    import torch
-
-    names = {layer: name for name, layer in module.named_modules()}
-    found: dict[str, int] = {}
-
-    def count(layer: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        values = inputs[0] if isinstance(layer, torch.nn.ConvTranspose2d) else output
-        macs = values.numel() * prod(layer.weight.shape[1:])
-        found[names[layer]] = found.get(names[layer], 0) + macs
-
-    kinds = (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
-    hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, kinds)]
-    try:
-        with torch.no_grad():
-            module(*example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
 
 
 def channel_counts(shapes: Mapping[fx.Node, tuple[int, ...] | None]) -> dict[fx.Node, int]:

@@ -20,7 +20,8 @@ from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.channels import PrunedGroup, count_macs
+from edgeanim.quantize.channels import PrunedGroup
+from edgeanim.quantize.macs import count_macs
 from edgeanim.quantize.surgeon import apply_groups
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import Damage, Layer, cheapest, uniform
-from edgeanim.quantize.channels import ChannelGroup, kind_of, macs_by_layer, widths_of
+from edgeanim.quantize.channels import ChannelGroup, kind_of, widths_of
 from edgeanim.quantize.layer_times import LayerTimes
+from edgeanim.quantize.macs import macs_by_layer
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +63,8 @@ def _timed_or_counted(
 
     def layer(name: str, macs: int) -> Layer:
         made = modules[name]
+        if made is module:  # what no layer multiplies: nothing is known of its channels
+            return Layer(1, 1, lambda _i, _o: macs)
         inputs, outputs = widths_of(made)
         if kind_of(made) == "grouped":
             return Layer(inputs, outputs, lambda i, _o: macs * (i / inputs))

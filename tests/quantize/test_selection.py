@@ -5,26 +5,32 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.from_torch import export_onnx
+from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.to_torch import ImportedGraph, import_torch
 from edgeanim.quantize.allocation import Damage, Layer, cheapest
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import ChannelGroup, PrunedGroup, count_macs
+from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
+from edgeanim.quantize.macs import count_macs
 from edgeanim.quantize.prune import convolutions_of
 from edgeanim.quantize.surgeon import apply_groups
 from edgeanim.quantize.takes import Script, Takes
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
+from tests.quantize.conftest import picture_spec, smooth_pictures
 
 SPEC = PruneSpec(ratio=0.5, of="macs", round_to=4, importance="taylor")
 
@@ -127,6 +133,41 @@ def test_no_group_becomes_a_strait_while_others_can_give() -> None:
     assert min(half["conv0"], half["conv2"]) < 64
     most = cheapest(groups, summed(damages), layers, ratio=0.85, unit=8)
     assert min(most.values()) < 16, "where there is no other way it may be one"
+
+
+class _Costly(torch.nn.Module):  # type: ignore[misc]
+    """Convolutions that can lose channels beside what multiplies and holds none: a product of two
+    values, as attention is one, a computed kernel, and a convolution of a volume."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 32, 3, padding=1)
+        self.middle = torch.nn.Conv2d(32, 32, 3, padding=1)
+        self.few = torch.nn.Conv2d(32, 4, 1)
+        self.volume = torch.nn.Conv3d(1, 3, 3, padding=1)
+        self.kernel = torch.nn.Linear(4, 27)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.few(torch.relu(self.middle(torch.relu(self.stem(image)))))
+        rows = x.flatten(2)
+        mixed = (torch.softmax(rows.transpose(1, 2) @ rows, -1) @ rows.transpose(1, 2)).mean(-1)
+        solid = self.volume(x[:, None]).mean(2) + mixed.reshape(1, 1, *image.shape[2:])
+        kernel = self.kernel(x.mean((2, 3))).reshape(3, 1, 3, 3)
+        return torch.nn.functional.conv2d(solid, kernel, padding=1, groups=3)
+
+
+def test_what_no_layer_multiplies_is_part_of_the_whole(tmp_path: Path) -> None:
+    """Of a transformer less went than was asked for, and pruning failed on that afterwards."""
+    spec = picture_spec("costly", "frame", 32)
+    export_onnx(_Costly(), spec, tmp_path / spec.file)
+    artifact = GraphArtifact(spec, tmp_path / spec.file)
+    graph = imported(artifact)
+    before = count_macs(graph.module, graph.example())
+    assert before == inspect_graph(artifact).macs
+    quarter = replace(SPEC, ratio=0.25)
+    groups = chosen(graph, spec, smooth_pictures(8, 32), quarter)
+    apply_groups(graph.module, graph.example(), groups)
+    assert count_macs(graph.module, graph.example()) <= 0.75 * before
 
 
 def test_half_of_the_macs_go(unet: GraphArtifact, samples: ArraySamples) -> None:
