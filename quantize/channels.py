@@ -192,6 +192,12 @@ def pools_pictures(node: fx.Node) -> bool:
     return function_of(node) in _OVER_PICTURES and tuple(node.args[1:]) == ((2, 3), False)
 
 
+def averages_channels(node: fx.Node) -> bool:
+    """Whether a node makes means over the channels of a picture, which those that are left have
+    too, as in a norm of the whole picture."""
+    return function_of(node) == "mean" and 1 in node.args[1]
+
+
 def ties_channels(node: fx.Node) -> bool:
     """Whether a node combines the channels of several values one by one."""
     return function_of(node) in _TIES

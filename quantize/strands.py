@@ -3,7 +3,8 @@
 Each output of a convolution or a linear layer begins a strand of its own. Whatever treats all
 channels alike, each by itself, hands them on; a sum ties them one by one, a grouped convolution
 those of a group, a pixel shuffle those that become one. A norm over groups of channels ties those
-at one place of every group, so that all stay as large; what is left is normed by itself. What else
+at one place of every group, so that all stay as large; what is left is normed by itself, as a mean
+over channels is then one over those that are left. What else
 looks at channels, the graph's inputs and its outputs keep theirs: these strands are fixed.
 """
 
@@ -18,6 +19,7 @@ import torch
 
 from edgeanim.graph.traced import value_shapes
 from edgeanim.quantize.channels import (
+    averages_channels,
     carried_parameters,
     channel_counts,
     joins_channels,
@@ -100,6 +102,8 @@ class _Following:
             self._make(node, self._carried[carried.parameter])
         elif pools_pictures(node):
             self._labels[node] = torch.from_numpy(self._channels(sources[0])).reshape(1, -1)
+        elif averages_channels(node) and len(self._shapes[sources[0]]) == 4:
+            self._keep(node)
         elif ties_channels(node) and len(self._shapes[node] or ()) == 4:
             self._make(node, self._tied(node))
         elif joins_channels(node) and len(self._shapes[node] or ()) == 4:

@@ -23,6 +23,7 @@ from edgeanim.graph.rewrites import (
     pads,
     pointwise,
     pools,
+    variance,
 )
 from edgeanim.graph.shapes import infer_shapes
 
@@ -36,6 +37,7 @@ _REWRITES = (
     identity,
     pointwise,
     layout,
+    variance,
     instance_norm,
     layer_norm,
     pads,

@@ -78,6 +78,21 @@ BODIES = {
         u = Reshape (s, pixels)
         g = Mul (a, u)
         y = Resize <mode="nearest"> (g, , twice)""",
+    "a squeeze over the last axes": """
+        p = ReduceMean (a, backwards)
+        b = Conv (p, square)
+        s = Sigmoid (b)
+        g = Mul (a, s)
+        y = Resize <mode="nearest"> (g, , twice)""",
+    "a norm over the whole picture": """
+        m = ReduceMean (a, all)
+        d = Sub (a, m)
+        p = Mul (d, d)
+        v = ReduceMean (p, all)
+        e = Add (v, eps)
+        q = Sqrt (e)
+        n = Div (d, q)
+        y = Resize <mode="nearest"> (n, , twice)""",
     "DepthToSpace DCR": """
         b = Conv <pads=[1,1,1,1]> (a, w64x16)
         y = DepthToSpace <blocksize=2> (b)""",
@@ -118,6 +133,7 @@ SIZES = {
     "zero": [0], "half": [16], "whole": [2**62], "channels": [1], "halves": [16, 16],
     "plane": [2, 3], "pixel": [1, 32, 1, 1], "pixels": [1, 16, 1, 1], "large": [1, 16, 64, 64],
     "blocks": [1, 16, 2, 2, 32, 32], "rows": [0, 4, -1], "small": [1, 16, 32, 32],
+    "backwards": [-1, -2], "all": [1, 2, 3],
 }  # fmt: skip
 
 
@@ -149,6 +165,7 @@ def build(body: str, path: Path) -> GraphArtifact:
     stored |= {"scale": scales.reshape(-1, 1, 1), "offset": offsets.reshape(-1, 1, 1)}
     linear = rng.normal(0, 0.25, (32, 16)).astype(np.float32)
     stored |= {"linear": linear, "turned": linear.T, "shift": np.ones(32, np.float32)}
+    stored |= {"square": linear[:16, :, None, None], "eps": np.array(1e-5, np.float32)}
     stored["twice"] = np.array([1, 1, 2, 2], np.float32)
     read = {name for node in model.graph.node for name in node.input}
     for name in sorted(read & stored.keys()):

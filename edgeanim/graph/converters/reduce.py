@@ -27,11 +27,12 @@ is told to reduce no axes it does the first and the last."""
 
 
 def _axes(b: Builder, node: Any) -> tuple[int, ...]:
+    """Ascending, since exporters write a picture's as -1 and -2, too."""
     rank = len(b.shape(node.input[0], node))
     axes = b.setting(node, "axes", 1)
     if not axes:
         return () if b.attrs(node).get("noop_with_empty_axes", 0) else tuple(range(rank))
-    return tuple(axis % rank for axis in axes)
+    return tuple(sorted(int(axis) % rank for axis in axes))
 
 
 def _reduction(first: _Function | None, function: _Function, last: _Function | None) -> Converter:

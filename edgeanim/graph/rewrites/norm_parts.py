@@ -40,7 +40,10 @@ class NormParts:
                 continue
             x, mean, eps = found
             difference = self.graph.maker(centred, "Sub")
-            if difference is not None and list(difference.input) == [x, mean]:
+            if difference is None or difference.input[0] != x:
+                continue
+            # A variance may have a mean of its own.
+            if difference.input[1] == mean or self.mean_of(difference.input[1]) == x:
                 return x, eps
         return None
 
