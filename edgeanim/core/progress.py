@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Progress(Protocol):
@@ -32,3 +35,11 @@ class Silent:
 
 
 SILENT: Progress = Silent()
+
+
+def counted(items: Iterable[T], name: str, progress: Progress) -> Iterator[T]:
+    """`items` as they come, each noted by its number beside `name`: a step of minutes, such as a
+    long clip, is seen to get on."""
+    for number, item in enumerate(items, 1):
+        progress.step(0, f"{name}, {number}")
+        yield item

@@ -22,6 +22,7 @@ from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.evaluation import sets
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
+from tests.models.notes import Notes
 
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
@@ -139,6 +140,25 @@ def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(
     (folders / "birds" / "empty.mp4").touch()
     with pytest.raises(BadInput, match="empty"):
         api.evaluate(weights=weights, clips=folders / "birds", size=64)
+
+
+def test_a_clip_that_breaks_off_is_told_before_anything_is_scored(
+    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "score_set", None)
+    whole = write_gif(folders / "cut.gif", 8).read_bytes()
+    (folders / "birds" / "cut.gif").write_bytes(whole[: len(whole) * 3 // 4])
+    with pytest.raises(BadInput, match="cut off"):
+        api.evaluate(weights=weights, clips=folders / "birds", size=64)
+
+
+def test_while_a_set_is_scored_its_characters_are_counted(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "PUPPETS", 3)
+    progress = Notes()
+    api.evaluate(weights=weights, size=64, progress=progress)
+    assert progress.notes[:3] == ["puppets, 1", "puppets, 2", "puppets, 3"]
 
 
 def test_evaluate_takes_one_clip_as_it_is(

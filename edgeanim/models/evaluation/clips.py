@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.importers import Fit, clip_pictures
 from edgeanim.models.data.media import read_frames, some_clips_in
 from edgeanim.models.data.sequences import FrameSequence, pictures_alone
@@ -36,10 +37,16 @@ def clip_frames(path: Path) -> FrameSequence:
     return pictures_alone(path, clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
 
 
-def check_clips(paths: Iterable[Path]) -> None:
-    """`BadInput` for the first of these files whose first two frames cannot be read."""
+def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:
+    """`BadInput` for the first of these files of which `clip_frames` will not read all: only at its
+    end does a clip turn out to break off, and scores of minutes would be lost by then."""
+    if not paths:
+        return
+    progress.stage("reading clips", len(paths))
     for path in paths:
-        pictures_alone(path, clip_pictures(path, limit=2))
+        clip_frames(path)
+        progress.step(note=path.name)
+    progress.done()
 
 
 def _fit(path: Path) -> Fit:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from edgeanim.core.errors import UsageError
-from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.progress import SILENT, Progress, counted
 from edgeanim.models.data.pairs import MASK_STRIDE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import load_manifest
@@ -49,13 +49,14 @@ def evaluate(
     from edgeanim.models.nets.blocks import fold_batch_norm
 
     check_size(size)
-    sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset)
+    sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset, progress=progress)
     size = size or animator.config.size
     animator = fold_batch_norm(deepcopy(animator))
     progress.stage("scoring", len(sets))
     scores = []
     for each in sets:
-        scores.append(score_set(animator, each.name, each.shots, size, each.group))
+        shots = counted(each.shots, each.name, progress)
+        scores.append(score_set(animator, each.name, shots, size, each.group))
         progress.step()
     progress.done()
     return scores
@@ -81,12 +82,16 @@ class ShotSet(NamedTuple):
 
 
 def shot_sets(
-    *, puppets: int | None = None, clips: Sequence[Path] = (), dataset: Path | None = None
+    *,
+    puppets: int | None = None,
+    clips: Sequence[Path] = (),
+    dataset: Path | None = None,
+    progress: Progress = SILENT,
 ) -> list[ShotSet]:
     """What `evaluate` scores, drawn and read when it is looked at.
 
     `BadInput` for a clip that cannot be read, or a dataset that cannot be trusted, at once."""
-    check_clips(clips)
+    check_clips(clips, progress)
     seeds = range(FIRST_SEED, FIRST_SEED + (PUPPETS if puppets is None else puppets))
     drawn = (puppet_shot(puppet_sequence(seed, _TIMES)) for seed in seeds)
     stored = {} if dataset is None else stored_shots(dataset)
