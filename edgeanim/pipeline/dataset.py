@@ -13,7 +13,7 @@ from edgeanim.core.errors import EdgeanimError, UsageError, named
 from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.parsing import one_or_more
-from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.progress import SILENT, Progress, counted
 from edgeanim.models.data.importers import Fit
 from edgeanim.models.dataset import (
     SEQUENCES,
@@ -140,7 +140,7 @@ def import_dataset(
                 writer.split_for(origin.identity, split)  # also of what is there already
                 if not writer.has(origin):
                     with named(path, TooShort):
-                        writer.add_clip(origin, pictures, split)
+                        writer.add_clip(origin, counted(pictures, name, progress), split)
         progress.step(note=path.name)
     progress.done()
     return writer.finish()

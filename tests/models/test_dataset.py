@@ -34,6 +34,7 @@ from edgeanim.models.dataset_make import Recipe, tasks
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig
+from tests.models.notes import Notes
 
 
 @pytest.fixture
@@ -234,6 +235,13 @@ def test_a_file_that_cannot_be_imported_takes_nothing_from_those_before_it(tmp_p
         import_dataset([clip, tmp_path / "junk.mp4"], tmp_path / "data")
     (row,) = show_dataset(tmp_path / "data")
     assert row.sequences == 1
+
+
+def test_while_a_file_is_imported_its_frames_are_counted(tmp_path, clip):
+    progress = Notes()
+    import_dataset(clip, tmp_path / "data", progress=progress)
+    assert progress.notes == ["walk, 1", "walk, 2", "walk, 3", "walk, 4", "walk"]
+    assert progress.count == 1
 
 
 def test_a_sheet_takes_the_place_of_nothing_in_the_dataset(copy):
