@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput
-from edgeanim.core.files import atomic_path, read_bytes
+from edgeanim.core.files import read_bytes, write_bytes
 from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
@@ -113,11 +114,16 @@ def load_animator(folder: Path) -> Animator:
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's state as safetensors, whole or not at all."""
-    from safetensors.torch import save_file
+    write_tensors(path, module.state_dict())
 
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    with atomic_path(path) as partial:
-        save_file(state, partial)
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write `tensors` as safetensors, whole or not at all, whatever device they are on."""
+    from safetensors.torch import save
+
+    # The library's own way into a file raises an error of its own where the disk refuses.
+    portable = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(portable))
 
 
 def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> None:

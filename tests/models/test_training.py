@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
@@ -117,6 +118,21 @@ def test_a_killed_training_goes_on_to_the_identical_result(tmp_path, precision):
     expected = load_file(whole / "animator.safetensors")
     for name, value in load_file(cut / "animator.safetensors").items():
         assert torch.equal(value, expected[name]), name
+
+
+def test_a_disk_that_takes_no_checkpoint_costs_none_of_those_before(tmp_path):
+    with pytest.raises(Killed):
+        train(SHORT, tmp_path, KillAfter(5))
+    before = (tmp_path / "checkpoint" / "state.json").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, limits[1]))
+    try:
+        with pytest.raises(DeviceFailed, match="too large"):
+            train(SHORT, tmp_path, SILENT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "checkpoint" / "state.json").read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_finished_training_is_not_begun_again(trained):

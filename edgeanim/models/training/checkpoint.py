@@ -20,7 +20,7 @@ from edgeanim.core.files import (
     write_text,
 )
 from edgeanim.core.parsing import load_json, parse_written, to_plain
-from edgeanim.models.animator import load_weights, read_tensors, save_weights
+from edgeanim.models.animator import load_weights, read_tensors, save_weights, write_tensors
 from edgeanim.models.dataset import MANIFEST
 from edgeanim.models.training.batches import clip_files
 from edgeanim.models.training.config import TrainConfig
@@ -84,14 +84,12 @@ def save_checkpoint(
 ) -> None:
     """Replace the checkpoint below `out` by one after `done` steps of all stages together, trained
     on `material` (see `material_digest`)."""
-    from safetensors.torch import save_file
-
     with atomic_folder(out / FOLDER) as folder:
         for name, module in modules.items():
             save_weights(module, folder / f"{name}.safetensors")
         for name, optimizer in optimizers.items():
-            save_file(_optimizer_tensors(optimizer), folder / f"{name}.optimizer.safetensors")
-        save_file(_portable(ema.state), folder / "ema.safetensors")
+            write_tensors(folder / f"{name}.optimizer.safetensors", _optimizer_tensors(optimizer))
+        write_tensors(folder / "ema.safetensors", ema.state)
         state = _State(done, config_digest(config), material, _tensors_digest(folder))
         write_text(folder / _STATE, canonical_json(to_plain(state)))
 
@@ -158,18 +156,11 @@ def _tensors_digest(folder: Path) -> str:
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    return _portable(
-        {
-            f"{index}.{key}": value
-            for index, values in optimizer.state_dict()["state"].items()
-            for key, value in values.items()
-        }
-    )
-
-
-def _portable(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """As they are stored, whatever device they are on: a training may go on elsewhere."""
-    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return {
+        f"{index}.{key}": value
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
