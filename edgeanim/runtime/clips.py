@@ -37,6 +37,9 @@ _LOOKED_AT = 30
 # All browsers and players show a GIF's frame of less than two hundredths of a second for ten: many
 # GIFs state no time and count on that.
 _LEAST_GIF_MS, _UNTIMED_GIF_MS = 20.0, 100.0
+# What MP4 and MOV begin with. Of QuickTime older than `ftyp`, as many cameras wrote it, any of its
+# other boxes may be first.
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # As Pillow calls a JPEG with others behind it.
 _SEVERAL = "MPO"
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
@@ -176,7 +179,7 @@ def _check_container(path: Path) -> None:
     """Only what looks like a clip is handed to native demuxers."""
     head = head_of(path)
     refuse_unread_picture(head, path)
-    known = head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3")
+    known = head[4:8] in _FIRST_BOXES or head.startswith(b"\x1aE\xdf\xa3")
     if not known and not (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
         raise BadInput(
             "This is neither a clip nor a picture that can be read.",

@@ -173,6 +173,15 @@ def test_a_clip_that_is_cut_off_is_refused(tmp_path, clip):
         probe_fps(cut)
 
 
+@pytest.mark.parametrize("first", [b"wide", b"free", b"skip"])
+def test_quicktime_that_does_not_name_its_type_is_read(tmp_path, clip, first):
+    content = clip.read_bytes()
+    assert content[4:8] == b"ftyp"
+    path = tmp_path / "camera.mov"
+    path.write_bytes(content[:4] + first + content[8:])
+    assert np.array_equal(list(read_frames(path)), list(read_frames(clip)))
+
+
 def test_an_avi_is_read(tmp_path, pictures):
     cv2 = pytest.importorskip("cv2")
     code = cv2.VideoWriter_fourcc(*"MJPG")
