@@ -101,19 +101,14 @@ def may_become_file(path: Path) -> None:
     with disk_errors(path):
         if path.is_dir():
             raise BadInput("This is a folder; a file is to be written here.", where=path)
-        if path.exists() and not path.is_file():
-            raise UsageError(
-                "This is a pipe or a device, which a file would replace.",
-                where=path,
-                hint="Name a new file.",
-            )
+        _refuse_device(path)
 
 
 def may_become_folder(path: Path, ours: Callable[[str], bool]) -> None:
     """`UsageError` if `path` holds a file that is not `ours`, asked by its name relative to `path`:
     it would be lost when the folder is replaced; and for the folder in which we work, one above it,
-    or one where something is mounted, which cannot be. `BadInput` if `path` is a file or cannot be
-    written to."""
+    or one where something is mounted, which cannot be, and for a pipe or a device. `BadInput` if
+    `path` is a file or cannot be written to."""
     if Path.cwd().is_relative_to(path.resolve()):
         raise UsageError(
             "This is the folder in which the command runs, or one above it; it would be replaced.",
@@ -243,7 +238,17 @@ def _lies_in(folder: Path, path: Path) -> bool:
     return folder.is_dir() and path.resolve().is_relative_to(folder.resolve())
 
 
+def _refuse_device(path: Path) -> None:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(
+            "This is a pipe or a device, which would be replaced.",
+            where=path,
+            hint="Name a new file or folder.",
+        )
+
+
 def _refuse_file(path: Path) -> None:
+    _refuse_device(path)
     if path.exists() and not path.is_dir():
         raise BadInput("This is a file; a folder is to be written here.", where=path)
 

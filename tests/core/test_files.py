@@ -219,6 +219,8 @@ def test_a_pipe_in_the_way_stays_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(UsageError, match="pipe or a device"):
         write_text(pipe, "x")
+    with pytest.raises(UsageError, match="pipe or a device"):
+        may_become_folder(pipe, lambda _: True)
     assert pipe.is_fifo()
     assert names(tmp_path) == ["pipe"]
 
