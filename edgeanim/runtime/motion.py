@@ -97,10 +97,10 @@ def load_track(path: Path) -> MotionTrack:
     return replace(track, regions=_names_from(arrays.get(_REGIONS), where=path))
 
 
-def track_from(values: Array, fps: NDArray[np.float64], *, where: object) -> MotionTrack:
+def track_from(values: Array, fps: NDArray[Any], *, where: object) -> MotionTrack:
     """A track from arrays that came from outside; `BadInput` names `where`."""
-    if fps.shape != () or fps.dtype.kind != "f":
-        raise BadInput("`fps` must be a single floating-point number.", where=where)
+    if fps.shape != () or fps.dtype.kind not in "iuf":
+        raise BadInput("`fps` must be a single number.", where=where)
     try:
         return MotionTrack(values, float(fps))
     except ValueError as error:

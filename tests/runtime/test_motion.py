@@ -116,6 +116,12 @@ def test_a_frame_rate_that_is_none_is_refused(tmp_path: Path, fps: np.ndarray):
         load_track(tmp_path / "t.npz")
 
 
+@pytest.mark.parametrize("fps", [np.array(25), np.array(25, np.uint8), np.array(25, np.float32)])
+def test_a_frame_rate_is_any_one_number(tmp_path: Path, fps: np.ndarray):
+    np.savez(tmp_path / "t.npz", values=_track().values, fps=fps)
+    assert load_track(tmp_path / "t.npz").fps == 25
+
+
 @pytest.mark.parametrize("frames", [12, 16, 31])
 def test_a_track_at_its_own_rate_keeps_its_last_frame(frames: int) -> None:
     """11 * 29.97 / 29.97 is a little less than 11 in floating point."""
