@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -102,29 +103,41 @@ def put(request: Answer, stream: IO[bytes]) -> Answer:
         raise Refused(f"{HOME} has only {free >> 20} MB of free disk space; {needed}")
     say({"go": True})
     # All of it is read before anything is refused: what follows must be the next request.
-    whole = [_receive(checked(digest), size, stream) for digest, size in request["files"]]
-    if not all(whole):
-        raise Refused("a file was damaged on its way")
+    failures = []
+    for digest, size in request["files"]:
+        pieces = _pieces(size, stream)
+        try:
+            _keep(checked(digest), pieces)
+        except (Refused, OSError) as error:
+            failures.append(error)
+            for _ in pieces:
+                pass
+    if failures:
+        raise failures[0]
     return {}
 
 
-def _receive(digest: str, size: int, stream: IO[bytes]) -> bool:
+def _pieces(size: int, stream: IO[bytes]) -> Iterator[bytes]:
+    while size:
+        piece = stream.read(min(size, 1 << 20))
+        if not piece:
+            raise SystemExit(1)  # the link was cut
+        size -= len(piece)
+        yield piece
+
+
+def _keep(digest: str, pieces: Iterable[bytes]) -> None:
     handle, name = tempfile.mkstemp(prefix=".partial-", dir=BLOBS)
     partial = Path(name)
     try:
         seen = hashlib.sha256()
         with os.fdopen(handle, "wb") as target:
-            while size:
-                piece = stream.read(min(size, 1 << 20))
-                if not piece:
-                    raise SystemExit(1)  # the link was cut
+            for piece in pieces:
                 target.write(piece)
                 seen.update(piece)
-                size -= len(piece)
-        whole = seen.hexdigest() == digest
-        if whole:
-            partial.replace(BLOBS / digest)
-        return whole
+        if seen.hexdigest() != digest:
+            raise Refused("a file was damaged on its way")
+        partial.replace(BLOBS / digest)
     finally:
         if partial.exists():
             partial.unlink()

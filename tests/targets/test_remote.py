@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ def test_a_board_without_room_says_how_much_it_takes(
     says = r"\.edgeanim has only 70 MB of free disk space; 1 MB are to be sent and 80 MB to be left"
     with pytest.raises(DeviceFailed, match=says):
         Remote(fake.host).run(counting_call(tmp_path))
+
+
+def test_a_disk_that_fills_up_in_mid_push_is_told_of_at_once(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quota, or no inodes left, which the free space does not tell of. What is still on its way
+    must not be taken for the next request: the link would break, and be taken up again."""
+    text = Path(stub.__file__).read_text()
+    full = text.replace("tempfile.mkstemp(", "full(")
+    assert full != text
+    refusing = "def full(**_):\n    raise OSError(122, 'Disk quota exceeded')\n\n\ndef put("
+    (tmp_path / "stub.py").write_text(full.replace("def put(", refusing))
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
+    (tmp_path / "large").write_text("no request\n" * 200_000)
+    large = Payload.of({"large": tmp_path / "large"})
+    call = replace(counting_call(tmp_path), files=large)
+    with pytest.raises(DeviceFailed, match=r"It refused: .*Disk quota exceeded"):
+        Remote(fake.host, retry_s=()).run(call)
 
 
 def test_a_login_shell_that_talks_is_skipped(
