@@ -23,7 +23,7 @@ from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import SshHost, parse_place
-from edgeanim.targets.on.remote import Call, Remote
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us
 
 _PROOF_FRAMES = 3
 # Far below what INT8 costs, far above what a broken runtime shows.
@@ -76,11 +76,8 @@ def deploy(
     files = Payload.of(files_of(path, path.name))
     call = Call("install", {"bundle": path.name}, files, backends, (ANSWER,))
     remote = connect(place, progress)
-    try:
+    with ended_with_us([remote], call):
         answer = remote.run(call)[ANSWER].decode("utf-8", errors="replace")
-    except KeyboardInterrupt:
-        remote.stop(call)
-        raise
     installed = parse(Installed, parse_json(answer, where=place.label), where=place.label)
     return Deployed(place.label, installed, _play_line(place, installed))
 

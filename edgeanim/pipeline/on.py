@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
-from edgeanim.targets.on.remote import Call, Remote
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us
 
 if TYPE_CHECKING:
     from edgeanim.targets.doctor import Diagnosis
@@ -126,13 +127,8 @@ def bench_on(
             return Placed(place.label, error=error)
         return Placed(place.label, report, path)
 
-    try:
+    with nullcontext() if call is None else ended_with_us(hosts.values(), call):
         return _everywhere(places, measure)
-    except KeyboardInterrupt:
-        if call is not None:
-            for remote in hosts.values():
-                remote.stop(call)
-        raise
 
 
 def _measured_there(remote: Remote, call: Call, pictures: Path | None) -> Report:

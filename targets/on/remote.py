@@ -7,9 +7,10 @@ finds it, running or finished, by the hash of all that goes into it.
 from __future__ import annotations
 
 import hashlib
+import signal
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -185,6 +186,19 @@ class Remote:
             ) from error
         time.sleep(self._retry_s[self._failures])
         self._failures += 1
+
+
+@contextmanager
+def ended_with_us(remotes: Collection[Remote], call: Call) -> Iterator[None]:
+    """Around the runs of `call`: Ctrl-C and a plain `kill` (see `cli.main`) end them as well, so
+    that no board stays busy for nobody. A closed terminal does not: it is as a lost link."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as end:
+        if end.args != (128 + signal.SIGHUP,):
+            for remote in remotes:
+                remote.stop(call)
+        raise
 
 
 def _drop(link: Link, call: Call) -> None:

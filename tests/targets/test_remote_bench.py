@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,35 @@ def test_a_place_that_fails_unforeseen_does_not_cost_the_others_theirs(
     assert isinstance(odd.error, DeviceFailed)
     assert "ZeroDivisionError: odd" in str(odd.error)
     assert "It is not there" in str(gone.error)
+
+
+@pytest.mark.parametrize(
+    ("end", "stopped"),
+    [
+        (KeyboardInterrupt(), True),
+        (SystemExit(128 + signal.SIGTERM), True),
+        (SystemExit(128 + signal.SIGHUP), False),
+    ],
+)
+def test_what_ends_us_ends_the_runs_there_but_a_closed_terminal_does_not(
+    bundle: Path, end: BaseException, stopped: bool
+) -> None:
+    """A cancelled job must leave no board busy for the next one."""
+    told: list[str] = []
+
+    class Ended(Remote):
+        def run(self, call: Call) -> dict[str, bytes]:
+            del call
+            raise end
+
+        def stop(self, call: Call) -> None:
+            told.append(call.function)
+
+    with pytest.raises(type(end)):
+        bench_on(bundle, "ssh://pi@board", connect=Ended)
+    with pytest.raises(type(end)):
+        deploy(bundle, to="ssh://pi@board", connect=Ended)
+    assert told == (["bench", "install"] if stopped else [])
 
 
 def test_a_deployed_bundle_plays_there(
