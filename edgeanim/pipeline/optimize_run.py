@@ -62,7 +62,8 @@ class Unreachable(GateFailed):
 
 
 class _NotKept(Exception):
-    """A report that the store is not to have: memory that was short today may not be tomorrow."""
+    """A report that the store is not to have: memory that was short today may not be tomorrow, and
+    a machine that was busy or hot may be at rest."""
 
     def __init__(self, report: Report) -> None:
         super().__init__()
@@ -129,7 +130,7 @@ class Run:
 
         def make(folder: Path) -> None:
             report = study.bench(subjects, BenchOptions(threads=study.work.board.threads))
-            if report.failures:
+            if report.failures or not report.validity.valid:
                 raise _NotKept(report)
             save_report(folder / _REPORT_FILE, report)
 

@@ -408,14 +408,18 @@ def _finalist(study: Study) -> Run:
     return run
 
 
-def test_finals_in_which_a_variant_failed_are_measured_again_the_next_time(
+def test_finals_that_failed_or_were_spoiled_are_measured_again_the_next_time(
     study_of: Callable[..., Study],
 ) -> None:
     base = study_of(DriftLimit())
-    broken, whole = build_report(failure=FAILED), build_report()
-    study = _Finals(**vars(base) | {"reports": [broken, whole]})
-    found = [_finalist(study)._final() for _ in range(3)]
-    assert found == [broken, whole, whole]
+    reports = [
+        build_report(failure=FAILED),
+        build_report(reasons=("foreign load: other processes kept 1.00 cores busy",)),
+        build_report(),
+    ]
+    study = _Finals(**vars(base) | {"reports": list(reports)})
+    found = [_finalist(study)._final() for _ in range(4)]
+    assert found == [*reports, reports[-1]]
 
 
 def test_finals_in_which_nothing_ran_are_a_failure_of_the_device(
@@ -468,8 +472,11 @@ def test_a_real_search_ends_with_a_bundle_and_runs_again_from_the_store(
         assert bundle.provenance["trial"]["backend"] == "onnxruntime"
     began = time.perf_counter()
     again = api.optimize(tiny_onnx(), **common)
-    assert again.points == found.points
-    assert time.perf_counter() - began < 30
+    if found.report.validity.valid:
+        assert again.points == found.points
+        assert time.perf_counter() - began < 30
+    else:  # the finals, and so the choice, are made anew
+        assert [p.latency_ms for p in again.points] == [p.latency_ms for p in found.points]
     with pytest.raises(Unreachable, match="Nothing within a drift") as caught:
         api.optimize(tiny_onnx(), max_latency_ms=0.001, **common)
     assert caught.value.exit_code == 1
