@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.figures import Value, figures, validity_figures
+from edgeanim.benchmarks.figures import Value, change_figures, figures, validity_figures
 from edgeanim.benchmarks.gate import Gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.stats import Ratio, independent_ratio, paired_ratio
@@ -35,30 +35,33 @@ _TOLD: Mapping[str, Callable[[Report], str]] = {
     "board": lambda r: r.board.name,
     "version of edgeanim": lambda r: r.edgeanim,
 }
+# How a variant's change is called, by the verdict on the ratio of its latencies.
+_CALLED = {"higher": "slower", "lower": "faster", "no difference": "no difference"}
+# A report's name, a variant's id and its figures.
+_Table = tuple[str, str, dict[str, Value]]
+# What a figure can be even where no variant has it now.
+_POSSIBLE: Mapping[str, Collection[str]] = {"change.verdict": tuple(_CALLED.values())}
 
 
 @dataclass(frozen=True)
 class Change:
     """One variant in a report against the same variant in the first report.
 
-    `ratio` is the latency's, this one's over the first one's; above 1 is slower.
+    `ratio` is the latency's, this one's over the first one's; above 1 is slower. `verdict` is
+    `slower`, `faster` or `no difference`.
     """
 
     report: int
     variant: str
     ratio: Ratio
-
-    @property
-    def verdict(self) -> str:
-        """`slower`, `faster` or `no difference`."""
-        return {"higher": "slower", "lower": "faster"}.get(self.ratio.verdict, self.ratio.verdict)
+    verdict: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Reports side by side. `differences` are the unlike things that were allowed and those that
-    need not be (threads, board, versions), `folders` where each report lies, and its pictures with
-    it; `None` for one that is in memory only."""
+    """Reports side by side. `differences` are the unlike things that were allowed, those that need
+    not be (threads, board, versions, variants), and a run that was given twice; `folders` where
+    each report lies, and its pictures with it, `None` for one that is in memory only."""
 
     names: tuple[str, ...]
     reports: tuple[Report, ...]
@@ -106,17 +109,23 @@ def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
 
 
 def check_gate(comparison: Comparison, gate: Gate) -> None:
-    """`FailedOn` if the gate fails any variant of any report. `UsageError` if it picks out what no
-    variant is (`id == 'a mistyped one'`): it would pass without looking at anything."""
-    tables = [
-        (name, variant.id, figures(variant) | validity_figures(report.validity))
-        for name, report in zip(comparison.names, comparison.reports, strict=True)
-        for variant in report.variants
-    ]
+    """`FailedOn` if the gate fails any variant of any report; one that asks for a change
+    (`change.verdict == 'slower'`) looks at the reports after the first, and at every variant that
+    one of them or the first has. `UsageError` if it picks out what no variant is (`id == 'a
+    mistyped one'`): it would pass without looking at anything."""
+    of_changes = any(name.startswith("change.") for name in gate.expression.names())
+    if of_changes and len(comparison.reports) == 1:
+        raise UsageError(
+            "A change is from the first report to another, and needs a second report.",
+            where=f"--fail-on {gate.text}",
+            hint="Name both: edgeanim compare before.json after.json",
+        )
+    tables = list((_changed if of_changes else _plain)(comparison))
     # A figure that one variant has (a stage, say) and another has not is missing, not unknown.
     every: dict[str, Value] = {name: None for _, _, table in tables for name in table}
     for figure, text in sorted(gate.expression.picks()):
         known = {str(table[figure]) for _, _, table in tables if table.get(figure) is not None}
+        known |= set(_POSSIBLE.get(figure, ()))
         if known and text not in known:
             raise UsageError(
                 f"No variant has {text!r} as its {figure}.",
@@ -130,6 +139,30 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
     ]
     if failures:
         raise FailedOn(f"The gate {gate.text!r} failed for {'; '.join(failures)}.", comparison)
+
+
+def _plain(comparison: Comparison) -> Iterator[_Table]:
+    for name, report in zip(comparison.names, comparison.reports, strict=True):
+        for variant in report.variants:
+            yield name, variant.id, figures(variant) | validity_figures(report.validity)
+
+
+def _changed(comparison: Comparison) -> Iterator[_Table]:
+    """The tables of the reports after the first, with the changes. A variant that only the first
+    has is one of theirs, of which nothing was measured: what is lost must not pass."""
+    changes = {(change.report, change.variant): change for change in comparison.changes}
+    unknown = change_figures(None, None)
+    for index, report in enumerate(comparison.reports[1:], start=1):
+        circumstances = validity_figures(report.validity)
+        for variant in report.variants:
+            change = changes.get((index, variant.id))
+            known = figures(variant) | circumstances
+            found = change_figures(change.ratio, change.verdict) if change else unknown
+            yield comparison.names[index], variant.id, known | found
+        for variant in comparison.reports[0].variants:
+            if report.variant(variant.id) is None:
+                known = {name: getattr(variant, name) for name in ("id", "backend", "precision")}
+                yield comparison.names[index], variant.id, known | circumstances | unknown
 
 
 def _names(sources: Sequence[Path | Report]) -> tuple[str, ...]:
@@ -158,6 +191,10 @@ def _told(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]:
     """What differs from the first report without standing in the way."""
     first = reports[0]
     for name, report in zip(names[1:], reports[1:], strict=True):
+        if report == first:
+            yield f"{name} is the same run as {names[0]}."
+        yield from _only(names[0], _timed(first), name, _timed(report))
+        yield from _only(name, _timed(report), names[0], _timed(first))
         for word, shown in _TOLD.items():
             if shown(report) != shown(first):
                 yield _differs(word, names[0], shown(first), name, shown(report))
@@ -183,6 +220,16 @@ def _form(variant: VariantResult) -> str:
     return f"{variant.precision} as {' and '.join(sorted(variant.schemes)) or 'no scheme'}"
 
 
+def _only(one: str, has: Sequence[str], other: str, has_other: Sequence[str]) -> Iterator[str]:
+    if alone := [variant for variant in has if variant not in has_other]:
+        yield f"Only {one} has times of {', '.join(alone)}; {other} has none."
+
+
+def _timed(report: Report) -> list[str]:
+    """The variants that were timed."""
+    return [variant.id for variant in report.variants if variant.latency is not None]
+
+
 def _runtimes(report: Report) -> dict[str, str]:
     """The version of each backend that ran."""
     return {v.backend: v.backend_version for v in report.variants if v.backend_version}
@@ -196,7 +243,7 @@ def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
             if first is None or first.latency is None or variant.latency is None:
                 continue
             ratio = independent_ratio(_processes(variant), _processes(first))
-            changes.append(Change(index, variant.id, ratio))
+            changes.append(Change(index, variant.id, ratio, _CALLED[ratio.verdict]))
     return tuple(changes)
 
 

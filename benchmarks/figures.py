@@ -12,7 +12,7 @@ from edgeanim.benchmarks.drift import Drift, Spread
 from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.result import Executed, Latency, Memory, Speedup, VariantResult
 from edgeanim.benchmarks.scenarios import Batch, Cold, Soak, Stage, Stream
-from edgeanim.benchmarks.stats import Interval
+from edgeanim.benchmarks.stats import Interval, Ratio
 
 Value = float | str | None
 
@@ -65,6 +65,13 @@ def validity_figures(validity: Validity) -> dict[str, Value]:
         "validity.reasons": float(len(validity.reasons)),
         "validity.discarded": float(len(validity.discarded)),
     }
+
+
+def change_figures(ratio: Ratio | None, verdict: str | None) -> dict[str, Value]:
+    """`change.ratio` (a variant's latency over that in the first report) with its `interval` and
+    what was `detectable`, and the `change.verdict`; `None` for what could not be compared."""
+    found = _section("change", Ratio, ratio)
+    return {"change.ratio": found.pop("change.value"), **found, "change.verdict": verdict}
 
 
 def _words(names: Iterable[str]) -> list[str]:

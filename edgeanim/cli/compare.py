@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @json_option
 @example(
     "edgeanim compare pi4.json pi5.json --allow machine --html boards.html\n"
-    "edgeanim compare report.json --fail-on 'latency.p90_ms > 50'"
+    "edgeanim compare report.json --fail-on 'latency.p90_ms > 50'\n"
+    "edgeanim compare before.json after.json --fail-on \"change.verdict == 'slower'\""
 )
 def command(
     reports: tuple[Path, ...],
@@ -43,6 +44,8 @@ def command(
     """Compare any number of reports as a table, and as a page.
 
     Refuses to compare unlike things (another model, other frames, another machine) unless told to.
+    Each variant's change in latency is that from the first report. A gate on it (`change.ratio`,
+    `change.interval.low`, `change.verdict`) also fails where a variant has gone.
     """
     from edgeanim.api import compare
     from edgeanim.benchmarks.compare import FailedOn

@@ -203,7 +203,7 @@ def _worst(variant: VariantResult, folder: Path | None) -> str:
 def _changes(comparison: Comparison) -> str:
     parts = []
     if comparison.differences:
-        parts.append(_care("Unlike things are compared.", comparison.differences))
+        parts.append(_care("Read this comparison with care.", comparison.differences))
     rows = [
         f'<tr><th scope="row"{TEXT}>{escape(change.variant)}</th>'
         f"<td{TEXT}>{escape(comparison.names[change.report])}</td>"

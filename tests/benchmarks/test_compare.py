@@ -74,7 +74,7 @@ def test_what_else_may_have_made_the_difference_is_told() -> None:
         board=replace(first.board, name="x86-vnni"),
         variants=newer,
     )
-    assert compare([first, first]).differences == ()
+    assert compare([first, build_report(seed=9)]).differences == ()
     assert compare([first, other]).differences == (
         "The number of threads differs: report 1 has 1, report 2 has 2.",
         "The board differs: report 1 has local, report 2 has x86-vnni.",
@@ -92,6 +92,24 @@ def test_variants_of_one_name_that_are_of_unlike_forms_are_told_of() -> None:
         "The form of onnxruntime-int8 differs: report 1 has int8 as onnx-qdq, "
         "report 2 has int8 as float32 and tensorrt-qdq.",
     )
+
+
+def test_variants_that_only_one_report_has_times_of_are_told_of() -> None:
+    """What a candidate lost has no change: without a word it would pass for unchanged."""
+    both = build_report({"onnxruntime": (20, 8), "tflite": (30, 9)})
+    broken = build_report({"tflite": (30, 9)}, failure=Failure("DeviceFailed", 5, "x"), seed=3)
+    lost = "onnxruntime-float32, onnxruntime-int8, tflite-int8"
+    told = f"Only report 1 has times of {lost}; report 2 has none."
+    assert compare([both, broken]).differences == (told,)
+    told = f"Only report 2 has times of {lost}; report 1 has none."
+    assert compare([broken, both]).differences == (told,)
+
+
+def test_a_run_that_is_compared_with_itself_is_told_of() -> None:
+    """No difference between a run and a copy of it says nothing."""
+    report, other = build_report(), build_report(seed=9)
+    told = "report 3 is the same run as report 1."
+    assert compare([report, other, build_report()]).differences == (told,)
 
 
 def test_the_size_of_unlike_frames_is_told() -> None:
@@ -221,6 +239,49 @@ def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:
     comparison = compare([build_report(failure=Failure("DeviceFailed", 5, "x"))])
     with pytest.raises(GateFailed, match="onnxruntime-int8 in report 1"):
         check_gate(comparison, parse_gate("latency.p50_ms > 1000"))
+
+
+SLOWER = "change.verdict == 'slower'"
+
+
+@pytest.mark.parametrize(
+    ("gate", "fails"),
+    [
+        (SLOWER, "onnxruntime-int8 in report 2: change.verdict is slower"),
+        ("change.ratio > 1.1", "onnxruntime-int8 in report 2: change.ratio is 1.2"),
+        ("change.interval.low > 1.1 and precision == 'int8'", "onnxruntime-int8 in report 2"),
+        ("change.verdict == 'faster'", ""),
+        ("change.detectable > 0.5", ""),
+        ("change.ratio > 1.1 and precision == 'float32'", ""),
+    ],
+)
+def test_a_gate_can_ask_what_changed_against_the_first_report(gate: str, fails: str) -> None:
+    first = build_report({"onnxruntime": (20, 8)})
+    comparison = compare([first, build_report({"onnxruntime": (20, 10)}, seed=7)])
+    if fails:
+        with pytest.raises(FailedOn, match=fails) as caught:
+            check_gate(comparison, parse_gate(gate))
+        assert "report 1:" not in caught.value.what
+    else:
+        check_gate(comparison, parse_gate(gate))
+
+
+@pytest.mark.parametrize("before_has_it", [True, False])
+def test_a_gate_on_a_change_fails_for_a_variant_that_one_report_lacks(before_has_it: bool) -> None:
+    pair = [build_report({"onnxruntime": (20, 8), "tflite": (30, 9)}), build_report(seed=7)]
+    comparison = compare(pair if before_has_it else pair[::-1])
+    says = "tflite-int8 in report 2: change.verdict was not measured"
+    with pytest.raises(FailedOn, match=says):
+        check_gate(comparison, parse_gate(SLOWER))
+    check_gate(comparison, parse_gate(f"backend == 'onnxruntime' and {SLOWER}"))
+
+
+def test_a_gate_on_a_change_needs_two_reports_and_a_verdict_that_there_is() -> None:
+    with pytest.raises(UsageError, match="a second report"):
+        check_gate(compare([build_report()]), parse_gate("change.ratio > 1.1"))
+    pair = compare([build_report(), build_report(seed=7)])
+    with pytest.raises(UsageError, match="Did you mean 'slower'"):
+        check_gate(pair, parse_gate("change.verdict == 'slow'"))
 
 
 def test_an_unknown_figure_names_the_nearest() -> None:
