@@ -72,7 +72,7 @@ class Remote:
         self._progress = progress
         self._retry_s = tuple(retry_s)
         self._link: Link | None = None
-        self._started = self._cancelled = False
+        self._asked = self._started = self._cancelled = False
         self._offset = 0
         self._failures = 0
 
@@ -82,7 +82,8 @@ class Remote:
         Errors of the far edgeanim are raised here as what they are, with the host's name.
         `DeviceFailed` if the host cannot be reached, or not any more: then the run goes on there.
         """
-        self._started, self._offset, self._failures = False, 0, 0
+        self._asked = self._started = False
+        self._offset = self._failures = 0
         while True:
             try:
                 with open_link(self.host, self._opened) as link:
@@ -100,7 +101,7 @@ class Remote:
         self._cancelled = True
         if self._link is not None:
             self._link.cut()
-        if not self._started:
+        if not self._asked:
             return
         self._progress.stage(f"{self.host.label}: end the run")
         try:
@@ -114,6 +115,8 @@ class Remote:
 
     def _opened(self, link: Link) -> None:
         self._link = link
+        if self._cancelled:  # while no link was there to be cut
+            raise LinkLost("The run was ended.", where=self.host.label)
 
     def _start(self, link: Link, call: Call) -> None:
         label = self.host.label
@@ -125,6 +128,7 @@ class Remote:
         code = call.code
         sent = _push(link, code.contents() | call.files.contents())
         link.ask("lay", tree=code.digest, files=dict(code.digests))
+        self._asked = True  # before: it may begin there though its answer never comes
         state = link.ask(
             "start",
             run=call.id,

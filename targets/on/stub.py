@@ -182,10 +182,16 @@ def running(run: Path) -> bool:
 
 def start(request: Answer, _stream: IO[bytes]) -> Answer:
     """Start this run, or find it running or finished."""
-    RUNS.mkdir(parents=True, exist_ok=True)
-    with (RUNS / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with starting():
         return _start(RUNS / checked(request["run"]), request)
+
+
+def starting() -> IO[str]:
+    """A lock that one at a time holds to start a run, until it is closed."""
+    RUNS.mkdir(parents=True, exist_ok=True)
+    lock = (RUNS / ".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 def _start(run: Path, request: Answer) -> Answer:
@@ -254,6 +260,7 @@ def fetch(request: Answer, _stream: IO[bytes]) -> Answer:
 def stop(request: Answer, _stream: IO[bytes]) -> Answer:
     """End this run: as Ctrl-C does, so that it ends its own workers; by force if that fails."""
     run = RUNS / checked(request["run"])
+    starting().close()  # only what has begun can be ended
     for number in (signal.SIGINT, signal.SIGKILL):
         if not running(run):
             break

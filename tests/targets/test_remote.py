@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import shlex
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -300,13 +302,71 @@ def test_a_stopped_run_is_gone(fake: Board, tmp_path: Path) -> None:
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
+def test_a_run_whose_start_was_never_answered_is_stopped_too(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Link.ask
+
+    def interrupted(link: Link, do: str, **request: Any) -> dict[str, Any]:
+        answer = ask(link, do, **request)
+        if do == "start":
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr(Link, "ask", interrupted)
+    there, call = Remote(fake.host), counting_call(tmp_path, steps=1000)
+    with pytest.raises(KeyboardInterrupt):
+        there.run(call)
+    fake.wait_for(1)
+    there.stop(call)
+    assert fake.runs() == []
+
+
+def test_a_run_that_is_being_started_is_ended_once_it_has_begun(fake: Board) -> None:
+    """Until then there is no process to end, and a folder removed would only come again."""
+
+    def end() -> None:
+        with open_link(fake.host) as link:
+            link.ask("stop", run="0" * 32)
+
+    (fake.folder / "runs").mkdir(parents=True)
+    with (fake.folder / "runs" / ".lock").open("w") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        thread = threading.Thread(target=end)
+        thread.start()
+        thread.join(1.0)
+        assert thread.is_alive()
+    thread.join(10.0)
+    assert not thread.is_alive()
+
+
+def test_what_was_stopped_while_the_link_was_lost_is_not_taken_up_again(
+    fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, call = Remote(fake.host, retry_s=(0.1,)), counting_call(tmp_path, pause=0.0)
+    ask, asked = Link.ask, []
+
+    def lost_at_first(link: Link, do: str, **request: Any) -> dict[str, Any]:
+        asked.append(do)
+        if len(asked) == 1:
+            raise LinkLost("The link was lost.")
+        return ask(link, do, **request)
+
+    monkeypatch.setattr(Link, "ask", lost_at_first)
+    waiting = SimpleNamespace(sleep=lambda _: there.stop(call))
+    monkeypatch.setattr(remote, "time", waiting)
+    with pytest.raises(LinkLost):
+        there.run(call)
+    assert asked == ["probe"]
+
+
 def test_a_run_that_cannot_be_ended_is_told_of_and_stops_no_other(
     fake: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C stays Ctrl-C, and the next host's run is ended all the same."""
     notes = Notes()
     there = Remote(fake.host, notes)
-    there._started = True
+    there._asked = True
     fake_board(tmp_path, monkeypatch, before="echo 'No route to host' >&2; exit 255")
     there.stop(counting_call(tmp_path))
     assert notes.stages == ["pi@board: end the run"]
