@@ -17,9 +17,10 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.checks import graph_errors
-from edgeanim.graph.edit import editing, nested_graphs, nested_inputs
+from edgeanim.graph.edit import editing
+from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
-from edgeanim.graph.queries import all_nodes, graph_inputs, stored_tensors, unread_inputs
+from edgeanim.graph.queries import graph_inputs, stored_tensors, unread_inputs
 from edgeanim.graph.read import load_onnx
 from edgeanim.graph.shapes import infer_shapes
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.nested import all_nodes
 from edgeanim.graph.protobuf import MAX_BYTES
 from edgeanim.graph.queries import (
     RUNTIME_DOMAINS,
     STANDARD,
-    all_nodes,
     graph_inputs,
     node_label,
     opset_of,

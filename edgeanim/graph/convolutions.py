@@ -97,7 +97,7 @@ def interleave(
         inputs.append(graph.constant(np.tile(bias, block**2), near=node.input[2]))
     blocked = graph.fresh(f"{near}/blocks")
     settings = {"kernel_shape": kernel.shape[2:], "pads": pads}
-    graph.nodes.append(onnx.helper.make_node("Conv", inputs, [blocked], node.name, **settings))
+    graph.append(onnx.helper.make_node("Conv", inputs, [blocked], node.name, **settings))
     replaced = [node]
     activation = graph.only_user(near)
     if activation is not None and activation.op_type == "Relu":

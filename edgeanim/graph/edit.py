@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput
-from edgeanim.graph.queries import graph_inputs, node_label, opset_of, value_shapes
+from edgeanim.graph.nested import names_in, nested_inputs, read_instead
+from edgeanim.graph.order import in_order, live_nodes
+from edgeanim.graph.queries import graph_inputs, opset_of, value_shapes
 from edgeanim.graph.shapes import infer_shapes
 
 AnyArray = NDArray[Any]
@@ -35,8 +36,16 @@ class Editor:
         self.shapes = value_shapes(model)
         self.outputs = [value.name for value in self.graph.output]
         self._stored = set(self.constants)
-        self._names = _names(self.graph)
-        self.reindex()
+        self._names = names_in(self.graph)
+        self._ends: dict[int, tuple[list[str], list[str]]] = {}
+        self._makers: dict[str, Any] = {}
+        self._users: dict[str, dict[int, Any]] = {}
+        for node in self.nodes:
+            self._enter(node)
+
+    def __contains__(self, node: Any) -> bool:
+        """Whether `node` itself, not one like it, is in the graph now."""
+        return id(node) in self._ends
 
     def maker(self, name: str, *ops: str) -> Any | None:
         """The node that makes `name`, if it is one of `ops` (any, if none are given)."""
@@ -51,7 +60,7 @@ class Editor:
 
     def users(self, name: str) -> list[Any]:
         """The nodes that read `name`, each once; also those whose nested graphs do."""
-        return list(self._users.get(name, ()))
+        return list(self._users.get(name, {}).values())
 
     def only_user(self, name: str) -> Any | None:
         """The one node that reads `name`; `None` if there are others or it is a graph output."""
@@ -82,10 +91,14 @@ class Editor:
         import onnx
 
         name = output or self.fresh(f"{near}/{op}")
-        self.nodes.append(onnx.helper.make_node(op, list(inputs), [name], name=name, **attrs))
+        self.append(onnx.helper.make_node(op, list(inputs), [name], name=name, **attrs))
         self._names.add(name)
-        self.reindex()
         return name
+
+    def append(self, node: Any) -> None:
+        """Add a node as it is, its names with it."""
+        self.nodes.append(node)
+        self._enter(node)
 
     def constant(self, value: AnyArray, *, near: str) -> str:
         """Store a constant and return its name, derived from `near`."""
@@ -121,8 +134,7 @@ class Editor:
             copy.output[:] = [renamed.get(name, name) for name in node.output]
             copy.name = self.fresh(node.name) if node.name in taken else node.name
             self._names.add(copy.name)
-            self.nodes.append(copy)
-        self.reindex()
+            self.append(copy)
         return [renamed.get(value.name, value.name) for value in nested.output]
 
     def fresh(self, name: str) -> str:
@@ -151,26 +163,30 @@ class Editor:
 
     def _remove(self, node: Any) -> None:
         self.nodes = [other for other in self.nodes if other is not node]
-        self.reindex()
+        self._leave(node)
 
     def _redirect(self, old: str, new: str, renamed: bool) -> None:
-        for node in self.users(old):
-            read_instead(node, old, new)
+        self._read_instead(old, new)
         if renamed:
             maker = self._makers.get(new)
             if maker is None or new in self.outputs:
                 self.add("Identity", [new], near=old, output=old)
                 return
             maker.output[:] = [old if name == new else name for name in maker.output]
-            for node in self.nodes:
-                read_instead(node, new, old)
-        self.reindex()
+            self.reindex(maker)
+            self._read_instead(new, old)
+
+    def _read_instead(self, old: str, new: str) -> None:
+        users = self.users(old)
+        for node in users:
+            read_instead(node, old, new)
+        self.reindex(*users)
 
     def close(self) -> None:
         """Write everything back: live nodes in order, constants in use, inferred shapes."""
         import onnx
 
-        live = _live_nodes(self.nodes, self.outputs)
+        live = live_nodes(self.nodes, self.outputs)
         inputs = graph_inputs(self.model)
         if len(inputs) < len(self.graph.input):
             # Weights among the inputs, which IR 3 asks for, would stay as inputs once replaced.
@@ -178,7 +194,7 @@ class Editor:
             self.graph.input.extend(inputs)
             self.model.ir_version = max(self.model.ir_version, _SEPARATE_WEIGHTS)
         del self.graph.node[:]
-        self.graph.node.extend(_sorted(live))
+        self.graph.node.extend(in_order(live))
         used = {name for node in live for name in nested_inputs(node)} | set(self.outputs)
         kept = [t for t in self.graph.initializer if t.name in used and t.name in self.constants]
         fresh = [
@@ -190,14 +206,30 @@ class Editor:
         self.graph.initializer.extend([*kept, *fresh])
         infer_shapes(self.model)
 
-    def reindex(self) -> None:
-        """Find makers and users anew; call it after changing a node in place."""
-        self._makers = {name: node for node in self.nodes for name in node.output if name}
-        self._users: dict[str, list[Any]] = {}
-        for node in self.nodes:
-            for name in dict.fromkeys(nested_inputs(node)):
-                if name:
-                    self._users.setdefault(name, []).append(node)
+    def reindex(self, *nodes: Any) -> None:
+        """Find anew what these nodes make and read; call it after changing them in place. What has
+        been removed from the graph stays so."""
+        for node in nodes:
+            if node in self:
+                self._leave(node)
+                self._enter(node)
+
+    def _enter(self, node: Any) -> None:
+        made, read = list(filter(None, node.output)), list(filter(None, nested_inputs(node)))
+        self._ends[id(node)] = made, read
+        self._makers.update(dict.fromkeys(made, node))
+        for name in read:
+            self._users.setdefault(name, {})[id(node)] = node
+
+    def _leave(self, node: Any) -> None:
+        made, read = self._ends.pop(id(node), ([], []))
+        for name in made:
+            if self._makers.get(name) is node:
+                del self._makers[name]
+        for name in dict.fromkeys(read):
+            del self._users[name][id(node)]
+            if not self._users[name]:
+                del self._users[name]
 
 
 @contextmanager
@@ -252,75 +284,3 @@ def clip_limits(
             return None
         limits[end] = number
     return limits.get("min"), limits.get("max")
-
-
-def _live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
-    makers = {name: i for i, node in enumerate(nodes) for name in node.output}
-    pending, live = list(outputs), set()
-    while pending:
-        index = makers.get(pending.pop())
-        if index is not None and index not in live:
-            live.add(index)
-            pending += nested_inputs(nodes[index])
-    return [node for i, node in enumerate(nodes) if i in live]
-
-
-def nested_inputs(node: Any) -> list[str]:
-    """What a node reads, its nested graphs (If, Loop) included."""
-    names = list(node.input)
-    for graph in nested_graphs(node):
-        for inner in graph.node:
-            names += nested_inputs(inner)
-    return names
-
-
-def read_instead(node: Any, old: str, new: str) -> None:
-    """Let a node, its nested graphs included, read `new` instead of `old`. A name means the same
-    in all of them: ONNX allows no nested graph to give it anew."""
-    node.input[:] = [new if name == old else name for name in node.input]
-    for graph in nested_graphs(node):
-        for inner in graph.node:
-            read_instead(inner, old, new)
-
-
-def nested_graphs(node: Any) -> list[Any]:
-    """The graphs in a node's attributes (of If and Loop)."""
-    return [g for attribute in node.attribute for g in (attribute.g, *attribute.graphs)]
-
-
-def _names(graph: Any) -> set[str]:
-    """All names in a graph and in those nested in its nodes, the nodes' own included."""
-    names = {value.name for value in (*graph.initializer, *graph.input)}
-    for node in graph.node:
-        names |= {node.name, *node.input, *node.output}
-        for inner in nested_graphs(node):
-            names |= _names(inner)
-    return names
-
-
-def _sorted(nodes: list[Any]) -> list[Any]:
-    """Makers before users, otherwise in the given order."""
-    makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    done: set[int] = set()
-    begun: set[int] = set()
-    order: list[Any] = []
-    for start in range(len(nodes)):
-        stack = [start]
-        while stack:
-            index = stack[-1]
-            waiting = {makers[n] for n in nested_inputs(nodes[index]) if n in makers} - done
-            waiting.discard(index)
-            if index in done or not waiting:
-                stack.pop()
-                if index not in done:
-                    done.add(index)
-                    order.append(nodes[index])
-            elif index in begun:  # all that it waits for has had its turn
-                raise BadInput(
-                    f"What the node {node_label(nodes[index])} reads is made of what it gives.",
-                    hint="No runtime can compute such a graph; export it again.",
-                )
-            else:
-                begun.add(index)
-                stack.extend(sorted(waiting, reverse=True))
-    return order

@@ -13,7 +13,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.checks import check_repeatable
-from edgeanim.graph.edit import nested_graphs
+from edgeanim.graph.nested import nested_graphs
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs

@@ -11,7 +11,8 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import set_attributes
-from edgeanim.graph.queries import all_nodes, opset_of
+from edgeanim.graph.nested import all_nodes
+from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
     affine,
     constants,

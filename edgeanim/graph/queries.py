@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from edgeanim.graph.nested import all_nodes
+
 STANDARD = ("", "ai.onnx")
 """The domains of ONNX's own ops."""
 
@@ -101,15 +103,6 @@ def whole_values(model: Any) -> frozenset[str]:
 def node_label(node: Any) -> str:
     """How an error names a node: by its own name, or by what it makes."""
     return repr(node.name or (node.output[0] if node.output else "?"))
-
-
-def all_nodes(graph: Any) -> Iterator[Any]:
-    """All nodes, those of nested graphs (If, Loop) included."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for nested in (attribute.g, *attribute.graphs):
-                yield from all_nodes(nested)
 
 
 def stored_tensors(model: Any) -> Iterator[Any]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
-from edgeanim.graph.edit import Editor, attributes, editing, read_instead, set_attributes
+from edgeanim.graph.edit import Editor, attributes, editing, set_attributes
+from edgeanim.graph.nested import read_instead
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.resized import resize
 

@@ -33,7 +33,7 @@ def _flatten(graph: Editor, node: Any) -> bool:
     )
     node.input[0] = graph.add("Reshape", [node.input[0], flat], near=result)
     node.output[0] = graph.fresh(f"{result}/flat")
-    graph.reindex()
+    graph.reindex(node)
     graph.add("Reshape", [node.output[0], full], near=result, output=result)
     graph.nodes[-1].name = graph.fresh(f"{result}/full")  # the norm may be called after `result`
     return True

@@ -37,7 +37,7 @@ def rewrite(model: Any) -> int:
         with editing(model) as graph:
             count = 0
             for node in list(graph.nodes):
-                if any(node is other for other in graph.nodes):
+                if node in graph:
                     count += _merge(graph, node) or _rise(graph, node) or _sink(graph, node)
         total += count
         if count == 0:

@@ -68,12 +68,12 @@ def _outside(graph: Editor, node: Any) -> bool:
         if factor.axis == takes:
             node.input[0] = _by_channel(graph, node.input[0], factor, near=given)
     if not behind:
-        graph.reindex()
+        graph.reindex(node)
         return True
     bias = node.input[2] if len(node.input) > 2 else ""
     del node.input[2:]
     node.output[0] = x = graph.fresh(f"{given}/unscaled")
-    graph.reindex()
+    graph.reindex(node)
     for factor in behind[:-1]:
         x = _by_channel(graph, x, factor, near=given)
     if not bias:

@@ -78,7 +78,7 @@ def _join(graph: Editor, node: Any) -> bool:
     pads = [a + b for a, b in zip(added, present, strict=True)]
     set_attributes(node, auto_pad=None, pads=pads)
     node.input[0] = pad.input[0]
-    graph.reindex()
+    graph.reindex(node)
     return True
 
 

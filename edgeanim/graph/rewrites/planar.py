@@ -36,7 +36,7 @@ def _transpose(graph: Editor, node: Any) -> bool:
     x = graph.reshaped(x, (count, channels, height, width), near=name)
     for user in users:
         user.input[0] = x
-    graph.reindex()
+    graph.reindex(*users)
     return True
 
 

@@ -41,7 +41,7 @@ def _by_channel(graph: Editor, node: Any) -> bool:
         node.input[2] = graph.constant(np.repeat(bias, count), near=near)
     set_attributes(node, group=count)
     node.output[0] = made = graph.fresh(f"{given}/channels")
-    graph.reindex()
+    graph.reindex(node)
     whole = graph.constant(np.array(out, np.int64), near=near)
     graph.add("Reshape", [made, whole], near=near, output=given)
     for user in graph.users(given):

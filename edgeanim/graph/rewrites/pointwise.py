@@ -107,8 +107,7 @@ def _convolved(graph: Editor, node: Any, x: str, layer: _Layer) -> str:
     if layer.bias is not None:
         inputs.append(graph.constant(layer.bias, near=f"{node.output[0]}/bias"))
     made = graph.fresh(f"{node.output[0]}/pixels")
-    graph.nodes.append(onnx.helper.make_node("Conv", inputs, [made], node.name))
-    graph.reindex()
+    graph.append(onnx.helper.make_node("Conv", inputs, [made], node.name))
     return made
 
 

@@ -36,6 +36,6 @@ def _scale_before(graph: Editor, node: Any) -> bool:
     near = node.output[0]
     constant = graph.constant(np.array(factor, np.float32), near=near)
     node.input[0] = graph.add("Mul", [node.input[0], constant], near=near)
-    graph.reindex()
+    graph.reindex(node)
     graph.replace(user, node.output[0])
     return True
