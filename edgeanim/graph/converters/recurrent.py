@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,19 @@ _STATES = {"GRU": (5,), "LSTM": (5, 6), "RNN": (5,)}
 """Which inputs are the states to begin with."""
 _LENGTHS, _PEEPHOLES = 4, 7
 _TIMES = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+
+
+States = tuple[torch.Tensor, ...]
+"""What is carried from step to step, each [N, hidden]."""
+
+
+class Direction(NamedTuple):
+    """What the steps of one direction compute with: its `recurrence` [G x hidden, hidden] and
+    `bias` [G x hidden] or `None`, for G gates, and the gates' `functions`."""
+
+    recurrence: torch.Tensor
+    bias: torch.Tensor | None
+    functions: tuple[Function, ...]
 
 
 class Recurrent(nn.Module):  # type: ignore[misc]
@@ -72,7 +85,7 @@ class Recurrent(nn.Module):  # type: ignore[misc]
 
     def _run(
         self, x: torch.Tensor, which: int, states: list[torch.Tensor | None]
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    ) -> tuple[torch.Tensor, States]:
         """One direction: all steps [T, N, hidden] in the order of `x`, and the last states."""
         hidden = self.recurrence.shape[2]
         of_input, of_state = None, None
@@ -83,25 +96,19 @@ class Recurrent(nn.Module):  # type: ignore[misc]
         added = F.linear(x, self.weight[which], of_input)
         nothing = added.new_zeros((added.shape[1], hidden))
         now = tuple(nothing if state is None else state for state in states)
+        by = Direction(self.recurrence[which], of_state, self.functions[which])
         order = range(x.shape[0])
         steps: dict[int, torch.Tensor] = {}
         for at in reversed(order) if self.backwards[which] else order:
-            now = self.step(added[at], now, self.recurrence[which], of_state, self.functions[which])
+            now = self.step(added[at], now, by)
             steps[at] = now[0]
         return torch.stack([steps[at] for at in order]), now
 
-    def step(
-        self,
-        added: torch.Tensor,
-        states: tuple[torch.Tensor, ...],
-        recurrence: torch.Tensor,
-        bias: torch.Tensor | None,
-        functions: tuple[Function, ...],
-    ) -> tuple[torch.Tensor, ...]:
-        """The states after one step, of what the input `added` [N, G x hidden], the `states`
-        [N, hidden] before it, and one direction's weights."""
-        (f,) = functions
-        return (f(added + _product(states[0], recurrence, bias)),)
+    def step(self, added: torch.Tensor, states: States, by: Direction) -> States:
+        """The states after one step, of what the input `added` [N, G x hidden] and the `states`
+        before it."""
+        (f,) = by.functions
+        return (f(added + _product(states[0], by.recurrence, by.bias)),)
 
 
 class LSTM(Recurrent):
@@ -109,17 +116,10 @@ class LSTM(Recurrent):
 
     count = 2
 
-    def step(
-        self,
-        added: torch.Tensor,
-        states: tuple[torch.Tensor, ...],
-        recurrence: torch.Tensor,
-        bias: torch.Tensor | None,
-        functions: tuple[Function, ...],
-    ) -> tuple[torch.Tensor, ...]:
+    def step(self, added: torch.Tensor, states: States, by: Direction) -> States:
         """See `Recurrent.step`; the second state is the cell."""
-        (hidden, cell), (f, g, h) = states, functions
-        i, o, forget, c = (added + _product(hidden, recurrence, bias)).chunk(4, 1)
+        (hidden, cell), (f, g, h) = states, by.functions
+        i, o, forget, c = (added + _product(hidden, by.recurrence, by.bias)).chunk(4, 1)
         cell = f(forget) * cell + f(i) * g(c)
         return f(o) * h(cell), cell
 
@@ -130,20 +130,13 @@ class GRU(Recurrent):
 
     late = False
 
-    def step(
-        self,
-        added: torch.Tensor,
-        states: tuple[torch.Tensor, ...],
-        recurrence: torch.Tensor,
-        bias: torch.Tensor | None,
-        functions: tuple[Function, ...],
-    ) -> tuple[torch.Tensor, ...]:
+    def step(self, added: torch.Tensor, states: States, by: Direction) -> States:
         """See `Recurrent.step`."""
-        (hidden,), (f, g) = states, functions
+        (hidden,), (f, g) = states, by.functions
         size = hidden.shape[1]
         sizes = (2 * size, size)
-        for_gates, for_hidden = recurrence.split(sizes)
-        of_gates, of_hidden = (None, None) if bias is None else bias.split(sizes)
+        for_gates, for_hidden = by.recurrence.split(sizes)
+        of_gates, of_hidden = (None, None) if by.bias is None else by.bias.split(sizes)
         into_gates, into_hidden = added.split(sizes, 1)
         z, r = f(into_gates + _product(hidden, for_gates, of_gates)).chunk(2, 1)
         if self.late:
