@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from edgeanim.benchmarks.circumstances import SensorReading, Validity
 from edgeanim.benchmarks.host import Clocks
 
-__all__ = ["Clocks", "judge"]
-
 FOREIGN_CORES = 0.15
 STEAL_SHARE = 0.01
 MEMORY_STALL_SHARE = 0.01

@@ -7,22 +7,18 @@ pickled.
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput, first_line
 from edgeanim.core.files import sha256_file, write_bytes, write_text
 from edgeanim.core.packages import require
-from edgeanim.core.parsing import load_json, parse, to_plain
-from edgeanim.core.quiet import quiet
+from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.channels import PrunedGroup
 from edgeanim.quantize.macs import count_macs
-from edgeanim.quantize.surgeon import apply_groups
 
 if TYPE_CHECKING:
     import torch
@@ -82,32 +78,6 @@ def write_pruned(
     return GraphArtifact(artifact.spec, path)
 
 
-def rebuild_pruned(artifact: GraphArtifact, plan: Path, weights: Path, path: Path) -> GraphArtifact:
-    """Build the pruned graph again from the unpruned `artifact`, its plan and its weights.
-
-    Writes the ONNX to `path`. `BadInput` if the plan belongs to another graph or the weights do
-    not fit it.
-    """
-    require_packages()
-    recorded = parse(PrunePlan, load_json(plan), where=plan)
-    if recorded.source != sha256_file(artifact.path):
-        raise BadInput(
-            f"This plan was made for another graph than {artifact.path}.",
-            where=plan,
-            hint="Prune the graph that you have.",
-        )
-    imported = import_graph(artifact.path)
-    student = deepcopy(imported.module)
-    try:
-        with quiet():
-            apply_groups(student, imported.example(), recorded.groups)
-    except (KeyError, IndexError) as error:
-        raise BadInput(f"The plan does not fit the graph: {error}.", where=plan) from error
-    _load_weights(student, weights)
-    write_back(imported, student, path)
-    return GraphArtifact(artifact.spec, path)
-
-
 def require_packages() -> None:
     """`MissingComponent` unless all that pruning needs is installed."""
     modules = ("torch", "safetensors")
@@ -130,15 +100,3 @@ def _write_weights(module: torch.nn.Module, path: Path) -> None:
 
     tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     write_bytes(path, save(tensors))
-
-
-def _load_weights(module: torch.nn.Module, path: Path) -> None:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        module.load_state_dict(load_file(str(path)))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        raise BadInput(
-            f"These weights do not fit the plan: {first_line(error)}", where=path
-        ) from error

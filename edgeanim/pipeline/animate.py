@@ -16,6 +16,7 @@ from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.material import read_conditions
+from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
@@ -41,10 +42,7 @@ from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.unmoved import moved_by_inputs
 from edgeanim.runtime.wiring import Needs, conditions_at
-from edgeanim.targets.backends import get_backend
-from edgeanim.targets.bundle import Bundle, Variant, open_bundle
-from edgeanim.targets.manifest import variant_called
-from edgeanim.targets.overflow import overflows, told
+from edgeanim.targets.bundle import Bundle, open_bundle
 
 TRACK = ".npz"
 """The suffix of stored motions."""
@@ -132,11 +130,8 @@ def animate(
                 hint="Leave out --absolute.",
             )
         if smooth is None:
-            smooth = (
-                drive is not None
-                and scene.driver is not None
-                and Needs.of(opened.contract).moves_alone
-            )
+            followed = drive is not None and scene.driver is not None
+            smooth = followed and Needs.of(opened.contract).moves_alone
         with load_player(
             opened.contract, chosen, options, transfer=transfer, smooth=smooth
         ) as player:
@@ -207,36 +202,6 @@ def _length(scene: Scene, limit: int | None) -> int | None:
 def _show(frames: Iterator[Picture], rate: float) -> int:
     with standard_output() as stream:
         return write_stream(stream, frames, rate)
-
-
-def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
-    """The variant called `name`, or the first in the board's order that can run here, and right."""
-    if name is not None:
-        return variant_called(name, variants)
-    right = (each for each in _runnable(variants, work) if not overflows(each.graphs, work.board))
-    return next(right, variants[0])
-
-
-def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
-    """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
-    would have been."""
-    if overflows(chosen.graphs, work.board):
-        return told(chosen.id)
-    first = next(_runnable(others, work), chosen)
-    if overflows(first.graphs, work.board):
-        return f"{chosen.id} was played: {told(first.id)}"
-    return None
-
-
-def _runnable(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
-    """Those that can run here, in the board's order."""
-    known = {variant.id: variant for variant in variants}
-    for entry in work.board.backends:
-        # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
-        for precision in reversed(entry.precisions):
-            variant = known.get(f"{entry.name}-{precision}")
-            if variant is not None and get_backend(entry.name).available():
-                yield variant
 
 
 class _Clock:

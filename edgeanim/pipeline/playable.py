@@ -1,0 +1,41 @@
+"""Which of a bundle's variants is played on this machine, and what to know of it there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgeanim.pipeline.work import Work
+from edgeanim.targets.backends import get_backend
+from edgeanim.targets.bundle import Variant
+from edgeanim.targets.manifest import variant_called
+from edgeanim.targets.overflow import overflows, told
+
+
+def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
+    """The variant called `name`, or the first in the board's order that can run here, and right."""
+    if name is not None:
+        return variant_called(name, variants)
+    right = (each for each in _runnable(variants, work) if not overflows(each.graphs, work.board))
+    return next(right, variants[0])
+
+
+def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
+    """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
+    would have been."""
+    if overflows(chosen.graphs, work.board):
+        return told(chosen.id)
+    first = next(_runnable(others, work), chosen)
+    if overflows(first.graphs, work.board):
+        return f"{chosen.id} was played: {told(first.id)}"
+    return None
+
+
+def _runnable(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
+    """Those that can run here, in the board's order."""
+    known = {variant.id: variant for variant in variants}
+    for entry in work.board.backends:
+        # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
+        for precision in reversed(entry.precisions):
+            variant = known.get(f"{entry.name}-{precision}")
+            if variant is not None and get_backend(entry.name).available():
+                yield variant
