@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.media import clips_in, read_frames, write_animation
@@ -49,7 +50,11 @@ def test_animated_pictures_are_among_the_clips_of_a_folder(tmp_path, pictures):
     Image.fromarray(pictures[0]).save(tmp_path / "still.webp")
     Image.fromarray(pictures[0]).save(tmp_path / "apng.png", save_all=True)
     (tmp_path / "b.png").rename(tmp_path / "b.apng")
+    told = PngInfo()
+    told.add_text("Comment", "before what says how many frames there are")
+    first, *others = map(Image.fromarray, pictures[:3])
+    first.save(tmp_path / "d.png", save_all=True, append_images=others, pnginfo=told)
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     (tmp_path / "cut.webp").write_bytes(b"RIFF")
     os.mkfifo(tmp_path / "pipe.png")
-    assert [clip.name for clip in clips_in(tmp_path)] == ["a.webp", "b.apng", "c.gif"]
+    assert [clip.name for clip in clips_in(tmp_path)] == ["a.webp", "b.apng", "c.gif", "d.png"]

@@ -9,7 +9,13 @@ import pytest
 from PIL import Image
 
 from edgeanim.runtime import clips
-from edgeanim.runtime.media import probe_fps, read_frames, steady_frames, within
+from edgeanim.runtime.media import (
+    probe_fps,
+    read_frames,
+    steady_frames,
+    steady_numbers,
+    within,
+)
 from edgeanim.runtime.rates import as_they_come, at_rate
 
 
@@ -180,3 +186,16 @@ def test_pictures_have_no_rate(tmp_path, pictures):
 def test_a_rate_that_is_a_rounding_error_above_a_whole_multiple_loses_no_more_than_that():
     assert within(30.0, 10.0) == 10
     assert within(3 * 0.1, 0.1) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("fps", "most"), [(None, 1e9), (10, 1e9), (None, 15)])
+def test_which_frames_are_played_is_told_by_number(tmp_path, pictures, fps, most):
+    """A value for each frame of a clip stays with its frame."""
+    path = _animation(tmp_path / "a.webp", pictures, [50, 50, 200, 50, 50, 300])
+    frames, _ = steady_frames(path, fps, most=most)
+    assert steady_numbers(path, fps, most=most) == (_which(frames, pictures), 6)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(pictures[number]).save(folder / f"{number}.png")
+    assert steady_numbers(folder, fps, most=most) == ([0, 1, 2], 3)
