@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,15 +59,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     may_become_file(path)
     with disk_errors(path), _folders_above(path):
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
+        partial = _beside(path, path.suffix)
+        partial.touch(exist_ok=False)
         try:
             with _by_final_name(partial, path):
                 yield partial
                 with partial.open("rb") as stream:
                     os.fsync(stream.fileno())
-            partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -81,11 +80,11 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     may_hold_files(path.parent)
     with disk_errors(path), _folders_above(path):
         _refuse_file(path)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        partial = _beside(path)
+        partial.mkdir()
         try:
             with _by_final_name(partial, path):
                 yield partial
-            partial.chmod(0o777 & ~_umask())
             if path.exists():
                 _replace_folder(path, partial)
             else:
@@ -207,6 +206,12 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def _beside(path: Path, suffix: str = "") -> Path:
+    """A name for what is to become `path`. Not made by `tempfile`, which lets nobody else read it:
+    what the user's umask allows could then be told only by changing it for all threads."""
+    return path.parent / f".partial-{secrets.token_hex(8)}{suffix}"
+
+
 def _replace_folder(path: Path, made: Path) -> None:
     """Put the folder `made` in the place of `path`, or leave that as it was."""
     old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
@@ -278,9 +283,3 @@ def _folders_above(path: Path) -> Iterator[None]:
             with suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

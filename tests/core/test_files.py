@@ -51,6 +51,14 @@ def test_others_may_read_what_was_written_as_far_as_the_umask_allows(tmp_path: P
     assert modes == [0o640, 0o750]
 
 
+def test_writing_leaves_the_umask_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is of the whole process: other threads write files meanwhile."""
+    monkeypatch.delattr(os, "umask")
+    write_text(tmp_path / "file", "")
+    with atomic_folder(tmp_path / "folder"):
+        pass
+
+
 def test_no_more_is_read_than_the_limit_allows_whatever_size_is_stated(tmp_path: Path) -> None:
     (file := tmp_path / "file").write_bytes(b"x" * 5)
     assert read_bytes(file, 5, "This") == b"x" * 5
