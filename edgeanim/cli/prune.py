@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,10 @@ from edgeanim.cli.common import (
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse_inputs
+from edgeanim.core.recipe import PruneSpec
+
+if TYPE_CHECKING:
+    from edgeanim.pipeline.prune import Pruned
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.given import Frames
@@ -117,18 +122,8 @@ def command(
 ) -> None:
     """Remove whole channels from MODEL, then recover by distillation from the unpruned net."""
     from edgeanim.api import prune
-    from edgeanim.core.recipe import PruneSpec
 
-    if ratio is not None and max_latency is not None:
-        raise UsageError("`--ratio` and `--max-latency` cannot both be given.")
-    read = read_recipe(recipe)
-    base = read.prune if read else None
-    if max_latency is not None:
-        base = None if base is None else replace(base, ratio=0.0, latency_ms=None)
-    elif ratio is None and base is None:
-        ratio = 0.25
-    spec = settings(
-        PruneSpec,
+    spec = _spec(
         {
             "of": of,
             "importance": importance,
@@ -138,18 +133,10 @@ def command(
             "round_to": round_to,
             "seed": seed,
         },
-        base,
+        ratio,
+        max_latency,
+        recipe,
     )
-    if ratio is not None:
-        spec = replace(spec, ratio=ratio, latency_ms=None)
-    if max_latency is not None:
-        spec = replace(spec, latency_ms=parse_milliseconds(max_latency))
-    if ratio is None and spec.ratio == 0 and spec.latency_ms is None:
-        raise UsageError(
-            "This recipe prunes nothing.",
-            where=recipe,
-            hint="Give its [prune] a `ratio` or a `latency_ms`, or add --ratio or --max-latency.",
-        )
     with TerminalProgress() as progress:
         result = prune(
             model,
@@ -165,6 +152,37 @@ def command(
     if as_json:
         print_json(result)
         return
+    _show(result)
+
+
+def _spec(
+    options: Mapping[str, object],
+    ratio: float | None,
+    max_latency: str | None,
+    recipe: Path | None,
+) -> PruneSpec:
+    """How to prune, of the options and the recipe, and how much: a `ratio`, or until a frame takes
+    `max_latency`, which takes the place of what a recipe says of either."""
+    if ratio is not None and max_latency is not None:
+        raise UsageError("`--ratio` and `--max-latency` cannot both be given.")
+    read = read_recipe(recipe)
+    spec = settings(PruneSpec, options, read.prune if read else None)
+    if max_latency is not None:
+        return replace(spec, ratio=0.0, latency_ms=parse_milliseconds(max_latency))
+    if ratio is None and (read is None or read.prune is None):
+        ratio = 0.25
+    if ratio is not None:
+        return replace(spec, ratio=ratio, latency_ms=None)
+    if spec.ratio == 0 and spec.latency_ms is None:
+        raise UsageError(
+            "This recipe prunes nothing.",
+            where=recipe,
+            hint="Give its [prune] a `ratio` or a `latency_ms`, or add --ratio or --max-latency.",
+        )
+    return spec
+
+
+def _show(result: Pruned) -> None:
     for graph in result.graphs:
         macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"

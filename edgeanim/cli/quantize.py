@@ -35,7 +35,7 @@ from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec
 if TYPE_CHECKING:
     from edgeanim.pipeline.given import Frames
     from edgeanim.pipeline.methods import Point
-    from edgeanim.pipeline.quantize import QuantizedVariant
+    from edgeanim.pipeline.quantize import Quantized, QuantizedVariant
 
 
 @click.command("quantize")
@@ -132,6 +132,10 @@ def command(
     if as_json:
         print_json(result)
         return
+    _show(result)
+
+
+def _show(result: Quantized) -> None:
     for row in result.variants:
         say(
             f"{row.backend:<14} {row.scheme:<16} {row.ranges:<12} "
