@@ -10,6 +10,8 @@ import click
 
 from edgeanim.core.errors import printable
 
+_WIDEST = 100
+
 
 class TerminalProgress:
     """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere. Titles
@@ -64,8 +66,18 @@ class TerminalProgress:
         if self._total:
             filled = min(20, 20 * self._count // self._total)
             bar = f" [{'=' * filled}{' ' * (20 - filled)}] {self._count}/{self._total}"
-        text = f"{self._title}{bar} {printable(note)}"[:99]
+        text = f"{self._title}{bar} {printable(note)}"[: _columns() - 1]
         click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+
+
+def _columns() -> int:
+    """How wide a line may be that the next is drawn over: on a narrower terminal it would go on in
+    a second line, which stays. Asked each time, since windows change their size."""
+    try:
+        known = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        known = 0
+    return min(known or _WIDEST, _WIDEST)
 
 
 def _processor_seconds() -> float:

@@ -1,8 +1,13 @@
 """Progress on standard error: a bar on a terminal, lines elsewhere."""
 
+import fcntl
 import io
+import os
+import pty
 import re
+import struct
 import sys
+import termios
 
 import pytest
 
@@ -45,6 +50,24 @@ def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatc
     assert drawn[2] == f"Judge [{'=' * 5}{' ' * 15}] 1/4 frame 1"
     assert drawn[3].startswith("Judge ")
     assert drawn[3].endswith("CPU\n")
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(40, 39), (80, 79), (200, 99), (0, 99)])
+def test_a_bar_stays_on_one_line_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: int, widest: int
+) -> None:
+    """One that runs over it is not drawn over, but leaves a line each time; 0 is no width known."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", terminal)
+        progress = TerminalProgress()
+        progress.stage("training", 1150)
+        progress.step(1, "generator pixels 0.068 structure 0.098 warp 0.032" + 9 * " flow 0.040")
+        terminal.write("\n")
+    with os.fdopen(ours, newline="\n") as shown:
+        line = shown.readline().rstrip("\r\n")
+    assert len(line.split("\x1b[K")[2]) == widest
 
 
 def test_names_of_strangers_do_not_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
