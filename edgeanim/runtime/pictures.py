@@ -20,8 +20,9 @@ from edgeanim.core.errors import BadInput
 from edgeanim.runtime.scene import Picture
 
 FitRule = Literal["letterbox", "cover"]
-# Sampling grids take 24 bytes a pixel of the canvas.
-MAX_CANVAS_PIXELS = 1 << 25
+# Sampling grids take 24 bytes a pixel of the canvas. Of 6000x4000, a common size of cameras, it is a
+# square.
+MAX_CANVAS_PIXELS = 36 << 20
 _CHANNELS = (1, 3, 4)
 _WHITE = 255
 

@@ -157,3 +157,8 @@ def test_absurd_proportions_are_refused_before_memory_is_asked_for():
 def test_of_a_picture_narrower_than_a_pixel_of_the_graph_a_column_is_left():
     fit = Fit.of((1000, 1), (8, 8))
     assert fit.from_graph(np.zeros((8, 8, 3), np.uint8)).shape == (8, 1, 3)
+
+
+@pytest.mark.parametrize("size", [(4000, 6000), (6000, 4000)])
+def test_pictures_of_24_megapixels_are_animated(size: tuple[int, int]) -> None:
+    assert Fit.of(size, (256, 256)).canvas == (6000, 6000)
