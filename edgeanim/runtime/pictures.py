@@ -20,8 +20,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.runtime.scene import Picture
 
 FitRule = Literal["letterbox", "cover"]
-# Sampling grids take 24 bytes a pixel of the canvas. Of 6000x4000, a common size of cameras, it is a
-# square.
+# Sampling grids take 24 bytes a pixel of the canvas. A camera's 6000x4000 takes a square of 6000.
 MAX_CANVAS_PIXELS = 36 << 20
 _CHANNELS = (1, 3, 4)
 _WHITE = 255
