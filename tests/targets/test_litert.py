@@ -226,3 +226,45 @@ def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -
     ops = {op["op_name"] for op in open_interpreter(made)._get_ops_details()}
     assert "EMBEDDING_LOOKUP" in ops
     assert not ops & {"GATHER", "GATHER_ND"}
+
+
+@pytest.mark.parametrize(
+    "rest", ["s = Sub (one, z)", "s = Sub (ones, z)", "s = Div (one, e)", "s = Reciprocal (e)"]
+)
+def test_a_number_before_a_map_stays_before_it(rest: str, tmp_path: Path) -> None:
+    """Of a convolutional GRU, whose candidate is laid out anew, 1 - z became z - 1."""
+    import onnx
+
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,16,32,32] x, float[1,16,32,32] h) => (float[1,16,32,32] y) {{
+            a = Conv <pads = [1,1,1,1]> (x, gates)
+            b = Sigmoid (a)
+            z, r = Split <axis = 1, num_outputs = 2> (b)
+            e = Add (z, one)
+            {rest}
+            k = Mul (s, h)
+            c = Mul (r, h)
+            d = SpaceToDepth <blocksize = 2> (c)
+            f = Conv <pads = [1,1,1,1]> (d, candidate)
+            q = DepthToSpace <blocksize = 2> (f)
+            t = Tanh (q)
+            n = Mul (z, t)
+            y = Add (k, n) }}"""
+    )
+    rng = np.random.default_rng(0)
+    weights = {
+        "gates": rng.normal(0, 0.1, (32, 16, 3, 3)),
+        "candidate": rng.normal(0, 0.1, (64, 64, 3, 3)),
+        "one": np.array(1.0),
+        "ones": np.ones((1, 16, 1, 1)),
+    }
+    read = {name for node in model.graph.node for name in node.input}
+    for name in sorted(read & weights.keys()):
+        value = onnx.numpy_helper.from_array(weights[name].astype(np.float32), name)
+        model.graph.initializer.append(value)
+    path = tmp_path / "gru.onnx"
+    path.write_bytes(model.SerializeToString())
+    ends = [TensorSpec(name, "state:h", (1, 16, 32, 32)) for name in ("x", "h", "y")]
+    spec = GraphSpec("gru", path.name, "frame", tuple(ends[:2]), (ends[2],))
+    litert.convert(path, spec, tmp_path / "gru.tflite")  # its gate compares
