@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ OPSET = 18
 TOLERANCE = 1e-4
 _CHECKED_SEEDS = (0, 1)
 _SUFFIX = ".onnx"
+_MISSING_OP = re.compile(r"No ONNX function found for <OpOverload\(op='([\w.]+)'")
 
 
 def export_model(
@@ -109,8 +111,15 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     outputs = {f"edgeanim.output.{i}": tensor.name for i, tensor in enumerate(spec.outputs)}
 
     def tell(error: BaseException) -> BadInput:
+        reason = reason_of(error)
+        if missing := _MISSING_OP.match(reason):
+            return BadInput(
+                f"This module cannot be exported to ONNX, which has no form of {missing[1]}.",
+                where=spec.name,
+                hint="Write it in other ops, or compute it outside and give it as an input.",
+            )
         return BadInput(
-            f"This module cannot be exported to ONNX: {reason_of(error)}",
+            f"This module cannot be exported to ONNX: {reason}",
             where=spec.name,
             hint="Every shape must be fixed and the control flow must not depend on the data.",
         )

@@ -139,6 +139,20 @@ def test_data_dependent_control_flow_is_a_clear_error(tmp_path: Path) -> None:
         export_onnx(Branching(), spec, tmp_path / "branching.onnx")
 
 
+def test_an_op_that_onnx_does_not_have_is_named(tmp_path: Path) -> None:
+    """Shapes and control flow were said to be at fault."""
+
+    class Inverse(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.inverse(x + 9 * torch.eye(8))
+
+    picture = TensorSpec("picture", "driving_frame", (1, 3, 8, 8), "NCHW", range=(0.0, 1.0))
+    out = TensorSpec("out", "frame", (1, 3, 8, 8))
+    spec = GraphSpec("inverse", "inverse.onnx", "frame", (picture,), (out,))
+    with pytest.raises(BadInput, match=r"no form of aten\.linalg_inv\w*\..*in other ops"):
+        export_onnx(Inverse(), spec, tmp_path / "inverse.onnx")
+
+
 def test_grid_sample_exports(tmp_path: Path) -> None:
     class Warp(nn.Module):
         def forward(self, picture: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
