@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, Precision
-from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.parsing import load_toml, nearest, parse
+from edgeanim.targets.backends import backend_names
 from edgeanim.targets.machine import ROOT, read_machine, special_sensors
 
 LOCAL = "local"
@@ -18,6 +19,8 @@ LOCAL = "local"
 _ANY_ARM = "raspberry-pi-5"
 # What any Linux tells of itself.
 GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
+# All that `benchmarks/sensors/` has, which lies above this.
+SENSORS = (*GENERIC_SENSORS, "ina3221", "jetson", "nvidia", "rapl", "raspberry_pi", "tegrastats")
 ARCHES = ("x86_64", "aarch64")
 # Of a peak and of a budget, by which times are divided.
 _LEAST = 1e-3
@@ -163,9 +166,19 @@ def load_board(name: str | Path) -> Board:
     """
     path = Path(name)
     if path.suffix == ".toml":
-        return parse(Board, load_toml(path), where=path)
+        board = parse(Board, load_toml(path), where=path)
+        _must_be_known("backend", [entry.name for entry in board.backends], backend_names(), path)
+        _must_be_known("sensor", board.sensors, SENSORS, path)
+        return board
     board = load_shipped_board(str(name))
     return detect(board) if board.name == LOCAL else board
+
+
+def _must_be_known(word: str, names: Sequence[str], known: Sequence[str], path: Path) -> None:
+    """A misspelt one would be passed over, or stop a bench that names no file."""
+    for name in names:
+        if name not in known:
+            raise BadInput(f"There is no {word} {name!r}.", where=path, hint=nearest(name, known))
 
 
 def load_shipped_board(name: str) -> Board:

@@ -12,8 +12,8 @@ from edgeanim.benchmarks.host import Host
 from edgeanim.benchmarks.sensors import get_sensor, sensor_names
 from edgeanim.benchmarks.sensors.base import Snapshot
 from edgeanim.core.errors import UsageError
+from edgeanim.targets.board import GENERIC_SENSORS, SENSORS
 
-GENERIC = ("linux", "thermal", "cgroup", "process")
 # A made-up board with everything; sysfs and procfs in the documented forms.
 FILES = {
     "proc/stat": "cpu  1000 0 500 9000 100 10 20 30 0 0\ncpu0 600 0 300 4000 50 5 10 20 0 0\n"
@@ -50,7 +50,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Host:
 
 
 def read(host: Host, *names: str) -> Snapshot:
-    each = [get_sensor(name, host).read() for name in names or GENERIC]
+    each = [get_sensor(name, host).read() for name in names or GENERIC_SENSORS]
     values = {name: value for one in each for name, value in one.values.items()}
     return Snapshot(values, tuple(reason for one in each for reason in one.missing))
 
@@ -173,7 +173,7 @@ def test_this_machine_is_read() -> None:
 
 
 def test_sensors_are_found_by_name() -> None:
-    assert set(GENERIC) <= set(sensor_names())
+    assert set(sensor_names()) == set(SENSORS)
     for name in sensor_names():
         assert get_sensor(name).name == name
     with pytest.raises(UsageError, match="'linux'"):

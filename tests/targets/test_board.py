@@ -148,6 +148,8 @@ def test_ones_own_board_file(tmp_path: Path) -> None:
         *((f"[peaks]\ngflops_fp32 = {peak}\n", "a peak must be") for peak in (0.0, -1.0, 1e-320)),
         ('[[backends]]\nname = "a"\n[[backends]]\nname = "a"\n', "twice"),
         ('sensors = ["linux", "linux"]\n', "sensor is listed twice"),
+        ('[[backends]]\nname = "tfilte"\n', "no backend 'tfilte'. Did you mean 'tflite'"),
+        ('sensors = ["linux", "thremal"]\n', "no sensor 'thremal'. Did you mean 'thermal'"),
         ('[[backends]]\nname = "a"\nprecisions = ["int4"]\n', "int4"),
     ]:
         path.write_text(base + wrong)
