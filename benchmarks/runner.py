@@ -247,6 +247,16 @@ def _settings(
         remarks += ("the processes could not be bound to cores: some may have had better ones",)
     elif board.affinity and not bound <= set(board.affinity):
         remarks += (f"the processes could not be bound to the cores {list(board.affinity)}",)
+    crowded = {
+        (course.job.threads, len(process.affinity))
+        for course in courses.values()
+        for process in course.samples
+        if 0 < len(process.affinity) < course.job.threads
+    }
+    remarks += tuple(
+        f"{threads} threads shared {cores} core{'s' if cores > 1 else ''}"
+        for threads, cores in sorted(crowded)
+    )
     return Settings(
         threads=options.threads,
         rounds=options.rounds,

@@ -9,7 +9,7 @@ import pytest
 
 from edgeanim.benchmarks.governor import governed
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.result import ModelRecord, Settings
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.targets.board import load_board
 
@@ -67,7 +67,12 @@ def test_workers_keep_to_the_cores_of_the_board(
     board = replace(load_board("local"), affinity=(core,), governor=None)
     options = BenchOptions(iterations=2, rounds=1, blocks=1, block_s=0, warmup_frames=1, warmup_s=0)
     model = ModelRecord("tiny", "0" * 64, None)
-    report = run_bench([compile_tiny("null")], golden, options, model=model, board=board)
-    assert report.settings.affinity == (core,)
-    assert report.settings.remarks == ()
+
+    def settings(threads: int) -> Settings:
+        given = replace(options, threads=threads)
+        tiny = [compile_tiny("null")]
+        return run_bench(tiny, golden, given, model=model, board=board).settings
+
+    assert (settings(1).affinity, settings(1).remarks) == ((core,), ())
+    assert settings(3).remarks == ("3 threads shared 1 core",)
     assert os.sched_getaffinity(0) != {core} or len(os.sched_getaffinity(0)) == 1
