@@ -55,18 +55,19 @@ class Animation:
 def render_page(comparison: Comparison, *, animation: Animation | None = None) -> str:
     """The page of one or several reports."""
     first = comparison.reports[0]
-    several = len(comparison.reports) > 1
-    title = first.model.name + (f" and {len(comparison.reports) - 1} more" if several else "")
-    body = [f"<h1>{escape(title)}</h1>", f'<p class="sub">{escape(_subtitle(first))}</p>']
     shown = "" if animation is None else _figure(animation)
-    if several:
-        body += [_changes(comparison), shown]
+    if len(comparison.reports) == 1:
+        title = first.model.name
+        above = f'<p class="sub">{escape(_subtitle(first))}</p>'
+        parts = [above, _section(first, comparison.folders[0], shown)]
+    else:
+        models = dict.fromkeys(report.model.name for report in comparison.reports)
+        title = f"{len(comparison.reports)} reports of {', '.join(models)}"
+        parts = [_changes(comparison), shown]
         every = zip(comparison.names, comparison.reports, comparison.folders, strict=True)
         for name, report, folder in every:
-            body += [_heading(report, name), _section(report, folder)]
-    else:
-        body.append(_section(first, comparison.folders[0], shown))
-    return page(title, body)
+            parts += [_heading(report, name), _section(report, folder, level=3)]
+    return page(title, [f"<h1>{escape(title)}</h1>", *parts])
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
@@ -95,29 +96,34 @@ def _heading(report: Report, name: str) -> str:
     return f'<h2 class="report">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
 
 
-def _section(report: Report, folder: Path | None, figure: str = "") -> str:
+def _section(report: Report, folder: Path | None, figure: str = "", *, level: int = 2) -> str:
+    def head(title: str) -> str:
+        return f"<h{level}>{escape(title)}</h{level}>"
+
     parts = [f'<p class="verdict">{escape(verdict(report))}</p>', _validity(report), figure]
-    parts += ["<h2>Figures</h2>", _table(report), _failures(report)]
+    parts += [head("Figures"), _table(report), _failures(report)]
     if plot := latency_plot(report):
-        parts.append(
-            f"<h2>Time of a frame</h2><figure>{plot}<figcaption>Bar: median, with its 95 % "
-            "interval over processes. Tick: 90th percentile.</figcaption></figure>"
-        )
+        caption = "Bar: median, with its 95 % interval over processes. Tick: 90th percentile."
+        parts += [head("Time of a frame"), _plot(plot, caption=caption)]
     if grid := stage_grid(report):
-        figure = f"<figure>{stage_plot(report)}{stage_legend(report)}</figure>"
-        parts.append(f"<h2>Where the time of a frame goes</h2>{figure}{_grid(grid)}")
-    parts += [f"<h2>{escape(grid.title)}</h2>{_grid(grid)}" for grid in grids(report)]
+        parts.append(head("Where the time of a frame goes"))
+        parts += [_plot(stage_plot(report), stage_legend(report)), _grid(grid)]
+    for grid in grids(report):
+        parts += [head(grid.title), _grid(grid)]
     if plot := drift_plot(report):
-        parts.append(
-            f"<h2>Drift by frame</h2><figure>{plot}{drift_legend(report)}<figcaption>1 − SSIM "
-            "against the float32 original, frame by frame. Zero is identical.</figcaption></figure>"
-        )
+        caption = "1 − SSIM against the float32 original, frame by frame. Zero is identical."
+        parts += [head("Drift by frame"), _plot(plot, drift_legend(report), caption)]
     parts += [_grid(grid) for grid in drift_grids(report)]
     if by_region := [_grid(grid) for grid in region_grids(report)]:
-        parts += ["<h2>Drift by region</h2>", *by_region]
+        parts += [head("Drift by region"), *by_region]
     parts += [_worst(variant, folder) for variant in report.variants]
-    parts += ["<h2>Circumstances</h2>", _circumstances(report)]
+    parts += [head("Circumstances"), _circumstances(report)]
     return "\n".join(part for part in parts if part)
+
+
+def _plot(plot: str, legend: str = "", caption: str = "") -> str:
+    below = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f"<figure>{plot}{legend}{below}</figure>"
 
 
 def _table(report: Report) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.report.sections import stage_names, stages_of
-from edgeanim.report.svg import SERIES, WIDTH, Axis, grid_x, grid_y, legend, svg, text
+from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, legend, series, svg, text
 from edgeanim.report.words import milliseconds
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 168, 64, 20, 40
@@ -26,7 +26,9 @@ def latency_plot(report: Report) -> str:
     height = _TOP + _ROW * len(shown) + _BOTTOM
     budget = report.board.latency_budget_ms
     largest = max(_reach(variant) for variant in shown)
-    axis = Axis.over(max(largest, min(budget, 2 * largest)), _LEFT, WIDTH - _RIGHT)
+    # A budget that lies far beyond is not drawn, and must not press the bars into a corner.
+    far = budget > _FARTHEST * largest
+    axis = Axis.over(largest if far else max(largest, budget), _LEFT, WIDTH - _RIGHT)
     base = height - _BOTTOM
     parts = [grid_x(axis, _TOP, base), text((_LEFT + WIDTH - _RIGHT) / 2, height - 4, "ms a frame")]
     parts += [
@@ -70,9 +72,9 @@ def drift_plot(report: Report) -> str:
     if not shown:
         return ""
     base = _DRIFT_HEIGHT - _BOTTOM
-    series = [[max(0.0, 1 - s) for s in v.drift.ssim] for v in shown if v.drift]
-    y = Axis.over(max(1e-3, *(max(values) for values in series)), base, _TOP + 4, count=4)
-    last = max(1, max(len(values) for values in series) - 1)
+    lines = [[max(0.0, 1 - s) for s in v.drift.ssim] for v in shown if v.drift]
+    y = Axis.over(max(1e-3, *(max(values) for values in lines)), base, _TOP + 4, count=4)
+    last = max(1, max(len(values) for values in lines) - 1)
     x = Axis.over(last, _DRIFT_LEFT, WIDTH - 8, count=8)
     x = Axis(tuple(t for t in x.ticks if t == int(t)), x.start, x.end) if last > 1 else x
     parts = [
@@ -80,8 +82,8 @@ def drift_plot(report: Report) -> str:
         *(text(x.at(t), base + 16, f"{t:g}") for t in x.ticks if t == int(t)),
     ]
     parts.append(text((_DRIFT_LEFT + WIDTH) / 2, _DRIFT_HEIGHT - 4, "frame"))
-    for index, values in enumerate(series):
-        parts.append(_line(index % SERIES, values, x, y))
+    for index, values in enumerate(lines):
+        parts.append(_line(series(index), values, x, y))
     spoken = "; ".join(f"{v.id} worst {1 - v.drift.ssim_worst:.4f}" for v in shown if v.drift)
     return svg(_DRIFT_HEIGHT, f"Drift, 1 minus SSIM, by frame: {spoken}.", parts)
 
@@ -101,7 +103,7 @@ def _stacked(
         ms = stages.get(stage, 0.0)
         x, end = axis.at(at), axis.at(at + ms)
         parts.append(
-            f'<rect class="stage s{index % SERIES}" x="{x:.1f}" y="{top:.1f}" '
+            f'<rect class="stage {series(index)}" x="{x:.1f}" y="{top:.1f}" '
             f'height="{_STAGES_BAR}" width="{end - x:.1f}"/>'
         )
         at += ms
@@ -157,8 +159,8 @@ def _reach(variant: VariantResult) -> float:
     return min(max(figures, interval.high if interval else 0.0), _FARTHEST * figures)
 
 
-def _line(index: int, values: Sequence[float], x: Axis, y: Axis) -> str:
+def _line(kind: str, values: Sequence[float], x: Axis, y: Axis) -> str:
     if len(values) == 1:
-        return f'<circle class="s{index}" cx="{x.at(0):.1f}" cy="{y.at(values[0]):.1f}" r="3"/>'
+        return f'<circle class="{kind}" cx="{x.at(0):.1f}" cy="{y.at(values[0]):.1f}" r="3"/>'
     points = " ".join(f"{x.at(i):.1f},{y.at(value):.1f}" for i, value in enumerate(values))
-    return f'<polyline class="line s{index}" points="{points}"/>'
+    return f'<polyline class="line {kind}" points="{points}"/>'

@@ -69,10 +69,16 @@ def svg(height: float, spoken: str, parts: Sequence[str]) -> str:
     )
 
 
+def series(index: int) -> str:
+    """The classes of the line or part with this number: its colour and, where the colours have all
+    been used, that it is drawn broken or faint."""
+    return f"s{index % SERIES}" + (" again" if index >= SERIES else "")
+
+
 def legend(names: Sequence[str]) -> str:
     """Which colour stands for which name, in order."""
     items = [
-        f'<li><span class="key s{index % SERIES}"></span>{escape(name)}</li>'
+        f'<li><span class="key {series(index)}"></span>{escape(name)}</li>'
         for index, name in enumerate(names)
     ]
     return f'<ul class="legend">{"".join(items)}</ul>' if items else ""

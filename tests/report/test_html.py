@@ -15,6 +15,7 @@ from edgeanim.benchmarks.compare import compare
 from edgeanim.benchmarks.result import Failure, ModelRecord, Report, save_report
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.report.html import Animation, demo_page, render_page, write_page
+from edgeanim.report.plots import latency_plot
 from edgeanim.report.svg import Axis
 from tests.benchmarks.synthetic import build_report
 
@@ -177,6 +178,37 @@ def test_several_reports_show_what_changed() -> None:
     text = " ".join(page.text)
     assert "slower" in text
     assert "The machine differs" in text
+
+
+def test_a_page_of_several_reports_is_headed_by_all_of_them() -> None:
+    """The first one's machine and time stood below a title for all, and its parts beside it."""
+    pair = [build_report(), build_report({"onnxruntime": (20, 11)}, machine="m2", seed=3)]
+    text = render_page(compare(pair, allow={"machine"}))
+    assert "<h1>2 reports of tiny</h1>" in text
+    assert text.count('<p class="sub">') == 2
+    heads = re.findall(r"<(h[1-6])[ >]", text)
+    one = ["h2", *["h3"] * 5]
+    assert heads == ["h1", "h2", *one, *one]
+
+
+def test_each_line_of_many_is_told_from_the_others() -> None:
+    backends = ("onnxruntime", "openvino", "tflite", "torch")
+    text = render_page(compare([build_report(dict.fromkeys(backends, (20.0, 8.0)))]))
+    lines = re.findall(r'<polyline class="line ([^"]*)"', text)
+    keys = re.findall(r'<span class="key ([^"]*)"', text)
+    assert len(set(lines)) == len(lines) == 8
+    assert keys[-8:] == lines
+    css = text[: text.index("</style>")]
+    assert all(f".{word}" in css for kind in lines for word in kind.split())
+
+
+def test_a_budget_that_is_not_drawn_does_not_press_the_bars_into_a_corner() -> None:
+    report = build_report()
+    near, far = (replace(report.board, latency_budget_ms=ms) for ms in (30.0, 5000.0))
+    assert "budget 30 ms" in latency_plot(replace(report, board=near))
+    plot = latency_plot(replace(report, board=far))
+    assert "budget" not in plot
+    assert max(float(width) for width in re.findall(r'width="([\d.]+)" rx', plot)) > 400
 
 
 def test_a_report_without_any_figures_is_still_a_page() -> None:
