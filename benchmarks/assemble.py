@@ -14,12 +14,10 @@ from edgeanim.benchmarks.result import (
     VariantResult,
 )
 from edgeanim.benchmarks.scenarios import (
-    OTHER,
-    Stage,
+    frame_stages,
     summarize_batch,
     summarize_cold,
     summarize_soak,
-    summarize_stages,
     summarize_stream,
 )
 from edgeanim.benchmarks.schedule import Course
@@ -77,7 +75,7 @@ def _variant(
         ),
         latency=latency,
         throughput_fps=1e3 / median(_flat(course.samples)) if good else None,
-        stages=_stages(course) if good else {},
+        stages=frame_stages(course.samples) if good else {},
         executed=_executed(course.profiles, course.samples) if good and course.profiles else None,
         drift=drift if good else None,
         memory=course.memory if good else None,
@@ -90,21 +88,6 @@ def _variant(
         batch=summarize_batch(course.batches) if good and course.batches else None,
         worst_picture=course.picture if good else None,
     )
-
-
-def _stages(course: Course) -> dict[str, Stage]:
-    processes = [_with_the_rest(process) for process in course.samples]
-    return summarize_stages(processes, sum(_flat(course.samples)))
-
-
-def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
-    """The stages' times and, frame by frame, what the frame took beside them."""
-    stages = {name: list(times) for name, times in process.stages_ms.items()}
-    frames = process.times_ms
-    if any(len(times) != len(frames) for times in stages.values()):
-        return stages
-    rest = [whole - sum(parts) for whole, *parts in zip(frames, *stages.values(), strict=True)]
-    return stages | {OTHER: [max(0.0, time) for time in rest]}
 
 
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,14 @@ from edgeanim.benchmarks.scenarios import (
     Batch,
     Cold,
     Soak,
+    Stage,
     Stream,
     batch_figures,
     cold_figures,
+    frame_stages,
     soak_figures,
     stream_figures,
+    summarize_batch,
 )
 from edgeanim.benchmarks.shares import shares_of
 from edgeanim.benchmarks.stats import Interval, median, paired_value, percentile
@@ -76,6 +80,7 @@ def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, obj
     if variant.latency is not None:
         yield ".latency", variant.latency, _of_latency(variant)
         yield "", variant, {"throughput_fps": 1e3 / median(_times(variant))}
+        yield from _of_stages(".stages", variant.stages, frame_stages(variant.samples))
         if variant.executed is not None:
             yield ".executed", variant.executed, shares_of(variant.executed.graphs, variant.samples)
     if variant.drift is not None:
@@ -88,6 +93,9 @@ def _sections(report: Report, variant: VariantResult) -> Iterator[tuple[str, obj
         yield ".cold", variant.cold, _of_cold(variant.cold)
     if variant.batch is not None:
         yield ".batch", variant.batch, _of_batch(variant.batch)
+        yield from _of_stages(
+            ".batch.stages", variant.batch.stages, _stages_of_batch(variant.batch)
+        )
     gain = variant.speedup if variant.latency is not None else None
     # A report of some of the variants may lack the one that it is over.
     if gain is not None and (over := report.variant(gain.over)) is not None:
@@ -140,6 +148,18 @@ def _of_latency(variant: VariantResult) -> Figures:
     }
 
 
+def _of_stages(
+    section: str, said: Mapping[str, Stage], given: Mapping[str, Stage]
+) -> Iterator[tuple[str, object, Figures]]:
+    for name, stage in said.items():
+        figures = asdict(given[name]) if name in given else {"share": None}
+        yield f"{section}.{name}", stage, figures
+
+
+def _stages_of_batch(batch: Batch) -> Mapping[str, Stage]:
+    return summarize_batch(batch.runs).stages if _rendered(batch) else {}
+
+
 def _of_drift(drift: Drift) -> Figures:
     if not drift.ssim:
         return {"frames": None, "ssim_mean": None}
@@ -171,9 +191,11 @@ def _of_cold(cold: Cold) -> Figures:
 
 
 def _of_batch(batch: Batch) -> Figures:
-    if not batch.runs or min(min(run.frames, run.total_s) for run in batch.runs) <= 0:
-        return {"frames": None}
-    return batch_figures(batch.runs)
+    return batch_figures(batch.runs) if _rendered(batch) else {"frames": None}
+
+
+def _rendered(batch: Batch) -> bool:
+    return bool(batch.runs) and min(min(run.frames, run.total_s) for run in batch.runs) > 0
 
 
 def _gain(over: VariantResult, variant: VariantResult) -> Value:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgeanim.benchmarks.stats import (
     Interval,
@@ -23,6 +23,9 @@ from edgeanim.benchmarks.stats import (
     percentile,
     percentile_interval,
 )
+
+if TYPE_CHECKING:
+    from edgeanim.benchmarks.result import ProcessSamples
 
 Scenario = Literal["single", "stream", "soak", "cold", "batch"]
 # The stages of a frame that only an offline run has.
@@ -226,6 +229,21 @@ def batch_figures(runs: Sequence[BatchRun]) -> dict[str, Any]:
         "throughput_fps": rate,
         "frame_ms": 1e3 / rate,
     }
+
+
+def frame_stages(samples: Sequence[ProcessSamples]) -> dict[str, Stage]:
+    """Each stage of a frame over all processes, and what the frame took beside its stages."""
+    whole_ms = sum(time for process in samples for time in process.times_ms)
+    return summarize_stages([_with_the_rest(process) for process in samples], whole_ms)
+
+
+def _with_the_rest(process: ProcessSamples) -> dict[str, list[float]]:
+    stages = {name: list(times) for name, times in process.stages_ms.items()}
+    frames = process.times_ms
+    if any(len(times) != len(frames) for times in stages.values()):
+        return stages
+    rest = [whole - sum(parts) for whole, *parts in zip(frames, *stages.values(), strict=True)]
+    return stages | {OTHER: [max(0.0, time) for time in rest]}
 
 
 def summarize_stages(

@@ -21,9 +21,9 @@ from edgeanim.benchmarks.result import (
     Report,
     Settings,
     Speedup,
-    Stage,
     VariantResult,
 )
+from edgeanim.benchmarks.scenarios import frame_stages
 from edgeanim.benchmarks.stats import Interval, median, paired_ratio, percentile
 
 
@@ -51,6 +51,12 @@ def build_variant(
     op = ExecutedOp("Conv", precision, "compute", 3, 1.0)
     profile = GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "from the runtime", (op,))
     good = failure is None
+    samples = tuple(
+        ProcessSamples(
+            i, 12.0, 30.0, tuple(map(tuple, blocks[i])), {"tiny": tuple(0.9 * t for t in times)}
+        )
+        for i, times in enumerate(processes)
+    )
     result = VariantResult(
         id=f"{name}-{precision}",
         backend=name,
@@ -76,18 +82,13 @@ def build_variant(
         if good
         else None,
         throughput_fps=1e3 / median(flat) if good else None,
-        stages={"tiny": Stage(speed_ms * 0.9, None, 0.9)} if good else {},
+        stages=frame_stages(samples) if good else {},
         executed=Executed(int8, 1 - int8, 0.0, 0.0, {"tiny": profile}) if good else None,
         drift=measure_drift(frames, reference) if good else None,
         memory=Memory(80.0, 60.0, None, 0) if good else None,
         speedup=speedup,
         failure=failure,
-        samples=tuple(
-            ProcessSamples(i, 12.0, 30.0, tuple(map(tuple, process)), {"tiny": tuple(processes[i])})
-            for i, process in enumerate(blocks)
-        )
-        if good
-        else (),
+        samples=samples if good else (),
     )
     return result, blocks
 

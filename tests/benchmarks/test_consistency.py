@@ -72,6 +72,22 @@ def test_a_figure_that_its_samples_contradict_is_refused_by_its_place(
     assert str(caught.value).endswith("changed after it was written: measure again.")
 
 
+@pytest.mark.parametrize("place", ["stages.tiny", "stages.other", "batch.stages.encode"])
+@pytest.mark.parametrize("name", ["p50_ms", "share"])
+def test_a_stage_that_its_samples_contradict_is_refused_by_its_place(place: str, name: str) -> None:
+    document = copy.deepcopy(PLAIN)
+    part = document["variants"][1]
+    for word in place.split("."):
+        part = part[word]
+    part[name] = 0.5 * part[name]
+    with pytest.raises(BadInput) as caught:
+        parse_report(json.dumps(document), where="text")
+    assert str(caught.value).startswith(f"text [variants[1].{place}.{name}]: This says ")
+    document["variants"][1]["stages"] = {"unheard_of": part}
+    with pytest.raises(BadInput, match=r"unheard_of.share\].* too few for it"):
+        parse_report(json.dumps(document), where="text")
+
+
 def test_a_percentile_from_too_few_samples_is_refused_and_one_left_out_is_not() -> None:
     document = copy.deepcopy(PLAIN)
     latency = document["variants"][0]["latency"]

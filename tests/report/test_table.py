@@ -90,10 +90,10 @@ def test_a_scenario_has_a_table_below_the_first() -> None:
 
 def test_stages_of_an_offline_run_stand_around_those_of_a_frame() -> None:
     variant = build_report().variants[0]
-    assert list(stages_of(variant)) == ["tiny"]
+    assert list(stages_of(variant)) == ["tiny", "other"]
     run = BatchRun(12, 1.0, dict.fromkeys(("encode", "tiny", "decode"), (2.0,) * 12))
     variant = replace(variant, batch=summarize_batch([run]))
-    assert list(stages_of(variant)) == ["decode", "tiny", "encode"]
+    assert list(stages_of(variant)) == ["decode", "tiny", "other", "encode"]
     assert stages_of(variant)["decode"] == 2
 
 
