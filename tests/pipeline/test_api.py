@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pathlib
 import re
+import subprocess
 import sys
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from edgeanim import api
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
+from edgeanim.core.requirements import EXTRAS
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.material import read_conditions
 from edgeanim.pipeline.on import bench_on
@@ -170,3 +172,23 @@ def test_threads_have_to_be_some(tmp_path: Path) -> None:
 def test_a_share_that_cannot_be_pruned_away_is_refused() -> None:
     with pytest.raises(UsageError, match=r"between 0 and 0\.9"):
         api.optimize(SMALL, prunes=[2.0])
+
+
+_WITHOUT = """
+import sys
+for package in sys.argv[1:]:
+    sys.modules[package] = None
+from edgeanim import api
+for name in api.__all__:
+    getattr(api, name)
+"""
+
+
+def test_every_name_can_be_had_without_what_only_some_install() -> None:
+    """The functions themselves say what to install; a name that cannot be had is a traceback."""
+    packages = {re.split(r"[^\w-]", line)[0] for lines in EXTRAS.values() for line in lines}
+    modules = {name.replace("-", "_") for name in packages} - {"numpy"}
+    assert {"torch", "onnx", "openvino"} <= modules
+    command = [sys.executable, "-c", _WITHOUT, *modules]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
