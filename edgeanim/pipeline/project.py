@@ -11,7 +11,7 @@ from edgeanim.benchmarks.projection import project as project_parts
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
 from edgeanim.core.artifact import FLOAT32
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
@@ -73,7 +73,9 @@ def _with_roofs(
     report: Report, subject: str | Path, progress: Progress
 ) -> dict[str, tuple[Part, ...]]:
     """The parts of each variant that ran, but for those of which no roof is known, which are told
-    of; `UsageError` if there are no others."""
+    of; `UsageError` if there are no others, and what they failed with if none ran."""
+    if len(report.failures) == len(report.variants):
+        raise _none_ran(report, subject)
     parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
     known = {name: made for name, made in parts.items() if has_roofs(made)}
     if left_out := sorted(set(parts) - set(known)):
@@ -82,6 +84,16 @@ def _with_roofs(
     if not known:
         raise _nothing("no variant that ran computes in float32 or INT8 alone", subject)
     return known
+
+
+def _none_ran(report: Report, subject: str | Path) -> EdgeanimError:
+    """Why the first variant failed, which says what to do: install its runtime, say."""
+    what = report.failures[0].message
+    if report.exit_code != MissingComponent.exit_code:
+        return DeviceFailed(what, where=subject)
+    error = MissingComponent(what, extra="", where=subject)
+    error.hint = None
+    return error
 
 
 def _nothing(why: str, subject: str | Path) -> UsageError:

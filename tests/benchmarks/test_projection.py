@@ -24,10 +24,17 @@ from edgeanim.benchmarks.projection import (
     scaled_ms,
 )
 from edgeanim.benchmarks.projection_check import mobilenet
-from edgeanim.benchmarks.result import Executed, save_report
+from edgeanim.benchmarks.result import Executed, Failure, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.errors import (
+    BadInput,
+    DeviceFailed,
+    EdgeanimError,
+    MissingComponent,
+    UsageError,
+)
+from edgeanim.core.progress import SILENT
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
 from edgeanim.targets.board import load_shipped_board
@@ -157,6 +164,16 @@ def test_a_report_is_taken_apart_by_stage_and_op() -> None:
     medians = [stage.p50_ms for stage in variant.stages.values() if stage.p50_ms is not None]
     least = sum(medians) * variant.latency.min_ms / variant.latency.p50_ms
     assert sum(p.ms for p in made) == pytest.approx(least)
+
+
+@pytest.mark.parametrize("kind", [MissingComponent, DeviceFailed])
+def test_where_no_variant_ran_the_reason_is_told(kind: type[EdgeanimError]) -> None:
+    """Without its runtime, the advice was to compile the model with float32 variants."""
+    says = "It needs 'openvino'. Install it with: pip install 'edgeanim[openvino]'"
+    report = build_report(failure=Failure(kind.__name__, kind.exit_code, says))
+    with pytest.raises(kind, match=r"net\.eab: It needs 'openvino'") as caught:
+        pipeline._with_roofs(replace(report, variants=report.variants[1:]), "net.eab", SILENT)
+    assert str(caught.value).count("Install it with") == 1
 
 
 def test_what_computed_in_half_floats_has_no_roof_and_is_left_out(
