@@ -86,12 +86,12 @@ def parse_written(cls: type[T], data: object, *, where: object) -> T:
 
 def to_plain(value: object, *, nulls: bool = False) -> Any:
     """The inverse of `parse`: dataclasses to dictionaries, tuples to lists; fields that are `None`
-    are left out, as TOML has no such value, or with `nulls` kept."""
+    and need not be there are left out, as TOML has no such value, or with `nulls` kept."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: to_plain(item, nulls=nulls)
             for field in dataclasses.fields(value)
-            if (item := getattr(value, field.name)) is not None or nulls
+            if (item := getattr(value, field.name)) is not None or nulls or _is_needed(field)
         }
     if isinstance(value, Mapping):
         return {str(key): to_plain(item, nulls=nulls) for key, item in value.items()}
@@ -141,6 +141,12 @@ def _read_text(path: Path) -> str:
         raise BadInput("This is not a text file.", where=path) from error
 
 
+def _is_needed(field: dataclasses.Field[Any]) -> bool:
+    """Whether a document has to say what a field is."""
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
 
@@ -177,10 +183,7 @@ class _Parser:
         for name, field in fields.items():
             if name in data:
                 values[name] = self.value(hints[name], data[name], f"{key}.{name}" if key else name)
-            elif (
-                field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            ):
+            elif _is_needed(field):
                 raise self.fail(key, f"The key {name!r} is missing.")
         try:
             return cls(**values)

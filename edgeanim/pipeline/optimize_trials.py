@@ -8,9 +8,8 @@ of the reference's: what disturbs the machine disturbs both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
 from edgeanim.core.errors import DeviceFailed
-from edgeanim.core.files import sha256_file, write_text
+from edgeanim.core.files import canonical_json, sha256_file, write_text
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -142,7 +141,7 @@ class Study:
         def make(folder: Path) -> None:
             model, variant = self.variant(trial)
             found = drift_of(self.work, model, variant, load_golden(self.golden))
-            write_text(folder / _DRIFT_FILE, json.dumps(asdict(found)))
+            write_text(folder / _DRIFT_FILE, canonical_json(to_plain(found)))
 
         record = self._stage("trial-drift", trial, make) / _DRIFT_FILE
         return parse(Drift, load_json(record), where=record)
@@ -155,7 +154,7 @@ class Study:
         def make(folder: Path) -> None:
             model, variant = self.variant(trial)
             found = drift_relit(self.work, model, variant, self._relit)
-            write_text(folder / _DRIFT_FILE, json.dumps(to_plain(found)))
+            write_text(folder / _DRIFT_FILE, canonical_json(to_plain(found)))
 
         record = self._stage("trial-relit", trial, make) / _DRIFT_FILE
         return parse(Likeness, load_json(record), where=record)

@@ -19,6 +19,7 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline import mixed as search
 from edgeanim.pipeline.quantize import Quantized, quantize
 from edgeanim.quantize.islands import FloatGraph, Times
+from edgeanim.targets.machine import read_machine
 
 BACKEND = "onnxruntime"
 
@@ -113,6 +114,19 @@ def test_times_of_another_machine_that_shares_the_store_are_not_taken(
     monkeypatch.setattr(search, "describe", lambda: SimpleNamespace(machine="another"))
     run(tmp_path / "there", "mixed", 1.0)
     assert asked
+
+
+def test_islands_for_a_board_of_another_kind_are_found_without_times(
+    unet: GraphArtifact, photos: Path, tmp_path: Path
+) -> None:
+    board = "raspberry-pi-5" if read_machine().arch == "x86_64" else "x86-avx2"
+    spec = QuantizeSpec(method="mixed", samples=8)
+    (row,) = quantize(
+        unet.path, out=tmp_path / "out", calib=photos, backends=(BACKEND,), spec=spec,
+        max_drift=1.0, board=board, store=Store(tmp_path / "store"),
+    ).variants  # fmt: skip
+    assert row.curve
+    assert not any(point.ms or point.float_ms or point.predicted_ms for point in row.curve)
 
 
 def test_auto_goes_on_to_islands_where_no_ranges_suffice(run: Run, tmp_path: Path) -> None:

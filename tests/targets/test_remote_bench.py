@@ -175,6 +175,18 @@ def test_a_bundle_that_shows_something_else_there_is_not_installed(
     assert (tmp_path / "home/.edgeanim/bundles/tiny.eab").read_bytes() == bundle.read_bytes()
 
 
+def test_a_bundle_without_golden_frames_is_deployed_unproven(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_bundle(bundle) as opened:
+        write_bundle(
+            tmp_path / "bare.eab", contract=opened.contract, variants=opened.variants,
+            golden=None, tracks={}, provenance={},
+        )  # fmt: skip
+    fake_board(tmp_path, monkeypatch)
+    assert deploy(tmp_path / "bare.eab", to="ssh://pi@board").installed.ssim is None
+
+
 @pytest.mark.parametrize(
     ("given", "option"),
     [
