@@ -131,6 +131,12 @@ def test_members_that_no_numpy_writes_are_refused(
         load_npz(path, required=("v",))
 
 
+def test_an_archive_of_other_things_is_refused(tmp_path: Path):
+    path = _archive(tmp_path / "a.npz", zipfile.ZIP_STORED, "v.txt")
+    with pytest.raises(BadInput, match=r"holds 'v\.txt', which is no array"):
+        load_npz(path, required=("v",))
+
+
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path):
     path = _archive(tmp_path / "a.npz", zipfile.ZIP_STORED)
     _patch(path, 8, "<H", 0x800)
@@ -218,6 +224,7 @@ def test_equal_arrays_give_equal_bytes_and_nothing_is_left_half_written(tmp_path
     save_npz(tmp_path / "y.npz", arrays)
     assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.npz", "y.npz"]
+    np.testing.assert_equal(load_npz(tmp_path / "x.npz", required=("a", "b")), arrays)
 
 
 def test_only_numbers_are_saved(tmp_path: Path):

@@ -98,6 +98,8 @@ def test_contracts_that_make_no_sense() -> None:
         Contract("x", ())
     with pytest.raises(ValueError, match="same name"):
         Contract("x", (GRAPH, GRAPH))
+    with pytest.raises(ValueError, match="same file"):
+        Contract("x", (GRAPH, replace(GRAPH, name="other")))
     with pytest.raises(ValueError, match="every frame"):
         Contract("x", (replace(GRAPH, runs="once"),))
     with pytest.raises(ValueError, match="names an input twice"):

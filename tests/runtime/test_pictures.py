@@ -84,12 +84,15 @@ def test_a_cue_is_the_difference_of_the_frames_in_their_own_range(pictures, layo
 
 def test_grey_models_see_luma_and_give_three_equal_channels():
     spec = _spec("NHWC", channels=1)
-    picture = np.zeros((8, 6, 3), np.uint8)
-    picture[..., 1] = 255
-    tensor = to_tensor(picture, spec)
-    assert tensor.shape == spec.shape
-    np.testing.assert_allclose(tensor, 0.587, atol=1e-6)
-    assert (from_tensor(tensor, spec) == 150).all()
+    for colour, luma in enumerate((0.299, 0.587, 0.114)):
+        picture = np.zeros((8, 6, 3), np.uint8)
+        picture[..., colour] = 255
+        tensor = to_tensor(picture, spec)
+        assert tensor.shape == spec.shape
+        np.testing.assert_allclose(tensor, luma, atol=1e-6)
+        made = from_tensor(tensor, spec)
+        assert made.shape == (8, 6, 3)
+        assert (made == round(255 * luma)).all()
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
