@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-latency",
     metavar="MS",
-    help="Instead of a ratio: prune just until a frame takes no longer, e.g. 20ms.",
+    help="Instead of a ratio: prune just until a frame takes no longer here, e.g. 20ms.",
 )
 @click.option(
     "--importance",
@@ -169,7 +169,7 @@ def _spec(
     spec = settings(PruneSpec, options, read.prune if read else None)
     if max_latency is not None:
         return replace(spec, ratio=0.0, latency_ms=parse_milliseconds(max_latency))
-    if ratio is None and (read is None or read.prune is None):
+    if ratio is None and read is None:
         ratio = 0.25
     if ratio is not None:
         return replace(spec, ratio=ratio, latency_ms=None)

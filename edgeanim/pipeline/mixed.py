@@ -38,7 +38,6 @@ from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.bundle import Variant
-from edgeanim.targets.machine import read_machine
 
 _RECORD = "trial.json"
 _GIVE_BACK = 4
@@ -111,7 +110,7 @@ class _Trials:
                 trial.drift.ssim_worst,
                 trial.ms,
                 trial.float_ms,
-                self.search.time(key) / 1000 if _measurable(self.job) else None,
+                self.search.time(key) / 1000 if self.job.work.is_here else None,
                 trial.relit,
             )
         return self._seen[key]
@@ -149,7 +148,7 @@ class _Trials:
             variant = make_variant(work, job.backend, graphs)
             drift = job.judged(graphs)
             relit = drift_relit(work, job.model, variant, job.relit)
-            ms = self._timed(variant) if _measurable(job) else {}
+            ms = self._timed(variant) if job.work.is_here else {}
             trial = _Trial(drift, relit, ms.get("int8"), ms.get("float"))
             write_text(folder / _RECORD, canonical_json(to_plain(trial)))
 
@@ -166,11 +165,6 @@ def _slowness(point: Point) -> float:
     if point.ms is None or point.float_ms is None:
         return float(len(point.floats))
     return point.ms / point.float_ms
-
-
-def _measurable(job: Job) -> bool:
-    """Whether times measured here say anything about the job's board."""
-    return read_machine().arch == job.work.board.arch
 
 
 def _bisect(trials: _Trials, path: list[Layer]) -> None:
@@ -281,7 +275,7 @@ def _times(
 
 def _graph_times(job: Job, named: GraphArtifact, int8: GraphArtifact, own: FloatGraph) -> Times:
     weight = weight_of(named.spec)
-    if not _measurable(job):
+    if not job.work.is_here:
         return estimated_times(own, 1e6, 5e5, weight)
     work, spec = job.work, named.spec
     compiled = (work.compile(named, job.backend), work.compile(int8, job.backend))

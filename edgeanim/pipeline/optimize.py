@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgeanim.benchmarks.environment import describe
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.parsing import nearest, one_or_more
@@ -23,7 +22,6 @@ from edgeanim.pipeline.optimize_search import FLOAT, Space
 from edgeanim.pipeline.optimize_trials import Study
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import files_read
-from edgeanim.targets.board import Board
 from edgeanim.targets.bundle import SUFFIX
 
 # `auto` is itself a search over the others.
@@ -82,7 +80,7 @@ def optimize(
         must_end_in(SUFFIX, out, "A bundle")
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
-    _require_here(work.board)
+    work.must_be_here()
     limit = (given.gates if given else Gates()).drift(max_drift, max_drift_p5)
     quantize = given.quantize if given else QuantizeSpec()
     space = Space(
@@ -120,16 +118,3 @@ def _prunes(spec: PruneSpec, ratios: Sequence[float]) -> tuple[PruneSpec, ...]:
     unpruned = PruneSpec()
     levels = sorted({ratio for ratio in ratios if ratio != 0})
     return (unpruned, *(replace(spec, ratio=ratio, latency_ms=None) for ratio in levels))
-
-
-def _require_here(board: Board) -> None:
-    """`UsageError` unless this machine is of the board's kind: a time measured on another one says
-    nothing about it."""
-    found = describe().arch
-    if found != board.arch:
-        raise UsageError(
-            f"The board {board.name} is {board.arch}, this machine {found}: its times cannot be "
-            "measured here.",
-            where="--board",
-            hint="Run `edgeanim optimize` on the board itself, or leave `--board` out.",
-        )

@@ -83,11 +83,14 @@ def prune(
     golden frames of the unpruned model, from which all later drift is counted.
 
     `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached, `UsageError` if
-    `out` is a folder of anything else than a model.
+    `out` is a folder of anything else than a model, or if `spec` counts time and the board is of
+    another architecture than this machine.
     """
     may_become_model(Path(out))
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or PruneSpec(ratio=0.25)
+    if spec.of == "time" or spec.latency_ms is not None:
+        work.must_be_here()
     (name, *_) = work.backends((backend,))
     progress.stage("Read the model")
     source = open_model(model, work)

@@ -80,6 +80,22 @@ class Work:
         there = replace(there, saturates_u8s8=saturates)
         return Work(there, store or Store(), progress, fresh)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine is of the board's architecture: else times measured here say nothing
+        about it."""
+        return read_machine().arch == self.board.arch
+
+    def must_be_here(self) -> None:
+        """`UsageError` unless it is."""
+        if not self.is_here:
+            raise UsageError(
+                f"The board {self.board.name} is {self.board.arch}, this machine "
+                f"{read_machine().arch}: its times cannot be measured here.",
+                where="--board",
+                hint="Run this on the board itself, or leave `--board` out.",
+            )
+
     def build(
         self, stage: str, parts: Mapping[str, object], make: Callable[[Path], None]
     ) -> tuple[Path, bool]:

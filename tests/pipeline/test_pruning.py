@@ -17,6 +17,7 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.pipeline.prune import prune
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.runtime.scene import Scene
+from edgeanim.targets.machine import read_machine
 
 
 class Promised(Pruner):
@@ -61,4 +62,15 @@ def test_a_share_that_cannot_go_is_refused_with_the_one_that_can(
     spec = PruneSpec(ratio=0.9, round_to=8, rounds=1, steps=0)
     with pytest.raises(UsageError, match=r"Only 6\d% of a frame's .* not 90%"):
         prune(tiny_onnx(), out=tmp_path / "out", calib=photos, spec=spec)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("spec", [PruneSpec(latency_ms=20.0), PruneSpec(ratio=0.3, of="time")])
+def test_times_of_a_board_of_another_kind_are_not_measured_here(
+    spec: PruneSpec, tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    """What a frame takes here was said to be what it takes there."""
+    board = "raspberry-pi-5" if read_machine().arch == "x86_64" else "x86-avx2"
+    with pytest.raises(UsageError, match=f"The board {board} is .* cannot be measured here"):
+        prune(tiny_onnx(), calib=photos, out=tmp_path / "out", spec=spec, board=board)
     assert not (tmp_path / "out").exists()
