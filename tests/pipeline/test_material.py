@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from edgeanim.core.artifact import GraphArtifact
@@ -21,7 +19,7 @@ from edgeanim.pipeline.calibrate import record_samples
 from edgeanim.pipeline.material import GOLDEN_FRAMES, gather
 from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.quantize.coverage import evenly
 from edgeanim.runtime.media import write_animation
 from edgeanim.runtime.scene import Picture
 from tests.convnets import save_onnx
@@ -82,20 +80,6 @@ def test_pictures_are_repeated_for_all_poses(tmp_path: Path) -> None:
     assert sorted([*values[0], *values[1]]) == evenly(40, 20).tolist()
     for scene in (taught, judged):
         assert {int(frame.mean()) for frame in np.asarray(scene.driver)} == {50, 90}
-
-
-@given(st.integers(0, 400), st.integers(1, 40))
-def test_thinning_keeps_few_evenly_and_in_order(count: int, limit: int) -> None:
-    frames = [np.full((1, 1, 3), i % 256, np.uint8) for i in range(count)]
-    order = {id(frame): i for i, frame in enumerate(frames)}
-    kept = [order[id(frame)] for frame in thin(iter(frames), limit)]
-    assert len(kept) == min(len(kept), limit, count) and (count == 0 or kept)  # noqa: PT018
-    assert kept == sorted(set(kept))
-    if count <= limit:
-        assert kept == list(range(count))
-    elif limit > 1:
-        gaps = np.diff(kept)
-        assert gaps.max() <= 4 * max(1, gaps.min())
 
 
 def test_pictures_of_any_size_are_fitted_and_every_fourth_is_held_out(photos: Path) -> None:

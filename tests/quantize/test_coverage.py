@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import itertools
+import weakref
+from collections.abc import Iterator
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.quantize.coverage import frame_features, k_center
+from edgeanim.quantize.coverage import frame_features, k_center, thin
 
 points = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=st.floats(-10, 10, width=32)
@@ -73,3 +75,31 @@ def test_no_feature_outweighs_the_others_and_transparency_is_none() -> None:
 
 def test_copies_still_make_up_the_number() -> None:
     assert k_center(np.zeros((7, 3)), 4).tolist() == [0, 1, 2, 3]
+
+
+@given(st.integers(0, 300), st.integers(1, 20))
+def test_a_stream_of_any_length_is_thinned_evenly(length: int, limit: int) -> None:
+    kept = thin(range(length), limit)
+    assert len(kept) == min(length, limit)
+    gaps = np.diff(kept)
+    if len(gaps):
+        assert kept[0] == 0
+        assert 0 < max(gaps) <= 2 * min(gaps)
+        assert length - 1 - kept[-1] < min(gaps) + 1
+
+
+def test_a_stream_is_thinned_as_it_comes() -> None:
+    """A clip of hours does not fit the memory."""
+
+    class Frame:
+        pass
+
+    alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+
+    def stream() -> Iterator[Frame]:
+        for _ in range(500):
+            alive.add(frame := Frame())
+            yield frame
+            assert len(alive) <= 2 * 8 + 1
+
+    assert len(thin(stream(), 8)) == 8

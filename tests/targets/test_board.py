@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,12 @@ def test_bfloat16_is_multiplied_where_the_processor_says_so(
     machine = read_machine(root, arch="x86_64")
     assert machine.multiplies_bfloat16 is multiplies
     assert machine.multiplies_bfloat16_in_tiles is tiles
+
+
+def test_channels_fill_the_vectors_of_the_board() -> None:
+    board = load_board("x86-avx2")
+    assert board.channel_unit == load_board("raspberry-pi-5").channel_unit == 8
+    assert replace(board, cpu_features=("avx512f",)).channel_unit == 16
 
 
 @pytest.mark.parametrize(
