@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.files import atomic_path
+from edgeanim.models.data.media import save_npz
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE, Kind, make_puppet, render
 from edgeanim.models.data.sequences import FrameSequence
@@ -73,9 +74,8 @@ def write_showcase(folder: Path) -> None:
     with atomic_path(folder / STILL) as partial:
         cv2.imwrite(str(partial), showcase_still()[:, :, ::-1])
     for name, performance in PERFORMANCES.items():
-        with atomic_path(folder / f"{name}.npz") as partial:
-            values = exact_motion(performance)
-            np.savez_compressed(partial, values=values, fps=np.float64(FPS))
+        values = exact_motion(performance)
+        save_npz(folder / f"{name}.npz", {"values": values, "fps": np.array(FPS, np.float64)})
 
 
 def main() -> None:
