@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -86,3 +87,23 @@ def test_nodes_that_read_each_other_are_named() -> None:
     graph = Editor(model)
     with pytest.raises(BadInput, match="'Add_a' reads is made of what it gives"):
         graph.close()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_known_follows_a_row_of_edits(seed: int) -> None:
+    pick = random.Random(seed)
+    values = ["x", *(f"v{i}" for i in range(1, 30))]
+    nodes = [node("Add", f"{values[max(0, i - 3)]} {values[i - 1]}", f"v{i}") for i in range(1, 30)]
+    model = chain(*nodes, outputs=("v29", "v20"))
+    graph = Editor(model)
+    for number in range(25):
+        old = pick.choice(graph.nodes)
+        made = graph.add(pick.choice(["Neg", "Abs"]), [old.input[0]], near=f"n{number}")
+        if pick.random() < 0.7:
+            value = pick.choice([made, old.input[-1]])
+            graph.replace(old, value, renamed=value == made and pick.random() < 0.5)
+        found = known(graph)
+        graph.reindex(*graph.nodes)
+        assert known(graph) == found
+    graph.close()
+    assert [value.name for value in model.graph.output] == ["v29", "v20"]

@@ -38,6 +38,7 @@ def _fold(graph: Editor, node: Any) -> bool:
         target.input[2] = moved
     else:
         target.input.append(moved)
+    graph.reindex(target)
     graph.replace(node, x, *node.output[1:])
     return True
 

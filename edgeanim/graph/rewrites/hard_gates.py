@@ -39,6 +39,7 @@ def _look_up(graph: Editor, node: Any) -> bool:
     zero = graph.constant(np.array(round(_LEVELS * offset), np.uint8), near=made)
     for reader in readers:
         reader.input[1:] = [scale, zero]
+    graph.reindex(*readers)
     graph.replace(node, graph.add("LeakyRelu", [node.input[0]], near=made, alpha=1.0))
     return True
 

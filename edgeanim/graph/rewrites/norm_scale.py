@@ -34,6 +34,7 @@ def _join(graph: Editor, node: Any) -> bool:
         channels = graph.constant(np.array([-1], np.int64), near=x)
         flat = graph.add("Reshape", [factor, channels], near=node.output[0])
         norm.input[1 if node.op_type == "Mul" else 2] = flat
+        graph.reindex(norm)
         graph.replace(node, x)
         return True
     return False
