@@ -160,11 +160,13 @@ def check_ends(model: Any, path: Path) -> None:
     for kind, values in (("input", graph_inputs(model)), ("output", model.graph.output)):
         for value in values:
             if value.type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
-                held = _type_name(value.type.tensor_type.elem_type)
+                held = value.type.tensor_type.elem_type
                 raise BadInput(
-                    f"The {kind} {value.name!r} is {held}; only float32 is supported.",
+                    f"The {kind} {value.name!r} is {_type_name(held)}; only float32 is supported.",
                     where=path,
-                    hint="Move the conversion out of the graph and export it again.",
+                    hint="Call .float() on the net and export it again."
+                    if held == onnx.TensorProto.DOUBLE
+                    else "Move the conversion out of the graph and export it again.",
                 )
     for value in graph_inputs(model):
         shape = shape_of(value)

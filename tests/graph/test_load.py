@@ -406,6 +406,13 @@ def test_other_types_than_float32(graph: Any, save: Any) -> None:
         load_model(path)
 
 
+def test_a_graph_of_doubles_is_to_be_exported_in_float32(graph: Any, save: Any) -> None:
+    """It was said to hold a conversion."""
+    path = save(graph("double[1,3,16,16] x", "double[1,3,16,16] y", "y = Relu (x)"))
+    with pytest.raises(BadInput, match=r"'x' is double; only float32.*\.float\(\) on the net"):
+        load_model(path)
+
+
 def test_unknown_ops_and_domains_are_named(graph: Any, save: Any) -> None:
     model = graph(*IMAGE, "y = Relu (x)")
     model.graph.node[0].op_type = "Sharpen"
