@@ -135,8 +135,10 @@ def _equal(value: Any, old: Any, factor: float) -> bool:
 
 def _replace_constant(graph: Editor, name: str, tensor: torch.Tensor) -> None:
     made = graph.constant(_array(tensor), near=name)
-    for node in graph.users(name):
+    users = graph.users(name)
+    for node in users:
         read_instead(node, name, made)
+    graph.reindex(*users)
 
 
 def _array(tensor: torch.Tensor) -> Any:
