@@ -50,9 +50,12 @@ class Roof:
 def roof_of(board: Board, threads: int | None = None) -> Roof:
     """The roof of `board` with `threads` (its own number of them by default).
 
-    `UsageError` if its file does not have the peaks: without them nothing can be projected.
+    `UsageError` for no threads, and if its file does not have the peaks: without them nothing can
+    be projected.
     """
-    peaks, used = board.peaks, threads or board.threads
+    peaks, used = board.peaks, board.threads if threads is None else threads
+    if used < 1:
+        raise UsageError("threads must be at least 1.")
     if peaks.gflops_fp32 is None or peaks.memory_gb_s is None:
         raise UsageError(
             f"The board {board.name!r} has no peaks to project on.",

@@ -27,6 +27,7 @@ else:
 
 T = TypeVar("T")
 L = TypeVar("L", bound=str)
+N = TypeVar("N", bound=float)
 
 MAX_DOCUMENT_BYTES = 64 << 20
 # So many words are listed; of more, the nearest few.
@@ -105,10 +106,12 @@ def to_plain(value: object, *, nulls: bool = False) -> Any:
 @overload
 def one_or_more(given: L | Iterable[L]) -> tuple[L, ...]: ...
 @overload
+def one_or_more(given: N | Iterable[N]) -> tuple[N, ...]: ...
+@overload
 def one_or_more(given: str | Path | Iterable[str | Path]) -> tuple[str | Path, ...]: ...
 def one_or_more(given: Any) -> tuple[Any, ...]:
-    """What was given where several can be; a text or path alone is the only one."""
-    return (given,) if isinstance(given, (str, Path)) else tuple(given)
+    """What was given where several can be; a text, path or number alone is the only one."""
+    return (given,) if isinstance(given, (str, Path, int, float)) else tuple(given)
 
 
 def parse_inputs(values: Sequence[str]) -> dict[str, Path]:

@@ -73,7 +73,7 @@ def bench(
     refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
     work = Work.on(board, progress=progress)
     options = BenchOptions(
-        threads=threads or work.board.threads,
+        threads=work.board.threads if threads is None else threads,
         scenarios=scenarios,
         rate_fps=fps,
         duration_s=duration,

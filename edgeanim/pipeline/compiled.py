@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.core.contract import CONTRACT_FILE
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.program import SUFFIX as PROGRAM
 from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped
 
@@ -16,7 +16,10 @@ _OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)
 
 
 def require_compiled(subjects: Sequence[str | Path]) -> None:
-    """`BadInput` for a folder, the shipped animator or a program: no runtime plays these."""
+    """`BadInput` for a folder, the shipped animator or a program: no runtime plays these.
+    `UsageError` for nothing at all."""
+    if not subjects:
+        raise UsageError("There is nothing to measure.", hint="Give a bundle (.eab), or models.")
     for subject in subjects:
         folder = Path(subject)
         if folder.is_dir() and not any((folder / name).is_file() for name in _OF_MODELS):

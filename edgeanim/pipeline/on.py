@@ -90,6 +90,8 @@ def bench_on(
         "retries": retries,
     }
     places = [parse_place(text) for text in one_or_more(on)]
+    if not places:
+        raise UsageError("There is no place to measure on.", hint="Name one, `local` at least.")
     if len({place.label for place in places}) != len(places):
         raise UsageError("A place is given twice.", where="--on")
     if all(isinstance(place, Emulated) for place in places):

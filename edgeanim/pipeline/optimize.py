@@ -41,8 +41,8 @@ def optimize(
     max_latency_ms: float | None = None,
     backends: str | Sequence[str] = (),
     methods: str | Sequence[str] = (),
-    prunes: Sequence[float] = PRUNED,
-    threads: Sequence[int] = (),
+    prunes: float | Sequence[float] = PRUNED,
+    threads: int | Sequence[int] = (),
     recipe: str | Path | None = None,
     html: str | Path | None = None,
     inputs: Mapping[str, str | Path] | None = None,
@@ -63,6 +63,9 @@ def optimize(
     the drift, where they are not given here. `Unreachable` (a `GateFailed`) carries the measured
     curve if nothing is within both limits.
     """
+    prunes, threads = one_or_more(prunes), one_or_more(threads)
+    if any(count < 1 for count in threads):
+        raise UsageError("threads must be at least 1.")
     for ratio in prunes:
         if not 0 <= ratio <= 0.9:
             raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")
@@ -87,7 +90,7 @@ def optimize(
         backends=work.backends(one_or_more(backends) or (given.compile.backends if given else ())),
         methods=_methods(one_or_more(methods)),
         prunes=_prunes(given.prune if given else PRUNE, prunes),
-        threads=tuple(threads) or (work.board.threads,),
+        threads=threads or (work.board.threads,),
         quantize=quantize,
     )
     progress.stage("Read the model")

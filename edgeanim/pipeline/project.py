@@ -47,6 +47,8 @@ def project(
             "wrote here.",
         )
     there = [load_board(name) for name in one_or_more(boards)]
+    if not there:
+        raise UsageError("There is no board to project on.", where="--board")
     roofs = [roof_of(board, threads) for board in there]
     for board in there:
         _say_cores(board, threads, progress)

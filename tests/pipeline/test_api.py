@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -48,7 +48,7 @@ def test_a_path_can_be_given_as_text(name: str) -> None:
 def test_one_can_be_given_alone_where_several_can(name: str) -> None:
     for parameter, annotation in parameters(name).items():
         several = re.search(
-            r"(?:Sequence|Collection|tuple)\[(str|str \| Path|[A-Z]\w+)\]", annotation
+            r"(?:Sequence|Collection|tuple)\[(str|str \| Path|int|float|[A-Z]\w+)\]", annotation
         )
         if several is not None:
             assert annotation.startswith(f"{several[1]} | {several[0]}"), parameter
@@ -108,6 +108,25 @@ def test_a_spec_takes_no_word_but_its_choices(spec: type) -> None:
     for name in words:
         with pytest.raises(ValueError, match=f"`{name}` must be .* or .*, not 'foo'"):
             spec(**{name: "foo"})
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: api.bench([]), "nothing to measure"),
+        (lambda: api.bench_on([], "local"), "nothing to measure"),
+        (lambda: api.bench_on(SMALL, []), "no place to measure on"),
+        (lambda: api.project(SMALL, []), "no board to project on"),
+        (lambda: api.bench(SMALL, threads=0), "threads must be at least 1"),
+        (lambda: api.project(SMALL, "raspberry-pi-4", threads=0), "threads must be at least 1"),
+        (lambda: api.optimize("none.onnx", threads=0), "threads must be at least 1"),
+        (lambda: api.optimize("none.onnx", prunes=2.0), "A share of 2"),
+    ],
+)
+def test_nothing_to_do_is_refused(call: Callable[[], object], says: str) -> None:
+    """An empty list did nothing or ended in a traceback, and 0 threads meant the board's number."""
+    with pytest.raises(UsageError, match=says):
+        call()
 
 
 def test_a_text_alone_is_not_taken_apart() -> None:
