@@ -15,6 +15,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -25,6 +27,8 @@ from edgeanim.targets.on.needs import VENV
 from edgeanim.targets.on.places import SshHost
 
 CONNECT_SECONDS = 15
+# From the client's start to the far end's first words: a small board may swap.
+GREETING_SECONDS = 90.0
 HELLO = b"edgeanim-remote/1\n"
 _OPTIONS = {
     "BatchMode": "yes",
@@ -158,12 +162,22 @@ class Link:
         self._process.wait()
 
     def _greet(self) -> None:
-        """Skip what a login shell prints of its own."""
-        chatter = 0
-        while (line := self._stdout().readline(_MAX_CHATTER)) != HELLO:
-            chatter += len(line)
-            if not line or chatter > _MAX_CHATTER:
-                raise self._refused()
+        """Skip what a login shell prints of its own. One that runs no commands, or a board that
+        hangs, would never answer."""
+        began, chatter = time.monotonic(), 0
+        late = threading.Timer(GREETING_SECONDS, self.cut)
+        late.start()
+        try:
+            while (line := self._stdout().readline(_MAX_CHATTER)) != HELLO:
+                chatter += len(line)
+                if chatter > _MAX_CHATTER:
+                    raise self._refused("its login shell prints too much")
+                if not line and time.monotonic() - began >= GREETING_SECONDS:
+                    raise self._refused(f"it did not answer within {GREETING_SECONDS:g} s")
+                if not line:
+                    raise self._refused("the client said nothing")
+        finally:
+            late.cancel()
         self._greeted = True
 
     def _write(self, data: bytes) -> None:
@@ -183,14 +197,15 @@ class Link:
     def _lost(self) -> LinkLost:
         return LinkLost("The link was lost.", where=self.host.label, hint=self._last_words())
 
-    def _refused(self) -> Unreachable:
+    def _refused(self, otherwise: str) -> Unreachable:
+        """With the client's last words, or what is known `otherwise`."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
-        said = self._last_words().rstrip(".")
+        said = self._last_words().rstrip(".") or otherwise
         by_hand = shlex.join(_address(self.host, ("ssh",)))
         hint = next((h.format(by_hand=by_hand) for k, h in _REMEDIES if k in said.lower()), None)
         return Unreachable(
-            f"It cannot be reached, or has no Python: {said or 'the client said nothing'}.",
+            f"It cannot be reached, or has no Python: {said}.",
             where=self.host.label,
             hint=hint,
         )

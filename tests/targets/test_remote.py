@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent
-from edgeanim.targets.on import remote, stub
+from edgeanim.targets.on import link, remote, stub
 from edgeanim.targets.on.link import Link, LinkLost, open_link, ssh_command
 from edgeanim.targets.on.payload import Payload
 from edgeanim.targets.on.places import SshHost
@@ -397,6 +397,24 @@ def test_a_host_that_cannot_be_reached_says_what_to_do(
     board = fake_board(tmp_path, monkeypatch, before=before)
     with pytest.raises(DeviceFailed, match=says):
         Remote(board.host).run(counting_call(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("exec sleep 60", "did not answer within 1 s"),
+        ("exec cat", "did not answer within 1 s"),
+        ("yes | head -c 100000; exit 1", "its login shell prints too much"),
+    ],
+)
+def test_a_host_that_never_gets_to_the_point_is_given_up(
+    before: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell without commands, or a home folder that hangs, kept the caller waiting for ever."""
+    monkeypatch.setattr(link, "GREETING_SECONDS", 1.0)
+    board = fake_board(tmp_path, monkeypatch, before=before)
+    with pytest.raises(DeviceFailed, match=says):
+        Remote(board.host, retry_s=()).run(counting_call(tmp_path))
 
 
 _HELLO = "echo edgeanim-remote/1"
