@@ -199,6 +199,11 @@ def test_nothing_is_shipped_where_nothing_is_good_enough() -> None:
     assert choose(report) is None
 
 
+def test_where_nothing_ran_it_is_not_the_drift_that_is_blamed() -> None:
+    report = build_report(failure=Failure("MissingComponent", 4, "x"))
+    assert verdict(replace(report, variants=report.variants[1:])).endswith(": no variant ran.")
+
+
 def test_the_only_variant_is_shipped_without_a_claim() -> None:
     report = build_report()
     assert "no usable float variant beside it" in verdict(
