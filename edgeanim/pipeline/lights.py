@@ -23,7 +23,7 @@ from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.wiring import at_moments, moments
+from edgeanim.runtime.wiring import Needs, at_moments, moments
 from edgeanim.targets.bundle import Variant
 
 _SHARE = 0.3
@@ -61,8 +61,9 @@ class Likeness:
 
 def relit(scene: Scene, contract: Contract) -> tuple[Scene, ...]:
     """`scene` once in each light, each time with a share of its frames, so that it takes no longer
-    to play; none of a scene without pictures. Its driver is an array."""
-    if scene.still is None and scene.driver is None:
+    to play; none of a scene without pictures, or where no graph sees them. Its driver is an
+    array."""
+    if (scene.still is None and scene.driver is None) or not Needs.of(contract).sees:
         return ()
     return tuple(_in_light(scene, number, contract) for number in range(len(LIGHTS)))
 

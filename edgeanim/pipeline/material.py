@@ -79,8 +79,7 @@ def gather(
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
     varied = any(len(values) > 1 for values in conditions.values())
-    sees = needs.still or needs.motion or needs.frames
-    if not (sees or varied):
+    if not (needs.sees or varied):
         raise BadInput(
             f"The model {contract.name!r} takes neither a picture nor motion, so that all its "
             "frames would be one and the same.",
@@ -88,7 +87,7 @@ def gather(
             "changes from frame to frame another role in model.toml.",
         )
     if source is None:
-        if not sees:
+        if not needs.sees:
             return _of_inputs(contract, conditions, limit)
         if default is None:
             raise UsageError(
@@ -100,7 +99,7 @@ def gather(
         return _of_program(Given(source), contract, conditions, limit)
     path = Path(source)
     must_exist(path)
-    if not sees and path.suffix != _NPZ and path.is_dir() and not clips_in(path):
+    if not needs.sees and path.suffix != _NPZ and path.is_dir() and not clips_in(path):
         raise UsageError(
             f"The model {contract.name!r} takes no picture.",
             where=path,

@@ -35,6 +35,11 @@ class Needs:
     conditions: tuple[str, ...]
 
     @property
+    def sees(self) -> bool:
+        """Whether frames are made of a picture, or of motion: else of conditions alone."""
+        return self.still or self.motion or self.frames
+
+    @property
     def moves_alone(self) -> bool:
         """Whether all that frames take from the driver is its motion."""
         return self.motion and not self.frames

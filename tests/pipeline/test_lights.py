@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from edgeanim.pipeline.quantize import quantize
 from edgeanim.runtime.golden import Golden
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.unmoved import blank, repeated
 
 
 def frames(count: int) -> np.ndarray:
@@ -63,6 +65,13 @@ def test_a_stored_motion_is_shared_out_and_a_scene_without_pictures_has_no_light
     seen = np.concatenate([scene.track.values[:, 0, 0] for scene in scenes])
     np.testing.assert_array_equal(np.sort(seen), np.arange(9))
     assert relit(Scene(track=MotionTrack(values, 25.0)), STYLED) == ()
+
+
+def test_frames_that_are_made_of_no_picture_have_no_light() -> None:
+    """What stands for a driver there is black in every light, and seen by nobody."""
+    graph = replace(STYLED.graphs[0], inputs=(STYLE,))
+    contract = replace(STYLED, graphs=(graph,))
+    assert relit(Scene(driver=repeated(blank(contract), 8)), contract) == ()
 
 
 def test_a_frame_keeps_the_input_that_was_listed_for_it_and_other_lists_stay() -> None:
