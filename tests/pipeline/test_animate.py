@@ -185,6 +185,20 @@ def test_a_picture_too_narrow_for_its_canvas_is_named(follower: Path, tmp_path: 
         api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
 
 
+def test_a_clips_tremble_is_taken_out_and_that_of_a_stored_motion_stays_unless_asked_otherwise(
+    follower: Path, tmp_path: Path
+) -> None:
+    levels = [0, 8, 0, 8, 0, 8, 0, 8]
+    clip, stored = tmp_path / "clip.webp", tmp_path / "m.npz"
+    write_animation(clip, (np.full((SIDE, SIDE, 3), STEP * n, np.uint8) for n in levels), 25)
+    api.extract_motion(clip, bundle=follower, out=stored, smooth=False)
+    assert _animated(follower, stored, tmp_path, smooth=None) == levels
+    assert _animated(follower, clip, tmp_path) == levels
+    for drive, smooth in ((clip, None), (clip, True), (stored, True)):
+        middle = _animated(follower, drive, tmp_path, smooth=smooth)[1:-1]
+        assert max(middle) - min(middle) < 8
+
+
 def test_a_motion_of_another_model_is_named(follower: Path, tmp_path: Path) -> None:
     track = tmp_path / "theirs.npz"
     save_track(track, MotionTrack(np.zeros((3, 7, 6), np.float32), 25.0))
@@ -214,9 +228,8 @@ def _animated(follower: Path, drive: Path | str, folder: Path, **options: Any) -
     """The values of the frames that are written, in units of `STEP`."""
     still, out = folder / "still.png", folder / "frames"
     Image.new("RGB", (SIDE, SIDE)).save(still)
-    done = api.animate(
-        follower, still=still, drive=drive, out=out, relative=False, smooth=False, **options
-    )
+    plain = {"relative": False, "smooth": False}
+    done = api.animate(follower, still=still, drive=drive, out=out, **plain | options)
     values = [float(frame.mean()) / STEP for frame in read_frames(out)]
     assert done.frames == len(values)
     assert done.fps == options.get("fps", 25)
