@@ -241,8 +241,9 @@ def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
 
 
 def _rows(kernel: Array) -> Array:
-    """An ONNX kernel [O, I/g, H, W] with a row for each output channel, as TFLite orders it."""
-    rows: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
+    """An ONNX kernel [O, I/g, H, W], or of a sequence [O, I/g, L], with a row for each output
+    channel, as TFLite orders it."""
+    rows: Array = np.moveaxis(kernel, 1, -1).reshape(len(kernel), -1)
     return rows
 
 

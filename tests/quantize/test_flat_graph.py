@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
-from edgeanim.quantize.flat_graph import FlatGraph, _scaled
+from edgeanim.quantize.flat_graph import FlatGraph, _holding, _scaled
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
@@ -26,6 +26,13 @@ def test_rows_that_a_batch_norm_scaled_are_recognised(rows: int, length: int, se
     other = kernel.copy()
     other[0, 0] += 3 * np.abs(kernel[0]).max()
     assert not _scaled(other, kernel)
+
+
+def test_a_kernel_of_a_sequence_finds_its_rows() -> None:
+    """Mixed precision ended in an error of numpy where attention had such layers."""
+    kernel = np.random.default_rng(0).normal(size=(8, 6, 3)).astype(np.float32)
+    held = {"sequence": kernel.transpose(0, 2, 1).reshape(8, -1), "other": np.ones((8, 18))}
+    assert _holding(held, kernel) == ["sequence"]
 
 
 def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
