@@ -88,9 +88,13 @@ class TfLiteInt8(Scheme):
 
 SCHEME = TfLiteInt8()
 
+_OF_VOLUMES = 5
+"""Axes of a kernel, of which TFLite has no convolution in INT8."""
+
 
 def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
-    """The kernels of the convolutions named by `keep_float`, each with its name."""
+    """The kernels of the convolutions named by `keep_float`, each with its name, but for those of
+    volumes, which stay in float anyway."""
     if not keep_float:
         return []
     import onnx
@@ -110,7 +114,9 @@ def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]
                 "convolutions only.",
                 where=path,
             )
-        kernels.append((name, numpy_helper.to_array(weights[node.input[1]])))
+        kernel = numpy_helper.to_array(weights[node.input[1]])
+        if kernel.ndim != _OF_VOLUMES:
+            kernels.append((name, kernel))
     return kernels
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.quantize.flat_graph import FlatGraph, _holding, _scaled
+from edgeanim.quantize.schemes.tflite_int8 import _kernels
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
@@ -33,6 +34,19 @@ def test_a_kernel_of_a_sequence_finds_its_rows() -> None:
     kernel = np.random.default_rng(0).normal(size=(8, 6, 3)).astype(np.float32)
     held = {"sequence": kernel.transpose(0, 2, 1).reshape(8, -1), "other": np.ones((8, 18))}
     assert _holding(held, kernel) == ["sequence"]
+
+
+def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> None:
+    """Mixed precision names it, and was told that the conversion had changed its weights."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,2,4,8,8] x) => (float[1,3,2,6,6] y) { y = Conv (x, w) }""")
+    model.graph.node[0].name = "solid"
+    weight = onnx.numpy_helper.from_array(np.ones((3, 2, 3, 3, 3), np.float32), "w")
+    model.graph.initializer.append(weight)
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    assert _kernels(tmp_path / "g.onnx", ("solid",)) == []
 
 
 def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
