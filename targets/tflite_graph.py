@@ -141,6 +141,8 @@ def _macs(op: str, shapes: Sequence[tuple[int, ...]], size: int) -> float:
         return float(size * prod(shapes[1][1:]))
     if op == "DEPTHWISE_CONV_2D":
         return float(size * prod(shapes[1][1:3]))
+    if op == "CONV_3D":
+        return float(size * prod(shapes[1][:4]))
     if op == "FULLY_CONNECTED":
         return float(size * shapes[1][-1])
     if op == "TRANSPOSE_CONV":

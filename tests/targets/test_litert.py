@@ -9,7 +9,7 @@ import pytest
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import MissingComponent
 from edgeanim.targets import litert
-from edgeanim.targets.tflite_graph import open_interpreter
+from edgeanim.targets.tflite_graph import _macs, open_interpreter
 
 
 def _collected(*_: object) -> None:
@@ -268,3 +268,9 @@ def test_a_number_before_a_map_stays_before_it(rest: str, tmp_path: Path) -> Non
     ends = [TensorSpec(name, "state:h", (1, 16, 32, 32)) for name in ("x", "h", "y")]
     spec = GraphSpec("gru", path.name, "frame", tuple(ends[:2]), (ends[2],))
     litert.convert(path, spec, tmp_path / "gru.tflite")  # its gate compares
+
+
+def test_the_work_of_a_convolution_of_volumes_is_counted() -> None:
+    """What stays in float was left out of the share that runs in INT8."""
+    x, kernel = (1, 8, 32, 32, 24), (3, 3, 3, 24, 16)
+    assert _macs("CONV_3D", [x, kernel, (16,)], 8 * 32 * 32 * 16) == 8 * 32 * 32 * 16 * 27 * 24
