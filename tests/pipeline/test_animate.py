@@ -171,17 +171,17 @@ def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
 
 def test_a_picture_too_narrow_for_its_canvas_is_named(follower: Path, tmp_path: Path) -> None:
     narrow, square, clip = tmp_path / "thin.png", tmp_path / "still.png", tmp_path / "thin"
-    Image.new("RGB", (1, 6000)).save(narrow)
+    Image.new("RGB", (1, 6200)).save(narrow)
     Image.new("RGB", (SIDE, SIDE)).save(square)
     clip.mkdir()
     for name in ("0.png", "1.png"):
         (clip / name).write_bytes(narrow.read_bytes())
     driver, out = clip_of(tmp_path / "clip.gif", 3), tmp_path / "o.gif"
-    with pytest.raises(BadInput, match=r"^\S*thin\.png: A picture of 1x6000 pixels is too large"):
+    with pytest.raises(BadInput, match=r"^\S*thin\.png: A picture of 1x6200 pixels is too large"):
         api.animate(follower, still=narrow, drive=driver, out=out)
-    with pytest.raises(BadInput, match=r"^\S*thin: A picture of 1x6000 pixels is too large"):
+    with pytest.raises(BadInput, match=r"^\S*thin: A picture of 1x6200 pixels is too large"):
         api.animate(follower, still=square, drive=clip, out=out)
-    with pytest.raises(BadInput, match=r"^\S*thin: A picture of 1x6000 pixels is too large"):
+    with pytest.raises(BadInput, match=r"^\S*thin: A picture of 1x6200 pixels is too large"):
         api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
 
 
