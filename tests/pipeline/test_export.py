@@ -151,7 +151,7 @@ def test_a_further_input_is_a_condition(tmp_path: Path) -> None:
             {"one": SIZE, "other": SIZE},
             r"Call the one that is animated .*`state:previous`.* --contract`\.",
         ),
-        ({"pose": (1, 45)}, r"--contract`\."),
+        ({"maps": (1, 45, 8, 8)}, r"--contract`\."),
     ],
 )
 def test_inputs_that_tell_too_little_are_told_what_would_help(
