@@ -107,7 +107,7 @@ class Remote:
         try:
             with open_link(self.host) as link:
                 link.ask("stop", run=call.id)
-                link.ask("drop", run=call.id)
+                link.ask("drop", run=call.id, anyway=True)
         except DeviceFailed as error:
             self._progress.done(f"{error.what} The run goes on there.")
         else:

@@ -53,6 +53,10 @@ print(json.dumps({"version": platform.python_version(), "machine": platform.mach
 """
 
 
+# Open files, as long as this process follows their runs.
+FOLLOWED: list[IO[Any]] = []
+
+
 class Refused(Exception):
     """A request cannot be done; its text says why."""
 
@@ -182,8 +186,30 @@ def running(run: Path) -> bool:
 
 def start(request: Answer, _stream: IO[bytes]) -> Answer:
     """Start this run, or find it running or finished."""
+    run = RUNS / checked(request["run"])
     with starting():
-        return _start(RUNS / checked(request["run"]), request)
+        answer = _start(run, request)
+        _keep_from_others(run)
+    return answer
+
+
+def _keep_from_others(run: Path) -> None:
+    """Whoever made the same call may be ready with it first, and must not remove it yet."""
+    FOLLOWED.append((run / "followed").open("w"))
+    fcntl.flock(FOLLOWED[-1], fcntl.LOCK_SH)
+
+
+def _followed_by_others(run: Path) -> bool:
+    while FOLLOWED:
+        FOLLOWED.pop().close()
+    try:
+        with (run / "followed").open("w") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def starting() -> IO[str]:
@@ -225,6 +251,7 @@ def follow(request: Answer, _stream: IO[bytes]) -> Answer:
     run = RUNS / checked(request["run"])
     if not run.is_dir():
         raise Refused("there is no such run")
+    _keep_from_others(run)
     offset, beat = request["offset"], time.monotonic()
     while True:
         alive = running(run)
@@ -275,8 +302,12 @@ def stop(request: Answer, _stream: IO[bytes]) -> Answer:
 
 
 def drop(request: Answer, _stream: IO[bytes]) -> Answer:
-    """Remove this run, and whatever of everything has not been used for two weeks."""
-    shutil.rmtree(RUNS / checked(request["run"]), ignore_errors=True)
+    """Remove this run unless somebody else follows it (or `anyway`), and whatever of everything has
+    not been used for two weeks."""
+    run = RUNS / checked(request["run"])
+    with starting():
+        if request.get("anyway") or not _followed_by_others(run):
+            shutil.rmtree(run, ignore_errors=True)
     runtime = HOME / "runtime"
     kept = runtime.resolve() if runtime.exists() else None
     for folder in (BLOBS, TREES, RUNS):

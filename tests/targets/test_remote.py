@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -274,6 +275,27 @@ def _lose_and_pick_up(board: Board, tmp_path: Path) -> None:
     assert results["answer.json"] == b"once\n"
     assert notes.steps == [str(i) for i in range(10)]
     assert board.runs() == []
+
+
+def test_two_who_make_the_same_call_both_get_what_came_of_it(fake: Board, tmp_path: Path) -> None:
+    """From two terminals, say, or by two names of one board: who was first removed the run."""
+    call = counting_call(tmp_path, steps=10, pause=0.1)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(Remote(fake.host, retry_s=()).run, call)
+        fake.wait_for(2)
+        second = Remote(fake.host, retry_s=())
+        fetched, finish = threading.Event(), second._finish
+
+        def late(*given: Any) -> dict[str, bytes]:
+            fetched.wait(20)
+            return finish(*given)
+
+        second._finish = late  # type: ignore[method-assign]
+        other = pool.submit(second.run, call)
+        assert first.result(20) == {"answer.json": b"once\n"}
+        fetched.set()
+        assert other.result(20) == {"answer.json": b"once\n"}
+    assert fake.runs() == []
 
 
 def test_a_stopped_run_is_gone(fake: Board, tmp_path: Path) -> None:
