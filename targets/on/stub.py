@@ -163,11 +163,13 @@ def lay(request: Answer, _stream: IO[bytes]) -> Answer:
     if not tree.is_dir():
         TREES.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=TREES))
-        _lay(partial, request["files"])
         try:
+            _lay(partial, request["files"])
             partial.rename(tree)
         except OSError:
-            shutil.rmtree(partial)  # somebody else was faster
+            shutil.rmtree(partial)
+            if not tree.is_dir():  # else somebody else was faster
+                raise
     os.utime(tree)
     return {"tree": str(tree)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import platform
 import shlex
@@ -136,6 +137,18 @@ def test_a_disk_that_fills_up_in_mid_push_is_told_of_at_once(
     call = replace(counting_call(tmp_path), files=large)
     with pytest.raises(DeviceFailed, match=r"It refused: .*Disk quota exceeded"):
         Remote(fake.host, retry_s=()).run(call)
+
+
+def test_code_that_cannot_be_laid_out_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk every further attempt left less room."""
+    monkeypatch.setattr(stub, "BLOBS", tmp_path / "blobs")
+    monkeypatch.setattr(stub, "TREES", tmp_path / "trees")
+    request = {"tree": "0" * 64, "files": {"a/b.py": "1" * 64}}
+    with pytest.raises(FileNotFoundError):
+        stub.lay(request, io.BytesIO())
+    assert list((tmp_path / "trees").iterdir()) == []
 
 
 def test_a_login_shell_that_talks_is_skipped(
