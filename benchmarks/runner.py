@@ -37,7 +37,7 @@ from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.watch import Watch
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.runtime.golden import load_golden
@@ -129,7 +129,8 @@ def run_bench(
         remarks += unknown
         remarks += tuple(told(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
-        drifts = _drifts(courses, reference.frames, regions, pictures)
+        drifts, unsaved = _drifts(courses, reference.frames, regions, pictures)
+        remarks += unsaved
     return Report(
         schema=SCHEMA,
         edgeanim=__version__,
@@ -216,8 +217,11 @@ def _drifts(
     reference: NDArray[np.uint8],
     regions: Regions | None,
     pictures: Path | None,
-) -> dict[str, Drift | None]:
+) -> tuple[dict[str, Drift | None], tuple[str, ...]]:
+    """Each variant's drift, and a remark if a worst frame could not be saved: a disk that is full
+    must not cost what took minutes to measure."""
     drifts: dict[str, Drift | None] = {}
+    unsaved: list[str] = []
     for number, (name, course) in enumerate(courses.items(), start=1):
         drifts[name] = None
         if course.failure or course.frames is None:
@@ -225,12 +229,16 @@ def _drifts(
         try:
             frames = np.load(course.frames, allow_pickle=False)
             drift = drifts[name] = measure_drift(frames, reference, regions)
-            if pictures is not None:
-                worst = drift.worst_frame
-                course.picture = save_worst(pictures, number, name, frames, reference, worst)
         except BadInput as error:
             course.failure = Failure(type(error).__name__, error.exit_code, str(error))
-    return drifts
+            continue
+        if pictures is not None:
+            worst = drift.worst_frame
+            try:
+                course.picture = save_worst(pictures, number, name, frames, reference, worst)
+            except EdgeanimError as error:
+                unsaved.append(f"a worst frame could not be saved: {error.what.rstrip('.')}")
+    return drifts, tuple(dict.fromkeys(unsaved))
 
 
 def _frames_record(scene: Scene, frames: NDArray[np.uint8]) -> FramesRecord:

@@ -140,12 +140,12 @@ def command(
     for result in results:
         if not as_json and places:
             click.echo(f"On {result.place}:")
-        if result.error is not None:
-            click.echo(f"Error: {printable(str(result.error))}", err=True)
-        elif result.report is not None and not as_json:
+        if result.report is not None and not as_json:
             _show(result.report)
             if result.path is not None:
                 _show_files(result.path, result.report)
+        if result.error is not None:
+            click.echo(f"Error: {printable(str(result.error))}", err=True)
     # Failed variants are reported, with their diagnosis, beside those that ran.
     codes = [result.exit_code for result in results]
     click.get_current_context().exit(next((code for code in codes if code), 0))

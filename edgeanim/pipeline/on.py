@@ -38,7 +38,7 @@ Connect = Callable[[SshHost, Progress], Remote]
 @dataclass(frozen=True)
 class Placed:
     """What came of one place: its report (for an emulated processor, what it computed, without any
-    time), and where it was written; or why there is none."""
+    time), and where it was written; or why there is none, or why it could not be written."""
 
     place: str
     report: Report | Emulation | None = None
@@ -121,12 +121,15 @@ def bench_on(
         path = paths[place.label]
         try:
             report = report_of(place, None if path is None else pictures_beside(path))
-            if path is not None:
-                _save(path, report)
         except EdgeanimError as error:
             if not several:
                 raise
             return Placed(place.label, error=error)
+        try:
+            if path is not None:
+                _save(path, report)
+        except EdgeanimError as error:
+            return Placed(place.label, report, error=error)
         return Placed(place.label, report, path)
 
     with nullcontext() if call is None else ended_with_us(hosts.values(), call):

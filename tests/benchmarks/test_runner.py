@@ -100,6 +100,22 @@ def test_a_variant_that_fails_is_diagnosed_and_the_others_go_on(
     assert parse_report(dump_report(report), where="text") == report
 
 
+def test_a_worst_frame_that_cannot_be_saved_costs_no_figure(
+    compile_tiny: Callable[[str], Subject], golden: Path, tmp_path: Path
+) -> None:
+    """A disk that had filled up meanwhile lost all that was measured."""
+    (tmp_path / "full").touch()
+    report = run_bench(
+        [compile_tiny("null"), replace(compile_tiny("null"), id="null-again")], golden,
+        replace(QUICK, rounds=1, iterations=3), model=MODEL, board=load_board("local"),
+        pictures=tmp_path / "full" / "frames",
+    )  # fmt: skip
+    assert report.exit_code == 0
+    assert [variant.worst_picture for variant in report.variants] == [None, None]
+    (remark,) = (r for r in report.settings.remarks if "saved" in r)
+    assert remark == "a worst frame could not be saved: This is a file; a folder is needed here"
+
+
 def test_the_frames_must_have_the_reference_size(
     compile_tiny: Callable[[str], Subject], golden: Path, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from edgeanim.targets.on import stub
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Call, Remote
+from tests.benchmarks.synthetic import build_report
 from tests.targets.conftest import SPEC
 from tests.targets.far_end import Notes, fake_board
 
@@ -109,6 +110,21 @@ def test_a_place_that_fails_unforeseen_does_not_cost_the_others_theirs(
     assert isinstance(odd.error, DeviceFailed)
     assert "ZeroDivisionError: odd" in str(odd.error)
     assert "It is not there" in str(gone.error)
+
+
+@pytest.mark.parametrize("on", [["local"], ["local", "ssh://gone"]])
+def test_a_report_that_cannot_be_written_is_there_all_the_same(
+    on: list[str], bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise DeviceFailed("The disk is full.")
+
+    report = build_report()
+    monkeypatch.setattr("edgeanim.pipeline.on.bench", lambda *_, **__: report)
+    monkeypatch.setattr("edgeanim.pipeline.on.save_report", full)
+    placed = bench_on(bundle, on, out=tmp_path / "r.json", connect=_connect)[0]
+    assert (placed.report, placed.path, placed.exit_code) == (report, None, 5)
+    assert str(placed.error) == "The disk is full."
 
 
 @pytest.mark.parametrize(
