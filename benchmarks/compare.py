@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.figures import Value, change_figures, figures, validity_figures
 from edgeanim.benchmarks.gate import Gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
@@ -149,20 +150,30 @@ def _plain(comparison: Comparison) -> Iterator[_Table]:
 
 def _changed(comparison: Comparison) -> Iterator[_Table]:
     """The tables of the reports after the first, with the changes. A variant that only the first
-    has is one of theirs, of which nothing was measured: what is lost must not pass."""
+    has is one of theirs, of which nothing was measured: what is lost must not pass. A change is as
+    reliable as both runs: what spoiled the first one counts, too."""
+    first = comparison.reports[0]
     changes = {(change.report, change.variant): change for change in comparison.changes}
     unknown = change_figures(None, None)
     for index, report in enumerate(comparison.reports[1:], start=1):
-        circumstances = validity_figures(report.validity)
+        circumstances = validity_figures(_of_both(first.validity, report.validity))
         for variant in report.variants:
             change = changes.get((index, variant.id))
             known = figures(variant) | circumstances
             found = change_figures(change.ratio, change.verdict) if change else unknown
             yield comparison.names[index], variant.id, known | found
-        for variant in comparison.reports[0].variants:
+        for variant in first.variants:
             if report.variant(variant.id) is None:
                 known = {name: getattr(variant, name) for name in ("id", "backend", "precision")}
                 yield comparison.names[index], variant.id, known | circumstances | unknown
+
+
+def _of_both(one: Validity, other: Validity) -> Validity:
+    return Validity(
+        valid=one.valid and other.valid,
+        reasons=one.reasons + other.reasons,
+        discarded=one.discarded + other.discarded,
+    )
 
 
 def _names(sources: Sequence[Path | Report]) -> tuple[str, ...]:

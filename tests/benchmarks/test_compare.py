@@ -276,6 +276,17 @@ def test_a_gate_on_a_change_fails_for_a_variant_that_one_report_lacks(before_has
     check_gate(comparison, parse_gate(f"backend == 'onnxruntime' and {SLOWER}"))
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_change_is_as_reliable_as_both_runs(which: int) -> None:
+    """A baseline that was throttled makes whatever follows seem faster."""
+    pair = [build_report(), build_report(seed=7)]
+    gate = parse_gate(f"validity.valid == 0 or {SLOWER}")
+    check_gate(compare(pair), gate)
+    pair[which] = build_report(seed=7 * which, reasons=("throttled",))
+    with pytest.raises(FailedOn, match=r"validity\.valid is 0"):
+        check_gate(compare(pair), gate)
+
+
 def test_a_gate_on_a_change_needs_two_reports_and_a_verdict_that_there_is() -> None:
     with pytest.raises(UsageError, match="a second report"):
         check_gate(compare([build_report()]), parse_gate("change.ratio > 1.1"))
