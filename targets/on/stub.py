@@ -176,8 +176,12 @@ def lay(request: Answer, _stream: IO[bytes]) -> Answer:
 
 def running(run: Path) -> bool:
     """Whether the process of this run lives: it holds the lock."""
+    return _is_held(run / "lock")
+
+
+def _is_held(path: Path) -> bool:
     try:
-        with (run / "lock").open() as lock:
+        with path.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -204,14 +208,7 @@ def _keep_from_others(run: Path) -> None:
 def _followed_by_others(run: Path) -> bool:
     while FOLLOWED:
         FOLLOWED.pop().close()
-    try:
-        with (run / "followed").open("w") as mark:
-            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return _is_held(run / "followed")
 
 
 def starting() -> IO[str]:

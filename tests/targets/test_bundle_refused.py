@@ -218,11 +218,13 @@ def test_a_bundle_of_too_many_members_is_neither_written_nor_opened(
 ) -> None:
     with zipfile.ZipFile(bundle) as archive:
         count = len(archive.namelist())
-    monkeypatch.setattr("edgeanim.targets.bundle.MAX_MEMBERS", count)
+    for module in ("bundle", "unpack"):
+        monkeypatch.setattr(f"edgeanim.targets.{module}.MAX_MEMBERS", count)
     write_bundle(tmp_path / "b.eab", **parts)
     with open_bundle(tmp_path / "b.eab"):
         pass
-    monkeypatch.setattr("edgeanim.targets.bundle.MAX_MEMBERS", count - 1)
+    for module in ("bundle", "unpack"):
+        monkeypatch.setattr(f"edgeanim.targets.{module}.MAX_MEMBERS", count - 1)
     with pytest.raises(UsageError, match="too much for one bundle"):
         write_bundle(tmp_path / "c.eab", **parts)
     with pytest.raises(BadInput, match=f"{count} members"), open_bundle(bundle):
