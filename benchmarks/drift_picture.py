@@ -20,8 +20,9 @@ _GAP = 4
 
 def pictures_beside(report: Path) -> Path:
     """The folder for the pictures of the report that is written to `report`. The report names it,
-    so what is not UTF-8 in its name becomes a question mark."""
-    stem = report.stem.encode(errors="replace").decode()
+    so what is not UTF-8 in its name becomes a question mark, and what no such name may hold (the
+    colon of a time, say: see `core.files.inside`) a dash."""
+    stem = re.sub(r"[:\\]", "-", report.stem.encode(errors="replace").decode())
     return report.with_name(f"{stem}-frames")
 
 

@@ -14,6 +14,7 @@ from edgeanim.benchmarks.drift_picture import GAIN, pictures_beside, save_worst,
 from edgeanim.benchmarks.similarity import SCALES, ms_ssim
 from edgeanim.benchmarks.spread import Series
 from edgeanim.core.errors import BadInput
+from edgeanim.core.files import inside
 
 metrics = pytest.importorskip("skimage.metrics")
 
@@ -320,3 +321,12 @@ def test_the_worst_frame_is_saved_beside_the_report(tmp_path: Path) -> None:
 def test_a_report_that_is_not_called_in_utf8_can_name_its_pictures(tmp_path: Path) -> None:
     report = tmp_path / os.fsdecode(b"r\xff.json")
     assert pictures_beside(report) == tmp_path / "r?-frames"
+
+
+@pytest.mark.parametrize("name", ["at 12:30.json", "a\\b.json"])
+def test_a_report_of_any_name_finds_its_pictures(name: str, tmp_path: Path) -> None:
+    """Reports are often named by the time; such a one could not be made into a page."""
+    pictures = pictures_beside(tmp_path / name)
+    frames = np.zeros((1, 8, 8, 3), np.uint8)
+    saved = save_worst(pictures, 1, "a", frames, frames, 0)
+    assert inside(tmp_path, saved).is_file()
