@@ -139,7 +139,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_bytes(path, MAX_DOCUMENT_BYTES, "This document").decode("utf-8")
+        # Editors on Windows put a mark before the text, which neither TOML nor JSON knows.
+        return read_bytes(path, MAX_DOCUMENT_BYTES, "This document").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("This is not a text file.", where=path) from error
 

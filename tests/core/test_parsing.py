@@ -223,3 +223,9 @@ def test_a_word_of_a_list_is_of_its_very_type(schema: object) -> None:
     assert parse(Recipe, {"schema": 1}, where="r").schema == 1
     with pytest.raises(BadInput, match="not possible here"):
         parse(Recipe, {"schema": schema}, where="r")
+
+
+def test_a_document_may_begin_with_the_mark_that_windows_editors_write(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(b"\xef\xbb\xbfsize = 1\n")
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"size": 1}')
+    assert load_toml(tmp_path / "a.toml") == load_json(tmp_path / "a.json") == {"size": 1}
