@@ -40,12 +40,7 @@ class Given:
 
     def __init__(self, source: Frames) -> None:
         self.name = getattr(source, "__qualname__", type(source).__name__)
-        if isinstance(source, Iterator):
-            raise UsageError(
-                "An iterator gives its frames only once; they are gone through more than once.",
-                where=self.name,
-                hint="Give the function that makes it, without calling it, or a list.",
-            )
+        self._refuse(source)
         if not callable(source) and not isinstance(source, Iterable):
             raise UsageError(
                 "This is no path and gives no frames.",
@@ -53,6 +48,7 @@ class Given:
                 hint="Give a path, a function that returns frames, or a list of them.",
             )
         self._source = source
+        self._before: Iterable[Any] | None = None
         first = next(self._items(), None)
         if first is None:
             raise BadInput("There are no frames.", where=self.name)
@@ -82,7 +78,22 @@ class Given:
         return [{name: np.asarray(array) for name, array in sample.items()} for sample in kept]
 
     def _items(self) -> Iterator[Any]:
-        return iter(self._source() if callable(self._source) else self._source)
+        if not callable(self._source):
+            return iter(self._source)
+        made = self._source()
+        if made is self._before:
+            self._refuse(made)
+        self._before = made
+        return iter(made)
+
+    def _refuse(self, source: object) -> None:
+        """`UsageError` for an iterator: of one that is used up nothing more would come."""
+        if isinstance(source, Iterator):
+            raise UsageError(
+                "An iterator gives its frames only once; they are gone through more than once.",
+                where=self.name,
+                hint="Give the function that makes it, without calling it, or a list.",
+            )
 
     def _clip(self, clip: Any, number: int) -> Iterator[Picture]:
         if not isinstance(clip, Iterable) or isinstance(clip, Mapping):

@@ -41,7 +41,10 @@ def covering(
     kept = k_center(features, limit)
     chosen = set(kept.tolist())
     picked = (frame for i, frame in enumerate(pictures()) if i in chosen)
-    frames = np.stack(list(_fitted(picked, _picture_input(picture_graph(contract)))))
+    fitted = list(_fitted(picked, _picture_input(picture_graph(contract))))
+    if len(fitted) < len(kept):
+        raise BadInput(f"{len(features)} frames were read the first time, fewer the second.")
+    frames = np.stack(fitted)
     told = moments_told(conditions, contract)
     if told > len(features):
         played = evenly(told, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -101,6 +102,16 @@ def test_clips_move_a_still() -> None:
     assert int(np.asarray(material.held_out.still)[0, 0, 0]) == 200
 
 
+def _fewer_and_fewer() -> Callable[[], list[np.ndarray]]:
+    left = list(pictures())
+
+    def frames() -> list[np.ndarray]:
+        del left[-4:]
+        return left[:]
+
+    return frames
+
+
 def _floats() -> Iterator[np.ndarray]:
     yield np.zeros((8, 8, 3), np.float32)
 
@@ -137,6 +148,8 @@ def _sizes() -> Iterator[list[np.ndarray]]:
     ("contract", "source", "error", "said"),
     [
         (PLAIN, pictures(), UsageError, r"pictures: An iterator gives its frames only once"),
+        (PLAIN, itertools.repeat(pictures()).__next__, UsageError, "gives its frames only once"),
+        (PLAIN, _fewer_and_fewer(), BadInput, "frames were read the first time, fewer the second"),
         (PLAIN, 7, UsageError, "int: This is no path and gives no frames"),
         (PLAIN, _nothing, BadInput, "_nothing: There are no frames"),
         (PLAIN, _floats, BadInput, r"_floats, frame 0: This is float32 of the shape \[8, 8, 3\]"),
