@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.files import sha256_file, write_bytes, write_text
+from edgeanim.core.files import sha256_file, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.core.tensors import write_tensors
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.channels import PrunedGroup
 from edgeanim.quantize.macs import count_macs
@@ -73,7 +74,7 @@ def write_pruned(
     name = artifact.spec.name
     path = out / f"{name}.onnx"
     write_back(imported, student, path)
-    _write_weights(student, out / f"{name}.safetensors")
+    write_tensors(out / f"{name}.safetensors", student.state_dict())
     write_text(out / f"{name}.prune.json", json.dumps(to_plain(plan), indent=1) + "\n")
     return GraphArtifact(artifact.spec, path)
 
@@ -93,10 +94,3 @@ def import_graph(path: Path) -> ImportedGraph:
 
 def _parameters(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _write_weights(module: torch.nn.Module, path: Path) -> None:
-    from safetensors.torch import save
-
-    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    write_bytes(path, save(tensors))

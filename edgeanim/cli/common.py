@@ -121,36 +121,33 @@ threads_option = click.option(
 _FORMS = "FRAMES is a folder, a clip{} an .npz of an image-to-image model's own inputs"
 
 
+def _existing(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        must_exist(Path(value))
+    return value
+
+
+def _existing_or_named(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> str | Frames | None:
+    if value is not None and is_name(value) and not Path(value).exists():
+        return named_frames(value)
+    return _existing(context, option, value)
+
+
 def frames_option(name: str, text: str) -> Callable[[F], F]:
     """An option that takes real frames in any of the forms that there are; `text` says what for. A
     path that leads to nothing is told at once, not when a model has been read or made that long."""
-
-    def existing(
-        _context: click.Context, _option: click.Parameter, value: str | None
-    ) -> str | None:
-        if value is not None:
-            must_exist(Path(value))
-        return value
-
     text = f"{text} {_FORMS.format(' or')}."
-    return click.option(name, metavar="FRAMES", type=NAME, callback=existing, help=text)
+    return click.option(name, metavar="FRAMES", type=NAME, callback=_existing, help=text)
 
 
 def calib_option(text: str) -> Callable[[F], F]:
     """`--calib`: the same, or the name of a function that gives frames."""
-
-    def given(
-        _context: click.Context, _option: click.Parameter, value: str | None
-    ) -> str | Frames | None:
-        if value is None or Path(value).exists():
-            return value
-        if is_name(value):
-            return named_frames(value)
-        must_exist(Path(value))
-        return value
-
     text = f"{text} {_FORMS.format(',')}, or MODULE:NAME, a function of yours that gives them."
-    return click.option("--calib", metavar="FRAMES", type=NAME, callback=given, help=text)
+    return click.option(
+        "--calib", metavar="FRAMES", type=NAME, callback=_existing_or_named, help=text
+    )
 
 
 def read_recipe(path: Path | None) -> Recipe | None:

@@ -33,10 +33,8 @@ from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.recipe import PruneSpec
 
 if TYPE_CHECKING:
-    from edgeanim.pipeline.prune import Pruned
-
-if TYPE_CHECKING:
     from edgeanim.pipeline.given import Frames
+    from edgeanim.pipeline.prune import Pruned
 
 
 @click.command("prune")

@@ -156,11 +156,13 @@ def _document(archive: zipfile.ZipFile, name: str, path: Path) -> dict[str, Any]
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int = MAX_BYTES) -> bytes:
-    if name not in archive.namelist():
-        raise BadInput(f"This archive lacks {name}.", where=path, hint=_RESAVE)
-    if archive.getinfo(name).file_size > limit:
+    try:
+        info = archive.getinfo(name)
+    except KeyError as error:
+        raise BadInput(f"This archive lacks {name}.", where=path, hint=_RESAVE) from error
+    if info.file_size > limit:
         raise BadInput(f"{name} is larger than it can be.", where=path)
-    return archive.read(name)
+    return archive.read(info)
 
 
 def _payloads(config: Mapping[str, Any], path: Path) -> list[str]:

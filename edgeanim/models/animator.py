@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput
-from edgeanim.core.files import read_bytes, write_bytes
+from edgeanim.core.files import read_bytes
+from edgeanim.core.tensors import write_tensors
 from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
@@ -115,15 +115,6 @@ def load_animator(folder: Path) -> Animator:
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's state as safetensors, whole or not at all."""
     write_tensors(path, module.state_dict())
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write `tensors` as safetensors, whole or not at all, whatever device they are on."""
-    from safetensors.torch import save
-
-    # The library's own way into a file raises an error of its own where the disk refuses.
-    portable = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(portable))
 
 
 def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,16 +84,27 @@ def export(
 
     out = Path(out)
     may_become_model(out)
+    if isinstance(modules, (str, Path)):
+        path = Path(modules)
+        if path.suffix.lower() != PROGRAM:
+            raise UsageError(f"{str(path)!r} is no torch.nn.Module and no {PROGRAM} file.")
+        program = load_program(path)
+        with named(path) if contract is None else nullcontext():  # a contract names itself
+            return export(
+                program.module,
+                out=out,
+                shapes=program.shapes if shapes is None and contract is None else shapes,
+                outputs=outputs,
+                values=values,
+                contract=contract,
+                tolerance=tolerance,
+                progress=progress,
+            )
     if not 0 <= tolerance < float("inf"):
         raise UsageError("The tolerance must be a number, not negative.")
-    if isinstance(modules, (str, Path)):
-        if Path(modules).suffix.lower() != PROGRAM:
-            raise UsageError(f"{str(modules)!r} is no torch.nn.Module and no {PROGRAM} file.")
-        program = load_program(Path(modules))
-        modules = program.module
-        shapes = program.shapes if shapes is None and contract is None else shapes
     given = dict(modules.items()) if isinstance(modules, torch.nn.ModuleDict) else modules
     _check_modules(given)
+    by_name: Mapping[str, torch.nn.Module]
     if contract is None:
         if shapes is None or isinstance(given, Mapping):
             raise UsageError(
@@ -101,49 +113,21 @@ def export(
                 hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
             )
         names = one_or_more(outputs)
-        name = identifier(out.resolve().name)
-        return _export_one(given, name, shapes, names, values, out, tolerance, progress)
-    if shapes is not None or outputs or values is not None:
-        raise UsageError("The contract says what shapes, names and values there are.")
-    described = _contract_in(contract)
-    by_name = _modules_of(described, given)
+        spec = _described(given, identifier(out.resolve().name), shapes, names, values)
+        described, by_name = Contract(spec.name, (spec,)), {spec.name: given}
+    else:
+        if shapes is not None or outputs or values is not None:
+            raise UsageError("The contract says what shapes, names and values there are.")
+        described = _contract_in(contract)
+        by_name = _modules_of(described, given)
     with atomic_folder(out) as partial:
         deviations = export_model(
             by_name, described, partial, tolerance=tolerance, progress=progress
         )
-    return Exported(out, described, deviations)
-
-
-def export_program(path: Path, out: Path) -> None:
-    """Write the exported program in `path` as a model folder called like it, what its tensors mean
-    told by their names and shapes. Errors are those of `load_program` and `export`."""
-    program = load_program(path)
-    name = identifier(path.stem)
-    with named(path):
-        _export_one(program.module, name, program.shapes, (), None, out, TOLERANCE, SILENT)
-
-
-def _export_one(
-    module: torch.nn.Module,
-    name: str,
-    shapes: Shapes,
-    outputs: tuple[str, ...],
-    values: tuple[float, float] | None,
-    out: Path,
-    tolerance: float,
-    progress: Progress,
-) -> Exported:
-    """One image-to-image module, with the contract that its names and shapes tell of."""
-    spec = _described(module, name, shapes, outputs, values)
-    described = Contract(name, (spec,))
-    with atomic_folder(out) as partial:
-        deviations = export_model(
-            {spec.name: module}, described, partial, tolerance=tolerance, progress=progress
-        )
-        if values is None:
+        if contract is None and values is None:
             # Its last op may tell of another interval than 0..1, now that there is a graph.
             found = infer_contract(partial / described.graphs[0].file)
-            described = replace(found, name=name)
+            described = replace(found, name=described.name)
             write_text(partial / CONTRACT_FILE, dump_contract(described))
     return Exported(out, described, deviations)
 

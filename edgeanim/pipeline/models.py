@@ -131,12 +131,16 @@ def exported(folder: Path, work: Work) -> Path:
 
 
 def _of_program(path: Path, work: Work) -> Path:
-    """An exported program as a model folder in the store."""
-    from edgeanim.pipeline.export import export_program
+    """An exported program as a model folder in the store, called like the file: so is the model."""
+    from edgeanim.pipeline.export import export
 
     parts = {"name": path.stem, "program": sha256_file(path), "versions": versions()}
-    made, _ = work.build("program", parts, lambda out: export_program(path, out))
-    return made
+
+    def make(folder: Path) -> None:
+        export(path, out=folder / path.stem)
+
+    made, _ = work.build("program", parts, make)
+    return made / path.stem
 
 
 def default_material(contract: Contract, frames: int | None = None) -> Material | None:

@@ -107,11 +107,11 @@ def pictures_at(path: Path) -> Iterator[Picture]:
 def _made_elsewhere(graph: GraphSpec, given: Mapping[str, Array]) -> set[str]:
     """The names of the inputs that no sample has to bring: those that are `given` by their role,
     and what graphs make."""
+    picture, roles = _picture_input(graph), _roles(graph)
     return {
         tensor.name
         for tensor in graph.inputs
-        if tensor is not _picture_input(graph)
-        and (tensor.name not in _roles(graph) or _roles(graph)[tensor.name] in given)
+        if tensor is not picture and (tensor.name not in roles or roles[tensor.name] in given)
     }
 
 

@@ -20,7 +20,8 @@ from edgeanim.core.files import (
     write_text,
 )
 from edgeanim.core.parsing import load_json, parse_written, to_plain
-from edgeanim.models.animator import load_weights, read_tensors, save_weights, write_tensors
+from edgeanim.core.tensors import write_tensors
+from edgeanim.models.animator import load_weights, read_tensors, save_weights
 from edgeanim.models.dataset import MANIFEST
 from edgeanim.models.training.batches import clip_files
 from edgeanim.models.training.config import TrainConfig
