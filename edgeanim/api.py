@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.dataset import import_dataset, make_dataset, show_dataset
     from edgeanim.pipeline.demo import demo
     from edgeanim.pipeline.deploy import deploy
+    from edgeanim.pipeline.evaluate import evaluate
     from edgeanim.pipeline.export import export
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.machine import backends, boards, doctor
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.prune import prune
     from edgeanim.pipeline.quantize import quantize
     from edgeanim.pipeline.sign import sign
-    from edgeanim.pipeline.training import adapt, evaluate, train
+    from edgeanim.pipeline.training import adapt, train
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict
 
@@ -118,7 +119,6 @@ _HOMES = {
     "doctor_on": "pipeline.on",
     "emulate_bundle": "pipeline.on_emulated",
     "emulated_processors": "pipeline.on_emulated",
-    "evaluate": "pipeline.training",
     "extract_motion": "pipeline.motion",
     "import_dataset": "pipeline.dataset",
     "load_recipe": "core.recipe",

@@ -6,14 +6,25 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, say
+from edgeanim.cli.common import (
+    NAME,
+    PATH,
+    Whole,
+    example,
+    json_option,
+    print_json,
+    say,
+    threads_option,
+)
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import to_plain
+from edgeanim.models.shipped_files import SHIPPED
 
 
 @click.command("evaluate")
-@click.option("--weights", type=PATH, help="A training's folder [default: what ships].")
+@click.argument("model", required=False, default=SHIPPED, metavar="[MODEL]", type=NAME)
+@click.option("--variant", help="Which of a bundle's, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--clips",
     type=PATH,
@@ -25,21 +36,29 @@ from edgeanim.core.parsing import to_plain
 )
 @click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
 @click.option("--size", type=Whole(64, 1024), help="Side of the pictures.")
+@threads_option
 @json_option
-@example("edgeanim evaluate --clips people/ --clips animals/ --clips wave.gif")
+@example("""
+edgeanim evaluate --clips people/ --clips animals/ --clips wave.gif
+edgeanim evaluate mine/ --clips another_clip_of_me.mp4
+edgeanim evaluate mine.eab --variant openvino-int8 --clips another_clip_of_me.mp4
+""")
 def command(
-    weights: Path | None,
+    model: str,
+    variant: str | None,
     clips: tuple[Path, ...],
     names: str | None,
     dataset: Path | None,
     size: int | None,
+    threads: int | None,
     as_json: bool,
 ) -> None:
-    """Score the animator on characters it was never trained on, beside two baselines: the still
+    """Score an animator on characters it was never trained on, beside two baselines: the still
     repeated, and the affine warp of the regions alone. The main score is the share won back of what
     the still loses where something moves. Ghosts is the opacity of the still where its content has
     moved away (0: none, 1: the still itself); tint is how far the mean colour is off there, in
-    levels of 0..255."""
+    levels of 0..255. MODEL is a training's folder or a bundle [default: the shipped animator]; one
+    with regions of its own needs --clips or --dataset."""
     from edgeanim.api import evaluate
     from edgeanim.models.evaluation.table import table
 
@@ -48,11 +67,13 @@ def command(
         raise UsageError("This holds no name.", where="--names", hint="Leave it out to score all.")
     with TerminalProgress() as progress:
         scores = evaluate(
-            weights=weights,
+            model,
+            variant=variant,
             clips=clips,
             names=chosen,
             dataset=dataset,
             size=size,
+            threads=threads,
             progress=progress,
         )
     if as_json:

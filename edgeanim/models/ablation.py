@@ -105,6 +105,7 @@ def ablate(
     or for what it is to be scored on, before anything is trained.
     """
     from edgeanim.models.animator import load_animator
+    from edgeanim.models.evaluation.networks import Networks
 
     if config.start is None:
         raise BadInput(
@@ -124,7 +125,12 @@ def ablate(
         if not sees_cue:
             hide_cue(animator)
         scores = evaluate(
-            animator, puppets=puppets, clips=clips, dataset=dataset, size=size, progress=progress
+            Networks(animator),
+            puppets=puppets,
+            clips=clips,
+            dataset=dataset,
+            size=size,
+            progress=progress,
         )
         results.append(summary(name, scores))
     return results

@@ -34,6 +34,12 @@ UNKNOWN = 255
 """The label of a pixel whose region nobody knows."""
 MOTION_VALUES = 6
 """Centre x, y and the 2x2 affine a, b, c, d, row by row."""
+MIN_DETERMINANT = 2e-4
+"""Of the driving affine; masks give at least 1e-3 (see `nets.moments`), a transferred motion may
+not."""
+NEUTRAL_SCORE = 3.0
+"""A region's score before anything is learned: it then wins over the background out to the edge of
+an ellipse of its covariance, where the distance is 2."""
 
 _END = -(3.0**0.5)
 """Where a limb's upper end is, in deviations: a stick's is its length by the root of twelve."""

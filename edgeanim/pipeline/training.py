@@ -1,8 +1,7 @@
-"""`edgeanim train` and `edgeanim evaluate`: the reference animator from configuration to score."""
+"""`edgeanim train`: the reference animator from a configuration, or from one's own clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,6 @@ from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import BadInput, memory_errors
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
-from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import SHIPPED, is_shipped
 from edgeanim.models.training.config import Device
@@ -18,7 +16,6 @@ from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
-    from edgeanim.models.evaluation.score import Score
     from edgeanim.models.training.config import Precision
 
 _TOO_LARGE = "The training needs more memory than there is."
@@ -104,31 +101,3 @@ def _fastest(device: Device) -> Precision:
 
     known = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if known else "float32"
-
-
-def evaluate(
-    *,
-    weights: str | Path | None = None,
-    clips: str | Path | Sequence[str | Path] = (),
-    names: str | Sequence[str] = (),
-    dataset: str | Path | None = None,
-    size: int | None = None,
-    progress: Progress = SILENT,
-) -> tuple[Score, ...]:
-    """Score the shipped animator, or that in the folder `weights`, on held-out puppets, `clips`
-    (files and folders of them; of those only the ones called `names`, if any are given) and the
-    test split of a stored `dataset`.
-
-    Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
-    of the still repeated and of the regions' affine warp alone.
-    """
-    require("Evaluating", "torch", extra="train")
-    from edgeanim.models.animator import load_animator
-    from edgeanim.models.evaluation.clips import find_clips
-    from edgeanim.models.evaluation.sets import evaluate as score
-    from edgeanim.models.export import load_shipped
-
-    found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
-    stored = None if dataset is None else Path(dataset)
-    animator = load_shipped() if weights is None else load_animator(Path(weights))
-    return tuple(score(animator, clips=found, dataset=stored, size=size, progress=progress))

@@ -74,8 +74,8 @@ def test_a_folder_without_a_trained_animator_says_which_to_give(tmp_path: Path) 
     start = ("--from", tmp_path, "-o", tmp_path / "mine")
     fails(3, "train", "--clips", clip, *start, says=says)
     assert not (tmp_path / "mine").exists()
-    fails(3, "evaluate", "--weights", tmp_path, says=says)
-    fails(3, "evaluate", "--weights", tmp_path / "gone", says="No such file or folder")
+    fails(3, "evaluate", tmp_path, says=says)
+    fails(3, "evaluate", tmp_path / "gone", says="No such file or folder")
 
 
 @pytest.mark.parametrize(

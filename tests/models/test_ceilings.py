@@ -31,9 +31,10 @@ def test_what_is_known_of_puppets_brings_them_nearer(puppets: dict[str, float]) 
 
 
 def test_the_animator_is_as_evaluate_scores_it(puppets: dict[str, float]) -> None:
+    from edgeanim.models.evaluation.networks import Networks
     from edgeanim.models.evaluation.sets import evaluate
 
-    (score,) = evaluate(load_shipped(), puppets=3, size=128)
+    (score,) = evaluate(Networks(load_shipped()), puppets=3, size=128)
     assert puppets["animator"] == pytest.approx(score.won, abs=1e-3)
     # The warp of regions alone wins something, and regions are neither everywhere nor nowhere.
     assert 0.05 < score.won_affine < score.won
@@ -65,7 +66,7 @@ def test_of_a_clip_no_regions_are_known(moving_clip: Path) -> None:
     torch.manual_seed(0)
     animator = Animator(tiny).eval()
     before = list(animator.state_dict())
-    (_, clip) = shot_sets(puppets=0, clips=[moving_clip])
+    (clip,) = shot_sets(puppets=0, clips=[moving_clip])
     found = ceilings(animator, ShotSet("clip", "clip", clip.shots), 64)
     assert list(animator.state_dict()) == before  # who asks keeps it as it is
     assert "true regions" not in found

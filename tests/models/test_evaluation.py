@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
 from edgeanim.models.evaluation.left import LeftInClip
-from edgeanim.models.evaluation.reenact import Reenactment, seen
+from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
 from edgeanim.models.evaluation.table import table
@@ -204,7 +206,7 @@ def test_leaving_what_is_behind_the_limb_where_it_should_arrive_makes_no_ghost()
 
 
 def test_every_set_has_its_ghosts_and_the_still_is_one(animator):
-    (score,) = sets.evaluate(animator, puppets=2, size=64)
+    (score,) = sets.evaluate(Networks(animator), puppets=2, size=64)
     assert score.still.ghosts == pytest.approx(1)
     assert score.animator.ghosts is not None
     assert np.isfinite(score.animator.ghosts)
@@ -234,7 +236,8 @@ def animator():
 
 def test_driven_by_its_own_still_a_picture_hardly_changes(animator):
     still, _ = noisy(6, side=64)
-    (made,) = Reenactment(animator, still).make([still], [np.zeros_like(still)])
+    pair = SimpleNamespace(driving=still, cue=np.zeros_like(still))
+    made, _ = Networks(animator).reenact(still).make(pair, pair)
     assert np.abs(made.affine - still).max() < 1e-3
     assert 0 <= made.cover <= 1
 
@@ -251,7 +254,7 @@ def test_networks_see_pictures_as_the_player_shows_them(side):
 
 def test_networks_of_one_size_are_scored_on_pictures_of_another(animator):
     before = list(animator.state_dict())
-    (score,) = sets.evaluate(animator, puppets=1, size=128)
+    (score,) = sets.evaluate(Networks(animator), puppets=1, size=128)
     assert list(animator.state_dict()) == before  # who asks keeps it as it is
     assert score.frames == 4
     assert score.miou is not None
@@ -266,7 +269,7 @@ def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path
     drawn = Origin("s", "s", "sketch", "made", "CC0-1.0", "s")
     writer.add(drawn, FrameSequence("s", pictures, (0, 0)), "test")
     writer.finish()
-    _, stored, others = sets.evaluate(animator, puppets=1, dataset=tmp_path, size=64)
+    _, stored, others = sets.evaluate(Networks(animator), puppets=1, dataset=tmp_path, size=64)
     assert stored.name == "puppets"
     assert stored.frames == 2 * 2
     assert (others.name, others.won) == ("sketches", None)
@@ -274,7 +277,7 @@ def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path
 
 
 def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator):
-    (score,) = sets.evaluate(animator, puppets=3, size=64)
+    (score,) = sets.evaluate(Networks(animator), puppets=3, size=64)
     assert score.frames == 12
     assert score.won < 0.2
     assert score.miou is not None
@@ -286,15 +289,3 @@ def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator
     for line in lines[-3:-1]:
         assert f"mean | 24 | {score.won_affine:.2f} | **{score.won:.2f}** |" in line
     assert lines[-1].startswith("| least: puppets | 12 |")
-
-
-def test_several_frames_are_made_at_once_as_one_by_one(animator):
-    still, one = noisy(10, side=64)
-    _, other = noisy(11, side=64)
-    reenactment = Reenactment(animator, still)
-    cue = np.zeros_like(still)
-    both = reenactment.make([one, other], [cue, cue])
-    for made, picture in zip(both, (one, other), strict=True):
-        (alone,) = reenactment.make([picture], [cue])
-        np.testing.assert_allclose(made.frame, alone.frame, atol=1e-5)
-        assert (made.label == alone.label).mean() > 0.99

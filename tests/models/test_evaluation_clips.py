@@ -101,7 +101,7 @@ def test_sets_are_named_by_folder_and_clip_and_their_folders_have_means(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    arguments = ["--weights", str(weights), "--size", "64"]
+    arguments = [str(weights), "--size", "64"]
     for place in ("people", "birds/anna.gif"):
         arguments += ["--clips", str(folders / place)]
     result = CliRunner().invoke(command, arguments)
@@ -116,7 +116,7 @@ def test_json_holds_the_main_score(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    arguments = ["--weights", str(weights), "--clips", str(folders / "birds"), "--size", "64"]
+    arguments = [str(weights), "--clips", str(folders / "birds"), "--size", "64"]
     scores = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
     for score in scores:
         lost = 1 - score["still"]["moving"]
@@ -130,7 +130,7 @@ def test_pictures_of_which_masks_are_no_quarter_are_refused(
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
     with pytest.raises(UsageError, match=r"--size.*multiple of 4"):
-        api.evaluate(weights=weights, clips=folders / "birds", size=65)
+        api.evaluate(weights, clips=folders / "birds", size=65)
 
 
 def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(
@@ -139,7 +139,7 @@ def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(
     monkeypatch.setattr(sets, "score_set", None)
     (folders / "birds" / "empty.mp4").touch()
     with pytest.raises(BadInput, match="empty"):
-        api.evaluate(weights=weights, clips=folders / "birds", size=64)
+        api.evaluate(weights, clips=folders / "birds", size=64)
 
 
 def test_a_clip_that_breaks_off_is_told_before_anything_is_scored(
@@ -149,7 +149,7 @@ def test_a_clip_that_breaks_off_is_told_before_anything_is_scored(
     whole = write_gif(folders / "cut.gif", 8).read_bytes()
     (folders / "birds" / "cut.gif").write_bytes(whole[: len(whole) * 3 // 4])
     with pytest.raises(BadInput, match="cut off"):
-        api.evaluate(weights=weights, clips=folders / "birds", size=64)
+        api.evaluate(weights, clips=folders / "birds", size=64)
 
 
 def test_while_a_set_is_scored_its_characters_are_counted(
@@ -157,7 +157,7 @@ def test_while_a_set_is_scored_its_characters_are_counted(
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 3)
     progress = Notes()
-    api.evaluate(weights=weights, size=64, progress=progress)
+    api.evaluate(weights, size=64, progress=progress)
     assert progress.notes[:3] == ["puppets, 1", "puppets, 2", "puppets, 3"]
 
 
@@ -165,5 +165,5 @@ def test_evaluate_takes_one_clip_as_it_is(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    scores = api.evaluate(weights=weights, clips=folders / "birds" / "anna.gif", size=64)
+    scores = api.evaluate(weights, clips=folders / "birds" / "anna.gif", size=64)
     assert [score.group for score in scores] == ["puppets", "birds"]

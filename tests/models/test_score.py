@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from edgeanim.models.data.pairs import make_pair
+from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.evaluation import score
 from edgeanim.models.evaluation.left import left_where_known
 from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.score import Score, Shot, score_set
@@ -44,19 +42,24 @@ def blocks(regions: list[int], frames: list[dict[int, tuple[slice, slice]]]) -> 
     return Shot(sequence, 0, (len(frames) - 1,))
 
 
-def scored(shot: Shot, monkeypatch: pytest.MonkeyPatch, make: Make) -> Score:
+def scored(shot: Shot, make: Make) -> Score:
     """The score of what `make` makes of the still and a driving frame; the affine warp is none."""
 
     class Faked:
-        def __init__(self, animator: Any, still: Picture) -> None:  # noqa: ARG002
+        size = SIZE
+
+        def reenact(self, still: Picture) -> Faked:
             self.still = still
+            return self
 
-        def make(self, driving: tuple[Picture, ...], cues: Any) -> list[Made]:  # noqa: ARG002
+        def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
             label = np.full((SIZE // 4, SIZE // 4), BACKGROUND)
-            return [Made(make(self.still, d), self.still, label) for d in driving]
+            now, then = (
+                Made(make(self.still, p.driving), self.still, label) for p in (pair, before)
+            )
+            return now, then
 
-    monkeypatch.setattr(score, "Reenactment", Faked)
-    return score_set(None, "blocks", [shot], SIZE)  # type: ignore[arg-type]
+    return score_set(Faked(), "blocks", [shot], SIZE)
 
 
 @pytest.fixture
@@ -67,14 +70,14 @@ def moved() -> Shot:
 
 
 def test_tips_are_judged_where_they_are_and_not_where_they_were(
-    moved: Shot, monkeypatch: pytest.MonkeyPatch
+    moved: Shot,
 ) -> None:
     def with_a_ghost(still: Picture, driving: Picture) -> Picture:
         made = driving.copy()
         made[(..., *HERE)] = still[(..., *HERE)]
         return made
 
-    found = scored(moved, monkeypatch, with_a_ghost)
+    found = scored(moved, with_a_ghost)
     assert found.tips is not None
     assert found.tips.ssim == pytest.approx(1)
     assert found.tips.ssim_still < 0.2
@@ -91,20 +94,18 @@ def test_only_what_something_has_uncovered_has_been_left() -> None:
 
 
 def test_sharpness_is_the_part_of_the_real_gradients_that_is_left(
-    moved: Shot, monkeypatch: pytest.MonkeyPatch
+    moved: Shot,
 ) -> None:
     def faint(still: Picture, driving: Picture) -> Picture:  # noqa: ARG001
         return 0.25 * driving
 
-    found = scored(moved, monkeypatch, faint)
+    found = scored(moved, faint)
     assert found.cover == 0
     assert found.tips is not None
     assert found.tips.sharpness == pytest.approx(0.25, rel=1e-5)
 
 
-def test_where_the_like_takes_the_place_of_what_left_nothing_is_to_be_seen(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_the_like_takes_the_place_of_what_left_nothing_is_to_be_seen() -> None:
     """A torso leaves two places, of which another one takes one: there no tint can be told."""
     shot = blocks([TORSO, TORSO], [{0: HERE}, {0: HERE}, {1: THERE}])
     parts, pictures = shot.sequence.parts, shot.sequence.pictures
@@ -120,5 +121,5 @@ def test_where_the_like_takes_the_place_of_what_left_nothing_is_to_be_seen(
 
     pair = make_pair(shot.sequence, 0, 2, SIZE)
     assert (pair.visible[0] == 0).sum() == 2 * 16 * 16
-    found = scored(shot, monkeypatch, tinted)
+    found = scored(shot, tinted)
     assert found.animator.tint == pytest.approx(25.5, rel=1e-3)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.evaluation.networks import Networks
 from edgeanim.models.evaluation.score import Shot, score_set
 from edgeanim.models.evaluation.sets import evaluate
 from edgeanim.models.export import load_shipped, shipped_folder
@@ -112,7 +113,7 @@ def test_a_track_is_the_exact_motion_of_the_regions_that_the_performer_has():
 
 
 def test_the_animator_wins_back_part_of_what_the_still_loses_on_unseen_puppets(animator):
-    (score,) = evaluate(animator, puppets=6, size=256)
+    (score,) = evaluate(Networks(animator), puppets=6, size=256)
     assert score.won > 0.25
     assert score.won > score.won_affine
     assert score.miou is not None
@@ -122,6 +123,6 @@ def test_the_animator_wins_back_part_of_what_the_still_loses_on_unseen_puppets(a
 @pytest.mark.parametrize("name", ["wave", "sway"])
 def test_arms_that_move_leave_no_halo_on_a_flat_backdrop(animator, name):
     sequence = perform(PERFORMANCES[name], 12)
-    score = score_set(animator, name, [Shot(sequence, 0, (3, 4, 5, 6))], 256)
+    score = score_set(Networks(animator), name, [Shot(sequence, 0, (3, 4, 5, 6))], 256)
     assert score.affine.tint > 20
     assert score.animator.tint < 2

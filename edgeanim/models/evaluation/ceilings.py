@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,12 @@ from edgeanim.models.animator import Animator
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.evaluation.clips import find_clips
+from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.quality import moving_area
-from edgeanim.models.evaluation.reenact import seen
 from edgeanim.models.evaluation.score import Shot
 from edgeanim.models.evaluation.sets import ShotSet, shot_sets
 from edgeanim.models.evaluation.similarity import Reference
 from edgeanim.models.export import load_shipped, open_animator
-from edgeanim.models.nets.blocks import fold_batch_norm
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND
 from edgeanim.models.training.losses import compose
@@ -55,7 +53,7 @@ Parts = tuple[Tensor, Tensor, Tensor]
 
 def ceilings(animator: Animator, shots: ShotSet, size: int) -> Ceilings:
     """What is won back on a set at `size` pixels a side, by column; only those that are known."""
-    animator = fold_batch_norm(deepcopy(animator))
+    animator = Networks(animator).animator
     similar: dict[str, float] = {}
     area = 0.0
     with torch.no_grad():

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,12 +18,9 @@ from edgeanim.models.evaluation.quality import (
     gradient_energy,
     moving_area,
 )
-from edgeanim.models.evaluation.reenact import Made, Reenactment
+from edgeanim.models.evaluation.reenact import Animated, Made, Reenactment
 from edgeanim.models.evaluation.similarity import Mask, Reference
 from edgeanim.models.regions import COUNT, TIPS
-
-if TYPE_CHECKING:
-    from edgeanim.models.animator import Animator
 
 
 @dataclass(frozen=True)
@@ -39,18 +35,19 @@ class Tips:
 
 @dataclass(frozen=True)
 class Score:
-    """One set. `miou` and `tips` are `None` where masks are unknown; `cover` is the share of the
-    picture that the regions take (0: collapsed to background). `group` is the folder of a clip, and
-    the kind of what is no clip."""
+    """One set. `affine` is `None` of a model without regions; `tips` and `miou` where masks are
+    unknown. `cover` is the share of the picture that the regions take (0: collapsed to background),
+    and like `miou` `None` of a model with other regions than `models.regions`. `group` is the
+    folder of a clip, and the kind of what is no clip."""
 
     name: str
     frames: int
     still: Quality
-    affine: Quality
+    affine: Quality | None
     animator: Quality
     tips: Tips | None
     miou: float | None
-    cover: float
+    cover: float | None
     group: str = ""
 
     @property
@@ -65,8 +62,8 @@ class Score:
         return _won(self.still, self.affine)
 
 
-def _won(still: Quality, made: Quality) -> float | None:
-    if still.moving is None or made.moving is None:
+def _won(still: Quality, made: Quality | None) -> float | None:
+    if still.moving is None or made is None or made.moving is None:
         return None
     return (made.moving - still.moving) / max(1 - still.moving, 1e-9)
 
@@ -79,17 +76,16 @@ class _Sums:
     tips: list[float] = field(default_factory=lambda: [0.0] * 5)
     overlap: list[int] = field(default_factory=lambda: [0] * COUNT)
     union: list[int] = field(default_factory=lambda: [0] * COUNT)
-    cover: float = 0.0
+    covers: list[float] = field(default_factory=list)
 
     def score(self, name: str, group: str) -> Score:
-        frames = self.animator.frames
         ious = [o / u for o, u in zip(self.overlap, self.union, strict=True) if u]
         area, still, made, energy, real_energy = self.tips
         tips = Tips(still / area, made / area, energy / max(real_energy, 1e-9)) if area else None
-        qualities = (self.still.mean(), self.affine.mean(), self.animator.mean())
-        miou = float(np.mean(ious)) if ious else None
-        cover = self.cover / max(frames, 1)
-        return Score(name, frames, *qualities, tips, miou, cover, group)
+        affine = self.affine.mean() if self.affine.frames else None
+        qualities = (self.still.mean(), affine, self.animator.mean())
+        miou, cover = (float(np.mean(found)) if found else None for found in (ious, self.covers))
+        return Score(name, self.animator.frames, *qualities, tips, miou, cover, group)
 
 
 @dataclass(frozen=True)
@@ -102,7 +98,7 @@ class Shot:
 
 
 def score_set(
-    animator: Animator, name: str, shots: Iterable[Shot], size: int, group: str | None = None
+    animator: Animated, name: str, shots: Iterable[Shot], size: int, group: str | None = None
 ) -> Score:
     """One score over `shots`, at `size` pixels a side; `group` is `name` unless given."""
     sums = _Sums()
@@ -111,32 +107,36 @@ def score_set(
     return sums.score(name, name if group is None else group)
 
 
-def _add_shot(sums: _Sums, animator: Animator, shot: Shot, size: int) -> None:
+def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
     known = shot.sequence.parts is not None
     in_clip = None if known else LeftInClip(shot.sequence, shot.still, shot.drivers)
     reenactment: Reenactment | None = None
     for driver in shot.drivers:
         pair = make_pair(shot.sequence, shot.still, driver, size)
         before = make_pair(shot.sequence, shot.still, shot.sequence.before[driver], size)
-        reenactment = reenactment or Reenactment(animator, pair.still)
-        made, earlier = reenactment.make((pair.driving, before.driving), (pair.cue, before.cue))
+        reenactment = reenactment or animator.reenact(pair.still)
+        made, earlier = reenactment.make(pair, before)
         moving = moving_area(pair.still, pair.driving)
         left = left_where_known(pair) if in_clip is None else in_clip.area(driver, size)
         truth = Truth(Reference(pair.driving), pair.still, moving, left * moving)
         still_map = sums.still.add(pair.still, truth)
-        sums.affine.add(made.affine, truth)
         made_map = sums.animator.add(made.frame, truth)
         change = pair.driving - before.driving
         sums.still.add_change(np.zeros_like(change), change, moving)
-        sums.affine.add_change(made.affine - earlier.affine, change, moving)
         sums.animator.add_change(made.frame - earlier.frame, change, moving)
-        sums.cover += made.cover
+        if made.affine is not None and earlier.affine is not None:
+            sums.affine.add(made.affine, truth)
+            sums.affine.add_change(made.affine - earlier.affine, change, moving)
+        if made.cover is not None:
+            sums.covers.append(made.cover)
         if known:
             _add_labels(sums, pair, made)
             _add_tips(sums, pair, made, moving, still_map, made_map)
 
 
 def _add_labels(sums: _Sums, pair: Pair, made: Made) -> None:
+    if made.label is None:
+        return
     for k in range(COUNT):
         truth, found = pair.label_driving == k, made.label == k
         sums.overlap[k] += int((truth & found).sum())

@@ -6,9 +6,8 @@ Self-reenactment: the first frame is the still, later frames are the driver.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,10 +18,8 @@ from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset import load_manifest
 from edgeanim.models.dataset_reader import read_sequences
 from edgeanim.models.evaluation.clips import check_clips, clip_frames
+from edgeanim.models.evaluation.reenact import Animated
 from edgeanim.models.evaluation.score import Score, Shot, score_set
-
-if TYPE_CHECKING:
-    from edgeanim.models.animator import Animator
 
 FIRST_SEED = 5_000_000
 """Seeds from here on are kept out of every training that ships."""
@@ -32,7 +29,7 @@ _CLIP_FRAMES = 12
 
 
 def evaluate(
-    animator: Animator,
+    animator: Animated,
     *,
     puppets: int | None = None,
     clips: Sequence[Path] = (),
@@ -42,16 +39,13 @@ def evaluate(
 ) -> list[Score]:
     """Scores on `puppets` puppets (40) together, on each of `clips` (named by its folder and its
     file), and on each kind of character in the test split of `dataset`, all at `size` pixels a side
-    (the animator's, unless given). Batch norms are folded first: the same results in less time.
+    (the animator's, unless given).
 
     `BadInput` for a clip that cannot be read, before any is scored; `UsageError` for a size of
     which masks are no quarter."""
-    from edgeanim.models.nets.blocks import fold_batch_norm
-
     check_size(size)
     sets = shot_sets(puppets=puppets, clips=clips, dataset=dataset, progress=progress)
-    size = size or animator.config.size
-    animator = fold_batch_norm(deepcopy(animator))
+    size = size or animator.size
     progress.stage("scoring", len(sets))
     scores = []
     for each in sets:
@@ -96,7 +90,7 @@ def shot_sets(
     drawn = (puppet_shot(puppet_sequence(seed, _TIMES)) for seed in seeds)
     stored = {} if dataset is None else stored_shots(dataset)
     return [
-        ShotSet("puppets", "puppets", drawn),
+        *([ShotSet("puppets", "puppets", drawn)] if seeds else []),
         *(_clip_set(path) for path in clips),
         *(ShotSet(_several(kind), _several(kind), shots) for kind, shots in stored.items()),
     ]

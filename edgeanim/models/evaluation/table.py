@@ -30,9 +30,11 @@ def table(scores: Sequence[Score]) -> str:
 
 def _mean(name: str, scores: Sequence[Score]) -> str:
     affine, won = (
-        float(np.mean([getattr(s, key) for s in scores])) for key in ("won_affine", "won")
+        [value for s in scores if (value := getattr(s, key)) is not None]
+        for key in ("won_affine", "won")
     )
-    return _short(name, sum(s.frames for s in scores), affine, won)
+    means = (float(np.mean(values)) if values else None for values in (affine, won))
+    return _short(name, sum(s.frames for s in scores), *means)
 
 
 def _short(name: str, frames: int, affine: float | None, won: float | None) -> str:
@@ -57,28 +59,32 @@ def _tip(key: Callable[[Tips], float]) -> Cell:
     return lambda score: figure(None if score.tips is None else key(score.tips))
 
 
+def _affine(key: str, digits: int) -> Cell:
+    return lambda score: figure(getattr(score.affine, key, None), digits)
+
+
 COLUMNS: tuple[tuple[str, Cell], ...] = (
     ("set", lambda s: s.name),
     ("frames", lambda s: str(s.frames)),
     ("won back: affine", lambda s: figure(s.won_affine)),
     ("**animator**", lambda s: _bold(s.won)),
     ("SSIM, moving: still", lambda s: figure(s.still.moving, 3)),
-    ("affine", lambda s: figure(s.affine.moving, 3)),
+    ("affine", _affine("moving", 3)),
     ("animator", lambda s: figure(s.animator.moving, 3)),
     ("MS-SSIM: still", lambda s: f"{s.still.ms_ssim:.3f}"),
     ("animator", lambda s: f"{s.animator.ms_ssim:.3f}"),
     ("PSNR: still", lambda s: f"{s.still.psnr_db:.1f}"),
     ("animator", lambda s: f"{s.animator.psnr_db:.1f}"),
     ("temporal: still", lambda s: figure(s.still.temporal, 1)),
-    ("affine", lambda s: figure(s.affine.temporal, 1)),
+    ("affine", _affine("temporal", 1)),
     ("animator", lambda s: figure(s.animator.temporal, 1)),
-    ("ghosts: affine", lambda s: figure(s.affine.ghosts)),
+    ("ghosts: affine", _affine("ghosts", 2)),
     ("animator", lambda s: figure(s.animator.ghosts)),
-    ("tint: affine", lambda s: figure(s.affine.tint, 1)),
+    ("tint: affine", _affine("tint", 1)),
     ("animator", lambda s: figure(s.animator.tint, 1)),
     ("tips, SSIM: still", _tip(lambda t: t.ssim_still)),
     ("animator", _tip(lambda t: t.ssim)),
     ("tips, sharpness", _tip(lambda t: t.sharpness)),
     ("mIoU", lambda s: figure(s.miou)),
-    ("cover", lambda s: f"{s.cover:.2f}"),
+    ("cover", lambda s: figure(s.cover)),
 )

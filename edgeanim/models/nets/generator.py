@@ -19,11 +19,8 @@ from torch.nn import functional
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.nets.blocks import ConvBlock, ConvNorm, Convolution, upsample
 from edgeanim.models.nets.moments import axis
-from edgeanim.models.regions import COUNT
+from edgeanim.models.regions import COUNT, MIN_DETERMINANT, NEUTRAL_SCORE
 
-NEUTRAL_SCORE = 3.0
-"""A region's score before anything is learned: it then wins over the background out to the edge of
-an ellipse of its covariance, where the distance is 2."""
 _BOUND = 8.0
 """The head's outputs are clamped to this."""
 _RESIDUAL = 0.03
@@ -37,8 +34,6 @@ _FAINT = 0.08
 that comes to light has nearly everywhere, and a halo beside one that has left has not. At twice as
 much nothing is taken away. Asked channel by channel, skin would turn green: its red is the wall's.
 """
-_MIN_DETERMINANT = 2e-4
-"""Of the driving affine; masks give at least 1e-3 (see `moments`), a transferred motion may not."""
 _FAINTEST = -40.0
 """Exponents of heat and weights end here, at 4e-18: below 1e-38 numbers lose precision, and Intel's
 processors take many times as long for each. Asking a runtime to take those for zero would change
@@ -113,7 +108,7 @@ def affine_coefficients(still: Tensor, driving: Tensor) -> tuple[Tensor, Tensor]
     unit = unit.expand(len(still), count, 2, 2)
     a_s = still[:, :, 2:].reshape(-1, count, 2, 2)
     a, b, c, d = (driving[:, :, i : i + 1] for i in range(2, 6))
-    det = (a * d - b * c).clamp(min=_MIN_DETERMINANT)
+    det = (a * d - b * c).clamp(min=MIN_DETERMINANT)
     inverse = (torch.cat([d, -b, -c, a], dim=2) / det).reshape(-1, count, 2, 2)
     place = inverse @ torch.cat([unit, -driving[:, :, :2].unsqueeze(3)], dim=3)
     flow = a_s @ place + torch.cat([-unit, still[:, :, :2].unsqueeze(3)], dim=3)

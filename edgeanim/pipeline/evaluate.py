@@ -1,0 +1,101 @@
+"""`edgeanim evaluate`: how well an animator animates, in training or compiled, against reality."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeanim.core.errors import UsageError
+from edgeanim.core.packages import require
+from edgeanim.core.parsing import one_or_more
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.evaluation.clips import find_clips
+from edgeanim.models.evaluation.reenact import Animated
+from edgeanim.models.evaluation.score import Score
+from edgeanim.models.evaluation.sets import evaluate as score
+from edgeanim.models.regions import REGIONS
+from edgeanim.models.shipped_files import SHIPPED, is_shipped
+from edgeanim.pipeline.compiled import require_bundle
+from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.reenacted import Played
+from edgeanim.pipeline.work import Work
+from edgeanim.targets.bundle import SUFFIX, open_bundle
+
+
+def evaluate(
+    model: str | Path = SHIPPED,
+    *,
+    variant: str | None = None,
+    clips: str | Path | Sequence[str | Path] = (),
+    names: str | Sequence[str] = (),
+    dataset: str | Path | None = None,
+    size: int | None = None,
+    threads: int | None = None,
+    board: str | Path = "local",
+    progress: Progress = SILENT,
+) -> tuple[Score, ...]:
+    """Score an animator on held-out puppets, `clips` (files and folders of them; of those only the
+    ones called `names`, if any are given) and the test split of a stored `dataset`.
+
+    Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
+    of the still repeated and of the regions' affine warp alone.
+
+    `model` is the shipped animator or a training's folder, which are scored in PyTorch, or a bundle
+    (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
+    One whose regions are not the shipped animator's is scored without puppets. `UsageError` for a
+    bundle that animates no still by a driver alone.
+    """
+    found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
+    stored = None if dataset is None else Path(dataset)
+    with _opened(model, variant, threads, board, progress) as (animated, puppets):
+        if puppets == 0 and not found and stored is None:
+            raise UsageError(
+                "Puppets are for models with the shipped animator's regions, so there is nothing "
+                "to score this one on.",
+                hint="Add --clips, such as its subjects in motion.",
+            )
+        scores = score(
+            animated, puppets=puppets, clips=found, dataset=stored, size=size, progress=progress
+        )
+    return tuple(scores)
+
+
+@contextmanager
+def _opened(
+    model: str | Path,
+    variant: str | None,
+    threads: int | None,
+    board: str | Path,
+    progress: Progress,
+) -> Iterator[tuple[Animated, int | None]]:
+    """What is scored, and on how many puppets: `None` for as many as usual."""
+    if Path(model).suffix.lower() != SUFFIX:
+        for option, value in (("--variant", variant), ("--threads", threads)):
+            if value is not None:
+                raise UsageError(
+                    "Bundles have it; trained networks are scored in PyTorch.",
+                    where=option,
+                    hint="Leave it out, or compile the model first.",
+                )
+        yield _networks(model), None
+        return
+    require_bundle(model)
+    work = Work.on(board, progress=progress)
+    with open_bundle(Path(model)) as bundle:
+        chosen = choose_variant(bundle.variants, variant, work)
+        note = note_on(chosen, () if variant else bundle.variants, work)
+        progress.stage(f"Score {chosen.id}")
+        progress.done(note or "")
+        options = work.options(chosen.backend, threads)
+        with Played.opened(bundle.contract, chosen, options) as played:
+            yield played, None if bundle.contract.regions == REGIONS else 0
+
+
+def _networks(model: str | Path) -> Animated:
+    require("Scoring a training", "torch", extra="train")
+    from edgeanim.models.animator import load_animator
+    from edgeanim.models.evaluation.networks import Networks
+    from edgeanim.models.export import load_shipped
+
+    return Networks(load_shipped() if is_shipped(model) else load_animator(Path(model)))

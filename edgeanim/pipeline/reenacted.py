@@ -1,0 +1,155 @@
+"""A compiled animator's self-reenactment, by the player that animates with it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeanim.benchmarks.drift_regions import Regions, find_masks, region_graph
+from edgeanim.core.artifact import Array
+from edgeanim.core.contract import STATE, Contract, GraphSpec
+from edgeanim.core.errors import UsageError
+from edgeanim.models.data.media import scaled
+from edgeanim.models.data.pairs import MASK_STRIDE, Pair
+from edgeanim.models.evaluation.affine import affine_warp
+from edgeanim.models.evaluation.reenact import Made
+from edgeanim.models.evaluation.similarity import Picture, to_picture
+from edgeanim.models.regions import REGIONS
+from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.wiring import Needs
+from edgeanim.targets.backends import Session, SessionOptions, get_backend
+from edgeanim.targets.bundle import Variant
+
+_MOTIONS = ("motion:still", "motion:driving")
+_HINT = "How far a compiled form is from the original, `edgeanim bench` measures of any model."
+
+
+class Played:
+    """A variant of a model that animates a still by a driver."""
+
+    def __init__(
+        self,
+        contract: Contract,
+        player: Player,
+        motions: Mapping[str, Array],
+        finder: tuple[GraphSpec, Session] | None,
+    ) -> None:
+        self._contract, self.player, self.motions = contract, player, motions
+        self._finder = finder
+
+    @classmethod
+    @contextmanager
+    def opened(
+        cls, contract: Contract, variant: Variant, options: SessionOptions
+    ) -> Iterator[Played]:
+        """Open its sessions. `UsageError` if what it makes cannot be held against a clip."""
+        _refuse_others(contract)
+        latest: dict[str, Array] = {}
+
+        def record(graph: str, inputs: Mapping[str, Array]) -> None:
+            for spec in contract.graph(graph).inputs:
+                if spec.role in _MOTIONS:
+                    latest[spec.role] = np.array(inputs[spec.name][0], np.float32)
+
+        with ExitStack() as stack:
+            player = stack.enter_context(
+                load_player(contract, variant, options, record, transfer="raw")
+            )
+            graph = region_graph(contract) if contract.regions == REGIONS else None
+            finder = None
+            if graph is not None:
+                compiled = next(each for each in variant.graphs if each.spec.name == graph.name)
+                session = get_backend(variant.backend).load(compiled, options)
+                stack.callback(session.close)
+                finder = graph, session
+            yield cls(contract, player, latest, finder)
+
+    @property
+    def size(self) -> int:
+        """The larger side of the pictures that its graphs see, in steps of a mask's pixel."""
+        sides = (
+            side
+            for graph in self._contract.graphs
+            for spec in graph.inputs
+            if spec.role in ("still", "driving_frame")
+            for side in spec.size
+        )
+        return -(-max(sides) // MASK_STRIDE) * MASK_STRIDE
+
+    def reenact(self, still: Picture) -> PlayedReenactment:
+        return PlayedReenactment(self, still)
+
+    def labels(self, frames: NDArray[np.uint8]) -> list[NDArray[np.int64]] | None:
+        """The likeliest region of each pixel of a quarter of the frames' size."""
+        if self._finder is None:
+            return None
+        graph, session = self._finder
+        seen = next(spec.size for spec in graph.inputs if spec.role == "driving_frame")
+        regions = Regions(REGIONS, find_masks(graph, session, frames), seen)
+        side = frames.shape[1] // MASK_STRIDE
+        return [_likeliest(regions.at(i, (side, side))) for i in range(len(frames))]
+
+
+class PlayedReenactment:
+    """One still; every driving frame is played after the two before it, as models take the change
+    from one to the next for a cue."""
+
+    def __init__(self, played: Played, still: Picture) -> None:
+        self._played, self._still = played, still
+
+    def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
+        shown = (before.driving - before.cue, before.driving, pair.driving)
+        driver = np.stack([_levels(picture) for picture in shown])
+        scene = Scene(_levels(self._still), driver)
+        labels = self._played.labels(driver)
+        made = [
+            Made(self._picture(frame), self._affine(), None if labels is None else labels[i])
+            for i, frame in enumerate(self._played.player.play(scene))
+        ]
+        return made[2], made[1]
+
+    def _picture(self, frame: NDArray[np.uint8]) -> Picture:
+        """A frame at the size of the still: what paints has a size of its own."""
+        return to_picture(scaled(frame, self._still.shape[2:0:-1]))
+
+    def _affine(self) -> Picture | None:
+        """The still by the motions of the latest frame alone."""
+        own, driving = (self._played.motions.get(role) for role in _MOTIONS)
+        if own is None or driving is None:
+            return None
+        return affine_warp(self._still, own, driving)
+
+
+def _refuse_others(contract: Contract) -> None:
+    needs = Needs.of(contract)
+    roles = {spec.role for graph in contract.graphs for spec in graph.inputs}
+    follows = needs.frames or any(graph.runs == "driver" for graph in contract.graphs)
+    if not needs.still or not follows or needs.conditions:
+        raise UsageError(
+            f"The model {contract.name!r} is not one that animates a still by a driver alone, so "
+            "no clip says what its frames should be.",
+            hint=_HINT,
+        )
+    if any(role.startswith(STATE) for role in roles):
+        raise UsageError(
+            f"The model {contract.name!r} carries a state from frame to frame, and only some "
+            "frames of a clip are scored.",
+            hint=_HINT,
+        )
+
+
+def _likeliest(masks: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The label of each pixel by masks [K, h, w]; what they leave is the background's."""
+    rest = 1 - masks.sum(0, keepdims=True)
+    labels: NDArray[np.int64] = np.concatenate([masks, rest]).argmax(0)
+    return labels
+
+
+def _levels(picture: Picture) -> NDArray[np.uint8]:
+    """A picture [3, h, w] in 0..1 as uint8 [h, w, 3]."""
+    levels: NDArray[np.uint8] = np.rint(picture.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0))

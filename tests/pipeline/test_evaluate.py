@@ -1,0 +1,140 @@
+"""A compiled animator is scored as its networks are, by the player and without PyTorch."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgeanim import api
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.models.data.pairs import make_pair
+from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.evaluation import sets
+from edgeanim.models.evaluation.affine import affine_flow
+from edgeanim.models.evaluation.networks import Networks
+from edgeanim.models.evaluation.sets import puppet_sequence, puppet_shot
+from edgeanim.models.evaluation.table import table
+from edgeanim.models.nets.generator import affine_coefficients, compose_flows
+from edgeanim.models.regions import COUNT, NEUTRAL_SCORE
+from edgeanim.pipeline.reenacted import Played
+from edgeanim.runtime.media import write_animation
+from edgeanim.targets.backends import SessionOptions
+from edgeanim.targets.bundle import open_bundle
+
+
+@pytest.fixture(autouse=True)
+def few_puppets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sets, "PUPPETS", 2)
+
+
+@pytest.fixture(scope="module")
+def bundle(exported_animator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "small.eab"
+    api.compile(exported_animator, out=out, backends=("onnxruntime",))
+    return out
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    write_animation(path, list(pictures), 10)
+    return path
+
+
+def test_the_flow_of_the_regions_is_that_of_an_untrained_generator() -> None:
+    rng = np.random.default_rng(0)
+    turned = np.tile(np.float32([0.0, 0.0, 0.2, 0.0, 0.0, 0.2]), (2, COUNT, 1))
+    motion = (turned + rng.normal(0, 0.05, turned.shape)).astype(np.float32)
+    own, driving = torch.from_numpy(motion)[:, None]
+    neutral = torch.full((1, COUNT, 24, 32), NEUTRAL_SCORE)
+    expected = compose_flows(neutral, *affine_coefficients(own, driving))[0]
+    found = affine_flow(motion[0], motion[1], 24, 32)
+    np.testing.assert_allclose(found.transpose(2, 0, 1), expected.numpy(), atol=1e-5)
+
+
+def test_what_is_played_is_what_the_networks_make(bundle: Path, small_animator: Any) -> None:
+    shot = puppet_shot(puppet_sequence(5_000_001, (0.0, 0.3)))
+    pair = make_pair(shot.sequence, shot.still, shot.drivers[0], SIZE)
+    before = make_pair(shot.sequence, shot.still, shot.sequence.before[shot.drivers[0]], SIZE)
+    expected = Networks(small_animator).reenact(pair.still).make(pair, before)
+    with (
+        open_bundle(bundle) as opened,
+        Played.opened(opened.contract, opened.variants[0], SessionOptions()) as played,
+    ):
+        found = played.reenact(pair.still).make(pair, before)
+    for ours, theirs in zip(found, expected, strict=True):
+        for made, known in ((ours.frame, theirs.frame), (ours.affine, theirs.affine)):
+            assert made is not None
+            assert known is not None
+            assert np.abs(made - known).mean() < 2 / 255
+        assert (ours.label == theirs.label).mean() > 0.95
+    assert np.abs(found[0].frame - found[1].frame).max() > 0.01  # each is of its own frame
+
+
+def test_a_bundle_scores_as_its_networks_do(bundle: Path, small_animator: Any, clip: Path) -> None:
+    expected = sets.evaluate(Networks(small_animator), clips=[clip], size=64)
+    found = api.evaluate(bundle, clips=clip)
+    assert [score.name for score in found] == [score.name for score in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.frames == theirs.frames
+        assert ours.still == theirs.still
+        assert ours.won == pytest.approx(theirs.won, abs=0.02)
+        assert ours.won_affine == pytest.approx(theirs.won_affine, abs=0.02)
+        assert ours.cover == pytest.approx(theirs.cover, abs=0.02)
+
+
+def test_a_bundle_is_scored_where_there_is_no_pytorch(bundle: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from edgeanim import api\n"
+        "from edgeanim.models.evaluation import sets\n"
+        "sets.PUPPETS = 1\n"
+        "print(api.evaluate(sys.argv[1])[0].name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "puppets\n", done.stderr
+
+
+def test_options_of_bundles_are_refused_for_networks(bundle: Path) -> None:
+    with pytest.raises(UsageError, match=r"--variant.*trained networks"):
+        api.evaluate(variant="onnxruntime-float32")
+    with pytest.raises(UsageError, match="openvino"):
+        api.evaluate(bundle, variant="openvino-int8")
+
+
+def test_what_is_not_compiled_and_what_is_no_animator_are_told(
+    exported_animator: Path, tiny_onnx: Any, photos: Path, clip: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match=r"animator\.toml"):
+        api.evaluate(exported_animator)
+    out = tmp_path / "filter.eab"
+    api.compile(tiny_onnx(), out=out, backends=("onnxruntime",), frames=photos)
+    with pytest.raises(UsageError, match="animates a still"):
+        api.evaluate(out, clips=clip)
+
+
+def test_a_model_with_regions_of_its_own_is_scored_on_clips_alone(
+    exported_animator: Path, clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "theirs"
+    shutil.copytree(exported_animator, folder)
+    contract = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(contract.replace('"head"', '"skull"'))
+    out = tmp_path / "theirs.eab"
+    api.compile(folder, out=out, backends=("onnxruntime",), frames=clip)
+    with pytest.raises(UsageError, match="Puppets are for"):
+        api.evaluate(out)
+    (score,) = api.evaluate(out, clips=clip)
+    assert score.won is not None
+    assert (score.cover, score.miou) == (None, None)
+    assert "| - |" in table([score])
