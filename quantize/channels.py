@@ -203,6 +203,11 @@ def ties_channels(node: fx.Node) -> bool:
     return function_of(node) in _TIES
 
 
+def looks_rows_up(node: fx.Node) -> bool:
+    """Whether a node looks up rows of a matrix by their numbers."""
+    return function_of(node) == "embedding" and len(node.all_input_nodes) == 2
+
+
 def joins_channels(node: fx.Node) -> bool:
     """Whether a node puts the channels of several values behind each other."""
     return function_of(node) == "cat" and _axis(node) in (1, -3)

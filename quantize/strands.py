@@ -1,8 +1,9 @@
 """Which channels of a traced module can only go together: strands.
 
 Each output of a convolution or a linear layer begins a strand of its own. Whatever treats all
-channels alike, each by itself, hands them on; a sum ties them one by one, a grouped convolution
-those of a group, a pixel shuffle those that become one. A norm over groups of channels ties those
+channels alike, each by itself, hands them on, and so does a warp, which looks up the same pixels in
+each; a sum ties them one by one, a grouped convolution those of a group, a pixel shuffle those that
+become one. A norm over groups of channels ties those
 at one place of every group, so that all stay as large; what is left is normed by itself, as a mean
 over channels is then one over those that are left. What else
 looks at channels, the graph's inputs and its outputs keep theirs: these strands are fixed.
@@ -25,6 +26,7 @@ from edgeanim.quantize.channels import (
     joins_channels,
     keeps_channels,
     kind_of,
+    looks_rows_up,
     mixes_channels,
     pools_pictures,
     ties_channels,
@@ -106,6 +108,10 @@ class _Following:
             self._keep(node)
         elif ties_channels(node) and len(self._shapes[node] or ()) == 4:
             self._make(node, self._tied(node))
+        elif ties_channels(node) and all(self._shapes[n] is not None for n in (node, *sources)):
+            self._combine(node)
+        elif looks_rows_up(node):
+            self._look_up(node)
         elif joins_channels(node) and len(self._shapes[node] or ()) == 4:
             self._make(node, np.concatenate([self._channels(n) for n in node.args[0]]))
         elif sources and is_move(node, self._labels[sources[0]]):
@@ -217,6 +223,38 @@ class _Following:
         for ids in found[1:]:
             self._classes.tie(found[0], ids)
         return found[0]
+
+    def _combine(self, node: fx.Node) -> None:
+        """Tie the strands of what is combined number by number, in whatever axes they lie. What is
+        repeated along such an axis ties nothing, and stays."""
+        shape, sources = self._shapes[node], node.all_input_nodes
+        lead = {n: (1,) * (len(shape) - len(self._shapes[n])) for n in sources}
+        labels = {n: self._labels[n].reshape(*lead[n], *self._labels[n].shape) for n in sources}
+        varying = {axis for each in labels.values() for axis in _axes(self._rooted(each))}
+        whole = []
+        for source in sources:
+            size = (*lead[source], *self._shapes[source])
+            if all(size[axis] == shape[axis] for axis in varying):
+                whole.append(labels[source])
+            else:
+                self._fix(source)
+        if not whole:
+            self._keep(node)
+            return
+        first, *others = torch.broadcast_tensors(*whole)
+        for other in others:
+            self._classes.tie(first.flatten().numpy(), other.flatten().numpy())
+        self._labels[node] = compact(first)
+
+    def _look_up(self, node: fx.Node) -> None:
+        """Rows of a matrix by their numbers, as a warp looks its pixels up: its columns stay."""
+        at, rows = node.all_input_nodes
+        self._fix(at)
+        if varies(self._labels[rows].expand(self._shapes[rows]), 0):
+            self._fix(rows)
+        axes = len(self._shapes[at])
+        columns = self._labels[rows][:1]
+        self._labels[node] = columns.reshape((1,) * axes + (columns.shape[1],))
 
     def _move(self, node: fx.Node, source: fx.Node) -> None:
         labels = self._labels[source]

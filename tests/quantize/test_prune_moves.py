@@ -124,6 +124,21 @@ BODIES = {
         n = LayerNormalization (t, scales, offsets)
         b = Transpose <perm=[0,3,1,2]> (n)
         y = Resize <mode="nearest"> (b, , twice)""",
+    "a warp": """
+        o = Conv <strides=[2,2], pads=[1,1,1,1]> (image, w2x3)
+        q = Tanh (o)
+        t = Transpose <perm=[0,2,3,1]> (q)
+        g = GridSample <padding_mode="border"> (a, t)
+        y = Resize <mode="nearest"> (g, , twice)""",
+    "weighed pixels in rows": """
+        r = Reshape (a, flat)
+        m = ReduceMean <keepdims=1> (image, backwards)
+        n = ReduceMean <keepdims=0> (m, last)
+        p = ReduceMean <keepdims=1> (n, first)
+        s = Mul (r, p)
+        t = Add (s, r)
+        b = Reshape (t, small)
+        y = Resize <mode="nearest"> (b, , twice)""",
     "groups": """
         b = Conv <pads=[1,1,1,1], group=8> (a, w32x2)
         c = Relu (b)
@@ -133,7 +148,7 @@ SIZES = {
     "zero": [0], "half": [16], "whole": [2**62], "channels": [1], "halves": [16, 16],
     "plane": [2, 3], "pixel": [1, 32, 1, 1], "pixels": [1, 16, 1, 1], "large": [1, 16, 64, 64],
     "blocks": [1, 16, 2, 2, 32, 32], "rows": [0, 4, -1], "small": [1, 16, 32, 32],
-    "backwards": [-1, -2], "all": [1, 2, 3],
+    "backwards": [-1, -2], "all": [1, 2, 3], "flat": [1, 16, -1], "last": [3], "first": [1],
 }  # fmt: skip
 
 
@@ -150,7 +165,7 @@ def build(body: str, path: Path) -> GraphArtifact:
     inputs = 32 if "group=8" in body else 16
     shapes = {
         "w16x3": (16, 3), "w32x16": (32, 16), "w64x16": (64, 16), "w64x64": (64, 64),
-        "w32x2": (32, 2), "head": (3, inputs),
+        "w32x2": (32, 2), "w2x3": (2, 3), "head": (3, inputs),
     }  # fmt: skip
     rng = np.random.default_rng(0)
     stored = {
