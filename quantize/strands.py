@@ -102,7 +102,7 @@ class _Following:
             carried = self._parameters[node]
             self._carried[carried.parameter] = self._channels(carried.value)
             self._make(node, self._carried[carried.parameter])
-        elif pools_pictures(node):
+        elif pools_pictures(node) and len(self._shapes[sources[0]]) == 4:
             self._labels[node] = torch.from_numpy(self._channels(sources[0])).reshape(1, -1)
         elif averages_channels(node) and len(self._shapes[sources[0]]) == 4:
             self._keep(node)

@@ -64,6 +64,18 @@ def in_rows(c: int, size: int) -> Any:
     return add, [conv(c, c)], c, 1
 
 
+def located(c: int, size: int) -> Any:
+    """Scaled by the mean places of its channels: sums over two axes of five."""
+
+    def locate(x: Tensor, a: nn.Module) -> Tensor:
+        heat = torch.reshape(torch.softmax(torch.flatten(a(x), 2), 2), (1, 8, size, size, 1))
+        steps = torch.reshape(torch.flatten(x[:, :1]), (1, 1, size, size, 1))
+        places = torch.sum(heat * steps, (2, 3))
+        return torch.relu(x * torch.reshape(torch.mean(places, (1, 2)), (1, 1, 1, 1)))
+
+    return locate, [conv(c, 8)], c, 1
+
+
 class Grown(nn.Module):  # type: ignore[misc]
     """A net that `steps` of `STEPS` have made, each with convolutions of its own as it needs them,
     between a stem to 8 channels and a head to 3."""
@@ -188,7 +200,7 @@ STEPS: dict[str, Callable[[int, int], Any]] = {
     "modulated": modulated, "halves": halves, "shuffled": shuffled,
     "shuffled blocks": shuffled_blocks, "shuffled last": shuffled_last,
     "unshuffled": unshuffled, "grouped": grouped, "in a row": in_a_row,
-    "excited": excited, "looked up": looked_up, "in rows": in_rows,
+    "excited": excited, "looked up": looked_up, "in rows": in_rows, "located": located,
 }  # fmt: skip
 
 
@@ -235,6 +247,7 @@ def check_that_silence_goes(module: fx.GraphModule, chosen: dict[str, list[int]]
         ("excited", {"plain_0_0": (8, {1}), "excited_1_0": (6, {1})}),
         ("looked up", {"plain_0_0": (8, {1}), "looked up_1_0": (8, {1})}),
         ("in rows", {"plain_0_0": (8, {1})}),
+        ("located", {"plain_0_0": (7, {1})}),
         (
             "halves",
             {
