@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @click.command("prune")
 @click.argument("model", type=NAME)
-@calib_option("Real frames to recover on.")
+@calib_option("Real frames like those that it will animate, to fit and recover on.")
 @model_folder_option
 @click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")
 @click.option(

@@ -13,6 +13,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import import_torch
+from edgeanim.quantize import refit as module
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.refit import (
     PLACES,
@@ -63,7 +64,10 @@ def test_a_transposed_convolution_is_one_of_a_picture_with_gaps(
 
 @pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_that_can_give_what_is_asked_learns_to(kind: type[nn.Module], bias: bool) -> None:
+def test_a_layer_that_can_give_what_is_asked_learns_to(
+    kind: type[nn.Module], bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RIDGE", 1e-4)  # hardly any pull towards the weights as they are
     torch.manual_seed(0)
     wanted, layer = (kind(4, 3, 3, padding=1, stride=2, bias=bias) for _ in range(2))
     inputs = [torch.rand(1, 4, 16, 16) for _ in range(12)]
@@ -77,6 +81,17 @@ def test_a_layer_that_can_give_what_is_asked_learns_to(kind: type[nn.Module], bi
         before = error()
         _fit(layer, inputs, goals, PLACES, torch.Generator().manual_seed(0))
         assert error() < 1e-3 * before
+
+
+def test_what_the_frames_do_not_show_is_left_as_it_is() -> None:
+    torch.manual_seed(0)
+    layer, wanted = nn.Conv2d(2, 3, 1, bias=False), nn.Conv2d(2, 3, 1, bias=False)
+    inputs = [torch.cat([torch.rand(1, 1, 8, 8), torch.full((1, 1, 8, 8), 0.01)], 1)] * 4
+    before = layer.weight.detach().clone()
+    with torch.no_grad():
+        _fit(layer, inputs, [wanted(x) for x in inputs], PLACES, torch.Generator().manual_seed(0))
+    shown, hidden = (layer.weight.detach() - before).abs().mean((0, 2, 3))
+    assert hidden < 0.1 * shown
 
 
 def test_layers_that_pruning_has_not_reached_are_left_as_they_are() -> None:
