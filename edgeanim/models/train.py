@@ -10,13 +10,15 @@ same command goes on after a kill.
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import DeviceFailed
+from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import write_text
+from edgeanim.core.locks import exclusive, is_held
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from edgeanim.models.training.stages import Losses, Networks
 
 LOSSES = "losses.csv"
+LOCK = ".lock"
+"""Held while a training runs."""
 _SHEET_SEED = 999_983
 _SHEET_CLIPS = 24
 _JOINT_RATE = 0.25
@@ -52,7 +56,7 @@ def train(
     after a kill and a resume; CUDA adds up in no fixed order. `workers` processes draw the batches
     (0: a thread), the same ones whatever their number. `BadInput` if `out` holds a checkpoint of
     another configuration or of other clips or datasets, or a `losses.csv` that no training wrote;
-    `UsageError` for workers that cannot be forked; `MissingComponent` without torch, `DeviceFailed`
+    `UsageError` for workers that cannot be forked, or while another training runs there; `MissingComponent` without torch, `DeviceFailed`
     without the device or if a process is killed.
     """
     require("Training", "torch", extra="train")
@@ -67,8 +71,29 @@ def train(
         )
     if workers:
         ahead.refuse_processes()
-    with torch_threads(config.threads):
+    with _alone_in(out), torch_threads(config.threads):
         return _train(config, out, progress, device, workers)
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """`UsageError` while another training writes into this folder. It is made, and removed if
+    nothing comes of it."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive(out / LOCK, wait=False) as alone:
+            # Without locks, as on some network drives, there is no telling.
+            if not alone and is_held(out / LOCK):
+                raise UsageError(
+                    "Another training is writing into this folder.",
+                    where=out,
+                    hint="Wait until it ends, or give another folder with -o.",
+                )
+            yield
+    finally:
+        if made and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _train(

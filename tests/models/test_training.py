@@ -22,7 +22,7 @@ from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped
-from edgeanim.models.train import build_networks, start_from, train
+from edgeanim.models.train import LOCK, build_networks, start_from, train
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.checkpoint import Ema
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
@@ -133,6 +133,40 @@ def test_a_disk_that_takes_no_checkpoint_costs_none_of_those_before(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / "checkpoint" / "state.json").read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_second_training_in_a_folder_is_refused_and_changes_nothing(tmp_path):
+    out = tmp_path / "out"
+
+    class Second:
+        """Progress that begins another training in the midst of the first."""
+
+        refused = 0
+
+        def stage(self, title, total=None):
+            pass
+
+        def step(self, count=1, note=""):  # noqa: ARG002
+            if note and not self.refused:
+                with pytest.raises(UsageError, match="Another training"):
+                    train(SHORT, out)
+                self.refused += 1
+
+        def done(self, note=""):
+            pass
+
+    progress = Second()
+    train(SHORT, out, progress)
+    assert progress.refused == 1
+    alone = train(SHORT, tmp_path / "alone")
+    assert (out / "losses.csv").read_text() == (alone / "losses.csv").read_text()
+    assert not (out / LOCK).exists()
+
+
+def test_a_training_that_cannot_begin_leaves_no_folder(tmp_path):
+    with pytest.raises(BadInput):
+        train(replace(SHORT, start=tmp_path / "nowhere"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_finished_training_is_not_begun_again(trained):
