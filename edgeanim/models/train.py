@@ -56,8 +56,8 @@ def train(
     after a kill and a resume; CUDA adds up in no fixed order. `workers` processes draw the batches
     (0: a thread), the same ones whatever their number. `BadInput` if `out` holds a checkpoint of
     another configuration or of other clips or datasets, or a `losses.csv` that no training wrote;
-    `UsageError` for workers that cannot be forked, or while another training runs there; `MissingComponent` without torch, `DeviceFailed`
-    without the device or if a process is killed.
+    `UsageError` for workers that cannot be forked, or while another training runs there;
+    `MissingComponent` without torch, `DeviceFailed` without the device or if a process is killed.
     """
     require("Training", "torch", extra="train")
     import torch
