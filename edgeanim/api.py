@@ -1,5 +1,5 @@
-"""The library: one documented function per command, and the types that they take and raise. Imports
-nothing until one is used.
+"""The library: one documented function per command, and the types that they take, return and
+raise. Imports nothing until one is used.
 
 from edgeanim.api import quantize
 quantize("model.onnx", calib="photos/", out="int8/")
@@ -11,7 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeanim.benchmarks.result import load_report
+    from edgeanim.benchmarks.compare import Comparison, FailedOn
+    from edgeanim.benchmarks.emulation import Emulation
+    from edgeanim.benchmarks.projection import Projected
+    from edgeanim.benchmarks.result import Report, load_report
+    from edgeanim.core.contract import Contract
     from edgeanim.core.errors import (
         BadInput,
         DeviceFailed,
@@ -20,48 +24,90 @@ if TYPE_CHECKING:
         MissingComponent,
         UsageError,
     )
+    from edgeanim.core.limit import DriftLimit
     from edgeanim.core.progress import Progress
-    from edgeanim.core.recipe import DistilSpec, PruneSpec, QuantizeSpec, load_recipe
+    from edgeanim.core.recipe import DistilSpec, PruneSpec, QuantizeSpec, Recipe, load_recipe
     from edgeanim.core.store import Store
-    from edgeanim.pipeline.animate import animate
+    from edgeanim.graph.inspect import ModelInfo
+    from edgeanim.models.dataset import Manifest
+    from edgeanim.models.evaluation.score import Score
+    from edgeanim.pipeline.animate import Animated, animate
     from edgeanim.pipeline.bench import bench
     from edgeanim.pipeline.compare import compare
-    from edgeanim.pipeline.compile import compile  # noqa: A004
-    from edgeanim.pipeline.dataset import import_dataset, make_dataset, show_dataset
-    from edgeanim.pipeline.demo import demo
-    from edgeanim.pipeline.deploy import deploy
+    from edgeanim.pipeline.compile import Compiled, compile  # noqa: A004
+    from edgeanim.pipeline.dataset import DatasetSummary, import_dataset, make_dataset, show_dataset
+    from edgeanim.pipeline.demo import Demo, demo
+    from edgeanim.pipeline.deploy import Deployed, deploy
     from edgeanim.pipeline.evaluate import evaluate
-    from edgeanim.pipeline.export import export
+    from edgeanim.pipeline.export import Exported, export
     from edgeanim.pipeline.inspect import inspect
-    from edgeanim.pipeline.machine import backends, boards, doctor
+    from edgeanim.pipeline.inspect_bundle import BundleInfo
+    from edgeanim.pipeline.machine import BackendRow, backends, boards, doctor
     from edgeanim.pipeline.modules import modules
-    from edgeanim.pipeline.motion import extract_motion, motions
-    from edgeanim.pipeline.on import bench_on, doctor_on
+    from edgeanim.pipeline.motion import StoredMotion, extract_motion, motions
+    from edgeanim.pipeline.on import Placed, bench_on, doctor_on
     from edgeanim.pipeline.on_emulated import (
+        EmulatedProcessor,
         emulate_bundle,
         emulated_processors,
         set_up_emulation,
     )
     from edgeanim.pipeline.optimize import optimize
+    from edgeanim.pipeline.optimize_run import Optimized, Unreachable
     from edgeanim.pipeline.project import project
-    from edgeanim.pipeline.prune import prune
-    from edgeanim.pipeline.quantize import quantize
-    from edgeanim.pipeline.sign import sign
+    from edgeanim.pipeline.prune import Pruned, prune
+    from edgeanim.pipeline.quantize import Quantized, quantize
+    from edgeanim.pipeline.sign import Signed, sign
     from edgeanim.pipeline.training import adapt, train
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict
+    from edgeanim.runtime.motion import MotionTrack
+    from edgeanim.targets.board import Board
+    from edgeanim.targets.doctor import Diagnosis
+    from edgeanim.targets.on.emulator_setup import Step
 
 __all__ = [
+    "Animated",
+    "BackendRow",
     "BadInput",
+    "Board",
+    "BundleInfo",
+    "Comparison",
+    "Compiled",
+    "Contract",
+    "DatasetSummary",
+    "Demo",
+    "Deployed",
     "DeviceFailed",
+    "Diagnosis",
     "DistilSpec",
+    "DriftLimit",
     "EdgeanimError",
+    "EmulatedProcessor",
+    "Emulation",
+    "Exported",
+    "FailedOn",
     "GateFailed",
+    "Manifest",
     "MissingComponent",
+    "ModelInfo",
+    "MotionTrack",
+    "Optimized",
+    "Placed",
     "Progress",
+    "Projected",
     "PruneSpec",
+    "Pruned",
     "QuantizeSpec",
+    "Quantized",
+    "Recipe",
+    "Report",
+    "Score",
+    "Signed",
+    "Step",
     "Store",
+    "StoredMotion",
+    "Unreachable",
     "UsageError",
     "adapt",
     "animate",
@@ -100,16 +146,47 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Animated": "pipeline.animate",
+    "BackendRow": "pipeline.machine",
     "BadInput": "core.errors",
+    "Board": "targets.board",
+    "BundleInfo": "pipeline.inspect_bundle",
+    "Comparison": "benchmarks.compare",
+    "Compiled": "pipeline.compile",
+    "Contract": "core.contract",
+    "DatasetSummary": "pipeline.dataset",
+    "Demo": "pipeline.demo",
+    "Deployed": "pipeline.deploy",
     "DeviceFailed": "core.errors",
+    "Diagnosis": "targets.doctor",
     "DistilSpec": "core.recipe",
+    "DriftLimit": "core.limit",
     "EdgeanimError": "core.errors",
+    "EmulatedProcessor": "pipeline.on_emulated",
+    "Emulation": "benchmarks.emulation",
+    "Exported": "pipeline.export",
+    "FailedOn": "benchmarks.compare",
     "GateFailed": "core.errors",
+    "Manifest": "models.dataset",
     "MissingComponent": "core.errors",
+    "ModelInfo": "graph.inspect",
+    "MotionTrack": "runtime.motion",
+    "Optimized": "pipeline.optimize_run",
+    "Placed": "pipeline.on",
     "Progress": "core.progress",
+    "Projected": "benchmarks.projection",
     "PruneSpec": "core.recipe",
+    "Pruned": "pipeline.prune",
     "QuantizeSpec": "core.recipe",
+    "Quantized": "pipeline.quantize",
+    "Recipe": "core.recipe",
+    "Report": "benchmarks.result",
+    "Score": "models.evaluation.score",
+    "Signed": "pipeline.sign",
+    "Step": "targets.on.emulator_setup",
     "Store": "core.store",
+    "StoredMotion": "pipeline.motion",
+    "Unreachable": "pipeline.optimize_run",
     "UsageError": "core.errors",
     "adapt": "pipeline.training",
     "backends": "pipeline.machine",
@@ -134,11 +211,13 @@ _HOMES = {
 """Where a name is whose module is not `pipeline.NAME`."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'edgeanim.api' has no attribute {name!r}")
-    module = importlib.import_module(f"edgeanim.{_HOMES.get(name, f'pipeline.{name}')}")
-    return getattr(module, name)
+if not TYPE_CHECKING:  # else a checker takes any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'edgeanim.api' has no attribute {name!r}")
+        module = importlib.import_module(f"edgeanim.{_HOMES.get(name, f'pipeline.{name}')}")
+        return getattr(module, name)
 
 
 def __dir__() -> list[str]:

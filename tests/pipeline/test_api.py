@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import pathlib
 import re
 import subprocess
@@ -52,6 +53,30 @@ def test_one_can_be_given_alone_where_several_can(name: str) -> None:
         )
         if several is not None:
             assert annotation.startswith(f"{several[1]} | {several[0]}"), parameter
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_program_can_name_what_a_function_takes_and_gives(name: str) -> None:
+    function = getattr(api, name)
+    home = vars(sys.modules[function.__module__])
+    words = set(re.findall(r"[A-Z]\w+", str(inspect.signature(function))))
+    ours = {w for w in words if getattr(home.get(w), "__module__", "").startswith("edgeanim.")}
+    assert ours - {"Remote"} <= set(api.__all__)
+
+
+def test_a_checker_knows_the_names_that_there_are_and_no_others(tmp_path: Path) -> None:
+    """`__getattr__` made any name pass as one of unknown type."""
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text("from edgeanim import api\napi.quantize\napi.BundleInfo\napi.quantise\n")
+    command = [sys.executable, "-m", "mypy", "--follow-imports=skip", "--config-file", os.devnull]
+    command += ["--cache-dir", str(tmp_path), str(Path(api.__file__)), str(program)]
+    done = subprocess.run(
+        command, cwd=Path(api.__file__).parents[1], capture_output=True, text=True, check=False
+    )
+    line, summary = done.stdout.splitlines()
+    assert 'Module has no attribute "quantise"' in line
+    assert summary.startswith("Found 1 error")
 
 
 def words_of(annotation: object) -> bool:
