@@ -16,7 +16,8 @@ _NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
 
 def commands_page() -> str:
     """Every command's help, as `--help` prints it on a terminal of 100 columns."""
-    context = click.Context(cli, info_name="edgeanim", terminal_width=100)
+    settings = cli.context_settings
+    context = click.Context(cli, info_name="edgeanim", terminal_width=100, **settings)
     parts = [f"# Commands\n\n{_NOTE}"]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
