@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.dataset import DatasetSummary, import_dataset, make_dataset, show_dataset
     from edgeanim.pipeline.demo import Demo, demo
     from edgeanim.pipeline.deploy import Deployed, deploy
-    from edgeanim.pipeline.evaluate import evaluate
+    from edgeanim.pipeline.evaluate import Evaluation, evaluate
     from edgeanim.pipeline.export import Exported, export
     from edgeanim.pipeline.inspect import inspect
     from edgeanim.pipeline.inspect_bundle import BundleInfo
@@ -85,6 +85,7 @@ __all__ = [
     "EdgeanimError",
     "EmulatedProcessor",
     "Emulation",
+    "Evaluation",
     "Exported",
     "FailedOn",
     "GateFailed",
@@ -164,6 +165,7 @@ _HOMES = {
     "EdgeanimError": "core.errors",
     "EmulatedProcessor": "pipeline.on_emulated",
     "Emulation": "benchmarks.emulation",
+    "Evaluation": "pipeline.evaluate",
     "Exported": "pipeline.export",
     "FailedOn": "benchmarks.compare",
     "GateFailed": "core.errors",

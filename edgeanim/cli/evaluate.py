@@ -35,7 +35,9 @@ from edgeanim.models.shipped_files import SHIPPED
     "--names", help="Only these of them, by file name without suffix, separated by commas."
 )
 @click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
-@click.option("--size", type=Whole(64, 1024), help="Side of the pictures.")
+@click.option(
+    "--size", type=Whole(64, 1024), help="Side of the pictures [default: of those that it sees]."
+)
 @threads_option
 @json_option
 @example("""
@@ -54,11 +56,17 @@ def command(
     as_json: bool,
 ) -> None:
     """Score an animator on characters it was never trained on, beside two baselines: the still
-    repeated, and the affine warp of the regions alone. The main score is the share won back of what
-    the still loses where something moves. Ghosts is the opacity of the still where its content has
-    moved away (0: none, 1: the still itself); tint is how far the mean colour is off there, in
-    levels of 0..255. MODEL is a training's folder or a bundle [default: the shipped animator]; one
-    with regions of its own needs --clips or --dataset."""
+    repeated, and the affine warp of the regions alone.
+
+    MODEL is a training's folder or a bundle [default: the shipped animator]; one with regions of
+    its own needs --clips or --dataset. The first frame of each is the still, the rest drive it.
+
+    The main score is the share won back of the SSIM that the still loses where something moves (0:
+    the still, 1: the real frames). Temporal is how far the change since the frame before is off
+    there, in levels of 0..255. Ghosts is the opacity of the still where its content has moved away
+    (0: none, 1: the still itself); tint is how far the mean colour is off there, in levels. Where
+    masks are known, tips are the hands, eyes and mouths that move, with a sharpness of 1 for no
+    blur, and mIoU is how well the regions fit; cover is the share of the picture that they take."""
     from edgeanim.api import evaluate
     from edgeanim.models.evaluation.table import table
 
@@ -66,7 +74,7 @@ def command(
     if names is not None and not chosen:
         raise UsageError("This holds no name.", where="--names", hint="Leave it out to score all.")
     with TerminalProgress() as progress:
-        scores = evaluate(
+        found = evaluate(
             model,
             variant=variant,
             clips=clips,
@@ -77,7 +85,14 @@ def command(
             progress=progress,
         )
     if as_json:
-        won = [{"won": score.won, "won_affine": score.won_affine} for score in scores]
-        print_json([to_plain(s, nulls=True) | share for s, share in zip(scores, won, strict=True)])
-    else:
-        say(table(scores))
+        won = ({"won": score.won, "won_affine": score.won_affine} for score in found.scores)
+        plain = [
+            to_plain(s, nulls=True) | share for s, share in zip(found.scores, won, strict=True)
+        ]
+        print_json({"variant": found.variant, "note": found.note, "scores": plain})
+        return
+    say(table(found.scores))
+    if found.variant:
+        say(f"\nPlayed by {found.variant}.")
+    if found.note:
+        click.echo(found.note, err=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.contract import CONTRACT_FILE
 from edgeanim.core.errors import UsageError
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import one_or_more
@@ -15,12 +17,32 @@ from edgeanim.models.evaluation.reenact import Animated
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.sets import evaluate as score
 from edgeanim.models.regions import REGIONS
-from edgeanim.models.shipped_files import SHIPPED, is_shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED, is_shipped
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.work import Work
-from edgeanim.targets.bundle import SUFFIX, open_bundle
+from edgeanim.targets.bundle import open_bundle
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A score for each set. Of a bundle `variant` is what was played, and `note` what to know of it
+    on this processor; both are `None` of trained networks."""
+
+    scores: tuple[Score, ...]
+    variant: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What is scored, on so many `puppets`: `None` for as many as usual."""
+
+    animated: Animated
+    puppets: int | None = None
+    variant: str | None = None
+    note: str | None = None
 
 
 def evaluate(
@@ -34,7 +56,7 @@ def evaluate(
     threads: int | None = None,
     board: str | Path = "local",
     progress: Progress = SILENT,
-) -> tuple[Score, ...]:
+) -> Evaluation:
     """Score an animator on held-out puppets, `clips` (files and folders of them; of those only the
     ones called `names`, if any are given) and the test split of a stored `dataset`.
 
@@ -43,34 +65,37 @@ def evaluate(
 
     `model` is the shipped animator or a training's folder, which are scored in PyTorch, or a bundle
     (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
-    One whose regions are not the shipped animator's is scored without puppets. `UsageError` for a
-    bundle that animates no still by a driver alone.
+    One whose regions are not the shipped animator's is scored without puppets. `size` is the side
+    of the pictures, by default that of those which the animator sees.
+
+    `UsageError` for a bundle that animates no still by a driver alone, `BadInput` for a model that
+    is not compiled, or a clip or dataset that cannot be read.
     """
     found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
     stored = None if dataset is None else Path(dataset)
-    with _opened(model, variant, threads, board, progress) as (animated, puppets):
-        if puppets == 0 and not found and stored is None:
+    with _opened(model, variant, threads, board) as opened:
+        if opened.puppets == 0 and not found and stored is None:
             raise UsageError(
                 "Puppets are for models with the shipped animator's regions, so there is nothing "
                 "to score this one on.",
                 hint="Add --clips, such as its subjects in motion.",
             )
         scores = score(
-            animated, puppets=puppets, clips=found, dataset=stored, size=size, progress=progress
+            opened.animated,
+            puppets=opened.puppets,
+            clips=found,
+            dataset=stored,
+            size=size,
+            progress=progress,
         )
-    return tuple(scores)
+    return Evaluation(tuple(scores), opened.variant, opened.note)
 
 
 @contextmanager
 def _opened(
-    model: str | Path,
-    variant: str | None,
-    threads: int | None,
-    board: str | Path,
-    progress: Progress,
-) -> Iterator[tuple[Animated, int | None]]:
-    """What is scored, and on how many puppets: `None` for as many as usual."""
-    if Path(model).suffix.lower() != SUFFIX:
+    model: str | Path, variant: str | None, threads: int | None, board: str | Path
+) -> Iterator[_Opened]:
+    if is_shipped(model) or _is_training(Path(model)):
         for option, value in (("--variant", variant), ("--threads", threads)):
             if value is not None:
                 raise UsageError(
@@ -78,18 +103,23 @@ def _opened(
                     where=option,
                     hint="Leave it out, or compile the model first.",
                 )
-        yield _networks(model), None
+        yield _Opened(_networks(model))
         return
     require_bundle(model)
-    work = Work.on(board, progress=progress)
+    work = Work.on(board)
     with open_bundle(Path(model)) as bundle:
         chosen = choose_variant(bundle.variants, variant, work)
         note = note_on(chosen, () if variant else bundle.variants, work)
-        progress.stage(f"Score {chosen.id}")
-        progress.done(note or "")
+        puppets = None if bundle.contract.regions == REGIONS else 0
         options = work.options(chosen.backend, threads)
         with Played.opened(bundle.contract, chosen, options) as played:
-            yield played, None if bundle.contract.regions == REGIONS else 0
+            yield _Opened(played, puppets, chosen.id, note)
+
+
+def _is_training(path: Path) -> bool:
+    """Whether `path` can only be a training's folder, finished or not."""
+    is_model = (path / CONTRACT_FILE).is_file() and not (path / ARCHITECTURE).is_file()
+    return path.is_dir() and not is_model
 
 
 def _networks(model: str | Path) -> Animated:

@@ -117,7 +117,7 @@ def test_json_holds_the_main_score(
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
     arguments = [str(weights), "--clips", str(folders / "birds"), "--size", "64"]
-    scores = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
+    scores = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)["scores"]
     for score in scores:
         lost = 1 - score["still"]["moving"]
         for key, made in (("won", "animator"), ("won_affine", "affine")):
@@ -165,5 +165,5 @@ def test_evaluate_takes_one_clip_as_it_is(
     folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    scores = api.evaluate(weights, clips=folders / "birds" / "anna.gif", size=64)
+    scores = api.evaluate(weights, clips=folders / "birds" / "anna.gif", size=64).scores
     assert [score.group for score in scores] == ["puppets", "birds"]
