@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 @click.argument("model", type=NAME)
 @calib_option("Real frames like those that it will animate, to fit and recover on.")
 @model_folder_option
-@click.option("--ratio", type=Number(0, 0.9), help="How much to remove [default: 0.25].")
+@click.option(
+    "--ratio", type=Number(0, 0.9, min_open=True), help="How much to remove [default: 0.25]."
+)
 @click.option(
     "--of",
     type=click.Choice(["channels", "macs", "time"]),

@@ -76,19 +76,22 @@ def prune(
     store: Store | None = None,
     fresh: bool = False,
 ) -> Pruned:
-    """Prune every graph of `model` by `spec` and write a model folder to `out`.
+    """Prune every graph of `model` by `spec` (a quarter of a frame's multiply-accumulates if it is
+    not given) and write a model folder to `out`.
 
     Times are measured on this machine with `backend`, of `all` the board's first. The folder holds
     the pruned graphs, the plan (JSON) and weights (safetensors) of each below `pruning/`, and
     golden frames of the unpruned model, from which all later drift is counted.
 
     `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached, `UsageError` if
-    `out` is a folder of anything else than a model, or if `spec` counts time and the board is of
-    another architecture than this machine.
+    `spec` has neither that nor a ratio, if `out` is a folder of anything else than a model, or if
+    `spec` counts time and the board is of another architecture than this machine.
     """
     may_become_model(Path(out))
-    work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or PruneSpec(ratio=0.25)
+    if spec.ratio == 0 and spec.latency_ms is None:
+        raise UsageError("A ratio of 0 prunes nothing.", hint="Give a `ratio` or a `latency_ms`.")
+    work = Work.on(board, store=store, progress=progress, fresh=fresh)
     if spec.of == "time" or spec.latency_ms is not None:
         work.must_be_here()
     (name, *_) = work.backends((backend,))

@@ -146,10 +146,12 @@ def test_a_spec_takes_no_word_but_its_choices(spec: type) -> None:
         (lambda: api.project(SMALL, "raspberry-pi-4", threads=0), "threads must be at least 1"),
         (lambda: api.optimize("none.onnx", threads=0), "threads must be at least 1"),
         (lambda: api.optimize("none.onnx", prunes=2.0), "A share of 2"),
+        (lambda: api.prune("none.onnx", out="out", spec=api.PruneSpec()), "prunes nothing"),
     ],
 )
 def test_nothing_to_do_is_refused(call: Callable[[], object], says: str) -> None:
-    """An empty list did nothing or ended in a traceback, and 0 threads meant the board's number."""
+    """An empty list did nothing or ended in a traceback, 0 threads meant the board's number, and a
+    spec without a ratio, such as a recipe of `optimize`, made a copy of the model."""
     with pytest.raises(UsageError, match=says):
         call()
 
