@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeanim.core.errors import BadInput, UsageError, first_line
+from edgeanim.core.errors import BadInput, UsageError, first_line, named
 from edgeanim.core.files import must_exist, read_bytes
 from edgeanim.core.packages import require
 
@@ -126,15 +126,21 @@ def require_trusted(signature: Signature | None, where: Path) -> None:
 def trusted_keys() -> tuple[bytes, ...] | None:
     """The public keys (32 bytes each) in the file, or the .pub files of the folder, that
     `EDGEANIM_TRUST` names; `None` if it is not set. `UsageError` if there is none in it."""
-    named = os.environ.get(TRUST)
-    if not named:
+    given = os.environ.get(TRUST)
+    if given is None:
         return None
+    if not given:  # a variable that a script meant to fill: it asked for signatures all the same
+        raise UsageError(
+            f"{TRUST} is set but empty, so that nobody is trusted.",
+            hint="Name a public key in it, or unset it to open every bundle.",
+        )
     _require_cryptography()
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    path = Path(named)
-    must_exist(path)
+    path = Path(given)
+    with named(f"{TRUST}={given}"):
+        must_exist(path)
     files = [path]
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix == _SUFFIX)

@@ -153,7 +153,10 @@ def test_a_trusted_folder_without_keys_trusts_nobody(
     with pytest.raises(UsageError, match=r"without \.pub files"):
         inspect(mine)
     monkeypatch.setenv(TRUST, str(tmp_path / "absent"))
-    with pytest.raises(BadInput, match="No such file"):
+    with pytest.raises(BadInput, match="EDGEANIM_TRUST=.*absent: No such file"):
+        inspect(mine)
+    monkeypatch.setenv(TRUST, "")
+    with pytest.raises(UsageError, match="set but empty"):
         inspect(mine)
 
 
