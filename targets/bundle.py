@@ -116,9 +116,9 @@ def sign_bundle(path: Path, key: Path) -> Signature:
         pass
     with disk_errors(path), zipfile.ZipFile(path) as archive:
         signature = sign(archive.read(MANIFEST), key)
-    with atomic_path(path) as partial:
+    with atomic_path(path.resolve()) as partial:  # a link stays one, and what it leads to is signed
         with disk_errors(path):
-            shutil.copyfile(path, partial)
+            shutil.copy(path, partial)
         with zipfile.ZipFile(partial, "a") as archive:
             archive.comment = signature.to_comment() + PLACE
         put_seal(partial)

@@ -93,6 +93,17 @@ def test_where_a_key_is_trusted_only_what_it_signed_is_opened(
     assert inspect(mine).signature.state == "trusted"
 
 
+def test_a_link_to_a_bundle_stays_one_and_rights_stay_as_they_are(
+    mine: Path, key: Path, tmp_path: Path
+) -> None:
+    mine.chmod(0o640)
+    (link := tmp_path / "current.eab").symlink_to(mine)
+    sign(link, key=key)
+    assert link.is_symlink()
+    assert inspect(mine).signature.state == "holds"
+    assert mine.stat().st_mode & 0o777 == 0o640
+
+
 def resealed(path: Path, signature: bytes) -> None:
     """Put `signature` before the seal, and seal it as whoever altered it would."""
     with zipfile.ZipFile(path, "a") as archive:
@@ -153,7 +164,7 @@ def test_a_trusted_folder_without_keys_trusts_nobody(
     with pytest.raises(UsageError, match=r"without \.pub files"):
         inspect(mine)
     monkeypatch.setenv(TRUST, str(tmp_path / "absent"))
-    with pytest.raises(BadInput, match="EDGEANIM_TRUST=.*absent: No such file"):
+    with pytest.raises(BadInput, match=r"EDGEANIM_TRUST=.*absent: No such file"):
         inspect(mine)
     monkeypatch.setenv(TRUST, "")
     with pytest.raises(UsageError, match="set but empty"):
