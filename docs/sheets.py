@@ -4,12 +4,13 @@
 
 DRIVER is a clip or the name of a stored motion. A row shows the still, then for each moment the
 driver's frame (nothing for a stored motion) above what the bundle made of the still. It is played
-by `edgeanim animate`'s own function, on the bundle's first variant.
+by `edgeanim animate`'s own function, on the variant that this takes by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim import api
+from edgeanim.core.errors import BadInput, UsageError, told
 from edgeanim.runtime.media import read_frames, read_still
 
 SIDE, MOMENTS, FRAMES = 160, 6, 72
@@ -63,16 +65,27 @@ def blank() -> Picture:
     return np.full((SIDE, SIDE, 3), 235, np.uint8)
 
 
-def main() -> None:
+def parse_pair(text: str) -> tuple[Path, str]:
+    """A still and its driver."""
+    still, equals, driver = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text!r} names no driver.", hint="Write it as STILL=DRIVER.")
+    return Path(still), driver
+
+
+@told
+def main() -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("pairs", nargs="+", metavar="STILL=DRIVER")
     parser.add_argument("-o", "--out", type=Path, required=True)
     arguments = parser.parse_args()
-    pairs = [(Path(p.split("=", 1)[0]), p.split("=", 1)[1]) for p in arguments.pairs]
-    cv2.imwrite(str(arguments.out), sheet(arguments.bundle, pairs)[:, :, ::-1])
+    pairs = [parse_pair(text) for text in arguments.pairs]
+    if not cv2.imwrite(str(arguments.out), sheet(arguments.bundle, pairs)[:, :, ::-1]):
+        raise BadInput("No sheet can be written here.", where=arguments.out)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
