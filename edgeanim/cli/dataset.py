@@ -196,6 +196,8 @@ def show(dataset: Path, out: Path | None, split: Split | None, count: int, as_js
             f"{row.kind:<10} {row.split:<6} {row.sequences:9d} {row.identities:10d} "
             f"{row.frames:7d}  {', '.join(row.licences)}"
         )
+    if out is not None:
+        say(f"Sheet: {out}")
 
 
 def _parse_cell(text: str | None) -> tuple[int, int] | None:

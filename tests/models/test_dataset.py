@@ -266,6 +266,8 @@ def test_the_commands_make_import_and_show(tmp_path, clip):
     assert (rows[0]["kind"], rows[0]["split"]) == ("frames", "val")
     assert (tmp_path / "s.png").is_file()
     assert "val" in run(command, ["show", out]).output
+    sheet = str(tmp_path / "s.png")
+    assert run(command, ["show", out, "-o", sheet]).stdout.endswith(f"Sheet: {sheet}\n")
     assert run(command, ["import", str(clip), "-o", out, "--cell", "3"]).exit_code == 2
 
 
