@@ -121,6 +121,11 @@ class Needs:
     def _check_track(self, scene: Scene, contract: Contract) -> None:
         if scene.track is None:
             return
+        if not self.motion:
+            raise UsageError(
+                f"The model {contract.name!r} takes no motion that is stored.",
+                hint="Give a clip with --drive, or an --input of one value for each frame.",
+            )
         for graph in contract.per_frame:
             for spec in graph.inputs:
                 moves = spec.role in ("motion", "motion:driving")

@@ -275,6 +275,16 @@ def test_a_track_of_another_model_is_refused(pictures):
         player.play(Scene(still=pictures[0], track=track))
 
 
+def test_a_track_is_refused_by_a_model_that_takes_no_motion():
+    """It made one frame of it, without a word."""
+    light = TensorSpec("light", "condition:light", (1, 1, 1, 1))
+    contract = _one_graph(light)
+    player = Player(contract, sessions(contract, {"net": _invert}))
+    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
+    with pytest.raises(UsageError, match=r"takes no motion.*--input of one value for each frame"):
+        player.play(Scene(track=track, conditions={"light": np.ones((3, 1, 1, 1), np.float32)}))
+
+
 def test_a_track_of_a_model_with_as_many_other_regions_is_refused(pictures):
     contract = replace(ANIMATOR, regions=("head",))
     player = Player(contract, sessions(contract, ANIMATOR_BODIES))
