@@ -3,7 +3,7 @@ calibrate and judge on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from edgeanim.pipeline.picture_scenes import (
     pictures_at,
 )
 from edgeanim.quantize.coverage import evenly, thin
-from edgeanim.runtime.media import clips_in, pictures_in, read_frames, read_still
+from edgeanim.runtime.media import clips_in, is_still, pictures_in, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene, load_condition
 from edgeanim.runtime.unmoved import blank, moments_told, repeated
@@ -43,6 +43,7 @@ NOT_HELD_OUT = (
     ".npz), or two clips or stills for a model that animates stills."
 )
 """What a user is told where a `Material` is not `separate`."""
+_UNMOVED = "Stills alone do not say how to move."
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def gather(
 
     An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
-    scene whose first frame is the still; or a folder of stills, moved by the tracks of `default`.
+    scene whose first frame is the still; or a still or a folder of them, moved by the tracks of
+    `default`, or by `inputs` with a value for each frame if that is all that moves the model.
     Without a source, `default`; the `UsageError` where there is none asks for `option`. Of a model
     that takes neither pictures nor motion, `inputs` alone make the frames.
     """
@@ -192,15 +194,15 @@ def _scenes(
             where=path,
             hint="Give a clip or a folder of clips.",
         )
+    if is_still(path):
+        return _of_stills([path], contract, conditions, limit, default, path)
     clips = [path] if path.is_file() else clips_in(path)
-    if clips:
-        each = max(2, limit // len(clips))
-        scenes = [
-            _clip_scene(read_frames(clip), contract, conditions, each, clip)
-            for clip in clips[:limit]
-        ]
-    else:
-        scenes = _still_scenes(path, conditions, default)
+    if not clips:
+        return _of_stills(pictures_in(path), contract, conditions, limit, default, path)
+    each = max(2, limit // len(clips))
+    scenes = [
+        _clip_scene(read_frames(clip), contract, conditions, each, clip) for clip in clips[:limit]
+    ]
     return _split_scenes(scenes, contract)
 
 
@@ -246,17 +248,60 @@ def _briefly(scene: Scene, contract: Contract) -> Scene:
     return at_moments(scene, (starts[:, None] + np.arange(_RUN)).ravel(), contract)
 
 
-def _still_scenes(
-    path: Path, conditions: Mapping[str, Array], default: Material | None
+def _of_stills(
+    stills: Sequence[Path],
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+    default: Material | None,
+    where: Path,
+) -> Material:
+    needs = Needs.of(contract)
+    if needs.motion or needs.frames:
+        return _split_scenes(_tracked(stills, conditions, default, where), contract)
+    scenes = _moved_by_inputs(stills, contract, conditions, limit, where)
+    if len(scenes) > 1:
+        return _split_scenes(scenes, contract)
+    # With a single still, some of its frames are held out, as of a model that takes pictures.
+    return _split_pictures(scenes[0], contract)
+
+
+def _tracked(
+    stills: Sequence[Path],
+    conditions: Mapping[str, Array],
+    default: Material | None,
+    where: Path,
 ) -> list[Scene]:
-    stills = pictures_in(path)
     tracks: list[MotionTrack] = []
     for scene in (*default.calibration, default.held_out) if default else ():
         if scene.track is not None:
             tracks.append(scene.track)
     if not tracks:
-        raise UsageError("Stills alone do not say how to move.", where=path, hint="Give clips.")
+        raise UsageError(_UNMOVED, where=where, hint="Give clips.")
     return [
         Scene(read_still(still), None, tracks[i % len(tracks)], conditions)
         for i, still in enumerate(stills)
+    ]
+
+
+def _moved_by_inputs(
+    stills: Sequence[Path],
+    contract: Contract,
+    conditions: Mapping[str, Array],
+    limit: int,
+    where: Path,
+) -> list[Scene]:
+    count = moments_told(conditions, contract)
+    if count < 2:
+        raise UsageError(
+            _UNMOVED,
+            where=where,
+            hint="Give an --input of one value for each frame, as sound and poses are, or clips.",
+        )
+    shown = stills[:limit]
+    kept = evenly(count, max(2, limit // len(shown)))
+    driver = repeated(blank(contract), count)
+    return [
+        at_moments(Scene(read_still(still), driver, None, conditions), kept, contract)
+        for still in shown
     ]

@@ -71,6 +71,11 @@ def is_clip(path: Path) -> bool:
     return suffix in CLIP_SUFFIXES or (suffix in _EITHER and _is_animation(path))
 
 
+def is_still(path: Path) -> bool:
+    """Whether a file is called as pictures are, and is no animation."""
+    return path.suffix.lower() in STILL_SUFFIXES and path.is_file() and not is_clip(path)
+
+
 CLIPS = f"{', '.join(CLIP_SUFFIXES)}, animated {' and '.join(_EITHER)}"
 """What `is_clip` knows, for messages."""
 

@@ -9,6 +9,7 @@ from edgeanim.runtime.folders import (
     clips_in,
     files_read,
     is_clip,
+    is_still,
     pictures_in,
     some_clips_in,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "files_read",
     "is_camera",
     "is_clip",
+    "is_still",
     "most_fps",
     "pictures_in",
     "probe_fps",

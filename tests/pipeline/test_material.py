@@ -298,6 +298,36 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         gather(PLAIN, tmp_path, {}, limit=8)
 
 
+def test_values_for_each_frame_move_stills(photos: Path, tmp_path: Path) -> None:
+    """As they do in `animate`: a talking head has portraits and sound, and no driver."""
+    frame = TensorSpec("feature", "feature:f", (1, 4))
+    encode = GraphSpec("encode", "encode.onnx", "once", (STILL,), (frame,))
+    talk = Contract(
+        "talk", (encode, GraphSpec("net", "n.onnx", "frame", (frame, STYLE), (RESULT,)))
+    )
+    np.save(tmp_path / "s.npy", np.arange(40, dtype=np.float32).repeat(4).reshape(40, 4))
+    given = {"net_style": tmp_path / "s.npy"}
+    material = gather(talk, photos, given, limit=48)
+    assert material.separate
+    assert len(material.calibration) == 11
+    scenes = (*material.calibration, material.held_out)
+    for scene, shade in zip(scenes, range(0, 120, 10), strict=True):
+        assert scene.still is not None
+        assert int(scene.still.mean()) == shade
+        assert scene.conditions["net_style"][:, 0].tolist() == evenly(40, 4).tolist()
+        assert np.asarray(scene.driver).shape == (4, 16, 24, 3)
+    alone = gather(talk, photos / "0.png", given, limit=20)
+    values = [
+        s.conditions["net_style"][:, 0].tolist() for s in (*alone.calibration, alone.held_out)
+    ]
+    assert alone.separate
+    assert sorted([*values[0], *values[1]]) == evenly(40, 20).tolist()
+    with pytest.raises(UsageError, match=r"do not say how to move.*--input of one value for each"):
+        gather(talk, photos, {}, limit=48)
+    with pytest.raises(UsageError, match=r"do not say how to move. Give clips"):
+        gather(MOVING, photos / "0.png", {}, limit=48)
+
+
 def test_of_a_folder_of_clips_one_is_asked_for_where_pictures_are_played(tmp_path: Path) -> None:
     _clip(tmp_path / "a.gif", 4).rename(tmp_path / "a.mp4")
     with pytest.raises(BadInput, match=r"no pictures.*give one of its clips, .*a\.mp4"):
