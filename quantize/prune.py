@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
     from edgeanim.quantize.takes import Takes
 
 Graphs = Mapping[str, GraphArtifact]
+# Channels go in blocks, so a share is met to within so much.
+_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The graphs of a pruned model, and what is `left` of the cost that the ratio counts, or of all
+    channels."""
+
+    graphs: Graphs
+    left: float = 1.0
+
+    def falls_short(self, spec: PruneSpec) -> bool:
+        """Whether clearly less went than `spec` asks for; channels only ever go in multiples."""
+        return spec.of != "channels" and self.left > 1 - spec.ratio + _TOLERANCE
 
 
 def prune_graphs(
@@ -42,19 +58,20 @@ def prune_graphs(
     times: Mapping[str, LayerTimes] | None = None,
     state: Path | None = None,
     progress: Progress = SILENT,
-) -> dict[str, GraphArtifact]:
+) -> Cut:
     """Prune the float32 `graphs` of `contract` by `spec`, recovering on `takes`.
 
     `spec.round_to` is a number here, and `spec.latency_ms` has been turned into a ratio; `times`
     are the layers' times of every graph if the ratio is one of time. Each graph that lost channels
     or was trained is written into a folder of its name below `out` (see `write_pruned`); any other
-    is handed back as it came. With a folder `state` a killed recovery goes on where it was.
+    is handed back as it came. What falls short of the ratio is not recovered. With a folder `state`
+    a killed recovery goes on where it was.
 
     `BadInput` names an op that PyTorch cannot hold; `GateFailed` if the recovery diverges or a
     graph written differs from the pruned module.
     """
     if spec.ratio == 0:
-        return dict(graphs)
+        return Cut(graphs)
     require_packages()
     from edgeanim.graph.write_back import trainable
     from edgeanim.quantize.recover import recover
@@ -78,7 +95,9 @@ def prune_graphs(
         progress.done(f"{rounds.share:.0%} left")
         groups = rounds.groups()
         if not any(groups.values()):
-            return dict(graphs)
+            return Cut(graphs)
+        if Cut(graphs, rounds.share).falls_short(spec):
+            spec = replace(spec, steps=0)
         parameters = {
             in_graph(name, key): parameter
             for name, graph in imported.items()
@@ -92,7 +111,7 @@ def prune_graphs(
             folder.mkdir()
             net = student.net(name)
             made[name] = write_pruned(graphs[name], graph, net, groups[name], spec, loss, folder)
-    return made
+    return Cut(made, rounds.share)
 
 
 def convolutions_of(artifact: GraphArtifact) -> dict[str, LayerShape]:

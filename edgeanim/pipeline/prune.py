@@ -20,9 +20,10 @@ from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
-from edgeanim.pipeline.pruning import Graphs, Pruner
+from edgeanim.pipeline.pruning import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
+from edgeanim.quantize.prune import Cut, Graphs
 from edgeanim.runtime.golden import load_golden
 
 # Frames to fit and recover on: enough to look at importance, more for a larger cut, after which
@@ -30,8 +31,6 @@ from edgeanim.runtime.golden import load_golden
 # fills a disk.
 _LEAST_FRAMES, _MOST_FRAMES = 96, 256
 _FRAMES_BY_RATIO = 512
-# Channels go in blocks, so a share is met to within so much.
-_TOLERANCE = 0.03
 
 
 @dataclass(frozen=True)
@@ -123,9 +122,10 @@ def prune_model(
     spec = replace(spec, round_to=spec.round_to or work.board.channel_unit)
     if asked_ms is not None:
         spec = replace(spec, ratio=pruner.ratio_for(spec), latency_ms=None)
-    graphs = pruner.graphs(spec)
+    cut = pruner.cut(spec)
+    graphs = cut.graphs
     rows = _rows(model, graphs)
-    _require_effect(model, graphs, rows, spec)
+    _require_effect(model, cut, rows, spec)
     files = {name: graph.path for name, graph in graphs.items()}
     with new_model_folder(out, model.contract, files, golden) as partial:
         for name, graph in graphs.items():
@@ -153,12 +153,10 @@ def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:
     return tuple(rows)
 
 
-def _require_effect(
-    model: Model, graphs: Graphs, rows: tuple[PrunedGraph, ...], spec: PruneSpec
-) -> None:
-    """`UsageError` if nothing went, or clearly less than the share of the MACs asked for."""
+def _require_effect(model: Model, cut: Cut, rows: tuple[PrunedGraph, ...], spec: PruneSpec) -> None:
+    """`UsageError` if nothing went, or clearly less than the share asked for."""
     if spec.ratio and all(
-        artifact_digest(g) == artifact_digest(graphs[g.spec.name]) for g in model.graphs
+        artifact_digest(g) == artifact_digest(cut.graphs[g.spec.name]) for g in model.graphs
     ):
         if not any(_has_free_channels(graph) for graph in model.graphs):
             raise UsageError(
@@ -177,10 +175,10 @@ def _require_effect(
             f"multiples of {spec.round_to}.",
             hint="Raise --ratio or lower --round-to.",
         )
-    gone = share_of_frame(model, rows)
-    if spec.of == "macs" and gone < spec.ratio - _TOLERANCE:
+    if cut.falls_short(spec):
+        counted = "layers' time" if spec.of == "time" else "multiply-accumulates"
         raise UsageError(
-            f"Only {gone:.0%} of a frame's multiply-accumulates can be pruned away, not "
+            f"Only {1 - cut.left:.0%} of a frame's {counted} can be pruned away, not "
             f"{spec.ratio:.0%}: the rest belongs to channels that something else counts on, or "
             "that are kept so that no group is choked.",
             hint="Ask for less with --ratio, or lower --round-to.",

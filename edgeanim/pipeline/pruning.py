@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,14 +20,13 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, open_player, versions
 from edgeanim.quantize.layer_times import LayerTimes, measure_layers
-from edgeanim.quantize.prune import convolutions_of, prune_graphs
+from edgeanim.quantize.prune import Cut, Graphs, convolutions_of, prune_graphs
 from edgeanim.quantize.takes import Takes
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import get_backend
 
-Graphs = Mapping[str, GraphArtifact]
-
 _TIMES_FILE = "times.json"
+_LEFT_FILE = "left.json"
 _STATES = "prune-states"
 _MOST = 0.9
 _STEPS = 5
@@ -45,8 +43,8 @@ class Pruner:
     scene: Scene
     backend: str
 
-    def graphs(self, spec: PruneSpec) -> dict[str, GraphArtifact]:
-        """All graphs of the model pruned by `spec`, which has a ratio and a `round_to`."""
+    def cut(self, spec: PruneSpec) -> Cut:
+        """The model pruned by `spec`, which has a ratio and a `round_to`."""
         given = {graph.spec.name: graph for graph in self.model.graphs}
         times = {n: self._times(g) for n, g in given.items()} if spec.of == "time" else None
         parts = {
@@ -61,7 +59,7 @@ class Pruner:
             shutil.rmtree(state, ignore_errors=True)
 
         def make(folder: Path) -> None:
-            prune_graphs(
+            made = prune_graphs(
                 self.model.contract,
                 given,
                 self.takes,
@@ -71,10 +69,12 @@ class Pruner:
                 state=state,
                 progress=self.work.progress,
             )
+            write_text(folder / _LEFT_FILE, json.dumps({"left": made.left}))
 
-        folder, _ = self.work.build("prune", parts, make)
+        folder, _ = self.work.build("cut", parts, make)
         shutil.rmtree(state, ignore_errors=True)
-        return {name: _pruned(graph, folder) for name, graph in given.items()}
+        graphs = {name: _pruned(graph, folder) for name, graph in given.items()}
+        return Cut(graphs, load_json(folder / _LEFT_FILE)["left"])
 
     def ratio_for(self, spec: PruneSpec) -> float:
         """The least ratio, to within 3 %, with which a frame takes at most `spec.latency_ms`.
@@ -89,7 +89,8 @@ class Pruner:
 
         def fits(ratio: float) -> bool:
             plain = replace(spec, ratio=ratio, latency_ms=None, steps=0)
-            graphs = self.graphs(plain) if ratio else {g.spec.name: g for g in self.model.graphs}
+            whole = {g.spec.name: g for g in self.model.graphs}
+            graphs = self.cut(plain).graphs if ratio else whole
             curve[ratio] = self.frame_ms(graphs)
             self.work.progress.step(note=f"{curve[ratio]:.1f} ms at {ratio:.2f}")
             return curve[ratio] <= limit

@@ -23,9 +23,9 @@ from edgeanim.targets.machine import read_machine
 class Promised(Pruner):
     """A frame takes 20 ms unpruned and 10 ms less with all channels gone."""
 
-    def graphs(self, spec: PruneSpec) -> Any:
+    def cut(self, spec: PruneSpec) -> Any:
         assert spec.steps == 0, "the search does not recover"
-        return spec.ratio
+        return SimpleNamespace(graphs=spec.ratio)
 
     def frame_ms(self, graphs: Any) -> float:
         return 20.0 - 10.0 * (graphs or 0.0)
@@ -53,14 +53,25 @@ def test_a_time_out_of_reach_tells_the_measured_curve() -> None:
         pruner().ratio_for(PruneSpec(latency_ms=5.0))
 
 
+@pytest.mark.parametrize(
+    ("of", "told"), [("macs", r"6\d% of .* mul"), ("time", r"\d+% of .* time")]
+)
 def test_a_share_that_cannot_go_is_refused_with_the_one_that_can(
-    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+    of: Any,
+    told: str,
+    tiny_onnx: Callable[..., Path],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of 16 channels in multiples of 8 half can go: half of each layer, a quarter of the second's
-    multiply-accumulates stays."""
+    multiply-accumulates stays. No time is spent on a recovery."""
     pytest.importorskip("torch")
-    spec = PruneSpec(ratio=0.9, round_to=8, rounds=1, steps=0)
-    with pytest.raises(UsageError, match=r"Only 6\d% of a frame's .* not 90%"):
+    from edgeanim.quantize.distil_train import Trainer
+
+    monkeypatch.setattr(Trainer, "run", lambda *_: pytest.fail("it was recovered"))
+    spec = PruneSpec(ratio=0.9, of=of, round_to=8, rounds=1, steps=200)
+    with pytest.raises(UsageError, match=f"Only {told}.* not 90%"):
         prune(tiny_onnx(), out=tmp_path / "out", calib=photos, spec=spec)
     assert not (tmp_path / "out").exists()
 

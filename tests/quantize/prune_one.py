@@ -26,7 +26,7 @@ def prune_graph(
     name = artifact.spec.name
     takes = Takes({name: samples}, [Script((), (name,), len(samples))])
     contract = Contract(name, (artifact.spec,))
-    return prune_graphs(contract, {name: artifact}, takes, spec, out)[name]
+    return prune_graphs(contract, {name: artifact}, takes, spec, out).graphs[name]
 
 
 def build_again(whole: GraphArtifact, pruned: GraphArtifact, path: Path) -> GraphArtifact:
