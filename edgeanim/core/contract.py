@@ -108,6 +108,9 @@ class GraphSpec:
             names = [spec.name for spec in specs]
             if len(set(names)) != len(names):
                 raise ValueError(f"the graph {self.name!r} names an {kind} twice")
+        roles = [spec.role for spec in self.outputs]
+        if twice := next((role for role in roles if roles.count(role) > 1), None):
+            raise ValueError(f"two outputs of the graph {self.name!r} have the role {twice!r}")
 
     def input(self, role: str) -> TensorSpec | None:
         """The input with this role, if there is one."""
@@ -146,7 +149,7 @@ class Contract:
         made = {spec.role for graph in self.graphs for spec in graph.outputs}
         for graph in self.graphs:
             for spec in graph.inputs:
-                if spec.role.startswith(FEATURE) and spec.role not in made:
+                if spec.role.startswith((FEATURE, STATE)) and spec.role not in made:
                     raise ValueError(f"no graph makes {spec.role!r}, which {graph.name!r} needs")
 
     def _check_skeleton(self) -> None:

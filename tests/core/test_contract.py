@@ -104,9 +104,12 @@ def test_contracts_that_make_no_sense() -> None:
         Contract("x", (replace(GRAPH, runs="once"),))
     with pytest.raises(ValueError, match="names an input twice"):
         replace(GRAPH, inputs=(PICTURE, PICTURE))
-    lost = replace(PICTURE, role="feature:s8")
-    with pytest.raises(ValueError, match="no graph makes 'feature:s8'"):
-        Contract("x", (replace(GRAPH, inputs=(lost,)),))
+    with pytest.raises(ValueError, match="two outputs of the graph 'net' have the role 'frame'"):
+        replace(GRAPH, outputs=(RESULT, replace(RESULT, name="other")))
+    for role in ("feature:s8", "state:h"):  # one that nothing sets would be zero for ever
+        lost = replace(PICTURE, role=role)
+        with pytest.raises(ValueError, match=f"no graph makes '{role}'"):
+            Contract("x", (replace(GRAPH, inputs=(lost,)),))
 
 
 def test_a_contract_file_with_a_typo_names_the_key(tmp_path: Path) -> None:
