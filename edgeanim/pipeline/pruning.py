@@ -77,7 +77,8 @@ class Pruner:
         return Cut(graphs, load_json(folder / _LEFT_FILE)["left"])
 
     def ratio_for(self, spec: PruneSpec) -> float:
-        """The least ratio, to within 3 %, with which a frame takes at most `spec.latency_ms`.
+        """The least ratio, to within 3 %, with which a frame takes at most `spec.latency_ms`; no
+        larger than what can go.
 
         Halves the interval, pruning without recovery and timing the whole frame each time.
         `GateFailed` tells the measured curve if even the largest ratio does not do.
@@ -86,12 +87,14 @@ class Pruner:
         assert limit is not None
         self.work.progress.stage(f"Find the ratio for {limit:g} ms", _STEPS + 1)
         curve: dict[float, float] = {}
+        gone: dict[float, float] = {}
 
         def fits(ratio: float) -> bool:
             plain = replace(spec, ratio=ratio, latency_ms=None, steps=0)
             whole = {g.spec.name: g for g in self.model.graphs}
-            graphs = self.cut(plain).graphs if ratio else whole
-            curve[ratio] = self.frame_ms(graphs)
+            cut = self.cut(plain) if ratio else Cut(whole)
+            gone[ratio] = 1 - cut.left if cut.falls_short(plain) else ratio
+            curve[ratio] = self.frame_ms(cut.graphs)
             self.work.progress.step(note=f"{curve[ratio]:.1f} ms at {ratio:.2f}")
             return curve[ratio] <= limit
 
@@ -108,7 +111,7 @@ class Pruner:
             middle = round((low + high) / 2, 4)
             low, high = (low, middle) if fits(middle) else (middle, high)
         self.work.progress.done(f"{high:.2f}")
-        return high
+        return gone[high]
 
     def frame_ms(self, graphs: Graphs) -> float:
         """Median milliseconds of a frame with these graphs, on this machine."""

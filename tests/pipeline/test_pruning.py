@@ -16,6 +16,7 @@ from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.pipeline.prune import prune
 from edgeanim.pipeline.pruning import Pruner
+from edgeanim.quantize.prune import Cut
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.machine import read_machine
 
@@ -23,18 +24,27 @@ from edgeanim.targets.machine import read_machine
 class Promised(Pruner):
     """A frame takes 20 ms unpruned and 10 ms less with all channels gone."""
 
+    most = 1.0
+
     def cut(self, spec: PruneSpec) -> Any:
         assert spec.steps == 0, "the search does not recover"
-        return SimpleNamespace(graphs=spec.ratio)
+        graphs: Any = spec.ratio
+        return Cut(graphs, 1 - min(spec.ratio, self.most))
 
     def frame_ms(self, graphs: Any) -> float:
         return 20.0 - 10.0 * (graphs or 0.0)
 
 
-def pruner() -> Promised:
+class Stuck(Promised):
+    """The same by chance, as no more than 40 % can go."""
+
+    most = 0.4
+
+
+def pruner(kind: type[Promised] = Promised) -> Promised:
     work: Any = SimpleNamespace(progress=SILENT)
     model: Any = SimpleNamespace(graphs=())
-    return Promised(work, model, {}, Scene(), "onnxruntime")
+    return kind(work, model, {}, Scene(), "onnxruntime")
 
 
 @given(st.floats(11.1, 19.9))
@@ -42,6 +52,11 @@ def test_the_least_ratio_that_is_fast_enough_is_found(limit: float) -> None:
     found = pruner().ratio_for(PruneSpec(latency_ms=limit))
     needed = (20.0 - limit) / 10.0
     assert needed - 1e-9 <= found <= needed + 0.03
+
+
+def test_no_more_is_asked_for_than_can_go() -> None:
+    """It was refused for a ratio that nobody gave."""
+    assert pruner(Stuck).ratio_for(PruneSpec(latency_ms=13.0)) == pytest.approx(0.4)
 
 
 def test_what_is_fast_enough_already_is_left_alone() -> None:
