@@ -37,7 +37,7 @@ class Classes:
         """What stands for the class of each number, in the shape of `ids`."""
         each, where = np.unique(ids, return_inverse=True)
         roots = np.array([self.find(i) for i in each.tolist()], np.int64)
-        return roots[where].reshape(ids.shape)
+        return np.asarray(roots[where]).reshape(ids.shape)
 
     def find(self, i: int) -> int:
         """What stands for the class of a number."""

@@ -122,12 +122,12 @@ class _Following:
             self._keep(node)
 
     def strands(self) -> Strands:
-        """All of them. A move of which the strands lie across several axes fixes them: if some of
-        them went, what is left would fill no box."""
+        """All of them. A move of which the strands lie across several axes, or along none, fixes
+        them: if some of them went, what is left would fill no box."""
         seen = {n: self._labels[n] for m in self._moves for n in (m, *m.all_input_nodes)}
         values = {n: labels for n, labels in seen.items() if isinstance(labels, torch.Tensor)}
         for labels in values.values():
-            if len(_axes(self._rooted(labels))) > 1:
+            if labels.ndim == 0 or len(_axes(self._rooted(labels))) > 1:
                 self._classes.tie(labels.numpy(), np.array(FIXED))
         along = {node: self._along(node, labels) for node, labels in values.items()}
         root = self._classes.root
@@ -298,6 +298,8 @@ class _Following:
     def _along(self, node: fx.Node, labels: torch.Tensor) -> Along:
         rooted = self._rooted(labels)
         shape = self._shapes[node]
+        if not shape:
+            return Along(shape, 0, rooted.reshape(1).numpy())
         (axis,) = _axes(rooted) or (0,)
         strands = rooted.movedim(axis, 0).reshape(rooted.shape[axis], -1)[:, 0].expand(shape[axis])
         return Along(shape, axis, strands.numpy().copy())

@@ -76,6 +76,16 @@ def located(c: int, size: int) -> Any:
     return locate, [conv(c, 8)], c, 1
 
 
+def by_a_number(c: int, _: int) -> Any:
+    """Scaled by one number without axes."""
+
+    def scale(x: Tensor, a: nn.Module) -> Tensor:
+        number = torch.reshape(torch.mean(torch.sigmoid(a(x)), (2, 3), True), ())
+        return x * torch.reshape(number, (1, 1, 1, 1))
+
+    return scale, [conv(c, 1)], c, 1
+
+
 class Grown(nn.Module):  # type: ignore[misc]
     """A net that `steps` of `STEPS` have made, each with convolutions of its own as it needs them,
     between a stem to 8 channels and a head to 3."""
@@ -201,6 +211,7 @@ STEPS: dict[str, Callable[[int, int], Any]] = {
     "shuffled blocks": shuffled_blocks, "shuffled last": shuffled_last,
     "unshuffled": unshuffled, "grouped": grouped, "in a row": in_a_row,
     "excited": excited, "looked up": looked_up, "in rows": in_rows, "located": located,
+    "by a number": by_a_number,
 }  # fmt: skip
 
 
@@ -248,6 +259,7 @@ def check_that_silence_goes(module: fx.GraphModule, chosen: dict[str, list[int]]
         ("looked up", {"plain_0_0": (8, {1}), "looked up_1_0": (8, {1})}),
         ("in rows", {"plain_0_0": (8, {1})}),
         ("located", {"plain_0_0": (7, {1})}),
+        ("by a number", {"plain_0_0": (8, {1})}),
         (
             "halves",
             {
