@@ -27,7 +27,7 @@ from edgeanim.runtime.media import clips_in, is_still, pictures_in, read_frames,
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene, load_condition
 from edgeanim.runtime.unmoved import blank, moments_told, repeated
-from edgeanim.runtime.wiring import Needs, at_moments, conditions_at, moments
+from edgeanim.runtime.wiring import Needs, at_moments, choose, conditions_at, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -126,21 +126,22 @@ def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | 
 
 def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
     """The model's fixed inputs from `NAME=FILE` pairs; NAME is the tensor's or the role's name."""
-    names = {}
+    known = {}
     for graph in contract.graphs:
         for spec in graph.inputs:
             if spec.role.startswith(CONDITION):
-                role = spec.role.removeprefix(CONDITION)
-                names[role] = names[spec.name] = role
+                known[spec.role.removeprefix(CONDITION)] = known[spec.name] = spec
     values = {}
     for name, path in inputs.items():
-        if name not in names:
+        if name not in known:
             raise UsageError(
                 f"The model {contract.name!r} has no fixed input {name!r}.",
                 where=f"--input {name}",
-                hint=nearest(name, list(names)),
+                hint=nearest(name, list(known)),
             )
-        values[names[name]] = load_condition(Path(path))
+        spec, array = known[name], load_condition(Path(path))
+        choose(array, spec, 0)  # refuses what has another shape
+        values[spec.role.removeprefix(CONDITION)] = array
     return values
 
 

@@ -328,6 +328,15 @@ def test_values_for_each_frame_move_stills(photos: Path, tmp_path: Path) -> None
         gather(MOVING, photos / "0.png", {}, limit=48)
 
 
+def test_values_of_another_shape_are_told_with_the_shape_that_the_file_has(
+    photos: Path, tmp_path: Path
+) -> None:
+    """It was that of the values that had been picked of them."""
+    np.save(tmp_path / "s.npy", np.zeros((40, 3), np.float32))
+    with pytest.raises(BadInput, match=r"--input net_style: .*\[1, 4\].* but \[40, 3\] is given"):
+        gather(STYLED, photos, {"net_style": tmp_path / "s.npy"}, limit=20)
+
+
 def test_of_a_folder_of_clips_one_is_asked_for_where_pictures_are_played(tmp_path: Path) -> None:
     _clip(tmp_path / "a.gif", 4).rename(tmp_path / "a.mp4")
     with pytest.raises(BadInput, match=r"no pictures.*give one of its clips, .*a\.mp4"):
