@@ -22,7 +22,7 @@ from edgeanim.models.evaluation.left import LeftInClip
 from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
-from edgeanim.models.evaluation.table import table
+from edgeanim.models.evaluation.table import figure, table
 from edgeanim.runtime.pictures import Fit
 
 TINY = AnimatorConfig(
@@ -276,6 +276,15 @@ def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path
     assert stored.miou is not None
 
 
+def test_what_rounds_to_nothing_has_no_sign_in_the_table():
+    assert [figure(value) for value in (-0.001, -0.006, 0.0, None)] == [
+        "0.00",
+        "-0.01",
+        "0.00",
+        "-",
+    ]
+
+
 def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator):
     (score,) = sets.evaluate(Networks(animator), puppets=3, size=64)
     assert score.frames == 12
@@ -287,5 +296,5 @@ def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator
     assert len({line.count("|") for line in lines}) == 1
     assert lines[2].startswith("| puppets | 12 |")
     for line in lines[-3:-1]:
-        assert f"mean | 24 | {score.won_affine:.2f} | **{score.won:.2f}** |" in line
+        assert f"mean | 24 | {figure(score.won_affine)} | **{figure(score.won)}** |" in line
     assert lines[-1].startswith("| least: puppets | 12 |")

@@ -48,7 +48,8 @@ def _line(cells: Sequence[str]) -> str:
 
 def figure(value: float | None, digits: int = 2) -> str:
     """A figure in a table's cell, or a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    # What rounds to nothing has no sign.
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _bold(value: float | None) -> str:
