@@ -116,6 +116,7 @@ def command(
     processor (see `edgeanim emulate`) shows the computed results, but no times.
     """
     from edgeanim.api import bench_on
+    from edgeanim.benchmarks.result import Report
 
     with TerminalProgress() as progress:
         results = bench_on(
@@ -142,6 +143,8 @@ def command(
             click.echo(f"On {result.place}:")
         if result.report is not None and not as_json:
             _show(result.report)
+            if isinstance(result.report, Report) and result.place == "local":
+                _show_how_to_play(subjects, result.report, board)
             if result.path is not None:
                 _show_files(result.path, result.report)
         if result.error is not None:
@@ -149,6 +152,13 @@ def command(
     # Failed variants are reported, with their diagnosis, beside those that ran.
     codes = [result.exit_code for result in results]
     click.get_current_context().exit(next((code for code in codes if code), 0))
+
+
+def _show_how_to_play(subjects: tuple[Path, ...], report: Report, board: str) -> None:
+    from edgeanim.pipeline.playable import how_to_play
+
+    if (told := how_to_play(subjects, report, board)) is not None:
+        say(told)
 
 
 def _show_files(path: Path, report: Report | Emulation) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from edgeanim.benchmarks.result import Report
 from edgeanim.pipeline.work import Work
+from edgeanim.report.verdict import choose
 from edgeanim.targets.backends import get_backend
-from edgeanim.targets.bundle import Variant
+from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle
 from edgeanim.targets.manifest import variant_called
 from edgeanim.targets.overflow import overflows, told
 
@@ -28,6 +31,24 @@ def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | N
     if overflows(first.graphs, work.board):
         return f"{chosen.id} was played: {told(first.id)}"
     return None
+
+
+def how_to_play(
+    subjects: Sequence[str | Path], report: Report, board: str | Path = "local"
+) -> str | None:
+    """How to have a bundle played as the report of it says to ship it; `None` if `animate` does so
+    by itself, or if nothing is to be shipped."""
+    choice = choose(report)
+    if choice is None or len(subjects) != 1 or Path(subjects[0]).suffix != SUFFIX:
+        return None
+    with open_bundle(Path(subjects[0])) as bundle:
+        played = choose_variant(bundle.variants, None, Work.on(board)).id
+    if played == choice.variant.id:
+        return None
+    return (
+        f"`edgeanim animate` plays {played} by itself, the board's first choice; to play this one, "
+        f"give it --variant {choice.variant.id}."
+    )
 
 
 def _runnable(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
