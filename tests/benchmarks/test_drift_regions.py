@@ -141,7 +141,7 @@ def test_masks_are_found_in_every_frame_with_the_one_before_it() -> None:
 
 def test_only_a_graph_that_needs_nothing_but_pictures_finds_regions() -> None:
     assert region_graph(CONTRACT) is GRAPH
-    needs = replace(GRAPH.inputs[1], role="state:before")
+    needs = replace(GRAPH.inputs[1], role="condition:before")
     blind = replace(GRAPH, inputs=(GRAPH.inputs[0], needs))
     assert region_graph(replace(CONTRACT, graphs=(blind, PLAY))) is None
     assert region_names(CONTRACT, 3) == NAMES

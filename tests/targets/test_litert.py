@@ -142,7 +142,7 @@ def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> No
     shapes = {
         "jacobians": (1, 4, 2, 2), "grid": (1, 2, 4, 4), "y": (1, 4, 4, 4), "z": (1, 2, 8, 6),
     }  # fmt: skip
-    ends = [TensorSpec(name, "condition:any", shape, "NCHW") for name, shape in shapes.items()]
+    ends = [TensorSpec(n, f"condition:{n}", shape, "NCHW") for n, shape in shapes.items()]
     spec = GraphSpec("turned", path.name, "frame", tuple(ends[:2]), tuple(ends[2:]))
     litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
 
@@ -220,7 +220,7 @@ def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -
     model.graph.initializer.append(onnx.numpy_helper.from_array(palette, "palette"))
     path, made = tmp_path / "palette.onnx", tmp_path / "palette.tflite"
     onnx.save(model, str(path))
-    ends = [TensorSpec(name, "condition:any", (1, 4, 4, 5)) for name in ("y", "z")]
+    ends = [TensorSpec(name, f"condition:{name}", (1, 4, 4, 5)) for name in ("y", "z")]
     start = TensorSpec("x", "condition:any", (1, 8, 4, 4), "NCHW")
     litert.convert(path, GraphSpec("palette", path.name, "frame", (start,), tuple(ends)), made)
     ops = {op["op_name"] for op in open_interpreter(made)._get_ops_details()}
