@@ -120,8 +120,9 @@ def command(
         print_json(result)
         return
     where = "" if live else f": {result.path}"
+    frames = f"{result.frames} frame{'s' if result.frames != 1 else ''}"
     click.echo(
-        f"{result.frames} frames by {result.variant}, {result.ms_per_frame:.1f} ms a frame{where}",
+        f"{frames} by {result.variant}, {result.ms_per_frame:.1f} ms a frame{where}",
         err=live,
     )
     if result.note:

@@ -36,7 +36,9 @@ from edgeanim.models.shipped_files import SHIPPED
 )
 @click.option("--dataset", type=PATH, help="Score on its test split too; see `edgeanim dataset`.")
 @click.option(
-    "--size", type=Whole(64, 1024), help="Side of the pictures [default: of those that it sees]."
+    "--size",
+    type=Whole(64, 1024),
+    help="Side of the pictures, which are square [default: of those that it sees].",
 )
 @threads_option
 @json_option

@@ -115,7 +115,7 @@ class Needs:
         if self.motion and scene.track is None and not finds:
             raise UsageError(
                 f"The model {contract.name!r} cannot find the motion in a driver's frames.",
-                hint="Give a stored motion track with --drive.",
+                hint=_how_to_find_motion(contract),
             )
 
     def _check_track(self, scene: Scene, contract: Contract) -> None:
@@ -142,6 +142,16 @@ class Needs:
                 f"{contract.name!r} has {'; '.join(ours)}.",
                 hint=_SAME_MODEL,
             )
+
+
+def _how_to_find_motion(contract: Contract) -> str:
+    for graph in contract.per_frame:
+        if graph.output("motion"):
+            return (
+                f"Its graph {graph.name!r} finds motion, but runs for each frame that is made: "
+                'give it runs = "driver" in model.toml.'
+            )
+    return "Give a stored motion track with --drive."
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.wiring import Needs
 
 
 def _invert(values):
@@ -325,6 +326,17 @@ def test_relative_motion_needs_a_model_that_finds_the_stills_own(pictures):
     assert len(list(Player(contract, opened).play(scene))) == 2
     with pytest.raises(UsageError, match="cannot find the motion"):
         Player(contract, opened).play(Scene(still=pictures[0], driver=pictures))
+
+
+def test_a_graph_that_finds_motion_too_late_is_named(pictures):
+    finds = GraphSpec(
+        "keypoints", "k.onnx", "frame", (picture("seen", "still"),),
+        (TensorSpec("to", "motion", (1, 1, 6)),),
+    )  # fmt: skip
+    net = _one_graph(picture("image", "still"), TensorSpec("to", "motion:driving", (1, 1, 6)))
+    contract = replace(net, graphs=(finds, *net.graphs))
+    with pytest.raises(UsageError, match=r"keypoints.*driver"):
+        Needs.of(contract).check(Scene(still=pictures[0], driver=pictures), contract)
 
 
 def test_a_model_that_makes_no_picture_or_half_of_one_is_refused():
