@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.benchmarks.result import Report
     from edgeanim.benchmarks.scenarios import Scenario
+    from edgeanim.pipeline.on import Placed
 
 
 @click.command("bench")
@@ -113,7 +114,8 @@ def command(
     With --on it runs on that machine: edgeanim's code and the files are pushed (only changes). The
     run continues if the link is lost, and the same command reconnects. It needs the OpenSSH client,
     a key, and Python with edgeanim's base install there; anything missing is reported. An emulated
-    processor (see `edgeanim emulate`) shows the computed results, but no times.
+    processor (see `edgeanim emulate`) shows the computed results, but no times. With --json several
+    places give a list of objects with `place`, `report` and `error`.
     """
     from edgeanim.api import bench_on
     from edgeanim.benchmarks.result import Report
@@ -136,8 +138,7 @@ def command(
             progress=progress,
         )
     if as_json:
-        reports = [result.report for result in results]
-        print_json(reports[0] if len(results) == 1 else reports)
+        print_json(results[0].report if len(results) == 1 else [_plain(r) for r in results])
     for result in results:
         if not as_json and places:
             click.echo(f"On {result.place}:")
@@ -152,6 +153,13 @@ def command(
     # Failed variants are reported, with their diagnosis, beside those that ran.
     codes = [result.exit_code for result in results]
     click.get_current_context().exit(next((code for code in codes if code), 0))
+
+
+def _plain(placed: Placed) -> dict[str, object]:
+    """One of several places: its report is null where there is none, and its error where all went
+    well."""
+    error = None if placed.error is None else str(placed.error)
+    return {"place": placed.place, "report": placed.report, "error": error}
 
 
 def _show_how_to_play(subjects: tuple[Path, ...], report: Report, board: str) -> None:
