@@ -15,6 +15,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.reenact import Animated
 from edgeanim.models.evaluation.score import Score
+from edgeanim.models.evaluation.sets import check_size
 from edgeanim.models.evaluation.sets import evaluate as score
 from edgeanim.models.regions import REGIONS
 from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED, is_shipped
@@ -71,6 +72,7 @@ def evaluate(
     `UsageError` for a bundle that animates no still by a driver alone, `BadInput` for a model that
     is not compiled, or a clip or dataset that cannot be read.
     """
+    check_size(size)
     found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
     stored = None if dataset is None else Path(dataset)
     with _opened(model, variant, threads, board) as opened:
