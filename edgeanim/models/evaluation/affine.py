@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.models.data.pairs import MASK_STRIDE
 from edgeanim.models.evaluation.similarity import Picture
 from edgeanim.models.regions import MIN_DETERMINANT, NEUTRAL_SCORE
-
-_STRIDE = 4
 
 
 def affine_warp(still: Picture, own: NDArray[Any], driving: NDArray[Any]) -> Picture:
@@ -19,7 +18,7 @@ def affine_warp(still: Picture, own: NDArray[Any], driving: NDArray[Any]) -> Pic
     import cv2
 
     height, width = still.shape[1:]
-    flow = affine_flow(own, driving, height // _STRIDE, width // _STRIDE)
+    flow = affine_flow(own, driving, height // MASK_STRIDE, width // MASK_STRIDE)
     x, y = cv2.split(cv2.resize(flow, (width, height)))
     how = cv2.INTER_LINEAR | cv2.WARP_RELATIVE_MAP
     planes = np.ascontiguousarray(still.transpose(1, 2, 0))
