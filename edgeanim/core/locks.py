@@ -33,25 +33,6 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
             os.close(handle)
 
 
-def is_held(path: Path) -> bool:
-    """Whether somebody holds this lock file now."""
-    if not HAS_LOCKS:
-        return False
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        flock(handle, LOCK_EX | LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
-    return False
-
-
 def _taken(path: Path, wait: bool) -> int | None:
     if not HAS_LOCKS:
         return None

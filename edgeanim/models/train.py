@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import write_text
-from edgeanim.core.locks import exclusive, is_held
+from edgeanim.core.locks import exclusive
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -83,8 +83,8 @@ def _alone_in(out: Path) -> Iterator[None]:
     out.mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(out / LOCK, wait=False) as alone:
-            # Without locks, as on some network drives, there is no telling.
-            if not alone and is_held(out / LOCK):
+            # Where the system has no locks, as on some network drives, no file is left of it.
+            if not alone and (out / LOCK).exists():
                 raise UsageError(
                     "Another training is writing into this folder.",
                     where=out,

@@ -106,11 +106,13 @@ class PlayedReenactment:
         driver = np.stack([_levels(picture) for picture in shown])
         scene = Scene(_levels(self._still), driver)
         labels = self._played.labels(driver)
-        made = [
+        frames = enumerate(self._played.player.play(scene))
+        next(frames)  # what the first calls for is not asked
+        then, now = (
             Made(self._picture(frame), self._affine(), None if labels is None else labels[i])
-            for i, frame in enumerate(self._played.player.play(scene))
-        ]
-        return made[2], made[1]
+            for i, frame in frames
+        )
+        return now, then
 
     def _picture(self, frame: NDArray[np.uint8]) -> Picture:
         """A frame at the size of the still: what paints has a size of its own."""

@@ -43,7 +43,7 @@ class NetworksReenactment:
     """One still, encoded once."""
 
     def __init__(self, animator: Animator, still: Picture) -> None:
-        self._animator, self._picture = animator, still
+        self._animator = animator
         with torch.no_grad():
             self._still = torch.from_numpy(still)[None]
             shown = seen(still, animator.config.size)
@@ -64,7 +64,9 @@ class NetworksReenactment:
             own = self._motion.expand(count, -1, -1)
             made, _ = compose(still, *self._animator.generator(*features, own, motion))
         now, then = (
-            Made(picture, affine_warp(self._picture, self._motion[0].numpy(), moved), label)
+            Made(
+                picture, affine_warp(self._still[0].numpy(), self._motion[0].numpy(), moved), label
+            )
             for picture, moved, label in zip(
                 made.contiguous().numpy(),
                 motion.numpy(),
