@@ -127,6 +127,10 @@ def command(
     )
     if result.note:
         click.echo(result.note, err=True)
+    if result.not_found:
+        click.echo(
+            f"Not found in the still, and so not moved: {'; '.join(result.not_found)}.", err=True
+        )
     if result.reference_s:
         click.echo(
             f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "

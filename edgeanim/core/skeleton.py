@@ -121,6 +121,21 @@ class Joints:
         sizes = zip(*map(_sizes, pictures), strict=True)
         return [min(each) > self.absent for each in sizes]
 
+    def stir(self, k: int, first: Any, now: Any) -> float:
+        """How much a region of a driver moves by itself, and not along with what it hangs on,
+        between planes `first` and `now` [K, 3]: the way of its centre in its own sizes, or the
+        share by which an axis turns or stretches, whichever is more. 0 if it is not there at
+        first."""
+        there = self.there(first)
+        if not there[k]:
+            return 0.0
+        way, turns = now[k, CENTRE] - first[k, CENTRE], now[k, X:] / first[k, X:]
+        p, own_turns = self.holder(k, there), 1.0
+        if p is not None:
+            way, own_turns = way - (now[p, CENTRE] - first[p, CENTRE]), now[p, X:] / first[p, X:]
+        size = _sizes(first[k : k + 1])[0]
+        return max(float(abs(way)) / size, float(abs(turns - own_turns).max()))
+
     def posed(self, still: Any, driver: Any) -> list[tuple[Any, Any, Any]]:
         """The still's body with its limbs in the directions of the driver's: centre, x and y axis
         of each region, from planes [K, 3]. Limbs that are not in both pictures stay as they are."""

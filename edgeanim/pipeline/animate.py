@@ -53,7 +53,8 @@ class Animated:
     """What was written: `ms_per_frame` is the mean time to make a frame, without decoding the
     driver or writing the file. `reference_s` is the moment of a stored motion from which it was
     carried over to the still: its beginning, unless its pose is nearer to the still's later. `note`
-    is what to know of the variant on this processor, if anything."""
+    is what to know of the variant on this processor, if anything. `not_found` are the regions that
+    the driver moves and that the model does not find in the still, so that they rest."""
 
     path: Path
     variant: str
@@ -62,6 +63,7 @@ class Animated:
     ms_per_frame: float
     reference_s: float = 0.0
     note: str | None = None
+    not_found: tuple[str, ...] = ()
 
 
 def animate(
@@ -147,7 +149,9 @@ def animate(
             progress.done(f"{clock.mean_ms:.1f} ms a frame")
     made.tell("the animation" if live else out)
     reference = player.reference / rate
-    return Animated(Path(out), chosen.id, count, rate, clock.mean_ms, reference, note)
+    return Animated(
+        Path(out), chosen.id, count, rate, clock.mean_ms, reference, note, player.not_found
+    )
 
 
 def _scene(

@@ -31,9 +31,9 @@ class Player:
     `record(graph name, inputs)` is called before every run with copies of the inputs in the
     contract's layout: this is how calibration samples are collected. `transfer` is how the driver's
     motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
-    the model finds the still's motion. `reference` is the frame of the last scene's driver that it
-    was relative to. `smooth` takes the tremble out of the motion, which needs one frame more (see
-    `runtime.smoothing`); `UsageError` for a model that makes its frames of more than motion.
+    the model finds the still's motion. `smooth` takes the tremble out of the motion, which needs
+    one frame more (see `runtime.smoothing`); `UsageError` for a model that makes its frames of more
+    than motion.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -64,8 +64,8 @@ class Player:
             for spec in sessions[graph.name].spec.outputs
         }
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
-        self._transfer = transfer
-        self.reference = 0
+        self._rule = transfer
+        self._transfer: Transfer | None = None
         self._smooth = smooth
         if smooth and not self.needs.moves_alone:
             raise UsageError(
@@ -79,6 +79,21 @@ class Player:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def reference(self) -> int:
+        """The number of the driver's frame that the last scene's motion was relative to."""
+        return self._transfer.reference if self._transfer else 0
+
+    @property
+    def not_found(self) -> tuple[str, ...]:
+        """The names of the regions that the last scene's driver has moved by themselves so far and
+        that its still does not show: they could not be moved. None in a model without a
+        skeleton."""
+        regions = self.contract.regions
+        if self._transfer is None or regions is None:
+            return ()
+        return tuple(regions[k] for k in sorted(self._transfer.not_found))
 
     def close(self) -> None:
         """Close all sessions."""
@@ -184,16 +199,15 @@ class Player:
     def _carrying(self, values: Values, scene: Scene) -> Transfer:
         """What carries the driver's motion over to the still."""
         found = values.array("motion:still")
-        if self._transfer == "relative" and found is None:
+        if self._rule == "relative" and found is None:
             raise UsageError(
                 f"The model {self.contract.name!r} does not find the motion of a still, so motion "
                 "cannot be relative to it.",
                 hint="Ask for the driver's motion as it is.",
             )
         joints = self.contract.joints()
-        carrying = Transfer(found, self._transfer or "relative", joints, scene.track)
-        self.reference = carrying.reference
-        return carrying
+        self._transfer = Transfer(found, self._rule or "relative", joints, scene.track)
+        return self._transfer
 
     def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
         flow = self._outputs.get("flow")

@@ -138,6 +138,17 @@ def test_the_bundle_animates_another_still(demo_run: Any, tmp_path: Path) -> Non
     assert {frame.shape for frame in frames} == {(200, 120, 4)}, "size and transparency are kept"
 
 
+def test_what_the_driver_moves_and_the_still_lacks_is_told(demo_run: Any, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (120, 120, 120)).save(tmp_path / "wall.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeanim", "animate", str(demo_run.folder / "bundle.eab"),
+         "--still", str(tmp_path / "wall.png"), "--drive", "talk", "-o", str(tmp_path / "a.gif")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Not found in the still, and so not moved: mouth." in done.stderr
+
+
 def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
     demo_run: Any, tmp_path: Path
 ) -> None:

@@ -253,6 +253,44 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     assert Transfer(still[None], "relative", JOINTS, track).reference == 0
 
 
+def test_what_the_still_lacks_and_the_driver_moves_is_told():
+    track = _raising()
+    still = body(np.full(4, 0.3), np.zeros(4))
+    still[[HAND, HEAD]] = GONE
+    carrying = Transfer(still[None], "relative", JOINTS)
+    carrying(track.values[:1])
+    carrying(track.values[:1])
+    assert carrying.not_found == set(), "nothing has moved"
+    for motion in track.values:
+        carrying(motion[None])
+    # The hand stays straight along the arm, but goes a long way; the head rests.
+    assert carrying.not_found == {HAND}
+    whole = body(np.full(4, 0.3), np.zeros(4))
+    for motion in (track.values, track.values[::-1]):
+        carrying = Transfer(whole[None], "relative", JOINTS, MotionTrack(motion, 10.0))
+        for moment in motion:
+            carrying(moment[None])
+        assert carrying.not_found == set()
+
+
+@settings(max_examples=40, deadline=None)
+@given(_lengths, _angles, st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+def test_what_goes_along_with_its_parent_does_not_stir(lengths, angles, right, down):
+    """The whole body goes elsewhere: only the torso, which hangs on nothing, does so by itself."""
+    first = to_planes(body(lengths, angles).astype(np.float64))
+    now = first.copy()
+    now[:, 0] += right + 1j * down
+    stirred = [JOINTS.stir(k, first, now) for k in range(4)]
+    np.testing.assert_allclose(stirred[1:], 0, atol=1e-6)
+    area = np.abs((first[TORSO, 1].conjugate() * first[TORSO, 2]).imag)
+    assert stirred[TORSO] == pytest.approx(np.hypot(right, down) / np.sqrt(area), abs=1e-6)
+    # A limb that turns stirs by as much as its axes do, and one that is not there does not.
+    now[HAND] *= np.exp(0.5j)
+    assert JOINTS.stir(HAND, first, now) >= abs(np.exp(0.5j) - 1) - 1e-6
+    first[HAND] = to_planes(np.array(GONE))
+    assert JOINTS.stir(HAND, first, now) == 0
+
+
 def test_poses_are_not_asked_for_where_they_cannot_be_told():
     track = _raising()
     still, now = track.values[2:3], track.values[5:6]
