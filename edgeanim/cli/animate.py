@@ -11,6 +11,7 @@ from edgeanim.cli.common import (
     PATH,
     Number,
     Whole,
+    board_option,
     example,
     input_option,
     json_option,
@@ -63,6 +64,7 @@ from edgeanim.core.parsing import parse_inputs
     help="Give the still's limbs the driver's directions, not their change; for a model without "
     "a skeleton, use the driver's motion unchanged.",
 )
+@board_option
 @threads_option
 @input_option
 @json_option
@@ -82,6 +84,7 @@ def command(
     smooth: bool | None,
     loop: bool,
     absolute: bool,
+    board: str,
     threads: int | None,
     inputs: tuple[str, ...],
     as_json: bool,
@@ -112,6 +115,7 @@ def command(
             smooth=smooth,
             loop=loop,
             stop=stop,
+            board=board,
             threads=threads,
             inputs=parse_inputs(inputs),
             progress=progress,

@@ -10,6 +10,7 @@ from edgeanim.cli.common import (
     NAME,
     PATH,
     Whole,
+    board_option,
     example,
     json_option,
     print_json,
@@ -38,8 +39,9 @@ from edgeanim.models.shipped_files import SHIPPED
 @click.option(
     "--size",
     type=Whole(64, 1024),
-    help="Side of the pictures, which are square [default: of those that it sees].",
+    help="Side of the pictures, which are square [default: of the largest that it sees unscaled].",
 )
+@board_option
 @threads_option
 @json_option
 @example("""
@@ -54,6 +56,7 @@ def command(
     names: str | None,
     dataset: Path | None,
     size: int | None,
+    board: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -83,6 +86,7 @@ def command(
             names=chosen,
             dataset=dataset,
             size=size,
+            board=board,
             threads=threads,
             progress=progress,
         )

@@ -10,6 +10,7 @@ from edgeanim.cli.common import (
     NAME,
     PATH,
     Whole,
+    board_option,
     example,
     json_option,
     print_json,
@@ -47,6 +48,7 @@ def list_tracks(as_json: bool) -> None:
 @click.option("--variant", help="Which variant follows it [default: the board's].")
 @click.option("--frames", "limit", type=Whole(2), help="At most so many frames.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
+@board_option
 @threads_option
 @json_option
 @example("edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
@@ -57,6 +59,7 @@ def extract(
     variant: str | None,
     limit: int | None,
     smooth: bool,
+    board: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -73,6 +76,7 @@ def extract(
             limit=limit,
             smooth=smooth,
             stop=stop,
+            board=board,
             threads=threads,
             progress=progress,
         )

@@ -23,6 +23,7 @@ from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.work import Work
+from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import open_bundle
 
 
@@ -55,7 +56,7 @@ def evaluate(
     dataset: str | Path | None = None,
     size: int | None = None,
     threads: int | None = None,
-    board: str | Path = "local",
+    board: str | Path = LOCAL,
     progress: Progress = SILENT,
 ) -> Evaluation:
     """Score an animator on held-out puppets, `clips` (files and folders of them; of those only the
@@ -67,7 +68,8 @@ def evaluate(
     `model` is the shipped animator or a training's folder, which are scored in PyTorch, or a bundle
     (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
     One whose regions are not the shipped animator's is scored without puppets. `size` is the side
-    of the pictures, by default that of those which the animator sees.
+    of the pictures, which are square, by default that of the largest which the animator sees
+    unscaled.
 
     `UsageError` for a bundle that animates no still by a driver alone, `BadInput` for a model that
     is not compiled, or a clip or dataset that cannot be read.
@@ -98,7 +100,9 @@ def _opened(
     model: str | Path, variant: str | None, threads: int | None, board: str | Path
 ) -> Iterator[_Opened]:
     if is_shipped(model) or _is_training(Path(model)):
-        for option, value in (("--variant", variant), ("--threads", threads)):
+        elsewhere = None if board == LOCAL else board
+        of_bundles = {"--variant": variant, "--threads": threads, "--board": elsewhere}
+        for option, value in of_bundles.items():
             if value is not None:
                 raise UsageError(
                     "Bundles have it; trained networks are scored in PyTorch.",

@@ -70,13 +70,13 @@ class Played:
 
     @property
     def size(self) -> int:
-        """The larger side of the pictures that its graphs see, in steps of a mask's pixel."""
+        """The side of the largest square that its graphs see unscaled, in steps of a mask's
+        pixel."""
         sides = (
-            side
+            min(spec.size)
             for graph in self._contract.graphs
             for spec in graph.inputs
             if spec.role in ("still", "driving_frame")
-            for side in spec.size
         )
         return -(-max(sides) // MASK_STRIDE) * MASK_STRIDE
 

@@ -13,6 +13,7 @@ import click
 import numpy as np
 import pytest
 
+from edgeanim import targets
 from edgeanim.benchmarks.result import save_report
 from edgeanim.cli.main import COMMANDS
 from tests.benchmarks.synthetic import build_report
@@ -156,6 +157,13 @@ def test_an_unknown_board_and_backend_name_the_nearest(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
     fails(2, "boards", "raspberry-pi-55", says="raspberry-pi-5")
+    bundle, out = Path(targets.__file__).with_name("smoke.eab"), ("-o", tmp_path / "a.npz")
+    for given in (
+        ("animate", bundle, "--drive", "wave", "-o", tmp_path / "a.gif"),
+        ("evaluate", bundle),
+        ("motion", "extract", "camera:0", "--bundle", bundle, *out),
+    ):
+        fails(2, *given, "--board", "raspberry-pi-55", says="raspberry-pi-5")
     fails(
         2, "compile", tiny_onnx(), "-o", tmp_path / "x.eab", "--backend", "openvinoo",
         says="Did you mean 'openvino'?",

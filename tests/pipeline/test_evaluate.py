@@ -15,6 +15,7 @@ import torch
 
 from edgeanim import api
 from edgeanim.cli.evaluate import command
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE
@@ -29,6 +30,9 @@ from edgeanim.pipeline.reenacted import Played
 from edgeanim.runtime.media import write_animation
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
+from tests.convnets import save_onnx
+
+helper = pytest.importorskip("onnx").helper
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +132,8 @@ def test_a_bundle_is_scored_where_there_is_no_pytorch(bundle: Path) -> None:
 def test_options_of_bundles_are_refused_for_networks(bundle: Path) -> None:
     with pytest.raises(UsageError, match=r"--variant.*trained networks"):
         api.evaluate(variant="onnxruntime-float32")
+    with pytest.raises(UsageError, match=r"--board.*trained networks"):
+        api.evaluate(board="raspberry-pi-5")
     with pytest.raises(UsageError, match="openvino"):
         api.evaluate(bundle, variant="openvino-int8")
 
@@ -162,3 +168,22 @@ def test_a_model_with_regions_of_its_own_is_scored_on_clips_alone(
     assert score.won is not None
     assert (score.cover, score.miou) == (None, None)
     assert "| - |" in table([score])
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 64), (64, 64)])
+def test_a_model_that_copies_the_driver_wins_back_all_whatever_its_shape(
+    clip: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    pictures = [
+        TensorSpec(role, role, (1, 3, *size), "NCHW", range=(0.0, 1.0))
+        for role in ("still", "driving_frame", "frame")
+    ]
+    copied = GraphSpec("copy", "copy.onnx", "frame", tuple(pictures[:2]), (pictures[2],))
+    nodes = [
+        helper.make_node("Mul", ["still", "none"], ["black"]),
+        helper.make_node("Add", ["driving_frame", "black"], ["frame"]),
+    ]
+    net = save_onnx(tmp_path / "copy.onnx", copied, nodes, {"none": np.array(0.0)})
+    api.compile(net, out=tmp_path / "copy.eab", backends=("onnxruntime",), frames=clip)
+    (score,) = api.evaluate(tmp_path / "copy.eab", clips=clip).scores
+    assert score.won == pytest.approx(1, abs=1e-3)
