@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import fields
 
 from edgeanim.cli.boards import describe
 from edgeanim.cli.main import cli
 from edgeanim.targets.board import LOCAL, Board, board_names, load_shipped_board
 
 HERE = Path(__file__).resolve().parent
-_NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
+NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
 
 
 def commands_page() -> str:
     """Every command's help, as `--help` prints it on a terminal of 100 columns."""
     settings = cli.context_settings
     context = click.Context(cli, info_name="edgeanim", terminal_width=100, **settings)
-    parts = [f"# Commands\n\n{_NOTE}"]
+    parts = [f"# Commands\n\n{NOTE}"]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
@@ -40,12 +41,17 @@ def boards_page() -> str:
     ]
     shipped = [load_shipped_board(name) for name in board_names()]
     rows += [_board_row(board) for board in shipped]
-    parts = [f"# Boards\n\n{_NOTE}", *(f"{row}\n" for row in rows)]
+    parts = [f"# Boards\n\n{NOTE}", *(f"{row}\n" for row in rows)]
     for board in shipped:
         if board.name != LOCAL:
             lines = "\n".join(describe(board))
             parts.append(f"\n## {board.title}\n\n```\n{lines}\n```\n")
     return "".join(parts)
+
+
+def fields_page() -> str:
+    """What `--json` prints and functions return."""
+    return fields.page(NOTE)
 
 
 def _help(command: click.Command, name: str, parent: click.Context) -> str:
@@ -68,6 +74,7 @@ def main() -> None:
     """Write the pages."""
     (HERE / "commands.md").write_text(commands_page())
     (HERE / "boards.md").write_text(boards_page())
+    (HERE / "fields.md").write_text(fields_page())
 
 
 if __name__ == "__main__":

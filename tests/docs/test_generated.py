@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
 import pytest
 
 from edgeanim.cli.main import COMMANDS, cli
+from tests.cli.called import edgeanim
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -25,28 +26,48 @@ PAGES = (
 )
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_command_reference_is_current() -> None:
+@pytest.mark.parametrize("page", ["commands", "boards", "fields"])
+def test_the_generated_pages_are_current(page: str) -> None:
     # In a process of its own: click keeps how a command's help was called when it was first used.
     done = subprocess.run(
-        [sys.executable, "-c", "import generate; print(generate.commands_page(), end='')"],
+        [sys.executable, "-c", f"import generate; print(generate.{page}_page(), end='')"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(DOCS), str(ROOT)])},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert (DOCS / "commands.md").read_text() == done.stdout
+    assert (DOCS / f"{page}.md").read_text() == done.stdout
 
 
-def test_the_table_of_boards_is_current(generate: ModuleType) -> None:
-    assert (DOCS / "boards.md").read_text() == generate.boards_page()
+def _printing(command: click.Command, name: str = "") -> Iterator[str]:
+    """The names of the commands that have --json."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for sub in command.list_commands(context):
+            found = command.get_command(context, sub)
+            assert found is not None
+            yield from _printing(found, f"{name} {sub}".strip())
+    elif any("--json" in parameter.opts for parameter in command.params):
+        yield name
+
+
+def test_the_page_of_fields_tells_of_every_command_that_prints_json() -> None:
+    page = (DOCS / "fields.md").read_text()
+    for name in _printing(cli):
+        assert f"`{name}`" in page, name
+
+
+@pytest.mark.parametrize("command", ["backends", "boards", "motion list", "inspect"])
+def test_what_is_printed_has_the_fields_of_the_page(
+    command: str, tiny_onnx: Callable[..., Path]
+) -> None:
+    given = [tiny_onnx()] if command == "inspect" else []
+    printed = json.loads(edgeanim(*command.split(), *given, "--json").stdout)
+    page = (DOCS / "fields.md").read_text()
+    kind = re.search(rf"^\| `{command}` \| .*?\[(\w+)\]", page, re.MULTILINE)
+    assert kind is not None
+    fields = re.search(rf"^## {kind[1]}\n.*?```\n(.*?)```", page, re.MULTILINE | re.DOTALL)
+    assert fields is not None
+    names = {line.partition(":")[0] for line in fields[1].splitlines()}
+    assert set(printed[0] if isinstance(printed, list) else printed) == names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
