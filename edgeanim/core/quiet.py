@@ -9,7 +9,9 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
 
 log = logging.getLogger("edgeanim")
 
@@ -50,25 +52,49 @@ _SILENCE = _Silence()
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
+    with _sink() as sink, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        saved = [os.dup(fd) for fd in (1, 2)]
+        _flush()
+        saved = _standing()
         level = logging.root.manager.disable
         try:
-            for fd in (1, 2):
+            for fd in saved:
                 os.dup2(sink.fileno(), fd)
             logging.disable(logging.ERROR)
             yield
         finally:
             logging.disable(level)
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
-            for fd, old in zip((1, 2), saved, strict=True):
+            _flush()
+            for fd, old in saved.items():
                 os.dup2(old, fd)
                 os.close(old)
             if log.isEnabledFor(logging.DEBUG):
                 sink.seek(0)
                 for line in sink.read().decode(errors="replace").splitlines():
                     log.debug("%s", line)
+
+
+def _sink() -> IO[bytes]:
+    """What takes in the prints: nowhere, if no temporary file can be made."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return Path(os.devnull).open("w+b")
+
+
+def _flush() -> None:
+    """Whoever started us may have left no streams, or closed or replaced them."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):
+            stream.flush()
+
+
+def _standing() -> dict[int, int]:
+    """Duplicates of the descriptors 1 and 2, by their number, as far as they are standard output
+    and error: where these were closed, a file of our caller's may have got the number since."""
+    saved = {}
+    for fd, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
+        if stream is not None:
+            with suppress(OSError):
+                saved[fd] = os.dup(fd)
+    return saved

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
+import sys
+import tempfile
 import threading
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +53,40 @@ def test_blocks_of_two_threads_that_overlap_leave_nothing_silenced(
     os.write(1, b"heard")
     assert capfd.readouterr() == ("heard", "")
     assert (list(warnings.filters), logging.root.manager.disable) == (before, level)
+
+
+@pytest.mark.parametrize("closing", ["<&- >&- 2>&-", ">&- 2>&-", ">&-"])
+def test_a_service_without_standard_streams_keeps_the_files_that_have_their_numbers(
+    closing: str, tmp_path: Path
+) -> None:
+    program = """
+import os, sys
+from edgeanim.core.packages import require
+kept = open(sys.argv[1], "w")  # gets the lowest number that is free
+require("This", "json", extra="all")
+from edgeanim.core.quiet import quiet
+with quiet():
+    print("of the service", file=kept, flush=True)
+for number in (1, 2):
+    try:
+        os.close(number)
+    except OSError:
+        pass
+with quiet():
+    pass
+"""
+    file = tmp_path / "kept.txt"
+    command = ["sh", "-c", f'exec "$0" -c "$1" "$2" {closing}', sys.executable, program, str(file)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == 0
+    assert file.read_text() == "of the service\n"
+
+
+def test_without_a_folder_for_temporary_files_prints_go_nowhere(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+        with quiet():
+            os.write(1, b"chatter")
+    os.write(1, b"heard")
+    assert capfd.readouterr() == ("heard", "")
