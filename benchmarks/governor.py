@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ _FILE = "cpufreq/scaling_governor"
 def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, ...]]:
     """Set every core's governor to `wanted` within the block; yields what could not be set.
 
-    It takes root. Nothing is touched for `None`.
+    It takes root. Nothing is touched for `None`, nor are cores that are switched off.
     """
     files = sorted((root / _CORES).glob(f"cpu[0-9]*/{_FILE}")) if wanted else []
     if wanted and not files:
@@ -24,8 +25,8 @@ def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, 
     remarks: tuple[str, ...] = ()
     try:
         for file in files:
-            found = file.read_text().strip()
-            if found != wanted:
+            found = _governor(file)
+            if found is not None and found != wanted:
                 before[file] = found
                 file.write_text(f"{wanted}\n")
     except OSError as error:
@@ -39,3 +40,13 @@ def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, 
         for file, governor in before.items():
             with suppress(OSError):
                 file.write_text(f"{governor}\n")
+
+
+def _governor(file: Path) -> str | None:
+    """`None` for a core that is off with its whole cluster."""
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return None
+        raise

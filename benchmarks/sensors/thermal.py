@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from edgeanim.benchmarks.host import Unreadable, number
 from edgeanim.benchmarks.sensors.base import Sensor, Texts, Values
 
+T = TypeVar("T")
 _CPU = "sys/devices/system/cpu/cpu[0-9]*"
 _COUNTERS = {"core_throttle_count": "throttle_count", "package_throttle_count": "package_count"}
 
@@ -33,14 +34,13 @@ class ThermalSensor(Sensor):
         return (("governor", self._governors),)
 
     def _frequency(self) -> Values:
-        files = self.host.glob(f"{_CPU}/cpufreq/scaling_cur_freq")
-        if files:
-            return {f"{_core(f)}.freq_mhz": number(self.host.text(f)) / 1e3 for f in files}
+        if clocks := self._of_cores("scaling_cur_freq", number):
+            return {f"{core}.freq_mhz": clock / 1e3 for core, clock in clocks.items()}
         info = self.host.text("proc/cpuinfo").splitlines()
-        clocks = [line.partition(":")[2] for line in info if line.startswith("cpu MHz")]
-        if not clocks:
+        told = [line.partition(":")[2] for line in info if line.startswith("cpu MHz")]
+        if not told:
             raise Unreadable("neither cpufreq nor /proc/cpuinfo has it")
-        return {f"cpu{i}.freq_mhz": number(clock) for i, clock in enumerate(clocks)}
+        return {f"cpu{i}.freq_mhz": number(clock) for i, clock in enumerate(told)}
 
     def _temperature(self) -> Values:
         values: Values = {}
@@ -66,13 +66,26 @@ class ThermalSensor(Sensor):
         return values
 
     def _governors(self) -> Texts:
-        files = self.host.glob(f"{_CPU}/cpufreq/scaling_governor")
-        if not files:
+        each = self._of_cores("scaling_governor", str.strip)
+        if not each:
             raise Unreadable("this machine has no cpufreq")
-        each = [self.host.text(file).strip() for file in files]
-        if len(set(each)) == 1:
-            return {"governor": each[0]}
-        return {f"governor of {_core(f)}": name for f, name in zip(files, each, strict=True)}
+        if len(set(each.values())) == 1:
+            return {"governor": next(iter(each.values()))}
+        return {f"governor of {core}": name for core, name in each.items()}
+
+    def _of_cores(self, name: str, read: Callable[[str], T]) -> dict[str, T]:
+        """What cpufreq tells of each core that is switched on. The kernel refuses to read a file of
+        a cluster that is off, as a Jetson's power mode may leave it; empty without cpufreq."""
+        found: dict[str, T] = {}
+        refusals: list[Unreadable] = []
+        for file in self.host.glob(f"{_CPU}/cpufreq/{name}"):
+            try:
+                found[_core(file)] = read(self.host.text(file))
+            except Unreadable as reason:
+                refusals.append(reason)
+        if refusals and not found:
+            raise refusals[0]
+        return found
 
 
 def _core(file: str) -> str:

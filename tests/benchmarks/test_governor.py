@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,6 +45,23 @@ def test_nothing_is_touched_unless_asked_for(cores: list[Path], tmp_path: Path) 
     with governed(None, tmp_path) as remarks:
         assert remarks == ()
         assert _governors(cores) == ["powersave", "powersave"]
+
+
+def test_cores_that_are_off_with_their_cluster_stand_in_nobodys_way(
+    cores: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Path.read_text
+
+    def refused_when_off(file: Path) -> str:
+        if file == cores[0]:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(file))
+        return read(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", refused_when_off)
+        with governed("performance", tmp_path) as remarks:
+            assert (remarks, read(cores[1])) == ((), "performance\n")
+    assert _governors(cores) == ["powersave", "powersave"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")

@@ -146,6 +146,16 @@ def test_no_limit_is_no_value(tmp_path: Path) -> None:
     assert read(lay_out(tmp_path, files), "cgroup").values == {}
 
 
+def test_cores_that_are_off_with_their_cluster_hide_nothing_of_the_others(tmp_path: Path) -> None:
+    host = lay_out(tmp_path, FILES)
+    for name in ("scaling_cur_freq", "scaling_governor"):
+        (tmp_path / f"sys/devices/system/cpu/cpu8/cpufreq/{name}").mkdir(parents=True)
+    sensor = get_sensor("thermal", host)
+    snapshot = sensor.read()
+    assert (snapshot.values["cpu1.freq_mhz"], snapshot.missing) == (600.0, ())
+    assert sensor.read_settings() == ({"governor": "ondemand"}, ())
+
+
 def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path) -> None:
     snapshot = read(Host(tmp_path))
     assert snapshot.values == {}
