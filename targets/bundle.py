@@ -19,7 +19,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,8 +132,10 @@ def open_bundle(path: Path, *, trusted: bool = True) -> Iterator[Bundle]:
     `BadInput` for anything that is not exactly a sound bundle; if it has to be `trusted`, also for
     one that nobody signed whom `EDGEANIM_TRUST` names, where that is set.
     """
-    with tempfile.TemporaryDirectory(prefix="edgeanim-bundle-") as scratch:
-        folder = Path(scratch)
+    with ExitStack() as stack:
+        with disk_errors(path):
+            scratch = tempfile.TemporaryDirectory(prefix="edgeanim-bundle-")
+        folder = Path(stack.enter_context(scratch))
         with disk_errors(path), path.open("rb") as stream:
             seal = check_seal(stream, path)
             signature, manifest = unpack(stream, folder, path, trusted)

@@ -94,6 +94,12 @@ def disk_errors(path: Path) -> Iterator[None]:
 def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     """What an operating-system refusal around `path` means to the user."""
     where = error.filename or path
+    if isinstance(error, FileNotFoundError) and _NO_TEMPORARY in str(error):
+        hint = "Free some space, or set TMPDIR to a folder that can be written to."
+        return DeviceFailed(
+            "No folder for temporary files can be written to: they are full or for reading only.",
+            hint=hint,
+        )
     if isinstance(error, FileNotFoundError):
         return BadInput("No such file or folder.", where=where)
     if isinstance(error, IsADirectoryError):
@@ -118,6 +124,9 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
         )
     return DeviceFailed(f"The operating system refused: {error.strerror or error}.", where=where)
 
+
+# `tempfile` tells it as a file that is not there, without a name.
+_NO_TEMPORARY = "No usable temporary directory"
 
 # Python and NumPy have an error of its own for it; PyTorch and native code have words.
 _NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|_ALLOC_FAILED")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,15 @@ def test_the_files_go_even_if_the_block_fails(bundle: Path) -> None:
     with pytest.raises(RuntimeError):
         use()
     assert not folders[0].exists()
+
+
+def test_a_machine_that_may_write_nowhere_is_told_what_it_lacks(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "gone")])
+    with pytest.raises(DeviceFailed, match=r"temporary files .* TMPDIR"), open_bundle(bundle):
+        pass
 
 
 def test_an_error_names_the_bundle_not_where_it_was_unpacked(bundle: Path) -> None:
