@@ -136,6 +136,11 @@ def _swap(members: dict[str, bytes]) -> None:
     members[name] = members[name].replace(b"image", b"imagE")
 
 
+def _other_result(**fields: object) -> Callable[[dict[str, bytes]], None]:
+    """A variant whose output is not that of the contract."""
+    return edited(lambda m: m["variants"][0]["graphs"][0]["spec"]["outputs"][0].update(fields))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -150,6 +155,8 @@ def _swap(members: dict[str, bytes]) -> None:
         (edited(lambda m: m["variants"].append(m["variants"][0])), "same backend"),
         (edited(lambda m: m["variants"].clear()), "no variant"),
         (edited(lambda m: m["variants"][0]["graphs"][0].update(floats="float16")), "in float16"),
+        (_other_result(layout="plain"), "another interface"),
+        (_other_result(shape=[1, 3, 4, 4]), "another interface"),
         (edited(lambda m: m["files"].pop("golden.npz")), "no hash"),
         (edited(lambda m: m.pop("golden")), "nothing uses"),
         (edited(lambda m: m["files"]["golden.npz"].update(sha256="z" * 64)), "hexadecimal"),
