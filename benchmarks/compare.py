@@ -142,6 +142,18 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
         raise FailedOn(f"The gate {gate.text!r} failed for {'; '.join(failures)}.", comparison)
 
 
+def check_gates(comparison: Comparison, gates: Sequence[Gate]) -> None:
+    """`FailedOn` that tells of every gate that fails; see `check_gate`."""
+    failures = []
+    for gate in gates:
+        try:
+            check_gate(comparison, gate)
+        except FailedOn as failed:
+            failures.append(failed.what)
+    if failures:
+        raise FailedOn(" ".join(failures), comparison)
+
+
 def _plain(comparison: Comparison) -> Iterator[_Table]:
     for name, report in zip(comparison.names, comparison.reports, strict=True):
         for variant in report.variants:

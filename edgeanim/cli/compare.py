@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @click.option("--html", type=PATH, metavar="FILE", help="Also write a self-contained page.")
 @click.option(
     "--fail-on",
+    multiple=True,
     metavar="CONDITION",
     help="Exit with 1 if true for any variant, e.g. 'latency.p90_ms > 50 or "
-    "drift.ssim_mean < 0.98'.",
+    "drift.ssim_mean < 0.98'; may be repeated.",
 )
 @click.option(
     "--allow",
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def command(
     reports: tuple[Path, ...],
     html: Path | None,
-    fail_on: str | None,
+    fail_on: tuple[str, ...],
     allow: tuple[str, ...],
     as_json: bool,
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.compare import Comparison, check_gate
+from edgeanim.benchmarks.compare import Comparison, check_gates
 from edgeanim.benchmarks.compare import compare as compare_reports
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Report
@@ -18,14 +18,14 @@ def compare(
     reports: str | Path | Report | Sequence[str | Path | Report],
     *,
     html: str | Path | None = None,
-    fail_on: str | None = None,
+    fail_on: str | Sequence[str] | None = None,
     allow: str | Collection[str] = (),
 ) -> Comparison:
     """Put reports, or those in files, side by side; write a self-contained page to `html`.
 
     `UsageError` if they are of unlike models, frames or machines, unless `allow` says so.
-    `FailedOn` if `fail_on` (see `benchmarks.gate`) holds for any variant; the page is written
-    all the same, and the error carries the comparison.
+    `FailedOn` if `fail_on`, or one of several (see `benchmarks.gate`), holds for any variant; the
+    page is written all the same, and the error carries the comparison.
     """
     given = (reports,) if isinstance(reports, (str, Path, Report)) else reports
     sources = [each if isinstance(each, Report) else Path(each) for each in given]
@@ -33,10 +33,10 @@ def compare(
     if html is not None:
         may_become_file(Path(html))
         must_spare(Path(html), [each for each in sources if isinstance(each, Path)])
-    gate = None if fail_on is None else parse_gate(fail_on)  # before a page is written
+    asked = () if fail_on is None else one_or_more(fail_on)
+    gates = [parse_gate(text) for text in asked]  # before a page is written
     comparison = compare_reports(sources, allow=allowed)
     if html is not None:
         write_page(Path(html), comparison)
-    if gate is not None:
-        check_gate(comparison, gate)
+    check_gates(comparison, gates)
     return comparison

@@ -304,4 +304,6 @@ def test_a_gate_that_is_none_is_told_before_a_page_is_written(tmp_path: Path) ->
     save_report(tmp_path / "one.json", build_report())
     with pytest.raises(UsageError, match="At its end"):
         compare_files([tmp_path / "one.json"], html=tmp_path / "page.html", fail_on="size_bytes >")
+    with pytest.raises(UsageError, match="At its end"):
+        compare_files(tmp_path / "one.json", html=tmp_path / "page.html", fail_on=["id == 'x'", ""])
     assert not (tmp_path / "page.html").exists()

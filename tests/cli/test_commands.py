@@ -153,6 +153,19 @@ def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
     assert "The gate 'latency.p50_ms > 0' failed" in " ".join(done.stderr.split())
 
 
+def test_of_several_gates_none_is_passed_over(tmp_path: Path) -> None:
+    save_report(tmp_path / "report.json", build_report())
+    gates = ["--fail-on", "size_bytes > 0", "--fail-on", "latency.p50_ms > 0"]
+    gates += ["--fail-on", "latency.p50_ms < 0"]
+    done = edgeanim("compare", tmp_path / "report.json", *gates)
+    told = " ".join(done.stderr.split())
+    assert done.returncode == 1
+    assert "The gate 'size_bytes > 0' failed" in told
+    assert "The gate 'latency.p50_ms > 0' failed" in told
+    assert "'latency.p50_ms < 0'" not in told
+    assert edgeanim("compare", tmp_path / "report.json", *gates[4:]).returncode == 0
+
+
 def test_an_unknown_board_and_backend_name_the_nearest(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
