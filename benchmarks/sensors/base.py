@@ -8,6 +8,8 @@ from typing import ClassVar, TypeVar
 
 from edgeanim.benchmarks.host import Host, Unreadable
 
+# What a Jetson reports of a part without power, which is colder than anything.
+NO_TEMPERATURE_C = -256.0
 Values = dict[str, float]
 Texts = dict[str, str]
 Found = TypeVar("Found", float, str)

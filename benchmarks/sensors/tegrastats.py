@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from edgeanim.benchmarks.host import Host, Stream, Unreadable, number
-from edgeanim.benchmarks.sensors.base import Sensor, Values
+from edgeanim.benchmarks.sensors.base import NO_TEMPERATURE_C, Sensor, Values
 
 # Its own sampling costs time on the board, so it is asked to be slow.
 _INTERVAL_MS = "2000"
-# What an unpowered sensor reports.
-_NO_TEMPERATURE_C = -256.0
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _FIELDS: tuple[tuple[str, str], ...] = (
     ("date", r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d"),
@@ -123,7 +121,7 @@ def _clock(match: re.Match[str], values: Values) -> None:
 
 
 def _heat(match: re.Match[str], values: Values) -> None:
-    if number(match[2]) != _NO_TEMPERATURE_C:
+    if number(match[2]) != NO_TEMPERATURE_C:
         values[f"tegra.{match[1].lower()}.temp_c"] = number(match[2])
 
 

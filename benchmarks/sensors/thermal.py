@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar, TypeVar
 
 from edgeanim.benchmarks.host import Unreadable, number
-from edgeanim.benchmarks.sensors.base import Sensor, Texts, Values
+from edgeanim.benchmarks.sensors.base import NO_TEMPERATURE_C, Sensor, Texts, Values
 
 T = TypeVar("T")
 _CPU = "sys/devices/system/cpu/cpu[0-9]*"
@@ -48,10 +48,12 @@ class ThermalSensor(Sensor):
             zone = PurePosixPath(file).parent
             try:
                 kind = self.host.text(f"{zone}/type").strip()
-                values[f"{zone.name}.{kind}.temp_c"] = number(self.host.text(file)) / 1e3
+                celsius = number(self.host.text(file)) / 1e3
             except Unreadable:
                 # Single zones of a Jetson refuse to be read while their part is powered down.
                 continue
+            if celsius != NO_TEMPERATURE_C:
+                values[f"{zone.name}.{kind}.temp_c"] = celsius
         if not values:
             raise Unreadable("/sys/class/thermal has no readable zone")
         return values

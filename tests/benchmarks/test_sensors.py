@@ -156,6 +156,14 @@ def test_cores_that_are_off_with_their_cluster_hide_nothing_of_the_others(tmp_pa
     assert sensor.read_settings() == ({"governor": "ondemand"}, ())
 
 
+def test_a_zone_without_power_has_no_temperature_from_which_it_could_rise(tmp_path: Path) -> None:
+    zone = {"sys/class/thermal/thermal_zone2/type": "gpu-thermal\n"}
+    zone["sys/class/thermal/thermal_zone2/temp"] = "-256000\n"
+    values = read(lay_out(tmp_path, FILES | zone), "thermal").values
+    heat = {name: value for name, value in values.items() if name.endswith("temp_c")}
+    assert heat == {"thermal_zone0.cpu-thermal.temp_c": 48.312}
+
+
 def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path) -> None:
     snapshot = read(Host(tmp_path))
     assert snapshot.values == {}
