@@ -23,7 +23,7 @@ from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import SshHost, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us, this_moment
 
 _PROOF_FRAMES = 3
 # Far below what INT8 costs, far above what a broken runtime shows.
@@ -74,7 +74,8 @@ def deploy(
     with open_bundle(path) as opened:
         backends = tuple(dict.fromkeys(variant.backend for variant in opened.variants))
     files = Payload.of(files_of(path, path.name))
-    call = Call("install", {"bundle": path.name}, files, backends, (ANSWER,))
+    options = {"bundle": path.name}
+    call = Call("install", options, files, backends, (ANSWER,), moment=this_moment())
     remote = connect(place, progress)
     with ended_with_us([remote], call):
         answer = remote.run(call)[ANSWER].decode("utf-8", errors="replace")

@@ -27,7 +27,7 @@ from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us, this_moment
 
 if TYPE_CHECKING:
     from edgeanim.targets.doctor import Diagnosis
@@ -258,7 +258,7 @@ def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote
         return diagnose()
     if not isinstance(place, SshHost):
         raise UsageError("Emulation has a check of its own.", hint="See `edgeanim emulate --help`.")
-    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,))
+    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,), moment=this_moment())
     text = connect(place, progress).run(call)[ANSWER].decode("utf-8", errors="replace")
     return parse(Diagnosis, parse_json(text, where=place.label), where=place.label)
 

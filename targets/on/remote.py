@@ -1,12 +1,14 @@
 """A call of edgeanim on a host: push what is not there, run, follow, fetch, clean up.
 
 The run belongs to the host: it goes on when the link is lost, and whoever makes the same call again
-finds it, running or finished, by the hash of all that goes into it.
+finds it, running or finished, by the hash of all that goes into it. So a bench is picked up; what a
+board is now, or is to be from now on, is asked anew.
 """
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 import signal
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,13 +33,16 @@ MODULE = "edgeanim.pipeline.on_board"
 RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 60.0)
 _MAX_RESULT_BYTES = 64 << 20
 _CHUNK = 1 << 20
+# With the day: a run may have waited there for two weeks.
+_WHEN = "%Y-%m-%d %H:%M:%S"
 
 
 @dataclass(frozen=True)
 class Call:
     """What to do there: `function` of `pipeline.on_board` with `options` (plain values), with
     `files` beside it. `backends` are those that its bundle has variants for; `results` the files
-    to bring back; `code` is edgeanim itself as it is now."""
+    to bring back; `code` is edgeanim itself as it is now. `moment` tells a call that only counts
+    now from an equal one before, whose run nobody shall find there."""
 
     function: str
     options: Mapping[str, Any]
@@ -45,6 +50,7 @@ class Call:
     backends: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     code: Payload = field(default_factory=lambda: runtime())
+    moment: str = ""
 
     @property
     def id(self) -> str:
@@ -54,6 +60,7 @@ class Call:
             "options": to_plain(self.options),
             "files": self.files.digest,
             "runtime": self.code.digest,
+            "moment": self.moment,
         }
         return sha256_bytes(canonical_json(parts).encode())[:32]
 
@@ -143,7 +150,7 @@ class Remote:
             # Added, since a far time beyond all calendars is then an `OverflowError`.
             since = datetime.fromtimestamp(0, timezone.utc) + timedelta(seconds=state["began"])
             now = on_a_line(str(state["state"]))
-            note = f"picked up the run that began at {since.astimezone():%H:%M:%S} ({now})"
+            note = f"picked up the run that began at {since.astimezone():{_WHEN}} ({now})"
         self._progress.done(note)
 
     def _follow(self, link: Link, call: Call) -> dict[str, Any]:
@@ -190,6 +197,11 @@ class Remote:
             ) from error
         time.sleep(self._retry_s[self._failures])
         self._failures += 1
+
+
+def this_moment() -> str:
+    """A `moment` like no other."""
+    return secrets.token_hex(8)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from edgeanim.targets.on import stub
+from edgeanim.targets.on.link import Link, LinkLost
 from edgeanim.targets.on.places import SshHost
 from edgeanim.targets.on.remote import Call, Remote
 from tests.benchmarks.synthetic import build_report
@@ -170,6 +172,24 @@ def test_a_deployed_bundle_plays_there(
         [there.command, "boards", "local", "--json"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["name"] == "local"
+
+
+def test_what_a_deployment_did_before_its_link_was_lost_is_not_taken_for_one_made_now(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lost(Remote):
+        def _finish(self, link: Link, call: Call, end: Mapping[str, Any]) -> dict[str, bytes]:
+            del link, call, end
+            raise LinkLost("The link was lost.")
+
+    board = fake_board(tmp_path, monkeypatch)
+    there = board.folder / "bundles" / "tiny.eab"
+    lost = partial(Lost, retry_s=())
+    with pytest.raises(DeviceFailed, match="goes on there"):
+        deploy(bundle, to="ssh://pi@board", connect=lost)
+    there.write_bytes(b"another, deployed meanwhile")
+    deploy(bundle, to="ssh://pi@board")
+    assert there.read_bytes() == bundle.read_bytes()
 
 
 def test_a_bundle_that_shows_something_else_there_is_not_installed(
