@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.report.sections import stage_names, stages_of
-from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, legend, series, svg, text
+from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, legend, name_before, series, svg, text
 from edgeanim.report.words import milliseconds
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 168, 64, 20, 40
@@ -97,7 +97,7 @@ def _stacked(
     name: str, stages: Mapping[str, float], order: Sequence[str], axis: Axis, middle: float
 ) -> str:
     top = middle - _STAGES_BAR / 2
-    parts = [text(_LEFT - 10, middle + 4, name, anchor="end", kind="name")]
+    parts = [name_before(_LEFT - 10, middle + 4, name)]
     at = 0.0
     for index, stage in enumerate(order):
         ms = stages.get(stage, 0.0)
@@ -116,7 +116,7 @@ def _bar(variant: VariantResult, axis: Axis, middle: float) -> str:
     p50, p90, interval = _p50(variant), variant.latency.p90_ms, variant.latency.p50_interval_ms
     top = middle - _BAR / 2
     parts = [
-        text(_LEFT - 10, middle + 4, variant.id, anchor="end", kind="name"),
+        name_before(_LEFT - 10, middle + 4, variant.id),
         f'<rect class="bar {variant.precision}" x="{_LEFT}" y="{top:.1f}" height="{_BAR}" '
         f'width="{axis.at(p50) - _LEFT:.1f}" rx="2"/>',
     ]

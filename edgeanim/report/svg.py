@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 760
+# About the width of a letter in a drawing.
+_CHARACTER = 6.4
 # As many colours of lines and parts as the style sheet has.
 SERIES = 6
 
@@ -59,6 +61,15 @@ def text(x: float, y: float, words: str, *, anchor: str = "middle", kind: str = 
     """Words at a place; `kind` is the class in the style sheet."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f'<text class="{kind}" {place}>{escape(words)}</text>'
+
+
+def name_before(x: float, y: float, name: str) -> str:
+    """A name that ends at `x`; where the room before that is too small, its beginning and end."""
+    room = int(x / _CHARACTER)
+    if len(name) > room:
+        first = room // 3
+        name = f"{name[:first]}…{name[first + 1 - room :]}"
+    return text(x, y, name, anchor="end", kind="name")
 
 
 def svg(height: float, spoken: str, parts: Sequence[str]) -> str:

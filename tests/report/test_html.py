@@ -202,6 +202,16 @@ def test_each_line_of_many_is_told_from_the_others() -> None:
     assert all(f".{word}" in css for kind in lines for word in kind.split())
 
 
+def test_names_of_files_too_long_for_the_plots_show_their_beginning_and_end() -> None:
+    report = build_report()
+    name = "tflite-float32:the_talking_head_of_the_project_v12_calibrated_int8"
+    first, second = report.variants
+    plot = latency_plot(replace(report, variants=(replace(first, id=name), second)))
+    shown = re.findall(r'<text class="name"[^>]*>([^<]*)<', plot)
+    assert shown == ["tflite-f…calibrated_int8", second.id]
+    assert name in plot  # as it is read aloud
+
+
 def test_a_budget_that_is_not_drawn_does_not_press_the_bars_into_a_corner() -> None:
     report = build_report()
     near, far = (replace(report.board, latency_budget_ms=ms) for ms in (30.0, 5000.0))
