@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -40,6 +39,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.board import Board
@@ -106,11 +106,11 @@ def run_bench(
     with (
         governed(board.governor) as remarks,
         Watch(board.sensors) as watch,
-        tempfile.TemporaryDirectory(prefix="edgeanim-bench-") as scratch,
-        Crew(Path(scratch), partial(WorkerProcess, timeout=options.timeout_s)) as crew,
+        scratch_folder("bench") as scratch,
+        Crew(scratch, partial(WorkerProcess, timeout=options.timeout_s)) as crew,
     ):
         environment = describe()
-        folder = Path(scratch) / "frames"
+        folder = scratch / "frames"
         folder.mkdir()
         jobs = {subject.id: _job(subject, golden, options, board) for subject in subjects}
         rate = options.rate_fps or 1e3 / board.latency_budget_ms

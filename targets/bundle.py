@@ -16,10 +16,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import EdgeanimError, UsageError, disk_errors
 from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
 from edgeanim.core.parsing import to_plain
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.manifest import (
     GOLDEN,
     MANIFEST,
@@ -132,10 +132,7 @@ def open_bundle(path: Path, *, trusted: bool = True) -> Iterator[Bundle]:
     `BadInput` for anything that is not exactly a sound bundle; if it has to be `trusted`, also for
     one that nobody signed whom `EDGEANIM_TRUST` names, where that is set.
     """
-    with ExitStack() as stack:
-        with disk_errors(path):
-            scratch = tempfile.TemporaryDirectory(prefix="edgeanim-bundle-")
-        folder = Path(stack.enter_context(scratch))
+    with scratch_folder("bundle") as folder:
         with disk_errors(path), path.open("rb") as stream:
             seal = check_seal(stream, path)
             signature, manifest = unpack(stream, folder, path, trusted)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 try:
-    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, LOCK_UN, flock
 except ImportError:  # Windows
     HAS_LOCKS = False
 else:
@@ -31,6 +31,25 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
             # Closing does not do: a child that was forked meanwhile has it open as well.
             flock(handle, LOCK_UN)
             os.close(handle)
+
+
+@contextmanager
+def held_while_open(folder: Path, *, alone: bool = False) -> Iterator[bool]:
+    """Hold a folder itself, without waiting; yields whether it is held. Several may hold it, unless
+    one wants it `alone`. It is free once the process that held it is gone, however that ended."""
+    if not HAS_LOCKS:
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            flock(handle, (LOCK_EX if alone else LOCK_SH) | LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def _taken(path: Path, wait: bool) -> int | None:

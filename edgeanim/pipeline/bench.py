@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.drift_picture import pictures_beside
 from edgeanim.benchmarks.repeat import repeat_until_valid
@@ -19,6 +18,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.work import Work, open_player, play
@@ -185,11 +185,11 @@ def _open_bundle(path: Path) -> Iterator[_Opened]:
 def _open_prebuilt(
     work: Work, paths: Sequence[Path], frames: str | Path | None, inputs: Mapping[str, str | Path]
 ) -> Iterator[_Opened]:
-    with TemporaryDirectory(prefix="edgeanim-bench-") as scratch:
+    with scratch_folder("prebuilt") as scratch:
         subjects: list[Subject] = []
-        golden = Path(scratch) / "golden.npz"
+        golden = scratch / "golden.npz"
         for number, path in enumerate(paths):
-            folder = Path(scratch) / str(number)
+            folder = scratch / str(number)
             folder.mkdir()
             contract, variant = load_prebuilt(path, folder)
             if number == 0:
