@@ -67,6 +67,12 @@ def test_ranges_follow_from_the_last_ops(
     assert contract.graphs[0].inputs[0].range == expected
 
 
+def test_a_chain_of_ops_without_end_says_nothing_of_the_range(graph: Any, save: Any) -> None:
+    links = [f"t{n + 1} = Identity (t{n})" for n in range(3000)]
+    body = " \n ".join(["t0 = Tanh (x)", *links, "y = Identity (t3000)"])
+    assert infer_contract(save(graph(*IMAGE, body))).graphs[0].outputs[0].range == (0.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [("min = -1.0, max = 1.0", (-1.0, 1.0)), ("max = 1.0", (0.0, 1.0))],
