@@ -13,6 +13,7 @@ An error is one paragraph: *what* is wrong, *where*, and *what to do next* (the 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -84,11 +85,23 @@ class DeviceFailed(EdgeanimError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an operating-system refusal around `path` into an error that says what to do."""
+    """Turn an operating-system refusal around `path` into an error that says what to do, and so
+    what Python refuses by itself: a stranger's text, taken for a path, need not be one."""
     try:
         yield
     except OSError as error:
         raise disk_error(error, path) from error
+    except ValueError as error:
+        if _can_be_a_name(str(path)):
+            raise
+        raise BadInput("This cannot be the name of a file.", where=ascii(str(path))) from error
+
+
+def _can_be_a_name(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # a half of a pair of surrogates
+        return False
 
 
 def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from edgeanim.core.errors import (
     BadInput,
     DeviceFailed,
+    disk_errors,
     errors_of_others,
     first_line,
     memory_errors,
@@ -81,3 +83,12 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 def test_a_lack_of_memory_in_code_of_others_is_none_of_its_faults() -> None:
     with pytest.raises(RuntimeError, match="memory"), errors_of_others(lambda _: BadInput("Bad.")):
         _more_than_there_is()
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud800.png", "a\0b/c.png"])
+def test_a_text_that_can_be_no_name_is_bad_input_and_no_traceback(name: str) -> None:
+    path = Path(name)
+    with pytest.raises(BadInput, match="cannot be the name of a file"), disk_errors(path):
+        path.open("rb")
+    with pytest.raises(ValueError, match="of another"), disk_errors(Path("\udcff.png")):
+        raise ValueError("of another kind")
