@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.trials import Plan
-from edgeanim.core.choices import must_be_one_of
+from edgeanim.core.choices import must_be_one_of, must_be_threads
 from edgeanim.core.errors import UsageError
 
 _SOAK_S = 600.0
@@ -16,7 +16,7 @@ _MAX_RATE_FPS = 1000.0
 # The longest stream of one variant that nobody has asked for by its duration.
 _MAX_STREAM_S = 3600.0
 _COUNTS = (
-    *("threads", "iterations", "rounds", "blocks", "warmup_frames"),
+    *("iterations", "rounds", "blocks", "warmup_frames"),
     *("stream_frames", "batch_frames", "cold_starts"),
 )
 
@@ -48,6 +48,7 @@ class BenchOptions:
     cold_starts: int = 5
 
     def __post_init__(self) -> None:
+        must_be_threads(self.threads)
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name.replace('_', ' ')} must be at least 1.")

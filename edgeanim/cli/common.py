@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgeanim.cli.users_code import is_name, named_frames
+from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.errors import BadInput, UsageError, printable
 from edgeanim.core.files import must_exist
 
@@ -114,7 +115,7 @@ recipe_option = click.option(
 )
 
 threads_option = click.option(
-    "--threads", type=Whole(1, 256), help="Threads per graph [default: the board's, 1]."
+    "--threads", type=Whole(1, MAX_THREADS), help="Threads per graph [default: the board's, 1]."
 )
 
 

@@ -25,6 +25,7 @@ from edgeanim.cli.common import (
     warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--threads",
-    type=Whole(1, 256),
+    type=Whole(1, MAX_THREADS),
     multiple=True,
     help="Number of threads; may be repeated [default: the board's].",
 )

@@ -8,6 +8,7 @@ import click
 
 from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.choices import MAX_THREADS
 
 
 @click.command("project")
@@ -18,7 +19,7 @@ from edgeanim.cli.progress import TerminalProgress
 )  # fmt: skip
 @click.option(
     "--threads",
-    type=Whole(1, 256),
+    type=Whole(1, MAX_THREADS),
     help="Threads used there, at most one a core [default: the board's].",
 )
 @json_option

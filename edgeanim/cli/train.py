@@ -9,6 +9,7 @@ import click
 
 from edgeanim.cli.common import NAME, PATH, Whole, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     metavar="shipped|FOLDER",
     help="With --clips: the weights to start from [default: shipped].",
 )
-@click.option("--threads", type=Whole(1, 256), help="With --clips [default: 2].")
+@click.option("--threads", type=Whole(1, MAX_THREADS), help="With --clips [default: 2].")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

@@ -1,4 +1,5 @@
-"""Closed sets of words: what a program gives is held against the `Literal` that declares them.
+"""What a program may choose: words are held against the `Literal` that declares them, numbers of
+threads against what a machine can bear.
 
 Files and the command line are checked as they are read; nobody checks the types of a call.
 """
@@ -9,6 +10,17 @@ import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgeanim.core.errors import UsageError
+
+MAX_THREADS = 256
+
+
+def must_be_threads(count: int) -> None:
+    """`UsageError` unless so many threads can work on a graph. Runtimes start what they are asked
+    for, and thousands that wait for each other are the machine's standstill."""
+    if not 1 <= count <= MAX_THREADS:
+        raise UsageError(
+            f"threads must be at least 1 and at most {MAX_THREADS}, not {count}.", where="--threads"
+        )
 
 
 def must_be_one_of(kind: Any, name: str, *given: object) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edgeanim.core.choices import must_be_threads
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.parsing import nearest, one_or_more
@@ -64,8 +65,8 @@ def optimize(
     curve if nothing is within both limits.
     """
     prunes, threads = one_or_more(prunes), one_or_more(threads)
-    if any(count < 1 for count in threads):
-        raise UsageError("threads must be at least 1.")
+    for count in threads:
+        must_be_threads(count)
     for ratio in prunes:
         if not 0 <= ratio <= 0.9:
             raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")

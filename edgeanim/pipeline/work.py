@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, GraphArtifact
+from edgeanim.core.choices import must_be_threads
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import DeviceFailed, UsageError, named
 from edgeanim.core.files import canonical_json, sha256_files, sha256_tree, write_text
@@ -181,8 +182,7 @@ class Work:
     def options(self, backend: str, threads: int | None = None) -> SessionOptions:
         """How this board loads a graph of `backend`."""
         chosen = self.board.threads if threads is None else threads
-        if chosen < 1:
-            raise UsageError("A graph needs 1 thread or more.", where="--threads")
+        must_be_threads(chosen)
         return SessionOptions(threads=chosen, settings=self.board.backend(backend).settings)
 
 

@@ -211,8 +211,19 @@ def test_no_frames_cannot_be_asked_for(tmp_path: Path, limit: int) -> None:
 
 
 def test_threads_have_to_be_some(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="1 thread or more"):
+    with pytest.raises(UsageError, match="threads must be at least 1"):
         api.animate(SMALL, drive="wave", out=tmp_path / "out.gif", threads=-1)
+
+
+def test_more_threads_than_a_machine_can_bear_are_not_started(tmp_path: Path) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: api.animate(SMALL, drive="wave", out=tmp_path / "out.gif", threads=257),
+        lambda: api.bench(SMALL, threads=257),
+        lambda: api.optimize("none.onnx", threads=[1, 257]),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="at most 256, not 257"):
+            call()
 
 
 def test_a_share_that_cannot_be_pruned_away_is_refused() -> None:
