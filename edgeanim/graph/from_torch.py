@@ -18,6 +18,7 @@ from edgeanim.graph.nested import nested_graphs
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, seeded_inputs
+from edgeanim.graph.summands import hide_small_summands, show_small_summands
 from edgeanim.graph.torch_modules import evaluating, reason_of, run_module
 
 if TYPE_CHECKING:
@@ -133,9 +134,13 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
             input_names=list(inputs),
             output_names=list(outputs),
             verbose=False,
+            optimize=False,
         )
         assert program is not None
+        hide_small_summands(program.model)
+        program.optimize()
         model = program.model_proto
+    show_small_summands(model)
     _strip_provenance(model)
     _rename(model.graph, inputs | outputs)
     model.graph.name = spec.name

@@ -13,6 +13,7 @@ from torch import nn
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.graph.from_torch import export_onnx
+from edgeanim.graph.reference import Reference
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")
 
@@ -125,6 +126,28 @@ def test_ctrl_c_during_an_export_is_no_fault_of_the_module(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         export_onnx(Interrupted(), spec, tmp_path / "stopped.onnx")
     assert not list(tmp_path.iterdir())
+
+
+class Normed(nn.Module):
+    """What face and voice encoders end in; the norm of everything has no axes."""
+
+    def forward(self, whole: torch.Tensor, parts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        squares = parts.pow(2).mean(1, keepdim=True)
+        return whole / (whole.norm() + 1e-9), parts * torch.rsqrt(squares + 1e-8)
+
+
+def test_what_keeps_zeros_from_becoming_nan_is_kept(tmp_path: Path) -> None:
+    tensors = [TensorSpec(name, f"condition:{name}", (1, 4)) for name in ("whole", "parts")]
+    made = [TensorSpec(name, f"feature:{name}", (1, 4)) for name in ("a", "b")]
+    spec = GraphSpec("normed", "normed.onnx", "frame", tuple(tensors), tuple(made))
+    path = tmp_path / "normed.onnx"
+
+    export_onnx(Normed(), spec, path)
+
+    zeros = np.zeros((1, 4), np.float32)
+    results = Reference(onnx.load(path), where="normed").run({"whole": zeros, "parts": zeros})
+    assert all(np.array_equal(value, zeros) for value in results.values())
+    assert "Sum" not in {node.op_type for node in onnx.load(path).graph.node}
 
 
 def test_data_dependent_control_flow_is_a_clear_error(tmp_path: Path) -> None:
