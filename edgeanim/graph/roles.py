@@ -65,7 +65,7 @@ def spec_of_shapes(
     beside one in colour is a mask or a map, and what is called noise is that. Other inputs of three
     axes and more of which there are as many as other outputs of that shape are `state:NAME` with
     these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`. A
-    graph of vectors alone takes no picture: all of them are conditions.
+    graph of vectors alone, or of these and grey noise, takes no picture: all are conditions.
     Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`.
     `BadInput` if the graph is not of that kind.
     """
@@ -122,12 +122,19 @@ def _pictures(inputs: Shapes, others: Shapes, frame: tuple[int, ...]) -> list[st
         smaller = {n: inputs[n] for n in names if _sides(inputs[n]) != _sides(frame)}
         states = _states({n: s for n, s in smaller.items() if not _is_named_still(n)}, others)
         names = [name for name in names if name not in states]
-    names = [name for name in names if not _NOISE.search(name.lower())] or names
+    names = [name for name in names if not _is_noise(name)] or _seen_as_noise(names, inputs)
     coloured = [name for name in names if not _is_grey(inputs[name])]
     if all(map(_is_named_still, coloured)):
         return names
     has_still = any(map(_is_named_still, coloured))
     return [n for n in names if n in coloured or (_is_named_still(n) and not has_still)]
+
+
+def _seen_as_noise(names: list[str], inputs: Shapes) -> list[str]:
+    """Those of `names`, all called noise, that are pictures even so. Grey ones beside a vector are
+    what a style generator adds to its features."""
+    styled = any(len(shape) <= _VECTOR_AXES for shape in inputs.values())
+    return [name for name in names if not (styled and _is_grey(inputs[name]))]
 
 
 def _like_pictures(inputs: Shapes, frame: tuple[int, ...]) -> list[str]:
@@ -156,6 +163,10 @@ def _is_grey(shape: tuple[int, ...]) -> bool:
     return shape[1 if _picture_layout(shape) == "NCHW" else 3] == 1
 
 
+def _is_noise(name: str) -> bool:
+    return _NOISE.search(name.lower()) is not None
+
+
 def _is_named_still(name: str) -> bool:
     return re.search(r"still|source|reference", name.lower()) is not None
 
@@ -180,7 +191,9 @@ def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, st
         for name in names:
             if _is_named_still(name):
                 roles[name] = "still"
-    takes_none = not names and all(len(shape) <= _VECTOR_AXES for shape in inputs.values())
+    takes_none = not names and all(
+        len(shape) <= _VECTOR_AXES or _is_noise(name) for name, shape in inputs.items()
+    )
     if not takes_none and (not names or len(set(roles.values())) != len(names)):
         raise BadInput(
             f"Of the inputs ({_shown(inputs)}), {len(names) or 'none'} could be the picture to "

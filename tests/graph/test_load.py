@@ -168,12 +168,16 @@ def test_of_several_pictures_the_one_in_colour_or_called_frame_is_the_finished_o
         ({"driving": "1,3,16,16", "source": "1,1,16,16"},
          {"driving": "driving_frame", "source": "still"}),
         ({"noise": "1,3,16,16"}, {"noise": "driving_frame"}),
+        ({"noise": "1,1,16,16"}, {"noise": "driving_frame"}),
+        ({"z": "1,64", "noise1": "1,1,8,8", "noise2": "1,1,16,16"}, {}),  # StyleGAN
+        ({"z": "1,64", "face": "1,1,16,16"}, {"face": "driving_frame"}),
+        ({"t": "1,1", "noise": "1,3,16,16"}, {"noise": "driving_frame"}),  # diffusion
     ],
 )  # fmt: skip
 def test_what_lies_beside_a_picture_and_is_none_is_a_condition(
     graph: Any, save: Any, inputs: dict[str, str], pictures: dict[str, str]
 ) -> None:
-    """Masks, depths and edges, and the noise of diffusion models."""
+    """Masks, depths and edges, and the noise of diffusion models and style generators."""
     declared = ", ".join(f"float[{shape}] {name}" for name, shape in inputs.items())
     body = "".join(f"{name}_mean = ReduceMean <keepdims = 0> ({name}) \n" for name in inputs)
     body += f"s = Sum ({', '.join(f'{name}_mean' for name in inputs)}) \n y = Add (zeros, s)"
