@@ -62,9 +62,10 @@ def export(
     """Write PyTorch modules as a model folder that every other command takes.
 
     One image-to-image module needs the `shapes` of its inputs by name, in the order in which it
-    takes them; `outputs` names what it returns (`frame` if that is one tensor). What the tensors
-    mean is told by shapes and names as for a bare ONNX (`edgeanim inspect` shows it); `values` is
-    the interval of its pictures, by default that of its last bounded op, or 0..1.
+    takes them; `outputs` names what it returns (`frame` if that is one tensor, or `frame_out` if an
+    input is called so). What the tensors mean is told by shapes and names as for a bare ONNX
+    (`edgeanim inspect` shows it); `values` is the interval of its pictures, by default that of its
+    last bounded op, or 0..1.
 
     Any other model needs a `contract` (or the path of its model.toml), and a module for each of its
     graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and
@@ -180,7 +181,7 @@ def _described(
         raise UsageError(f"The shapes are none: {first_line(error)}.") from error
     with evaluating(module, where), torch.no_grad():
         made = run_module(module, given, where)
-    names = outputs or tuple(f"{_FRAME}{number or ''}" for number in range(len(made)))
+    names = outputs or _usual_names(len(made), shapes)
     if len(names) != len(made):
         raise UsageError(
             f"The module returns {len(made)} tensors; the names given are {', '.join(names)}."
@@ -194,3 +195,10 @@ def _described(
         raise BadInput(error.what, where=where, hint=hint) from error
     except ValueError as error:  # an empty tensor, say
         raise BadInput(f"{first_line(error)}.", where=where) from error
+
+
+def _usual_names(count: int, taken: Shapes) -> tuple[str, ...]:
+    """`frame`, `frame1` and so on; `frame_out` where an input is called `frame`, as many nets call
+    theirs."""
+    names = (f"{_FRAME}{number or ''}" for number in range(count))
+    return tuple(f"{name}_out" if name in taken else name for name in names)

@@ -257,6 +257,15 @@ def test_parts_of_a_module_keep_their_modes(tmp_path: Path) -> None:
     assert (net.training, net.inner[0].training, net.inner[1].training) == (True, True, False)
 
 
+def test_an_input_may_be_called_frame(tmp_path: Path) -> None:
+    export(Net(), shapes={"frame": SIZE}, out=tmp_path / "net")
+    (graph,) = load_contract(tmp_path / "net").graphs
+    assert {t.name: t.role for t in (*graph.inputs, *graph.outputs)} == {
+        "frame": "driving_frame",
+        "frame_out": "frame",
+    }
+
+
 def test_a_clamp_without_an_end_tells_no_interval(tmp_path: Path) -> None:
     made = export(
         Returning(lambda x: x.sin().clamp(0.0, float("inf"))), **ONE, out=tmp_path / "net"
