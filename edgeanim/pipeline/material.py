@@ -126,18 +126,20 @@ def scene_of(contract: Contract, source: str | Path, inputs: Mapping[str, str | 
 
 def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dict[str, Array]:
     """The model's fixed inputs from `NAME=FILE` pairs; NAME is the tensor's or the role's name."""
+    specs = [spec for graph in contract.graphs for spec in graph.inputs]
+    roles = {spec.name: spec.role for spec in specs}
     known = {}
-    for graph in contract.graphs:
-        for spec in graph.inputs:
-            if spec.role.startswith(CONDITION):
-                known[spec.role.removeprefix(CONDITION)] = known[spec.name] = spec
+    for spec in specs:
+        if spec.role.startswith(CONDITION):
+            known[spec.role.removeprefix(CONDITION)] = known[spec.name] = spec
     values = {}
     for name, path in inputs.items():
         if name not in known:
+            taken = f"It is taken for `{roles.get(name)}`; model.toml can say `{CONDITION}NAME`."
             raise UsageError(
                 f"The model {contract.name!r} has no fixed input {name!r}.",
                 where=f"--input {name}",
-                hint=nearest(name, list(known)),
+                hint=taken if name in roles else nearest(name, list(known)),
             )
         spec, array = known[name], load_condition(Path(path))
         choose(array, spec, 0)  # refuses what has another shape

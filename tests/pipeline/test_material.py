@@ -273,6 +273,8 @@ def test_a_fixed_input_goes_by_either_name(photos: Path, tmp_path: Path) -> None
         assert material.held_out.conditions["net_style"].shape == (2, 4)
     with pytest.raises(UsageError, match="Did you mean 'net_style'"):
         gather(STYLED, photos, {"net_styl": tmp_path / "s.npy"}, limit=8)
+    with pytest.raises(UsageError, match=r"taken for `driving_frame`; .* `condition:NAME`"):
+        gather(STYLED, photos, {"image": tmp_path / "s.npy"}, limit=8)
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".png"])
