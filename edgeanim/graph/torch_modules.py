@@ -53,7 +53,8 @@ def run_module(
     def tell(error: BaseException) -> BadInput:
         shapes = ", ".join(str(list(tensor.shape)) for tensor in given)
         return BadInput(
-            f"This module does not take float32 tensors of the shapes {shapes}: {reason_of(error)}",
+            f"This module does not take float32 tensors of the shapes {shapes}: "
+            f"{reason_of(error).rstrip('.')}.",
             where=where,
             hint="If it is of another precision, call .float() on it first.",
         )
