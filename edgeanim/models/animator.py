@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ from edgeanim.models.shipped_files import WEIGHTS
 
 _MAX_BYTES = 4 << 30
 _MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
+_PICKLED = (b"PK\x03\x04", b"\x80\x02")
+"""How the files of `torch.save` begin, today's and older ones."""
+_CHECKPOINT = (
+    "Checkpoints of torch.save are pickles, which are never opened here. Load it yourself with "
+    "torch.load(…, weights_only=True), and write it with safetensors.torch.save_file."
+)
 
 
 class Animator(nn.Module):  # type: ignore[misc]
@@ -132,7 +139,7 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> Non
         if not isinstance(value, Tensor):
             continue
         if name not in state:
-            raise BadInput(f"The tensor {name!r} is missing.", where=path, hint=hint)
+            raise _missing(name, expected, state, path, hint)
         if state[name].shape != value.shape:
             raise BadInput(
                 f"The tensor {name!r} has shape {list(state[name].shape)}, "
@@ -147,6 +154,25 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> Non
     module.load_state_dict(state | others)
 
 
+def _missing(
+    name: str, expected: Mapping[str, Any], state: Mapping[str, Tensor], path: Path, hint: str
+) -> BadInput:
+    """The error for a tensor that the file lacks, or has as a part of something larger: what
+    `DataParallel` wraps is called `module.` before its own name."""
+    wanted = {key: value.shape for key, value in expected.items() if isinstance(value, Tensor)}
+    for other in state:
+        prefix = other.removesuffix(name)
+        held = {key: state[prefix + key].shape for key in wanted if prefix + key in state}
+        if other.endswith(f".{name}") and held == wanted:
+            return BadInput(
+                f"The tensor {name!r} is missing; there is {other!r}.",
+                where=path,
+                hint=f"Write the tensors whose names begin with {prefix!r} to a file of their own, "
+                "under names without that.",
+            )
+    return BadInput(f"The tensor {name!r} is missing.", where=path, hint=hint)
+
+
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file; `BadInput` if it is not one, or for the first tensor that
     is not finite."""
@@ -157,7 +183,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         tensors: dict[str, Any] = load(data)
     except (SafetensorError, ValueError) as error:
-        raise BadInput(f"This is not a safetensors file: {error}.", where=path) from error
+        raise BadInput(
+            f"This is not a safetensors file: {error}.",
+            where=path,
+            hint=_CHECKPOINT if data.startswith(_PICKLED) else None,
+        ) from error
     for name, value in tensors.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BadInput(f"The tensor {name!r} has values that are not finite.", where=path)

@@ -430,6 +430,28 @@ def test_weights_that_are_missing_unknown_or_not_finite_are_refused(tmp_path):
         load_weights(torch.nn.Linear(2, 2, bias=False), path)
 
 
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        ({"module": torch.nn.Linear(2, 2)}, "there is 'module.weight'.*begin with 'module.'"),
+        ({"g": torch.nn.Linear(2, 2), "d": torch.nn.Linear(1, 1)}, "begin with 'g.'"),
+        ({"other": torch.nn.Linear(2, 2, bias=False)}, "'weight' is missing. Use the animator"),
+    ],
+)
+def test_weights_of_something_larger_are_told_with_what_it_calls_them(tmp_path, held, says):
+    path = tmp_path / "w.safetensors"
+    save_weights(torch.nn.ModuleDict(held), path)
+    with pytest.raises(BadInput, match=says):
+        load_weights(torch.nn.Linear(2, 2), path)
+
+
+def test_a_checkpoint_is_told_how_it_becomes_safetensors(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save(torch.nn.Linear(1, 1).state_dict(), path)
+    with pytest.raises(BadInput, match=r"not a safetensors file.*weights_only=True.*save_file"):
+        load_weights(torch.nn.Linear(1, 1), path)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"PK\x03\x04 not tensors"])
 def test_a_file_that_is_not_safetensors_is_refused(tmp_path, content):
     path = tmp_path / "broken.safetensors"
