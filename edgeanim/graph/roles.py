@@ -22,6 +22,10 @@ OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and gi
 _STACKED = (
     "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
 )
+_ONE_PICTURE = (
+    f"A picture is 1xCxHxW or 1xHxWxC, of 1, 3 or 4 channels and {_SMALLEST_SIDE} pixels or more "
+    "either way; there is one in a batch."
+)
 _FINISHED = f"Call the finished one `{FRAME}`."
 _TWO_NAMES = (
     "Call the one that is animated `source`, `still` or `reference`. If one is the frame before, "
@@ -47,7 +51,7 @@ def finished_picture(outputs: Shapes, path: Path) -> str:
         f"Of the outputs ({_shown(outputs)}), {len(pictures) or 'none'} could be the "
         "finished picture; exactly one is needed to tell what this model does.",
         where=path,
-        hint=f"{_FINISHED} {OWN_CONTRACT}" if pictures else OWN_CONTRACT,
+        hint=f"{_FINISHED if pictures else _ONE_PICTURE} {OWN_CONTRACT}",
     )
 
 
