@@ -187,6 +187,12 @@ def _show(result: Pruned) -> None:
         macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
         say(f"{graph.name:<12} {macs}  {params}")
+    if result.overshoots:
+        say(
+            f"{1 - result.left:.0%} went, more than the {result.spec.ratio:.0%} asked for, as "
+            f"channels are kept in multiples of {result.spec.round_to}; a lower --round-to comes "
+            "nearer."
+        )
     if result.latency_ms is not None:
         say(f"A frame takes {result.latency_ms:.1f} ms on {result.backend}")
     frames = "held-out frames" if result.held_out else "the frames recovered on"

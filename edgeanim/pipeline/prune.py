@@ -31,6 +31,7 @@ from edgeanim.runtime.golden import load_golden
 # fills a disk.
 _LEAST_FRAMES, _MOST_FRAMES = 96, 256
 _FRAMES_BY_RATIO = 512
+_OVERSHOT = 1.25
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Pruned:
     """The model folder written, with each graph's saving and the drift on held-out frames.
 
     `held_out` says whether the frames judged on were kept out of recovery, `spec` what was done in
-    the end. `latency_ms` is the median time of a frame on `backend`,
-    measured only where a time was asked for.
+    the end, `left` what remains of the cost that its ratio counts. `latency_ms` is the median time
+    of a frame on `backend`, measured only where a time was asked for.
     """
 
     folder: Path
@@ -59,7 +60,13 @@ class Pruned:
     spec: PruneSpec
     backend: str
     held_out: bool
+    left: float
     latency_ms: float | None = None
+
+    @property
+    def overshoots(self) -> bool:
+        """Whether clearly more went than `spec` asks for, as channels go in multiples."""
+        return 1 - self.left > _OVERSHOT * self.spec.ratio
 
 
 def prune(
@@ -136,7 +143,7 @@ def prune_model(
                         shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
-    return Pruned(out, rows, drift, spec, backend, material.separate, latency_ms)
+    return Pruned(out, rows, drift, spec, backend, material.separate, cut.left, latency_ms)
 
 
 def frames_for(spec: PruneSpec) -> int:

@@ -302,6 +302,7 @@ def test_an_absent_backend_says_how_to_install_it(
         (("quantize", "--method", "ptq", "--backend", "onnxruntime"), "SSIM mean"),
         (("quantize", "--method", "ptq", "--backend", "onnxruntime", "--max-drift", 0), ""),
         (("prune", "--ratio", 0.1, "--round-to", 1, "--steps", 0), "on the frames recovered on"),
+        (("prune", "--ratio", 0.1, "--round-to", 8, "--steps", 0), "more than the 10% asked for"),
     ],
 )
 def test_frames_that_were_not_held_out_are_told_of(
