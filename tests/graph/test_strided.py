@@ -101,8 +101,9 @@ def test_the_blur_before_a_smaller_picture_is_computed_there(graph: Any, differe
         ("float[1,3,4,4] y, float[1,3,8,8] c", "y = Slice (c, none, ends, axes, steps)"),
         ("float[1,3,8,8] y", "y = Slice (c, ends, start, axes, back)"),
         ("float[1,2,4,4] y", "y = Slice (c, one, three, three_axes, threes)"),
+        ("float[1,3,4,4] y", "y = Slice (c, last, before, three_axes, reversed)"),
     ],
-    ids=["all of it is read", "backwards", "channels are cut"],
+    ids=["all of it is read", "backwards", "channels are cut", "channels are reversed"],
 )
 def test_another_slice_stays(graph: Any, difference: Any, outputs: str, body: str) -> None:
     model = graph(
@@ -110,7 +111,9 @@ def test_another_slice_stays(graph: Any, difference: Any, outputs: str, body: st
         {"w": (3, 3, 3, 3), "none": np.zeros(2, np.int64), "ends": np.array([99, 99]),
          "start": np.array([-99, -99]), "axes": np.array([2, 3]), "steps": np.array([2, 2]),
          "back": np.array([-1, -1]), "one": np.array([1, 0, 0]), "three": np.array([3, 99, 99]),
-         "three_axes": np.array([1, 2, 3]), "threes": np.array([1, 2, 2])},
+         "three_axes": np.array([1, 2, 3]), "threes": np.array([1, 2, 2]),
+         "last": np.array([-1, 0, 0]), "before": np.array([-99, 99, 99]),
+         "reversed": np.array([-1, 2, 2])},
     )  # fmt: skip
     count, copy, _ = applied(strided, model)
     assert count == 0

@@ -61,10 +61,10 @@ def _steps(graph: Editor, node: Any) -> list[tuple[int, int]] | None:
     found = [(0, 1), (0, 1)]
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis %= 4
-        if axis < 2:
-            continue  # whole, as its size tells
         if step < 1:
             return None
+        if axis < 2:
+            continue  # whole, as its size tells
         begin, _, _ = slice(start, end, step).indices(shape[axis])
         found[axis - 2] = (begin, step)
     return found if any(step > 1 for _, step in found) else None
