@@ -86,6 +86,7 @@ class SampleWriter:
     def __enter__(self) -> SampleWriter:
         with ExitStack() as stack:
             self._partial = stack.enter_context(atomic_folder(self._folder))
+            stack.push(self._write_index)  # so it runs after the files below are closed
             for stored in self._stored:
                 path = self._partial / stored.file
                 self._files[stored.name] = stack.enter_context(path.open("wb"))
@@ -108,10 +109,18 @@ class SampleWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def _write_index(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """The last file of the folder; none after a failed block, which leaves no folder."""
         if error is None:
             index = _Index(self._spec.name, self.count, self._stored, self.digest)
             write_text(self._partial / INDEX_FILE, canonical_json(to_plain(index)))
-        self._stack.__exit__(kind, error, trace)
 
 
 class DiskSamples:

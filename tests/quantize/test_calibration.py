@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.quantize.calibration import (
     ArraySamples,
     DiskSamples,
@@ -86,6 +86,19 @@ def test_a_failed_block_leaves_nothing_behind(tmp_path: Path) -> None:
         writer.add(next(iter(ArraySamples(make()))))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_that_cannot_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _text: str) -> None:
+        raise DeviceFailed("No space is left.")
+
+    monkeypatch.setattr("edgeanim.quantize.calibration.write_text", full)
+    writer = SampleWriter(tmp_path / "net", SPEC)
+    with pytest.raises(DeviceFailed), writer:
+        writer.add(ArraySamples(make())[0])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
