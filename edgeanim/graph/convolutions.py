@@ -52,23 +52,25 @@ def is_convolution(node: Any | None) -> bool:
 
 def _has_plain_bias(graph: Editor, node: Any) -> bool:
     """Without a bias, or with a constant one."""
-    return len(node.input) < 3 or not node.input[2] or graph.constant_of(node, 2) is not None
+    return not graph.has_input(node, 2) or graph.constant_of(node, 2) is not None
 
 
 def spatial_pads(graph: Editor, pad: Any) -> tuple[str, Pair, Pair] | None:
     """Mode, begins and ends of a Pad of height and width only; of constants, zero only."""
-    given = attributes(pad)
-    pads = given.get("pads")
-    pads = graph.constant_of(pad, 1) if pads is None else np.asarray(pads)
-    mode = given.get("mode", "constant")
-    has_value = len(pad.input) > 2 and pad.input[2]
-    value = graph.scalar_of(pad, 2) if has_value else given.get("value", 0.0)
+    pads, mode = graph.setting_of(pad, "pads", 1), attributes(pad).get("mode", "constant")
     if pads is None or len(pads) != 8 or len(pad.input) > 3 or pads.min() < 0:
         return None
-    if any(pads[[0, 1, 4, 5]]) or (mode == "constant" and value != 0):
+    if any(pads[[0, 1, 4, 5]]) or (mode == "constant" and pad_value(graph, pad) != 0):
         return None
     top, left, bottom, right = (int(pads[i]) for i in (2, 3, 6, 7))
     return mode, (top, left), (bottom, right)
+
+
+def pad_value(graph: Editor, pad: Any) -> float | None:
+    """What a Pad in constant mode fills in; `None` if it is computed."""
+    if graph.has_input(pad, 2):
+        return graph.scalar_of(pad, 2)
+    return float(attributes(pad).get("value", 0.0))
 
 
 def interleave(
@@ -92,7 +94,7 @@ def interleave(
 
     near = node.output[0]
     inputs = [x, graph.constant(kernel, near=node.input[1])]
-    if len(node.input) > 2 and node.input[2]:
+    if graph.has_input(node, 2):
         bias = graph.constants[node.input[2]]
         inputs.append(graph.constant(np.tile(bias, block**2), near=node.input[2]))
     blocked = graph.fresh(f"{near}/blocks")

@@ -78,6 +78,16 @@ class Editor:
         value = self.constant_of(node, index)
         return float(value.item()) if value is not None and value.size == 1 else None
 
+    def has_input(self, node: Any, index: int) -> bool:
+        """Whether a node's optional input is given."""
+        return index < len(node.input) and bool(node.input[index])
+
+    def setting_of(self, node: Any, name: str, index: int) -> AnyArray | None:
+        """Whole numbers that are the attribute `name` in old opsets and a constant input in recent
+        ones, such as the axes of a reduction; `None` if they are left out or computed."""
+        given = attributes(node).get(name)
+        return self.constant_of(node, index) if given is None else np.asarray(given)
+
     def is_square(self, node: Any) -> bool:
         """Whether a node gives the square of its first input."""
         if node.op_type == "Pow":

@@ -39,7 +39,7 @@ def resize_scales(graph: Editor, resize: Any) -> tuple[float, ...] | None:
         return None
     if given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
-    if len(resize.input) > 2 and resize.input[2]:
+    if graph.has_input(resize, 2):
         scales = graph.constant_of(resize, 2)
         if scales is None:
             return None

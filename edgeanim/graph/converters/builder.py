@@ -62,7 +62,7 @@ class Builder:
 
     def present(self, node: Any, index: int) -> bool:
         """Whether an optional input is given."""
-        return index < len(node.input) and bool(node.input[index])
+        return self.onnx.has_input(node, index)
 
     def constant(self, node: Any, index: int, what: str) -> AnyArray:
         """An input that must be constant here."""

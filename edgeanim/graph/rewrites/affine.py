@@ -28,7 +28,7 @@ def _fold(graph: Editor, node: Any) -> bool:
     if target is None or graph.only_user(x) is None:
         return False
     weight = graph.constant_of(target, 1)
-    has_bias = len(target.input) > 2 and target.input[2]
+    has_bias = graph.has_input(target, 2)
     bias = graph.constant_of(target, 2) if has_bias else np.zeros(scale.shape, np.float32)
     if weight is None or bias is None:
         return False

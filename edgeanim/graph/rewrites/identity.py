@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 from edgeanim.graph.upsampling import resize_scales
 
@@ -39,8 +37,7 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
         perm = attributes(node).get("perm")
         return perm is not None and list(perm) == sorted(perm)
     if op == "Pad":
-        pads = attributes(node).get("pads")
-        pads = graph.constant_of(node, 1) if pads is None else np.asarray(pads)
+        pads = graph.setting_of(node, "pads", 1)
         return pads is not None and not pads.any()
     if op == "Concat":
         return len(node.input) == 1
@@ -49,7 +46,7 @@ def _changes_nothing(graph: Editor, node: Any) -> bool:
 
 def drops(graph: Editor, node: Any) -> bool:
     """Whether a Dropout is, or may be, in training mode."""
-    if len(node.input) < 3 or not node.input[2]:
+    if not graph.has_input(node, 2):
         return False
     training = graph.constant_of(node, 2)
     return training is None or bool(training.any())

@@ -162,14 +162,12 @@ def _moved(graph: Editor, node: Any, inputs: Sequence[str], near: str) -> str:
 
 
 def _pads(graph: Editor, node: Any) -> Sequence[int] | None:
-    given = attributes(node).get("pads")
-    pads = graph.constant_of(node, 1) if given is None else given
+    pads = graph.setting_of(node, "pads", 1)
     return None if pads is None or len(pads) != 8 else list(pads)
 
 
 def _reduced_axes(graph: Editor, node: Any) -> Sequence[int] | None:
-    given = attributes(node).get("axes")
-    axes = graph.constant_of(node, 1) if given is None else given
+    axes = graph.setting_of(node, "axes", 1)
     return None if axes is None or not len(axes) else list(axes)
 
 

@@ -113,10 +113,8 @@ class NormParts:
             return None
         over = list(range(2, rank))
         if node.op_type == "ReduceMean":
-            given = attributes(node)
-            axes = given.get("axes")
-            axes = self.graph.constant_of(node, 1) if axes is None else axes
-            if axes is None or not given.get("keepdims", 1):
+            axes = self.graph.setting_of(node, "axes", 1)
+            if axes is None or not attributes(node).get("keepdims", 1):
                 return None
             over = sorted(int(axis) % rank for axis in axes)
         return str(node.input[0]) if over == self.axes_of(rank) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from edgeanim.graph.convolutions import pad_value
 from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
 
 
@@ -55,16 +56,11 @@ def _join(graph: Editor, node: Any) -> bool:
     pad = graph.maker(node.input[0], "Pad") if node.op_type == "Conv" else None
     if pad is None:
         return False
-    own, given = attributes(node), attributes(pad)
-    pads = given.get("pads")
-    pads = graph.constant_of(pad, 1) if pads is None else pads
-    value = (
-        graph.scalar_of(pad, 2) if len(pad.input) > 2 and pad.input[2] else given.get("value", 0)
-    )
+    own, pads = attributes(node), graph.setting_of(pad, "pads", 1)
     if (
-        given.get("mode", "constant") != "constant"
+        attributes(pad).get("mode", "constant") != "constant"
         or pads is None
-        or value != 0
+        or pad_value(graph, pad) != 0
         or len(pad.input) > 3
         or own.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
     ):
@@ -75,8 +71,8 @@ def _join(graph: Editor, node: Any) -> bool:
         return False
     added = [int(v) for v in (*begins[2:], *ends[2:])]
     present = own.get("pads", [0] * len(added))
-    pads = [a + b for a, b in zip(added, present, strict=True)]
-    set_attributes(node, auto_pad=None, pads=pads)
+    total = [a + b for a, b in zip(added, present, strict=True)]
+    set_attributes(node, auto_pad=None, pads=total)
     node.input[0] = pad.input[0]
     graph.reindex(node)
     return True

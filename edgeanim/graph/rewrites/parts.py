@@ -43,7 +43,7 @@ def _take_apart(graph: Editor, node: Any) -> bool:
     if groups != 1 and not _passes_a_cut_on(graph, node, groups, kernel.shape):
         return False
     bias = graph.constant_of(node, 2)
-    if len(node.input) > 2 and node.input[2] and bias is None:
+    if graph.has_input(node, 2) and bias is None:
         return False
     found: dict[tuple[int, int], list[str]] = {}
     cutters = graph.users(node.output[0])

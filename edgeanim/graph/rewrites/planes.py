@@ -21,15 +21,14 @@ def rewrite(model: Any) -> int:
 def _by_channel(graph: Editor, node: Any) -> bool:
     kernel = graph.constant_of(node, 1) if node.op_type == "Conv" else None
     shape, out = (graph.shapes.get(name, ()) for name in (*node.input[:1], *node.output[:1]))
-    has_bias = len(node.input) > 2 and bool(node.input[2])
-    bias = graph.constant_of(node, 2) if has_bias else None
+    bias = graph.constant_of(node, 2)
     if (
         kernel is None
         or kernel.ndim != 4
         or kernel.shape[:2] != (1, 1)
         or len(shape) != 4
         or shape[0] == 1
-        or (has_bias and bias is None)
+        or (graph.has_input(node, 2) and bias is None)
         or len(out) != 4
     ):
         return False

@@ -81,7 +81,7 @@ def _gemm(graph: Editor, node: Any, matrix: AnyArray) -> _Layer | None:
     matrix = matrix.T if given.get("transB", 0) else matrix
     if not plain:
         return None
-    if len(node.input) < 3 or not node.input[2]:
+    if not graph.has_input(node, 2):
         return _Layer(matrix, None, node)
     bias = graph.constant_of(node, 2)
     if bias is None or not bias.size == matrix.shape[1] == (bias.shape or (0,))[-1]:

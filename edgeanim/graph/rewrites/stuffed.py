@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeanim.graph.convolutions import pad_value
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 _SETTINGS = {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}
@@ -68,12 +69,10 @@ def _sparse(
     pad = graph.maker_behind(name, ("Reshape",))
     if pad is None or pad.op_type != "Pad" or len(pad.input) > 3:
         return None
-    apart, value = graph.shapes.get(pad.input[0]), 0.0
-    pads = graph.constant_of(pad, 1)
-    if len(pad.input) > 2 and pad.input[2]:
-        value = graph.scalar_of(pad, 2) or 0.0 if graph.constant_of(pad, 2) is not None else 1.0
-    mode = attributes(pad).get("mode", "constant")
-    if apart is None or pads is None or value or mode != "constant" or pads.min() < 0:
+    apart, pads = graph.shapes.get(pad.input[0]), graph.setting_of(pad, "pads", 1)
+    if apart is None or pads is None or pads.min() < 0:
+        return None
+    if attributes(pad).get("mode", "constant") != "constant" or pad_value(graph, pad) != 0:
         return None
     count = int(np.prod(apart))
     if count == 0 or shape[0] * shape[1] == 0 or int(np.prod(shape)) % count:

@@ -42,7 +42,7 @@ def _replace(graph: Editor, node: Any) -> bool:
         or any(v != 1 for v in given.get("dilations", ()))
         or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
         or "output_shape" in given
-        or (len(node.input) > 2 and node.input[2] and graph.constant_of(node, 2) is None)
+        or (graph.has_input(node, 2) and graph.constant_of(node, 2) is None)
     ):
         return False
     stride, groups = strides[0], given.get("group", 1)

@@ -28,9 +28,7 @@ def _keep_axes(graph: Editor, node: Any) -> bool:
     mean = graph.maker(name, "ReduceMean")
     if mean is None or attributes(mean).get("keepdims", 1):
         return False
-    given = attributes(mean)
-    axes = given.get("axes")
-    axes = graph.constant_of(mean, 1) if axes is None else axes
+    axes = graph.setting_of(mean, "axes", 1)
     shape = graph.shapes.get(mean.input[0])
     if axes is None or shape is None:
         return False
@@ -39,7 +37,7 @@ def _keep_axes(graph: Editor, node: Any) -> bool:
     if graph.shapes.get(node.output[0]) != kept:
         return False
     near = node.output[0]
-    made = graph.add("ReduceMean", mean.input, near=near, **{**given, "keepdims": 1})
+    made = graph.add("ReduceMean", mean.input, near=near, **{**attributes(mean), "keepdims": 1})
     if factor != 1:
         made = graph.add("Mul", [made, _number(graph, factor, near)], near=near)
     graph.replace(node, made)
