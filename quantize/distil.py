@@ -98,7 +98,7 @@ def distil_graph(
             hint="Give a clip or a folder with more pictures.",
         )
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.graph.traced import value_shapes
+    from edgeanim.graph.traced import traced_shapes
     from edgeanim.graph.write_back import write_back
     from edgeanim.quantize.fake_quant import remove_rounding
     from edgeanim.quantize.placement import find_placement
@@ -106,7 +106,7 @@ def distil_graph(
     with torch_threads(1):
         imported = import_torch(artifact.path)
         task = _task(imported, artifact, samples)
-        shapes = value_shapes(imported.module, task.batches[0])
+        shapes = traced_shapes(imported.module, task.batches[0])
         kept = imported.submodules_of(keep_float)
         placement = find_placement(imported.module, shapes, kept, results=results)
         student, record = _repaired(imported, task, placement, weight_limit, ranges, progress)

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes, watched_run
 from edgeanim.quantize.equalise_classes import CONVOLUTIONS, Channels, find_channels
 from edgeanim.quantize.placement import Placement
 
@@ -55,15 +55,15 @@ def equalise(
     r its range and w its kernel columns, each over the largest beside it: 1 spends all on the
     activations, 0 on the weights.
     """
-    channels = find_channels(module, value_shapes(module, batches[0]))
+    channels = find_channels(module, traced_shapes(module, batches[0]))
     seen = _watch(module, channels, set(placement.values), batches)
     ranges, columns = np.zeros(channels.count), np.zeros(channels.count)
     for node, peaks in seen.peaks.items():
         _raise(ranges, channels.root(channels.of[node]), peaks / max(peaks.max(), 1e-30))
     for node in module.graph.nodes:
         # What is no [1, C, H, W], a stack of pictures say, has no variables.
-        read = node.op == "call_module" and node.args[0] in channels.of
-        if read and str(node.target) in placement.convolutions:
+        is_tracked = node.op == "call_module" and node.args[0] in channels.of
+        if is_tracked and str(node.target) in placement.convolutions:
             layer = module.get_submodule(str(node.target))
             _raise(columns, channels.root(channels.of[node.args[0]]), _columns(layer))
     lowest, highest = _norm_limits(channels, seen.variances)
@@ -105,22 +105,18 @@ def _watch(
 ) -> _Seen:
     seen = _Seen()
 
-    class Watching(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Any) -> Any:
-            value = super().run_node(n)
-            if n.name in stored and n in channels.of:
-                # [1, C, H, W], or a parameter [C, 1, 1].
-                magnitudes = value.abs().movedim(-3, -1)
-                peak = magnitudes.flatten(0, -2).amax(0).double().numpy()
-                seen.peaks[n] = np.maximum(seen.peaks.get(n, 0.0), peak)
-            if n in channels.normalized:
-                least = value.double().var((2, 3), unbiased=False).amin(0).numpy()
-                seen.variances[n] = np.minimum(seen.variances.get(n, np.inf), least)
-            return value
+    def watch(node: fx.Node, value: torch.Tensor) -> None:
+        if node.name in stored and node in channels.of:
+            # [1, C, H, W], or a parameter [C, 1, 1].
+            magnitudes = value.abs().movedim(-3, -1)
+            peak = magnitudes.flatten(0, -2).amax(0).double().numpy()
+            seen.peaks[node] = np.maximum(seen.peaks.get(node, 0.0), peak)
+        if node in channels.normalized:
+            least = value.double().var((2, 3), unbiased=False).amin(0).numpy()
+            seen.variances[node] = np.minimum(seen.variances.get(node, np.inf), least)
 
-    with torch.no_grad():
-        for inputs in batches:
-            Watching(module).run(*inputs)
+    for inputs in batches:
+        watched_run(module, inputs, watch)
     return seen
 
 

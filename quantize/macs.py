@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.channels import function_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Iterator[t
 
     convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
     transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    shapes = value_shapes(module, example)
+    shapes = traced_shapes(module, example)
     layers: dict[str, Any] = dict(module.named_modules())
     for node in module.graph.nodes:
         name = str(node.target)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from edgeanim.graph.traced import watched_run
 from edgeanim.quantize.channels import gives_channels
 
 # Places in each sample's map that are fitted on: neighbours say nearly the same.
@@ -87,14 +88,10 @@ def held_for_each(module: fx.GraphModule, example: Sequence[Tensor]) -> int:
     makes, in the unpruned module and in the pruned one."""
     sizes: dict[fx.Node, int] = {}
 
-    class Weighing(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: fx.Node) -> Any:
-            value = super().run_node(n)
-            sizes[n] = value.nbytes if isinstance(value, Tensor) else 0
-            return value
+    def watch(node: fx.Node, value: Any) -> None:
+        sizes[node] = value.nbytes if isinstance(value, Tensor) else 0
 
-    with torch.no_grad():
-        Weighing(module).run(*example)
+    watched_run(module, example, watch)
     uses = {node: len(node.users) for node in module.graph.nodes}
     held = most = 0
     for node in module.graph.nodes:

@@ -18,6 +18,7 @@ from edgeanim.core.artifact import Array, Samples
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.recipe import Ranges
 from edgeanim.graph.edit import replace_nodes
+from edgeanim.graph.order import in_order
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
@@ -76,7 +77,7 @@ def _round(model: Any, name: str, histograms: Histograms, method: Ranges, limit:
         for i, read in enumerate(reader.input):
             if read == end:
                 reader.input[i] = rounded
-    _sort(graph)
+    replace_nodes(graph, in_order(list(graph.node)))
 
 
 def _end(graph: Any, node: Any) -> str:
@@ -100,20 +101,6 @@ def _through_int8(graph: Any, prefix: str, tensor: str, at: TensorRange) -> str:
     result = f"{prefix}/float"
     graph.node.append(helper.make_node("DequantizeLinear", [f"{prefix}/int8", *ends], [result]))
     return result
-
-
-def _sort(graph: Any) -> None:
-    """Bring the nodes into an order in which everything is made before it is read."""
-    made = {tensor.name for tensor in (*graph.input, *graph.initializer)} | {""}
-    left, ordered = list(graph.node), []
-    while left:
-        ready = [node for node in left if made.issuperset(node.input)]
-        for node in ready:
-            made.update(node.output)
-        ordered += ready
-        done = {id(node) for node in ready}
-        left = [node for node in left if id(node) not in done]
-    replace_nodes(graph, ordered)
 
 
 def grid(at: TensorRange) -> tuple[float, int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.channels import (
     averages_channels,
     carried_parameters,
@@ -65,7 +65,7 @@ class Strands:
 
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
     """Follow the channels of `module`, of whose inputs `example` has the shapes."""
-    shapes = value_shapes(module, example)
+    shapes = traced_shapes(module, example)
     following = _Following(module, {n: shapes.get(n.name) for n in module.graph.nodes})
     for node in module.graph.nodes:
         following.see(node)

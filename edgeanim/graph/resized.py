@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +42,7 @@ def resize(graph: Editor, imported: ImportedGraph, module: torch.nn.Module) -> N
 
 def _shapes(imported: ImportedGraph, module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     """The shape that each value of the graph has in `module`."""
-    shapes = value_shapes(module, imported.example())
+    shapes = traced_shapes(module, imported.example())
     return {name: shapes[made] for name, made in imported.fx_names.items() if made in shapes}
 
 

@@ -24,9 +24,11 @@ from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import functions, warp
 from edgeanim.graph.torch_modules import reason_of
+from edgeanim.graph.traced import watched_run
 
 if TYPE_CHECKING:
     import torch
+    from torch import fx
 
 _UNKNOWN = "the importer does not know this op"
 _WARPS = "warps are taken if they are bilinear or nearest, not bicubic"
@@ -198,25 +200,17 @@ def _deviation(
     built: _Built, model: Any, expected: Mapping[str, Array], inputs: Mapping[str, Array]
 ) -> float:
     """The largest one of any output; `BadInput` for the first node that PyTorch refuses."""
-    import torch
-    from torch import fx
-
     imported = built.imported
     done: set[str] = set()
-
-    class Noting(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Any) -> Any:
-            value = super().run_node(n)
-            done.add(n.name)
-            return value
 
     def tell(error: BaseException) -> BadInput:
         made = ((imported.fx_names.get(node.output[0]), node) for node in model.graph.node)
         node = next(node for name, node in made if name and name not in done)
         return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
 
-    with torch.no_grad(), errors_of_others(tell):
-        made = Noting(imported.module).run(*_tensors(imported, inputs))
+    with errors_of_others(tell):
+        tensors = _tensors(imported, inputs)
+        made = watched_run(imported.module, tensors, lambda node, _: done.add(node.name))
     return max(
         deviation(expected[name], value.numpy())
         for name, value in zip(imported.output_names, made, strict=True)
@@ -278,17 +272,12 @@ def _with_all_outputs(model: Any) -> Any:
 def _run_keeping_values(built: _Built, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """All intermediate values of the module, by the names of its fx nodes."""
     import torch
-    from torch import fx
 
     kept: dict[str, Array] = {}
 
-    class Keeping(fx.Interpreter):  # type: ignore[misc]
-        def run_node(self, n: Any) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, torch.Tensor):
-                kept[n.name] = value.detach().numpy()
-            return value
+    def watch(node: fx.Node, value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            kept[node.name] = value.numpy()
 
-    with torch.no_grad():
-        Keeping(built.imported.module).run(*_tensors(built.imported, inputs))
+    watched_run(built.imported.module, _tensors(built.imported, inputs), watch)
     return kept

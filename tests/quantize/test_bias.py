@@ -14,7 +14,7 @@ from torch import fx
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.bias import correct_biases
 from edgeanim.quantize.calibration import ArraySamples
@@ -63,7 +63,7 @@ def test_the_mean_of_every_channel_returns(tmp_path: Path) -> None:
     graph = import_torch(tmp_path / "net.onnx")
     batches = [[torch.rand(1, 3, 32, 32)] for _ in range(4)]
     module = graph.module
-    placement = find_placement(module, value_shapes(module, batches[0]))
+    placement = find_placement(module, traced_shapes(module, batches[0]))
     with torch.no_grad():
         wanted = torch.cat([module(*inputs)[0] for inputs in batches]).mean((0, 2, 3))
     insert_rounding(module, placement, weight_limit=4)  # coarse, so that rounding shifts much
@@ -95,7 +95,7 @@ def test_clipped_tails_no_longer_darken(unet: GraphArtifact, samples: ArraySampl
         return np.asarray(found.mean((0, 2, 3)))
 
     wanted = mean()
-    placement = find_placement(module, value_shapes(module, batches[0]))
+    placement = find_placement(module, traced_shapes(module, batches[0]))
     insert_rounding(module, placement, weight_limit=127)
     collect_ranges(module, batches, "minmax")
     for part in module.modules():
@@ -124,7 +124,7 @@ def test_what_clipping_takes_is_given_back_through_a_pad() -> None:
     batches = [[torch.rand(1, 3, 16, 16)] for _ in range(3)]
     with torch.no_grad():
         wanted = torch.cat([module(*inputs) for inputs in batches]).mean((0, 2, 3))
-    placement = find_placement(module, value_shapes(module, batches[0]))
+    placement = find_placement(module, traced_shapes(module, batches[0]))
     insert_rounding(module, placement, weight_limit=127)
     collect_ranges(module, batches, "minmax")
     module.get_submodule("rounded_relu").high *= 0.4

@@ -20,7 +20,7 @@ from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.pipeline.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
@@ -191,7 +191,7 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
     exact = played(unet.path, unseen)
     graph = import_torch(unet.path)
     batches = [as_tensors(sample, graph.input_names) for sample in samples]
-    shapes = value_shapes(graph.module, batches[0])
+    shapes = traced_shapes(graph.module, batches[0])
     placement = find_placement(graph.module, shapes, results=scheme.rounds_results)
     insert_rounding(graph.module, placement, weight_limit=scheme.seven_bit_limit)
     collect_ranges(graph.module, batches, "minmax")
@@ -248,7 +248,7 @@ def test_results_that_float_ops_read_stay_float_where_the_runtime_leaves_them(
     generator: GraphArtifact, frames: ArraySamples
 ) -> None:
     graph = import_torch(generator.path)
-    shapes = value_shapes(graph.module, as_tensors(next(iter(frames)), graph.input_names))
+    shapes = traced_shapes(graph.module, as_tensors(next(iter(frames)), graph.input_names))
     strict = find_placement(graph.module, shapes)
     lenient = find_placement(graph.module, shapes, results=False)
     nodes = {node.name: node for node in graph.module.graph.nodes}

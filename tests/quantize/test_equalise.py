@@ -18,7 +18,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.threads import torch_threads
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.equalise import equalise
 from edgeanim.quantize.placement import Placement, find_placement
@@ -235,7 +235,7 @@ def test_what_a_gate_multiplies_is_equalised_on_whichever_side_it_stands(gate_fi
 def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
     graph = import_torch(path)
     batches = [as_tensors(sample, graph.input_names) for sample in samples]
-    placement = find_placement(graph.module, value_shapes(graph.module, batches[0]))
+    placement = find_placement(graph.module, traced_shapes(graph.module, batches[0]))
     return graph.module, placement, batches
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import value_shapes
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.placement import find_placement
 
 
@@ -31,7 +31,7 @@ class Branched(nn.Module):  # type: ignore[misc]
 
 def rounded(*, twice: bool) -> set[str]:
     module = fx.symbolic_trace(Branched(twice=twice))
-    shapes = value_shapes(module, [torch.zeros(1, 3, 8, 8)])
+    shapes = traced_shapes(module, [torch.zeros(1, 3, 8, 8)])
     return set(find_placement(module, shapes, results=False).values)
 
 
@@ -57,7 +57,7 @@ def test_nodes_whose_names_torch_cannot_tell_apart_are_kept_by_their_own(
     path = tmp_path / "net.onnx"
     onnx.save(model, str(path))
     imported = import_torch(path)
-    shapes = value_shapes(imported.module, imported.example())
+    shapes = traced_shapes(imported.module, imported.example())
     found = find_placement(imported.module, shapes, imported.submodules_of([kept or "v4"]))
     quantized = [imported.origins[target] for target in found.convolutions]
     assert quantized == [f"v{i + 1}" for i in range(4) if names[i] != kept]

@@ -332,7 +332,7 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
     import torch
 
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.graph.traced import value_shapes
+    from edgeanim.graph.traced import traced_shapes
     from edgeanim.quantize.placement import find_placement
 
     path = as_numbers(written(tmp_path, body, _TWO_KERNELS | limits), *limits)
@@ -340,7 +340,7 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
     name_nodes(model)
     assert bool(onnx_chain(model).glue) == glue
     module = import_torch(path).module
-    placement = find_placement(module, value_shapes(module, [torch.rand(1, 3, 64, 64)]))
+    placement = find_placement(module, traced_shapes(module, [torch.rand(1, 3, 64, 64)]))
     first = next(n.name for n in module.graph.nodes if n.op == "call_module")
     assert (first not in placement.values) == glue  # else it is rounded before the Clip too
 
