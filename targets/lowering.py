@@ -20,9 +20,9 @@ def lowered_for_onnxruntime(source: Path) -> Any:
 
         warp.rewrite(model)
     if "DepthToSpace" in ops:
-        from edgeanim.graph.rewrites import shuffle
+        from edgeanim.graph.rewrites import depth_to_space
 
-        shuffle.rewrite(model)
+        depth_to_space.rewrite(model)
     if "Erf" in ops:
         from edgeanim.graph.rewrites import gelu
 
@@ -41,13 +41,13 @@ def lower_for_openvino(model: Any) -> None:
     """Channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
     channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
     gathers; in place."""
-    from edgeanim.graph.rewrites import planar, unmoved, warp, wrapped
+    from edgeanim.graph.rewrites import channels_last_norm, planar_split, warp, wrap_pad
 
     if any(node.op_type == "GridSample" for node in model.graph.node):
         warp.rewrite(model, warp.VOLUMES)
-    planar.rewrite(model)
-    wrapped.rewrite(model)
-    unmoved.rewrite(model)
+    planar_split.rewrite(model)
+    wrap_pad.rewrite(model)
+    channels_last_norm.rewrite(model)
 
 
 def _read(source: Path, backend: str) -> Any:

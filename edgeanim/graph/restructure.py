@@ -18,17 +18,17 @@ from typing import Any
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
+    depthwise,
     flat_norm,
     identity,
     norm_scale,
     packing,
     pads,
-    parts,
-    planes,
+    split_convolution,
     strided,
-    stuffed,
     transposed,
     upsampled,
+    zero_stuffing,
 )
 
 
@@ -56,12 +56,12 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
         "strided": strided.rewrite,
-        "planes": planes.rewrite,
+        "depthwise": depthwise.rewrite,
         "pads": pads.rewrite,
-        "stuffed": stuffed.rewrite,
+        "zero_stuffing": zero_stuffing.rewrite,
         "norm_scale": norm_scale.rewrite,
         "upsampled": upsampled.rewrite,
-        "parts": parts.rewrite,
+        "split_convolution": split_convolution.rewrite,
         "transposed": transposed.rewrite,
         "packing": partial(packing.rewrite, lanes=lanes),
         "flat_norm": flat_norm.rewrite,

@@ -21,7 +21,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
-from edgeanim.graph.rewrites import broadcast, planar
+from edgeanim.graph.rewrites import planar_split, upsample_by_broadcast
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
@@ -95,8 +95,8 @@ class OpenVinoInt8(Scheme):
 
         artifact = source.artifact
         named = load_shaped(artifact.path)
-        broadcast.rewrite(named, keep=spec.keep_float)
-        planar.rewrite(named)
+        upsample_by_broadcast.rewrite(named, keep=spec.keep_float)
+        planar_split.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
         lower_for_openvino(named)  # after the chain, which would take the ops in it

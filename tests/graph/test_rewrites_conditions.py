@@ -14,12 +14,12 @@ import pytest
 
 from edgeanim.graph.rewrites import (
     affine,
+    depth_to_space,
     instance_norm,
     layout,
     norm_scale,
     packing,
     pads,
-    shuffle,
     transposed,
     upsampled,
 )
@@ -138,7 +138,7 @@ UNTOUCHED: dict[str, tuple[ModuleType, str, str, str, dict[str, Any]]] = {
         "y = ConvTranspose <strides=[2,2], dilations=[2,2]> (x, w)", {"w": (3, 4, 3, 3)},
     ),
     "several pictures of blocks": (
-        shuffle, "2,8,3,4", "2,2,6,8", "y = DepthToSpace <blocksize=2> (x)", {},
+        depth_to_space, "2,8,3,4", "2,2,6,8", "y = DepthToSpace <blocksize=2> (x)", {},
     ),
     "a grey border of what was upsampled": (
         upsampled, "1,3,6,8", "1,4,12,16",
@@ -249,7 +249,7 @@ def test_a_node_is_not_called_as_another_is(graph: Any, difference: Any) -> None
         "float[1,8,3,4] x", "float[1,2,6,8] y", "a = Relu (x) \n y = DepthToSpace <blocksize=2> (a)"
     )
     model.graph.node[0].name = "y/Reshape"
-    count, copy, _ = applied(shuffle, model)
+    count, copy, _ = applied(depth_to_space, model)
     assert count == 1
     assert difference(model, copy) == 0
 

@@ -13,11 +13,11 @@ import pytest
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import (
+    depth_to_space,
     flat_norm,
     identity,
     instance_norm,
     norm_scale,
-    shuffle,
 )
 from edgeanim.graph.to_torch import import_torch
 from tests.graph.applied import applied
@@ -174,14 +174,14 @@ def test_depth_to_space_is_two_transpositions(graph: Any, difference: Any, block
         f"float[1,2,{5 * block},{4 * block}] y",
         f"y = DepthToSpace <blocksize={block}> (x)",
     )
-    count, copy, ops = applied(shuffle, model)
+    count, copy, ops = applied(depth_to_space, model)
     assert (count, ops) == (1, {"Reshape": 3, "Transpose": 2})
     assert difference(model, copy) == 0
 
 
 def test_a_shuffle_with_channels_first_stays(graph: Any) -> None:
     body = 'y = DepthToSpace <blocksize=2, mode="CRD"> (x)'
-    assert applied(shuffle, graph("float[1,8,5,4] x", "float[1,2,10,8] y", body))[0] == 0
+    assert applied(depth_to_space, graph("float[1,8,5,4] x", "float[1,2,10,8] y", body))[0] == 0
 
 
 @pytest.mark.parametrize("twice", [False, True])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.rewrites import planes, stuffed, transposed
+from edgeanim.graph.rewrites import depthwise, transposed, zero_stuffing
 from tests.graph.applied import applied
 
 I64 = np.int64
@@ -27,7 +27,7 @@ def test_one_filter_for_a_batch_of_channels_is_depthwise(
         {"w": (1, 1, 4, 4), "b": (1,), "planes": np.array([-1, 1, 8, 9], I64),
          "back": np.array([1, 6, 7, 8], I64)},
     )  # fmt: skip
-    count, copy, ops = applied(planes, model)
+    count, copy, ops = applied(depthwise, model)
     assert (count, ops["Reshape"]) == (1, 1), "only what the batch is needed for is reshaped"
     assert difference(model, copy) <= 1e-6
 
@@ -38,7 +38,7 @@ def test_several_filters_for_each_channel_stay(graph: Any, kernel: tuple[int, ..
         f"float[4,{kernel[1]},8,8] x", f"float[4,{kernel[0]},6,6] y", "y = Conv (x, w)",
         {"w": kernel},
     )  # fmt: skip
-    assert applied(planes, model)[0] == 0
+    assert applied(depthwise, model)[0] == 0
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,7 +79,7 @@ def test_a_filter_over_zeros_between_pixels_is_a_transposed_convolution(
          "large": np.array([1, 3, *large], I64),
          "w": (3, 1 if grouped else 3, *kernel), "b": (3,)},
     )  # fmt: skip
-    count, copy, ops = applied(stuffed, model)
+    count, copy, ops = applied(zero_stuffing, model)
     assert difference(model, copy) <= 2e-6
     assert ops["Pad"] == 1 - count
     if stride == 2 and kernel == (4, 4) and (begins, ends) == ((2, 2), (1, 1)):
@@ -99,7 +99,7 @@ def test_zeros_elsewhere_stay(graph: Any) -> None:
             {"apart": np.array([1, 3, 4, 1, 4, 1], I64), "zeros": np.array(zeros, I64),
              "large": np.array(large, I64), "w": (3, 1, 4, 4)},
         )  # fmt: skip
-        assert applied(stuffed, model)[0] == 0
+        assert applied(zero_stuffing, model)[0] == 0
 
 
 @pytest.mark.parametrize(("channels", "groups"), [((12, 1), 3), ((4, 3), 2), ((12, 1), 12)])

@@ -16,7 +16,7 @@ import numpy as np
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 
 LEAST_CHANNELS = 16
-"""Of fewer, vectors are not filled; `planar` cuts those."""
+"""Of fewer, vectors are not filled; `planar_split` cuts those."""
 PART = "/part"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import openvino
 import pytest
 
-from edgeanim.graph.rewrites import wrapped
+from edgeanim.graph.rewrites import wrap_pad
 from tests.graph.applied import applied, executed_by_openvino
 
 
@@ -25,7 +25,7 @@ def test_a_pad_that_wraps_around_is_slices(graph: Any, difference: Any, stored: 
     )
     with pytest.raises(RuntimeError, match="wrap"):
         openvino.Core().read_model(model.SerializeToString())
-    count, copy, ops = applied(wrapped, model)
+    count, copy, ops = applied(wrap_pad, model)
     assert (count, ops["Pad"]) == (1, 0)
     assert difference(model, copy) == 0
     assert executed_by_openvino(copy)
@@ -41,4 +41,4 @@ def test_one_that_goes_round_more_than_once_or_crops_stays(graph: Any, pads: lis
         {"edges": np.array(pads)},
         opset=19,
     )
-    assert applied(wrapped, model)[0] == 0
+    assert applied(wrap_pad, model)[0] == 0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.rewrites import unmoved
+from edgeanim.graph.rewrites import channels_last_norm
 from tests.graph.applied import applied
 
 LAYER_NORM = """
@@ -58,7 +58,7 @@ def test_a_group_norm_gives_the_same(
     plain: bool,
 ) -> None:
     model = grouped(graph, (count, groups * each, *size), groups, plain)
-    changed, copy, ops = applied(unmoved, model)
+    changed, copy, ops = applied(channels_last_norm, model)
     assert (changed, ops["InstanceNormalization"]) == (1, 0)
     assert ops["Mul"] == (1 if plain else 2)  # a scale of one is none
     assert difference(model, copy) < 1e-5
@@ -67,7 +67,7 @@ def test_a_group_norm_gives_the_same(
 def test_so_does_the_op_of_its_own(graph: Any, difference: Any) -> None:
     body = "g = GroupNormalization <num_groups = 2> (x, scale, shift) \n y = Neg (g)"
     model = normed(graph, body, (1, 6, 5, 4), {"scale": (6,), "shift": (6,)}, opset=21)
-    changed, copy, ops = applied(unmoved, model)
+    changed, copy, ops = applied(channels_last_norm, model)
     assert (changed, ops["GroupNormalization"]) == (1, 0)
     assert difference(model, copy) < 1e-5
 
@@ -82,13 +82,13 @@ def test_a_layer_norm_over_channels_gives_the_same(
     body = LAYER_NORM.replace("AXIS", axis)
     body = body if shifted else body.replace(", shift)", ")")
     model = normed(graph, body, (2, 8, 6, 5), weights, opset)
-    changed, copy, ops = applied(unmoved, model)
+    changed, copy, ops = applied(channels_last_norm, model)
     assert (changed, ops["LayerNormalization"]) == (1, 0)
     assert difference(model, copy) < 1e-5
 
 
 def test_what_follows_keeps_its_names(graph: Any) -> None:
-    _, copy, _ = applied(unmoved, grouped(graph, (1, 6, 4, 4), 2))
+    _, copy, _ = applied(channels_last_norm, grouped(graph, (1, 6, 4, 4), 2))
     assert [list(node.input) for node in copy.graph.node if node.op_type == "Neg"] == [["r"]]
 
 
@@ -104,7 +104,7 @@ def test_other_norms_stay(graph: Any) -> None:
     )  # fmt: skip
     channels = grouped(graph, (1, 6, 4, 4), 6)
     for model in (over_rows, over_columns, channels):
-        assert applied(unmoved, model)[0] == 0
+        assert applied(channels_last_norm, model)[0] == 0
 
 
 def test_openvino_lays_nothing_out_anew(graph: Any) -> None:
@@ -118,7 +118,7 @@ def test_openvino_lays_nothing_out_anew(graph: Any) -> None:
     sizes = {"rows": np.array([1, 8, 4 * 32 * 32]), "full": np.array(shape)}
     weights = {"kernel": (32, 32, 3, 3), "scale": (8,), "shift": (8,)} | sizes
     model = normed(graph, body, shape, weights)
-    assert _reorders(applied(unmoved, model)[1]) < _reorders(model)
+    assert _reorders(applied(channels_last_norm, model)[1]) < _reorders(model)
 
 
 def _reorders(model: Any) -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.rewrites import repeated
+from edgeanim.graph.rewrites import upsample_by_expand
 from tests.graph.applied import applied, optimised
 
 QUANTISED = """
@@ -66,7 +66,7 @@ def test_pixels_are_copied_to_the_very_places(
     graph: Any, difference: Any, channels: int, size: tuple[int, int], factor: int, resize: str
 ) -> None:
     model = upsampling(graph, QUANTISED, resize, channels, size, factor)
-    count, copy, ops = applied(repeated, model)
+    count, copy, ops = applied(upsample_by_expand, model)
     assert count == 1
     assert ops["Resize"] == 0
     assert difference(model, copy) == 0
@@ -84,7 +84,7 @@ def test_pixels_are_copied_to_the_very_places(
 )
 def test_other_upsamplings_stay(graph: Any, steps: str, resize: str) -> None:
     model = upsampling(graph, steps, resize, 4, (5, 6), 2)
-    assert applied(repeated, model)[0] == 0
+    assert applied(upsample_by_expand, model)[0] == 0
 
 
 def test_the_runtime_takes_the_transposes_out(graph: Any, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_runtime_takes_the_transposes_out(graph: Any, tmp_path: Path) -> Non
         {**constants(16, 2), "further": np.full((16, 16, 3, 3), 1, np.int8)},
     )
     before = optimised(model, tmp_path)
-    after_it = optimised(applied(repeated, model)[1], tmp_path)
+    after_it = optimised(applied(upsample_by_expand, model)[1], tmp_path)
     assert (before["Resize"], after_it["Resize"], after_it["Expand"]) == (1, 0, 1)
     assert after_it["QLinearConv"] == before["QLinearConv"] == 2
     assert after_it["Transpose"] == before["Transpose"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.rewrites import planar
+from edgeanim.graph.rewrites import planar_split
 from tests.graph.applied import applied, executed_by_openvino
 
 CUT = """
@@ -53,7 +53,7 @@ def test_the_very_values(
     if between == "Identity":
         steps = CUT.replace("    r = BETWEEN (c)\n", "").replace("Slice (r", "Slice (c")
     model = cutting(graph, steps, channels, size)
-    count, copy, ops = applied(planar, model)
+    count, copy, ops = applied(planar_split, model)
     assert (count, ops["Transpose"], ops["Slice"]) == (1, 2, 2)
     assert difference(model, copy) == 0
 
@@ -68,11 +68,11 @@ def test_the_very_values(
     ids=["of no convolution", "also read whole", "cut along rows"],
 )
 def test_anything_else_stays(graph: Any, steps: str) -> None:
-    assert applied(planar, cutting(graph, steps))[0] == 0
+    assert applied(planar_split, cutting(graph, steps))[0] == 0
 
 
 def test_openvino_splits_nothing(graph: Any) -> None:
     model = cutting(graph, CUT.replace("BETWEEN", "Relu"), 16, (32, 32), count=1)
-    before, after = map(executed_by_openvino, (model, applied(planar, model)[1]))
+    before, after = map(executed_by_openvino, (model, applied(planar_split, model)[1]))
     assert "VariadicSplit" in before
     assert "VariadicSplit" not in after

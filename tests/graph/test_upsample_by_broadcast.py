@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.graph.rewrites import broadcast
+from edgeanim.graph.rewrites import upsample_by_broadcast
 from edgeanim.graph.shapes import infer_shapes
 from tests.graph.applied import applied, executed_by_openvino
 
@@ -70,7 +70,7 @@ def test_the_very_sums_without_an_upsampling(
     resize: str,
 ) -> None:
     model = added(graph, SUMS[steps], channels, size, factor, resize)
-    count, copy, ops = applied(broadcast, model)
+    count, copy, ops = applied(upsample_by_broadcast, model)
     assert count == 1
     assert ops["Resize"] == 0
     assert difference(model, copy) == 0
@@ -89,7 +89,7 @@ def test_the_very_sums_without_an_upsampling(
     ],
 )
 def test_anything_else_stays(graph: Any, steps: str, options: dict[str, Any]) -> None:
-    assert applied(broadcast, added(graph, steps, **options))[0] == 0
+    assert applied(upsample_by_broadcast, added(graph, steps, **options))[0] == 0
 
 
 @pytest.mark.parametrize("op", ["Resize", "Add", "Relu"])
@@ -99,13 +99,15 @@ def test_what_is_to_stay_in_float_is_left_as_it_is(graph: Any, op: str) -> None:
         node.name = f"{node.op_type}_{number}"
     last = next(node.name for node in reversed(model.graph.node) if node.op_type == op)
     infer_shapes(model)
-    assert broadcast.rewrite(model, keep={last}) == 0
-    assert broadcast.rewrite(model, keep={"another"}) == 1
+    assert upsample_by_broadcast.rewrite(model, keep={last}) == 0
+    assert upsample_by_broadcast.rewrite(model, keep={"another"}) == 1
 
 
 def test_openvino_copies_nothing(graph: Any) -> None:
     """Neither an upsampling nor a transpose of its own is left of it beside a convolution."""
     model = added(graph, SUMS["Relu"], channels=16, size=(8, 8))
-    kinds = [executed_by_openvino(each) for each in (model, applied(broadcast, model)[1])]
+    kinds = [
+        executed_by_openvino(each) for each in (model, applied(upsample_by_broadcast, model)[1])
+    ]
     assert "Interpolate" in kinds[0]
     assert "Interpolate" not in kinds[1]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.graph.restructure import restructure
-from edgeanim.graph.rewrites import parts
+from edgeanim.graph.rewrites import split_convolution
 from tests.graph.applied import applied
 
 GATE = """
@@ -49,7 +49,7 @@ def test_the_parts_give_the_same(
         graph, body, kernel=(count * wide, 4, 3, 3), bias=(count * wide,),
         sizes=np.array([wide] * count),
     )  # fmt: skip
-    changed, copy, ops = applied(parts, model)
+    changed, copy, ops = applied(split_convolution, model)
     assert (changed, ops) == (1, {"Conv": count, "Sum": 1})
     assert difference(model, copy) < 1e-5
 
@@ -58,7 +58,7 @@ def test_slices_are_cuts_as_well(graph: Any, difference: Any) -> None:
     split = "a, b = Split <axis = 1> (c, sizes)"
     slices = "a = Slice (c, zero, middle, one) \n b = Slice (c, middle, end, one, one)"
     model = gated(graph, GATE.replace(split, slices))
-    changed, copy, ops = applied(parts, model)
+    changed, copy, ops = applied(split_convolution, model)
     assert (changed, ops["Conv"], ops["Slice"]) == (1, 2, 0)
     assert difference(model, copy) < 1e-5
 
@@ -66,7 +66,7 @@ def test_slices_are_cuts_as_well(graph: Any, difference: Any) -> None:
 def test_behind_a_depthwise_convolution_the_one_before_is_cut(graph: Any, difference: Any) -> None:
     body = GATE.replace("a, b", "d = Conv <group = 32, pads = [1, 1, 1, 1]> (c, each) \n a, b")
     model = gated(graph, body.replace("1> (c,", "1> (d,"), each=(32, 1, 3, 3))
-    changed, copy, ops = applied(parts, model)
+    changed, copy, ops = applied(split_convolution, model)
     assert (changed, ops["Conv"], ops["Split"] + ops["Slice"]) == (2, 4, 0)
     assert difference(model, copy) < 1e-5
 
@@ -83,7 +83,7 @@ def test_behind_a_depthwise_convolution_the_one_before_is_cut(graph: Any, differ
     ids=["also read whole", "of parts that overlap", "of every second channel"],
 )  # fmt: skip
 def test_anything_else_stays(graph: Any, old: str, new: str) -> None:
-    assert applied(parts, gated(graph, GATE.replace(old, new)))[0] == 0
+    assert applied(split_convolution, gated(graph, GATE.replace(old, new)))[0] == 0
 
 
 def test_so_does_a_map_of_unknown_size(graph: Any) -> None:
@@ -93,11 +93,11 @@ def test_so_does_a_map_of_unknown_size(graph: Any) -> None:
     for name in ("count", "channels", "height", "width"):
         shape.dim.add().dim_param = name
     del model.graph.value_info[:]
-    assert parts.rewrite(model) == 0
+    assert split_convolution.rewrite(model) == 0
 
 
 def test_narrow_parts_stay(graph: Any) -> None:
-    assert applied(parts, gated(graph, half=8))[0] == 0
+    assert applied(split_convolution, gated(graph, half=8))[0] == 0
 
 
 def test_a_name_stands_for_its_parts(graph: Any) -> None:
@@ -106,5 +106,5 @@ def test_a_name_stands_for_its_parts(graph: Any) -> None:
     made = restructure(model).model
     names = {node.name for node in made.graph.node if node.op_type == "Conv"}
     assert names == {"gate", "gate/part1"}
-    assert parts.with_parts(("gate",), made) == ("gate", "gate/part1")
-    assert parts.with_parts(("other",), made) == ("other",)
+    assert split_convolution.with_parts(("gate",), made) == ("gate", "gate/part1")
+    assert split_convolution.with_parts(("other",), made) == ("other",)
