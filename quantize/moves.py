@@ -74,8 +74,10 @@ def varies(labels: torch.Tensor, axis: int) -> bool:
     return labels.shape[axis] > 1 and not bool((labels == labels.narrow(axis, 0, 1)).all())
 
 
-def resize(node: fx.Node, before: Mapping[fx.Node, Along], after: Mapping[fx.Node, Along]) -> None:
-    """Let a node that moves numbers do so with fewer of them."""
+def update_sizes(
+    node: fx.Node, before: Mapping[fx.Node, Along], after: Mapping[fx.Node, Along]
+) -> None:
+    """Let a node that moves numbers do so with fewer of them, in place."""
     source, function = node.args[0], function_of(node)
     if function == "reshape":
         node.args = (source, after[node].shape)

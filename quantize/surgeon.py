@@ -9,7 +9,7 @@ import numpy as np
 
 from edgeanim.quantize.channels import ChannelGroup, Places, PrunedGroup, gives_channels, kind_of
 from edgeanim.quantize.disjoint import Ids
-from edgeanim.quantize.moves import resize
+from edgeanim.quantize.moves import update_sizes
 from edgeanim.quantize.strands import FIXED, find_strands
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Surgeon:
         for name, carried in before.carried.items():
             _keep_numbers(self._module, name, _kept(carried, gone))
         for node in before.moves:
-            resize(node, before.along, self._now.along)
+            update_sizes(node, before.along, self._now.along)
         self._module.recompile()
 
     def _alike(self) -> dict[str, list[int]]:

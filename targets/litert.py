@@ -79,7 +79,7 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
     import torch
 
     from edgeanim.graph.bands import in_bands
-    from edgeanim.graph.leading import numbers_last
+    from edgeanim.graph.operand_order import without_leading_constants
 
     in_bands(graph.module)
     module = graph.in_order(spec)
@@ -93,7 +93,7 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
         return filed, _relaid(expected, spec.outputs, filed.outputs), got
 
     filed, wanted, got = made()
-    if not _alike(wanted, got) and numbers_last(graph.module):
+    if not _alike(wanted, got) and without_leading_constants(graph.module):
         filed, wanted, got = made()
     if not _alike(wanted, got):
         named = {tensor.name: array for tensor, array in zip(spec.inputs, inputs, strict=True)}

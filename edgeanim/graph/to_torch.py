@@ -16,13 +16,13 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, GateFailed, errors_of_others
 from edgeanim.core.packages import installed, require
-from edgeanim.graph import rounding
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import functions, warp
+from edgeanim.graph.rounding_noise import tolerance_with_noise
 from edgeanim.graph.torch_modules import reason_of
 from edgeanim.graph.traced import watched_run
 
@@ -72,8 +72,9 @@ class ImportedGraph:
         return [target for target, origin in self.origins.items() if made_by.get(origin) in names]
 
     def tolerance_of(self, inputs: Mapping[str, Array], tolerance: float) -> float:
-        """`tolerance`, or how far `rounding` alone moves the outputs for these inputs."""
-        return rounding.tolerance_of(self.module, _tensors(self, inputs), tolerance)
+        """`tolerance`, or how far rounding alone moves the outputs for these inputs, if that is
+        more (see `rounding_noise`)."""
+        return tolerance_with_noise(self.module, _tensors(self, inputs), tolerance)
 
     def in_order(self, spec: GraphSpec) -> torch.nn.Module:
         """The module in eval mode, with inputs and outputs in the order of `spec`, which need not
@@ -102,7 +103,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
 
     `BadInput` names the op and node that cannot be brought over, and the backends that remain.
     `GateFailed` names the first op whose result differs from ONNX Runtime's by more than
-    `tolerance` (`reference.deviation`), if an output does, and not by `rounding` alone.
+    `tolerance` (`reference.deviation`), if an output does, and not by rounding alone.
     """
     require("Bringing a graph into PyTorch", "torch", extra="compress")
     original = read_onnx(path)

@@ -16,8 +16,8 @@ from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_bytes
 from edgeanim.graph.edit import Editor, attributes, editing, set_attributes
 from edgeanim.graph.nested import read_instead
+from edgeanim.graph.pruned_sizes import update_sizes
 from edgeanim.graph.reference import Reference, deviation, inputs_for
-from edgeanim.graph.resized import resize
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def write_back(imported: ImportedGraph, module: torch.nn.Module, path: Path) -> 
                 _store_linear(graph, product, module.get_submodule(target))
             elif origin in graph.constants:
                 _replace_constant(graph, origin, getattr(module, target))
-        resize(graph, imported, module)
+        update_sizes(graph, imported, module)
     inputs = inputs_for(model)
     error = _error(imported, module, model, inputs)
     limit = _TOLERANCE

@@ -16,8 +16,8 @@ from PIL import Image
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
+from edgeanim.runtime.clip_geometry import as_shown
 from edgeanim.runtime.folders import pictures_in
-from edgeanim.runtime.layout import layout
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.stills import (
@@ -192,7 +192,7 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     import cv2
 
     with _open_clip(path) as clip:
-        laid_out = layout(clip, path)
+        shown_form = as_shown(clip, path)
         stated, fps = clip.get(cv2.CAP_PROP_FRAME_COUNT), _clip_fps(clip)
         held: Picture | None = None
         count, at, shown, played = 0, 0.0, 0.0, 0.0
@@ -203,7 +203,7 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
                 shown = now - at
                 played += shown
                 yield held, shown
-            held, at = laid_out(frame), now
+            held, at = shown_form(frame), now
     # Where frames come as they please, their number is the container's guess; its length is not.
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
     if held is None or not whole:

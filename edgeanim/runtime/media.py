@@ -13,7 +13,6 @@ from edgeanim.runtime.folders import (
     pictures_in,
     some_clips_in,
 )
-from edgeanim.runtime.live import STANDARD_OUTPUT, standard_output, write_stream
 from edgeanim.runtime.rates import (
     DEFAULT_FPS,
     UntilItFails,
@@ -24,6 +23,7 @@ from edgeanim.runtime.rates import (
     within,
 )
 from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
+from edgeanim.runtime.y4m import STANDARD_OUTPUT, standard_output, write_stream
 
 __all__ = [
     "CLIPS",

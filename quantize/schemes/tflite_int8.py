@@ -23,9 +23,9 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
-from edgeanim.quantize.flat_graph import FlatGraph
 from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
+from edgeanim.quantize.tflite_ops import TfliteOps
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"
@@ -64,12 +64,12 @@ class TfLiteInt8(Scheme):
         from ai_edge_quantizer import quantizer
 
         artifact = source.artifact
-        kept = _kernels(artifact.path, spec.keep_float)
-        graph = FlatGraph(source.compiled(artifact, BACKEND).files[0])
-        chain = find_chain(graph.nodes(graph.holders(kept)), where=artifact.path)
-        given = _kernels(artifact.path, tuple(source.kernels))
+        kept = kernels_of(artifact.path, spec.keep_float)
+        graph = TfliteOps(source.compiled(artifact, BACKEND).files[0])
+        chain = find_chain(graph.nodes(graph.with_kernels(kept)), where=artifact.path)
+        given = kernels_of(artifact.path, tuple(source.kernels))
         pairs = [(kernel, source.kernels[name]) for name, kernel in given]
-        graph.replace(pairs, chain.with_float_heads)
+        graph.replace_kernels(pairs, chain.with_float_heads)
         with quiet(), tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
             rounded = Path(scratch) / "rounded.tflite"
             graph.write(rounded)
@@ -78,8 +78,8 @@ class TfLiteInt8(Scheme):
             ranges = graph.statistics(histograms, spec.ranges, chain.with_float_heads)
             made = job.quantize(ranges, enable_progress_report=False)
             write_bytes(rounded, bytes(made.quantized_model))
-            finished = FlatGraph(rounded)
-            finished.hand_out_floats()
+            finished = TfliteOps(rounded)
+            finished.restore_float_outputs()
             finished.write(rounded)
             path = out / f"{artifact.spec.name}.tflite"
             write_bytes(path, rounded.read_bytes())
@@ -92,9 +92,9 @@ _OF_VOLUMES = 5
 """Axes of a kernel, of which TFLite has no convolution in INT8."""
 
 
-def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
-    """The kernels of the convolutions named by `keep_float`, each with its name, but for those of
-    volumes, which stay in float anyway."""
+def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
+    """The kernels [O, I/g, ...] of the convolutions named by `keep_float`, each with its name, but
+    for those of volumes, which stay in float anyway. `BadInput` for the name of anything else."""
     if not keep_float:
         return []
     import onnx
@@ -120,7 +120,7 @@ def _kernels(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]
     return kernels
 
 
-def _recipe(graph: FlatGraph, names: Sequence[str]) -> Any:
+def _recipe(graph: TfliteOps, names: Sequence[str]) -> Any:
     from ai_edge_quantizer import recipe_manager
 
     manager = recipe_manager.RecipeManager()
@@ -144,7 +144,7 @@ def _collect(
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    asked = FlatGraph(converted.files[0]).activations
+    asked = TfliteOps(converted.files[0]).activations
 
     with quiet():
         interpreter = Interpreter(

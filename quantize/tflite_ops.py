@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
 from edgeanim.quantize.chain import Node
 from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.kernel_match import kernel_rows, matching
 from edgeanim.quantize.ranges import ranges_in
 
 GLUE = (
@@ -42,7 +43,7 @@ Statistics = dict[str, dict[str, Array]]
 """By a tensor's name its `min` and `max`, of the tensor's rank."""
 
 
-class FlatGraph:
+class TfliteOps:
     """The main subgraph of a TFLite file: its ops under the names that the quantiser matches."""
 
     def __init__(self, path: Path) -> None:
@@ -82,15 +83,12 @@ class FlatGraph:
         and glue read and give."""
         return set(self._around(name for name in self._ops if self._kind(name) != "float"))
 
-    def holders(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
-        """The convolutions that hold `kernels`, each a name and an ONNX kernel [O, I/g, H, W].
-
-        A batch norm that the conversion folded in has scaled each output channel, which is allowed
-        for where it leaves no doubt which one is meant.
-        """
-        found, held = set(), self._held()
+    def with_kernels(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
+        """The names of the convolutions that hold `kernels`, each a node's name and its ONNX kernel
+        [O, I/g, H, W]; `BadInput` if there is none (see `kernel_match`)."""
+        found, held = set(), self._kernels()
         for node, kernel in kernels:
-            match = _holding(held, kernel)
+            match = matching(held, kernel)
             if not match:
                 raise BadInput(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "
@@ -100,20 +98,19 @@ class FlatGraph:
             found.update(match)
         return found
 
-    def replace(self, kernels: Iterable[tuple[Array, Array]], names: Iterable[str]) -> None:
+    def replace_kernels(self, kernels: Iterable[tuple[Array, Array]], names: Iterable[str]) -> None:
         """Give those of the ops `names` that hold the first kernel of a pair the second one, each
         output channel scaled as the conversion scaled it. Kernels that are not to be found stay."""
-        chosen, held = set(names), self._held()
+        chosen, held = set(names), self._kernels()
         for old, new in kernels:
-            before, after = _rows(old), _rows(new)
-            for name in chosen.intersection(_holding(held, old)):
+            before, after = kernel_rows(old), kernel_rows(new)
+            for name in chosen.intersection(matching(held, old)):
                 share = (held[name] * before).sum(1) / np.maximum(np.square(before).sum(1), 1e-30)
                 self._store(name, after * share[:, None])
 
-    def hand_out_floats(self) -> None:
-        """Let outputs that the quantiser rounded be the float tensors that they were.
-
-        Of an output that 8-bit ops read as well, it hands out what it made for those.
+    def restore_float_outputs(self) -> None:
+        """Let outputs that the quantiser rounded be the float tensors that they were: for an output
+        that 8-bit ops read as well, it quantises and gives what it made for those.
         """
         from ai_edge_quantizer import qtyping
 
@@ -127,6 +124,25 @@ class FlatGraph:
             for named in signature.outputs:
                 named.tensorIndex = rounded.get(named.tensorIndex, named.tensorIndex)
 
+    def statistics(self, histograms: Histograms, method: Ranges, ops: Iterable[str]) -> Statistics:
+        """The ranges of what the `ops` of these names read and give, as far as it was seen, in the
+        form that the quantiser reads: arrays of one element with the rank of their tensor."""
+        tensors = self._around(ops)
+        found: Statistics = {}
+        for name, at in ranges_in(histograms, method, tensors.keys() & histograms.keys()).items():
+            # A range without any width would be made one of 1e-9, for which XNNPACK refuses the
+            # convolutions that read the tensor.
+            high = 1.0 if at.low == at.high else at.high
+            shape = (1,) * len(self._shape(tensors[name]))
+            found[name] = {
+                "min": np.full(shape, at.low, np.float32),
+                "max": np.full(shape, high, np.float32),
+            }
+        for name in ops:
+            if self._kind(name) == "convolution":
+                found.update(self._room_for_bias(name, found))
+        return found
+
     def write(self, path: Path) -> None:
         """Write the file as it is now."""
         from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
@@ -134,7 +150,7 @@ class FlatGraph:
         with quiet():
             flatbuffer.write_model(self._model, str(path))
 
-    def _held(self) -> dict[str, Array]:
+    def _kernels(self) -> dict[str, Array]:
         """The weights of all convolutions, with a row for each output channel."""
         return {
             name: self._by_channel(name) for name in self._ops if self._kind(name) == "convolution"
@@ -158,25 +174,6 @@ class FlatGraph:
         if self._type(name) == "DEPTHWISE_CONV_2D":  # 1HWO; all others OHWI
             weights = weights.transpose(3, 1, 2, 0)
         return weights.reshape(len(weights), -1)
-
-    def statistics(self, histograms: Histograms, method: Ranges, ops: Iterable[str]) -> Statistics:
-        """The ranges of what the `ops` of these names read and give, as far as it was seen, in the
-        form that the quantiser reads: arrays of one element with the rank of their tensor."""
-        tensors = self._around(ops)
-        found: Statistics = {}
-        for name, at in ranges_in(histograms, method, tensors.keys() & histograms.keys()).items():
-            # A range without any width would be made one of 1e-9, for which XNNPACK refuses the
-            # convolutions that read the tensor.
-            high = 1.0 if at.low == at.high else at.high
-            shape = (1,) * len(self._shape(tensors[name]))
-            found[name] = {
-                "min": np.full(shape, at.low, np.float32),
-                "max": np.full(shape, high, np.float32),
-            }
-        for name in ops:
-            if self._kind(name) == "convolution":
-                found.update(self._room_for_bias(name, found))
-        return found
 
     def _room_for_bias(self, name: str, found: Statistics) -> Statistics:
         """The ranges of each channel of a convolution's kernel, if its bias does not fit otherwise.
@@ -238,29 +235,3 @@ class FlatGraph:
 
 def _indices(tensors: Sequence[int]) -> tuple[str, ...]:
     return tuple(str(index) for index in tensors if index >= 0)
-
-
-def _rows(kernel: Array) -> Array:
-    """An ONNX kernel [O, I/g, H, W], or of a sequence [O, I/g, L], with a row for each output
-    channel, as TFLite orders it."""
-    rows: Array = np.moveaxis(kernel, 1, -1).reshape(len(kernel), -1)
-    return rows
-
-
-def _holding(held: Mapping[str, Array], kernel: Array) -> list[str]:
-    """Those of `held` that hold an ONNX kernel, scaled or not; none if it is in doubt."""
-    rows = _rows(kernel)
-    match = [name for name, own in held.items() if np.array_equal(own, rows)]
-    if not match:
-        match = [name for name, own in held.items() if _scaled(own, rows)]
-        match = match if len(match) == 1 else []
-    return match
-
-
-def _scaled(one: Array, other: Array) -> bool:
-    """Whether every row of `one` is some multiple of the same row of `other`."""
-    if one.shape != other.shape or one.shape[1] < 2:
-        return False
-    product = np.abs((one * other).sum(1))
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return bool((product >= (1 - 1e-5) * norms).all() and norms.any())

@@ -24,7 +24,7 @@ _MOST = 1e-2
 """What differs by more is refused however it comes about: no golden frame could be held to it."""
 
 
-def tolerance_of(
+def tolerance_with_noise(
     module: torch.nn.Module, inputs: Sequence[torch.Tensor], tolerance: float
 ) -> float:
     """`tolerance`, or more where rounding moves an output of an fx `module` further than that: in

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
-from edgeanim.quantize.flat_graph import FlatGraph, _holding, _scaled
-from edgeanim.quantize.schemes.tflite_int8 import _kernels
+from edgeanim.quantize.kernel_match import is_scaled, matching
+from edgeanim.quantize.schemes.tflite_int8 import kernels_of
+from edgeanim.quantize.tflite_ops import TfliteOps
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 
@@ -23,17 +24,17 @@ def test_rows_that_a_batch_norm_scaled_are_recognised(rows: int, length: int, se
     rng = np.random.default_rng(seed)
     kernel = rng.normal(size=(rows, length)).astype(np.float32)
     scale = rng.uniform(0.1, 9, (rows, 1)) * rng.choice([-1, 1], (rows, 1))
-    assert _scaled((kernel * scale).astype(np.float32), kernel)
+    assert is_scaled((kernel * scale).astype(np.float32), kernel)
     other = kernel.copy()
     other[0, 0] += 3 * np.abs(kernel[0]).max()
-    assert not _scaled(other, kernel)
+    assert not is_scaled(other, kernel)
 
 
 def test_a_kernel_of_a_sequence_finds_its_rows() -> None:
     """Mixed precision ended in an error of numpy where attention had such layers."""
     kernel = np.random.default_rng(0).normal(size=(8, 6, 3)).astype(np.float32)
     held = {"sequence": kernel.transpose(0, 2, 1).reshape(8, -1), "other": np.ones((8, 18))}
-    assert _holding(held, kernel) == ["sequence"]
+    assert matching(held, kernel) == ["sequence"]
 
 
 def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> N
     weight = onnx.numpy_helper.from_array(np.ones((3, 2, 3, 3, 3), np.float32), "w")
     model.graph.initializer.append(weight)
     onnx.save(model, str(tmp_path / "g.onnx"))
-    assert _kernels(tmp_path / "g.onnx", ("solid",)) == []
+    assert kernels_of(tmp_path / "g.onnx", ("solid",)) == []
 
 
 def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path
         model.operatorCodes.append(code)
         graph.operators.append(op)
     flatbuffer.write_model(model, str(tmp_path / "net.tflite"))
-    nodes = FlatGraph(tmp_path / "net.tflite").nodes(set())
+    nodes = TfliteOps(tmp_path / "net.tflite").nodes(set())
     assert [node.kind for node in nodes] == ["convolution"] * 2
     assert [node.macs for node in nodes] == [64 * 6 * 9, 64 * 4 * 9 * 6]
 
@@ -89,13 +90,13 @@ def test_a_kernel_finds_its_op(
     from onnx import numpy_helper
 
     folder = tmp_path_factory.mktemp("tflite")
-    graph = FlatGraph(get_backend("tflite").compile(tiny, board, folder).files[0])
+    graph = TfliteOps(get_backend("tflite").compile(tiny, board, folder).files[0])
     tensors = {t.name: t for t in onnx.load(str(tiny.path)).graph.initializer}
     kernels = [(name, numpy_helper.to_array(tensors[name])) for name in ("w0", "w1", "w2")]
-    found = [graph.holders([kernel]) for kernel in kernels]
+    found = [graph.with_kernels([kernel]) for kernel in kernels]
     assert [len(names) for names in found] == [1, 1, 1]
     assert len(set().union(*found)) == 3
     scaled = kernels[1][1] * np.linspace(0.5, -2, 16, dtype=np.float32)[:, None, None, None]
-    assert graph.holders([("w1", scaled)]) == found[1]
+    assert graph.with_kernels([("w1", scaled)]) == found[1]
     with pytest.raises(BadInput, match="changed by the conversion"):
-        graph.holders([("w1", kernels[1][1][:, ::-1])])
+        graph.with_kernels([("w1", kernels[1][1][:, ::-1])])

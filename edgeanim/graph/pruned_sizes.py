@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def resize(graph: Editor, imported: ImportedGraph, module: torch.nn.Module) -> None:
+def update_sizes(graph: Editor, imported: ImportedGraph, module: torch.nn.Module) -> None:
     """Let all nodes of `graph`, of which `module` was made before it lost channels, ask for as many
     as there are. What no channel went from stays as it is written."""
     shapes = _shapes(imported, module)

@@ -1,4 +1,4 @@
-"""How the pictures of a clip are to be laid out, beyond the turns by which OpenCV does it.
+"""How the pictures of a clip are to be shown, beyond the turns that OpenCV makes of itself.
 
 Mirrored, as some phones' front cameras and editors leave them: MP4 and MOV say so by a matrix in
 the track's header (ISO/IEC 14496-12, `tkhd`), which OpenCV takes for a half turn, or for nothing.
@@ -22,7 +22,7 @@ from edgeanim.runtime.stills import check_size
 _MOST, _SEEN = 4.0, 0.01  # of the width of pixels: what is likely, and what can be seen
 
 
-def layout(clip: Any, path: Path) -> Callable[[Picture], Picture]:
+def as_shown(clip: Any, path: Path) -> Callable[[Picture], Picture]:
     """What makes of a frame, as OpenCV's `clip` will decode it, the picture that is shown."""
     import cv2
 
@@ -31,7 +31,7 @@ def layout(clip: Any, path: Path) -> Callable[[Picture], Picture]:
         clip.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     turned = mirror is None and clip.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
 
-    def laid_out(frame: Picture) -> Picture:
+    def shown(frame: Picture) -> Picture:
         if stretch != 1:
             height, width = frame.shape[:2]
             size = (width, height * stretch) if turned else (width * stretch, height)
@@ -40,7 +40,7 @@ def layout(clip: Any, path: Path) -> Callable[[Picture], Picture]:
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
         return frame if mirror is None else mirror(frame)
 
-    return laid_out
+    return shown
 
 
 def _pixel_width(clip: Any) -> float:

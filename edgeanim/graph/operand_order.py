@@ -1,4 +1,4 @@
-"""`number - x` and `number / x` in forms that keep their operands' order.
+"""`number - x` and `number / x` in forms that do not begin with the constant.
 
 Where litert-torch 0.10 moves a transpose over an op whose first operand is a constant, that becomes
 the second one: 1 - x is computed as x - 1, and 1 / x as x. The forms here have no such order, and
@@ -15,8 +15,8 @@ import torch
 from torch import fx
 
 
-def numbers_last(module: fx.GraphModule) -> int:
-    """Put those forms in the place of all that begin with a constant; returns how many."""
+def without_leading_constants(module: fx.GraphModule) -> int:
+    """Put those forms in the place of all that do, in place; returns how many."""
     count = 0
     for node in list(module.graph.nodes):
         if node.op != "call_function" or not _begins_with_constant(node):
