@@ -36,6 +36,8 @@ GLUE = (
 )
 # The weights' shapes: OHWI, 1HWO and OHWI.
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE")
+_TRANSPOSED_INPUT = 2
+"""Where a transposed convolution has its picture: behind the result's size and the weights."""
 # A bias in steps: half of 32 bits, since the products are added to it in as many.
 _LARGEST_BIAS = 2.0**30
 
@@ -67,13 +69,8 @@ class TfliteOps:
         """The ops as nodes of a chain; those in `keep_float` count as float."""
         made = []
         for name, op in self._ops.items():
-            kind, macs = self._kind(name), 0
-            if name in keep_float:
-                kind = "float"
-            if kind == "convolution":
-                macs = prod(self._shape(op.outputs[0])) * prod(self._shape(op.inputs[1])[1:])
-                if self._type(name) == "DEPTHWISE_CONV_2D":
-                    macs //= self._shape(op.inputs[1])[-1]
+            kind = "float" if name in keep_float else self._kind(name)
+            macs = self._macs(name) if kind == "convolution" else 0
             made.append(Node(name, kind, _indices(op.inputs), _indices(op.outputs), macs))
         return made
 
@@ -182,9 +179,10 @@ class TfliteOps:
         of a channel's weights are, and the quantiser cuts off what is beyond 32 bits.
         """
         inputs = self._ops[name].inputs
-        read, third = (2, 3) if self._type(name) == "CONV_2D_TRANSPOSE" else (0, 2)
+        transposed = self._type(name) == "CONV_2D_TRANSPOSE"
+        read, last = (_TRANSPOSED_INPUT, 3) if transposed else (0, 2)
         data = found.get(self._name(inputs[read]))
-        bias = self._constant(inputs[third]) if len(inputs) > third and inputs[third] >= 0 else None
+        bias = self._constant(inputs[last]) if len(inputs) > last and inputs[last] >= 0 else None
         if data is None or bias is None:
             return {}
         step = float((data["max"] - data["min"]).item()) / 255
@@ -217,6 +215,16 @@ class TfliteOps:
         if self._type(name) in _CONVOLUTIONS and self._weights(self._ops[name]) is not None:
             return "convolution"
         return "glue" if self._type(name) in GLUE else "float"
+
+    def _macs(self, name: str) -> int:
+        """The multiply-accumulates of a convolution."""
+        op = self._ops[name]
+        weights, result = self._shape(op.inputs[1]), self._shape(op.outputs[0])
+        if self._type(name) == "DEPTHWISE_CONV_2D":
+            return prod(result) * prod(weights[:-1])
+        if self._type(name) == "CONV_2D_TRANSPOSE":  # each number read meets O kh kw weights
+            return prod(self._shape(op.inputs[_TRANSPOSED_INPUT])) * prod(weights[:-1])
+        return prod(result) * prod(weights[1:])
 
     def _shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self._graph.tensors[index].shape)

@@ -50,36 +50,55 @@ def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> N
     assert kernels_of(tmp_path / "g.onnx", ("solid",)) == []
 
 
-def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
+def written(
+    path: Path,
+    shapes: tuple[list[int], ...],
+    ops: tuple[tuple[str, list[int], list[int]], ...],
+    constants: tuple[int, ...],
+) -> Path:
+    """A TFLite file of tensors with these shapes, of which `constants` hold ones, and of ops, each
+    with the numbers of what it reads and gives."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffer
 
-    kinds = schema.BuiltinOperator
     model, graph = schema.ModelT(), schema.SubGraphT()
     model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
-    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [0], [4]
-    # A picture and, for each convolution, its weights and its result.
-    shapes = ([1, 8, 8, 6], [1, 3, 3, 6], [1, 8, 8, 6], [4, 3, 3, 6], [1, 8, 8, 4])
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = [], [], [0], [len(shapes) - 1]
     for index, shape in enumerate(shapes):
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.buffer = f"t{index}".encode(), shape, 0
-        if index in (1, 3):
+        if index in constants:
             tensor.buffer = len(model.buffers)
             held = schema.BufferT()
             held.data = np.ones(shape, "<f4").view(np.uint8).ravel()
             model.buffers.append(held)
         graph.tensors.append(tensor)
     model.operatorCodes = []
-    for number, kind in enumerate((kinds.DEPTHWISE_CONV_2D, kinds.CONV_2D)):
+    for number, (kind, reads, gives) in enumerate(ops):
         code, op = schema.OperatorCodeT(), schema.OperatorT()
-        code.builtinCode, op.opcodeIndex = kind, number
-        op.inputs, op.outputs = [2 * number, 2 * number + 1], [2 * number + 2]
+        code.builtinCode, op.opcodeIndex = getattr(schema.BuiltinOperator, kind), number
+        op.inputs, op.outputs = reads, gives
         model.operatorCodes.append(code)
         graph.operators.append(op)
-    flatbuffer.write_model(model, str(tmp_path / "net.tflite"))
-    nodes = TfliteOps(tmp_path / "net.tflite").nodes(set())
+    flatbuffer.write_model(model, str(path))
+    return path
+
+
+def test_a_depthwise_convolution_multiplies_only_within_its_own_channel(tmp_path: Path) -> None:
+    # A picture and, for each convolution, its weights and its result.
+    shapes = ([1, 8, 8, 6], [1, 3, 3, 6], [1, 8, 8, 6], [4, 3, 3, 6], [1, 8, 8, 4])
+    ops = (("DEPTHWISE_CONV_2D", [0, 1], [2]), ("CONV_2D", [2, 3], [4]))
+    nodes = TfliteOps(written(tmp_path / "net.tflite", shapes, ops, (1, 3))).nodes(set())
     assert [node.kind for node in nodes] == ["convolution"] * 2
     assert [node.macs for node in nodes] == [64 * 6 * 9, 64 * 4 * 9 * 6]
+
+
+def test_a_transposed_convolution_multiplies_each_pixel_that_it_reads(tmp_path: Path) -> None:
+    # A picture, the size of the result, the weights OHWI, the result at twice the size.
+    shapes = ([1, 8, 8, 6], [4], [5, 4, 4, 6], [1, 16, 16, 5])
+    ops = (("TRANSPOSE_CONV", [1, 2, 0], [3]),)
+    (node,) = TfliteOps(written(tmp_path / "net.tflite", shapes, ops, (1, 2))).nodes(set())
+    assert (node.kind, node.macs) == ("convolution", 64 * 6 * 5 * 16)
 
 
 @pytest.mark.slow  # the conversion
