@@ -78,7 +78,7 @@ class ChannelGroup:
 
 
 @dataclass(frozen=True)
-class Carried:
+class ChannelParameter:
     """A parameter, by its name, that holds a number for each channel of `value`."""
 
     value: fx.Node
@@ -145,9 +145,9 @@ def channel_counts(shapes: Mapping[fx.Node, tuple[int, ...] | None]) -> dict[fx.
     }
 
 
-def carried_parameters(
+def channel_parameters(
     module: fx.GraphModule, counts: Mapping[fx.Node, int]
-) -> dict[fx.Node, Carried]:
+) -> dict[fx.Node, ChannelParameter]:
     """What nodes combine a value with one number per channel: with a parameter of the module that
     nothing else reads, such as the scale of a layer."""
     readers = Counter(str(node.target) for node in module.graph.nodes if node.op == "get_attr")
@@ -163,7 +163,7 @@ def carried_parameters(
                     and counts[node] == counts[value] == counts[stored] > 1
                     and sizes.get(name) == counts[stored]
                 ):
-                    found[node] = Carried(value, name)
+                    found[node] = ChannelParameter(value, name)
     return found
 
 
@@ -203,7 +203,7 @@ def ties_channels(node: fx.Node) -> bool:
     return function_of(node) in _TIES
 
 
-def looks_rows_up(node: fx.Node) -> bool:
+def gathers_rows(node: fx.Node) -> bool:
     """Whether a node looks up rows of a matrix by their numbers."""
     return function_of(node) == "embedding" and len(node.all_input_nodes) == 2
 

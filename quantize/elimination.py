@@ -1,11 +1,13 @@
-"""Which channels the layers that read them can best do without, if their other weights make up.
+"""Backward elimination of channels: which the layers that read them can best do without, if their
+other weights compensate.
 
-Let X be what a layer's weights W meet at some places, and H = X'X. Setting the rows g of W to zero
-costs least squared error if the others become W_k + H_kk^-1 H_kg W_g; that error is the trace of
-W_g' ((H^-1)_gg)^-1 W_g. So much the Optimal Brain Surgeon says of single weights (Hassibi and Stork
-1993), and Kurtic et al., "ZipLM: Inference-Aware Structured Pruning of Language Models" (2023), of
-all that belong to a channel. The channel that costs least goes, then W and H^-1 are those of the
-rest, and so on. What another channel says already costs nothing here, however large its weights.
+Let X be the inputs of a layer's weights W at some places, and H = X'X. Setting the rows g of W to
+zero costs least squared error if the others become W_k + H_kk^-1 H_kg W_g; that error is the trace
+of W_g' ((H^-1)_gg)^-1 W_g. This is the Optimal Brain Surgeon's result for single weights (Hassibi
+and Stork 1993), and that of Kurtic et al., "ZipLM: Inference-Aware Structured Pruning of Language
+Models" (2023), for all weights of a channel. The channel that costs least is eliminated, W and H^-1
+become those of the rest, and so on. A channel that others determine costs nothing, however large
+its weights.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from edgeanim.quantize.channels import Places, channels_read, gives_channels, kind_of
-from edgeanim.quantize.refit import PLACES, beside_bias, give_rows, patches, ridge_of, rows_of
+from edgeanim.quantize.layer_fit import (
+    PLACES,
+    patches,
+    ridge_of,
+    rows_of,
+    set_rows,
+    with_bias_column,
+)
 from edgeanim.quantize.surgeon import along
 
 # A layer of more weights than this per output counts each channel as a whole: what is solved grows
@@ -30,11 +39,11 @@ _LEAST_POWER = 1e-8
 
 @dataclass(frozen=True)
 class Reading:
-    """What a layer reads at some places: the mean of X'X, float64 [n, n].
+    """The second `moments` of what a layer reads at some places: the mean of X'X, float64 [n, n].
 
-    A convolution's X are its patches, its columns a channel's `taps` behind each other; or just the
-    channels, with one column each. A last column is 1 if the layer has a bias. `power` is the
-    variance of what the layer makes, summed over its channels.
+    A convolution's X are its patches, with `taps` columns for each channel; or just the channels,
+    with one column each. A last column is 1 if the layer has a bias. `power` is the variance of the
+    layer's outputs, summed over its channels.
     """
 
     moments: Tensor
@@ -49,10 +58,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Problem:
-    """A layer with a group of channels among those that it reads.
+    """The least-squares problem of a layer that reads a group of channels.
 
     `weights` float64 [n, m] belong to the columns of `moments` [n, n]; `columns` int64 [C, c] says
-    which are each strand's. `share` turns a squared error into one of all that the layer makes.
+    which are each strand's. `share` is the factor from a squared error to one relative to the
+    variance of the layer's outputs.
     """
 
     moments: Tensor
@@ -61,14 +71,14 @@ class Problem:
     share: float
 
 
-def read(
+def read_moments(
     module: nn.Module, batches: Iterable[Sequence[Tensor]], generator: torch.Generator
 ) -> dict[str, Reading]:
-    """What each layer of `module` that mixes channels reads of these inputs, by its name, at random
-    places."""
-    looks = {n: _Look(layer) for n, layer in module.named_modules() if gives_channels(layer)}
+    """The moments of what each layer of `module` that mixes channels reads, at random places of
+    these inputs, by the layer's name."""
+    looks = {n: _MomentSums(layer) for n, layer in module.named_modules() if gives_channels(layer)}
 
-    def hook(look: _Look) -> Any:
+    def hook(look: _MomentSums) -> Any:
         return lambda _layer, given, made: look(given[0], made, generator)
 
     hooks = [look.layer.register_forward_hook(hook(look)) for look in looks.values()]
@@ -82,7 +92,7 @@ def read(
     return {name: look.reading() for name, look in looks.items() if look.rows}
 
 
-class _Look:
+class _MomentSums:
     """Sums up what one layer reads, call by call."""
 
     def __init__(self, layer: Any) -> None:
@@ -104,7 +114,7 @@ class _Look:
             met = patches(self.layer, given, chosen)
         else:
             met = given.movedim(1, -1).flatten(0, -2)[chosen]
-        met = beside_bias(self.layer, met)
+        met = with_bias_column(self.layer, met)
         self._moments += (met.T @ met).double()
         self._power.append(float(_power(made)))
         self.rows += len(met)
@@ -121,16 +131,16 @@ def _power(made: Tensor) -> Tensor:
     return (made.square() if alone else made.var((0, 2, 3), unbiased=False)).sum()
 
 
-def pose(layer: Any, reading: Reading, places: Places) -> Problem:
+def problem_of(layer: Any, reading: Reading, places: Places) -> Problem:
     """The problem of `layer`, whose inputs hold the strands of a group at these places."""
     columns = torch.stack([reading.columns(each) for each in places])
     moments = reading.moments + ridge_of(reading.moments, channels_read(layer) * reading.taps)
     return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
 
 
-def order_of_going(problems: Sequence[Problem]) -> list[int]:
-    """All channels of the group that the `problems` have in common: first the one that they can do
-    without best, then the one that the others can do without best, and so on."""
+def elimination_order(problems: Sequence[Problem]) -> list[int]:
+    """All channels of the group that the `problems` have in common, in the order of elimination:
+    each costs least, summed over the problems, once those before it are gone."""
     inverses = [torch.linalg.inv(problem.moments) for problem in problems]
     weights = [problem.weights.clone() for problem in problems]
     left = list(range(len(problems[0].columns)))
@@ -145,13 +155,13 @@ def order_of_going(problems: Sequence[Problem]) -> list[int]:
         channel = left.pop(int(costs.argmin()))
         gone.append(channel)
         for problem, inverse, rest in zip(problems, inverses, weights, strict=True):
-            _take_out(inverse, rest, problem.columns[channel])
+            _eliminate(inverse, rest, problem.columns[channel])
     return gone
 
 
-def _take_out(inverse: Tensor, weights: Tensor, columns: Tensor) -> None:
-    """Make `inverse` that of the moments without these columns, and `weights` make up for them, in
-    place."""
+def _eliminate(inverse: Tensor, weights: Tensor, columns: Tensor) -> None:
+    """Make `inverse` that of the moments without these columns, and let `weights` compensate for
+    them, in place."""
     across = torch.linalg.solve(inverse[columns][:, columns], inverse[columns])
     weights -= across.T @ weights[columns]
     weights[columns] = 0.0
@@ -161,9 +171,9 @@ def _take_out(inverse: Tensor, weights: Tensor, columns: Tensor) -> None:
     inverse[:, columns] = 0.0
 
 
-def made_up(problem: Problem, gone: Sequence[int]) -> Tensor:
-    """The weights with those of the channels `gone` zero and the others as near as they can come,
-    float64 [n, m]."""
+def compensated_weights(problem: Problem, gone: Sequence[int]) -> Tensor:
+    """The weights float64 [n, m] with those of the channels `gone` zero and the others such that
+    they compensate with the least squared error."""
     weights = problem.weights.clone()
     out = problem.columns[list(gone)].flatten()
     stays = torch.ones(len(weights), dtype=torch.bool)
@@ -174,10 +184,10 @@ def made_up(problem: Problem, gone: Sequence[int]) -> Tensor:
     return weights
 
 
-def put(layer: Any, taps: int, weights: Tensor) -> None:
+def set_weights(layer: Any, taps: int, weights: Tensor) -> None:
     """Give `layer` the weights of a problem posed for so many `taps`."""
     if taps > 1:
-        give_rows(layer, weights)
+        set_rows(layer, weights)
         return
     held = along(layer, "inputs")
     held.copy_(weights[: channels_read(layer)].reshape(held.shape))

@@ -3,8 +3,8 @@
 Every channel of every [N, C, H, W] value is a variable. An op that commutes with a positive factor
 per channel (ReLU, padding, resizing, a sum) ties its input's variables to its output's; a
 convolution or the affine of a norm absorbs any factor and ties nothing; an instance norm takes out
-what comes in; all else fixes the
-variables that it touches at 1. What is left are *classes*: sets of channels with one free factor.
+what comes in; all else fixes the variables that it touches at 1. What is left are *classes*: sets
+of channels with one free factor.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from edgeanim.quantize.takes import Takes
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.quantize.whole import Played, Whole
+    from edgeanim.quantize.whole import Played, WholeModel
 
 # Each group by a name of its own, with the graph that it is in.
 Groups = Mapping[str, tuple[str, ChannelGroup]]
@@ -30,7 +30,7 @@ _BESIDE = 0.1
 
 
 def channel_scores(
-    whole: Whole,
+    whole: WholeModel,
     surgeons: Mapping[str, Surgeon],
     groups: Groups,
     spec: PruneSpec,
@@ -38,8 +38,8 @@ def channel_scores(
 ) -> dict[str, torch.Tensor]:
     """A score for each strand of each group, by the group's name; small ones can go first.
 
-    `magnitude` is the norm of all weights that go with a channel, as a share of its group's;
-    `taylor` what the frames change if the channel goes (see `taylor_scores`).
+    `magnitude` is the squared norm of all weights of a channel, as a share of its group's; `taylor`
+    what the frames change if the channel goes (see `taylor_scores`).
     """
     import torch
 
@@ -53,7 +53,7 @@ def channel_scores(
 
 
 def taylor_scores(
-    whole: Whole, groups: Groups, takes: Takes, *, seed: int
+    whole: WholeModel, groups: Groups, takes: Takes, *, seed: int
 ) -> dict[str, torch.Tensor]:
     """The error that taking out each channel makes in the frames of `takes`, to second order.
 
@@ -82,11 +82,11 @@ def taylor_scores(
                 ]
                 scores[key] += torch.stack(gates).sum(0).double().square()
     whole.zero_grad()
-    require_numbers(all(bool(torch.isfinite(score).all()) for score in scores.values()))
+    require_finite(all(bool(torch.isfinite(score).all()) for score in scores.values()))
     return scores
 
 
-def require_numbers(found: bool) -> None:
+def require_finite(found: bool) -> None:
     """`GateFailed` unless the importance was found to be numbers."""
     if not found:
         raise GateFailed(

@@ -9,32 +9,32 @@ import numpy as np
 import torch
 
 from edgeanim.quantize.takes import Take
-from edgeanim.quantize.whole import Played, Whole
+from edgeanim.quantize.whole import Played, WholeModel
 from edgeanim.quantize.whole_loss import PlayedLoss
 
 
 class Judge:
     """Knows what `teacher` makes of `takes`; `loss` is the distance from that of one take."""
 
-    def __init__(self, teacher: Whole, takes: Sequence[Take]) -> None:
+    def __init__(self, teacher: WholeModel, takes: Sequence[Take]) -> None:
         self._takes = [(take, wanted_of(teacher, take)) for take in takes]
         self.loss = PlayedLoss([wanted for _, wanted in self._takes])
 
-    def __call__(self, student: Whole) -> float:
+    def __call__(self, student: WholeModel) -> float:
         """The mean loss of `student` over the takes."""
         return self._mean(student, self.loss)
 
-    def seen(self, student: Whole) -> float:
+    def seen(self, student: WholeModel) -> float:
         """The same of the finished frames alone, as drift counts it."""
         return self._mean(student, self.loss.seen)
 
-    def _mean(self, student: Whole, loss: Callable[[Played, Played], torch.Tensor]) -> float:
+    def _mean(self, student: WholeModel, loss: Callable[[Played, Played], torch.Tensor]) -> float:
         with torch.no_grad():
             losses = [float(loss(student(take), wanted)) for take, wanted in self._takes]
         return float(np.mean(losses))
 
 
-def wanted_of(teacher: Whole, take: Take) -> Played:
+def wanted_of(teacher: WholeModel, take: Take) -> Played:
     """What `teacher` makes of `take`, without its picture, which is in the take anyway."""
     with torch.no_grad():
         played: Played = teacher(take)

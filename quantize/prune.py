@@ -77,10 +77,10 @@ def prune_graphs(
     from edgeanim.quantize.recover import recover
     from edgeanim.quantize.rounds import Rounds
     from edgeanim.quantize.selection import in_graph
-    from edgeanim.quantize.whole import Whole
+    from edgeanim.quantize.whole import WholeModel
 
     imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
-    teacher = Whole(contract, imported)
+    teacher = WholeModel(contract, imported)
     student = deepcopy(teacher)
     with torch_threads(1):
         rounds = Rounds(student, teacher, imported, takes, spec, times)

@@ -1,8 +1,8 @@
 """In what order the strands of each group go, and what the model loses with so many left.
 
-By scores of channels (`importance`) the loss is the sum of those that went. `Rebuilt` measures it:
-channels go in the order in which the layers that read them can do without them best
-(`elimination`), and with the weights that make up for them the model is played again.
+`Scored` sums the scores of the channels that went (`importance`). `Reconstructed` measures the
+loss: channels go in the order in which the layers that read them can do without them best
+(`elimination`), and the model is played with the weights that compensate.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeanim.quantize.elimination import Problem, Reading, made_up, order_of_going, pose, put
-from edgeanim.quantize.importance import Groups, require_numbers
+from edgeanim.quantize.elimination import (
+    Problem,
+    Reading,
+    compensated_weights,
+    elimination_order,
+    problem_of,
+    set_weights,
+)
+from edgeanim.quantize.importance import Groups, require_finite
 from edgeanim.quantize.judge import Judge
 from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Take, Takes
-from edgeanim.quantize.whole import Memory, Whole
+from edgeanim.quantize.whole import OutputCache, WholeModel
 
 # Takes that a loss is measured on, each by one frame.
 _JUDGED = 8
@@ -59,16 +66,16 @@ class Scored:
         return self._lost[key][len(self._order[key]) - left]
 
 
-class Rebuilt:
-    """By what `student` loses if the layers that read the channels make up for them.
+class Reconstructed:
+    """By what `student` loses if the layers that read the channels compensate for them.
 
-    `read` gives what the layers of a graph read (`elimination.read`). What is asked for is measured
-    then, and kept.
+    `read` gives the second moments of what the layers of a graph read (`elimination.read_moments`).
+    Each loss is measured when it is asked for, and kept.
     """
 
     def __init__(
         self,
-        student: Whole,
+        student: WholeModel,
         judge: Judge,
         surgeons: Mapping[str, Surgeon],
         groups: Groups,
@@ -76,9 +83,9 @@ class Rebuilt:
     ) -> None:
         self._student, self._judge = student, judge
         self._surgeons, self._groups, self._read = surgeons, groups, read
-        self._memory = Memory()
+        self._cache = OutputCache()
         self._before = self._measure(None)
-        require_numbers(isfinite(self._before))
+        require_finite(isfinite(self._before))
         self._readings: dict[str, Mapping[str, Reading]] = {}
         self._orders: dict[str, list[int]] = {}
         self._lost: dict[tuple[str, int], float] = {}
@@ -88,7 +95,7 @@ class Rebuilt:
         if key not in self._orders:
             problems = list(self._problems(key).values())
             count = self._groups[key][1].count
-            self._orders[key] = order_of_going(problems) if problems else list(range(count))
+            self._orders[key] = elimination_order(problems) if problems else list(range(count))
         return self._orders[key]
 
     def damage(self, key: str, left: int) -> float:
@@ -105,16 +112,16 @@ class Rebuilt:
 
     def _measure(self, changed: str | None) -> float:
         """The loss with this graph changed."""
-        self._memory.changed = changed
-        self._student.memory = self._memory
+        self._cache.changed = changed
+        self._student.cache = self._cache
         try:
             return self._judge.seen(self._student)
         finally:
-            self._student.memory = None
+            self._student.cache = None
 
     @contextmanager
     def _without(self, key: str, gone: Sequence[int]) -> Iterator[None]:
-        """The layers that read the channels, with weights that do without those `gone`."""
+        """Within the block, the layers that read the channels do without those `gone`."""
         problems = self._problems(key)
         name, _ = self._groups[key]
         readings = self._readings_of(name)
@@ -122,7 +129,7 @@ class Rebuilt:
         kept = [{n: p.detach().clone() for n, p in layer.named_parameters()} for layer in layers]
         try:
             for layer, (reader, problem) in zip(layers, problems.items(), strict=True):
-                put(layer, readings[reader].taps, made_up(problem, gone))
+                set_weights(layer, readings[reader].taps, compensated_weights(problem, gone))
             yield
         finally:
             for layer, parameters in zip(layers, kept, strict=True):
@@ -134,7 +141,7 @@ class Rebuilt:
         name, group = self._groups[key]
         surgeon, readings = self._surgeons[name], self._readings_of(name)
         return {
-            reader: pose(surgeon.layer(reader), readings[reader], places)
+            reader: problem_of(surgeon.layer(reader), readings[reader], places)
             for reader, places in group.taken_by.items()
             if reader in readings
         }
@@ -143,12 +150,12 @@ class Rebuilt:
         """What the graph's layers read; one none of whose channels count is never played for it."""
         if name not in self._readings:
             found = self._read(name)
-            require_numbers(all(bool(torch.isfinite(r.moments).all()) for r in found.values()))
+            require_finite(all(bool(torch.isfinite(r.moments).all()) for r in found.values()))
             self._readings[name] = found
         return self._readings[name]
 
 
-def judged(takes: Takes) -> list[Take]:
+def judged_takes(takes: Takes) -> list[Take]:
     """Takes from all over, each with its last frame alone: the first of a scene is the one that
     motion is counted from, so nothing has moved there."""
     chosen = np.unique(np.linspace(0, len(takes) - 1, _JUDGED).round().astype(int))

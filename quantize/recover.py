@@ -17,7 +17,7 @@ from edgeanim.quantize.takes import Take, Takes
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.quantize.whole import Played, Whole
+    from edgeanim.quantize.whole import Played, WholeModel
 
 _HELD_OUT_EVERY = 8
 _MOST_HELD_OUT = 12
@@ -29,8 +29,8 @@ _LEAST_EVERY = 10
 
 
 def recover(
-    student: Whole,
-    teacher: Whole,
+    student: WholeModel,
+    teacher: WholeModel,
     takes: Takes,
     spec: PruneSpec,
     parameters: Mapping[str, torch.nn.Parameter],
@@ -87,7 +87,7 @@ class _Lesson:
     """Takes to learn from, with what the teacher makes of them: what a `Trainer` asks for."""
 
     def __init__(
-        self, teacher: Whole, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
+        self, teacher: WholeModel, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
     ) -> None:
         from edgeanim.quantize.judge import Judge
 
@@ -98,7 +98,7 @@ class _Lesson:
         self.loss = self.held_out_loss.loss
 
     @staticmethod
-    def of(teacher: Whole, takes: Takes) -> _Lesson:
+    def of(teacher: WholeModel, takes: Takes) -> _Lesson:
         """Hold some takes out; where there is only one it has to do for both."""
         held = list(range(_HELD_OUT_EVERY // 2, len(takes), _HELD_OUT_EVERY))[:_MOST_HELD_OUT]
         held = held or [len(takes) - 1]
@@ -122,7 +122,7 @@ class _Batches(Sequence[tuple[Take]]):
 class _Wanted(Sequence["Played"]):
     """What the teacher makes of the chosen takes, made as it is asked for and then kept."""
 
-    def __init__(self, teacher: Whole, takes: Takes, chosen: Sequence[int]) -> None:
+    def __init__(self, teacher: WholeModel, takes: Takes, chosen: Sequence[int]) -> None:
         self._teacher, self._takes, self._chosen = teacher, takes, chosen
         self._kept: dict[int, Played] = {}
 

@@ -13,17 +13,18 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.allocation import Layer, cost_of
 from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
-from edgeanim.quantize.elimination import Reading, read
+from edgeanim.quantize.elimination import Reading, read_moments
 from edgeanim.quantize.importance import Groups, channel_scores
 from edgeanim.quantize.judge import Judge
+from edgeanim.quantize.layer_fit import PLACES
 from edgeanim.quantize.layer_times import LayerTimes
-from edgeanim.quantize.ranking import Ranking, Rebuilt, Scored, judged
+from edgeanim.quantize.ranking import Ranking, Reconstructed, Scored, judged_takes
 from edgeanim.quantize.recover import as_tensors
-from edgeanim.quantize.refit import PLACES, held_for_each, refit
+from edgeanim.quantize.refit import bytes_per_sample, refit
 from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
 from edgeanim.quantize.surgeon import Surgeon
 from edgeanim.quantize.takes import Takes
-from edgeanim.quantize.whole import Whole
+from edgeanim.quantize.whole import WholeModel
 
 # Samples of each graph that layers are fitted on in the end. Least squares on a few fit the few:
 # frames of other stills lose visibly more.
@@ -40,8 +41,8 @@ class Rounds:
 
     def __init__(
         self,
-        student: Whole,
-        teacher: Whole,
+        student: WholeModel,
+        teacher: WholeModel,
         imported: Mapping[str, ImportedGraph],
         takes: Takes,
         spec: PruneSpec,
@@ -91,7 +92,7 @@ class Rounds:
         if it is not the `last` time."""
         for name in self._taken:
             student, teacher = self._student.net(name), self._teacher.net(name)
-            each = held_for_each(teacher, self._examples[name])
+            each = bytes_per_sample(teacher, self._examples[name])
             wanted = _FITTED if last else _LOOKED_AT
             count = max(1, min(wanted, _MEMORY // each))
             batches = list(self._batches(name, count))
@@ -112,13 +113,13 @@ class Rounds:
             scores = channel_scores(self._student, self._surgeons, groups, self._spec, self._takes)
             return Scored(scores)
         if self._judge is None:
-            self._judge = Judge(self._teacher, judged(self._takes))
+            self._judge = Judge(self._teacher, judged_takes(self._takes))
 
         def read_by(name: str) -> Mapping[str, Reading]:
             generator = torch.Generator().manual_seed(self._spec.seed)
-            return read(self._student.net(name), self._batches(name, _LOOKED_AT), generator)
+            return read_moments(self._student.net(name), self._batches(name, _LOOKED_AT), generator)
 
-        return Rebuilt(self._student, self._judge, self._surgeons, groups, read_by)
+        return Reconstructed(self._student, self._judge, self._surgeons, groups, read_by)
 
     def _batches(self, name: str, count: int) -> Iterator[list[torch.Tensor]]:
         """What a graph was given, at most so many times."""

@@ -1,12 +1,12 @@
 """Which channels of a traced module can only go together: strands.
 
-Each output of a convolution or a linear layer begins a strand of its own. Whatever treats all
-channels alike, each by itself, hands them on, and so does a warp, which looks up the same pixels in
-each; a sum ties them one by one, a grouped convolution those of a group, a pixel shuffle those that
-become one. A norm over groups of channels ties those
-at one place of every group, so that all stay as large; what is left is normed by itself, as a mean
-over channels is then one over those that are left. What else
-looks at channels, the graph's inputs and its outputs keep theirs: these strands are fixed.
+Each output of a convolution or a linear layer begins a strand of its own. Ops that treat every
+channel alike and by itself pass strands on, and so does a warp, which looks up the same pixels in
+each. A sum ties strands one by one, a grouped convolution those of a group, a pixel shuffle those
+that become one. A norm over groups of channels ties those at one place of every group, so that the
+groups stay equally large; its statistics, like any mean over channels, are then taken over the
+channels that are left. The graph's inputs, its outputs, and all that other ops read or make keep
+their channels: these strands are fixed.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import torch
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.channels import (
     averages_channels,
-    carried_parameters,
     channel_counts,
+    channel_parameters,
+    gathers_rows,
     joins_channels,
     keeps_channels,
     kind_of,
-    looks_rows_up,
     mixes_channels,
     pools_pictures,
     ties_channels,
@@ -44,8 +44,9 @@ FIXED = 0
 
 @dataclass(frozen=True)
 class Strands:
-    """The strand of every channel: of those that each layer reads and makes, by its name, of the
-    numbers in each parameter that has one per channel, and of what moves are given and make."""
+    """The strand of every channel that each layer reads and makes (`read`, `made`), by its name, of
+    each parameter with a number per channel (`carried`), and of what moves read and make
+    (`along`)."""
 
     read: Mapping[str, Ids]
     made: Mapping[str, Ids]
@@ -66,13 +67,13 @@ class Strands:
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
     """Follow the channels of `module`, of whose inputs `example` has the shapes."""
     shapes = traced_shapes(module, example)
-    following = _Following(module, {n: shapes.get(n.name) for n in module.graph.nodes})
+    follower = _Follower(module, {n: shapes.get(n.name) for n in module.graph.nodes})
     for node in module.graph.nodes:
-        following.see(node)
-    return following.strands()
+        follower.follow(node)
+    return follower.strands()
 
 
-class _Following:
+class _Follower:
     """`_labels` are the strands of each value's numbers, with length 1 along axes on which they do
     not depend; two that are tied may still have different numbers."""
 
@@ -80,7 +81,7 @@ class _Following:
         self._shapes = shapes
         self._counts = channel_counts(shapes)
         self._layers = dict(module.named_modules())
-        self._parameters = carried_parameters(module, self._counts)
+        self._parameters = channel_parameters(module, self._counts)
         self._classes = Classes()
         self._classes.new(1)
         self._labels: dict[fx.Node, Any] = {}
@@ -89,9 +90,9 @@ class _Following:
         self._carried: dict[str, Ids] = {}
         self._moves: list[fx.Node] = []
 
-    def see(self, node: fx.Node) -> None:
+    def follow(self, node: fx.Node) -> None:
         """Follow the channels through one more node."""
-        if node.op == "call_module" and self._sees_layer(node):
+        if node.op == "call_module" and self._follow_layer(node):
             return
         sources = node.all_input_nodes
         if works_on_each(node):
@@ -110,8 +111,8 @@ class _Following:
             self._make(node, self._tied(node))
         elif ties_channels(node) and all(self._shapes[n] is not None for n in (node, *sources)):
             self._combine(node)
-        elif looks_rows_up(node):
-            self._look_up(node)
+        elif gathers_rows(node):
+            self._gather(node)
         elif joins_channels(node) and len(self._shapes[node] or ()) == 4:
             self._make(node, np.concatenate([self._channels(n) for n in node.args[0]]))
         elif sources and is_move(node, self._labels[sources[0]]):
@@ -137,17 +138,17 @@ class _Following:
         )
         return Strands(read, made, carried, along, self._moves)
 
-    def _sees_layer(self, node: fx.Node) -> bool:
+    def _follow_layer(self, node: fx.Node) -> bool:
         """Follow channels through a layer that reads a picture, if it is known how."""
         name, source = str(node.target), node.args[0]
         layer = self._layers[name]
         if isinstance(layer, torch.nn.Linear):
-            self._sees_linear(node, layer)
+            self._follow_linear(node, layer)
             return True
         if isinstance(layer, torch.nn.InstanceNorm1d):
-            return self._sees_rows(node, source)
+            return self._follow_rows(node, source)
         if isinstance(layer, torch.nn.LayerNorm):
-            return self._sees_layer_norm(node, source)
+            return self._follow_layer_norm(node, source)
         if not (mixes_channels(layer) or keeps_channels(node, layer)):
             return False
         read = self._channels(source)
@@ -167,7 +168,7 @@ class _Following:
         self._make(node, made)
         return True
 
-    def _sees_linear(self, node: fx.Node, layer: torch.nn.Linear) -> None:
+    def _follow_linear(self, node: fx.Node, layer: torch.nn.Linear) -> None:
         """A linear layer reads and makes numbers along the last axis. They may come of the channels
         of a picture, as in a squeeze and excitation, and become such, as a style's scales."""
         source = self._labels[node.all_input_nodes[0]]
@@ -181,7 +182,7 @@ class _Following:
         axes = len(self._shapes[node] or ())
         self._labels[node] = torch.from_numpy(made).reshape((1,) * (axes - 1) + (-1,))
 
-    def _sees_rows(self, node: fx.Node, source: fx.Node) -> bool:
+    def _follow_rows(self, node: fx.Node, source: fx.Node) -> bool:
         """Follow channels through a norm of the rows of [N, G, L]: a norm over groups, as it is
         exported. Where each row is a channel, its weights would have to go as well."""
         labels = self._labels[source]
@@ -194,7 +195,7 @@ class _Following:
         self._labels[node] = labels
         return True
 
-    def _sees_layer_norm(self, node: fx.Node, source: fx.Node) -> bool:
+    def _follow_layer_norm(self, node: fx.Node, source: fx.Node) -> bool:
         """Follow channels through a norm over the last axis, if they lie along that alone."""
         labels = self._labels[source]
         if labels.shape[-1] == 1 or labels.numel() > labels.shape[-1]:
@@ -246,7 +247,7 @@ class _Following:
             self._classes.tie(first.flatten().numpy(), other.flatten().numpy())
         self._labels[node] = compact(first)
 
-    def _look_up(self, node: fx.Node) -> None:
+    def _gather(self, node: fx.Node) -> None:
         """Rows of a matrix by their numbers, as a warp looks its pixels up: its columns stay."""
         at, rows = node.all_input_nodes
         self._fix(at)

@@ -56,10 +56,11 @@ class Played:
         return compose(picture, made["flow"], made.get("alpha"), made.get("colour"))
 
 
-class Memory:
-    """What graphs made of what, so that one which is given the same again need not run.
+class OutputCache:
+    """The outputs of graphs by their inputs: one that is given the same again need not run.
 
-    Only good while no graph changes but the one called `changed`, which always runs.
+    Valid while no graph changes but the one called `changed`, which always runs. Outputs are stored
+    only while `changed` is `None`.
     """
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class Memory:
         self._kept: dict[str, list[tuple[Sequence[Tensor], Sequence[Tensor]]]] = {}
 
     def run(self, name: str, net: Any, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        """What the graph makes of `inputs`; it is kept if nothing has changed."""
+        """The outputs of the graph called `name`, which is `net`, for `inputs`."""
         if name != self.changed:
             for given, kept in self._kept.get(name, ()):
                 if all(map(torch.equal, given, inputs)):
@@ -78,11 +79,11 @@ class Memory:
         return made
 
 
-class Whole(nn.Module):  # type: ignore[misc]
+class WholeModel(nn.Module):  # type: ignore[misc]
     """The graphs of `contract`, which play takes. `net(name)` may be changed in place; with a
-    `memory` graphs run only on what is new to them."""
+    `cache` graphs run only on what is new to them."""
 
-    memory: Memory | None = None
+    cache: OutputCache | None = None
 
     def __init__(self, contract: Contract, graphs: Mapping[str, ImportedGraph]) -> None:
         super().__init__()
@@ -125,15 +126,15 @@ class Whole(nn.Module):  # type: ignore[misc]
             if role.startswith(_FROM_OUTSIDE) or role not in values:
                 inputs[spec.name] = _tensor(recorded[spec.name])
             else:
-                inputs[spec.name] = _to_file(values[role], spec)
+                inputs[spec.name] = _in_file_layout(values[role], spec)
         taken, given = self._names[name]
         made = dict(zip(given, self._run(name, [inputs[n] for n in taken]), strict=True))
         for spec in graph.outputs:
-            values[rename.get(spec.role, spec.role)] = _meant(made[spec.name], spec)
+            values[rename.get(spec.role, spec.role)] = _in_common_form(made[spec.name], spec)
 
     def _run(self, name: str, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        if self.memory is not None:
-            return self.memory.run(name, self.net(name), inputs)
+        if self.cache is not None:
+            return self.cache.run(name, self.net(name), inputs)
         made: Sequence[Tensor] = self.net(name)(*inputs)
         return made
 
@@ -178,7 +179,7 @@ class Whole(nn.Module):  # type: ignore[misc]
             for name, recorded in take.still:
                 spec = self.contract.graph(name).input(role)
                 if spec is not None:
-                    return _meant(_tensor(recorded[spec.name]), spec)
+                    return _in_common_form(_tensor(recorded[spec.name]), spec)
         return None
 
 
@@ -231,8 +232,8 @@ def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def _meant(value: Tensor, spec: TensorSpec) -> Tensor:
-    """An output as other graphs and the eye take it: NCHW, finished pictures in 0..1."""
+def _in_common_form(value: Tensor, spec: TensorSpec) -> Tensor:
+    """An output as `Played` holds it: NCHW, pictures in 0..1."""
     if spec.layout == "NHWC":
         value = value.permute(0, 3, 1, 2)
     if spec.role in ("still", "driving_frame", "frame", "colour") and spec.range:
@@ -241,5 +242,5 @@ def _meant(value: Tensor, spec: TensorSpec) -> Tensor:
     return value
 
 
-def _to_file(value: Tensor, spec: TensorSpec) -> Tensor:
+def _in_file_layout(value: Tensor, spec: TensorSpec) -> Tensor:
     return value.permute(0, 2, 3, 1) if spec.layout == "NHWC" else value

@@ -64,10 +64,10 @@ def test_takes_play_in_pytorch_as_scenes_do_in_the_player(
     work: Work, model: Model, material: Material
 ) -> None:
     from edgeanim.graph.to_torch import import_torch
-    from edgeanim.quantize.whole import Whole
+    from edgeanim.quantize.whole import WholeModel
 
     graphs = {graph.spec.name: import_torch(graph.path) for graph in model.graphs}
-    whole = Whole(model.contract, graphs)
+    whole = WholeModel(model.contract, graphs)
     takes = record(work, model, material, 24).takes
     assert [len(take.frames) for take in takes] == [4, 4, 4, 4, 2]
     made = []

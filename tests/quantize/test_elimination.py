@@ -11,9 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgeanim.quantize import elimination, refit
+from edgeanim.quantize import elimination, layer_fit
 from edgeanim.quantize.channels import Places
-from edgeanim.quantize.elimination import Problem, made_up, order_of_going, pose, put, read
+from edgeanim.quantize.elimination import (
+    Problem,
+    compensated_weights,
+    elimination_order,
+    problem_of,
+    read_moments,
+    set_weights,
+)
 
 LAYERS = {
     "patches": lambda: nn.Conv2d(6, 5, 3, padding=1),
@@ -25,7 +32,7 @@ LAYERS = {
 }
 
 
-def problem_of(seed: int, channels: int, taps: int, fixed: int) -> tuple[Problem, Tensor]:
+def random_problem(seed: int, channels: int, taps: int, fixed: int) -> tuple[Problem, Tensor]:
     """A random one, with what its weights meet: the group's channels, then columns that stay."""
     generator = torch.Generator().manual_seed(seed)
     count = channels * taps + fixed
@@ -57,9 +64,9 @@ def error(problem: Problem, weights: Tensor) -> float:
 def test_what_is_made_up_is_the_least_squares_of_what_is_left(
     seed: int, channels: int, taps: int, fixed: int, count: int
 ) -> None:
-    problem, met = problem_of(seed, channels, taps, fixed)
+    problem, met = random_problem(seed, channels, taps, fixed)
     gone = list(np.random.default_rng(seed).permutation(channels)[: min(count, channels)])
-    made = made_up(problem, gone)
+    made = compensated_weights(problem, gone)
     out = problem.columns[gone].flatten()
     assert not made[out].any()
     stays = [i for i in range(len(made)) if i not in set(out.tolist())]
@@ -77,14 +84,14 @@ def test_what_is_made_up_is_the_least_squares_of_what_is_left(
 def test_the_next_to_go_is_the_one_that_all_readers_together_miss_least(
     seed: int, channels: int, taps: int, readers: int
 ) -> None:
-    problems = [problem_of(seed + 1000 * i, channels, taps, 1 + i)[0] for i in range(readers)]
-    order = order_of_going(problems)
+    problems = [random_problem(seed + 1000 * i, channels, taps, 1 + i)[0] for i in range(readers)]
+    order = elimination_order(problems)
     assert sorted(order) == list(range(channels))
     for position, channel in enumerate(order):
         gone = order[:position]
 
         def missed(other: int, gone: list[int] = gone) -> float:
-            return sum(error(p, made_up(p, [*gone, other])) for p in problems)
+            return sum(error(p, compensated_weights(p, [*gone, other])) for p in problems)
 
         left = [c for c in range(channels) if c not in gone]
         assert missed(channel) == pytest.approx(min(map(missed, left)), rel=1e-5, abs=1e-9)
@@ -97,8 +104,8 @@ def test_a_channel_that_another_repeats_goes_first_however_loud_it_is() -> None:
     weights[4] = 100.0
     moments = met.T @ met / len(met) + 1e-9 * torch.eye(5, dtype=torch.float64)
     problem = Problem(moments, weights, torch.arange(5)[:, None], 1.0)
-    assert order_of_going([problem])[0] in (1, 4)
-    assert error(problem, made_up(problem, [4])) < 1e-3
+    assert elimination_order([problem])[0] in (1, 4)
+    assert error(problem, compensated_weights(problem, [4])) < 1e-3
 
 
 def told_by_others(constant: float) -> Tensor:
@@ -112,8 +119,12 @@ def lost_without_the_last(layer: nn.Module, x: Tensor) -> Tensor:
     that; as a share of its spread. Its group are the last four."""
     net = nn.Sequential(layer)
     before = net(x).detach()
-    reading = read(net, [(x[i : i + 1],) for i in range(len(x))], torch.Generator())["0"]
-    put(layer, reading.taps, made_up(pose(layer, reading, places(2, count=4)), [3]))
+    reading = read_moments(net, [(x[i : i + 1],) for i in range(len(x))], torch.Generator())["0"]
+    set_weights(
+        layer,
+        reading.taps,
+        compensated_weights(problem_of(layer, reading, places(2, count=4)), [3]),
+    )
     silent = x.clone()
     silent[:, 5] = 0.0
     return (net(silent).detach() - before).square().mean() / before.var()
@@ -125,7 +136,7 @@ def test_a_layer_makes_the_same_without_a_channel_that_others_tell(
     kind: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elimination, "_MOST_ROWS", most)
-    monkeypatch.setattr(refit, "_RIDGE", 1e-4)  # hardly any pull towards the weights as they are
+    monkeypatch.setattr(layer_fit, "_RIDGE", 1e-4)  # hardly any
     torch.manual_seed(1)
     assert float(lost_without_the_last(LAYERS[kind](), told_by_others(0.0))) < 1e-3
 
@@ -133,7 +144,7 @@ def test_a_layer_makes_the_same_without_a_channel_that_others_tell(
 @pytest.mark.parametrize("most", [1152, 0], ids=["by taps", "whole channels"])
 def test_a_constant_goes_into_the_bias(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(elimination, "_MOST_ROWS", most)
-    monkeypatch.setattr(refit, "_RIDGE", 1e-4)  # hardly any pull towards the weights as they are
+    monkeypatch.setattr(layer_fit, "_RIDGE", 1e-4)  # hardly any
     torch.manual_seed(1)
     assert float(lost_without_the_last(nn.Conv2d(6, 5, 3), told_by_others(2.0))) < 1e-3
 
@@ -142,8 +153,8 @@ def test_a_constant_goes_into_the_bias(most: int, monkeypatch: pytest.MonkeyPatc
 def test_the_weights_of_a_problem_are_those_of_its_layer(kind: str) -> None:
     layer, x = LAYERS[kind](), told_by_others(0.0)
     again = deepcopy(layer)
-    reading = read(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
-    put(again, reading.taps, pose(layer, reading, places(2, count=4)).weights)
+    reading = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
+    set_weights(again, reading.taps, problem_of(layer, reading, places(2, count=4)).weights)
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(again.get_parameter(name), parameter)
 
@@ -154,8 +165,8 @@ def test_a_channel_that_the_frames_hardly_show_is_not_the_first_to_go() -> None:
     x[:, 0] *= 0.1
     with torch.no_grad():
         layer.weight[:] = torch.tensor([1.0, 0.15, 1.0])[:, None, None]
-    reading = read(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
-    assert order_of_going([pose(layer, reading, places(0, count=3))]) == [1, 0, 2]
+    reading = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
+    assert elimination_order([problem_of(layer, reading, places(0, count=3))]) == [1, 0, 2]
 
 
 def test_the_channels_of_a_group_may_be_read_twice() -> None:
@@ -164,7 +175,9 @@ def test_the_channels_of_a_group_may_be_read_twice() -> None:
     x = torch.rand(1, 3, 16, 16)
     net = nn.Sequential(layer)
     joined = torch.cat([x, torch.rand(1, 1, 16, 16), x], 1)
-    problem = pose(layer, read(net, [(joined,)], torch.Generator())["0"], places(0, 4, count=3))
-    put(layer, 1, made_up(problem, [1]))
+    problem = problem_of(
+        layer, read_moments(net, [(joined,)], torch.Generator())["0"], places(0, 4, count=3)
+    )
+    set_weights(layer, 1, compensated_weights(problem, [1]))
     assert not layer.weight[:, [1, 5]].any()
     assert bool(layer.weight[:, [0, 2, 3, 4, 6]].any(0).all())

@@ -14,12 +14,12 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.quantize import refit
+from edgeanim.quantize import layer_fit
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.ranking import Scored, judged
+from edgeanim.quantize.ranking import Scored, judged_takes
 from edgeanim.quantize.rounds import Rounds
 from edgeanim.quantize.takes import Script, Takes
-from edgeanim.quantize.whole import Memory, Whole
+from edgeanim.quantize.whole import OutputCache, WholeModel
 
 SPEC = PruneSpec(ratio=0.2, of="macs", round_to=4, rounds=1, steps=0)
 
@@ -31,7 +31,7 @@ class Case:
         graph = import_torch(artifact.path)
         name = artifact.spec.name
         self.name = name
-        self.whole = Whole(Contract("whole", (artifact.spec,)), {name: graph})
+        self.whole = WholeModel(Contract("whole", (artifact.spec,)), {name: graph})
         self.student = deepcopy(self.whole)
         self.imported = {name: graph}
         self.takes = Takes({name: samples}, [Script((), (name,), len(samples))])
@@ -70,7 +70,7 @@ def repeat_half(case: Case) -> None:
 def test_what_is_said_twice_goes_without_a_loss(
     unet: GraphArtifact, samples: ArraySamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refit, "_RIDGE", 1e-3)  # hardly any pull towards the weights as they are
+    monkeypatch.setattr(layer_fit, "_RIDGE", 1e-3)  # hardly any
     errors = {}
     for importance in ("reconstruction", "taylor", "magnitude"):
         case = Case(unet, samples)
@@ -106,13 +106,13 @@ def test_a_graph_that_is_given_the_same_again_is_not_run() -> None:
         runs.append(float(x))
         return (2 * x,)
 
-    memory = Memory()
+    cache = OutputCache()
     one, two, three = (torch.tensor(float(i)) for i in (1, 2, 3))
-    assert [float(memory.run("a", net, [x])[0]) for x in (one, two, one)] == [2, 4, 2]
-    memory.changed = "b"
-    assert [float(memory.run("a", net, [x])[0]) for x in (two, three, three)] == [4, 6, 6]
-    memory.changed = "a"
-    assert float(memory.run("a", net, [one])[0]) == 2
+    assert [float(cache.run("a", net, [x])[0]) for x in (one, two, one)] == [2, 4, 2]
+    cache.changed = "b"
+    assert [float(cache.run("a", net, [x])[0]) for x in (two, three, three)] == [4, 6, 6]
+    cache.changed = "a"
+    assert float(cache.run("a", net, [one])[0]) == 2
     assert runs == [1, 2, 3, 3, 1], "what another graph's change leads to is not kept"
 
 
@@ -135,7 +135,7 @@ def test_frames_that_are_no_numbers_are_named(case: Case) -> None:
 def test_the_frames_judged_on_have_moved() -> None:
     image = np.arange(9, dtype=np.float32).reshape(9, 1)
     takes = Takes({"net": ArraySamples({"image": image[:, None]})}, [Script((), ("net",), 9)])
-    found = judged(takes)
+    found = judged_takes(takes)
     assert [float(t.frames[0][0][1]["image"].item()) for t in found] == [3, 7, 8]
     assert all(len(take.frames) == 1 for take in found)
     assert all(float(t.first[0][1]["image"].item()) == 0 for t in found)

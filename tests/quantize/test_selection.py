@@ -48,10 +48,10 @@ def chosen(
 ) -> tuple[PrunedGroup, ...]:
     """What one round takes out of a model of this one graph."""
     from edgeanim.quantize.rounds import Rounds
-    from edgeanim.quantize.whole import Whole
+    from edgeanim.quantize.whole import WholeModel
 
     name = described.name
-    whole = Whole(Contract("whole", (described,)), {name: graph})
+    whole = WholeModel(Contract("whole", (described,)), {name: graph})
     takes = Takes({name: samples}, [Script((), (name,), len(samples))])
     given = None if times is None else {name: times}
     rounds = Rounds(deepcopy(whole), whole, {name: graph}, takes, spec, given)
