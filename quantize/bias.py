@@ -1,4 +1,4 @@
-"""Bias correction: what rounding shifts on average, the bias takes back.
+"""Bias correction: the mean shift that rounding causes is subtracted from the bias.
 
 Rounded weights and clipped values move the mean of a convolution's outputs, channel by channel;
 clipped tails darken a picture that way. The shift is measured on real frames and subtracted from
@@ -16,7 +16,7 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from edgeanim.quantize.fake_quant import RoundedValue, RoundedWeight, floating
-from edgeanim.quantize.placement import moves
+from edgeanim.quantize.placement import only_moves
 
 
 def correct_biases(module: fx.GraphModule, batches: Sequence[Sequence[torch.Tensor]]) -> float:
@@ -37,7 +37,7 @@ def correct_biases(module: fx.GraphModule, batches: Sequence[Sequence[torch.Tens
     finally:
         for hook in hooks:
             hook.remove()
-    return max((shift.take_back() for shift in shifts.values()), default=0.0)
+    return max((shift.correct() for shift in shifts.values()), default=0.0)
 
 
 class _Shift:
@@ -62,8 +62,8 @@ class _Shift:
         self.squares += (exact * exact).sum((0, 2, 3))
         self.count += exact.numel() // exact.shape[1]
 
-    def take_back(self) -> float:
-        """Correct the bias; the largest shift in standard deviations."""
+    def correct(self) -> float:
+        """Correct the bias; returns the largest shift in standard deviations."""
         if self.count == 0:
             return 0.0
         shift = self.error / self.count
@@ -88,7 +88,7 @@ def _input_roundings(module: fx.GraphModule) -> dict[str, RoundedValue | None]:
 
 
 def _rounding_above(module: fx.GraphModule, node: fx.Node) -> RoundedValue | None:
-    while moves(module, node):
+    while only_moves(module, node):
         node = node.all_input_nodes[0]
     if node.op != "call_module":
         return None

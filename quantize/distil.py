@@ -26,12 +26,9 @@ from edgeanim.core.recipe import DistilSpec, Ranges
 from edgeanim.core.threads import torch_threads
 
 if TYPE_CHECKING:
-    import torch
-
     from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.quantize.distil_train import Task
     from edgeanim.quantize.placement import Placement
-
-Batch = list["torch.Tensor"]
 
 MIN_SAMPLES = 6
 # What is held in memory to draw from; more samples are thinned out evenly.
@@ -49,8 +46,8 @@ class DistilRecord:
 
     `strength` is the exponent of the equalisation (`None`: it did not help), `bias_shift` the
     largest bias correction in standard deviations. Losses are on held-out samples, of the graph
-    rounded to 8 bits: `plain` as it came, then one every `every` steps, of which the least was
-    kept. `deviation` is what the repair alone changes in exact arithmetic.
+    rounded to 8 bits: `plain` as it came, `held_out` before the first step and then one every
+    `every` steps, of which the least was kept.
     """
 
     source: str
@@ -109,36 +106,33 @@ def distil_graph(
         shapes = traced_shapes(imported.module, task.batches[0])
         kept = imported.submodules_of(keep_float)
         placement = find_placement(imported.module, shapes, kept, results=results)
-        student, record = _repaired(imported, task, placement, weight_limit, ranges, progress)
+        student, repair = _repaired(imported, task, placement, weight_limit, ranges, progress)
         held_out = _trained(imported, student, task, spec, ranges, state, progress)
         remove_rounding(student)
         path = out / f"{artifact.spec.name}.onnx"
         write_back(imported, student, path)
-    plain = DistilRecord(
+    done = DistilRecord(
         source=sha256_file(artifact.path),
         spec=spec,
         ranges=ranges,
         weight_limit=weight_limit,
         every=spec.every,
         held_out=held_out,
-        **record,
+        **repair,
     )
-    text = json.dumps(to_plain(plain), indent=1) + "\n"
+    text = json.dumps(to_plain(done), indent=1) + "\n"
     write_text(out / f"{artifact.spec.name}.distil.json", text)
     return GraphArtifact(artifact.spec, path)
 
 
-def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> Any:
+def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> Task:
     """The samples in PyTorch's form, what the float net makes of them, and the losses."""
     import torch
 
     from edgeanim.quantize.distil_train import Task
-    from edgeanim.quantize.recover import as_tensors
 
     step = max(1, -(-len(samples) // _HELD))
-    batches = [
-        as_tensors(sample, imported.input_names) for sample in islice(samples, 0, None, step)
-    ]
+    batches = [imported.tensors(sample) for sample in islice(samples, 0, None, step)]
     with torch.no_grad():
         wanted = [imported.module(*inputs) for inputs in batches]
     specs = {spec.name: spec for spec in artifact.spec.outputs}
@@ -148,13 +142,14 @@ def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) ->
 
 def _repaired(
     imported: ImportedGraph,
-    task: Any,
+    task: Task,
     placement: Placement,
     weight_limit: float,
     ranges: Ranges,
     progress: Progress,
 ) -> tuple[Any, dict[str, Any]]:
-    """The graph with its rounding, equalised and corrected in the way that serves it best."""
+    """The graph with its rounding, equalised and with biases corrected where that lowers the
+    held-out loss, and what `DistilRecord` says of it."""
     from edgeanim.quantize.bias import correct_biases
     from edgeanim.quantize.equalise import equalise
     from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding
@@ -182,7 +177,7 @@ def _repaired(
 def _trained(
     imported: ImportedGraph,
     student: Any,
-    task: Any,
+    task: Task,
     spec: DistilSpec,
     ranges: Ranges,
     state: Path | None,

@@ -2,10 +2,10 @@
 
 A value is stored as U8 with one scale and zero point per tensor: x -> clamp(round(x / s) + z, 0,
 255), where the range holds zero and zero itself is exact. Weights are symmetric per output
-channel, x -> round(x / s) with s = max|w| / limit; the limit is 127, or 64 where the silicon adds
+channel, x -> round(x / s) with s = max|w| / limit; the limit is 127, or 64 where the processor adds
 U8xS8 products with saturation (63.5 in OpenVINO's form, whose last step is 63). It has to be the
-very one: what training gains lies in which way each weight is rounded, and another grid rounds
-another way. Rounding passes gradients through unchanged, clamping stops them (the straight-through
+scheme's own limit: training decides which way each weight is rounded, and another grid rounds
+others another way. Rounding passes gradients through unchanged, clamping stops them (the straight-through
 estimator of Bengio et al., 2013).
 """
 
@@ -25,15 +25,16 @@ from edgeanim.quantize.histogram import Histogram
 from edgeanim.quantize.placement import Placement
 from edgeanim.quantize.ranges import find_range
 
-LEVELS = 255
+STEPS = 255
+"""Of U8, from its lowest level to its highest."""
 _PREFIX = "rounded_"
 
 Mode = Literal["off", "observe", "round"]
 
 
 class _Round(torch.autograd.Function):  # type: ignore[misc]
-    """To the nearest whole number of at most `limit`, to the even one of two; its gradient is taken
-    for 1."""
+    """To the nearest whole number, of two the even one, at most `limit` either way. The gradient is
+    passed through unchanged."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, limit: int) -> torch.Tensor:  # noqa: ARG004
@@ -45,7 +46,8 @@ class _Round(torch.autograd.Function):  # type: ignore[misc]
 
 
 class RoundedValue(nn.Module):  # type: ignore[misc]
-    """Stores what passes through it in U8, in the range `low`..`high`, which holds zero."""
+    """Rounds a value to the grid of U8 over the range `low`..`high`, which holds zero; of no width,
+    it rounds nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,13 +62,13 @@ class RoundedValue(nn.Module):  # type: ignore[misc]
         return self.rounded(x) if self.mode == "round" else x
 
     def rounded(self, x: torch.Tensor) -> torch.Tensor:
-        """`x` as it is read back."""
+        """`x` quantised and dequantised, in its shape."""
         if self.high == self.low:
             return x
-        scale = (self.high - self.low) / LEVELS
+        scale = (self.high - self.low) / STEPS
         zero = round(-self.low / scale)
-        inside = torch.clamp(x, -zero * scale, (LEVELS - zero) * scale)
-        return _Round.apply(inside / scale, LEVELS) * scale
+        inside = torch.clamp(x, -zero * scale, (STEPS - zero) * scale)
+        return _Round.apply(inside / scale, STEPS) * scale
 
     def settle(self, ranges: Ranges) -> None:
         """Take the range that the method `ranges` finds in what was observed, and forget that."""

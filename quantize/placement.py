@@ -1,4 +1,4 @@
-"""Where an imported graph is rounded to 8 bits: the schemes' own choice, told of a traced module.
+"""Where an imported graph is rounded to 8 bits: the schemes' own choice, for a traced module.
 
 Quantisers work on ONNX, IR and flatbuffers; training works on `torch.fx`. This maps one to the
 other: which convolutions get 8-bit weights, and which values are stored in 8 bits on the way.
@@ -122,7 +122,7 @@ def _is_exact(node: fx.Node) -> bool:
 
 def _rounded_at(module: fx.GraphModule, node: fx.Node, quantized: set[str]) -> fx.Node:
     """The node at whose end the value of `node` is rounded."""
-    if moves(module, node):
+    if only_moves(module, node):
         return _rounded_at(module, node.all_input_nodes[0], quantized)
     users = list(node.users)
     if len(users) == 1 and users[0].target in _ACTIVATIONS and users[0].name in quantized:
@@ -130,7 +130,7 @@ def _rounded_at(module: fx.GraphModule, node: fx.Node, quantized: set[str]) -> f
     return node
 
 
-def moves(module: fx.GraphModule, node: fx.Node) -> bool:
+def only_moves(module: fx.GraphModule, node: fx.Node) -> bool:
     """Whether `node` only carries values on, so that rounding them once is enough."""
     if node.op == "call_module":
         return isinstance(module.get_submodule(str(node.target)), PicturePad)

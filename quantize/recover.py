@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from edgeanim.core.artifact import Array
 from edgeanim.core.errors import memory_errors
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, PruneSpec
@@ -56,7 +53,7 @@ def recover(
         return ()
     every = max(_LEAST_EVERY, spec.steps // _CHECKS)
     course = DistilSpec(spec.steps, spec.learning_rate, every, _PATIENCE, spec.seed)
-    _lay_out(student, torch.channels_last)  # makes a step a third faster on a CPU
+    _set_memory_format(student, torch.channels_last)  # makes a step a third faster on a CPU
     trainer = Trainer(
         student,
         parameters,
@@ -72,12 +69,13 @@ def recover(
         "Prune without it, `--steps 0`, or export the net for smaller pictures.",
     ):
         losses = trainer.run(progress)
-    _lay_out(student, torch.contiguous_format)
+    _set_memory_format(student, torch.contiguous_format)
     return losses
 
 
-def _lay_out(module: torch.nn.Module, layout: torch.memory_format) -> None:
-    """Give kernels and maps this layout. Modules' own `to` fails on stored tensors of five axes."""
+def _set_memory_format(module: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Give kernels and maps this format, in place. Modules' own `to` fails on stored tensors of
+    five axes."""
     for tensor in (*module.parameters(), *module.buffers()):
         if tensor.ndim == 4:
             tensor.data = tensor.data.contiguous(memory_format=layout)
@@ -135,10 +133,3 @@ class _Wanted(Sequence["Played"]):
         if index not in self._kept:
             self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])
         return self._kept[index]
-
-
-def as_tensors(sample: Mapping[str, Array], names: Sequence[str]) -> list[torch.Tensor]:
-    """The arrays `names` of a sample, in that order."""
-    import torch
-
-    return [torch.from_numpy(np.ascontiguousarray(sample[name])) for name in names]

@@ -19,7 +19,6 @@ from edgeanim.quantize.judge import Judge
 from edgeanim.quantize.layer_fit import PLACES
 from edgeanim.quantize.layer_times import LayerTimes
 from edgeanim.quantize.ranking import Ranking, Reconstructed, Scored, judged_takes
-from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.refit import bytes_per_sample, refit
 from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
 from edgeanim.quantize.surgeon import Surgeon
@@ -50,7 +49,7 @@ class Rounds:
     ) -> None:
         self._student, self._teacher = student, teacher
         self._takes, self._spec = takes, spec
-        self._taken = {name: graph.input_names for name, graph in imported.items()}
+        self._imported = imported
         self._examples = {name: graph.example() for name, graph in imported.items()}
         self._layers: dict[str, Layer] = {}
         for name, example in self._examples.items():
@@ -90,7 +89,7 @@ class Rounds:
     def refit(self, *, last: bool = True) -> None:
         """Fit the layers of every graph to what the unpruned ones gave, in order; on fewer samples
         if it is not the `last` time."""
-        for name in self._taken:
+        for name in self._imported:
             student, teacher = self._student.net(name), self._teacher.net(name)
             each = bytes_per_sample(teacher, self._examples[name])
             wanted = _FITTED if last else _LOOKED_AT
@@ -102,7 +101,7 @@ class Rounds:
 
     def groups(self) -> dict[str, tuple[PrunedGroup, ...]]:
         """What went from each graph, in terms of the unpruned one."""
-        gone: dict[str, tuple[PrunedGroup, ...]] = dict.fromkeys(self._taken, ())
+        gone: dict[str, tuple[PrunedGroup, ...]] = dict.fromkeys(self._imported, ())
         for key, (name, group) in self._before.items():
             made = group.without(self._left[key])
             gone[name] += () if made is None else (made,)
@@ -125,7 +124,7 @@ class Rounds:
         """What a graph was given, at most so many times."""
         samples = self._takes.samples[name]
         for index in range(0, len(samples), max(1, -(-len(samples) // count))):
-            yield as_tensors(samples[index], self._taken[name])
+            yield self._imported[name].tensors(samples[index])
 
     def _counts(self) -> dict[str, int]:
         return {key: len(left) for key, left in self._left.items()}

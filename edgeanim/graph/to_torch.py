@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
+
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, GateFailed, errors_of_others
@@ -63,6 +65,13 @@ class ImportedGraph:
         generator = torch.Generator().manual_seed(0)
         return tuple(torch.rand(shape, generator=generator) for shape in self.input_shapes)
 
+    def tensors(self, sample: Mapping[str, Array]) -> list[torch.Tensor]:
+        """The arrays of a sample, which has one for each input by its name, as `module` takes
+        them."""
+        import torch
+
+        return [torch.from_numpy(np.ascontiguousarray(sample[name])) for name in self.input_names]
+
     def submodules_of(self, names: Collection[str]) -> list[str]:
         """The targets of the submodules that were made of the nodes of these names, or of the nodes
         without one that give values of these."""
@@ -74,7 +83,7 @@ class ImportedGraph:
     def tolerance_of(self, inputs: Mapping[str, Array], tolerance: float) -> float:
         """`tolerance`, or how far rounding alone moves the outputs for these inputs, if that is
         more (see `rounding_noise`)."""
-        return tolerance_with_noise(self.module, _tensors(self, inputs), tolerance)
+        return tolerance_with_noise(self.module, self.tensors(inputs), tolerance)
 
     def in_order(self, spec: GraphSpec) -> torch.nn.Module:
         """The module in eval mode, with inputs and outputs in the order of `spec`, which need not
@@ -210,18 +219,12 @@ def _deviation(
         return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
 
     with errors_of_others(tell):
-        tensors = _tensors(imported, inputs)
+        tensors = imported.tensors(inputs)
         made = watched_run(imported.module, tensors, lambda node, _: done.add(node.name))
     return max(
         deviation(expected[name], value.numpy())
         for name, value in zip(imported.output_names, made, strict=True)
     )
-
-
-def _tensors(imported: ImportedGraph, inputs: Mapping[str, Array]) -> list[torch.Tensor]:
-    import torch
-
-    return [torch.from_numpy(inputs[name]) for name in imported.input_names]
 
 
 def _name_the_first(
@@ -280,5 +283,5 @@ def _run_keeping_values(built: _Built, inputs: Mapping[str, Array]) -> dict[str,
         if isinstance(value, torch.Tensor):
             kept[node.name] = value.numpy()
 
-    watched_run(built.imported.module, _tensors(built.imported, inputs), watch)
+    watched_run(built.imported.module, built.imported.tensors(inputs), watch)
     return kept

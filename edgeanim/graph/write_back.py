@@ -152,7 +152,7 @@ def _error(
 
     expected = Reference(model).run(inputs)
     with torch.no_grad():
-        made = module(*(torch.from_numpy(inputs[name]) for name in imported.input_names))
+        made = module(*imported.tensors(inputs))
     return max(
         deviation(expected[name], value.numpy())
         for name, value in zip(imported.output_names, made, strict=True)

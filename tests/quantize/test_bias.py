@@ -20,7 +20,6 @@ from edgeanim.quantize.bias import correct_biases
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding, remove_rounding
 from edgeanim.quantize.placement import find_placement
-from edgeanim.quantize.recover import as_tensors
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -86,7 +85,7 @@ def test_the_mean_of_every_channel_returns(tmp_path: Path) -> None:
 
 def test_clipped_tails_no_longer_darken(unet: GraphArtifact, samples: ArraySamples) -> None:
     graph = import_torch(unet.path)
-    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    batches = [graph.tensors(sample) for sample in samples]
     module = graph.module
 
     def mean() -> Array:

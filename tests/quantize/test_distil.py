@@ -35,7 +35,6 @@ from edgeanim.quantize.fake_quant import (
     remove_rounding,
 )
 from edgeanim.quantize.placement import find_placement
-from edgeanim.quantize.recover import as_tensors
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.qdq import QdqScheme
 from edgeanim.targets.board import Board
@@ -190,7 +189,7 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
     real = played_int8(made, old_board, unseen, tmp_path / "compiled")
     exact = played(unet.path, unseen)
     graph = import_torch(unet.path)
-    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    batches = [graph.tensors(sample) for sample in samples]
     shapes = traced_shapes(graph.module, batches[0])
     placement = find_placement(graph.module, shapes, results=scheme.rounds_results)
     insert_rounding(graph.module, placement, weight_limit=scheme.seven_bit_limit)
@@ -198,9 +197,7 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
 
     def outputs() -> Array:
         with torch.no_grad():
-            return np.concatenate(
-                [graph.module(*as_tensors(s, graph.input_names))[0].numpy() for s in unseen]
-            )
+            return np.concatenate([graph.module(*graph.tensors(s))[0].numpy() for s in unseen])
 
     simulated = outputs()
     assert np.square(simulated - real).mean() < 0.3 * np.square(exact - real).mean()
@@ -248,7 +245,7 @@ def test_results_that_float_ops_read_stay_float_where_the_runtime_leaves_them(
     generator: GraphArtifact, frames: ArraySamples
 ) -> None:
     graph = import_torch(generator.path)
-    shapes = traced_shapes(graph.module, as_tensors(next(iter(frames)), graph.input_names))
+    shapes = traced_shapes(graph.module, graph.tensors(next(iter(frames))))
     strict = find_placement(graph.module, shapes)
     lenient = find_placement(graph.module, shapes, results=False)
     nodes = {node.name: node for node in graph.module.graph.nodes}

@@ -22,7 +22,6 @@ from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.equalise import equalise
 from edgeanim.quantize.placement import Placement, find_placement
-from edgeanim.quantize.recover import as_tensors
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
 
 
@@ -234,7 +233,7 @@ def test_what_a_gate_multiplies_is_equalised_on_whichever_side_it_stands(gate_fi
 
 def imported(path: Path, samples: ArraySamples) -> tuple[Any, Placement, list[Any]]:
     graph = import_torch(path)
-    batches = [as_tensors(sample, graph.input_names) for sample in samples]
+    batches = [graph.tensors(sample) for sample in samples]
     placement = find_placement(graph.module, traced_shapes(graph.module, batches[0]))
     return graph.module, placement, batches
 
