@@ -5,8 +5,8 @@ A value is stored as U8 with one scale and zero point per tensor: x -> clamp(rou
 channel, x -> round(x / s) with s = max|w| / limit; the limit is 127, or 64 where the processor adds
 U8xS8 products with saturation (63.5 in OpenVINO's form, whose last step is 63). It has to be the
 scheme's own limit: training decides which way each weight is rounded, and another grid rounds
-others another way. Rounding passes gradients through unchanged, clamping stops them (the straight-through
-estimator of Bengio et al., 2013).
+others another way. Rounding passes gradients through unchanged, clamping stops them (the
+straight-through estimator of Bengio et al., 2013).
 """
 
 from __future__ import annotations

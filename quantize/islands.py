@@ -1,9 +1,9 @@
-"""Which convolutions to keep in float: first those whose float costs least for the error it spares.
+"""Which convolutions to keep in float: first those that cost least time for the error they avoid.
 
-A graph's time is that of its INT8 nodes in INT8, of its float nodes in float, and of carrying every
-tensor over the border between them. Keeping a convolution in float moves that border: an island in
-the middle of a chain adds two crossings, one beside another island or a float norm adds none, and
-may even save time. The path that comes of it is measured; see `edgeanim.pipeline.mixed`.
+A graph's time is that of its INT8 nodes in INT8, of its float nodes in float, and of converting
+every tensor that crosses the border between them. Keeping a convolution in float moves that border:
+an island in the middle of a chain adds two crossings, one beside another island or a float norm
+adds none, and may even save time. The resulting path is measured; see `edgeanim.pipeline.mixed`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgeanim.targets.backends import NodeTime
 _EPILOGUES = ("BatchNormalization", "Clip", "HardSwish", "LeakyRelu", "Relu", "Sigmoid", "Tanh")
 # Times of nodes are not known better than this.
 _NOISE_US = 1.0
-# Where no time can be measured, carrying an element over counts as so many multiply-accumulates.
+# Where no time can be measured, converting an element counts as so many multiply-accumulates.
 _MACS_PER_CROSSING = 8.0
 
 
@@ -67,8 +67,9 @@ class FloatGraph:
 
 @dataclass(frozen=True)
 class Times:
-    """Microseconds of each node (with what is fused into it) in float and in INT8, and of carrying
-    a thousand elements over the border. `weight` is how often the graph runs per frame."""
+    """Microseconds of each node (with what is fused into it) in float and in INT8, and of a
+    thousand elements converted at the border (`crossing`). `weight` is how often the graph runs per
+    frame, `basis` whether nodes were timed (`time`) or their times estimated (`macs`)."""
 
     float_: Mapping[str, float]
     int8: Mapping[str, float]
@@ -96,8 +97,9 @@ class Search:
     def path(self) -> list[tuple[str, str]]:
         """The convolutions in the order in which to put them into float.
 
-        At every step the one that saves time, if there is one; else the one that spares the most
-        error for the time it adds. The last of each graph stays: a graph without any is no INT8.
+        At every step the one that saves time, if there is one; else the one that avoids the most
+        error for the time it adds. The last of each graph stays in INT8: without any, a graph would
+        not be quantised.
         """
         taken: list[tuple[str, str]] = []
         left = {name: set(graph.candidates()) for name, graph in self.graphs.items()}
@@ -114,7 +116,7 @@ class Search:
         return taken
 
     def safest(self) -> list[tuple[str, str]]:
-        """The same with what errs most first, whatever its time: those that err least stay."""
+        """The same by falling error, whatever the time."""
         taken: list[tuple[str, str]] = []
         for name, graph in self.graphs.items():
             layers = [(name, node) for node in graph.candidates()]
@@ -135,8 +137,8 @@ class Search:
                 times.int8.get(n, 0.0) if n in int8 else times.float_.get(n, 0.0)
                 for n in dict.fromkeys(nodes)
             )
-            carried = graph.crossings(int8) / 1000 * times.crossing
-            self._known[name, floats] = times.weight * (own + carried)
+            converted = graph.crossings(int8) / 1000 * times.crossing
+            self._known[name, floats] = times.weight * (own + converted)
         return self._known[name, floats]
 
 
@@ -168,8 +170,8 @@ def node_times(
     """The times of `graph` from the profiles of its float and its INT8 form."""
     float_, float_moves = _attributed(graph, in_float)
     int8, int8_moves = _attributed(graph, in_int8)
-    carried = graph.crossings(graph.int8(frozenset())) / 1000
-    crossing = max(0.0, int8_moves - float_moves) / max(carried, 1e-9)
+    converted = graph.crossings(graph.int8(frozenset())) / 1000
+    crossing = max(0.0, int8_moves - float_moves) / max(converted, 1e-9)
     return Times(float_, int8, crossing, weight)
 
 
@@ -180,11 +182,11 @@ def estimated_times(graph: FloatGraph, float_us: float, int8_us: float, weight: 
     chain = graph.int8(frozenset())
     unit = float_us / total
     float_ = {node.name: node.macs * unit for node in graph.nodes}
-    carried = graph.crossings(chain)
+    converted = graph.crossings(chain)
     crossing = _MACS_PER_CROSSING * unit
     outside = sum(time for name, time in float_.items() if name not in chain)
     inside = sum(time for name, time in float_.items() if name in chain) or 1.0
-    gain = max(0.05, int8_us - outside - carried * crossing) / inside
+    gain = max(0.05, int8_us - outside - converted * crossing) / inside
     int8 = {name: time * gain for name, time in float_.items()}
     return Times(float_, int8, crossing * 1000, weight, basis="macs")
 

@@ -1,9 +1,10 @@
 """`--method mixed`: INT8 with float islands, the fastest set that measurably keeps to the limit.
 
 The cheap error of each layer and the time of each node, both measured, give a path from all INT8 to
-nearly all float (`quantize.islands`). What lies on the path is played on the held-out frames and
-timed beside float, by bisection; then single islands are given back as long as the limit holds,
-in other light too (`edgeanim.pipeline.lights`): a search for speed leaves no margin of its own.
+nearly all float (`quantize.islands`). Sets of islands on the path are played on the held-out frames
+and timed beside float, by bisection; then single islands return to INT8 as long as the limit holds
+(`pipeline.island_search`), in other light too (`pipeline.lights`): a search for speed leaves no
+margin of its own.
 Every trial is kept in the store under the machine that it was timed on, so a killed search goes on
 where it stopped.
 """
@@ -21,6 +22,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.pipeline.island_search import Layer, drop_costly, shortest_within
 from edgeanim.pipeline.lights import Likeness, drift_relit, excess
 from edgeanim.pipeline.methods import Job, Outcome, Point, histograms_of, kept_by_graph
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
@@ -40,9 +42,6 @@ from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.bundle import Variant
 
 _RECORD = "trial.json"
-_GIVE_BACK = 4
-
-Layer = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,10 @@ def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
     trials = _Trials(job, spec, search)
     path = search.path()
     if not trials.within(()) and not trials.within(path):
-        # What float is faster at goes first there, so that what errs most may be what stays.
+        # The path begins with what float is faster at, so its end may keep what errs most in INT8.
         path = search.safest()
-    _bisect(trials, path)
-    _give_back(trials, path)
+    shortest_within(trials, path)
+    drop_costly(trials, path)
     return trials.outcome()
 
 
@@ -161,44 +160,11 @@ class _Trials:
 
 
 def _slowness(point: Point) -> float:
-    """Time relative to float measured beside it, which the machine's mood leaves alone."""
+    """Time relative to float measured beside it, which a busy machine slows down alike; where no
+    times are measured, the number of islands."""
     if point.ms is None or point.float_ms is None:
         return float(len(point.floats))
     return point.ms / point.float_ms
-
-
-def _bisect(trials: _Trials, path: list[Layer]) -> None:
-    """Find the shortest part of the path that keeps to the limit."""
-    if trials.within(()) or not trials.within(path):
-        return
-    low, high = 0, len(path)  # `low` layers in float are too few, `high` enough
-    while high - low > 1:
-        middle = (low + high) // 2
-        if trials.within(path[:middle]):
-            high = middle
-        else:
-            low = middle
-
-
-def _give_back(trials: _Trials, path: list[Layer]) -> None:
-    """Try without the islands that cost the most time, one after the other; and the part of the
-    path that promises to be the fastest, should float win somewhere on it."""
-    good = [k for k in range(len(path) + 1) if trials.known_within(path[:k])]
-    if not good:
-        return
-    kept = list(path[: good[0]])
-    gains = {layer: _saved(trials, kept, layer) for layer in kept}
-    for layer in sorted(gains, key=lambda layer: -gains[layer])[:_GIVE_BACK]:
-        rest = [other for other in kept if other != layer]
-        if gains[layer] > 0 and trials.within(rest):
-            kept = rest
-    fastest = min(range(good[0], len(path) + 1), key=lambda k: trials.search.time(path[:k]))
-    trials.within(path[:fastest])
-
-
-def _saved(trials: _Trials, kept: list[Layer], layer: Layer) -> float:
-    without = [other for other in kept if other != layer]
-    return trials.search.time(kept) - trials.search.time(without)
 
 
 def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,55 +147,3 @@ def test_an_unreachable_limit_leaves_the_curve_and_no_model(run: Run, tmp_path: 
     assert len(curve) in (2, 3)
     assert curve[0]["floats"] == [] != curve[-1]["floats"]
     assert min(point["drift_mean"] for point in curve) > 1e-9
-
-
-class Table:
-    """Trials of layers a, b, c, …: whether they keep to the limit is told, and so is what each
-    costs in float."""
-
-    def __init__(self, enough: Callable[[set[str]], bool], costs: dict[str, float]) -> None:
-        self._enough = enough
-        self.tried: list[set[str]] = []
-        self.search = SimpleNamespace(time=lambda floats: sum(costs[n] for _, n in floats))
-
-    def within(self, floats: Iterable[tuple[str, str]]) -> bool:
-        names = {node for _, node in floats}
-        if names not in self.tried:
-            self.tried.append(names)
-        return self._enough(names)
-
-    def known_within(self, floats: Iterable[tuple[str, str]]) -> bool:
-        names = {node for _, node in floats}
-        return names in self.tried and self._enough(names)
-
-
-def layers(names: Iterable[str]) -> list[tuple[str, str]]:
-    return [("net", name) for name in names]
-
-
-@pytest.mark.parametrize("least", [1, 2, 37, 63, 64])
-def test_the_least_islands_of_a_path_are_found_in_few_trials(least: int) -> None:
-    names = [f"conv{number}" for number in range(64)]
-    table: Any = Table(lambda floats: set(names[:least]) <= floats, {})
-    search._bisect(table, layers(names))
-    assert set(names[:least]) in table.tried
-    assert set(names[: least - 1]) in table.tried
-    assert len(table.tried) <= 2 + 6
-
-
-def test_islands_that_cost_most_and_are_not_needed_are_given_back() -> None:
-    costs = {"a": 5.0, "b": 9.0, "c": 3.0, "d": -1.0, "e": 7.0}
-    table: Any = Table(lambda floats: {"b", "d"} <= floats, costs)
-    path = layers("abcde")
-    search._bisect(table, path)
-    before = list(table.tried)
-    search._give_back(table, path)
-    # What is needed is tried without once; `d` saves time where it is; `e` is not in float.
-    assert table.tried[len(before) :] == [set("acd"), set("bcd"), set("bd")]
-
-
-def test_nothing_is_given_back_where_nothing_keeps_to_the_limit() -> None:
-    table: Any = Table(lambda _: False, {"a": 1.0, "b": 1.0})
-    search._bisect(table, layers("ab"))
-    search._give_back(table, layers("ab"))
-    assert table.tried == [set(), set("ab")]
