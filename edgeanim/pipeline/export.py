@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgeanim.core.contract import (
     CONDITION,
@@ -24,7 +24,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.graph.from_torch import TOLERANCE, export_model
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.program import SUFFIX as PROGRAM
-from edgeanim.graph.program import load_program
+from edgeanim.graph.program import Program, load_program
 from edgeanim.graph.reference import seeded_inputs
 from edgeanim.graph.roles import OWN_CONTRACT, identifier, spec_of_shapes
 from edgeanim.graph.torch_modules import evaluating, run_module
@@ -32,6 +32,8 @@ from edgeanim.pipeline.model_folder import may_become_model
 
 if TYPE_CHECKING:
     import torch
+
+    Modules: TypeAlias = torch.nn.Module | Mapping[str, torch.nn.Module]
 
 Shapes = Mapping[str, tuple[int, ...]]
 _CONTRACT = "Describe its tensors in a contract: `edgeanim export --contract`."
@@ -81,65 +83,76 @@ def export(
     written then.
     """
     require("Exporting a module", "torch", "onnx", extra="compress")
-    import torch
-
     out = Path(out)
     may_become_model(out)
-    if isinstance(modules, (str, Path)):
-        path = Path(modules)
-        if path.suffix.lower() != PROGRAM:
-            raise UsageError(f"{str(path)!r} is no torch.nn.Module and no {PROGRAM} file.")
-        program = load_program(path)
-        with named(path) if contract is None else nullcontext():  # a contract names itself
-            return export(
-                program.module,
-                out=out,
-                shapes=program.shapes if shapes is None and contract is None else shapes,
-                outputs=outputs,
-                values=values,
-                contract=contract,
-                tolerance=tolerance,
-                progress=progress,
-            )
     if not 0 <= tolerance < float("inf"):
         raise UsageError("The tolerance must be a number, not negative.")
-    given = dict(modules.items()) if isinstance(modules, torch.nn.ModuleDict) else modules
-    _check_modules(given)
-    by_name: Mapping[str, torch.nn.Module]
-    if contract is None:
-        if shapes is None or isinstance(given, Mapping):
-            raise UsageError(
-                "One module and the shapes of its inputs are needed, or a contract and a module "
-                "for each of its graphs.",
-                hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
+    given = _modules_in(modules)
+    naming: AbstractContextManager[None] = nullcontext()
+    if isinstance(given, Program):
+        if contract is None:  # a contract names itself
+            naming, shapes = named(modules), given.shapes if shapes is None else shapes
+        given = given.module
+    with naming:
+        if contract is None:
+            described, by_name = _of_shapes(given, out, shapes, one_or_more(outputs), values)
+        else:
+            if shapes is not None or outputs or values is not None:
+                raise UsageError("The contract says what shapes, names and values there are.")
+            described = _contract_in(contract)
+            by_name = _modules_of(described, given)
+        with atomic_folder(out) as partial:
+            deviations = export_model(
+                by_name, described, partial, tolerance=tolerance, progress=progress
             )
-        names = one_or_more(outputs)
-        spec = _described(given, identifier(out.resolve().name), shapes, names, values)
-        described, by_name = Contract(spec.name, (spec,)), {spec.name: given}
-    else:
-        if shapes is not None or outputs or values is not None:
-            raise UsageError("The contract says what shapes, names and values there are.")
-        described = _contract_in(contract)
-        by_name = _modules_of(described, given)
-    with atomic_folder(out) as partial:
-        deviations = export_model(
-            by_name, described, partial, tolerance=tolerance, progress=progress
-        )
-        if contract is None and values is None:
-            # Its last op may tell of another interval than 0..1, now that there is a graph.
-            found = infer_contract(partial / described.graphs[0].file)
-            described = replace(found, name=described.name)
-            write_text(partial / CONTRACT_FILE, dump_contract(described))
+            if contract is None and values is None:
+                described = _with_range_of_graph(described, partial)
     return Exported(out, described, deviations)
 
 
-def _check_modules(given: object) -> None:
+def _modules_in(modules: Any) -> Modules | Program:
+    """What was given to export, the program read if it is the path of one; `UsageError` for
+    anything else than modules."""
     import torch
 
-    modules = list(given.values()) if isinstance(given, Mapping) else [given]
-    for module in modules:
+    if isinstance(modules, (str, Path)):
+        if Path(modules).suffix.lower() != PROGRAM:
+            raise UsageError(f"{str(modules)!r} is no torch.nn.Module and no {PROGRAM} file.")
+        return load_program(Path(modules))
+    is_mapping = isinstance(modules, (Mapping, torch.nn.ModuleDict))
+    given: Modules = dict(modules.items()) if is_mapping else modules
+    for module in given.values() if isinstance(given, Mapping) else [given]:
         if not isinstance(module, torch.nn.Module):
             raise UsageError(f"A {type(module).__name__} is no torch.nn.Module.")
+    return given
+
+
+def _of_shapes(
+    given: Modules,
+    out: Path,
+    shapes: Shapes | None,
+    outputs: tuple[str, ...],
+    values: tuple[float, float] | None,
+) -> tuple[Contract, Mapping[str, torch.nn.Module]]:
+    """The contract of one image-to-image module, called like the folder `out`, and the module by
+    its graph's name."""
+    if shapes is None or isinstance(given, Mapping):
+        raise UsageError(
+            "One module and the shapes of its inputs are needed, or a contract and a module for "
+            "each of its graphs.",
+            hint='Say shapes={"image": (1, 3, 256, 256)}, or --shape image=1x3x256x256.',
+        )
+    spec = _described(given, identifier(out.resolve().name), shapes, outputs, values)
+    return Contract(spec.name, (spec,)), {spec.name: given}
+
+
+def _with_range_of_graph(contract: Contract, folder: Path) -> Contract:
+    """The contract of one graph with the pictures' interval that its last bounded op tells, now
+    that there is a graph; written into `folder`."""
+    found = infer_contract(folder / contract.graphs[0].file)
+    described = replace(found, name=contract.name)
+    write_text(folder / CONTRACT_FILE, dump_contract(described))
+    return described
 
 
 def _contract_in(contract: str | Path | Contract) -> Contract:
@@ -148,9 +161,7 @@ def _contract_in(contract: str | Path | Contract) -> Contract:
     return parse(Contract, load_toml(Path(contract)), where=contract)
 
 
-def _modules_of(
-    contract: Contract, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
-) -> Mapping[str, torch.nn.Module]:
+def _modules_of(contract: Contract, modules: Modules) -> Mapping[str, torch.nn.Module]:
     """The module of each graph; `UsageError` unless there is exactly one for each."""
     names = [spec.name for spec in contract.graphs]
     if not isinstance(modules, Mapping) and len(names) == 1:
