@@ -89,22 +89,16 @@ def bench_on(
         "threads": threads,
         "retries": retries,
     }
-    places = [parse_place(text) for text in one_or_more(on)]
-    if not places:
-        raise UsageError("There is no place to measure on.", hint="Name one, `local` at least.")
-    if len({place.label for place in places}) != len(places):
-        raise UsageError("A place is given twice.", where="--on")
+    places = _parsed(one_or_more(on))
     if all(isinstance(place, Emulated) for place in places):
         _refuse_settings(options, board)
     several = len(places) > 1
-    paths = {place.label: _path(out, place, several=several) for place in places}
-    _refuse_one_file(paths)
+    paths = _report_paths(out, places)
     for path in filter(None, paths.values()):
         may_become_report(path, subjects, frames, inputs or {}, board)
     shared = SharedProgress(progress, len(places)) if several else progress
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
     call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
-
     here = partial(
         bench, subjects, frames=frames, inputs=inputs, board=board, progress=shared, **options
     )
@@ -119,21 +113,40 @@ def bench_on(
 
     def measure(place: Place) -> Placed:
         path = paths[place.label]
-        try:
-            report = report_of(place, None if path is None else pictures_beside(path))
-        except EdgeanimError as error:
-            if not several:
-                raise
-            return Placed(place.label, error=error)
-        try:
-            if path is not None:
-                _save(path, report)
-        except EdgeanimError as error:
-            return Placed(place.label, report, error=error)
-        return Placed(place.label, report, path)
+        pictures = None if path is None else pictures_beside(path)
+        return _placed(place, path, lambda: report_of(place, pictures), alone=not several)
 
     with nullcontext() if call is None else ended_with_us(hosts.values(), call):
         return _everywhere(places, measure)
+
+
+def _parsed(texts: Sequence[str]) -> list[Place]:
+    """The places of these names; `UsageError` for none, or for one that is named twice."""
+    places = [parse_place(text) for text in texts]
+    if not places:
+        raise UsageError("There is no place to measure on.", hint="Name one, `local` at least.")
+    if len({place.label for place in places}) != len(places):
+        raise UsageError("A place is given twice.", where="--on")
+    return places
+
+
+def _placed(
+    place: Place, path: Path | None, measure: Callable[[], Report | Emulation], *, alone: bool
+) -> Placed:
+    """What `measure` gives, saved as `path`. An error is kept for afterwards where the place is not
+    `alone`; a report that cannot be saved is never lost."""
+    try:
+        report = measure()
+    except EdgeanimError as error:
+        if alone:
+            raise
+        return Placed(place.label, error=error)
+    try:
+        if path is not None:
+            _save(path, report)
+    except EdgeanimError as error:
+        return Placed(place.label, report, error=error)
+    return Placed(place.label, report, path)
 
 
 def _measured_there(remote: Remote, call: Call, pictures: Path | None) -> Report:
@@ -144,16 +157,24 @@ def _measured_there(remote: Remote, call: Call, pictures: Path | None) -> Report
     return unpack_pictures(results[PICTURES], report, pictures, where=label)
 
 
-def _refuse_one_file(paths: Mapping[str, Path | None]) -> None:
-    """`UsageError` if two places' reports would have the same name: one would be lost."""
+def _report_paths(out: str | Path | None, places: Sequence[Place]) -> dict[str, Path | None]:
+    """Where each place's report is written, by the place's label: to `out`, or with several places
+    beside it. `UsageError` if two would have the same name: one would be lost."""
+    if out is None:
+        return dict.fromkeys(place.label for place in places)
+    path = Path(out)
+    if len(places) == 1:
+        return {places[0].label: path}
     owners: dict[Path, str] = {}
-    for label, path in paths.items():
-        if path is not None and owners.setdefault(path, label) != label:
+    for place in places:
+        own = path.with_name(f"{path.stem}.{file_label(place)}{path.suffix}")
+        if owners.setdefault(own, place.label) != place.label:
             raise UsageError(
-                f"The reports of {owners[path]} and {label} would be one file, {path.name}.",
+                f"The reports of {owners[own]} and {place.label} would be one file, {own.name}.",
                 where="--on",
                 hint="Bench them one after the other.",
             )
+    return {label: own for own, label in owners.items()}
 
 
 def _everywhere(places: Sequence[Place], measure: Callable[[Place], Placed]) -> tuple[Placed, ...]:
@@ -261,13 +282,6 @@ def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote
     call = Call("doctor", {}, Payload.of({}), (), (ANSWER,), moment=this_moment())
     text = connect(place, progress).run(call)[ANSWER].decode("utf-8", errors="replace")
     return parse(Diagnosis, parse_json(text, where=place.label), where=place.label)
-
-
-def _path(out: str | Path | None, place: Place, *, several: bool) -> Path | None:
-    if out is None:
-        return None
-    path = Path(out)
-    return path.with_name(f"{path.stem}.{file_label(place)}{path.suffix}") if several else path
 
 
 class SharedProgress:
