@@ -19,8 +19,7 @@ from tempfile import TemporaryDirectory
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.files import canonical_json, write_text
-from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.island_search import Layer, drop_costly, shortest_within
 from edgeanim.pipeline.lights import Likeness, drift_relit, excess
@@ -143,16 +142,14 @@ class _Trials:
             "versions": versions(),
         }
 
-        def make(folder: Path) -> None:
+        def find() -> _Trial:
             variant = make_variant(work, job.backend, graphs)
             drift = job.judged(graphs)
             relit = drift_relit(work, job.model, variant, job.relit)
-            ms = self._timed(variant) if job.work.is_here else {}
-            trial = _Trial(drift, relit, ms.get("int8"), ms.get("float"))
-            write_text(folder / _RECORD, canonical_json(to_plain(trial)))
+            ms = self._timed(variant) if work.is_here else {}
+            return _Trial(drift, relit, ms.get("int8"), ms.get("float"))
 
-        folder, _ = work.build("trial", parts, make)
-        return parse(_Trial, load_json(folder / _RECORD), where=folder / _RECORD)
+        return work.record("trial", parts, _RECORD, _Trial, find)
 
     def _timed(self, variant: Variant) -> dict[str, float]:
         pair = {"float": self._float, "int8": variant}
@@ -185,12 +182,10 @@ def _prepare(job: Job, spec: QuantizeSpec, scratch: Path) -> Search:
         "versions": versions(),
     }
 
-    def make(folder: Path) -> None:
-        found = _Analysis(_errors(job, spec, graphs, scratch), _times(job, spec, graphs, scratch))
-        write_text(folder / _RECORD, canonical_json(to_plain(found)))
+    def find() -> _Analysis:
+        return _Analysis(_errors(job, spec, graphs, scratch), _times(job, spec, graphs, scratch))
 
-    folder, _ = job.work.build("sensitivity", parts, make)
-    found = parse(_Analysis, load_json(folder / _RECORD), where=folder / _RECORD)
+    found = job.work.record("sensitivity", parts, _RECORD, _Analysis, find)
     errors = {
         (graph, node): error
         for graph, nodes in found.errors.items()

@@ -8,7 +8,6 @@ of the reference's: what disturbs the machine disturbs both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +20,9 @@ from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
 from edgeanim.core.errors import DeviceFailed
-from edgeanim.core.files import canonical_json, sha256_file, write_text
+from edgeanim.core.files import sha256_file
 from edgeanim.core.limit import DriftLimit
-from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import record_samples
@@ -138,26 +137,24 @@ class Study:
     def drift(self, trial: Trial) -> Drift:
         """The trial's drift from the model as it came, on the held-out frames."""
 
-        def make(folder: Path) -> None:
+        def find() -> Drift:
             model, variant = self.variant(trial)
-            found = drift_of(self.work, model, variant, load_golden(self.golden))
-            write_text(folder / _DRIFT_FILE, canonical_json(to_plain(found)))
+            return drift_of(self.work, model, variant, load_golden(self.golden))
 
-        record = self._stage("trial-drift", trial, make) / _DRIFT_FILE
-        return parse(Drift, load_json(record), where=record)
+        return self.work.record("trial-drift", self._parts(trial), _DRIFT_FILE, Drift, find)
 
     def drift_relit(self, trial: Trial) -> Likeness | None:
         """The same on those frames in other light; `None` for a model without pictures."""
         if not self._relit:
             return None
 
-        def make(folder: Path) -> None:
+        def find() -> Likeness:
             model, variant = self.variant(trial)
             found = drift_relit(self.work, model, variant, self._relit)
-            write_text(folder / _DRIFT_FILE, canonical_json(to_plain(found)))
+            assert found is not None  # there are frames
+            return found
 
-        record = self._stage("trial-relit", trial, make) / _DRIFT_FILE
-        return parse(Likeness, load_json(record), where=record)
+        return self.work.record("trial-relit", self._parts(trial), _DRIFT_FILE, Likeness, find)
 
     def time(self, trial: Trial) -> Timing:
         """The trial's latency on this machine, measured side by side with the reference.
@@ -172,7 +169,8 @@ class Study:
                 raise DeviceFailed(report.failures[0].message, where=trial.id)
             save_report(folder / _REPORT_FILE, report)
 
-        folder = self._stage("trial-time", trial, make, machine=describe().machine)
+        parts = {**self._parts(trial), "machine": describe().machine}
+        folder, _ = self.work.build("trial-time", parts, make)
         report = load_report(folder / _REPORT_FILE)
         ratio = ratio_within(report, trial.id, REFERENCE_ID)
         found = report.variant(trial.id)
@@ -205,19 +203,15 @@ class Study:
             progress=self.work.progress,
         )
 
-    def _stage(
-        self, stage: str, trial: Trial, make: Callable[[Path], None], **more: object
-    ) -> Path:
-        parts = {
+    def _parts(self, trial: Trial) -> dict[str, object]:
+        """What determines a trial's frames."""
+        return {
             **self._common,
             "trial": to_plain(trial),
             "material": self._samples,
             # Of the methods, some look for what is just within the limit.
             "limit": to_plain(self.limit) if trial.quantize else None,
-            **more,
         }
-        folder, _ = self.work.build(stage, parts, make)
-        return folder
 
     @cached_property
     def _relit(self) -> tuple[Golden, ...]:

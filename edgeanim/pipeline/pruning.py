@@ -13,7 +13,7 @@ from edgeanim.benchmarks.environment import describe
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_text
-from edgeanim.core.parsing import load_json, parse, to_plain
+from edgeanim.core.parsing import load_json, to_plain
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
@@ -134,15 +134,12 @@ class Pruner:
             "versions": versions(),
         }
 
-        def make(folder: Path) -> None:
+        def find() -> LayerTimes:
             backend = get_backend(self.backend)
             shapes = convolutions_of(graph)
-            times = measure_layers(shapes, backend, self.work.board, options, self.work.progress)
-            write_text(folder / _TIMES_FILE, json.dumps(to_plain(times)))
+            return measure_layers(shapes, backend, self.work.board, options, self.work.progress)
 
-        folder, _ = self.work.build("layer-times", parts, make)
-        record = folder / _TIMES_FILE
-        return parse(LayerTimes, load_json(record), where=record)
+        return self.work.record("layer-times", parts, _TIMES_FILE, LayerTimes, find)
 
 
 def _pruned(graph: GraphArtifact, folder: Path) -> GraphArtifact:

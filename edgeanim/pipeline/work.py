@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from edgeanim.targets.board import Board, load_board
 from edgeanim.targets.bundle import Variant
 from edgeanim.targets.checks import check_artifact
 from edgeanim.targets.machine import read_machine
+
+T = TypeVar("T")
 
 # The float32 original is what this backend makes of the untouched ONNX.
 REFERENCE = "onnxruntime"
@@ -107,6 +110,23 @@ class Work:
         entry = self.store.build(stage, parts, make, fresh=fresh)
         self._built.add(key)
         return entry
+
+    def record(
+        self,
+        stage: str,
+        parts: Mapping[str, object],
+        name: str,
+        cls: type[T],
+        find: Callable[[], T],
+    ) -> T:
+        """What `find` returns, a dataclass `cls`, kept as the JSON document `name` of the store's
+        entry for `parts`: found once, see `build`."""
+
+        def make(folder: Path) -> None:
+            write_text(folder / name, canonical_json(to_plain(find())))
+
+        folder, _ = self.build(stage, parts, make)
+        return parse(cls, load_json(folder / name), where=folder / name)
 
     def backends(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The backends asked for: `all` means all that the board's file lists. `UsageError` if it
