@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from importlib import resources
 from math import prod
 
@@ -53,13 +54,11 @@ def ramp(tensor: TensorSpec) -> Array:
 
 def _error(variant: Variant, expected: Array) -> float:
     (graph,) = variant.graphs
-    session = get_backend(variant.backend).load(graph, SessionOptions())
     (tensor,) = graph.spec.outputs
-    result = session.run({t.name: ramp(t) for t in graph.spec.inputs})[tensor.name]
+    with closing(get_backend(variant.backend).load(graph, SessionOptions())) as session:
+        result = session.run({t.name: ramp(t) for t in graph.spec.inputs})[tensor.name]
     found = relayout(result, tensor.layout, "NCHW")
-    error = float(np.abs(found.ravel() - expected).max())
-    session.close()
-    return error
+    return float(np.abs(found.ravel() - expected).max())
 
 
 def _main(name: str) -> int:

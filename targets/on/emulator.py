@@ -89,23 +89,22 @@ PROCESSORS = {
 @dataclass(frozen=True)
 class Emulator:
     """Everything in place to start a Python process on `processor`. `userland` is the board's own
-    file system, `None` where this machine's serves; `site` has the board's wheels."""
+    file system, `None` where this machine's serves; `path` is where its Python looks for modules:
+    edgeanim's own code, and the board's wheels."""
 
     processor: Processor
     qemu: Path
     python: Path
     userland: Path | None
-    site: Path | None
-    code: Path | None
+    path: tuple[Path, ...]
 
     def command(self, *arguments: str) -> tuple[str, ...]:
         """The command line that runs Python with `arguments` there, with a clean environment."""
-        paths = [str(path) for path in (self.code, self.site) if path is not None]
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
-            "PYTHONPATH": ":".join(paths),
+            "PYTHONPATH": ":".join(map(str, self.path)),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -140,13 +139,13 @@ def find_emulator(name: str, folder: Path | None = None) -> Emulator:
     if qemu is None:
         raise not_set_up(f"There is no QEMU for {processor.arch} with a {processor.model}.", name)
     if processor.arch == "x86_64":
-        return Emulator(processor, qemu, Path(sys.executable), None, None, _own_code())
+        return Emulator(processor, qemu, Path(sys.executable), None, _own_path())
     python = find_python(folder / processor.arch)
     if python is None or not (folder / "site").is_dir():
         raise not_set_up(f"There is no {processor.arch} userland in {folder}.", name)
     userland = _userland(processor, folder)
     python = userland / python.relative_to(folder / processor.arch)
-    return Emulator(processor, qemu, python, userland, folder / "site", lay_out_code(folder))
+    return Emulator(processor, qemu, python, userland, (lay_out_code(folder), folder / "site"))
 
 
 def find_qemu(processor: Processor, folder: Path) -> Path | None:
@@ -205,13 +204,10 @@ def lay_out_code(folder: Path) -> Path:
     return target
 
 
-def _own_code() -> Path | None:
+def _own_path() -> tuple[Path, ...]:
     """Where this process has edgeanim from, if not from its installation."""
-    path = os.environ.get("PYTHONPATH")
-    if not path:
-        return None
-    places = (str(Path(place).absolute()) for place in path.split(os.pathsep) if place)
-    return Path(os.pathsep.join(places))
+    places = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return tuple(Path(place).absolute() for place in places if place)
 
 
 def _userland(processor: Processor, folder: Path) -> Path:

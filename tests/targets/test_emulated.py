@@ -174,7 +174,7 @@ def test_a_folder_named_from_here_is_found_by_workers_that_run_elsewhere(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "code:/there")
     emulator = find_emulator(name, Path())
-    for path in (emulator.qemu, emulator.python, emulator.userland, emulator.site):
+    for path in (emulator.qemu, emulator.python, emulator.userland, *emulator.path):
         assert path is None or path.is_absolute()
     (places,) = (w for w in emulator.command("x") if w.startswith("PYTHONPATH="))
     assert all(p.startswith("/") for p in places.removeprefix("PYTHONPATH=").split(":"))
@@ -192,7 +192,7 @@ def test_a_qemu_that_cannot_be_run_is_none(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_python_that_dies_there_is_a_finding(tmp_path: Path) -> None:
     qemu = _fake_qemu(tmp_path, "x86_64", 'echo "uncaught target signal 4" >&2; exit 132')
-    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, None, None)
+    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, ())
     with pytest.raises(DeviceFailed, match="uncaught target signal 4"):
         boot(emulator)
 
@@ -221,7 +221,7 @@ def test_a_stand_in_for_an_emulator_agrees_with_itself(
 ) -> None:
     qemu = _fake_qemu(tmp_path, "x86_64", 'exec "$@"')
     code = Path(__file__).resolve().parents[2]
-    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, None, code)
+    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, (code,))
     (variant,) = (result := _emulate(scene, emulator)).variants
     assert variant.agreement is not None
     assert (variant.frames, variant.agreement.equal_frames) == (2, 2)
@@ -235,7 +235,7 @@ def test_a_stand_in_for_an_emulator_agrees_with_itself(
 
 def test_a_runtime_that_dies_there_is_reported(scene: tuple[Subject, Path], tmp_path: Path) -> None:
     qemu = _fake_qemu(tmp_path, "x86_64", "kill -ILL $$")
-    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, None, None)
+    emulator = Emulator(PROCESSORS["haswell"], qemu, Path(sys.executable), None, ())
     (variant,) = (result := _emulate(scene, emulator)).variants
     assert variant.failure is not None
     assert "instruction that this CPU does not have" in variant.failure.message
