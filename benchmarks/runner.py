@@ -43,7 +43,7 @@ from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.board import Board
-from edgeanim.targets.overflow import overflows, told
+from edgeanim.targets.overflow import overflow_warning, overflows
 
 if TYPE_CHECKING:
     from edgeanim.targets.bundle import Variant
@@ -127,7 +127,7 @@ def run_bench(
         courses = schedule.run()
         regions, unknown = _regions(subjects, courses, crew, folder)
         remarks += unknown
-        remarks += tuple(told(s.id) for s in subjects if overflows(s.graphs, board))
+        remarks += tuple(overflow_warning(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
         drifts, unsaved = _drifts(courses, reference.frames, regions, pictures)
         remarks += unsaved

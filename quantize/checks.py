@@ -16,10 +16,10 @@ MIN_SAMPLES = 2
 _OVERSHOOT = 0.02
 # A picture whose values fill less than this part of its range was scaled to another one.
 _FILLED = 1 / 64
-# Of a picture whose colours lie one beside the other in memory, neighbours differ more than the
-# next but two by this factor; of any other, less.
+# Where the three colours of a pixel lie one beside the other in memory, a value differs more from
+# the one beside it, of another colour, than from the third, of the same: by more than this factor.
+_COLOURS = 3
 _INTERLEAVED = 2.0
-_LAG = 3
 _FLAT_CUE = "Give consecutive frames of a clip that moves; a cue is the difference of two frames."
 
 
@@ -41,9 +41,9 @@ class _Seen:
         self.low, self.high = min(self.low, low), max(self.high, high)
         self.count += 1
         self.flat += low == high
-        if array.ndim and array.shape[-1] > _LAG:
+        if array.ndim and array.shape[-1] > _COLOURS:
             self.near += float(np.abs(np.diff(array)).mean())
-            self.far += float(np.abs(array[..., _LAG:] - array[..., :-_LAG]).mean())
+            self.far += float(np.abs(array[..., _COLOURS:] - array[..., :-_COLOURS]).mean())
         if self.first is None:
             self.first = array
         else:
@@ -124,7 +124,7 @@ def _check_picture(spec: TensorSpec, seen: _Seen) -> None:
             "samples.",
             hint="Leave out the blank frames.",
         )
-    if spec.layout == "NCHW" and spec.shape[1] == _LAG and seen.near > _INTERLEAVED * seen.far:
+    if spec.layout == "NCHW" and spec.shape[1] == _COLOURS and seen.near > _INTERLEAVED * seen.far:
         raise BadInput(
             f"{spec.name!r} has the shape of {spec.layout}, but its values lie as in NHWC.",
             hint="It was reshaped where it should have been transposed.",

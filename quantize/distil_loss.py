@@ -13,8 +13,8 @@ from edgeanim.core.contract import PICTURE_ROLES, TensorSpec
 Outputs = Sequence[torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-# The window of SSIM and its constants, as `benchmarks.drift` has them.
-_WINDOW, _SIGMA = 11, 1.5
+# The side of the window of SSIM in pixels, and its constants, as `benchmarks.drift` has them.
+SSIM_WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 
 
@@ -27,7 +27,7 @@ def output_losses(specs: Sequence[TensorSpec], wanted: Sequence[Outputs]) -> lis
     """
     losses = []
     for spec, values in zip(specs, zip(*wanted, strict=True), strict=True):
-        if spec.role in PICTURE_ROLES and spec.range and min(spec.size) >= _WINDOW:
+        if spec.role in PICTURE_ROLES and spec.range and min(spec.size) >= SSIM_WINDOW:
             losses.append(_picture_loss(spec))
         else:
             variance = float(np.mean([float(v.var(unbiased=False)) for v in values]))
@@ -37,7 +37,7 @@ def output_losses(specs: Sequence[TensorSpec], wanted: Sequence[Outputs]) -> lis
 
 def ssim(one: torch.Tensor, other: torch.Tensor, data_range: float) -> torch.Tensor:
     """Mean SSIM of [N, C, H, W] pictures (Wang et al., 2004), with gradients."""
-    offsets = torch.arange(_WINDOW, dtype=one.dtype) - _WINDOW // 2
+    offsets = torch.arange(SSIM_WINDOW, dtype=one.dtype) - SSIM_WINDOW // 2
     kernel = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
     kernel = (kernel / kernel.sum()).repeat(one.shape[1], 1, 1, 1)
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgeanim.quantize.distil_loss import ssim
+from edgeanim.quantize.distil_loss import SSIM_WINDOW, ssim
 from edgeanim.quantize.whole import Played, Roles
 
 # What an error of one pixel of motion or flow counts, beside 1 - SSIM.
@@ -22,8 +22,6 @@ _PER_PIXEL = 0.02
 _PER_VARIANCE = 0.1
 _LEAST_VARIANCE = 1e-8
 _IN_PIXELS = ("flow", "motion:still", "motion:driving")
-# A frame smaller than the window of SSIM is held by its absolute error alone.
-_SMALLEST = 11
 # Coordinates are in units of half the picture; in a model without pictures this many pixels.
 _SIDE = 256
 
@@ -82,6 +80,7 @@ def _seen_errors(given: Played, wanted: Played) -> Iterator[Tensor | None]:
 
 
 def picture_error(one: Tensor, other: Tensor) -> Tensor:
-    """Mean absolute error plus 1 - SSIM of pictures [N, C, H, W] in 0..1."""
+    """Mean absolute error plus 1 - SSIM of pictures [N, C, H, W] in 0..1; of those that are smaller
+    than the window of SSIM, the absolute error alone."""
     error = (one - other).abs().mean()
-    return error + 1 - ssim(one, other, 1.0) if min(one.shape[2:]) >= _SMALLEST else error
+    return error + 1 - ssim(one, other, 1.0) if min(one.shape[2:]) >= SSIM_WINDOW else error

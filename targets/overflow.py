@@ -35,7 +35,7 @@ def overflows(graphs: Iterable[CompiledGraph], board: Board) -> bool:
     return board.saturates_u8s8 and any(graph.needs_vnni for graph in graphs)
 
 
-def told(variant: str) -> str:
+def overflow_warning(variant: str) -> str:
     """What is wrong with a variant that overflows, and what to do about it."""
     return (
         f"{variant} has 8-bit weights, whose products overflow on this processor: it has no VNNI. "

@@ -14,7 +14,7 @@ from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.backends import Availability, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle
-from edgeanim.targets.overflow import overflows, told
+from edgeanim.targets.overflow import overflow_warning, overflows
 from edgeanim.targets.signing import Signature, trusted_keys
 
 
@@ -88,7 +88,7 @@ def _described(variant: Variant) -> BundledVariant:
     except UsageError as error:  # one of a later version
         available = Availability(reason=error.what)
     if overflows(variant.graphs, load_board("local")):
-        available = Availability(reason=told(variant.id))
+        available = Availability(reason=overflow_warning(variant.id))
     return BundledVariant(
         id=variant.id,
         size=sum(file.stat().st_size for file in files),

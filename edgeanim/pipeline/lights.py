@@ -33,13 +33,13 @@ _WHITE = 255.0
 def _about(grey: float, factor: float) -> Callable[[Picture], Picture]:
     """Every value's distance from `grey` times `factor`; a transparency stays."""
 
-    def relit(picture: Picture) -> Picture:
+    def in_light(picture: Picture) -> Picture:
         colour = grey + factor * (picture[..., :3].astype(np.float32) - grey)
         made = picture.copy()
         made[..., :3] = np.rint(colour.clip(0, _WHITE))
         return made
 
-    return relit
+    return in_light
 
 
 LIGHTS = (

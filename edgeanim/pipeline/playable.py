@@ -11,7 +11,7 @@ from edgeanim.report.verdict import choose
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle
 from edgeanim.targets.manifest import variant_called
-from edgeanim.targets.overflow import overflows, told
+from edgeanim.targets.overflow import overflow_warning, overflows
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
@@ -26,10 +26,10 @@ def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | N
     """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
     would have been."""
     if overflows(chosen.graphs, work.board):
-        return told(chosen.id)
+        return overflow_warning(chosen.id)
     first = next(_runnable(others, work), chosen)
     if overflows(first.graphs, work.board):
-        return f"{chosen.id} was played: {told(first.id)}"
+        return f"{chosen.id} was played: {overflow_warning(first.id)}"
     return None
 
 

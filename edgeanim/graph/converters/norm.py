@@ -51,10 +51,8 @@ class InstanceNorm2d(_Trainable, nn.InstanceNorm2d):  # type: ignore[misc]
         """[N, C, H, W] to the same shape."""
         if not torch.compiler.is_exporting():
             return super().forward(x)
-        x = torch.permute(x, (0, 2, 3, 1))
-        centred = x - x.mean((1, 2), keepdim=True)
-        variance = (centred * centred).mean((1, 2), keepdim=True)
-        y = centred * torch.rsqrt(variance + self.eps)
+        centred, inverse = _channels_last_statistics(x, self.eps)
+        y = centred * inverse
         if self.affine:
             y = y * self.weight + self.bias
         return torch.permute(y, (0, 3, 1, 2))
@@ -69,11 +67,18 @@ class ComputedInstanceNorm2d(nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W], [C] and [C] to the shape of the first."""
-        x = torch.permute(x, (0, 2, 3, 1))
-        centred = x - x.mean((1, 2), keepdim=True)
-        variance = (centred * centred).mean((1, 2), keepdim=True)
-        y = centred * (torch.rsqrt(variance + self.eps) * scale) + bias
+        centred, inverse = _channels_last_statistics(x, self.eps)
+        y = centred * (inverse * scale) + bias
         return torch.permute(y, (0, 3, 1, 2))
+
+
+def _channels_last_statistics(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """[N, C, H, W] as [N, H, W, C] less each picture's and channel's mean, and the inverse of each
+    one's standard deviation [N, 1, 1, C]."""
+    x = torch.permute(x, (0, 2, 3, 1))
+    centred = x - x.mean((1, 2), keepdim=True)
+    variance = (centred * centred).mean((1, 2), keepdim=True)
+    return centred, torch.rsqrt(variance + eps)
 
 
 _BATCH = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}

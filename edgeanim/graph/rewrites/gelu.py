@@ -24,7 +24,7 @@ def rewrite(model: Any) -> int:
 
 
 def _match(graph: Editor, node: Any) -> bool:
-    x = _spread(graph, node) if node.op_type == "Erf" else None
+    x = _unscaled_input(graph, node) if node.op_type == "Erf" else None
     one = graph.only_user(node.output[0]) if x is not None else None
     if x is None or one is None or one.op_type != "Add" or _beside(graph, one, node) != 1.0:
         return False
@@ -49,7 +49,7 @@ def _match(graph: Editor, node: Any) -> bool:
     return True
 
 
-def _spread(graph: Editor, erf: Any) -> str | None:
+def _unscaled_input(graph: Editor, erf: Any) -> str | None:
     """x, if `erf` reads x / sqrt(2), as a quotient or a product."""
     node = graph.maker(erf.input[0], "Div", "Mul")
     if node is None:
