@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     import torch
 
     from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.quantize.rounds import Rounds
     from edgeanim.quantize.takes import Takes
+    from edgeanim.quantize.whole import WholeModel
+
+    Imported = Mapping[str, ImportedGraph]
 
 Graphs = Mapping[str, GraphArtifact]
 # Channels go in blocks, so a share is met to within so much.
@@ -73,10 +77,8 @@ def prune_graphs(
     if spec.ratio == 0:
         return Cut(graphs)
     require_packages()
-    from edgeanim.graph.write_back import trainable
     from edgeanim.quantize.recover import recover
     from edgeanim.quantize.rounds import Rounds
-    from edgeanim.quantize.selection import in_graph
     from edgeanim.quantize.whole import WholeModel
 
     imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
@@ -84,25 +86,13 @@ def prune_graphs(
     student = deepcopy(teacher)
     with torch_threads(1):
         rounds = Rounds(student, teacher, imported, takes, spec, times)
-        progress.stage("Take channels out and fit the rest anew", spec.rounds)
-        for number in range(spec.rounds):
-            with quiet():
-                rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
-                for name, graph in imported.items():
-                    _check_outputs(graph, student.net(name))
-            rounds.refit(last=number == spec.rounds - 1)
-            progress.step(note=f"{rounds.share:.0%} left")
-        progress.done(f"{rounds.share:.0%} left")
+        _cut_in_rounds(rounds, student, imported, spec, progress)
         groups = rounds.groups()
         if not any(groups.values()):
             return Cut(graphs)
         if Cut(graphs, rounds.share).falls_short(spec):
             spec = replace(spec, steps=0)
-        parameters = {
-            in_graph(name, key): parameter
-            for name, graph in imported.items()
-            for key, parameter in trainable(graph, student.net(name)).items()
-        }
+        parameters = _parameters(student, imported)
         loss = recover(student, teacher, takes, spec, parameters, state=state, progress=progress)
     made = dict(graphs)
     for name, graph in imported.items():
@@ -112,6 +102,33 @@ def prune_graphs(
             net = student.net(name)
             made[name] = write_pruned(graphs[name], graph, net, groups[name], spec, loss, folder)
     return Cut(made, rounds.share)
+
+
+def _cut_in_rounds(
+    rounds: Rounds, student: WholeModel, imported: Imported, spec: PruneSpec, progress: Progress
+) -> None:
+    """Cut down to the ratio, by the same share of what is left in every round."""
+    progress.stage("Take channels out and fit the rest anew", spec.rounds)
+    for number in range(spec.rounds):
+        with quiet():
+            rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
+            for name, graph in imported.items():
+                _check_outputs(graph, student.net(name))
+        rounds.refit(last=number == spec.rounds - 1)
+        progress.step(note=f"{rounds.share:.0%} left")
+    progress.done(f"{rounds.share:.0%} left")
+
+
+def _parameters(student: WholeModel, imported: Imported) -> dict[str, torch.nn.Parameter]:
+    """Everything that the recovery trains, by graph and name."""
+    from edgeanim.graph.write_back import trainable
+    from edgeanim.quantize.selection import in_graph
+
+    return {
+        in_graph(name, key): parameter
+        for name, graph in imported.items()
+        for key, parameter in trainable(graph, student.net(name)).items()
+    }
 
 
 def convolutions_of(artifact: GraphArtifact) -> dict[str, LayerShape]:

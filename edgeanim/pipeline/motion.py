@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,14 +88,7 @@ def extract_motion(
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
     """
-    refuse_no_frames(limit)
-    must_end_in(TRACK, out, "A stored motion")
-    may_become_file(Path(out))
-    must_spare(Path(out), [bundle, *files_read(clip)])
-    lengths = [length for length in (limit, probe_length(clip)) if length is not None]
-    if lengths and min(lengths) > MAX_FRAMES:
-        raise _too_long(clip)
-    require_bundle(bundle)
+    _check_request(clip, bundle, out, limit)
     work = Work.on(board, progress=progress)
     latest: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
@@ -109,13 +102,8 @@ def extract_motion(
             if graph == taker:
                 latest[:] = [np.array(inputs[name][0], np.float32)]
 
-        # Read once: a camera cannot be opened a second time, and would show something else.
         every, fps = steady_frames(clip)
-        frames = itertools.islice(every, limit)
-        still: Picture | None = next(frames, None)
-        if still is None:
-            raise BadInput("The clip has no frames.", where=clip)
-        scene = Scene(still, itertools.chain([still], frames))
+        scene = _drives_itself(itertools.islice(every, limit), clip)
         options = work.options(chosen.backend, threads)
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
@@ -127,15 +115,45 @@ def extract_motion(
             found = as_they_come(made, fps) if is_camera(clip) else made
             until = itertools.takewhile(lambda _: not stop(), found)
             values = _gathered(itertools.islice(until, limit), clip, progress)
-    if not values:
-        raise BadInput("It was stopped before the first frame.", where=clip)
-    try:
-        track = MotionTrack(np.stack(values), fps, opened.contract.regions)
-    except ValueError as error:
-        raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
+    track = _track(values, fps, opened.contract.regions, clip)
     save_track(Path(out), track)
     made.tell(out)
     return track
+
+
+def _check_request(
+    clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None
+) -> None:
+    """Refuse before anything is opened what cannot end well."""
+    refuse_no_frames(limit)
+    must_end_in(TRACK, out, "A stored motion")
+    may_become_file(Path(out))
+    must_spare(Path(out), [bundle, *files_read(clip)])
+    lengths = [length for length in (limit, probe_length(clip)) if length is not None]
+    if lengths and min(lengths) > MAX_FRAMES:
+        raise _too_long(clip)
+    require_bundle(bundle)
+
+
+def _drives_itself(frames: Iterator[Picture], clip: str | Path) -> Scene:
+    """The scene in which a clip's first frame is the still and all of them drive it. They are read
+    once: a camera cannot be opened a second time, and would show something else."""
+    still: Picture | None = next(frames, None)
+    if still is None:
+        raise BadInput("The clip has no frames.", where=clip)
+    return Scene(still, itertools.chain([still], frames))
+
+
+def _track(
+    values: Sequence[Array], fps: float, regions: tuple[str, ...] | None, clip: str | Path
+) -> MotionTrack:
+    """The track of a clip from its frames' motion, float32 [K, 6] each."""
+    if not values:
+        raise BadInput("It was stopped before the first frame.", where=clip)
+    try:
+        return MotionTrack(np.stack(values), fps, regions)
+    except ValueError as error:
+        raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
 
 
 def _gathered(motions: Iterable[Array], clip: str | Path, progress: Progress) -> list[Array]:

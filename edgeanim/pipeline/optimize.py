@@ -65,23 +65,10 @@ def optimize(
     curve if nothing is within both limits.
     """
     prunes, threads = one_or_more(prunes), one_or_more(threads)
-    for count in threads:
-        must_be_threads(count)
-    for ratio in prunes:
-        if not 0 <= ratio <= 0.9:
-            raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")
-    if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
-        raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
+    _check_numbers(prunes, threads, max_latency_ms)
     read = [*files_of_model(model), board, *(inputs or {}).values()]
     read += files_read(calib) if isinstance(calib, (str, Path)) else []
-    if out is not None and html is not None and Path(out).resolve() == Path(html).resolve():
-        raise UsageError("The bundle and the page cannot be one file.", where=html)
-    for file in (out, html):
-        if file is not None:
-            may_become_file(Path(file))
-            must_spare(Path(file), read if recipe is None else [*read, recipe])
-    if out is not None:
-        must_end_in(SUFFIX, out, "A bundle")
+    _check_written(out, html, read if recipe is None else [*read, recipe])
     given = load_recipe(Path(recipe)) if recipe is not None else None
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     work.must_be_here()
@@ -107,6 +94,32 @@ def optimize(
     progress.done()
     study = Study(work, source, material, golden, limit)
     return Run(study, space, max_latency_ms).result(out, html)
+
+
+def _check_numbers(
+    prunes: Sequence[float], threads: Sequence[int], max_latency_ms: float | None
+) -> None:
+    for count in threads:
+        must_be_threads(count)
+    for ratio in prunes:
+        if not 0 <= ratio <= 0.9:
+            raise UsageError(f"A share of {ratio:g} is not between 0 and 0.9.", where="--prune")
+    if max_latency_ms is not None and not 0 < max_latency_ms < math.inf:
+        raise UsageError(f"{max_latency_ms:g} ms is no time that a frame can take.")
+
+
+def _check_written(
+    out: str | Path | None, html: str | Path | None, read: Sequence[str | Path]
+) -> None:
+    """`UsageError` unless the bundle and the page can be written, over nothing that is `read`."""
+    if out is not None and html is not None and Path(out).resolve() == Path(html).resolve():
+        raise UsageError("The bundle and the page cannot be one file.", where=html)
+    for file in (out, html):
+        if file is not None:
+            may_become_file(Path(file))
+            must_spare(Path(file), read)
+    if out is not None:
+        must_end_in(SUFFIX, out, "A bundle")
 
 
 def _methods(names: tuple[str, ...]) -> tuple[str, ...]:

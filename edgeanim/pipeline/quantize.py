@@ -134,12 +134,7 @@ def quantize_model(
     """The same for a model, material and golden frames that are at hand. `UsageError` if the board
     runs INT8 on none of `backends`; those of several on which it does not are `left_out`. Unless
     `gated`, what came nearest to the limit is handed back even where it drifts too far."""
-    schemes = {name: scheme for name in backends if (scheme := work.int8_scheme(name))}
-    if not schemes:
-        raise UsageError(
-            f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.",
-            hint=_why_not(work, backends),
-        )
+    schemes = _schemes(work, backends)
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
     slow = _slow(schemes)
     with ExitStack() as stack:
@@ -169,6 +164,17 @@ def quantize_model(
     result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
     return result
+
+
+def _schemes(work: Work, backends: tuple[str, ...]) -> dict[str, str]:
+    """The form of INT8 of each backend that runs any on the board; `UsageError` if none does."""
+    schemes = {name: scheme for name in backends if (scheme := work.int8_scheme(name))}
+    if not schemes:
+        raise UsageError(
+            f"None of {', '.join(backends)} runs INT8 on the board {work.board.name}.",
+            hint=_why_not(work, backends),
+        )
+    return schemes
 
 
 def _slow(names: Iterable[str]) -> list[str]:
