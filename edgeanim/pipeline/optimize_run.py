@@ -1,4 +1,4 @@
-"""From a search to its outcome: the finalists side by side, the choice, the bundle and the page."""
+"""From a search to its outcome: the finals, the choice, the bundle and the page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import Report, load_report, save_report
-from edgeanim.benchmarks.runner import BenchOptions
-from edgeanim.core.artifact import FLOAT32
+from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import DeviceFailed, GateFailed
-from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import to_plain
+from edgeanim.pipeline.optimize_finals import final_report
 from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_ms
 from edgeanim.pipeline.optimize_sentences import gain, in_other_light, why_no_int8
 from edgeanim.pipeline.optimize_trials import Study, Trial
@@ -21,9 +19,6 @@ from edgeanim.report.pareto import Point, front, write_pareto_page
 from edgeanim.report.verdict import choose, verdict
 from edgeanim.report.words import ABSENT
 from edgeanim.targets.bundle import write_bundle
-
-_FINALISTS = 4
-_REPORT_FILE = "report.json"
 
 
 @dataclass(frozen=True)
@@ -61,15 +56,6 @@ class Unreachable(GateFailed):
         self.result = result
 
 
-class _NotKept(Exception):
-    """A report that the store is not to have: memory that was short today may not be tomorrow, and
-    a machine that was busy or hot may be at rest."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__()
-        self.report = report
-
-
 class Run:
     """One search with what is done about its outcome."""
 
@@ -83,7 +69,7 @@ class Run:
         report, complete = None, True
         try:
             self._search.run()
-            report = self._final()
+            report = final_report(self._study, self._within())
         except KeyboardInterrupt:
             complete = False
         self._require_something(complete)
@@ -105,40 +91,6 @@ class Run:
                 found.verdict, found, hint="Allow more time or drift, or use a smaller model."
             )
         return found
-
-    def _final(self) -> Report | None:
-        """The finalists in one interleaved run, kept under all that went into it."""
-        trials = [result.trial for result in _finalists(self._within())]
-        if not trials:
-            return None
-        study = self._study
-        subjects = [study.subject(trial, trial.id) for trial in trials]
-        parts = {
-            "graphs": [
-                [
-                    subject.id,
-                    subject.threads,
-                    *(sha256_file(f) for g in subject.graphs for f in g.files),
-                ]
-                for subject in subjects
-            ],
-            "golden": sha256_file(study.golden),
-            "board": to_plain(study.work.board),
-            "machine": describe().machine,
-            "versions": versions(),
-        }
-
-        def make(folder: Path) -> None:
-            report = study.bench(subjects, BenchOptions(threads=study.work.board.threads))
-            if report.failures or not report.validity.valid:
-                raise _NotKept(report)
-            save_report(folder / _REPORT_FILE, report)
-
-        try:
-            folder, _ = study.work.build("optimize", parts, make)
-        except _NotKept as error:
-            return _with_a_figure(error.report)
-        return load_report(folder / _REPORT_FILE)
 
     def _within(self) -> list[Result]:
         measured = [r for r in self._search.results if r.state == "measured" and r.timing]
@@ -246,35 +198,6 @@ class Run:
             },
         )
         return out
-
-
-def _with_a_figure(report: Report) -> Report:
-    """The report, if any variant ran: where none did, it is not the drift that was too large."""
-    if all(variant.failure for variant in report.variants):
-        raise DeviceFailed(
-            f"No finalist could be measured: {report.failures[0].message}",
-            where=report.variants[0].id,
-            hint="Run the same command again: every trial so far is kept.",
-        )
-    return report
-
-
-def _finalists(ranked: Sequence[Result]) -> list[Result]:
-    """Of what is within the drift, the fastest first: the fastest, the fastest float form in any
-    case, and as a yardstick the model as it came, in float32 on the fastest's backend."""
-    chosen = [result for result in ranked if not result.trial.untouched][:_FINALISTS]
-    floats = [result for result in ranked if result.trial.quantize is None]
-    if floats and floats[0] not in chosen:
-        chosen = [*chosen[: _FINALISTS - 1], floats[0]]
-    plain = [
-        r
-        for r in ranked
-        if r.trial.floats == FLOAT32 and r.trial.quantize is None and not r.trial.prune.ratio
-        if r.trial.backend == chosen[0].trial.backend
-    ]
-    # Where restructuring changes nothing, none is called untouched: the plain form is.
-    untouched = [r for r in plain if r.trial.untouched] or plain
-    return chosen + [r for r in untouched[:1] if r not in chosen]
 
 
 def _point(result: Result, whole: float, chosen: str | None) -> Point:

@@ -22,11 +22,12 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.pipeline import optimize_run
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.material import gather
 from edgeanim.pipeline.models import open_model
+from edgeanim.pipeline.optimize_finals import final_report, finalists
 from edgeanim.pipeline.optimize_run import Run, Unreachable
-from edgeanim.pipeline.optimize_run import _finalists as finalists
 from edgeanim.pipeline.optimize_search import Result, Space, reference_ms
 from edgeanim.pipeline.optimize_sentences import why_no_int8
 from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
@@ -285,14 +286,16 @@ def test_the_fastest_float_form_is_a_finalist_however_slow() -> None:
 
 
 @pytest.mark.parametrize("asked", [None, 100.0, 10.0])
-def test_what_is_chosen_takes_no_longer_than_was_asked_for(asked: float | None) -> None:
+def test_what_is_chosen_takes_no_longer_than_was_asked_for(
+    asked: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = build_report({"onnxruntime": (20.0, 8.0)})
     report = replace(report, variants=report.variants[:1])
     study: Any = TableStudy({"onnxruntime-float32": (0.0, 2.0, 0)})
     run = Run(
         study, Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec()), asked
     )
-    run._final = lambda: report  # type: ignore[method-assign]
+    monkeypatch.setattr(optimize_run, "final_report", lambda *_: report)
     if asked != 10.0:
         found = run.result(None, None)
         assert (found.chosen, found.complete) == ("onnxruntime-float32", True)
@@ -400,12 +403,9 @@ class _Finals(Study):
         return self.reports.pop(0)
 
 
-def _finalist(study: Study) -> Run:
-    whole = Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec())
-    run = Run(study, whole, None)
-    timing = Timing(1.0, Interval(0.9, 1.1), 10.0, 0.0)
-    run._search.results = [Result(Trial("onnxruntime", 1), "measured", timing=timing)]
-    return run
+RANKED = [
+    Result(Trial("onnxruntime", 1), "measured", timing=Timing(1.0, Interval(0.9, 1.1), 10.0, 0.0))
+]
 
 
 def test_finals_that_failed_or_were_spoiled_are_measured_again_the_next_time(
@@ -418,7 +418,7 @@ def test_finals_that_failed_or_were_spoiled_are_measured_again_the_next_time(
         build_report(),
     ]
     study = _Finals(**vars(base) | {"reports": list(reports)})
-    found = [_finalist(study)._final() for _ in range(4)]
+    found = [final_report(study, RANKED) for _ in range(4)]
     assert found == [*reports, reports[-1]]
 
 
@@ -429,7 +429,7 @@ def test_finals_in_which_nothing_ran_are_a_failure_of_the_device(
     nothing = replace(report, variants=report.variants[1:])
     study = _Finals(**vars(study_of(DriftLimit(), "tensorrt-qdq")) | {"reports": [nothing]})
     with pytest.raises(DeviceFailed, match=r"No finalist .* killed.* kept"):
-        _finalist(study)._final()
+        final_report(study, RANKED)
 
 
 def test_what_drifts_in_other_light_alone_is_told_by_that_light() -> None:
