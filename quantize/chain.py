@@ -120,7 +120,7 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
 
 def onnx_chain(
     model: Any,
-    keep_float: Iterable[str] = (),
+    keep_float: Collection[str] = (),
     *,
     more_glue: Collection[str] = (),
     where: object = None,
@@ -135,7 +135,7 @@ def onnx_chain(
     return find_chain(onnx_nodes(model, set(keep_float), more_glue), where=where)
 
 
-def has_convolutions(path: Path, keep_float: Iterable[str] = ()) -> bool:
+def has_convolutions(path: Path, keep_float: Collection[str] = ()) -> bool:
     """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside."""
     model = load_shaped(path)
     check_names(keep_float, [node.name for node in model.graph.node], where=path)

@@ -130,12 +130,14 @@ def executed_ops(interpreter: Any) -> list[ExecutedOp]:
         gives = np.dtype(op["result_types"][0]).name
         name = op["op_name"]
         executed.append(
-            ExecutedOp(name, _precision(name, types, gives), _kind(name), _macs(name, shapes, size))
+            ExecutedOp(
+                name, _precision(name, types, gives), _kind(name), op_macs(name, shapes, size)
+            )
         )
     return executed
 
 
-def _macs(op: str, shapes: Sequence[tuple[int, ...]], size: int) -> float:
+def op_macs(op: str, shapes: Sequence[tuple[int, ...]], size: int) -> float:
     """Multiply-accumulates of an op with `size` output elements; layouts as TFLite defines them."""
     if op == "CONV_2D":
         return float(size * prod(shapes[1][1:]))

@@ -159,7 +159,7 @@ def quantize_model(
         ]
         results, made = _carry_out(jobs, spec, in_float)
     if gated:
-        _require(results, limit, out, material, spec.method)
+        require_within(results, limit, out, material, spec.method)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     result = Quantized(out, tuple(results), digests, material.separate, left_out)
     _write(out, model, made, golden, result)
@@ -215,7 +215,7 @@ def _why_not(work: Work, backends: tuple[str, ...]) -> str:
     return " ".join(dict.fromkeys(said)) or "Ship float32."
 
 
-def _require(
+def require_within(
     results: list[QuantizedVariant],
     limit: DriftLimit,
     out: Path,

@@ -107,7 +107,7 @@ class OnnxRuntime:
 
     def interface(self, path: Path) -> Interface:
         ort = _runtime()
-        session = _create(ort, path, _session_options(ort, SessionOptions()))
+        session = _create(ort, path, native_options(ort, SessionOptions()))
         return Interface(
             inputs=tuple(_port(node, path) for node in session.get_inputs()),
             outputs=tuple(_port(node, path) for node in session.get_outputs()),
@@ -140,7 +140,7 @@ class _OnnxSession:
         self.spec: GraphSpec = graph.spec
         self._forget_trace: Callable[[], object] | None = None
         self._nodes: list[TracedNode] | None = None
-        session_options = _session_options(ort, options)
+        session_options = native_options(ort, options)
         if options.profile:
             folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
             # Also for a session that is dropped, or open when the process ends.
@@ -188,7 +188,8 @@ class _OnnxSession:
         return self._nodes
 
 
-def _session_options(ort: Any, options: SessionOptions) -> Any:
+def native_options(ort: Any, options: SessionOptions) -> Any:
+    """`options` as an `onnxruntime.SessionOptions`; `ort` is that module."""
     settings = options.settings
     levels = dict(
         zip(

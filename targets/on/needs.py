@@ -64,8 +64,9 @@ def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimErr
     if not absent and not none:
         return None
     lines = [requirement_of_base(name) for name in absent] + (known[:1] if none else [])
+    names = absent + ([distribution_of(known[0])] if none else [])
     error = MissingComponent(
-        f"{found.python} there lacks {', '.join(absent + ([_name(known[0])] if none else []))}.",
+        f"{found.python} there lacks {', '.join(names)}.",
         extra="",
         where=where,
     )
@@ -81,13 +82,15 @@ def requirement_of_extra(extra: str) -> str | None:
 
 def requirement_of_base(distribution: str) -> str:
     """The base requirement on `distribution`, as pip takes it."""
-    return next(line for line in BASE if _name(line) == distribution)
+    return next(line for line in BASE if distribution_of(line) == distribution)
 
 
-def _name(requirement: str) -> str:
+def distribution_of(requirement: str) -> str:
+    """The distribution's name in a line as pip takes it, in lower case."""
     return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower()
 
 
 def _has(requirement: str, packages: Collection[str]) -> bool:
     # A Jetson's own build of ONNX Runtime is a distribution of another name.
-    return any(name in packages for name in (_name(requirement), f"{_name(requirement)}-gpu"))
+    name = distribution_of(requirement)
+    return name in packages or f"{name}-gpu" in packages

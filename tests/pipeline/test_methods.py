@@ -14,8 +14,7 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline import methods
 from edgeanim.pipeline.methods import Job, Outcome
-from edgeanim.pipeline.quantize import QuantizedVariant
-from edgeanim.pipeline.quantize import _require as require
+from edgeanim.pipeline.quantize import QuantizedVariant, require_within
 
 
 def likeness(drift: float) -> Any:
@@ -69,5 +68,5 @@ def test_every_backends_int8_has_to_keep_to_the_limit(bad: str, tmp_path: Path) 
     ]
     material: Any = SimpleNamespace(separate=True)
     with pytest.raises(GateFailed, match=rf"INT8 drifts by 0\.0500 .* on {bad}, more than"):
-        require(rows, DriftLimit.of(0.02), tmp_path / "out", material, "ptq")
-    require(rows, DriftLimit.of(0.05), tmp_path / "out", material, "ptq")
+        require_within(rows, DriftLimit.of(0.02), tmp_path / "out", material, "ptq")
+    require_within(rows, DriftLimit.of(0.05), tmp_path / "out", material, "ptq")

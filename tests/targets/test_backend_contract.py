@@ -15,7 +15,7 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.parsing import to_plain
 from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
-from edgeanim.targets.backends.onnxruntime import _session_options
+from edgeanim.targets.backends.onnxruntime import native_options
 from edgeanim.targets.board import load_board
 from tests.targets.contract_inputs import SIZE, Case, inputs_for
 
@@ -214,7 +214,7 @@ def test_two_sessions_at_once_do_not_disturb_each_other(case: Case) -> None:
 def test_onnxruntimes_threads_do_not_spin_while_they_wait_unless_asked_to(
     settings: dict[str, str], spins: str
 ) -> None:
-    made = _session_options(pytest.importorskip("onnxruntime"), SessionOptions(settings=settings))
+    made = native_options(pytest.importorskip("onnxruntime"), SessionOptions(settings=settings))
     assert made.get_session_config_entry("session.intra_op.allow_spinning") == spins
 
 

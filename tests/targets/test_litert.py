@@ -9,7 +9,7 @@ import pytest
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import MissingComponent
 from edgeanim.targets import litert
-from edgeanim.targets.tflite_graph import _macs, open_interpreter
+from edgeanim.targets.tflite_graph import op_macs, open_interpreter
 
 
 def _collected(*_: object) -> None:
@@ -273,4 +273,4 @@ def test_a_number_before_a_map_stays_before_it(rest: str, tmp_path: Path) -> Non
 def test_the_work_of_a_convolution_of_volumes_is_counted() -> None:
     """What stays in float was left out of the share that runs in INT8."""
     x, kernel = (1, 8, 32, 32, 24), (3, 3, 3, 24, 16)
-    assert _macs("CONV_3D", [x, kernel, (16,)], 8 * 32 * 32 * 16) == 8 * 32 * 32 * 16 * 27 * 24
+    assert op_macs("CONV_3D", [x, kernel, (16,)], 8 * 32 * 32 * 16) == 8 * 32 * 32 * 16 * 27 * 24

@@ -83,7 +83,7 @@ def test_what_is_missing_there_is_said_with_the_line_that_installs_it() -> None:
 
 def test_the_base_install_is_what_is_asked_for() -> None:
     lines = load_toml(ROOT / "pyproject.toml")["project"]["dependencies"]
-    assert {needs._name(line) for line in lines} - {"tomli"} == set(needs.MODULES)
+    assert {needs.distribution_of(line) for line in lines} - {"tomli"} == set(needs.MODULES)
 
 
 def test_the_code_that_is_pushed_is_whole_and_light() -> None:
