@@ -50,12 +50,12 @@ class LayerShape:
     groups: int = 1
 
     @property
-    def made(self) -> tuple[int, int]:
-        """Its output's height and width."""
-        height, width = (self._made(axis) for axis in (0, 1))
+    def output_size(self) -> tuple[int, int]:
+        """The height and width that it gives."""
+        height, width = (self._output_along(axis) for axis in (0, 1))
         return height, width
 
-    def _made(self, axis: int) -> int:
+    def _output_along(self, axis: int) -> int:
         size, step, pad = self.size[axis], self.stride[axis], self.padding[axis]
         reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1
         if self.kind == "transposed":
@@ -208,8 +208,7 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
         group=groups,
         **settings,
     )
-    out = shape.made
-    given, made = (1, inputs, height, width), (1, outputs, *out)
+    given, made = (1, inputs, height, width), (1, outputs, *shape.output_size)
     graph = helper.make_graph(
         [conv, helper.make_node("Relu", ["c"], ["y"], "relu")],
         "layer",

@@ -62,11 +62,16 @@ def refit(
                 if node in alike
                 else list(_results(student, node, given, len(batches)))
             )
-            for source in node.all_input_nodes:
-                uses[source.name] -= 1
-                if not uses[source.name]:  # no later layer looks at it
-                    given.pop(source.name)
-                    wanted.pop(source.name)
+            _release(node, uses, given, wanted)
+
+
+def _release(node: fx.Node, uses: Counter[str], *values: Values) -> None:
+    """Let go of what `node` read and no later node will; `uses` counts those that are to come."""
+    for source in node.all_input_nodes:
+        uses[source.name] -= 1
+        if not uses[source.name]:
+            for each in values:
+                each.pop(source.name)
 
 
 def _outputs_left(

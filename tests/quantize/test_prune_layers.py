@@ -197,8 +197,8 @@ def test_each_kind_of_convolution_is_timed_as_it_is(mixed: GraphArtifact, board:
     assert kinds["up"] == "transposed"
     assert kinds["each"] == "grouped"
     assert {kinds[name] for name in ("stem", "middle", "head")} == {"plain"}
-    assert (shapes["each"].size, shapes["each"].made) == ((18, 18), (18, 18))
-    assert (shapes["up"].size, shapes["up"].made) == ((18, 18), (36, 36))
+    assert (shapes["each"].size, shapes["each"].output_size) == ((18, 18), (18, 18))
+    assert (shapes["up"].size, shapes["up"].output_size) == ((18, 18), (36, 36))
     times = measure_layers(shapes, get_backend("onnxruntime"), board, SessionOptions())
     for name in shapes:
         layer = times.of(name)

@@ -28,30 +28,20 @@ def rewrite(model: Any) -> int:
 
 
 def _replace(graph: Editor, node: Any) -> bool:
-    if node.op_type != "ConvTranspose":
+    if node.op_type != "ConvTranspose" or not _has_phases(graph, node):
         return False
     given = attributes(node)
     kernel = graph.constant_of(node, 1)
     low, out = (graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
-    strides = given.get("strides", (1, 1))
     if kernel is None or kernel.ndim != 4 or len(low) != 4 or len(out) != 4:
         return False
-    if (
-        len(set(strides)) != 1
-        or strides[0] == 1
-        or any(v != 1 for v in given.get("dilations", ()))
-        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-        or "output_shape" in given
-        or (graph.has_input(node, 2) and graph.constant_of(node, 2) is None)
-    ):
-        return False
-    stride, groups = strides[0], given.get("group", 1)
+    stride, groups = given["strides"][0], given.get("group", 1)
     if groups > 1:
         if kernel.shape[0] * kernel.shape[1] * groups > _NARROW:
             return False
         kernel = _dense(kernel, groups)
     # Output j lies at j + pad before the crop, in block (j + pad) div s. Whole blocks of the crop
-    # are not computed at all.
+    # are not computed at all, so what is left of the crop is below s.
     skipped, crops = zip(
         *(divmod(pad, stride) for pad in given.get("pads", (0, 0))[:2]), strict=True
     )
@@ -76,6 +66,21 @@ def _replace(graph: Editor, node: Any) -> bool:
         out=(out[2], out[3]),
     )
     return True
+
+
+def _has_phases(graph: Editor, node: Any) -> bool:
+    """Whether the transposed convolution has one stride above 1, no dilation, paddings that are
+    given as numbers and a constant bias, if any."""
+    given = attributes(node)
+    strides = given.get("strides", (1, 1))
+    return (
+        len(set(strides)) == 1
+        and strides[0] != 1
+        and all(v == 1 for v in given.get("dilations", ()))
+        and given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        and "output_shape" not in given
+        and (not graph.has_input(node, 2) or graph.constant_of(node, 2) is not None)
+    )
 
 
 def _dense(kernel: AnyArray, groups: int) -> AnyArray:
