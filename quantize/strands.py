@@ -1,5 +1,8 @@
 """Which channels of a traced module can only go together: strands.
 
+Pruning elsewhere speaks of coupled channels, found as a graph of dependencies between layers (Fang
+et al. 2023, "DepGraph: Towards Any Structural Pruning"); here single channels are followed.
+
 Each output of a convolution or a linear layer begins a strand of its own. Ops that treat every
 channel alike and by itself pass strands on, and so does a warp, which looks up the same pixels in
 each. A sum ties strands one by one, a grouped convolution those of a group, a pixel shuffle those
@@ -45,23 +48,23 @@ FIXED = 0
 @dataclass(frozen=True)
 class Strands:
     """The strand of every channel that each layer reads and makes (`read`, `made`), by its name, of
-    each parameter with a number per channel (`carried`), and of what moves read and make
+    each parameter with a number per channel (`parameters`), and of what moves read and make
     (`along`)."""
 
     read: Mapping[str, Ids]
     made: Mapping[str, Ids]
-    carried: Mapping[str, Ids]
+    parameters: Mapping[str, Ids]
     along: Mapping[fx.Node, Along]
     moves: Sequence[fx.Node]
 
     def without(self, gone: Ids) -> Strands:
         """What is left of them once these are gone."""
-        read, made, carried = (
+        read, made, parameters = (
             {name: ids[~np.isin(ids, gone)] for name, ids in held.items()}
-            for held in (self.read, self.made, self.carried)
+            for held in (self.read, self.made, self.parameters)
         )
         along = {node: each.without(gone) for node, each in self.along.items()}
-        return Strands(read, made, carried, along, self.moves)
+        return Strands(read, made, parameters, along, self.moves)
 
 
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
@@ -87,7 +90,7 @@ class _Follower:
         self._labels: dict[fx.Node, Any] = {}
         self._read: dict[str, Ids] = {}
         self._made: dict[str, Ids] = {}
-        self._carried: dict[str, Ids] = {}
+        self._per_channel: dict[str, Ids] = {}
         self._moves: list[fx.Node] = []
 
     def follow(self, node: fx.Node) -> None:
@@ -100,9 +103,9 @@ class _Follower:
         elif keeps_channels(node, None) and len(sources) == 1:
             self._make(node, self._channels(sources[0]))
         elif node in self._parameters:
-            carried = self._parameters[node]
-            self._carried[carried.parameter] = self._channels(carried.value)
-            self._make(node, self._carried[carried.parameter])
+            numbers = self._parameters[node]
+            self._per_channel[numbers.parameter] = self._channels(numbers.value)
+            self._make(node, self._per_channel[numbers.parameter])
         elif pools_pictures(node) and len(self._shapes[sources[0]]) == 4:
             self._labels[node] = torch.from_numpy(self._channels(sources[0])).reshape(1, -1)
         elif averages_channels(node) and len(self._shapes[sources[0]]) == 4:
@@ -132,11 +135,11 @@ class _Follower:
                 self._classes.tie(labels.numpy(), np.array(FIXED))
         along = {node: self._along(node, labels) for node, labels in values.items()}
         root = self._classes.root
-        read, made, carried = (
+        read, made, parameters = (
             {name: root(ids) for name, ids in found.items()}
-            for found in (self._read, self._made, self._carried)
+            for found in (self._read, self._made, self._per_channel)
         )
-        return Strands(read, made, carried, along, self._moves)
+        return Strands(read, made, parameters, along, self._moves)
 
     def _follow_layer(self, node: fx.Node) -> bool:
         """Follow channels through a layer that reads a picture, if it is known how."""

@@ -88,8 +88,8 @@ class Surgeon:
         before, self._now = self._now, self._now.without(gone)
         for name, read in before.read.items():
             _keep(self.layer(name), _kept(read, gone), _kept(before.made[name], gone))
-        for name, carried in before.carried.items():
-            _keep_numbers(self._module, name, _kept(carried, gone))
+        for name, ids in before.parameters.items():
+            _keep_numbers(self._module, name, _kept(ids, gone))
         for node in before.moves:
             update_sizes(node, before.along, self._now.along)
         self._module.recompile()
@@ -98,7 +98,7 @@ class Surgeon:
         """The strands of each group, by its name: those that every layer, parameter and move has as
         many channels of. So no part of a split is ever left without any."""
         now = self._now
-        holders = [*now.made.values(), *now.read.values(), *now.carried.values()]
+        holders = [*now.made.values(), *now.read.values(), *now.parameters.values()]
         holders += [along.strands for along in now.along.values()]
         most = 1 + max((int(ids.max(initial=FIXED)) for ids in holders), default=FIXED)
         counts = [np.bincount(ids, minlength=most) for ids in holders]
@@ -124,7 +124,7 @@ class Surgeon:
             if _holds_channels(self.layer(n)) and (places := _places(ids, strands))
         }
         changed = [n for n in now.read if n in made or n in read]
-        numbers = [n for n, ids in now.carried.items() if np.isin(ids, strands).any()]
+        numbers = [n for n, ids in now.parameters.items() if np.isin(ids, strands).any()]
         taken = {n: places for n, places in read.items() if _is_layer(self.layer(n))}
         root, members = next(iter(made)), (*changed, *numbers)
         return ChannelGroup(name, root, tuple(strands.tolist()), members, made, taken)
