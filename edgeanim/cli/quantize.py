@@ -34,7 +34,7 @@ from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.given import Frames
-    from edgeanim.pipeline.methods import Point
+    from edgeanim.pipeline.methods import MeasuredIslands
     from edgeanim.pipeline.quantize import Quantized, QuantizedVariant
 
 
@@ -164,7 +164,7 @@ def _print_curve(row: QuantizedVariant) -> None:
         say(f"   kept in float: {', '.join(row.islands)}")
 
 
-def _figures(point: Point) -> str:
+def _figures(point: MeasuredIslands) -> str:
     relit = point.relit
     drifts = [point.drift_mean, 1 - point.ssim_p5]
     drifts += [math.nan] * 2 if relit is None else [relit.drift_mean, 1 - relit.ssim_p5]

@@ -164,7 +164,7 @@ def histograms_of(work: Work, graph: GraphArtifact, samples: Samples, scheme: st
 
 
 @dataclass(frozen=True)
-class Point:
+class MeasuredIslands:
     """One measured set of float islands: its drift on the held-out frames and its time.
 
     `floats` are the nodes kept in float, as GRAPH:NODE, `relit` is the likeness in other light
@@ -193,7 +193,7 @@ class Outcome:
     drift: Drift
     method: str = "ptq"
     islands: tuple[str, ...] = ()
-    curve: tuple[Point, ...] = ()
+    curve: tuple[MeasuredIslands, ...] = ()
 
 
 Method = Callable[[Job, QuantizeSpec], Outcome]

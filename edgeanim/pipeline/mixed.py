@@ -23,7 +23,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.island_search import Layer, drop_costly, shortest_within
 from edgeanim.pipeline.lights import Likeness, drift_relit, excess
-from edgeanim.pipeline.methods import Job, Outcome, Point, histograms_of, kept_by_graph
+from edgeanim.pipeline.methods import Job, MeasuredIslands, Outcome, histograms_of, kept_by_graph
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
@@ -82,7 +82,7 @@ class _Trials:
         self._spec = spec
         self._float = make_variant(job.work, job.backend, job.model.graphs)
         self._golden = job.reference_digest
-        self._seen: dict[frozenset[Layer], Point] = {}
+        self._seen: dict[frozenset[Layer], MeasuredIslands] = {}
 
     def within(self, floats: Iterable[Layer]) -> bool:
         """Whether INT8 with these layers in float keeps to the limit."""
@@ -93,15 +93,15 @@ class _Trials:
         point = self._seen.get(frozenset(floats))
         return point is not None and self._excess(point) <= 1
 
-    def _excess(self, point: Point) -> float:
+    def _excess(self, point: MeasuredIslands) -> float:
         return excess(self.job.limit, point, point.relit)
 
-    def point(self, floats: Iterable[Layer]) -> Point:
+    def point(self, floats: Iterable[Layer]) -> MeasuredIslands:
         """What INT8 with these layers in float is like, measured."""
         key = frozenset(floats)
         if key not in self._seen:
             trial = self._trial(self._with(key))
-            self._seen[key] = Point(
+            self._seen[key] = MeasuredIslands(
                 tuple(sorted(f"{graph}:{node}" for graph, node in key)),
                 trial.drift.drift_mean,
                 trial.drift.ssim_p5,
@@ -156,7 +156,7 @@ class _Trials:
         return measure_frames(self.job.work, self.job.model, pair, self.job.samples)
 
 
-def _slowness(point: Point) -> float:
+def _slowness(point: MeasuredIslands) -> float:
     """Time relative to float measured beside it, which a busy machine slows down alike; where no
     times are measured, the number of islands."""
     if point.ms is None or point.float_ms is None:

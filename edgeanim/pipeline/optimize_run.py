@@ -15,7 +15,7 @@ from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_m
 from edgeanim.pipeline.optimize_sentences import gain, in_other_light, why_no_int8
 from edgeanim.pipeline.optimize_trials import Study, Trial
 from edgeanim.pipeline.work import versions
-from edgeanim.report.pareto import Point, front, write_pareto_page
+from edgeanim.report.pareto import Candidate, front, write_pareto_page
 from edgeanim.report.verdict import choose, verdict
 from edgeanim.report.words import ABSENT
 from edgeanim.targets.bundle import write_bundle
@@ -37,7 +37,7 @@ class Optimized:
     max_drift: float
     max_drift_p5: float
     max_latency_ms: float | None
-    points: tuple[Point, ...]
+    points: tuple[Candidate, ...]
     front: tuple[str, ...]
     trials: Mapping[str, Trial]
     chosen: str | None
@@ -177,7 +177,7 @@ class Run:
         ms = self._search.latency_ms(result)
         return f" {result.id} would do, with {ms:.1f} ms and a drift of {drift.drift_mean:.4f}."
 
-    def _points(self, chosen: str | None) -> tuple[Point, ...]:
+    def _points(self, chosen: str | None) -> tuple[Candidate, ...]:
         whole = reference_ms(self._search.results)
         return tuple(_point(result, whole, chosen) for result in self._search.results)
 
@@ -200,10 +200,10 @@ class Run:
         return out
 
 
-def _point(result: Result, whole: float, chosen: str | None) -> Point:
+def _point(result: Result, whole: float, chosen: str | None) -> Candidate:
     timing, drift = result.timing, result.drift
     share = timing.int8_share if timing else None
-    return Point(
+    return Candidate(
         id=result.id,
         precision=result.trial.precision,
         drift=drift.drift_mean if drift else None,
@@ -217,7 +217,7 @@ def _point(result: Result, whole: float, chosen: str | None) -> Point:
     )
 
 
-def _latency_of(name: str, report: Report | None, points: Sequence[Point]) -> float:
+def _latency_of(name: str, report: Report | None, points: Sequence[Candidate]) -> float:
     """Median milliseconds from the final run, or from the trials if there was none."""
     final = report.variant(name) if report else None
     if final and final.latency and final.latency.p50_ms is not None:

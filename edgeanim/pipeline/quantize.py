@@ -22,7 +22,7 @@ from edgeanim.pipeline.ahead import Ahead, working_ahead
 from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
-from edgeanim.pipeline.methods import METHODS, Job, Outcome, Point, graphs_in_float
+from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
 from edgeanim.pipeline.structure import restructured_model
@@ -54,7 +54,7 @@ class QuantizedVariant:
     drift: Drift
     method: str = "ptq"
     islands: tuple[str, ...] = ()
-    curve: tuple[Point, ...] = ()
+    curve: tuple[MeasuredIslands, ...] = ()
     in_float: tuple[str, ...] = ()
 
 

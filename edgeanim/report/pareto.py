@@ -28,9 +28,10 @@ _WORDS = (0, 3, _LAST)
 
 
 @dataclass(frozen=True)
-class Point:
-    """One candidate. `drift_p5` is 1 - the 5th percentile of the frames' SSIM. `latency_ms` has an
-    interval and is `None` where it was not timed; `note` says why. `chosen` is the one to ship."""
+class Candidate:
+    """What a search tried. `drift_p5` is 1 - the 5th percentile of the frames' SSIM. `latency_ms`
+    has an interval and is `None` where it was not timed; `note` says why. `chosen` is the one to
+    ship."""
 
     id: str
     precision: Precision
@@ -44,7 +45,7 @@ class Point:
     chosen: bool = False
 
 
-def front(points: Sequence[Point]) -> tuple[str, ...]:
+def front(points: Sequence[Candidate]) -> tuple[str, ...]:
     """The ids of the points that no other beats in both latency and drift, fastest first."""
     timed = [p for p in points if p.latency_ms is not None and p.drift is not None]
     kept: list[str] = []
@@ -57,7 +58,7 @@ def front(points: Sequence[Point]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def pareto_table(points: Sequence[Point]) -> str:
+def pareto_table(points: Sequence[Candidate]) -> str:
     """All candidates, timed ones first and by time; `*` marks the front, `>` the choice."""
     on_front = front(points)
     rows: list[tuple[str, ...]] = [("", *_TITLES)]
@@ -69,7 +70,7 @@ def pareto_table(points: Sequence[Point]) -> str:
 
 
 def pareto_plot(
-    points: Sequence[Point], *, max_drift: float, max_latency_ms: float | None = None
+    points: Sequence[Candidate], *, max_drift: float, max_latency_ms: float | None = None
 ) -> str:
     """Latency across, drift upwards, the front as a staircase, the limits as dashed lines."""
     timed = [p for p in points if p.latency_ms is not None and p.drift is not None]
@@ -110,7 +111,7 @@ def pareto_plot(
 
 def write_pareto_page(
     path: Path,
-    points: Sequence[Point],
+    points: Sequence[Candidate],
     *,
     title: str,
     sentences: Sequence[str],
@@ -132,7 +133,7 @@ def write_pareto_page(
     write_text(path, page(title, body))
 
 
-def _row(point: Point) -> str:
+def _row(point: Candidate) -> str:
     name = f"{point.id}{' (ship)' if point.chosen else ''}"
     cells = "".join(
         f"<td{TEXT if i in _WORDS else ''}{_NOTE if i == _LAST else ''}>{escape(cell)}</td>"
@@ -141,7 +142,7 @@ def _row(point: Point) -> str:
     return f'<tr class="{point.precision}">{cells}</tr>'
 
 
-def _figures(point: Point) -> tuple[str, ...]:
+def _figures(point: Candidate) -> tuple[str, ...]:
     """The cells between a candidate's name and its note."""
     low, high = milliseconds(point.low_ms), milliseconds(point.high_ms)
     return (
@@ -153,11 +154,11 @@ def _figures(point: Point) -> tuple[str, ...]:
     )
 
 
-def _sorted(points: Sequence[Point]) -> list[Point]:
+def _sorted(points: Sequence[Candidate]) -> list[Candidate]:
     return sorted(points, key=lambda p: (p.latency_ms is None, p.latency_ms or 0.0, p.id))
 
 
-def _staircase(steps: Sequence[Point], x: Axis, y: Axis) -> str:
+def _staircase(steps: Sequence[Candidate], x: Axis, y: Axis) -> str:
     path = ""
     for point in steps:
         px, py = x.at(_ms(point)), y.at(_drift(point))
@@ -165,7 +166,7 @@ def _staircase(steps: Sequence[Point], x: Axis, y: Axis) -> str:
     return f'<path class="line s1" d="{path}"/>' if len(steps) > 1 else ""
 
 
-def _mark(point: Point, x: Axis, y: Axis) -> str:
+def _mark(point: Candidate, x: Axis, y: Axis) -> str:
     px, py = x.at(_ms(point)), y.at(_drift(point))
     low, high = x.at(point.low_ms or _ms(point)), x.at(min(_high(point), x.ticks[-1]))
     parts = [
@@ -177,7 +178,7 @@ def _mark(point: Point, x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-def _labels(points: Sequence[Point], x: Axis, y: Axis) -> list[str]:
+def _labels(points: Sequence[Candidate], x: Axis, y: Axis) -> list[str]:
     """The names of the points, moved up until none lies on another."""
     placed: list[tuple[float, float, float]] = []
     parts = []
@@ -193,15 +194,15 @@ def _labels(points: Sequence[Point], x: Axis, y: Axis) -> list[str]:
     return parts
 
 
-def _ms(point: Point) -> float:
+def _ms(point: Candidate) -> float:
     assert point.latency_ms is not None
     return point.latency_ms
 
 
-def _high(point: Point) -> float:
+def _high(point: Candidate) -> float:
     return point.high_ms or _ms(point)
 
 
-def _drift(point: Point) -> float:
+def _drift(point: Candidate) -> float:
     assert point.drift is not None
     return max(0.0, point.drift)

@@ -18,7 +18,7 @@ from edgeanim.core.recipe import DistilSpec, QuantizeSpec
 from edgeanim.core.store import default_root
 from edgeanim.graph.load import Model
 from edgeanim.pipeline import distil as training
-from edgeanim.pipeline.methods import Job, Outcome, Point
+from edgeanim.pipeline.methods import Job, MeasuredIslands, Outcome
 from edgeanim.pipeline.quantize import Quantized, quantize
 
 
@@ -85,7 +85,7 @@ def test_what_drifts_least_is_handed_back_and_says_what_it_is(
         return Outcome((), "minmax", found)  # type: ignore[arg-type]
 
     monkeypatch.setattr(training, "ptq", judged)
-    curve = (Point(("net:a",), 0.01, 0.99, 0.98, 2.0, 3.0, None),)
+    curve = (MeasuredIslands(("net:a",), 0.01, 0.99, 0.98, 2.0, 3.0, None),)
     searched = partial(replace, method="mixed", curve=curve)
     monkeypatch.setattr(training, "mixed", lambda *given: searched(judged(*given)))
     model = Model(None, (), "")  # type: ignore[arg-type]

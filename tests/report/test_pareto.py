@@ -6,13 +6,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.report.pareto import Point, front, pareto_plot, pareto_table, write_pareto_page
+from edgeanim.report.pareto import Candidate, front, pareto_plot, pareto_table, write_pareto_page
 
 
-def point(name: str, ms: float | None, drift: float | None, **more: object) -> Point:
+def point(name: str, ms: float | None, drift: float | None, **more: object) -> Candidate:
     low, high = (None, None) if ms is None else (0.9 * ms, 1.1 * ms)
     precision = "int8" if "int8" in name else "float32"
-    return Point(name, precision, drift, drift, ms, low, high, "float", **more)  # type: ignore[arg-type]
+    return Candidate(name, precision, drift, drift, ms, low, high, "float", **more)  # type: ignore[arg-type]
 
 
 POINTS = (
@@ -80,7 +80,9 @@ def test_every_candidate_lies_in_the_plot_and_those_to_choose_from_are_named(
     figures: list[tuple[float, float, float, float]], max_drift: float, asked: float | None
 ) -> None:
     points = [
-        Point(f"candidate-{i}", "int8", drift, drift, ms, low * ms, high * ms, "", chosen=i == 0)
+        Candidate(
+            f"candidate-{i}", "int8", drift, drift, ms, low * ms, high * ms, "", chosen=i == 0
+        )
         for i, (ms, drift, low, high) in enumerate(figures)
     ]
     plot = pareto_plot(points, max_drift=max_drift, max_latency_ms=asked)
