@@ -108,6 +108,13 @@ def test_programs_that_pages_name_exist(page: Path) -> None:
         assert (ROOT / name).is_file(), name
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_source_files_that_pages_name_exist(page: Path) -> None:
+    places = (ROOT, ROOT / "edgeanim", ROOT / "edgeanim/models")
+    for name in re.findall(r"`(\w+/[\w/]+\.py)`", page.read_text()):
+        assert any((place / name).is_file() for place in places), name
+
+
 def _anchors(page: Path) -> set[str]:
     """What a forge makes of a page's headings."""
     found: dict[str, int] = {}
