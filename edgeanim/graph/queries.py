@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.graph.nested import all_nodes
 
@@ -97,6 +98,17 @@ def whole_values(model: Any) -> frozenset[str]:
         name
         for name, kind in kinds.items()
         if kind and np.issubdtype(onnx.helper.tensor_dtype_to_np_dtype(kind), np.integer)
+    )
+
+
+def is_per_channel(value: NDArray[Any]) -> bool:
+    """Whether a constant is one trained number per channel: [C, 1, 1] or [1, C, 1, 1], float."""
+    channel_axis = value.ndim - 3
+    return (
+        value.dtype == np.float32
+        and channel_axis >= 0
+        and value.size > 1
+        and value.size == value.shape[channel_axis]
     )
 
 

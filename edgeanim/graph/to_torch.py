@@ -23,7 +23,7 @@ from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
-from edgeanim.graph.rewrites import functions, warp
+from edgeanim.graph.rewrites import functions, shared_numbers, warp
 from edgeanim.graph.rounding_noise import tolerance_with_noise
 from edgeanim.graph.torch_modules import reason_of
 from edgeanim.graph.traced import watched_run
@@ -119,6 +119,7 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     inputs = inputs_for(original)
     wanted = Reference(original, where=path).run(inputs)  # first: what it refuses makes no sense
     normalized = _written_out(original)
+    shared_numbers.rewrite(normalized)
     model = _with_lowered_warps(normalized)
     built = _build(model, path)
     error_found = _deviation(built, model, wanted, inputs)

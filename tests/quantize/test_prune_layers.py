@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -170,6 +172,31 @@ def test_a_transposed_convolution_in_groups_is_counted_and_stays(
     assert dims[wave.input[1]] == [12, 1, 2, 2]
 
 
+def test_layers_that_share_their_numbers_lose_channels(
+    pictures: ArraySamples, tmp_path: Path
+) -> None:
+    """PyTorch's exporter stores equal values once, as all scales and biases of a net are at first:
+    none of the channels that these tied could go."""
+    rng = np.random.default_rng(0)
+    stored = {"ones": np.ones((1, 16, 1, 1)), "zeros": np.zeros((1, 16, 1, 1))}
+    nodes, x = [], "image"
+    for index, width in enumerate((3, 16, 16)):
+        stored[f"w{index}"] = rng.normal(0, 0.2, (16, width, 3, 3))
+        nodes += [
+            helper.make_node("Conv", [x, f"w{index}"], [f"c{index}"], pads=[1] * 4),
+            helper.make_node("LeakyRelu", [f"c{index}"], [f"l{index}"]),
+            helper.make_node("Mul", [f"l{index}", "ones"], [f"s{index}"]),
+            helper.make_node("Add", [f"s{index}", "zeros"], [f"a{index}"]),
+        ]
+        x = f"a{index}"
+    stored["head"] = rng.normal(0, 0.2, (3, 16, 3, 3))
+    nodes.append(helper.make_node("Conv", [x, "head"], ["result"], pads=[1] * 4))
+    shared = _picture_net(nodes, stored, tmp_path)
+    spec = replace(SPEC, ratio=0.5, of="macs", importance="reconstruction")
+    made = prune_graph(shared, pictures, spec, tmp_path)
+    assert 0.35 < inspect_graph(made).macs / inspect_graph(shared).macs <= 0.5
+
+
 def test_the_nodes_are_those_that_it_had(mixed: GraphArtifact, pruned: GraphArtifact) -> None:
     """Whoever keeps a node in float by its name may go on doing so."""
     before, after = (
@@ -203,3 +230,19 @@ def test_each_kind_of_convolution_is_timed_as_it_is(mixed: GraphArtifact, board:
     for name in shapes:
         layer = times.of(name)
         assert layer.cost(layer.inputs, layer.outputs) > 0
+
+
+def _picture_net(
+    nodes: list[onnx.NodeProto], stored: Mapping[str, Any], folder: Path
+) -> GraphArtifact:
+    """A graph [1, 3, 24, 24] -> [1, 3, 24, 24] of float weights, written into `folder`."""
+    shape = (1, 3, 24, 24)
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("image", "result")]
+    weights = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in stored.items()]
+    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
+    path = folder / "net.onnx"
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
+    image = TensorSpec("image", "driving_frame", shape, "NCHW", range=(0, 1))
+    result = TensorSpec("result", "frame", shape, "NCHW", range=(-9, 9))
+    return GraphArtifact(GraphSpec("net", path.name, "frame", (image,), (result,)), path)

@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import AnyArray, Editor, attributes
-from edgeanim.graph.queries import REMAINING, node_label, whole_values
+from edgeanim.graph.queries import REMAINING, is_per_channel, node_label, whole_values
 
 MOST_AXES = 5
 """TFLite computes with values of so many axes; those of more are reshaped for it."""
@@ -138,17 +138,6 @@ class Builder:
         while hasattr(self.root, candidate):
             candidate, count = f"{base}_{count}", count + 1
         return candidate
-
-
-def is_per_channel(value: AnyArray) -> bool:
-    """Whether a constant is one trained number per channel: [C, 1, 1] or [1, C, 1, 1], float."""
-    channel_axis = value.ndim - 3
-    return (
-        value.dtype == np.float32
-        and channel_axis >= 0
-        and value.size > 1
-        and value.size == value.shape[channel_axis]
-    )
 
 
 def tensor(value: AnyArray) -> torch.Tensor:
