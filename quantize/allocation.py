@@ -24,7 +24,7 @@ Damage = Callable[[str, int], float]
 # can give the rest: a strait chokes all that lies behind it, which the damage of a first small cut
 # does not tell. Where they cannot, it keeps at least the smaller share of its channels.
 _LEAST_OF_EQUAL = 0.56
-_LEAST_LEFT = 0.125
+LEAST_LEFT = 0.125
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def cheapest(
         widths.remove(group, group.count - start[group.name])
     left = dict(start)
     # Cost goes with the product of two groups, so an equal cut leaves the square root of the share.
-    for least in (max(_LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), _LEAST_LEFT):
+    for least in (max(LEAST_LEFT, _LEAST_OF_EQUAL * sqrt(1 - ratio)), LEAST_LEFT):
         floors = {g.name: _floor(g.count, least, g.step(unit)) for g in groups}
         while (missing := widths.cost(layers) - (1 - ratio) * before) > 0:
             best = _best_block(groups, damage, widths, left, floors, unit, missing)
@@ -102,6 +102,14 @@ def _best_block(
         if best is None or rate < best[0]:
             best = (rate, group, then)
     return None if best is None else best[1:]
+
+
+def largest_cut(groups: Sequence[ChannelGroup], layers: Mapping[str, Layer], unit: int) -> float:
+    """The share of all layers' cost that is saved where every group keeps as few channels as it
+    may, in multiples of `unit`."""
+    whole = cost_of(groups, layers)
+    least = {g.name: min(g.count, _floor(g.count, LEAST_LEFT, g.step(unit))) for g in groups}
+    return 1 - cost_of(groups, layers, least) / whole if whole else 0.0
 
 
 def cost_of(

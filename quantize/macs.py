@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import fx
 
 _CONVOLVE = ("conv1d", "conv2d", "conv3d")
-_NO_LAYER = ""
+NO_LAYER = ""
+"""What `macs_by_layer` calls products that no layer holds."""
 
 
 def count_macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> int:
@@ -50,8 +51,8 @@ def _macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Iterator[t
         elif isinstance(layer, transposed):
             yield name, prod(given[0]) * prod(layer.weight.shape[1:])
         elif isinstance(layer, ComputedConvTranspose2d):
-            yield _NO_LAYER, prod(given[0]) * prod(given[1][1:])
+            yield NO_LAYER, prod(given[0]) * prod(given[1][1:])
         elif function_of(node) in _CONVOLVE:
-            yield _NO_LAYER, prod(shapes[node.name]) * prod(given[1][1:])
+            yield NO_LAYER, prod(shapes[node.name]) * prod(given[1][1:])
         elif function_of(node) == "matmul":
-            yield _NO_LAYER, prod(shapes[node.name]) * given[0][-1]
+            yield NO_LAYER, prod(shapes[node.name]) * given[0][-1]

@@ -69,27 +69,34 @@ class Strands:
 
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
     """Follow the channels of `module`, of whose inputs `example` has the shapes."""
-    shapes = traced_shapes(module, example)
-    follower = _Follower(module, {n: shapes.get(n.name) for n in module.graph.nodes})
+    follower = Follower(module, example, Classes())
     for node in module.graph.nodes:
         follower.follow(node)
     return follower.strands()
 
 
-class _Follower:
-    """`_labels` are the strands of each value's numbers, with length 1 along axes on which they do
-    not depend; two that are tied may still have different numbers."""
+class Follower:
+    """Follows the channels of a module node by node, and ties their strands in `classes`.
 
-    def __init__(self, module: fx.GraphModule, shapes: Mapping[fx.Node, Any]) -> None:
-        self._shapes = shapes
+    `_labels` are the strands of each value's numbers, with length 1 along axes on which they do
+    not depend; two that are tied may still have different numbers. `made` are those that each
+    layer makes.
+    """
+
+    def __init__(
+        self, module: fx.GraphModule, example: Sequence[torch.Tensor], classes: Classes
+    ) -> None:
+        known = traced_shapes(module, example)
+        shapes = {node: known.get(node.name) for node in module.graph.nodes}
+        self._shapes: Mapping[fx.Node, Any] = shapes
         self._counts = channel_counts(shapes)
         self._layers = dict(module.named_modules())
         self._parameters = channel_parameters(module, self._counts)
-        self._classes = Classes()
+        self._classes = classes
         self._classes.new(1)
         self._labels: dict[fx.Node, Any] = {}
         self._read: dict[str, Ids] = {}
-        self._made: dict[str, Ids] = {}
+        self.made: dict[str, Ids] = {}
         self._per_channel: dict[str, Ids] = {}
         self._moves: list[fx.Node] = []
 
@@ -125,6 +132,12 @@ class _Follower:
                 self._fix(source)
             self._keep(node)
 
+    def ids(self, value: fx.Node) -> Ids:
+        """The strands of a value's numbers, each once, as they were before others were tied to
+        them."""
+        found: Ids = self._labels[value].unique().numpy()
+        return found
+
     def strands(self) -> Strands:
         """All of them. A move of which the strands lie across several axes, or along none, fixes
         them: if some of them went, what is left would fill no box."""
@@ -137,7 +150,7 @@ class _Follower:
         root = self._classes.root
         read, made, parameters = (
             {name: root(ids) for name, ids in found.items()}
-            for found in (self._read, self._made, self._per_channel)
+            for found in (self._read, self.made, self._per_channel)
         )
         return Strands(read, made, parameters, along, self._moves)
 
@@ -212,9 +225,9 @@ class _Follower:
         """Remember what a layer reads and makes; one that stands at two places of the graph at once
         keeps it."""
         if name in self._read:
-            for ids in (self._read[name], self._made[name], read, made):
+            for ids in (self._read[name], self.made[name], read, made):
                 self._classes.tie(ids, np.array(FIXED))
-        self._read[name], self._made[name] = read, made
+        self._read[name], self.made[name] = read, made
 
     def _tied(self, node: fx.Node) -> Ids:
         """The strands of what a node combines one by one. A single channel that is repeated over

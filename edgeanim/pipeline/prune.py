@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift import Drift
-from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
@@ -20,10 +19,11 @@ from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
+from edgeanim.pipeline.prune_effect import require_effect
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
-from edgeanim.pipeline.work import ALL, REFERENCE, Work, artifact_digest
-from edgeanim.quantize.prune import Cut, Graphs
+from edgeanim.pipeline.work import ALL, REFERENCE, Work
+from edgeanim.quantize.prune import Graphs
 from edgeanim.runtime.golden import load_golden
 
 # Frames to fit and recover on: enough to look at importance, more for a larger cut, after which
@@ -132,7 +132,7 @@ def prune_model(
     cut = pruner.cut(spec)
     graphs = cut.graphs
     rows = _rows(model, graphs)
-    _require_effect(model, cut, rows, spec)
+    require_effect(model, cut, spec)
     files = {name: graph.path for name, graph in graphs.items()}
     with new_model_folder(out, model.contract, files, golden) as partial:
         for name, graph in graphs.items():
@@ -160,60 +160,13 @@ def _rows(model: Model, graphs: Graphs) -> tuple[PrunedGraph, ...]:
     return tuple(rows)
 
 
-def _require_effect(model: Model, cut: Cut, rows: tuple[PrunedGraph, ...], spec: PruneSpec) -> None:
-    """`UsageError` if nothing went, or clearly less than the share asked for."""
-    if spec.ratio and all(
-        artifact_digest(g) == artifact_digest(cut.graphs[g.spec.name]) for g in model.graphs
-    ):
-        if not any(_has_free_channels(graph) for graph in model.graphs):
-            raise UsageError(
-                "No convolution of this model has channels that could go: something counts on all "
-                "of them, such as an input, an output, or a shuffle between groups.",
-                hint="Quantise it as it is.",
-            )
-        if spec.of != "channels" and not _macs_of_frame(model, rows):
-            raise UsageError(
-                "All that multiplies in this model runs once per still, so that pruning takes "
-                "nothing off a frame.",
-                hint="Prune by channels, `--of channels`, for a still to be ready sooner.",
-            )
-        raise UsageError(
-            f"A ratio of {spec.ratio:g} removes nothing from this model when channels are kept in "
-            f"multiples of {spec.round_to}.",
-            hint="Raise --ratio or lower --round-to.",
-        )
-    if cut.falls_short(spec):
-        counted = "layers' time" if spec.of == "time" else "multiply-accumulates"
-        raise UsageError(
-            f"Only {1 - cut.left:.0%} of a frame's {counted} can be pruned away, not "
-            f"{spec.ratio:.0%}: the rest belongs to channels that something else counts on, or "
-            "that are kept so that no group is choked.",
-            hint="Ask for less with --ratio, or lower --round-to.",
-        )
-
-
-def _has_free_channels(graph: GraphArtifact) -> bool:
-    from edgeanim.graph.to_torch import import_torch
-    from edgeanim.quantize.surgeon import Surgeon
-
-    imported = import_torch(graph.path)
-    return bool(Surgeon(imported.module, imported.example()).groups())
-
-
 def share_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> float:
     """The share of a frame's multiply-accumulates that is gone, 0 where it has none; what runs
     once per still is none of it."""
-    whole = _macs_of_frame(model, rows)
-    return sum(row.macs_before - row.macs_after for row in _of_frame(model, rows)) / max(1, whole)
-
-
-def _macs_of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> int:
-    return sum(row.macs_before for row in _of_frame(model, rows))
-
-
-def _of_frame(model: Model, rows: tuple[PrunedGraph, ...]) -> list[PrunedGraph]:
     each = {graph.spec.name for graph in model.graphs if graph.spec.runs != "once"}
-    return [row for row in rows if row.name in each]
+    of_frame = [row for row in rows if row.name in each]
+    whole = sum(row.macs_before for row in of_frame)
+    return sum(row.macs_before - row.macs_after for row in of_frame) / max(1, whole)
 
 
 def _judge(work: Work, out: Path, golden: Path) -> Drift:
