@@ -232,6 +232,7 @@ BLOCKS: dict[str, Block] = {
     "convolution, SiLU": lambda: nn.Sequential(conv(), nn.SiLU()),
     "convolution, GELU": lambda: nn.Sequential(conv(), nn.GELU()),
     "convolution, PReLU": lambda: nn.Sequential(conv(), nn.PReLU(WIDTH)),
+    "convolution, PReLU of one slope": lambda: nn.Sequential(conv(), nn.PReLU()),
     "instance norm": lambda: nn.Sequential(conv(), nn.InstanceNorm2d(WIDTH), nn.ReLU()),
     "group norm, SiLU": lambda: nn.Sequential(conv(), nn.GroupNorm(8, WIDTH), nn.SiLU()),
     "layer norm, GELU": lambda: nn.Sequential(conv(), Normed(), nn.GELU()),
