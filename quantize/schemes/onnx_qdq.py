@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from edgeanim.core.quiet import quiet
-from edgeanim.graph.rewrites import hard_gates, scaled_products, upsample_by_expand
+from edgeanim.graph.rewrites import channel_slopes, hard_gates, scaled_products, upsample_by_expand
 from edgeanim.graph.shapes import infer_shapes
 from edgeanim.quantize.gates import gate_ranges
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
@@ -48,6 +48,7 @@ class OnnxQdq(QdqScheme):
             job.model.topological_sort()  # shapes are inferred in the order of the nodes
             infer_shapes(job.model.model)
             hard_gates.rewrite(job.model.model)
+            channel_slopes.rewrite(job.model.model)
             upsample_by_expand.rewrite(job.model.model)
             scaled_products.rewrite(job.model.model)
             job.model.save_model_to_file(str(out))

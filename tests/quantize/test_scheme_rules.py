@@ -562,3 +562,22 @@ def test_a_gate_that_is_channels_last_between_convolutions_has_its_range(
     wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
     got, _ = play(replace(made, scheme="onnx-qdq"), "onnxruntime", board, samples, tmp_path / "run")
     assert psnr(wanted, got) > 30
+
+
+@pytest.mark.parametrize("slopes", [(8, 1, 1), (1, 8, 1, 1)])
+def test_onnxruntime_computes_slopes_by_channel_in_8_bits(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, slopes: tuple[int]
+) -> None:
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           p = PRelu (a, slopes)
+           result = Conv <pads = [1,1,1,1]> (p, wr)""",
+        {"wa": (8, 3, 3, 3), "slopes": slopes, "wr": (3, 8, 3, 3)},
+    )
+    source = GraphArtifact(unet.spec, path)
+    made = get_scheme("onnx-qdq").quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
+    got, profile = play(made, "onnxruntime", board, samples, tmp_path / "run")
+    assert psnr(wanted, got) > 30
+    assert not [op for op in profile.ops if op.kind == "PRelu"]
