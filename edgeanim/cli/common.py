@@ -234,6 +234,12 @@ def warn_unless_held_out(held_out: bool) -> None:
         click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
 
 
+def warn(note: str | None) -> None:
+    """Say on standard error, last of all, what a result's note says, if it has one."""
+    if note is not None:
+        click.echo(f"Warning: {printable(note)}", err=True)
+
+
 def say(text: str) -> None:
     """Print what holds a stranger's names, which could steer the terminal."""
     click.echo(printable(text))

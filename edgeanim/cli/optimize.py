@@ -22,6 +22,7 @@ from edgeanim.cli.common import (
     print_json,
     recipe_option,
     say,
+    warn,
     warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -139,13 +140,18 @@ def command(
 
 
 def _show(found: Optimized, *, as_json: bool, sentence: bool = True) -> None:
-    from edgeanim.report.pareto import pareto_table
-    from edgeanim.report.table import table
-
     warn_unless_held_out(found.held_out)
     if as_json:
         print_json(found)
-        return
+    else:
+        _show_table(found, sentence=sentence)
+    warn(found.note)
+
+
+def _show_table(found: Optimized, *, sentence: bool) -> None:
+    from edgeanim.report.pareto import pareto_table
+    from edgeanim.report.table import table
+
     click.echo(pareto_table(found.points))
     if found.report is not None:
         click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")

@@ -25,6 +25,7 @@ from edgeanim.cli.common import (
     recipe_option,
     say,
     settings,
+    warn,
     warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -151,8 +152,9 @@ def command(
     warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
-        return
-    _show(result)
+    else:
+        _show(result)
+    warn(result.note)
 
 
 def _spec(

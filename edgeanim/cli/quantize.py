@@ -26,6 +26,7 @@ from edgeanim.cli.common import (
     recipe_option,
     say,
     settings,
+    warn,
     warn_unless_held_out,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -131,8 +132,9 @@ def command(
     warn_unless_held_out(result.held_out)
     if as_json:
         print_json(result)
-        return
-    _show(result)
+    else:
+        _show(result)
+    warn(result.note)
 
 
 def _show(result: Quantized) -> None:

@@ -115,9 +115,15 @@ def make_golden(work: Work, model: Model, scene: Scene) -> Path:
 
 
 def _tell_of_clipping(work: Work, model: Model, golden: Path) -> None:
-    """Say so where much of what the model paints lies at the ends of its value range, and nothing
-    in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black, and
-    drift in it is not seen."""
+    if said := clipping_in_words(model, golden):
+        work.progress.stage("Look at the frames")
+        work.progress.done(said)
+
+
+def clipping_in_words(model: Model, golden: Path) -> str | None:
+    """What to do where much of what the model paints lies at the ends of its value range, and
+    nothing in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black,
+    of one that paints 0..255 nearly all is white, and drift in it is not seen. `None` elsewhere."""
     from edgeanim.graph.infer import output_range
     from edgeanim.graph.read import read_onnx
 
@@ -128,15 +134,15 @@ def _tell_of_clipping(work: Work, model: Model, golden: Path) -> None:
         found = load_golden(golden)
         seen = found.scene.driver if found.scene.still is None else found.scene.still
         share = _at_the_ends(found.frames)
-        if share - (0 if seen is None else _at_the_ends(np.asarray(seen))) < _CLIPPED:
-            continue
-        low, high = spec.range
-        work.progress.stage("Look at the frames")
-        work.progress.done(
-            f"{share:.0%} of {spec.name!r} lies at the ends of its value range, {low:g}..{high:g}, "
-            "or beyond, where drift is not seen. If the net paints other values (-1..1, say), "
-            "correct the `range` in its model.toml, which `inspect --save-contract` writes."
-        )
+        if share - (0 if seen is None else _at_the_ends(np.asarray(seen))) >= _CLIPPED:
+            low, high = spec.range
+            return (
+                f"{share:.0%} of {spec.name!r} lies at the ends of its value range, "
+                f"{low:g}..{high:g}, or beyond, where drift is not seen. If the net paints other "
+                "values (-1..1 or 0..255, say), give these to `export --range`, or correct the "
+                "`range` in its model.toml, which `inspect --save-contract` writes."
+            )
+    return None
 
 
 def _at_the_ends(pictures: NDArray[np.uint8]) -> float:

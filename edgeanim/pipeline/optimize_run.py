@@ -28,7 +28,8 @@ class Optimized:
 
     `report` holds the finalists, measured in one interleaved run; `None` after an interruption,
     when `complete` is false and the choice rests on the trials alone. `held_out` says whether the
-    frames judged on were kept out of calibration.
+    frames judged on were kept out of calibration. `note` says what makes the drift worth little,
+    such as frames that are nearly all clipped.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Optimized:
     report: Report | None
     complete: bool
     held_out: bool
+    note: str | None = None
 
 
 class Unreachable(GateFailed):
@@ -140,6 +142,7 @@ class Run:
             report=report,
             complete=complete,
             held_out=study.material.separate,
+            note=study.note,
         )
 
     def _of_finalists(self, report: Report, trials: Mapping[str, Trial]) -> tuple[str | None, str]:

@@ -25,7 +25,7 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
-from edgeanim.pipeline.calibrate import record_samples
+from edgeanim.pipeline.calibrate import clipping_in_words, record_samples
 from edgeanim.pipeline.lights import Likeness, drift_relit, golden_relit
 from edgeanim.pipeline.material import Material
 from edgeanim.pipeline.prune import prune_model
@@ -103,6 +103,11 @@ class Study:
     material: Material
     golden: Path
     limit: DriftLimit
+
+    @property
+    def note(self) -> str | None:
+        """What makes the drift of all trials worth little, if anything does."""
+        return clipping_in_words(self.model, self.golden)
 
     @cached_property
     def _common(self) -> dict[str, object]:

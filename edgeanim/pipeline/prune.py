@@ -14,7 +14,7 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.load import Model, load_model
-from edgeanim.pipeline.calibrate import find_golden, record
+from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record
 from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
@@ -51,7 +51,8 @@ class Pruned:
 
     `held_out` says whether the frames judged on were kept out of recovery, `spec` what was done in
     the end, `left` what remains of the cost that its ratio counts. `latency_ms` is the median time
-    of a frame on `backend`, measured only where a time was asked for.
+    of a frame on `backend`, measured only where a time was asked for. `note` says what makes the
+    drift worth little, such as frames that are nearly all clipped.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Pruned:
     held_out: bool
     left: float
     latency_ms: float | None = None
+    note: str | None = None
 
     @property
     def overshoots(self) -> bool:
@@ -143,7 +145,8 @@ def prune_model(
                         shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
-    return Pruned(out, rows, drift, spec, backend, material.separate, cut.left, latency_ms)
+    note, separate = clipping_in_words(model, golden), material.separate
+    return Pruned(out, rows, drift, spec, backend, separate, cut.left, latency_ms, note)
 
 
 def frames_for(spec: PruneSpec) -> int:

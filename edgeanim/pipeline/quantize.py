@@ -19,7 +19,7 @@ from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import Ahead, working_ahead
-from edgeanim.pipeline.calibrate import find_golden, record_samples
+from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record_samples
 from edgeanim.pipeline.given import Source
 from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float
@@ -64,7 +64,8 @@ class Quantized:
 
     `samples` is the digest of the calibration inputs of each graph; `held_out` whether the frames
     judged on were kept out of calibration. `left_out` are the backends that were meant but run no
-    INT8 on the board, each with the reason.
+    INT8 on the board, each with the reason. `note` says what makes the drift worth little, such as
+    frames that are nearly all clipped.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class Quantized:
     samples: Mapping[str, str]
     held_out: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    note: str | None = None
 
 
 def quantize(
@@ -161,7 +163,8 @@ def quantize_model(
     if gated:
         require_within(results, limit, out, material, spec.method)
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
-    result = Quantized(out, tuple(results), digests, material.separate, left_out)
+    note = clipping_in_words(model, golden)
+    result = Quantized(out, tuple(results), digests, material.separate, left_out, note)
     _write(out, model, made, golden, result)
     return result
 

@@ -54,6 +54,10 @@ class TableStudy:
     def material(self) -> Any:
         return SimpleNamespace(separate=True)
 
+    @property
+    def note(self) -> str | None:
+        return None
+
     def restructures(self, backend: str) -> bool:
         return self.rewritten and backend in BACKENDS
 
