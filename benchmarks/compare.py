@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.figures import Value, change_figures, figures, validity_figures
 from edgeanim.benchmarks.gate import Gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
-from edgeanim.benchmarks.stats import Ratio, independent_ratio, paired_ratio
+from edgeanim.benchmarks.stats import Ratio, paired_ratio, ratio_of_medians, resampled_median
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.parsing import nearest
 
@@ -259,13 +260,16 @@ def _runtimes(report: Report) -> dict[str, str]:
 
 
 def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
+    first = {variant.id: variant for variant in reports[0].variants if variant.latency is not None}
+    # Every report is held against the first one, whose resamples are drawn once.
+    drawn = cache(lambda name: resampled_median(_processes(first[name]), stream=1))
     changes = []
     for index, report in enumerate(reports[1:], start=1):
         for variant in report.variants:
-            first = reports[0].variant(variant.id)
-            if first is None or first.latency is None or variant.latency is None:
+            if variant.latency is None or variant.id not in first:
                 continue
-            ratio = independent_ratio(_processes(variant), _processes(first))
+            own = resampled_median(_processes(variant), stream=0)
+            ratio = ratio_of_medians(own, drawn(variant.id))
             changes.append(Change(index, variant.id, ratio, _CALLED[ratio.verdict]))
     return tuple(changes)
 

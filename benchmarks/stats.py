@@ -7,17 +7,21 @@ clock state and neighbours differ from one to the next far more than within one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
+
+from edgeanim.benchmarks.bootstrap import (
+    RESAMPLES,
+    Floats,
+    resampled_percentiles,
+    sample_groups,
+)
 
 CONFIDENCE = 0.99
 LEVEL = 0.95
-RESAMPLES = 1000
-_SEED = 0
 _MIN_BEYOND = 2
 _STEADY_SAMPLES = 30
 _STEADY_MARGIN = 0.05
@@ -28,8 +32,6 @@ _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.22
 # 20 repetitions: the noncentrality at which its power is 0.95, for the same degrees of freedom.
 _POWER = (24.98, 7.77, 5.65, 4.93, 4.57, 4.37, 4.23, 4.14, 4.07, 4.01)
 _POWER_NORMAL = 3.605
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -133,29 +135,24 @@ def _starts_slowly(samples: Sequence[float]) -> bool:
 
 
 def bootstrap_interval(
-    processes: Sequence[Sequence[float]],
-    statistic: Callable[[Floats], float],
-    *,
-    resamples: int = RESAMPLES,
+    processes: Sequence[Sequence[float]], percent: float, *, resamples: int = RESAMPLES
 ) -> Interval:
-    """The interval of a positive `statistic` by a two-level bootstrap over processes.
+    """The interval of a percentile by a two-level bootstrap over processes.
 
-    Processes are drawn with replacement, then samples within each drawn process (Davison and
-    Hinkley 1997, section 3.8). A bootstrap over a handful of processes is too narrow, so it is
-    expanded by Student's t about the estimate (Hesterberg 2015, section 5.3), on a log scale.
-    The same data give the same interval.
+    A bootstrap over a handful of processes is too narrow, so it is expanded by Student's t about
+    the estimate (Hesterberg 2015, section 5.3), on a log scale. The same data give the same
+    interval.
     """
-    groups = _groups(processes)
-    rng = np.random.default_rng(_SEED)
-    estimates = [statistic(_resample(groups, rng)) for _ in range(resamples)]
-    return _interval(np.log(estimates), np.log(statistic(np.concatenate(groups))), len(groups))
+    groups = sample_groups(processes)
+    logs = np.log(resampled_percentiles(groups, percent, resamples=resamples))
+    return _interval(logs, np.log(np.percentile(np.concatenate(groups), percent)), len(groups))
 
 
 def percentile_interval(processes: Sequence[Sequence[float]], percent: float) -> Interval | None:
     """The interval of a percentile, or `None` where the percentile itself is refused."""
     if sum(map(len, processes)) < minimum_samples(percent):
         return None
-    return bootstrap_interval(processes, lambda s: float(np.percentile(s, percent)))
+    return bootstrap_interval(processes, percent)
 
 
 def paired_ratio(
@@ -171,7 +168,7 @@ def paired_ratio(
     is bootstrapped over processes and blocks.
     """
     ratios = _block_ratios(numerator, denominator)
-    interval = bootstrap_interval(ratios, median, resamples=resamples)
+    interval = bootstrap_interval(ratios, 50, resamples=resamples)
     value = paired_value(numerator, denominator)
     return Ratio(value, interval, detectable_difference(interval, len(ratios)))
 
@@ -184,20 +181,39 @@ def paired_value(
     return median([ratio for process in ratios for ratio in process])
 
 
+@dataclass(frozen=True)
+class ResampledMedian:
+    """The median of the latencies of so many `processes`, and the logarithm of that of each of its
+    resamples."""
+
+    value: float
+    logs: Floats
+    processes: int
+
+
+def resampled_median(processes: Sequence[Sequence[float]], *, stream: int) -> ResampledMedian:
+    """What `ratio_of_medians` needs of a variant, `[process][sample]`; the `stream`s of the two
+    must differ."""
+    groups = sample_groups(processes)
+    logs = np.log(resampled_percentiles(groups, 50, stream=stream))
+    return ResampledMedian(median(np.concatenate(groups)), logs, len(groups))
+
+
+def ratio_of_medians(numerator: ResampledMedian, denominator: ResampledMedian) -> Ratio:
+    """Ratio of the median latencies of two variants that ran at different times."""
+    value = numerator.value / denominator.value
+    processes = min(numerator.processes, denominator.processes)
+    interval = _interval(numerator.logs - denominator.logs, math.log(value), processes)
+    return Ratio(value, interval, detectable_difference(interval, processes))
+
+
 def independent_ratio(
     numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]]
 ) -> Ratio:
-    """Ratio of the median latencies of two variants that ran at different times."""
-    above, below = _groups(numerator), _groups(denominator)
-    rng = np.random.default_rng(_SEED)
-    logs = [
-        np.log(np.median(_resample(above, rng)) / np.median(_resample(below, rng)))
-        for _ in range(RESAMPLES)
-    ]
-    value = float(np.median(np.concatenate(above)) / np.median(np.concatenate(below)))
-    processes = min(len(above), len(below))
-    interval = _interval(np.asarray(logs), np.log(value), processes)
-    return Ratio(value, interval, detectable_difference(interval, processes))
+    """The same from the samples of both, `[process][sample]` each."""
+    return ratio_of_medians(
+        resampled_median(numerator, stream=0), resampled_median(denominator, stream=1)
+    )
 
 
 def detectable_difference(interval: Interval, processes: int) -> float:
@@ -229,22 +245,6 @@ def _block_ratios(
         [median(a) / median(b) for a, b in zip(above, below, strict=False)]
         for above, below in zip(numerator, denominator, strict=False)
     ]
-
-
-def _groups(processes: Sequence[Sequence[float]]) -> list[Floats]:
-    groups = [np.asarray(samples, dtype=np.float64) for samples in processes if len(samples)]
-    if not groups:
-        raise ValueError("an interval needs samples")
-    if any((group <= 0).any() for group in groups):
-        raise ValueError("a latency is positive")
-    return groups
-
-
-def _resample(groups: Sequence[Floats], rng: np.random.Generator) -> Floats:
-    drawn = rng.integers(len(groups), size=len(groups))
-    return np.concatenate(
-        [groups[i][rng.integers(groups[i].size, size=groups[i].size)] for i in drawn]
-    )
 
 
 def _interval(logs: Floats, centre: float, processes: int) -> Interval:

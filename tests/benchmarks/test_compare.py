@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeanim.benchmarks import compare as compare_module
 from edgeanim.benchmarks.circumstances import Validity
 from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_within
 from edgeanim.benchmarks.drift import Spread
@@ -12,6 +13,7 @@ from edgeanim.benchmarks.drift_regions import RegionDrift
 from edgeanim.benchmarks.figures import figures
 from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Failure, save_report
+from edgeanim.benchmarks.stats import ResampledMedian, resampled_median
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.pipeline.compare import compare as compare_files
 from tests.benchmarks.synthetic import build_report
@@ -62,6 +64,19 @@ def test_changes_are_called_by_their_interval() -> None:
     assert verdicts == {"onnxruntime-float32": "no difference", "onnxruntime-int8": "slower"}
     back = {c.variant: c.verdict for c in compare([second, first]).changes}
     assert back["onnxruntime-int8"] == "faster"
+
+
+def test_the_first_reports_resamples_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def noted(processes: list[list[float]], *, stream: int) -> ResampledMedian:
+        drawn.append(stream)
+        return resampled_median(processes, stream=stream)
+
+    monkeypatch.setattr(compare_module, "resampled_median", noted)
+    changes = compare([build_report(seed=seed) for seed in range(6)]).changes
+    assert len(changes) == 10
+    assert sorted(drawn) == [0] * 10 + [1] * 2
 
 
 def test_what_else_may_have_made_the_difference_is_told() -> None:

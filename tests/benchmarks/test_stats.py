@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import tracemalloc
+from time import process_time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.benchmarks.bootstrap import resampled_percentiles
 from edgeanim.benchmarks.stats import (
     Interval,
     Ratio,
+    _interval,
     _quantiles,
     bootstrap_interval,
     detectable_change,
@@ -49,7 +54,7 @@ def test_percentiles_are_ordered_and_within_the_samples(samples: list[float]) ->
 
 @given(st.lists(latencies, min_size=1, max_size=5))
 def test_an_interval_holds_its_estimate(processes: list[list[float]]) -> None:
-    interval = bootstrap_interval(processes, median, resamples=50)
+    interval = bootstrap_interval(processes, 50, resamples=50)
     value = median([t for process in processes for t in process])
     assert interval.low <= value * (1 + 1e-9)
     assert interval.high >= value * (1 - 1e-9)
@@ -74,9 +79,9 @@ def test_a_percentile_that_is_refused_has_no_interval() -> None:
 
 def test_an_interval_needs_positive_samples() -> None:
     with pytest.raises(ValueError, match="needs samples"):
-        bootstrap_interval([[], []], median)
+        bootstrap_interval([[], []], 50)
     with pytest.raises(ValueError, match="positive"):
-        bootstrap_interval([[1.0, 0.0]], median)
+        bootstrap_interval([[1.0, 0.0]], 50)
     with pytest.raises(ValueError, match="above"):
         Interval(2, 1)
 
@@ -118,6 +123,58 @@ def test_apart_the_variant_of_fewer_processes_says_what_can_be_found() -> None:
         assert ratio.detectable == detectable_difference(ratio.interval, 2)
 
 
+def _resampled_one_by_one(
+    processes: list[list[float]], percent: float, count: int, seed: int
+) -> list[float]:
+    """The two-level bootstrap as it is defined."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        drawn = [processes[i] for i in rng.integers(len(processes), size=len(processes))]
+        samples = [rng.choice(process, len(process)) for process in drawn]
+        found.append(float(np.percentile(np.concatenate(samples), percent)))
+    return found
+
+
+@pytest.mark.parametrize("percent", [50, 90])
+@pytest.mark.parametrize("counts", [(40, 40, 40), (11, 30, 25, 70), (9,)])
+def test_resamples_drawn_at_once_are_spread_as_those_drawn_one_by_one(
+    counts: tuple[int, ...], percent: float
+) -> None:
+    """Within what two bootstraps from unlike seeds differ by."""
+    rng = np.random.default_rng(3)
+    groups = [rng.gamma(9, 1 + 0.2 * i, count) for i, count in enumerate(counts)]
+    found = resampled_percentiles(groups, percent, resamples=4000)
+    wanted = np.array(_resampled_one_by_one([g.tolist() for g in groups], percent, 4000, seed=8))
+    for rank in (2.5, 25, 50, 75, 97.5):
+        mark = np.percentile(found, rank)
+        # Of a few samples many resamples have the same percentile.
+        assert 100 * np.mean(wanted < mark * (1 - 1e-9)) - 4 < rank
+        assert rank < 100 * np.mean(wanted <= mark * (1 + 1e-9)) + 4
+
+
+def test_a_long_run_is_resampled_in_blocks_of_bounded_memory() -> None:
+    times = np.random.default_rng(1).gamma(9, 1, 60_000)
+    tracemalloc.start()
+    found = resampled_percentiles([times, times[:50_000]], 50, resamples=60)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60 << 20
+    assert found.std() < 0.01 * found.mean()
+
+
+def test_many_ratios_cost_little() -> None:
+    """Two hundred reports of seven variants each are compared while somebody waits."""
+    one, other = np.random.default_rng(2).gamma(400, 0.025, (2, 4, 150)).tolist()
+    began = process_time()
+    for seed in range(10):
+        _resampled_one_by_one(one, 50, 100, seed)
+    reference = process_time() - began
+    began = process_time()
+    independent_ratio(one, other)
+    assert process_time() - began < 0.5 * reference
+
+
 @pytest.mark.parametrize("processes", [3, 4, 8])
 def test_an_interval_over_few_processes_is_as_wide_as_students(processes: int) -> None:
     """Of one sample each it is, on a log scale, that of a mean of so many normal numbers."""
@@ -126,9 +183,8 @@ def test_an_interval_over_few_processes_is_as_wide_as_students(processes: int) -
     shares = []
     for _ in range(40):
         logs = rng.normal(0, 0.05, processes)
-        interval = bootstrap_interval(
-            np.exp(logs)[:, None].tolist(), lambda s: float(np.exp(np.log(s).mean())), resamples=400
-        )
+        means = logs[rng.integers(processes, size=(400, processes))].mean(axis=1)
+        interval = _interval(means, logs.mean(), processes)
         width = 2 * student * logs.std(ddof=1) / processes**0.5
         shares.append(np.log(interval.high / interval.low) / width)
     assert np.mean(shares) == pytest.approx(1, abs=0.06)
