@@ -11,6 +11,7 @@ import json
 import re
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from edgeanim.core.errors import BadInput
@@ -76,13 +77,26 @@ def check_limits(value: object, *, where: object, name: str = "", path: str = ""
             inner = f"{path}.{field.name}" if path else field.name
             check_limits(getattr(value, field.name), where=where, name=field.name, path=inner)
     elif isinstance(value, Mapping):
+        if _all_within(tuple(value.values()), _limits(name)):
+            return
         for key, item in value.items():
             check_limits(item, where=where, name=name, path=f"{path}.{key}")
     elif isinstance(value, tuple):
+        if _all_within(value, _limits(name)):
+            return
         for index, item in enumerate(value):
             check_limits(item, where=where, name=name, path=f"{path}[{index}]")
     elif value is not None and not _within(value, _limits(name)):
         raise BadInput(f"{value!r} is not possible here.", where=f"{where} [{path}]")
+
+
+def _all_within(values: tuple[object, ...], limits: Mapping[str, Any]) -> bool:
+    """Whether these are numbers alone, all within their limits: samples, of which there are
+    thousands."""
+    if not values or not set(map(type, values)) <= {int, float}:
+        return False
+    numbers: tuple[Any, ...] = values
+    return _within(min(numbers), limits) and _within(max(numbers), limits)
 
 
 def _within(value: object, limits: Mapping[str, Any]) -> bool:
@@ -93,6 +107,7 @@ def _within(value: object, limits: Mapping[str, Any]) -> bool:
     return True
 
 
+@cache
 def _limits(name: str) -> Mapping[str, Any]:
     if name in _EXACT:
         return _EXACT[name]

@@ -14,6 +14,7 @@ import reprlib
 import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
@@ -151,6 +152,21 @@ def _is_needed(field: dataclasses.Field[Any]) -> bool:
     return field.default is missing and field.default_factory is missing
 
 
+@cache
+def _fields_of(cls: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """The types and the fields of a dataclass, by name, of those that a document may give."""
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    return get_type_hints(cls), fields
+
+
+def _are_measured(names: Iterable[object], values: Iterable[object]) -> bool:
+    """Whether values are finite floats as they stand, and their names texts. A report has tens of
+    thousands of such, and to go through them one by one, each with its place, takes long."""
+    return all(type(value) is float and math.isfinite(value) for value in values) and all(
+        type(name) is str for name in names
+    )
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
 
@@ -178,8 +194,7 @@ class _Parser:
     def dataclass(self, cls: type[T], data: object, key: str) -> T:
         if not isinstance(data, Mapping):
             raise self.fail(key, f"A table is needed here, not {_name_of(data)}.")
-        hints = get_type_hints(cls)
-        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
+        hints, fields = _fields_of(cls)  # type: ignore[arg-type]
         for name in data:
             if name not in fields:
                 raise self.fail(key, f"Unknown key {name!r}.", nearest(str(name), list(fields)))
@@ -215,6 +230,8 @@ class _Parser:
         if origin is not None and issubclass(origin, Mapping):
             if not isinstance(data, Mapping):
                 raise self.fail(key, f"A table is needed here, not {_name_of(data)}.")
+            if args == (str, float) and _are_measured(data, data.values()):
+                return dict(data)
             return {
                 self.value(args[0], k, key): self.value(args[1], v, f"{key}.{k}")
                 for k, v in data.items()
@@ -235,6 +252,8 @@ class _Parser:
     def sequence(self, args: tuple[Any, ...], data: object, key: str) -> tuple[Any, ...]:
         if not isinstance(data, (list, tuple)):
             raise self.fail(key, f"A list is needed here, not {_name_of(data)}.")
+        if args == (float, ...) and _are_measured((), data):
+            return tuple(data)
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(self.value(args[0], v, f"{key}[{i}]") for i, v in enumerate(data))
         if len(args) != len(data):

@@ -127,6 +127,8 @@ def test_schema_and_loader_refuse_the_same_damage(path: tuple[str | int, ...], h
         (("variants", 0, "precision"), "int4"),
         (("variants", 0, "drift", "ssim_mean"), 1.5),
         (("variants", 0, "latency", "p50_ms"), -1.0),
+        (("variants", 0, "samples", 1, "blocks_ms", 2, 3), -1.0),
+        (("variants", 0, "drift", "ssim", 2), 1.5),
         (("variants", 0, "executed", "int8_share"), 1.1),
         (("variants", 0, "memory", "peak_rss_mb"), 1e300),
         (("variants", 0, "stages", "tiny", "p50_ms"), 1.7e308),
