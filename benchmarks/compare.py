@@ -14,6 +14,7 @@ from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.stats import Ratio, paired_ratio, ratio_of_medians, resampled_median
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.parsing import nearest
+from edgeanim.core.progress import SILENT, Progress
 
 # What must agree, by the word that `--allow` takes: how it is told apart, and how it is shown.
 _ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = {
@@ -81,7 +82,10 @@ class FailedOn(GateFailed):
 
 
 def compare(
-    sources: Sequence[Path | Report], *, allow: Collection[str] = frozenset()
+    sources: Sequence[Path | Report],
+    *,
+    allow: Collection[str] = frozenset(),
+    progress: Progress = SILENT,
 ) -> Comparison:
     """Put reports (or their paths) side by side.
 
@@ -92,11 +96,11 @@ def compare(
     for word in allow:
         if word not in ALLOWABLE:
             raise UsageError(f"--allow does not know {word!r}.", hint=nearest(word, ALLOWABLE))
-    reports = tuple(s if isinstance(s, Report) else load_report(s) for s in sources)
+    reports = _read(sources, progress)
     names = _names(sources)
     folders = tuple(None if isinstance(s, Report) else s.parent for s in sources)
     differences = _differences(names, reports, allow)
-    return Comparison(names, reports, folders, differences, _changes(reports))
+    return Comparison(names, reports, folders, differences, _changes(reports, progress))
 
 
 def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
@@ -259,18 +263,33 @@ def _runtimes(report: Report) -> dict[str, str]:
     return {v.backend: v.backend_version for v in report.variants if v.backend_version}
 
 
-def _changes(reports: Sequence[Report]) -> tuple[Change, ...]:
+def _read(sources: Sequence[Path | Report], progress: Progress) -> tuple[Report, ...]:
+    reports = []
+    progress.stage("Read the reports", len(sources))
+    for source in sources:
+        reports.append(source if isinstance(source, Report) else load_report(source))
+        progress.step()
+    progress.done()
+    return tuple(reports)
+
+
+def _changes(reports: Sequence[Report], progress: Progress) -> tuple[Change, ...]:
+    if len(reports) == 1:
+        return ()
     first = {variant.id: variant for variant in reports[0].variants if variant.latency is not None}
     # Every report is held against the first one, whose resamples are drawn once.
     drawn = cache(lambda name: resampled_median(_processes(first[name]), stream=1))
     changes = []
+    progress.stage("Compare with the first", len(reports) - 1)
     for index, report in enumerate(reports[1:], start=1):
+        progress.step()
         for variant in report.variants:
             if variant.latency is None or variant.id not in first:
                 continue
             own = resampled_median(_processes(variant), stream=0)
             ratio = ratio_of_medians(own, drawn(variant.id))
             changes.append(Change(index, variant.id, ratio, _CALLED[ratio.verdict]))
+    progress.done()
     return tuple(changes)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.benchmarks.compare import Comparison
@@ -52,7 +53,10 @@ def command(
     from edgeanim.benchmarks.compare import FailedOn
 
     try:
-        comparison = compare(list(reports), html=html, fail_on=fail_on, allow=set(allow))
+        with TerminalProgress() as progress:
+            comparison = compare(
+                list(reports), html=html, fail_on=fail_on, allow=set(allow), progress=progress
+            )
     except FailedOn as error:
         _show(error.comparison, html, as_json=as_json)
         raise

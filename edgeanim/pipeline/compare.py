@@ -11,6 +11,7 @@ from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.result import Report
 from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.parsing import one_or_more
+from edgeanim.core.progress import SILENT, Progress
 from edgeanim.report.html import write_page
 
 
@@ -20,6 +21,7 @@ def compare(
     html: str | Path | None = None,
     fail_on: str | Sequence[str] | None = None,
     allow: str | Collection[str] = (),
+    progress: Progress = SILENT,
 ) -> Comparison:
     """Put reports, or those in files, side by side; write a self-contained page to `html`.
 
@@ -35,8 +37,8 @@ def compare(
         must_spare(Path(html), [each for each in sources if isinstance(each, Path)])
     asked = () if fail_on is None else one_or_more(fail_on)
     gates = [parse_gate(text) for text in asked]  # before a page is written
-    comparison = compare_reports(sources, allow=allowed)
+    comparison = compare_reports(sources, allow=allowed, progress=progress)
     if html is not None:
-        write_page(Path(html), comparison)
+        write_page(Path(html), comparison, progress=progress)
     check_gates(comparison, gates)
     return comparison

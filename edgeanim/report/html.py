@@ -13,6 +13,7 @@ from edgeanim.benchmarks.drift_picture import GAIN
 from edgeanim.benchmarks.result import Report, VariantResult
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import inside, write_text
+from edgeanim.core.progress import SILENT, Progress
 from edgeanim.report.page import TEXT, html_table, page
 from edgeanim.report.plots import (
     drift_legend,
@@ -52,8 +53,11 @@ class Animation:
         raise UsageError("Only a GIF, PNG or JPEG can be shown in the report.")
 
 
-def render_page(comparison: Comparison, *, animation: Animation | None = None) -> str:
+def render_page(
+    comparison: Comparison, *, animation: Animation | None = None, progress: Progress = SILENT
+) -> str:
     """The page of one or several reports."""
+    progress.stage("Write the page", len(comparison.reports))
     first = comparison.reports[0]
     shown = "" if animation is None else _figure(animation)
     if len(comparison.reports) == 1:
@@ -67,12 +71,14 @@ def render_page(comparison: Comparison, *, animation: Animation | None = None) -
         every = zip(comparison.names, comparison.reports, comparison.folders, strict=True)
         for name, report, folder in every:
             parts += [_heading(report, name), _section(report, folder, level=3)]
+            progress.step()
     return page(title, [f"<h1>{escape(title)}</h1>", *parts])
 
 
-def write_page(path: Path, comparison: Comparison) -> None:
+def write_page(path: Path, comparison: Comparison, *, progress: Progress = SILENT) -> None:
     """Write the page atomically."""
-    write_text(path, render_page(comparison))
+    write_text(path, render_page(comparison, progress=progress))
+    progress.done()
 
 
 def demo_page(report: Report | Path, animation: Path, caption: str | None = None) -> str:

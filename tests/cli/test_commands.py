@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,17 @@ def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "int8 90%" in done.stdout
     assert "The gate 'latency.p50_ms > 0' failed" in " ".join(done.stderr.split())
+
+
+def test_many_reports_are_seen_to_get_on(tmp_path: Path) -> None:
+    for seed in range(3):
+        save_report(tmp_path / f"{seed}.json", build_report(seed=seed))
+    reports = sorted(tmp_path.glob("*.json"))
+    done = edgeanim("compare", *reports, "--html", tmp_path / "page.html", "--json")
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["changes"]) == 4
+    told = [line[:24].strip() for line in done.stderr.splitlines()]
+    assert told == ["Read the reports", "Compare with the first", "Write the page"]
 
 
 def test_of_several_gates_none_is_passed_over(tmp_path: Path) -> None:
