@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,32 +12,11 @@ from edgeanim.benchmarks.figures import Value, change_figures, figures, validity
 from edgeanim.benchmarks.gate import Gate
 from edgeanim.benchmarks.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.stats import Ratio, paired_ratio, ratio_of_medians, resampled_median
+from edgeanim.benchmarks.unlike import ALLOWABLE, by_value, differences, listed, told
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 
-# What must agree, by the word that `--allow` takes: how it is told apart, and how it is shown.
-_ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = {
-    "model": (lambda r: r.model.digest, lambda r: f"{r.model.name} ({r.model.digest[:12]})"),
-    "frames": (
-        lambda r: r.frames.digest,
-        lambda r: (
-            f"{r.frames.count} frames of {r.frames.width}x{r.frames.height} "
-            f"({r.frames.digest[:12]})"
-        ),
-    ),
-    "machine": (
-        lambda r: r.environment.machine,
-        lambda r: f"{r.environment.cpu_model or r.environment.arch} ({r.environment.machine})",
-    ),
-}
-ALLOWABLE = tuple(_ALIKE)
-# What reports may well be made to compare, but nobody should take for the doing of something else.
-_TOLD: Mapping[str, Callable[[Report], str]] = {
-    "number of threads": lambda r: str(r.settings.threads),
-    "board": lambda r: r.board.name,
-    "version of edgeanim": lambda r: r.edgeanim,
-}
 # How a variant's change is called, by the verdict on the ratio of its latencies.
 _CALLED = {"higher": "slower", "lower": "faster", "no difference": "no difference"}
 # A report's name, a variant's id and its figures.
@@ -99,8 +78,8 @@ def compare(
     reports = _read(sources, progress)
     names = _names(sources)
     folders = tuple(None if isinstance(s, Report) else s.parent for s in sources)
-    differences = _differences(names, reports, allow)
-    return Comparison(names, reports, folders, differences, _changes(reports, progress))
+    unlike = differences(names, reports, allow)
+    return Comparison(names, reports, folders, unlike, _changes(reports, progress))
 
 
 def ratio_within(report: Report, numerator: str, denominator: str) -> Ratio:
@@ -139,12 +118,12 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
                 hint=nearest(text, sorted(known)),
             )
     failures = [
-        f"{variant} in {name}: {reason}"
+        (name, variant, reason)
         for name, variant, table in tables
         if (reason := gate.failure(every | table)) is not None
     ]
     if failures:
-        raise FailedOn(f"The gate {gate.text!r} failed for {'; '.join(failures)}.", comparison)
+        raise FailedOn(f"The gate {gate.text!r} failed {_where(failures)}.", comparison)
 
 
 def check_gates(comparison: Comparison, gates: Sequence[Gate]) -> None:
@@ -157,6 +136,20 @@ def check_gates(comparison: Comparison, gates: Sequence[Gate]) -> None:
             failures.append(failed.what)
     if failures:
         raise FailedOn(" ".join(failures), comparison)
+
+
+def _where(failures: Sequence[tuple[str, str, str]]) -> str:
+    """Where a gate failed (report, variant and reason), each report with its variants, and reports
+    of which there is the same to say together."""
+    reports: dict[str, dict[str, list[str]]] = {}
+    for name, variant, reason in failures:
+        reports.setdefault(name, {}).setdefault(reason, []).append(variant)
+    of_each = (
+        (name, ", ".join(f"{listed(variants)} ({why})" for why, variants in reasons.items()))
+        for name, reasons in reports.items()
+    )
+    parts = told(by_value(of_each), lambda what, n: f"in {listed(n)} for {what}", "and in {} more")
+    return "; ".join(parts)
 
 
 def _plain(comparison: Comparison) -> Iterator[_Table]:
@@ -198,69 +191,6 @@ def _names(sources: Sequence[Path | Report]) -> tuple[str, ...]:
         f"report {i + 1}" if isinstance(source, Report) else source.as_posix()
         for i, source in enumerate(sources)
     )
-
-
-def _differences(
-    names: Sequence[str], reports: Sequence[Report], allow: Collection[str]
-) -> tuple[str, ...]:
-    found = []
-    for word, (key, show) in _ALIKE.items():
-        for name, report in zip(names[1:], reports[1:], strict=True):
-            if key(report) == key(reports[0]):
-                continue
-            what = _differs(word, names[0], show(reports[0]), name, show(report))
-            if word not in allow:
-                raise UsageError(what, hint=f"Compare them nevertheless with --allow {word}.")
-            found.append(what)
-    return (*found, *_told(names, reports))
-
-
-def _told(names: Sequence[str], reports: Sequence[Report]) -> Iterator[str]:
-    """What differs from the first report without standing in the way."""
-    first = reports[0]
-    for name, report in zip(names[1:], reports[1:], strict=True):
-        if report == first:
-            yield f"{name} is the same run as {names[0]}."
-        yield from _only(names[0], _timed(first), name, _timed(report))
-        yield from _only(name, _timed(report), names[0], _timed(first))
-        for word, shown in _TOLD.items():
-            if shown(report) != shown(first):
-                yield _differs(word, names[0], shown(first), name, shown(report))
-        there, here = (_runtimes(each) for each in (report, first))
-        for backend in sorted(there.keys() & here.keys()):
-            if there[backend] != here[backend]:
-                word = f"version of {backend}"
-                yield _differs(word, names[0], here[backend], name, there[backend])
-        for variant in report.variants:
-            other = first.variant(variant.id)
-            if other is not None and _form(variant) != _form(other):
-                word = f"form of {variant.id}"
-                yield _differs(word, names[0], _form(other), name, _form(variant))
-
-
-def _differs(word: str, one: str, has: str, other: str, has_other: str) -> str:
-    differ = "differ" if word == "frames" else "differs"
-    return f"The {word} {differ}: {one} has {has}, {other} has {has_other}."
-
-
-def _form(variant: VariantResult) -> str:
-    """What a variant's name does not tell: in which schemes its graphs are."""
-    return f"{variant.precision} as {' and '.join(sorted(variant.schemes)) or 'no scheme'}"
-
-
-def _only(one: str, has: Sequence[str], other: str, has_other: Sequence[str]) -> Iterator[str]:
-    if alone := [variant for variant in has if variant not in has_other]:
-        yield f"Only {one} has times of {', '.join(alone)}; {other} has none."
-
-
-def _timed(report: Report) -> list[str]:
-    """The variants that were timed."""
-    return [variant.id for variant in report.variants if variant.latency is not None]
-
-
-def _runtimes(report: Report) -> dict[str, str]:
-    """The version of each backend that ran."""
-    return {v.backend: v.backend_version for v in report.variants if v.backend_version}
 
 
 def _read(sources: Sequence[Path | Report], progress: Progress) -> tuple[Report, ...]:

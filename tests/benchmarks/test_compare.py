@@ -91,11 +91,11 @@ def test_what_else_may_have_made_the_difference_is_told() -> None:
     )
     assert compare([first, build_report(seed=9)]).differences == ()
     assert compare([first, other]).differences == (
-        "The number of threads differs: report 1 has 1, report 2 has 2.",
-        "The board differs: report 1 has local, report 2 has x86-vnni.",
-        "The version of edgeanim differs: report 1 has 0.1.0, report 2 has 0.2.0.",
+        "The number of threads differs: report 1 has 1; report 2 has 2.",
+        "The board differs: report 1 has local; report 2 has x86-vnni.",
+        "The version of edgeanim differs: report 1 has 0.1.0; report 2 has 0.2.0.",
         "The version of onnxruntime differs: report 1 has "
-        f"{first.variants[0].backend_version}, report 2 has 9.9.",
+        f"{first.variants[0].backend_version}; report 2 has 9.9.",
     )
 
 
@@ -104,7 +104,7 @@ def test_variants_of_one_name_that_are_of_unlike_forms_are_told_of() -> None:
     float32, int8 = first.variants
     other = replace(first, variants=(float32, replace(int8, schemes=("tensorrt-qdq", "float32"))))
     assert compare([first, other]).differences == (
-        "The form of onnxruntime-int8 differs: report 1 has int8 as onnx-qdq, "
+        "The form of onnxruntime-int8 differs: report 1 has int8 as onnx-qdq; "
         "report 2 has int8 as float32 and tensorrt-qdq.",
     )
 
@@ -113,10 +113,10 @@ def test_variants_that_only_one_report_has_times_of_are_told_of() -> None:
     """What a candidate lost has no change: without a word it would pass for unchanged."""
     both = build_report({"onnxruntime": (20, 8), "tflite": (30, 9)})
     broken = build_report({"tflite": (30, 9)}, failure=Failure("DeviceFailed", 5, "x"), seed=3)
-    lost = "onnxruntime-float32, onnxruntime-int8, tflite-int8"
-    told = f"Only report 1 has times of {lost}; report 2 has none."
+    lost = "onnxruntime-float32, onnxruntime-int8 and tflite-int8"
+    told = f"report 1 has times of {lost}; report 2 has none."
     assert compare([both, broken]).differences == (told,)
-    told = f"Only report 2 has times of {lost}; report 1 has none."
+    told = f"report 2 has times of {lost}; report 1 has none."
     assert compare([broken, both]).differences == (told,)
 
 
@@ -127,10 +127,50 @@ def test_a_run_that_is_compared_with_itself_is_told_of() -> None:
     assert compare([report, other, build_report()]).differences == (told,)
 
 
+def test_a_difference_that_many_reports_share_is_one_sentence() -> None:
+    first = build_report()
+    others = [build_report(machine=f"m{2 + i % 2}", seed=i + 1) for i in range(4)]
+    both = replace(others[3], settings=replace(first.settings, threads=2))
+    assert compare([first, *others[:3], both], allow={"machine"}).differences == (
+        "The machine differs: report 1 has Some CPU (m1); report 2 and report 4 have Some CPU "
+        "(m2); report 3 and report 5 have Some CPU (m3).",
+        "The number of threads differs: report 1 has 1; report 5 has 2.",
+    )
+
+
+def test_of_many_reports_the_first_few_are_named() -> None:
+    first = build_report()
+    alike = replace(first, edgeanim="0.2.0", created="2025-06-02T10:00:00Z")
+    named = ", ".join(f"report {i}" for i in range(2, 12))
+    assert compare([first, *[alike] * 39]).differences == (
+        f"The version of edgeanim differs: report 1 has 0.1.0; {named} and 29 more have 0.2.0.",
+    )
+    unlike = [replace(alike, edgeanim=f"0.2.{i}") for i in range(39)]
+    (told,) = compare([first, *unlike]).differences
+    assert told.endswith("; report 11 has 0.2.9; and 29 more have others.")
+
+
+def test_a_gate_that_fails_many_reports_is_told_by_report() -> None:
+    reports = [build_report(seed=seed) for seed in range(40)]
+    with pytest.raises(FailedOn) as caught:
+        check_gate(compare(reports), parse_gate("size_bytes > 1"))
+    named = ", ".join(f"report {i}" for i in range(1, 11))
+    assert caught.value.what == (
+        f"The gate 'size_bytes > 1' failed in {named} and 30 more for onnxruntime-float32 and "
+        "onnxruntime-int8 (size_bytes is 1000)."
+    )
+    with pytest.raises(FailedOn) as caught:
+        check_gate(compare(reports), parse_gate("latency.p50_ms > 1"))
+    told = caught.value.what
+    assert told.count("; in report ") == 9
+    assert "; in report 3 for onnxruntime-float32 (latency.p50_ms is 20" in told
+    assert told.endswith("; and in 30 more.")
+
+
 def test_the_size_of_unlike_frames_is_told() -> None:
     first = build_report()
     larger = replace(first, frames=replace(first.frames, digest="e" * 64, height=32, width=24))
-    with pytest.raises(UsageError, match=r"6 frames of 16x16 .*, .* 6 frames of 24x32 "):
+    with pytest.raises(UsageError, match=r"6 frames of 16x16 .*; .* 6 frames of 24x32 "):
         compare([first, larger])
 
 
@@ -237,7 +277,7 @@ def test_a_figure_that_another_variant_has_is_missing_and_not_unknown() -> None:
     report = build_report()
     first, second = report.variants
     report = replace(report, variants=(first, replace(second, stages={})))
-    with pytest.raises(GateFailed, match=r"onnxruntime-int8 .* stages\.tiny\.p50_ms was not"):
+    with pytest.raises(GateFailed, match=r"onnxruntime-int8 \(stages\.tiny\.p50_ms was not"):
         check_gate(compare([report]), parse_gate("stages.tiny.p50_ms > 1e9"))
 
 
@@ -246,13 +286,13 @@ def test_a_gate_can_ask_whether_the_run_was_valid() -> None:
     bad = replace(good, validity=Validity(False, ("throttled",), ("foreign load", "throttled")))
     check_gate(compare([good]), parse_gate("validity.valid == 0 or validity.discarded > 0"))
     for gate in ("validity.valid == 0", "validity.reasons >= 1", "validity.discarded == 2"):
-        with pytest.raises(FailedOn, match="in report 1: validity"):
+        with pytest.raises(FailedOn, match=r"in report 1 for .*-int8 \(validity"):
             check_gate(compare([bad]), parse_gate(gate))
 
 
 def test_a_failed_variant_fails_a_gate_on_its_figures() -> None:
     comparison = compare([build_report(failure=Failure("DeviceFailed", 5, "x"))])
-    with pytest.raises(GateFailed, match="onnxruntime-int8 in report 1"):
+    with pytest.raises(GateFailed, match="in report 1 for onnxruntime-int8"):
         check_gate(comparison, parse_gate("latency.p50_ms > 1000"))
 
 
@@ -262,9 +302,9 @@ SLOWER = "change.verdict == 'slower'"
 @pytest.mark.parametrize(
     ("gate", "fails"),
     [
-        (SLOWER, "onnxruntime-int8 in report 2: change.verdict is slower"),
-        ("change.ratio > 1.1", "onnxruntime-int8 in report 2: change.ratio is 1.2"),
-        ("change.interval.low > 1.1 and precision == 'int8'", "onnxruntime-int8 in report 2"),
+        (SLOWER, r"in report 2 for onnxruntime-int8 \(change.verdict is slower"),
+        ("change.ratio > 1.1", r"in report 2 for onnxruntime-int8 \(change.ratio is 1.2"),
+        ("change.interval.low > 1.1 and precision == 'int8'", "in report 2 for onnxruntime-int8"),
         ("change.verdict == 'faster'", ""),
         ("change.detectable > 0.5", ""),
         ("change.ratio > 1.1 and precision == 'float32'", ""),
@@ -276,7 +316,7 @@ def test_a_gate_can_ask_what_changed_against_the_first_report(gate: str, fails: 
     if fails:
         with pytest.raises(FailedOn, match=fails) as caught:
             check_gate(comparison, parse_gate(gate))
-        assert "report 1:" not in caught.value.what
+        assert "report 1" not in caught.value.what
     else:
         check_gate(comparison, parse_gate(gate))
 
@@ -285,7 +325,7 @@ def test_a_gate_can_ask_what_changed_against_the_first_report(gate: str, fails: 
 def test_a_gate_on_a_change_fails_for_a_variant_that_one_report_lacks(before_has_it: bool) -> None:
     pair = [build_report({"onnxruntime": (20, 8), "tflite": (30, 9)}), build_report(seed=7)]
     comparison = compare(pair if before_has_it else pair[::-1])
-    says = "tflite-int8 in report 2: change.verdict was not measured"
+    says = r"in report 2 for tflite-float32 and tflite-int8 \(change.verdict was not measured"
     with pytest.raises(FailedOn, match=says):
         check_gate(comparison, parse_gate(SLOWER))
     check_gate(comparison, parse_gate(f"backend == 'onnxruntime' and {SLOWER}"))
