@@ -69,8 +69,8 @@ def render_page(
         title = f"{len(comparison.reports)} reports of {', '.join(models)}"
         parts = [_changes(comparison), shown]
         every = zip(comparison.names, comparison.reports, comparison.folders, strict=True)
-        for name, report, folder in every:
-            parts += [_heading(report, name), _section(report, folder, level=3)]
+        for index, (name, report, folder) in enumerate(every):
+            parts += [_heading(report, name, _anchor(index)), _section(report, folder, level=3)]
             progress.step()
     return page(title, [f"<h1>{escape(title)}</h1>", *parts])
 
@@ -97,9 +97,16 @@ def _subtitle(report: Report) -> str:
     return f"{machine}, {threads}, {report.created.replace('T', ' ').replace('Z', ' UTC')}"
 
 
-def _heading(report: Report, name: str) -> str:
+def _anchor(index: int) -> str:
+    """What the heading of a report is found by, from where its changes are listed."""
+    return f"report-{index + 1}"
+
+
+def _heading(report: Report, name: str, anchor: str) -> str:
     what = f"{report.model.name}, {_subtitle(report)}"
-    return f'<h2 class="report">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
+    return (
+        f'<h2 class="report" id="{anchor}">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
+    )
 
 
 def _section(report: Report, folder: Path | None, figure: str = "", *, level: int = 2) -> str:
@@ -218,7 +225,8 @@ def _changes(comparison: Comparison) -> str:
         parts.append(_care("Read this comparison with care.", comparison.differences))
     rows = [
         f'<tr><th scope="row"{TEXT}>{escape(change.variant)}</th>'
-        f"<td{TEXT}>{escape(comparison.names[change.report])}</td>"
+        f'<td{TEXT}><a href="#{_anchor(change.report)}">'
+        f"{escape(comparison.names[change.report])}</a></td>"
         f"<td>{change.ratio.value:.3f}</td>"
         f"<td>{change.ratio.interval.low:.3f} to {change.ratio.interval.high:.3f}</td>"
         f"<td>{difference(change.ratio.detectable)}</td>"

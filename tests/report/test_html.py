@@ -180,6 +180,16 @@ def test_several_reports_show_what_changed() -> None:
     assert "The machine differs" in text
 
 
+def test_a_change_leads_to_its_report() -> None:
+    """Two hundred reports are a page of two hundred screens."""
+    reports = [build_report(seed=seed) for seed in range(3)]
+    page = Page(render_page(compare(reports)))
+    led_to = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    places = [value for _, name, value in page.attributes if name == "id"]
+    assert places == ["report-1", "report-2", "report-3"]
+    assert led_to == ["#report-2", "#report-2", "#report-3", "#report-3"]
+
+
 def test_a_page_of_several_reports_is_headed_by_all_of_them() -> None:
     """The first one's machine and time stood below a title for all, and its parts beside it."""
     pair = [build_report(), build_report({"onnxruntime": (20, 11)}, machine="m2", seed=3)]
