@@ -190,6 +190,16 @@ def test_a_change_leads_to_its_report() -> None:
     assert led_to == ["#report-2", "#report-2", "#report-3", "#report-3"]
 
 
+def test_on_paper_nothing_lies_beyond_the_edge() -> None:
+    """There nobody can scroll: what is wide has to wrap."""
+    text = render_page(compare([build_report()]))
+    on_paper = text[text.index("@media print") : text.index("</style>")]
+    rules = dict(re.findall(r"^  (\S.*?) \{ (.*?) \}$", on_paper, re.MULTILINE))
+    assert "overflow: visible" in rules[".scroll, figure:has(svg)"]
+    assert "white-space: normal" in rules["th, td"]
+    assert "min-width: 0" in rules["svg"]
+
+
 def test_a_page_of_several_reports_is_headed_by_all_of_them() -> None:
     """The first one's machine and time stood below a title for all, and its parts beside it."""
     pair = [build_report(), build_report({"onnxruntime": (20, 11)}, machine="m2", seed=3)]
