@@ -63,14 +63,15 @@ def render_page(
     if len(comparison.reports) == 1:
         title = first.model.name
         above = f'<p class="sub">{escape(_subtitle(first))}</p>'
-        parts = [above, _section(first, comparison.folders[0], shown)]
+        parts = [above, _section(first, comparison.names[0], comparison.folders[0], shown)]
     else:
         models = dict.fromkeys(report.model.name for report in comparison.reports)
         title = f"{len(comparison.reports)} reports of {', '.join(models)}"
         parts = [_changes(comparison), shown]
         every = zip(comparison.names, comparison.reports, comparison.folders, strict=True)
         for index, (name, report, folder) in enumerate(every):
-            parts += [_heading(report, name, _anchor(index)), _section(report, folder, level=3)]
+            parts.append(_heading(report, name, _anchor(index)))
+            parts.append(_section(report, name, folder, level=3))
             progress.step()
     return page(title, [f"<h1>{escape(title)}</h1>", *parts])
 
@@ -109,7 +110,9 @@ def _heading(report: Report, name: str, anchor: str) -> str:
     )
 
 
-def _section(report: Report, folder: Path | None, figure: str = "", *, level: int = 2) -> str:
+def _section(
+    report: Report, name: str, folder: Path | None, figure: str = "", *, level: int = 2
+) -> str:
     def head(title: str) -> str:
         return f"<h{level}>{escape(title)}</h{level}>"
 
@@ -129,7 +132,7 @@ def _section(report: Report, folder: Path | None, figure: str = "", *, level: in
     parts += [_grid(grid) for grid in drift_grids(report)]
     if by_region := [_grid(grid) for grid in region_grids(report)]:
         parts += [head("Drift by region"), *by_region]
-    parts += [_worst(variant, folder) for variant in report.variants]
+    parts += [_worst(variant, name, folder) for variant in report.variants]
     parts += [head("Circumstances"), _circumstances(report)]
     return "\n".join(part for part in parts if part)
 
@@ -198,11 +201,15 @@ def _figure(animation: Animation) -> str:
     )
 
 
-def _worst(variant: VariantResult, folder: Path | None) -> str:
-    """The variant's worst frame, if the picture lies where the report says."""
+def _worst(variant: VariantResult, report: str, folder: Path | None) -> str:
+    """The variant's worst frame, if the picture lies where the report of this name says."""
     if folder is None or variant.worst_picture is None or variant.drift is None:
         return ""
-    path = inside(folder, variant.worst_picture)
+    try:
+        path = inside(folder, variant.worst_picture)
+    except BadInput as error:
+        error.where = f"{report} [{variant.id}.worst_picture]"
+        raise
     if not path.is_file() or path.stat().st_size > _MAX_PICTURE_BYTES:
         return ""
     with disk_errors(path):

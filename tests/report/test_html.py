@@ -293,5 +293,5 @@ def test_the_worst_frame_is_shown_where_it_lies_beside_its_report(tmp_path: Path
         render_page(comparison)
     outside = replace(report, variants=(replace(first, worst_picture="../secret.png"),))
     save_report(tmp_path / "report.json", outside)
-    with pytest.raises(BadInput, match="outside"):
+    with pytest.raises(BadInput, match=r"report\.json \[.*worst_picture\]: .*outside"):
         render_page(compare([tmp_path / "report.json"]))
