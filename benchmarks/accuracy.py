@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from edgeanim.benchmarks.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.trials import Trials
 from edgeanim.core.errors import UsageError, told
 from edgeanim.core.progress import SILENT
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.bundle import Bundle, open_bundle
 from edgeanim.targets.manifest import variant_called
 
@@ -85,8 +85,8 @@ class Accuracy:
         """Growth of a process that plays."""
         seconds = self._options.soak
         plan = BenchOptions(duration_s=seconds).plan(20.0)
-        with tempfile.TemporaryDirectory() as folder, Crew(Path(folder)) as crew:
-            soak = summarize_soak(Trials(crew, plan, Path(folder)).soak(self._job(self._variant)))
+        with scratch_folder("accuracy") as folder, Crew(folder) as crew:
+            soak = summarize_soak(Trials(crew, plan, folder).soak(self._job(self._variant)))
         if not self._options.quiet:
             sizes = (f"{w.rss_mb:.2f}" for w in soak.windows if w.rss_mb is not None)
             print(f"  resident MB by window: {' '.join(sizes)}", flush=True)
@@ -112,9 +112,9 @@ class Accuracy:
                 WorkerProcess(job, folder) if plain else WorkerProcess(job, folder, command=slowed)
             )
 
-        with tempfile.TemporaryDirectory() as folder, Crew(Path(folder), start) as crew:
+        with scratch_folder("accuracy") as folder, Crew(folder, start) as crew:
             jobs = {"first": job, "copy": job}
-            course = Schedule(jobs, _TRIAL, crew, Path(folder), SILENT, rate_fps=20.0).time()
+            course = Schedule(jobs, _TRIAL, crew, folder, SILENT, rate_fps=20.0).time()
         first, copy = ([p.blocks_ms for p in course[n].samples] for n in ("first", "copy"))
         ratio = paired_ratio(copy, first)
         if not self._options.quiet:

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pathlib import Path
 from edgeanim.benchmarks.result import Report, load_report
 from edgeanim.benchmarks.stats import paired_ratio
 from edgeanim.core.errors import BadInput, DeviceFailed, told
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import save_track
 from edgeanim.targets.bundle import open_bundle
@@ -188,8 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     bars: list[Bar] = []
-    with tempfile.TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
-        bench = Bench(Path(scratch))
+    with scratch_folder("bars") as scratch:
+        bench = Bench(scratch)
         steps = [bench.start_up, bench.build, bench.run_variants, bench.animate]
         for step in steps if options.skip_demo else [*steps, bench.demo]:
             for bar in step():

@@ -6,7 +6,6 @@ magnitude and unevenly so; what it proves is function, numbers and that the whee
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from edgeanim.benchmarks.protocol import Done, Job, Ready, Request
 from edgeanim.benchmarks.result import Failure, ModelRecord
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.on.emulator import Emulator, Processor
 
@@ -96,9 +96,9 @@ def emulate(
         return WorkerProcess(job, folder, timeout=_PATIENCE_SECONDS, command=command)
 
     with (
-        tempfile.TemporaryDirectory(prefix="edgeanim-emulate-") as scratch,
-        Crew(Path(scratch) / "here") as here,
-        Crew(Path(scratch) / "there", start) as there,
+        scratch_folder("emulation") as scratch,
+        Crew(scratch / "here") as here,
+        Crew(scratch / "there", start) as there,
     ):
         for subject in subjects:
             job = _job(subject, golden, processor)
@@ -146,8 +146,8 @@ def _render(job: Job, crew: Crew) -> tuple[str | None, Frames | None, Failure | 
     """The runtime's version and the frames that it makes, or why there are none."""
     version = None
     worker = crew.hire(job)
-    with tempfile.TemporaryDirectory(prefix="edgeanim-frames-") as scratch:
-        path = Path(scratch) / "frames.npy"
+    with scratch_folder("frames") as scratch:
+        path = scratch / "frames.npy"
         try:
             version = worker.receive(Ready).backend_version
             worker.ask(Request("render", path=path), Done)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.core.artifact import FLOAT32, CompiledGraph
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.quiet import quiet
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board, load_shipped_board
 
@@ -162,8 +162,8 @@ def check() -> str:
     saturates = load_board("local").saturates_u8s8
     one = measure_roof(saturates=saturates)
     cores = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="edgeanim-projection-") as scratch:
-        floating, integer = Path(scratch) / "float.onnx", Path(scratch) / "int8.onnx"
+    with scratch_folder("projection") as scratch:
+        floating, integer = scratch / "float.onnx", scratch / "int8.onnx"
         macs = mobilenet(floating)
         quantized(floating, integer, saturates=saturates)
         files = {"float32": (floating, FLOAT32), "int8": (integer, "onnx-qdq")}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from edgeanim.core.quiet import quiet
+from edgeanim.core.scratch import scratch_folder
 
 
 def open_session(model: Any) -> Any:
@@ -19,8 +18,8 @@ def open_session(model: Any) -> Any:
     options.log_severity_level = 4
     # Every tensor may be asked for, so there is no pattern in which memory could be shared.
     options.enable_mem_pattern = False
-    with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-        path = Path(scratch) / "graph.onnx"
+    with scratch_folder("session") as scratch:
+        path = scratch / "graph.onnx"
         onnx.save(model, str(path))
         with quiet():
             return onnxruntime.InferenceSession(

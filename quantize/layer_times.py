@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.quantize.allocation import Layer
 from edgeanim.quantize.channels import Kind, kind_of
 from edgeanim.targets.backends import Backend, Session, SessionOptions
@@ -161,10 +161,10 @@ def _measure(
     shape: LayerShape, backend: Backend, board: Board, options: SessionOptions
 ) -> LayerTime:
     """The four sizes in turn, several times over; the least of each, free of what disturbs."""
-    with TemporaryDirectory(prefix="edgeanim-layer-") as scratch, ExitStack() as stack:
+    with scratch_folder("layer") as scratch, ExitStack() as stack:
         runs: dict[tuple[int, int], tuple[Session, dict[str, Any]]] = {}
         for inputs, outputs in shape.halves:
-            folder = Path(scratch) / f"{inputs}-{outputs}"
+            folder = scratch / f"{inputs}-{outputs}"
             folder.mkdir(exist_ok=True)
             artifact = _single(shape, inputs, outputs, folder)
             compiled = backend.compile(artifact, board, folder / "compiled")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edgeanim.core.scratch import scratch_folder
 
 
 @contextmanager
@@ -19,8 +20,8 @@ def native_name(path: Path) -> Iterator[str]:
     if _is_utf8(str(whole)):
         yield str(whole)
         return
-    with tempfile.TemporaryDirectory(prefix="edgeanim-link-") as folder:
-        link = Path(folder) / ("file" + (path.suffix if path.suffix.isascii() else ""))
+    with scratch_folder("link") as folder:
+        link = folder / ("file" + (path.suffix if path.suffix.isascii() else ""))
         link.symlink_to(whole)
         yield str(link)
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -24,6 +23,7 @@ from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.locks import HAS_LOCKS
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.methods import graph_specs, quantized_graph
@@ -151,8 +151,8 @@ def working_ahead(work: Work) -> Iterator[Ahead]:
 
     Nothing is begun where all is to be made afresh, nor on one processor, or with little memory.
     """
-    with TemporaryDirectory(prefix="edgeanim-ahead-") as folder:
-        ahead = Ahead(work, Path(folder))
+    with scratch_folder("ahead") as folder:
+        ahead = Ahead(work, folder)
         try:
             yield ahead
         finally:

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import GateFailed, told
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import METHODS, Method, PruneSpec, QuantizeSpec
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.load import Model, load_model
 from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.pipeline.calibrate import make_golden
@@ -94,12 +94,12 @@ def measure(work: Work, spec: PruneSpec, method: Method, only: str | None) -> It
     """The bars, one after the other; `only` those called `int8` or `pruned`, if it is given."""
     original, material = open_model(SHIPPED, work), shipped_material(frames_for(spec))
     golden = make_golden(work, original, material.held_out)
-    with TemporaryDirectory(prefix="edgeanim-bars-") as scratch:
+    with scratch_folder("bars") as scratch:
         if only in (None, "int8"):
-            out = Path(scratch) / "int8"
+            out = scratch / "int8"
             yield from _drift_of_int8(work, original, golden, out, QuantizeSpec(method=method))
         if only in (None, "pruned"):
-            folder = Path(scratch) / "pruned"
+            folder = scratch / "pruned"
             done = prune_model(work, original, material, golden, folder, spec)
             yield _drift_of_pruned(original, done)
             yield from _against_eager(work, original, load_model(folder), material, golden, scratch)
@@ -158,9 +158,9 @@ def _drift_of_pruned(model: Model, done: Pruned) -> Bar:
 
 
 def _against_eager(
-    work: Work, original: Model, pruned: Model, material: Material, golden: Path, scratch: str
+    work: Work, original: Model, pruned: Model, material: Material, golden: Path, scratch: Path
 ) -> Iterator[Bar]:
-    int8 = Path(scratch) / "pruned-int8"
+    int8 = scratch / "pruned-int8"
     names = work.backends((ALL,))
     # Drift is the other bar's business, so nothing is refused here.
     spec = QuantizeSpec(method="ptq")

@@ -25,7 +25,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -35,6 +34,7 @@ from edgeanim.core.artifact import FLOAT32, Precision, Samples
 from edgeanim.core.errors import EdgeanimError, told
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse_inputs
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden, record_samples
 from edgeanim.pipeline.material import gather, scene_of
@@ -220,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     samples = record_samples(work, model, material, SAMPLES)
     golden = load_golden(make_golden(work, model, scene))
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(TemporaryDirectory(prefix="edgeanim-")))
+        scratch = stack.enter_context(scratch_folder("beside"))
         rows = measured(Bench(work, model, golden, samples, scratch, stack), options)
     print("\n".join(table(rows)))
     print(

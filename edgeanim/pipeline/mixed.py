@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.drift import Drift
 from edgeanim.benchmarks.environment import describe
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.island_search import Layer, drop_costly, shortest_within
 from edgeanim.pipeline.lights import Likeness, drift_relit, excess
 from edgeanim.pipeline.methods import Job, MeasuredIslands, Outcome, histograms_of, kept_by_graph
@@ -62,8 +62,8 @@ class _Analysis:
 def mixed(job: Job, spec: QuantizeSpec) -> Outcome:
     """INT8 with float islands; the fastest measured one within the limit, else the nearest."""
     job.alone()
-    with TemporaryDirectory(prefix="edgeanim-") as scratch:
-        search = _prepare(job, spec, Path(scratch))
+    with scratch_folder("mixed") as scratch:
+        search = _prepare(job, spec, scratch)
     trials = _Trials(job, spec, search)
     path = search.path()
     if not trials.within(()) and not trials.within(path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.emulation import Emulation, emulate
 from edgeanim.benchmarks.result import ModelRecord
@@ -13,6 +12,7 @@ from edgeanim.benchmarks.runner import subjects_of
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.on_golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
 from edgeanim.targets.bundle import open_bundle
@@ -84,10 +84,10 @@ def emulate_bundle(
     variants = one_or_more(variants)
     emulator = find_emulator(processor, _place(root))
     python = boot(emulator)
-    with open_bundle(Path(bundle)) as opened, TemporaryDirectory() as scratch:
+    with open_bundle(Path(bundle)) as opened, scratch_folder("golden") as scratch:
         if opened.golden is None:
             raise UsageError("This bundle has no golden frames.", where=bundle)
-        golden = Path(scratch) / "golden.npz"
+        golden = scratch / "golden.npz"
         save_golden(golden, first_frames(load_golden(opened.golden), frames))
         subjects = subjects_of(opened.contract, opened.variants)
         chosen = tuple(variant_called(name, subjects) for name in variants) or subjects

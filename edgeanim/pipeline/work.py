@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from edgeanim.core.errors import DeviceFailed, UsageError, named
 from edgeanim.core.files import canonical_json, sha256_files, sha256_tree, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.store import Store, tool_versions
 from edgeanim.graph.external import external_files
 from edgeanim.runtime.execution import Record
@@ -235,10 +235,10 @@ def open_original(
     """A player of the float32 original, which is what every drift is measured against. `BadInput`
     names the graph if that backend has no kernels for it."""
     backend = get_backend(REFERENCE)
-    with TemporaryDirectory(prefix="edgeanim-") as scratch:
+    with scratch_folder("original") as scratch:
         compiled = []
         for artifact in graphs:
-            folder = Path(scratch) / artifact.spec.name
+            folder = scratch / artifact.spec.name
             folder.mkdir()
             with named(artifact.path, DeviceFailed):
                 compiled.append(backend.compile(artifact, work.board, folder))

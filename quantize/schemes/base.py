@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples
 from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.histograms_onnx import collect_histograms
 from edgeanim.targets.backends import get_backend
@@ -125,11 +125,11 @@ class Scheme(ABC):
         if compiled is not None:
             yield Source(artifact, samples, board, compiled)
             return
-        with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
+        with scratch_folder("scheme") as scratch:
 
             @cache
             def compile_here(graph: GraphArtifact, backend: str) -> CompiledGraph:
-                return get_backend(backend).compile(graph, board, Path(scratch))
+                return get_backend(backend).compile(graph, board, scratch)
 
             yield Source(artifact, samples, board, compile_here)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 from edgeanim.core.files import atomic_path
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.normalize import with_recent_opset
 from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.gates import find_gates
@@ -56,8 +56,8 @@ class QdqScheme(Scheme):
         """See `Scheme.write`: `<graph>.onnx`."""
         path = out / f"{source.artifact.spec.name}.onnx"
         ranges_of = partial(_ranges_of, histograms, spec.ranges)
-        with tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-            prepared = self._prepare(source, spec.keep_float, Path(scratch))
+        with scratch_folder("qdq") as scratch:
+            prepared = self._prepare(source, spec.keep_float, scratch)
             with atomic_path(path) as partial_file:
                 self.insert(prepared, ranges_of, seven_bits(spec, source.board), partial_file)
         return path

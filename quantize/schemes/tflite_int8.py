@@ -8,7 +8,6 @@ average that weighs the first sample most, and it cannot stream.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_bytes
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.quantize.chain import check_names, find_chain, name_nodes
 from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
@@ -70,8 +70,8 @@ class TfLiteInt8(Scheme):
         given = kernels_of(artifact.path, tuple(source.kernels))
         pairs = [(kernel, source.kernels[name]) for name, kernel in given]
         graph.replace_kernels(pairs, chain.with_float_heads)
-        with quiet(), tempfile.TemporaryDirectory(prefix="edgeanim-") as scratch:
-            rounded = Path(scratch) / "rounded.tflite"
+        with quiet(), scratch_folder("tflite") as scratch:
+            rounded = scratch / "rounded.tflite"
             graph.write(rounded)
             recipe = _recipe(graph, chain.with_float_heads)
             job = quantizer.Quantizer(str(rounded), recipe)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +24,7 @@ from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_er
 from edgeanim.core.files import atomic_path, inside
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.backends.base import (
     Availability,
     Interface,
@@ -142,11 +142,12 @@ class _OnnxSession:
         self._nodes: list[TracedNode] | None = None
         session_options = native_options(ort, options)
         if options.profile:
-            folder = tempfile.mkdtemp(prefix="edgeanim-ort-")
+            held = ExitStack()
+            folder = held.enter_context(scratch_folder("trace"))
             # Also for a session that is dropped, or open when the process ends.
-            self._forget_trace = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._forget_trace = weakref.finalize(self, held.close)
             session_options.enable_profiling = True
-            session_options.profile_file_prefix = str(Path(folder) / "trace")
+            session_options.profile_file_prefix = str(folder / "trace")
         path = graph.files[0]
         try:
             self._session = _create(ort, path, session_options)

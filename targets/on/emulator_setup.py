@@ -22,6 +22,7 @@ from pathlib import Path
 from edgeanim.core.errors import DeviceFailed, MissingComponent
 from edgeanim.core.files import atomic_folder
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.on.emulator import Processor, default_folder, find_python, find_qemu
 from edgeanim.targets.on.needs import MODULES, requirement_of_base, requirement_of_extra
 
@@ -147,8 +148,8 @@ def _private_apt(arch: str) -> Iterator[list[str]]:
     sources = next((path for path in _SOURCES if Path(path).is_file()), None)
     if sources is None:
         raise DeviceFailed("apt has no sources on this machine.", hint=_BY_HAND)
-    with tempfile.TemporaryDirectory(prefix="edgeanim-apt-") as scratch:
-        state, cache = Path(scratch) / "state", Path(scratch) / "cache"
+    with scratch_folder("apt") as scratch:
+        state, cache = scratch / "state", scratch / "cache"
         (state / "lists" / "partial").mkdir(parents=True)
         (cache / "archives" / "partial").mkdir(parents=True)
         (state / "status").touch()
