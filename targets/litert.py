@@ -15,6 +15,7 @@ from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed, first_line
 from edgeanim.core.files import atomic_path
+from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
 from edgeanim.graph.reference import deviation
@@ -150,8 +151,8 @@ def _convert(
             outputs=_turned(spec.outputs, filed.outputs),
         )
         converted = litert_torch.convert(wrapped.eval(), tuple(arguments))
-        with atomic_path(path) as partial:
-            converted.export(str(partial))
+        with atomic_path(path) as partial, native_name(partial) as name:
+            converted.export(name)
     return filed
 
 

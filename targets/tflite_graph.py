@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import MissingComponent
+from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.checks import runtime_errors
@@ -66,8 +67,9 @@ def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> A
     if not xnnpack:
         resolvers = module.OpResolverType
         settings["experimental_op_resolver_type"] = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    with runtime_errors("This is not a usable TFLite graph", path, damaged=True), quiet():
-        interpreter = module.Interpreter(model_path=str(path), **settings)
+    unusable = runtime_errors("This is not a usable TFLite graph", path, damaged=True)
+    with unusable, native_name(path) as name, quiet():
+        interpreter = module.Interpreter(model_path=name, **settings)
     with runtime_errors("TFLite refuses this graph", path), quiet():
         interpreter.allocate_tensors()
     with runtime_errors("The names in this TFLite graph are no texts", path, damaged=True):

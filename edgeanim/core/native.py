@@ -1,4 +1,7 @@
-"""Files for OpenCV, which crashes on a name that is not UTF-8 and does not tell of a full disk."""
+"""Files for native code, which takes no name that is not UTF-8: OpenCV even crashes on one.
+
+OpenCV does not tell of a full disk either.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,22 @@ from edgeanim.core.scratch import scratch_folder
 
 @contextmanager
 def native_name(path: Path) -> Iterator[str]:
-    """A name under which OpenCV finds the existing file `path`: its own, or that of a link to it
-    where its own is not UTF-8."""
+    """A name under which native code finds the existing file `path`: its own, or one that leads to
+    it through a link where its own is not UTF-8. What lies beside it is found beside that, too, if
+    only a folder's name is to blame."""
     whole = path.resolve()
     if _is_utf8(str(whole)):
         yield str(whole)
         return
     with scratch_folder("link") as folder:
-        link = folder / ("file" + (path.suffix if path.suffix.isascii() else ""))
-        link.symlink_to(whole)
-        yield str(link)
+        link = folder / "link"
+        if _is_utf8(whole.name):
+            link.symlink_to(whole.parent)
+            yield str(link / whole.name)
+        else:
+            link = link.with_suffix(path.suffix if path.suffix.isascii() else "")
+            link.symlink_to(whole)
+            yield str(link)
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:

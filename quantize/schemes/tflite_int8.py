@@ -19,6 +19,7 @@ from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples,
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_bytes
+from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
@@ -146,9 +147,9 @@ def _collect(
 
     asked = TfliteOps(converted.files[0]).activations
 
-    with quiet():
+    with native_name(converted.files[0]) as file, quiet():
         interpreter = Interpreter(
-            model_path=str(converted.files[0]),
+            model_path=file,
             num_threads=1,
             experimental_preserve_all_tensors=True,
         )

@@ -22,6 +22,7 @@ from edgeanim.core.artifact import (
 from edgeanim.core.contract import GraphSpec
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors, first_line
 from edgeanim.core.files import atomic_path, inside
+from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
 from edgeanim.core.scratch import scratch_folder
@@ -224,9 +225,9 @@ def _create(ort: Any, path: Path, options: Any) -> Any:
     errors = ort.capi.onnxruntime_pybind11_state
     with runtime_errors("ONNX Runtime refuses this graph", path):
         try:
-            with quiet():
+            with native_name(path) as name, quiet():
                 return ort.InferenceSession(
-                    str(path),
+                    name,
                     options,
                     providers=["CPUExecutionProvider"],
                     disabled_optimizers=[_OWN_ROUNDING],

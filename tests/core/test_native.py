@@ -1,4 +1,4 @@
-"""OpenCV and files whose names it cannot take."""
+"""Native code and files whose names it cannot take."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def test_other_names_are_taken_as_they_are(tmp_path: Path) -> None:
     path.touch()
     with native_name(path) as name:
         assert name == str(path.resolve())
+
+
+def test_what_lies_beside_a_file_is_found_beside_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / ODD
+    folder.mkdir()
+    for name in ("graph.xml", "graph.bin"):
+        (folder / name).write_text(name)
+    with native_name(folder / "graph.xml") as name:
+        name.encode()
+        assert Path(name).read_text() == "graph.xml"
+        assert Path(name).with_suffix(".bin").read_text() == "graph.bin"
+    assert not Path(name).exists()
 
 
 def test_pictures_are_written_under_any_name(tmp_path: Path, pictures: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
@@ -53,6 +54,21 @@ def test_int8_executes_as_int8_and_looks_the_same(
     # Counted, not timed: on a fast processor the steps of so small a net take a microsecond or two.
     assert sum(row.count for row in profile.ops if row.kind == "convert") <= 4
     assert profile.int8 > 0.8 * (1 - profile.convert)
+
+
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
+def test_a_graph_is_quantised_where_names_are_not_utf8(
+    scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+
+    def compiled(graph: GraphArtifact, backend: str) -> CompiledGraph:
+        return get_backend(backend).compile(graph, board, odd)
+
+    made = get_scheme(scheme).quantize(unet, samples, QuantizeSpec(), board, odd, compiled)
+    assert made.path.parent == odd
+    assert made.path.is_file()
 
 
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)

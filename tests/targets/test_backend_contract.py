@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +46,31 @@ def test_float_agrees_with_the_reference(
         picture = {"image": np.random.default_rng(seed).random((1, 3, SIZE, SIZE), np.float32)}
         got = result_of(graph.spec, session.run(inputs))
         assert np.abs(got - reference(picture)).max() <= 1e-4
+
+
+@pytest.mark.parametrize("name", COMPUTES)
+def test_graphs_may_lie_where_names_are_not_utf8(
+    name: str,
+    compiled: Callable[..., CompiledGraph],
+    reference: Callable[[dict[str, Array]], Array],
+    tiny: Path,
+    tmp_path: Path,
+) -> None:
+    """As they do in a store below such a folder."""
+    backend, plain = get_backend(name), compiled(name).spec
+    inputs, outputs = (
+        tuple(tensor.in_layout("NCHW") for tensor in tensors)
+        for tensors in (plain.inputs, plain.outputs)
+    )
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    source = shutil.copy(tiny, odd / "tiny.onnx")
+    artifact = GraphArtifact(replace(plain, inputs=inputs, outputs=outputs), Path(source))
+    graph = backend.compile(artifact, load_board("local"), odd / "compiled")
+    session = backend.load(graph, SessionOptions())
+    picture = {"image": np.random.default_rng(0).random((1, 3, SIZE, SIZE), np.float32)}
+    got = result_of(graph.spec, session.run(inputs_for(graph.spec, 0)))
+    assert np.abs(got - reference(picture)).max() <= 1e-4
 
 
 @pytest.mark.parametrize("name", COMPUTES)
