@@ -23,41 +23,35 @@ _REPORT = ".json"
 
 
 def project(
-    subject: str | Path,
+    subject: str | Path | Report,
     boards: str | Path | Sequence[str | Path],
     *,
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Projected, ...]:
-    """Project every variant of a bundle, or of a report made on this machine, onto `boards`. Left
-    out are those that compute in bfloat16 or float16, of which no roof is known, and of each board
-    those in a precision that its file does not list for their runtime.
+    """Project every variant of a bundle, or of a report (or that in a file) made on this machine,
+    onto `boards`. Left out are those that compute in bfloat16 or float16, of which no roof is
+    known, and of each board those in a precision that its file does not list for their runtime.
 
     A bundle is measured first, briefly. `threads` are those used there: the board's own number by
     default, and at most one for each of its cores. Projections are no measurements: right within a
     factor of two at best. `UsageError` if no variant is left.
     """
-    must_exist(Path(subject))
-    if Path(subject).suffix not in (SUFFIX, _REPORT):
-        require_bundle(subject)
-        raise UsageError(
-            "Only a bundle or a report can be projected.",
-            where=subject,
-            hint="Give an .eab, as `edgeanim compile` writes it, or a report that `edgeanim bench` "
-            "wrote here.",
-        )
+    where = None if isinstance(subject, Report) else Path(subject)
+    if where is not None:
+        _must_be_projectable(where)
     there = [load_board(name) for name in one_or_more(boards)]
     if not there:
         raise UsageError("There is no board to project on.", where="--board")
     roofs = [roof_of(board, threads) for board in there]
     for board in there:
         _say_cores(board, threads, progress)
-    report = _report(Path(subject), progress)
-    known = _with_roofs(report, subject, progress)
+    report = _report_of(subject if isinstance(subject, Report) else Path(subject), progress)
+    known = _with_roofs(report, where, progress)
     variants = [variant for variant in report.variants if variant.id in known]
     chosen = [_run_by(board, variants, progress) for board in there]
     if not any(chosen):
-        raise _nothing("the boards run no variant in its precision", subject)
+        raise _nothing("the boards run no variant in its precision", where)
     progress.stage("Measure this machine's roof")
     here = measure_roof(saturates=load_board("local").saturates_u8s8)
     here = here.with_threads(report.settings.threads)
@@ -72,36 +66,36 @@ def project(
 
 
 def _with_roofs(
-    report: Report, subject: str | Path, progress: Progress
+    report: Report, where: Path | None, progress: Progress
 ) -> dict[str, tuple[Part, ...]]:
     """The parts of each variant that ran, but for those of which no roof is known, which are told
     of; `UsageError` if there are no others, and what they failed with if none ran."""
     if len(report.failures) == len(report.variants):
-        raise _none_ran(report, subject)
+        raise _none_ran(report, where)
     parts = {v.id: parts_of(v) for v in report.variants if v.failure is None}
     known = {name: made for name, made in parts.items() if has_roofs(made)}
     if left_out := sorted(set(parts) - set(known)):
         progress.stage(f"Leave out {', '.join(left_out)}")
         progress.done("no roof is known of what it computes in")
     if not known:
-        raise _nothing("no variant that ran computes in float32 or INT8 alone", subject)
+        raise _nothing("no variant that ran computes in float32 or INT8 alone", where)
     return known
 
 
-def _none_ran(report: Report, subject: str | Path) -> EdgeanimError:
+def _none_ran(report: Report, where: Path | None) -> EdgeanimError:
     """Why the first variant failed, which says what to do: install its runtime, say."""
     what = report.failures[0].message
     if report.exit_code != MissingComponent.exit_code:
-        return DeviceFailed(what, where=subject)
-    error = MissingComponent(what, extra="", where=subject)
+        return DeviceFailed(what, where=where)
+    error = MissingComponent(what, extra="", where=where)
     error.hint = None
     return error
 
 
-def _nothing(why: str, subject: str | Path) -> UsageError:
+def _nothing(why: str, where: Path | None) -> UsageError:
     return UsageError(
         f"Nothing here can be projected: {why}.",
-        where=subject,
+        where=where,
         hint="Compile the model with its float32 variants.",
     )
 
@@ -129,16 +123,30 @@ def _run_by(board: Board, variants: Sequence[VariantResult], progress: Progress)
     return chosen
 
 
-def _report(subject: Path, progress: Progress) -> Report:
-    if subject.suffix != _REPORT:
+def _must_be_projectable(path: Path) -> None:
+    """`UsageError` for a file that is neither a bundle nor a report."""
+    must_exist(path)
+    if path.suffix not in (SUFFIX, _REPORT):
+        require_bundle(path)
+        raise UsageError(
+            "Only a bundle or a report can be projected.",
+            where=path,
+            hint="Give an .eab, as `edgeanim compile` writes it, or a report that `edgeanim bench` "
+            "wrote here.",
+        )
+
+
+def _report_of(subject: Path | Report, progress: Progress) -> Report:
+    """The report that was given, if it is of this machine, or one of the bundle, measured now."""
+    if isinstance(subject, Path) and subject.suffix != _REPORT:
         from edgeanim.pipeline.bench import bench
 
         return bench([subject], quick=True, threads=1, progress=progress)
-    report = load_report(subject)
+    report = subject if isinstance(subject, Report) else load_report(subject)
     if report.environment.machine != describe().machine:
         raise UsageError(
             "This report was made on another machine, whose roof is not known.",
-            where=subject,
+            where=subject if isinstance(subject, Path) else None,
             hint="Project where it was made, or project the bundle.",
         )
     return report

@@ -171,8 +171,9 @@ def test_where_no_variant_ran_the_reason_is_told(kind: type[EdgeanimError]) -> N
     """Without its runtime, the advice was to compile the model with float32 variants."""
     says = "It needs 'openvino'. Install it with: pip install 'edgeanim[openvino]'"
     report = build_report(failure=Failure(kind.__name__, kind.exit_code, says))
+    failed = replace(report, variants=report.variants[1:])
     with pytest.raises(kind, match=r"net\.eab: It needs 'openvino'") as caught:
-        pipeline._with_roofs(replace(report, variants=report.variants[1:]), "net.eab", SILENT)
+        pipeline._with_roofs(failed, Path("net.eab"), SILENT)
     assert str(caught.value).count("Install it with") == 1
 
 
@@ -282,6 +283,18 @@ def test_only_a_report_of_this_machine_is_projected(
         for variant in ("onnxruntime-float32", "onnxruntime-int8")
     ]
     assert all(p.low_ms < p.ms < p.high_ms for p in made)
+
+
+def test_a_report_at_hand_is_projected_as_one_in_a_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "measure_roof", lambda **_: HERE)
+    report = build_report(machine=describe().machine)
+    save_report(tmp_path / "ours.json", report)
+    in_a_file = pipeline.project(tmp_path / "ours.json", "raspberry-pi-4")
+    assert pipeline.project(report, "raspberry-pi-4") == in_a_file
+    with pytest.raises(UsageError, match=r"^This report was made on another machine"):
+        pipeline.project(build_report(), "raspberry-pi-4")
 
 
 def test_the_known_net_is_the_known_net(tmp_path: Path) -> None:
