@@ -16,6 +16,7 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     print_json,
+    single_option,
     threads_option,
     until_interrupted,
 )
@@ -43,7 +44,7 @@ from edgeanim.core.parsing import parse_inputs
     help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder; - for "
     "standard output, for a player to show it live.",
 )
-@click.option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
+@single_option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--fps",
     type=Number(1, 240),

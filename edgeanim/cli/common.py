@@ -69,9 +69,24 @@ PATH = FileName(path_type=Path)
 NAME = FileName(path_type=str)
 """Of what may be something else than a path: `shipped`, `camera:0`."""
 
+
+def single_option(*names: str, default: Any = None, **settings: Any) -> Callable[[F], F]:
+    """An option of which a command takes one value and another command several: whoever gives two
+    means both, and is told so. Elsewhere a later value overrides an earlier one, as is usual."""
+    several = None if default is None else (default,)
+    return click.option(*names, multiple=True, default=several, callback=_only_one, **settings)
+
+
+def _only_one(context: click.Context, option: click.Parameter, values: tuple[Any, ...]) -> Any:
+    if len(set(values)) > 1:
+        given = " and ".join(repr(str(value)) for value in dict.fromkeys(values))
+        raise click.BadParameter(f"only one is taken here, not {given}.", context, option)
+    return values[-1] if values else None
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
-board_option = click.option(
+board_option = single_option(
     "--board",
     default="local",
     show_default=True,
@@ -114,7 +129,7 @@ recipe_option = click.option(
     help="Take the settings from a recipe; options given here override it.",
 )
 
-threads_option = click.option(
+threads_option = single_option(
     "--threads", type=Whole(1, MAX_THREADS), help="Threads per graph [default: the board's, 1]."
 )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json, say
+from edgeanim.cli.common import example, json_option, print_json, say, single_option
 from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("doctor")
-@click.option("--on", "place", default="local", metavar="PLACE", help="ssh://[user@]host[:port].")
+@single_option("--on", "place", default="local", metavar="PLACE", help="ssh://[user@]host[:port].")
 @json_option
 @example("edgeanim doctor\nedgeanim doctor --on ssh://pi@pi4")
 def command(place: str, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from edgeanim.cli.common import (
     json_option,
     print_json,
     say,
+    single_option,
     threads_option,
 )
 from edgeanim.cli.progress import TerminalProgress
@@ -25,7 +26,7 @@ from edgeanim.models.shipped_files import SHIPPED
 
 @click.command("evaluate")
 @click.argument("model", required=False, default=SHIPPED, metavar="[MODEL]", type=NAME)
-@click.option("--variant", help="Which of a bundle's, e.g. openvino-int8 [default: the board's].")
+@single_option("--variant", help="Which of a bundle's, e.g. openvino-int8 [default: the board's].")
 @click.option(
     "--clips",
     type=PATH,

@@ -14,6 +14,7 @@ from edgeanim.cli.common import (
     example,
     json_option,
     print_json,
+    single_option,
     threads_option,
     until_interrupted,
 )
@@ -45,7 +46,7 @@ def list_tracks(as_json: bool) -> None:
 @click.argument("clip", type=NAME, metavar="CLIP|camera:N")
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
-@click.option("--variant", help="Which variant follows it [default: the board's].")
+@single_option("--variant", help="Which variant follows it [default: the board's].")
 @click.option("--frames", "limit", type=Whole(2), help="At most so many frames.")
 @click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
 @board_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
+from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, single_option
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
 
@@ -17,7 +17,7 @@ from edgeanim.core.choices import MAX_THREADS
     "--board", "boards", multiple=True, required=True, metavar="NAME|FILE.toml",
     help="A board with peaks in its file; may be repeated.",
 )  # fmt: skip
-@click.option(
+@single_option(
     "--threads",
     type=Whole(1, MAX_THREADS),
     help="Threads used there, at most one a core [default: the board's].",

@@ -25,6 +25,7 @@ from edgeanim.cli.common import (
     recipe_option,
     say,
     settings,
+    single_option,
     warn,
     warn_unless_held_out,
 )
@@ -92,7 +93,7 @@ if TYPE_CHECKING:
     help="Keep channels in multiples of this [default: the board's].",
 )
 @click.option("--seed", type=Whole(0), default=0, show_default=True)
-@click.option("--backend", default="all", help="Where times are measured [default: the first].")
+@single_option("--backend", default="all", help="Where times are measured [default: the first].")
 @recipe_option
 @board_option
 @input_option

@@ -26,6 +26,7 @@ from edgeanim.cli.common import (
     recipe_option,
     say,
     settings,
+    single_option,
     warn,
     warn_unless_held_out,
 )
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 @calib_option("Real frames to calibrate on.")
 @model_folder_option
 @backends_option
-@click.option(
+@single_option(
     "--method",
     type=click.Choice(METHODS),
     default="auto",

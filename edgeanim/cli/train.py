@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import NAME, PATH, Whole, example, json_option, print_json
+from edgeanim.cli.common import NAME, PATH, Whole, example, json_option, print_json, single_option
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.errors import UsageError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("train")
 @click.argument("config", type=PATH, required=False)
 @click.option("-o", "--out", type=PATH, required=True, help="The folder for weights and sheets.")
-@click.option("--clips", type=PATH, help="A clip of your own character, or a folder of clips.")
+@single_option("--clips", type=PATH, help="A clip of your own character, or a folder of clips.")
 @click.option(
     "--from",
     "start",
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     metavar="shipped|FOLDER",
     help="With --clips: the weights to start from [default: shipped].",
 )
-@click.option("--threads", type=Whole(1, MAX_THREADS), help="With --clips [default: 2].")
+@single_option("--threads", type=Whole(1, MAX_THREADS), help="With --clips [default: 2].")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from edgeanim import api
 from edgeanim.benchmarks.result import parse_report
 from edgeanim.cli.common import Number, print_json
-from edgeanim.cli.main import COMMANDS
+from edgeanim.cli.main import COMMANDS, cli
 from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
 
@@ -115,3 +116,51 @@ def test_a_report_that_is_printed_can_be_read_as_one(capsys: pytest.CaptureFixtu
     assert None in (report.model.bundle, *(v.memory and v.memory.uss_mb for v in report.variants))
     print_json(report)
     assert parse_report(capsys.readouterr().out, where="stdout") == report
+
+
+def _commands(command: click.Command) -> Iterator[click.Command]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            inner = command.get_command(click.Context(command), name)
+            assert inner is not None
+            yield from _commands(inner)
+    else:
+        yield command
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    options = [param for param in command.params if isinstance(param, click.Option)]
+    return {max(option.opts, key=len): option for option in options}
+
+
+def test_what_some_command_takes_several_times_no_other_takes_the_last_of() -> None:
+    """`bench --board a --board b` benched for `b` alone, as if `a` had not been said."""
+    commands = list(_commands(cli))
+    several = {name for c in commands for name, option in _options(c).items() if option.multiple}
+    assert {"--board", "--variant", "--backend"} <= several
+    last_of = [(c.name, n) for c in commands for n, o in _options(c).items() if not o.multiple]
+    assert not [(command, name) for command, name in last_of if name in several]
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("bench", ("--board", "raspberry-pi-4", "--board", "raspberry-pi-5")),
+        ("animate", ("--drive", "wave", "-o", "x.gif", "--threads", "1", "--threads", "2")),
+        ("evaluate", ("--variant", "openvino-int8", "--variant", "tflite-int8")),
+    ],
+)
+def test_of_what_is_given_twice_neither_is_passed_over(name: str, args: tuple[str, ...]) -> None:
+    command = importlib.import_module(f"edgeanim.cli.{name}").command
+    result = CliRunner().invoke(command, ["shipped", *args])
+    assert result.exit_code == 2
+    assert (
+        f"{args[-2]}': only one is taken here, not '{args[-3]}' and '{args[-1]}'" in result.output
+    )
+
+
+def test_the_same_given_twice_is_given_once(tmp_path: Path) -> None:
+    command = importlib.import_module("edgeanim.cli.animate").command
+    twice = ["--board", "local", "--board", "local"]
+    result = CliRunner().invoke(command, [str(tmp_path / "gone.eab"), "--drive", "wave", *twice])
+    assert "only one" not in result.output
