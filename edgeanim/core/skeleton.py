@@ -118,23 +118,8 @@ class Joints:
 
     def there(self, *pictures: Any) -> list[bool]:
         """The regions that all of these planes [K, 3] show."""
-        sizes = zip(*map(_sizes, pictures), strict=True)
+        sizes = zip(*map(sizes_of, pictures), strict=True)
         return [min(each) > self.absent for each in sizes]
-
-    def stir(self, k: int, first: Any, now: Any) -> float:
-        """How much a region of a driver moves by itself, and not along with what it hangs on,
-        between planes `first` and `now` [K, 3]: the way of its centre in its own sizes, or the
-        share by which an axis turns or stretches, whichever is more. 0 if it is not there at
-        first."""
-        there = self.there(first)
-        if not there[k]:
-            return 0.0
-        way, turns = now[k, CENTRE] - first[k, CENTRE], now[k, X:] / first[k, X:]
-        p, own_turns = self.holder(k, there), 1.0
-        if p is not None:
-            way, own_turns = way - (now[p, CENTRE] - first[p, CENTRE]), now[p, X:] / first[p, X:]
-        size = _sizes(first[k : k + 1])[0]
-        return max(float(abs(way)) / size, float(abs(turns - own_turns).max()))
 
     def posed(self, still: Any, driver: Any) -> list[tuple[Any, Any, Any]]:
         """The still's body with its limbs in the directions of the driver's: centre, x and y axis
@@ -162,12 +147,13 @@ class Joints:
         angles from the still's own add up to the least, in radians, or to `_TIE` more, whichever
         comes first. The first one, unless another is nearer by more than `gain`. Limbs that the
         still lacks do not count; ones that the driver lacks are a right angle off."""
-        sizes = _sizes(still)
+        sizes = sizes_of(still)
         off = [0.0] * len(poses)
         for k in self.limbs:
             if not sizes[k] > self.absent:
                 continue
-            for t, (size, pose) in enumerate(zip(_sizes(poses[:, k : k + 1]), poses, strict=True)):
+            of_driver = sizes_of(poses[:, k : k + 1])
+            for t, (size, pose) in enumerate(zip(of_driver, poses, strict=True)):
                 turn = pose[k, Y] * still[k, Y].conjugate()
                 angle = abs(math.atan2(float(turn.imag), float(turn.real)))
                 off[t] += angle if size > self.absent else _RIGHT_ANGLE
@@ -266,8 +252,8 @@ def bounded(turns: Any) -> Any:
     return turns * (1 + above * (LONGER / (size + ~above) - 1))
 
 
-def _sizes(planes: Any) -> list[float]:
-    """The root of the determinant of each region's affine; [K] of planes [K, 3], [T] of
+def sizes_of(planes: Any) -> list[float]:
+    """The root of the determinant of each region's affine, its size; [K] of planes [K, 3], [T] of
     [T, 1, 3]."""
     areas: list[float] = _cross(planes[..., X], planes[..., Y]).reshape(-1).tolist()
     return [math.sqrt(abs(area)) for area in areas]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.skeleton import CENTRE, Carrying, Joints, X, bounded, to_planes
+from edgeanim.core.skeleton import CENTRE, Carrying, Joints, X, bounded, sizes_of, to_planes
 from edgeanim.runtime.motion import MotionTrack
 
 TransferRule = Literal["relative", "pose", "raw"]
@@ -27,8 +28,8 @@ than its first one to be what the motion is carried over from: more than estimat
 
 
 BY_ITSELF = 0.25
-"""How much a region stirs (see `core.skeleton.Joints.stir`) where one would see that it does not.
-Above what regions that only go along do in the shipped motions (0.21), below a blink (0.36)."""
+"""How much a region moves by itself (see `OwnMotion`) where one would see that it does not. Above
+what regions that only go along do in the shipped motions (0.21), below a blink (0.36)."""
 
 
 class Transfer:
@@ -53,11 +54,11 @@ class Transfer:
         self._carry: RelativeMotion | BodyMotion | None = None
         self.reference = 0
         self.not_found: set[int] = set()
-        self._lacking: set[int] = set()
+        self._lacking: list[int] = []
         if self._still is not None and joints is not None:
             shown = joints.there(to_planes(self._still))
-            self._lacking = {k for k, there in enumerate(shown) if not there}
-        self._first: Array | None = None
+            self._lacking = [k for k, there in enumerate(shown) if not there]
+        self._own_motion: OwnMotion | None = None
         if self._still is not None and track is not None:
             if rule == "relative" and joints is not None:
                 own, poses = to_planes(self._still), to_planes(track.values)
@@ -69,25 +70,46 @@ class Transfer:
             return motion
         if self._carry is None:
             self._carry = self._from(motion[0])
-        if self._lacking:
-            self._look_for(motion[0])
+        if self._own_motion is not None and len(self.not_found) < len(self._lacking):
+            moved = self._own_motion(to_planes(motion[0])) > BY_ITSELF
+            self.not_found.update(self._lacking[i] for i in np.flatnonzero(moved))
         return self._carry(motion[0])[None]
-
-    def _look_for(self, now: Array) -> None:
-        """Note which of the regions that the still lacks the driver moves now."""
-        assert self._joints is not None
-        assert self._first is not None
-        first, planes = to_planes(self._first), to_planes(now)
-        moved = {k for k in self._lacking if self._joints.stir(k, first, planes) > BY_ITSELF}
-        self.not_found |= moved
-        self._lacking -= moved
 
     def _from(self, first: Array) -> RelativeMotion | BodyMotion:
         assert self._still is not None
-        self._first = first
         if self._joints is None:
             return RelativeMotion(self._still, first)
+        if self._lacking:
+            self._own_motion = OwnMotion(self._joints, self._lacking, to_planes(first))
         return BodyMotion(self._still, first, self._joints, posed=self._rule == "pose")
+
+
+class OwnMotion:
+    """How much `regions` of a driver move by themselves, and not along with what they hang on.
+
+    Called with planes [K, 3], gives for each region the way of its centre since the `first` planes,
+    in its own sizes, or the share by which an axis has turned or stretched, whichever is more; 0
+    for one that is not there at first. What does not change from frame to frame is worked out once.
+    """
+
+    def __init__(self, joints: Joints, regions: Sequence[int], first: NDArray[Any]) -> None:
+        there = joints.there(first)
+        self._count = len(regions)
+        self._shown = [i for i, k in enumerate(regions) if there[k]]
+        self._own = [regions[i] for i in self._shown]
+        holders = [joints.holder(k, there) for k in self._own]
+        self._hangs = np.array([p is not None for p in holders], bool)
+        self._holders = [k if p is None else p for k, p in zip(self._own, holders, strict=True)]
+        self._first, self._sizes = first, np.array(sizes_of(first))[self._own]
+
+    def __call__(self, now: NDArray[Any]) -> NDArray[np.float64]:
+        ways = now[:, CENTRE] - self._first[:, CENTRE]
+        own_turns, turns = (now[at, X:] / self._first[at, X:] for at in (self._own, self._holders))
+        way = ways[self._own] - self._hangs * ways[self._holders]
+        turned = own_turns - np.where(self._hangs[:, None], turns, 1)
+        found = np.zeros(self._count)
+        found[self._shown] = np.maximum(abs(way) / self._sizes, abs(turned).max(1, initial=0))
+        return found
 
 
 class BodyMotion:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from edgeanim.core.skeleton import Bone, Carrying, Joints, Skeleton, to_motion, to_planes
 from edgeanim.runtime.motion import MotionTrack
-from edgeanim.runtime.transfer import BodyMotion, RelativeMotion, Transfer
+from edgeanim.runtime.transfer import BodyMotion, OwnMotion, RelativeMotion, Transfer
 
 _number = st.floats(-1, 1, width=32)
 _K = 4
@@ -280,15 +280,15 @@ def test_what_goes_along_with_its_parent_does_not_stir(lengths, angles, right, d
     first = to_planes(body(lengths, angles).astype(np.float64))
     now = first.copy()
     now[:, 0] += right + 1j * down
-    stirred = [JOINTS.stir(k, first, now) for k in range(4)]
+    stirred = OwnMotion(JOINTS, range(4), first)(now)
     np.testing.assert_allclose(stirred[1:], 0, atol=1e-6)
     area = np.abs((first[TORSO, 1].conjugate() * first[TORSO, 2]).imag)
     assert stirred[TORSO] == pytest.approx(np.hypot(right, down) / np.sqrt(area), abs=1e-6)
     # A limb that turns stirs by as much as its axes do, and one that is not there does not.
     now[HAND] *= np.exp(0.5j)
-    assert JOINTS.stir(HAND, first, now) >= abs(np.exp(0.5j) - 1) - 1e-6
+    assert OwnMotion(JOINTS, [HAND], first)(now) >= abs(np.exp(0.5j) - 1) - 1e-6
     first[HAND] = to_planes(np.array(GONE))
-    assert JOINTS.stir(HAND, first, now) == 0
+    assert OwnMotion(JOINTS, [HAND], first)(now) == 0
 
 
 def test_poses_are_not_asked_for_where_they_cannot_be_told():
