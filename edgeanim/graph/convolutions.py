@@ -33,7 +33,7 @@ def plain_convolution(graph: Editor, node: Any) -> Plain | None:
         return None
     given = attributes(node)
     kernel, out = graph.constant_of(node, 1), graph.shapes.get(node.output[0], ())
-    if kernel is None or kernel.ndim != 4 or len(out) != 4 or not _has_plain_bias(graph, node):
+    if kernel is None or kernel.ndim != 4 or len(out) != 4 or not graph.is_known(node, 2):
         return None
     if (
         any(v != 1 for v in (*given.get("strides", ()), *given.get("dilations", ())))
@@ -48,11 +48,6 @@ def plain_convolution(graph: Editor, node: Any) -> Plain | None:
 def is_convolution(node: Any | None) -> bool:
     """Whether there is a node, and it is a convolution."""
     return node is not None and node.op_type == "Conv"
-
-
-def _has_plain_bias(graph: Editor, node: Any) -> bool:
-    """Without a bias, or with a constant one."""
-    return not graph.has_input(node, 2) or graph.constant_of(node, 2) is not None
 
 
 def spatial_pads(graph: Editor, pad: Any) -> tuple[str, Pair, Pair] | None:

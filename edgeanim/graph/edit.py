@@ -82,6 +82,10 @@ class Editor:
         """Whether a node's optional input is given."""
         return index < len(node.input) and bool(node.input[index])
 
+    def is_known(self, node: Any, index: int) -> bool:
+        """Whether a node's optional input is left out or constant."""
+        return not self.has_input(node, index) or self.constant_of(node, index) is not None
+
     def setting_of(self, node: Any, name: str, index: int) -> AnyArray | None:
         """Whole numbers that are the attribute `name` in old opsets and a constant input in recent
         ones, such as the axes of a reduction; `None` if they are left out or computed."""

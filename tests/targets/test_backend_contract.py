@@ -33,6 +33,15 @@ def result_of(spec: GraphSpec, outputs: dict[str, Array]) -> Array:
     return array.transpose(0, 3, 1, 2) if tensor.layout == "NHWC" else array
 
 
+def in_nchw(spec: GraphSpec) -> GraphSpec:
+    """A compiled graph's spec with the layout that its ONNX had."""
+    inputs, outputs = (
+        tuple(tensor.in_layout("NCHW") for tensor in tensors)
+        for tensors in (spec.inputs, spec.outputs)
+    )
+    return replace(spec, inputs=inputs, outputs=outputs)
+
+
 @pytest.mark.parametrize("name", COMPUTES)
 def test_float_agrees_with_the_reference(
     name: str,
@@ -57,15 +66,11 @@ def test_graphs_may_lie_where_names_are_not_utf8(
     tmp_path: Path,
 ) -> None:
     """As they do in a store below such a folder."""
-    backend, plain = get_backend(name), compiled(name).spec
-    inputs, outputs = (
-        tuple(tensor.in_layout("NCHW") for tensor in tensors)
-        for tensors in (plain.inputs, plain.outputs)
-    )
+    backend = get_backend(name)
     odd = tmp_path / os.fsdecode(b"odd\xff")
     odd.mkdir()
     source = shutil.copy(tiny, odd / "tiny.onnx")
-    artifact = GraphArtifact(replace(plain, inputs=inputs, outputs=outputs), Path(source))
+    artifact = GraphArtifact(in_nchw(compiled(name).spec), Path(source))
     graph = backend.compile(artifact, load_board("local"), odd / "compiled")
     session = backend.load(graph, SessionOptions())
     picture = {"image": np.random.default_rng(0).random((1, 3, SIZE, SIZE), np.float32)}
@@ -81,9 +86,9 @@ def test_features_that_graphs_hand_on_may_have_the_layout_of_the_backend(
     tiny: Path,
     tmp_path: Path,
 ) -> None:
-    backend, plain = get_backend(name), compiled(name).spec
+    backend, plain = get_backend(name), in_nchw(compiled(name).spec)
     inputs, outputs = (
-        tuple(replace(t.in_layout("NCHW"), role=f"feature:{t.name}") for t in tensors)
+        tuple(replace(tensor, role=f"feature:{tensor.name}") for tensor in tensors)
         for tensors in (plain.inputs, plain.outputs)
     )
     spec = replace(plain, inputs=inputs, outputs=outputs)

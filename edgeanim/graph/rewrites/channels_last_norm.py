@@ -48,7 +48,7 @@ def _layer_norm(graph: Editor, node: Any) -> bool:
         return False
     if given.get("axis", -1) not in (-1, 3) or scale is None or scale.dtype != np.float32:
         return False
-    if graph.has_input(node, 2) and shift is None:
+    if not graph.is_known(node, 2):
         return False
     near = node.output[0]
     mean = partial(_mean_over_channels, graph, near=near)

@@ -28,7 +28,7 @@ def _by_channel(graph: Editor, node: Any) -> bool:
         or kernel.shape[:2] != (1, 1)
         or len(shape) != 4
         or shape[0] == 1
-        or (graph.has_input(node, 2) and bias is None)
+        or not graph.is_known(node, 2)
         or len(out) != 4
     ):
         return False

@@ -42,9 +42,9 @@ def _take_apart(graph: Editor, node: Any) -> bool:
     groups = attributes(node).get("group", 1)
     if groups != 1 and not _passes_a_cut_on(graph, node, groups, kernel.shape):
         return False
-    bias = graph.constant_of(node, 2)
-    if graph.has_input(node, 2) and bias is None:
+    if not graph.is_known(node, 2):
         return False
+    bias = graph.constant_of(node, 2)
     found: dict[tuple[int, int], list[str]] = {}
     cutters = graph.users(node.output[0])
     for cutter in cutters:

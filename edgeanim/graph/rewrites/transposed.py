@@ -79,7 +79,7 @@ def _has_phases(graph: Editor, node: Any) -> bool:
         and all(v == 1 for v in given.get("dilations", ()))
         and given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
         and "output_shape" not in given
-        and (not graph.has_input(node, 2) or graph.constant_of(node, 2) is not None)
+        and graph.is_known(node, 2)
     )
 
 
