@@ -65,6 +65,12 @@ from edgeanim.core.parsing import parse_inputs
     help="Give the still's limbs the driver's directions, not their change; for a model without "
     "a skeleton, use the driver's motion unchanged.",
 )
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Keep the still's body where it is, however the driver walks about or sways; needs a "
+    "model with a skeleton.",
+)
 @board_option
 @threads_option
 @input_option
@@ -85,6 +91,7 @@ def command(
     smooth: bool | None,
     loop: bool,
     absolute: bool,
+    in_place: bool,
     board: str,
     threads: int | None,
     inputs: tuple[str, ...],
@@ -114,6 +121,7 @@ def command(
             limit=limit,
             relative=not absolute,
             smooth=smooth,
+            in_place=in_place,
             loop=loop,
             stop=stop,
             board=board,

@@ -77,6 +77,7 @@ def animate(
     limit: int | None = None,
     relative: bool = True,
     smooth: bool | None = None,
+    in_place: bool = False,
     loop: bool = False,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
@@ -92,8 +93,10 @@ def animate(
     change over to the still's own pose; without it the still takes the driver's pose, on its own
     body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
     motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
-    stored motion. The variant is the board's first choice that runs here. Without `drive`, `inputs`
-    that list a value for each frame (poses, sound) move the still, in a model that takes it so.
+    stored motion. `in_place` keeps the still's body where it is while the driver's walks about or
+    sways: its head and limbs still move. The variant is the board's first choice that runs here.
+    Without `drive`, `inputs` that list a value for each frame (poses, sound) move the still, in a
+    model that takes it so.
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
@@ -135,7 +138,12 @@ def animate(
             followed = drive is not None and scene.driver is not None
             smooth = followed and Needs.of(opened.contract).moves_alone
         with load_player(
-            opened.contract, chosen, options, transfer=transfer, smooth=smooth
+            opened.contract,
+            chosen,
+            options,
+            transfer=transfer,
+            smooth=smooth,
+            in_place=in_place,
         ) as player:
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)

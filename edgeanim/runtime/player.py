@@ -33,7 +33,8 @@ class Player:
     motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
     the model finds the still's motion. `smooth` takes the tremble out of the motion, which needs
     one frame more (see `runtime.smoothing`); `UsageError` for a model that makes its frames of more
-    than motion.
+    than motion. `in_place` keeps the still's body where it is, wherever the driver goes;
+    `UsageError` for a model without a skeleton.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -48,6 +49,7 @@ class Player:
         *,
         transfer: TransferRule | None = None,
         smooth: bool = False,
+        in_place: bool = False,
     ) -> None:
         for graph in contract.graphs:
             if graph.name not in sessions:
@@ -67,6 +69,13 @@ class Player:
         self._rule = transfer
         self._transfer: Transfer | None = None
         self._smooth = smooth
+        self._in_place = in_place
+        if in_place and contract.joints() is None:
+            raise UsageError(
+                f"The model {contract.name!r} does not say how its regions hang together, so it is "
+                "not known which of them is the body that would stay in place.",
+                hint="Leave out --in-place, or add a [skeleton] to model.toml.",
+            )
         if smooth and not self.needs.moves_alone:
             raise UsageError(
                 f"The model {contract.name!r} makes its frames of more than motion, so smoothing "
@@ -206,7 +215,8 @@ class Player:
                 hint="Ask for the driver's motion as it is.",
             )
         joints = self.contract.joints()
-        self._transfer = Transfer(found, self._rule or "relative", joints, scene.track)
+        rule = self._rule or "relative"
+        self._transfer = Transfer(found, rule, joints, scene.track, in_place=self._in_place)
         return self._transfer
 
     def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
@@ -263,9 +273,10 @@ def load_player(
     *,
     transfer: TransferRule | None = None,
     smooth: bool = False,
+    in_place: bool = False,
 ) -> Player:
-    """Open a session for every graph of `variant` on its backend; `record`, `transfer` and `smooth`
-    are the player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
+    """Open a session for every graph of `variant` on its backend; what follows `options` is the
+    player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
     leaves a session open."""
     backend = get_backend(variant.backend)
     with ExitStack() as opened:
@@ -274,7 +285,9 @@ def load_player(
             session = backend.load(compiled, options)
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
-        player = Player(contract, sessions, record, transfer=transfer, smooth=smooth)
+        player = Player(
+            contract, sessions, record, transfer=transfer, smooth=smooth, in_place=in_place
+        )
         opened.pop_all()
     return player
 

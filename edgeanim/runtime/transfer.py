@@ -39,6 +39,7 @@ class Transfer:
     What is relative is so to the driver's first frame, or, of a stored `track` whose limbs come
     nearer to the still's own later on, to that frame: `reference` is its number. `not_found` are
     the regions that the driver has moved by themselves so far and that the still does not show.
+    `in_place` takes out where the driver's body goes (see `InPlace`), which needs `joints`.
     """
 
     def __init__(
@@ -47,10 +48,14 @@ class Transfer:
         rule: TransferRule,
         joints: Joints | None = None,
         track: MotionTrack | None = None,
+        *,
+        in_place: bool = False,
     ) -> None:
         raw = rule == "raw" or (rule == "pose" and joints is None)
         self._still = None if raw or still is None else still[0]
         self._rule, self._joints = rule, joints
+        self._in_place, self._begun = in_place, False
+        self._stay: InPlace | None = None
         self._carry: RelativeMotion | BodyMotion | None = None
         self.reference = 0
         self.not_found: set[int] = set()
@@ -59,29 +64,62 @@ class Transfer:
             shown = joints.there(to_planes(self._still))
             self._lacking = [k for k, there in enumerate(shown) if not there]
         self._own_motion: OwnMotion | None = None
-        if self._still is not None and track is not None:
-            if rule == "relative" and joints is not None:
+        if track is not None:
+            if self._still is not None and rule == "relative" and joints is not None:
                 own, poses = to_planes(self._still), to_planes(track.values)
                 self.reference = joints.nearest(own, poses, gain=NEARER)
-            self._carry = self._from(track.values[self.reference])
+            self._begin(track.values[self.reference])
 
     def __call__(self, motion: Array) -> Array:
-        if self._still is None:
-            return motion
+        if not self._begun:
+            self._begin(motion[0])
+        if self._stay is not None:
+            motion = self._stay(motion)
         if self._carry is None:
-            self._carry = self._from(motion[0])
+            return motion
         if self._own_motion is not None and len(self.not_found) < len(self._lacking):
             moved = self._own_motion(to_planes(motion[0])) > BY_ITSELF
             self.not_found.update(self._lacking[i] for i in np.flatnonzero(moved))
         return self._carry(motion[0])[None]
 
-    def _from(self, first: Array) -> RelativeMotion | BodyMotion:
-        assert self._still is not None
-        if self._joints is None:
-            return RelativeMotion(self._still, first)
+    def _begin(self, first: Array) -> None:
+        """Work out what does not change while the driver, of which this is `first`, goes on."""
+        self._begun, joints = True, self._joints
+        if self._in_place and joints is not None:
+            self._stay = InPlace(joints, first)
+        if self._still is None:
+            return
+        if joints is None:
+            self._carry = RelativeMotion(self._still, first)
+            return
         if self._lacking:
-            self._own_motion = OwnMotion(self._joints, self._lacking, to_planes(first))
-        return BodyMotion(self._still, first, self._joints, posed=self._rule == "pose")
+            self._own_motion = OwnMotion(joints, self._lacking, to_planes(first))
+        self._carry = BodyMotion(self._still, first, joints, posed=self._rule == "pose")
+
+
+class InPlace:
+    """Motions [1, K, 6] of a driver whose body stays where it was in its `first` [K, 6], whatever
+    its head and limbs do.
+
+    What all else hangs on keeps its place: of the regions that the first frame shows the one
+    nearest to the skeleton's root. In a frame that does not show it, the body is taken to be where
+    it was last seen.
+    """
+
+    def __init__(self, joints: Joints, first: Array) -> None:
+        there = joints.there(to_planes(first))
+        self._root = next((k for k in joints.order if there[k]), joints.order[0])
+        self._absent = joints.absent
+        self._place = first[self._root, :2].copy()  # `first` may be a session's own memory
+        self._gone = np.zeros_like(self._place)
+
+    def __call__(self, motion: Array) -> Array:
+        root = motion[0, self._root]
+        if sizes_of(to_planes(root[None]))[0] > self._absent:
+            self._gone = root[:2] - self._place
+        held = motion.copy()
+        held[0, :, :2] -= self._gone
+        return held
 
 
 class OwnMotion:

@@ -83,6 +83,19 @@ def test_a_still_with_a_skeleton_goes_as_far_as_its_size_says(transfer, steps):
     assert player.reference == 0
 
 
+def test_in_place_the_still_stays_where_its_driver_goes_away():
+    contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
+    player = Player(contract, sessions(contract, ANIMATOR_BODIES), in_place=True)
+    frames = list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20), spot(28, 36)])))
+    for frame in frames:
+        assert np.abs(frame.astype(int) - spot(32, 24)).mean() < 1
+
+
+def test_without_a_skeleton_nothing_is_known_to_stay_in_place():
+    with pytest.raises(UsageError, match=r"which of them is the body.*Leave out --in-place"):
+        _animator(in_place=True)
+
+
 def test_a_stored_motion_is_carried_over_from_the_pose_that_the_still_is_in():
     """A spot with an arm that points aside in the still, and comes to that in the third frame."""
 

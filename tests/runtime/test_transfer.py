@@ -253,6 +253,43 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     assert Transfer(still[None], "relative", JOINTS, track).reference == 0
 
 
+@settings(max_examples=40, deadline=None)
+@given(_lengths, _lengths, _angles, _angles, _angles, st.floats(-1, 1), st.floats(-1, 1))
+def test_in_place_a_body_moves_as_if_its_driver_had_not_gone_away(
+    own, others, own_pose, first, turned, right, down
+):
+    still, began, now = (
+        body(*each) for each in ((own, own_pose), (others, first), (others, turned))
+    )
+    gone = now + np.float32([right, down, 0, 0, 0, 0])
+    for rule in ("relative", "pose", "raw"):
+        plain = Transfer(still[None], rule, JOINTS)
+        held = Transfer(still[None], rule, JOINTS, in_place=True)
+        stayed = [(plain(each[None]), held(each[None])) for each in (began, now)]
+        for expected, found in (*stayed, (stayed[1][0], held(gone[None]))):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    # A stored motion stays where it is in the frame from which it is carried over.
+    track = MotionTrack(np.stack([began, gone]), 10.0)
+    held = Transfer(still[None], "relative", JOINTS, track, in_place=True)
+    for motion in track.motions():
+        np.testing.assert_allclose(held(motion[None])[0, TORSO, :2], still[TORSO, :2], atol=1e-5)
+
+
+def test_in_place_what_is_nearest_to_the_root_stays():
+    still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.zeros(4))
+    first[TORSO] = GONE
+    held = Transfer(still[None], "relative", JOINTS, in_place=True)
+    gone = first + np.float32([0.5, 0.25, 0, 0, 0, 0])
+    gone[TORSO] = GONE
+    for motion in (first, gone):
+        np.testing.assert_allclose(held(motion[None])[0], still, atol=1e-5)
+    # While it is hidden it is where it was last seen.
+    hidden = gone.copy()
+    hidden[ARM] = GONE
+    found = held(hidden[None])[0]
+    np.testing.assert_allclose(found[HEAD], still[HEAD], atol=1e-5)
+
+
 def test_what_the_still_lacks_and_the_driver_moves_is_told():
     track = _raising()
     still = body(np.full(4, 0.3), np.zeros(4))
