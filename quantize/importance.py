@@ -25,6 +25,8 @@ Groups = Mapping[str, tuple[str, ChannelGroup]]
 _TAKES = 12
 # Random projections of what each take comes to.
 _PROJECTIONS = 2
+# Added to nothing, so that a share of nothing is a number.
+_NOTHING = 1e-30
 # What other values count beside the frames.
 _BESIDE = 0.1
 
@@ -49,7 +51,8 @@ def channel_scores(
         generator = torch.Generator().manual_seed(spec.seed)
         return {k: torch.rand(g.count, generator=generator) for k, (_, g) in groups.items()}
     norms = {key: surgeons[name].magnitude(g) for key, (name, g) in groups.items()}
-    return {key: norm / norm.sum() for key, norm in norms.items()}
+    # A group of zeros alone is the first that can go.
+    return {key: norm / norm.sum().clamp(min=_NOTHING) for key, norm in norms.items()}
 
 
 def taylor_scores(

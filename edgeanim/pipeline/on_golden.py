@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from edgeanim.runtime.golden import Golden
-from edgeanim.runtime.motion import MotionTrack
 
 
 def first_frames(golden: Golden, count: int) -> Golden:
@@ -17,7 +16,7 @@ def first_frames(golden: Golden, count: int) -> Golden:
     """
     scene = golden.scene
     if scene.track is not None:
-        scene = replace(scene, track=MotionTrack(scene.track.values[:count], scene.track.fps))
+        scene = replace(scene, track=replace(scene.track, values=scene.track.values[:count]))
     elif scene.driver is not None:
         scene = replace(scene, driver=np.asarray(scene.driver)[:count])
     else:

@@ -124,6 +124,50 @@ def test_every_kind_of_layer_makes_up_for_what_it_read(
     assert inspect_graph(made).macs <= 0.7 * inspect_graph(mixed).macs
 
 
+def test_channels_that_hold_nothing_go_first(pictures: ArraySamples, tmp_path: Path) -> None:
+    """As a branch does that begins at zero: its share of nothing is a number, too."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "middle.w": rng.normal(0, 0.3, (16, 16, 3, 3)),
+        "in.w": np.zeros((16, 16, 3, 3)),
+        "out.w": np.zeros((16, 16, 3, 3)),
+        "head.w": rng.normal(0, 0.3, (3, 16, 3, 3)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "stem.w"], ["s"], "stem", pads=[1] * 4),
+        helper.make_node("Relu", ["s"], ["t"], "bend"),
+        helper.make_node("Conv", ["t", "middle.w"], ["a"], "middle", pads=[1] * 4),
+        helper.make_node("Conv", ["a", "in.w"], ["b"], "in", pads=[1] * 4),
+        helper.make_node("Relu", ["b"], ["c"], "relu"),
+        helper.make_node("Conv", ["c", "out.w"], ["d"], "out", pads=[1] * 4),
+        helper.make_node("Add", ["a", "d"], ["e"], "sum"),
+        helper.make_node("Conv", ["e", "head.w"], ["result"], "head", pads=[1] * 4),
+    ]
+    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 24, 24))
+        for name in ("image", "result")
+    ]
+    graph = helper.make_graph(nodes, "branch", ends[:1], ends[1:], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "branch.onnx"
+    onnx.save(model, str(path))
+    spec = GraphSpec(
+        "branch", path.name, "frame",
+        (TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
+        (TensorSpec("result", "frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
+    )  # fmt: skip
+    asked = replace(SPEC, ratio=0.25, of="macs")
+    pruned = prune_graph(GraphArtifact(spec, path), pictures, asked, tmp_path)
+    left = onnx.load(str(pruned.path)).graph
+    shapes = {t.name: tuple(t.dims) for t in left.initializer}
+    found = {node.name: shapes[node.input[1]] for node in left.node if node.op_type == "Conv"}
+    assert found["stem"] == (16, 3, 3, 3)
+    assert found["middle"] == (16, 16, 3, 3)
+    assert found["in"][0] == found["out"][1] < 16
+
+
 def test_a_transposed_convolution_in_groups_is_counted_and_stays(
     pictures: ArraySamples, tmp_path: Path
 ) -> None:
