@@ -134,7 +134,10 @@ threads_option = single_option(
 )
 
 
-_FORMS = "FRAMES is a folder, a clip{} an .npz of an image-to-image model's own inputs"
+_FORMS = (
+    "FRAMES is a folder, also of folders or an `edgeanim dataset`, a clip{} an .npz of an "
+    "image-to-image model's own inputs"
+)
 
 
 def _existing(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:

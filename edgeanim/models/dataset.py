@@ -39,7 +39,7 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 MAX_FRAMES = 20_000
 MAX_SEQUENCES = 200_000
-MANIFEST, RECORD, KNOWN = "dataset.json", "record.json", "known.npz"
+MANIFEST, RECORD, KNOWN, FRAMES = "dataset.json", "record.json", "known.npz", "frames"
 _TRAIN, _VAL = 0.8, 0.9
 _LONGEST_ID = 120
 _UNNAMEABLE = "/\\:\0"
@@ -140,11 +140,17 @@ def sequence_folder(folder: Path, name: str) -> Path:
     return inside(folder / SEQUENCES, name)
 
 
+def frame_folders(folder: Path) -> list[Path]:
+    """The folders with the pictures of a dataset's sequences."""
+    sequences = load_manifest(folder).sequences
+    return [sequence_folder(folder, entry.origin.id) / FRAMES for entry in sequences]
+
+
 def content_hash(folder: Path, frames: int, *, known: bool) -> str:
     """Hex SHA-256 over the names and hashes of a sequence's own files."""
     names = [
         KNOWN,
-        *frame_names("frames", frames),
+        *frame_names(FRAMES, frames),
         *(frame_names("parts", frames) if known else ()),
     ]
     lines = [f"{name}\0{sha256_file(folder / name)}" for name in names]
@@ -239,7 +245,7 @@ class DatasetWriter:
     ) -> Entry:
         entry = Entry(origin, self.split_for(origin.identity, split), 1, "regions" in arrays, "")
         with atomic_folder(sequence_folder(self.folder, origin.id)) as place:
-            frames = _write_pictures(place, "frames", pictures)
+            frames = _write_pictures(place, FRAMES, pictures)
             if frames < 2:
                 raise TooShort(
                     "A sequence needs two frames or more.",

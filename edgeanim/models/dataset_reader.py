@@ -23,6 +23,7 @@ from edgeanim.models.data.media import load_npz, read_still
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.dataset import (
+    FRAMES,
     KNOWN,
     Entry,
     Split,
@@ -165,7 +166,7 @@ def _open(dataset: Path, cache: FrameCache, entry: Entry) -> FrameSequence:
     depth = len(arrays["regions"]) if entry.known else None
     return FrameSequence(
         entry.origin.id,
-        StoredFrames(folder / "frames", entry.frames, None, cache),
+        StoredFrames(folder / FRAMES, entry.frames, None, cache),
         tuple(int(i) for i in arrays["before"]),
         StoredFrames(folder / "parts", entry.frames, depth, cache) if entry.known else None,
         arrays.get("transforms"),

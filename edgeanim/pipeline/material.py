@@ -22,8 +22,9 @@ from edgeanim.pipeline.picture_scenes import (
     picture_graph,
     pictures_at,
 )
+from edgeanim.pipeline.source_files import clips_of, pictures_of
 from edgeanim.quantize.coverage import evenly, thin
-from edgeanim.runtime.media import clips_in, is_still, pictures_in, read_frames, read_still
+from edgeanim.runtime.media import is_still, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene, load_condition
 from edgeanim.runtime.unmoved import blank, moments_told, repeated
@@ -74,7 +75,8 @@ def gather(
     An image-to-image model takes photographs, a clip or an .npz; every fourth frame is held out, or
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
     scene whose first frame is the still; or a still or a folder of them, moved by the tracks of
-    `default`, or by `inputs` with a value for each frame if that is all that moves the model.
+    `default`, or by `inputs` with a value for each frame if that is all that moves the model. See
+    `source_files` for what counts as in a folder.
     Without a source, `default`; the `UsageError` where there is none asks for `option`. Of a model
     that takes neither pictures nor motion, `inputs` alone make the frames.
     """
@@ -101,7 +103,7 @@ def gather(
         return _of_program(Given(source), contract, conditions, limit)
     path = Path(source)
     must_exist(path)
-    if not needs.sees and path.suffix != _NPZ and path.is_dir() and not clips_in(path):
+    if not needs.sees and path.suffix != _NPZ and path.is_dir() and not clips_of(path):
         raise UsageError(
             f"The model {contract.name!r} takes no picture.",
             where=path,
@@ -199,9 +201,9 @@ def _scenes(
         )
     if is_still(path):
         return _of_stills([path], contract, conditions, limit, default, path)
-    clips = [path] if path.is_file() else clips_in(path)
+    clips = clips_of(path)
     if not clips:
-        return _of_stills(pictures_in(path), contract, conditions, limit, default, path)
+        return _of_stills(pictures_of(path), contract, conditions, limit, default, path)
     each = max(2, limit // len(clips))
     scenes = [
         _clip_scene(read_frames(clip), contract, conditions, each, clip) for clip in clips[:limit]

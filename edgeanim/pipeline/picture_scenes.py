@@ -11,10 +11,11 @@ import numpy as np
 
 from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.pipeline.source_files import pictures_of
 from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
 from edgeanim.quantize.checks import fitting
 from edgeanim.quantize.coverage import evenly, frame_features, k_center
-from edgeanim.runtime.media import clips_in, pictures_in, read_frames
+from edgeanim.runtime.media import clips_in, read_frames
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.unmoved import moments_told
@@ -96,7 +97,7 @@ def pictures_at(path: Path) -> Iterator[Picture]:
     if not path.is_dir():
         return read_frames(path)
     try:
-        pictures = pictures_in(path)
+        pictures = pictures_of(path)
     except BadInput as error:
         if clips := clips_in(path):
             error.hint = f"For an image-to-image model give one of its clips, {clips[0]} say."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.runtime.stills import STILL_SUFFIXES
@@ -13,6 +13,7 @@ from edgeanim.runtime.stills import STILL_SUFFIXES
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
 # What may be a picture or an animation: only a look inside tells.
 _EITHER = (".webp", ".png")
+_SUFFIXES = (*STILL_SUFFIXES, *CLIP_SUFFIXES)
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_CHUNKS = 1000  # a stranger's file may hold millions of empty ones
 _ANIMATED_WEBP = 0x02  # among the flags of VP8X
@@ -44,6 +45,24 @@ def clips_in(folder: Path) -> list[Path]:
         return sorted(filter(is_clip, folder.iterdir()))
 
 
+def files_below(folder: Path) -> list[Path]:
+    """The pictures, clips and animations in all folders below this one, as sets are kept that are
+    sorted by class or by day: in natural order, without those that are hidden or behind links."""
+    found: list[Path] = []
+    with disk_errors(folder):
+        for place, below, names in os.walk(folder, onerror=_raise):
+            below[:] = sorted((n for n in below if not n.startswith(".")), key=_natural)
+            if Path(place) != folder:
+                known = (n for n in names if Path(n).suffix.lower() in _SUFFIXES)
+                shown = sorted((n for n in known if not n.startswith(".")), key=_natural)
+                found.extend(Path(place, name) for name in shown)
+    return found
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
+
+
 def some_clips_in(folder: Path) -> list[Path]:
     """The same; `BadInput` if there is none."""
     found = clips_in(folder)
@@ -58,8 +77,7 @@ def files_read(source: str | Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     with disk_errors(path):
-        suffixes = (*STILL_SUFFIXES, *CLIP_SUFFIXES)
-        return [path, *(each for each in path.iterdir() if each.suffix.lower() in suffixes)]
+        return [path, *(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)]
 
 
 def is_clip(path: Path) -> bool:

@@ -7,6 +7,7 @@ from edgeanim.runtime.clips import is_camera, probe_length, read_frames
 from edgeanim.runtime.folders import (
     CLIPS,
     clips_in,
+    files_below,
     files_read,
     is_clip,
     is_still,
@@ -35,6 +36,7 @@ __all__ = [
     "as_they_come",
     "check_rate",
     "clips_in",
+    "files_below",
     "files_read",
     "is_camera",
     "is_clip",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgeanim.api import make_dataset
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
@@ -289,6 +290,39 @@ def test_animated_pictures_in_a_folder_are_its_clips(tmp_path: Path, suffix: str
     assert len(_values(material.calibration[0].driver)) == 6
     # A model that plays pictures sees all of them.
     assert len(_values(gather(PLAIN, tmp_path, {}, limit=24).calibration[0].driver)) == 9
+
+
+def test_pictures_that_are_sorted_by_class_are_all_looked_at(photos: Path, tmp_path: Path) -> None:
+    by_class = tmp_path / "classes"
+    for name in ("b", "a", ".thumbnails"):
+        (by_class / name / "deeper").mkdir(parents=True)
+    for i, place in enumerate(("a", "a/deeper", "b", "b", ".thumbnails")):
+        (photos / f"{i}.png").rename(by_class / place / f"{i}.png")
+    (by_class / "notes.txt").write_text("four cats")
+    (material,) = gather(PLAIN, by_class, {}, limit=24).calibration
+    assert _values(material.driver) == [0, 10, 20, 30]
+    # One that holds pictures itself is taken at its word.
+    (photos / "5.png").rename(by_class / "5.png")
+    (material,) = gather(PLAIN, by_class, {}, limit=24).calibration
+    assert _values(material.driver) == [50]
+
+
+def test_clips_that_are_sorted_by_person_are_all_followed(tmp_path: Path) -> None:
+    for i, name in enumerate(("ann", "bob")):
+        (tmp_path / name).mkdir()
+        _clip(tmp_path / name / "clip.gif", 4 + i)
+    material = gather(MOVING, tmp_path, {}, limit=24)
+    assert _values(material.calibration[0].driver) == [0, 1, 2, 3]
+    assert _values(material.held_out.driver) == [0, 1, 2, 3, 4]
+
+
+def test_a_dataset_is_its_sequences_frames(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "data", puppets=3, moments=2)
+    material = gather(MOVING, tmp_path / "data", {}, limit=24)
+    assert [len(_values(scene.driver)) for scene in material.calibration] == [4, 4]
+    # Masks, which are pictures too, are no frames.
+    seen = gather(PLAIN, tmp_path / "data", {}, limit=64)
+    assert len(_values(seen.calibration[0].driver)) + len(_values(seen.held_out.driver)) == 12
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
