@@ -41,7 +41,7 @@ from edgeanim.core.parsing import parse_inputs
     "--out",
     type=NAME,  # a `Path` would lose the / that makes it a folder
     required=True,
-    help="A .gif, .mp4 (which browsers do not play), .webp or .png file, or a folder; - for "
+    help="A .gif, .webp, .png, .webm or .mp4 (which browsers do not play) file, or a folder; - for "
     "standard output, for a player to show it live.",
 )
 @single_option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")

@@ -85,8 +85,8 @@ def animate(
     inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
 ) -> Animated:
-    """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webp, .png, or
-    a folder; `-` for standard output, each frame as soon as it is made, as YUV4MPEG2).
+    """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webm, .webp,
+    .png, or a folder; `-` for standard output, each frame as soon as it is made, as YUV4MPEG2).
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
     one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's

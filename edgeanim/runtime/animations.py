@@ -14,8 +14,8 @@ from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
 from edgeanim.runtime.apng import write_apng
 from edgeanim.runtime.gif import write_gif
 from edgeanim.runtime.motion import MAX_FPS, MIN_FPS
-from edgeanim.runtime.mp4 import write_mp4
 from edgeanim.runtime.scene import Picture, check_picture
+from edgeanim.runtime.video import write_mp4, write_webm
 from edgeanim.runtime.webp import write_webp
 
 _FRAME_NAME = "frame_{:05d}.png"
@@ -31,6 +31,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
               50 fps: times are in 1/100 s, and players treat less than 2 as 10
     `.mp4`    MPEG-4 Part 2; an odd edge is repeated to make the size even; transparent parts on
               white
+    `.webm`   VP8, which browsers play; otherwise as an .mp4. At least 0.1 fps
     `.webp`   loops, quality 90, with transparency
     `.png`    animated PNG, loops, lossless
     a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
@@ -45,7 +46,13 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
     if not suffix:
         _write_folder(path, checked)
         return checked.count
-    writers = {".gif": write_gif, ".mp4": write_mp4, ".webp": write_webp, ".png": write_apng}
+    writers = {
+        ".gif": write_gif,
+        ".mp4": write_mp4,
+        ".webm": write_webm,
+        ".webp": write_webp,
+        ".png": write_apng,
+    }
     if suffix not in writers:
         raise UsageError(
             f"An animation cannot be written as {path.suffix!r}.",
@@ -65,7 +72,7 @@ def check_rate(fps: float, path: str | Path) -> None:
         raise UsageError(
             f"A GIF shows at most {_MAX_GIF_FPS} frames a second; with {fps:g} it would be slow.",
             where=path,
-            hint="Write .webp, .png or .mp4, or at a lower rate.",
+            hint="Write .webm, .mp4, .webp or .png, or at a lower rate.",
         )
 
 

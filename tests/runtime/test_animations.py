@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
-from edgeanim.runtime import mp4
+from edgeanim.runtime import video
 from edgeanim.runtime.media import probe_fps, read_frames, write_animation
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("a.gif", 6), ("a.mp4", 8), ("a.webp", 4), ("a.png", 0), ("a/", 0)]
+    ("name", "error"),
+    [("a.gif", 6), ("a.mp4", 8), ("a.webm", 8), ("a.webp", 4), ("a.png", 0), ("a/", 0)],
 )
 def test_an_animation_comes_back(tmp_path, pictures, name, error):
     target = f"{tmp_path}/{name}"
@@ -37,7 +38,7 @@ def test_times_add_up(tmp_path, pictures, name, fps):
         assert image.info["loop"] == 0
 
 
-@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.mp4", "a/"])
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.mp4", "a.webm", "a/"])
 def test_frames_are_written_as_they_come(tmp_path, pictures, name):
     """A clip in full size is larger than a board's memory."""
     made = []
@@ -105,20 +106,22 @@ def test_a_gif_shows_what_is_at_least_half_opaque(tmp_path, pictures):
     assert (shown[32:] == 0).all()
 
 
-def test_an_odd_size_is_made_even_for_mp4_by_repeating_its_edge(tmp_path, pictures):
-    write_animation(tmp_path / "a.mp4", pictures[:, :33, :47], 10)
-    frame = next(read_frames(tmp_path / "a.mp4"))
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
+def test_an_odd_size_is_made_even_for_encoders_by_repeating_its_edge(tmp_path, pictures, name):
+    write_animation(tmp_path / name, pictures[:, :33, :47], 10)
+    frame = next(read_frames(tmp_path / name))
     assert frame.shape == (34, 48, 3)
     assert np.abs(frame[33].astype(int) - frame[32]).mean() < 6
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
 @pytest.mark.parametrize("colour", [0, 3, 64, 128, 200, 252, 255, (224, 172, 140), (60, 90, 30)])
-def test_an_mp4_is_as_bright_as_its_frames_and_of_their_hue(tmp_path, colour):
+def test_a_clip_is_as_bright_as_its_frames_and_of_their_hue(tmp_path, colour, name):
     """Its encoder cuts off where it should round, and so does the reader, by up to two levels."""
     frame = np.empty((32, 32, 3), np.uint8)
     frame[:] = colour
-    write_animation(tmp_path / "a.mp4", [frame] * 3, 10)
-    error = list(read_frames(tmp_path / "a.mp4"))[-1].mean((0, 1)) - frame[0, 0]
+    write_animation(tmp_path / name, [frame] * 3, 10)
+    error = list(read_frames(tmp_path / name))[-1].mean((0, 1)) - frame[0, 0]
     assert np.abs(error).max() <= 2
     assert np.ptp(error) <= 2
 
@@ -145,20 +148,22 @@ def test_an_mp4_names_its_colours(tmp_path, pictures):
     assert len(list(read_frames(tmp_path / "a.mp4"))) == 8
 
 
-def test_an_mp4_of_which_frames_were_lost_is_told(tmp_path, pictures, monkeypatch):
+@pytest.mark.parametrize("name", ["a.mp4", "a.webm"])
+def test_a_clip_of_which_frames_were_lost_is_told(tmp_path, pictures, monkeypatch, name):
     """The encoder tells of no write that failed, as on a full disk."""
-    monkeypatch.setattr(mp4, "read_frames", lambda _path: pictures[:7])
+    monkeypatch.setattr(video, "read_frames", lambda _path: pictures[:7])
     with pytest.raises(DeviceFailed, match="Only 7 of 8 frames were written"):
-        write_animation(tmp_path / "a.mp4", pictures, 10)
+        write_animation(tmp_path / name, pictures, 10)
     assert not list(tmp_path.iterdir())
 
 
-def test_frames_too_large_for_mp4_are_refused_by_name(tmp_path):
-    for size in ((2, 8191), (8191, 2)):
-        with pytest.raises(UsageError, match="at most 8190 pixels"):
-            write_animation(tmp_path / "a.mp4", np.zeros((2, *size, 3), np.uint8), 10)
+@pytest.mark.parametrize(("name", "most"), [("a.mp4", 8190), ("a.webm", 16382)])
+def test_frames_too_large_for_a_clip_are_refused_by_name(tmp_path, name, most):
+    for size in ((2, most + 1), (most + 1, 2)):
+        with pytest.raises(UsageError, match=f"at most {most} pixels"):
+            write_animation(tmp_path / name, np.zeros((2, *size, 3), np.uint8), 10)
     assert not list(tmp_path.iterdir())
-    assert write_animation(tmp_path / "a.mp4", np.zeros((2, 2, 8190, 3), np.uint8), 10) == 2
+    assert write_animation(tmp_path / name, np.zeros((2, 2, most, 3), np.uint8), 10) == 2
 
 
 def test_identical_frames_keep_their_time(tmp_path, pictures):
@@ -171,7 +176,7 @@ def test_nothing_is_left_when_the_frames_fail_half_way(tmp_path, pictures):
         yield from pictures[:3]
         raise BadInput("the driver broke")
 
-    for name in ("a.gif", "a.mp4", "a.webp", "a.png", "a/"):
+    for name in ("a.gif", "a.mp4", "a.webm", "a.webp", "a.png", "a/"):
         with pytest.raises(BadInput, match="the driver broke"):
             write_animation(f"{tmp_path}/{name}", breaking(), 10)
         with pytest.raises(BadInput, match="no frames"):
@@ -234,6 +239,16 @@ def test_an_mp4_has_any_rate(tmp_path, pictures, fps):
     """MPEG-4 counts in at most 65535 ticks a second, which is told as an encoder that fails."""
     write_animation(tmp_path / "a.mp4", pictures, fps)
     assert probe_fps(tmp_path / "a.mp4") == pytest.approx(fps, rel=1e-3)
+
+
+@pytest.mark.parametrize("fps", [0.1, 23.976, 1000 / 15, 240, 999.99])
+def test_a_webm_has_any_rate_but_the_slowest(tmp_path, pictures, fps):
+    write_animation(tmp_path / "a.webm", pictures, fps)
+    assert probe_fps(tmp_path / "a.webm") == pytest.approx(fps, rel=1e-3)
+    assert (tmp_path / "a.webm").read_bytes()[:4] == b"\x1aE\xdf\xa3"
+    with pytest.raises(UsageError, match=r"at least 0\.1 frames a second"):
+        write_animation(tmp_path / "b.webm", pictures, 0.09)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.webm"]
 
 
 def test_a_gif_is_never_slower_than_asked_for(tmp_path, pictures):
