@@ -53,10 +53,10 @@ if TYPE_CHECKING:
         set_up_emulation,
     )
     from edgeanim.pipeline.optimize import optimize
-    from edgeanim.pipeline.optimize_run import Optimized, Unreachable
     from edgeanim.pipeline.project import project
     from edgeanim.pipeline.prune import Pruned, prune
     from edgeanim.pipeline.quantize import Quantized, quantize
+    from edgeanim.pipeline.search.outcome import Optimized, Unreachable
     from edgeanim.pipeline.sign import Signed, sign
     from edgeanim.pipeline.training import adapt, train
     from edgeanim.report.table import table
@@ -173,7 +173,7 @@ _HOMES = {
     "MissingComponent": "core.errors",
     "ModelInfo": "graph.inspect",
     "MotionTrack": "runtime.motion",
-    "Optimized": "pipeline.optimize_run",
+    "Optimized": "pipeline.search.outcome",
     "Placed": "pipeline.on",
     "Progress": "core.progress",
     "Projected": "benchmarks.projection",
@@ -188,7 +188,7 @@ _HOMES = {
     "Step": "targets.on.emulator_setup",
     "Store": "core.store",
     "StoredMotion": "pipeline.motion",
-    "Unreachable": "pipeline.optimize_run",
+    "Unreachable": "pipeline.search.outcome",
     "UsageError": "core.errors",
     "adapt": "pipeline.training",
     "backends": "pipeline.machine",

@@ -21,7 +21,7 @@ from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
     from edgeanim.core.recipe import Recipe
-    from edgeanim.pipeline.given import Frames
+    from edgeanim.pipeline.frames.given import Frames
 
 _LARGEST = 2**31 - 1
 
@@ -247,7 +247,7 @@ def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
 def warn_unless_held_out(held_out: bool) -> None:
     """Say on standard error that the frames judged on were not kept out of calibration."""
     if not held_out:
-        from edgeanim.pipeline.material import NOT_HELD_OUT
+        from edgeanim.pipeline.frames.material import NOT_HELD_OUT
 
         click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
 

@@ -30,8 +30,8 @@ from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
-    from edgeanim.pipeline.given import Frames
-    from edgeanim.pipeline.optimize_run import Optimized
+    from edgeanim.pipeline.frames.given import Frames
+    from edgeanim.pipeline.search.outcome import Optimized
 
 
 @click.command("optimize")
@@ -108,7 +108,7 @@ def command(
     """
     from edgeanim.api import optimize
     from edgeanim.core.errors import EXIT_INTERRUPTED
-    from edgeanim.pipeline.optimize_run import Unreachable
+    from edgeanim.pipeline.search.outcome import Unreachable
 
     try:
         with TerminalProgress() as progress:

@@ -35,7 +35,7 @@ from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.recipe import PruneSpec
 
 if TYPE_CHECKING:
-    from edgeanim.pipeline.given import Frames
+    from edgeanim.pipeline.frames.given import Frames
     from edgeanim.pipeline.prune import Pruned
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_line
 
 if TYPE_CHECKING:
-    from edgeanim.pipeline.given import Frames
+    from edgeanim.pipeline.frames.given import Frames
 
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
 

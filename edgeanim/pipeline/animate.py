@@ -15,10 +15,11 @@ from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.material import read_conditions
+from edgeanim.pipeline.frames.material import read_conditions
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
+from edgeanim.runtime.input_scenes import moved_by_inputs
 from edgeanim.runtime.media import (
     DEFAULT_FPS,
     STANDARD_OUTPUT,
@@ -40,7 +41,6 @@ from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
-from edgeanim.runtime.unmoved import moved_by_inputs
 from edgeanim.runtime.wiring import Needs, conditions_at
 from edgeanim.targets.bundle import Bundle, open_bundle
 

@@ -20,7 +20,7 @@ from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.compiled import require_compiled
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.media import files_read

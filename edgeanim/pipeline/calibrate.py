@@ -18,7 +18,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.coverage import frame_features, k_center

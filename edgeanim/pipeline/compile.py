@@ -15,7 +15,7 @@ from edgeanim.core.recipe import CompileSpec, load_recipe
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import carried_golden, make_golden
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import Work, versions

@@ -19,11 +19,11 @@ from edgeanim.pipeline.animate import animate
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.compile import Compiled, compile_model
+from edgeanim.pipeline.frames.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.model_folder import may_become_model
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
-from edgeanim.pipeline.shipped import DEMO_TRACK, shipped_material
 from edgeanim.pipeline.work import ALL, Work, versions
 from edgeanim.report.html import demo_page
 from edgeanim.report.table import table

@@ -23,7 +23,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.rewrites.split_convolution import with_parts
-from edgeanim.pipeline.lights import Likeness, golden_relit
+from edgeanim.pipeline.frames.lights import Likeness, golden_relit
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.quantize.chain import has_convolutions

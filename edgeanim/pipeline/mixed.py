@@ -3,8 +3,8 @@
 The cheap error of each layer and the time of each node, both measured, give a path from all INT8 to
 nearly all float (`quantize.islands`). Sets of islands on the path are played on the held-out frames
 and timed beside float, by bisection; then single islands return to INT8 as long as the limit holds
-(`pipeline.island_search`), in other light too (`pipeline.lights`): a search for speed leaves no
-margin of its own.
+(`pipeline.island_search`), in other light too (`pipeline.frames.lights`): a search for speed leaves
+no margin of its own.
 Every trial is kept in the store under the machine that it was timed on, so a killed search goes on
 where it stopped.
 """
@@ -21,8 +21,8 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.pipeline.frames.lights import Likeness, drift_relit, excess
 from edgeanim.pipeline.island_search import Layer, drop_costly, shortest_within
-from edgeanim.pipeline.lights import Likeness, drift_relit, excess
 from edgeanim.pipeline.methods import Job, MeasuredIslands, Outcome, histograms_of, kept_by_graph
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant

@@ -20,7 +20,7 @@ from edgeanim.graph.program import SUFFIX as PROGRAM
 from edgeanim.graph.protobuf import parse_onnx
 from edgeanim.graph.queries import FLOAT_WANTED, REMAINING, quantized_already
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
-from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, artifact_digest, versions
 from edgeanim.targets.backends import ThroughTorch, get_backend
 from edgeanim.targets.bundle import SUFFIX
@@ -148,7 +148,7 @@ def default_material(contract: Contract, frames: int | None = None) -> Material 
     at least so many `frames` if that is given: one that was pruned or trained further is still one.
     `None` for any other model."""
     from edgeanim.models.regions import REGIONS, SKELETON
-    from edgeanim.pipeline.shipped import shipped_material
+    from edgeanim.pipeline.frames.shipped import shipped_material
 
     if (contract.regions, contract.skeleton) != (REGIONS, SKELETON):
         return None

@@ -15,12 +15,12 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import METHODS, Gates, PruneSpec, QuantizeSpec, load_recipe
 from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import find_golden
-from edgeanim.pipeline.given import Source
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.given import Source
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import default_material, files_of_model, open_model
-from edgeanim.pipeline.optimize_run import Optimized, Run
-from edgeanim.pipeline.optimize_search import FLOAT, Space
-from edgeanim.pipeline.optimize_trials import Study
+from edgeanim.pipeline.search.order import FLOAT, Space
+from edgeanim.pipeline.search.outcome import Optimized, Run
+from edgeanim.pipeline.search.trials import Study
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX

@@ -20,8 +20,8 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import Ahead, working_ahead
 from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record_samples
-from edgeanim.pipeline.given import Source
-from edgeanim.pipeline.material import NOT_HELD_OUT, Material, gather
+from edgeanim.pipeline.frames.given import Source
+from edgeanim.pipeline.frames.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles

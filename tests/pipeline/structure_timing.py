@@ -27,7 +27,7 @@ from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import find_golden, record_samples
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.methods import Job, ptq
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.structure import restructured_model

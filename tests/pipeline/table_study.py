@@ -11,9 +11,9 @@ from edgeanim.core.errors import GateFailed
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
-from edgeanim.pipeline.lights import Likeness
-from edgeanim.pipeline.optimize_search import Search, Space
-from edgeanim.pipeline.optimize_trials import Timing, Trial
+from edgeanim.pipeline.frames.lights import Likeness
+from edgeanim.pipeline.search.order import Search, Space
+from edgeanim.pipeline.search.trials import Timing, Trial
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board, BoardBackend
 

@@ -22,7 +22,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.requirements import EXTRAS
 from edgeanim.pipeline.bench import bench
-from edgeanim.pipeline.material import read_conditions
+from edgeanim.pipeline.frames.material import read_conditions
 from edgeanim.pipeline.on import bench_on
 
 SMALL = Path(__file__).parents[1] / "benchmarks" / "small.eab"

@@ -14,11 +14,11 @@ from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline import optimize_trials
 from edgeanim.pipeline.calibrate import make_golden
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import open_model
-from edgeanim.pipeline.optimize_trials import Study, Trial
+from edgeanim.pipeline.search import trials
+from edgeanim.pipeline.search.trials import Study, Trial
 from edgeanim.pipeline.work import Work
 from tests.benchmarks.synthetic import build_report
 
@@ -94,7 +94,7 @@ def test_a_trial_that_failed_is_run_again(
         runs.append(ended)
         return ended
 
-    monkeypatch.setattr(optimize_trials, "run_bench", run_bench)
+    monkeypatch.setattr(trials, "run_bench", run_bench)
     study = study_of(Store(tmp_path), tiny_onnx(), photos)
     for _ in range(2):
         with pytest.raises(DeviceFailed, match="it was killed"):

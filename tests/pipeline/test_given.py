@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
-from edgeanim.pipeline.given import Given
-from edgeanim.pipeline.material import Material, gather
+from edgeanim.pipeline.frames.given import Given
+from edgeanim.pipeline.frames.material import Material, gather
 from tests.cli.called import edgeanim, fails
 from tests.pipeline.test_material import MOVING, PLAIN, STYLED
 

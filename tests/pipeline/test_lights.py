@@ -18,13 +18,13 @@ from edgeanim.benchmarks.drift import measure_drift
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.pipeline import lights
-from edgeanim.pipeline.lights import LIGHTS, Likeness, excess, relit
+from edgeanim.pipeline.frames import lights
+from edgeanim.pipeline.frames.lights import LIGHTS, Likeness, excess, relit
 from edgeanim.pipeline.quantize import quantize
 from edgeanim.runtime.golden import Golden
+from edgeanim.runtime.input_scenes import blank, repeated
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.unmoved import blank, repeated
 
 
 def frames(count: int) -> np.ndarray:

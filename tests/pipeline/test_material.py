@@ -17,7 +17,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.calibrate import record_samples
-from edgeanim.pipeline.material import GOLDEN_FRAMES, gather
+from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, gather
 from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.coverage import evenly

@@ -22,15 +22,15 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.pipeline import optimize_run
 from edgeanim.pipeline.calibrate import make_golden
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import open_model
-from edgeanim.pipeline.optimize_finals import final_report, finalists
-from edgeanim.pipeline.optimize_run import Run, Unreachable
-from edgeanim.pipeline.optimize_search import Result, Space, reference_ms
-from edgeanim.pipeline.optimize_sentences import why_no_int8
-from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
+from edgeanim.pipeline.search import outcome
+from edgeanim.pipeline.search.finals import final_report, finalists
+from edgeanim.pipeline.search.order import Result, Space, reference_ms
+from edgeanim.pipeline.search.outcome import Run, Unreachable
+from edgeanim.pipeline.search.sentences import why_no_int8
+from edgeanim.pipeline.search.trials import Study, Timing, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
 from tests.benchmarks.synthetic import build_report
@@ -295,7 +295,7 @@ def test_what_is_chosen_takes_no_longer_than_was_asked_for(
     run = Run(
         study, Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec()), asked
     )
-    monkeypatch.setattr(optimize_run, "final_report", lambda *_: report)
+    monkeypatch.setattr(outcome, "final_report", lambda *_: report)
     if asked != 10.0:
         found = run.result(None, None)
         assert (found.chosen, found.complete) == ("onnxruntime-float32", True)

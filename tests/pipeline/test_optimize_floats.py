@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeanim.pipeline.optimize_search import Search
+from edgeanim.pipeline.search.order import Search
 from tests.pipeline.table_study import UNPRUNED, TableStudy, search, states
 
 Figures = tuple[float, float, float]

@@ -17,7 +17,7 @@ from edgeanim.graph.load import Model, load_model
 from edgeanim.pipeline.calibrate import make_golden, record
 from edgeanim.pipeline.compile import compile_model
 from edgeanim.pipeline.export import export
-from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.prune import prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.work import Work, open_original, play

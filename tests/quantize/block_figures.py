@@ -25,7 +25,7 @@ from edgeanim.core.errors import EdgeanimError, first_line
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline.calibrate import record_samples
-from edgeanim.pipeline.material import gather
+from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.timing import measure_frames
 from edgeanim.pipeline.work import Work

@@ -24,8 +24,8 @@ from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model, load_model, save_model
 from edgeanim.pipeline.calibrate import make_golden, record_samples
-from edgeanim.pipeline.material import gather, scene_of
-from edgeanim.pipeline.public_tools import DEFAULTS
+from edgeanim.pipeline.figures.public_tools import DEFAULTS
+from edgeanim.pipeline.frames.material import gather, scene_of
 from edgeanim.pipeline.quantize import quantize
 from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
 from edgeanim.pipeline.work import Work

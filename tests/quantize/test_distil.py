@@ -21,7 +21,7 @@ from edgeanim.core.threads import torch_threads
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
-from edgeanim.pipeline.public_tools import onnxruntime_static
+from edgeanim.pipeline.figures.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distil import distil_graph

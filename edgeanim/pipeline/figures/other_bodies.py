@@ -1,4 +1,4 @@
-"""One puppet's motion on another's body: `python -m edgeanim.pipeline.other_bodies`.
+"""One puppet's motion on another's body: `python -m edgeanim.pipeline.figures.other_bodies`.
 
 A pose means the same to every puppet, so there is a true picture of what a driver's motion looks
 like on a still of another build. Printed is the share of the SSIM that the repeated still loses

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from edgeanim.benchmarks.compare import ratio_within
 from edgeanim.benchmarks.result import Report
 from edgeanim.core.limit import DriftLimit, in_words
-from edgeanim.pipeline.lights import excess
-from edgeanim.pipeline.optimize_search import Result
-from edgeanim.pipeline.optimize_trials import Trial
+from edgeanim.pipeline.frames.lights import excess
+from edgeanim.pipeline.search.order import Result
+from edgeanim.pipeline.search.trials import Trial
 
 
 def why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:

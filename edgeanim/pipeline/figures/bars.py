@@ -1,4 +1,4 @@
-"""What compression must reach on the shipped animator: `python -m edgeanim.pipeline.bars`.
+"""What compression must reach on the shipped animator: `python -m edgeanim.pipeline.figures.bars`.
 
 Quantises the animator for every backend: how far its frames drift, and how far its changes from
 frame to frame are from the true ones, beside the float32 one's. Prunes half of a frame's
@@ -32,11 +32,11 @@ from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.load import Model, load_model
 from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.pipeline.calibrate import make_golden
-from edgeanim.pipeline.material import Material
+from edgeanim.pipeline.frames.material import Material
+from edgeanim.pipeline.frames.shipped import shipped_material
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import Pruned, frames_for, prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
-from edgeanim.pipeline.shipped import shipped_material
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import ALL, Work, open_player, play
 from edgeanim.runtime.player import Player, load_player
@@ -213,7 +213,9 @@ def _in_turns(players: Mapping[str, Player], scene: Scene) -> dict[str, list[lis
 @told
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if every bar is met."""
-    parser = argparse.ArgumentParser(prog="python -m edgeanim.pipeline.bars", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeanim.pipeline.figures.bars", description=__doc__
+    )
     parser.add_argument("--steps", type=int, default=800, help="of recovery (default: 800)")
     parser.add_argument(
         "--ratio", type=float, default=HALF, help="of a frame's MACs (default: 0.5)"

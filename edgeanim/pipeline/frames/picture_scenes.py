@@ -11,14 +11,14 @@ import numpy as np
 
 from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.pipeline.source_files import pictures_of
+from edgeanim.pipeline.frames.files import pictures_of
 from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
 from edgeanim.quantize.checks import fitting
 from edgeanim.quantize.coverage import evenly, frame_features, k_center
+from edgeanim.runtime.input_scenes import moments_told
 from edgeanim.runtime.media import clips_in, read_frames
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.unmoved import moments_told
 from edgeanim.runtime.wiring import conditions_at
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import to_plain
-from edgeanim.pipeline.optimize_search import Result
-from edgeanim.pipeline.optimize_trials import Study
+from edgeanim.pipeline.search.order import Result
+from edgeanim.pipeline.search.trials import Study
 from edgeanim.pipeline.work import versions
 
 _FINALISTS = 4

@@ -10,10 +10,10 @@ from edgeanim.benchmarks.environment import describe
 from edgeanim.benchmarks.result import Report
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.parsing import to_plain
-from edgeanim.pipeline.optimize_finals import final_report
-from edgeanim.pipeline.optimize_search import Result, Search, Space, reference_ms
-from edgeanim.pipeline.optimize_sentences import gain, in_other_light, why_no_int8
-from edgeanim.pipeline.optimize_trials import Study, Trial
+from edgeanim.pipeline.search.finals import final_report
+from edgeanim.pipeline.search.order import Result, Search, Space, reference_ms
+from edgeanim.pipeline.search.sentences import gain, in_other_light, why_no_int8
+from edgeanim.pipeline.search.trials import Study, Trial
 from edgeanim.pipeline.work import versions
 from edgeanim.report.pareto import Candidate, front, write_pareto_page
 from edgeanim.report.verdict import choose, verdict

@@ -14,20 +14,20 @@ from edgeanim.core.contract import CONDITION, Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
-from edgeanim.pipeline.given import Given, Source
-from edgeanim.pipeline.picture_scenes import (
+from edgeanim.pipeline.frames.files import clips_of, pictures_of
+from edgeanim.pipeline.frames.given import Given, Source
+from edgeanim.pipeline.frames.picture_scenes import (
     covering,
     from_npz,
     from_samples,
     picture_graph,
     pictures_at,
 )
-from edgeanim.pipeline.source_files import clips_of, pictures_of
 from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import is_still, read_frames, read_still
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.unmoved import blank, moments_told, repeated
 from edgeanim.runtime.wiring import Needs, at_moments, choose, conditions_at, moments
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def gather(
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
     scene whose first frame is the still; or a still or a folder of them, moved by the tracks of
     `default`, or by `inputs` with a value for each frame if that is all that moves the model. See
-    `source_files` for what counts as in a folder.
+    `frames.files` for what counts as in a folder.
     Without a source, `default`; the `UsageError` where there is none asks for `option`. Of a model
     that takes neither pictures nor motion, `inputs` alone make the frames.
     """

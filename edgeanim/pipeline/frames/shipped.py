@@ -7,7 +7,7 @@ import numpy as np
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.puppets import make_puppet, render
 from edgeanim.models.shipped_files import STILL, shipped
-from edgeanim.pipeline.material import GOLDEN_FRAMES, Material
+from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, Material
 from edgeanim.quantize.coverage import evenly
 from edgeanim.runtime.media import read_still
 from edgeanim.runtime.motion import MotionTrack, load_track

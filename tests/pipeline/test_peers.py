@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim import api
-from edgeanim.pipeline import beside
+from edgeanim.pipeline.figures import peers
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
 
@@ -30,7 +30,7 @@ def test_every_form_has_a_line_with_its_gain_and_its_likeness(
     api.compile(tiny_onnx(), out=picked, backends=(backend,), frames=photos)
     args = [str(tiny_onnx()), "--calib", str(photos), "--frames", str(photos)]
     more = ["--backend", backend, "--picked", str(picked), "--rounds", "4"]
-    assert beside.main([*args, *more]) == 0
+    assert peers.main([*args, *more]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     rows = {line.split("|")[2].strip(): line.split("|")[3:] for line in lines[2:]}
     floats = load_board("local").backend(backend).floats(get_backend(backend).floats)
@@ -53,7 +53,7 @@ def test_what_is_wrong_is_told_with_the_exit_code_of_the_commands(
     tiny_onnx: Callable[..., Path], photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames = ["--calib", str(photos), "--frames", str(photos)]
-    assert beside.main([str(tiny_onnx()), *frames, "--input", "style"]) == 2
+    assert peers.main([str(tiny_onnx()), *frames, "--input", "style"]) == 2
     assert "`--input style` is not of the form NAME=FILE.npy." in capsys.readouterr().err
-    assert beside.main(["gone.onnx", *frames]) == 3
+    assert peers.main(["gone.onnx", *frames]) == 3
     assert "gone.onnx: No such file" in capsys.readouterr().err

@@ -13,8 +13,8 @@ from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
-from edgeanim.pipeline.lights import Likeness, excess
-from edgeanim.pipeline.optimize_trials import Study, Timing, Trial
+from edgeanim.pipeline.frames.lights import Likeness, excess
+from edgeanim.pipeline.search.trials import Study, Timing, Trial
 
 State = Literal["measured", "drifts", "skipped", "failed"]
 

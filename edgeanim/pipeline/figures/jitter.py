@@ -1,4 +1,6 @@
-"""What smoothing a driver's motion does: `python -m edgeanim.pipeline.trembling BUNDLE CLIP...`.
+"""What smoothing a driver's motion does.
+
+    python -m edgeanim.pipeline.figures.jitter BUNDLE CLIP...
 
 Each clip drives its own first frame by the bundle's first variant, in absolute motion, with and
 without smoothing (`runtime.smoothing`). Printed for both: `jitter`, the mean size of the second

@@ -1,7 +1,7 @@
 """What `edgeanim optimize` picked for a model of others, beside float and the public tools' INT8.
 
-    python -m edgeanim.pipeline.beside MODEL.onnx --calib DIR --frames DIR [--input NAME=FILE.npy]
-        [--picked FILE.eab ...] [--beside FILE.tflite ...] [--rounds 20]
+    python -m edgeanim.pipeline.figures.peers MODEL.onnx --calib DIR --frames DIR
+        [--input NAME=FILE.npy] [--picked FILE.eab ...] [--beside FILE.tflite ...] [--rounds 20]
 
 Takes a graph from pictures to pictures. On each backend: the untouched graph and the restructured
 one, in float32 and in whatever other floats it has on this processor; the public tool's default
@@ -37,9 +37,9 @@ from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden, record_samples
-from edgeanim.pipeline.material import gather, scene_of
+from edgeanim.pipeline.figures.public_tools import DEFAULTS
+from edgeanim.pipeline.frames.material import gather, scene_of
 from edgeanim.pipeline.models import open_model
-from edgeanim.pipeline.public_tools import DEFAULTS
 from edgeanim.pipeline.timing import opened
 from edgeanim.pipeline.variants import compile_all, drift_of, make_variant
 from edgeanim.pipeline.work import Work

@@ -1,0 +1,1 @@
+"""Real frames to calibrate and judge on: from files, from a program, and what ships."""

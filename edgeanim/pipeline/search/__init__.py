@@ -1,0 +1,1 @@
+"""The search of `edgeanim optimize`: trials, their order, the finals and the outcome."""
