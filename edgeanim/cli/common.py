@@ -226,14 +226,14 @@ def example(text: str) -> Callable[[F], F]:
 def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
     """Tells whether Ctrl-C has asked for the end of what is `endless`: that is no interruption, and
     what was made is kept. A second one interrupts, and so does the first what is not endless."""
-    asked = threading.Event()
-    if not endless or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    asked, interrupt = threading.Event(), signal.getsignal(signal.SIGINT)
+    if not endless or not callable(interrupt):  # Ctrl-C is ignored
         yield asked.is_set
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked.is_set():
-            signal.default_int_handler(number, frame)
+            interrupt(number, frame)
         asked.set()
 
     click.echo("Ctrl-C ends it.", err=True)
@@ -241,7 +241,7 @@ def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
     try:
         yield asked.is_set
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def warn_unless_held_out(held_out: bool) -> None:

@@ -26,6 +26,7 @@ from edgeanim.core.errors import (
     memory_errors,
     printable,
 )
+from edgeanim.core.interruption import end_with
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
@@ -134,7 +135,7 @@ def cli(verbose: bool) -> None:
 def main() -> NoReturn:
     """Run the command line and exit with the code from the table above."""
     streams.prepare()
-    _clean_up_when_ended()
+    _heed_signals()
     try:
         with memory_errors("Out of memory.", "Use fewer samples or a machine with more memory."):
             code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
@@ -165,15 +166,21 @@ def _exit_interrupted(code: int) -> None:
     ctypes.pythonapi.Py_Exit(code)
 
 
-def _clean_up_when_ended() -> None:
+def _heed_signals() -> None:
     """A plain `kill` or a closed terminal ends us as Ctrl-C does: workers end, scratch folders go.
-    What is ignored (by `nohup`, say) stays ignored; the second signal ends us at once."""
+    What is ignored (by `nohup`, say) stays ignored; the second `kill` ends us at once."""
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        del number, frame
+        end_with(KeyboardInterrupt())
 
     def end(number: int, frame: object) -> NoReturn:
         del frame
         signal.signal(number, signal.SIG_DFL)
-        raise SystemExit(128 + number)
+        end_with(SystemExit(128 + number))
 
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, end)

@@ -9,13 +9,14 @@ from time import monotonic
 import click
 
 from edgeanim.core.errors import printable
+from edgeanim.core.interruption import raise_lost
 
 _WIDEST = 100
 
 
 class TerminalProgress:
     """Progress on standard error: a bar on a terminal, a line per finished stage elsewhere. Titles
-    and notes may hold a stranger's names."""
+    and notes may hold a stranger's names. An interruption that was lost is raised again here."""
 
     def __init__(self) -> None:
         self._tty = sys.stderr.isatty()
@@ -37,6 +38,7 @@ class TerminalProgress:
 
     def stage(self, title: str, total: int | None = None) -> None:
         """Begin a stage; an unfinished one before it is closed."""
+        raise_lost()
         if self._title:
             self.done()
         self._title, self._total, self._count = printable(title), total, 0
@@ -45,6 +47,7 @@ class TerminalProgress:
 
     def step(self, count: int = 1, note: str = "") -> None:
         """Advance the bar."""
+        raise_lost()
         self._count += count
         self._draw(note)
 

@@ -40,7 +40,8 @@ def edgeanim(*args: object) -> subprocess.CompletedProcess[str]:
     command = ["edgeanim", *map(str, args)]
     out, err = _Printed(), _Printed()
     code: object = None
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.getsignal(number) for number in signals}
     with ExitStack() as stack:
         stack.enter_context(patch.object(sys, "argv", command))
         stack.enter_context(redirect_stdout(out))

@@ -229,6 +229,69 @@ def test_a_training_that_is_stopped_goes_on_from_its_checkpoint(
     assert (out / "animator.safetensors").is_file()
 
 
+def run_in_main(tmp_path: Path, body: str) -> subprocess.CompletedProcess[str]:
+    """The command line's `main`, with a command that does what `body` says."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path\n"
+        "from edgeanim.cli import main\n"
+        "from edgeanim.cli.progress import TerminalProgress\n"
+        "def command(**_):\n"
+        f"{lines}"
+        "main.cli.main = command\n"
+        "main.main()\n"
+    )
+    (tmp_path / "command.py").write_text(code)
+    return subprocess.run(
+        [sys.executable, "-m", "command"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)], ids=["Ctrl-C", "kill"]
+)
+def test_a_signal_that_a_package_swallows_as_it_starts_ends_the_command_nevertheless(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    (tmp_path / "swallows.py").write_text(
+        f"import os, signal\ntry:\n    os.kill(os.getpid(), signal.{name})\n    while True: pass\n"
+        "except:\n    pass\n"
+    )
+    body = (
+        "from edgeanim.core.packages import require\n"
+        "with TerminalProgress() as progress:\n"
+        "    progress.stage('Import')\n"
+        "    require('Testing', 'swallows', extra='all')\n"
+        "    print('went on', flush=True)\n"
+        "    progress.stage('Work')\n"
+        "print('did it all')"
+    )
+    done = run_in_main(tmp_path, body)
+    assert (done.returncode, done.stdout) == (code, "went on\n"), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path: Path) -> None:
+    body = (
+        "from edgeanim.core.interruption import heard\n"
+        "with TerminalProgress() as progress:\n"
+        "    progress.stage('Search')\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        while True: pass\n"
+        "    except KeyboardInterrupt:\n"
+        "        progress.stage('End what runs elsewhere')\n"
+        "        heard()\n"
+        "    progress.stage('Write what was found')\n"
+    )
+    done = run_in_main(tmp_path, body)
+    assert done.returncode == 0, done.stderr
+    assert "Write what was found" in done.stderr
+
+
 def test_ctrl_c_within_a_native_modules_own_code_ends_with_130_too(tmp_path: Path) -> None:
     code = (
         "import atexit, ctypes\n"

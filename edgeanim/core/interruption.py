@@ -1,0 +1,33 @@
+"""Ctrl-C, or a signal that ends this process, is not lost in the code of others.
+
+It comes as an exception wherever the main thread happens to be. Some packages catch everything
+while they are imported, and Python itself only prints what is raised while it destroys an object.
+So the command line notes what it was asked for, and raises it again where our own work goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import NoReturn
+
+_asked: list[BaseException] = []
+
+
+def end_with(error: BaseException) -> NoReturn:
+    """Raise `error`, for the handler of a signal, and note it until it is `heard`."""
+    _asked[:] = [error]
+    raise error
+
+
+def heard() -> None:
+    """For whoever has caught it and goes on for a reason."""
+    _asked.clear()
+
+
+def raise_lost() -> None:
+    """Raise again what was noted and not `heard`; in the main thread alone, since others end when
+    that ends them. Nothing while an exception is handled: it may be this one, on its way."""
+    handled = sys.exc_info()[1] is not None
+    if _asked and not handled and threading.current_thread() is threading.main_thread():
+        raise _asked[0]
