@@ -26,7 +26,7 @@ from edgeanim.core.errors import (
     memory_errors,
     printable,
 )
-from edgeanim.core.interruption import end_with
+from edgeanim.core.interruption import anything_kept, end_with
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
@@ -145,7 +145,8 @@ def main() -> NoReturn:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):  # click has ended the line
-        click.echo("Interrupted. Finished stages are kept; run it again to go on.", err=True)
+        kept = " Finished stages are kept; run it again to go on." if anything_kept() else ""
+        click.echo(f"Interrupted.{kept}", err=True)
         code = EXIT_INTERRUPTED
     except ReaderGone:
         streams.drop(sys.stdout.fileno())

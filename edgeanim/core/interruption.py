@@ -1,4 +1,4 @@
-"""Ctrl-C, or a signal that ends this process, is not lost in the code of others.
+"""Ctrl-C, or a signal that ends this process: it is not lost, and leaves what it is said to leave.
 
 It comes as an exception wherever the main thread happens to be. Some packages catch everything
 while they are imported, and Python itself only prints what is raised while it destroys an object.
@@ -12,6 +12,7 @@ import threading
 from typing import NoReturn
 
 _asked: list[BaseException] = []
+_kept = threading.Event()
 
 
 def end_with(error: BaseException) -> NoReturn:
@@ -31,3 +32,13 @@ def raise_lost() -> None:
     handled = sys.exc_info()[1] is not None
     if _asked and not handled and threading.current_thread() is threading.main_thread():
         raise _asked[0]
+
+
+def note_kept() -> None:
+    """What is finished now will not be done again by another run of the same command."""
+    _kept.set()
+
+
+def anything_kept() -> bool:
+    """Whether anything was: else there is nothing that the next run could go on with."""
+    return _kept.is_set()

@@ -26,6 +26,7 @@ from edgeanim.core.files import (
     sha256_tree,
     write_text,
 )
+from edgeanim.core.interruption import note_kept
 from edgeanim.core.locks import exclusive
 from edgeanim.core.parsing import load_json
 
@@ -96,6 +97,17 @@ class Store:
 
         Returns its content folder and whether it was already there. `fresh` builds it anew.
         """
+        entry = self._entry(stage, parts, make, fresh)
+        note_kept()
+        return entry
+
+    def _entry(
+        self,
+        stage: str,
+        parts: Mapping[str, object],
+        make: Callable[[Path], None],
+        fresh: bool,
+    ) -> tuple[Path, bool]:
         key = self.key(stage=stage, **parts)
         if not fresh and (found := self.get(stage, key)) is not None:
             return found, True

@@ -29,6 +29,7 @@ from edgeanim.core.files import (
     sha256_file,
     write_text,
 )
+from edgeanim.core.interruption import note_kept
 from edgeanim.core.native import write_png
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.models.data.media import save_npz
@@ -260,6 +261,7 @@ class DatasetWriter:
             entry = replace(entry, frames=frames, sha256=digest)
             write_text(place / RECORD, canonical_json(to_plain(entry)))
         self._entries[origin.id] = entry
+        note_kept()
         return entry
 
 

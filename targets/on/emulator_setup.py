@@ -21,6 +21,7 @@ from pathlib import Path
 
 from edgeanim.core.errors import DeviceFailed, MissingComponent
 from edgeanim.core.files import atomic_folder
+from edgeanim.core.interruption import note_kept
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.on.emulator import Processor, default_folder, find_python, find_qemu
@@ -69,6 +70,7 @@ def set_up(processor: Processor, folder: Path | None = None, progress: Progress 
     if find_qemu(processor, folder) is None:
         progress.stage("Fetch QEMU")
         _fetch_qemu(folder)
+        note_kept()
         progress.done()
     if processor.arch == "x86_64":
         return folder
@@ -77,6 +79,7 @@ def set_up(processor: Processor, folder: Path | None = None, progress: Progress 
         progress.stage(f"Fetch the {processor.arch} userland")
         with atomic_folder(userland) as partial:
             _fetch_userland(partial, _DEBIAN_ARCH[processor.arch])
+        note_kept()
         progress.done()
     if not (folder / "site").is_dir():
         progress.stage(f"Fetch the {processor.arch} wheels")

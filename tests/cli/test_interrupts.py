@@ -164,7 +164,7 @@ def test_making_a_dataset_is_stopped_and_gone_on_with(temporary: Path, tmp_path:
     process = start(temporary, *make, 5000)
     wait_until(lambda: len(list(out.rglob("*.npz"))) >= 2, process)
     process.send_signal(signal.SIGINT)
-    ends(process, 130)
+    assert "are kept" in ends(process, 130)
     assert left_in(temporary) == []
     kept = {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*.npz"))[:2]}
     ends(start(temporary, *make, 2), 0)
@@ -290,6 +290,24 @@ def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path:
     done = run_in_main(tmp_path, body)
     assert done.returncode == 0, done.stderr
     assert "Write what was found" in done.stderr
+
+
+def test_only_what_is_kept_is_said_to_be(tmp_path: Path) -> None:
+    body = (
+        "from edgeanim.core.store import Store\n"
+        "def make(folder):\n"
+        "    if 'before' in sys.path[-1]: raise KeyboardInterrupt\n"
+        "sys.path.append(WHEN)\n"
+        "Store(Path('store')).build('stage', {}, make)\n"
+        "raise KeyboardInterrupt"
+    )
+    before = run_in_main(tmp_path, body.replace("WHEN", "'before'"))
+    assert (before.returncode, before.stderr) == (130, "Interrupted.\n")
+    after = run_in_main(tmp_path, body.replace("WHEN", "'after'"))
+    said = "Interrupted. Finished stages are kept; run it again to go on.\n"
+    assert (after.returncode, after.stderr) == (130, said)
+    again = run_in_main(tmp_path, body.replace("WHEN", "'before'"))
+    assert again.stderr == said
 
 
 def test_ctrl_c_within_a_native_modules_own_code_ends_with_130_too(tmp_path: Path) -> None:

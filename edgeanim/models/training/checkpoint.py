@@ -19,6 +19,7 @@ from edgeanim.core.files import (
     sha256_files,
     write_text,
 )
+from edgeanim.core.interruption import note_kept
 from edgeanim.core.parsing import load_json, parse_written, to_plain
 from edgeanim.core.tensors import write_tensors
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
@@ -93,6 +94,7 @@ def save_checkpoint(
         write_tensors(folder / "ema.safetensors", ema.state)
         state = _State(done, config_digest(config), material, _tensors_digest(folder))
         write_text(folder / _STATE, canonical_json(to_plain(state)))
+    note_kept()
 
 
 def load_checkpoint(
@@ -132,6 +134,7 @@ def load_checkpoint(
     for name, optimizer in optimizers.items():
         _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
     ema.restore(read_tensors(folder / "ema.safetensors"))
+    note_kept()
     return state.done
 
 
