@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import Latency, Report, Speedup
+from edgeanim.benchmarks.result import CREATED, Latency, Report, Speedup
 from edgeanim.benchmarks.stats import Interval
 from edgeanim.core.errors import UsageError, told
 
@@ -48,7 +48,7 @@ def bars(first: Report, second: Report) -> Iterator[Bar]:
 
 def apart(first: Report, second: Report) -> timedelta:
     """The time from the end of one run to the end of the other."""
-    ends = [datetime.fromisoformat(r.created.replace("Z", "+00:00")) for r in (first, second)]
+    ends = [datetime.strptime(report.created, CREATED) for report in (first, second)]
     return abs(ends[1] - ends[0])
 
 

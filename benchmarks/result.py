@@ -12,6 +12,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,8 @@ from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse_json, parse_written
 
 SCHEMA: Literal["edgeanim.report/1"] = "edgeanim.report/1"
+CREATED = "%Y-%m-%dT%H:%M:%SZ"
+"""The form of a report's date, in UTC."""
 
 
 @dataclass(frozen=True)
@@ -302,5 +305,14 @@ def _parse_report(data: object, *, where: object) -> Report:
         )
     report = parse_written(Report, data, where=where)
     check_limits(report, where=where)
+    _check_date(report.created, where=f"{where} [created]")
     check_samples(report, where=where)
     return report
+
+
+def _check_date(created: str, *, where: object) -> None:
+    """`BadInput` for a 30th of February, whose form alone is right."""
+    try:
+        datetime.strptime(created, CREATED)
+    except ValueError as error:
+        raise BadInput(f"{created!r} is no date.", where=where) from error

@@ -23,6 +23,7 @@ from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
 from edgeanim.benchmarks.protocol import Done, Job, Ready, Request
 from edgeanim.benchmarks.result import (
+    CREATED,
     SCHEMA,
     BoardRecord,
     Failure,
@@ -134,7 +135,7 @@ def run_bench(
     return Report(
         schema=SCHEMA,
         edgeanim=__version__,
-        created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=datetime.now(timezone.utc).strftime(CREATED),
         duration_s=watch.duration_s,
         model=model,
         frames=_frames_record(reference.scene, reference.frames),

@@ -101,7 +101,7 @@ def _all_within(values: tuple[object, ...], limits: Mapping[str, Any]) -> bool:
 
 def _within(value: object, limits: Mapping[str, Any]) -> bool:
     if isinstance(value, str):
-        return "pattern" not in limits or re.search(limits["pattern"], value) is not None
+        return "pattern" not in limits or re.fullmatch(limits["pattern"], value) is not None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return bool(limits.get("minimum", value) <= value <= limits.get("maximum", value))
     return True

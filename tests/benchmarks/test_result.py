@@ -146,6 +146,23 @@ def test_impossible_figures_are_refused(
         parse_report(json.dumps(document), where="text")
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("created",), "2025-02-30T10:00:00Z"),
+        (("created",), "2025-06-01T10:00:00Z\n"),
+        (("model", "digest"), "0" * 64 + "\n"),
+    ],
+)
+def test_what_is_no_date_or_digest_in_spite_of_its_form_is_refused(
+    path: tuple[str, ...], value: str
+) -> None:
+    document = copy.deepcopy(PLAIN)
+    _at(document, path[:-1])[path[-1]] = value
+    with pytest.raises(BadInput, match=rf"text \[{'.'.join(path)}\]"):
+        parse_report(json.dumps(document), where="text")
+
+
 @pytest.mark.parametrize("times", [[], [[]], [[0.0, 1.0]]])
 def test_a_latency_without_samples_above_zero_is_refused(times: list[list[float]]) -> None:
     """Comparing draws from the samples: without them it cannot be done."""
