@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,7 +22,16 @@ def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, 
         yield (f"the governor could not be set to {wanted}: this machine has none",)
         return
     before: dict[Path, str] = {}
-    remarks: tuple[str, ...] = ()
+    try:
+        yield _set(files, wanted, before)
+    finally:
+        for file, governor in before.items():
+            with suppress(OSError):
+                file.write_text(f"{governor}\n")
+
+
+def _set(files: Sequence[Path], wanted: str | None, before: dict[Path, str]) -> tuple[str, ...]:
+    """Set the governor of each file, whose own goes into `before` first; what could not be set."""
     try:
         for file in files:
             found = _governor(file)
@@ -31,15 +40,8 @@ def governed(wanted: str | None, root: Path = Path("/")) -> Iterator[tuple[str, 
                 file.write_text(f"{wanted}\n")
     except OSError as error:
         kept = ", ".join(sorted(set(before.values()))) or "unknown"
-        remarks = (
-            f"the governor could not be set to {wanted} ({error.strerror}): it stayed {kept}",
-        )
-    try:
-        yield remarks
-    finally:
-        for file, governor in before.items():
-            with suppress(OSError):
-                file.write_text(f"{governor}\n")
+        return (f"the governor could not be set to {wanted} ({error.strerror}): it stayed {kept}",)
+    return ()
 
 
 def _governor(file: Path) -> str | None:

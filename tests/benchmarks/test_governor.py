@@ -41,6 +41,25 @@ def test_the_governor_is_set_and_put_back_even_after_an_error(
     assert _governors(cores) == ["powersave", "powersave"]
 
 
+def test_the_governor_is_put_back_even_if_setting_it_is_interrupted(
+    cores: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Path.write_text
+    written: list[Path] = []
+
+    def interrupted(file: Path, text: str) -> int:
+        written.append(file)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        return write(file, text)
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt), governed("performance", tmp_path):
+        pass
+    assert written[:2] == cores
+    assert _governors(cores) == ["powersave", "powersave"]
+
+
 def test_nothing_is_touched_unless_asked_for(cores: list[Path], tmp_path: Path) -> None:
     with governed(None, tmp_path) as remarks:
         assert remarks == ()
