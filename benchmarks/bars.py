@@ -20,6 +20,7 @@ from pathlib import Path
 from edgeanim.benchmarks.result import Report, load_report
 from edgeanim.benchmarks.stats import paired_ratio
 from edgeanim.core.errors import BadInput, DeviceFailed, told
+from edgeanim.core.native import write_png
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import save_track
@@ -137,15 +138,13 @@ class Bench:
         )
 
     def _unpack_scene(self) -> None:
-        import cv2
-
         with open_bundle(self.folder / "net.eab") as bundle:
             if bundle.golden is None:
                 raise BadInput("The bundle has no golden frames.")
             scene = load_golden(bundle.golden).scene
         if scene.still is None or scene.track is None:
             raise BadInput("The bundle's golden scene is no still with a motion.")
-        cv2.imwrite(str(self.folder / "still.png"), scene.still[:, :, 2::-1])
+        write_png(self.folder / "still.png", scene.still[:, :, :3])
         save_track(self.folder / "track.npz", scene.track)
 
     @contextmanager

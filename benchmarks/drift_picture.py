@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.benchmarks.drift import Frames
-from edgeanim.core.errors import DeviceFailed
-from edgeanim.core.files import write_bytes
+from edgeanim.core.files import atomic_path
+from edgeanim.core.native import write_png
 
 GAIN = 8
 """By how much the difference is enlarged around mid-grey."""
@@ -31,14 +31,9 @@ def save_worst(
 ) -> str:
     """Write frame `index` of both clips as PNG into `folder`, which need not exist; returns the
     file's name with the folder's, as a report beside the folder tells it."""
-    import cv2
-
     name = picture_name(number, variant, index)
-    picture = side_by_side(reference[index], frames[index])
-    written, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
-    if not written:
-        raise DeviceFailed("This machine's OpenCV cannot write PNG.")
-    write_bytes(folder / name, data.tobytes())
+    with atomic_path(folder / name) as partial:
+        write_png(partial, side_by_side(reference[index], frames[index]))
     return f"{folder.name}/{name}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.scratch import scratch_folder
 
 
@@ -36,11 +37,14 @@ def native_name(path: Path) -> Iterator[str]:
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write uint8 RGB [H, W, 3] or grey [H, W] as PNG; `OSError` if the disk refuses."""
+    """Write uint8 RGB [H, W, 3] or grey [H, W] as PNG; `OSError` if the disk refuses,
+    `DeviceFailed` if OpenCV was built without PNG."""
     import cv2
 
     flipped = picture[:, :, ::-1] if picture.ndim == 3 else picture
-    _, data = cv2.imencode(".png", np.ascontiguousarray(flipped))
+    written, data = cv2.imencode(".png", np.ascontiguousarray(flipped))
+    if not written:
+        raise DeviceFailed("This machine's OpenCV cannot write PNG.")
     path.write_bytes(data.tobytes())
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.files import atomic_path
+from edgeanim.core.native import write_png
 from edgeanim.models.data.media import save_npz
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE, Kind, make_puppet, render
@@ -69,10 +70,8 @@ def exact_motion(performance: Performance, frames: int = FRAMES) -> NDArray[np.f
 
 def write_showcase(folder: Path) -> None:
     """Write the still and a track per performance (`values` [T, K, 6] and `fps`)."""
-    import cv2
-
     with atomic_path(folder / STILL) as partial:
-        cv2.imwrite(str(partial), showcase_still()[:, :, ::-1])
+        write_png(partial, showcase_still())
     for name, performance in PERFORMANCES.items():
         values = exact_motion(performance)
         save_npz(folder / f"{name}.npz", {"values": values, "fps": np.array(FPS, np.float64)})
