@@ -20,7 +20,8 @@ _POWER = (
     ("tegra.vdd_in.power_w", "the board's input"),
     ("tegra.pom_5v_in.power_w", "the board's input"),
 )
-_PACKAGE = re.compile(r"rapl\.(package-\d+)\.energy_j")
+# Where a package has several dies, each has a counter (intel_rapl_common.c).
+_PACKAGE = re.compile(r"rapl\.package-\d+(-die-\d+)?\.energy_j")
 _CORE_CLOCK = re.compile(r"cpu\d+\.freq_mhz")
 # No register of a Jetson's PMIC tells its temperature: JetPack 4 and 5 print 50 or 100 C until it
 # passes 120 C (an NVIDIA engineer in the Jetson forum, topic 121300).

@@ -62,6 +62,9 @@ def test_energy_of_packages_becomes_power_and_parts_are_not_counted_twice() -> N
     )
     assert resources([log]).power_w == pytest.approx(15.0)
     assert resources([log]).power_of == "the processor's package"
+    dies = [f"rapl.package-0-die-{die}.energy_j" for die in range(2)]
+    several = _log("rapl", dict.fromkeys(dies, 0.0), dict.fromkeys(dies, 150.0))
+    assert resources([several]).power_w == pytest.approx(30.0)
     once = SensorReading(5.0, {"rapl.package-0.energy_j": 3.0})
     for readings in ((once,), (once, once)):
         assert resources([SensorLog("rapl", readings, (), {})]).power_w is None
