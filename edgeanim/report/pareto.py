@@ -137,9 +137,9 @@ def _row(point: Candidate) -> str:
     name = f"{point.id}{' (ship)' if point.chosen else ''}"
     cells = "".join(
         f"<td{TEXT if i in _WORDS else ''}{_NOTE if i == _LAST else ''}>{escape(cell)}</td>"
-        for i, cell in enumerate((name, *_figures(point), point.note))
+        for i, cell in enumerate((*_figures(point), point.note), start=1)
     )
-    return f'<tr class="{point.precision}">{cells}</tr>'
+    return f'<tr class="{point.precision}"><th scope="row"{TEXT}>{escape(name)}</th>{cells}</tr>'
 
 
 def _figures(point: Candidate) -> tuple[str, ...]:

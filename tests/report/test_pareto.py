@@ -110,3 +110,5 @@ def test_the_page_holds_no_script_and_escapes_what_it_shows(tmp_path: Path) -> N
     assert "default-src 'none'" in text
     assert "&lt;net&gt;" in text
     assert "failed: &lt;no runtime&gt;" in text
+    # As in the reports' tables: a screen reader tells whose figure it is.
+    assert text.count('<th scope="row"') == len(POINTS)
