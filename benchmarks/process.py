@@ -18,6 +18,7 @@ from edgeanim.benchmarks.protocol import Error, Job, Request, request_line
 from edgeanim.benchmarks.result import Failure
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.parsing import parse, parse_json
+from edgeanim.core.threads import thread_settings
 
 Kind = TypeVar("Kind")
 
@@ -26,7 +27,6 @@ TIMEOUT_SECONDS = 600.0
 _MAX_REPLY_BYTES = 64 << 20
 _TAIL_LINES = 3
 _LAST_SECONDS = 2.0
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SIGNALS = {
     signal.SIGILL: "it used an instruction that this CPU does not have: this build of the runtime "
     "is made for another one. Try another version of its package.",
@@ -68,7 +68,7 @@ class WorkerProcess:
         self._timeout = timeout
         self._buffer = bytearray()
         self._errors = folder / "stderr.txt"
-        own = dict.fromkeys(_THREAD_SETTINGS, str(job.threads)) | {"TMPDIR": str(folder.resolve())}
+        own = thread_settings(job.threads) | {"TMPDIR": str(folder.resolve())}
         self.started_ns = time.monotonic_ns()
         with self._errors.open("wb") as errors:
             self._process = subprocess.Popen(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.threads import thread_settings
 from edgeanim.targets.board import Board
 
 # Vector instructions for 32 products of bytes against 32 in float32 (AVX2): vpmaddubsw, vpmaddwd
@@ -24,7 +25,6 @@ INT8_GAIN_WITH_VNNI = 4.0
 _SIZE, _REPEATS = 1024, 8
 _COPIED_BYTES = 1 << 27
 _SECONDS = 120
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def measure_roof(*, saturates: bool) -> Roof:
             text=True,
             timeout=_SECONDS,
             check=False,
-            env=os.environ | dict.fromkeys(_THREADS, "1"),
+            env=os.environ | thread_settings(1),
         )
     except subprocess.TimeoutExpired as error:
         raise DeviceFailed(

@@ -10,6 +10,8 @@ from typing import TypeVar
 from edgeanim.core.packages import require
 from edgeanim.core.progress import Progress
 
+_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -27,6 +29,11 @@ def in_threads(
             results.append(result)
             progress.step()
     return results
+
+
+def thread_settings(count: int) -> dict[str, str]:
+    """The part of a new process's environment by which libraries keep `count` threads."""
+    return dict.fromkeys(_SETTINGS, str(count))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from edgeanim.core.errors import DeviceFailed, MissingComponent, UsageError
 from edgeanim.core.files import atomic_folder
 from edgeanim.core.parsing import nearest
 from edgeanim.core.store import default_root
+from edgeanim.core.threads import thread_settings
 from edgeanim.targets.board import Board, load_shipped_board
 from edgeanim.targets.on.payload import runtime
 
@@ -105,8 +106,7 @@ class Emulator:
             "HOME": "/tmp",
             "LANG": "C.UTF-8",
             "PYTHONPATH": ":".join(map(str, self.path)),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
+            **thread_settings(1),
         }
         below = ("-L", str(self.userland)) if self.userland is not None else ()
         return (
