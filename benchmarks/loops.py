@@ -76,17 +76,23 @@ def onnxruntime_loop(subject: Subject, threads: int) -> Callable[[int], tuple[fl
 
 
 def benchmark_app(graph: CompiledGraph, threads: int, frames: int) -> float:
-    """The median (ms) of one run of OpenVINO's own tool on the same file."""
+    """The median (ms) of one run of OpenVINO's own tool on the same file; `DeviceFailed` if it
+    gives none."""
     tool = Path(sys.executable).with_name("benchmark_app")
     asked = {"-m": graph.files[0], "-d": "CPU", "-api": "sync", "-hint": "none", "-nstreams": 1}
     asked |= {"-nthreads": threads, "-niter": frames, "-infer_precision": "f32"}
-    done = subprocess.run(
-        [str(tool), *(str(word) for option in asked.items() for word in option)],
-        capture_output=True,
-        text=True,
-        timeout=_TOOL_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(tool), *(str(word) for option in asked.items() for word in option)],
+            capture_output=True,
+            text=True,
+            timeout=_TOOL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeviceFailed(
+            f"benchmark_app did not finish within {_TOOL_SECONDS:g} s.", where=tool
+        ) from error
     found = _MEDIAN.search(done.stdout)
     if done.returncode != 0 or found is None:
         said = (done.stderr.strip() or done.stdout.strip())[-300:]

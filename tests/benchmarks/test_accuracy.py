@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeanim.benchmarks import loops
 from edgeanim.benchmarks.accuracy import main
 from edgeanim.benchmarks.drift_long import main as drift_long
 from edgeanim.benchmarks.drift_long import windows_of
@@ -15,6 +16,7 @@ from edgeanim.benchmarks.process import WorkerProcess
 from edgeanim.benchmarks.protocol import Block, Job, Ready, Request
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.slowed import MODULE
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 
 
@@ -99,3 +101,15 @@ def test_a_long_run_is_compared_window_by_window(
         assert part.drift.temporal_error.worst <= whole.drift.temporal_error.worst
     # Every window sees other frames of the scene, which goes to and fro over its eight.
     assert len({window.drift.drift_mean for window in windows}) > 2
+
+
+def test_a_tool_that_does_not_end_is_told(
+    compile_tiny: Callable[[str], Subject], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "benchmark_app"
+    tool.write_text("#!/bin/sh\nexec sleep 60\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setattr(loops, "_TOOL_SECONDS", 0.1)
+    with pytest.raises(DeviceFailed, match=r"did not finish within 0\.1 s"):
+        loops.benchmark_app(compile_tiny("null").graphs[0], 1, 1)
