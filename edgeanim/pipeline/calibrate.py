@@ -22,7 +22,7 @@ from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.coverage import frame_features, k_center
-from edgeanim.quantize.takes import Script, Takes
+from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.wiring import at_moments

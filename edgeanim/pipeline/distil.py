@@ -14,7 +14,7 @@ from edgeanim.pipeline.methods import Job, Outcome, graph_specs, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
 from edgeanim.quantize.chain import has_convolutions
-from edgeanim.quantize.distil import MIN_SAMPLES, distil_graph
+from edgeanim.quantize.distillation.distil import MIN_SAMPLES, distil_graph
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
 

@@ -23,7 +23,7 @@ from edgeanim.pipeline.prune_effect import require_effect
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work
-from edgeanim.quantize.prune import Graphs
+from edgeanim.quantize.pruning.prune import Graphs
 from edgeanim.runtime.golden import load_golden
 
 # Frames to fit and recover on: enough to look at importance, more for a larger cut, after which

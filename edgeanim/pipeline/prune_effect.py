@@ -10,14 +10,14 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.work import artifact_digest
-from edgeanim.quantize.allocation import LEAST_LEFT, Layer, cost_of, largest_cut
-from edgeanim.quantize.channels import ChannelGroup
-from edgeanim.quantize.prune import Cut
-from edgeanim.quantize.pruned import import_graph
-from edgeanim.quantize.selection import group_in, in_graph, layers_of
+from edgeanim.quantize.pruning.allocation import LEAST_LEFT, Layer, cost_of, largest_cut
+from edgeanim.quantize.pruning.channels import ChannelGroup
+from edgeanim.quantize.pruning.prune import Cut
+from edgeanim.quantize.pruning.pruned import import_graph
+from edgeanim.quantize.pruning.selection import group_in, in_graph, layers_of
 
 if TYPE_CHECKING:
-    from edgeanim.quantize.holders import HeldLayer
+    from edgeanim.quantize.pruning.holders import HeldLayer
 
 _NAMED = 3
 """So many layers are named, of those that hold the most."""
@@ -119,8 +119,8 @@ def _by_share(pair: tuple[float, HeldLayer]) -> float:
 
 
 def _limits(model: Model) -> _Limits:
-    from edgeanim.quantize.holders import held_layers
-    from edgeanim.quantize.surgeon import Surgeon
+    from edgeanim.quantize.pruning.holders import held_layers
+    from edgeanim.quantize.pruning.surgeon import Surgeon
 
     groups: list[ChannelGroup] = []
     layers: dict[str, Layer] = {}

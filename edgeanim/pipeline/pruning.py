@@ -19,9 +19,9 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, open_player, versions
-from edgeanim.quantize.layer_times import LayerTimes, measure_layers
-from edgeanim.quantize.prune import Cut, Graphs, convolutions_of, prune_graphs
-from edgeanim.quantize.takes import Takes
+from edgeanim.quantize.pruning.layer_times import LayerTimes, measure_layers
+from edgeanim.quantize.pruning.prune import Cut, Graphs, convolutions_of, prune_graphs
+from edgeanim.quantize.pruning.takes import Takes
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import get_backend
 

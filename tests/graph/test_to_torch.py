@@ -96,7 +96,7 @@ def test_an_imported_module_trains_and_has_plain_layers(tiny_onnx: Callable[...,
 
 
 def test_an_imported_module_can_be_pruned(graph: Any, save: Any) -> None:
-    from edgeanim.quantize.surgeon import Surgeon
+    from edgeanim.quantize.pruning.surgeon import Surgeon
 
     model = graph(
         "float[1,3,16,16] x",

@@ -179,7 +179,7 @@ def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
 SECOND_RUN = """
 import sys
 def refuse(*a, **k): raise SystemExit('a stage was done again')
-import edgeanim.quantize.schemes as schemes, edgeanim.quantize.prune as prune
+import edgeanim.quantize.schemes as schemes, edgeanim.quantize.pruning.prune as prune
 import edgeanim.pipeline.methods, edgeanim.pipeline.pruning
 edgeanim.pipeline.methods.get_scheme = refuse
 edgeanim.pipeline.pruning.prune_graphs = refuse

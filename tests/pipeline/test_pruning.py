@@ -16,7 +16,7 @@ from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.pipeline.prune import prune
 from edgeanim.pipeline.pruning import Pruner
-from edgeanim.quantize.prune import Cut
+from edgeanim.quantize.pruning.prune import Cut
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.machine import read_machine
 
@@ -82,7 +82,7 @@ def test_a_share_that_cannot_go_is_refused_with_the_one_that_can(
     """Of 16 channels in multiples of 8 half can go: half of each layer, a quarter of the second's
     multiply-accumulates stays. No time is spent on a recovery."""
     pytest.importorskip("torch")
-    from edgeanim.quantize.distil_train import Trainer
+    from edgeanim.quantize.distillation.train import Trainer
 
     monkeypatch.setattr(Trainer, "run", lambda *_: pytest.fail("it was recovered"))
     spec = PruneSpec(ratio=0.9, of=of, round_to=8, rounds=1, steps=200)

@@ -13,10 +13,10 @@ from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import load_json, parse
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.prune import prune_graphs
-from edgeanim.quantize.pruned import PrunePlan, import_graph
-from edgeanim.quantize.surgeon import apply_groups
-from edgeanim.quantize.takes import Recorded, Script, Takes
+from edgeanim.quantize.pruning.prune import prune_graphs
+from edgeanim.quantize.pruning.pruned import PrunePlan, import_graph
+from edgeanim.quantize.pruning.surgeon import apply_groups
+from edgeanim.quantize.pruning.takes import Recorded, Script, Takes
 
 
 def prune_graph(

@@ -16,10 +16,14 @@ from edgeanim.core.threads import torch_threads
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.bias import correct_biases
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding, remove_rounding
-from edgeanim.quantize.placement import find_placement
+from edgeanim.quantize.distillation.bias import correct_biases
+from edgeanim.quantize.distillation.fake_quant import (
+    collect_ranges,
+    insert_rounding,
+    remove_rounding,
+)
+from edgeanim.quantize.distillation.placement import find_placement
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -24,17 +24,17 @@ from edgeanim.graph.traced import traced_shapes
 from edgeanim.pipeline.figures.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.distil import distil_graph
-from edgeanim.quantize.distil_loss import ssim as torch_ssim
-from edgeanim.quantize.distil_train import Trainer
-from edgeanim.quantize.fake_quant import (
+from edgeanim.quantize.distillation.distil import distil_graph
+from edgeanim.quantize.distillation.fake_quant import (
     RoundedValue,
     RoundedWeight,
     collect_ranges,
     insert_rounding,
     remove_rounding,
 )
-from edgeanim.quantize.placement import find_placement
+from edgeanim.quantize.distillation.loss import ssim as torch_ssim
+from edgeanim.quantize.distillation.placement import find_placement
+from edgeanim.quantize.distillation.train import Trainer
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.qdq import QdqScheme
 from edgeanim.targets.board import Board

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import DistilSpec
-from edgeanim.quantize.distil_train import Trainer
+from edgeanim.quantize.distillation.train import Trainer
 
 
 class Downhill:

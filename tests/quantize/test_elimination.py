@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from edgeanim.quantize import elimination, layer_fit
-from edgeanim.quantize.channels import Places
-from edgeanim.quantize.elimination import (
+from edgeanim.quantize.pruning import elimination, layer_fit
+from edgeanim.quantize.pruning.channels import Places
+from edgeanim.quantize.pruning.elimination import (
     Problem,
     compensated_weights,
     elimination_order,

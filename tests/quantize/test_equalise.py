@@ -20,8 +20,8 @@ from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.equalise import equalise
-from edgeanim.quantize.placement import Placement, find_placement
+from edgeanim.quantize.distillation.equalise import equalise
+from edgeanim.quantize.distillation.placement import Placement, find_placement
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from edgeanim.quantize import layer_fit
-from edgeanim.quantize.layer_fit import (
+from edgeanim.quantize.pruning import layer_fit
+from edgeanim.quantize.pruning.layer_fit import (
     PLACES,
     equivalent_convolution,
     fit_layer,

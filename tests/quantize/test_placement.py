@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
-from edgeanim.quantize.placement import find_placement
+from edgeanim.quantize.distillation.placement import find_placement
 
 
 class Branched(nn.Module):  # type: ignore[misc]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.allocation import uniform
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.distil_train import Trainer
+from edgeanim.quantize.distillation.train import Trainer
+from edgeanim.quantize.pruning.allocation import uniform
 from tests.quantize.prune_one import build_again, prune_graph
 
 SPEC = PruneSpec(

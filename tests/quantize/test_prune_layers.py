@@ -17,10 +17,10 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.layer_times import measure_layers
-from edgeanim.quantize.macs import count_macs
-from edgeanim.quantize.prune import convolutions_of
-from edgeanim.quantize.pruned import import_graph
+from edgeanim.quantize.pruning.layer_times import measure_layers
+from edgeanim.quantize.pruning.macs import count_macs
+from edgeanim.quantize.pruning.prune import convolutions_of
+from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
 from tests.quantize.prune_one import prune_graph

@@ -16,7 +16,7 @@ from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.write_back import write_back
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.pruned import import_graph
+from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.conftest import picture_spec

@@ -14,12 +14,12 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import import_torch
-from edgeanim.quantize import layer_fit
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.ranking import Scored, judged_takes
-from edgeanim.quantize.rounds import Rounds
-from edgeanim.quantize.takes import Script, Takes
-from edgeanim.quantize.whole import OutputCache, WholeModel
+from edgeanim.quantize.pruning import layer_fit
+from edgeanim.quantize.pruning.ranking import Scored, judged_takes
+from edgeanim.quantize.pruning.rounds import Rounds
+from edgeanim.quantize.pruning.takes import Script, Takes
+from edgeanim.quantize.pruning.whole import OutputCache, WholeModel
 
 SPEC = PruneSpec(ratio=0.2, of="macs", round_to=4, rounds=1, steps=0)
 

@@ -13,9 +13,9 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.refit import bytes_per_sample, refit
-from edgeanim.quantize.takes import Script, Takes
-from edgeanim.quantize.whole import WholeModel
+from edgeanim.quantize.pruning.refit import bytes_per_sample, refit
+from edgeanim.quantize.pruning.takes import Script, Takes
+from edgeanim.quantize.pruning.whole import WholeModel
 
 
 def test_layers_that_pruning_has_not_reached_are_left_as_they_are() -> None:
@@ -40,7 +40,7 @@ def test_what_a_sample_holds_is_what_is_still_to_be_read() -> None:
 def test_large_maps_are_fitted_on_fewer_samples_at_more_places(
     unet: GraphArtifact, samples: ArraySamples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeanim.quantize import rounds
+    from edgeanim.quantize.pruning import rounds
 
     fitted = []
 

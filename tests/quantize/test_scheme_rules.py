@@ -333,7 +333,7 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
 
     from edgeanim.graph.to_torch import import_torch
     from edgeanim.graph.traced import traced_shapes
-    from edgeanim.quantize.placement import find_placement
+    from edgeanim.quantize.distillation.placement import find_placement
 
     path = as_numbers(written(tmp_path, body, _TWO_KERNELS | limits), *limits)
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
@@ -507,7 +507,7 @@ def test_openvino_rounds_the_weights_as_training_and_the_ranking_of_layers_do(
     import torch
     from onnx import numpy_helper
 
-    from edgeanim.quantize.fake_quant import RoundedWeight
+    from edgeanim.quantize.distillation.fake_quant import RoundedWeight
     from edgeanim.quantize.sensitivity import rounded_weights
 
     scheme = get_scheme("openvino-int8")

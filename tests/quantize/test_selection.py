@@ -20,14 +20,14 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.to_torch import ImportedGraph, import_torch
-from edgeanim.quantize.allocation import Damage, Layer, cheapest
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
-from edgeanim.quantize.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
-from edgeanim.quantize.macs import count_macs
-from edgeanim.quantize.prune import convolutions_of
-from edgeanim.quantize.surgeon import apply_groups
-from edgeanim.quantize.takes import Script, Takes
+from edgeanim.quantize.pruning.allocation import Damage, Layer, cheapest
+from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
+from edgeanim.quantize.pruning.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
+from edgeanim.quantize.pruning.macs import count_macs
+from edgeanim.quantize.pruning.prune import convolutions_of
+from edgeanim.quantize.pruning.surgeon import apply_groups
+from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
 from tests.quantize.conftest import picture_spec, smooth_pictures
@@ -47,8 +47,8 @@ def chosen(
     times: LayerTimes | None = None,
 ) -> tuple[PrunedGroup, ...]:
     """What one round takes out of a model of this one graph."""
-    from edgeanim.quantize.rounds import Rounds
-    from edgeanim.quantize.whole import WholeModel
+    from edgeanim.quantize.pruning.rounds import Rounds
+    from edgeanim.quantize.pruning.whole import WholeModel
 
     name = described.name
     whole = WholeModel(Contract("whole", (described,)), {name: graph})

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
-from edgeanim.quantize.macs import count_macs, macs_by_layer
-from edgeanim.quantize.surgeon import Surgeon, apply_groups
+from edgeanim.quantize.pruning.macs import count_macs, macs_by_layer
+from edgeanim.quantize.pruning.surgeon import Surgeon, apply_groups
 
 SIZE = 8
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import fx, nn
 
-from edgeanim.quantize.channels import PrunedGroup
-from edgeanim.quantize.surgeon import Surgeon, apply_groups
+from edgeanim.quantize.pruning.channels import PrunedGroup
+from edgeanim.quantize.pruning.surgeon import Surgeon, apply_groups
 
 PICTURE = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 EIGHT = torch.zeros(1, 8, 8, 8)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import Array
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.takes import Script, Takes
+from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 
 torch = pytest.importorskip("torch")
@@ -58,7 +58,7 @@ def test_a_graph_may_run_twice_a_frame() -> None:
 
 @given(st.integers(0, 1000))
 def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
-    from edgeanim.quantize.whole import relative as in_torch
+    from edgeanim.quantize.pruning.whole import relative as in_torch
 
     rng = np.random.default_rng(seed)
     still, now, first = rng.normal(0, 0.5, (3, 10, 6)).astype(np.float32)
@@ -70,7 +70,7 @@ def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
 
 @given(st.integers(0, 1000))
 def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> None:
-    from edgeanim.quantize.whole import carried
+    from edgeanim.quantize.pruning.whole import carried
 
     bones = Bone(), Bone("a", -1.7), Bone("b", -1.7), Bone("a", 1.0)
     joints = Skeleton(bones, absent=0.05).named("abcd")
@@ -91,7 +91,7 @@ def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> Non
 
 
 def test_frames_are_composed_as_the_player_does() -> None:
-    from edgeanim.quantize.whole import compose
+    from edgeanim.quantize.pruning.whole import compose
     from edgeanim.runtime.warp import Compositor
 
     rng = np.random.default_rng(5)
@@ -115,9 +115,9 @@ def test_what_left_channels_said_is_said_by_those_that_stay(samples: ArraySample
     """Channels that are mixtures of others can go without a trace once the rest is fitted."""
     from torch import fx, nn
 
-    from edgeanim.quantize.channels import PrunedGroup
-    from edgeanim.quantize.refit import refit
-    from edgeanim.quantize.surgeon import apply_groups
+    from edgeanim.quantize.pruning.channels import PrunedGroup
+    from edgeanim.quantize.pruning.refit import refit
+    from edgeanim.quantize.pruning.surgeon import apply_groups
 
     torch.manual_seed(0)
     first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 3, padding=1)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edgeanim.quantize.whole import Played
-from edgeanim.quantize.whole_loss import PlayedLoss
+from edgeanim.quantize.pruning.whole import Played
+from edgeanim.quantize.pruning.whole_loss import PlayedLoss
 
 
 @pytest.mark.parametrize("spread", [0.001, 1.0])

@@ -16,9 +16,9 @@ from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
-from edgeanim.quantize.distil_loss import Loss, Outputs, output_losses
-from edgeanim.quantize.distil_state import Course, load_state, save_state
-from edgeanim.quantize.fake_quant import collect_ranges
+from edgeanim.quantize.distillation.fake_quant import collect_ranges
+from edgeanim.quantize.distillation.loss import Loss, Outputs, output_losses
+from edgeanim.quantize.distillation.state import Course, load_state, save_state
 
 _MAX_GRADIENT = 1.0
 # No parameter moves slower than one of this part of the median parameter's size.

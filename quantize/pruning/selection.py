@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.allocation import Damage, Layer, cheapest, uniform
-from edgeanim.quantize.channels import ChannelGroup, kind_of, widths_of
-from edgeanim.quantize.layer_times import LayerTimes
-from edgeanim.quantize.macs import macs_by_layer
+from edgeanim.quantize.pruning.allocation import Damage, Layer, cheapest, uniform
+from edgeanim.quantize.pruning.channels import ChannelGroup, kind_of, widths_of
+from edgeanim.quantize.pruning.layer_times import LayerTimes
+from edgeanim.quantize.pruning.macs import macs_by_layer
 
 if TYPE_CHECKING:
     import torch

@@ -21,16 +21,16 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.threads import torch_threads
-from edgeanim.quantize.layer_times import LayerShape, LayerTimes, layer_shapes
-from edgeanim.quantize.pruned import import_graph, require_packages, write_pruned
+from edgeanim.quantize.pruning.layer_times import LayerShape, LayerTimes, layer_shapes
+from edgeanim.quantize.pruning.pruned import import_graph, require_packages, write_pruned
 
 if TYPE_CHECKING:
     import torch
 
     from edgeanim.graph.to_torch import ImportedGraph
-    from edgeanim.quantize.rounds import Rounds
-    from edgeanim.quantize.takes import Takes
-    from edgeanim.quantize.whole import WholeModel
+    from edgeanim.quantize.pruning.rounds import Rounds
+    from edgeanim.quantize.pruning.takes import Takes
+    from edgeanim.quantize.pruning.whole import WholeModel
 
     Imported = Mapping[str, ImportedGraph]
 
@@ -77,9 +77,9 @@ def prune_graphs(
     if spec.ratio == 0:
         return Cut(graphs)
     require_packages()
-    from edgeanim.quantize.recover import recover
-    from edgeanim.quantize.rounds import Rounds
-    from edgeanim.quantize.whole import WholeModel
+    from edgeanim.quantize.pruning.recover import recover
+    from edgeanim.quantize.pruning.rounds import Rounds
+    from edgeanim.quantize.pruning.whole import WholeModel
 
     imported = {name: import_graph(artifact.path) for name, artifact in graphs.items()}
     teacher = WholeModel(contract, imported)
@@ -122,7 +122,7 @@ def _cut_in_rounds(
 def _parameters(student: WholeModel, imported: Imported) -> dict[str, torch.nn.Parameter]:
     """Everything that the recovery trains, by graph and name."""
     from edgeanim.graph.write_back import trainable
-    from edgeanim.quantize.selection import in_graph
+    from edgeanim.quantize.pruning.selection import in_graph
 
     return {
         in_graph(name, key): parameter

@@ -14,10 +14,10 @@ import numpy as np
 
 from edgeanim.core.contract import FEATURE, STATE
 from edgeanim.graph.queries import node_label
-from edgeanim.quantize.channels import ties_channels
 from edgeanim.quantize.disjoint import Classes, Ids
-from edgeanim.quantize.macs import NO_LAYER, macs_by_layer
-from edgeanim.quantize.strands import FIXED, Follower
+from edgeanim.quantize.pruning.channels import ties_channels
+from edgeanim.quantize.pruning.macs import NO_LAYER, macs_by_layer
+from edgeanim.quantize.pruning.strands import FIXED, Follower
 
 if TYPE_CHECKING:
     from torch import fx

@@ -43,7 +43,7 @@ Places = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """Strands of channels (see `quantize.strands`) by their numbers: any can go, but each only as a
+    """Strands of channels (see `pruning.strands`) by their numbers: any can go, but each only as a
     whole. All are alike, in that each has as many channels of every layer. `given_by` are the
     layers that make them, of which `root` is the first, with their outputs, `taken_by` those
     that read them, with their inputs; `members` all modules that change. The `name` is that of the

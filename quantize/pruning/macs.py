@@ -7,7 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.graph.traced import traced_shapes
-from edgeanim.quantize.channels import function_of
+from edgeanim.quantize.pruning.channels import function_of
 
 if TYPE_CHECKING:
     import torch

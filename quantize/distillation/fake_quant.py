@@ -21,8 +21,8 @@ from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from edgeanim.core.recipe import Ranges
+from edgeanim.quantize.distillation.placement import Placement
 from edgeanim.quantize.histogram import Histogram
-from edgeanim.quantize.placement import Placement
 from edgeanim.quantize.ranges import find_range
 
 STEPS = 255

@@ -11,19 +11,19 @@ import torch
 
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph
-from edgeanim.quantize.allocation import Layer, cost_of
-from edgeanim.quantize.channels import ChannelGroup, PrunedGroup
-from edgeanim.quantize.elimination import Reading, read_moments
-from edgeanim.quantize.importance import Groups, channel_scores
-from edgeanim.quantize.judge import Judge
-from edgeanim.quantize.layer_fit import PLACES
-from edgeanim.quantize.layer_times import LayerTimes
-from edgeanim.quantize.ranking import Ranking, Reconstructed, Scored, judged_takes
-from edgeanim.quantize.refit import bytes_per_sample, refit
-from edgeanim.quantize.selection import channels_left, group_in, in_graph, layers_of
-from edgeanim.quantize.surgeon import Surgeon
-from edgeanim.quantize.takes import Takes
-from edgeanim.quantize.whole import WholeModel
+from edgeanim.quantize.pruning.allocation import Layer, cost_of
+from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
+from edgeanim.quantize.pruning.elimination import Reading, read_moments
+from edgeanim.quantize.pruning.importance import Groups, channel_scores
+from edgeanim.quantize.pruning.judge import Judge
+from edgeanim.quantize.pruning.layer_fit import PLACES
+from edgeanim.quantize.pruning.layer_times import LayerTimes
+from edgeanim.quantize.pruning.ranking import Ranking, Reconstructed, Scored, judged_takes
+from edgeanim.quantize.pruning.refit import bytes_per_sample, refit
+from edgeanim.quantize.pruning.selection import channels_left, group_in, in_graph, layers_of
+from edgeanim.quantize.pruning.surgeon import Surgeon
+from edgeanim.quantize.pruning.takes import Takes
+from edgeanim.quantize.pruning.whole import WholeModel
 
 # Samples of each graph that layers are fitted on in the end. Least squares on a few fit the few:
 # frames of other stills lose visibly more.

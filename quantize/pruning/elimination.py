@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeanim.quantize.channels import Places, channels_read, gives_channels, kind_of
-from edgeanim.quantize.layer_fit import (
+from edgeanim.quantize.pruning.channels import Places, channels_read, gives_channels, kind_of
+from edgeanim.quantize.pruning.layer_fit import (
     PLACES,
     patches,
     ridge_of,
@@ -29,7 +29,7 @@ from edgeanim.quantize.layer_fit import (
     set_rows,
     with_bias_column,
 )
-from edgeanim.quantize.surgeon import along
+from edgeanim.quantize.pruning.surgeon import along
 
 # A layer of more weights than this per output counts each channel as a whole: what is solved grows
 # with the cube of them.

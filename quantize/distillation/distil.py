@@ -27,8 +27,8 @@ from edgeanim.core.threads import torch_threads
 
 if TYPE_CHECKING:
     from edgeanim.graph.to_torch import ImportedGraph
-    from edgeanim.quantize.distil_train import Task
-    from edgeanim.quantize.placement import Placement
+    from edgeanim.quantize.distillation.placement import Placement
+    from edgeanim.quantize.distillation.train import Task
 
 MIN_SAMPLES = 6
 # What is held in memory to draw from; more samples are thinned out evenly.
@@ -97,8 +97,8 @@ def distil_graph(
     from edgeanim.graph.to_torch import import_torch
     from edgeanim.graph.traced import traced_shapes
     from edgeanim.graph.write_back import write_back
-    from edgeanim.quantize.fake_quant import remove_rounding
-    from edgeanim.quantize.placement import find_placement
+    from edgeanim.quantize.distillation.fake_quant import remove_rounding
+    from edgeanim.quantize.distillation.placement import find_placement
 
     with torch_threads(1):
         imported = import_torch(artifact.path)
@@ -129,7 +129,7 @@ def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) ->
     """The samples in PyTorch's form, what the float net makes of them, and the losses."""
     import torch
 
-    from edgeanim.quantize.distil_train import Task
+    from edgeanim.quantize.distillation.train import Task
 
     step = max(1, -(-len(samples) // _HELD))
     batches = [imported.tensors(sample) for sample in islice(samples, 0, None, step)]
@@ -150,9 +150,9 @@ def _repaired(
 ) -> tuple[Any, dict[str, Any]]:
     """The graph with its rounding, equalised and with biases corrected where that lowers the
     held-out loss, and what `DistilRecord` says of it."""
-    from edgeanim.quantize.bias import correct_biases
-    from edgeanim.quantize.equalise import equalise
-    from edgeanim.quantize.fake_quant import collect_ranges, insert_rounding
+    from edgeanim.quantize.distillation.bias import correct_biases
+    from edgeanim.quantize.distillation.equalise import equalise
+    from edgeanim.quantize.distillation.fake_quant import collect_ranges, insert_rounding
 
     progress.stage("Equalise channels and correct biases", 2 * len(_STRENGTHS))
     tried = []
@@ -184,7 +184,7 @@ def _trained(
     progress: Progress,
 ) -> tuple[float, ...]:
     from edgeanim.graph.write_back import trainable
-    from edgeanim.quantize.distil_train import Trainer
+    from edgeanim.quantize.distillation.train import Trainer
 
     parameters = trainable(imported, student)
     trainer = Trainer(student, parameters, task, spec, ranges, state)

@@ -15,8 +15,8 @@ import torch
 from torch import fx, nn
 from torch.nn.utils import parametrize
 
-from edgeanim.quantize.fake_quant import RoundedValue, RoundedWeight, floating
-from edgeanim.quantize.placement import only_moves
+from edgeanim.quantize.distillation.fake_quant import RoundedValue, RoundedWeight, floating
+from edgeanim.quantize.distillation.placement import only_moves
 
 
 def correct_biases(module: fx.GraphModule, batches: Sequence[Sequence[torch.Tensor]]) -> float:

@@ -10,14 +10,14 @@ import numpy as np
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.channels import ChannelGroup, kind_of
-from edgeanim.quantize.surgeon import Surgeon
-from edgeanim.quantize.takes import Takes
+from edgeanim.quantize.pruning.channels import ChannelGroup, kind_of
+from edgeanim.quantize.pruning.surgeon import Surgeon
+from edgeanim.quantize.pruning.takes import Takes
 
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.quantize.whole import Played, WholeModel
+    from edgeanim.quantize.pruning.whole import Played, WholeModel
 
 # Each group by a name of its own, with the graph that it is in.
 Groups = Mapping[str, tuple[str, ChannelGroup]]

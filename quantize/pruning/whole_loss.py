@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgeanim.quantize.distil_loss import SSIM_WINDOW, ssim
-from edgeanim.quantize.whole import Played, Roles
+from edgeanim.quantize.distillation.loss import SSIM_WINDOW, ssim
+from edgeanim.quantize.pruning.whole import Played, Roles
 
 # What an error of one pixel of motion or flow counts, beside 1 - SSIM.
 _PER_PIXEL = 0.02

@@ -1,7 +1,7 @@
 """How many strands of channels stay of each group: the same share of all, or where it costs least.
 
-Taking a block of strands out of a group does some damage (`quantize.ranking`) and saves some
-cost: multiply-accumulates, or time measured layer by layer on the target (`quantize.layer_times`).
+Taking a block of strands out of a group does some damage (`ranking`) and saves some
+cost: multiply-accumulates, or time measured layer by layer on the target (`layer_times`).
 The blocks with the least damage per cost saved go first, until the share asked for is saved: the
 greedy form of the knapsack of Shen et al., "Structural Pruning via Latency-Saliency Knapsack",
 2022.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from edgeanim.quantize.channels import ChannelGroup
+from edgeanim.quantize.pruning.channels import ChannelGroup
 
 # A layer's cost by how many input and output channels it has left.
 LayerCost = Callable[[int, int], float]

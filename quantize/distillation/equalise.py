@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import fx, nn
 
 from edgeanim.graph.traced import traced_shapes, watched_run
-from edgeanim.quantize.equalise_classes import CONVOLUTIONS, Channels, find_channels
-from edgeanim.quantize.placement import Placement
+from edgeanim.quantize.distillation.equalise_classes import CONVOLUTIONS, Channels, find_channels
+from edgeanim.quantize.distillation.placement import Placement
 
 Floats = NDArray[np.float64]
 

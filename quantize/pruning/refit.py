@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from edgeanim.graph.traced import watched_run
-from edgeanim.quantize.channels import gives_channels
-from edgeanim.quantize.layer_fit import PLACES, fit_layer
+from edgeanim.quantize.pruning.channels import gives_channels
+from edgeanim.quantize.pruning.layer_fit import PLACES, fit_layer
 
 Values = dict[str, list[Tensor]]
 

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 
 from edgeanim.graph.traced import traced_shapes
-from edgeanim.quantize.channels import (
+from edgeanim.quantize.disjoint import Classes, Ids
+from edgeanim.quantize.pruning.channels import (
     averages_channels,
     channel_counts,
     channel_parameters,
@@ -35,8 +36,7 @@ from edgeanim.quantize.channels import (
     ties_channels,
     works_on_each,
 )
-from edgeanim.quantize.disjoint import Classes, Ids
-from edgeanim.quantize.moves import Along, compact, is_move, moved, varies
+from edgeanim.quantize.pruning.moves import Along, compact, is_move, moved, varies
 
 if TYPE_CHECKING:
     from torch import fx

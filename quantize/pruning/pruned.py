@@ -18,8 +18,8 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.tensors import write_tensors
 from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.channels import PrunedGroup
-from edgeanim.quantize.macs import count_macs
+from edgeanim.quantize.pruning.channels import PrunedGroup
+from edgeanim.quantize.pruning.macs import count_macs
 
 if TYPE_CHECKING:
     import torch

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.quantize.channels import ChannelGroup, Places, PrunedGroup, gives_channels, kind_of
 from edgeanim.quantize.disjoint import Ids
-from edgeanim.quantize.moves import update_sizes
-from edgeanim.quantize.strands import FIXED, find_strands
+from edgeanim.quantize.pruning.channels import (
+    ChannelGroup,
+    Places,
+    PrunedGroup,
+    gives_channels,
+    kind_of,
+)
+from edgeanim.quantize.pruning.moves import update_sizes
+from edgeanim.quantize.pruning.strands import FIXED, find_strands
 
 if TYPE_CHECKING:
     import torch

@@ -27,7 +27,7 @@ from edgeanim.core.contract import (
 )
 from edgeanim.core.skeleton import Carrying, Joints, to_motion, to_planes
 from edgeanim.graph.to_torch import ImportedGraph
-from edgeanim.quantize.takes import Call, Take
+from edgeanim.quantize.pruning.takes import Call, Take
 
 Roles = dict[str, Tensor]
 # Below this determinant a region has no frame to measure a change of shape in, as in the player.

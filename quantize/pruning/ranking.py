@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeanim.quantize.elimination import (
+from edgeanim.quantize.pruning.elimination import (
     Problem,
     Reading,
     compensated_weights,
@@ -25,11 +25,11 @@ from edgeanim.quantize.elimination import (
     problem_of,
     set_weights,
 )
-from edgeanim.quantize.importance import Groups, require_finite
-from edgeanim.quantize.judge import Judge
-from edgeanim.quantize.surgeon import Surgeon
-from edgeanim.quantize.takes import Take, Takes
-from edgeanim.quantize.whole import OutputCache, WholeModel
+from edgeanim.quantize.pruning.importance import Groups, require_finite
+from edgeanim.quantize.pruning.judge import Judge
+from edgeanim.quantize.pruning.surgeon import Surgeon
+from edgeanim.quantize.pruning.takes import Take, Takes
+from edgeanim.quantize.pruning.whole import OutputCache, WholeModel
 
 # Takes that a loss is measured on, each by one frame.
 _JUDGED = 8

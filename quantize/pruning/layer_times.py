@@ -21,8 +21,8 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.quantize.allocation import Layer
-from edgeanim.quantize.channels import Kind, kind_of
+from edgeanim.quantize.pruning.allocation import Layer
+from edgeanim.quantize.pruning.channels import Kind, kind_of
 from edgeanim.targets.backends import Backend, Session, SessionOptions
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.quantize.channels import function_of
 from edgeanim.quantize.disjoint import Ids
+from edgeanim.quantize.pruning.channels import function_of
 
 if TYPE_CHECKING:
     import torch

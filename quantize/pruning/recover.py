@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from edgeanim.core.errors import memory_errors
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, PruneSpec
-from edgeanim.quantize.takes import Take, Takes
+from edgeanim.quantize.pruning.takes import Take, Takes
 
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.quantize.whole import Played, WholeModel
+    from edgeanim.quantize.pruning.whole import Played, WholeModel
 
 _HELD_OUT_EVERY = 8
 _MOST_HELD_OUT = 12
@@ -47,7 +47,7 @@ def recover(
     """
     import torch
 
-    from edgeanim.quantize.distil_train import Trainer
+    from edgeanim.quantize.distillation.train import Trainer
 
     if spec.steps == 0:
         return ()
@@ -87,7 +87,7 @@ class _Lesson:
     def __init__(
         self, teacher: WholeModel, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
     ) -> None:
-        from edgeanim.quantize.judge import Judge
+        from edgeanim.quantize.pruning.judge import Judge
 
         self.batches = _Batches(takes, taught)
         self.wanted = _Wanted(teacher, takes, taught)
@@ -128,7 +128,7 @@ class _Wanted(Sequence["Played"]):
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Played:  # type: ignore[override]
-        from edgeanim.quantize.judge import wanted_of
+        from edgeanim.quantize.pruning.judge import wanted_of
 
         if index not in self._kept:
             self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from edgeanim.quantize.takes import Take
-from edgeanim.quantize.whole import Played, WholeModel
-from edgeanim.quantize.whole_loss import PlayedLoss
+from edgeanim.quantize.pruning.takes import Take
+from edgeanim.quantize.pruning.whole import Played, WholeModel
+from edgeanim.quantize.pruning.whole_loss import PlayedLoss
 
 
 class Judge:

@@ -1,0 +1,1 @@
+"""Structured pruning: which channels go together, which are spared, and what makes up for them."""
