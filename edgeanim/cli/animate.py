@@ -71,6 +71,13 @@ from edgeanim.core.parsing import parse_inputs
     help="Keep the still's body where it is, however the driver walks about or sways; needs a "
     "model with a skeleton.",
 )
+@click.option(
+    "--strength",
+    type=Number(0, 4, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Move so many times as far from the still's own pose; needs a model with a skeleton.",
+)
 @board_option
 @threads_option
 @input_option
@@ -92,6 +99,7 @@ def command(
     loop: bool,
     absolute: bool,
     in_place: bool,
+    strength: float,
     board: str,
     threads: int | None,
     inputs: tuple[str, ...],
@@ -122,6 +130,7 @@ def command(
             relative=not absolute,
             smooth=smooth,
             in_place=in_place,
+            strength=strength,
             loop=loop,
             stop=stop,
             board=board,

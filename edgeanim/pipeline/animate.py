@@ -78,6 +78,7 @@ def animate(
     relative: bool = True,
     smooth: bool | None = None,
     in_place: bool = False,
+    strength: float = 1.0,
     loop: bool = False,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
@@ -94,7 +95,8 @@ def animate(
     body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
     motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
     stored motion. `in_place` keeps the still's body where it is while the driver's walks about or
-    sways: its head and limbs still move. The variant is the board's first choice that runs here.
+    sways: its head and limbs still move. With a `strength` of 2 it turns and goes twice as far from
+    its own pose, with 0.5 half as far. The variant is the board's first choice that runs here.
     Without `drive`, `inputs` that list a value for each frame (poses, sound) move the still, in a
     model that takes it so.
 
@@ -144,6 +146,7 @@ def animate(
             transfer=transfer,
             smooth=smooth,
             in_place=in_place,
+            strength=strength,
         ) as player:
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)

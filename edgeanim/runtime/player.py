@@ -33,8 +33,9 @@ class Player:
     motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
     the model finds the still's motion. `smooth` takes the tremble out of the motion, which needs
     one frame more (see `runtime.smoothing`); `UsageError` for a model that makes its frames of more
-    than motion. `in_place` keeps the still's body where it is, wherever the driver goes;
-    `UsageError` for a model without a skeleton.
+    than motion. `in_place` keeps the still's body where it is, wherever the driver goes, and
+    `strength` says how many times as strong its motion is; `UsageError` for a model without a
+    skeleton.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -50,6 +51,7 @@ class Player:
         transfer: TransferRule | None = None,
         smooth: bool = False,
         in_place: bool = False,
+        strength: float = 1.0,
     ) -> None:
         for graph in contract.graphs:
             if graph.name not in sessions:
@@ -69,12 +71,12 @@ class Player:
         self._rule = transfer
         self._transfer: Transfer | None = None
         self._smooth = smooth
-        self._in_place = in_place
-        if in_place and contract.joints() is None:
+        self._in_place, self._strength = in_place, strength
+        if (in_place or strength != 1) and contract.joints() is None:
             raise UsageError(
-                f"The model {contract.name!r} does not say how its regions hang together, so it is "
-                "not known which of them is the body that would stay in place.",
-                hint="Leave out --in-place, or add a [skeleton] to model.toml.",
+                f"The model {contract.name!r} does not say how its regions hang together, so they "
+                "cannot be moved otherwise than the driver's.",
+                hint="Leave out --in-place and --strength, or add a [skeleton] to model.toml.",
             )
         if smooth and not self.needs.moves_alone:
             raise UsageError(
@@ -216,7 +218,9 @@ class Player:
             )
         joints = self.contract.joints()
         rule = self._rule or "relative"
-        self._transfer = Transfer(found, rule, joints, scene.track, in_place=self._in_place)
+        self._transfer = Transfer(
+            found, rule, joints, scene.track, in_place=self._in_place, strength=self._strength
+        )
         return self._transfer
 
     def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
@@ -274,6 +278,7 @@ def load_player(
     transfer: TransferRule | None = None,
     smooth: bool = False,
     in_place: bool = False,
+    strength: float = 1.0,
 ) -> Player:
     """Open a session for every graph of `variant` on its backend; what follows `options` is the
     player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
@@ -286,7 +291,13 @@ def load_player(
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
         player = Player(
-            contract, sessions, record, transfer=transfer, smooth=smooth, in_place=in_place
+            contract,
+            sessions,
+            record,
+            transfer=transfer,
+            smooth=smooth,
+            in_place=in_place,
+            strength=strength,
         )
         opened.pop_all()
     return player

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgeanim.core.artifact import Array
 from edgeanim.core.skeleton import CENTRE, Carrying, Joints, X, bounded, sizes_of, to_planes
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.strength import Strength
 
 TransferRule = Literal["relative", "pose", "raw"]
 """`relative`: the driver's change since it began. `pose`: the directions of the driver's limbs on
@@ -39,7 +40,8 @@ class Transfer:
     What is relative is so to the driver's first frame, or, of a stored `track` whose limbs come
     nearer to the still's own later on, to that frame: `reference` is its number. `not_found` are
     the regions that the driver has moved by themselves so far and that the still does not show.
-    `in_place` takes out where the driver's body goes (see `InPlace`), which needs `joints`.
+    `in_place` takes out where the driver's body goes (see `InPlace`), and `strength` says how many
+    times as strong the still's motion is (see `runtime.strength`); both need `joints`.
     """
 
     def __init__(
@@ -50,12 +52,16 @@ class Transfer:
         track: MotionTrack | None = None,
         *,
         in_place: bool = False,
+        strength: float = 1.0,
     ) -> None:
         raw = rule == "raw" or (rule == "pose" and joints is None)
         self._still = None if raw or still is None else still[0]
         self._rule, self._joints = rule, joints
         self._in_place, self._begun = in_place, False
         self._stay: InPlace | None = None
+        self._strong: Strength | None = None
+        if strength != 1 and still is not None and joints is not None:
+            self._strong = Strength(still, joints, strength)
         self._carry: RelativeMotion | BodyMotion | None = None
         self.reference = 0
         self.not_found: set[int] = set()
@@ -75,8 +81,12 @@ class Transfer:
             self._begin(motion[0])
         if self._stay is not None:
             motion = self._stay(motion)
-        if self._carry is None:
-            return motion
+        if self._carry is not None:
+            motion = self._carried(motion)
+        return motion if self._strong is None else self._strong(motion)
+
+    def _carried(self, motion: Array) -> Array:
+        assert self._carry is not None
         if self._own_motion is not None and len(self.not_found) < len(self._lacking):
             moved = self._own_motion(to_planes(motion[0])) > BY_ITSELF
             self.not_found.update(self._lacking[i] for i in np.flatnonzero(moved))

@@ -91,9 +91,19 @@ def test_in_place_the_still_stays_where_its_driver_goes_away():
         assert np.abs(frame.astype(int) - spot(32, 24)).mean() < 1
 
 
-def test_without_a_skeleton_nothing_is_known_to_stay_in_place():
-    with pytest.raises(UsageError, match=r"which of them is the body.*Leave out --in-place"):
-        _animator(in_place=True)
+@pytest.mark.parametrize("options", [{"in_place": True}, {"strength": 2.0}])
+def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options):
+    with pytest.raises(UsageError, match=r"how its regions hang together.*Leave out --in-place"):
+        _animator(**options)
+
+
+def test_a_still_goes_so_many_times_as_far_as_asked_for():
+    contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
+    player = Player(contract, sessions(contract, ANIMATOR_BODIES), strength=1.5)
+    driver = [spot(20, 32), spot(28, 32), spot(20, 40)]
+    frames = list(player.play(Scene(still=spot(24, 24), driver=driver)))
+    for frame, place in zip(frames, ((24, 24), (36, 24), (24, 36)), strict=True):
+        assert np.abs(frame.astype(int) - spot(*place)).mean() < 1
 
 
 def test_a_stored_motion_is_carried_over_from_the_pose_that_the_still_is_in():

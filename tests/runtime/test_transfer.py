@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from edgeanim.core.skeleton import Bone, Carrying, Joints, Skeleton, to_motion, to_planes
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.strength import Strength
 from edgeanim.runtime.transfer import BodyMotion, OwnMotion, RelativeMotion, Transfer
 
 _number = st.floats(-1, 1, width=32)
@@ -288,6 +289,38 @@ def test_in_place_what_is_nearest_to_the_root_stays():
     hidden[ARM] = GONE
     found = held(hidden[None])[0]
     np.testing.assert_allclose(found[HEAD], still[HEAD], atol=1e-5)
+
+
+_shares = st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(_lengths, _angles, hnp.arrays(np.float64, 4, elements=st.floats(-1.5, 1.5)), _shares)
+def test_a_stronger_motion_turns_limbs_further_in_their_joints(lengths, pose, turned, share):
+    still, moved = body(lengths, pose), body(lengths, pose + turned, at=0.3 + 0.1j)
+    at = (0.1 + 0.2j) + share * (0.2 - 0.1j)
+    expected = body(lengths, pose + share * turned, at=at)
+    found = Strength(still[None], JOINTS, share)(moved[None])[0]
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(still=motions(), now=motions(), gone=st.sets(st.integers(0, 3)))
+def test_a_motion_as_strong_as_it_is_stays_what_it_is(still, now, gone):
+    still[list(gone)] = GONE
+    for plain in (now, still):
+        found = Strength(still[None], JOINTS, 1.0)(plain[None])[0]
+        np.testing.assert_allclose(found, plain, atol=1e-4)
+    weak = Strength(still[None], JOINTS, 1e-6)(now[None])[0]
+    kept = [k for k in range(4) if k not in gone]
+    np.testing.assert_allclose(weak[kept], still[kept], atol=1e-3)
+
+
+def test_a_stronger_motion_of_nothing_is_a_number():
+    still, now = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.ones(4))
+    now[TORSO, 2:] = 0
+    now[HAND, 4:] = 0
+    assert np.isfinite(Strength(still[None], JOINTS, 2.0)(now[None])).all()
 
 
 def test_what_the_still_lacks_and_the_driver_moves_is_told():
