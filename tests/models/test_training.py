@@ -107,11 +107,15 @@ def test_convolutions_in_bfloat16_learn_much_the_same(tmp_path):
     assert found[1] == pytest.approx(wanted[1], rel=0.05)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_killed_training_goes_on_to_the_identical_result(tmp_path, precision):
-    config = replace(SHORT, precision=precision)
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"precision": "bfloat16"}, {"joint": False}],
+    ids=["float32", "bfloat16", "regions at rest"],
+)
+def test_a_killed_training_goes_on_to_the_identical_result(tmp_path, change):
+    config = replace(SHORT, **change)
     whole = train(config, tmp_path / "whole")
-    for steps in (5, 7):
+    for steps in (5, 7, 10):  # to go on within either stage
         with pytest.raises(Killed):
             train(config, tmp_path / "cut", KillAfter(steps))
     cut = train(config, tmp_path / "cut")

@@ -218,9 +218,11 @@ def _uncovered(scores: Tensor) -> Tensor:
 def descend(
     terms: dict[str, Tensor], module: nn.Module, *optimizers: torch.optim.Optimizer
 ) -> None:
-    """One step of the optimisers down the sum of the terms."""
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
+    """One step of the optimisers, which move all or a part of `module`, down the sum of the
+    terms."""
+    # Of all of it: what an earlier stage left to a part at rest would count in the norm, until a
+    # kill and a resume have lost it.
+    module.zero_grad(set_to_none=True)
     total = torch.stack(list(terms.values())).sum()
     total.backward()
     norm = nn.utils.clip_grad_norm_(module.parameters(), _GRADIENT_LIMIT)
