@@ -91,14 +91,15 @@ def imported(
         grid = sheet_pictures(path, cell, fit=fit or "pad")
         cells = grid if rows else [[picture for row in grid for picture in row]]
         taken = [row[::every][:limit] for row in cells]
-        if any(len(row) < 2 for row in taken):
+        if not taken or any(len(row) < 2 for row in taken):
+            one_row = rows and bool(taken)
             raise BadInput(
-                f"{'A row of this sheet' if rows else 'This sheet'} has less than two pictures.",
+                f"{'A row of this sheet' if one_row else 'This sheet'} has less than two pictures.",
                 where=path,
                 hint="A sequence needs two"
                 + (
                     ": leave --rows out, or crop that row."
-                    if rows
+                    if one_row
                     else "; is --cell or --every too large?"
                 ),
             )

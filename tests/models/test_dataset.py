@@ -180,6 +180,14 @@ def test_a_row_of_one_picture_is_told_before_any_row_is_stored(tmp_path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_sheet_of_empty_cells_is_refused(tmp_path, rows):
+    cv2.imwrite(str(tmp_path / "blank.png"), np.zeros((20, 60, 3), np.uint8))
+    with pytest.raises(BadInput, match=r"This sheet.*--cell"):
+        import_dataset([tmp_path / "blank.png"], tmp_path / "data", cell=(20, 10), rows=rows)
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize("name", ["at 12:30", "a\\b", "long " * 40, "😀" * 50])
 def test_files_are_imported_whatever_they_are_called(tmp_path, clip, name):
     clip = clip.rename(tmp_path / name)
