@@ -106,6 +106,7 @@ def ablate(
     """
     from edgeanim.models.animator import load_animator
     from edgeanim.models.evaluation.networks import Networks
+    from edgeanim.models.export import animator_folder
 
     if config.start is None:
         raise BadInput(
@@ -118,7 +119,7 @@ def ablate(
         train(arm.change(config), out / arm.folder, progress)
     results = []
     for name, folder, sees_cue in (
-        ("the weights they began with", config.start, True),
+        ("the weights they began with", animator_folder(config.start), True),
         *((arm.name, out / arm.folder, arm.sees_cue) for arm in ARMS),
     ):
         animator = load_animator(folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.files import atomic_folder
 from edgeanim.core.packages import require
-from edgeanim.models.shipped_files import ARCHITECTURE, shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped, shipped
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
@@ -17,6 +17,11 @@ def shipped_folder() -> Path:
     """The folder of all that ships."""
     with shipped(ARCHITECTURE) as path:
         return path.parent
+
+
+def animator_folder(name: str | Path) -> Path:
+    """The folder that `name` means: a training's, or of what ships (see `is_shipped`)."""
+    return shipped_folder() if is_shipped(name) else Path(name)
 
 
 def load_shipped() -> Animator:

@@ -23,7 +23,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import torch_threads
-from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped
+from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 from edgeanim.models.training.config import Device, TrainConfig
 from edgeanim.models.training.schedule import Step, schedule
 
@@ -192,10 +192,10 @@ def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
     """Give the animator the weights in `folder`, or the shipped ones, widened if they are of a
     narrower architecture. `BadInput` if they are of any other."""
     from edgeanim.models.animator import load_weights, read_tensors
-    from edgeanim.models.export import shipped_folder
+    from edgeanim.models.export import animator_folder
     from edgeanim.models.training.widen import fits, widen
 
-    folder = shipped_folder() if is_shipped(folder) else folder
+    folder = animator_folder(folder)
     state = read_tensors(folder / WEIGHTS)
     if fits(state, networks.animator):
         networks.animator.load_state_dict(widen(state, networks.animator))

@@ -132,6 +132,6 @@ def _networks(model: str | Path) -> Animated:
     require("Scoring a training", "torch", extra="train")
     from edgeanim.models.animator import load_animator
     from edgeanim.models.evaluation.networks import Networks
-    from edgeanim.models.export import load_shipped
+    from edgeanim.models.export import animator_folder
 
-    return Networks(load_shipped() if is_shipped(model) else load_animator(Path(model)))
+    return Networks(load_animator(animator_folder(model)))

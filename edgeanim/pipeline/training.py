@@ -10,7 +10,7 @@ from edgeanim.core.errors import BadInput, memory_errors
 from edgeanim.core.files import must_exist
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.shipped_files import SHIPPED, is_shipped
+from edgeanim.models.shipped_files import SHIPPED
 from edgeanim.models.training.config import Device
 from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
@@ -61,7 +61,7 @@ def adapt(
     progress says so; a training that has begun stays with what it began with. `device` and
     `workers` are as in `train`."""
     from edgeanim.models.adapt import adaptation
-    from edgeanim.models.export import shipped_folder
+    from edgeanim.models.export import animator_folder
     from edgeanim.models.train import train as run
 
     must_be_one_of(Device, "device", device)
@@ -75,7 +75,7 @@ def adapt(
             hint="Encode it as .mp4, or rename it if it is one.",
         )
     found = some_clips_in(source) if source.is_dir() else [source]
-    folder = shipped_folder() if is_shipped(start) else Path(start)
+    folder = animator_folder(start)
     precision = _begun_in(Path(out)) or _fastest(device)
     course = adaptation(found, folder, threads=threads, precision=precision)
     progress.stage(f"Adapting in {precision}")

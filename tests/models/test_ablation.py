@@ -98,6 +98,15 @@ def test_a_finished_ablation_is_scored_again_without_training(
     assert [to_plain(result) for result in again] == [to_plain(result) for result in results]
 
 
+def test_arms_may_begin_with_what_ships(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeanim.models.export.shipped_folder", lambda: config.start)
+    monkeypatch.setattr(ablation, "ARMS", ARMS[:1])
+    began, full = ablate(replace(config, start=Path("shipped")), tmp_path, puppets=1, size=64)
+    assert began.won.keys() == full.won.keys() == {"puppets"}
+
+
 def test_without_its_cue_a_network_reads_as_if_nothing_had_changed(config: TrainConfig) -> None:
     assert config.start is not None
     animator = load_animator(config.start)
