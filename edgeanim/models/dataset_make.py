@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
 from edgeanim.models.data.bvh import read_bvh
-from edgeanim.models.data.drawings import FILES
+from edgeanim.models.data.drawings import FILES, read_drawing
 from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
 from edgeanim.models.data.media import head_of, is_image, pictures_in
@@ -70,7 +70,8 @@ class Task:
 
 
 def tasks(recipe: Recipe) -> list[Task]:
-    """Everything that a recipe makes, in order. Reads nothing but names, licences and hashes."""
+    """Everything that a recipe makes, in order. Drawings are read one by one as they are made; what
+    dresses scenes or moves sketches at once."""
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.puppets)
     found = [_puppet_task(recipe, seed) for seed in seeds]
     if recipe.scenes:
@@ -189,12 +190,14 @@ def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:
 
 def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Task]:
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.takes)
-    captures = motion_files(motions)
+    captures = [(path, sha256_file(path)) for path in motion_files(motions)]
+    # Sequences of one drawing, and in it of one motion, follow each other: it is read once for all.
+    drawing_in, capture_in = lru_cache(1)(read_drawing), lru_cache(1)(read_bvh)
+    make = partial(drawing_sequence, drawing_in=drawing_in, capture_in=capture_in)
     for folder in drawing_folders(drawings):
         prints = [sha256_file(folder / name) for name in FILES]
-        name = called(folder).name
-        for capture in captures:
-            motion = sha256_file(capture)
+        name, licence = called(folder).name, licence_beside(folder)
+        for capture, motion in captures:
             for seed in seeds:
                 origin = Origin(
                     sequence_id("drawing", f"{name}-{called(capture).stem}", str(seed)),
@@ -202,7 +205,7 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
                     f"drawing {prints[0][:12]}",
                     "drawing",
                     f"{name} moved by {called(capture).name}",
-                    licence_beside(folder),
+                    licence,
                     recipe_hash(
                         drawing=prints,
                         motion=motion,
@@ -211,8 +214,7 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
                         version=__version__,
                     ),
                 )
-                make = partial(drawing_sequence, folder, capture, seed, recipe.moments)
-                yield Task(origin, make)
+                yield Task(origin, partial(make, folder, capture, seed, recipe.moments))
 
 
 def motion_files(path: Path) -> Sequence[Path]:

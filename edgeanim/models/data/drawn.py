@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,28 @@ _SOLID = 127
 _SHORTEST = 1e-6
 
 
-def drawing_sequence(folder: Path, bvh: Path, seed: int, moments: int = 8) -> FrameSequence:
+def drawing_sequence(
+    folder: Path,
+    bvh: Path,
+    seed: int,
+    moments: int = 8,
+    *,
+    drawing_in: Callable[[Path], Drawing] = read_drawing,
+    capture_in: Callable[[Path], Capture] = read_bvh,
+) -> FrameSequence:
     """The drawing in `folder` performing the captured motion `bvh`; the same one for a seed.
 
     Frame 0 is the drawing as it was drawn; then follow `moments` pairs of a frame and the one
     before it (1/24 s), spread over the motion: 1 + 2 * moments frames. The seed chooses the place
     and size on the canvas, the moments, which way sideways limbs point, and for half of the seeds
     a backdrop other than the drawing's own paper. `BadInput` for files that cannot be used.
+    `drawing_in` and `capture_in` read them; who makes many sequences of one may keep it.
     """
     # Drawings and motions of one seed differ in place and backdrop too.
     names = f"{folder.name} {bvh.stem}".encode("utf-8", "surrogateescape")
     rng = np.random.default_rng([seed, 11, *names])
-    motion = retarget(read_bvh(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
-    return perform(f"{folder.name} {bvh.stem} {seed}", read_drawing(folder), motion, rng, moments)
+    motion = retarget(capture_in(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
+    return perform(f"{folder.name} {bvh.stem} {seed}", drawing_in(folder), motion, rng, moments)
 
 
 def sketch_sequence(

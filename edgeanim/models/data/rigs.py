@@ -53,22 +53,31 @@ class Bone:
 
     @property
     def angle(self) -> float:
+        """Its direction at rest, radians, x to the right and y down."""
         x, y = self.end - self.start
         return float(np.arctan2(y, x))
 
 
 @dataclass(frozen=True)
 class Rig:
-    """`picture` uint8 [2S, 2S, 4] RGBA, the character alone; `backdrop` uint8 [S, S, 3], the paper
-    without it. Per triangle of `mesh`: `bones`, an index into the rig's bones, and `regions`."""
+    """`picture` uint8 [2S, 2S, 4] RGBA, the character alone. `place` float64 [3] is the scale and
+    the shift (x, y) of the `drawing` to the canvas. Per triangle of `mesh`: `bone_of`, an index
+    into `bones`, and `regions`; per handle: `handle_bones`, the bone that carries it."""
 
     picture: NDArray[np.uint8]
-    backdrop: NDArray[np.uint8]
+    drawing: Drawing
+    place: NDArray[np.float64]
     mesh: Mesh
     bones: tuple[Bone, ...]
     bone_of: NDArray[np.int64]
     regions: NDArray[np.uint8]
     handle_bones: NDArray[np.int64]
+
+    @property
+    def backdrop(self) -> NDArray[np.uint8]:
+        """The paper without the character, uint8 [S, S, 3]. Worked out when it is asked for, since
+        half of the sequences show another backdrop."""
+        return _paper(self.drawing, self.place)
 
     def pose(self, motion: BodyMotion) -> NDArray[np.float32]:
         """The transform of each triangle in each frame [T, K, 2, 3], canvas at rest to canvas."""
@@ -86,6 +95,7 @@ class Rig:
             turn = np.exp(1j * _turn(bone, motion))
             start = complex(*bone.start)
             if bone.parent is None:
+                # The last two bones, both shins, are about as long as a leg.
                 leg = sum(float(np.linalg.norm(b.end - b.start)) for b in self.bones[-2:])
                 step = np.clip(motion.root, -_LARGEST_STEP, _LARGEST_STEP) * leg
                 joint = start + step[:, 0] + 1j * step[:, 1]
@@ -115,8 +125,7 @@ def make_rig(drawing: Drawing, rng: np.random.Generator) -> Rig:
     bone_of = _nearest_bone(bones, mesh.points[mesh.triangles].mean(1))
     names = [_region(bone.name, joints) for bone in bones]
     regions = np.array([REGIONS.index(names[k]) for k in bone_of], np.uint8)
-    backdrop = _paper(drawing, place)
-    return Rig(picture, backdrop, mesh, bones, bone_of, regions, handle_bones)
+    return Rig(picture, drawing, place, mesh, bones, bone_of, regions, handle_bones)
 
 
 def _turn(bone: Bone, motion: BodyMotion) -> NDArray[np.float64]:
@@ -220,9 +229,9 @@ def _region(bone: str, joints: dict[str, Points]) -> str:
     name, _, side = bone.rpartition(" ")
     if side not in SIDES:
         return bone
-    ends = ("shoulder", "shoulder") if "arm" in name else ("hip", "hip")
+    joint = "shoulder" if "arm" in name else "hip"
     other = "left" if side == "right" else "right"
-    shown = "left" if joints[f"{side}_{ends[0]}"][0] < joints[f"{other}_{ends[1]}"][0] else "right"
+    shown = "left" if joints[f"{side}_{joint}"][0] < joints[f"{other}_{joint}"][0] else "right"
     kind = {"thigh": "leg", "shin": "leg", "forearm": "forearm and hand"}.get(name, name)
     return f"{kind}, {shown}"
 
