@@ -9,7 +9,7 @@ dense flow to any other frame follow (see `known_flow`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -47,7 +47,11 @@ class Puppet:
     parts: tuple[Part, ...]
     place: Affine
     backdrop: Picture
-    order: tuple[int, ...] = field(default=())
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The indices of the parts, back to front."""
+        return tuple(np.argsort([part.depth for part in self.parts], kind="stable").tolist())
 
     @property
     def regions(self) -> NDArray[np.uint8]:
@@ -71,8 +75,7 @@ def make_puppet(seed: int, kind: Kind | None = None, look: Look | None = None) -
     kind = kind or KINDS[int(rng.choice(3, p=[0.35, 0.4, 0.25]))]
     look = look or random_look(rng)
     parts = face_parts(rng, look) if kind == "face" else figure_parts(rng, look)
-    order = tuple(int(i) for i in np.argsort([part.depth for part in parts], kind="stable"))
-    return Puppet(kind, tuple(parts), _place(rng, kind), background(rng, SIZE), order)
+    return Puppet(kind, tuple(parts), _place(rng, kind), background(rng, SIZE))
 
 
 def render(puppet: Puppet, pose: Pose) -> Frame:

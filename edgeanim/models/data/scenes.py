@@ -52,7 +52,8 @@ class Actor:
 
 @dataclass(frozen=True)
 class Scene:
-    """`actors` back to front, then `things` [sprite, where it stands] before or among them."""
+    """`actors` back to front, then `things` before them: a sprite and the place (x, y) of its
+    origin on the canvas."""
 
     backdrop: Picture
     actors: tuple[Actor, ...]
@@ -89,10 +90,11 @@ class Scene:
 def make_scene(seed: int, photographs: tuple[Picture, ...] = ()) -> Scene:
     """The scene of this seed; half of all cloth and walls are cut from `photographs`, if any."""
     rng = np.random.default_rng([seed, 21])
-    actors = [_actor(rng, photographs, None)]
+    actors = [_actor(rng, photographs, main=True)]
     if rng.uniform() < 0.3:
         for _ in range(int(rng.integers(1, 3))):
-            actors.insert(0 if rng.uniform() < 0.7 else 1, _actor(rng, photographs, actors[0]))
+            place = 0 if rng.uniform() < 0.7 else 1
+            actors.insert(place, _actor(rng, photographs, main=False))
     things = []
     if rng.uniform() < 0.3:
         things = [_thing(rng, photographs) for _ in range(int(rng.integers(1, 3)))]
@@ -140,20 +142,19 @@ def read_photographs(folder: Path) -> tuple[Picture, ...]:
     return tuple(photos)
 
 
-def _actor(rng: np.random.Generator, photographs: tuple[Picture, ...], main: Actor | None) -> Actor:
-    """The main character if `main` is None, else one beside it: smaller, aside, nearly still."""
+def _actor(rng: np.random.Generator, photographs: tuple[Picture, ...], *, main: bool) -> Actor:
+    """The `main` character, or one beside it: smaller, aside, nearly still."""
     look = rich_look(rng, photographs)
-    puppet = make_puppet(int(rng.integers(2**31)), None if main is None else "figure", look)
+    puppet = make_puppet(int(rng.integers(2**31)), None if main else "figure", look)
     parts = dress(rng, look, puppet.parts)
     place = puppet.place.copy()
-    if main is not None:
+    if not main:
         place[:, :2] *= rng.uniform(0.45, 0.75)
         place[0, 2] = SIZE / 2 + rng.choice([-1, 1]) * rng.uniform(60, 120)
         place[1, 2] = rng.uniform(120, 170)
-    order = tuple(int(i) for i in np.argsort([part.depth for part in parts], kind="stable"))
-    puppet = replace(puppet, parts=parts, place=place, order=order)
-    lively = float(rng.choice([0.6, 1.0, 1.0])) if main is None else float(rng.choice([0.0, 0.1]))
-    return Actor(puppet, free_action(rng, puppet, lively=lively), main is None)
+    puppet = replace(puppet, parts=parts, place=place)
+    lively = float(rng.choice([0.6, 1.0, 1.0] if main else [0.0, 0.1]))
+    return Actor(puppet, free_action(rng, puppet, lively=lively), main)
 
 
 def _thing(
