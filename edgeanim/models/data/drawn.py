@@ -13,7 +13,7 @@ from edgeanim.core.files import must_exist
 from edgeanim.models.data.bvh import Capture, read_bvh
 from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
 from edgeanim.models.data.keyposes import free_motion
-from edgeanim.models.data.puppets import NO_PART, SIZE, Frame
+from edgeanim.models.data.puppets import NO_PART, SIZE, Frame, homogeneous
 from edgeanim.models.data.retarget import BodyMotion, retarget
 from edgeanim.models.data.rigs import SHARPNESS, Rig, make_rig
 from edgeanim.models.data.sequences import FrameSequence
@@ -111,7 +111,7 @@ def render_rig(
     shown = np.full((SIZE, SIZE), NO_PART, np.uint8)
     corners = rig.mesh.points[rig.mesh.triangles]
     places = np.einsum("kij,kcj->kci", transforms[:, :, :2], corners) + transforms[:, None, :, 2]
-    back = _inverted(transforms)
+    back = np.linalg.inv(homogeneous(transforms))[:, :2].astype(np.float32)
     for layer in order:
         _paint(picture, shown, rig.picture, layer, places, back)
     return Frame(picture, shown, transforms)
@@ -151,12 +151,6 @@ def _paint(
     shown[window][solid] = part[solid]
 
 
-def _inverted(transforms: NDArray[np.float32]) -> NDArray[np.float32]:
-    full = np.tile(np.eye(3), (len(transforms), 1, 1))
-    full[:, :2] = transforms
-    return np.linalg.inv(full)[:, :2].astype(np.float32)
-
-
 def _order(rig: Rig, motion: BodyMotion) -> tuple[tuple[int, ...], ...]:
     """Triangles by layer, back to front: arms behind, legs, torso and head, arms before."""
     depth = {"thigh": 1, "shin": 1, "torso": 2, "head": 3}
@@ -180,7 +174,5 @@ def _pointing_along_bones(rig: Rig, transforms: NDArray[np.float32]) -> NDArray[
             x, y, length = 0.0, 1.0, 1.0  # joints in one place point nowhere: down
         turns.append([[y / length, x / length, 0], [-x / length, y / length, 0], [0, 0, 1]])
     own = np.array(turns)[rig.bone_of]
-    full = np.concatenate([transforms, np.zeros_like(transforms[:, :, :1])], axis=2)
-    full[:, :, 2, 2] = 1
-    result: NDArray[np.float32] = (full @ own)[:, :, :2].astype(np.float32)
+    result: NDArray[np.float32] = (homogeneous(transforms) @ own)[:, :, :2].astype(np.float32)
     return result

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.augmentation import Affine
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets import NO_PART, SIZE, homogeneous
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.regions import UNKNOWN
 
@@ -90,7 +90,8 @@ def _same_place(
     assert sequence.transforms is not None
     sheet = np.full(NO_PART + 1, -1)
     sheet[: len(sequence.sheets)] = sequence.sheets
-    back = _square(sequence.transforms[0]) @ np.linalg.inv(_square(sequence.transforms[still]))
+    flat, now = (homogeneous(sequence.transforms[frame]) for frame in (0, still))
+    back = flat @ np.linalg.inv(now)
     here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
     last = len(back) - 1
     one, other = (
@@ -102,16 +103,10 @@ def _same_place(
     return same
 
 
-def _square(transforms: NDArray[np.float32]) -> Affine:
-    full = np.tile(np.eye(3), (len(transforms), 1, 1))
-    full[:, :2] = transforms
-    return full
-
-
 def _part_moves(still: NDArray[np.float32], driving: NDArray[np.float32]) -> Affine:
     """From driving canvas pixels to still canvas pixels for each part [P + 1, 3, 3]; last: none."""
     count = len(still)
     moves = np.tile(np.eye(3), (count + 1, 1, 1))
-    moves[:count] = _square(still) @ np.linalg.inv(_square(driving))
+    moves[:count] = homogeneous(still) @ np.linalg.inv(homogeneous(driving))
     assert count < NO_PART
     return moves

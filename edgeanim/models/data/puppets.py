@@ -114,7 +114,7 @@ def part_transforms(puppet: Puppet, pose: Pose) -> Affine:
     frames: dict[str, NDArray[np.float64]] = {}
     result = np.empty((len(puppet.parts), 2, 3), np.float32)
     for index, part in enumerate(puppet.parts):
-        parent = _square(puppet.place) if part.parent is None else frames[part.parent]
+        parent = homogeneous(puppet.place) if part.parent is None else frames[part.parent]
         own = pose.get(part.name, PartPose())
         cos, sin = np.cos(own.angle), np.sin(own.angle)
         local = np.array(
@@ -146,8 +146,12 @@ def _window(
     return matrix, (int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1]))
 
 
-def _square(affine: Affine) -> NDArray[np.float64]:
-    return np.vstack([affine, [0, 0, 1]]).astype(np.float64)
+def homogeneous(transforms: Affine) -> NDArray[np.float64]:
+    """Transforms [..., 2, 3] as matrices [..., 3, 3], which can be multiplied and inverted."""
+    full = np.zeros((*transforms.shape[:-2], 3, 3))
+    full[..., :2, :] = transforms
+    full[..., 2, 2] = 1
+    return full
 
 
 def _place(rng: np.random.Generator, kind: Kind) -> Affine:
