@@ -29,7 +29,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.sets import check_size, evaluate, shot_sets
-from edgeanim.models.evaluation.table import figure
+from edgeanim.models.evaluation.table import figure, line
 from edgeanim.models.train import train
 from edgeanim.models.training.config import TrainConfig, load_train_config
 
@@ -175,10 +175,10 @@ def table(results: Sequence[Result]) -> str:
     groups = list(results[0].won)
     head = ["", *(f"won back: {name}" for name in groups), "temporal", "ghosts"]
     head += ["tips, SSIM", "tips, sharpness", "mIoU"]
-    lines = [head, ["---"] * len(head)]
+    rows = [head, ["---"] * len(head)]
     for result in results:
         others = (result.ghosts, result.tips_ssim, result.tips_sharpness, result.miou)
-        lines.append(
+        rows.append(
             [
                 result.arm,
                 *(figure(result.won[name], 3) for name in groups),
@@ -186,7 +186,7 @@ def table(results: Sequence[Result]) -> str:
                 *(figure(value, 3) for value in others),
             ]
         )
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return "\n".join(map(line, rows))
 
 
 class _Lines:

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from edgeanim.core.errors import told
 from edgeanim.models.animator import Animator
-from edgeanim.models.data.pairs import Pair, make_pair
+from edgeanim.models.data.pairs import MASK_STRIDE, Pair, make_pair
 from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.networks import Networks, seen
@@ -38,12 +38,12 @@ from edgeanim.models.evaluation.quality import moving_area
 from edgeanim.models.evaluation.score import Shot
 from edgeanim.models.evaluation.sets import ShotSet, shot_sets
 from edgeanim.models.evaluation.similarity import Reference
+from edgeanim.models.evaluation.table import line
 from edgeanim.models.export import load_shipped, open_animator
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND
 from edgeanim.models.training.losses import compose
 
-_STRIDE = 4
 STILL = "still"
 COLUMNS = ("animator", "true regions", "true flow", "and true fill", "on a grid of 2")
 Ceilings = dict[str, float]
@@ -93,7 +93,8 @@ def _forms(animator: Animator, shot: Shot, driver: int, pair: Pair) -> Iterator[
         )
         features = animator.encoder(still, exact[0])
         yield COLUMNS[1], animator.generator(*features, own, motion)
-    for side, names in ((size // _STRIDE, COLUMNS[2:4]), (2 * size // _STRIDE, COLUMNS[4:])):
+    grid = size // MASK_STRIDE
+    for side, names in ((grid, COLUMNS[2:4]), (2 * grid, COLUMNS[4:])):
         fine = tuple(_resized(part, side) for part in (flow, alpha, colour))
         true, guided, visible = _known_flow(shot, driver, pair, side)
         warped = torch.where(guided > 0, true, fine[0])
@@ -111,7 +112,7 @@ def _known_flow(shot: Shot, driver: int, pair: Pair, side: int) -> tuple[Tensor,
     if shot.sequence.parts is None:
         found = seen_flow(pair.still, pair.driving, side)
     else:
-        found = make_pair(shot.sequence, shot.still, driver, side * _STRIDE)
+        found = make_pair(shot.sequence, shot.still, driver, side * MASK_STRIDE)
     arrays = (found.flow, found.guided, found.visible)
     flow, guided, visible = (torch.from_numpy(array)[None] for array in arrays)
     return flow, guided, visible
@@ -130,10 +131,10 @@ def _resized(part: Tensor, side: int) -> Tensor:
 
 def table(found: dict[str, Ceilings]) -> str:
     """The sets' figures as Markdown."""
-    lines = [["set", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
+    rows = [["set", *COLUMNS], ["---"] * (1 + len(COLUMNS))]
     for name, values in found.items():
-        lines.append([name, *(f"{values[c]:.2f}" if c in values else "-" for c in COLUMNS)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        rows.append([name, *(f"{values[c]:.2f}" if c in values else "-" for c in COLUMNS)])
+    return "\n".join(map(line, rows))
 
 
 @told

@@ -69,23 +69,39 @@ def _won(still: Quality, made: Quality | None) -> float | None:
 
 
 @dataclass
+class _TipSums:
+    """What `Tips` is the mean of; both `gradients` as `gradient_energy` has them."""
+
+    area: float = 0.0
+    ssim_still: float = 0.0
+    ssim: float = 0.0
+    gradients: float = 0.0
+    real_gradients: float = 0.0
+
+    def mean(self) -> Tips | None:
+        if not self.area:
+            return None
+        sharpness = self.gradients / max(self.real_gradients, 1e-9)
+        return Tips(self.ssim_still / self.area, self.ssim / self.area, sharpness)
+
+
+@dataclass
 class _Sums:
     still: QualitySums = field(default_factory=QualitySums)
     affine: QualitySums = field(default_factory=QualitySums)
     animator: QualitySums = field(default_factory=QualitySums)
-    tips: list[float] = field(default_factory=lambda: [0.0] * 5)
+    tips: _TipSums = field(default_factory=_TipSums)
     overlap: list[int] = field(default_factory=lambda: [0] * COUNT)
     union: list[int] = field(default_factory=lambda: [0] * COUNT)
     covers: list[float] = field(default_factory=list)
 
     def score(self, name: str, group: str) -> Score:
         ious = [o / u for o, u in zip(self.overlap, self.union, strict=True) if u]
-        area, still, made, energy, real_energy = self.tips
-        tips = Tips(still / area, made / area, energy / max(real_energy, 1e-9)) if area else None
         affine = self.affine.mean() if self.affine.frames else None
         qualities = (self.still.mean(), affine, self.animator.mean())
         miou, cover = (float(np.mean(found)) if found else None for found in (ious, self.covers))
-        return Score(name, self.animator.frames, *qualities, tips, miou, cover, group)
+        frames = self.animator.frames
+        return Score(name, frames, *qualities, self.tips.mean(), miou, cover, group)
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
             sums.covers.append(made.cover)
         if known:
             _add_labels(sums, pair, made)
-            _add_tips(sums, pair, made, moving, still_map, made_map)
+            _add_tips(sums.tips, pair, made, moving, still_map, made_map)
 
 
 def _add_labels(sums: _Sums, pair: Pair, made: Made) -> None:
@@ -144,14 +160,11 @@ def _add_labels(sums: _Sums, pair: Pair, made: Made) -> None:
 
 
 def _add_tips(
-    sums: _Sums, pair: Pair, made: Made, moving: Mask, still_map: Mask, made_map: Mask
+    sums: _TipSums, pair: Pair, made: Made, moving: Mask, still_map: Mask, made_map: Mask
 ) -> None:
     tips = enlarged(np.isin(pair.label_driving, TIPS)) * moving
-    values = (
-        float(tips.sum()),
-        float((still_map * tips).sum()),
-        float((made_map * tips).sum()),
-        gradient_energy(made.frame, tips),
-        gradient_energy(pair.driving, tips),
-    )
-    sums.tips = [a + b for a, b in zip(sums.tips, values, strict=True)]
+    sums.area += float(tips.sum())
+    sums.ssim_still += float((still_map * tips).sum())
+    sums.ssim += float((made_map * tips).sum())
+    sums.gradients += gradient_energy(made.frame, tips)
+    sums.real_gradients += gradient_energy(pair.driving, tips)

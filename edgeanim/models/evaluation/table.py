@@ -15,8 +15,8 @@ def table(scores: Sequence[Score]) -> str:
     """Baselines beside the animator, a row per set; then what was won back on average by each group
     of several sets and by all, and the set with the least. Where nothing moves nothing can be won
     back: such sets count in none of these."""
-    lines = [_line([head for head, _ in COLUMNS]), "|" + "---|" * len(COLUMNS)]
-    lines += [_line([cell(score) for _, cell in COLUMNS]) for score in scores]
+    lines = [line([head for head, _ in COLUMNS]), "|" + "---|" * len(COLUMNS)]
+    lines += [line([cell(score) for _, cell in COLUMNS]) for score in scores]
     moving = [score for score in scores if score.won is not None]
     groups = {score.group: [s for s in moving if s.group == score.group] for score in moving}
     several = {name: held for name, held in groups.items() if name and len(held) > 1}
@@ -39,10 +39,11 @@ def _mean(name: str, scores: Sequence[Score]) -> str:
 
 def _short(name: str, frames: int, affine: float | None, won: float | None) -> str:
     cells = [name, str(frames), figure(affine), _bold(won)]
-    return _line([*cells, *[""] * (len(COLUMNS) - len(cells))])
+    return line([*cells, *[""] * (len(COLUMNS) - len(cells))])
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return "| " + " | ".join(cells) + " |"
 
 
