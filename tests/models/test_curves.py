@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
-from edgeanim.models.training.curves import Curve, draw, join, read_losses, write_curves
+from edgeanim.models.training.curves import Curve, draw, join, main, read_losses, write_curves
 
 NUMBER = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
@@ -52,6 +52,11 @@ def test_anything_that_was_measured_can_be_drawn(terms):
     picture = draw(curves)
     assert picture.dtype == np.uint8
     assert picture.shape[2] == 3
+
+
+def test_the_command_says_what_is_wrong_in_one_line(tmp_path, capsys):
+    assert main([str(tmp_path / "losses.csv"), "-o", str(tmp_path / "curves.png")]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

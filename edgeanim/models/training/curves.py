@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.errors import BadInput, disk_errors, told
 from edgeanim.core.files import atomic_path
 from edgeanim.core.native import write_png
 
@@ -128,9 +129,16 @@ def _write(panel: Picture, words: str, where: tuple[int, int], size: float) -> N
     cv2.putText(panel, words, where, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
 
 
-if __name__ == "__main__":
+@told
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description="Draw the losses of one or more trainings.")
     parser.add_argument("losses", nargs="+", type=Path, help="losses.csv, in the order of training")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the PNG to write")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     write_curves(asked.losses, asked.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
