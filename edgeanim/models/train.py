@@ -3,14 +3,13 @@
 Stage 1 teaches the regions, stage 2 encoder and generator against a discriminator; a third, if it
 is asked for, teaches all of them to bear 8 bits (`training.qat`). OUT receives
 `animator.safetensors` (the averaged weights), `animator.toml`, `train.toml`, `losses.csv` and
-`losses.png` (means since the checkpoint before), sample sheets, a sheet of what
-weak labels make of the clips, and the checkpoint from which the
-same command goes on after a kill.
+`losses.png` (means since the checkpoint before), sample sheets, a sheet of what weak labels make of
+the clips, and the checkpoint from which the same command goes on after a kill.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import fmean
@@ -29,6 +28,7 @@ from edgeanim.models.training.schedule import Step, schedule
 
 if TYPE_CHECKING:
     from edgeanim.models.animator import Animator
+    from edgeanim.models.data.sequences import FrameSequence
     from edgeanim.models.training.batches import Batch, Material
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
@@ -128,8 +128,10 @@ def _train(
         _begin_losses(out / LOSSES)
     material = batches.load_material(config.data, progress, workers)
     write_text(out / "train.toml", _dump(config))
-    if config.data.weak_labels and material.clips:
-        _write_clip_sheet(out / "sheets" / "clips.png", material)
+    # Those of datasets, which come behind, are not looked at for faces.
+    own_clips = material.clips[: len(config.data.clip_names)]
+    if config.data.weak_labels and own_clips:
+        _write_clip_sheet(out / "sheets" / "clips.png", own_clips)
     progress.stage("training", len(steps))
     progress.step(done)
     recent: list[Losses] = []
@@ -272,12 +274,12 @@ def _write_weights(
     return animator
 
 
-def _write_clip_sheet(path: Path, material: Material) -> None:
+def _write_clip_sheet(path: Path, clips: Sequence[FrameSequence]) -> None:
     """What weak labels make of the clips: the one thing of a training that can be plainly wrong."""
     from edgeanim.models.dataset_sheet import contact_sheet
     from edgeanim.models.training.sheets import write_sheet
 
-    clips = material.clips[:_SHEET_CLIPS]
+    clips = clips[:_SHEET_CLIPS]
     none = ": no face found, so no weak labels"
     captions = [clip.name + ("" if clip.weak_labels is not None else none) for clip in clips]
     write_sheet(path, contact_sheet(clips, captions))

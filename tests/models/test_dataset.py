@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -32,9 +33,11 @@ from edgeanim.models.dataset import (
 )
 from edgeanim.models.dataset_make import Recipe, tasks
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
+from edgeanim.models.train import train
 from edgeanim.models.training.batches import draw_batch, load_material
-from edgeanim.models.training.config import DataConfig
+from edgeanim.models.training.config import DataConfig, Phase
 from tests.models.notes import Notes
+from tests.models.tiny_training import SHORT
 
 
 @pytest.fixture
@@ -327,3 +330,11 @@ def test_training_draws_from_datasets(made, tmp_path, clip):
         load_material(DataConfig(puppets=0, datasets=(tmp_path / "unseen",)), SILENT)
     with pytest.raises(ValueError, match="at least 1"):
         DataConfig(puppets=0)
+
+
+def test_no_face_is_said_to_be_missing_in_clips_that_were_not_looked_at(tmp_path, clip):
+    import_dataset([clip], tmp_path / "clips", split="train")
+    data = DataConfig(puppets=1, moments=2, datasets=(tmp_path / "clips",), weak_labels=True)
+    phase = Phase(1, batch=2, sizes=(64,))
+    train(replace(SHORT, data=data, regions=(phase,), generator=(phase,)), tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out" / "sheets").iterdir()] == ["000002.png"]

@@ -60,7 +60,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Material:
-    """The sequences that training draws from."""
+    """The sequences that training draws from: the seeds' puppets and the folder's clips, each
+    followed by what datasets have."""
 
     puppets: tuple[FrameSequence, ...]
     clips: tuple[FrameSequence, ...]
