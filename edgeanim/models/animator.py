@@ -48,7 +48,7 @@ class Animator(nn.Module):  # type: ignore[misc]
 
 def contract_of(config: AnimatorConfig) -> Contract:
     """The contract of an animator: `regions`, `encode` and `animate`, batch 1, NCHW."""
-    size, half, quarter = config.size, config.size // 8, config.size // 4
+    size, quarter, eighth = config.size, config.size // 4, config.size // 8
     w4, w8, _ = config.generator
 
     def picture(name: str, role: str, low: float = 0.0) -> TensorSpec:
@@ -63,7 +63,7 @@ def contract_of(config: AnimatorConfig) -> Contract:
         return TensorSpec(name, role, (1, COUNT, MOTION_VALUES))
 
     feature4 = maps("feature_s4", "feature:s4", w4, quarter, None)
-    feature8 = maps("feature_s8", "feature:s8", w8, half, None)
+    feature8 = maps("feature_s8", "feature:s8", w8, eighth, None)
     backdrop = maps("backdrop", "feature:backdrop", 3, quarter, (0.0, 1.0))
     return Contract(
         name=config.name,

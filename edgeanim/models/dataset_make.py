@@ -86,7 +86,7 @@ def tasks(recipe: Recipe) -> list[Task]:
 def imported(
     path: Path, *, cell: tuple[int, int] | None, rows: bool, fit: Fit | None, every: int, limit: int
 ) -> Iterator[tuple[str, str, Iterator[Picture]]]:
-    """The sequences that a file or a folder of frames holds: id, kind and frames, lazily."""
+    """The sequences that a file or a folder of frames holds: name, kind and frames, lazily."""
     name = called(path).stem
     if cell is not None:
         grid = sheet_pictures(path, cell, fit=fit or "pad")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,16 +99,21 @@ def unsteady(rng: np.random.Generator, sheet: Sheet) -> tuple[NDArray[np.uint8],
     """The drawing as an unsteady hand would have it, and its mask, loose about it."""
     import cv2
 
-    bend: list[Any] = []
-    for reach in (WIDTH, HEIGHT):
-        coarse = rng.normal(0, 1, (9, 7)).astype(np.float32) * rng.uniform(0.5, 3.5)
-        field = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-        bend.append(field + (columns if reach == WIDTH else rows))
-    picture = cv2.remap(sheet.picture, bend[0], bend[1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
-    mask = cv2.remap(sheet.mask, bend[0], bend[1], cv2.INTER_LINEAR)
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    x, y = x + _wavering(rng), y + _wavering(rng)
+    picture = cv2.remap(sheet.picture, x, y, cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT)
+    mask = cv2.remap(sheet.mask, x, y, cv2.INTER_LINEAR)
     kernel = np.ones((5, 5), np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
     body = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return np.ascontiguousarray(picture), body
+
+
+def _wavering(rng: np.random.Generator) -> NDArray[np.float32]:
+    """How far a hand strays along one axis, in pixels [HEIGHT, WIDTH]."""
+    import cv2
+
+    coarse = rng.normal(0, 1, (9, 7)).astype(np.float32) * rng.uniform(0.5, 3.5)
+    field: NDArray[np.float32] = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return field

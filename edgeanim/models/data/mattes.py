@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.models.data.weak_labels import usual_picture
 from edgeanim.models.regions import BACKGROUND, UNKNOWN
 
 Masks = NDArray[np.uint8]
@@ -30,7 +31,7 @@ def mattes(pictures: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Masks:
     their weak labels uint8 [T, S, S]."""
     import cv2
 
-    usual = np.median(pictures[:: max(1, len(pictures) // 40)], axis=0).astype(np.uint8)
+    usual = usual_picture(pictures)
     cuts = np.stack([_cut(*each) for each in zip(pictures, labels, strict=True)])
     steady = np.stack([cv2.absdiff(picture, usual).max(2) < _STEADY for picture in pictures])
     voters = slice(None, None, max(1, len(pictures) // _VOTERS))

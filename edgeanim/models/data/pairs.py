@@ -25,13 +25,13 @@ _PRIOR = 0.3
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures float32 [3, h, w] in 0..1 (`cue` -1..1); labels uint8 [h/4, w/4];
+    """Pictures float32 [3, h, w] in 0..1 (`cue` -1..1); labels uint8 [h/4, w/4].
 
     `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
-    y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the exact offset from
-    each driving pixel to its place in the still; `visible` float32 [1, h/4, w/4]: 1 where the still
-    shows that place; `guided` float32 [1, h/4, w/4]: how much the flow is to be believed, and
-    `judged` float32 [1, h/4, w/4]: how much the visibility is.
+    y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the offset (x, y)
+    from each driving pixel to its place in the still, in half pictures; `visible` float32
+    [1, h/4, w/4]: 1 where the still shows that place; `guided` float32 [1, h/4, w/4]: how much the
+    flow is to be believed, and `judged` float32 [1, h/4, w/4]: how much the visibility is.
 
     `known` is 0 for a real clip, whose directions mean nothing. Its labels are `UNKNOWN` and its
     flow is not to be believed, but for what weak labels and optical flow tell.

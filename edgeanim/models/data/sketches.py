@@ -64,18 +64,18 @@ def _skeleton(rng: np.random.Generator) -> tuple[Joints, dict[str, float]]:
         shoulder = (middle + sign * size["wide"] * 0.45, shoulders + rng.uniform(4, 16))
         hip = (middle + sign * size["wide"] * size["hips"] * 0.28, hips - 4)
         # Arms that lie on the body in the drawing could not leave it: they are drawn away from it.
-        raised, bend = rng.uniform(-0.7, 0.8), rng.normal(0, 0.2)
-        stance, knee = rng.uniform(0, 0.3), rng.normal(0, 0.12)
-        elbow = _beyond(shoulder, sign, raised, arm * 0.5)
-        foot = np.pi / 2 - stance
-        thigh = _beyond(hip, sign, foot, leg * 0.5)
+        arm_angle, elbow_bend = rng.uniform(-0.7, 0.8), rng.normal(0, 0.2)
+        stance, knee_bend = rng.uniform(0, 0.3), rng.normal(0, 0.12)
+        elbow = _beyond(shoulder, sign, arm_angle, arm * 0.5)
+        leg_angle = np.pi / 2 - stance
+        knee = _beyond(hip, sign, leg_angle, leg * 0.5)
         joints |= {
             f"{side}_shoulder": shoulder,
             f"{side}_elbow": elbow,
-            f"{side}_hand": _beyond(elbow, sign, raised + bend, arm * 0.5),
+            f"{side}_hand": _beyond(elbow, sign, arm_angle + elbow_bend, arm * 0.5),
             f"{side}_hip": hip,
-            f"{side}_knee": thigh,
-            f"{side}_foot": _beyond(thigh, sign, foot + knee, leg * 0.5),
+            f"{side}_knee": knee,
+            f"{side}_foot": _beyond(knee, sign, leg_angle + knee_bend, leg * 0.5),
         }
     limits = np.array([WIDTH - 6, HEIGHT - 6])
     return {name: np.clip(np.array(xy), 5, limits) for name, xy in joints.items()}, size

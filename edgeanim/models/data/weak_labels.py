@@ -60,8 +60,7 @@ def weak_labels(pictures: Picture) -> Picture | None:
     import cv2
 
     # Hands that cover the face most of the time cover it in the median, but seldom from the start.
-    for usual in (np.median(pictures[:: max(1, len(pictures) // 40)], axis=0), pictures[0]):
-        usual = usual.astype(np.uint8)
+    for usual in (usual_picture(pictures), pictures[0]):
         face = _find_face(usual)
         if face is not None:
             break
@@ -81,6 +80,12 @@ def weak_labels(pictures: Picture) -> Picture | None:
             labels[t][ring & ~mask[t]] = UNKNOWN
         labels[mask] = label
     return labels
+
+
+def usual_picture(pictures: Picture) -> Picture:
+    """What each pixel mostly shows, uint8 [S, S, 3]: the median over some 40 of the frames."""
+    usual: Picture = np.median(pictures[:: max(1, len(pictures) // 40)], axis=0).astype(np.uint8)
+    return usual
 
 
 def _find_face(usual: Picture) -> _Face | None:

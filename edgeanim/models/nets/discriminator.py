@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,10 +20,9 @@ class Discriminator(nn.Module):  # type: ignore[misc]
 
     def __init__(self, widths: tuple[int, int, int] = (24, 48, 64)) -> None:
         super().__init__()
-        channels = (6, *widths)
         self.layers = nn.ModuleList(
             spectral_norm(Convolution(c_in, c_out, 4, stride=2, padding=1))
-            for c_in, c_out in zip(channels, widths, strict=False)
+            for c_in, c_out in pairwise((6, *widths))
         )
         self.score = spectral_norm(Convolution(widths[-1], 1, 3, padding=1))
         self.act = nn.LeakyReLU(0.2)

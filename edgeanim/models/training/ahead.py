@@ -28,10 +28,8 @@ from edgeanim.models.training.schedule import Step
 
 _PREFETCH = 3
 """Batches that a process draws ahead: of clips and of large pictures, some take longer."""
-
-
-# Of a socket's name in bytes, less what Python puts below the folder for temporary files.
 _LONGEST_FOLDER = 107 - len("/pymp-12345678/listener-12345678")
+"""Of a socket's name in bytes, less what Python puts below the folder for temporary files."""
 
 
 class _Batches(Dataset):  # type: ignore[misc]

@@ -64,7 +64,7 @@ class Ema:
         self.state = {name: value.to(device) for name, value in state.items()}
 
     def update(self, module: nn.Module, step: int) -> None:
-        """Follow what the module holds after `step` steps."""
+        """Follow what the module holds after the step with the number `step`, counted from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         now = module.state_dict()  # detached: no gradient is recorded
         moving = [name for name, value in now.items() if value.is_floating_point()]

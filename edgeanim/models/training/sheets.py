@@ -13,7 +13,7 @@ from edgeanim.core.errors import disk_errors
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.native import write_png
 from edgeanim.models.animator import Animator
-from edgeanim.models.regions import BACKGROUND, region_colours
+from edgeanim.models.regions import region_colours
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.losses import compose
 
@@ -31,7 +31,7 @@ def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
         frame, warped = compose(batch.still, flow, alpha, colour)
     animator.train(training)
     rest = 1 - mask.sum(1, keepdim=True)
-    colours = torch.from_numpy(region_colours())[: BACKGROUND + 1].to(mask.device)
+    colours = torch.from_numpy(region_colours()).to(mask.device)
     painted = torch.einsum("nkhw,kc->nchw", torch.cat([mask, rest], 1), colours)
     columns = [batch.still, batch.driving, painted, warped, alpha.expand(-1, 3, -1, -1), frame]
     size = batch.still.shape[2:]
