@@ -36,7 +36,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
         "threadpoolctl>=3.1",
         "typing-extensions<4.13",
     ),
-    "train": ("torch>=2.8,<2.14", "safetensors>=0.4", "pyyaml>=6"),
+    "train": ("torch>=2.8,<2.14", "safetensors>=0.4", "threadpoolctl>=3.1", "pyyaml>=6"),
     "report": ("matplotlib>=3.8",),
     "sign": ("cryptography>=42",),
 }

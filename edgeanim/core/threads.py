@@ -60,11 +60,11 @@ def opencv_threads(count: int | None) -> Iterator[None]:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
+def one_blas_thread(extra: str = "compress") -> Iterator[None]:
     """NumPy's linear algebra by one thread: its sums do not depend on how many processors there
     are, and its threads do not wait in turn for a processor that something else keeps busy, which
-    took twice as long as one alone."""
-    require("Linear algebra by one thread", "threadpoolctl", extra="compress")
+    took twice as long as one alone. `extra` is whose work this is."""
+    require("Linear algebra by one thread", "threadpoolctl", extra=extra)
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):

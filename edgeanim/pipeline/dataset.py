@@ -14,6 +14,7 @@ from edgeanim.core.files import atomic_path, may_become_file, must_exist
 from edgeanim.core.native import write_png
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress, counted
+from edgeanim.core.threads import one_blas_thread
 from edgeanim.models.data.importers import Fit
 from edgeanim.models.dataset import (
     SEQUENCES,
@@ -80,10 +81,12 @@ def make_dataset(
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))
     started, made = time.process_time(), 0
-    for task in todo:
-        if not writer.has(task.origin):
-            made += writer.add(task.origin, task.make(), split).frames
-        progress.step(note=task.origin.id)
+    # What a seed gives must not depend on how many processors there are.
+    with one_blas_thread(extra="train"):
+        for task in todo:
+            if not writer.has(task.origin):
+                made += writer.add(task.origin, task.make(), split).frames
+            progress.step(note=task.origin.id)
     rate = made / max(time.process_time() - started, 1e-6)
     progress.done(f"{rate:.0f} frames drawn and stored a CPU second" if made else "nothing to do")
     return writer.finish()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from edgeanim.api import make_dataset
+from edgeanim.core.progress import Silent
 from edgeanim.core.threads import one_blas_thread
 
 
@@ -18,3 +22,14 @@ def test_one_thread_and_then_as_many_as_before() -> None:
     with one_blas_thread():
         assert threads() == {1}
     assert threads() == before
+
+
+def test_datasets_are_drawn_by_one(tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(Silent):
+        def step(self, *_: object, **__: object) -> None:
+            seen.append(threads())
+
+    make_dataset(tmp_path / "data", puppets=2, moments=1, progress=Watching())
+    assert seen == [{1}, {1}]
