@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed
@@ -18,6 +19,7 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.runtime.clip_geometry import as_shown
 from edgeanim.runtime.folders import pictures_in
+from edgeanim.runtime.interlaced import refuse_interlaced
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.stills import (
@@ -44,6 +46,7 @@ _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _SEVERAL = "MPO"
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
+_PAIR = 2
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
 
 
@@ -198,12 +201,14 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
         count, at, shown, played = 0, 0.0, 0.0, 0.0
         while (frame := _next_frame(clip)) is not None:
             count += 1
-            now = _moment(clip)
+            now, frame = _moment(clip), shown_form(frame)
             if held is not None:
+                if count == _PAIR and np.array_equal(held, frame):
+                    refuse_interlaced(path)
                 shown = now - at
                 played += shown
                 yield held, shown
-            held, at = shown_form(frame), now
+            held, at = frame, now
     # Where frames come as they please, their number is the container's guess; its length is not.
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
     if held is None or not whole:
@@ -212,6 +217,8 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
             where=path,
             hint="Copy or encode it again.",
         )
+    if count == 1:
+        refuse_interlaced(path)
     yield held, shown  # as long as the one before it
 
 
