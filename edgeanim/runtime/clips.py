@@ -47,6 +47,7 @@ _SEVERAL = "MPO"
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _PAIR = 2
+_ENCODE = "Encode it again as H.264 in .mp4."
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
 
 
@@ -211,7 +212,14 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
             held, at = frame, now
     # Where frames come as they please, their number is the container's guess; its length is not.
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
-    if held is None or not whole:
+    if held is None:
+        raise BadInput(
+            "None of the clip's frames can be decoded: it is damaged, or in a coding that cannot "
+            "be read here, such as AV1.",
+            where=path,
+            hint=_ENCODE,
+        )
+    if not whole:
         raise BadInput(
             f"The clip breaks off: {count} of {max(stated, 1):.0f} frames could be decoded.",
             where=path,
@@ -233,7 +241,7 @@ def _open_clip(path: Path) -> Iterator[Any]:
             raise BadInput(
                 "The clip is damaged, cut off, sound alone, or in a coding that cannot be read.",
                 where=path,
-                hint="Encode it again as H.264 in .mp4.",
+                hint=_ENCODE,
             )
         size = (int(clip.get(cv2.CAP_PROP_FRAME_WIDTH)), int(clip.get(cv2.CAP_PROP_FRAME_HEIGHT)))
         check_size(size, path)

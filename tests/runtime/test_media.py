@@ -173,6 +173,14 @@ def test_a_clip_that_is_cut_off_is_refused(tmp_path, clip):
         probe_fps(cut)
 
 
+def test_a_clip_in_a_coding_that_cannot_be_read_is_not_called_cut_off(tmp_path, clip):
+    av1 = tmp_path / "av1.mp4"
+    named = clip.read_bytes().replace(b"mp4v", b"av01").replace(b"esds", b"free")
+    av1.write_bytes(named)
+    with pytest.raises(BadInput, match=r"None of .* coding that cannot be read.*H\.264"):
+        list(read_frames(av1))
+
+
 @pytest.mark.parametrize("first", [b"wide", b"free", b"skip"])
 def test_quicktime_that_does_not_name_its_type_is_read(tmp_path, clip, first):
     content = clip.read_bytes()
