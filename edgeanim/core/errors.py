@@ -13,6 +13,7 @@ An error is one paragraph: *what* is wrong, *where*, and *what to do next* (the 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import sys
@@ -122,6 +123,9 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
     if isinstance(error, PermissionError):
         hint = "Check who owns it and its access rights."
         return BadInput("Permission denied.", where=where, hint=hint)
+    if isinstance(error, io.UnsupportedOperation) or error.errno == errno.ESPIPE:
+        hint = "Save what comes from it in a file, and name that."
+        return BadInput("This is a pipe, and a file is needed here.", where=where, hint=hint)
     if error.errno == errno.EROFS:
         hint = "Name a place elsewhere, or mount it for writing."
         return BadInput("This file system is mounted for reading only.", where=where, hint=hint)

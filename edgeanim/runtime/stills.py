@@ -106,8 +106,10 @@ def _levels(image: Image.Image) -> Picture:
 
 
 def head_of(path: Path) -> bytes:
-    """The first bytes of a file, enough to tell its format; `BadInput` if there are none."""
+    """The first bytes of a file, enough to tell its format; `BadInput` if there are none, and for a
+    pipe, from which nothing can be read again afterwards."""
     with disk_errors(path), path.open("rb") as stream:
+        stream.seek(0)  # which a pipe refuses
         head = stream.read(16)
     if not head:
         raise BadInput("The file is empty.", where=path)

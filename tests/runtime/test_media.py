@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,19 @@ def test_what_is_no_picture_is_refused_in_one_paragraph(tmp_path, read):
             read(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_still, lambda path: next(read_frames(path)), probe_fps])
+def test_a_pipe_is_told_as_one_and_nothing_is_taken_from_it(read):
+    end, start = os.pipe()
+    try:
+        os.write(start, b"\x89PNG\r\n\x1a\n")
+        os.close(start)
+        with pytest.raises(BadInput, match="a pipe, and a file is needed"):
+            read(Path(f"/dev/fd/{end}"))
+        assert os.read(end, 8) == b"\x89PNG\r\n\x1a\n"
+    finally:
+        os.close(end)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "bmp"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import struct
 import zipfile
@@ -271,3 +272,15 @@ def test_contradictions_are_refused_before_anything_is_written(
     with pytest.raises(BadInput, match="absent"):
         write_bundle(path, **{**parts, "golden": tmp_path / "absent.npz"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_is_told_as_one(bundle: Path) -> None:
+    end, start = os.pipe()
+    try:
+        os.write(start, bundle.read_bytes()[:1000])
+        os.close(start)
+        refused = pytest.raises(BadInput, match="a pipe, and a file is needed")
+        with refused, open_bundle(Path(f"/dev/fd/{end}")):
+            pass
+    finally:
+        os.close(end)
