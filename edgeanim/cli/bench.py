@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     help="Write the report (JSON) here, and the frames that drifted most to the folder "
     "FILE-frames next to it (FILE without its suffix).",
 )
-@frames_option("--frames", "Real frames for a bare model file.")
+@frames_option(
+    "--frames", "Real frames for a bare model file, whose pictures are taken to be in 0..1."
+)
 @click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. openvino-int8.")
 @click.option(
     "--scenario",

@@ -19,6 +19,7 @@ from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.pipeline.clipping import clipped_share
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.work import Work, open_player, play
@@ -61,8 +62,9 @@ def bench(
     """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
-    the first of them is what the others' drift is counted from. Writes the report to `out`, and
-    every variant's worst frame into the folder `pictures`, by default one beside `out`.
+    the first of them is what the others' drift is counted from; their pictures are taken to be in
+    0..1. Writes the report to `out`, and every variant's worst frame into the folder `pictures`, by
+    default one beside `out`.
 
     `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
@@ -196,11 +198,23 @@ def _open_prebuilt(
                 material = gather(contract, frames, inputs, limit=_FRAMES, option="--frames")
                 with open_player(work, contract, variant) as player:
                     scene = material.held_out
-                    save_golden(golden, Golden(scene, play(player, scene)))
+                    made = Golden(scene, play(player, scene))
+                save_golden(golden, made)
+                _tell_of_clipping(work, path, made)
                 record = ModelRecord(contract.name, sha256_files(variant.graphs[0].files), None)
             (subject,) = subjects_of(contract, [variant])
             subjects.append(_named(subject, path, subjects))
         yield _Opened(tuple(subjects), golden, record)
+
+
+def _tell_of_clipping(work: Work, path: Path, golden: Golden) -> None:
+    if (share := clipped_share(golden)) is not None:
+        work.progress.stage("Look at the frames")
+        work.progress.done(
+            f"{share:.0%} of what {path.name} makes lies at the ends of 0..1 or beyond, where "
+            "drift is not seen: pictures of a ready-made model are taken to be in 0..1. Of one in "
+            "other values (-1..1 or 0..255, say), bench a bundle, whose contract states them."
+        )
 
 
 def _named(subject: Subject, path: Path, others: Sequence[Subject]) -> Subject:

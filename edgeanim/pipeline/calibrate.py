@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array
@@ -18,6 +17,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.graph.load import Model
+from edgeanim.pipeline.clipping import clipped_share
 from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
@@ -29,8 +29,6 @@ from edgeanim.runtime.wiring import at_moments
 
 GOLDEN_FILE = "golden.npz"
 _SCRIPTS_FILE = "scripts.json"
-_CLIPPED = 0.25
-"""A share of all values, beyond that in the pictures shown, by which frames look clipped."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +129,7 @@ def clipping_in_words(model: Model, golden: Path) -> str | None:
         spec = graph.spec.output("frame")
         if spec is None or spec.range is None or output_range(read_onnx(graph.path), spec.name):
             continue
-        found = load_golden(golden)
-        seen = found.scene.driver if found.scene.still is None else found.scene.still
-        share = _at_the_ends(found.frames)
-        if share - (0 if seen is None else _at_the_ends(np.asarray(seen))) >= _CLIPPED:
+        if (share := clipped_share(load_golden(golden))) is not None:
             low, high = spec.range
             return (
                 f"{share:.0%} of {spec.name!r} lies at the ends of its value range, "
@@ -143,10 +138,6 @@ def clipping_in_words(model: Model, golden: Path) -> str | None:
                 "`range` in its model.toml, which `inspect --save-contract` writes."
             )
     return None
-
-
-def _at_the_ends(pictures: NDArray[np.uint8]) -> float:
-    return float(((pictures == 0) | (pictures == 255)).mean())
 
 
 def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None:

@@ -9,9 +9,11 @@ import onnx
 import pytest
 
 from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.native import write_png
 from edgeanim.core.progress import Silent
 from edgeanim.core.store import Store
 from edgeanim.graph.load import load_model
+from edgeanim.pipeline import bench
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.scene import Scene
@@ -28,14 +30,8 @@ class Notes(Silent):
         self.said.append(note)
 
 
-@pytest.mark.parametrize(
-    ("low", "bounded", "told"),
-    [(-1.0, False, True), (-1.0, True, False), (0.0, False, False)],
-    ids=["beyond", "bounded", "within"],
-)
-def test_frames_that_are_clipped_are_told_of(
-    pictures: np.ndarray, tmp_path: Path, low: float, bounded: bool, told: bool
-) -> None:
+def _net(folder: Path, low: float, *, bounded: bool = False) -> Path:
+    """An ONNX that paints the picture x, in 0..1, as low + (1 - low) * x."""
     picture = TensorSpec("x", "driving_frame", (1, 3, 32, 32), "NCHW", range=(0.0, 1.0))
     frame = TensorSpec("y", "frame", (1, 3, 32, 32), "NCHW", range=(0.0, 1.0))
     spec = GraphSpec("net", "net.onnx", "frame", (picture,), (frame,))
@@ -51,10 +47,42 @@ def test_frames_that_are_clipped_are_told_of(
         for name, value in numbers.items()
         if any(name in n.input for n in nodes)
     }
-    model = load_model(save_onnx(tmp_path / "net.onnx", spec, nodes, weights))
+    return save_onnx(folder / "net.onnx", spec, nodes, weights)
+
+
+@pytest.mark.parametrize(
+    ("low", "bounded", "told"),
+    [(-1.0, False, True), (-1.0, True, False), (0.0, False, False)],
+    ids=["beyond", "bounded", "within"],
+)
+def test_frames_that_are_clipped_are_told_of(
+    pictures: np.ndarray, tmp_path: Path, low: float, bounded: bool, told: bool
+) -> None:
+    model = load_model(_net(tmp_path, low, bounded=bounded))
     notes = Notes()
     work = Work.on("local", store=Store(tmp_path / "store"), progress=notes)
     for _ in range(2):  # the second time the frames come from the store
         notes.said.clear()
         make_golden(work, model, Scene(driver=np.stack(list(pictures))[:, :32, :32]))
         assert ["value range" in note for note in notes.said if note] == [True] * told
+
+
+@pytest.mark.parametrize(("low", "told"), [(-1.0, True), (0.0, False)])
+def test_frames_of_a_ready_made_model_that_are_clipped_are_told_of(
+    pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, low: float, told: bool
+) -> None:
+    class Measured(Exception):
+        pass
+
+    def run_bench(*_: object, **__: object) -> None:
+        raise Measured
+
+    monkeypatch.setattr(bench, "run_bench", run_bench)
+    (tmp_path / "frames").mkdir()
+    for number, picture in enumerate(pictures):
+        write_png(tmp_path / "frames" / f"{number}.png", np.ascontiguousarray(picture[:32, :32]))
+    notes = Notes()
+    net = _net(tmp_path, low)
+    with pytest.raises(Measured):
+        bench.bench(net, frames=tmp_path / "frames", progress=notes)
+    assert ["taken to be in 0..1" in note for note in notes.said if note] == [True] * told
