@@ -25,6 +25,7 @@ from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.stills import (
     check_size,
     decoding,
+    first_frame,
     head_of,
     is_image,
     open_image,
@@ -157,8 +158,7 @@ def _numbers(image: Image.Image, path: Path) -> range:
     if image.format == _SEVERAL:
         return range(1)
     with decoding(path):
-        first = 1 if image.info.get("default_image") else 0
-        return range(first, int(getattr(image, "n_frames", 1)))
+        return range(first_frame(image), int(getattr(image, "n_frames", 1)))
 
 
 def _animation_times(path: Path) -> list[float]:

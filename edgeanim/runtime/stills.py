@@ -32,7 +32,14 @@ def read_still(path: Path) -> Picture:
     formats above, or of more than `MAX_PIXELS`.
     """
     with open_image(path) as image, decoding(path):
+        image.seek(first_frame(image))
         return pixels(image)
+
+
+def first_frame(image: Image.Image) -> int:
+    """The number of an animation's first frame: 1 in an animated PNG that begins with a cover,
+    which is shown only by what knows no animations; 0 in all others."""
+    return 1 if image.info.get("default_image") else 0
 
 
 @contextmanager

@@ -284,6 +284,7 @@ def test_the_cover_of_an_animated_png_is_no_frame_of_it(tmp_path, pictures):
     np.testing.assert_array_equal(list(read_frames(tmp_path / "a.png")), pictures[1:4])
     assert probe_fps(tmp_path / "a.png") == 20
     assert probe_length(tmp_path / "a.png") == 3
+    np.testing.assert_array_equal(read_still(tmp_path / "a.png"), pictures[1])
 
 
 def test_a_gif_of_partial_transparent_frames_is_composed(tmp_path):
