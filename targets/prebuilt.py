@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeanim.core.artifact import FLOAT32, CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, disk_errors
-from edgeanim.core.files import atomic_path
+from edgeanim.core.files import atomic_path, must_exist
 from edgeanim.graph.roles import identifier, spec_of_shapes
 from edgeanim.targets.backends import (
     Backend,
@@ -28,6 +28,7 @@ def load_prebuilt(path: Path, workdir: Path) -> tuple[Contract, Variant]:
     be in 0..1. The precision is `int8` as soon as the file has quantised ops:
     what was asked for, not what will execute. `MissingComponent` if its runtime is absent.
     """
+    must_exist(path)
     backend, reader = _backend_for(path)
     name = identifier(path.stem)
     files = _copy(path, backend, workdir, name)

@@ -58,6 +58,7 @@ def test_a_folder_that_is_no_model_is_not_called_one(tmp_path: Path) -> None:
         (tmp_path / name).write_text("")
         fails(3, "bench", tmp_path, says="not compiled yet")
         (tmp_path / name).unlink()
+    fails(3, "bench", tmp_path / "gone", says="No such file or folder")
 
 
 def test_a_command_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
