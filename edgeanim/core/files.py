@@ -60,9 +60,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     may_become_file(path)
     with disk_errors(path), _folders_above(path):
         partial = _beside(path, path.suffix)
-        partial.touch(exist_ok=False)
         try:
             with _by_final_name(partial, path):
+                partial.touch(exist_ok=False)
                 yield partial
                 with partial.open("rb") as stream:
                     os.fsync(stream.fileno())
@@ -81,9 +81,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with disk_errors(path), _folders_above(path):
         _refuse_file(path)
         partial = _beside(path)
-        partial.mkdir()
         try:
             with _by_final_name(partial, path):
+                partial.mkdir()
                 yield partial
             if path.exists():
                 _replace_folder(path, partial)

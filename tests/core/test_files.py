@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeanim.core import files
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.files import (
     atomic_folder,
@@ -199,6 +201,21 @@ def test_an_error_names_what_was_to_be_written_and_not_the_temporary_place(
     with pytest.raises(DeviceFailed) as caught, atomic_folder(tmp_path / "model") as partial:
         fail(partial / "net" / "net.onnx")
     assert caught.value.where == str(tmp_path / "model" / "net" / "net.onnx")
+
+
+@pytest.mark.parametrize("write", [atomic_path, atomic_folder])
+def test_what_cannot_even_be_begun_is_named_as_it_was_to_be_called(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for make in ("touch", "mkdir"):
+        monkeypatch.setattr(Path, make, full)
+    monkeypatch.setattr(files, "_folders_above", lambda _: nullcontext())
+    with pytest.raises(DeviceFailed) as caught, write(tmp_path / "x.gif"):
+        pass
+    assert caught.value.where == str(tmp_path / "x.gif")
 
 
 def test_a_real_full_device_is_said_plainly() -> None:
