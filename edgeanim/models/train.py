@@ -10,12 +10,12 @@ the clips, and the checkpoint from which the same command goes on after a kill.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.locks import exclusive
 from edgeanim.core.packages import require
@@ -23,7 +23,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import torch_threads
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
-from edgeanim.models.training.config import Device, TrainConfig
+from edgeanim.models.training.config import Device, TrainConfig, load_train_config
 from edgeanim.models.training.schedule import Step, schedule
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
 
+CONFIG = "train.toml"
 LOSSES = "losses.csv"
 LOCK = ".lock"
 """Held while a training runs."""
@@ -127,7 +128,7 @@ def _train(
     if not done:
         _begin_losses(out / LOSSES)
     material = batches.load_material(config.data, progress, workers)
-    write_text(out / "train.toml", _dump(config))
+    _write_config(out / CONFIG, config)
     # Those of datasets, which come behind, are not looked at for faces.
     own_clips = material.clips[: len(config.data.clip_names)]
     if config.data.weak_labels and own_clips:
@@ -227,6 +228,15 @@ def _run(step: Step, batch: Batch, config: TrainConfig, networks: Networks) -> L
 def _set_rate(optimizer: object, rate: float) -> None:
     for group in optimizer.param_groups:  # type: ignore[attr-defined]
         group["lr"] = rate
+
+
+def _write_config(path: Path, config: TrainConfig) -> None:
+    """Write what this training does, unless that is there already: in the user's own words,
+    perhaps, with comments."""
+    with suppress(EdgeanimError):
+        if load_train_config(path) == config:
+            return
+    write_text(path, _dump(config))
 
 
 def _begin_losses(path: Path) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import BadInput, memory_errors
-from edgeanim.core.files import must_exist
+from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.shipped_files import SHIPPED
+from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED
 from edgeanim.models.training.config import Device
 from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
@@ -33,12 +33,14 @@ def train(
 
     `out` receives `animator.safetensors`, `animator.toml`, the configuration, a table of losses
     and sheets of samples. On a CPU the result depends on the configuration alone; CUDA adds up in
-    no fixed order. `workers` processes draw batches (0: a thread).
+    no fixed order. `workers` processes draw batches (0: a thread). `UsageError` if `config` itself
+    would be overwritten by the architecture that is written into `out`.
     """
     must_be_one_of(Device, "device", device)
     from edgeanim.models.train import train as run
     from edgeanim.models.training.config import load_train_config
 
+    must_spare(Path(out) / ARCHITECTURE, [config])
     course = load_train_config(Path(config))
     with memory_errors(_TOO_LARGE, "Lower `batch` or `sizes` in the configuration's phases."):
         return run(course, Path(out), progress, device=device, workers=workers)
@@ -86,11 +88,12 @@ def adapt(
 
 def _begun_in(out: Path) -> Precision | None:
     """What the training whose checkpoint is in `out` computes in; `None` if there is none."""
+    from edgeanim.models.train import CONFIG
     from edgeanim.models.training.checkpoint import FOLDER
     from edgeanim.models.training.config import load_train_config
 
-    begun = (out / FOLDER).is_dir() and (out / "train.toml").is_file()
-    return load_train_config(out / "train.toml").precision if begun else None
+    begun = (out / FOLDER).is_dir() and (out / CONFIG).is_file()
+    return load_train_config(out / CONFIG).precision if begun else None
 
 
 def _fastest(device: Device) -> Precision:

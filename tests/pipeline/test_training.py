@@ -158,6 +158,40 @@ def test_a_device_that_is_not_there_ends_with_its_code(trained: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.fixture
+def written() -> str:
+    """A configuration as a user writes it, of a training of no time."""
+    return (
+        "# two puppets are enough\n"
+        "regions = [{steps = 1, batch = 1, sizes = [64]}]\n"
+        "generator = [{steps = 1, batch = 1, sizes = [64]}]\n"
+        "[model]\nsize = 64\nregions = [8, 8, 8, 8, 8]\nencoder = [8, 8, 8]\n"
+        "generator = [8, 8, 8]\n"
+        "[data]\npuppets = 2\nmoments = 2\n"
+    )
+
+
+def test_a_configuration_that_lies_where_it_trains_keeps_its_comments(
+    written: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "train.toml"
+    config.write_text(written)
+    for _ in range(2):
+        api.train(config, tmp_path)
+        assert config.read_text() == written
+
+
+def test_a_configuration_called_as_the_architecture_is_not_overwritten(
+    written: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "animator.toml"
+    config.write_text(written)
+    with pytest.raises(UsageError, match=r"animator\.toml: This is what is read here"):
+        api.train(config, tmp_path)
+    assert config.read_text() == written
+    assert [path.name for path in tmp_path.iterdir()] == ["animator.toml"]
+
+
 def test_a_training_that_finds_no_memory_says_what_to_lower(
     clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
