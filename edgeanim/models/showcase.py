@@ -5,11 +5,14 @@ The still is a held-out puppet; a track is the motion of the regions of such a p
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.errors import told
 from edgeanim.core.files import atomic_path
 from edgeanim.core.native import write_png
 from edgeanim.models.data.media import save_npz
@@ -77,14 +80,16 @@ def write_showcase(folder: Path) -> None:
         save_npz(folder / f"{name}.npz", {"values": values, "fps": np.array(FPS, np.float64)})
 
 
-def main() -> None:
+@told
+def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     import argparse
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
-    write_showcase(parser.parse_args().folder)
+    write_showcase(parser.parse_args(arguments).folder)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

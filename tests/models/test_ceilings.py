@@ -84,4 +84,5 @@ def test_where_nothing_moves_nothing_can_be_known_better() -> None:
 
 def test_a_missing_folder_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--clips", str(tmp_path / "absent"), "--puppets", "0"]) == 3
+    assert main(["--size", "66", "--puppets", "0"]) == 2
     assert "absent" in capsys.readouterr().err

@@ -67,3 +67,23 @@ def test_what_is_no_list_of_losses_is_refused(tmp_path, content):
     path.write_text(content)
     with pytest.raises(BadInput, match="losses"):
         read_losses(path)
+
+
+@pytest.mark.parametrize(
+    ("losses", "out", "code"),
+    [
+        ("a.csv", "curves.png", 0),
+        ("absent.csv", "curves.png", 3),
+        ("a.csv", "folder.png", 3),
+        ("a.csv", "curves.jpg", 2),  # a PNG by another name
+        ("called.png", "called.png", 2),
+    ],
+)
+def test_the_command_ends_with_the_code_of_what_is_wrong(tmp_path, losses, out, code):
+    for name in ("a.csv", "called.png"):
+        written(tmp_path / name, [(50, "pixels", 0.3)])
+    (tmp_path / "folder.png").mkdir()
+    before = (tmp_path / "called.png").read_bytes()
+    assert main([str(tmp_path / losses), "-o", str(tmp_path / out)]) == code
+    assert (tmp_path / "called.png").read_bytes() == before
+    assert (tmp_path / "curves.png").exists() == (code == 0)

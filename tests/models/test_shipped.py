@@ -22,6 +22,7 @@ from edgeanim.models.showcase import (
     FRAMES,
     SEEDS,
     exact_motion,
+    main,
     perform,
     showcase_still,
 )
@@ -58,6 +59,11 @@ def test_the_still_is_the_one_that_the_package_draws():
         still = cv2.imread(str(path))[:, :, ::-1]
     assert still.shape == (256, 256, 3)
     assert np.array_equal(still, showcase_still())
+
+
+def test_showing_into_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    assert main([str(tmp_path / "file")]) == 3
 
 
 @pytest.mark.parametrize("name", PERFORMANCES)

@@ -36,7 +36,7 @@ from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.quality import moving_area
 from edgeanim.models.evaluation.score import Shot
-from edgeanim.models.evaluation.sets import ShotSet, shot_sets
+from edgeanim.models.evaluation.sets import ShotSet, check_size, shot_sets
 from edgeanim.models.evaluation.similarity import Reference
 from edgeanim.models.evaluation.table import line
 from edgeanim.models.export import load_shipped, open_animator
@@ -148,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--puppets", type=int)
     parser.add_argument("--size", type=int)
     options = parser.parse_args(arguments)
+    check_size(options.size)
     animator = load_shipped() if options.weights is None else open_animator(options.weights)
     clips = find_clips(options.clips, [name for name in options.names.split(",") if name])
     size = options.size or animator.config.size

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, disk_errors, told
-from edgeanim.core.files import atomic_path
+from edgeanim.core.errors import BadInput, UsageError, disk_errors, told
+from edgeanim.core.files import atomic_path, must_spare
 from edgeanim.core.native import write_png
 
 Picture = NDArray[np.uint8]
@@ -132,11 +132,14 @@ def _write(panel: Picture, words: str, where: tuple[int, int], size: float) -> N
 @told
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
-    parser = argparse.ArgumentParser(description="Draw the losses of one or more trainings.")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("losses", nargs="+", type=Path, help="losses.csv, in the order of training")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the PNG to write")
-    asked = parser.parse_args(arguments)
-    write_curves(asked.losses, asked.out)
+    options = parser.parse_args(arguments)
+    if options.out.suffix.lower() != ".png":
+        raise UsageError("Curves are written as .png.", where=options.out)
+    must_spare(options.out, options.losses)
+    write_curves(options.losses, options.out)
     return 0
 
 
