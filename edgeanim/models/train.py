@@ -23,7 +23,12 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import torch_threads
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
-from edgeanim.models.training.config import Device, TrainConfig, load_train_config
+from edgeanim.models.training.config import (
+    CONFIG_FILE,
+    Device,
+    TrainConfig,
+    load_train_config,
+)
 from edgeanim.models.training.schedule import Step, schedule
 
 if TYPE_CHECKING:
@@ -33,7 +38,6 @@ if TYPE_CHECKING:
     from edgeanim.models.training.checkpoint import Ema
     from edgeanim.models.training.stages import Losses, Networks
 
-CONFIG = "train.toml"
 LOSSES = "losses.csv"
 LOCK = ".lock"
 """Held while a training runs."""
@@ -128,7 +132,7 @@ def _train(
     if not done:
         _begin_losses(out / LOSSES)
     material = batches.load_material(config.data, progress, workers)
-    _write_config(out / CONFIG, config)
+    _write_config(out / CONFIG_FILE, config)
     # Those of datasets, which come behind, are not looked at for faces.
     own_clips = material.clips[: len(config.data.clip_names)]
     if config.data.weak_labels and own_clips:

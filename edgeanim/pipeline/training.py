@@ -88,12 +88,11 @@ def adapt(
 
 def _begun_in(out: Path) -> Precision | None:
     """What the training whose checkpoint is in `out` computes in; `None` if there is none."""
-    from edgeanim.models.train import CONFIG
     from edgeanim.models.training.checkpoint import FOLDER
-    from edgeanim.models.training.config import load_train_config
+    from edgeanim.models.training.config import CONFIG_FILE, load_train_config
 
-    begun = (out / FOLDER).is_dir() and (out / CONFIG).is_file()
-    return load_train_config(out / CONFIG).precision if begun else None
+    begun = (out / FOLDER).is_dir() and (out / CONFIG_FILE).is_file()
+    return load_train_config(out / CONFIG_FILE).precision if begun else None
 
 
 def _fastest(device: Device) -> Precision:

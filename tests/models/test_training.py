@@ -21,8 +21,9 @@ from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import SIZES
-from edgeanim.models.export import load_shipped
+from edgeanim.models.export import load_shipped, shipped_folder
 from edgeanim.models.train import LOCK, build_networks, start_from, train
+from edgeanim.models.training import checkpoint
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.checkpoint import Ema
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig, load_train_config
@@ -256,7 +257,7 @@ def test_weights_that_are_not_finite_are_not_widened(tmp_path):
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(trained):
-    with pytest.raises(BadInput, match="another configuration"):
+    with pytest.raises(BadInput, match=r"another configuration\. Go on with .*train\.toml"):
         train(replace(CONFIG, seed=1), trained)
 
 
@@ -295,6 +296,37 @@ def test_a_checkpoint_of_other_material_is_refused(tmp_path):
     del state["material"], state["tensors"]
     (out / "checkpoint" / "state.json").write_text(json.dumps(state))
     train(config, out)
+
+
+def test_a_training_goes_on_wherever_its_files_are_named_from(trained, tmp_path, monkeypatch):
+    """The same clip and the same weights, told by other paths, are no other training."""
+    clip, out = tmp_path / "me.gif", tmp_path / "out"
+    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("me",), clip_share=0.5)
+    phase = (Phase(1, batch=2, sizes=(64,)),)
+    config = replace(CONFIG, data=data, start=trained, regions=phase, generator=phase)
+    train(config, out)
+    stated = json.loads((out / "checkpoint" / "state.json").read_text())
+    # Checkpoints from before hold the paths as they were written.
+    older = {**stated, "config": checkpoint._digest_with_places(config)}
+    assert older != stated
+    (out / "checkpoint" / "state.json").write_text(json.dumps(older))
+    train(config, out)
+    (out / "checkpoint" / "state.json").write_text(json.dumps(stated))
+    (tmp_path / "copied").mkdir()
+    shutil.move(clip, tmp_path / "copied" / "also me.gif")
+    monkeypatch.chdir(trained.parent)
+    data = replace(data, clips=tmp_path / "copied", clip_names=("also me.gif",))
+    train(replace(config, data=data, start=Path(trained.name)), out)
+    other = shutil.copytree(trained, tmp_path / "other")
+    with pytest.raises(BadInput, match="another configuration"):
+        train(replace(config, data=data, start=other), out)
+
+
+def test_the_shipped_weights_are_the_same_start_by_name_and_by_folder():
+    named, found = (replace(SHORT, start=start) for start in (Path("shipped"), shipped_folder()))
+    assert checkpoint.config_digest(named) == checkpoint.config_digest(found)
+    assert checkpoint.config_digest(named) != checkpoint.config_digest(SHORT)
 
 
 def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):

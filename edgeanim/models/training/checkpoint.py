@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +25,10 @@ from edgeanim.core.parsing import load_json, parse_written, to_plain
 from edgeanim.core.tensors import write_tensors
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
 from edgeanim.models.dataset import MANIFEST
+from edgeanim.models.export import shipped_folder
+from edgeanim.models.shipped_files import SHIPPED, is_shipped
 from edgeanim.models.training.batches import clip_files
-from edgeanim.models.training.config import TrainConfig
+from edgeanim.models.training.config import CONFIG_FILE, TrainConfig
 
 FOLDER = "checkpoint"
 _STATE = "state.json"
@@ -115,11 +118,11 @@ def load_checkpoint(
         may_become_folder(folder, lambda _: False)
         return 0
     state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
-    if state.config != config_digest(config):
+    if state.config not in (config_digest(config), _digest_with_places(config)):
         raise BadInput(
             "This checkpoint was made with another configuration.",
             where=folder,
-            hint=_HINT,
+            hint=f"Go on with {out / CONFIG_FILE}, or train into another folder.",
         )
     if state.material not in (None, material):
         raise BadInput(
@@ -139,11 +142,32 @@ def load_checkpoint(
 
 
 def config_digest(config: TrainConfig) -> str:
-    """Hex SHA-256 of the configuration."""
-    plain = to_plain(config)
+    """Hex SHA-256 of the configuration, wherever what it names lies: of clips and datasets,
+    `material_digest` tells what is in them, and a folder to start from may be given in two ways."""
+    plain = _counted(config)
+    for name in ("clips", "clip_names", "datasets"):
+        plain["data"].pop(name, None)
+    if config.start is not None:
+        ships = is_shipped(config.start) or config.start == shipped_folder()
+        plain["start"] = SHIPPED if ships else str(config.start.resolve())
+    return _digest(plain)
+
+
+def _digest_with_places(config: TrainConfig) -> str:
+    """What older checkpoints have in its place: it differs for a path that is written otherwise."""
+    return _digest(_counted(config))
+
+
+def _counted(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a training depends on."""
+    plain: dict[str, Any] = to_plain(config)
     if not config.qat:
         # Trainings without this stage are not to depend on how it is set: they began before it was.
         del plain["qat"], plain["losses"]["consistency"]
+    return plain
+
+
+def _digest(plain: dict[str, Any]) -> str:
     return sha256_bytes(canonical_json(plain).encode())
 
 

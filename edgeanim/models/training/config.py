@@ -10,6 +10,8 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import load_toml, nearest, parse, to_plain
 from edgeanim.models.config import SIZES, AnimatorConfig
 
+CONFIG_FILE = "train.toml"
+"""Where a training's folder says what it does."""
 Precision = Literal["float32", "bfloat16"]
 Device = Literal["cpu", "cuda"]
 """Where a training runs: of the machine, not of the recipe, so no configuration has it."""
