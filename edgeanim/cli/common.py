@@ -65,8 +65,9 @@ class FileName(click.Path):
         return super().convert(value, param, ctx)
 
 
-PATH = FileName(path_type=Path)
-NAME = FileName(path_type=str)
+# What may not be read is told by who reads it, with its code; what is only written need not be.
+PATH = FileName(path_type=Path, readable=False)
+NAME = FileName(path_type=str, readable=False)
 """Of what may be something else than a path: `shipped`, `camera:0`."""
 
 

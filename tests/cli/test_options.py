@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from edgeanim import api
 from edgeanim.benchmarks.result import parse_report
-from edgeanim.cli.common import Number, print_json
+from edgeanim.cli.common import NAME, PATH, Number, print_json
 from edgeanim.cli.main import COMMANDS, cli
 from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
@@ -96,6 +97,15 @@ def test_no_weights_to_start_from_are_not_those_that_ship(tmp_path: Path) -> Non
     given = ["--clips", str(tmp_path), "--from", "", "-o", str(tmp_path / "x")]
     result = CliRunner().invoke(command, given)
     assert (result.exit_code, "The name is empty" in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("kind", [PATH, NAME])
+def test_what_may_not_be_read_is_left_to_who_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: click.Path
+) -> None:
+    """Whose code is 3, as for what is missing or damaged; what is only written need not be read."""
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    assert str(kind.convert(str(tmp_path), None, None)) == str(tmp_path)
 
 
 @pytest.mark.parametrize("names", ["", ","])
