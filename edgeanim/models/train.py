@@ -133,10 +133,10 @@ def _train(
         _begin_losses(out / LOSSES)
     material = batches.load_material(config.data, progress, workers)
     _write_config(out / CONFIG_FILE, config)
-    # Those of datasets, which come behind, are not looked at for faces.
-    own_clips = material.clips[: len(config.data.clip_names)]
-    if config.data.weak_labels and own_clips:
-        _write_clip_sheet(out / "sheets" / "clips.png", own_clips)
+    # What datasets hold comes after the clips, and is not searched for faces and hands.
+    searched = material.clips[: len(config.data.clip_names)]
+    if config.data.weak_labels and searched:
+        _write_clip_sheet(out / "sheets" / "clips.png", searched)
     progress.stage("training", len(steps))
     progress.step(done)
     recent: list[Losses] = []
@@ -294,7 +294,7 @@ def _write_clip_sheet(path: Path, clips: Sequence[FrameSequence]) -> None:
     from edgeanim.models.training.sheets import write_sheet
 
     clips = clips[:_SHEET_CLIPS]
-    none = ": no face found, so no weak labels"
+    none = ": no face with hands that move found, so no weak labels"
     captions = [clip.name + ("" if clip.weak_labels is not None else none) for clip in clips]
     write_sheet(path, contact_sheet(clips, captions))
 

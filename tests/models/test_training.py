@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
+from edgeanim.models import dataset_sheet
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped, shipped_folder
@@ -35,8 +36,11 @@ from edgeanim.models.training.losses import (
 )
 from edgeanim.models.training.schedule import schedule
 from edgeanim.models.training.sheets import append_losses
+from edgeanim.pipeline.dataset import import_dataset
 from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, TINY, KillAfter, Killed
+
+PIXEL = np.zeros((1, 1, 3), np.uint8)
 
 
 def losses_of(folder, term):
@@ -327,6 +331,25 @@ def test_the_shipped_weights_are_the_same_start_by_name_and_by_folder():
     named, found = (replace(SHORT, start=start) for start in (Path("shipped"), shipped_folder()))
     assert checkpoint.config_digest(named) == checkpoint.config_digest(found)
     assert checkpoint.config_digest(named) != checkpoint.config_digest(SHORT)
+
+
+def test_only_clips_that_were_searched_are_shown_with_what_was_found(tmp_path, monkeypatch):
+    """Those of datasets are not, so nothing is said of them."""
+    clip, stored = tmp_path / "me.gif", tmp_path / "stored"
+    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    import_dataset(clip, stored, split="train")
+    shown = []
+    monkeypatch.setattr(
+        dataset_sheet, "contact_sheet", lambda _, captions: shown.append(captions) or PIXEL
+    )
+    data = DataConfig(puppets=1, moments=2, datasets=(stored,), weak_labels=True)
+    phase = (Phase(1, batch=2, sizes=(64,)),)
+    config = replace(CONFIG, data=data, regions=phase, generator=phase)
+    train(config, tmp_path / "alone")
+    assert shown == []
+    data = replace(data, clips=tmp_path, clip_names=("me",))
+    train(replace(config, data=data), tmp_path / "beside")
+    assert shown == [["me: no face with hands that move found, so no weak labels"]]
 
 
 def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):
