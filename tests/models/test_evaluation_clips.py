@@ -20,7 +20,8 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.models.animator import Animator, save_weights
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.evaluation import sets
-from edgeanim.models.evaluation.clips import clip_frames, find_clips
+from edgeanim.models.evaluation.clips import _MAX_FRAMES, clip_frames, find_clips
+from edgeanim.models.evaluation.sets import _CLIP_FRAMES
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 from tests.models.notes import Notes
 
@@ -167,3 +168,9 @@ def test_evaluate_takes_one_clip_as_it_is(
     monkeypatch.setattr(sets, "PUPPETS", 1)
     scores = api.evaluate(weights, clips=folders / "birds" / "anna.gif", size=64).scores
     assert [score.group for score in scores] == ["puppets", "birds"]
+
+
+def test_the_help_says_how_much_of_a_clip_is_looked_at():
+    said = " ".join((command.help or "").split())
+    assert f"{_CLIP_FRAMES} frames spread over the rest" in said
+    assert f"no more than the first {_MAX_FRAMES} frames" in said
