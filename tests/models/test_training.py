@@ -260,9 +260,14 @@ def test_weights_that_are_not_finite_are_not_widened(tmp_path):
         train(config, tmp_path / "out")
 
 
-def test_a_checkpoint_of_another_configuration_is_refused(trained):
+def test_a_checkpoint_of_another_configuration_is_refused(trained, tmp_path):
     with pytest.raises(BadInput, match=r"another configuration\. Go on with .*train\.toml"):
         train(replace(CONFIG, seed=1), trained)
+    changed = shutil.copytree(trained, tmp_path / "changed")
+    written = changed / "train.toml"
+    written.write_text(written.read_text().replace("seed = 0", "seed = 1"))
+    with pytest.raises(BadInput, match=r"another configuration\. Train into another folder"):
+        train(replace(CONFIG, seed=1), changed)
 
 
 @pytest.mark.parametrize(

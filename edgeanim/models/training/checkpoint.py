@@ -3,6 +3,7 @@ the very result that an uninterrupted one would have had."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from edgeanim.models.dataset import MANIFEST
 from edgeanim.models.export import shipped_folder
 from edgeanim.models.shipped_files import SHIPPED, is_shipped
 from edgeanim.models.training.batches import clip_files
-from edgeanim.models.training.config import CONFIG_FILE, TrainConfig
+from edgeanim.models.training.config import CONFIG_FILE, TrainConfig, load_train_config
 
 FOLDER = "checkpoint"
 _STATE = "state.json"
@@ -118,11 +119,11 @@ def load_checkpoint(
         may_become_folder(folder, lambda _: False)
         return 0
     state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
-    if state.config not in (config_digest(config), _digest_with_places(config)):
+    if not _made_with(config, state):
         raise BadInput(
             "This checkpoint was made with another configuration.",
             where=folder,
-            hint=f"Go on with {out / CONFIG_FILE}, or train into another folder.",
+            hint=_way_on(out / CONFIG_FILE, state),
         )
     if state.material not in (None, material):
         raise BadInput(
@@ -139,6 +140,19 @@ def load_checkpoint(
     ema.restore(read_tensors(folder / "ema.safetensors"))
     note_kept()
     return state.done
+
+
+def _made_with(config: TrainConfig, state: _State) -> bool:
+    return state.config in (config_digest(config), _digest_with_places(config))
+
+
+def _way_on(written: Path, state: _State) -> str:
+    """How to go on from a checkpoint of another configuration: with the one that lies beside it,
+    unless that was changed since."""
+    with suppress(BadInput):
+        if _made_with(load_train_config(written), state):
+            return f"Go on with {written}, or train into another folder."
+    return _HINT
 
 
 def config_digest(config: TrainConfig) -> str:
