@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -18,7 +20,13 @@ from edgeanim.models.data.augmentation import (
 )
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
-from edgeanim.models.data.sequences import FrameSequence, clip_sequence, puppet_sequence
+from edgeanim.models.data.sequences import (
+    FrameSequence,
+    clip_sequence,
+    pictures_alone,
+    puppet_sequence,
+    spread_moments,
+)
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS, UNKNOWN
 
@@ -244,6 +252,21 @@ def test_a_clip_becomes_square_pictures_of_which_nothing_else_is_known(clip):
     assert pair.visible.all()
     assert (pair.judged > 0).all()
     assert (pair.judged < 0.5).all()
+
+
+def test_of_a_long_clip_moments_are_kept_with_the_frame_before_each():
+    def numbers(count, most):
+        kept = list(spread_moments((np.full(1, n) for n in range(count)), most))
+        assert all(picture[0] == number for number, picture in kept)
+        return [number for number, _ in kept]
+
+    assert numbers(8, 8) == list(range(8))
+    assert numbers(9, 8) == [0, 3, 4, 7, 8]
+    assert numbers(30, 8) == [0, 7, 8, 15, 16, 23, 24]
+    assert numbers(5000, 100) == [n for n in range(5000) if n % 128 in (0, 127)]
+    sequence = pictures_alone(Path("long.mp4"), [(n, np.full((2, 2, 3), n)) for n in (0, 3, 4, 7)])
+    assert sequence.before == (0, 1, 1, 3)
+    assert sequence.pictures[:, 0, 0, 0].tolist() == [0, 3, 4, 7]
 
 
 def test_what_is_no_clip_is_refused(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ from edgeanim.models.regions import BACKGROUND
 
 STEP = 1 / 48
 """Time between a frame and the one before it, in periods of the action: 24 fps over two seconds."""
+_MOST_FRAMES = 1800
+"""Of a clip, in memory: with its labels and mattes a frame takes a megabyte."""
 
 
 class Frames(Protocol):
@@ -108,8 +110,31 @@ def puppet_sequences(
 
 
 def clip_sequence(path: Path) -> FrameSequence:
-    """A real clip, its middle square scaled to the canvas. `BadInput` if it does not decode."""
-    return pictures_alone(path, clip_pictures(path))
+    """A real clip, its middle square scaled to the canvas; of more than 1,800 frames moments spread
+    over them, each with the frame before it. `BadInput` if it does not decode."""
+    return pictures_alone(path, spread_moments(clip_pictures(path), _MOST_FRAMES))
+
+
+def spread_moments(
+    pictures: Iterable[NDArray[np.uint8]], most: int
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """All `pictures` with their numbers or, of more than `most`, every fourth (eighth, and so on)
+    and the one before each; never holds more than those."""
+    kept: dict[int, NDArray[np.uint8]] = {}
+    stride = 1
+    for number, picture in enumerate(pictures):
+        if not _is_kept(number, stride):
+            continue
+        kept[number] = picture
+        if len(kept) > most:
+            # Every second with the one before it would be all of them.
+            stride = max(4, 2 * stride)
+            kept = {n: each for n, each in kept.items() if _is_kept(n, stride)}
+    yield from kept.items()
+
+
+def _is_kept(number: int, stride: int) -> bool:
+    return number % stride in (0, stride - 1)
 
 
 def weakly_labelled(clip: FrameSequence, *, cut_out: bool = False) -> FrameSequence:
@@ -120,11 +145,12 @@ def weakly_labelled(clip: FrameSequence, *, cut_out: bool = False) -> FrameSeque
     return replace(clip, weak_labels=labels, mattes=cut)
 
 
-def pictures_alone(path: Path, pictures: Iterable[NDArray[np.uint8]]) -> FrameSequence:
-    """The clip `path`, of which nothing is known but its `pictures`; `BadInput` if they are less
-    than two."""
-    kept = list(pictures)
+def pictures_alone(path: Path, numbered: Iterable[tuple[int, NDArray[np.uint8]]]) -> FrameSequence:
+    """The clip `path`, of which nothing is known but pictures and their numbers, in their order;
+    `BadInput` if they are less than two."""
+    kept = dict(numbered)
     if len(kept) < 2:
         raise BadInput("This is not a clip of two frames or more.", where=path)
-    before = tuple(max(0, i - 1) for i in range(len(kept)))
-    return FrameSequence(path.stem, np.stack(kept), before)
+    places = {number: place for place, number in enumerate(kept)}
+    before = tuple(places.get(number - 1, place) for number, place in places.items())
+    return FrameSequence(path.stem, np.stack(list(kept.values())), before)

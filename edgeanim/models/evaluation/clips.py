@@ -34,7 +34,7 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 def clip_frames(path: Path) -> FrameSequence:
     """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
     shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
-    return pictures_alone(path, clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES))
+    return pictures_alone(path, enumerate(clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES)))
 
 
 def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:
