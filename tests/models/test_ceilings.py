@@ -15,7 +15,7 @@ from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.ceilings import COLUMNS, ceilings, main, table
 from edgeanim.models.evaluation.sets import ShotSet, clip_shot, shot_sets
 from edgeanim.models.export import load_shipped
-from edgeanim.runtime.animations import write_animation
+from edgeanim.runtime.media.animations import write_animation
 
 
 @pytest.fixture(scope="module")

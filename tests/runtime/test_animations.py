@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
-from edgeanim.runtime import video
-from edgeanim.runtime.media import probe_fps, read_frames, write_animation
+from edgeanim.runtime.media import probe_fps, read_frames, video, write_animation
 
 
 @pytest.mark.parametrize(
@@ -217,7 +216,7 @@ def test_a_full_disk_is_a_devices_failure(tmp_path, pictures, monkeypatch, suffi
     from contextlib import contextmanager
 
     from edgeanim.core.errors import disk_errors
-    from edgeanim.runtime import animations
+    from edgeanim.runtime.media import animations
 
     full = tmp_path / f"full{suffix}"
     full.symlink_to("/dev/full")

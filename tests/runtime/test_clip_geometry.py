@@ -9,8 +9,13 @@ import numpy as np
 import pytest
 
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime import mp4_colour
-from edgeanim.runtime.media import probe_length, read_frames, read_still, write_animation
+from edgeanim.runtime.media import (
+    mp4_colour,
+    probe_length,
+    read_frames,
+    read_still,
+    write_animation,
+)
 
 _ONE = 1 << 16
 

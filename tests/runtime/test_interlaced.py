@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime import interlaced
-from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.media import interlaced, read_frames, write_animation
 
 # Four frames of 64x64 by x264 with `interlaced=1`: red, with a blue bar that moves 8 pixels a time.
 CLIP = Path(__file__).with_name("interlaced.mp4")

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed
-from edgeanim.runtime import stills
 from edgeanim.runtime.media import (
     probe_fps,
     probe_length,
     read_frames,
     read_still,
+    stills,
     write_animation,
 )
 

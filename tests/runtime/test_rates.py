@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgeanim.runtime import clips
 from edgeanim.runtime.media import (
+    clips,
     probe_fps,
     read_frames,
     steady_frames,
     steady_numbers,
     within,
 )
-from edgeanim.runtime.rates import as_they_come, at_rate
+from edgeanim.runtime.media.rates import as_they_come, at_rate
 
 
 def _animation(path: Path, pictures: np.ndarray, milliseconds: list[int]) -> Path:

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.runtime.rates import as_they_come
-from edgeanim.runtime.y4m import write_stream
+from edgeanim.runtime.media.rates import as_they_come
+from edgeanim.runtime.media.y4m import write_stream
 
 
 @pytest.mark.parametrize(("size", "fps"), [((48, 64), 25.0), ((33, 47), 29.97)])
@@ -80,7 +80,7 @@ def test_each_frame_goes_out_before_the_next_is_asked_for() -> None:
 def test_what_is_printed_meanwhile_is_no_frame() -> None:
     code = (
         "import os\n"
-        "from edgeanim.runtime.y4m import standard_output\n"
+        "from edgeanim.runtime.media.y4m import standard_output\n"
         "print('before')\n"
         "with standard_output() as stream:\n"
         "    print('printed', flush=True)\n"

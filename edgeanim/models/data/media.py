@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.runtime.media import pictures_in, read_frames, read_still, some_clips_in
+from edgeanim.runtime.media.stills import head_of, is_image
 from edgeanim.runtime.pictures import flatten, scaled
-from edgeanim.runtime.stills import head_of, is_image
 
 __all__ = [
     "flatten",

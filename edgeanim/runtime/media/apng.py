@@ -16,8 +16,8 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from edgeanim.runtime.media.writing import changed, delays
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.writing import changed, delays
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KIND = {3: 2, 4: 6}

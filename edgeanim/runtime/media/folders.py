@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from edgeanim.core.errors import BadInput, disk_errors
-from edgeanim.runtime.stills import STILL_SUFFIXES
+from edgeanim.runtime.media.stills import STILL_SUFFIXES
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
 # What may be a picture or an animation: only a look inside tells.

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import GifImagePlugin, Image
 
 from edgeanim.core.errors import UsageError
+from edgeanim.runtime.media.writing import changed, delays
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.writing import changed, delays
 
 _COLOURS = 255
 """Colours of a GIF's palette; the last of the 256 entries stands for transparency."""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgeanim.core.errors import BadInput, disk_errors
-from edgeanim.runtime.colours import in_srgb, rgb_of_cmyk
+from edgeanim.runtime.media.colours import in_srgb, rgb_of_cmyk
 from edgeanim.runtime.scene import Picture
 
 # 8192 x 8192: larger than any camera's still, small enough to decode on a board.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from edgeanim.runtime.animations import check_rate, most_fps, write_animation
-from edgeanim.runtime.clips import is_camera, probe_length, read_frames
-from edgeanim.runtime.folders import (
+from edgeanim.runtime.media.animations import check_rate, most_fps, write_animation
+from edgeanim.runtime.media.clips import is_camera, probe_length, read_frames
+from edgeanim.runtime.media.folders import (
     CLIPS,
     clips_in,
     files_below,
@@ -14,7 +14,7 @@ from edgeanim.runtime.folders import (
     pictures_in,
     some_clips_in,
 )
-from edgeanim.runtime.rates import (
+from edgeanim.runtime.media.rates import (
     DEFAULT_FPS,
     UntilItFails,
     as_they_come,
@@ -23,8 +23,8 @@ from edgeanim.runtime.rates import (
     steady_numbers,
     within,
 )
-from edgeanim.runtime.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
-from edgeanim.runtime.y4m import STANDARD_OUTPUT, standard_output, write_stream
+from edgeanim.runtime.media.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
+from edgeanim.runtime.media.y4m import STANDARD_OUTPUT, standard_output, write_stream
 
 __all__ = [
     "CLIPS",

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edgeanim.core.errors import disk_errors
-from edgeanim.runtime.mp4_boxes import Box, boxes
+from edgeanim.runtime.media.mp4_boxes import Box, boxes
+from edgeanim.runtime.media.stills import check_size
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.stills import check_size
 
 _MOST, _SEEN = 4.0, 0.01  # of the width of pixels: what is likely, and what can be seen
 

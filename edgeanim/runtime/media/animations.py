@@ -11,12 +11,12 @@ from PIL import Image
 
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import atomic_folder, atomic_path, may_become_folder
-from edgeanim.runtime.apng import write_apng
-from edgeanim.runtime.gif import write_gif
+from edgeanim.runtime.media.apng import write_apng
+from edgeanim.runtime.media.gif import write_gif
+from edgeanim.runtime.media.video import write_mp4, write_webm
+from edgeanim.runtime.media.webp import write_webp
 from edgeanim.runtime.motion import MAX_FPS, MIN_FPS
 from edgeanim.runtime.scene import Picture, check_picture
-from edgeanim.runtime.video import write_mp4, write_webm
-from edgeanim.runtime.webp import write_webp
 
 _FRAME_NAME = "frame_{:05d}.png"
 _OUR_FRAME = re.compile(r"frame_\d{5,}\.png")

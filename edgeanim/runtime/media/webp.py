@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image
 
 from edgeanim.core.errors import UsageError
+from edgeanim.runtime.media.writing import changed, delays
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.writing import changed, delays
 
 MAX_SIDE = 16383
 _QUALITY = {"quality": 90, "method": 4}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeanim.core.errors import DeviceFailed
-from edgeanim.runtime.mp4_boxes import Box, boxes
+from edgeanim.runtime.media.mp4_boxes import Box, boxes
 
 # sRGB's primaries and transfer, the matrix of BT.601, and Y from 16 to 235.
 _COLR = struct.pack(">I4s4sHHHB", 19, b"colr", b"nclx", 1, 13, 6, 0)

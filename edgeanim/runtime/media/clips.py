@@ -17,12 +17,10 @@ from PIL import Image
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
-from edgeanim.runtime.clip_geometry import as_shown
-from edgeanim.runtime.folders import pictures_in
-from edgeanim.runtime.interlaced import refuse_interlaced
-from edgeanim.runtime.pictures import flatten
-from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.stills import (
+from edgeanim.runtime.media.clip_geometry import as_shown
+from edgeanim.runtime.media.folders import pictures_in
+from edgeanim.runtime.media.interlaced import refuse_interlaced
+from edgeanim.runtime.media.stills import (
     check_size,
     decoding,
     first_frame,
@@ -32,6 +30,8 @@ from edgeanim.runtime.stills import (
     pixels,
     refuse_unread_picture,
 )
+from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.scene import Picture
 
 # OpenCV takes no greater number, and no system has so many.
 _CAMERA = re.compile(r"camera:([0-9]{1,9})")
