@@ -31,10 +31,10 @@ from edgeanim.core.parsing import parse_inputs
 @click.option(
     "--drive",
     type=NAME,
-    metavar="CLIP|TRACK|camera:N",
+    metavar="CLIP|TRACK|camera:N|-",
     help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
-    "a camera, which is followed until Ctrl-C [default: none, if an --input has a value for each "
-    "frame].",
+    "a camera, which is followed until Ctrl-C, or - for frames that another program pipes in, as "
+    "YUV4MPEG2 [default: none, if an --input has a value for each frame].",
 )
 @click.option(
     "-o",
@@ -85,6 +85,7 @@ from edgeanim.core.parsing import parse_inputs
 @example("""
 edgeanim animate demo.eab --still me.png --drive wave -o me.gif
 edgeanim animate demo.eab --still me.png --drive camera:0 -o - | ffplay -
+ffmpeg -i clip.mts -f yuv4mpegpipe - | edgeanim animate demo.eab --still me.png --drive - -o me.gif
 edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
 """)
 def command(
@@ -108,12 +109,12 @@ def command(
     """Animate a still with BUNDLE, offline."""
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
-    from edgeanim.runtime.media import STANDARD_OUTPUT, is_camera
+    from edgeanim.runtime.media import STANDARD_OUTPUT, is_live
 
     live = out == STANDARD_OUTPUT
     if live and as_json:
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
-    endless = loop or (drive is not None and is_camera(drive))
+    endless = loop or (drive is not None and is_live(drive))
     with (
         until_interrupted(endless) as stop,
         TerminalProgress() as progress,

@@ -43,7 +43,7 @@ def list_tracks(as_json: bool) -> None:
 
 
 @command.command("extract")
-@click.argument("clip", type=NAME, metavar="CLIP|camera:N")
+@click.argument("clip", type=NAME, metavar="CLIP|camera:N|-")
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
 @single_option("--variant", help="Which variant follows it [default: the board's].")
@@ -66,9 +66,9 @@ def extract(
 ) -> None:
     """Follow CLIP with a bundle's regions and store its motion; a camera until Ctrl-C."""
     from edgeanim.api import extract_motion
-    from edgeanim.runtime.media import is_camera
+    from edgeanim.runtime.media import is_live
 
-    with until_interrupted(is_camera(clip)) as stop, TerminalProgress() as progress:
+    with until_interrupted(is_live(clip)) as stop, TerminalProgress() as progress:
         track = extract_motion(
             clip,
             bundle=bundle,

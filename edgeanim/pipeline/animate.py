@@ -28,6 +28,7 @@ from edgeanim.runtime.media import (
     check_rate,
     files_read,
     is_camera,
+    is_live,
     most_fps,
     read_still,
     standard_output,
@@ -89,8 +90,9 @@ def animate(
     """Animate `still` with a bundle, moved by `drive`, and write `out` (.gif, .mp4, .webm, .webp,
     .png, or a folder; `-` for standard output, each frame as soon as it is made, as YUV4MPEG2).
 
-    `drive` is a clip, a GIF, a folder of frames, `camera:N`, a stored motion (.npz), or the name of
-    one that the bundle carries or that ships with edgeanim. `relative` motion carries the driver's
+    `drive` is a clip, a GIF, a folder of frames, `camera:N`, `-` for frames that come through
+    standard input, as YUV4MPEG2, a stored motion (.npz), or the name of one that the bundle carries
+    or that ships with edgeanim. `relative` motion carries the driver's
     change over to the still's own pose; without it the still takes the driver's pose, on its own
     body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
     motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
@@ -116,8 +118,9 @@ def animate(
     if fps is not None:
         check_rate(fps, out)
     camera = drive is not None and is_camera(drive)
-    if loop and camera:
-        raise UsageError("A camera has no end after which it could begin again.", where="--loop")
+    if loop and drive is not None and is_live(drive):
+        what = "A camera" if camera else "What comes through a pipe"
+        raise UsageError(f"{what} has no end after which it could begin again.", where="--loop")
     live = str(out) == STANDARD_OUTPUT
     if not live:
         stills = () if still is None else (still,)
@@ -190,7 +193,7 @@ def _scene(
     picture = None if still is None else read_still(Path(still))
     conditions = read_conditions(bundle.contract, inputs)
     driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
-    if track is None and not is_camera(drive) and any(len(v) > 1 for v in conditions.values()):
+    if track is None and not is_live(drive) and any(len(v) > 1 for v in conditions.values()):
         # Of another rate than the clip's own not every frame is played, or some more than once.
         numbers, count = steady_numbers(drive, fps, most=most)
         played = np.array(numbers, np.intp)
@@ -272,7 +275,7 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     path = Path(drive)
     if path.suffix == TRACK:
         return load_track(path)
-    if path.exists() or is_camera(drive):
+    if path.exists() or is_live(drive):
         return None
     if drive in bundle.tracks:
         return load_track(bundle.tracks[drive])

@@ -24,6 +24,7 @@ from edgeanim.runtime.media import (
     as_they_come,
     files_read,
     is_camera,
+    is_live,
     probe_length,
     steady_frames,
 )
@@ -161,7 +162,7 @@ def _gathered(motions: Iterable[Array], clip: str | Path, progress: Progress) ->
     values: list[Array] = []
     for motion in motions:
         if len(values) == MAX_FRAMES:
-            if is_camera(clip):
+            if is_live(clip):
                 break
             raise _too_long(clip)
         values.append(motion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.pipeline import motion
 from edgeanim.runtime.media import probe_fps, read_frames, write_animation
+from edgeanim.runtime.media.y4m import write_stream
+from edgeanim.runtime.media.y4m_reader import standard_input
 from edgeanim.runtime.motion import MotionTrack, load_track, save_track
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import load_board
@@ -243,6 +246,22 @@ def test_a_clip_keeps_its_speed_at_another_frame_rate(follower: Path, tmp_path: 
     twice = _animated(follower, clip, tmp_path, fps=50.0)
     assert len(twice) == 19
     assert sorted(set(twice)) == list(range(10))
+
+
+def test_frames_that_are_piped_in_are_followed_at_their_rate(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.full((SIDE, SIDE, 3), STEP * i, np.uint8) for i in range(10)]
+    for rate, options, expected in ((25, {}, list(range(10))), (50, {"fps": 25}, [0, 2, 4, 6, 8])):
+        stream = io.BytesIO()
+        write_stream(stream, frames, rate)
+        stream.seek(0)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        standard_input.cache_clear()
+        assert _animated(follower, "-", tmp_path, **options) == expected
+    standard_input.cache_clear()
+    with pytest.raises(UsageError, match=r"--loop.*through a pipe has no end"):
+        _animated(follower, "-", tmp_path, loop=True)
 
 
 def test_frames_are_counted_at_the_frame_rate_that_is_asked_for(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeanim.runtime.media.animations import check_rate, most_fps, write_animation
-from edgeanim.runtime.media.clips import is_camera, probe_length, read_frames
+from edgeanim.runtime.media.clips import is_camera, is_live, probe_length, read_frames
 from edgeanim.runtime.media.folders import (
     CLIPS,
     clips_in,
@@ -40,6 +40,7 @@ __all__ = [
     "files_read",
     "is_camera",
     "is_clip",
+    "is_live",
     "is_still",
     "most_fps",
     "pictures_in",

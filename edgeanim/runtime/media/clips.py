@@ -30,6 +30,7 @@ from edgeanim.runtime.media.stills import (
     pixels,
     refuse_unread_picture,
 )
+from edgeanim.runtime.media.y4m_reader import STANDARD_INPUT, standard_input
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 
@@ -56,7 +57,8 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     """The frames of `path` as uint8 RGB [H, W, 3], at most `limit` of them.
 
     `path` is a clip (mp4, mov, mkv, webm, avi), an animated GIF, WebP or PNG, a folder of pictures
-    (in natural order: 2 before 10), a single picture, or `camera:N`, the N-th camera, opened only
+    (in natural order: 2 before 10), a single picture, `-`, what comes through standard input (see
+    `y4m_reader`), or `camera:N`, the N-th camera, opened only
     when its first frame is asked for. Transparent parts are shown on white. `BadInput` for
     anything else, and for a clip that breaks off; `DeviceFailed` if there is no such camera.
     """
@@ -69,6 +71,8 @@ def timed_frames(path: str | Path) -> Iterator[tuple[Picture, float]]:
     shown; 0 where nothing tells them."""
     if camera := _CAMERA.fullmatch(str(path)):
         return ((frame, 0.0) for frame in _camera_frames(int(camera[1])))
+    if is_piped(path):
+        return ((frame, 0.0) for frame in standard_input())
     path = Path(path)
     if path.is_dir():
         return ((frame, 0.0) for frame in _folder_frames(path, pictures_in(path)))
@@ -82,6 +86,8 @@ def stated_times(path: str | Path) -> tuple[float | None, list[float]]:
     """The frames per second that a clip states, `None` if it states none, and the milliseconds
     for which its first frames are shown, all of an animation; `None` and nothing for pictures,
     folders and cameras, which have no times."""
+    if is_piped(path):
+        return standard_input().fps, []
     if is_camera(path) or Path(path).is_dir():
         return None, []
     path = Path(path)
@@ -99,10 +105,21 @@ def is_camera(path: str | Path) -> bool:
     return _CAMERA.fullmatch(str(path)) is not None
 
 
+def is_piped(path: str | Path) -> bool:
+    """Whether `path` means standard input."""
+    return str(path) == STANDARD_INPUT
+
+
+def is_live(path: str | Path) -> bool:
+    """Whether `path` means what cannot be read a second time and may have no end: a camera, or
+    standard input."""
+    return is_camera(path) or is_piped(path)
+
+
 def probe_length(path: str | Path) -> int | None:
     """How many frames there are as the file states it, which may be a little off for a clip; `None`
     for cameras and files that do not say."""
-    if is_camera(path):
+    if is_live(path):
         return None
     path = Path(path)
     if path.is_dir():

@@ -19,7 +19,7 @@ STANDARD_OUTPUT = "-"
 """What to write to for frames that go through a pipe."""
 _HINT = "Pipe them into one: … -o - | ffplay -"
 # ITU-R BT.601, eight bits: Y, Cb and Cr of R, G and B, and the constants; Y from 16 to 235.
-_TO_YUV = np.array(
+TO_YUV = np.array(
     [
         [65.481 / 255, 128.553 / 255, 24.966 / 255, 16],
         [-37.797 / 255, -74.203 / 255, 112 / 255, 128],
@@ -77,5 +77,5 @@ def _header(frame: Picture, fps: float) -> bytes:
 def _planes(frame: Picture) -> bytes:
     import cv2
 
-    yuv = cv2.transform(frame, _TO_YUV)
+    yuv = cv2.transform(frame, TO_YUV)
     return b"".join(plane.tobytes() for plane in cv2.split(yuv))
