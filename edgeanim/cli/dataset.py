@@ -214,4 +214,5 @@ def _say(out: Path, manifest: Manifest, as_json: bool) -> None:
     if as_json:
         print_json({"path": str(out), "sequences": sequences, "frames": frames})
         return
-    say(f"{sequences} sequences, {frames} frames: {out}")
+    one = "1 sequence" if sequences == 1 else f"{sequences} sequences"
+    say(f"{one}, {frames} frames: {out}")

@@ -77,7 +77,7 @@ def command(
     from edgeanim.api import evaluate
     from edgeanim.models.evaluation.table import table
 
-    chosen = tuple(filter(None, (names or "").split(",")))
+    chosen = tuple(filter(None, map(str.strip, (names or "").split(","))))
     if names is not None and not chosen:
         raise UsageError("This holds no name.", where="--names", hint="Leave it out to score all.")
     with TerminalProgress() as progress:

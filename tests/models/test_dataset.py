@@ -269,7 +269,7 @@ def test_the_commands_make_import_and_show(tmp_path, clip):
     out = str(tmp_path / "data")
     run = CliRunner().invoke
     result = run(command, ["make", "-o", out, "--puppets", "1", "--moments", "1"])
-    assert "1 sequences, 2 frames" in result.output
+    assert "1 sequence, 2 frames" in result.output
     result = run(command, ["import", str(clip), "-o", out, "--identity", "anna", "--split", "val"])
     assert "2 sequences, 6 frames" in result.output
     result = run(command, ["show", out, "--json", "-o", str(tmp_path / "s.png")])

@@ -105,7 +105,7 @@ def test_sets_are_named_by_folder_and_clip_and_their_folders_have_means(
     arguments = [str(weights), "--size", "64"]
     for place in ("people", "birds/anna.gif"):
         arguments += ["--clips", str(folders / place)]
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(command, [*arguments, "--names", "anna, bert"])
     assert result.exit_code == 0, result.output
     names = [line.split("|")[1].strip() for line in result.output.splitlines() if "|" in line]
     assert names[2:6] == ["puppets", "people/anna", "people/bert", "birds/anna"]

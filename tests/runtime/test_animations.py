@@ -15,7 +15,15 @@ from edgeanim.runtime.media import probe_fps, read_frames, video, write_animatio
 
 @pytest.mark.parametrize(
     ("name", "error"),
-    [("a.gif", 6), ("a.mp4", 8), ("a.webm", 8), ("a.webp", 4), ("a.png", 0), ("a/", 0)],
+    [
+        ("a.gif", 6),
+        ("a.mp4", 8),
+        ("a.webm", 8),
+        ("a.webp", 4),
+        ("a.png", 0),
+        ("a.apng", 0),
+        ("a/", 0),
+    ],
 )
 def test_an_animation_comes_back(tmp_path, pictures, name, error):
     target = f"{tmp_path}/{name}"

@@ -33,7 +33,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
               white
     `.webm`   VP8, which browsers play; otherwise as an .mp4. At least 0.1 fps
     `.webp`   loops, quality 90, with transparency
-    `.png`    animated PNG, loops, lossless
+    `.png`    animated PNG, loops, lossless; also as `.apng`
     a folder  (an existing one, or a name without suffix or ending in `/`): PNGs named
               frame_00000.png on; a folder with anything else in it is left alone
 
@@ -52,6 +52,7 @@ def write_animation(path: str | Path, frames: Iterable[Picture], fps: float) -> 
         ".webm": write_webm,
         ".webp": write_webp,
         ".png": write_apng,
+        ".apng": write_apng,
     }
     if suffix not in writers:
         raise UsageError(

@@ -32,7 +32,7 @@ def refuse_interlaced(path: Path) -> None:
         raise BadInput(
             "The clip is interlaced, which this machine's OpenCV cannot read.",
             where=path,
-            hint="Encode it again without: ffmpeg -i CLIP -vf yadif NEW.mp4.",
+            hint="Convert it: ffmpeg -i CLIP -vf yadif NEW.mp4.",
         )
 
 
