@@ -9,7 +9,7 @@ from edgeanim.core.artifact import FLOAT32, CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_path, must_exist
-from edgeanim.graph.roles import identifier, spec_of_shapes
+from edgeanim.graph.roles import DEFAULT_RANGE, identifier, spec_of_shapes
 from edgeanim.targets.backends import (
     Backend,
     ReadsForeign,
@@ -20,12 +20,14 @@ from edgeanim.targets.companions import with_companions
 from edgeanim.targets.manifest import Variant
 
 
-def load_prebuilt(path: Path, workdir: Path) -> tuple[Contract, Variant]:
+def load_prebuilt(
+    path: Path, workdir: Path, values: tuple[float, float] | None = None
+) -> tuple[Contract, Variant]:
     """A contract inferred from the file's own tensors, and the file as the only variant.
 
     The file, with what it needs beside it, is copied into `workdir`, so that what runs cannot
-    change under the run. Roles follow from shapes and names (`graph.roles`), pictures are taken to
-    be in 0..1. The precision is `int8` as soon as the file has quantised ops:
+    change under the run. Roles follow from shapes and names (`graph.roles`), pictures are in the
+    range `values`, by default 0..1. The precision is `int8` as soon as the file has quantised ops:
     what was asked for, not what will execute. `MissingComponent` if its runtime is absent.
     """
     must_exist(path)
@@ -48,7 +50,7 @@ def load_prebuilt(path: Path, workdir: Path) -> tuple[Contract, Variant]:
     inputs, outputs = (
         {port.name: port.shape for port in ports} for ports in (interface.inputs, interface.outputs)
     )
-    spec = spec_of_shapes(path, inputs, outputs)
+    spec = spec_of_shapes(path, inputs, outputs, values or DEFAULT_RANGE)
     graph = CompiledGraph(
         backend=backend.name,
         precision=interface.precision,

@@ -17,6 +17,7 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     print_json,
+    range_option,
     say,
     threads_option,
 )
@@ -41,9 +42,8 @@ if TYPE_CHECKING:
     help="Write the report (JSON) here, and the frames that drifted most to the folder "
     "FILE-frames next to it (FILE without its suffix).",
 )
-@frames_option(
-    "--frames", "Real frames for a bare model file, whose pictures are taken to be in 0..1."
-)
+@frames_option("--frames", "Real frames for a bare model file.")
+@range_option("Value range of a bare model file's pictures [default: 0..1].")
 @click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. openvino-int8.")
 @click.option(
     "--scenario",
@@ -92,6 +92,7 @@ def command(
     subjects: tuple[Path, ...],
     out: Path | None,
     frames: str | None,
+    values: tuple[float, float] | None,
     variants: tuple[str, ...],
     scenarios: tuple[Scenario, ...],
     fps: float | None,
@@ -128,6 +129,7 @@ def command(
             places or ("local",),
             out=out,
             frames=frames,
+            values=values,
             variants=variants,
             scenarios=scenarios,
             fps=fps,

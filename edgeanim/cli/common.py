@@ -170,6 +170,30 @@ def calib_option(text: str) -> Callable[[F], F]:
     )
 
 
+def range_option(text: str) -> Callable[[F], F]:
+    """`--range`, the value range of a model's pictures, passed on as `values`."""
+    return click.option(
+        "--range", "values", metavar="LOW..HIGH", type=NAME, callback=_range_of, help=text
+    )
+
+
+def _range_of(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    low, _, high = text.partition("..")
+    try:
+        ends = float(low), float(high)
+    except ValueError:
+        ends = 0.0, 0.0
+    if not -1e6 <= ends[0] < ends[1] <= 1e6:
+        raise UsageError(
+            f"{text!r} is not a range.", where="--range", hint="Write it as 0..1 or -1..1."
+        )
+    return ends
+
+
 def read_recipe(path: Path | None) -> Recipe | None:
     """The recipe of `--recipe`, if there is one."""
     from edgeanim.core.recipe import load_recipe

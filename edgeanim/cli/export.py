@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, model_folder_option, print_json
+from edgeanim.cli.common import (
+    PATH,
+    example,
+    json_option,
+    model_folder_option,
+    print_json,
+    range_option,
+)
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
 from edgeanim.core.errors import BadInput, UsageError, errors_of_others
@@ -33,12 +40,7 @@ from edgeanim.graph.program import SUFFIX as PROGRAM
     metavar="NAME",
     help="Name of an output, if there are several; may be repeated.",
 )
-@click.option(
-    "--range",
-    "values",
-    metavar="LOW..HIGH",
-    help="Value range of its pictures [default: its last bounded op's, or 0..1].",
-)
+@range_option("Value range of its pictures [default: its last bounded op's, or 0..1].")
 @click.option(
     "--contract",
     type=PATH,
@@ -57,7 +59,7 @@ def command(
     out: Path,
     shapes: tuple[str, ...],
     outputs: tuple[str, ...],
-    values: str | None,
+    values: tuple[float, float] | None,
     contract: Path | None,
     weights: Path | None,
     as_json: bool,
@@ -76,7 +78,6 @@ def command(
     given = dict(_shape_of(text) for text in shapes)
     if len(given) != len(shapes):
         raise UsageError("Two inputs have the same name.", where="--shape")
-    span = None if values is None else _range_of(values)
     with users_code(), TerminalProgress() as progress:
         modules = Path(module) if Path(module).suffix.lower() == PROGRAM else _load(module)
         if weights is not None:
@@ -86,7 +87,7 @@ def command(
             out=out,
             shapes=given or None,
             outputs=outputs,
-            values=span,
+            values=values,
             contract=contract,
             progress=progress,
         )
@@ -111,19 +112,6 @@ def _shape_of(text: str) -> tuple[str, tuple[int, ...]]:
             hint="Write it as image=1x3x256x256.",
         )
     return name, shape
-
-
-def _range_of(text: str) -> tuple[float, float]:
-    low, _, high = text.partition("..")
-    try:
-        ends = float(low), float(high)
-    except ValueError:
-        ends = 0.0, 0.0
-    if not -1e6 <= ends[0] < ends[1] <= 1e6:
-        raise UsageError(
-            f"{text!r} is not a range.", where="--range", hint="Write it as 0..1 or -1..1."
-        )
-    return ends
 
 
 def _load(name: str) -> Any:

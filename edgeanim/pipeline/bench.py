@@ -48,6 +48,7 @@ def bench(
     out: str | Path | None = None,
     pictures: str | Path | None = None,
     frames: str | Path | None = None,
+    values: tuple[float, float] | None = None,
     variants: str | Sequence[str] = (),
     quick: bool = False,
     scenarios: Scenario | Sequence[Scenario] = (),
@@ -62,9 +63,9 @@ def bench(
     """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
-    the first of them is what the others' drift is counted from; their pictures are taken to be in
-    0..1. Writes the report to `out`, and every variant's worst frame into the folder `pictures`, by
-    default one beside `out`.
+    the first of them is what the others' drift is counted from; their pictures are in the range
+    `values`, by default 0..1. Writes the report to `out`, and every variant's worst frame into the
+    folder `pictures`, by default one beside `out`.
 
     `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
@@ -72,7 +73,7 @@ def bench(
     """
     subjects, scenarios = one_or_more(subjects), one_or_more(scenarios)
     require_compiled(subjects)
-    refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
+    refuse_unheeded(subjects, frames, inputs or {}, values, scenarios, fps, duration)
     work = Work.on(board, progress=progress)
     options = BenchOptions(
         threads=work.board.threads if threads is None else threads,
@@ -86,7 +87,7 @@ def bench(
         may_become_report(Path(out), subjects, frames, inputs or {}, board)
         pictures = pictures or pictures_beside(Path(out))
     pictures = None if pictures is None else Path(pictures)
-    with _open(work, [Path(s) for s in subjects], frames, inputs or {}) as opened:
+    with _open(work, [Path(s) for s in subjects], frames, inputs or {}, values) as opened:
         measure = partial(
             run_bench,
             _chosen(opened.subjects, one_or_more(variants)),
@@ -107,6 +108,7 @@ def refuse_unheeded(
     subjects: Sequence[str | Path],
     frames: str | Path | None,
     inputs: Mapping[str, str | Path],
+    values: tuple[float, float] | None,
     scenarios: Sequence[Scenario],
     fps: float | None,
     duration: float | None,
@@ -114,10 +116,12 @@ def refuse_unheeded(
     """`UsageError` for what `bench` is given and would not heed, or does not know."""
     must_be_one_of(Scenario, "scenarios", *scenarios)
     if any(Path(subject).suffix == SUFFIX for subject in subjects):
-        for option, given in (("--frames", frames is not None), ("--input", bool(inputs))):
-            if given:
+        given = {"--frames": frames is not None, "--input": bool(inputs), "--range": values}
+        for option, value in given.items():
+            if value:
                 raise UsageError(
-                    "A bundle is benched on the golden frames and inputs that it brings.",
+                    "A bundle is benched on the golden frames and inputs, and in the range, that "
+                    "it brings.",
                     where=option,
                     hint="Leave it out.",
                 )
@@ -157,6 +161,7 @@ def _open(
     paths: Sequence[Path],
     frames: str | Path | None,
     inputs: Mapping[str, str | Path],
+    values: tuple[float, float] | None,
 ) -> Iterator[_Opened]:
     bundles = [path for path in paths if path.suffix == SUFFIX]
     if bundles and len(paths) > 1:
@@ -168,7 +173,7 @@ def _open(
         if bundles:
             yield stack.enter_context(_open_bundle(bundles[0]))
         else:
-            yield stack.enter_context(_open_prebuilt(work, paths, frames, inputs))
+            yield stack.enter_context(_open_prebuilt(work, paths, frames, inputs, values))
 
 
 @contextmanager
@@ -185,7 +190,11 @@ def _open_bundle(path: Path) -> Iterator[_Opened]:
 
 @contextmanager
 def _open_prebuilt(
-    work: Work, paths: Sequence[Path], frames: str | Path | None, inputs: Mapping[str, str | Path]
+    work: Work,
+    paths: Sequence[Path],
+    frames: str | Path | None,
+    inputs: Mapping[str, str | Path],
+    values: tuple[float, float] | None,
 ) -> Iterator[_Opened]:
     with scratch_folder("prebuilt") as scratch:
         subjects: list[Subject] = []
@@ -193,7 +202,7 @@ def _open_prebuilt(
         for number, path in enumerate(paths):
             folder = scratch / str(number)
             folder.mkdir()
-            contract, variant = load_prebuilt(path, folder)
+            contract, variant = load_prebuilt(path, folder, values)
             if number == 0:
                 material = gather(contract, frames, inputs, limit=_FRAMES, option="--frames")
                 with open_player(work, contract, variant) as player:
@@ -211,9 +220,9 @@ def _tell_of_clipping(work: Work, path: Path, golden: Golden) -> None:
     if (share := clipped_share(golden)) is not None:
         work.progress.stage("Look at the frames")
         work.progress.done(
-            f"{share:.0%} of what {path.name} makes lies at the ends of 0..1 or beyond, where "
-            "drift is not seen: pictures of a ready-made model are taken to be in 0..1. Of one in "
-            "other values (-1..1 or 0..255, say), bench a bundle, whose contract states them."
+            f"{share:.0%} of what {path.name} makes lies at the ends of its value range or beyond, "
+            "where drift is not seen. Pictures of a ready-made model are taken to be in 0..1; give "
+            "another (-1..1 or 0..255, say) with --range."
         )
 
 

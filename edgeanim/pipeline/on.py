@@ -59,6 +59,7 @@ def bench_on(
     *,
     out: str | Path | None = None,
     frames: str | Path | None = None,
+    values: tuple[float, float] | None = None,
     variants: str | Sequence[str] = (),
     quick: bool = False,
     scenarios: Scenario | Sequence[Scenario] = (),
@@ -79,8 +80,9 @@ def bench_on(
     subjects, variants = one_or_more(subjects), one_or_more(variants)
     scenarios = one_or_more(scenarios)
     require_compiled(subjects)
-    refuse_unheeded(subjects, frames, inputs or {}, scenarios, fps, duration)
+    refuse_unheeded(subjects, frames, inputs or {}, values, scenarios, fps, duration)
     options: dict[str, Any] = {
+        "values": values,
         "variants": variants,
         "quick": quick,
         "scenarios": scenarios,

@@ -245,7 +245,7 @@ def test_what_is_not_compiled_yet_is_not_animated(what: str, tmp_path: Path) -> 
         (("quantize", "", "-o", "int8"), "'MODEL'"),
         (("prune", "", "-o", "pruned"), "'MODEL'"),
         (("optimize", ""), "'MODEL'"),
-        (("motion", "extract", "", "--bundle", "b.eab", "-o", "m.npz"), "'CLIP|camera:N'"),
+        (("motion", "extract", "", "--bundle", "b.eab", "-o", "m.npz"), "'CLIP|camera:N|-'"),
         (("compare", ""), "'REPORT...'"),
     ],
 )

@@ -67,9 +67,17 @@ def test_frames_that_are_clipped_are_told_of(
         assert ["value range" in note for note in notes.said if note] == [True] * told
 
 
-@pytest.mark.parametrize(("low", "told"), [(-1.0, True), (0.0, False)])
+@pytest.mark.parametrize(
+    ("low", "values", "told"),
+    [(-1.0, None, True), (0.0, None, False), (2.0, None, True), (2.0, (0.0, 2.0), False)],
+)
 def test_frames_of_a_ready_made_model_that_are_clipped_are_told_of(
-    pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, low: float, told: bool
+    pictures: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    low: float,
+    values: tuple[float, float] | None,
+    told: bool,
 ) -> None:
     class Measured(Exception):
         pass
@@ -84,5 +92,5 @@ def test_frames_of_a_ready_made_model_that_are_clipped_are_told_of(
     notes = Notes()
     net = _net(tmp_path, low)
     with pytest.raises(Measured):
-        bench.bench(net, frames=tmp_path / "frames", progress=notes)
+        bench.bench(net, frames=tmp_path / "frames", values=values, progress=notes)
     assert ["taken to be in 0..1" in note for note in notes.said if note] == [True] * told
