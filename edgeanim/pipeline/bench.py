@@ -116,9 +116,9 @@ def refuse_unheeded(
     """`UsageError` for what `bench` is given and would not heed, or does not know."""
     must_be_one_of(Scenario, "scenarios", *scenarios)
     if any(Path(subject).suffix == SUFFIX for subject in subjects):
-        given = {"--frames": frames is not None, "--input": bool(inputs), "--range": values}
-        for option, value in given.items():
-            if value:
+        brought = {"--frames": frames, "--input": inputs or None, "--range": values}
+        for option, given in brought.items():
+            if given is not None:
                 raise UsageError(
                     "A bundle is benched on the golden frames and inputs, and in the range, that "
                     "it brings.",
