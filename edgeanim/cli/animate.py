@@ -27,22 +27,26 @@ from edgeanim.core.parsing import parse_inputs
 
 @click.command("animate")
 @click.argument("bundle", type=PATH)
-@click.option("--still", type=PATH, help="The picture to animate.")
+@click.option(
+    "--still",
+    type=PATH,
+    help="The picture to animate; not for a model that redraws each frame of a clip.",
+)
 @click.option(
     "--drive",
     type=NAME,
     metavar="CLIP|TRACK|camera:N|-",
-    help="A clip, a GIF, a folder of frames, a stored motion (.npz or the name of a shipped one), "
-    "a camera, which is followed until Ctrl-C, or - for frames that another program pipes in, as "
-    "YUV4MPEG2 [default: none, if an --input has a value for each frame].",
+    help="What moves it: a clip, a GIF, a folder of frames, a stored motion (.npz, or a name that "
+    "`edgeanim motion list` gives), a camera, which is followed until Ctrl-C, or - for frames that "
+    "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame.",
 )
 @click.option(
     "-o",
     "--out",
     type=NAME,  # a `Path` would lose the / that makes it a folder
     required=True,
-    help="A .gif, .webp, .png, .webm or .mp4 (which browsers do not play) file, or a folder; - for "
-    "standard output, for a player to show it live.",
+    help="A .gif, .webp, .png, .webm or .mp4 file (browsers do not play this .mp4), or a folder; - "
+    "for standard output, for a player to show it live.",
 )
 @single_option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
@@ -76,7 +80,8 @@ from edgeanim.core.parsing import parse_inputs
     type=Number(0, 4, min_open=True),
     default=1.0,
     show_default=True,
-    help="Move so many times as far from the still's own pose; needs a model with a skeleton.",
+    help="How far the still moves from its own pose: 2 is twice as far, 0.5 half as far. Needs a "
+    "model with a skeleton.",
 )
 @board_option
 @threads_option
@@ -106,7 +111,11 @@ def command(
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Animate a still with BUNDLE, offline."""
+    """Animate a still with BUNDLE, offline, or redraw the frames of a clip.
+
+    Without --variant it plays the board's first backend that runs here, in INT8 where that is right
+    on this processor. `bench` says which variant is fastest.
+    """
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
     from edgeanim.runtime.media import STANDARD_OUTPUT, is_live

@@ -92,7 +92,8 @@ board_option = single_option(
     default="local",
     show_default=True,
     metavar="NAME|FILE.toml",
-    help="The machine it is for; see `edgeanim boards`.",
+    help="The machine it is for, which decides backends, the form of INT8 and threads; see "
+    "`edgeanim boards`.",
 )
 
 input_option = click.option(
@@ -114,7 +115,7 @@ backends_option = click.option(
     multiple=True,
     default=("all",),
     show_default=True,
-    help="For this backend; may be repeated.",
+    help="For this backend (see `edgeanim backends`); may be repeated.",
 )
 
 max_drift_p5_option = click.option(

@@ -46,8 +46,12 @@ def command(
     """Compare any number of reports as a table, and as a page.
 
     Refuses to compare unlike things (another model, other frames, another machine) unless told to.
-    Each variant's change in latency is that from the first report. A gate on it (`change.ratio`,
-    `change.interval.low`, `change.verdict`) also fails where a variant has gone.
+
+    A CONDITION compares a variant's figures, by the names that they have in the report
+    (`latency.p90_ms`, `drift.ssim_mean`, `memory.…`, `speedup.…`, `validity.valid`), and may use
+    `and`, `or`, `not` and brackets. A figure that was not measured fails it. Each variant's change
+    in latency is that from the first report; a gate on it (`change.ratio`, `change.interval.low`,
+    `change.verdict`) also fails where a variant has gone.
     """
     from edgeanim.api import compare
     from edgeanim.benchmarks.compare import FailedOn

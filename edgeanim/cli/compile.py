@@ -46,7 +46,7 @@ def _parse_floats(names: tuple[str, ...]) -> tuple[FloatPrecision, ...]:
     type=click.Choice([*get_args(FloatPrecision), _ALL]),
     default=(FLOAT32,),
     show_default=True,
-    help="Precision of the float variants, may be repeated; `all`: those of the board.",
+    help="Precision of the float variants; may be repeated. `all`: every one that the board has.",
 )
 @frames_option("--frames", "Real frames for the golden outputs, if the model folder has none.")
 @recipe_option
@@ -68,7 +68,8 @@ def command(
     """Compile MODEL into a bundle: every precision that it holds, for each requested backend.
 
     The bundle carries golden inputs and the float model's outputs, so that a board can prove what
-    it computes.
+    it computes. MODEL is mostly the folder that `quantize` wrote; from an .onnx, a .pt2, another
+    model folder or `shipped` come float variants alone.
     """
     from edgeanim.api import compile as compile_model
     from edgeanim.targets.overflow import ONLY_WITH_VNNI

@@ -65,7 +65,13 @@ def command() -> None:
     show_default=True,
     help="Moments of each motion; each gives a frame and the one before it.",
 )
-@click.option("--first-seed", type=Whole(0), default=1000, show_default=True)
+@click.option(
+    "--first-seed",
+    type=Whole(0),
+    default=1000,
+    show_default=True,
+    help="Seed of the first sequence of each kind; the others count on from it.",
+)
 @_split_option
 @json_option
 @example(

@@ -9,7 +9,13 @@ from edgeanim.cli.progress import TerminalProgress
 
 
 @click.command("doctor")
-@single_option("--on", "place", default="local", metavar="PLACE", help="ssh://[user@]host[:port].")
+@single_option(
+    "--on",
+    "place",
+    default="local",
+    metavar="PLACE",
+    help="Check that machine instead: ssh://[user@]host[:port].",
+)
 @json_option
 @example("edgeanim doctor\nedgeanim doctor --on ssh://pi@pi4")
 def command(place: str, as_json: bool) -> None:

@@ -55,8 +55,9 @@ def list_processors(root: Path | None, as_json: bool) -> None:
 def setup(processor: str, yes: bool, root: Path | None, as_json: bool) -> None:
     """Fetch what a processor needs (QEMU, a userland, the board's wheels), after saying what.
 
-    Uses the configured sources of apt-get and pip and installs nothing on this machine. It needs
-    no privileges; everything goes into one folder.
+    PROCESSOR is one that `edgeanim emulate list` names. Uses the configured sources of apt-get and
+    pip and installs nothing on this machine. It needs no privileges; everything goes into one
+    folder.
     """
     from edgeanim.api import set_up_emulation
 
@@ -87,10 +88,20 @@ def _agreed() -> bool:
 @command.command("check")
 @click.argument("bundle", type=PATH)
 @click.option(
-    "--processor", "processors", multiple=True, metavar="NAME", help="[default: all set up]"
+    "--processor",
+    "processors",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one of `edgeanim emulate list`; may be repeated [default: all set up].",
 )
 @click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. tflite-int8.")
-@click.option("--frames", type=Whole(1), default=4, show_default=True)
+@click.option(
+    "--frames",
+    type=Whole(1),
+    default=4,
+    show_default=True,
+    help="How many golden frames to play; emulation is slow.",
+)
 @_root_option
 @json_option
 @example("edgeanim emulate check net.eab --processor raspberry-pi-4 --processor haswell")

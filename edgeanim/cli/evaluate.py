@@ -31,7 +31,7 @@ from edgeanim.models.shipped_files import SHIPPED
     "--clips",
     type=PATH,
     multiple=True,
-    help="A clip, an animation or a folder of them to score as well; may be repeated.",
+    help="A clip, an animation or a folder of them to score too; may be repeated.",
 )
 @click.option(
     "--names", help="Only these of them, by file name without suffix, separated by commas."
@@ -40,7 +40,7 @@ from edgeanim.models.shipped_files import SHIPPED
 @click.option(
     "--size",
     type=Whole(64, 1024),
-    help="Side of the pictures, which are square [default: of the largest that it sees unscaled].",
+    help="Side of the square pictures [default: the largest that the model sees unscaled].",
 )
 @board_option
 @threads_option

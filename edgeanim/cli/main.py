@@ -46,7 +46,7 @@ COMMANDS = {
     "project": "Project the time of a frame on a board that is not here.",
     "motion": "Extract and list stored motions.",
     "dataset": "Make, import and show training material.",
-    "train": "Train the reference animator.",
+    "train": "Train an animator, or adapt one to your own character.",
     "evaluate": "Score an animator on characters it never saw.",
     "boards": "List the boards, or show one.",
     "backends": "List the backends and whether they run here.",

@@ -47,8 +47,13 @@ def list_tracks(as_json: bool) -> None:
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
 @single_option("--variant", help="Which variant follows it [default: the board's].")
-@click.option("--frames", "limit", type=Whole(2), help="At most so many frames.")
-@click.option("--smooth/--no-smooth", default=True, show_default=True, help="Take out the tremble.")
+@click.option("--frames", "limit", type=Whole(2), help="Store at most this many frames.")
+@click.option(
+    "--smooth/--no-smooth",
+    default=True,
+    show_default=True,
+    help="Smooth jitter out of the motion.",
+)
 @board_option
 @threads_option
 @json_option

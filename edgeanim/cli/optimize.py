@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @click.command("optimize")
 @click.argument("model", type=NAME)
-@calib_option("Real frames to calibrate and judge on.")
+@calib_option("Real frames to calibrate and judge on; the shipped animator has its own.")
 @click.option("-o", "--out", type=PATH, metavar="FILE.eab", help="Write the chosen bundle here.")
 @click.option(
     "--max-drift",
@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     "--method",
     "methods",
     multiple=True,
-    help="Only this INT8 method, besides float32; may be repeated [default: all].",
+    help="Only this INT8 method (ptq, mixed or distil), besides float32; may be repeated [default: "
+    "all].",
 )
 @click.option(
     "--prune",
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     multiple=True,
     default=(0.25, 0.5),
     show_default=True,
-    help="Also prune away this share of the multiply-accumulates; 0 for none.",
+    help="Also prune away this share of the multiply-accumulates; 0 for none; may be repeated.",
 )
 @click.option(
     "--threads",
@@ -104,7 +105,8 @@ def command(
 
     Tries pruning, several INT8 methods, backends and threads, and measures each here. Every trial
     is stored: Ctrl-C reports the best so far, and running it again resumes. INT8 is chosen only if
-    it beats the best float form by more than the confidence interval.
+    it beats the best float form by more than the confidence interval. MODEL is an .onnx, a .pt2, a
+    model folder or `shipped`.
     """
     from edgeanim.api import optimize
     from edgeanim.core.errors import EXIT_INTERRUPTED

@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 
 @click.command("prune")
 @click.argument("model", type=NAME)
-@calib_option("Real frames like those that it will animate, to fit and recover on.")
+@calib_option(
+    "Real frames like those that it will animate, to fit and recover on; the shipped animator has "
+    "its own."
+)
 @model_folder_option
 @click.option(
     "--ratio", type=Number(0, 0.9, min_open=True), help="How much to remove [default: 0.25]."
@@ -86,13 +89,16 @@ if TYPE_CHECKING:
     type=Number(0, 1, min_open=True, max_open=True),
     default=3e-4,
     show_default=True,
+    help="Of the recovery, relative to each parameter's own size; too high a rate undoes the fit.",
 )
 @click.option(
     "--round-to",
     type=Whole(1),
     help="Keep channels in multiples of this [default: the board's].",
 )
-@click.option("--seed", type=Whole(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=Whole(0), default=0, show_default=True, help="Seed of all random choices."
+)
 @single_option("--backend", default="all", help="Where times are measured [default: the first].")
 @recipe_option
 @board_option
@@ -122,7 +128,11 @@ def command(
     inputs: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Remove whole channels from MODEL, then recover by distillation from the unpruned net."""
+    """Remove whole channels from MODEL, then recover by distillation from the unpruned net.
+
+    Prints how far the result drifts from the unpruned model on held-out frames, and sets no limit
+    to it: `edgeanim optimize` does. MODEL is an .onnx, a .pt2, a model folder or `shipped`.
+    """
     from edgeanim.api import prune
 
     spec = _spec(

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @click.command("quantize")
 @click.argument("model", type=NAME)
-@calib_option("Real frames to calibrate on.")
+@calib_option("Real frames to calibrate on; the shipped animator has its own.")
 @model_folder_option
 @backends_option
 @single_option(
@@ -59,9 +59,16 @@ if TYPE_CHECKING:
     type=click.Choice(RANGES),
     default=QuantizeSpec.ranges,
     show_default=True,
-    help="How the ranges of activations are found.",
+    help="How the ranges of activations are chosen. Which is best depends on the model; where "
+    "these drift too far, `auto` tries the others.",
 )
-@click.option("--samples", type=Whole(2, 100_000), default=48, show_default=True)
+@click.option(
+    "--samples",
+    type=Whole(2, 100_000),
+    default=48,
+    show_default=True,
+    help="How many frames to calibrate on; more take longer.",
+)
 @click.option(
     "--max-drift",
     type=Number(0, 1),
@@ -71,7 +78,10 @@ if TYPE_CHECKING:
 )
 @max_drift_p5_option
 @click.option(
-    "--keep-float", multiple=True, metavar="[GRAPH:]NODE", help="Keep this node in float."
+    "--keep-float",
+    multiple=True,
+    metavar="[GRAPH:]NODE",
+    help="Keep this node in float; may be repeated.",
 )
 @recipe_option
 @board_option
@@ -99,7 +109,8 @@ def command(
 ) -> None:
     """Quantise MODEL to INT8 for each backend in that backend's own form.
 
-    Checks the result on held-out frames and fails if the model drifted too far.
+    Checks the result on held-out frames and fails if the model drifted too far. MODEL is an .onnx,
+    a .pt2, a model folder or `shipped`.
     """
     from edgeanim.api import quantize
 

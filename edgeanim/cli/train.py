@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     metavar="shipped|FOLDER",
     help="With --clips: the weights to start from [default: shipped].",
 )
-@single_option("--threads", type=Whole(1, MAX_THREADS), help="With --clips [default: 2].")
+@single_option("--threads", type=Whole(1, MAX_THREADS), help="With --clips: threads [default: 2].")
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
@@ -60,8 +60,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
-    discriminator. With --clips, adapt a trained one to your own character: about
-    eleven minutes on two cores. If killed, it resumes from its last checkpoint."""
+    discriminator. With --clips, adapt a trained one to your own character: about eleven minutes on
+    two cores. If killed, the same command resumes from the last checkpoint."""
     from edgeanim.api import adapt, train
     from edgeanim.models.shipped_files import WEIGHTS
 
