@@ -125,7 +125,7 @@ class GraphSpec:
 class Contract:
     """A whole model: `graphs` in the order in which they run. `regions` names what the channels of
     `mask` show, in their order, and `skeleton` says how they hang together, so that motion can be
-    carried over to other bodies; `None` where nobody says."""
+    carried over to other bodies; `None` where that is not known."""
 
     name: str
     graphs: tuple[GraphSpec, ...]

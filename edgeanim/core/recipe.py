@@ -82,8 +82,9 @@ class DistilSpec:
 class QuantizeSpec:
     """Post-training quantisation. `ranges` says how the ranges of activations are found.
 
-    With the method `ptq` it is done so; `auto` begins there and, where the drift is too large,
-    tries the other ways and keeps what drifts least; `distil` trains the weights for it first.
+    The method `ptq` takes these; `auto` begins with them and, where the drift is too large, tries
+    the others, then `mixed`, which keeps layers in float, with those that drift least; `distil`
+    trains the weights for INT8 first.
     `keep_float` names nodes that stay in float, as `GRAPH:NODE` where a model has several graphs.
     `rounding` says how weights are: `compensated`, each making up for the errors of those before
     it (`quantize.rounding`), or to the `nearest`.
