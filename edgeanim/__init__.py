@@ -5,6 +5,6 @@ The library function behind each command is in `edgeanim.api`.
 
 from edgeanim.core import offline
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 offline.apply()

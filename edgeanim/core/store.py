@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import edgeanim
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
 from edgeanim.core.files import (
     atomic_folder,
@@ -54,9 +55,13 @@ def default_root() -> Path:
 
 
 def tool_versions(*packages: str) -> dict[str, str]:
-    """Installed versions of `packages`; absent ones are `"absent"`."""
+    """Installed versions of `packages`; absent ones are `"absent"`. Our own is that of the code
+    that runs: what an editable installation tells is the version at which it was made."""
     versions = {}
     for package in packages:
+        if package == edgeanim.__name__:
+            versions[package] = edgeanim.__version__
+            continue
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

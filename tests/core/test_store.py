@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import edgeanim
 from edgeanim.core import locks
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError, disk_errors
 from edgeanim.core.locks import exclusive
@@ -241,6 +242,12 @@ def test_where_a_store_cannot_be_another_place_is_named(
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
     with pytest.raises(UsageError, match=r"no home for the artifact store.*EDGEANIM_STORE="):
         Store()
+
+
+def test_our_own_version_is_that_of_the_code_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editable installation goes on telling the version at which it was made."""
+    monkeypatch.setattr(edgeanim, "__version__", "77.0")
+    assert tool_versions("edgeanim") == {"edgeanim": "77.0"}
 
 
 def test_versions_of_absent_packages_are_said() -> None:
