@@ -68,6 +68,12 @@ def _own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path_factory.mktemp("store")))
 
 
+@pytest.fixture(autouse=True)
+def _activated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests run as in an activated environment, whose `pip` is this Python's."""
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+
+
 @pytest.fixture(scope="session")
 def made_once(
     tmp_path_factory: pytest.TempPathFactory,

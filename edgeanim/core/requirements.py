@@ -44,9 +44,22 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 
 def install_line(extra: str) -> str:
     """The command that installs what `extra` brings to the Python that runs this."""
-    if extra not in EXTRAS or _is_installed():
-        return f"pip install 'edgeanim[{extra}]'"
-    return f"{shlex.quote(sys.executable)} -m pip install {quoted(EXTRAS[extra])}"
+    this = f"{shlex.quote(sys.executable)} -m pip install"
+    if extra in EXTRAS and not _is_installed():
+        return f"{this} {quoted(EXTRAS[extra])}"
+    return f"{'pip install' if _pip_is_meant() else this} 'edgeanim[{extra}]'"
+
+
+def _pip_is_meant() -> bool:
+    """Whether `pip` alone stands for this Python's. Where its environment is not activated, another
+    Python's would be asked, which knows no edgeanim. Who has none (`uv`) knows what to put for it.
+    """
+    import importlib.util
+    import shutil
+
+    if importlib.util.find_spec("pip") is None:
+        return True
+    return shutil.which("pip") == f"{sys.prefix}/bin/pip"
 
 
 def quoted(requirements: tuple[str, ...]) -> str:

@@ -82,6 +82,24 @@ def test_where_edgeanim_is_not_installed_pip_is_asked_for_the_packages(
     assert "ai-edge-litert>=2.0" in wheel_command("aarch64", "3.11", Path("/x"))
 
 
+def test_where_the_environment_is_not_activated_its_own_pip_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another Python's pip finds no edgeanim, or installs where nobody looks."""
+    another = tmp_path / "pip"
+    another.write_text("#!/bin/sh\n")
+    another.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", "/home/pi/my venv/bin/python")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    for path in (tmp_path, tmp_path / "empty"):
+        monkeypatch.setenv("PATH", str(path))
+        assert install_line("tflite") == (
+            "'/home/pi/my venv/bin/python' -m pip install 'edgeanim[tflite]'"
+        )
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert install_line("tflite") == "pip install 'edgeanim[tflite]'"
+
+
 def imported_by(code: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"import sys, json\n{code}\nprint(json.dumps(list(sys.modules)))"],
