@@ -190,10 +190,12 @@ def _heed_signals() -> None:
 def _fail(error: EdgeanimError) -> int:
     import textwrap
 
-    text = textwrap.fill(
-        f"Error: {printable(str(error))}", 100, break_long_words=False, break_on_hyphens=False
-    )
-    click.echo(text, err=True)
+    text = f"Error: {printable(str(error))}"
+    # A command is to be pasted: what a line's end cuts off of it would be another command.
+    command = printable(error.hint or "").partition(" with: ")[2]
+    text = text.removesuffix(command) + command.replace(" ", "\0")
+    text = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
+    click.echo(text.replace("\0", " "), err=True)
     return error.exit_code
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from edgeanim import targets
 from edgeanim.benchmarks.result import save_report
-from edgeanim.cli.main import COMMANDS
+from edgeanim.cli.main import COMMANDS, main
+from edgeanim.core.errors import MissingComponent
+from edgeanim.core.requirements import EXTRAS, quoted
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import edgeanim, edgeanim_apart, fails, refused
 
@@ -286,6 +288,23 @@ def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_pat
         says="NaN",
     )  # fmt: skip
     assert not (tmp_path / "q").exists()
+
+
+def test_a_command_that_is_to_be_pasted_is_not_broken_over_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent() -> None:
+        raise error
+
+    error = MissingComponent("Signing needs a package that is not there, " * 2, extra="compress")
+    error.hint = f"Install it with: python -m pip install {quoted(EXTRAS['compress'])}"
+    monkeypatch.setattr("edgeanim.cli.main.cli.main", lambda **_: absent())
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 4
+    shown = capsys.readouterr().err
+    assert error.hint.partition(": ")[2] in shown.splitlines()
+    assert shown.split() == f"Error: {error}".split()
 
 
 def test_an_absent_backend_says_how_to_install_it(
