@@ -62,7 +62,7 @@ class Work:
     """The surroundings of a run. `fresh` ignores what the store holds from runs before."""
 
     board: Board
-    store: Store = field(default_factory=Store)
+    chosen_store: Store | None = None
     progress: Progress = SILENT
     fresh: bool = False
     _built: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
@@ -82,7 +82,13 @@ class Work:
         there = load_board(board)
         saturates = there.saturates_u8s8 or read_machine().saturates_u8s8
         there = replace(there, saturates_u8s8=saturates)
-        return Work(there, store or Store(), progress, fresh)
+        return Work(there, store, progress, fresh)
+
+    @property
+    def store(self) -> Store:
+        """Where stages are kept, see `Store`; `UsageError` where there is no place for them. What
+        plays a bundle never asks."""
+        return self.chosen_store or Store()
 
     @property
     def is_here(self) -> bool:

@@ -239,6 +239,18 @@ def _animated(follower: Path, drive: Path | str, folder: Path, **options: Any) -
     return [round(value) for value in values]
 
 
+def test_a_user_without_a_home_can_play(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is stored for it."""
+    for name in ("EDGEANIM_STORE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    clip = clip_of(tmp_path / "clip.gif", 3)
+    assert _animated(follower, clip, tmp_path) == [0, 1, 2]
+    assert len(api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")) == 3
+
+
 def test_a_clip_keeps_its_speed_at_another_frame_rate(follower: Path, tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "clip.gif", 10)
     assert _animated(follower, clip, tmp_path) == list(range(10))
