@@ -128,8 +128,8 @@ def executed_ops(interpreter: Any) -> list[ExecutedOp]:
         shapes = [tuple(int(size) for size in tensors[index]["shape"]) for index in inputs]
         result = tensors[int(op["outputs"][0])]
         size = prod(int(size) for size in result["shape"])
-        types = [np.dtype(kind).name for kind in op["operand_types"]]
-        gives = np.dtype(op["result_types"][0]).name
+        types = [np.dtype(tensors[index]["dtype"]).name for index in inputs]
+        gives = np.dtype(result["dtype"]).name
         name = op["op_name"]
         executed.append(
             ExecutedOp(
@@ -171,10 +171,14 @@ def _kind(op: str) -> str:
 
 def has_8_bit_ops(interpreter: Any) -> bool:
     """Whether any op takes or gives an 8-bit tensor."""
+    types = {
+        tensor["index"]: np.dtype(tensor["dtype"]).name
+        for tensor in interpreter.get_tensor_details()
+    }
     return any(
-        np.dtype(kind).name in _EIGHT_BITS
+        types.get(int(index)) in _EIGHT_BITS
         for op in interpreter._get_ops_details()
-        for kind in (*op["operand_types"], *op["result_types"])
+        for index in (*op["inputs"], *op["outputs"])
     )
 
 
