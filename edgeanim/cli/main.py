@@ -22,7 +22,9 @@ from edgeanim.core.errors import (
     EXIT_INTERRUPTED,
     DeviceFailed,
     EdgeanimError,
+    MissingComponent,
     disk_error,
+    first_line,
     memory_errors,
     printable,
 )
@@ -153,6 +155,11 @@ def main() -> NoReturn:
         code = 0
     except OSError as error:
         code = _refused(error)
+    except ImportError as error:
+        module = (error.name or "").partition(".")[0]
+        if module == "edgeanim":
+            raise
+        code = _fail(_not_whole(module, error))
     if code == EXIT_INTERRUPTED:
         _exit_interrupted(code)
     sys.exit(code)
@@ -197,6 +204,16 @@ def _fail(error: EdgeanimError) -> int:
     text = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
     click.echo(text.replace("\0", " "), err=True)
     return error.exit_code
+
+
+def _not_whole(module: str, error: ImportError) -> EdgeanimError:
+    """What edgeanim always needs is absent, or was built for another system or NumPy."""
+    from edgeanim.core.requirements import base_install_line
+
+    what = f"The package {module!r}" if module else "A package that edgeanim needs"
+    missing = MissingComponent(f"{what} cannot be imported ({first_line(error)}).", extra="")
+    missing.hint = f"Install it with: {base_install_line(module)}"
+    return missing
 
 
 def _refused(error: OSError) -> int:

@@ -146,7 +146,10 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
 _NO_TEMPORARY = "No usable temporary directory"
 
 # Python and NumPy have an error of its own for it; PyTorch and native code have words.
-_NO_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|_ALLOC_FAILED")
+_NO_MEMORY = re.compile(
+    r"out of memory|not enough memory|(can't|[Cc]annot) allocate memory|_ALLOC_FAILED"
+    r"|failed to map segment"
+)
 
 # OpenVINO's errors begin like this.
 _PLACE = re.compile(r"Exception from \S+:\d+:?|Check '.*' failed at \S+:\d+:?")
@@ -202,14 +205,14 @@ def memory_errors(what: str, hint: str | None = None) -> Iterator[None]:
     """Turn a lack of memory inside the block, whoever tells it, into `DeviceFailed`."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if not _lacks_memory(error):
             raise
         raise DeviceFailed(what, hint=hint) from error
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    if isinstance(error, RuntimeError):
+    if isinstance(error, (RuntimeError, ImportError)):
         return _NO_MEMORY.search(str(error)) is not None
     return isinstance(error, MemoryError)
 

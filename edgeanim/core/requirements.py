@@ -4,6 +4,7 @@ pushed, or run from a checkout. There pip finds no `edgeanim`, whose extras it c
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,15 @@ BASE = (
     "tomli>=2; python_version < '3.11'",
     "tomli-w>=1",
 )
+# The module that proves each of these, whichever way it was installed.
+MODULES = {
+    "click": "click",
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "psutil": "psutil",
+    "tomli-w": "tomli_w",
+}
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime>=1.20,!=1.21.0",),
     "openvino": ("openvino>=2025.0",),
@@ -44,10 +54,21 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 
 def install_line(extra: str) -> str:
     """The command that installs what `extra` brings to the Python that runs this."""
-    this = f"{shlex.quote(sys.executable)} -m pip install"
     if extra in EXTRAS and not _is_installed():
-        return f"{this} {quoted(EXTRAS[extra])}"
-    return f"{'pip install' if _pip_is_meant() else this} 'edgeanim[{extra}]'"
+        return _pip_install(quoted(EXTRAS[extra]))
+    ours = f"'edgeanim[{extra}]'"
+    return f"pip install {ours}" if _pip_is_meant() else _pip_install(ours)
+
+
+def base_install_line(module: str | None) -> str:
+    """The command that installs what has `module`; all that edgeanim always needs if nothing of
+    that does."""
+    found = [line for line in BASE if MODULES.get(re.split(r"[<>=;]", line)[0]) == module]
+    return _pip_install(quoted(tuple(found) or BASE))
+
+
+def _pip_install(what: str) -> str:
+    return f"{shlex.quote(sys.executable)} -m pip install {what}"
 
 
 def _pip_is_meant() -> bool:

@@ -23,9 +23,10 @@ from edgeanim.core.errors import DeviceFailed, MissingComponent
 from edgeanim.core.files import atomic_folder
 from edgeanim.core.interruption import note_kept
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.core.requirements import MODULES
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.on.emulator import Processor, default_folder, find_python, find_qemu
-from edgeanim.targets.on.needs import MODULES, requirement_of_base, requirement_of_extra
+from edgeanim.targets.on.needs import requirement_of_base, requirement_of_extra
 
 _QEMU_PACKAGE = "qemu-user-static"
 # What Python and the runtimes' wheels load; the rest comes with them.

@@ -7,19 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent
-from edgeanim.core.requirements import BASE, EXTRAS, quoted
+from edgeanim.core.requirements import BASE, EXTRAS, MODULES, quoted
 from edgeanim.targets.backends import get_backend
 
 OLDEST = (3, 10)
-# The base install: the module that proves each distribution, whichever way it was installed.
-MODULES = {
-    "click": "click",
-    "numpy": "numpy",
-    "opencv-python-headless": "cv2",
-    "pillow": "PIL",
-    "psutil": "psutil",
-    "tomli-w": "tomli_w",
-}
 _BEFORE_3_11 = {"tomli": "tomli"}
 VENV = "~/.edgeanim/venv"
 

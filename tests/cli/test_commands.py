@@ -307,6 +307,38 @@ def test_a_command_that_is_to_be_pasted_is_not_broken_over_lines(
     assert shown.split() == f"Error: {error}".split()
 
 
+@pytest.mark.parametrize(
+    ("made", "code", "says"),
+    [
+        ("None", 4, "-m pip install 'opencv-python-headless>=4.10'\n"),
+        ("'raise ImportError(\"numpy.core.multiarray failed to import\")'", 4, "'numpy>=1.24' "),
+        ("'raise ImportError(\"cv2.so: failed to map segment\")'", 5, "Out of memory."),
+        ("'from edgeanim.core import no_such'", 1, "Traceback"),  # a mistake of ours
+    ],
+    ids=["absent", "broken", "no memory", "ours"],
+)
+def test_a_base_package_that_cannot_be_imported_is_named(made: str, code: int, says: str) -> None:
+    script = (
+        "import sys, importlib.abc, importlib.util\n"
+        "class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        return importlib.util.spec_from_loader(name, self) if name == 'cv2' else None\n"
+        "    def get_source(self, name):\n"
+        f"        return {made}\n"
+        f"if {made} is None:\n"
+        "    sys.modules['cv2'] = None\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "import edgeanim.cli.main as of\n"
+        "of.cli.main = lambda **_: __import__('cv2')\n"
+        "of.main()"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert ("Traceback" in done.stderr) is (says == "Traceback")
+
+
 def test_an_absent_backend_says_how_to_install_it(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
