@@ -24,7 +24,7 @@ from edgeanim.benchmarks.protocol import (
     Streamed,
     Warm,
 )
-from edgeanim.benchmarks.result import Failure, GraphProfile, ProcessSamples
+from edgeanim.benchmarks.result import Failure, GraphProfile, Memory, ProcessSamples
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.schedule import Course
 from edgeanim.core.progress import SILENT
@@ -100,6 +100,43 @@ def test_from_trial_to_trial_the_order_is_reversed(
 ) -> None:
     options = BenchOptions(rounds=3, cold_starts=3)
     assert asked(options, request_, scenario) == ["a", "b", "b", "a", "a", "b"]
+
+
+class _Steps:
+    """A progress that counts: the steps that each stage announces, and those that it makes."""
+
+    def __init__(self) -> None:
+        self.announced: list[int | None] = []
+        self.made: list[int] = []
+
+    def stage(self, title: str, total: int | None = None) -> None:  # noqa: ARG002
+        self.announced.append(total)
+        self.made.append(0)
+
+    def step(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
+        self.made[-1] += count
+
+    def done(self, note: str = "") -> None:
+        pass
+
+
+def test_every_stage_makes_the_steps_that_it_announces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "busy_shares", dict)
+    monkeypatch.setitem(ANSWERS, "profile", Profiled({}))
+    monkeypatch.setitem(ANSWERS, "memory", Memory(1.0, None, None, 0))
+
+    def start(job: Job, folder: Path) -> Any:  # noqa: ARG001
+        return _Worker("ab"[job.threads - 1], [])
+
+    jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
+    options = BenchOptions(rounds=3, blocks=2, cold_starts=4, scenarios=("stream", "cold"))
+    steps = _Steps()
+    with Crew(tmp_path, start) as crew:
+        courses = schedule.Schedule(jobs, options, crew, tmp_path, steps, rate_fps=20.0).run()
+    assert not any(course.failure for course in courses.values())
+    assert steps.made == steps.announced == [2 * (3 * (2 + 1) + 2), 2 * 3, 2 * 4]
 
 
 def test_variants_are_profiled_at_once_only_where_each_has_its_cores(

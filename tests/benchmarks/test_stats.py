@@ -116,6 +116,17 @@ def test_variants_that_ran_apart_are_compared_by_their_processes() -> None:
     assert independent_ratio([[t / 2 for t in p] for p in one], other).verdict == "lower"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(1.0, 1.2, "no difference"), (0.8, 1.0, "no difference"), (1.001, 1.2, "higher"),
+     (0.8, 0.999, "lower")],
+)  # fmt: skip
+def test_an_interval_that_ends_at_one_tells_no_difference(
+    low: float, high: float, verdict: str
+) -> None:
+    assert Ratio(1.0, Interval(low, high), 0.1).verdict == verdict
+
+
 def test_apart_the_variant_of_fewer_processes_says_what_can_be_found() -> None:
     rng = np.random.default_rng(2)
     two, five = rng.gamma(400, 0.025, (2, 40)).tolist(), rng.gamma(400, 0.025, (5, 40)).tolist()

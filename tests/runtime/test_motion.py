@@ -81,7 +81,7 @@ def test_a_loop_keeps_its_time_and_runs_on_where_it_begins_again(fps: float, fra
 _BAD_VALUES = {
     "NaN": np.full((2, 3, 6), np.nan, np.float32),
     "infinity": np.full((2, 3, 6), np.inf, np.float32),
-    "far away": np.full((2, 3, 6), 1e6, np.float32),
+    "far away": np.full((2, 3, 6), 1001, np.float32),
     "float64": np.zeros((2, 3, 6)),
     "five numbers": np.zeros((2, 3, 5), np.float32),
     "no frames": np.zeros((0, 3, 6), np.float32),
@@ -95,6 +95,12 @@ def test_a_file_that_holds_no_motion_is_refused(tmp_path: Path, values: np.ndarr
     np.savez(tmp_path / "t.npz", values=values, fps=np.array(10.0))
     with pytest.raises(BadInput, match=r"t\.npz.*not a motion track"):
         load_track(tmp_path / "t.npz")
+
+
+def test_a_motion_may_lead_far_out_of_the_picture(tmp_path: Path):
+    values = np.full((2, 3, 6), -1000, np.float32)
+    save_track(tmp_path / "t.npz", MotionTrack(values, 10.0))
+    np.testing.assert_array_equal(load_track(tmp_path / "t.npz").values, values)
 
 
 def test_a_small_file_cannot_unpack_to_more_than_a_track_takes(tmp_path: Path):

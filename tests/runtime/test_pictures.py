@@ -14,6 +14,7 @@ from edgeanim.runtime.pictures import (
     Fit,
     flatten,
     from_tensor,
+    scaled,
     to_tensor,
 )
 
@@ -150,6 +151,24 @@ def test_transparent_parts_are_shown_on_white():
     np.testing.assert_array_equal(
         flatten(picture), [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
     )
+
+
+def test_what_is_half_transparent_is_mixed_to_the_nearest_level():
+    colours, alphas = np.mgrid[0:256, 0:256].astype(np.uint8)
+    picture = np.stack([colours, colours, colours, alphas], -1)
+    exact = 255 + (colours - 255.0) * alphas / 255
+    assert np.abs(flatten(picture) - exact[..., None]).max() <= 0.5
+
+
+@pytest.mark.parametrize("size", [(500, 90), (90, 500)])
+def test_a_picture_that_shrinks_along_one_side_alone_is_averaged_there(size):
+    """Stripes across that side, one pixel wide, become an even grey."""
+    stripes = np.zeros((*size, 3), np.uint8)
+    across = stripes if size[0] > size[1] else stripes.transpose(1, 0, 2)
+    across[::2] = 255
+    small = scaled(stripes, (90, 90))
+    assert np.abs(small.astype(int) - 127).max() <= 40
+    assert abs(small.mean() - 127.5) < 2
 
 
 def test_absurd_proportions_are_refused_before_memory_is_asked_for():

@@ -82,6 +82,15 @@ def test_a_region_that_was_a_line_at_first_moves_but_keeps_its_shape():
     )
 
 
+def test_a_small_region_turns_as_a_large_one_does():
+    first = np.array([[0.0, 0.0, 0.01, 0.0, 0.0, 0.01]], np.float32)
+    turned = np.array([[0.0, 0.0, 0.0, -0.01, 0.01, 0.0]], np.float32)
+    still = np.array([[0.1, 0.2, 0.5, 0.0, 0.0, 0.5]], np.float32)
+    np.testing.assert_allclose(
+        relative(still, turned, first), [[0.1, 0.2, 0.0, -0.5, 0.5, 0.0]], atol=1e-6
+    )
+
+
 END = 3.0**0.5
 NAMES = ("torso", "arm", "hand", "head")
 BODY = Skeleton((Bone(), Bone("torso", -END), Bone("arm", -END), Bone("torso", END)), absent=0.01)
@@ -247,6 +256,10 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     assert Transfer(still[None], "relative", JOINTS, hidden).reference == 3
     further = body(np.full(4, 0.3), np.array([0, 0.5, 0.5, 0]))
     assert Transfer(further[None], "relative", JOINTS, track).reference == 1
+    # Of moments that are nearly as near the first, though a later one is the nearest.
+    poses = [body(np.full(4, 0.4), np.array([0, a, a, 0])) for a in (0.0, 1.52, 1.55)]
+    nearly = MotionTrack(np.stack(poses), 10.0)
+    assert Transfer(still[None], "relative", JOINTS, nearly).reference == 1
     # A little nearer is not worth it, and a limb that is not there says nothing.
     near = body(np.full(4, 0.3), np.array([0, 0.25, 0.25, 0]))
     assert Transfer(near[None], "relative", JOINTS, track).reference == 0
@@ -320,7 +333,12 @@ def test_a_stronger_motion_of_nothing_is_a_number():
     still, now = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.ones(4))
     now[TORSO, 2:] = 0
     now[HAND, 4:] = 0
-    assert np.isfinite(Strength(still[None], JOINTS, 2.0)(now[None])).all()
+    found = Strength(still[None], JOINTS, 2.0)(now[None])
+    assert np.isfinite(found).all()
+    # On a torso without axes nothing can slide: the arm's joint stays where the still has it.
+    own, made = (to_planes(motion.astype(np.float64)) for motion in (still, found[0]))
+    joints = [planes[ARM, 0] - END * planes[ARM, 2] for planes in (own, made)]
+    np.testing.assert_allclose(joints[1], joints[0], atol=1e-6)
 
 
 def test_what_the_still_lacks_and_the_driver_moves_is_told():
@@ -341,6 +359,18 @@ def test_what_the_still_lacks_and_the_driver_moves_is_told():
         for moment in motion:
             carrying(moment[None])
         assert carrying.not_found == set()
+
+
+@pytest.mark.parametrize(("turn", "told"), [(0.24, set()), (0.27, {HAND})])
+def test_what_hardly_moves_by_itself_is_not_told(turn: float, told: set[int]):
+    still = body(np.full(4, 0.3), np.zeros(4))
+    still[HAND] = GONE
+    planes = to_planes(body(np.full(4, 0.4), np.zeros(4)).astype(np.float64))
+    planes[HAND, 1:] *= np.exp(1j * turn)
+    carrying = Transfer(still[None], "relative", JOINTS)
+    carrying(body(np.full(4, 0.4), np.zeros(4))[None])
+    carrying(to_motion(list(planes), np.stack)[None].astype(np.float32))
+    assert carrying.not_found == told
 
 
 @settings(max_examples=40, deadline=None)
