@@ -139,6 +139,13 @@ def test_a_board_offers_its_threads_share_of_its_peaks() -> None:
     assert roof_of(board, 99) == whole
 
 
+def test_a_board_without_a_figure_for_int8_gains_nothing_by_it() -> None:
+    board = load_shipped_board("raspberry-pi-4")
+    for figure, int8 in ((99.0, 99.0), (None, board.peaks.gflops_fp32)):
+        told = replace(board, peaks=replace(board.peaks, gops_int8=figure))
+        assert roof_of(told, board.cores).gops_int8 == int8
+
+
 def test_a_board_without_peaks_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no peaks.*\[peaks\]"):
         roof_of(load_shipped_board("x86-avx2"))

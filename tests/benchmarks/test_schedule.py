@@ -27,6 +27,7 @@ from edgeanim.benchmarks.protocol import (
 from edgeanim.benchmarks.result import Failure, GraphProfile, Memory, ProcessSamples
 from edgeanim.benchmarks.scenarios import Scenario
 from edgeanim.benchmarks.schedule import Course
+from edgeanim.benchmarks.shares import shares_of
 from edgeanim.core.progress import SILENT
 
 ANSWERS: dict[str, object] = {
@@ -182,3 +183,9 @@ def test_what_executed_is_weighed_by_the_time_that_each_graph_takes() -> None:
     assert made.executed is not None
     assert made.executed.int8_share == pytest.approx(0.1)
     assert made.executed.float_share == pytest.approx(0.9)
+
+
+def test_graphs_that_took_no_time_have_no_shares() -> None:
+    profile = GraphProfile("time", 1.0, 0.0, 0.0, 0.0, "", ())
+    samples = [ProcessSamples(0, 1.0, 1.0, ((10.0,),), {"net": (0.0,)})]
+    assert set(shares_of({"net": profile}, samples).values()) == {0.0}

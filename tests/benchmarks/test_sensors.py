@@ -141,6 +141,13 @@ def test_a_container_that_is_told_a_place_it_does_not_see_reads_its_top(
     assert read(lay_out(tmp_path, files), "cgroup").values == {"cgroup.cpu_limit_cores": 1.5}
 
 
+def test_a_quota_of_no_period_is_told_of_and_no_value(tmp_path: Path) -> None:
+    files = {"sys/fs/cgroup/cpu.max": "150000 0\n"}
+    snapshot = read(lay_out(tmp_path, files), "cgroup")
+    assert snapshot.values == {}
+    assert "a period of 0 us is none" in " ".join(snapshot.missing)
+
+
 def test_no_limit_is_no_value(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/memory.max": "max\n"}
     assert read(lay_out(tmp_path, files), "cgroup").values == {}

@@ -72,6 +72,15 @@ def test_a_layer_that_can_give_what_is_asked_learns_to(
         assert error() < 1e-3 * before
 
 
+def test_weights_are_pulled_towards_what_they_were_by_a_twentieth() -> None:
+    layer = nn.Conv2d(1, 1, 1, bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        x = torch.randn(1, 1, 8, 8)
+        fit_layer(layer, [x], [3 * x], PLACES, torch.Generator())
+    assert layer.weight.item() == pytest.approx(1 + 2 / 1.05, abs=1e-4)
+
+
 def test_what_the_frames_do_not_show_is_left_as_it_is() -> None:
     torch.manual_seed(0)
     layer, wanted = nn.Conv2d(2, 3, 1, bias=False), nn.Conv2d(2, 3, 1, bias=False)

@@ -116,6 +116,16 @@ def test_what_saves_much_and_matters_little_goes_first() -> None:
     assert left["conv1"] < 32
 
 
+def test_what_saves_nothing_stays() -> None:
+    groups, layers = chain([8, 16, 16, 4])
+    free = {
+        name: Layer(each.inputs, each.outputs, lambda _i, _o: 0.0) for name, each in layers.items()
+    }
+    damages = {"conv0": [0.0] * 16, "conv1": [1.0] * 16}
+    left = cheapest(groups, summed(damages), free | {"conv2": layers["conv2"]}, ratio=0.5, unit=4)
+    assert left == {"conv0": 16, "conv1": 8}
+
+
 def test_no_more_goes_than_is_asked_for_where_less_does() -> None:
     groups, layers = chain([64, 64, 64, 8, 8])
     # A block of the first saves most for its damage, but nearly twice of what is missing.

@@ -257,7 +257,7 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
     further = body(np.full(4, 0.3), np.array([0, 0.5, 0.5, 0]))
     assert Transfer(further[None], "relative", JOINTS, track).reference == 1
     # Of moments that are nearly as near the first, though a later one is the nearest.
-    poses = [body(np.full(4, 0.4), np.array([0, a, a, 0])) for a in (0.0, 1.52, 1.55)]
+    poses = [body(np.full(4, 0.4), np.array([0, a, a, 0])) for a in (0.0, 1.47, 1.55)]
     nearly = MotionTrack(np.stack(poses), 10.0)
     assert Transfer(still[None], "relative", JOINTS, nearly).reference == 1
     # A little nearer is not worth it, and a limb that is not there says nothing.
