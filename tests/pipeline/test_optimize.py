@@ -32,6 +32,7 @@ from edgeanim.pipeline.search.outcome import Run, Unreachable
 from edgeanim.pipeline.search.sentences import why_no_int8
 from edgeanim.pipeline.search.trials import Study, Timing, Trial
 from edgeanim.pipeline.work import Work
+from edgeanim.report.words import ABSENT
 from edgeanim.targets.bundle import open_bundle
 from tests.benchmarks.synthetic import build_report
 from tests.pipeline.table_study import BACKENDS, HALF, MOST, UNPRUNED, TableStudy, search, states
@@ -166,6 +167,22 @@ def test_the_untouched_model_is_measured_beside_its_restructured_form() -> None:
     assert study.timed == ["openvino-float32-untouched", "openvino-float32"]
 
 
+def test_int8_is_compared_with_the_restructured_form_and_not_with_the_untouched_one() -> None:
+    study = TableStudy(
+        {
+            "openvino-float32-untouched": (0.0, 1.0, 0),
+            "openvino-float32": (0.0, 0.5, 0),
+            "openvino-int8-ptq": (0.05, 0.7, 0.9),
+        },
+        rewritten=True,
+    )
+    methods = ("float32", "ptq", "mixed")
+    found = search(study, backends=("openvino",), methods=methods, prunes=(UNPRUNED,))
+    found.run()
+    assert states(found)["openvino-int8-mixed"] == "skipped"
+    assert "1.40 times as long as float32" in found.results[-1].reason
+
+
 def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:
     study = TableStudy({
         "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 0.6, 0),
@@ -247,6 +264,25 @@ def test_an_interruption_says_whether_the_fastest_so_far_is_fast_enough(
     found = run.result(None, None)
     assert not found.complete
     assert said in found.verdict
+
+
+def test_every_trial_is_a_point_in_milliseconds_and_drift() -> None:
+    study = TableStudy(
+        {
+            "openvino-float32": (0.0, 1.0, 0),
+            "openvino-int8-ptq": (0.05, 0.5, 0.9),
+            "openvino-int8-ptq-minmax": (0.01, 0.4, 0.9),
+        },
+        stop_at="openvino-float32-pruned50",
+    )
+    space = Space(("openvino",), ("float32", "ptq"), (UNPRUNED, HALF), (1,), QuantizeSpec())
+    float_, far, near = Run(study, space, None).result(None, None).points  # type: ignore[arg-type]
+    assert (float_.latency_ms, float_.drift, float_.executed) == (10.0, 0.0, "float")
+    assert (far.latency_ms, far.drift, far.executed) == (None, 0.05, ABSENT)
+    assert (near.latency_ms, near.drift_p5, near.executed) == (4.0, pytest.approx(0.01), "int8 90%")
+    assert (near.low_ms, near.high_ms) == (pytest.approx(3.8), pytest.approx(4.2))
+    assert [point.chosen for point in (float_, far, near)] == [False, False, True]
+    assert far.note == "drifts: too far from the original"
 
 
 @pytest.mark.parametrize("rewritten", [False, True])

@@ -221,6 +221,31 @@ def test_members_that_claim_more_than_the_file_has_are_refused(
         pass
 
 
+def test_a_member_of_two_sizes_is_refused(bundle: Path, tmp_path: Path) -> None:
+    """Stored as it is, what it takes is what it holds."""
+    content = bytearray(bundle.read_bytes()[:-64])
+    entry = _directory_entries(content)[-1]
+    (size,) = struct.unpack_from("<I", content, entry + 20)
+    struct.pack_into("<I", content, entry + 20, size + 1)
+    hostile = tmp_path / "b.eab"
+    hostile.write_bytes(bytes(content) + hashlib.sha256(content).hexdigest().encode())
+    with pytest.raises(BadInput, match="has two sizes"), open_bundle(hostile):
+        pass
+
+
+def test_a_manifest_beyond_all_bounds_is_not_read(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(bundle) as archive:
+        size = archive.getinfo("manifest.json").file_size
+    monkeypatch.setattr("edgeanim.targets.unpack._MAX_MANIFEST", size)
+    with open_bundle(bundle):
+        pass
+    monkeypatch.setattr("edgeanim.targets.unpack._MAX_MANIFEST", size - 1)
+    with pytest.raises(BadInput, match=r"no usable manifest\.json"), open_bundle(bundle):
+        pass
+
+
 def test_a_bundle_of_too_many_members_is_neither_written_nor_opened(
     bundle: Path, parts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +136,26 @@ def test_a_small_board_is_told_what_it_lacks(tmp_path: Path) -> None:
     assert checks["perf counters"].status == "warn"
     assert "perf_event_paranoid is 3" in checks["perf counters"].detail
     assert checks["power (RAPL)"].status == "skip"
+
+
+@pytest.mark.parametrize(
+    ("level", "status"), [("-1", "ok"), ("2", "ok"), ("3", "warn"), ("what", "skip")]
+)
+def test_ones_own_processes_can_be_counted_up_to_the_second_level(
+    tmp_path: Path, level: str, status: str
+) -> None:
+    root = lay_out(tmp_path, {"proc/sys/kernel/perf_event_paranoid": f"{level}\n"})
+    assert of(check_permissions(root))["perf counters"].status == status
+
+
+@pytest.mark.parametrize(("free_mb", "status"), [(2047, "warn"), (2048, "ok")])
+def test_a_disk_with_little_room_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_mb: int, status: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_mb << 20))
+    disk = of(check_machine(tmp_path))["disk"]
+    assert disk.status == status
+    assert disk.detail.startswith(f"{free_mb} MB free")
 
 
 def test_a_store_that_cannot_be_written_to_is_no_disk(

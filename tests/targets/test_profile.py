@@ -29,3 +29,10 @@ def test_rounding_does_not_carry_a_share_past_the_whole() -> None:
     names = [f"op{i}" for i in range(49)]
     ops = [ExecutedOp(name, "float32", COMPUTE, 1.0 + i / 7) for i, name in enumerate(names)]
     assert summarize(ops, basis="time", detail="").float_ <= 1.0
+
+
+def test_ops_are_counted_by_the_run() -> None:
+    often = [ExecutedOp("Conv", INT8, COMPUTE, 1.0)] * 6
+    once = [ExecutedOp("Reorder", "float32", LAYOUT, 1.0)]
+    profile = summarize([*often, *once], basis="time", detail="", runs=3)
+    assert {row.op: row.count for row in profile.ops} == {"Conv": 2, "Reorder": 1}
