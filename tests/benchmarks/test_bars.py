@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.bars import Bar, Bench, line
+from edgeanim.benchmarks.bars import Bar, Bench, line, main
 from edgeanim.benchmarks.result import save_report
 from edgeanim.core.errors import DeviceFailed
 from tests.benchmarks.synthetic import build_report
@@ -63,3 +63,21 @@ def test_an_import_of_torch_is_seen(
 
 def test_a_missed_bar_is_shouted() -> None:
     assert line(Bar("x", "< 1 s", "2 s", False)).endswith("MISSED")
+
+
+@pytest.mark.parametrize(("options", "count"), [((), 5), (("--skip-demo",), 4)])
+@pytest.mark.parametrize("missed", [None, "animate"])
+def test_all_bars_are_printed_and_one_that_is_missed_is_told_to_the_shell(
+    options: tuple[str, ...],
+    count: int,
+    missed: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for step in ("start_up", "build", "run_variants", "animate", "demo"):
+        bar = Bar(step, "< 1 s", "0.5 s", step != missed)
+        monkeypatch.setattr(Bench, step, lambda _, bar=bar: iter([bar]))
+    assert main(options) == (1 if missed else 0)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == count
+    assert sum(line.endswith("MISSED") for line in printed) == (missed is not None)

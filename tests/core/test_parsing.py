@@ -55,6 +55,24 @@ class Measured:
     readings: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Counted:
+    numbers: tuple[int, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("data", "key"), [({"counts": {"a": 1.0}}, "counts.a"), ({"numbers": [1.0]}, "numbers[0]")]
+)
+def test_whole_numbers_are_not_taken_for_figures(data: dict[str, object], key: str) -> None:
+    assert parse(Counted, {"counts": {"a": 1}, "numbers": [1]}, where="doc") == Counted(
+        (1,), {"a": 1}
+    )
+    with pytest.raises(BadInput, match="whole number") as caught:
+        parse(Counted, data, where="doc")
+    assert caught.value.where == f"doc [{key}]"
+
+
 @pytest.mark.parametrize(
     ("bad", "says"),
     [

@@ -17,12 +17,13 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.calibrate import record_samples
-from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, gather
+from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, Material, gather
 from edgeanim.pipeline.models import default_material
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.coverage import evenly
 from edgeanim.runtime.media import write_animation
-from edgeanim.runtime.scene import Picture
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.scene import Picture, Scene
 from tests.convnets import save_onnx
 
 PICTURE = TensorSpec("image", "driving_frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
@@ -314,6 +315,26 @@ def test_clips_that_are_sorted_by_person_are_all_followed(tmp_path: Path) -> Non
     material = gather(MOVING, tmp_path, {}, limit=24)
     assert _values(material.calibration[0].driver) == [0, 1, 2, 3]
     assert _values(material.held_out.driver) == [0, 1, 2, 3, 4]
+
+
+def test_clips_share_the_frames_that_are_asked_for(tmp_path: Path) -> None:
+    for name in "abc":
+        _clip(tmp_path / f"{name}.gif", 12)
+    material = gather(MOVING, tmp_path, {}, limit=12)
+    assert [len(_values(scene.driver)) for scene in material.calibration] == [4, 4]
+    assert len(_values(material.held_out.driver)) == 4
+    # Motion needs two frames, and clips that no frame is left for are not looked at.
+    material = gather(MOVING, tmp_path, {}, limit=2)
+    assert [len(_values(scene.driver)) for scene in material.calibration] == [2]
+
+
+def test_stills_are_moved_by_one_track_after_the_other(photos: Path) -> None:
+    first, second = (MotionTrack(np.full((4, 2, 6), i, np.float32), 25.0) for i in (1, 2))
+    default = Material((Scene(track=first),), Scene(track=second), separate=True)
+    material = gather(MOVING, photos, {}, limit=24, default=default)
+    moved_by = [scene.track for scene in (*material.calibration, material.held_out)]
+    assert [track is first for track in moved_by] == [True, False] * 6
+    assert [track is second for track in moved_by] == [False, True] * 6
 
 
 def test_a_dataset_is_its_sequences_frames(tmp_path: Path) -> None:
