@@ -67,6 +67,21 @@ def test_each_kind_of_obstacle_has_its_own_remedy() -> None:
     assert "dot product" not in remedy(*mostly, features=("avx512_vnni",))
 
 
+def test_from_three_quarters_in_int8_on_it_is_not_the_rest_that_makes_it_slow() -> None:
+    def said(share: float) -> tuple[str, ...]:
+        report = slow_int8(replace(CONV, share=share), replace(NORM, share=1 - share))
+        return explain(report, report.variants[1])
+
+    assert "INT8 kernels for InstanceNormalization" in said(0.74)[-1]
+    assert "8-bit dot product" in said(0.76)[-1]
+
+
+def test_ops_are_named_that_take_a_fiftieth_or_more() -> None:
+    ops = (replace(NORM, op="Seen", share=0.021), replace(NORM, op="Unseen", share=0.019))
+    report = slow_int8(replace(CONV, share=0.96), *ops)
+    assert [one.op for one in obstacles(report.variants[1])] == ["Seen"]
+
+
 def test_what_cannot_be_named_gets_no_remedy() -> None:
     many = [replace(NORM, op=f"Custom{n}", share=0.01) for n in range(60)]
     report = slow_int8(replace(CONV, share=0.4), *many)

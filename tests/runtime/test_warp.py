@@ -232,6 +232,15 @@ def test_where_nothing_is_filled_in_a_transparent_still_has_a_hole_and_no_white_
     np.testing.assert_array_equal(brown[4, 4], (125, 45, 15, 255))
 
 
+@pytest.mark.parametrize(("grey", "opacity"), [(255, 0), (223, 128), (191, 255), (128, 255)])
+def test_a_fill_fades_within_a_quarter_of_white_and_is_opaque_further_from_it(grey, opacity):
+    still = np.full((8, 8, 4), (200, 0, 0, 255), np.uint8)
+    still[0, 0, 3] = 0
+    nothing = np.zeros((2, 2, 2), np.float32), np.zeros((2, 2), np.float32)
+    frame = compose(still, *nothing, np.full((2, 2, 3), grey, np.uint8))
+    assert abs(int(frame[4, 4, 3]) - opacity) <= 1
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_a_frame_stays_as_it_is_when_the_next_is_made(channels):
     still, flow = _case(8, (32, 32), (8, 8), 0.1)
