@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import fx
 
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.core.threads import torch_threads
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.graph.write_back import write_back
@@ -24,13 +21,6 @@ from edgeanim.quantize.distillation.fake_quant import (
     remove_rounding,
 )
 from edgeanim.quantize.distillation.placement import find_placement
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _single() -> Iterator[None]:
-    """Small nets gain nothing from threads that wait for each other."""
-    with torch_threads(1):
-        yield
 
 
 def save_net(path: Path, rng: np.random.Generator) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.progress import Progress, Silent
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
-from edgeanim.core.threads import torch_threads
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
@@ -49,13 +47,6 @@ from tests.quantize.cyclegan import (
 
 SIZE = 32
 SPEC = DistilSpec(steps=60, every=15)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _single() -> Iterator[None]:
-    """Small nets gain nothing from threads that wait for each other."""
-    with torch_threads(1):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import fx, nn
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.threads import torch_threads
 from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
@@ -23,14 +22,6 @@ from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distillation.equalise import equalise
 from edgeanim.quantize.distillation.placement import Placement, find_placement
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _single() -> Iterator[None]:
-    """Small nets gain nothing from threads that wait for each other."""
-    with torch_threads(1):
-        yield
-
 
 STEPS: dict[str, Callable[[int], nn.Module]] = {
     "conv": lambda c: nn.Conv2d(c, c, 3, padding=1),
