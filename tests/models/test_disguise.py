@@ -15,7 +15,7 @@ from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS, UNKNOWN
-from tests.models.test_weak_labels import JUMPERS, SKINS, waving
+from tests.models.drawn_people import JUMPERS, SKINS, waving
 
 TORSO = 1
 WALL, PERSON = (200, 210, 220), (90, 40, 30)

@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
+from edgeanim.pipeline.frames import given
 from edgeanim.pipeline.frames.given import Given
 from edgeanim.pipeline.frames.material import Material, gather
 from tests.cli.called import edgeanim, fails
-from tests.pipeline.test_material import MOVING, PLAIN, STYLED
+from tests.pipeline.contracts import MOVING, PLAIN, STYLED
 
 
 def pictures() -> Iterator[np.ndarray]:
@@ -168,6 +169,18 @@ def test_what_is_wrong_is_named(
 ) -> None:
     with pytest.raises(error, match=said):
         gather(contract, source, {}, limit=64)
+
+
+def test_pictures_without_a_pixel_or_with_too_many_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "pixels is empty or too large"
+    with pytest.raises(BadInput, match=f"frame 0: A picture of 4x0 {said}"):
+        gather(PLAIN, [np.zeros((0, 4, 3), np.uint8)], {}, limit=64)
+    monkeypatch.setattr(given, "MAX_PIXELS", 16 * 24)
+    assert gather(PLAIN, [np.zeros((16, 24, 3), np.uint8)], {}, limit=64)
+    with pytest.raises(BadInput, match=f"frame 0: A picture of 24x17 {said}"):
+        gather(PLAIN, [np.zeros((17, 24, 3), np.uint8)], {}, limit=64)
 
 
 def test_what_the_programs_own_code_raises_is_passed_on() -> None:

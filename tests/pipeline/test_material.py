@@ -25,15 +25,7 @@ from edgeanim.runtime.media import write_animation
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene
 from tests.convnets import save_onnx
-
-PICTURE = TensorSpec("image", "driving_frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
-STYLE = TensorSpec("net/style", "condition:net_style", (1, 4))
-RESULT = TensorSpec("result", "frame", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
-PLAIN = Contract("plain", (GraphSpec("net", "net.onnx", "frame", (PICTURE,), (RESULT,)),))
-STYLED = Contract("styled", (GraphSpec("net", "net.onnx", "frame", (PICTURE, STYLE), (RESULT,)),))
-STILL = TensorSpec("still", "still", (1, 3, 16, 24), "NCHW", range=(0.0, 1.0))
-MOTION = TensorSpec("motion", "motion:driving", (1, 2, 6))
-MOVING = Contract("moving", (GraphSpec("net", "net.onnx", "frame", (STILL, MOTION), (RESULT,)),))
+from tests.pipeline.contracts import MOVING, PICTURE, PLAIN, RESULT, STILL, STYLE, STYLED
 
 
 @pytest.fixture
@@ -93,6 +85,17 @@ def test_pictures_of_any_size_are_fitted_and_every_fourth_is_held_out(photos: Pa
     assert [int(frame.mean() / 10) for frame in judged] == [3, 7, 11]
     assert not {int(f.mean()) for f in taught} & {int(f.mean()) for f in judged}
     assert material.separate
+
+
+def test_of_a_picture_of_other_proportions_the_middle_is_taken(tmp_path: Path) -> None:
+    """Edges that nothing was seen of would be calibrated on."""
+    for name, size in (("wide", (16, 96)), ("high", (64, 24))):
+        picture = np.full((*size, 3), 255, np.uint8)
+        middle = [slice((n - m) // 2, (n + m) // 2) for n, m in zip(size, (16, 24), strict=True)]
+        picture[middle[0], middle[1]] = 128
+        Image.fromarray(picture).save(tmp_path / f"{name}.png")
+    (scene,) = gather(PLAIN, tmp_path, {}, limit=8).calibration
+    assert (np.asarray(scene.driver) == 128).all()
 
 
 def test_too_few_pictures_are_used_for_both_and_it_says_so(photos: Path) -> None:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from runtime_stubs import (
+
+from edgeanim.core.artifact import CompiledGraph
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.skeleton import Bone, Skeleton
+from edgeanim.runtime import player as player_module
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.wiring import Needs, choose
+from edgeanim.targets.backends import SessionOptions
+from edgeanim.targets.bundle import Variant
+from tests.runtime.stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
     StubSession,
@@ -16,14 +29,6 @@ from runtime_stubs import (
     sessions,
     spot,
 )
-
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.core.skeleton import Bone, Skeleton
-from edgeanim.runtime.motion import MotionTrack
-from edgeanim.runtime.player import Player
-from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.wiring import Needs
 
 
 def _invert(values):
@@ -272,6 +277,15 @@ def test_conditions_are_cycled_through_frame_by_frame(pictures):
         next(player.play(Scene(driver=pictures, conditions={"style": styles[:, :2]})))
 
 
+def test_a_condition_of_several_rows_is_cycled_through_by_as_many():
+    spec = TensorSpec("style", "condition:style", (2, 3))
+    values = np.arange(18, dtype=np.float32).reshape(6, 3)
+    chosen = [choose(values, spec, index)[:, 0].tolist() for index in range(4)]
+    assert chosen == [[0, 3], [6, 9], [12, 15], [0, 3]]
+    with pytest.raises(BadInput, match=r"--input style: .*\[2, 3\].*but \[5, 3\] is given"):
+        choose(values[:5], spec, 0)
+
+
 def test_what_a_scene_lacks_is_said_at_once_with_the_option(pictures):
     player, _ = _animator()
     track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
@@ -383,6 +397,22 @@ def test_closing_closes_every_session():
     with player:
         pass
     assert all(session.closed for session in opened.values())
+
+
+def test_where_one_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
+    opened: list[StubSession] = []
+
+    def load(compiled, options):  # noqa: ARG001
+        if len(opened) == 2:
+            raise DeviceFailed("There is no memory left.")
+        opened.append(StubSession(compiled.spec, ANIMATOR_BODIES[compiled.spec.name]))
+        return opened[-1]
+
+    monkeypatch.setattr(player_module, "get_backend", lambda _: SimpleNamespace(load=load))
+    graphs = [CompiledGraph("stub", "float32", "float32", spec, ()) for spec in ANIMATOR.graphs]
+    with pytest.raises(DeviceFailed, match="no memory"):
+        load_player(ANIMATOR, Variant("stub", "float32", tuple(graphs)), SessionOptions())
+    assert [session.closed for session in opened] == [True, True]
 
 
 def test_frames_that_were_played_are_let_go(pictures):

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from runtime_stubs import ANIMATOR, ANIMATOR_BODIES, StubSession, picture, sessions, spot
 
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import UsageError
@@ -17,6 +16,7 @@ from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.smoothing import smoothed
+from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, StubSession, picture, sessions, spot
 
 MOTIONS = hnp.arrays(
     np.float32,
