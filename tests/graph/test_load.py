@@ -193,6 +193,7 @@ def test_what_lies_beside_a_picture_and_is_none_is_a_condition(
         ("1,80,16,1", "1,3,96,96"),
         ("1,1,16,29", "1,3,96,96"),  # about as wide as a cropped picture might be
         ("1,3,80,16", "1,3,48,48"),
+        ("1,3,34,16", "1,3,48,48"),  # more than twice as long as wide
     ],
 )
 def test_a_spectrogram_beside_a_picture_is_a_condition(
@@ -458,6 +459,7 @@ def test_a_graph_that_draws_at_random_is_refused(
     [
         ("y, m, v = BatchNormalization <training_mode=1> (x, s, b, a, b)", 18),
         ("y = BatchNormalization <training_mode=1> (x, s, b, a, b)", 18),
+        ("y = BatchNormalization <training_mode=1> (x, s, b, a, b)", 14),
         ("y, m, v, sm, sv = BatchNormalization (x, s, b, a, b)", 13),
     ],
 )
@@ -473,7 +475,7 @@ def test_a_batch_norm_in_training_is_refused_when_read(
 
 def test_a_batch_norm_at_rest_is_taken(graph: Any, save: Any) -> None:
     stored = {name: np.ones(3, np.float32) for name in "sab"}
-    for opset in (9, 13, 18):
+    for opset in (9, 13, 14, 18):
         body = "y = BatchNormalization (x, s, b, a, b)"
         assert load_model(save(graph(*IMAGE, body, stored, opset=opset)))
 
@@ -512,6 +514,14 @@ def test_an_input_too_large_for_any_machine_is_refused(graph: Any, save: Any) ->
         load_model(save(model))
 
 
+def test_a_single_number_may_be_infinite_and_no_other_weight(graph: Any, save: Any) -> None:
+    limits = {"low": np.array(0, np.float32), "high": np.array(np.inf, np.float32)}
+    assert load_model(save(graph(*IMAGE, "y = Clip (x, low, high)", limits)))
+    weights = {"scale": np.array([1, np.inf, 1], np.float32).reshape(3, 1, 1)}
+    with pytest.raises(BadInput, match="'scale' holds NaN or infinite values"):
+        load_model(save(graph(*IMAGE, "y = Mul (x, scale)", weights)))
+
+
 def test_local_functions_are_expanded(save: Any) -> None:
     text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
       g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = local.twice (x) }
@@ -548,6 +558,16 @@ def test_external_data_beside_the_file(graph: Any, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(BadInput, match="external data file of the weight 'scale' is missing"):
         load_model(path)
+
+
+def test_external_data_are_found_beside_numbers_below_zero(graph: Any, tmp_path: Path) -> None:
+    """Protobuf writes them in ten bytes."""
+    path = _external(graph, tmp_path, "weights.bin")
+    model = onnx.load(str(path), load_external_data=False)
+    model.graph.node[0].output[0] = "scaled"
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["scaled"], ["y"], axis=-1))
+    path.write_bytes(model.SerializeToString())
+    assert [file.name for file in external_files(path)] == ["weights.bin"]
 
 
 def test_external_data_of_branches_and_functions_are_found(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -21,7 +23,7 @@ from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.load import load_model
 from edgeanim.pipeline import ahead as ahead_module
 from edgeanim.pipeline import methods
-from edgeanim.pipeline.ahead import working_ahead
+from edgeanim.pipeline.ahead import _has_room, working_ahead
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter
@@ -53,8 +55,9 @@ def others() -> list[psutil.Process]:
 def command_of(process: psutil.Process) -> str:
     """Its command line, which the kernel shows a moment after the process has begun."""
     for _ in range(50):
-        if (line := process.cmdline()) or process.status() == psutil.STATUS_ZOMBIE:
-            return " ".join(line)
+        with suppress(psutil.NoSuchProcess):
+            if (line := process.cmdline()) or process.status() == psutil.STATUS_ZOMBIE:
+                return " ".join(line)
         time.sleep(0.01)
     return ""
 
@@ -142,6 +145,21 @@ def test_nothing_is_started_where_it_would_stand_in_the_way(
     monkeypatch.setattr(ahead_module, "_has_room", lambda: False)
     with working_ahead(work) as ahead:
         ahead.compile(BACKEND, [graph])
+
+
+@pytest.mark.parametrize(
+    ("processors", "free_gb", "locks", "room"),
+    [(2, 4, True, True), (1, 4, True, False), (2, 3.9, True, False), (2, 4, False, False)],
+)
+def test_there_is_room_beside_a_second_processor_with_memory_and_locks(
+    processors: int, free_gb: float, locks: bool, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda _: list(range(processors)))
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    memory = SimpleNamespace(available=int(free_gb * (1 << 30)))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(ahead_module, "HAS_LOCKS", locks)
+    assert _has_room() is room
 
 
 def test_what_it_fails_at_is_said_by_whoever_wants_it(

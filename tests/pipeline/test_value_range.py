@@ -15,7 +15,9 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import load_model
 from edgeanim.pipeline import bench
 from edgeanim.pipeline.calibrate import make_golden
+from edgeanim.pipeline.clipping import clipped_share
 from edgeanim.pipeline.work import Work
+from edgeanim.runtime.golden import Golden
 from edgeanim.runtime.scene import Scene
 from tests.convnets import save_onnx
 
@@ -65,6 +67,21 @@ def test_frames_that_are_clipped_are_told_of(
         notes.said.clear()
         make_golden(work, model, Scene(driver=np.stack(list(pictures))[:, :32, :32]))
         assert ["value range" in note for note in notes.said if note] == [True] * told
+
+
+@pytest.mark.parametrize(
+    ("shown", "made", "told"), [(0, 25, 0.25), (0, 24, None), (20, 45, 0.45), (20, 44, None)]
+)
+def test_what_counts_as_clipped_is_a_quarter_more_than_of_the_pictures_shown(
+    shown: int, made: int, told: float | None
+) -> None:
+    def at_the_ends(count: int) -> np.ndarray:
+        values = np.full((1, 20, 5, 3), 128, np.uint8)
+        values.reshape(100, 3)[:count] = (0, 255, 255)
+        return values
+
+    golden = Golden(Scene(driver=at_the_ends(shown)), at_the_ends(made))
+    assert clipped_share(golden) == told
 
 
 @pytest.mark.parametrize(
