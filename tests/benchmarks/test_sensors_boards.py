@@ -92,7 +92,7 @@ def test_rapl_that_only_root_may_read_says_so(tmp_path: Path) -> None:
                      "throttled_since_boot"}),
     ],
 )  # fmt: skip
-def test_throttling_bits(text: str, flags: set[str]) -> None:
+def test_each_throttling_bit_is_a_flag(text: str, flags: set[str]) -> None:
     values = read_bits(text)
     assert len(values) == 8
     assert {name.removeprefix("pi.") for name, value in values.items() if value} == flags

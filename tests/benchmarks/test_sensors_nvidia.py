@@ -107,7 +107,7 @@ EMC MinFreq=204000000 MaxFreq=1600000000 CurrentFreq=1600000000 FreqOverride=0
         (CLOCKS_4.replace("MinFreq=204000000", "MinFreq=1600000000"), "fixed"),
     ],
 )
-def test_clocks_fixed_or_free(text: str, says: str) -> None:
+def test_clocks_that_are_not_fixed_are_named(text: str, says: str) -> None:
     assert read_clocks(text) == says
 
 
@@ -119,7 +119,7 @@ def test_clocks_fixed_or_free(text: str, says: str) -> None:
         ("NVPM WARN: fan mode is not set!\nNV Power Mode: MAXN\n0\n", "MAXN (0)"),
     ],
 )
-def test_power_mode(text: str, says: str) -> None:
+def test_the_power_mode_is_read_with_its_number(text: str, says: str) -> None:
     assert read_mode(text) == says
 
 
@@ -131,7 +131,9 @@ def test_the_release_of_l4t() -> None:
             read("nonsense")
 
 
-def test_a_jetsons_settings(tmp_path: Path) -> None:
+def test_a_jetson_tells_its_power_mode_even_where_its_clocks_cannot_be_asked(
+    tmp_path: Path,
+) -> None:
     commands = {"nvpmodel -q": "NV Power Mode: 25W\n1\n"}
     settings, missing = get_sensor("jetson", Board(tmp_path, {}, commands)).read_settings()
     assert settings == {"power mode": "25W (1)"}

@@ -27,7 +27,7 @@ def _of(form: str) -> Values:
     return {name.removeprefix("tegra."): value for name, value in read_line(ALL[form])[0].items()}
 
 
-def test_nano_without_root() -> None:
+def test_a_nano_tells_all_of_this_without_root() -> None:
     assert _of("Nano, JetPack 4, without root") == {
         "ram_used_mb": 613,
         "ram_total_mb": 3964,
@@ -76,7 +76,7 @@ def test_clocks_engines_and_rails_of_a_tx2() -> None:
     assert values["bcpu.temp_c"] == 42.5
 
 
-def test_orin_as_root() -> None:
+def test_an_orin_tells_its_clocks_to_root() -> None:
     values = _of("Orin Nano, JetPack 6, root")
     assert (values["gpu.load_percent"], values["gpu.freq_mhz"]) == (63, 621)
     assert (values["emc.load_percent"], values["emc.freq_mhz"]) == (43, 2133)

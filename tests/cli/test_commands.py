@@ -55,7 +55,10 @@ def test_the_list_of_commands_is_the_folder() -> None:
 def test_a_folder_that_is_no_model_is_not_called_one(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     fails(3, "bench", tmp_path, says="holds no model.toml")
-    fails(3, "animate", tmp_path, "--drive", "wave", "-o", "x.gif", says="holds no model.toml")
+    fails(
+        3, "animate", tmp_path, "--drive", "wave", "-o", tmp_path / "x.gif",
+        says="holds no model.toml",
+    )  # fmt: skip
     for name in ("animator.toml", "model.toml"):
         (tmp_path / name).write_text("")
         fails(3, "bench", tmp_path, says="not compiled yet")
@@ -93,7 +96,7 @@ def test_an_architecture_beyond_all_bounds_is_refused(text: str, tmp_path: Path)
     fails(3, "inspect", tmp_path, says="and 1024")
 
 
-def test_version() -> None:
+def test_the_version_is_that_of_the_package() -> None:
     import edgeanim as package
 
     assert edgeanim_apart("--version").stdout.strip().endswith(package.__version__)
@@ -135,7 +138,7 @@ def test_a_missing_file_is_bad_input(args: tuple[str, ...]) -> None:
         ("animate", "{}.eab", "--drive", "wave", "-o", "out.gif"),
     ],
 )
-def test_a_file_that_is_not_what_it_claims(
+def test_a_file_that_is_not_what_its_name_says_is_bad_input(
     content: bytes, args: tuple[str, ...], tmp_path: Path
 ) -> None:
     bad = tmp_path / f"bad{Path(args[1]).suffix}"
@@ -144,9 +147,9 @@ def test_a_file_that_is_not_what_it_claims(
     fails(3, *filled, says=str(bad.name))
 
 
-def test_a_folder_for_a_file(tmp_path: Path) -> None:
-    fails(3, "bench", tmp_path / ".." / tmp_path.name, says="")
-    fails(3, "compare", tmp_path, says="folder")
+def test_a_folder_where_a_file_is_needed_is_told(tmp_path: Path) -> None:
+    fails(3, "bench", tmp_path / ".." / tmp_path.name, says="This folder holds no model.toml")
+    fails(3, "compare", tmp_path, says="This is a folder; a file is needed here")
 
 
 def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:

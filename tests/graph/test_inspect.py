@@ -160,7 +160,7 @@ def test_a_graph_that_is_quantised_already_is_told_of_in_one_sentence(
     assert not info.importable
 
 
-def test_the_style_net(style_model: Path) -> None:
+def test_the_style_net_can_be_imported_and_counted(style_model: Path) -> None:
     (info,) = inspect_model(style_model).graphs
     assert info.importable
     assert 1.8e9 < info.macs < 1.9e9

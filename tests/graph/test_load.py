@@ -369,7 +369,9 @@ def test_files_that_are_no_graph(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(share=st.floats(0, 0.999))
-def test_truncated_files(tiny_onnx: Any, tmp_path_factory: Any, share: float) -> None:
+def test_a_file_that_is_cut_off_is_refused(
+    tiny_onnx: Any, tmp_path_factory: Any, share: float
+) -> None:
     data = _tiny_bytes(tiny_onnx)
     path = tmp_path_factory.mktemp("cut") / "cut.onnx"
     path.write_bytes(data[: int(len(data) * share)])
@@ -411,7 +413,7 @@ def test_dynamic_outputs_are_found_by_running(graph: Any, save: Any) -> None:
     assert load_model(path).contract.graphs[0].outputs[0].shape == (1, 3, 16, 16)
 
 
-def test_other_types_than_float32(graph: Any, save: Any) -> None:
+def test_inputs_of_another_type_than_float32_are_refused(graph: Any, save: Any) -> None:
     path = save(graph("uint8[1,3,16,16] x", IMAGE[1], "y = Cast <to=1> (x)"))
     with pytest.raises(BadInput, match="The input 'x' is uint8"):
         load_model(path)
@@ -541,7 +543,9 @@ def _external(graph: Any, folder: Path, location: str) -> Path:
     return path
 
 
-def test_external_data_beside_the_file(graph: Any, tmp_path: Path) -> None:
+def test_external_data_beside_the_file_are_read_hashed_and_missed(
+    graph: Any, tmp_path: Path
+) -> None:
     path = _external(graph, tmp_path, "weights.bin")
     model = load_model(path)
     folder = save_model(model.contract, {model.contract.graphs[0].name: path}, tmp_path / "m")

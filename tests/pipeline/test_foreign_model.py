@@ -101,7 +101,7 @@ def test_equal_inputs_give_an_equal_bundle_from_the_store(job: SimpleNamespace) 
     assert again.sha256 == job.compiled.sha256
 
 
-def test_bench_compare_and_gate(job: SimpleNamespace) -> None:
+def test_a_report_is_compared_with_itself_and_held_to_a_gate(job: SimpleNamespace) -> None:
     report = api.bench(
         [job.work / "tiny.eab"],
         out=job.work / "report.json",

@@ -223,7 +223,7 @@ def test_the_tools_of_a_board_are_looked_for(
         ("openvino", "aarch64", (2, 36), (3, 15), None, "2026.4.1 needs CPython 3.10 to 3.14"),
     ],
 )
-def test_which_wheel_fits(
+def test_the_newest_wheel_that_fits_is_named_or_why_none_does(
     package: str,
     arch: str,
     glibc: tuple[int, ...] | None,
