@@ -144,7 +144,13 @@ def test_a_line_that_is_cut_or_stirred_gives_no_wrong_kind_of_value(
     assert all(name.startswith("tegra.") for name in values)
 
 
-@given(st.text(max_size=200))
+_WORDS = sorted({word for line in ALL.values() for word in line.split()})
+
+
+@given(
+    st.text(max_size=200)
+    | st.lists(st.sampled_from(_WORDS) | st.text(max_size=8), max_size=12).map(" ".join)
+)
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
         values, strange = read_line(text)

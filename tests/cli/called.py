@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
@@ -58,6 +59,23 @@ def edgeanim(*args: object) -> subprocess.CompletedProcess[str]:
                 signal.signal(number, handler)
     assert isinstance(code, int)
     return subprocess.CompletedProcess(command, code, out.text(), err.text())
+
+
+# Ctrl-C is heard, though the tests themselves may run in the background or under nohup.
+_HEARD = (
+    "import os, signal, sys\n"
+    "for number in (signal.SIGINT, signal.SIGHUP):\n"
+    "    signal.signal(number, signal.SIG_DFL)\n"
+    "os.execv(sys.executable, [sys.executable, '-m', 'edgeanim', *sys.argv[1:]])\n"
+)
+
+
+def edgeanim_started(*args: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """The command line in a process of its own that goes on, and that signals reach."""
+    return subprocess.Popen(
+        [sys.executable, "-c", _HEARD, *map(str, args)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+    )  # fmt: skip
 
 
 def edgeanim_apart(*args: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cli.called import edgeanim_started
+
 Ready = Callable[[], object]
 
 
@@ -40,21 +42,9 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-# Signals are heard, though the tests themselves may run in the background or under nohup.
-_HEARD = (
-    "import os, signal, sys\n"
-    "for number in (signal.SIGINT, signal.SIGHUP):\n"
-    "    signal.signal(number, signal.SIG_DFL)\n"
-    "os.execv(sys.executable, [sys.executable, '-m', 'edgeanim', *sys.argv[1:]])\n"
-)
-
-
 def start(temporary: Path, *args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", _HEARD, *map(str, args)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        env=os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    env = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    return edgeanim_started(*args, env=env)
 
 
 def wait_until(ready: Ready, process: subprocess.Popen[str]) -> None:

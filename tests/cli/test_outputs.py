@@ -23,7 +23,7 @@ from edgeanim.cli import dataset, doctor, quantize
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
-from tests.cli.called import edgeanim, fails
+from tests.cli.called import edgeanim, edgeanim_started, fails
 
 
 @pytest.mark.parametrize(
@@ -206,11 +206,9 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out" / "q"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeanim", "quantize", str(tiny_onnx()), "--calib", str(photos),
-         "-o", str(out), "--backend", "openvino"],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = edgeanim_started(
+        "quantize", tiny_onnx(), "--calib", photos, "-o", out, "--backend", "openvino"
+    )
     assert process.stderr is not None
     line = process.stderr.readline()  # the first stage is done
     assert "Read the model" in line

@@ -193,7 +193,20 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["name", "ratio", "inners", "pair", "table"]), json_values))
+# What belongs there, or anything else.
+_inners = st.fixed_dictionaries({"size": st.integers()}) | json_values
+_documents = st.fixed_dictionaries(
+    {"name": st.text() | json_values},
+    optional={
+        "ratio": st.floats() | json_values,
+        "inners": st.lists(_inners, max_size=3) | json_values,
+        "pair": st.tuples(st.integers(), st.floats()).map(list) | json_values,
+        "table": st.dictionaries(st.text(), _inners, max_size=3) | json_values,
+    },
+)
+
+
+@given(_documents | st.dictionaries(st.text(), json_values))
 def test_no_document_does_anything_but_parse_or_bad_input(data: dict[str, object]) -> None:
     try:
         parsed = parse(Outer, data, where="x")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.graph.rewrites import depthwise, transposed, zero_stuffing
@@ -51,6 +51,8 @@ def test_several_filters_for_each_channel_stay(graph: Any, kernel: tuple[int, ..
     grouped=st.booleans(),
     flat=st.booleans(),
 )
+@example(size=(3, 4), stride=2, kernel=(4, 4), begins=(2, 2), ends=(1, 1), grouped=True, flat=False)
+@example(size=(3, 4), stride=2, kernel=(4, 4), begins=(2, 2), ends=(1, 1), grouped=False, flat=True)
 def test_a_filter_over_zeros_between_pixels_is_a_transposed_convolution(
     graph: Any,
     difference: Any,

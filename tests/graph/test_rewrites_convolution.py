@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.graph.rewrites import (
@@ -238,6 +238,8 @@ def test_packing_pays_for_few_outputs_and_wide_kernels_only(graph: Any) -> None:
     ends=sides,
     extra=st.tuples(st.integers(0, 2), st.integers(0, 2)),
 )
+@example(size=(4, 3), kernel=(3, 3), stride=2, begins=(1, 1), ends=(1, 1), extra=(1, 1))
+@example(size=(4, 3), kernel=(4, 4), stride=2, begins=(1, 1), ends=(1, 1), extra=(0, 0))
 def test_transposed_convolutions_become_plain(
     graph: Any,
     difference: Any,

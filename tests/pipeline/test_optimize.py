@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,6 +33,7 @@ from edgeanim.pipeline.work import Work
 from edgeanim.report.words import ABSENT
 from edgeanim.targets.bundle import open_bundle
 from tests.benchmarks.synthetic import build_report
+from tests.cli.called import edgeanim_started
 from tests.pipeline.table_study import BACKENDS, HALF, MOST, UNPRUNED, TableStudy, search, states
 
 
@@ -525,11 +524,9 @@ def test_a_real_search_ends_with_a_bundle_and_runs_again_from_the_store(
 def test_ctrl_c_reports_the_best_so_far_and_ends_with_130(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edgeanim", "optimize", str(tiny_onnx()), "--calib", str(photos),
-         "--backend", "onnxruntime", "--backend", "openvino", "--prune", "0",
-         "-o", str(tmp_path / "net.eab")],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    process = edgeanim_started(
+        "optimize", tiny_onnx(), "--calib", photos, "--backend", "onnxruntime",
+        "--backend", "openvino", "--prune", 0, "-o", tmp_path / "net.eab",
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:

@@ -41,10 +41,6 @@ def sample(seed: int = 0, spec: GraphSpec = SPEC) -> dict[str, Array]:
     return {t.name: rng.random(t.shape, dtype=np.float32) for t in spec.inputs}
 
 
-def as_nchw(array: Array, tensor: TensorSpec) -> Array:
-    return array.transpose(0, 3, 1, 2) if tensor.layout == "NHWC" else array
-
-
 def _onnx_qdq(source: Path, path: Path, _float: Callable[[str], CompiledGraph]) -> None:
     from onnxruntime import quantization as q
 

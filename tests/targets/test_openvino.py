@@ -17,6 +17,7 @@ pytest.importorskip("openvino")
 SCRIPT = """
 import gc, os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # under nohup it would be ignored
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import open_bundle
 
