@@ -52,6 +52,20 @@ def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatc
     assert drawn[3].endswith("CPU\n")
 
 
+def test_a_bar_ends_where_all_is_done_even_if_more_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = terminal_of(monkeypatch)
+    with TerminalProgress() as progress:
+        progress.stage("Judge", 3)
+        for _ in range(4):
+            progress.step()
+    drawn = terminal.getvalue().split("\r\x1b[K")
+    bars = [line[line.index("[") :].rstrip() for line in drawn if "[" in line]
+    assert bars == [
+        f"[{'=' * filled}{' ' * (20 - filled)}] {count}/3"
+        for count, filled in enumerate((0, 6, 13, 20, 20))
+    ]
+
+
 @pytest.mark.parametrize(("columns", "widest"), [(40, 39), (80, 79), (200, 99), (0, 99)])
 def test_a_bar_stays_on_one_line_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch, columns: int, widest: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from edgeanim.core.errors import DeviceFailed, MissingComponent, UsageError
 from edgeanim.core.parsing import load_toml
 from edgeanim.targets.on import needs
-from edgeanim.targets.on.needs import Found, lacking
+from edgeanim.targets.on.needs import VENV, Found, lacking
 from edgeanim.targets.on.payload import runtime
 from edgeanim.targets.on.places import Emulated, Local, SshHost, file_label, parse_place
 
@@ -79,6 +80,17 @@ def test_what_is_missing_there_is_said_with_the_line_that_installs_it() -> None:
     assert "~/.edgeanim/venv/bin/pip install" in error.hint
     old = lacking(_found("3.9.2"), (), where="pi")
     assert isinstance(old, DeviceFailed)
+    assert lacking(_found("3.10.0"), (), where="pi") is None
+
+
+def test_an_environment_is_made_there_only_where_there_is_none() -> None:
+    bare = _found(modules=[])
+    inside = replace(bare, python=f"/home/x{VENV.lstrip('~')}/bin/python3")
+    for found, made in ((bare, True), (inside, False)):
+        error = lacking(found, ("onnxruntime",), where="pi")
+        assert error is not None
+        assert (f"with: python3 -m venv {VENV} && {VENV}/bin/pip" in str(error)) == made
+        assert f"{VENV}/bin/pip install" in str(error)
 
 
 def test_the_base_install_is_what_is_asked_for() -> None:

@@ -408,6 +408,14 @@ def test_a_run_that_cannot_be_ended_is_told_of_and_stops_no_other(
     assert "No route to host. The run goes on there." in notes.ends[0]
 
 
+@pytest.mark.parametrize("name", ["Path", "os", "disk_errors", "ClassVar", "KeyboardInterrupt", 7])
+def test_what_is_no_error_of_ours_there_is_a_failure_of_the_device_here(name: object) -> None:
+    """Whatever a far end names, nothing else of the module is called."""
+    error = remote._rebuilt({"class": name, "what": "It broke.", "where": "x"}, "pi@board")
+    assert type(error) is DeviceFailed
+    assert str(error) == "pi@board: x: It broke."
+
+
 def test_errors_there_are_errors_here(fake: Board, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"pi@board: x.png: Too blue. Paint it."):
         Remote(fake.host).run(counting_call(tmp_path, pause=0.0, end="refuse"))
