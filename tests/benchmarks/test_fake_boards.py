@@ -230,3 +230,16 @@ def test_what_a_sensor_started_ends_with_a_first_look_that_is_interrupted(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         Watch(("tegrastats", "jetson"), Interrupted(tmp_path))
     assert running.closed
+
+
+def test_each_look_turns_one_page_and_the_last_page_is_kept_for_the_last_look(
+    tmp_path: Path,
+) -> None:
+    looks = [(float(at), 0.0, {"proc/number": f"{at}\n"}, {}) for at in range(4)]
+    host = RecordedHost(lay_out(tmp_path / "board", looks))
+    read = []
+    for last in (False, False, False, False, True):
+        host.advance(last=last)
+        read.append(int(host.text("proc/number")))
+        assert host.clocks().steady == 500 + read[-1]
+    assert read == [0, 1, 2, 2, 3]
