@@ -54,13 +54,13 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 
 def install_line(extra: str) -> str:
     """The command that installs what `extra` brings to the Python that runs this."""
-    if extra in EXTRAS and not _is_installed():
+    if extra in EXTRAS and not _is_installed("edgeanim"):
         return _pip_install(quoted(EXTRAS[extra]))
     ours = f"'edgeanim[{extra}]'"
     return f"pip install {ours}" if _pip_is_meant() else _pip_install(ours)
 
 
-def base_install_line(module: str | None) -> str:
+def base_install_line(module: str) -> str:
     """The command that installs what has `module`; all that edgeanim always needs if nothing of
     that does."""
     found = [line for line in BASE if MODULES.get(re.split(r"[<>=;]", line)[0]) == module]
@@ -75,12 +75,9 @@ def _pip_is_meant() -> bool:
     """Whether `pip` alone stands for this Python's. Where its environment is not activated, another
     Python's would be asked, which knows no edgeanim. Who has none (`uv`) knows what to put for it.
     """
-    import importlib.util
     import shutil
 
-    if importlib.util.find_spec("pip") is None:
-        return True
-    return shutil.which("pip") == f"{sys.prefix}/bin/pip"
+    return not _is_installed("pip") or shutil.which("pip") == f"{sys.prefix}/bin/pip"
 
 
 def quoted(requirements: tuple[str, ...]) -> str:
@@ -88,11 +85,11 @@ def quoted(requirements: tuple[str, ...]) -> str:
     return " ".join(f"'{line.partition(';')[0]}'" for line in requirements)
 
 
-def _is_installed() -> bool:
+def _is_installed(distribution: str) -> bool:
     import importlib.metadata  # 30 ms, which no command should take to start
 
     try:
-        importlib.metadata.distribution("edgeanim")
+        importlib.metadata.distribution(distribution)
     except importlib.metadata.PackageNotFoundError:
         return False
     return True

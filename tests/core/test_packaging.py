@@ -90,13 +90,20 @@ def test_where_the_environment_is_not_activated_its_own_pip_is_asked(
     another.write_text("#!/bin/sh\n")
     another.chmod(0o755)
     monkeypatch.setattr(sys, "executable", "/home/pi/my venv/bin/python")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    there = {"edgeanim", "pip"}
+
+    def distribution(name: str) -> str:
+        if name not in there:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return name
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
     for path in (tmp_path, tmp_path / "empty"):
         monkeypatch.setenv("PATH", str(path))
         assert install_line("tflite") == (
             "'/home/pi/my venv/bin/python' -m pip install 'edgeanim[tflite]'"
         )
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    there.remove("pip")
     assert install_line("tflite") == "pip install 'edgeanim[tflite]'"
 
 
