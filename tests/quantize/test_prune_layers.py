@@ -23,6 +23,7 @@ from edgeanim.quantize.pruning.prune import convolutions_of
 from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
+from tests.convnets import save_onnx
 from tests.quantize.prune_one import prune_graph
 
 SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=1, steps=0)
@@ -144,20 +145,12 @@ def test_channels_that_hold_nothing_go_first(pictures: ArraySamples, tmp_path: P
         helper.make_node("Add", ["a", "d"], ["e"], "sum"),
         helper.make_node("Conv", ["e", "head.w"], ["result"], "head", pads=[1] * 4),
     ]
-    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 24, 24))
-        for name in ("image", "result")
-    ]
-    graph = helper.make_graph(nodes, "branch", ends[:1], ends[1:], stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = tmp_path / "branch.onnx"
-    onnx.save(model, str(path))
     spec = GraphSpec(
-        "branch", path.name, "frame",
+        "branch", "branch.onnx", "frame",
         (TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
         (TensorSpec("result", "frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
     )  # fmt: skip
+    path = save_onnx(tmp_path / "branch.onnx", spec, nodes, weights)
     asked = replace(SPEC, ratio=0.25, of="macs")
     pruned = prune_graph(GraphArtifact(spec, path), pictures, asked, tmp_path)
     left = onnx.load(str(pruned.path)).graph
