@@ -57,10 +57,10 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     """The frames of `path` as uint8 RGB [H, W, 3], at most `limit` of them.
 
     `path` is a clip (mp4, mov, mkv, webm, avi), an animated GIF, WebP or PNG, a folder of pictures
-    (in natural order: 2 before 10), a single picture, `-`, what comes through standard input (see
-    `y4m_reader`), or `camera:N`, the N-th camera, opened only
-    when its first frame is asked for. Transparent parts are shown on white. `BadInput` for
-    anything else, and for a clip that breaks off; `DeviceFailed` if there is no such camera.
+    (in natural order: 2 before 10), a single picture, `-` for what comes through standard input
+    (see `y4m_reader`), or `camera:N`, the N-th camera, opened only when its first frame is asked
+    for. Transparent parts are shown on white. `BadInput` for anything else, and for a clip that
+    breaks off; `DeviceFailed` if there is no such camera.
     """
     frames = (frame for frame, _ in timed_frames(path))
     return frames if limit is None else itertools.islice(frames, limit)
