@@ -211,8 +211,7 @@ class Carrying:
             if not self._there[k]:
                 return offset  # there are no axes to go by
             across, along = still[k, X], still[k, Y]
-            area = _cross(across, along)
-            share = _cross(offset, along) / area, _cross(across, offset) / area
+            share = along_axes(offset, across, along)
             return share[0] * across * turns[..., k, 0] + share[1] * along * turns[..., k, 1]
 
         done: list[Any] = [None] * len(self._there)
@@ -255,7 +254,7 @@ def bounded(turns: Any) -> Any:
 def sizes_of(planes: Any) -> list[float]:
     """The root of the determinant of each region's affine, its size; [K] of planes [K, 3], [T] of
     [T, 1, 3]."""
-    areas: list[float] = _cross(planes[..., X], planes[..., Y]).reshape(-1).tolist()
+    areas: list[float] = cross(planes[..., X], planes[..., Y]).reshape(-1).tolist()
     return [math.sqrt(abs(area)) for area in areas]
 
 
@@ -264,10 +263,17 @@ def _larger(still: Any, first: Any, there: Sequence[bool]) -> Any:
     region counts by the smaller of its two areas."""
     own = other = _NOTHING
     for k in (k for k, both in enumerate(there) if both):
-        areas = [abs(_cross(plane[k, X], plane[k, Y])) for plane in (still, first)]
+        areas = [abs(cross(plane[k, X], plane[k, Y])) for plane in (still, first)]
         own, other = own + areas[0] * min(areas), other + areas[1] * min(areas)
     return (own / other) ** 0.5
 
 
-def _cross(a: Any, b: Any) -> Any:
-    return (a.conj() * b).imag
+def along_axes(offset: Any, across: Any, along: Any) -> tuple[Any, Any]:
+    """How often each of two axes, which are not on one line, goes into an offset."""
+    area = cross(across, along)
+    return cross(offset, along) / area, cross(across, offset) / area
+
+
+def cross(a: Any, b: Any) -> Any:
+    """The area that two vectors span, signed."""
+    return a.real * b.imag - a.imag * b.real

@@ -7,7 +7,16 @@ import cmath
 import numpy as np
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.skeleton import CENTRE, Joints, X, Y, to_motion, to_planes
+from edgeanim.core.skeleton import (
+    CENTRE,
+    Joints,
+    X,
+    Y,
+    along_axes,
+    cross,
+    to_motion,
+    to_planes,
+)
 
 _NOTHING = 1e-9
 _Region = tuple[complex, complex, complex]
@@ -60,12 +69,7 @@ class Strength:
         """Where on its holder a region's joint is: how far across it, and how far along;
         `otherwise` on one whose axes are on one line."""
         centre, across, along = regions[holder]
-        area = _cross(across, along)
-        if abs(area) < _NOTHING:
+        if abs(cross(across, along)) < _NOTHING:
             return otherwise
         off = regions[k][CENTRE] + self._reach[k] * regions[k][Y] - centre
-        return complex(_cross(off, along) / area, _cross(across, off) / area)
-
-
-def _cross(a: complex, b: complex) -> float:
-    return (a.conjugate() * b).imag
+        return complex(*along_axes(off, across, along))

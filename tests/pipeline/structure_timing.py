@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import find_golden, record_samples
+from edgeanim.pipeline.figures.peers import timed
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.methods import Job, ptq
 from edgeanim.pipeline.models import open_model
@@ -39,8 +39,6 @@ from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant
 
 SAMPLES = 12
-BLOCK = 3
-"""Runs of one form in a row, whose median is compared with that of the others' blocks beside it."""
 
 
 @dataclass
@@ -108,16 +106,6 @@ def prebuilt(path: Path) -> Callable[[], object]:
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], np.full(detail["shape"], 0.5, detail["dtype"]))
     return lambda: interpreter.invoke()
-
-
-def timed(run: Callable[[], object]) -> list[float]:
-    """One block of processor seconds."""
-    times = []
-    for _ in range(BLOCK):
-        began = time.process_time()
-        run()
-        times.append(time.process_time() - began)
-    return times
 
 
 def table(found: list[Row], beside: Mapping[str, list[list[float]]]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from edgeanim.runtime.media import clips_in, files_below, files_read, is_clip, is_still, pictures_in
 
+# As `models.dataset` has it, which takes longer to import than most folders to look at.
 _DATASET = "dataset.json"
 
 
