@@ -65,6 +65,7 @@ def make_dataset(
     drawings: str | Path | None = None,
     motions: str | Path | None = None,
     takes: int = 1,
+    bend_drawings: bool = False,
     split: Split | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
@@ -76,7 +77,18 @@ def make_dataset(
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
-    recipe = Recipe(puppets, scenes, sketches, moments, first_seed, photos, drawn, captures, takes)
+    recipe = Recipe(
+        puppets=puppets,
+        scenes=scenes,
+        sketches=sketches,
+        moments=moments,
+        first_seed=first_seed,
+        photographs=photos,
+        drawings=drawn,
+        motions=captures,
+        takes=takes,
+        bend_drawings=bend_drawings,
+    )
     writer = DatasetWriter(Path(out))
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))
