@@ -15,13 +15,13 @@ from pathlib import Path
 from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.loops import Subject, benchmark_app, onnxruntime_loop
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.process import Crew, WorkerProcess
-from edgeanim.benchmarks.protocol import Job
-from edgeanim.benchmarks.scenarios import summarize_soak
-from edgeanim.benchmarks.schedule import Schedule
 from edgeanim.benchmarks.slowed import MODULE as SLOWED
-from edgeanim.benchmarks.stats import Ratio, paired_ratio
-from edgeanim.benchmarks.trials import Trials
+from edgeanim.benchmarks.timing.process import Crew, WorkerProcess
+from edgeanim.benchmarks.timing.protocol import Job
+from edgeanim.benchmarks.timing.scenarios import summarize_soak
+from edgeanim.benchmarks.timing.schedule import Schedule
+from edgeanim.benchmarks.timing.stats import Ratio, paired_ratio
+from edgeanim.benchmarks.timing.trials import Trials
 from edgeanim.core.errors import UsageError, told
 from edgeanim.core.progress import SILENT
 from edgeanim.core.scratch import scratch_folder

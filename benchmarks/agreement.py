@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from edgeanim.benchmarks.bars import Bar, line
-from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import CREATED, Latency, Report, Speedup
-from edgeanim.benchmarks.stats import Interval
+from edgeanim.benchmarks.results.compare import compare
+from edgeanim.benchmarks.results.result import CREATED, Latency, Report, Speedup
+from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.errors import UsageError, told
 
 _FIGURES = ("p50", "p90")

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.result import Report, load_report
-from edgeanim.benchmarks.stats import paired_ratio
+from edgeanim.benchmarks.results.result import Report, load_report
+from edgeanim.benchmarks.timing.stats import paired_ratio
 from edgeanim.core.errors import BadInput, DeviceFailed, told
 from edgeanim.core.native import write_png
 from edgeanim.core.scratch import scratch_folder

@@ -17,8 +17,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift, DriftMeter
-from edgeanim.benchmarks.playback import lengthened
+from edgeanim.benchmarks.drift.frames import Drift, DriftMeter
+from edgeanim.benchmarks.timing.playback import lengthened
 from edgeanim.core.errors import UsageError, told
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import MAX_FRAMES

@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.benchmarks.drift import Drift, measure_drift
-from edgeanim.benchmarks.process import MODULE, Crew, WorkerFailed, WorkerProcess
-from edgeanim.benchmarks.protocol import Done, Job, Ready, Request
-from edgeanim.benchmarks.result import Failure, ModelRecord
+from edgeanim.benchmarks.drift.frames import Drift, measure_drift
+from edgeanim.benchmarks.results.result import Failure, ModelRecord
 from edgeanim.benchmarks.runner import Subject
+from edgeanim.benchmarks.timing.process import MODULE, Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden

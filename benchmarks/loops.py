@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from edgeanim.benchmarks.protocol import Job, Request
-from edgeanim.benchmarks.worker import Worker
+from edgeanim.benchmarks.timing.protocol import Job, Request
+from edgeanim.benchmarks.timing.worker import Worker
 from edgeanim.core.artifact import Array, CompiledGraph, relayout
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.quiet import quiet

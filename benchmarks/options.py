@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from edgeanim.benchmarks.scenarios import Scenario
-from edgeanim.benchmarks.trials import Plan
+from edgeanim.benchmarks.timing.scenarios import Scenario
+from edgeanim.benchmarks.timing.trials import Plan
 from edgeanim.core.choices import must_be_one_of, must_be_threads
 from edgeanim.core.errors import UsageError
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edgeanim.benchmarks.result import VariantResult
+from edgeanim.benchmarks.results.result import VariantResult
 from edgeanim.benchmarks.roofline import Roof
 
 SPREAD = 2.0

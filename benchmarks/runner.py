@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim import __version__
-from edgeanim.benchmarks.assemble import assemble
-from edgeanim.benchmarks.drift import Drift, measure_drift
-from edgeanim.benchmarks.drift_picture import save_worst
-from edgeanim.benchmarks.drift_regions import Regions, region_graph, region_names
-from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.governor import governed
+from edgeanim.benchmarks.drift.frames import Drift, measure_drift
+from edgeanim.benchmarks.drift.picture import save_worst
+from edgeanim.benchmarks.drift.regions import Regions, region_graph, region_names
+from edgeanim.benchmarks.machine.environment import describe
+from edgeanim.benchmarks.machine.governor import governed
+from edgeanim.benchmarks.machine.watch import Watch
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
-from edgeanim.benchmarks.protocol import Done, Job, Ready, Request
-from edgeanim.benchmarks.result import (
+from edgeanim.benchmarks.results.assemble import assemble
+from edgeanim.benchmarks.results.result import (
     CREATED,
     SCHEMA,
     BoardRecord,
@@ -32,9 +31,10 @@ from edgeanim.benchmarks.result import (
     Report,
     Settings,
 )
-from edgeanim.benchmarks.schedule import Course, Schedule
 from edgeanim.benchmarks.schema import check_limits
-from edgeanim.benchmarks.watch import Watch
+from edgeanim.benchmarks.timing.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
+from edgeanim.benchmarks.timing.schedule import Course, Schedule
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError

@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.host import Host
-from edgeanim.benchmarks.watch import Watch
+from edgeanim.benchmarks.machine.host import Host
+from edgeanim.benchmarks.machine.watch import Watch
 from edgeanim.targets.board import LOCAL, load_board
 
 _SECONDS = 30.0

@@ -57,7 +57,7 @@ _ENDINGS: tuple[tuple[str, Mapping[str, Any]], ...] = (
 
 def report_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of `edgeanim.report/1`."""
-    from edgeanim.benchmarks.result import SCHEMA, Report
+    from edgeanim.benchmarks.results.result import SCHEMA, Report
 
     definitions: dict[str, Any] = {}
     root = _object(Report, definitions)

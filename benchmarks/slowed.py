@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterator
 
-from edgeanim.benchmarks.playback import Playback
-from edgeanim.benchmarks.protocol import Job
-from edgeanim.benchmarks.worker import Worker, main
+from edgeanim.benchmarks.timing.playback import Playback
+from edgeanim.benchmarks.timing.protocol import Job
+from edgeanim.benchmarks.timing.worker import Worker, main
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
 

@@ -11,10 +11,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edgeanim.benchmarks.compare import Comparison, FailedOn
     from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.benchmarks.projection import Projected
-    from edgeanim.benchmarks.result import Report, load_report
+    from edgeanim.benchmarks.results.compare import Comparison, FailedOn
+    from edgeanim.benchmarks.results.result import Report, load_report
     from edgeanim.core.contract import Contract
     from edgeanim.core.errors import (
         BadInput,
@@ -152,7 +152,7 @@ _HOMES = {
     "BadInput": "core.errors",
     "Board": "targets.board",
     "BundleInfo": "pipeline.inspect_bundle",
-    "Comparison": "benchmarks.compare",
+    "Comparison": "benchmarks.results.compare",
     "Compiled": "pipeline.compile",
     "Contract": "core.contract",
     "DatasetSummary": "pipeline.dataset",
@@ -167,7 +167,7 @@ _HOMES = {
     "Emulation": "benchmarks.emulation",
     "Evaluation": "pipeline.evaluate",
     "Exported": "pipeline.export",
-    "FailedOn": "benchmarks.compare",
+    "FailedOn": "benchmarks.results.compare",
     "GateFailed": "core.errors",
     "Manifest": "models.dataset",
     "MissingComponent": "core.errors",
@@ -182,7 +182,7 @@ _HOMES = {
     "QuantizeSpec": "core.recipe",
     "Quantized": "pipeline.quantize",
     "Recipe": "core.recipe",
-    "Report": "benchmarks.result",
+    "Report": "benchmarks.results.result",
     "Score": "models.evaluation.score",
     "Signed": "pipeline.sign",
     "Step": "targets.on.emulator_setup",
@@ -201,7 +201,7 @@ _HOMES = {
     "extract_motion": "pipeline.motion",
     "import_dataset": "pipeline.dataset",
     "load_recipe": "core.recipe",
-    "load_report": "benchmarks.result",
+    "load_report": "benchmarks.results.result",
     "make_dataset": "pipeline.dataset",
     "motions": "pipeline.motion",
     "set_up_emulation": "pipeline.on_emulated",

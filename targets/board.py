@@ -19,7 +19,7 @@ LOCAL = "local"
 _ANY_ARM = "raspberry-pi-5"
 # What any Linux tells of itself.
 GENERIC_SENSORS = ("linux", "thermal", "cgroup", "process")
-# All that `benchmarks/sensors/` has, which lies above this.
+# All that `benchmarks/machine/sensors/` has, which lies above this.
 SENSORS = (*GENERIC_SENSORS, "ina3221", "jetson", "nvidia", "rapl", "raspberry_pi", "tegrastats")
 ARCHES = ("x86_64", "aarch64")
 # Of a peak and of a budget, by which times are divided.

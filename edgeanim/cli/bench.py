@@ -27,8 +27,8 @@ from edgeanim.core.parsing import parse_inputs
 
 if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation
-    from edgeanim.benchmarks.result import Report
-    from edgeanim.benchmarks.scenarios import Scenario
+    from edgeanim.benchmarks.results.result import Report
+    from edgeanim.benchmarks.timing.scenarios import Scenario
     from edgeanim.pipeline.on import Placed
 
 
@@ -121,7 +121,7 @@ def command(
     places give a list of objects with `place`, `report` and `error`.
     """
     from edgeanim.api import bench_on
-    from edgeanim.benchmarks.result import Report
+    from edgeanim.benchmarks.results.result import Report
 
     with TerminalProgress() as progress:
         results = bench_on(
@@ -174,8 +174,8 @@ def _show_how_to_play(subjects: tuple[Path, ...], report: Report, board: str) ->
 
 
 def _show_files(path: Path, report: Report | Emulation) -> None:
-    from edgeanim.benchmarks.drift_picture import pictures_beside
-    from edgeanim.benchmarks.result import Report
+    from edgeanim.benchmarks.drift.picture import pictures_beside
+    from edgeanim.benchmarks.results.result import Report
 
     click.echo(f"Report: {path}")
     if isinstance(report, Report) and any(variant.worst_picture for variant in report.variants):
@@ -183,7 +183,7 @@ def _show_files(path: Path, report: Report | Emulation) -> None:
 
 
 def _show(report: Report | Emulation) -> None:
-    from edgeanim.benchmarks.result import Report
+    from edgeanim.benchmarks.results.result import Report
     from edgeanim.report.emulation import emulation_table
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict

@@ -11,7 +11,7 @@ from edgeanim.cli.common import PATH, example, json_option, print_json
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
-    from edgeanim.benchmarks.compare import Comparison
+    from edgeanim.benchmarks.results.compare import Comparison
 
 
 @click.command("compare")
@@ -54,7 +54,7 @@ def command(
     `change.verdict`) also fails where a variant has gone.
     """
     from edgeanim.api import compare
-    from edgeanim.benchmarks.compare import FailedOn
+    from edgeanim.benchmarks.results.compare import FailedOn
 
     try:
         with TerminalProgress() as progress:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from edgeanim.benchmarks.drift_picture import pictures_beside
-from edgeanim.benchmarks.repeat import repeat_until_valid
-from edgeanim.benchmarks.result import ModelRecord, Report, save_report
+from edgeanim.benchmarks.drift.picture import pictures_beside
+from edgeanim.benchmarks.machine.repeat import repeat_until_valid
+from edgeanim.benchmarks.results.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
-from edgeanim.benchmarks.scenarios import Scenario
+from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files

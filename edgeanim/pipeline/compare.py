@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.compare import Comparison, check_gates
-from edgeanim.benchmarks.compare import compare as compare_reports
-from edgeanim.benchmarks.gate import parse_gate
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.results.compare import Comparison, check_gates
+from edgeanim.benchmarks.results.compare import compare as compare_reports
+from edgeanim.benchmarks.results.gate import parse_gate
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.files import may_become_file, must_spare
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
@@ -26,8 +26,8 @@ def compare(
     """Put reports, or those in files, side by side; write a self-contained page to `html`.
 
     `UsageError` if they are of unlike models, frames or machines, unless `allow` says so.
-    `FailedOn` if `fail_on`, or one of several (see `benchmarks.gate`), holds for any variant; the
-    page is written all the same, and the error carries the comparison.
+    `FailedOn` if `fail_on`, or one of several (see `benchmarks.results.gate`), holds for any
+    variant; the page is written all the same, and the error carries the comparison.
     """
     given = (reports,) if isinstance(reports, (str, Path, Report)) else reports
     sources = [each if isinstance(each, Report) else Path(each) for each in given]

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import Report, load_report
+from edgeanim.benchmarks.machine.environment import describe
+from edgeanim.benchmarks.results.result import Report, load_report
 from edgeanim.core.errors import GateFailed, UsageError, disk_errors
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.limit import DriftLimit

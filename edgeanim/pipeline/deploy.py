@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import edgeanim
-from edgeanim.benchmarks.drift import measure_drift
+from edgeanim.benchmarks.drift.frames import measure_drift
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json

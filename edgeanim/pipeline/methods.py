@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.errors import BadInput, UsageError

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.drift.frames import Drift
+from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import QuantizeSpec

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.benchmarks.drift_picture import pictures_beside
+from edgeanim.benchmarks.drift.picture import pictures_beside
 from edgeanim.benchmarks.emulation import Emulation
-from edgeanim.benchmarks.result import Report, parse_report, save_report
-from edgeanim.benchmarks.scenarios import Scenario
+from edgeanim.benchmarks.results.result import Report, parse_report, save_report
+from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import one_or_more, parse, parse_json, to_plain

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.emulation import Emulation, emulate
-from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.results.result import ModelRecord
 from edgeanim.benchmarks.runner import subjects_of
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more

@@ -7,8 +7,8 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from edgeanim.benchmarks.drift_picture import picture_name
-from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.drift.picture import picture_name
+from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.core.archives import archive_errors
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside, write_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.pipeline.work import Work
 from edgeanim.report.verdict import choose
 from edgeanim.targets.backends import get_backend

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.projection import Part, Projected, has_roofs, parts_of
 from edgeanim.benchmarks.projection import project as project_parts
-from edgeanim.benchmarks.result import Report, VariantResult, load_report
+from edgeanim.benchmarks.results.result import Report, VariantResult, load_report
 from edgeanim.benchmarks.roofline import measure_roof, roof_of
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent, UsageError

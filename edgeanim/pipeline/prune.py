@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec

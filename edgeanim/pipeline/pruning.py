@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.files import write_text

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words

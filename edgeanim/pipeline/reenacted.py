@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.benchmarks.drift_regions import Regions, find_masks, region_graph
+from edgeanim.benchmarks.drift.regions import Regions, find_masks, region_graph
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import STATE, Contract, GraphSpec
 from edgeanim.core.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift, measure_drift
+from edgeanim.benchmarks.drift.frames import Drift, measure_drift
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.graph.load import Model

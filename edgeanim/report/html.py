@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from edgeanim.benchmarks.compare import Comparison, compare
-from edgeanim.benchmarks.drift_picture import GAIN
-from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.drift.picture import GAIN
+from edgeanim.benchmarks.results.compare import Comparison, compare
+from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import inside, write_text
 from edgeanim.core.progress import SILENT, Progress

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.benchmarks.shares import shares_of_ops
+from edgeanim.benchmarks.results.result import Report, VariantResult
+from edgeanim.benchmarks.results.shares import shares_of_ops
 
 _WORTH_NAMING = 0.02
 _MOST_NAMED = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.report.sections import stage_names, stages_of
 from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, legend, name_before, series, svg, text
 from edgeanim.report.words import milliseconds

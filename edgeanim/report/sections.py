@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from edgeanim.benchmarks.drift import Drift, Spread
-from edgeanim.benchmarks.drift_regions import RegionDrift
-from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.benchmarks.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
+from edgeanim.benchmarks.drift.frames import Drift, Spread
+from edgeanim.benchmarks.drift.regions import RegionDrift
+from edgeanim.benchmarks.results.result import Report, VariantResult
+from edgeanim.benchmarks.timing.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number, telling
 from edgeanim.runtime.execution import PREPARE
 from edgeanim.runtime.player import COMPOSE

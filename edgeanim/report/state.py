@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgeanim.benchmarks.resources import resources
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.machine.resources import resources
+from edgeanim.benchmarks.results.result import Report
 
 
 def state_in_words(report: Report) -> str | None:

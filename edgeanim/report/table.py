@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.compare import Comparison
-from edgeanim.benchmarks.result import Report, VariantResult
+from edgeanim.benchmarks.results.compare import Comparison
+from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.core.errors import printable
 from edgeanim.report.columns import ruled
 from edgeanim.report.sections import grids

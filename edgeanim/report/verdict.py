@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeanim.benchmarks.compare import ratio_within
-from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.benchmarks.stats import Ratio
+from edgeanim.benchmarks.results.compare import ratio_within
+from edgeanim.benchmarks.results.result import Report, VariantResult
+from edgeanim.benchmarks.timing.stats import Ratio
 from edgeanim.core.limit import DriftLimit, in_words
 from edgeanim.report.obstacles import explain
 from edgeanim.report.words import elsewhere, milliseconds, telling

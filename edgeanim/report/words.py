@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edgeanim.benchmarks.result import Report, VariantResult
-from edgeanim.benchmarks.shares import shares_of_ops
+from edgeanim.benchmarks.results.result import Report, VariantResult
+from edgeanim.benchmarks.results.shares import shares_of_ops
 
 ABSENT = "–"
 _WORST_REGIONS = 3

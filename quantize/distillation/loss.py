@@ -13,7 +13,8 @@ from edgeanim.core.contract import PICTURE_ROLES, TensorSpec
 Outputs = Sequence[torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
-# The side of the window of SSIM in pixels, and its constants, as `benchmarks.drift` has them.
+# The side of SSIM's window in pixels, and its constants, as `benchmarks.drift.similarity` has
+# them.
 SSIM_WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeanim.benchmarks.host import Host, Unreadable
+from edgeanim.benchmarks.machine.host import Host, Unreadable
 
 
 class Board(Host):

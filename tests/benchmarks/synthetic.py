@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeanim.benchmarks.circumstances import Environment, SensorLog, SensorReading, Validity
-from edgeanim.benchmarks.drift import measure_drift
-from edgeanim.benchmarks.result import (
+from edgeanim.benchmarks.drift.frames import measure_drift
+from edgeanim.benchmarks.machine.circumstances import (
+    Environment,
+    SensorLog,
+    SensorReading,
+    Validity,
+)
+from edgeanim.benchmarks.results.result import (
     SCHEMA,
     BoardRecord,
     Executed,
@@ -23,8 +28,8 @@ from edgeanim.benchmarks.result import (
     Speedup,
     VariantResult,
 )
-from edgeanim.benchmarks.scenarios import frame_stages
-from edgeanim.benchmarks.stats import Interval, median, paired_ratio, percentile
+from edgeanim.benchmarks.timing.scenarios import frame_stages
+from edgeanim.benchmarks.timing.stats import Interval, median, paired_ratio, percentile
 
 
 def build_variant(

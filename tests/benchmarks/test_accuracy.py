@@ -12,10 +12,10 @@ from edgeanim.benchmarks.drift_long import main as drift_long
 from edgeanim.benchmarks.drift_long import windows_of
 from edgeanim.benchmarks.loops import Subject as Loops
 from edgeanim.benchmarks.loops import onnxruntime_loop
-from edgeanim.benchmarks.process import WorkerProcess
-from edgeanim.benchmarks.protocol import Block, Job, Ready, Request
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.slowed import MODULE
+from edgeanim.benchmarks.timing.process import WorkerProcess
+from edgeanim.benchmarks.timing.protocol import Block, Job, Ready, Request
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim.benchmarks.bars import Bar, Bench, line, main
-from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.results.result import save_report
 from edgeanim.core.errors import DeviceFailed
 from tests.benchmarks.synthetic import build_report
 

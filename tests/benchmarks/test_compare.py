@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks import compare as compare_module
-from edgeanim.benchmarks.circumstances import Validity
-from edgeanim.benchmarks.compare import FailedOn, check_gate, compare, ratio_within
-from edgeanim.benchmarks.drift import Spread
-from edgeanim.benchmarks.drift_regions import RegionDrift
-from edgeanim.benchmarks.figures import figures
-from edgeanim.benchmarks.gate import parse_gate
-from edgeanim.benchmarks.result import Failure, save_report
-from edgeanim.benchmarks.stats import ResampledMedian, resampled_median
+from edgeanim.benchmarks.drift.frames import Spread
+from edgeanim.benchmarks.drift.regions import RegionDrift
+from edgeanim.benchmarks.machine.circumstances import Validity
+from edgeanim.benchmarks.results import compare as compare_module
+from edgeanim.benchmarks.results.compare import FailedOn, check_gate, compare, ratio_within
+from edgeanim.benchmarks.results.figures import figures
+from edgeanim.benchmarks.results.gate import parse_gate
+from edgeanim.benchmarks.results.result import Failure, save_report
+from edgeanim.benchmarks.timing.stats import ResampledMedian, resampled_median
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.pipeline.compare import compare as compare_files
 from tests.benchmarks.synthetic import build_report

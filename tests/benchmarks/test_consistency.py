@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.assemble import Gathered, assemble
-from edgeanim.benchmarks.protocol import Job
-from edgeanim.benchmarks.result import ProcessSamples, Report, dump_report, parse_report
-from edgeanim.benchmarks.scenarios import (
+from edgeanim.benchmarks.results.assemble import Gathered, assemble
+from edgeanim.benchmarks.results.result import ProcessSamples, Report, dump_report, parse_report
+from edgeanim.benchmarks.timing.protocol import Job
+from edgeanim.benchmarks.timing.scenarios import (
     BatchRun,
     ColdStart,
     SoakWindow,
@@ -24,7 +24,7 @@ from edgeanim.benchmarks.scenarios import (
     summarize_soak,
     summarize_stream,
 )
-from edgeanim.benchmarks.schedule import Course
+from edgeanim.benchmarks.timing.schedule import Course
 from edgeanim.core.errors import BadInput
 from tests.benchmarks.synthetic import build_report
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.cores import busy_shares, cores_of_round, fit_cores
+from edgeanim.benchmarks.machine.cores import busy_shares, cores_of_round, fit_cores
+from edgeanim.benchmarks.machine.sensors.base import Snapshot
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.results.result import ModelRecord
 from edgeanim.benchmarks.runner import Subject, run_bench
-from edgeanim.benchmarks.sensors.base import Snapshot
 from edgeanim.targets.board import load_board
 
 CORES = st.lists(st.integers(0, 63), min_size=1, max_size=16, unique=True)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from edgeanim.benchmarks.drift import DriftMeter, measure_drift, psnr, ssim
-from edgeanim.benchmarks.drift_picture import GAIN, pictures_beside, save_worst, side_by_side
-from edgeanim.benchmarks.similarity import ms_ssim
-from edgeanim.benchmarks.spread import Series
+from edgeanim.benchmarks.drift.frames import DriftMeter, measure_drift, psnr, ssim
+from edgeanim.benchmarks.drift.picture import GAIN, pictures_beside, save_worst, side_by_side
+from edgeanim.benchmarks.drift.similarity import ms_ssim
+from edgeanim.benchmarks.drift.spread import Series
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside
 

@@ -10,17 +10,17 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.drift import Drift, measure_drift
-from edgeanim.benchmarks.drift_regions import (
+from edgeanim.benchmarks.drift.frames import Drift, measure_drift
+from edgeanim.benchmarks.drift.regions import (
     Regions,
     find_masks,
     region_graph,
     region_names,
 )
-from edgeanim.benchmarks.figures import figures
-from edgeanim.benchmarks.result import Report, dump_report, parse_report
-from edgeanim.benchmarks.similarity import similarity_map, ssim
+from edgeanim.benchmarks.drift.similarity import similarity_map, ssim
+from edgeanim.benchmarks.results.compare import compare
+from edgeanim.benchmarks.results.figures import figures
+from edgeanim.benchmarks.results.result import Report, dump_report, parse_report
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.report.html import write_page

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeanim.benchmarks import watch as watch_module
-from edgeanim.benchmarks.host import Host, Stream
-from edgeanim.benchmarks.recording import RECORD, REPLAY, RecordedHost, RecordingHost
-from edgeanim.benchmarks.result import ModelRecord, Report, load_report
+from edgeanim.benchmarks.machine import watch as watch_module
+from edgeanim.benchmarks.machine.host import Host, Stream
+from edgeanim.benchmarks.machine.recording import RECORD, REPLAY, RecordedHost, RecordingHost
+from edgeanim.benchmarks.machine.watch import Watch
+from edgeanim.benchmarks.results.result import ModelRecord, Report, load_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
-from edgeanim.benchmarks.watch import Watch
 from edgeanim.core.errors import BadInput
 from edgeanim.targets.board import load_board
 from tests.benchmarks.fake_boards import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.gate import Gate, parse_gate
+from edgeanim.benchmarks.results.gate import Gate, parse_gate
 from edgeanim.core.errors import UsageError
 
 NAMES = ("a", "b.c_ms", "drift.worst")

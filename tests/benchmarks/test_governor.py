@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.governor import governed
+from edgeanim.benchmarks.machine.governor import governed
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.result import ModelRecord, Settings
+from edgeanim.benchmarks.results.result import ModelRecord, Settings
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.targets.board import load_board
 

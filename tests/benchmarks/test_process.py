@@ -10,11 +10,11 @@ import numpy as np
 import psutil
 import pytest
 
-from edgeanim.benchmarks import process
-from edgeanim.benchmarks.process import Crew, WorkerFailed, WorkerProcess
-from edgeanim.benchmarks.protocol import Block, Done, Job, Ready, Request, Warm
 from edgeanim.benchmarks.runner import Subject
-from edgeanim.benchmarks.worker import read_memory
+from edgeanim.benchmarks.timing import process
+from edgeanim.benchmarks.timing.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.protocol import Block, Done, Job, Ready, Request, Warm
+from edgeanim.benchmarks.timing.worker import read_memory
 from edgeanim.core.errors import BadInput
 
 Start = Callable[[str], WorkerProcess]

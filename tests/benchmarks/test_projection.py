@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks import projection_check, roofline
-from edgeanim.benchmarks.environment import describe
+from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.projection import (
     SPREAD,
     Part,
@@ -24,7 +24,7 @@ from edgeanim.benchmarks.projection import (
     scaled_ms,
 )
 from edgeanim.benchmarks.projection_check import mobilenet
-from edgeanim.benchmarks.result import Executed, Failure, save_report
+from edgeanim.benchmarks.results.result import Executed, Failure, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import (

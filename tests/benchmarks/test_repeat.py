@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.recording import REPLAY
-from edgeanim.benchmarks.repeat import repeat_until_valid
-from edgeanim.benchmarks.result import Failure, Report, dump_report, parse_report
+from edgeanim.benchmarks.machine.recording import REPLAY
+from edgeanim.benchmarks.machine.repeat import repeat_until_valid
+from edgeanim.benchmarks.results.result import Failure, Report, dump_report, parse_report
 from edgeanim.core.errors import UsageError
 from tests.benchmarks.synthetic import build_report
 

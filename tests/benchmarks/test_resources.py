@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from edgeanim.benchmarks.circumstances import SensorLog, SensorReading
-from edgeanim.benchmarks.resources import Resources, resources
+from edgeanim.benchmarks.machine.circumstances import SensorLog, SensorReading
+from edgeanim.benchmarks.machine.resources import Resources, resources
 from edgeanim.report.state import state_in_words
 from edgeanim.report.table import table
 from tests.benchmarks.synthetic import build_report

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.circumstances import Validity
-from edgeanim.benchmarks.result import (
+from edgeanim.benchmarks.machine.circumstances import Validity
+from edgeanim.benchmarks.results.result import (
     Failure,
     Report,
     dump_report,

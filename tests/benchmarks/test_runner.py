@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from edgeanim.benchmarks.result import ModelRecord, Report, dump_report, parse_report
+from edgeanim.benchmarks.results.result import ModelRecord, Report, dump_report, parse_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import Silent
@@ -168,7 +168,7 @@ def test_interrupting_leaves_no_process_behind(
 
 def test_a_worker_imports_no_torch_and_no_onnx() -> None:
     code = (
-        "import edgeanim.benchmarks.worker, sys, json;"
+        "import edgeanim.benchmarks.timing.worker, sys, json;"
         "from edgeanim.targets.backends import get_backend;"
         "[get_backend(b).available() for b in ('onnxruntime', 'openvino', 'tflite')];"
         "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"

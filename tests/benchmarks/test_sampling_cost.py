@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks import watch as watch_module
-from edgeanim.benchmarks.host import Host
+from edgeanim.benchmarks.machine import watch as watch_module
+from edgeanim.benchmarks.machine.host import Host
 from edgeanim.benchmarks.sampling_cost import Cost, measure
 
 

@@ -12,16 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.compare import check_gate, compare
-from edgeanim.benchmarks.figures import figures
-from edgeanim.benchmarks.gate import parse_gate
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.playback import OPENING_FRAMES, Playback, lengthened, stream
-from edgeanim.benchmarks.process import Crew
-from edgeanim.benchmarks.protocol import Request, Streamed, Warm
-from edgeanim.benchmarks.result import ModelRecord, Report, VariantResult, dump_report, parse_report
+from edgeanim.benchmarks.results.compare import check_gate, compare
+from edgeanim.benchmarks.results.figures import figures
+from edgeanim.benchmarks.results.gate import parse_gate
+from edgeanim.benchmarks.results.result import (
+    ModelRecord,
+    Report,
+    VariantResult,
+    dump_report,
+    parse_report,
+)
 from edgeanim.benchmarks.runner import Subject, run_bench
-from edgeanim.benchmarks.scenarios import (
+from edgeanim.benchmarks.timing.playback import OPENING_FRAMES, Playback, lengthened, stream
+from edgeanim.benchmarks.timing.process import Crew
+from edgeanim.benchmarks.timing.protocol import Request, Streamed, Warm
+from edgeanim.benchmarks.timing.scenarios import (
     BatchRun,
     ColdStart,
     SoakWindow,
@@ -30,8 +36,8 @@ from edgeanim.benchmarks.scenarios import (
     summarize_soak,
     summarize_stream,
 )
-from edgeanim.benchmarks.schedule import Schedule
-from edgeanim.benchmarks.trials import Trials
+from edgeanim.benchmarks.timing.schedule import Schedule
+from edgeanim.benchmarks.timing.trials import Trials
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.runtime.motion import MotionTrack

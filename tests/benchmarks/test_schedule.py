@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from edgeanim.benchmarks import schedule
-from edgeanim.benchmarks.assemble import Gathered, assemble
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.process import Crew
-from edgeanim.benchmarks.protocol import (
+from edgeanim.benchmarks.results.assemble import Gathered, assemble
+from edgeanim.benchmarks.results.result import Failure, GraphProfile, Memory, ProcessSamples
+from edgeanim.benchmarks.results.shares import shares_of
+from edgeanim.benchmarks.timing import schedule
+from edgeanim.benchmarks.timing.process import Crew
+from edgeanim.benchmarks.timing.protocol import (
     Block,
     Done,
     First,
@@ -24,10 +26,8 @@ from edgeanim.benchmarks.protocol import (
     Streamed,
     Warm,
 )
-from edgeanim.benchmarks.result import Failure, GraphProfile, Memory, ProcessSamples
-from edgeanim.benchmarks.scenarios import Scenario
-from edgeanim.benchmarks.schedule import Course
-from edgeanim.benchmarks.shares import shares_of
+from edgeanim.benchmarks.timing.scenarios import Scenario
+from edgeanim.benchmarks.timing.schedule import Course
 from edgeanim.core.progress import SILENT
 
 ANSWERS: dict[str, object] = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.environment import describe, governor
-from edgeanim.benchmarks.host import Host
-from edgeanim.benchmarks.sensors import get_sensor, sensor_names
-from edgeanim.benchmarks.sensors.base import Snapshot
+from edgeanim.benchmarks.machine.environment import describe, governor
+from edgeanim.benchmarks.machine.host import Host
+from edgeanim.benchmarks.machine.sensors import get_sensor, sensor_names
+from edgeanim.benchmarks.machine.sensors.base import Snapshot
 from edgeanim.core.errors import UsageError
 from edgeanim.targets.board import GENERIC_SENSORS, SENSORS
 

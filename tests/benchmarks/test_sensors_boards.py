@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.host import Host, Stream, Unreadable
-from edgeanim.benchmarks.sensors import get_sensor
-from edgeanim.benchmarks.sensors.raspberry_pi import read_bits, read_pmic
+from edgeanim.benchmarks.machine.host import Host, Stream, Unreadable
+from edgeanim.benchmarks.machine.sensors import get_sensor
+from edgeanim.benchmarks.machine.sensors.raspberry_pi import read_bits, read_pmic
 from tests.benchmarks.still_board import Board
 
 # As a Pi 5 prints it under load: 12 rails have both halves, EXT5V and BATT only a voltage.
@@ -44,7 +44,7 @@ def test_energy_counts_on_over_a_wrap(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 9_999_999), max_size=20))
 def test_energy_never_falls(energies: list[int]) -> None:
-    from edgeanim.benchmarks.sensors.rapl import _Meter
+    from edgeanim.benchmarks.machine.sensors.rapl import _Meter
 
     meter = _Meter(1e7, 5e6)
     sums = [meter.count(energy) for energy in energies]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.host import Host, Unreadable
-from edgeanim.benchmarks.sensors import get_sensor
-from edgeanim.benchmarks.sensors.jetson import read_clocks, read_mode, read_release
-from edgeanim.benchmarks.sensors.nvidia import LIBRARY
+from edgeanim.benchmarks.machine.host import Host, Unreadable
+from edgeanim.benchmarks.machine.sensors import get_sensor
+from edgeanim.benchmarks.machine.sensors.jetson import read_clocks, read_mode, read_release
+from edgeanim.benchmarks.machine.sensors.nvidia import LIBRARY
 from tests.benchmarks.still_board import Board
 
 HWMON = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.host import Unreadable
-from edgeanim.benchmarks.sensors.base import Values
-from edgeanim.benchmarks.sensors.tegrastats import read_line
+from edgeanim.benchmarks.machine.host import Unreadable
+from edgeanim.benchmarks.machine.sensors.base import Values
+from edgeanim.benchmarks.machine.sensors.tegrastats import read_line
 from tests.benchmarks.tegrastats_lines import CONSTRUCTED, REAL
 
 ALL = REAL | CONSTRUCTED

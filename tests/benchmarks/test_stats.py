@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.bootstrap import resampled_percentiles
-from edgeanim.benchmarks.stats import (
+from edgeanim.benchmarks.timing.bootstrap import resampled_percentiles
+from edgeanim.benchmarks.timing.stats import (
     Interval,
     Ratio,
     _interval,

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from edgeanim.benchmarks.circumstances import SensorReading
-from edgeanim.benchmarks.host import Clocks
-from edgeanim.benchmarks.validity import judge
+from edgeanim.benchmarks.machine.circumstances import SensorReading
+from edgeanim.benchmarks.machine.host import Clocks
+from edgeanim.benchmarks.machine.validity import judge
 
 START = Clocks(wall=1000.0, steady=50.0, own_cpu=1.0)
 END = Clocks(wall=1010.0, steady=60.0, own_cpu=9.0)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeanim.benchmarks.emulation import Emulation
-from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.results.result import ModelRecord
 from edgeanim.cli.bench import command
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.pipeline import on

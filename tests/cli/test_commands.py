@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgeanim import targets
-from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.results.result import save_report
 from edgeanim.cli.main import COMMANDS, main
 from edgeanim.core.errors import MissingComponent
 from edgeanim.core.requirements import EXTRAS, quoted

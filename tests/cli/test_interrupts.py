@@ -67,7 +67,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     workers = []
     for child in psutil.Process(process.pid).children():
         with suppress(psutil.NoSuchProcess):
-            if "edgeanim.benchmarks.worker" in child.cmdline():
+            if "edgeanim.benchmarks.timing.worker" in child.cmdline():
                 workers.append(child)
     return workers
 

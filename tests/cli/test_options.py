@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
-from edgeanim.benchmarks.result import parse_report
+from edgeanim.benchmarks.results.result import parse_report
 from edgeanim.cli.common import NAME, PATH, Number, print_json
 from edgeanim.cli.main import COMMANDS, cli
 from edgeanim.core.errors import BadInput, UsageError

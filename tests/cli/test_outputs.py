@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
-from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.results.result import save_report
 from edgeanim.cli import dataset, doctor, quantize
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.targets.doctor import Check, Diagnosis

@@ -133,7 +133,8 @@ def test_help_and_import_load_nothing_heavy(code: str) -> None:
 
 def test_a_board_process_loads_no_torch_and_no_onnx() -> None:
     code = (
-        "import edgeanim.benchmarks.runner, edgeanim.benchmarks.worker, edgeanim.runtime.player\n"
+        "import edgeanim.benchmarks.runner, edgeanim.benchmarks.timing.worker\n"
+        "import edgeanim.runtime.player\n"
         "import edgeanim.targets.bundle\n"
         "from edgeanim.targets.backends import backend_names, get_backend\n"
         "[get_backend(name) for name in backend_names()]"

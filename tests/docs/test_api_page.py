@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edgeanim import api
-from edgeanim.benchmarks.result import save_report
+from edgeanim.benchmarks.results.result import save_report
 from tests.benchmarks.synthetic import build_report
 
 ROOT = Path(__file__).resolve().parents[2]

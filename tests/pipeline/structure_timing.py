@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.stats import paired_ratio
+from edgeanim.benchmarks.drift.frames import Drift
+from edgeanim.benchmarks.timing.stats import paired_ratio
 from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import QuantizeSpec

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from edgeanim.benchmarks.stats import Interval
+from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.progress import SILENT

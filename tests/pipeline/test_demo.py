@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from edgeanim.api import animate
-from edgeanim.benchmarks.result import load_report
+from edgeanim.benchmarks.results.result import load_report
 from edgeanim.benchmarks.schema import report_schema
 from edgeanim.models.data.puppets import make_puppet, render
 from edgeanim.models.performances import PERFORMANCES

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from edgeanim import api
-from edgeanim.benchmarks.compare import FailedOn
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.results.compare import FailedOn
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import BadInput, GateFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec

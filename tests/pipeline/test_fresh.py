@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgeanim import api
-from edgeanim.benchmarks.result import Failure, Report
+from edgeanim.benchmarks.results.result import Failure, Report
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.drift import measure_drift
+from edgeanim.benchmarks.drift.frames import measure_drift
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import BadInput
 from edgeanim.pipeline.on_pictures import pack_pictures, unpack_pictures
 from tests.benchmarks.synthetic import build_report

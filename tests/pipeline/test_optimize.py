@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from edgeanim import api
-from edgeanim.benchmarks.result import Failure, Report
-from edgeanim.benchmarks.stats import Interval
+from edgeanim.benchmarks.results.result import Failure, Report
+from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain

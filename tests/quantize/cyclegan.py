@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeanim.benchmarks.drift import ssim
+from edgeanim.benchmarks.drift.frames import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.quantize.calibration import ArraySamples

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.drift import ssim
+from edgeanim.benchmarks.drift.frames import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.progress import Progress, Silent

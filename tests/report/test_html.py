@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import Failure, ModelRecord, Report, save_report
+from edgeanim.benchmarks.results.compare import compare
+from edgeanim.benchmarks.results.result import Failure, ModelRecord, Report, save_report
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.report.html import Animation, demo_page, render_page, write_page
 from edgeanim.report.plots import latency_plot

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeanim.benchmarks.result import Executed, ExecutedOp, GraphProfile, Report, VariantResult
+from edgeanim.benchmarks.results.result import (
+    Executed,
+    ExecutedOp,
+    GraphProfile,
+    Report,
+    VariantResult,
+)
 from edgeanim.core.limit import DriftLimit
 from edgeanim.report.obstacles import explain, obstacles
 from edgeanim.report.verdict import choose, verdict

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgeanim.benchmarks.compare import compare
-from edgeanim.benchmarks.result import BoardRecord, ExecutedOp, Failure, Report
-from edgeanim.benchmarks.scenarios import BatchRun, summarize_batch, summarize_stream
+from edgeanim.benchmarks.results.compare import compare
+from edgeanim.benchmarks.results.result import BoardRecord, ExecutedOp, Failure, Report
+from edgeanim.benchmarks.timing.scenarios import BatchRun, summarize_batch, summarize_stream
 from edgeanim.core.limit import DriftLimit
 from edgeanim.report.sections import stages_of
 from edgeanim.report.table import comparison_table, table

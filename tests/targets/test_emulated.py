@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgeanim.benchmarks.emulation import Emulation, agreement, emulate
-from edgeanim.benchmarks.result import ModelRecord
+from edgeanim.benchmarks.results.result import ModelRecord
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.cli.emulate import command
 from edgeanim.core.artifact import CompiledGraph

@@ -103,7 +103,7 @@ def test_the_code_that_is_pushed_is_whole_and_light() -> None:
     for name in (
         "cli/main.py",
         "pipeline/on_board.py",
-        "benchmarks/worker.py",
+        "benchmarks/timing/worker.py",
         "targets/on/stub.py",
     ):
         assert f"edgeanim/{name}" in names

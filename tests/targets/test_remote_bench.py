@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeanim.benchmarks.result import load_report
+from edgeanim.benchmarks.results.result import load_report
 from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError

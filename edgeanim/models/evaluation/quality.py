@@ -1,7 +1,7 @@
 """How near a made frame is to the real one, where it matters: pictures float32 [3, h, w] in 0..1.
 
-Whole-picture drift between two forms of one model is `benchmarks.drift`'s. Here a model is held
-against reality: most of a picture never moves, and only the rest says anything.
+Whole-picture drift between two forms of one model is `benchmarks.drift.frames`'s. Here a model
+is held against reality: most of a picture never moves, and only the rest says anything.
 """
 
 from __future__ import annotations

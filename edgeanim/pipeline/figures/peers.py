@@ -28,8 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.stats import paired_ratio
+from edgeanim.benchmarks.drift.frames import Drift
+from edgeanim.benchmarks.timing.stats import paired_ratio
 from edgeanim.core.artifact import FLOAT32, Precision, Samples
 from edgeanim.core.errors import EdgeanimError, told
 from edgeanim.core.limit import DriftLimit

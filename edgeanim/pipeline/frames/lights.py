@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeanim.benchmarks.drift import measure_drift
+from edgeanim.benchmarks.drift.frames import measure_drift
 from edgeanim.core.contract import Contract
 from edgeanim.core.limit import DriftLimit, Judged
 from edgeanim.graph.load import Model

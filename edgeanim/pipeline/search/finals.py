@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import Report, load_report, save_report
+from edgeanim.benchmarks.machine.environment import describe
+from edgeanim.benchmarks.results.result import Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
-from edgeanim.benchmarks.drift import Drift
+from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.limit import in_words

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.machine.environment import describe
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.interruption import heard
 from edgeanim.core.parsing import to_plain

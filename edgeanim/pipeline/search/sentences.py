@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from edgeanim.benchmarks.compare import ratio_within
-from edgeanim.benchmarks.result import Report
+from edgeanim.benchmarks.results.compare import ratio_within
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.limit import DriftLimit, in_words
 from edgeanim.pipeline.frames.lights import excess
 from edgeanim.pipeline.search.order import Result

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from edgeanim.benchmarks.compare import ratio_within
-from edgeanim.benchmarks.drift import Drift
-from edgeanim.benchmarks.environment import describe
-from edgeanim.benchmarks.result import ModelRecord, Report, load_report, save_report
+from edgeanim.benchmarks.drift.frames import Drift
+from edgeanim.benchmarks.machine.environment import describe
+from edgeanim.benchmarks.results.compare import ratio_within
+from edgeanim.benchmarks.results.result import ModelRecord, Report, load_report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
-from edgeanim.benchmarks.stats import Interval
+from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.files import sha256_file

@@ -1,0 +1,1 @@
+"""Drift: how far a variant's frames are from the float32 original's, whole and by region."""

@@ -1,0 +1,1 @@
+"""Results: a report and its figures, whether they agree, comparisons and gates."""
