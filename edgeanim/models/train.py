@@ -118,10 +118,10 @@ def _train(
         "generator": networks.generator_optimizer,
         "discriminator": networks.discriminator_optimizer,
     }
-    if config.start is not None:
-        start_from(networks, ema, config.start)
     digest = checkpoint.material_digest(config)
     done = checkpoint.load_checkpoint(out, config, digest, modules, optimizers, ema)
+    if not done and config.start is not None:
+        start_from(networks, ema, config.start)
     steps = list(schedule(config))
     if done == len(steps):
         # Killed after its last checkpoint, it may have left the weights of the one before.

@@ -23,6 +23,7 @@ from edgeanim.models import dataset_sheet
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped, shipped_folder
+from edgeanim.models.shipped_files import WEIGHTS
 from edgeanim.models.train import LOCK, build_networks, start_from, train
 from edgeanim.models.training import checkpoint
 from edgeanim.models.training.batches import draw_batch, load_material
@@ -211,6 +212,20 @@ def test_a_training_may_start_from_the_weights_of_another(trained, tmp_path):
     for name, value in load_file(tmp_path / "animator.safetensors").items():
         if "running" not in name and "tracked" not in name:
             torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=0)
+
+
+def test_a_training_goes_on_without_the_weights_that_it_started_from(trained, tmp_path):
+    start = Path(shutil.copytree(trained, tmp_path / "start"))
+    config = replace(SHORT, start=start)
+    with pytest.raises(Killed):
+        train(config, tmp_path / "out", KillAfter(6))
+    shutil.rmtree(start)
+    train(config, tmp_path / "out")
+    whole = train(replace(config, start=trained), tmp_path / "whole")
+    for name, values in load_file(whole / WEIGHTS).items():
+        torch.testing.assert_close(
+            load_file(tmp_path / "out" / WEIGHTS)[name], values, rtol=0, atol=0
+        )
 
 
 def test_a_training_may_start_from_the_weights_of_a_narrower_one(trained, tmp_path):
