@@ -270,9 +270,9 @@ def test_a_stored_dataset_is_scored_by_kind_on_its_test_split(animator, tmp_path
     writer.add(drawn, FrameSequence("s", pictures, (0, 0)), "test")
     writer.finish()
     _, stored, others = sets.evaluate(Networks(animator), puppets=1, dataset=tmp_path, size=64)
-    assert stored.name == "puppets"
+    assert stored.name == f"{tmp_path.name}/puppets"
     assert stored.frames == 2 * 2
-    assert (others.name, others.won) == ("sketches", None)
+    assert (others.name, others.won) == (f"{tmp_path.name}/sketches", None)
     assert stored.miou is not None
 
 

@@ -5,7 +5,7 @@ Self-reenactment: the first frame is the still, later frames are the driver.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,8 +38,8 @@ def evaluate(
     progress: Progress = SILENT,
 ) -> list[Score]:
     """Scores on `puppets` puppets (40) together, on each of `clips` (named by its folder and its
-    file), and on each kind of character in the test split of `dataset`, all at `size` pixels a side
-    (the animator's, unless given).
+    file), and on each kind of character in the test split of `dataset` (named by its folder and the
+    kind), all at `size` pixels a side (the animator's, unless given).
 
     `BadInput` for a clip that cannot be read, before any is scored; `UsageError` for a size of
     which masks are no quarter."""
@@ -88,12 +88,17 @@ def shot_sets(
     check_clips(clips, progress)
     seeds = range(FIRST_SEED, FIRST_SEED + (PUPPETS if puppets is None else puppets))
     drawn = (puppet_shot(puppet_sequence(seed, _TIMES)) for seed in seeds)
-    stored = {} if dataset is None else stored_shots(dataset)
     return [
         *([ShotSet("puppets", "puppets", drawn)] if seeds else []),
         *(_clip_set(path) for path in clips),
-        *(ShotSet(_several(kind), _several(kind), shots) for kind, shots in stored.items()),
+        *([] if dataset is None else _stored_sets(dataset)),
     ]
+
+
+def _stored_sets(dataset: Path) -> Iterator[ShotSet]:
+    for kind, shots in stored_shots(dataset).items():
+        name = f"{dataset.absolute().name}/{_several(kind)}"
+        yield ShotSet(name, name, shots)
 
 
 def _several(kind: str) -> str:
