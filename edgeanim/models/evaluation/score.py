@@ -38,7 +38,7 @@ class Score:
     """One set. `affine` is `None` of a model without regions; `tips` and `miou` where masks are
     unknown. `cover` is the share of the picture that the regions take (0: collapsed to background),
     and like `miou` `None` of a model with other regions than `models.regions`. `group` is the
-    folder of a clip, and the kind of what is no clip."""
+    folder of a clip, and the name of what is none."""
 
     name: str
     frames: int
