@@ -276,6 +276,22 @@ def test_a_signal_that_a_package_swallows_as_it_starts_ends_the_command_neverthe
     assert "Traceback" not in done.stderr
 
 
+def test_a_signal_that_is_swallowed_in_a_command_without_progress_is_told_by_its_exit_code(
+    tmp_path: Path,
+) -> None:
+    body = (
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while True: pass\n"
+        "except:\n"
+        "    pass\n"
+        "print('went on')"
+    )
+    done = run_in_main(tmp_path, body)
+    assert (done.returncode, done.stdout) == (130, "went on\n"), done.stderr
+    assert "Interrupted." in done.stderr
+
+
 def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path: Path) -> None:
     body = (
         "from edgeanim.core.interruption import heard\n"
