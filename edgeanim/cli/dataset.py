@@ -59,11 +59,6 @@ def command() -> None:
     help="How often each drawing performs each motion, in varied positions.",
 )
 @click.option(
-    "--bend-drawings",
-    is_flag=True,
-    help="Bend and stretch each take of a drawing at random, so that a few drawings count as more.",
-)
-@click.option(
     "--moments",
     type=Whole(1, 1000),
     default=4,
@@ -92,7 +87,6 @@ def make(
     drawings: Path | None,
     motions: Path | None,
     takes: int,
-    bend_drawings: bool,
     moments: int,
     first_seed: int,
     split: Split | None,
@@ -116,7 +110,6 @@ def make(
             drawings=drawings,
             motions=motions,
             takes=takes,
-            bend_drawings=bend_drawings,
             split=split,
             progress=progress,
         )

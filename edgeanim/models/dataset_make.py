@@ -29,9 +29,8 @@ _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 class Recipe:
     """What to make: so many `puppets`, `scenes` and `sketches`, with seeds from `first_seed` on,
     each at `moments` moments; each of the `drawings` (a folder of them, or one) in each of the
-    `motions` (BVH, likewise), `takes` times, with `bend_drawings` in another build each time.
-    `photographs` is a folder that dresses scenes. With `motions`, half of the sketches perform one
-    of those."""
+    `motions` (BVH, likewise), `takes` times. `photographs` is a folder that dresses scenes. With
+    `motions`, half of the sketches perform one of those."""
 
     puppets: int = 0
     scenes: int = 0
@@ -42,7 +41,6 @@ class Recipe:
     drawings: Path | None = None
     motions: Path | None = None
     takes: int = 1
-    bend_drawings: bool = False
 
     def __post_init__(self) -> None:
         if min(self.puppets, self.scenes, self.sketches, self.first_seed) < 0 or self.takes < 1:
@@ -57,8 +55,6 @@ class Recipe:
             raise UsageError("Photographs need scenes that show them.")
         if self.takes > 1 and not self.drawings:
             raise UsageError("Takes are of drawings, which are not asked for.")
-        if self.bend_drawings and not self.drawings:
-            raise UsageError("No drawings are asked for that could be bent.")
         if self.motions and not (self.drawings or self.sketches):
             raise UsageError("Motions need drawings or sketches that follow them.")
         if not (self.puppets or self.scenes or self.sketches or self.drawings):
@@ -197,20 +193,14 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
     captures = [(path, sha256_file(path)) for path in motion_files(motions)]
     # Sequences of one drawing, and in it of one motion, follow each other: it is read once for all.
     drawing_in, capture_in = lru_cache(1)(read_drawing), lru_cache(1)(read_bvh)
-    make = partial(
-        drawing_sequence,
-        bent=recipe.bend_drawings,
-        drawing_in=drawing_in,
-        capture_in=capture_in,
-    )
-    bent = "bent-" if recipe.bend_drawings else ""
+    make = partial(drawing_sequence, drawing_in=drawing_in, capture_in=capture_in)
     for folder in drawing_folders(drawings):
         prints = [sha256_file(folder / name) for name in FILES]
         name, licence = called(folder).name, licence_beside(folder)
         for capture, motion in captures:
             for seed in seeds:
                 origin = Origin(
-                    sequence_id("drawing", f"{name}-{called(capture).stem}", f"{bent}{seed}"),
+                    sequence_id("drawing", f"{name}-{called(capture).stem}", str(seed)),
                     # One character under two names is still one: its identity is its picture.
                     f"drawing {prints[0][:12]}",
                     "drawing",
@@ -221,7 +211,6 @@ def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Ta
                         motion=motion,
                         seed=seed,
                         moments=recipe.moments,
-                        bent=recipe.bend_drawings,
                         version=__version__,
                     ),
                 )

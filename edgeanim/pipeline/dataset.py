@@ -65,7 +65,6 @@ def make_dataset(
     drawings: str | Path | None = None,
     motions: str | Path | None = None,
     takes: int = 1,
-    bend_drawings: bool = False,
     split: Split | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
@@ -77,18 +76,7 @@ def make_dataset(
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
-    recipe = Recipe(
-        puppets=puppets,
-        scenes=scenes,
-        sketches=sketches,
-        moments=moments,
-        first_seed=first_seed,
-        photographs=photos,
-        drawings=drawn,
-        motions=captures,
-        takes=takes,
-        bend_drawings=bend_drawings,
-    )
+    recipe = Recipe(puppets, scenes, sketches, moments, first_seed, photos, drawn, captures, takes)
     writer = DatasetWriter(Path(out))
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))

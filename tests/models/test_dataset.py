@@ -302,16 +302,6 @@ def test_tasks_know_what_they_make_before_they_make_it(drawing, bvh):
     assert all(a.recipe != b.recipe for a, b in zip(one, two, strict=True))
 
 
-def test_bent_drawings_stand_in_a_dataset_beside_plain_ones_as_the_same_character(drawing, bvh):
-    plain, bent = (
-        tasks(Recipe(drawings=drawing, motions=bvh, bend_drawings=each))[0]
-        for each in (False, True)
-    )
-    assert plain.origin.id != bent.origin.id
-    assert plain.origin.identity == bent.origin.identity
-    assert (plain.make().pictures[0] != bent.make().pictures[0]).any()
-
-
 def test_frames_are_decoded_when_asked_for_and_kept_within_bounds(made):
     cache = FrameCache(3 * SIZE * SIZE * 3)
     sequence = read_sequences(made, ids=["puppet-1000"], cache=cache)[0]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgeanim.core.errors import BadInput, EdgeanimError
 from edgeanim.models.data.augmentation import Augmentation, similarity
 from edgeanim.models.data.bvh import parse_bvh, read_bvh
-from edgeanim.models.data.drawings import JOINTS, Drawing, other_build, read_drawing
+from edgeanim.models.data.drawings import JOINTS, Drawing, read_drawing
 from edgeanim.models.data.drawn import (
     drawing_folders,
     drawing_sequence,
@@ -287,45 +287,6 @@ def test_motions_of_a_folder_are_found_whatever_the_case_of_their_suffix(bvh, tm
     shutil.copy(bvh, tmp_path / "A.BVH")
     (tmp_path / "._b.bvh").write_bytes(b"\x00what a Mac leaves beside a file")
     assert [path.name for path in motion_files(tmp_path)] == ["A.BVH", "b.bvh"]
-
-
-def test_another_build_keeps_its_joints_where_they_were_drawn(drawing):
-    """Each joint is marked by a dot, which is found where the other build has that joint."""
-    plain = read_drawing(drawing)
-    for seed in range(6):
-        dotted = {}
-        for name, (x, y) in plain.joints.items():
-            texture = np.zeros_like(plain.texture)
-            cv2.circle(texture, (round(x), round(y)), 4, (255, 255, 255), -1)
-            marked = Drawing("dot", texture, plain.mask, plain.joints)
-            built = other_build(marked, np.random.default_rng(seed))
-            dot = np.argwhere(built.texture[:, :, 0] > 127)[:, ::-1].mean(0)
-            dotted[name] = np.abs(dot - built.joints[name]).max()
-        assert max(dotted.values()) < 1.5, dotted
-        assert built.texture.shape[:2] == built.mask.shape
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_another_build_of_a_drawing_that_fills_its_sheet_is_still_whole(seed):
-    """Its corners are marked, and all of it lies on the new paper."""
-    full = np.ones((80, 120), bool)
-    texture = np.full((80, 120, 3), 128, np.uint8)
-    plain = Drawing("full", texture, full, dict.fromkeys(JOINTS, np.array([60.0, 40.0])))
-    built = other_build(plain, np.random.default_rng(seed))
-    edges = (built.mask[0], built.mask[-1], built.mask[:, 0], built.mask[:, -1])
-    assert not any(edge.any() for edge in edges)
-    assert built.mask.sum() > 0.4 * full.sum()
-    assert (built.texture[~built.mask] > 120).all()
-
-
-def test_a_bent_drawing_moves_with_everything_known_of_it(drawing, bvh, sequence):
-    bent = drawing_sequence(drawing, bvh, 1, moments=5, bent=True)
-    again = drawing_sequence(drawing, bvh, 1, moments=5, bent=True)
-    np.testing.assert_array_equal(bent.pictures, again.pictures)
-    shapes = [(each.parts[0] != NO_PART) for each in (bent, sequence)]
-    assert (shapes[0] != shapes[1]).mean() > 0.01
-    pair = make_pair(bent, 0, len(bent.pictures) - 1, SIZE)
-    assert set(np.unique(pair.label_driving)) == set(np.unique(pair.label_still))
 
 
 def test_real_drawings_follow_real_motion(media):

@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.bending import random_bend
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.data.skin import Skin, lab
 from edgeanim.models.data.sprites import background
@@ -40,6 +39,8 @@ _TONES = (-0.15, 0.7)
 """How dark a skin is made: from lighter by about a tenth to less than half as light."""
 _MELANIN = np.array([0.75, 0.95, 1.05])
 """How much a tone takes of red, green and blue: dark skin reflects less of blue than of red."""
+_KNOTS = 4
+"""The bend is smooth: random at this many knots a side."""
 _BEND, _STRETCH = 5.0, 0.15
 """Deviation of the bend at its knots, in pixels of the canvas, and of the stretch's logarithm."""
 _BLUR = 4.0
@@ -76,10 +77,10 @@ def disguised(
         if labels is not None:
             labels = np.where(mattes > 0, labels, BACKGROUND).astype(np.uint8)
     if rng.uniform() < _BENT:
-        bend = random_bend(rng, (size, size), _BEND, _STRETCH)
-        pictures = np.stack([bend.bent(picture) for picture in pictures])
+        bend = _bend(rng, size)
+        pictures = np.stack([_bent(picture, bend, nearest=False) for picture in pictures])
         if labels is not None:
-            labels = np.stack([bend.bent(each, nearest=True) for each in labels])
+            labels = np.stack([_bent(each, bend, nearest=True) for each in labels])
     three = replace(clip, pictures=pictures, before=(0, 1, 1), weak_labels=labels, mattes=None)
     return three, (0, 2)
 
@@ -184,3 +185,25 @@ def _covered(pictures: Picture, others: Picture, where: NDArray[np.bool_]) -> Pi
         share = soft.astype(np.float32) / 255
         shown.append(cv2.blendLinear(np.ascontiguousarray(other), picture, share, 1 - share))
     return np.stack(shown)
+
+
+def _bend(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    """Where each pixel comes from, [S, S, 2]: smooth, and never folded."""
+    import cv2
+
+    knots = rng.normal(0, _BEND, (_KNOTS, _KNOTS, 2)).clip(-2 * _BEND, 2 * _BEND)
+    smooth = cv2.resize(knots.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    stretch = np.exp(rng.normal(0, _STRETCH, 2).clip(-2 * _STRETCH, 2 * _STRETCH))
+    middle = (size - 1) / 2
+    x, y = ((np.arange(size) - middle) * each + middle for each in stretch)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+    bend: NDArray[np.float32] = grid + smooth
+    return bend
+
+
+def _bent(picture: Picture, bend: NDArray[np.float32], *, nearest: bool) -> Picture:
+    import cv2
+
+    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    bent: Picture = cv2.remap(picture, bend, None, how, borderMode=cv2.BORDER_REPLICATE)
+    return bent

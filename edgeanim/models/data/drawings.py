@@ -7,7 +7,7 @@ char_cfg.yaml  width, height and skeleton: name, loc (x, y) and parent of each j
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import read_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import parse
-from edgeanim.models.data.bending import random_bend
 from edgeanim.models.data.media import flatten, read_still
 
 JOINTS = (
@@ -36,12 +35,6 @@ shoulders, `neck` inside the head."""
 FILES = ("texture.png", "mask.png", "char_cfg.yaml")
 _MAX_CONFIG_BYTES = 1 << 16
 _LEAST_SHARE = 0.005
-_BEND, _STRETCH = 0.02, 0.15
-"""Deviation of another build's bend, in sides of the drawing, and of its stretch's logarithm."""
-_MARGIN = 0.25
-"""Of a side, beyond each edge: what is stretched and bent most still fits."""
-_RIM = 15
-"""Pixels of this size round a drawing's mask may be its outline still."""
 
 
 @dataclass(frozen=True)
@@ -87,31 +80,6 @@ def read_drawing(folder: Path) -> Drawing:
     # Crumbs apart from the character hang on no joint.
     body = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return Drawing(folder.name, texture, body, _checked_joints(config, folder / FILES[2]))
-
-
-def other_build(drawing: Drawing, rng: np.random.Generator) -> Drawing:
-    """The same drawing smoothly bent and stretched at random, on larger paper."""
-    import cv2
-
-    height, width = drawing.mask.shape
-    right, below = (1 + round(_MARGIN * side) for side in (width, height))
-    size = width + 2 * right, height + 2 * below
-    edges = below, below, right, right
-    # The paper goes on beyond its edges, but not what touches them.
-    paper = drawing.texture.copy()
-    drawn = cv2.dilate(drawing.mask.astype(np.uint8), np.ones((_RIM, _RIM), np.uint8)) > 0
-    paper[drawn] = np.median(paper[~drawn], axis=0) if not drawn.all() else 255
-    texture = cv2.copyMakeBorder(paper, *edges, cv2.BORDER_REPLICATE)
-    texture[below:-below, right:-right] = drawing.texture
-    mask = cv2.copyMakeBorder(drawing.mask.astype(np.uint8), *edges, cv2.BORDER_CONSTANT)
-    bend = random_bend(rng, size, _BEND * min(width, height), _STRETCH)
-    shift = np.array([right, below])
-    return replace(
-        drawing,
-        texture=bend.bent(texture),
-        mask=bend.bent(mask, nearest=True) > 0,
-        joints={name: bend.point(place + shift) for name, place in drawing.joints.items()},
-    )
 
 
 def is_drawing(folder: Path) -> bool:

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import must_exist
 from edgeanim.models.data.bvh import Capture, read_bvh
-from edgeanim.models.data.drawings import (
-    FILES,
-    Drawing,
-    is_drawing,
-    other_build,
-    read_drawing,
-)
+from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
 from edgeanim.models.data.keyposes import free_motion
 from edgeanim.models.data.puppets import NO_PART, SIZE, Frame, homogeneous
 from edgeanim.models.data.retarget import BodyMotion, retarget
@@ -36,7 +30,6 @@ def drawing_sequence(
     seed: int,
     moments: int = 8,
     *,
-    bent: bool = False,
     drawing_in: Callable[[Path], Drawing] = read_drawing,
     capture_in: Callable[[Path], Capture] = read_bvh,
 ) -> FrameSequence:
@@ -45,19 +38,14 @@ def drawing_sequence(
     Frame 0 is the drawing as it was drawn; then follow `moments` pairs of a frame and the one
     before it (1/24 s), spread over the motion: 1 + 2 * moments frames. The seed chooses the place
     and size on the canvas, the moments, which way sideways limbs point, and for half of the seeds
-    a backdrop other than the drawing's own paper. `bent`, the drawing has another build for each
-    seed, joints and all. `BadInput` for files that cannot be used. `drawing_in` and `capture_in`
-    read them; who makes many sequences of one may keep it.
+    a backdrop other than the drawing's own paper. `BadInput` for files that cannot be used.
+    `drawing_in` and `capture_in` read them; who makes many sequences of one may keep it.
     """
     # Drawings and motions of one seed differ in place and backdrop too.
     names = f"{folder.name} {bvh.stem}".encode("utf-8", "surrogateescape")
     rng = np.random.default_rng([seed, 11, *names])
     motion = retarget(capture_in(bvh), ahead_is_right=bool(rng.uniform() < 0.5))
-    drawing = drawing_in(folder)
-    if bent:
-        # Drawn apart, so that all else of a seed is the same.
-        drawing = other_build(drawing, np.random.default_rng([seed, 12, *names]))
-    return perform(f"{folder.name} {bvh.stem} {seed}", drawing, motion, rng, moments)
+    return perform(f"{folder.name} {bvh.stem} {seed}", drawing_in(folder), motion, rng, moments)
 
 
 def sketch_sequence(
