@@ -1,11 +1,10 @@
-"""Real clips in disguise: another build, another skin, other clothes, another backdrop and another
-place before it, so that a few people count as more.
+"""Real clips in disguise: another build, another skin, other clothes and another backdrop, so that
+a few people count as more.
 
 A network that has seen three people before one wall knows the three, their jumpers and the wall.
 Bending the picture gives the same person other proportions, the same bend in all frames of a pair;
-a matte lets another backdrop show behind them, which they may move across as a whole, and their
-clothes be dyed. Skin is toned as a whole: that a hand has the colour of the face, whatever the
-sleeve, is what is to be learned.
+a matte lets another backdrop show behind them, and their clothes be dyed. Skin is toned as a whole:
+that a hand has the colour of the face, whatever the sleeve, is what is to be learned.
 """
 
 from __future__ import annotations
@@ -23,13 +22,6 @@ from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS
 _BENT, _ELSEWHERE, _DYED, _TONED = 0.7, 0.6, 0.6, 0.5
 """How often a pair is bent, is put before another backdrop, has its clothes dyed and its skin
 toned."""
-_MOVED = 0.5
-"""How often somebody before another backdrop is elsewhere in the driving frame."""
-_ASIDE, _LARGER, _TILTED = 0.15, 0.08, 4.0
-"""Deviations of where they are: along x in shares of the picture, of the logarithm of their size,
-and of their tilt in degrees. They stand on the lower edge, where most are cut off."""
-_BEFORE = 0.9
-"""Of their way, gone in the frame before the driving one."""
 _FACE = REGIONS.index("head")
 _RING = 3
 """Pixels of this size round a hand that is labelled keep their colour, as the hand does."""
@@ -59,7 +51,6 @@ def disguised(
     put elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled so."""
     still, driving = ends
     frames = [still, clip.before[driving], driving]
-    size = clip.pictures[still].shape[0]
     pictures = np.stack([clip.pictures[i] for i in frames])
     labels = None if clip.weak_labels is None else clip.weak_labels[frames]
     mattes = None if clip.mattes is None else clip.mattes[frames]
@@ -69,15 +60,11 @@ def disguised(
         pictures = _dyed(pictures, clothes, rng) if dyed else pictures
         pictures = _toned(pictures, skin, rng) if toned else pictures
     if mattes is not None and rng.uniform() < _ELSEWHERE:
-        if rng.uniform() < _MOVED:
-            places = _places(rng, size)
-            pictures, mattes = _carried(pictures, places), _carried(mattes, places, 0)
-            labels = None if labels is None else _carried(labels, places, BACKGROUND)
-        pictures = _put_before(_backdrop(rng, size), pictures, mattes)
+        pictures = _put_before(_backdrop(rng, pictures.shape[1]), pictures, mattes)
         if labels is not None:
             labels = np.where(mattes > 0, labels, BACKGROUND).astype(np.uint8)
     if rng.uniform() < _BENT:
-        bend = _bend(rng, size)
+        bend = _bend(rng, pictures.shape[1])
         pictures = np.stack([_bent(picture, bend, nearest=False) for picture in pictures])
         if labels is not None:
             labels = np.stack([_bent(each, bend, nearest=True) for each in labels])
@@ -92,39 +79,6 @@ def _backdrop(rng: np.random.Generator, size: int) -> Picture:
     blur = float(rng.uniform(0, _BLUR))
     soft: Picture = cv2.GaussianBlur(drawn, (0, 0), blur) if blur > 0.3 else drawn
     return soft
-
-
-def _places(rng: np.random.Generator, size: int) -> list[NDArray[np.float64]]:
-    """Where somebody goes to in each of the three frames [2, 3]: nowhere in the still, to another
-    place in the driving frame, and nearly there in the one before."""
-    import cv2
-
-    most = np.array([_ASIDE, _LARGER, _TILTED])
-    aside, larger, tilted = rng.normal(0, most).clip(-2 * most, 2 * most)
-    foot = (size - 1) / 2, size - 1.0
-    places = []
-    for way in (0.0, _BEFORE, 1.0):
-        place = cv2.getRotationMatrix2D(foot, way * tilted, float(np.exp(way * larger)))
-        place[0, 2] += way * aside * size
-        places.append(place)
-    return places
-
-
-def _carried(
-    frames: Picture, places: list[NDArray[np.float64]], outside: int | None = None
-) -> Picture:
-    """Each frame at its place. Pictures go on beyond their edges; labels and mattes, which have a
-    value for what is `outside`, stay what they are."""
-    import cv2
-
-    size = frames.shape[2:0:-1]
-    if outside is None:
-        how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    else:
-        how = {"flags": cv2.INTER_NEAREST, "borderValue": outside}
-    return np.stack(
-        [cv2.warpAffine(f, p, size, **how) for f, p in zip(frames, places, strict=True)]
-    )
 
 
 def _put_before(backdrop: Picture, pictures: Picture, mattes: Picture) -> Picture:
