@@ -107,6 +107,7 @@ def _train(
     import torch
 
     from edgeanim.models.training import ahead, batches, checkpoint
+    from edgeanim.models.training.sheets import append_losses
 
     networks = build_networks(config, device)
     ema = checkpoint.Ema(networks.animator, config.ema)
@@ -153,11 +154,13 @@ def _train(
             note = " ".join(f"{term} {value:.3f}" for term, value in losses.items())
             progress.step(1, f"{step.stage} {note}")
             if (step.number + 1) % config.checkpoint_every == 0 or step.number + 1 == len(steps):
+                # Before the checkpoint: killed after it, these steps are not taken again.
+                append_losses(out / LOSSES, step.number + 1, _means(recent))
+                recent.clear()
                 checkpoint.save_checkpoint(
                     out, config, digest, step.number + 1, modules, optimizers, ema
                 )
-                _write_results(out, config, networks, ema.state, material, step, _means(recent))
-                recent.clear()
+                _write_results(out, config, networks, ema.state, material, step)
     progress.done()
     return out
 
@@ -260,13 +263,11 @@ def _write_results(
     averaged: dict[str, object],
     material: Material,
     step: Step,
-    losses: Losses,
 ) -> None:
     from edgeanim.models.training.curves import write_curves
-    from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
+    from edgeanim.models.training.sheets import sample_sheet, write_sheet
 
     animator = _write_weights(out, config, networks, averaged)
-    append_losses(out / LOSSES, step.number + 1, losses)
     write_curves([out / LOSSES], out / "losses.png")
     batch = _sheet_batch(config, material, step.size)
     sheet = sample_sheet(animator, batch.to(next(animator.parameters()).device))

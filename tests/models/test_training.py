@@ -20,6 +20,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageErr
 from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models import dataset_sheet
+from edgeanim.models import train as train_module
 from edgeanim.models.animator import Animator, load_animator, load_weights, save_weights
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped, shipped_folder
@@ -384,6 +385,24 @@ def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):
     with pytest.raises(BadInput, match="no list of losses"):
         train(once, tmp_path)
     assert "my own" in (tmp_path / "losses.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(checkpoint, "save_checkpoint"), (train_module, "_write_results")],
+    ids=["before a checkpoint", "after it"],
+)
+def test_no_losses_are_lost_or_told_twice_whenever_it_is_killed(
+    tmp_path, monkeypatch, module, step
+):
+    def killed(*_, **__):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(module, step, killed)
+        train(SHORT, tmp_path / "cut")
+    cut, whole = (train(SHORT, tmp_path / name) for name in ("cut", "whole"))
+    assert (cut / "losses.csv").read_text() == (whole / "losses.csv").read_text()
 
 
 def test_losses_are_added_whole_or_not_at_all(tmp_path, monkeypatch):

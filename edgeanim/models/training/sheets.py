@@ -47,11 +47,13 @@ def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
 
 def append_losses(path: Path, step: int, losses: dict[str, float]) -> None:
     """Add a line per term to the CSV `step,term,value`, all or none: half a line, of a disk that
-    was full, would keep the training from ever going on."""
+    was full, would keep the training from ever going on. They replace what a training that was
+    killed before its checkpoint has told of this step."""
     with disk_errors(path):
         before = path.read_text(encoding="utf-8") if path.exists() else "step,term,value\n"
+    kept = (line for line in before.splitlines(True) if not line.startswith(f"{step},"))
     lines = (f"{step},{term},{value:.6g}\n" for term, value in losses.items())
-    write_text(path, before + "".join(lines))
+    write_text(path, "".join([*kept, *lines]))
 
 
 def _to_uint8(picture: Tensor) -> NDArray[np.uint8]:
