@@ -365,8 +365,8 @@ def test_executed_precision_accounts_for_everything(case: Case) -> None:
     assert json.loads(json.dumps(to_plain(profile)))["basis"] == profile.basis
     if graph.precision == "int8":
         assert profile.int8 > 0.5
-        # Of so small a net they may take less than the microsecond in which OpenVINO counts.
-        assert any(row.kind == "convert" for row in profile.ops)
+        # By time, what takes less than half a microsecond in so small a net is not seen.
+        assert profile.convert > 0 or profile.basis == "time"
     else:
         assert profile.int8 == profile.convert == 0
         assert {row.precision for row in profile.ops} <= {"float32", graph.floats}
