@@ -78,7 +78,11 @@ def _plane_pairs(a: NDArray[np.generic], b: NDArray[np.generic]) -> list[tuple[F
     if a.shape != b.shape or a.ndim not in (2, 3):
         raise BadInput(f"Pictures of {list(a.shape)} and {list(b.shape)} cannot be compared.")
     if min(a.shape[:2]) < WINDOW:
-        raise BadInput(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels.")
+        raise BadInput(
+            f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, and these have "
+            f"{a.shape[1]}x{a.shape[0]}.",
+            hint="Drift is measured by it: export or compile the model for larger pictures.",
+        )
     return list(zip(_planes(a), _planes(b), strict=True))
 
 

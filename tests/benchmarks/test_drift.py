@@ -189,6 +189,13 @@ def test_a_negative_is_not_similar_at_all() -> None:
     assert deep == 0
 
 
+def test_pictures_smaller_than_the_window_are_refused_with_their_size() -> None:
+    picture = np.zeros((8, 30, 3), np.uint8)
+    with pytest.raises(BadInput, match="11x11 pixels, and these have 30x8") as refused:
+        ssim(picture, picture)
+    assert "larger pictures" in str(refused.value)
+
+
 def test_small_pictures_have_no_ms_ssim_and_no_flow() -> None:
     assert ms_ssim(_textured(175), _textured(175))[1] is None
     assert measure_drift(_clip(), _clip()).ms_ssim is None
