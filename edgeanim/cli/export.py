@@ -40,7 +40,7 @@ from edgeanim.graph.program import SUFFIX as PROGRAM
     metavar="NAME",
     help="Name of an output, if there are several; may be repeated.",
 )
-@range_option("Value range of its pictures [default: its last bounded op's, or 0..1].")
+@range_option("Value range of its pictures [default: what its ops tell, or 0..1].")
 @click.option(
     "--contract",
     type=PATH,

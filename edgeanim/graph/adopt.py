@@ -1,9 +1,9 @@
 """Others' ONNX files that mean one static float32 graph, though they do not say so.
 
-A batch of any size is played as one picture, half floats compute in float32, nodes that stand in
-any order, as float16 converters leave them, are sorted, nodes of one name, which ONNX Runtime
-refuses, are numbered, and inputs that nothing reads, which runtimes drop or keep as they like, are
-left out. All else is `read_onnx`'s to judge.
+A batch of any size is played as one picture, half floats and doubles compute in float32, pictures
+of bytes are floats in 0..255, nodes that stand in any order, as float16 converters leave them, are
+sorted, nodes of one name, which ONNX Runtime refuses, are numbered, and inputs that nothing reads,
+which runtimes drop or keep as they like, are left out. All else is `read_onnx`'s to judge.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.byte_pictures import byte_pictures, to_floats
 from edgeanim.graph.checks import graph_errors
 from edgeanim.graph.edit import editing
 from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
@@ -24,9 +25,10 @@ from edgeanim.graph.queries import graph_inputs, stored_tensors, unread_inputs
 from edgeanim.graph.read import load_onnx
 from edgeanim.graph.shapes import infer_shapes
 
-FLOAT, FLOAT16, BFLOAT16 = 1, 10, 16
+FLOAT, FLOAT16, DOUBLE, BFLOAT16 = 1, 10, 11, 16
 """`onnx.TensorProto.FLOAT` and so on."""
 _HALF = (FLOAT16, BFLOAT16)
+_OTHER_FLOATS = (*_HALF, DOUBLE)
 _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 """Attributes that name a type."""
 
@@ -34,12 +36,14 @@ _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 @dataclass(frozen=True)
 class Adoption:
     """What the file `path` does not say: the names that its inputs have for their `batch`, whether
-    it has `halves`, the inputs that are `unread`, and the names that several nodes have (`shared`);
-    or its nodes stand in no order."""
+    it has `halves` or `doubles`, which ends are pictures of bytes (`in_bytes`), the inputs that are
+    `unread`, and the names that several nodes have (`shared`); or its nodes stand in no order."""
 
     path: Path
     batch: frozenset[str]
     halves: bool
+    doubles: bool
+    in_bytes: tuple[str, ...]
     unread: tuple[str, ...]
     shared: tuple[str, ...]
 
@@ -51,6 +55,10 @@ class Adoption:
             told.append(f"The batch ({', '.join(sorted(self.batch))}) is fixed at 1.")
         if self.halves:
             told.append("The file's half floats are computed in float32.")
+        if self.doubles:
+            told.append("The file's doubles are computed in float32.")
+        if self.in_bytes:
+            told.append(f"Bytes ({', '.join(self.in_bytes)}) are given as float32 in 0..255.")
         if self.shared:
             told.append(f"Nodes of one name are numbered ({', '.join(self.shared[:3])}).")
         return tuple(told)
@@ -71,8 +79,9 @@ class Adoption:
         model.graph.input.extend(kept)
         if self.batch:
             _fix_batch(model, self.batch)
-        if self.halves:
-            _widen(model)
+        if self.halves or self.doubles:
+            _to_float32(model)
+        to_floats(model, self.in_bytes)
         if self.shared:
             _number(model)
         del model.graph.value_info[:]
@@ -86,7 +95,13 @@ def adopt(path: Path) -> Adoption | None:
     not parse."""
     model = parse_onnx(path)
     found = Adoption(
-        path, _batch(model), _is_half(model), tuple(unread_inputs(model)), _shared_names(model)
+        path,
+        batch=_batch(model),
+        halves=_holds(model, *_HALF),
+        doubles=_holds(model, DOUBLE),
+        in_bytes=byte_pictures(model),
+        unread=tuple(unread_inputs(model)),
+        shared=_shared_names(model),
     )
     return None if _is_sorted(model.graph) and not found.changes else found
 
@@ -100,10 +115,13 @@ def _graphs(graph: Any) -> Iterator[Any]:
                 yield from _graphs(nested)
 
 
-def _is_half(model: Any) -> bool:
+def _holds(model: Any, *kinds: int) -> bool:
+    """Whether an end has one of these types, or a stored tensor; single numbers apart, which
+    exporters write as doubles for no reason."""
     ends = (*model.graph.input, *model.graph.output)
-    return any(value.type.tensor_type.elem_type in _HALF for value in ends) or any(
-        tensor.data_type in _HALF for tensor in stored_tensors(model)
+    return any(value.type.tensor_type.elem_type in kinds for value in ends) or any(
+        tensor.data_type in kinds and (tensor.dims or tensor.data_type in _HALF)
+        for tensor in stored_tensors(model)
     )
 
 
@@ -166,27 +184,28 @@ def _fix_batch(model: Any, names: Collection[str]) -> None:
                 dim.dim_value = 1
 
 
-def _widen(model: Any) -> None:
-    """Make every half float a float32: weights, ends, and what names a type."""
+def _to_float32(model: Any) -> None:
+    """Make every other float a float32: weights, ends, and what names a type."""
     for graph in _graphs(model.graph):
         del graph.value_info[:]
         for value in (*graph.input, *graph.output):
-            if value.type.tensor_type.elem_type in _HALF:
+            if value.type.tensor_type.elem_type in _OTHER_FLOATS:
                 value.type.tensor_type.elem_type = FLOAT
     for node in all_nodes(model.graph):
         for attribute in node.attribute:
-            if attribute.name in _TYPES and attribute.i in _HALF:
+            if attribute.name in _TYPES and attribute.i in _OTHER_FLOATS:
                 attribute.i = FLOAT
     for tensor in stored_tensors(model):
-        _widen_tensor(tensor)
+        _tensor_to_float32(tensor)
 
 
-def _widen_tensor(tensor: Any) -> None:
+def _tensor_to_float32(tensor: Any) -> None:
     import numpy as np
     import onnx
 
-    if tensor.data_type in _HALF:
-        values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+    if tensor.data_type in _OTHER_FLOATS:
+        with np.errstate(over="ignore"):  # an infinite weight is told of when the file is read
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
 
 

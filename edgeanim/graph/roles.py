@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from edgeanim.core.contract import CONDITION, FEATURE, STATE, GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
@@ -35,6 +36,7 @@ _TWO_NAMES = (
 _NOISE = re.compile("(?<!de)noise(?!d)")
 
 Shapes = Mapping[str, tuple[int, ...]]
+Range = tuple[float, float]
 
 
 def finished_picture(outputs: Shapes, path: Path) -> str:
@@ -59,7 +61,8 @@ def spec_of_shapes(
     path: Path,
     inputs: Shapes,
     outputs: Shapes,
-    values: tuple[float, float] = DEFAULT_RANGE,
+    values: Range = DEFAULT_RANGE,
+    given: Mapping[str, Range] = MappingProxyType({}),
 ) -> GraphSpec:
     """The description of the graph in the file `path`: one picture in, one picture out.
 
@@ -70,7 +73,8 @@ def spec_of_shapes(
     axes and more of which there are as many as other outputs of that shape are `state:NAME` with
     these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`. A
     graph of vectors alone, or of these and grey noise, takes no picture: all are conditions.
-    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`.
+    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`,
+    inputs in that which `given` has for their names.
     `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
@@ -85,7 +89,7 @@ def spec_of_shapes(
         file=f"{identifier(path.stem)}{path.suffix}",
         runs="frame",
         inputs=tuple(
-            _picture(n, roles[n], shape, values)
+            _picture(n, roles[n], shape, given.get(n, values))
             if n in roles
             else TensorSpec(
                 n, states.get(n) or _unused(f"{CONDITION}{identifier(n)}", taken), shape
@@ -231,9 +235,7 @@ def _states(inputs: Shapes, outputs: Shapes) -> dict[str, str]:
     return found
 
 
-def _picture(
-    name: str, role: str, shape: tuple[int, ...], values: tuple[float, float]
-) -> TensorSpec:
+def _picture(name: str, role: str, shape: tuple[int, ...], values: Range) -> TensorSpec:
     return TensorSpec(name, role, shape, layout=_picture_layout(shape) or "plain", range=values)
 
 

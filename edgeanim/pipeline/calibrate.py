@@ -122,12 +122,12 @@ def clipping_in_words(model: Model, golden: Path) -> str | None:
     """What to do where much of what the model paints lies at the ends of its value range, and
     nothing in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black,
     of one that paints 0..255 nearly all is white, and drift in it is not seen. `None` elsewhere."""
-    from edgeanim.graph.infer import output_range
+    from edgeanim.graph.picture_ranges import bounded_range
     from edgeanim.graph.read import read_onnx
 
     for graph in model.graphs:
         spec = graph.spec.output("frame")
-        if spec is None or spec.range is None or output_range(read_onnx(graph.path), spec.name):
+        if spec is None or spec.range is None or bounded_range(read_onnx(graph.path), spec.name):
             continue
         if (share := clipped_share(load_golden(golden))) is not None:
             low, high = spec.range

@@ -66,8 +66,8 @@ def export(
     One image-to-image module needs the `shapes` of its inputs by name, in the order in which it
     takes them; `outputs` names what it returns (`frame` if that is one tensor, or `frame_out` if an
     input is called so). What the tensors mean is told by shapes and names as for a bare ONNX
-    (`edgeanim inspect` shows it); `values` is the interval of its pictures, by default that of its
-    last bounded op, or 0..1.
+    (`edgeanim inspect` shows it); `values` is the interval of its pictures, by default what its
+    first and last ops tell (see `graph.picture_ranges`), or 0..1.
 
     Any other model needs a `contract` (or the path of its model.toml), and a module for each of its
     graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and
@@ -147,7 +147,7 @@ def _of_shapes(
 
 
 def _with_range_of_graph(contract: Contract, folder: Path) -> Contract:
-    """The contract of one graph with the pictures' interval that its last bounded op tells, now
+    """The contract of one graph with the pictures' intervals that its ops tell, now
     that there is a graph; written into `folder`."""
     found = infer_contract(folder / contract.graphs[0].file)
     described = replace(found, name=contract.name)

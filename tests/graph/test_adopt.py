@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.adopt import adopt
@@ -149,3 +150,85 @@ def test_damage_is_bad_input_before_anything_is_made_of_it(
     assert found is not None
     with pytest.raises(BadInput):
         found.model()
+
+
+SERVED = """
+    f = Cast <to = 1> (x)
+    t = Transpose <perm = [0, 3, 1, 2]> (f)
+    n = Div (t, most)
+    c = Conv <pads = [1, 1, 1, 1]> (n, w)
+    s = Sigmoid (c)
+    m = Mul (s, most)
+    r = Round (m)
+    l = Clip (r, least, most)
+    b = Cast <to = 2> (l)
+    y = Transpose <perm = [0, 2, 3, 1]> (b)"""
+"""A net with all that a camera and a screen want, from bytes to bytes."""
+LEVELS = {"least": np.array(0, np.float32), "most": np.array(255, np.float32)}
+
+
+def test_pictures_of_bytes_are_floats_up_to_255(graph: Any, save: Any) -> None:
+    ends = ("uint8[1,16,16,3] x", "uint8[1,16,16,3] y")
+    model = graph(*ends, SERVED, {"w": (3, 3, 3, 3), **LEVELS})
+    made, changes, path = adopted(model, save)
+    assert changes == ("Bytes (x, y) are given as float32 in 0..255.",)
+    (spec,) = load_model(path).contract.graphs
+    assert [t.range for t in (*spec.inputs, *spec.outputs)] == [(0.0, 255.0)] * 2
+    assert not {"Cast", "Round"} & {node.op_type for node in made.graph.node}
+    picture = np.random.default_rng(1).integers(0, 256, (1, 16, 16, 3))
+    wanted = Reference(model).run({"x": picture.astype(np.uint8)})["y"]
+    found = Reference(made).run({"x": picture.astype(np.float32)})["y"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(np.round(found), wanted)
+
+
+def test_bytes_of_which_the_net_tells_nothing_more_are_pictures_in_0_to_255_too(
+    graph: Any, save: Any
+) -> None:
+    """Its weights may expect bytes as they are."""
+    body = "f = Cast <to = 10> (x) \n c = Conv <pads = [1,1,1,1]> (f, w) \n y = Cast <to = 2> (c)"
+    model = graph("uint8[n,3,16,16] x", "uint8[n,3,16,16] y", body)
+    kernel = np.random.default_rng(1).uniform(0, 0.03, (3, 3, 3, 3)).astype(np.float16)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "w"))
+    model.metadata_props.add(key="image.nominalpixelrange", value="Normalized_0_1")
+    made, changes, path = adopted(model, save)
+    assert len(changes) == 3
+    (spec,) = load_model(path).contract.graphs
+    assert [t.range for t in (*spec.inputs, *spec.outputs)] == [(0.0, 255.0)] * 2
+    assert [node.op_type for node in made.graph.node] == ["Conv"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Identity (x)",
+        "f = Cast <to = 6> (x) \n i = Abs (f) \n y = Cast <to = 2> (i)",
+        "m = Max (x, x) \n f = Cast <to = 1> (m) \n y = Cast <to = 2> (f)",
+    ],
+)
+def test_bytes_that_a_net_computes_with_are_refused(graph: Any, save: Any, body: str) -> None:
+    path = save(graph("uint8[1,3,16,16] x", "uint8[1,3,16,16] y", body))
+    found = adopt(path)
+    with pytest.raises(BadInput, match="only float32 is supported"):
+        load_model(path if found is None else save(found.model()))
+
+
+def test_doubles_are_computed_in_float32(graph: Any, save: Any) -> None:
+    model = graph("double[1,3,16,16] x", "double[1,3,16,16] y", BODY)
+    kernel = np.random.default_rng(1).normal(0, 0.2, (3, 3, 3, 3))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "w"))
+    made, changes, path = adopted(model, save)
+    assert changes == ("The file's doubles are computed in float32.",)
+    load_model(path)
+    (wanted,) = ReferenceEvaluator(model).run(None, {"x": PICTURE.astype(np.float64)})
+    assert deviation(wanted, Reference(made).run({"x": PICTURE})["y"]) < 1e-5
+
+
+def test_a_double_beyond_float32_is_named(graph: Any, save: Any) -> None:
+    model = graph("double[1,3,16,16] x", "double[1,3,16,16] y", "y = Mul (x, w)")
+    huge = onnx.numpy_helper.from_array(np.array([1e300, 1.0]).repeat(8), "w")
+    model.graph.initializer.append(huge)
+    found = adopt(save(model))
+    assert found is not None
+    with pytest.raises(BadInput, match="'w'"):
+        load_model(save(found.model()))

@@ -21,6 +21,9 @@ file grow by it."""
 _NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
 """One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
 
+_MOST_CHANNELS = 4
+"""Of a picture."""
+
 _MOST_BEHIND = 32
 """A number that more tensors than this lead to is not looked into."""
 
@@ -120,11 +123,22 @@ class Values:
 
     def number(self, name: str) -> float | None:
         """The value of the tensor `name`, if it is known and a single number."""
+        value = self._known(name)
+        return None if value is None or value.size != 1 else float(value.item())
+
+    def mean(self, name: str) -> float | None:
+        """The mean of the tensor `name`, if it is known and holds a number, or some for channels
+        at the most."""
+        value = self._known(name)
+        return (
+            None if value is None or not 0 < value.size <= _MOST_CHANNELS else float(value.mean())
+        )
+
+    def _known(self, name: str) -> AnyArray | None:
         behind = self._behind(name)
         if behind is None:
             return None
-        value = self._computed(name, behind) if behind else self._value(name)
-        return None if value is None or value.size != 1 else float(value.item())
+        return self._computed(name, behind) if behind else self._value(name)
 
     def _value(self, name: str) -> AnyArray:
         import onnx
