@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from edgeanim.benchmarks.timing.playback import Playback
 from edgeanim.benchmarks.timing.protocol import Job
 from edgeanim.benchmarks.timing.worker import Worker, main
+from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
 
@@ -24,8 +25,8 @@ class SlowedPlayer(Player):
 
     share: float = 0.0
 
-    def play(self, scene: Scene) -> Iterator[Picture]:
-        frames = super().play(scene)
+    def play(self, scene: Scene, overlap: Overlap | None = None) -> Iterator[Picture]:
+        frames = super().play(scene, overlap)
         while True:
             began = time.perf_counter()
             frame = next(frames, None)

@@ -114,10 +114,12 @@ def command(
     """Animate a still with BUNDLE, offline, or redraw the frames of a clip.
 
     Without --variant it plays the board's first backend that runs here, in INT8 where that is right
-    on this processor. `bench` says which variant is fastest.
+    on this processor. `bench` says which variant is fastest. Frames are read, followed, made and
+    written at the same time, as far as there are cores.
     """
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
+    from edgeanim.report.words import telling
     from edgeanim.runtime.media import STANDARD_OUTPUT, is_live
 
     live = out == STANDARD_OUTPUT
@@ -154,7 +156,7 @@ def command(
     where = "" if live else f": {result.path}"
     frames = f"{result.frames} frame{'s' if result.frames != 1 else ''}"
     click.echo(
-        f"{frames} by {result.variant}, {result.ms_per_frame:.1f} ms a frame{where}",
+        f"{frames} by {result.variant}, {telling(result.frames_per_s)} frames/s{where}",
         err=live,
     )
     if result.note:

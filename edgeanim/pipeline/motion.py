@@ -15,8 +15,8 @@ from edgeanim.core.errors import BadInput, UsageError, named
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
-from edgeanim.pipeline.animate import TRACK, refuse_no_frames
 from edgeanim.pipeline.compiled import require_bundle
+from edgeanim.pipeline.driving import TRACK, refuse_no_frames
 from edgeanim.pipeline.playable import choose_variant
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (

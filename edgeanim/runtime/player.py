@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.pictures import finite, from_tensor
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
@@ -111,22 +113,24 @@ class Player:
         for session in self._sessions.values():
             session.close()
 
-    def play(self, scene: Scene) -> Iterator[Picture]:
-        """The frames of `scene`, uint8 [H, W, C], each a fresh array, as they are made.
+    def play(self, scene: Scene, overlap: Overlap | None = None) -> Iterator[Picture]:
+        """The frames of `scene`, uint8 [H, W, C], each a fresh array, as they are made. In an
+        `overlap` the next driving frame is read, and what moves in it is found, while a frame is
+        made; the frames are the same.
 
         A model that warps gives frames of the still's own size and transparency; one that paints
         gives frames of its own size, without the edges that fitting added. What the scene lacks is
         a `UsageError` at once; a driver of one frame, where motion is needed, is `BadInput`.
         """
         self.needs.check(scene, self.contract)
-        return self._play(scene)
+        return self._play(scene, overlap)
 
-    def _play(self, scene: Scene) -> Iterator[Picture]:
+    def _play(self, scene: Scene, overlap: Overlap | None) -> Iterator[Picture]:
         values = Values()
         still = self._prepare_still(scene, values)
         compositor = self._compositor(scene, still)
         transfer = self._carrying(values, scene)
-        steps = self._follow(scene, values, still)
+        steps = self._steps(scene, values, still, overlap)
         for index, step in enumerate(_smoothed(steps) if self._smooth else steps):
             self.timings = step.timings
             if step.motion is not None:
@@ -136,8 +140,22 @@ class Player:
                 picture = self._finish(values, compositor, step.sight)
             yield picture
 
-    def _follow(self, scene: Scene, values: Values, still: Shown | None) -> Iterator[_Step]:
-        """What is seen at each moment, and the motion found in it, if the model needs any."""
+    def _steps(
+        self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
+    ) -> Iterator[_Step]:
+        """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it."""
+        if overlap is None or scene.driver is None:
+            return self._follow(scene, values, still, keep=self._smooth)
+        if self.needs.moves_alone:
+            return overlap.ahead(self._follow(scene, values.copy(), still, keep=True))
+        ahead = replace(scene, driver=overlap.ahead(scene.driver))
+        return self._follow(ahead, values, still, keep=self._smooth)
+
+    def _follow(
+        self, scene: Scene, values: Values, still: Shown | None, *, keep: bool
+    ) -> Iterator[_Step]:
+        """What is seen at each moment, and the motion found in it, if the model needs any; to
+        `keep` beyond the next moment."""
         for index, moment in enumerate(self._moments(scene)):
             timings: Timings = {}
             sight = {"still": still} if still is not None else {}
@@ -149,7 +167,7 @@ class Player:
             elif moment is not None:
                 values.put("motion:driving", moment)
             found = values.require("motion:driving") if self.needs.motion else None
-            motion = found.copy() if found is not None and self._smooth else found
+            motion = found.copy() if found is not None and keep else found
             yield _Step(sight, motion, timings)
 
     def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:

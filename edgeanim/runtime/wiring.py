@@ -169,6 +169,12 @@ class Values:
     def __init__(self) -> None:
         self._by_role: dict[str, Value] = {}
 
+    def copy(self) -> Values:
+        """The same tensors, to which others can be added."""
+        other = Values()
+        other._by_role.update(self._by_role)
+        return other
+
     def put(self, role: str, array: Array, layout: Layout = "plain", *, keep: bool = False) -> None:
         self._by_role[role] = Value(array.copy() if keep else array, layout)
 

@@ -44,12 +44,15 @@ class Availability:
 class SessionOptions:
     """How to load a graph. `profile` turns on the runtime's own per-op timing, where it has one.
 
-    `settings` are the backend's own options, as the board's file gives them.
+    `settings` are the backend's own options, as the board's file gives them. `beside_others` says
+    that other sessions work at the same time: a runtime that ties each one's threads to cores of
+    its own choice would tie them to the same ones, and does not, unless `settings` ask for it.
     """
 
     threads: int = 1
     profile: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    beside_others: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ if TYPE_CHECKING:
 _PRECISION = "INFERENCE_PRECISION_HINT"
 _HINTS: Mapping[FloatPrecision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES = {"bfloat16": "BF16", "float16": "FP16"}
+_PINNING = "ENABLE_CPU_PINNING"
 _SETTINGS = (
-    "ENABLE_CPU_PINNING",
+    _PINNING,
     "ENABLE_HYPER_THREADING",
     "SCHEDULING_CORE_TYPE",
     "CPU_DENORMALS_OPTIMIZATION",
@@ -206,6 +207,7 @@ class _OpenVinoSession:
             "INFERENCE_NUM_THREADS": str(options.threads),
             _PRECISION: _HINTS[graph.floats],
             "PERF_COUNT": "YES" if options.profile else "NO",
+            **({_PINNING: "NO"} if options.beside_others else {}),
             **options.settings,
         }
         with runtime_errors("OpenVINO refuses this graph", path), quiet():

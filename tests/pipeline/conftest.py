@@ -1,4 +1,5 @@
-"""The demo, run once for all tests of this folder, with every call to another machine recorded."""
+"""What is made once for all tests of this folder: the demo, with every call to another machine
+recorded, and a model that follows a driver."""
 
 from __future__ import annotations
 
@@ -9,7 +10,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from edgeanim.core.contract import GraphSpec, TensorSpec
+from tests.pipeline.followers import bundle_of, moved_by, picture
 
 SHIM = Path(__file__).with_name("no_network.c")
 
@@ -56,3 +61,31 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory, network_shim: Path) -> De
     assert done.returncode == 0, done.stderr
     calls = log.read_text().splitlines() if log.exists() else []
     return DemoRun(work / "out", work / "store", done.stdout, done.stderr, calls)
+
+
+@pytest.fixture(scope="session")
+def follower(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose motion is a frame's mean brightness, and whose frames are as bright as the
+    motion says. Two of its graphs take the motion."""
+    find = GraphSpec(
+        "find", "find.onnx", "driver", (picture("driving_frame"),), (moved_by("motion"),)
+    )
+    mixed = TensorSpec("mixed", "feature:mixed", (1, 2, 6))
+    mix = GraphSpec("mix", "mix.onnx", "frame", (moved_by("motion:driving"),), (mixed,))
+    taken = (picture("still"), moved_by("motion:driving"), mixed)
+    paint = GraphSpec("paint", "paint.onnx", "frame", taken, (picture("frame"),))
+    node = pytest.importorskip("onnx").helper.make_node
+    return bundle_of(
+        tmp_path_factory.mktemp("follower") / "follower.eab",
+        [
+            (find, [node("ReduceMean", ["driving_frame"], ["mean"], keepdims=0),
+                    node("Mul", ["mean", "ones"], ["motion"])]),
+            (mix, [node("Identity", ["motion_driving"], ["mixed"])]),
+            (paint, [node("Add", ["mixed", "motion_driving"], ["sum"]),
+                     node("ReduceMean", ["sum"], ["twice"], keepdims=0),
+                     node("Mul", ["twice", "half"], ["value"]),
+                     node("Mul", ["still", "none"], ["black"]),
+                     node("Add", ["black", "value"], ["frame"])]),
+        ],
+        {"ones": np.ones((1, 2, 6)), "half": np.array(0.5), "none": np.array(0.0)},
+    )  # fmt: skip

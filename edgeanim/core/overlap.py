@@ -1,0 +1,95 @@
+"""Steps of one stream of work at the same time: each is one item ahead of the step that follows it.
+
+Decoders, networks and encoders let go of Python's lock while they work, so threads are enough.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from threading import Condition, Thread
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+# How long the end waits for steps to finish what they are at. One may hang in a read, of a pipe
+# into which nobody writes any more.
+_LAST_SECONDS = 3.0
+
+
+class Overlap:
+    """A block in which iterators work ahead of each other; with it ends all that they still do.
+
+    What is not taken by then is lost. A step that hangs for more than 3 s is left behind: it makes
+    nothing more.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._over = False
+        self._threads: list[Thread] = []
+
+    def __enter__(self) -> Overlap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        until = time.monotonic() + _LAST_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def ahead(self, source: Iterable[T]) -> Iterator[T]:
+        """The items of `source`, in their order. A thread makes the next one while the one before
+        it is used, and none further; what `source` raises, the iterator raises in its place."""
+        stream = _Stream[T](iter(source), self._changed, lambda: self._over)
+        thread = Thread(target=stream.make, name="edgeanim-ahead", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return stream
+
+
+class _Stream(Iterator[T], Generic[T]):
+    """One step's items on their way from its thread to the next step's."""
+
+    def __init__(self, source: Iterator[T], changed: Condition, over: Any) -> None:
+        self._source, self._changed, self._over = source, changed, over
+        self._wanted = True
+        self._made: list[T] = []
+        self._end: BaseException | None = None
+
+    def make(self) -> None:
+        """The thread's work: an item whenever the one before it has been taken."""
+        while self._may_go_on():
+            try:
+                item = next(self._source)
+            except BaseException as error:
+                self._say(error)
+                return
+            with self._changed:
+                self._made.append(item)
+                self._changed.notify_all()
+        close = getattr(self._source, "close", None)
+        if close is not None:
+            close()
+
+    def __next__(self) -> T:
+        with self._changed:
+            self._changed.wait_for(lambda: self._made or self._end or self._over())
+            if self._made:
+                self._wanted = True
+                self._changed.notify_all()
+                return self._made.pop()
+            raise StopIteration if self._end is None else self._end
+
+    def _may_go_on(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._wanted or self._over())
+            self._wanted = False
+            return not self._over()
+
+    def _say(self, end: BaseException) -> None:
+        with self._changed:
+            self._end = end
+            self._changed.notify_all()

@@ -1,0 +1,122 @@
+"""What moves a still: the frames, or the stored motion, that `--drive` means, and their rate."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_exist
+from edgeanim.core.parsing import nearest
+from edgeanim.pipeline.frames.material import read_conditions
+from edgeanim.runtime.input_scenes import moved_by_inputs
+from edgeanim.runtime.media import (
+    DEFAULT_FPS,
+    is_live,
+    read_still,
+    steady_frames,
+    steady_numbers,
+    within,
+)
+from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.wiring import Needs, conditions_at
+from edgeanim.targets.bundle import Bundle
+
+TRACK = ".npz"
+"""The suffix of stored motions."""
+
+
+def scene_of(
+    bundle: Bundle,
+    still: str | Path | None,
+    drive: str | Path | None,
+    inputs: Mapping[str, str | Path],
+    fps: float | None,
+    most: float,
+    *,
+    loop: bool,
+) -> tuple[Scene, float]:
+    """What is played, and how many frames of it are a second (see `_moved_by`)."""
+    if drive is None:
+        picture = None if still is None else read_still(Path(still))
+        conditions = read_conditions(bundle.contract, inputs)
+        scene = moved_by_inputs(bundle.contract, picture, conditions, looped=loop)
+        return scene, fps or within(DEFAULT_FPS, most)
+    if still is not None and not Needs.of(bundle.contract).still:
+        raise UsageError(
+            f"The model {bundle.contract.name!r} changes each picture of --drive as it is, and "
+            "animates no still.",
+            hint="Leave out --still, or --drive if an --input has a value for each frame.",
+        )
+    picture = None if still is None else read_still(Path(still))
+    conditions = read_conditions(bundle.contract, inputs)
+    driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
+    if track is None and not is_live(drive) and any(len(v) > 1 for v in conditions.values()):
+        # Of another rate than the clip's own not every frame is played, or some more than once.
+        numbers, count = steady_numbers(drive, fps, most=most)
+        played = np.array(numbers, np.intp)
+        conditions = conditions_at(conditions, played, count, bundle.contract)
+    return Scene(picture, driver, track, conditions, looped=loop), rate
+
+
+def refuse_no_frames(limit: int | None) -> None:
+    """`UsageError` for a `limit` of frames that leaves none."""
+    if limit is not None and limit < 1:
+        raise UsageError(
+            f"A limit of {limit} leaves no frame: 1 frame or more can be asked for.",
+            where="--frames",
+        )
+
+
+def _moved_by(
+    bundle: Bundle, drive: str | Path, fps: float | None, most: float, *, loop: bool
+) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
+    """The frames that `drive` means, or the stored motion, at `fps`, or at its own rate within
+    `most`; and the rate that they then have. With `loop` the frames never end."""
+    track = _track(bundle, str(drive))
+    if track is not None:
+        rate = fps or within(track.fps, most)
+        track = track if rate == track.fps else _at_rate(track, rate, looped=loop)
+        return None, track, rate
+    frames, rate = steady_frames(drive, fps, most=most)
+    if loop:
+        further = (steady_frames(drive, fps, most=most)[0] for _ in itertools.count())
+        frames = itertools.chain(frames, itertools.chain.from_iterable(further))
+    return frames, None, rate
+
+
+def _at_rate(track: MotionTrack, fps: float, *, looped: bool) -> MotionTrack:
+    try:
+        return track.resampled(fps, looped=looped)
+    except ValueError as error:
+        raise UsageError(f"The stored motion is too long: {error}.", where="--fps") from error
+
+
+def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
+    """The stored motion that `drive` means, or `None` if it is a clip or camera. `BadInput` for a
+    file that is not there, `UsageError` for an unknown name."""
+    path = Path(drive)
+    if path.suffix == TRACK:
+        return load_track(path)
+    if path.exists() or is_live(drive):
+        return None
+    if drive in bundle.tracks:
+        return load_track(bundle.tracks[drive])
+    from edgeanim.models.shipped_files import shipped, shipped_tracks
+
+    if drive in shipped_tracks():
+        with shipped(drive + TRACK) as file:
+            return load_track(file)
+    if path.suffix or len(path.parts) > 1:
+        must_exist(path)
+    known = sorted({*bundle.tracks, *shipped_tracks()})
+    meant = drive.partition(":")[0] == "camera"
+    raise UsageError(
+        f"There is no clip and no stored motion {drive!r}.",
+        where="--drive",
+        hint="Cameras have numbers, like camera:0." if meant else nearest(drive, known),
+    )

@@ -1,0 +1,144 @@
+"""Drivers without an end: cameras, pipes and loops, and players that get frames as they come."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.runtime.media import read_frames
+from edgeanim.runtime.media.y4m import write_stream
+from edgeanim.runtime.media.y4m_reader import standard_input
+from edgeanim.runtime.motion import MotionTrack, load_track, save_track
+from tests.pipeline.followers import (
+    SIDE,
+    STEP,
+    Camera,
+    animated,
+    clip_of,
+)
+
+helper = pytest.importorskip("onnx").helper
+
+
+def test_frames_that_are_piped_in_are_followed_at_their_rate(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [np.full((SIDE, SIDE, 3), STEP * i, np.uint8) for i in range(10)]
+    for rate, options, expected in ((25, {}, list(range(10))), (50, {"fps": 25}, [0, 2, 4, 6, 8])):
+        stream = io.BytesIO()
+        write_stream(stream, frames, rate)
+        stream.seek(0)
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(stream))
+        standard_input.cache_clear()
+        assert animated(follower, "-", tmp_path, **options) == expected
+    standard_input.cache_clear()
+    with pytest.raises(UsageError, match=r"--loop.*through a pipe has no end"):
+        animated(follower, "-", tmp_path, loop=True)
+
+
+def test_what_loops_begins_again_until_it_is_stopped(follower: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 4)
+    assert animated(follower, clip, tmp_path, loop=True, limit=10) == [0, 1, 2, 3] * 2 + [0, 1]
+    values = np.full((3, 2, 6), STEP / 255) * np.arange(3)[:, None, None]
+    save_track(tmp_path / "m.npz", MotionTrack(values.astype(np.float32), 25.0))
+    asked = iter([False] * 7 + [True])
+    frames = animated(follower, tmp_path / "m.npz", tmp_path, loop=True, stop=lambda: next(asked))
+    assert frames == [0, 1, 2, 0, 1, 2, 0]
+    frames = animated(follower, tmp_path / "m.npz", tmp_path, loop=True, limit=7, fps=50)
+    assert frames == [0, 0, 1, 2, 2, 1, 0]
+    with pytest.raises(UsageError, match="--loop"):
+        animated(follower, "camera:0", tmp_path, loop=True)
+
+
+def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    asked = iter([False] * 5 + [True])
+    frames = animated(follower, "camera:0", tmp_path, stop=lambda: next(asked))
+    # As many as the time that passed has room for, each frame of the camera once or several times.
+    assert len(frames) == 5
+    assert frames == sorted(frames)
+    asked = iter([False] * 5 + [True])
+    track = api.extract_motion(
+        "camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False, stop=lambda: next(asked)
+    )
+    assert len(track) == 5
+
+
+def test_what_a_camera_gave_before_it_failed_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unplugged(Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            given, frame = super().read()
+            return given and self._shown <= 4, frame
+
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Unplugged)
+    with pytest.raises(DeviceFailed, match=r"stopped giving frames.*frames"):
+        animated(follower, "camera:0", tmp_path)
+    kept = [round(float(frame.mean()) / STEP) for frame in read_frames(tmp_path / "frames")]
+    assert kept[0] in (0, 1)
+    assert kept == sorted(kept)
+    with pytest.raises(DeviceFailed, match=r"until then.*m\.npz"):
+        api.extract_motion("camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False)
+    assert len(load_track(tmp_path / "m.npz")) >= 1
+
+
+def test_a_camera_that_gives_nothing_leaves_nothing(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dark(Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            return False, super().read()[1]
+
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Dark)
+    with pytest.raises(DeviceFailed, match="stopped giving frames"):
+        animated(follower, "camera:0", tmp_path)
+    assert not (tmp_path / "frames").exists()
+
+
+def test_a_player_gets_each_frame_of_a_camera_as_it_comes(
+    follower: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    done = api.animate(
+        follower,
+        still=tmp_path / "still.png",
+        drive="camera:0",
+        out="-",
+        relative=False,
+        smooth=False,
+        limit=4,
+    )
+    assert done.frames == 4
+    frames = capfdbinary.readouterr().out.split(b"FRAME\n")[1:]
+    light = [np.frombuffer(frame, np.uint8)[: SIDE * SIDE].mean() for frame in frames]
+    np.testing.assert_allclose(np.diff(light), STEP * 219 / 255, atol=1)
+
+
+def test_frames_for_a_player_go_to_standard_output_alone(
+    follower: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "still.png")
+    clip = clip_of(tmp_path / "clip.gif", 4)
+    done = api.animate(follower, still=tmp_path / "still.png", drive=clip, out="-", smooth=False)
+    head, *frames = capfdbinary.readouterr().out.split(b"FRAME\n")
+    assert head == b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C444\n"
+    assert done.frames == len(frames) == 4
+    assert {len(frame) for frame in frames} == {3 * SIDE * SIDE}
+    assert list(tmp_path.glob("-*")) == []
