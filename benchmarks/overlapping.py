@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeanim.benchmarks.timing.stats import Interval, median, paired_ratio
 from edgeanim.core.choices import must_be_threads
 from edgeanim.core.errors import UsageError, told
 from edgeanim.core.overlap import Overlap
+from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.threads import opencv_threads
 from edgeanim.runtime.media import DEFAULT_FPS, read_frames, read_still, write_animation
 from edgeanim.runtime.player import Player, load_player
@@ -62,7 +62,7 @@ def compare(
     times: dict[bool, list[list[float]]] = {False: [], True: []}
     with ExitStack() as stack:
         stack.enter_context(opencv_threads(threads))
-        out = Path(stack.enter_context(TemporaryDirectory())) / f"out{suffix}"
+        out = stack.enter_context(scratch_folder("overlapping")) / f"out{suffix}"
         players: dict[bool, Player] = {}
         for way in times:
             options = SessionOptions(threads=threads, beside_others=way)

@@ -92,6 +92,12 @@ if TYPE_CHECKING:
     help="Of the recovery, relative to each parameter's own size; too high a rate undoes the fit.",
 )
 @click.option(
+    "--frames",
+    type=Whole(2),
+    help="Of --calib, to fit and recover on [default: as many as --ratio and --steps call for, at "
+    "most 1024].",
+)
+@click.option(
     "--round-to",
     type=Whole(1),
     help="Keep channels in multiples of this [default: the board's].",
@@ -120,6 +126,7 @@ def command(
     rounds: int,
     steps: int,
     learning_rate: float,
+    frames: int | None,
     round_to: int | None,
     seed: int,
     backend: str,
@@ -142,6 +149,7 @@ def command(
             "rounds": rounds,
             "steps": steps,
             "learning_rate": learning_rate,
+            "frames": frames,
             "round_to": round_to,
             "seed": seed,
         },

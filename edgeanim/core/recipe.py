@@ -30,7 +30,8 @@ class PruneSpec:
     wherever in the model a block of channels costs the frames least for what it saves.
     `latency_ms` asks instead for the least ratio at which a frame takes no longer than that on the
     board. Channels stay in multiples of `round_to` (`None`: what the board's vector units take).
-    `learning_rate` is relative to each parameter's own size.
+    `learning_rate` is relative to each parameter's own size. `frames` is on how many frames layers
+    are fitted and the whole recovers (`None`: as `ratio` and `steps` call for).
     """
 
     ratio: float = 0.0
@@ -41,6 +42,7 @@ class PruneSpec:
     rounds: int = 3
     steps: int = 200
     learning_rate: float = 3e-4
+    frames: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -55,6 +57,8 @@ class PruneSpec:
             raise ValueError("`rounds` must lie between 1 and 20")
         if not 0 < self.learning_rate < 1:
             raise ValueError("`learning_rate` must lie between 0 and 1")
+        if self.frames is not None and self.frames < 2:
+            raise ValueError("`frames` must be at least 2")
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from edgeanim.quantize.pruning.prune import Graphs
 from edgeanim.runtime.golden import load_golden
 
 # Frames to fit and recover on: enough to look at importance, more for a larger cut, after which
-# more is fitted anew, and for a longer training; but not so many that what the graphs were given
-# fills a disk.
-_LEAST_FRAMES, _MOST_FRAMES = 96, 256
+# more is fitted anew, and for a longer training, which learns a few by heart; but unless asked for
+# not so many that what the graphs were given fills a disk: of the animator, 3 MiB a frame.
+_LEAST_FRAMES, _MOST_FRAMES = 96, 1024
 _FRAMES_BY_RATIO = 512
 _OVERSHOT = 1.25
 
@@ -150,7 +150,10 @@ def prune_model(
 
 
 def frames_for(spec: PruneSpec) -> int:
-    """How many frames to fit and recover on: about one for each step of training."""
+    """How many frames to fit and recover on: as many as `spec` says, else about one for each step
+    of training."""
+    if spec.frames is not None:
+        return spec.frames
     wanted = max(_LEAST_FRAMES, spec.steps, round(_FRAMES_BY_RATIO * spec.ratio))
     return min(wanted, _MOST_FRAMES)
 

@@ -1,4 +1,4 @@
-"""The search for the least ratio that reaches a time."""
+"""The search for the least ratio that reaches a time, and on how many frames is pruned."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.pipeline.prune import prune
+from edgeanim.pipeline.prune import frames_for, prune
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.quantize.pruning.prune import Cut
 from edgeanim.runtime.scene import Scene
@@ -100,3 +100,25 @@ def test_times_of_a_board_of_another_kind_are_not_measured_here(
     with pytest.raises(UsageError, match=f"The board {board} is .* cannot be measured here"):
         prune(tiny_onnx(), calib=photos, out=tmp_path / "out", spec=spec, board=board)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "frames"),
+    [
+        (PruneSpec(0.05, steps=0), 96),
+        (PruneSpec(0.5, steps=0), 256),
+        (PruneSpec(0.5, steps=800), 800),
+        (PruneSpec(0.5, steps=5000), 1024),
+        (PruneSpec(0.5, steps=5000, frames=2600), 2600),
+        (PruneSpec(0.05, steps=0, frames=8), 8),
+    ],
+)
+def test_a_longer_recovery_gets_more_frames_and_any_number_that_is_asked_for(
+    spec: PruneSpec, frames: int
+) -> None:
+    assert frames_for(spec) == frames
+
+
+def test_a_frame_is_not_enough() -> None:
+    with pytest.raises(ValueError, match="at least 2"):
+        PruneSpec(0.5, frames=1)
