@@ -6,12 +6,14 @@ Decoders, networks and encoders let go of Python's lock while they work, so thre
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Condition, Thread
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+# How often is asked whether to go on waiting.
+_ASKED_S = 0.1
 # How long the end waits for steps to finish what they are at. One may hang in a read, of a pipe
 # into which nobody writes any more.
 _LAST_SECONDS = 3.0
@@ -40,10 +42,11 @@ class Overlap:
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def ahead(self, source: Iterable[T]) -> Iterator[T]:
+    def ahead(self, source: Iterable[T], stop: Callable[[], bool] = lambda: False) -> Iterator[T]:
         """The items of `source`, in their order. A thread makes the next one while the one before
-        it is used, and none further; what `source` raises, the iterator raises in its place."""
-        stream = _Stream[T](iter(source), self._changed, lambda: self._over)
+        it is used, and none further; what `source` raises, the iterator raises in its place. It
+        ends instead of waiting any longer for the next one when `stop` says so."""
+        stream = _Stream[T](iter(source), self._changed, lambda: self._over, stop)
         thread = Thread(target=stream.make, name="edgeanim-ahead", daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -53,8 +56,14 @@ class Overlap:
 class _Stream(Iterator[T], Generic[T]):
     """One step's items on their way from its thread to the next step's."""
 
-    def __init__(self, source: Iterator[T], changed: Condition, over: Any) -> None:
-        self._source, self._changed, self._over = source, changed, over
+    def __init__(
+        self,
+        source: Iterator[T],
+        changed: Condition,
+        over: Callable[[], bool],
+        stop: Callable[[], bool],
+    ) -> None:
+        self._source, self._changed, self._over, self._stop = source, changed, over, stop
         self._wanted = True
         self._made: list[T] = []
         self._end: BaseException | None = None
@@ -75,13 +84,22 @@ class _Stream(Iterator[T], Generic[T]):
             close()
 
     def __next__(self) -> T:
+        while not self._is_decided(_ASKED_S):
+            if self._stop():
+                raise StopIteration
         with self._changed:
-            self._changed.wait_for(lambda: self._made or self._end or self._over())
             if self._made:
                 self._wanted = True
                 self._changed.notify_all()
                 return self._made.pop()
             raise StopIteration if self._end is None else self._end
+
+    def _is_decided(self, within_s: float) -> bool:
+        """Whether there is an item, or nothing more to wait for."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: bool(self._made) or self._end is not None or self._over(), within_s
+            )
 
     def _may_go_on(self) -> bool:
         with self._changed:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError, named
 from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import refuse_no_frames, scene_of
+from edgeanim.pipeline.driving import options_beside, refuse_no_frames, scene_of
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
@@ -35,7 +34,6 @@ from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
 from edgeanim.runtime.wiring import Needs
-from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
 
 
@@ -103,8 +101,9 @@ def animate(
     frames, each stays with its frame.
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
-    after `limit` frames or when `stop`, which is asked before each, says so; what was made until
-    then is written. So it is, before `DeviceFailed` is raised, where a camera fails meanwhile.
+    after `limit` frames or when `stop`, which is asked before each and while one is waited for,
+    says so; what was made until then is written. So it is, before `DeviceFailed` is raised, where a
+    camera fails meanwhile.
     """
     refuse_no_frames(limit)
     if fps is not None:
@@ -124,7 +123,7 @@ def animate(
         chosen = choose_variant(opened.variants, variant, work)
         note = note_on(chosen, () if variant else opened.variants, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
-        options = _options(work, chosen.backend, threads, scene, opened.contract)
+        options = options_beside(work, chosen.backend, threads, scene, opened.contract)
         transfer: TransferRule | None = None if relative else "pose"
         if not relative and not Needs.of(opened.contract).motion:
             raise UsageError(
@@ -148,7 +147,7 @@ def animate(
         ):
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
-            made = UntilItFails(clock.frames(overlap))
+            made = UntilItFails(clock.frames(overlap, stop))
             frames = as_they_come(made, rate) if camera and not live else made
             with named(drive, BadDriver), named(still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
@@ -170,17 +169,6 @@ def animate(
         note=note,
         not_found=player.not_found,
     )
-
-
-def _options(
-    work: Work, backend: str, threads: int | None, scene: Scene, contract: Contract
-) -> SessionOptions:
-    """How graphs are loaded that work beside each other. Where one follows the driver while another
-    makes a frame, each has half of the board's threads, rounded up, unless `threads` are given."""
-    follows = scene.driver is not None and Needs.of(contract).moves_alone
-    if threads is None and follows:
-        threads = -(-work.board.threads // 2)
-    return replace(work.options(backend, threads), beside_others=True)
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:
@@ -213,10 +201,10 @@ class _Clock:
         """How many came out in each second so far."""
         return self._count / (time.perf_counter() - self._started)
 
-    def frames(self, overlap: Overlap) -> Iterator[Picture]:
+    def frames(self, overlap: Overlap, stop: Callable[[], bool]) -> Iterator[Picture]:
         """The scene's frames; each one's stages are added up as it passes. The next is made while
-        one is written."""
-        for frame, seconds in overlap.ahead(self._timed_frames(overlap)):
+        one is written; it is not waited for when `stop` says so."""
+        for frame, seconds in overlap.ahead(self._timed_frames(overlap), stop):
             self._seconds += seconds
             self._count += 1
             self._progress.step(note=f"{telling(self.frames_per_s)} frames/s")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.pipeline.frames.material import read_conditions
+from edgeanim.pipeline.work import Work
 from edgeanim.runtime.input_scenes import moved_by_inputs
 from edgeanim.runtime.media import (
     DEFAULT_FPS,
@@ -24,6 +27,7 @@ from edgeanim.runtime.media import (
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.scene import Picture, Scene
 from edgeanim.runtime.wiring import Needs, conditions_at
+from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Bundle
 
 TRACK = ".npz"
@@ -61,6 +65,18 @@ def scene_of(
         played = np.array(numbers, np.intp)
         conditions = conditions_at(conditions, played, count, bundle.contract)
     return Scene(picture, driver, track, conditions, looped=loop), rate
+
+
+def options_beside(
+    work: Work, backend: str, threads: int | None, scene: Scene, contract: Contract
+) -> SessionOptions:
+    """How graphs are loaded that work beside each other. Where one follows the driver of `scene`
+    while another makes a frame, each has half of the board's threads, rounded up, unless `threads`
+    are given."""
+    follows = scene.driver is not None and Needs.of(contract).moves_alone
+    if threads is None and follows:
+        threads = -(-work.board.threads // 2)
+    return replace(work.options(backend, threads), beside_others=True)
 
 
 def refuse_no_frames(limit: int | None) -> None:

@@ -13,10 +13,11 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, named
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
+from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import TRACK, refuse_no_frames
+from edgeanim.pipeline.driving import TRACK, options_beside, refuse_no_frames
 from edgeanim.pipeline.playable import choose_variant
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
@@ -83,8 +84,8 @@ def extract_motion(
 ) -> MotionTrack:
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone. It
-    ends with the clip, after `limit` frames or when `stop`, which is asked before each, says so; a
-    camera also where a track is full.
+    ends with the clip, after `limit` frames or when `stop`, which is asked before each and while
+    one is waited for, says so; a camera also where a track is full.
 
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
     clip is longer than a track can be.
@@ -105,14 +106,15 @@ def extract_motion(
 
         every, fps = steady_frames(clip)
         scene = _drives_itself(itertools.islice(every, limit), clip)
-        options = work.options(chosen.backend, threads)
+        options = options_beside(work, chosen.backend, threads, scene, opened.contract)
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
         player = load_player(
             opened.contract, chosen, options, record, transfer="raw", smooth=smooth
         )
-        with player, named(clip, BadDriver), named(clip, BadStill):
-            made = UntilItFails(latest[0] for _ in player.play(scene))
+        with player, Overlap() as overlap, named(clip, BadDriver), named(clip, BadStill):
+            followed = (latest[0] for _ in player.play(scene, overlap))
+            made = UntilItFails(overlap.ahead(followed, stop))
             found = as_they_come(made, fps) if is_camera(clip) else made
             until = itertools.takewhile(lambda _: not stop(), found)
             values = _gathered(itertools.islice(until, limit), clip, progress)

@@ -70,11 +70,13 @@ _HEARD = (
 )
 
 
-def edgeanim_started(*args: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def edgeanim_started(
+    *args: object, env: Mapping[str, str] | None = None, stdin: int | None = None
+) -> subprocess.Popen[str]:
     """The command line in a process of its own that goes on, and that signals reach."""
     return subprocess.Popen(
         [sys.executable, "-c", _HEARD, *map(str, args)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
+        stdin=stdin, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -42,9 +43,9 @@ def temporary() -> Iterator[Path]:
         yield Path(folder)
 
 
-def start(temporary: Path, *args: object) -> subprocess.Popen[str]:
+def start(temporary: Path, *args: object, stdin: int | None = None) -> subprocess.Popen[str]:
     env = os.environ | {"TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    return edgeanim_started(*args, env=env)
+    return edgeanim_started(*args, env=env, stdin=stdin)
 
 
 def wait_until(ready: Ready, process: subprocess.Popen[str]) -> None:
@@ -362,3 +363,38 @@ def test_ctrl_c_ends_what_loops_and_keeps_what_was_made(
     assert "Ctrl-C ends it" in ends(process, 0)
     assert len(list(read_frames(out))) > 8
     assert left_in(temporary) == []
+
+
+def test_ctrl_c_ends_what_waits_for_a_pipe_and_keeps_what_was_made(
+    bundle: Path, temporary: Path, tmp_path: Path
+) -> None:
+    """The pipe stays open, as that of a camera whose network is gone."""
+    from edgeanim.runtime.media import read_frames
+    from edgeanim.runtime.media.y4m import write_stream
+
+    out = tmp_path / "piped.gif"
+    process = start(temporary, "animate", bundle, "--drive", "-", "-o", out, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    noise = np.random.default_rng(0).integers(0, 256, (60, 32, 32, 3), np.uint8)
+    write_stream(process.stdin.buffer, noise, 25)
+    process.stdin.flush()
+    wait_until(lambda: sum(p.stat().st_size for p in tmp_path.glob(".partial-*")) > 0, process)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert "Ctrl-C ends it" in ends(process, 0)
+    assert 1 <= len(list(read_frames(out))) <= len(noise)
+    assert left_in(temporary) == []
+
+
+def test_ctrl_c_before_anything_has_come_through_a_pipe_interrupts(
+    bundle: Path, temporary: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "piped.gif"
+    process = start(temporary, "animate", bundle, "--drive", "-", "-o", out, stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    assert "Ctrl-C ends it" in process.stderr.readline()
+    time.sleep(0.5)  # to come to the pipe; else it is interrupted before
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert "Interrupted" in ends(process, 130)
+    assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core import overlap as overlap_module
@@ -21,6 +21,7 @@ def steps_running() -> int:
     return sum(thread.name == "edgeanim-ahead" for thread in threading.enumerate())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers()), st.integers(1, 4))
 def test_items_come_in_their_order_through_any_number_of_steps(items, steps):
     with Overlap() as overlap:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from edgeanim import api
 from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.progress import Silent
 from edgeanim.runtime.media import read_frames
 from edgeanim.runtime.media.y4m import write_stream
 from edgeanim.runtime.media.y4m_reader import standard_input
@@ -42,13 +43,29 @@ def test_frames_that_are_piped_in_are_followed_at_their_rate(
         animated(follower, "-", tmp_path, loop=True)
 
 
+class Counted(Silent):
+    """Progress whose steps are counted."""
+
+    steps = 0
+
+    def step(self, count: int = 1, note: str = "") -> None:  # noqa: ARG002
+        self.steps += count
+
+
 def test_what_loops_begins_again_until_it_is_stopped(follower: Path, tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "clip.gif", 4)
     assert animated(follower, clip, tmp_path, loop=True, limit=10) == [0, 1, 2, 3] * 2 + [0, 1]
     values = np.full((3, 2, 6), STEP / 255) * np.arange(3)[:, None, None]
     save_track(tmp_path / "m.npz", MotionTrack(values.astype(np.float32), 25.0))
-    asked = iter([False] * 7 + [True])
-    frames = animated(follower, tmp_path / "m.npz", tmp_path, loop=True, stop=lambda: next(asked))
+    counted = Counted()
+    frames = animated(
+        follower,
+        tmp_path / "m.npz",
+        tmp_path,
+        loop=True,
+        progress=counted,
+        stop=lambda: counted.steps > 7,
+    )
     assert frames == [0, 1, 2, 0, 1, 2, 0]
     frames = animated(follower, tmp_path / "m.npz", tmp_path, loop=True, limit=7, fps=50)
     assert frames == [0, 0, 1, 2, 2, 1, 0]
@@ -61,14 +78,21 @@ def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
 ) -> None:
     cv2 = pytest.importorskip("cv2")
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    asked = iter([False] * 5 + [True])
-    frames = animated(follower, "camera:0", tmp_path, stop=lambda: next(asked))
-    # As many as the time that passed has room for, each frame of the camera once or several times.
-    assert len(frames) == 5
+    counted = Counted()
+    frames = animated(
+        follower, "camera:0", tmp_path, progress=counted, stop=lambda: counted.steps > 5
+    )
+    # As many as the time that passed has room for, each of the camera's not at all, once or often.
     assert frames == sorted(frames)
-    asked = iter([False] * 5 + [True])
+    assert frames[-1] - frames[0] <= 4
+    counted = Counted()
     track = api.extract_motion(
-        "camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False, stop=lambda: next(asked)
+        "camera:0",
+        bundle=follower,
+        out=tmp_path / "m.npz",
+        smooth=False,
+        progress=counted,
+        stop=lambda: counted.steps >= 5,
     )
     assert len(track) == 5
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from functools import cache
+from io import RawIOBase
 from typing import IO, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ STANDARD_INPUT = "-"
 _WHERE = "standard input"
 _MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME"
 _LONGEST_LINE = 1024
+_CHUNK = 1 << 16
 _CONVERT = "Let its program write 8-bit 4:2:0, as ffmpeg does with -pix_fmt yuv420p."
 _PIPE = "Pipe frames in: ffmpeg -i clip.mp4 -f yuv4mpegpipe - | edgeanim animate … --drive -"
 _TO_FULL_YUV = np.array(
@@ -46,7 +48,7 @@ class PipedFrames:
     `BadInput` for what is no such stream, or of more than 8 bits, or interlaced.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: IO[bytes] | _Unlocked) -> None:
         self._stream = stream
         magic, *fields = self._line().split(b" ")
         if magic != _MAGIC:
@@ -128,7 +130,39 @@ def standard_input() -> PipedFrames:
     `UsageError` if it is closed or a terminal."""
     if sys.__stdin__ is None or sys.stdin.isatty():
         raise UsageError("No frames come through standard input.", hint=_PIPE)
-    return PipedFrames(sys.stdin.buffer)
+    raw = getattr(sys.stdin.buffer, "raw", None)  # a program may have put something else there
+    return PipedFrames(sys.stdin.buffer if raw is None else _Unlocked(raw))
+
+
+class _Unlocked:
+    """Reads from a raw stream. While Python's own buffer waits for a pipe it holds a lock, without
+    which the interpreter cannot end: a thread that reads could not be left behind."""
+
+    def __init__(self, raw: RawIOBase) -> None:
+        self._raw, self._held = raw, bytearray()
+
+    def read(self, count: int) -> bytes:
+        """So many bytes; fewer at the end of the stream."""
+        while len(self._held) < count and self._more(count - len(self._held)):
+            pass
+        return self._take(count)
+
+    def readline(self, most: int) -> bytes:
+        """A line with its end, or its first `most` bytes, or what is left of the stream."""
+        while (end := self._held.find(b"\n", 0, most)) < 0:
+            if len(self._held) >= most or not self._more(_CHUNK):
+                return self._take(most)
+        return self._take(end + 1)
+
+    def _more(self, wanted: int) -> bool:
+        given = self._raw.read(max(wanted, _CHUNK))
+        self._held += given or b""
+        return bool(given)
+
+    def _take(self, count: int) -> bytes:
+        taken = bytes(self._held[:count])
+        del self._held[:count]
+        return taken
 
 
 def _shared(coding: bytes) -> tuple[int, int]:
