@@ -48,8 +48,11 @@ class Overlap:
         ends instead of waiting any longer for the next one when `stop` says so."""
         stream = _Stream[T](iter(source), self._changed, lambda: self._over, stop)
         thread = Thread(target=stream.make, name="edgeanim-ahead", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more of them are allowed here: one after the other, then
+            return iter(source)
         self._threads.append(thread)
-        thread.start()
         return stream
 
 

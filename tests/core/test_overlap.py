@@ -107,3 +107,12 @@ def test_a_step_that_is_never_asked_for_anything_ends_too():
     with Overlap() as overlap:
         overlap.ahead(itertools.count())
     assert not steps_running()
+
+
+def test_where_no_thread_can_be_started_items_come_one_after_the_other(monkeypatch):
+    def refused(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    with Overlap() as overlap:
+        assert list(overlap.ahead(overlap.ahead(range(3)))) == [0, 1, 2]
