@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
+from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.pictures import finite, from_tensor
-from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
-from edgeanim.runtime.smoothing import smoothed
+from edgeanim.runtime.scene import BadStill, Picture, Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
 from edgeanim.runtime.warp import Compositor
 from edgeanim.runtime.wiring import Needs, Values
@@ -131,7 +131,7 @@ class Player:
         compositor = self._compositor(scene, still)
         transfer = self._carrying(values, scene)
         steps = self._steps(scene, values, still, overlap)
-        for index, step in enumerate(_smoothed(steps) if self._smooth else steps):
+        for index, step in enumerate(smoothed_steps(steps) if self._smooth else steps):
             self.timings = step.timings
             if step.motion is not None:
                 values.put("motion:driving", transfer(step.motion))
@@ -142,7 +142,7 @@ class Player:
 
     def _steps(
         self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
-    ) -> Iterator[_Step]:
+    ) -> Iterator[Step]:
         """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it."""
         if overlap is None or scene.driver is None:
             return self._follow(scene, values, still, keep=self._smooth)
@@ -153,7 +153,7 @@ class Player:
 
     def _follow(
         self, scene: Scene, values: Values, still: Shown | None, *, keep: bool
-    ) -> Iterator[_Step]:
+    ) -> Iterator[Step]:
         """What is seen at each moment, and the motion found in it, if the model needs any; to
         `keep` beyond the next moment."""
         for index, moment in enumerate(self._moments(scene)):
@@ -168,7 +168,7 @@ class Player:
                 values.put("motion:driving", moment)
             found = values.require("motion:driving") if self.needs.motion else None
             motion = found.copy() if found is not None and keep else found
-            yield _Step(sight, motion, timings)
+            yield Step(sight, motion, timings)
 
     def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
         """Do all that happens once per still; what it finds is kept in `values`."""
@@ -219,7 +219,7 @@ class Player:
             for motion in itertools.cycle(motions) if scene.looped else motions:
                 yield motion[None]
         elif scene.driver is not None:
-            yield from _driving(scene.driver, at_least=2 if self.needs.motion else 1)
+            yield from shown_frames(scene.driver, at_least=2 if self.needs.motion else 1)
         elif self.needs.plays_pictures and scene.still is not None:
             yield Shown(scene.still, refused=BadStill)
         else:
@@ -272,21 +272,6 @@ class Player:
         return array.transpose(1, 2, 0) if spec.layout == "NCHW" else array
 
 
-class _Step(NamedTuple):
-    """What is seen at a moment, the driver's motion [1, K, 6], and the seconds of its frame."""
-
-    sight: dict[str, Shown]
-    motion: Array | None
-    timings: Timings
-
-
-def _smoothed(steps: Iterator[_Step]) -> Iterator[_Step]:
-    """The same steps with smoothed motion; one step is held back."""
-    sights, ahead = itertools.tee(steps)
-    motions = smoothed(step.motion for step in ahead if step.motion is not None)
-    return (step._replace(motion=motion) for step, motion in zip(sights, motions, strict=True))
-
-
 def load_player(
     contract: Contract,
     variant: Variant,
@@ -319,25 +304,3 @@ def load_player(
         )
         opened.pop_all()
     return player
-
-
-def _driving(driver: Iterable[Picture], *, at_least: int) -> Iterator[Shown]:
-    """The driver's frames, each with the one before it; `BadInput` if there are too few."""
-    frames = iter(driver)
-    head = list(itertools.islice(frames, at_least))
-    if len(head) < at_least:
-        said = "The driver has no frames." if not head else "The driver is a clip of one frame."
-        raise BadDriver(said, hint="Motion needs at least two." if head else None)
-    before: Shown | None = None
-    for number, picture in enumerate(itertools.chain(head, frames)):
-        check_picture(picture, f"frame {number} of the driver")
-        shown = Shown(picture, before, refused=BadDriver)
-        if before is not None:
-            if shown.size != before.size:
-                raise BadDriver(
-                    f"Frame {number} of the driver has {shown.size[1]}x{shown.size[0]} pixels, "
-                    f"the one before it {before.size[1]}x{before.size[0]}."
-                )
-            before.forget_before()
-        yield shown
-        before = shown

@@ -1,0 +1,49 @@
+"""What is seen of a driver from moment to moment, and the motion found in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from edgeanim.core.artifact import Array
+from edgeanim.runtime.execution import Shown, Timings
+from edgeanim.runtime.scene import BadDriver, Picture, check_picture
+from edgeanim.runtime.smoothing import smoothed
+
+
+class Step(NamedTuple):
+    """What is seen at a moment, the driver's motion [1, K, 6], and the seconds of its frame."""
+
+    sight: dict[str, Shown]
+    motion: Array | None
+    timings: Timings
+
+
+def smoothed_steps(steps: Iterator[Step]) -> Iterator[Step]:
+    """The same steps with smoothed motion; one step is held back."""
+    sights, ahead = itertools.tee(steps)
+    motions = smoothed(step.motion for step in ahead if step.motion is not None)
+    return (step._replace(motion=motion) for step, motion in zip(sights, motions, strict=True))
+
+
+def shown_frames(driver: Iterable[Picture], *, at_least: int) -> Iterator[Shown]:
+    """The driver's frames, each with the one before it; `BadInput` if there are too few."""
+    frames = iter(driver)
+    head = list(itertools.islice(frames, at_least))
+    if len(head) < at_least:
+        said = "The driver has no frames." if not head else "The driver is a clip of one frame."
+        raise BadDriver(said, hint="Motion needs at least two." if head else None)
+    before: Shown | None = None
+    for number, picture in enumerate(itertools.chain(head, frames)):
+        check_picture(picture, f"frame {number} of the driver")
+        shown = Shown(picture, before, refused=BadDriver)
+        if before is not None:
+            if shown.size != before.size:
+                raise BadDriver(
+                    f"Frame {number} of the driver has {shown.size[1]}x{shown.size[0]} pixels, "
+                    f"the one before it {before.size[1]}x{before.size[0]}."
+                )
+            before.forget_before()
+        yield shown
+        before = shown
