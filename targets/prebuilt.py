@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_path, must_exist
-from edgeanim.graph.roles import DEFAULT_RANGE, identifier, spec_of_shapes
+from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, identifier, spec_of_shapes
 from edgeanim.targets.backends import (
     Backend,
     ReadsForeign,
     backend_names,
     get_backend,
 )
+from edgeanim.targets.backends.base import Port
 from edgeanim.targets.companions import with_companions
 from edgeanim.targets.manifest import Variant
 
@@ -27,8 +29,9 @@ def load_prebuilt(
 
     The file, with what it needs beside it, is copied into `workdir`, so that what runs cannot
     change under the run. Roles follow from shapes and names (`graph.roles`), pictures are in the
-    range `values`, by default 0..1. The precision is `int8` as soon as the file has quantised ops:
-    what was asked for, not what will execute. `MissingComponent` if its runtime is absent.
+    range `values`, by default what 8-bit numbers at that end stand for, or 0..1. The precision is
+    `int8` as soon as the file has quantised ops: what was asked for, not what will execute.
+    `MissingComponent` if its runtime is absent.
     """
     must_exist(path)
     backend, reader = _backend_for(path)
@@ -41,16 +44,19 @@ def load_prebuilt(
         what = error.what.replace(str(files[0]), str(path))
         raise BadInput(what, where=path, hint=error.hint) from error
     for port in (*interface.inputs, *interface.outputs):
-        if port.dtype != "float32":
+        if port.dtype != "float32" and port.grid is None:
             raise BadInput(
-                f"{port.name!r} is {port.dtype}; float32 is needed at a graph's ends.",
+                f"{port.name!r} is {port.dtype}; a graph's ends are to be float32, uint8, or int8 "
+                "with a scale.",
                 where=path,
                 hint="Convert the model again with float inputs and outputs.",
             )
     inputs, outputs = (
         {port.name: port.shape for port in ports} for ports in (interface.inputs, interface.outputs)
     )
-    spec = spec_of_shapes(path, inputs, outputs, values or DEFAULT_RANGE)
+    told = {} if values else _ranges((*interface.inputs, *interface.outputs))
+    painted = values or told.get(finished_picture(outputs, path), DEFAULT_RANGE)
+    spec = spec_of_shapes(path, inputs, outputs, painted, told)
     graph = CompiledGraph(
         backend=backend.name,
         precision=interface.precision,
@@ -60,6 +66,10 @@ def load_prebuilt(
         bindings={tensor.name: tensor.name for tensor in (*spec.inputs, *spec.outputs)},
     )
     return Contract(name, (spec,)), Variant(backend.name, interface.precision, (graph,))
+
+
+def _ranges(ports: Iterable[Port]) -> dict[str, tuple[float, float]]:
+    return {port.name: port.grid.range for port in ports if port.grid is not None}
 
 
 def prebuilt_suffixes() -> tuple[str, ...]:

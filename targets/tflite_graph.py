@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -16,6 +16,7 @@ from edgeanim.core.errors import MissingComponent
 from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
+from edgeanim.targets.byte_ends import Grid
 from edgeanim.targets.checks import runtime_errors
 from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
 
@@ -82,13 +83,25 @@ def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> A
 
 @dataclass(frozen=True)
 class FileTensor:
-    """An input or output as the file has it; `argument` is its name in the signature, if any."""
+    """An input or output as the file has it; `argument` is its name in the signature, if any, and
+    `grid` what 8-bit numbers stand for."""
 
     name: str
     index: int
     shape: tuple[int, ...]
     dtype: str
     argument: str | None = None
+    grid: Grid | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it takes or gives floats, or 8-bit numbers that stand for some."""
+        return self.dtype == "float32" or self.grid is not None
+
+
+def _grid(detail: Mapping[str, Any]) -> Grid | None:
+    scale, zero = detail["quantization"]
+    return Grid.of(np.dtype(detail["dtype"]).name, float(scale), int(zero))
 
 
 def file_tensors(interpreter: Any, side: str) -> list[FileTensor]:
@@ -106,6 +119,7 @@ def file_tensors(interpreter: Any, side: str) -> list[FileTensor]:
             shape=tuple(int(size) for size in detail["shape"]),
             dtype=np.dtype(detail["dtype"]).name,
             argument=arguments.get(detail["name"]),
+            grid=_grid(detail),
         )
         for detail in details
     ]

@@ -20,6 +20,7 @@ from edgeanim.core.artifact import (
     Precision,
 )
 from edgeanim.core.contract import GraphSpec
+from edgeanim.targets.byte_ends import Grid
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
@@ -99,11 +100,13 @@ class NodeTime:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a file made elsewhere; `dtype` in NumPy's words."""
+    """An input or output of a file made elsewhere; `dtype` in NumPy's words. With a `grid` sessions
+    take and give floats for it all the same."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)

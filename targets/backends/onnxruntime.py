@@ -35,6 +35,7 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
+from edgeanim.targets.byte_ends import Grid
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -160,10 +161,16 @@ class _OnnxSession:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
-        feed = dict(zip(self._inputs, arrays, strict=True))
+        feed = {
+            port.name: array if port.grid is None else port.grid.rounded(array)
+            for port, array in zip(self._inputs, arrays, strict=True)
+        }
         with runtime_errors("ONNX Runtime could not run it", self.spec.name):
-            results = self._session.run(self._outputs, feed)
-        return {t.name: a for t, a in zip(self.spec.outputs, results, strict=True)}
+            results = self._session.run([port.name for port in self._outputs], feed)
+        return {
+            tensor.name: made if port.grid is None else port.grid.floats(made)
+            for tensor, port, made in zip(self.spec.outputs, self._outputs, results, strict=True)
+        }
 
     def close(self) -> None:
         self._session = None
@@ -244,21 +251,21 @@ def _create(ort: Any, path: Path, options: Any) -> Any:
             ) from error
 
 
-def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[str]:
-    """The file's name of each contract tensor, checked against shape and type in the file."""
+def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[Port]:
+    """Each contract tensor in the file, checked against its shape and type there."""
     there = {node.name: node for node in found}
-    names = []
+    ports = []
     for tensor in tensors:
-        name = graph.bindings.get(tensor.name, tensor.name)
-        node = there.get(name)
-        if node is None or node.type != "tensor(float)" or tuple(node.shape) != tensor.shape:
+        node = there.get(graph.bindings.get(tensor.name, tensor.name))
+        port = None if node is None or tuple(node.shape) != tensor.shape else _port(node, path)
+        if port is None or not (port.dtype == "float32" or port.grid):
             has = "nothing" if node is None else f"{node.type} {node.shape}"
             raise BadInput(
                 f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
                 where=path,
             )
-        names.append(name)
-    return names
+        ports.append(port)
+    return ports
 
 
 def _port(node: Any, path: Path) -> Port:
@@ -269,7 +276,7 @@ def _port(node: Any, path: Path) -> Port:
             hint="Fix the dynamic axes when exporting the model.",
         )
     kind = node.type.removeprefix("tensor(").removesuffix(")")
-    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind))
+    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind), Grid.of(kind))
 
 
 def _int8_weights(model: Any) -> Iterator[NDArray[Any]]:

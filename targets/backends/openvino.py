@@ -33,6 +33,7 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
+from edgeanim.targets.byte_ends import Grid
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -217,16 +218,19 @@ class _OpenVinoSession:
         self._runs = 0
         ports = _ports(graph.spec.inputs, graph, self._model.inputs, path)
         self._inputs = [
-            _Input(ov, self._request, port, tensor.shape)
-            for port, tensor in zip(ports, graph.spec.inputs, strict=True)
+            _Input(ov, self._request, port, grid, tensor.shape)
+            for (port, grid), tensor in zip(ports, graph.spec.inputs, strict=True)
         ]
         # Bound for good: results are then neither looked up nor wrapped anew in every run.
         self._results: dict[str, Array] = {}
+        self._grids: dict[str, Grid] = {}
         ports = _ports(graph.spec.outputs, graph, self._model.outputs, path)
-        for tensor, port in zip(graph.spec.outputs, ports, strict=True):
-            result = ov.Tensor(ov.Type.f32, ov.Shape(tensor.shape))
+        for tensor, (port, grid) in zip(graph.spec.outputs, ports, strict=True):
+            result = _tensor_for(ov, grid, tensor.shape)
             self._request.set_output_tensor(port, result)
             self._results[tensor.name] = result.data
+            if grid is not None:
+                self._grids[tensor.name] = grid
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
@@ -235,7 +239,8 @@ class _OpenVinoSession:
                 taker.take(array)
             self._request.infer(share_outputs=True)
             self._runs += 1
-            return dict(self._results)
+            floats = {name: grid.floats(self._results[name]) for name, grid in self._grids.items()}
+            return {**self._results, **floats}
 
     def close(self) -> None:
         self._request = None
@@ -268,30 +273,40 @@ class _OpenVinoSession:
 class _Input:
     """An input of a request. What changes from run to run is copied into memory that stays bound,
     since binding takes some 30 us; an array that comes again (the features of a still, say) is
-    bound itself and then costs nothing."""
+    bound itself and then costs nothing. What is to be 8-bit numbers is always copied."""
 
-    def __init__(self, ov: Any, request: Any, port: int, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, ov: Any, request: Any, port: int, grid: Grid | None, shape: tuple[int, ...]
+    ) -> None:
         self._tensor, self._request, self._port = ov.Tensor, request, port
-        self._own = ov.Tensor(ov.Type.f32, ov.Shape(shape))
-        self._memory: Array = self._own.data
+        self._grid = grid
+        self._own = _tensor_for(ov, grid, shape)
+        self._memory: NDArray[Any] = self._own.data
         self._before: Array | None = None
         self._shared = True
 
     def take(self, array: Array) -> None:
-        again, self._before = array is self._before, array
+        again, self._before = array is self._before and self._grid is None, array
         if again and not self._shared:
             self._request.set_input_tensor(self._port, self._tensor(array, shared_memory=True))
         elif not again and self._shared:
             self._request.set_input_tensor(self._port, self._own)
         self._shared = again
         if not again:
-            self._memory[:] = array
+            self._memory[:] = array if self._grid is None else self._grid.rounded(array)
+
+
+def _tensor_for(ov: Any, grid: Grid | None, shape: tuple[int, ...]) -> Any:
+    """Memory for an end of a graph."""
+    kind = ov.Type.f32 if grid is None else ov.Type(np.dtype(grid.dtype))
+    return ov.Tensor(kind, ov.Shape(shape))
 
 
 def _ports(
     tensors: tuple[TensorSpec, ...], graph: CompiledGraph, ports: Any, path: Path
-) -> list[int]:
-    """The position of each contract tensor, checked against shape and type in the file."""
+) -> list[tuple[int, Grid | None]]:
+    """The position of each contract tensor, checked against shape and type in the file, and what
+    8-bit numbers there stand for."""
     positions = []
     for tensor in tensors:
         name = graph.bindings.get(tensor.name, tensor.name)
@@ -300,12 +315,14 @@ def _ports(
             raise BadInput(f"The file has no tensor {name!r}.", where=path)
         port = ports[index]
         shape, kind = port.partial_shape, port.element_type.get_type_name()
-        if kind != "f32" or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
+        grid = Grid.of(np.dtype(port.element_type.to_dtype()).name)
+        known = kind == "f32" or grid is not None
+        if not known or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
             raise BadInput(
                 f"{tensor.name!r} should be f32 {list(tensor.shape)}; the file has {kind} {shape}.",
                 where=path,
             )
-        positions.append(index)
+        positions.append((index, grid))
     return positions
 
 
@@ -326,7 +343,7 @@ def _port(port: Any, path: Path) -> Port:
             hint="Fix the dynamic axes when converting the model.",
         )
     dtype = np.dtype(port.element_type.to_dtype()).name
-    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype)
+    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype, Grid.of(dtype))
 
 
 BACKEND = OpenVino()

@@ -132,8 +132,8 @@ class TfLite:
         interpreter = open_interpreter(path)
         inputs, outputs = (file_tensors(interpreter, side) for side in ("input", "output"))
         return Interface(
-            inputs=tuple(Port(t.name, t.shape, t.dtype) for t in inputs),
-            outputs=tuple(Port(t.name, t.shape, t.dtype) for t in outputs),
+            inputs=tuple(Port(t.name, t.shape, t.dtype, t.grid) for t in inputs),
+            outputs=tuple(Port(t.name, t.shape, t.dtype, t.grid) for t in outputs),
             precision="int8" if has_8_bit_ops(interpreter) else "float32",
         )
 
@@ -180,21 +180,26 @@ class _TfLiteSession:
             threads=options.threads,
             xnnpack=choose(TfLite.name, "xnnpack", options.settings.get("xnnpack", "on"), _SWITCH),
         )
-        self._inputs = _indices(graph.spec.inputs, graph, self._interpreter, "input", path)
-        self._outputs = _indices(graph.spec.outputs, graph, self._interpreter, "output", path)
+        self._inputs = _found(graph.spec.inputs, graph, self._interpreter, "input", path)
+        self._outputs = _found(graph.spec.outputs, graph, self._interpreter, "output", path)
         self._runs = 0
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
         with runtime_errors("TFLite could not run it", self.spec.name):
-            for index, array in zip(self._inputs, arrays, strict=True):
-                self._interpreter.set_tensor(index, array)
+            for there, array in zip(self._inputs, arrays, strict=True):
+                given = array if there.grid is None else there.grid.rounded(array)
+                self._interpreter.set_tensor(there.index, given)
             self._interpreter.invoke()
             self._runs += 1
             return {
-                tensor.name: self._interpreter.get_tensor(index)
-                for tensor, index in zip(self.spec.outputs, self._outputs, strict=True)
+                tensor.name: self._result(there)
+                for tensor, there in zip(self.spec.outputs, self._outputs, strict=True)
             }
+
+    def _result(self, there: FileTensor) -> Array:
+        made: Array = self._interpreter.get_tensor(there.index)
+        return made if there.grid is None else there.grid.floats(made)
 
     def close(self) -> None:
         self._interpreter = None
@@ -213,22 +218,22 @@ class _TfLiteSession:
         )
 
 
-def _indices(
+def _found(
     tensors: Sequence[TensorSpec], graph: CompiledGraph, interpreter: Any, side: str, path: Path
-) -> list[int]:
-    """The index of each contract tensor, checked against shape and type in the file."""
+) -> list[FileTensor]:
+    """Each contract tensor in the file, checked against its shape and type there."""
     found = {tensor.name: tensor for tensor in file_tensors(interpreter, side)}
-    indices = []
+    chosen = []
     for tensor in tensors:
         there = found.get(graph.bindings.get(tensor.name, tensor.name))
-        if there is None or there.dtype != "float32" or there.shape != tensor.shape:
+        if there is None or there.shape != tensor.shape or not there.is_known:
             has = "nothing" if there is None else f"{there.dtype} {list(there.shape)}"
             raise BadInput(
                 f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
                 where=path,
             )
-        indices.append(there.index)
-    return indices
+        chosen.append(there)
+    return chosen
 
 
 BACKEND = TfLite()
