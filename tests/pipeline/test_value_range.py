@@ -54,8 +54,9 @@ def _net(folder: Path, low: float, *, bounded: bool = False) -> Path:
 
 @pytest.mark.parametrize(
     ("low", "bounded", "told"),
-    [(-1.0, False, True), (-1.0, True, False), (0.0, False, False)],
-    ids=["beyond", "bounded", "within"],
+    # What paints 2 * x - 1 is known to paint -1..1.
+    [(-2.0, False, True), (-2.0, True, False), (-1.0, False, False), (0.0, False, False)],
+    ids=["beyond", "bounded", "signed", "within"],
 )
 def test_frames_that_are_clipped_are_told_of(
     pictures: np.ndarray, tmp_path: Path, low: float, bounded: bool, told: bool
