@@ -154,7 +154,7 @@ def animate(
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)
                 count = _show(written, rate) if live else write_animation(out, written, rate)
-            frames_per_s = clock.frames_per_s
+            frames_per_s = clock.per_second(count)
             progress.done(f"{telling(frames_per_s)} frames/s")
     made.tell("the animation" if live else out)
     reference = player.reference / rate
@@ -196,10 +196,9 @@ class _Clock:
         """Mean milliseconds per frame so far."""
         return 1e3 * self._seconds / max(1, self._count)
 
-    @property
-    def frames_per_s(self) -> float:
-        """How many came out in each second so far."""
-        return self._count / (time.perf_counter() - self._started)
+    def per_second(self, count: int) -> float:
+        """So many frames until now, in each second of them."""
+        return count / (time.perf_counter() - self._started)
 
     def frames(self, overlap: Overlap, stop: Callable[[], bool]) -> Iterator[Picture]:
         """The scene's frames; each one's stages are added up as it passes. The next is made while
@@ -207,7 +206,7 @@ class _Clock:
         for frame, seconds in overlap.ahead(self._timed_frames(overlap), stop):
             self._seconds += seconds
             self._count += 1
-            self._progress.step(note=f"{telling(self.frames_per_s)} frames/s")
+            self._progress.step(note=f"{telling(self.per_second(self._count))} frames/s")
             yield frame
 
     def _timed_frames(self, overlap: Overlap) -> Iterator[tuple[Picture, float]]:
