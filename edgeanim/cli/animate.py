@@ -24,6 +24,9 @@ from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse_inputs
 
+# Of the picture: people who stay where they are sway by 0.04 at most, who steps aside goes 0.09.
+_FAR = 0.06
+
 
 @click.command("animate")
 @click.argument("bundle", type=PATH)
@@ -164,6 +167,12 @@ def command(
     if result.not_found:
         click.echo(
             f"Not found in the still, and so not moved: {'; '.join(result.not_found)}.", err=True
+        )
+    if result.body_way > _FAR:
+        click.echo(
+            f"The driver's body moves by {result.body_way:.0%} of the picture. Where that tears "
+            "the still, --in-place keeps it where it is.",
+            err=True,
         )
     if result.reference_s:
         click.echo(

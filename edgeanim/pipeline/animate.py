@@ -44,7 +44,9 @@ class Animated:
     be done at the same time is. `reference_s` is the moment of a stored motion from which it was
     carried over to the still: its beginning, unless its pose is nearer to the still's later. `note`
     is what to know of the variant on this processor, if anything. `not_found` are the regions that
-    the driver moves and that the model does not find in the still, so that they rest."""
+    the driver moves and that the model does not find in the still, so that they rest. `body_way` is
+    how far a clip or a camera that is followed moves its body, as a share of the picture's larger
+    side; 0 if it is kept in place, or the motion is stored."""
 
     path: Path
     variant: str
@@ -55,6 +57,7 @@ class Animated:
     reference_s: float = 0.0
     note: str | None = None
     not_found: tuple[str, ...] = ()
+    body_way: float = 0.0
 
 
 def animate(
@@ -168,6 +171,7 @@ def animate(
         reference_s=reference,
         note=note,
         not_found=player.not_found,
+        body_way=0.0 if in_place or scene.driver is None else player.body_way,
     )
 
 

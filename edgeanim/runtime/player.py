@@ -108,6 +108,12 @@ class Player:
             return ()
         return tuple(regions[k] for k in sorted(self._transfer.not_found))
 
+    @property
+    def body_way(self) -> float:
+        """How far the last scene's driver has moved its body so far, as a share of the picture's
+        larger side; 0 in a model without a skeleton."""
+        return self._transfer.body_way / 2 if self._transfer else 0.0
+
     def close(self) -> None:
         """Close all sessions."""
         for session in self._sessions.values():

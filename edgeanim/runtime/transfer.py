@@ -39,7 +39,8 @@ class Transfer:
 
     What is relative is so to the driver's first frame, or, of a stored `track` whose limbs come
     nearer to the still's own later on, to that frame: `reference` is its number. `not_found` are
-    the regions that the driver has moved by themselves so far and that the still does not show.
+    the regions that the driver has moved by themselves so far and that the still does not show, and
+    `body_way` is how far its body has gone so far, in units of half the picture.
     `in_place` takes out where the driver's body goes (see `InPlace`), and `strength` says how many
     times as strong the still's motion is (see `runtime.strength`); both need `joints`.
     """
@@ -58,7 +59,8 @@ class Transfer:
         self._still = None if raw or still is None else still[0]
         self._rule, self._joints = rule, joints
         self._in_place, self._begun = in_place, False
-        self._stay: InPlace | None = None
+        self._body: InPlace | None = None
+        self.body_way = 0.0
         self._strong: Strength | None = None
         if strength != 1 and still is not None and joints is not None:
             self._strong = Strength(still, joints, strength)
@@ -79,8 +81,12 @@ class Transfer:
     def __call__(self, motion: Array) -> Array:
         if not self._begun:
             self._begin(motion[0])
-        if self._stay is not None:
-            motion = self._stay(motion)
+        if self._body is not None:
+            if self._in_place:
+                motion = self._body(motion)
+            else:
+                self._body.follow(motion)
+            self.body_way = max(self.body_way, self._body.way)
         if self._carry is not None:
             motion = self._carried(motion)
         return motion if self._strong is None else self._strong(motion)
@@ -95,8 +101,8 @@ class Transfer:
     def _begin(self, first: Array) -> None:
         """Work out what does not change while the driver, of which this is `first`, goes on."""
         self._begun, joints = True, self._joints
-        if self._in_place and joints is not None:
-            self._stay = InPlace(joints, first)
+        if joints is not None:
+            self._body = InPlace(joints, first)
         if self._still is None:
             return
         if joints is None:
@@ -123,10 +129,19 @@ class InPlace:
         self._place = first[self._root, :2].copy()  # `first` may be a session's own memory
         self._gone = np.zeros_like(self._place)
 
-    def __call__(self, motion: Array) -> Array:
+    @property
+    def way(self) -> float:
+        """How far the body is from its first place, in units of half the picture."""
+        return float(np.hypot(*self._gone))
+
+    def follow(self, motion: Array) -> None:
+        """See where the body is now."""
         root = motion[0, self._root]
         if sizes_of(to_planes(root[None]))[0] > self._absent:
             self._gone = root[:2] - self._place
+
+    def __call__(self, motion: Array) -> Array:
+        self.follow(motion)
         held = motion.copy()
         held[0, :, :2] -= self._gone
         return held

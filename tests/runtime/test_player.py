@@ -96,6 +96,21 @@ def test_in_place_the_still_stays_where_its_driver_goes_away():
         assert np.abs(frame.astype(int) - spot(32, 24)).mean() < 1
 
 
+def test_how_far_the_drivers_body_goes_is_told():
+    contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
+    driver = [spot(20, 20), spot(28, 36), spot(26, 28)]
+    for scene, way in (
+        (Scene(still=spot(32, 24), driver=driver), np.hypot(8, 16) / 64),
+        (Scene(still=spot(32, 24), driver=driver[:1] * 3), 0),
+    ):
+        player = Player(contract, sessions(contract, ANIMATOR_BODIES))
+        list(player.play(scene))
+        assert player.body_way == pytest.approx(way, abs=5e-3)
+    player, _ = _animator()
+    list(player.play(Scene(still=spot(32, 24), driver=driver)))
+    assert player.body_way == 0
+
+
 @pytest.mark.parametrize("options", [{"in_place": True}, {"strength": 2.0}])
 def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options):
     with pytest.raises(UsageError, match=r"how its regions hang together.*Leave out --in-place"):
