@@ -21,7 +21,7 @@ from edgeanim.benchmarks.schema import report_schema
 from edgeanim.models.data.puppets import make_puppet, render
 from edgeanim.models.performances import PERFORMANCES
 from edgeanim.models.showcase import SEEDS
-from edgeanim.runtime.media import read_frames, read_still
+from edgeanim.runtime.media import read_frames, read_still, write_animation
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import open_bundle
 
@@ -147,6 +147,25 @@ def test_what_the_driver_moves_and_the_still_lacks_is_told(demo_run: Any, tmp_pa
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Not found in the still, and so not moved: mouth." in done.stderr
+
+
+def test_a_driver_who_walks_away_is_told_of_unless_the_still_is_kept_in_place(
+    demo_run: Any, tmp_path: Path
+) -> None:
+    puppet = make_puppet(SEEDS["upper body"], "upper body")
+    here = render(puppet, PERFORMANCES["wave"].pose(0.0)).picture
+    Image.fromarray(here).save(tmp_path / "still.png")
+    away = [np.roll(here, shift, axis=1) for shift in (0, 10, 20, 30)]
+    write_animation(tmp_path / "driver.gif", away, 25)
+    for options, told in (((), True), (("--in-place",), False)):
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeanim", "animate", str(demo_run.folder / "bundle.eab"),
+             "--still", str(tmp_path / "still.png"), "--drive", str(tmp_path / "driver.gif"),
+             "-o", str(tmp_path / "a.gif"), *options],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert ("--in-place keeps it where it is" in done.stderr) is told
 
 
 def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
