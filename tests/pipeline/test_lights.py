@@ -25,6 +25,7 @@ from edgeanim.runtime.golden import Golden
 from edgeanim.runtime.input_scenes import blank, repeated
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
+from tests.runtime.stubs import ANIMATOR
 
 
 def frames(count: int) -> np.ndarray:
@@ -44,6 +45,12 @@ def test_every_frame_is_seen_and_none_twice_but_where_there_are_few(count: int) 
     played = [len(np.asarray(scene.driver)) for scene in scenes]
     assert min(played) >= 1
     assert sum(played) == max(count, len(LIGHTS))
+
+
+@given(st.integers(2, 11))
+def test_where_motion_is_followed_no_light_has_a_frame_alone(count: int) -> None:
+    scenes = relit(Scene(still=frames(1)[0], driver=frames(count)), ANIMATOR)
+    assert all(len(np.asarray(scene.driver)) >= 2 for scene in scenes)
 
 
 def test_contrast_and_brightness_go_both_ways_and_transparency_stays() -> None:

@@ -72,6 +72,8 @@ def _in_light(scene: Scene, number: int, contract: Contract) -> Scene:
     light, count = LIGHTS[number], moments(scene)
     if count:
         kept = np.arange(number % count, count, len(LIGHTS))
+        if len(kept) == 1 < count and scene.driver is not None and Needs.of(contract).motion:
+            kept = max(kept[0], 1) + np.array([-1, 0])  # a frame alone shows no motion
         scene = at_moments(scene, kept, contract)
     still = None if scene.still is None else light(scene.still)
     driver = None if scene.driver is None else light(np.asarray(scene.driver))
