@@ -23,6 +23,8 @@ _MOST_HELD_OUT = 12
 _CHECKS = 12
 _PATIENCE = 6
 _LEAST_EVERY = 10
+# What of the teacher's frames is kept, however many takes there are to learn from.
+_MEMORY = 2 << 30
 
 
 def recover(
@@ -118,11 +120,15 @@ class _Batches(Sequence[tuple[Take]]):
 
 
 class _Wanted(Sequence["Played"]):
-    """What the teacher makes of the chosen takes, made as it is asked for and then kept."""
+    """What the teacher makes of the chosen takes, made as it is asked for, and kept as far as
+    `memory` reaches: what lies beyond is made again every time."""
 
-    def __init__(self, teacher: WholeModel, takes: Takes, chosen: Sequence[int]) -> None:
+    def __init__(
+        self, teacher: WholeModel, takes: Takes, chosen: Sequence[int], memory: int = _MEMORY
+    ) -> None:
         self._teacher, self._takes, self._chosen = teacher, takes, chosen
         self._kept: dict[int, Played] = {}
+        self._left = memory
 
     def __len__(self) -> int:
         return len(self._chosen)
@@ -130,6 +136,10 @@ class _Wanted(Sequence["Played"]):
     def __getitem__(self, index: int) -> Played:  # type: ignore[override]
         from edgeanim.quantize.pruning.judge import wanted_of
 
-        if index not in self._kept:
-            self._kept[index] = wanted_of(self._teacher, self._takes[self._chosen[index]])
-        return self._kept[index]
+        if index in self._kept:
+            return self._kept[index]
+        played = wanted_of(self._teacher, self._takes[self._chosen[index]])
+        self._left -= played.bytes
+        if self._left >= 0:
+            self._kept[index] = played
+        return played

@@ -46,6 +46,12 @@ class Played:
     still: Roles
     frames: tuple[Roles, ...]
 
+    @property
+    def bytes(self) -> int:
+        """What its values hold of memory."""
+        values = [value for roles in (self.still, *self.frames) for value in roles.values()]
+        return sum(value.nbytes for value in values)
+
     def seen(self, frame: int, picture: Tensor | None) -> Tensor | None:
         """The finished frame [1, 3, H, W] in 0..1, from `picture`; `None` if none is made."""
         made = self.frames[frame]
