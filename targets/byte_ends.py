@@ -54,3 +54,13 @@ class Grid:
     def _limits(self) -> tuple[int, int]:
         known = np.iinfo(self.dtype)
         return int(known.min), int(known.max)
+
+
+def given_to(grid: Grid | None, values: Array) -> NDArray[Any]:
+    """What an end with this grid is given for `values`: themselves where it has none."""
+    return values if grid is None else grid.rounded(values)
+
+
+def taken_from(grid: Grid | None, made: NDArray[Any]) -> Array:
+    """What an end with this grid means by what it `made`: itself where it has none."""
+    return made if grid is None else grid.floats(made)

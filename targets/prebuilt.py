@@ -44,7 +44,7 @@ def load_prebuilt(
         what = error.what.replace(str(files[0]), str(path))
         raise BadInput(what, where=path, hint=error.hint) from error
     for port in (*interface.inputs, *interface.outputs):
-        if port.dtype != "float32" and port.grid is None:
+        if not port.is_known:
             raise BadInput(
                 f"{port.name!r} is {port.dtype}; a graph's ends are to be float32, uint8, or int8 "
                 "with a scale.",

@@ -16,6 +16,7 @@ from edgeanim.core.errors import MissingComponent
 from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
+from edgeanim.targets.backends.base import Port
 from edgeanim.targets.byte_ends import Grid
 from edgeanim.targets.checks import runtime_errors
 from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
@@ -81,22 +82,12 @@ def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> A
     return interpreter
 
 
-@dataclass(frozen=True)
-class FileTensor:
-    """An input or output as the file has it; `argument` is its name in the signature, if any, and
-    `grid` what 8-bit numbers stand for."""
+@dataclass(frozen=True, kw_only=True)
+class FileTensor(Port):
+    """An input or output as the file has it; `argument` is its name in the signature, if any."""
 
-    name: str
     index: int
-    shape: tuple[int, ...]
-    dtype: str
     argument: str | None = None
-    grid: Grid | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it takes or gives floats, or 8-bit numbers that stand for some."""
-        return self.dtype == "float32" or self.grid is not None
 
 
 def _grid(detail: Mapping[str, Any]) -> Grid | None:

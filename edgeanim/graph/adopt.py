@@ -21,12 +21,18 @@ from edgeanim.graph.checks import graph_errors
 from edgeanim.graph.edit import editing
 from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
-from edgeanim.graph.queries import graph_inputs, stored_tensors, unread_inputs
+from edgeanim.graph.queries import (
+    BFLOAT16,
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    graph_inputs,
+    stored_tensors,
+    unread_inputs,
+)
 from edgeanim.graph.read import load_onnx
 from edgeanim.graph.shapes import infer_shapes
 
-FLOAT, FLOAT16, DOUBLE, BFLOAT16 = 1, 10, 11, 16
-"""`onnx.TensorProto.FLOAT` and so on."""
 _HALF = (FLOAT16, BFLOAT16)
 _OTHER_FLOATS = (*_HALF, DOUBLE)
 _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")

@@ -12,13 +12,10 @@ from typing import Any
 
 from edgeanim.graph.edit import attributes, set_attributes
 from edgeanim.graph.nested import nested_inputs
-from edgeanim.graph.picture_ranges import BYTES_DECLARED, DENOTED, RANGE_KEY
-from edgeanim.graph.queries import graph_inputs
+from edgeanim.graph.picture_ranges import ARRANGES, BYTES_DECLARED, DENOTED, RANGE_KEY
+from edgeanim.graph.queries import BFLOAT16, DOUBLE, FLOAT, FLOAT16, UINT8, graph_inputs
 
-_FLOAT, _UINT8 = 1, 2
-_FLOATS = (_FLOAT, 10, 11, 16)
-"""The types of `onnx.TensorProto`."""
-_ARRANGES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Identity")
+_FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
 
 
 def byte_pictures(model: Any) -> tuple[str, ...]:
@@ -40,14 +37,14 @@ def to_floats(model: Any, names: Collection[str]) -> None:
     ways = _Ways(model)
     for name in names:
         if (cast := ways.cast_behind(name)) is not None:
-            set_attributes(cast, to=_FLOAT)
+            set_attributes(cast, to=FLOAT)
             ways.skip_rounding(cast)
     for value in (*model.graph.input, *model.graph.output):
         # What the file says of all its pictures no longer holds for these, nor what it says now
         # for others.
         value.type.denotation = DENOTED if value.name in names else ""
         if value.name in names:
-            value.type.tensor_type.elem_type = _FLOAT
+            value.type.tensor_type.elem_type = FLOAT
     others = [entry for entry in model.metadata_props if entry.key.lower() != RANGE_KEY.lower()]
     model.ClearField("metadata_props")
     model.metadata_props.extend(others)
@@ -55,7 +52,7 @@ def to_floats(model: Any, names: Collection[str]) -> None:
 
 
 def _is_bytes(value: Any) -> bool:
-    return bool(value.type.tensor_type.elem_type == _UINT8)
+    return bool(value.type.tensor_type.elem_type == UINT8)
 
 
 class _Ways:
@@ -77,7 +74,7 @@ class _Ways:
             if name in self._outputs:
                 return False
             for node in self._readers.get(name, ()):
-                if node.op_type in _ARRANGES:
+                if node.op_type in ARRANGES:
                     pending.append(node.output[0])
                 elif node.op_type != "Cast" or attributes(node)["to"] not in _FLOATS:
                     return False
@@ -90,7 +87,7 @@ class _Ways:
             node = self.makers.get(name)
             if node is None or node.op_type == "Cast":
                 return node
-            if node.op_type not in _ARRANGES or node.input[0] in self._outputs:
+            if node.op_type not in ARRANGES or node.input[0] in self._outputs:
                 return None
             name, readers = node.input[0], 1
         return None

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.contract import Contract
-from edgeanim.graph.picture_ranges import Range, declared_ranges, input_range, output_range
+from edgeanim.graph.picture_ranges import declared_ranges, input_range, output_range
 from edgeanim.graph.queries import graph_inputs, shape_of
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, inputs_for
-from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, spec_of_shapes
+from edgeanim.graph.roles import DEFAULT_RANGE, Range, finished_picture, spec_of_shapes
 
 
 def infer_contract(onnx_path: Path) -> Contract:

@@ -4,12 +4,12 @@ and last ops tell."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.rewrites.constants import Values
-
-Range = tuple[float, float]
+from edgeanim.graph.roles import Range
 
 UNIT, SIGNED, BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
 """The usual ones."""
@@ -27,7 +27,9 @@ _DECLARED = {
 _BOUNDED = {"Sigmoid": UNIT, "HardSigmoid": UNIT, "Tanh": SIGNED}
 _ANYTHING = (-math.inf, math.inf)
 _LARGEST = 3e38
-_KEEPS_RANGE = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Resize", "Slice")
+ARRANGES = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Slice")
+"""Ops that move values about, and change none."""
+_KEEPS_RANGE = (*ARRANGES, "Resize")
 _KEEPS_VALUES = (*_KEEPS_RANGE, "Cast", "Pad")
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 # Bytes are divided by 255, by half of it, or by the deviation of photographs, some 58; and what a
@@ -94,7 +96,7 @@ def _normalised(name: str, model: Any, values: Values) -> tuple[float, float]:
     scale, offset = 1.0, 0.0
     while len(readers.get(name, ())) == 1:
         (node,) = readers[name]
-        step = _step(node, values)
+        step = _step(node, values.mean)
         if step is None or step.of != name:
             break
         scale, offset = scale * step.scale, offset * step.scale + step.offset
@@ -105,7 +107,7 @@ def _normalised(name: str, model: Any, values: Values) -> tuple[float, float]:
 def _denormalised(name: str, values: Values) -> tuple[float, float]:
     """The factor and the summand that an output went through last."""
     scale, offset = 1.0, 0.0
-    while (node := values.makers.get(name)) and (step := _step(node, values)):
+    while (node := values.makers.get(name)) and (step := _step(node, values.mean)):
         scale, offset = scale * step.scale, offset + scale * step.offset
         name = step.of
     return scale, offset
@@ -119,16 +121,16 @@ class _Step(NamedTuple):
     offset: float
 
 
-def _step(node: Any, values: Values) -> _Step | None:
-    """What a node does that moves values about, or that scales or shifts them by a constant; `None`
-    for any other."""
+def _step(node: Any, number_of: Callable[[str], float | None]) -> _Step | None:
+    """What a node does that moves values about, or that scales or shifts them by a constant, of
+    which `number_of` tells the number; `None` for any other."""
     if node.op_type in _KEEPS_VALUES:
         return _Step(node.input[0], 1.0, 0.0)
     if node.op_type not in _ARITHMETIC or len(node.input) != 2:
         return None
-    of, number = node.input[0], values.mean(node.input[1])
+    of, number = node.input[0], number_of(node.input[1])
     if number is None and node.op_type in ("Add", "Mul"):
-        of, number = node.input[1], values.mean(node.input[0])
+        of, number = node.input[1], number_of(node.input[0])
     if number is None:
         return None
     if node.op_type in ("Add", "Sub"):
@@ -167,7 +169,12 @@ def _clipped(node: Any, values: Values) -> Range:
 
 def _limited(node: Any, values: Values) -> Range:
     """Of a smaller or a larger one of some value and a number: a clipping at one end."""
-    value, limit = _with_number_last(node, values)
+    if len(node.input) != 2:
+        return _ANYTHING
+    value, other = node.input
+    if values.number(value) is not None:
+        value, other = other, value
+    limit = values.number(other)
     if limit is None:
         return _ANYTHING
     low, high = _ends_of(value, values)
@@ -178,23 +185,8 @@ def _limited(node: Any, values: Values) -> Range:
 
 def _moved(node: Any, values: Values) -> Range:
     """Of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
-    value, number = _with_number_last(node, values)
-    if number is None or (node.op_type in ("Mul", "Div") and number == 0):
+    step = _step(node, values.number)
+    if step is None:
         return _ANYTHING
-    low, high = _ends_of(value, values)
-    if node.op_type in ("Mul", "Div"):
-        factor = number if node.op_type == "Mul" else 1 / number
-        low, high = sorted((low * factor, high * factor))
-        return low, high
-    offset = number if node.op_type == "Add" else -number
-    return low + offset, high + offset
-
-
-def _with_number_last(node: Any, values: Values) -> tuple[str, float | None]:
-    """What a node of two inputs does something to, and the number by which it does."""
-    if len(node.input) != 2:
-        return "", None
-    left, right = node.input
-    if node.op_type not in ("Sub", "Div") and values.number(left) is not None:
-        left, right = right, left
-    return left, values.number(right)
+    low, high = sorted(end * step.scale + step.offset for end in _ends_of(step.of, values))
+    return low, high

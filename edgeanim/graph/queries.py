@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from edgeanim.graph.nested import all_nodes
 
+FLOAT, UINT8, FLOAT16, DOUBLE, BFLOAT16 = 1, 2, 10, 11, 16
+"""`onnx.TensorProto.FLOAT` and so on."""
+
 STANDARD = ("", "ai.onnx")
 """The domains of ONNX's own ops."""
 

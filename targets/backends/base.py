@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from edgeanim.core.artifact import (
+    FLOAT32,
     Array,
     CompiledGraph,
     FloatPrecision,
@@ -107,6 +108,11 @@ class Port:
     shape: tuple[int, ...]
     dtype: str
     grid: Grid | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it takes or gives floats, or 8-bit numbers that stand for some."""
+        return self.dtype == FLOAT32 or self.grid is not None
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
-from edgeanim.targets.byte_ends import Grid
+from edgeanim.targets.byte_ends import Grid, given_to, taken_from
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -162,13 +162,13 @@ class _OnnxSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
         feed = {
-            port.name: array if port.grid is None else port.grid.rounded(array)
+            port.name: given_to(port.grid, array)
             for port, array in zip(self._inputs, arrays, strict=True)
         }
         with runtime_errors("ONNX Runtime could not run it", self.spec.name):
             results = self._session.run([port.name for port in self._outputs], feed)
         return {
-            tensor.name: made if port.grid is None else port.grid.floats(made)
+            tensor.name: taken_from(port.grid, made)
             for tensor, port, made in zip(self.spec.outputs, self._outputs, results, strict=True)
         }
 
@@ -258,7 +258,7 @@ def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[P
     for tensor in tensors:
         node = there.get(graph.bindings.get(tensor.name, tensor.name))
         port = None if node is None or tuple(node.shape) != tensor.shape else _port(node, path)
-        if port is None or not (port.dtype == "float32" or port.grid):
+        if port is None or not port.is_known:
             has = "nothing" if node is None else f"{node.type} {node.shape}"
             raise BadInput(
                 f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",

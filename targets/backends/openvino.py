@@ -33,7 +33,7 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
-from edgeanim.targets.byte_ends import Grid
+from edgeanim.targets.byte_ends import Grid, given_to
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -293,7 +293,7 @@ class _Input:
             self._request.set_input_tensor(self._port, self._own)
         self._shared = again
         if not again:
-            self._memory[:] = array if self._grid is None else self._grid.rounded(array)
+            self._memory[:] = given_to(self._grid, array)
 
 
 def _tensor_for(ov: Any, grid: Grid | None, shape: tuple[int, ...]) -> Any:

@@ -22,10 +22,10 @@ from edgeanim.targets.backends.base import (
     Availability,
     Interface,
     OpProfile,
-    Port,
     Session,
     SessionOptions,
 )
+from edgeanim.targets.byte_ends import given_to, taken_from
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -130,10 +130,9 @@ class TfLite:
 
     def interface(self, path: Path) -> Interface:
         interpreter = open_interpreter(path)
-        inputs, outputs = (file_tensors(interpreter, side) for side in ("input", "output"))
         return Interface(
-            inputs=tuple(Port(t.name, t.shape, t.dtype, t.grid) for t in inputs),
-            outputs=tuple(Port(t.name, t.shape, t.dtype, t.grid) for t in outputs),
+            inputs=tuple(file_tensors(interpreter, "input")),
+            outputs=tuple(file_tensors(interpreter, "output")),
             precision="int8" if has_8_bit_ops(interpreter) else "float32",
         )
 
@@ -188,18 +187,13 @@ class _TfLiteSession:
         arrays = check_inputs(self.spec, inputs)
         with runtime_errors("TFLite could not run it", self.spec.name):
             for there, array in zip(self._inputs, arrays, strict=True):
-                given = array if there.grid is None else there.grid.rounded(array)
-                self._interpreter.set_tensor(there.index, given)
+                self._interpreter.set_tensor(there.index, given_to(there.grid, array))
             self._interpreter.invoke()
             self._runs += 1
             return {
-                tensor.name: self._result(there)
+                tensor.name: taken_from(there.grid, self._interpreter.get_tensor(there.index))
                 for tensor, there in zip(self.spec.outputs, self._outputs, strict=True)
             }
-
-    def _result(self, there: FileTensor) -> Array:
-        made: Array = self._interpreter.get_tensor(there.index)
-        return made if there.grid is None else there.grid.floats(made)
 
     def close(self) -> None:
         self._interpreter = None
