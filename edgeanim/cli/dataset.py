@@ -43,8 +43,9 @@ def command() -> None:
 @_out_option
 @click.option("--puppets", type=Whole(0), default=0, help="Number of plain puppets.")
 @click.option("--scenes", type=Whole(0), default=0, help="Number of harder scenes.")
+@click.option("--people", type=Whole(0), default=0, help="Number of modelled people.")
 @click.option("--sketches", type=Whole(0), default=0, help="Number of drawn characters.")
-@click.option("--photographs", type=PATH, help="A folder of pictures used in the scenes.")
+@click.option("--photographs", type=PATH, help="A folder of pictures used in scenes and on people.")
 @click.option(
     "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
 )
@@ -75,13 +76,14 @@ def command() -> None:
 @_split_option
 @json_option
 @example(
-    "edgeanim dataset make -o data --scenes 500 --sketches 500\n"
+    "edgeanim dataset make -o data --scenes 500 --people 500 --sketches 500\n"
     "edgeanim dataset make -o data --drawings drawings --motions motion --takes 5"
 )
 def make(
     out: Path,
     puppets: int,
     scenes: int,
+    people: int,
     sketches: int,
     photographs: Path | None,
     drawings: Path | None,
@@ -92,7 +94,7 @@ def make(
     split: Split | None,
     as_json: bool,
 ) -> None:
-    """Draw puppets, scenes and sketches, and move drawings by motion capture.
+    """Draw puppets, scenes, people and sketches, and move drawings by motion capture.
 
     Run it again to resume after an interruption, or with higher counts to add sequences.
     """
@@ -103,6 +105,7 @@ def make(
             out,
             puppets=puppets,
             scenes=scenes,
+            people=people,
             sketches=sketches,
             moments=moments,
             first_seed=first_seed,

@@ -15,6 +15,7 @@ from edgeanim.models.data.drawings import FILES, read_drawing
 from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
 from edgeanim.models.data.media import head_of, is_image, pictures_in
+from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.scenes import read_photographs, scene_at_moments
 from edgeanim.models.data.sequences import FrameSequence, puppet_at_moments
 from edgeanim.models.data.sprites import Picture
@@ -27,13 +28,14 @@ _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to make: so many `puppets`, `scenes` and `sketches`, with seeds from `first_seed` on,
-    each at `moments` moments; each of the `drawings` (a folder of them, or one) in each of the
-    `motions` (BVH, likewise), `takes` times. `photographs` is a folder that dresses scenes. With
-    `motions`, half of the sketches perform one of those."""
+    """What to make: so many `puppets`, `scenes`, `people` and `sketches`, with seeds from
+    `first_seed` on, each at `moments` moments; each of the `drawings` (a folder of them, or one) in
+    each of the `motions` (BVH, likewise), `takes` times. `photographs` is a folder that dresses
+    scenes and people. With `motions`, half of the sketches perform one of those."""
 
     puppets: int = 0
     scenes: int = 0
+    people: int = 0
     sketches: int = 0
     moments: int = 4
     first_seed: int = 1000
@@ -43,22 +45,25 @@ class Recipe:
     takes: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.puppets, self.scenes, self.sketches, self.first_seed) < 0 or self.takes < 1:
+        counts = self.puppets, self.scenes, self.people, self.sketches
+        if min(*counts, self.first_seed) < 0 or self.takes < 1:
             raise UsageError("Numbers of what to make, and seeds, cannot be negative.")
-        if max(self.puppets, self.scenes, self.sketches, self.takes) > _MOST:
+        if max(*counts, self.takes) > _MOST:
             raise UsageError(f"At most {_MOST:,} of a kind can be made at once.")
         if not 1 <= self.moments <= 1000:
             raise UsageError("`moments` must be between 1 and 1000.")
         if self.drawings and not self.motions:
             raise UsageError("Drawings need motions to follow.")
-        if self.photographs and not self.scenes:
-            raise UsageError("Photographs need scenes that show them.")
+        if self.photographs and not (self.scenes or self.people):
+            raise UsageError("Photographs need scenes or people that show them.")
         if self.takes > 1 and not self.drawings:
             raise UsageError("Takes are of drawings, which are not asked for.")
         if self.motions and not (self.drawings or self.sketches):
             raise UsageError("Motions need drawings or sketches that follow them.")
-        if not (self.puppets or self.scenes or self.sketches or self.drawings):
-            raise UsageError("Nothing to make: ask for puppets, scenes, sketches or drawings.")
+        if not (any(counts) or self.drawings):
+            raise UsageError(
+                "Nothing to make: ask for puppets, scenes, people, sketches or drawings."
+            )
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,11 @@ class Task:
 
 def tasks(recipe: Recipe) -> list[Task]:
     """Everything that a recipe makes, in order. Drawings are read one by one as they are made; what
-    dresses scenes or moves sketches at once."""
+    dresses scenes and people or moves sketches at once."""
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.puppets)
     found = [_puppet_task(recipe, seed) for seed in seeds]
-    if recipe.scenes:
-        found += _scene_tasks(recipe)
+    if recipe.scenes or recipe.people:
+        found += _photographed_tasks(recipe)
     if recipe.sketches:
         found += _sketch_tasks(recipe)
     if recipe.drawings is not None and recipe.motions is not None:
@@ -156,20 +161,25 @@ def _puppet_task(recipe: Recipe, seed: int) -> Task:
     return Task(origin, partial(puppet_at_moments, seed, recipe.moments))
 
 
-def _scene_tasks(recipe: Recipe) -> Iterator[Task]:
+def _photographed_tasks(recipe: Recipe) -> Iterator[Task]:
+    """Scenes and people, whose cloth and walls photographs are cut for."""
     folder, licence, source, prints = recipe.photographs, _OWN, "", ""
     photos: tuple[Picture, ...] = ()
     if folder is not None:
         photos, prints = read_photographs(folder), file_hash(folder)
         licence, source = licence_beside(folder), f" with {called(folder).name}"
-
-    for seed in range(recipe.first_seed, recipe.first_seed + recipe.scenes):
-        choices = recipe_hash(
-            scene=seed, moments=recipe.moments, photographs=prints, version=__version__
-        )
-        made = f"edgeanim {__version__}{source}"
-        origin = Origin(f"scene-{seed}", f"scene {seed}", "scene", made, licence, choices)
-        yield Task(origin, partial(scene_at_moments, seed, recipe.moments, photos))
+    made = f"edgeanim {__version__}{source}"
+    for kind, count, at_moments in (
+        ("scene", recipe.scenes, scene_at_moments),
+        ("person", recipe.people, person_at_moments),
+    ):
+        for seed in range(recipe.first_seed, recipe.first_seed + count):
+            choices = recipe_hash(
+                **{kind: seed}, moments=recipe.moments, photographs=prints, version=__version__
+            )
+            name = f"{kind} {seed}"
+            origin = Origin(f"{kind}-{seed}", name, kind, made, licence, choices)
+            yield Task(origin, partial(at_moments, seed, recipe.moments, photos))
 
 
 def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:

@@ -58,6 +58,7 @@ def make_dataset(
     *,
     puppets: int = 0,
     scenes: int = 0,
+    people: int = 0,
     sketches: int = 0,
     moments: int = 4,
     first_seed: int = 1000,
@@ -68,7 +69,8 @@ def make_dataset(
     split: Split | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Draw puppets, scenes and sketches, and move drawings, into the dataset `out`, new or begun.
+    """Draw puppets, scenes, people and sketches, and move drawings, into the dataset `out`, which
+    is new or begun.
 
     See `models.dataset_make.Recipe` for the choices. What is there already is not made again.
     """
@@ -76,7 +78,18 @@ def make_dataset(
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
-    recipe = Recipe(puppets, scenes, sketches, moments, first_seed, photos, drawn, captures, takes)
+    recipe = Recipe(
+        puppets=puppets,
+        scenes=scenes,
+        people=people,
+        sketches=sketches,
+        moments=moments,
+        first_seed=first_seed,
+        photographs=photos,
+        drawings=drawn,
+        motions=captures,
+        takes=takes,
+    )
     writer = DatasetWriter(Path(out))
     todo = tasks(recipe)
     progress.stage("making sequences", len(todo))

@@ -127,7 +127,8 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory, drawing: Path, bvh: Path) -> Path:
     """A small dataset of everything that can be made."""
     folder = tmp_path_factory.mktemp("data") / "made"
-    make_dataset(folder, puppets=2, scenes=1, sketches=1, moments=2, drawings=drawing, motions=bvh)
+    drawn = {"drawings": drawing, "motions": bvh}
+    make_dataset(folder, puppets=2, scenes=1, people=1, sketches=1, moments=2, **drawn)
     return folder
 
 

@@ -20,6 +20,7 @@ from edgeanim.cli.dataset import command
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.models.data.pairs import make_pair
+from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.scenes import scene_at_moments
 from edgeanim.models.data.sequences import puppet_at_moments
@@ -52,11 +53,13 @@ def clip(tmp_path):
 def test_what_is_read_is_what_was_drawn(made):
     stored = {sequence.name: sequence for sequence in read_sequences(made)}
     assert set(stored) == {
-        *("puppet-1000", "puppet-1001", "scene-1000", "sketch-1000", "drawing-stick-lift-1000")
+        *("puppet-1000", "puppet-1001", "scene-1000", "person-1000"),
+        *("sketch-1000", "drawing-stick-lift-1000"),
     }
     for name, drawn in (
         ("puppet-1001", puppet_at_moments(1001, 2)),
         ("scene-1000", scene_at_moments(1000, 2)),
+        ("person-1000", person_at_moments(1000, 2)),
     ):
         read = stored[name]
         assert len(read.pictures) == len(drawn.pictures) == 4
@@ -76,7 +79,7 @@ def test_making_it_again_makes_nothing_and_more_adds_to_it(copy):
     make_dataset(copy, puppets=2, moments=2)
     assert (copy / MANIFEST).read_bytes() == before
     manifest = make_dataset(copy, puppets=3, moments=2)
-    assert len(manifest.sequences) == 6
+    assert len(manifest.sequences) == 7
     assert (copy / "sequences/puppet-1000/record.json").stat().st_mtime_ns == stamp
     make_dataset(copy, puppets=1, moments=3)
     assert len(read_sequences(copy, ids=["puppet-1000"])[0].pictures) == 6
@@ -226,7 +229,7 @@ def test_a_folder_is_called_as_it_is_where_it_lies(tmp_path, clip, monkeypatch):
 def test_a_dataset_is_shown_as_a_table_and_a_sheet(made, tmp_path):
     rows = show_dataset(made, tmp_path / "sheet.png", count=3)
     assert {row.kind: row.frames for row in rows}["drawing"] == 5
-    assert sum(row.sequences for row in rows) == 5
+    assert sum(row.sequences for row in rows) == 6
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape[0] % 3 == 0
     # Masks colour every second picture: it is not the one beside it.

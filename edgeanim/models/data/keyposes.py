@@ -40,7 +40,7 @@ def free_motion(rng: np.random.Generator, frames: int = 72) -> BodyMotion:
     times = np.arange(frames) / frames
 
     def swing(low: float, high: float) -> NDArray[np.float64]:
-        curve = _through(rng, rng.uniform(low, high, count))
+        curve = through(rng, rng.uniform(low, high, count))
         return np.array([curve(float(t)) for t in times])
 
     lean = -np.pi / 2 + swing(-0.3, 0.3)
@@ -99,15 +99,15 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
         fold = np.where(
             rng.uniform(size=count) < 0.6, -rng.uniform(0.6, 2.5, count), rng.normal(0, 0.5, count)
         )
-        curves[f"upper arm {side}"] = _through(rng, lively * sign * outward)
-        curves[f"forearm {side}"] = _through(rng, lively * sign * fold)
-        curves[f"hand {side}"] = _through(rng, lively * rng.normal(0, 0.5, count))
+        curves[f"upper arm {side}"] = through(rng, lively * sign * outward)
+        curves[f"forearm {side}"] = through(rng, lively * sign * fold)
+        curves[f"hand {side}"] = through(rng, lively * rng.normal(0, 0.5, count))
     if puppet.kind == "figure" and rng.uniform() < 0.7:
         for side, sign in _SIGNS.items():
-            curves[f"thigh {side}"] = _through(rng, lively * sign * rng.uniform(-0.3, 0.9, count))
-            curves[f"shin {side}"] = _through(rng, -lively * sign * rng.uniform(-0.2, 1.2, count))
-    lean = _through(rng, lively * rng.normal(0, 0.12, count))
-    x, y = (_through(rng, lively * rng.normal(0, reach, count)) for reach in (8, 5))
+            curves[f"thigh {side}"] = through(rng, lively * sign * rng.uniform(-0.3, 0.9, count))
+            curves[f"shin {side}"] = through(rng, -lively * sign * rng.uniform(-0.2, 1.2, count))
+    lean = through(rng, lively * rng.normal(0, 0.12, count))
+    x, y = (through(rng, lively * rng.normal(0, reach, count)) for reach in (8, 5))
 
     def layer(t: float) -> Pose:
         pose = {name: PartPose(curve(t)) for name, curve in curves.items()}
@@ -116,7 +116,7 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
     return layer
 
 
-def _through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[[float], float]:
+def through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[[float], float]:
     """A periodic curve through `values`, evenly spaced in time, resting a little at each."""
     count, start = len(values), rng.uniform(0, 1)
 
@@ -130,4 +130,4 @@ def _through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[
 
 
 def _curve(rng: np.random.Generator, amplitude: float) -> Callable[[float], float]:
-    return _through(rng, rng.uniform(-amplitude, amplitude, 4))
+    return through(rng, rng.uniform(-amplitude, amplitude, 4))

@@ -98,7 +98,8 @@ def make_scene(seed: int, photographs: tuple[Picture, ...] = ()) -> Scene:
     things = []
     if rng.uniform() < 0.3:
         things = [_thing(rng, photographs) for _ in range(int(rng.integers(1, 3)))]
-    return Scene(_backdrop(rng, photographs), tuple(actors), tuple(things), random_effects(rng))
+    backdrop = random_backdrop(rng, photographs)
+    return Scene(backdrop, tuple(actors), tuple(things), random_effects(rng))
 
 
 def scene_sequence(
@@ -176,7 +177,8 @@ def _thing(
     return ball, (rng.uniform(0, SIZE), rng.uniform(130, SIZE))
 
 
-def _backdrop(rng: np.random.Generator, photographs: tuple[Picture, ...]) -> Picture:
+def random_backdrop(rng: np.random.Generator, photographs: tuple[Picture, ...]) -> Picture:
+    """A wall, perhaps with a floor [SIZE, SIZE, 3]; a part is cut from `photographs`, if any."""
     import cv2
 
     if photographs and rng.uniform() < 0.6:

@@ -103,6 +103,8 @@ def _stored_sets(dataset: Path) -> Iterator[ShotSet]:
 
 def _several(kind: str) -> str:
     """The plural of a kind of character."""
+    if kind == "person":
+        return "people"
     return kind if kind.endswith("s") else kind + ("es" if kind.endswith("ch") else "s")
 
 
