@@ -1,9 +1,10 @@
-"""Others' ONNX files that mean one static float32 graph, though they do not say so.
+"""Others' ONNX files that mean one static float32 graph of RGB, though they do not say so.
 
 A batch of any size is played as one picture, half floats and doubles compute in float32, pictures
-of bytes are floats in 0..255, nodes that stand in any order, as float16 converters leave them, are
-sorted, nodes of one name, which ONNX Runtime refuses, are numbered, and inputs that nothing reads,
-which runtimes drop or keep as they like, are left out. All else is `read_onnx`'s to judge.
+of bytes are floats in 0..255, pictures in BGR are in RGB, nodes that stand in any order, as float16
+converters leave them, are sorted, nodes of one name, which ONNX Runtime refuses, are numbered, and
+inputs that nothing reads, which runtimes drop or keep as they like, are left out. All else is
+`read_onnx`'s to judge.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.byte_pictures import byte_pictures, to_floats
+from edgeanim.graph.channel_order import bgr_pictures, to_rgb
 from edgeanim.graph.checks import graph_errors
 from edgeanim.graph.edit import editing
 from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
@@ -42,14 +44,16 @@ _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 @dataclass(frozen=True)
 class Adoption:
     """What the file `path` does not say: the names that its inputs have for their `batch`, whether
-    it has `halves` or `doubles`, which ends are pictures of bytes (`in_bytes`), the inputs that are
-    `unread`, and the names that several nodes have (`shared`); or its nodes stand in no order."""
+    it has `halves` or `doubles`, which ends are pictures of bytes (`in_bytes`) or in BGR
+    (`in_bgr`), the inputs that are `unread`, and the names that several nodes have (`shared`); or
+    its nodes stand in no order."""
 
     path: Path
     batch: frozenset[str]
     halves: bool
     doubles: bool
     in_bytes: tuple[str, ...]
+    in_bgr: tuple[str, ...]
     unread: tuple[str, ...]
     shared: tuple[str, ...]
 
@@ -65,6 +69,8 @@ class Adoption:
             told.append("The file's doubles are computed in float32.")
         if self.in_bytes:
             told.append(f"Bytes ({', '.join(self.in_bytes)}) are given as float32 in 0..255.")
+        if self.in_bgr:
+            told.append(f"Colours ({', '.join(self.in_bgr)}) are in the order RGB, not BGR.")
         if self.shared:
             told.append(f"Nodes of one name are numbered ({', '.join(self.shared[:3])}).")
         return tuple(told)
@@ -94,6 +100,7 @@ class Adoption:
         with editing(model):
             pass  # sorts the nodes, which finding the types needs
         _remove_void_casts(model)
+        to_rgb(model, self.in_bgr)
 
 
 def adopt(path: Path) -> Adoption | None:
@@ -106,6 +113,7 @@ def adopt(path: Path) -> Adoption | None:
         halves=_holds(model, *_HALF),
         doubles=_holds(model, DOUBLE),
         in_bytes=byte_pictures(model),
+        in_bgr=bgr_pictures(model),
         unread=tuple(unread_inputs(model)),
         shared=_shared_names(model),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from edgeanim.graph.channel_order import FORMAT_KEY
 from edgeanim.graph.edit import attributes, set_attributes
 from edgeanim.graph.nested import nested_inputs
 from edgeanim.graph.picture_ranges import ARRANGES, BYTES_DECLARED, DENOTED, RANGE_KEY
@@ -45,7 +46,8 @@ def to_floats(model: Any, names: Collection[str]) -> None:
         value.type.denotation = DENOTED if value.name in names else ""
         if value.name in names:
             value.type.tensor_type.elem_type = FLOAT
-    others = [entry for entry in model.metadata_props if entry.key.lower() != RANGE_KEY.lower()]
+    told = (RANGE_KEY.lower(), FORMAT_KEY.lower())
+    others = [entry for entry in model.metadata_props if entry.key.lower() not in told]
     model.ClearField("metadata_props")
     model.metadata_props.extend(others)
     model.metadata_props.add(key=RANGE_KEY, value=BYTES_DECLARED)

@@ -27,7 +27,7 @@ _DECLARED = {
 _BOUNDED = {"Sigmoid": UNIT, "HardSigmoid": UNIT, "Tanh": SIGNED}
 _ANYTHING = (-math.inf, math.inf)
 _LARGEST = 3e38
-ARRANGES = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Slice")
+ARRANGES = ("Transpose", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Slice", "Gather")
 """Ops that move values about, and change none."""
 _KEEPS_RANGE = (*ARRANGES, "Resize")
 _KEEPS_VALUES = (*_KEEPS_RANGE, "Cast", "Pad")
