@@ -101,6 +101,30 @@ class StoredFrames:
         return self._cache.get(self._folder / f"{index:05d}.png", self._depth)
 
 
+def entries_of(
+    folder: Path, split: Split | None = None, ids: Collection[str] | None = None
+) -> list[Entry]:
+    """What a dataset's manifest says of one split's sequences, of all, or of those called `ids`;
+    `BadInput` if there are none."""
+    entries = load_manifest(folder).sequences
+    chosen = [
+        entry
+        for entry in entries
+        if split in (None, entry.split) and (ids is None or entry.origin.id in ids)
+    ]
+    if not chosen:
+        others = sorted({entry.split for entry in entries})
+        raise BadInput(
+            f"This dataset has no sequences for {split or 'this'}.",
+            where=folder,
+            hint=f"All of it is for {' and '.join(others)}: make or import more characters into "
+            f"it with --split {split}, or name another."
+            if split and others
+            else None,
+        )
+    return chosen
+
+
 def read_sequences(
     folder: Path,
     split: Split | None = None,
@@ -117,13 +141,7 @@ def read_sequences(
     missing, changed or impossible.
     """
     cache = cache or FrameCache()
-    chosen = [
-        entry
-        for entry in load_manifest(folder).sequences
-        if split in (None, entry.split) and (ids is None or entry.origin.id in ids)
-    ]
-    if not chosen:
-        raise BadInput(f"This dataset has no sequences for {split or 'this'}.", where=folder)
+    chosen = entries_of(folder, split, ids)
     progress.stage(f"opening {folder.name}", len(chosen))
     sequences = in_threads(partial(_open, folder, cache), chosen, threads, progress)
     progress.done()

@@ -35,6 +35,7 @@ from edgeanim.models.dataset import (
 from edgeanim.models.dataset_make import Recipe, tasks
 from edgeanim.models.dataset_reader import FrameCache, read_sequences
 from edgeanim.models.train import train
+from edgeanim.models.training import batches
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase
 from tests.models.notes import Notes
@@ -333,6 +334,22 @@ def test_training_draws_from_datasets(made, tmp_path, clip):
         load_material(DataConfig(puppets=0, datasets=(tmp_path / "unseen",)), SILENT)
     with pytest.raises(ValueError, match="at least 1"):
         DataConfig(puppets=0)
+
+
+@pytest.mark.parametrize(
+    ("split", "puppets", "said"),
+    [("test", 1, r"unseen: .*no sequences for train.*test.*--split train"), ("train", 0, "masks")],
+)
+def test_datasets_that_teach_nothing_are_found_before_anything_is_drawn_or_read(
+    tmp_path, clip, monkeypatch, split, puppets, said
+):
+    import_dataset([clip], tmp_path / "unseen", split=split)
+    for slow in ("puppet_sequences", "clip_sequence", "read_sequences"):
+        monkeypatch.setattr(batches, slow, lambda *_: pytest.fail("it began"))
+    places = {"clips": clip.parent, "clip_names": (clip.name,)}
+    data = DataConfig(puppets=puppets, datasets=(tmp_path / "unseen",), **places)
+    with pytest.raises(BadInput, match=said):
+        load_material(data, SILENT)
 
 
 def test_no_face_is_said_to_be_missing_in_clips_that_were_not_looked_at(tmp_path, clip):

@@ -24,7 +24,7 @@ from edgeanim.models.data.sequences import (
     puppet_sequences,
     weakly_labelled,
 )
-from edgeanim.models.dataset_reader import FrameCache, decode_ahead, read_sequences
+from edgeanim.models.dataset_reader import FrameCache, decode_ahead, entries_of, read_sequences
 from edgeanim.models.training.config import DataConfig
 from edgeanim.targets.machine import read_machine
 
@@ -72,8 +72,10 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
     For `workers`, processes that are forked, as many as half of the free memory holds are decoded
     before.
 
-    `BadInput` names a clip that is not there, or a dataset that cannot be trusted.
+    `BadInput` names a clip that is not there, or a dataset that cannot be trusted; one that teaches
+    nothing before anything is drawn.
     """
+    _check_datasets(config)
     threads = max(1, workers)
     clips = _read_clips(config, threads, progress)
     seeds = range(config.first_seed, config.first_seed + config.puppets)
@@ -84,11 +86,21 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
             folder, "train", cache=cache, threads=threads, progress=progress
         ):
             (clips if sequence.parts is None else puppets).append(sequence)
-    if not puppets:
-        raise BadInput("No sequence of these datasets has masks to learn from.")
     if workers and config.datasets:
         decode_ahead((*puppets, *clips), cache, threads, progress)
     return Material(tuple(puppets), tuple(clips))
+
+
+def _check_datasets(config: DataConfig) -> None:
+    """`BadInput` for a dataset without a training split, and if nothing at all has masks."""
+    folders = config.datasets or ()
+    known = [entry.known for folder in folders for entry in entries_of(folder, "train")]
+    if not config.puppets and not any(known):
+        raise BadInput(
+            "No sequence of these datasets has masks to learn from.",
+            where=", ".join(map(str, folders)),
+            hint="Let `puppets` be 1 or more, or name a dataset of `edgeanim dataset make`.",
+        )
 
 
 def _half_of_memory() -> int:
