@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +295,15 @@ def test_animated_pictures_in_a_folder_are_its_clips(tmp_path: Path, suffix: str
     assert len(_values(material.calibration[0].driver)) == 6
     # A model that plays pictures sees all of them.
     assert len(_values(gather(PLAIN, tmp_path, {}, limit=24).calibration[0].driver)) == 9
+
+
+def test_a_folder_below_is_a_folder_whatever_it_is_called(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "set" / "x.mp4").mkdir(parents=True)
+    shutil.copy(photos / "0.png", tmp_path / "set" / "x.mp4")
+    shutil.copytree(photos, tmp_path / "set" / "x.png")
+    count = 1 + len(list(photos.iterdir()))
+    material = gather(PLAIN, tmp_path / "set", {}, limit=99)
+    assert sum(len(_values(s.driver)) for s in material.calibration) == count - count // 4
 
 
 def test_pictures_that_are_sorted_by_class_are_all_looked_at(photos: Path, tmp_path: Path) -> None:

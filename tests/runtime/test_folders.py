@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime.media import clips_in, read_frames, write_animation
+from edgeanim.runtime.media import clips_in, files_read, read_frames, write_animation
 
 
 def _save(path: Path, picture: np.ndarray) -> None:
@@ -58,3 +58,22 @@ def test_animated_pictures_are_among_the_clips_of_a_folder(tmp_path, pictures):
     (tmp_path / "cut.webp").write_bytes(b"RIFF")
     os.mkfifo(tmp_path / "pipe.png")
     assert [clip.name for clip in clips_in(tmp_path)] == ["a.webp", "b.apng", "c.gif", "d.png"]
+
+
+def test_a_folder_is_no_file_whatever_it_is_called(tmp_path, pictures):
+    for name in ("x.mp4", "x.gif", "x.png"):
+        (tmp_path / name).mkdir()
+    assert clips_in(tmp_path) == []
+    assert files_read(tmp_path) == [tmp_path]
+    with pytest.raises(BadInput, match="no pictures"):
+        read_frames(tmp_path)
+    _save(tmp_path / "0.png", pictures[0])
+    write_animation(tmp_path / "1.webm", pictures[:3], 10)
+    assert clips_in(tmp_path) == [tmp_path / "1.webm"]
+    assert len(list(read_frames(tmp_path))) == 1
+
+
+def test_frames_go_into_a_folder_whatever_it_is_called(tmp_path, pictures):
+    (tmp_path / "x.mp4").mkdir()
+    assert write_animation(tmp_path / "x.mp4", pictures[:3], 10) == 3
+    assert len(list(read_frames(tmp_path / "x.mp4"))) == 3

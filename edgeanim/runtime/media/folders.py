@@ -25,7 +25,7 @@ def pictures_in(folder: Path) -> list[Path]:
         found = [
             entry
             for entry in folder.iterdir()
-            if entry.suffix.lower() in STILL_SUFFIXES and not entry.name.startswith(".")
+            if _is_called(entry, STILL_SUFFIXES) and not entry.name.startswith(".")
         ]
     if not found:
         clips = clips_in(folder)
@@ -77,16 +77,15 @@ def files_read(source: str | Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     with disk_errors(path):
-        return [path, *(each for each in path.iterdir() if each.suffix.lower() in _SUFFIXES)]
+        return [path, *(each for each in path.iterdir() if _is_called(each, _SUFFIXES))]
 
 
 def is_clip(path: Path) -> bool:
     """Whether a file is called as clips are, or is an animated WebP or PNG, and is not hidden. No
     more than heads are read; what cannot be read is no animation."""
-    suffix = path.suffix.lower()
     if path.name.startswith("."):
         return False
-    return suffix in CLIP_SUFFIXES or (suffix in _EITHER and _is_animation(path))
+    return _is_called(path, CLIP_SUFFIXES) or (_is_called(path, _EITHER) and _is_animation(path))
 
 
 def is_still(path: Path) -> bool:
@@ -96,6 +95,11 @@ def is_still(path: Path) -> bool:
 
 CLIPS = f"{', '.join(CLIP_SUFFIXES)}, animated {' and '.join(_EITHER)}"
 """What `is_clip` knows, for messages."""
+
+
+def _is_called(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file has one of these suffixes; a folder may be called anything."""
+    return path.suffix.lower() in suffixes and not path.is_dir()
 
 
 def _is_animation(path: Path) -> bool:
