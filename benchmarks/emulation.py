@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.benchmarks.drift.frames import Drift, measure_drift
+from edgeanim.benchmarks.drift.similarity import must_hold_window
 from edgeanim.benchmarks.results.result import Failure, ModelRecord
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.timing.process import MODULE, Crew, WorkerFailed, WorkerProcess
@@ -87,6 +88,7 @@ def emulate(
     what `boot` said of the emulated Python.
     """
     reference = load_golden(golden).frames
+    must_hold_window(reference[0])
     processor = emulator.processor
     progress.stage(f"Play on an emulated {processor.title}", 2 * len(subjects))
     variants: list[EmulatedVariant] = []

@@ -16,6 +16,7 @@ from edgeanim import __version__
 from edgeanim.benchmarks.drift.frames import Drift, measure_drift
 from edgeanim.benchmarks.drift.picture import save_worst
 from edgeanim.benchmarks.drift.regions import Regions, region_graph, region_names
+from edgeanim.benchmarks.drift.similarity import must_hold_window
 from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.machine.governor import governed
 from edgeanim.benchmarks.machine.watch import Watch
@@ -97,13 +98,14 @@ def run_bench(
     (`Report.exit_code`). A model that finds regions in a picture has its drift by region, too. The
     worst frame of each is saved into the folder `pictures`. The board's affinity and governor are
     set where that is allowed. `UsageError` for no subject or equal ids, `BadInput` for the golden
-    file.
+    file, or frames that are too small to compare.
     """
     options = options or BenchOptions()
     _check(subjects)
     # It may come out of a stranger's bundle: refuse now what would make the report unreadable.
     check_limits(model, where="the model's record")
     reference = load_golden(golden)
+    must_hold_window(reference.frames[0])
     with (
         governed(board.governor) as remarks,
         Watch(board.sensors) as watch,

@@ -74,15 +74,20 @@ def psnr(mean_squared_error: float) -> float | None:
     return 10 * math.log10(_LEVELS**2 / mean_squared_error)
 
 
+def must_hold_window(picture: NDArray[np.generic]) -> None:
+    """`BadInput` for a picture [H, W, ...] that is smaller than the window of SSIM."""
+    if min(picture.shape[:2]) < WINDOW:
+        raise BadInput(
+            f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, and these have "
+            f"{picture.shape[1]}x{picture.shape[0]}.",
+            hint="Drift is measured by it: export or compile the model for larger pictures.",
+        )
+
+
 def _plane_pairs(a: NDArray[np.generic], b: NDArray[np.generic]) -> list[tuple[Floats, Floats]]:
     if a.shape != b.shape or a.ndim not in (2, 3):
         raise BadInput(f"Pictures of {list(a.shape)} and {list(b.shape)} cannot be compared.")
-    if min(a.shape[:2]) < WINDOW:
-        raise BadInput(
-            f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, and these have "
-            f"{a.shape[1]}x{a.shape[0]}.",
-            hint="Drift is measured by it: export or compile the model for larger pictures.",
-        )
+    must_hold_window(a)
     return list(zip(_planes(a), _planes(b), strict=True))
 
 

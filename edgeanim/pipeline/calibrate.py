@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeanim.benchmarks.drift.similarity import must_hold_window
 from edgeanim.benchmarks.runner import scene_digest
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
@@ -84,9 +85,12 @@ def find_golden(work: Work, source: str | Path, model: Model, scene: Scene) -> P
     """The golden file of the model folder `source`, or a new one made on the held-out `scene`.
 
     A folder that edgeanim wrote carries the frames of what the user started from, so that drift is
-    always counted from there, through pruning and quantising alike.
+    always counted from there, through pruning and quantising alike. `BadInput` for frames that are
+    too small to count it.
     """
-    return carried_golden(source) or make_golden(work, model, scene)
+    golden = carried_golden(source) or make_golden(work, model, scene)
+    must_hold_window(load_golden(golden).frames[0])
+    return golden
 
 
 def carried_golden(source: str | Path) -> Path | None:

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
+from edgeanim.benchmarks import runner
 from edgeanim.benchmarks.results.result import ModelRecord, Report, dump_report, parse_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import Silent
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.scene import Scene
 from edgeanim.targets.board import load_board
 
 QUICK = BenchOptions(iterations=66, rounds=2, blocks=3, block_s=0, warmup_frames=2, warmup_s=0)
@@ -123,6 +127,21 @@ def test_the_frames_must_have_the_reference_size(
     truncated.write_bytes(golden.read_bytes()[:200])
     with pytest.raises(BadInput):
         run_bench([compile_tiny("null")], truncated, model=MODEL, board=load_board("local"))
+
+
+def test_frames_too_small_to_compare_are_refused_before_anything_is_measured(
+    compile_tiny: Callable[[str], Subject], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.zeros((2, 8, 30, 3), np.uint8)
+    save_golden(tmp_path / "golden.npz", Golden(Scene(driver=frames), frames))
+    monkeypatch.setattr(runner, "Crew", lambda *_: pytest.fail("processes are started"))
+    with pytest.raises(BadInput, match=r"11x11 pixels, and these have 30x8"):
+        run_bench(
+            [compile_tiny("null")],
+            tmp_path / "golden.npz",
+            model=MODEL,
+            board=load_board("local"),
+        )
 
 
 def test_no_subject_and_equal_names_are_refused(

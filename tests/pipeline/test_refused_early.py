@@ -81,6 +81,16 @@ def test_pruning_is_refused_before_golden_frames_are_made(
     assert not (store.root / "golden").exists()
 
 
+@pytest.mark.parametrize("command", [api.quantize, api.prune, api.optimize])
+def test_pictures_too_small_to_judge_by_are_refused_before_samples_are_collected(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, command: Callable[..., object]
+) -> None:
+    store = Store(tmp_path / "store")
+    with pytest.raises(BadInput, match=r"11x11 pixels, and these have 8x8.*larger pictures"):
+        command(tiny_onnx(8, 4), out=tmp_path / "o.eab", calib=photos, store=store)
+    assert not (store.root / "samples").exists()
+
+
 def test_what_may_work_goes_on(odd: Path, photos: Path, tmp_path: Path) -> None:
     """Backends without the importer, an INT8 that the board does not run, a pruning of nothing."""
     store = Store(tmp_path / "store")
