@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -151,6 +151,11 @@ class Board:
     def backend(self, name: str) -> BoardBackend:
         """This board's options for a backend (the defaults if its file does not list it)."""
         return next((entry for entry in self.backends if entry.name == name), BoardBackend(name))
+
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """Backends in the order to try them here, and to install them; unlisted ones come last."""
+        listed = [entry.name for entry in self.backends]
+        return sorted(names, key=lambda n: listed.index(n) if n in listed else len(listed))
 
 
 def board_names() -> tuple[str, ...]:

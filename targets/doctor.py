@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from edgeanim.core.errors import DeviceFailed, MissingComponent
 from edgeanim.core.requirements import install_line
 from edgeanim.targets.backends import backend_names
+from edgeanim.targets.board import LOCAL, load_board
 from edgeanim.targets.fitness import Check, Status, check_machine
 from edgeanim.targets.permissions import check_permissions
 from edgeanim.targets.smoke import TOLERANCE
 
-__all__ = ["Check", "Diagnosis", "check_backend", "diagnose"]
+__all__ = ["Check", "Diagnosis", "check_backend", "diagnose", "none_works"]
 
 _SMOKE_SECONDS = 180
+_BACKEND = "backend "
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,28 @@ def diagnose() -> Diagnosis:
     """
     checks = [*check_machine(), *check_permissions()]
     usable = False
-    for backend in backend_names():
+    for backend in _in_order():
         check, runs = check_backend(backend)
         checks.append(check)
         usable |= runs
     return Diagnosis(tuple(checks), usable)
+
+
+def none_works(diagnosis: Diagnosis) -> MissingComponent:
+    """What to do where no runtime is usable: install the first that is missing."""
+    error = MissingComponent("No backend works there.", extra="")
+    missing = (c for c in diagnosis.checks if c.name.startswith(_BACKEND) and c.status == "skip")
+    first = next(missing, None)
+    error.hint = None if first is None else f"Install it with: {first.hint}"
+    return error
+
+
+def _in_order() -> list[str]:
+    """All backends, those first that this machine plays a bundle by first."""
+    try:
+        return load_board(LOCAL).in_order(backend_names())
+    except DeviceFailed:  # of no board's architecture, as `check_machine` says
+        return [*backend_names()]
 
 
 def check_backend(backend: str) -> tuple[Check, bool]:
@@ -50,7 +70,7 @@ def check_backend(backend: str) -> tuple[Check, bool]:
 
     It is imported in a process of its own only: a runtime may die while it is loaded.
     """
-    name = f"backend {backend}"
+    name = f"{_BACKEND}{backend}"
     try:
         done = subprocess.run(
             [sys.executable, "-m", "edgeanim.targets.smoke", backend],

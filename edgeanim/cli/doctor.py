@@ -21,7 +21,7 @@ from edgeanim.cli.progress import TerminalProgress
 def command(place: str, as_json: bool) -> None:
     """Check this machine or another: run every backend's smoke test in its own process."""
     from edgeanim.api import doctor_on
-    from edgeanim.core.errors import MissingComponent
+    from edgeanim.targets.doctor import none_works
 
     with TerminalProgress() as progress:
         diagnosis = doctor_on(place, progress=progress)
@@ -33,4 +33,4 @@ def command(place: str, as_json: bool) -> None:
             if check.hint:
                 say(f"{'':<28}{check.hint}")
     if not diagnosis.usable:
-        raise MissingComponent("No backend works there.", extra="onnxruntime")
+        raise none_works(diagnosis)

@@ -15,11 +15,12 @@ from edgeanim.targets.overflow import overflow_warning, overflows
 
 
 def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) -> Variant:
-    """The variant called `name`, or the first in the board's order that can run here, and right."""
+    """The variant called `name`, or the first in the board's order that can run here, and right.
+    Where none can, the first that could if its runtime were installed, whose error says so."""
     if name is not None:
         return variant_called(name, variants)
-    right = (each for each in _runnable(variants, work) if not overflows(each.graphs, work.board))
-    return next(right, variants[0])
+    right = [v for v in _in_order(variants, work) if not overflows(v.graphs, work.board)]
+    return next(filter(_can_run, right), right[0] if right else variants[0])
 
 
 def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
@@ -27,7 +28,7 @@ def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | N
     would have been."""
     if overflows(chosen.graphs, work.board):
         return overflow_warning(chosen.id)
-    first = next(_runnable(others, work), chosen)
+    first = next(filter(_can_run, _in_order(others, work)), chosen)
     if overflows(first.graphs, work.board):
         return f"{chosen.id} was played: {overflow_warning(first.id)}"
     return None
@@ -51,12 +52,16 @@ def how_to_play(
     )
 
 
-def _runnable(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
-    """Those that can run here, in the board's order."""
+def _can_run(variant: Variant) -> bool:
+    return bool(get_backend(variant.backend).available())
+
+
+def _in_order(variants: tuple[Variant, ...], work: Work) -> Iterator[Variant]:
+    """Those of the board's backends and precisions, in its order."""
     known = {variant.id: variant for variant in variants}
     for entry in work.board.backends:
         # The last one listed is the one to play; without INT8 in the list, INT8 is slow.
         for precision in reversed(entry.precisions):
             variant = known.get(f"{entry.name}-{precision}")
-            if variant is not None and get_backend(entry.name).available():
+            if variant is not None:
                 yield variant

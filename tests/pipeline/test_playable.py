@@ -36,7 +36,7 @@ LISTED = (
     [
         ({"openvino", "onnxruntime", "tflite"}, "onnxruntime-float32"),  # INT8 is slow on it there
         ({"openvino", "tflite"}, "tflite-int8"),
-        ({"openvino"}, "tflite-float32"),  # whose error says what is missing
+        ({"openvino"}, "onnxruntime-float32"),  # whose error says what is missing
     ],
 )
 def test_it_is_the_boards_first_that_is_installed(

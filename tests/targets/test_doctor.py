@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.parsing import to_plain
 from edgeanim.targets import doctor
 from edgeanim.targets.backends import backend_names, get_backend
-from edgeanim.targets.doctor import Check, check_backend, diagnose
+from edgeanim.targets.board import load_board
+from edgeanim.targets.doctor import Check, Diagnosis, check_backend, diagnose, none_works
 from edgeanim.targets.fitness import check_machine
 from edgeanim.targets.permissions import check_permissions
 from edgeanim.targets.smoke import run_smoke
@@ -36,7 +38,8 @@ def test_this_machine_is_diagnosed() -> None:
     first += ["governor", "power (RAPL)", "perf counters"]
     assert [name for name in names if name in first] == first
     backends = [check for check in diagnosis.checks if check.name.startswith("backend")]
-    assert [check.name for check in backends] == [f"backend {name}" for name in backend_names()]
+    ordered = load_board("local").in_order(backend_names())
+    assert [check.name for check in backends] == [f"backend {name}" for name in ordered]
     assert diagnosis.usable
     for check in backends:
         assert check.status in ("ok", "warn"), check
@@ -107,6 +110,36 @@ def test_where_no_process_can_be_started_it_says_so(
     check, runs = check_backend("openvino")
     assert (check.status, runs) == ("warn", False)
     assert "no process" in check.detail
+
+
+def test_what_to_install_is_what_a_bundle_would_be_played_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`animate` begins with the board's first, too."""
+    monkeypatch.setattr(doctor, "check_machine", tuple)
+    monkeypatch.setattr(doctor, "check_permissions", tuple)
+
+    def absent(name: str) -> tuple[Check, bool]:
+        return Check(f"backend {name}", "skip", "", f"pip install {name}"), False
+
+    monkeypatch.setattr(doctor, "check_backend", absent)
+    first = load_board("local").backends[0].name
+    told = none_works(diagnose())
+    assert (told.exit_code, told.hint) == (4, f"Install it with: pip install {first}")
+    assert none_works(Diagnosis((Check("backend openvino", "fail", "died"),), False)).hint is None
+
+
+def test_a_processor_that_no_board_has_is_diagnosed_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: object) -> None:
+        raise DeviceFailed("This machine is riscv64.")
+
+    monkeypatch.setattr(doctor, "load_board", refuse)
+    monkeypatch.setattr(doctor, "check_backend", lambda name: (Check(name, "fail", ""), False))
+    assert [check.name for check in diagnose().checks][-len(backend_names()) :] == [
+        *backend_names()
+    ]
 
 
 def lay_out(root: Path, files: dict[str, str]) -> Path:
