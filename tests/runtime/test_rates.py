@@ -54,6 +54,17 @@ def test_a_frame_that_is_held_for_hours_is_shown_for_ten_seconds(tmp_path, pictu
     assert (fps, len(list(frames))) == (10, 103)
 
 
+@pytest.mark.parametrize("seconds", [9, 12, 25, 60])
+def test_no_slide_of_a_slow_show_is_lost(tmp_path, pictures, recorded, seconds):
+    path = _animation(tmp_path / "a.webp", pictures, [1000 * seconds] * 4)
+    frames, fps = steady_frames(path)
+    assert fps == pytest.approx(1 / min(seconds, 10))
+    assert _which(frames, pictures) == [0, 1, 2, 3]
+    for moments in ([0.0], [1000.0 * seconds * n for n in range(4)]):
+        clip = recorded(moments, 1 / seconds, len(moments))
+        assert _shown(steady_frames(clip)[0]) == list(range(len(moments)))
+
+
 @pytest.mark.parametrize("milliseconds", [0, 10])
 def test_a_gif_whose_frames_state_hardly_any_time_is_played_as_everywhere(
     tmp_path, pictures, milliseconds

@@ -55,7 +55,7 @@ def steady_frames(
     """The frames of `path` at a steady rate, and that rate: `fps`, or its own as far as `most`
     allows, a whole fraction of it beyond. What has no rate is read frame by frame, at `fps` or
     25."""
-    own = own_fps(path)
+    own = _shown_fps(path)
     rate = fps or within(own or DEFAULT_FPS, most)
     if own is None:
         return read_frames(path), rate
@@ -68,7 +68,7 @@ def steady_numbers(
     """Which frames of the clip or folder `path`, counted from 0, `steady_frames` gives, and how
     many it has in all. Reads it once."""
     times = [time for _, time in timed_frames(path)]
-    own = own_fps(path)
+    own = _shown_fps(path)
     if own is None:
         return list(range(len(times))), len(times)
     return list(at_rate(enumerate(times), own, fps or within(own, most))), len(times)
@@ -131,6 +131,13 @@ class UntilItFails(Iterator[T]):
             told, where = self.failure.what, self.failure.where
             hint = f"What was made until then is in {kept_in}."
             raise DeviceFailed(told, where=where, hint=hint) from self.failure
+
+
+def _shown_fps(path: str | Path) -> float | None:
+    """Its own rate, unless frames are shown for so long that `at_rate` shortens them: at a slower
+    one some would be left out."""
+    own = own_fps(path)
+    return None if own is None else max(own, 1000 / _LONGEST_MS)
 
 
 def _mean_fps(times: Sequence[float]) -> float | None:
