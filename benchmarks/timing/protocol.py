@@ -5,7 +5,7 @@ The first line to a worker is its `Job`; each further line asks for one thing:
     warm      frames, seconds   play untimed until both are reached     -> Warm
     block     frames, seconds   play and time until both are reached    -> Block
     window    frames, seconds   the same, summed up where it ran        -> Window
-    render    path              write the scene's frames as .npy        -> Done
+    render    path              write as many frames as are golden, .npy -> Done
     masks     path              write the golden frames' regions        -> Done
     profile   frames            what the runtime executed               -> Profiled
     memory    frames            peak memory after so many frames        -> Memory

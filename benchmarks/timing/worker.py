@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -58,7 +59,9 @@ class Worker:
         _limit_threads(job.threads)
         self.affinity = _bind(job.affinity)
         # Only the scene stays: the golden frames would count as this process's memory.
-        scene = load_golden(job.golden).scene
+        golden = load_golden(job.golden)
+        scene, self._golden_frames = golden.scene, len(golden.frames)
+        del golden
         _reset_peak_memory()
         self.backend: Backend = get_backend(job.graphs[0].backend)
         options = SessionOptions(job.threads, job.profile, job.settings)
@@ -122,7 +125,7 @@ class Worker:
 
     def render(self, request: Request) -> Done:
         assert request.path is not None
-        frames = np.stack(list(self.player.play(self.scene)))
+        frames = np.stack(list(islice(self.player.play(self.scene), self._golden_frames)))
         with atomic_path(request.path) as partial:
             np.save(partial, frames)
         return Done(len(frames))

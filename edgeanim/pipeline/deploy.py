@@ -116,7 +116,8 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
         if opened.golden is not None:
             golden = first_frames(load_golden(opened.golden), _PROOF_FRAMES)
             with open_player(work, opened.contract, chosen) as player:
-                ssim = measure_drift(play(player, golden.scene), golden.frames).ssim_mean
+                played = play(player, golden.scene, len(golden.frames))
+            ssim = measure_drift(played, golden.frames).ssim_mean
             if ssim < _PROOF_SSIM:
                 raise DeviceFailed(
                     f"{chosen.id} does not show what it should: SSIM {ssim:.3f}.",

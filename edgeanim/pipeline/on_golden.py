@@ -10,15 +10,16 @@ from edgeanim.runtime.golden import Golden
 
 
 def first_frames(golden: Golden, count: int) -> Golden:
-    """`golden` cut to its first `count` frames; playing is causal, so they stay what they are.
+    """`golden` cut to its first `count` frames; a driver is followed as it comes, so they stay what
+    they are, and it is cut as well.
 
-    A scene without a driver or a motion is left whole.
+    A stored motion is left whole, since all of it says which of its frames it is carried over from
+    (see `runtime.transfer`): no more of it is to be played than there are golden frames. So is a
+    scene without a driver or a motion, with its golden frames.
     """
     scene = golden.scene
-    if scene.track is not None:
-        scene = replace(scene, track=replace(scene.track, values=scene.track.values[:count]))
-    elif scene.driver is not None:
+    if scene.driver is not None:
         scene = replace(scene, driver=np.asarray(scene.driver)[:count])
-    else:
+    elif scene.track is None:
         return golden
     return Golden(scene, golden.frames[:count])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -253,7 +254,7 @@ def open_original(
             yield player
 
 
-def play(player: Player, scene: Scene) -> np.ndarray:
-    """All frames of `scene` as one array, uint8 [T, H, W, C]."""
-    frames: list[Picture] = list(player.play(scene))
+def play(player: Player, scene: Scene, most: int | None = None) -> np.ndarray:
+    """All frames of `scene`, or the first so many, as one array, uint8 [T, H, W, C]."""
+    frames: list[Picture] = list(islice(player.play(scene), most))
     return np.stack(frames)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from edgeanim.core.contract import Contract, GraphSpec, Layout, TensorSpec
+from edgeanim.core.skeleton import Bone, Skeleton
+from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.player import Player
+from edgeanim.runtime.scene import Scene
 
 Body = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -145,3 +150,34 @@ def spot(x: int, y: int, size: int = 64, radius: int = 6) -> np.ndarray:
     frame = np.zeros((size, size, 3), np.uint8)
     frame[y - radius : y + radius, x - radius : x + radius] = 255
     return frame
+
+
+def with_an_arm() -> tuple[Player, Scene]:
+    """A spot with an arm that points aside in the still, and comes to that in the third frame."""
+
+    def with_arm(specs):
+        return tuple(
+            replace(spec, shape=(1, 2, 6)) if spec.role.startswith("motion") else spec
+            for spec in specs
+        )
+
+    def found(values):
+        made = brightest(values)
+        arm = made["motion"] * np.float32([1, 1, 0, 0, 0, 0])
+        arm[..., 2:] = [0.0, 0.2, -0.2, 0.0]
+        return {**made, "motion": np.concatenate([made["motion"], arm], axis=1)}
+
+    graphs = tuple(
+        replace(graph, inputs=with_arm(graph.inputs), outputs=with_arm(graph.outputs))
+        for graph in ANIMATOR.graphs
+    )
+    bones = Bone(), Bone("spot", -1.7)
+    contract = replace(ANIMATOR, graphs=graphs, regions=("spot", "arm"), skeleton=Skeleton(bones))
+    player = Player(contract, sessions(contract, {**ANIMATOR_BODIES, "regions": found}))
+    track = np.zeros((3, 2, 6), np.float32)
+    track[:, 0, 0] = [-0.375, -0.125, 0.125]  # 8 pixels a frame
+    track[:, 0, 2] = track[:, 0, 5] = 0.5
+    for t, angle in enumerate((0.0, 0.8, 1.6)):
+        sin, cos = 0.2 * np.sin(angle), 0.2 * np.cos(angle)
+        track[t, 1, 2:] = cos, sin, -sin, cos
+    return player, Scene(still=spot(40, 32), track=MotionTrack(track, 10))

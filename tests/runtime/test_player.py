@@ -24,10 +24,10 @@ from tests.runtime.stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
     StubSession,
-    brightest,
     picture,
     sessions,
     spot,
+    with_an_arm,
 )
 
 
@@ -127,34 +127,8 @@ def test_a_still_goes_so_many_times_as_far_as_asked_for():
 
 
 def test_a_stored_motion_is_carried_over_from_the_pose_that_the_still_is_in():
-    """A spot with an arm that points aside in the still, and comes to that in the third frame."""
-
-    def with_arm(specs):
-        return tuple(
-            replace(spec, shape=(1, 2, 6)) if spec.role.startswith("motion") else spec
-            for spec in specs
-        )
-
-    def found(values):
-        made = brightest(values)
-        arm = made["motion"] * np.float32([1, 1, 0, 0, 0, 0])
-        arm[..., 2:] = [0.0, 0.2, -0.2, 0.0]
-        return {**made, "motion": np.concatenate([made["motion"], arm], axis=1)}
-
-    graphs = tuple(
-        replace(graph, inputs=with_arm(graph.inputs), outputs=with_arm(graph.outputs))
-        for graph in ANIMATOR.graphs
-    )
-    bones = Bone(), Bone("spot", -1.7)
-    contract = replace(ANIMATOR, graphs=graphs, regions=("spot", "arm"), skeleton=Skeleton(bones))
-    player = Player(contract, sessions(contract, {**ANIMATOR_BODIES, "regions": found}))
-    track = np.zeros((3, 2, 6), np.float32)
-    track[:, 0, 0] = [-0.375, -0.125, 0.125]  # 8 pixels a frame
-    track[:, 0, 2] = track[:, 0, 5] = 0.5
-    for t, angle in enumerate((0.0, 0.8, 1.6)):
-        sin, cos = 0.2 * np.sin(angle), 0.2 * np.cos(angle)
-        track[t, 1, 2:] = cos, sin, -sin, cos
-    frames = list(player.play(Scene(still=spot(40, 32), track=MotionTrack(track, 10))))
+    player, scene = with_an_arm()
+    frames = list(player.play(scene))
     assert player.reference == 2
     for frame, x in zip(frames, (24, 32, 40), strict=True):
         assert np.abs(frame.astype(int) - spot(x, 32)).mean() < 1
