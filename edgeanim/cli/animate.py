@@ -21,7 +21,7 @@ from edgeanim.cli.common import (
     until_interrupted,
 )
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.parsing import parse_inputs
 
 # Of the picture: people who stay where they are sway by 0.04 at most, who steps aside goes 0.09.
@@ -165,9 +165,8 @@ def command(
     if result.note:
         click.echo(result.note, err=True)
     if result.not_found:
-        click.echo(
-            f"Not found in the still, and so not moved: {'; '.join(result.not_found)}.", err=True
-        )
+        names = printable("; ".join(result.not_found))
+        click.echo(f"Not found in the still, and so not moved: {names}.", err=True)
     if result.body_way > _FAR:
         click.echo(
             f"The driver's body moves by {result.body_way:.0%} of the picture. Where that tears "

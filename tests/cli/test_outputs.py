@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 from edgeanim import api
 from edgeanim.benchmarks.results.result import save_report
-from edgeanim.cli import dataset, doctor, quantize
+from edgeanim.cli import animate, dataset, doctor, quantize
+from edgeanim.pipeline.animate import Animated
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
@@ -115,6 +116,15 @@ def test_what_a_board_says_does_not_either(monkeypatch: pytest.MonkeyPatch) -> N
     shown = CliRunner().invoke(doctor.command, ["--on", "ssh://board"]).stdout
     assert shown.count("\\x1b") == 3
     assert "\x1b" not in shown
+
+
+def test_what_a_bundle_calls_its_regions_does_not_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = Animated(tmp_path / "o.gif", "null-float32", 1, 25.0, 1.0, 1.0, not_found=("\x1b[2J",))
+    monkeypatch.setattr(api, "animate", lambda *_, **__: done)
+    shown = CliRunner().invoke(animate.command, ["net.eab", "-o", "o.gif"]).output
+    assert "so not moved: \\x1b[2J." in shown
 
 
 def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(
