@@ -99,9 +99,9 @@ def animate(
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
     are played, and what it holds still is repeated. A folder, which has no rate of its own, is
     played whole, at `fps` or 25; of a camera that many a second of the time that passes are written
-    to a file, and a player gets each as it comes. Of a driver that is faster than a GIF can be, a
-    whole fraction is played there. Of `inputs` that list as many values as a clip or folder has
-    frames, each stays with its frame.
+    to a file, of less time where writing them takes longer, and a player gets each as it comes. Of
+    a driver that is faster than a GIF can be, a whole fraction is played there. Of `inputs` that
+    list as many values as a clip or folder has frames, each stays with its frame.
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each and while one is waited for,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -173,10 +174,40 @@ def test_a_moment_halfway_between_two_frames_shows_the_later_one(own):
     assert halved == [0, *(number for number in range(1, 50) for _ in range(2))]
 
 
+class _Clock:
+    """Passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 7.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def give(self, moments):
+        for item, moment in moments.items():
+            self.now = max(self.now, moment)
+            yield item
+
+
 def test_what_comes_when_it_can_is_shown_at_once_repeated_and_left_out():
-    moments = iter([7.0, 7.4, 7.45, 7.5])
-    shown = list(as_they_come("abcd", 10, lambda: next(moments)))
-    assert "".join(shown) == "abbbbd"
+    clock = _Clock()
+    come = clock.give({"a": 7.0, "b": 7.4, "c": 7.45, "d": 7.5})
+    assert "".join(as_they_come(come, 10, clock)) == "abbbbd"
+
+
+@pytest.mark.parametrize("cost", [0.01, 0.03, 0.05, 0.2])
+def test_a_writer_that_is_too_slow_does_not_make_a_frame_stand_still_ever_longer(cost):
+    """Repeats that take longer to write than they are shown would call for more repeats."""
+    clock = _Clock()
+    come = clock.give({number: 7 + number / 30 for number in range(1000)})
+    shown = []
+    for number in itertools.islice(as_they_come(come, 25, clock), 3000):
+        clock.now += cost
+        shown.append(number)
+    stands = [len(list(same)) for _, same in itertools.groupby(shown)]
+    assert max(stands) <= 2 + 2 * 25 * cost
+    if 2 * 25 * cost <= 1:  # it keeps up: as much is shown as has passed
+        assert len(shown) / 25 == pytest.approx(clock.now - 7, abs=0.2)
 
 
 def test_one_frame_that_hurries_does_not_speed_up_the_others(tmp_path, pictures):

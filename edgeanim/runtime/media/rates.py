@@ -96,14 +96,24 @@ def as_they_come(
     """`frames` that arrive when they can, or what was made of them, a camera's say, at `fps` of the
     time that passes. Each is given at once, as often as it takes to fill the time since the one
     before, or left out if that was less than a frame's. `now` tells seconds. Work on frames belongs
-    before this, or repeats would cost it."""
-    shown, began = 0, None
+    before this, or repeats would cost it.
+
+    While repeats are written nothing arrives, and the next frame has to fill that time, too. Where
+    they take longer than half the time that they show, the rest of it does not count, or each frame
+    would stand still for longer than the one before; what is written is shorter then than what was
+    seen."""
+    began, shown = None, 0
     for frame in frames:
         moment = now()
         began = moment if began is None else began
-        while shown <= (moment - began) * fps:
-            yield frame
-            shown += 1
+        count = math.floor((moment - began) * fps) + 1 - shown
+        if count < 1:
+            continue
+        yield frame
+        written = now()
+        yield from itertools.repeat(frame, count - 1)
+        began += max(0.0, now() - written - (count - 1) / fps / 2)
+        shown += count
 
 
 class UntilItFails(Iterator[T]):
