@@ -18,7 +18,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import TRACK, options_beside, refuse_no_frames
-from edgeanim.pipeline.playable import choose_variant
+from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import (
     UntilItFails,
@@ -99,6 +99,9 @@ def extract_motion(
         if taken is None:
             raise UsageError("This bundle's model follows no motion.", where=bundle)
         taker, name = taken
+        if note := note_on(chosen, () if variant else opened.variants, work):
+            progress.stage("Choose the variant")
+            progress.done(note)
 
         def record(graph: str, inputs: Mapping[str, Array]) -> None:
             if graph == taker:

@@ -12,6 +12,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
+from edgeanim.core.progress import Silent
 from edgeanim.pipeline.deploy import install
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.golden import Golden, save_golden
@@ -23,6 +24,7 @@ from edgeanim.targets.machine import Machine
 from edgeanim.targets.overflow import fill_8_bits
 from tests.cli.called import edgeanim
 from tests.convnets import picture_spec, save_onnx
+from tests.pipeline.followers import clip_of
 
 helper = pytest.importorskip("onnx").helper
 
@@ -131,6 +133,38 @@ def test_what_deploys_says_so(
     there = install(bundle)
     assert there.variant == "onnxruntime-float32"
     assert str(there.note).startswith(f"onnxruntime-float32 was played: {SAYS}")
+
+
+class Notes(Silent):
+    """What is said at the end of each piece of work."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def done(self, note: str = "") -> None:
+        self.said.append(note)
+
+
+@pytest.mark.parametrize("asked", [None, "onnxruntime-int8"])
+def test_what_extracts_a_motion_says_so(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str | None
+) -> None:
+    with open_bundle(follower) as opened:
+        (plain,) = opened.variants
+        int8 = tuple(
+            replace(graph, precision="int8", scheme="onnx-qdq", needs_vnni=True)
+            for graph in plain.graphs
+        )
+        write_bundle(
+            tmp_path / "f.eab", contract=opened.contract, golden=None, tracks={}, provenance={},
+            variants=[plain, Variant("onnxruntime", "int8", int8)],
+        )  # fmt: skip
+    machine(monkeypatch, "avx2")
+    clip, notes = clip_of(tmp_path / "clip.gif", 3), Notes()
+    api.extract_motion(
+        clip, bundle=tmp_path / "f.eab", out=tmp_path / "m.npz", variant=asked, progress=notes
+    )
+    assert sum(SAYS in note for note in notes.said) == 1
 
 
 def test_a_report_says_so_beside_the_drift(bundle: Path) -> None:
