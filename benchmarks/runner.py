@@ -48,9 +48,9 @@ from edgeanim.targets.board import Board
 from edgeanim.targets.overflow import overflow_warning, overflows
 
 if TYPE_CHECKING:
-    from edgeanim.targets.bundle import Variant
+    from edgeanim.targets.bundle import Bundle, Variant
 
-__all__ = ["BenchOptions", "Subject", "run_bench", "scene_digest", "subjects_of"]
+__all__ = ["BenchOptions", "Subject", "record_of", "run_bench", "scene_digest", "subjects_of"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,12 @@ class Subject:
 def subjects_of(contract: Contract, variants: Iterable[Variant]) -> tuple[Subject, ...]:
     """The variants of a bundle, or a prebuilt one, as subjects."""
     return tuple(Subject(variant.id, contract, tuple(variant.graphs)) for variant in variants)
+
+
+def record_of(bundle: Bundle) -> ModelRecord:
+    """Which model a bundle is of; one that does not say so is itself what tells it from others."""
+    digest = str(bundle.provenance.get("model", bundle.sha256))
+    return ModelRecord(bundle.contract.name, digest, bundle.sha256)
 
 
 def run_bench(

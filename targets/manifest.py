@@ -58,6 +58,13 @@ def variant_called(name: str, variants: Iterable[Named]) -> Named:
     return known[name]
 
 
+def variants_called(names: Iterable[str], variants: Sequence[Named]) -> tuple[Named, ...]:
+    """Those of `variants` that are named, once each, in the order of their names; without a name
+    all of them."""
+    chosen = tuple(variant_called(name, variants) for name in dict.fromkeys(names))
+    return chosen or tuple(variants)
+
+
 @dataclass(frozen=True)
 class FileEntry:
     """Size in bytes and hex SHA-256 of one member."""

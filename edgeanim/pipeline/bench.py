@@ -11,7 +11,7 @@ from pathlib import Path
 from edgeanim.benchmarks.drift.picture import pictures_beside
 from edgeanim.benchmarks.machine.repeat import repeat_until_valid
 from edgeanim.benchmarks.results.result import ModelRecord, Report, save_report
-from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench, subjects_of
+from edgeanim.benchmarks.runner import BenchOptions, Subject, record_of, run_bench, subjects_of
 from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.core.choices import must_be_one_of
 from edgeanim.core.errors import UsageError
@@ -26,7 +26,7 @@ from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX, open_bundle
-from edgeanim.targets.manifest import variant_called
+from edgeanim.targets.manifest import variants_called
 from edgeanim.targets.on.payload import files_of
 from edgeanim.targets.prebuilt import load_prebuilt
 
@@ -90,7 +90,7 @@ def bench(
     with _open(work, [Path(s) for s in subjects], frames, inputs or {}, values) as opened:
         measure = partial(
             run_bench,
-            _chosen(opened.subjects, one_or_more(variants)),
+            variants_called(one_or_more(variants), opened.subjects),
             opened.golden,
             options,
             model=opened.model,
@@ -183,9 +183,8 @@ def _open_bundle(path: Path) -> Iterator[_Opened]:
             raise UsageError(
                 "This bundle has no golden frames.", where=path, hint="Compile it again."
             )
-        digest = str(bundle.provenance.get("model", bundle.sha256))
-        record = ModelRecord(bundle.contract.name, digest, bundle.sha256)
-        yield _Opened(subjects_of(bundle.contract, bundle.variants), bundle.golden, record)
+        subjects = subjects_of(bundle.contract, bundle.variants)
+        yield _Opened(subjects, bundle.golden, record_of(bundle))
 
 
 @contextmanager
@@ -230,7 +229,3 @@ def _named(subject: Subject, path: Path, others: Sequence[Subject]) -> Subject:
     if all(subject.id != other.id for other in others):
         return subject
     return replace(subject, id=f"{subject.id}:{path.stem}")
-
-
-def _chosen(subjects: tuple[Subject, ...], names: tuple[str, ...]) -> tuple[Subject, ...]:
-    return tuple(variant_called(name, subjects) for name in names) or subjects

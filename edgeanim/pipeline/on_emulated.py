@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.emulation import Emulation, emulate
-from edgeanim.benchmarks.results.result import ModelRecord
-from edgeanim.benchmarks.runner import subjects_of
+from edgeanim.benchmarks.runner import record_of, subjects_of
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
@@ -16,7 +15,7 @@ from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.on_golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
 from edgeanim.targets.bundle import open_bundle
-from edgeanim.targets.manifest import variant_called
+from edgeanim.targets.manifest import variants_called
 from edgeanim.targets.on.emulator import (
     PROCESSORS,
     boot,
@@ -90,9 +89,8 @@ def emulate_bundle(
         golden = scratch / "golden.npz"
         save_golden(golden, first_frames(load_golden(opened.golden), frames))
         subjects = subjects_of(opened.contract, opened.variants)
-        chosen = tuple(variant_called(name, subjects) for name in variants) or subjects
-        digest = str(opened.provenance.get("model", opened.sha256))
-        record = ModelRecord(opened.contract.name, digest, opened.sha256)
+        chosen = variants_called(variants, subjects)
+        record = record_of(opened)
         return emulate(chosen, golden, emulator, python, model=record, progress=progress)
 
 

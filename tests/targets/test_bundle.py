@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
+from edgeanim.targets.manifest import variants_called
 from tests.targets.bundles import (
     CONTRACT,
     PROVENANCE,
@@ -110,6 +112,15 @@ def test_variants_that_differ_in_what_they_compute_in_share_their_files(
     write_bundle(tmp_path / "half.eab", **{**parts, "variants": [half]})
     with open_bundle(tmp_path / "half.eab") as opened:
         assert opened.variants[0].id == "null-float16"
+
+
+def test_a_variant_that_is_named_twice_is_one() -> None:
+    variants = [SimpleNamespace(id=name) for name in ("a-float32", "a-int8", "b-int8")]
+    chosen = variants_called(("b-int8", "a-int8", "b-int8"), variants)
+    assert [variant.id for variant in chosen] == ["b-int8", "a-int8"]
+    assert variants_called((), variants) == tuple(variants)
+    with pytest.raises(UsageError, match="There is no variant 'b-int4'"):
+        variants_called(("b-int4",), variants)
 
 
 def test_variants_that_claim_one_file_with_two_contents_are_refused(
