@@ -89,11 +89,10 @@ class Bench:
             subprocess.run([sys.executable, "-c", "pass"], cwd=self.folder, check=True)
             bare.append([time.perf_counter() - began])
         ratio = paired_ratio([[t] for t in ours], [[t] for t in bare])
-        interval = f"{ratio.interval.low:.2f} to {ratio.interval.high:.2f}"
         yield Bar(
             "edgeanim --help against python -c pass",
             f"< {HELP_RATIO:g}x",
-            f"{ratio.value:.2f}x ({interval})",
+            ratio.times,
             ratio.value < HELP_RATIO,
         )
 

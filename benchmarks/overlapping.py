@@ -15,7 +15,7 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeanim.benchmarks.timing.stats import Interval, median, paired_ratio
+from edgeanim.benchmarks.timing.stats import Ratio, median, paired_ratio
 from edgeanim.core.choices import must_be_threads
 from edgeanim.core.errors import UsageError, told
 from edgeanim.core.overlap import Overlap
@@ -38,8 +38,7 @@ class Compared:
 
     apart_ms: float
     overlapping_ms: float
-    gain: float
-    interval: Interval
+    gain: Ratio
 
 
 def compare(
@@ -75,8 +74,7 @@ def compare(
                 if number >= _WARM_UP:
                     times[way].append([took])
     apart, overlapping = (median([took for (took,) in times[way]]) for way in (False, True))
-    ratio = paired_ratio([times[False]], [times[True]])
-    return Compared(apart, overlapping, ratio.value, ratio.interval)
+    return Compared(apart, overlapping, paired_ratio([times[False]], [times[True]]))
 
 
 def _render(player: Player, scene: Scene, out: Path, *, overlapping: bool) -> float:
@@ -110,8 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     print(
         f"{asked.variant} to {asked.to}: {found.apart_ms:.2f} ms a frame one after the other, "
-        f"{found.overlapping_ms:.2f} at the same time: {found.gain:.2f}x "
-        f"({found.interval.low:.2f} to {found.interval.high:.2f})"
+        f"{found.overlapping_ms:.2f} at the same time: {found.gain.times}"
     )
     return 0
 

@@ -68,6 +68,11 @@ class Ratio:
             return "higher"
         return "lower" if self.interval.high < 1 else "no difference"
 
+    @property
+    def times(self) -> str:
+        """With its interval, as `1.73x (1.70 to 1.76)`."""
+        return f"{self.value:.2f}x ({self.interval.low:.2f} to {self.interval.high:.2f})"
+
 
 @cache
 def minimum_samples(percent: float) -> int:

@@ -43,7 +43,7 @@ def choose(report: Report, limit: DriftLimit = _PASS) -> Choice | None:
         return Choice(floats[0], _why_not(best, ratio))
     return Choice(
         best,
-        f"it is {_times(ratio)} as fast as the fastest float, {floats[0].id}, and within the drift "
+        f"it is {ratio.times} as fast as the fastest float, {floats[0].id}, and within the drift "
         f"of {limit} that is allowed",
     )
 
@@ -97,13 +97,9 @@ def _described(variant: VariantResult) -> str:
     )
 
 
-def _times(ratio: Ratio) -> str:
-    return f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
-
-
 def _why_not(best: VariantResult, ratio: Ratio) -> str:
     what = "slower" if ratio.verdict == "lower" else "not reliably faster"
-    return f"the fastest INT8 variant, {best.id}, is {what}, at {_times(ratio)} its speed"
+    return f"the fastest INT8 variant, {best.id}, is {what}, at {ratio.times} its speed"
 
 
 def _why_float(report: Report, limit: DriftLimit) -> str:

@@ -24,7 +24,7 @@ def test_both_ways_are_timed_and_compared(
         found = compare(bundle, variant, None, clip, ".gif", threads=1, rounds=2)
     assert found.apart_ms > 0
     assert found.overlapping_ms > 0
-    assert found.interval.low <= found.gain <= found.interval.high
+    assert found.gain.interval.low <= found.gain.value <= found.gain.interval.high
     command = [str(SMALL), "--drive", str(clip), "--to", ".gif", "--variant", variant]
     assert main([*command, "--rounds", "2"]) == 0
     assert f"{variant} to .gif: " in capsys.readouterr().out

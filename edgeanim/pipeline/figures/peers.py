@@ -160,8 +160,7 @@ def _best_float(rows: list[Row], backend: str) -> Row:
 
 
 def _gain(base: Row, row: Row) -> str:
-    ratio = paired_ratio([base.blocks], [row.blocks])
-    return f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
+    return paired_ratio([base.blocks], [row.blocks]).times
 
 
 def measured(bench: Bench, options: argparse.Namespace) -> list[Row]:

@@ -47,8 +47,7 @@ def gain(report: Report, chosen: Trial, trials: Iterable[Trial], said: str) -> s
     if report.variant(original) is None or original == chosen.id or f" {original}," in said:
         return ""
     ratio = ratio_within(report, original, chosen.id)
-    times = f"{ratio.value:.2f}x ({ratio.interval.low:.2f} to {ratio.interval.high:.2f})"
-    return f" Beside {original} it is {times} as fast."
+    return f" Beside {original} it is {ratio.times} as fast."
 
 
 def in_other_light(results: Sequence[Result], chosen: str) -> str:
