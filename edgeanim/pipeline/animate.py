@@ -111,10 +111,8 @@ def animate(
     refuse_no_frames(limit)
     if fps is not None:
         check_rate(fps, out)
-    camera = drive is not None and is_camera(drive)
-    if loop and drive is not None and is_live(drive):
-        what = "A camera" if camera else "What comes through a pipe"
-        raise UsageError(f"{what} has no end after which it could begin again.", where="--loop")
+    if loop:
+        _refuse_endless(drive)
     live = str(out) == STANDARD_OUTPUT
     if not live:
         stills = () if still is None else (still,)
@@ -151,7 +149,8 @@ def animate(
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
             clock = _Clock(player, scene, progress)
             made = UntilItFails(clock.frames(overlap, stop))
-            frames = as_they_come(made, rate) if camera and not live else made
+            recorded = drive is not None and is_camera(drive) and not live
+            frames = as_they_come(made, rate) if recorded else made
             with named(drive, BadDriver), named(still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
@@ -160,7 +159,6 @@ def animate(
             frames_per_s = clock.per_second(count)
             progress.done(f"{telling(frames_per_s)} frames/s")
     made.tell("the animation" if live else out)
-    reference = player.reference / rate
     return Animated(
         path=Path(out),
         variant=chosen.id,
@@ -168,11 +166,18 @@ def animate(
         fps=rate,
         ms_per_frame=clock.mean_ms,
         frames_per_s=frames_per_s,
-        reference_s=reference,
+        reference_s=player.reference / rate,
         note=note,
         not_found=player.not_found,
         body_way=0.0 if in_place or scene.driver is None else player.body_way,
     )
+
+
+def _refuse_endless(drive: str | Path | None) -> None:
+    """`UsageError` for what never ends, and so cannot begin again."""
+    if drive is not None and is_live(drive):
+        what = "A camera" if is_camera(drive) else "What comes through a pipe"
+        raise UsageError(f"{what} has no end after which it could begin again.", where="--loop")
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:
