@@ -10,9 +10,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -56,31 +54,8 @@ COMMANDS = {
 }
 
 
-class ReaderGone(Exception):
-    """What reads our output (head, less) went away before its end."""
-
-
-@contextmanager
-def _reader_watched() -> Iterator[None]:
-    # Click would end us with 1, which stands for a gate that failed.
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise ReaderGone from error
-
-
 class LazyCommands(click.Group):
     """Imports a command's module only when that command is used."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the arguments; `ReaderGone` instead of click's own way with a closed pipe."""
-        with _reader_watched():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; `ReaderGone` as in `make_context`."""
-        with _reader_watched():
-            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which a user meets them."""
@@ -151,9 +126,6 @@ def main() -> NoReturn:
         kept = " Finished stages are kept; run it again to go on." if anything_kept() else ""
         click.echo(f"Interrupted.{kept}", err=True)
         code = EXIT_INTERRUPTED
-    except ReaderGone:
-        streams.drop(sys.stdout.fileno())
-        code = 0
     except OSError as error:
         code = _refused(error)
     except ImportError as error:

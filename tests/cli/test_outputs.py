@@ -164,6 +164,22 @@ def test_names_that_are_not_utf8_are_printed_with_escapes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("args", [("motion", "list"), ("motion", "--help"), ("--help",)])
 def test_a_reader_that_went_away_is_no_failure(args: tuple[str, ...]) -> None:
+    done = _read_by_nobody(*args)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_a_gate_fails_whether_or_not_anybody_reads_on(
+    extra: tuple[str, ...], tmp_path: Path
+) -> None:
+    save_report(tmp_path / "r.json", build_report())
+    gate = ("--fail-on", "latency.p90_ms > 0")
+    done = _read_by_nobody("compare", str(tmp_path / "r.json"), *gate, *extra)
+    assert done.returncode == 1
+    assert "Error: The gate" in done.stderr
+
+
+def _read_by_nobody(*args: str) -> subprocess.CompletedProcess[str]:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "edgeanim", *args]
@@ -171,7 +187,7 @@ def test_a_reader_that_went_away_is_no_failure(args: tuple[str, ...]) -> None:
         command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120, check=False
     )
     os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
+    return done
 
 
 def test_output_that_cannot_be_written_is_told() -> None:
