@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_spare
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
@@ -18,7 +19,7 @@ from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record
 from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
-from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
+from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
 from edgeanim.pipeline.prune_effect import require_effect
 from edgeanim.pipeline.pruning import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
@@ -92,10 +93,12 @@ def prune(
     golden frames of the unpruned model, from which all later drift is counted.
 
     `GateFailed` with the measured curve if `spec.latency_ms` cannot be reached, `UsageError` if
-    `spec` has neither that nor a ratio, if `out` is a folder of anything else than a model, or if
-    `spec` counts time and the board is of another architecture than this machine.
+    `spec` has neither that nor a ratio, if `out` is a folder of anything else than a model, or the
+    one that is read, or if `spec` counts time and the board is of another architecture than this
+    machine.
     """
     may_become_model(Path(out))
+    must_spare(Path(out), files_of_model(model))
     spec = spec or PruneSpec(ratio=0.25)
     if spec.ratio == 0 and spec.latency_ms is None:
         raise UsageError("A ratio of 0 prunes nothing.", hint="Give a `ratio` or a `latency_ms`.")

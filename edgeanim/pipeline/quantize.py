@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.core.files import write_text
+from edgeanim.core.files import must_spare, write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words
 from edgeanim.core.parsing import one_or_more, to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -24,7 +24,7 @@ from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
-from edgeanim.pipeline.models import default_material, open_model, refuse_obstacles
+from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import INT8_FOLDER
 from edgeanim.pipeline.work import Work
@@ -98,9 +98,10 @@ def quantize(
     inputs. Every fourth frame is held out, and the result must stay within `max_drift` of the float
     model there (1 - mean SSIM) and, at the 5th percentile of the frames, within `max_drift_p5` (2.5
     times as much if not given), else `GateFailed`; nothing is written then. `UsageError` if `out`
-    is a folder of anything else than a model.
+    is a folder of anything else than a model, or the one that is read.
     """
     may_become_model(Path(out))
+    must_spare(Path(out), files_of_model(model))
     limit = DriftLimit.of(max_drift, max_drift_p5)
     work = Work.on(board, store=store, progress=progress, fresh=fresh)
     spec = spec or QuantizeSpec()

@@ -38,6 +38,18 @@ def test_a_folder_of_other_things_is_refused_before_any_work(
     assert len(list(mine.iterdir())) == 8
 
 
+@pytest.mark.parametrize("command", [api.quantize, api.prune])
+def test_the_model_that_is_read_is_not_replaced_by_what_is_made_of_it(
+    command: Any, tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    made, mine = load_model(tiny_onnx()), tmp_path / "mine"
+    save_model(made.contract, {graph.spec.name: graph.path for graph in made.graphs}, mine)
+    graph = next(mine.glob("*.onnx"))
+    for given in (mine, graph):
+        with pytest.raises(UsageError, match="This is what is read here"):
+            command(given, calib=photos, out=mine, progress=Idle())
+
+
 def test_the_demo_replaces_no_folder_but_its_own_either(tmp_path: Path) -> None:
     mine = tmp_path / "model" / "int8" / "notes.txt"
     mine.parent.mkdir(parents=True)
