@@ -125,7 +125,11 @@ class Ahead:
         return Order(self._work.store.root.resolve(), self._work.board, backend, placed)
 
     def _send(self, order: Order) -> None:
-        process = self._process = self._process or self._started()
+        try:
+            process = self._process = self._process or self._started()
+        except OSError:  # no further process is allowed here: all is done by this one, then
+            self._has_room = False
+            return
         assert process.stdin is not None
         with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(to_plain(order)).encode() + b"\n")

@@ -3,6 +3,8 @@ outlives its use."""
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -74,6 +76,20 @@ def test_the_store_has_it_once_it_was_waited_for(work: Work, graph: GraphArtifac
         ahead.wait()
         assert work.has_compiled(graph, BACKEND)
     assert not others()
+    assert work.compile(graph, BACKEND).backend == BACKEND
+
+
+def test_where_no_process_can_be_started_this_one_does_it_all(
+    work: Work, graph: GraphArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with working_ahead(work) as ahead:
+        ahead.get_ready(BACKEND)
+        ahead.compile(BACKEND, [graph])
+        ahead.wait()
     assert work.compile(graph, BACKEND).backend == BACKEND
 
 
