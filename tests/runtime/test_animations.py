@@ -11,6 +11,7 @@ from PIL import Image
 
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, UsageError
 from edgeanim.runtime.media import probe_fps, read_frames, video, write_animation
+from edgeanim.runtime.motion import MIN_FPS
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,16 @@ def test_an_animation_comes_back(tmp_path, pictures, name, error):
     if not name.endswith("/"):
         assert probe_fps(target) == pytest.approx(12.5, rel=0.01)
     assert [p.name for p in tmp_path.iterdir()] == [name.rstrip("/")]
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])
+def test_the_slowest_rate_is_that_of_the_file_too(tmp_path, pictures, name):
+    write_animation(tmp_path / name, pictures[:2], MIN_FPS)
+    with Image.open(tmp_path / name) as image:
+        for number in range(2):
+            image.seek(number)
+            image.load()
+            assert image.info["duration"] == 1000 / MIN_FPS
 
 
 @pytest.mark.parametrize("fps", [7, 12, 24, 30, 50])

@@ -22,20 +22,23 @@ from edgeanim.runtime.scene import Picture
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KIND = {3: 2, 4: 6}
 """PNG's number for the colours of so many channels."""
+# Frames a second at which 16 bits hold a frame's milliseconds.
+_SLOW = 1000 / 0xFFFF
 _COUNT_AT = len(_SIGNATURE) + 25  # behind IHDR
 
 
 def write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
     """Write uint8 [H, W, 3 or 4] `frames` of one size to `path`, looping; lossless."""
+    ticks = 1000 if fps > _SLOW else 100
     with path.open("wb") as stream:
         before: Picture | None = None
         count = parts = 0
-        for frame, milliseconds in zip(frames, delays(fps, 1000), strict=False):
+        for frame, shown in zip(frames, delays(fps, ticks), strict=False):
             if before is None:
                 height, width, channels = frame.shape
                 head = struct.pack(">IIBBBBB", width, height, 8, _KIND[channels], 0, 0, 0)
                 stream.write(_SIGNATURE + _chunk(b"IHDR", head) + _frame_count(0))
-            parts = _write_frame(stream, frame, before, milliseconds, parts)
+            parts = _write_frame(stream, frame, before, (shown, ticks), parts)
             before = frame
             count += 1
         stream.write(_chunk(b"IEND", b""))
@@ -44,14 +47,14 @@ def write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
 
 
 def _write_frame(
-    stream: IO[bytes], frame: Picture, before: Picture | None, milliseconds: int, parts: int
+    stream: IO[bytes], frame: Picture, before: Picture | None, shown: tuple[int, int], parts: int
 ) -> int:
-    """Write the part that changed; `parts` are numbered throughout, and their new number is
-    returned."""
+    """Write the part that changed, `shown` for so many of so many ticks a second; `parts` are
+    numbered throughout, and their new number is returned."""
     rows, columns = changed(frame, before)
     place = (columns.stop - columns.start, rows.stop - rows.start, columns.start, rows.start)
     # The area stays as it is afterwards (0), and is replaced, not blended (0).
-    control = struct.pack(">IIIIIHHBB", parts, *place, milliseconds, 1000, 0, 0)
+    control = struct.pack(">IIIIIHHBB", parts, *place, *shown, 0, 0)
     stream.write(_chunk(b"fcTL", control))
     parts += 1
     for data in _compressed(frame[rows, columns]):

@@ -24,10 +24,10 @@ def changed(frame: Picture, before: Picture | None) -> tuple[slice, slice]:
 
 
 def delays(fps: float, ticks: int, *, least: int = 1) -> Iterator[int]:
-    """How long to show each frame, in `ticks` of a second: rounded so that they add up over time,
-    16 bits at most."""
+    """How long to show each frame, in `ticks` of a second: rounded so that they add up over
+    time."""
     shown = 0
     for number in itertools.count(1):
         delay = max(least, round(number * ticks / fps) - shown)
         shown += delay
-        yield min(delay, 0xFFFF)
+        yield delay
