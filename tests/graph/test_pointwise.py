@@ -113,3 +113,34 @@ def test_few_tokens_and_computed_matrices_stay(graph: Any, body: str) -> None:
         MLP | {name: np.array([n]) for name, n in (("from", 0), ("to", 5), ("axis", 1))},
     )
     assert applied(pointwise, model)[0] == 0
+
+
+def test_a_number_for_each_channel_of_a_head_is_none_for_each_of_all(
+    graph: Any, difference: Any
+) -> None:
+    """As attention scales its queries once they are cut into heads."""
+    model = graph(
+        "float[1,64,8] x",
+        "float[1,64,32] y",
+        """m = MatMul (x, a)
+           h = Reshape (m, heads)
+           s = Mul (h, each)
+           y = Reshape (s, whole)""",
+        {"a": (8, 32), "each": (8,), "heads": np.array([1, 64, 4, 8]),
+         "whole": np.array([1, 64, 32])},
+    )  # fmt: skip
+    count, copy, _ = applied(pointwise, model)
+    assert count == 1
+    assert difference(model, copy) <= 1e-5
+
+
+def test_a_bias_that_adds_an_axis_is_a_sum_of_its_own(graph: Any, difference: Any) -> None:
+    model = graph(
+        "float[64,8] x",
+        "float[1,64,32] y",
+        "m = MatMul (x, a) \n y = Add (m, b)",
+        {"a": (8, 32), "b": (1, 1, 32)},
+    )
+    count, copy, _ = applied(pointwise, model)
+    assert count == 1
+    assert difference(model, copy) <= 1e-5

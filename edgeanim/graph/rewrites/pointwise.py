@@ -70,7 +70,8 @@ def _layer(graph: Editor, node: Any) -> _Layer | None:
     if after is not None and after.op_type == "Add":
         other = next((i for i, name in enumerate(after.input) if name != node.output[0]), 0)
         bias = graph.constant_of(after, other)
-        if bias is not None and bias.size == matrix.shape[1] == (bias.shape or (0,))[-1]:
+        same = graph.shapes.get(after.output[0]) == graph.shapes.get(node.output[0])
+        if bias is not None and same and bias.size == matrix.shape[1] == (bias.shape or (0,))[-1]:
             return _Layer(matrix, bias.reshape(-1), after)
     return _Layer(matrix, None, node)
 
@@ -124,6 +125,10 @@ def _sink(rows: set[str], graph: Editor, node: Any) -> bool:
     inputs = [name for name in found if name]
     shapes = {graph.shapes.get(name) for name in inputs if name in rows}
     if made is None or len(inputs) < len(found) or len(shapes) != 1:
+        return False
+    shape = shapes.pop() or ()
+    by_channel = any(name in graph.constants and graph.constants[name].size > 1 for name in inputs)
+    if by_channel and shape[-1:] != made[-1:]:  # the heads of an attention, say
         return False
     near, given = node.output[0], attributes(node)
     x = graph.add(node.op_type, [*inputs, *node.input[count:]], near=near, **given)
