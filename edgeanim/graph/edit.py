@@ -104,10 +104,12 @@ class Editor:
         """Add a node with one output and return the output's name, derived from `near`."""
         import onnx
 
-        name = output or self.fresh(f"{near}/{op}")
-        self.append(onnx.helper.make_node(op, list(inputs), [name], name=name, **attrs))
-        self._names.add(name)
-        return name
+        made = output or self.fresh(f"{near}/{op}")
+        # A node that gave `output` so far may be called after it, as many exporters do.
+        name = made if output is None else self.fresh(f"{output}/{op}")
+        self.append(onnx.helper.make_node(op, list(inputs), [made], name=name, **attrs))
+        self._names |= {made, name}
+        return made
 
     def append(self, node: Any) -> None:
         """Add a node as it is, its names with it."""

@@ -107,3 +107,15 @@ def test_what_is_known_follows_a_row_of_edits(seed: int) -> None:
         assert known(graph) == found
     graph.close()
     assert [value.name for value in model.graph.output] == ["v29", "v20"]
+
+
+def test_a_node_that_takes_over_an_output_has_a_name_of_its_own() -> None:
+    """Many exporters call nodes after what they give, and ONNX Runtime refuses a name twice."""
+    model = chain(helper.make_node("Relu", ["x"], ["y"], name="y"))
+    with editing(model) as graph:
+        (relu,) = graph.nodes
+        relu.output[0] = "a"
+        graph.reindex(relu)
+        graph.add("Neg", ["a"], near="y", output="y")
+    names = [node.name for node in model.graph.node]
+    assert (len(names), len(set(names))) == (2, 2)

@@ -35,5 +35,4 @@ def _flatten(graph: Editor, node: Any) -> bool:
     node.output[0] = graph.fresh(f"{result}/flat")
     graph.reindex(node)
     graph.add("Reshape", [node.output[0], full], near=result, output=result)
-    graph.nodes[-1].name = graph.fresh(f"{result}/full")  # the norm may be called after `result`
     return True
