@@ -118,3 +118,21 @@ def test_a_narrow_transposed_convolution_in_groups_becomes_plain(
     count, copy, _ = applied(transposed, model)
     assert count == 1
     assert difference(model, copy) <= 2e-6
+
+
+def test_several_filters_over_zeros_for_each_channel_are_transposed_too(
+    graph: Any, difference: Any
+) -> None:
+    model = graph(
+        "float[1,3,4,4] x", "float[1,6,9,9] y",
+        """a = Reshape (x, apart)
+           p = Pad (a, zeros)
+           l = Reshape (p, large)
+           y = Conv <group=3, pads=[2,2,2,2]> (l, w)""",
+        {"apart": np.array([1, 3, 4, 1, 4, 1], I64),
+         "zeros": np.array([0] * 9 + [1, 0, 1], I64),
+         "large": np.array([1, 3, 8, 8], I64), "w": (6, 1, 4, 4)},
+    )  # fmt: skip
+    count, copy, _ = applied(zero_stuffing, model)
+    assert count == 1
+    assert difference(model, copy) <= 2e-6

@@ -44,8 +44,8 @@ def _transpose(graph: Editor, node: Any) -> bool:
     ends = [k - stride - pad for k, pad in zip(size, own[2:], strict=True)]
     if min(*begins, *ends) < 0:
         return False
-    if given.get("group", 1) == 1:
-        kernel = kernel.transpose(1, 0, 2, 3)
+    groups = given.get("group", 1)
+    kernel = kernel.transpose(1, 0, 2, 3) if groups == 1 else kernel.reshape(groups, -1, *size)
     near = node.output[0]
     turned = graph.constant(kernel[..., ::-1, ::-1], near=node.input[1])
     y = graph.add(
@@ -54,7 +54,7 @@ def _transpose(graph: Editor, node: Any) -> bool:
         near=near,
         strides=[stride] * 2,
         pads=[*begins, *ends],
-        group=given.get("group", 1),
+        group=groups,
     )
     graph.maker(y).name = node.name  # type: ignore[union-attr]
     graph.replace(node, y)
