@@ -71,3 +71,13 @@ def test_the_runtime_multiplies_in_float_then(graph: Any, tmp_path: Path) -> Non
     assert optimised(model, tmp_path)["MatMulIntegerToFloat"] == 1
     after = optimised(applied(scaled_products, model)[1], tmp_path)
     assert (after["FusedMatMul"], after["MatMulIntegerToFloat"], after["Mul"]) == (1, 0, 0)
+
+
+def test_a_factor_that_adds_an_axis_stays(graph: Any) -> None:
+    model = graph(
+        "float[4,5] a, float[5,6] b",
+        "float[1,4,6] y",
+        "m = MatMul (a, b)\n y = Mul (m, scale)",
+        {"scale": np.full((1, 1, 1), 0.5, np.float32)},
+    )
+    assert applied(scaled_products, model)[0] == 0

@@ -32,6 +32,8 @@ def _scale_before(graph: Editor, node: Any) -> bool:
     factor = graph.scalar_of(user, 1 - place)
     if factor is None or (user.op_type == "Div" and place == 1):
         return False
+    if graph.shapes.get(user.output[0]) != graph.shapes.get(node.output[0]):
+        return False  # the factor has more axes than what it scales
     factor = 1 / factor if user.op_type == "Div" else factor
     near = node.output[0]
     constant = graph.constant(np.array(factor, np.float32), near=near)
