@@ -142,3 +142,25 @@ def test_a_layer_of_a_stylegan_has_stored_kernels_alone(graph: Any, difference: 
     made = restructure(model)
     assert made.changes["stored"] == made.changes["transposed"] == 1
     assert difference(model, made.model) <= 1e-5
+
+
+@pytest.mark.parametrize("form", ["Mul (w, gain)", "Div (w, gain)"])
+def test_one_factor_for_a_whole_kernel_is_taken_out_of_its_squares_too(
+    graph: Any, difference: Any, form: str
+) -> None:
+    model = graph(
+        "float[1,5,8,8] x, float[1] given",
+        "float[1,6,8,8] y",
+        f"""gain = Exp (given)
+           m = {form}
+           q = Mul (m, m)
+           u = ReduceSum <keepdims=1> (q, axes)
+           e = Add (u, eps)
+           r = Sqrt (e)
+           k = Div (m, r)
+           y = Conv <pads=[1,1,1,1]> (x, k)""",
+        {"w": (6, 5, 3, 3), "axes": np.array([1, 2, 3], I64), "eps": np.array(0.1, np.float32)},
+    )
+    count, copy, ops = applied(modulated, model)
+    assert (count, ops["ReduceSum"]) == (1, 0)
+    assert difference(model, copy) <= 1e-5

@@ -108,13 +108,16 @@ def _squares(graph: Editor, node: Any) -> bool:
     rest = tuple(axis for axis in axes if axis != factor.axis)
     sums = (scaled.stored.astype(np.float64) ** 2).sum(rest, keepdims=True)
     order = [factor.axis, *kept, *(i for i in range(len(shape)) if i not in (factor.axis, *kept))]
-    table = sums.transpose(order).reshape(shape[factor.axis], -1).astype(np.float32)
+    table = sums.transpose(order).reshape(shape[factor.axis], -1)
+    if prod(graph.shapes[factor.name]) == 1:  # one factor for all places on its axis
+        table = table.sum(0, keepdims=True)
     near = node.output[0]
     row = graph.reshaped(factor.name, (1, -1), near=near)
     row = graph.add("Mul", [row, row], near=near)
     if factor.op == "Div":
         row = graph.add("Reciprocal", [row], near=near)
-    made = graph.add("MatMul", [row, graph.constant(table, near=near)], near=near)
+    stored = graph.constant(table.astype(np.float32), near=near)
+    made = graph.add("MatMul", [row, stored], near=near)
     graph.replace(node, graph.reshaped(made, out, near=near))
     return True
 
