@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import openvino
 import pytest
 from hypothesis import given, settings
@@ -103,7 +104,10 @@ def test_other_norms_stay(graph: Any) -> None:
         weights | {"scale": (5,), "shift": (5,)},
     )  # fmt: skip
     channels = grouped(graph, (1, 6, 4, 4), 6)
-    for model in (over_rows, over_columns, channels):
+    stacked = grouped(graph, (2, 8, 4, 4), 4)  # four groups of two pictures, two of each
+    rows = next(tensor for tensor in stacked.graph.initializer if tensor.name == "rows")
+    rows.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 4, 64]), "rows"))
+    for model in (over_rows, over_columns, channels, stacked):
         assert applied(channels_last_norm, model)[0] == 0
 
 

@@ -65,8 +65,11 @@ def _reshaped_norm(graph: Editor, node: Any) -> bool:
         return False
     x = groups.input[0]
     scale, shift = graph.constant_of(norm, 1), graph.constant_of(norm, 2)
-    if graph.shapes.get(x) != graph.shapes.get(node.output[0]) or scale is None:
+    shape, each = graph.shapes.get(x), graph.shapes.get(groups.output[0])
+    if shape is None or each is None or scale is None:
         return False
+    if shape != graph.shapes.get(node.output[0]) or shape[:1] != each[:1]:
+        return False  # of several pictures, whose groups are no groups of channels
     return _group_norm(graph, node, norm, x, scale, shift, len(scale))
 
 
