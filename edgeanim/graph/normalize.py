@@ -85,7 +85,15 @@ def with_recent_opset(model: Any) -> Any:
 
 def _resize_as_before(model: Any) -> None:
     """Let every Resize count from the corner, as all did before there was a choice: the version
-    converter leaves them to the new default."""
+    converter leaves them to the new default. Of the two nearest pixels ONNX Runtime took the one
+    before where a picture grows, and the one behind where it shrinks."""
+    values = constants.Values(model)
     for node in all_nodes(model.graph):
         if node.op_type == "Resize":
-            set_attributes(node, coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+            scales = values.array(node.input[2]) if len(node.input) > 2 else None
+            shrinks = scales is not None and scales.size > 0 and scales.max() <= 1
+            set_attributes(
+                node,
+                coordinate_transformation_mode="asymmetric",
+                nearest_mode="ceil" if shrinks else "floor",
+            )

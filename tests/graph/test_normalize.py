@@ -70,6 +70,7 @@ def test_old_opsets_are_raised(graph: Any, difference: Any) -> None:
         (10, 2, 'y = Resize <mode="linear"> (x, scales)'),
         (10, 0.5, 'y = Resize <mode="linear"> (x, scales)'),
         (10, 0.5, 'y = Resize <mode="nearest"> (x, scales)'),
+        (10, 0.7, 'y = Resize <mode="nearest"> (x, scales)'),
         (10, 1.5, 'y = Resize <mode="nearest"> (x, scales)'),
         (11, 2, 'y = Resize <mode="linear"> (x, scales, scales)'),
     ],

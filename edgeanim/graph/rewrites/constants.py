@@ -123,18 +123,19 @@ class Values:
 
     def number(self, name: str) -> float | None:
         """The value of the tensor `name`, if it is known and a single number."""
-        value = self._known(name)
+        value = self.array(name)
         return None if value is None or value.size != 1 else float(value.item())
 
     def mean(self, name: str) -> float | None:
         """The mean of the tensor `name`, if it is known and holds a number, or some for channels
         at the most."""
-        value = self._known(name)
+        value = self.array(name)
         return (
             None if value is None or not 0 < value.size <= _MOST_CHANNELS else float(value.mean())
         )
 
-    def _known(self, name: str) -> AnyArray | None:
+    def array(self, name: str) -> AnyArray | None:
+        """What the tensor `name` holds, if it is known."""
         behind = self._behind(name)
         if behind is None:
             return None
