@@ -16,7 +16,7 @@ from edgeanim.graph.shapes import infer_shapes
 
 AnyArray = NDArray[Any]
 
-_SEPARATE_WEIGHTS = 4
+SEPARATE_WEIGHTS = 4
 """The IR version since which weights need not be listed among the inputs."""
 
 
@@ -208,7 +208,7 @@ class Editor:
             # Weights among the inputs, which IR 3 asks for, would stay as inputs once replaced.
             self.graph.ClearField("input")
             self.graph.input.extend(inputs)
-            self.model.ir_version = max(self.model.ir_version, _SEPARATE_WEIGHTS)
+            self.model.ir_version = max(self.model.ir_version, SEPARATE_WEIGHTS)
         del self.graph.node[:]
         self.graph.node.extend(in_order(live))
         used = {name for node in live for name in nested_inputs(node)} | set(self.outputs)

@@ -95,6 +95,32 @@ def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None
     assert difference(model, normalize(model)) == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "body"),
+    [
+        ("9,9", """k = Resize <nearest_mode="floor"> (w, none, none, to)"""),
+        ("1,1", """k = Resize <mode="cubic", coordinate_transformation_mode="pytorch_half_pixel">
+                       (w, none, none, to)"""),
+        ("7,7", """k = MaxPool <kernel_shape=[3,2], auto_pad="SAME_UPPER"> (w)"""),
+        ("21,21", """k = ConvTranspose <strides=[3,3], auto_pad="SAME_UPPER"> (w, kernel)"""),
+    ],
+)  # fmt: skip
+def test_what_is_folded_is_what_onnx_runtime_computes(
+    graph: Any, difference: Any, size: str, body: str
+) -> None:
+    """An embedding of places that is resized to the picture, say."""
+    model = graph(
+        "float[1,3,1,1] x",
+        f"float[1,3,{size}] y",
+        f"{body} \n y = Add (x, k)",
+        {"w": (1, 3, 7, 7), "kernel": (3, 3, 3, 2), "none": np.empty(0, np.float32),
+         "to": np.array([1, 3, *map(int, size.split(","))])},
+    )  # fmt: skip
+    clean = normalize(model)
+    assert [node.op_type for node in clean.graph.node] == ["Add"]
+    assert difference(model, clean) <= 1e-6
+
+
 def test_a_weight_is_stored_however_large_it_is(
     graph: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.checks import RANDOM
-from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+from edgeanim.graph.edit import SEPARATE_WEIGHTS, AnyArray, Editor, attributes, rewrite_each
 from edgeanim.graph.queries import STANDARD
+from edgeanim.graph.reference import Reference
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this, and than what it is made of, stays an op, lest the
@@ -20,6 +21,10 @@ file grow by it."""
 
 _NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
 """One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
+
+_RUNTIMES_OWN = ("ConvTranspose", "GridSample", "LRN", "MaxPool", "Resize", "Upsample")
+"""Ops of which, in some of their modes, ONNX's reference evaluator (1.23) and ONNX Runtime make
+different numbers, or shapes."""
 
 _MOST_CHANNELS = 4
 """Of a picture."""
@@ -84,27 +89,32 @@ def _shape_value(graph: Editor, node: Any) -> list[AnyArray] | None:
 
 
 def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
-    """The node's outputs by ONNX's reference evaluator; `None` where it has no implementation."""
+    """The node's outputs by ONNX's reference evaluator, or by ONNX Runtime where that differs from
+    it; `None` where there is no implementation."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
     if any(attribute.HasField("g") for attribute in node.attribute):
         return None
-    feeds = {name: graph.constants[name] for name in node.input if name}
-    if sum(value.nbytes for value in feeds.values()) > 16 * LARGEST_BYTES:
+    read = {name: graph.constants[name] for name in node.input if name}
+    if sum(value.nbytes for value in read.values()) > 16 * LARGEST_BYTES:
         return None
-    kinds = {n: onnx.helper.np_dtype_to_tensor_dtype(a.dtype) for n, a in feeds.items()}
     single = onnx.helper.make_model(
         onnx.helper.make_graph(
             [node],
             "fold",
-            [onnx.helper.make_tensor_value_info(n, kinds[n], a.shape) for n, a in feeds.items()],
+            [],
             [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in node.output if name],
+            [onnx.numpy_helper.from_array(value, name) for name, value in read.items()],
         ),
         opset_imports=graph.model.opset_import,
+        ir_version=max(graph.model.ir_version, SEPARATE_WEIGHTS),
     )
     try:
-        values = ReferenceEvaluator(single).run(None, feeds)
+        if node.op_type in _RUNTIMES_OWN:
+            values = list(Reference(single).run({}).values())
+        else:
+            values = ReferenceEvaluator(single).run(None, {})
     except Exception:  # of any kind: it is a reference for valid nodes
         return None
     made = iter(values)
