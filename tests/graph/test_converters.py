@@ -45,6 +45,9 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
         {"axes": np.array([2, 3], I64), "a": (8,), "b": (8,), "c": (8,),
          "d": np.ones(8, np.float32)}, 18),
     "instance norm": (FULL, "y = InstanceNormalization (x, a, b)", {"a": (8,), "b": (8,)}, 18),
+    "instance norm of a pixel": (
+        "float[1,8,1,1] y", "p = GlobalAveragePool (x) \n y = InstanceNormalization (p, a, b)",
+        {"a": (8,), "b": (8,)}, 18),
     "layer norm": (FULL, "y = LayerNormalization (x, a, b)", {"a": (12,), "b": (12,)}, 18),
     "group norm": (
         FULL, "y = GroupNormalization <num_groups=2> (x, a, b)", {"a": (8,), "b": (8,)}, 21),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
@@ -19,9 +18,10 @@ def instance_normed(
 
     The backward pass of PyTorch's own instance norm (2.13, on a CPU) is wrong for a single picture
     if what comes back to it is channels-last. This one is right, and faster where values lie
-    channels-first, so they are made to.
+    channels-first, so they are made to. Of a map of one pixel it gives the bias, as runtimes do;
+    `F.group_norm` refuses one.
     """
-    return F.group_norm(x.contiguous(), x.shape[1], weight, bias, eps)
+    return torch.group_norm(x.contiguous(), x.shape[1], weight, bias, eps)
 
 
 class _Trainable:
