@@ -11,8 +11,8 @@ from edgeanim.targets.checks import runtime_errors
 
 def lowered_for_onnxruntime(source: Path) -> Any:
     """An ONNX graph as a `ModelProto`, with external weights brought in: GridSample as clamp and
-    flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op.
-    `BadInput` if it does not parse."""
+    flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op, pads of
+    all axes. `BadInput` if it does not parse."""
     model = _read(source, "onnxruntime")
     ops = {node.op_type for node in model.graph.node}
     if "GridSample" in ops:
@@ -27,6 +27,10 @@ def lowered_for_onnxruntime(source: Path) -> Any:
         from edgeanim.graph.rewrites import gelu
 
         gelu.rewrite(model)
+    if "Pad" in ops:
+        from edgeanim.graph.rewrites import pad_axes
+
+        pad_axes.rewrite(model)
     return model
 
 
@@ -41,11 +45,18 @@ def lower_for_openvino(model: Any) -> None:
     """Channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
     channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
     gathers; in place."""
-    from edgeanim.graph.rewrites import channels_last_norm, planar_split, warp, wrap_pad
+    from edgeanim.graph.rewrites import (
+        channels_last_norm,
+        pad_axes,
+        planar_split,
+        warp,
+        wrap_pad,
+    )
 
     if any(node.op_type == "GridSample" for node in model.graph.node):
         warp.rewrite(model, warp.VOLUMES)
     planar_split.rewrite(model)
+    pad_axes.rewrite(model)
     wrap_pad.rewrite(model)
     channels_last_norm.rewrite(model)
 

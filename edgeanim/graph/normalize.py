@@ -21,6 +21,7 @@ from edgeanim.graph.rewrites import (
     layer_norm,
     layout,
     modulated,
+    pad_axes,
     pads,
     pointwise,
     pools,
@@ -35,6 +36,7 @@ _CHOSEN_COORDINATES = 11
 _REWRITES = (
     pools,
     constants,
+    pad_axes,
     identity,
     pointwise,
     layout,
