@@ -65,5 +65,9 @@ def _read(source: Path, backend: str) -> Any:
     require(f"The backend {backend!r}", "onnx", extra="compress")
     import onnx
 
+    from edgeanim.graph.shapes import infer_shapes
+
     with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
-        return onnx.load(str(source))
+        model = onnx.load(str(source))
+    infer_shapes(model)  # rewrites go by them, and few files say those of what lies between
+    return model
