@@ -182,13 +182,14 @@ def _check_capable(core: Any, graph: CompiledGraph) -> None:
 
 
 def _bindings(tensors: tuple[TensorSpec, ...], ports: Any, path: Path) -> dict[str, str]:
-    """Contract name to the file's name: the same where the file knows it, else by position."""
+    """Contract name to the file's name: the same where the file knows it, else by position among
+    those that are left."""
     if len(ports) != len(tensors):
         raise BadInput(f"{len(tensors)} tensors are meant, the file has {len(ports)}.", where=path)
     known = {name for port in ports for name in port.get_names()}
-    if all(tensor.name in known for tensor in tensors):
-        return {tensor.name: tensor.name for tensor in tensors}
-    return {t.name: port.get_any_name() for t, port in zip(tensors, ports, strict=True)}
+    names = {tensor.name for tensor in tensors}
+    left = (port.get_any_name() for port in ports if names.isdisjoint(port.get_names()))
+    return {t.name: t.name if t.name in known else next(left) for t in tensors}
 
 
 class _OpenVinoSession:
