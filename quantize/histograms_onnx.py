@@ -15,8 +15,11 @@ from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histogram, Histograms
 
-# Quantisers move up through these to where the values come from.
-_MOVES = ("Pad", "Reshape", "Squeeze", "Transpose", "Unsqueeze", "DepthToSpace", "SpaceToDepth")
+# Quantisers move up through these to where the values come from, or find them gone.
+_MOVES = (
+    *("Cast", "Dropout", "Identity"),
+    *("DepthToSpace", "Pad", "Reshape", "SpaceToDepth", "Squeeze", "Transpose", "Unsqueeze"),
+)
 # And these go, or into the convolution above, when a graph is prepared: who gives what they gave is
 # called after it.
 _FOLDED = ("BatchNormalization", "Dropout", "Identity", "Mul")

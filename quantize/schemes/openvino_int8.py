@@ -21,6 +21,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
+from edgeanim.graph.queries import graph_inputs
 from edgeanim.graph.rewrites import planar_split, upsample_by_broadcast
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.histogram import Histograms
@@ -106,7 +107,7 @@ class OpenVinoInt8(Scheme):
             kernels = _kernels(model)
             quantized = nncf.quantize(
                 model,
-                nncf.Dataset([_varied(next(iter(source.samples)))], _feed(model)),
+                nncf.Dataset([_varied(next(iter(source.samples)))], _feed(named)),
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=1,  # places the quantisers; the ranges follow
                 ignored_scope=_float_scope(nncf, named, model, chain),
@@ -134,15 +135,13 @@ def _varied(sample: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _feed(model: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
-    """From a sample to what an infer request takes: arrays by the position of the input."""
-    ports = [port.get_names() for port in model.inputs]
+def _feed(source: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
+    """From a sample to what an infer request takes: arrays by the position of the input. That is
+    the same in the ONNX graph `source`; the name is not, where a Dropout reads the input."""
+    names = [value.name for value in graph_inputs(source)]
 
     def feed(sample: Mapping[str, Array]) -> dict[int, Array]:
-        return {
-            next(i for i, names in enumerate(ports) if name in names): array
-            for name, array in sample.items()
-        }
+        return {names.index(name): array for name, array in sample.items()}
 
     return feed
 

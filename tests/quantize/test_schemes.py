@@ -71,6 +71,34 @@ def test_a_graph_is_quantised_where_names_are_not_utf8(
     assert made.path.is_file()
 
 
+@pytest.mark.parametrize("op", ["Cast", "Dropout", "Identity"])
+@pytest.mark.parametrize("scheme", SCHEMES[:2])
+def test_what_changes_nothing_may_stand_before_the_first_convolution(
+    scheme: str,
+    op: str,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unseen: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    """It is gone once the graph is prepared, and the convolution reads the input itself."""
+    import onnx
+
+    model = onnx.load(unet.path)
+    name = model.graph.input[0].name
+    for node in model.graph.node:
+        node.input[:] = ["idle" if read == name else read for read in node.input]
+    settings = {"to": onnx.TensorProto.FLOAT} if op == "Cast" else {}
+    model.graph.node.insert(0, onnx.helper.make_node(op, [name], ["idle"], **settings))
+    onnx.save(model, str(tmp_path / "idle.onnx"))
+    graph = GraphArtifact(unet.spec, tmp_path / "idle.onnx")
+    made = get_scheme(scheme).quantize(graph, samples, QuantizeSpec(), board, tmp_path)
+    wanted, _ = play(graph, "onnxruntime", board, unseen, tmp_path / "float")
+    got, _ = play(made, backend_of(scheme), board, unseen, tmp_path / "int8")
+    assert psnr(wanted, got) > 30
+
+
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)
 def test_keep_float_keeps_that_convolution_in_float(
     scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
