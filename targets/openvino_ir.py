@@ -56,6 +56,9 @@ def save_ir(model: Any, xml: Path) -> None:
             with runtime_errors("OpenVINO cannot write this graph", xml), quiet():
                 # Its default compresses weights to fp16: a float32 graph would differ by 1e-3.
                 openvino.save_model(model, str(partial / xml.name), compress_to_fp16=False)
+            weights = (partial / xml.name).with_suffix(".bin")
+            if not weights.stat().st_size:
+                weights.write_bytes(b"\0")  # of a graph without any: an empty file is a damaged one
             for suffix in (".bin", ".xml"):
                 (partial / xml.name).with_suffix(suffix).replace(xml.with_suffix(suffix))
         finally:

@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import open_bundle
 
 pytest.importorskip("openvino")
@@ -52,3 +56,21 @@ def test_a_graph_runs_on_as_many_threads_as_it_is_told_to(threads: int) -> None:
         session: Any = get_backend("openvino").load(graph, SessionOptions(threads=threads))
         assert session._model.get_property("INFERENCE_NUM_THREADS") == threads
         session.close()
+
+
+def test_a_graph_without_weights_is_compiled(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    shape = (1, 3, 8, 8)
+    ends = [onnx.helper.make_tensor_value_info(name, 1, shape) for name in ("x", "y")]
+    relu = onnx.helper.make_node("Relu", ["x"], ["y"])
+    graph = onnx.helper.make_graph([relu], "bare", ends[:1], ends[1:])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    path = tmp_path / "bare.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    inputs, outputs = (TensorSpec("x", "condition:x", shape),), (TensorSpec("y", "frame", shape),)
+    spec = GraphSpec("bare", path.name, "frame", inputs=inputs, outputs=outputs)
+    backend = get_backend("openvino")
+    compiled = backend.compile(GraphArtifact(spec, path), load_board("local"), tmp_path / "out")
+    session = backend.load(compiled, SessionOptions())
+    assert session.run({"x": -np.ones(shape, np.float32)})["y"].max() == 0
+    session.close()
