@@ -22,7 +22,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.queries import graph_inputs
-from edgeanim.graph.rewrites import planar_split, upsample_by_broadcast
+from edgeanim.graph.rewrites import counted_pads, planar_split, upsample_by_broadcast
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
@@ -100,6 +100,7 @@ class OpenVinoInt8(Scheme):
         planar_split.rewrite(named)
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
+        counted_pads.rewrite(named)
         lower_for_openvino(named)  # after the chain, which would take the ops in it
         with own_signal_stack(), quiet():
             model = ov.Core().read_model(named.SerializeToString())

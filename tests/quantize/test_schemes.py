@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,46 @@ def test_what_changes_nothing_may_stand_before_the_first_convolution(
     wanted, _ = play(graph, "onnxruntime", board, unseen, tmp_path / "float")
     got, _ = play(made, backend_of(scheme), board, unseen, tmp_path / "int8")
     assert psnr(wanted, got) > 30
+
+
+@pytest.mark.parametrize("scheme", SCHEMES[:2])
+def test_a_shift_before_a_mean_that_counts_its_pads_is_not_added_to_them(
+    scheme: str,
+    unet: GraphArtifact,
+    samples: ArraySamples,
+    unseen: ArraySamples,
+    board: Board,
+    tmp_path: Path,
+) -> None:
+    from onnx import helper
+
+    pads = [1, 1, 1, 1]
+    nodes = [
+        helper.make_node("Conv", ["image", "stem"], ["a"], pads=pads),
+        helper.make_node("Softplus", ["a"], ["b"]),
+        helper.make_node("Mul", ["b", "scale"], ["c"]),
+        helper.make_node("Add", ["c", "shift"], ["d"]),
+        helper.make_node(
+            "AveragePool", ["d"], ["e"], kernel_shape=[3, 3], pads=pads, count_include_pad=1
+        ),
+        helper.make_node("Conv", ["e", "body"], ["f"], pads=pads),
+        helper.make_node("Relu", ["f"], ["g"]),
+        helper.make_node("Conv", ["g", "head"], ["result"], pads=pads),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {
+        name: rng.normal(0, 0.1, shape)
+        for name, shape in (("stem", (8, 3, 3, 3)), ("body", (8, 8, 3, 3)), ("head", (3, 8, 3, 3)))
+    }
+    weights["scale"] = rng.normal(0, 1, (1, 8, 1, 1))
+    weights["shift"] = rng.normal(0, 3, (1, 8, 1, 1))
+    spec = replace(unet.spec, name="shifted")
+    path = save_onnx(tmp_path / "shifted.onnx", spec, nodes, weights)
+    graph = GraphArtifact(spec, path)
+    made = get_scheme(scheme).quantize(graph, samples, QuantizeSpec(), board, tmp_path)
+    wanted, _ = play(graph, "onnxruntime", board, unseen, tmp_path / "float")
+    got, _ = play(made, backend_of(scheme), board, unseen, tmp_path / "int8")
+    assert np.abs(got - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)
