@@ -35,6 +35,16 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
     "conv transpose unequal": (
         "float[1,6,20,24] y", "y = ConvTranspose <strides=[2,2], pads=[0,0,1,1]> (x, w)",
         {"w": (8, 6, 3, 3)}, 18),
+    "conv transpose to a size": (
+        "float[1,6,20,23] y", "y = ConvTranspose <strides=[2,2], output_shape=[20,23]> (x, w)",
+        {"w": (8, 6, 3, 4)}, 18),
+    "conv transpose of the same size": (
+        "float[1,6,20,24] y", """y = ConvTranspose <strides=[2,2], auto_pad="SAME_UPPER"> (x, w)""",
+        {"w": (8, 6, 3, 3)}, 18),
+    "conv transpose with more below": (
+        "float[1,6,21,24] y",
+        "y = ConvTranspose <strides=[2,2], pads=[1,1,0,0], output_padding=[1,0]> (x, w)",
+        {"w": (8, 6, 3, 3)}, 18),
     "batch norm": (
         FULL, "r = Relu (x) \n y = BatchNormalization (r, a, b, c, d)",
         {"a": (8,), "b": (8,), "c": (8,), "d": np.ones(8, np.float32)}, 18),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import (
     identity,
     packing,
@@ -265,3 +266,20 @@ def test_transposed_convolutions_become_plain(
     assert difference(model, copy) <= 2e-6
     if kernel in ((3, 3), (4, 4)) and begins == ends == (1, 1):
         assert (count, ops["ConvTranspose"]) == (1, 0)
+
+
+@pytest.mark.parametrize("mode", ["NOTSET", "SAME_UPPER", "SAME_LOWER"])
+@pytest.mark.parametrize("size", ["", "8,5"])
+def test_so_do_those_of_a_size_or_a_mode_as_tensorflow_has_them(
+    graph: Any, difference: Any, mode: str, size: str
+) -> None:
+    said = f", output_shape=[{size}]" if size else ""
+    model = graph(
+        "float[1,3,4,3] x",
+        f"float[1,4,{size or ('9,7' if mode == 'NOTSET' else '8,6')}] y",
+        f'y = ConvTranspose <strides=[2,2], auto_pad="{mode}"{said}> (x, w)',
+        {"w": (3, 4, 3, 3)},
+    )
+    made = restructure(model)
+    assert made.changes["transposed"] == 1
+    assert difference(model, made.model) <= 2e-6

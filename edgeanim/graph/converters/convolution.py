@@ -147,6 +147,8 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
     begins, ends = split_pads(list(given.get("pads", [0] * (2 * rank))))
     extra = list(given.get("output_padding", [0] * rank))
     even = begins == ends
+    # What is cropped behind need not be added first.
+    added = extra if even else [max(0, m - end) for m, end in zip(extra, ends, strict=True)]
     groups = given.get("group", 1)
     strides = tuple(given.get("strides", [1] * rank))
     module = _TRANSPOSE[rank](
@@ -155,7 +157,7 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
         kernel[2:],
         stride=strides,
         padding=tuple(begins) if even else 0,
-        output_padding=tuple(extra) if even else 0,
+        output_padding=tuple(added),
         groups=groups,
         bias=bias is not None,
         dilation=tuple(given.get("dilations", [1] * rank)),
@@ -168,8 +170,6 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
         y = b.module(node, module, b.value(node.input[0]))
     if even:
         return y
-    if any(more > end for more, end in zip(extra, ends, strict=True)):
-        raise b.refuse(node, "its output padding exceeds its unequal pads")
     for axis, (begin, size) in enumerate(
         zip(begins, b.shape(node.output[0], node)[2:], strict=True), start=2
     ):

@@ -1,4 +1,5 @@
-"""Pads of convolutions said once and in numbers: `auto_pad` is spelt out, a pad by zeros joins."""
+"""Pads of convolutions said once and in numbers: `auto_pad` is spelt out, that of transposed ones
+too, and a pad by zeros joins."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
 
 def rewrite(model: Any) -> int:
     """Returns the number of places changed."""
-    return rewrite_each(model, lambda graph, node: _spell_out(graph, node) + _join(graph, node))
+    rules = (_spell_out, _spell_out_transposed, _join)
+    return rewrite_each(model, lambda graph, node: sum(rule(graph, node) for rule in rules))
 
 
 def _spell_out(graph: Editor, node: Any) -> bool:
@@ -29,6 +31,37 @@ def _spell_out(graph: Editor, node: Any) -> bool:
     windows = [(k - 1) * dilation + 1 for k, dilation in zip(kernel, dilations, strict=True)]
     needed = pads_needed(mode, shape[2:], windows, given.get("strides", [1] * rank))
     set_attributes(node, auto_pad=None, pads=shared_out(mode, [max(0, n) for n in needed]))
+    return True
+
+
+def _spell_out_transposed(graph: Editor, node: Any) -> bool:
+    """The same for what is left out of a transposed convolution's result, where that is said by the
+    mode or by the result's size, as TensorFlow's are (ONNX operators, ConvTranspose)."""
+    given = attributes(node)
+    mode, wanted = given.get("auto_pad", "NOTSET"), given.get("output_shape")
+    if node.op_type != "ConvTranspose" or (mode == "NOTSET" and wanted is None):
+        return False
+    shape, kernel = graph.shapes.get(node.input[0]), _kernel(graph, node, given)
+    if shape is None or kernel is None:
+        return False
+    rank = len(shape) - 2
+    strides, dilations = (given.get(name, [1] * rank) for name in ("strides", "dilations"))
+    extra = given.get("output_padding", [0] * rank)
+    whole = [
+        (size - 1) * stride + (k - 1) * dilation + 1 + more
+        for size, stride, k, dilation, more in zip(
+            shape[2:], strides, kernel, dilations, extra, strict=True
+        )
+    ]
+    if wanted is None:
+        same = [size * stride for size, stride in zip(shape[2:], strides, strict=True)]
+        wanted = whole if mode == "VALID" else same
+    surplus = [size - left for size, left in zip(whole, wanted[-rank:], strict=True)]
+    if min(surplus) < 0:
+        return False
+    # Of an odd number one more goes in front, unless the mode says otherwise.
+    pads = shared_out(mode if mode == "SAME_UPPER" else "SAME_LOWER", surplus)
+    set_attributes(node, auto_pad=None, output_shape=None, pads=pads)
     return True
 
 
