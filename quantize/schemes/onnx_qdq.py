@@ -7,6 +7,7 @@ weights keep to 7 bits.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,16 +33,18 @@ class OnnxQdq(QdqScheme):
         from onnxruntime import quantization
 
         with quiet():
+            model = with_shapes(prepared.path)
+            nodes = _without_clipped_outputs(model, prepared.nodes)
             job = quantization.QDQQuantizer(
-                with_shapes(prepared.path),
+                model,
                 per_channel=True,
                 reduce_range=weights_in_7_bits,
                 weight_qType=quantization.QuantType.QInt8,
                 activation_qType=quantization.QuantType.QUInt8,
                 tensors_range=_tensors_data(prepared, ranges_of),
-                nodes_to_quantize=list(prepared.nodes),
+                nodes_to_quantize=list(nodes),
                 nodes_to_exclude=[],
-                op_types_to_quantize=sorted(set(prepared.nodes.values())),
+                op_types_to_quantize=sorted(set(nodes.values())),
                 extra_options={},
             )
             job.quantize_model()
@@ -55,6 +58,21 @@ class OnnxQdq(QdqScheme):
 
 
 SCHEME = OnnxQdq()
+
+
+def _without_clipped_outputs(model: Any, nodes: Mapping[str, str]) -> dict[str, str]:
+    """The nodes to quantise, with their types, but for those that clip an output of the graph.
+
+    The quantiser gives what a clipping alone reads the range of its result, and overlooks that the
+    graph gives it, too: the output would come out clipped.
+    """
+    outputs = {value.name for value in model.graph.output}
+    clipping = {
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("Clip", "Relu") and node.input[0] in outputs
+    }
+    return {name: kind for name, kind in nodes.items() if name not in clipping}
 
 
 def _tensors_data(prepared: Prepared, ranges_of: RangesOf) -> Any:

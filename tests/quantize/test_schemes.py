@@ -141,6 +141,43 @@ def test_a_shift_before_a_mean_that_counts_its_pads_is_not_added_to_them(
 
 
 @pytest.mark.parametrize("scheme", TFLITE_SLOW)
+def test_an_output_is_not_clipped_as_what_reads_it_is(
+    scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """A feature that another graph reads, before the ReLU in this one."""
+    from onnx import helper
+
+    rng = np.random.default_rng(0)
+    pads = [1, 1, 1, 1]
+    nodes = [
+        helper.make_node("Conv", ["image", "stem"], ["result"], pads=pads),
+        helper.make_node("Relu", ["result"], ["a"]),
+        helper.make_node("Conv", ["a", "head"], ["other"], pads=pads),
+    ]
+    weights = {"stem": rng.normal(0, 0.1, (8, 3, 3, 3)), "head": rng.normal(0, 0.1, (3, 8, 3, 3))}
+    ends = tuple(
+        TensorSpec(name, f"feature:{name}", (1, count, 64, 64), "NCHW")
+        for name, count in (("result", 8), ("other", 3))
+    )
+    spec = replace(unet.spec, name="feature", outputs=ends)
+    path = save_onnx(tmp_path / "feature.onnx", spec, nodes, weights)
+    made = get_scheme(scheme).quantize(
+        GraphArtifact(spec, path), samples, QuantizeSpec(), board, tmp_path
+    )
+    found = []
+    for graph, backend in ((GraphArtifact(spec, path), "onnxruntime"), (made, backend_of(scheme))):
+        compiled = get_backend(backend).compile(graph, board, tmp_path / graph.scheme)
+        session = get_backend(backend).load(compiled, SessionOptions())
+        fed = {"image": nchw_to(session.spec.inputs[0], samples[0]["image"])}
+        value = session.run(fed)["result"].copy()
+        (layout,) = {tensor.layout for tensor in session.spec.outputs}
+        found.append(value.transpose(0, 3, 1, 2) if layout == "NHWC" else value)
+        session.close()
+    assert found[0].min() < -0.1
+    assert np.abs(found[0] - found[1]).max() < 0.05 * np.abs(found[0]).max()
+
+
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
 def test_keep_float_keeps_that_convolution_in_float(
     scheme: str, unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
 ) -> None:
