@@ -84,7 +84,8 @@ def _end(graph: Any, node: Any) -> str:
     """Where runtimes quantise what `node` gives: behind the clipping that is fused into it."""
     end: str = node.output[0]
     readers = [other for other in graph.node if end in other.input]
-    if len(readers) == 1 and readers[0].op_type in ("Relu", "Clip"):
+    given = any(value.name == end for value in graph.output)
+    if len(readers) == 1 and not given and readers[0].op_type in ("Relu", "Clip"):
         end = readers[0].output[0]
     return end
 
