@@ -27,6 +27,7 @@ from edgeanim.graph.rewrites import (
     single_slope,
     split_convolution,
     strided,
+    sums,
     transposed,
     upsampled,
     zero_stuffing,
@@ -56,6 +57,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
+        "sums": sums.rewrite,
         "strided": strided.rewrite,
         "depthwise": depthwise.rewrite,
         "pads": pads.rewrite,
