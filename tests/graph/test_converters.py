@@ -425,6 +425,14 @@ OPS: dict[str, tuple[str, str, dict[str, Any], int]] = {
            b = Sub (a, eight)
            z = OneHot <axis=2> (b, eight, ends)""",
         {"eight": np.array(8, I64), "ends": np.array([-1, 2], np.float32)}, 18),
+    "one hot of places outside": (
+        "float[1,10,8,12] y",
+        """a = ArgMax <axis=1, keepdims=0> (x)
+           b = Add (a, four)
+           z = OneHot <axis=2> (b, eight, ends)
+           y = Relu (z)""",
+        {"four": np.array(4, I64), "eight": np.array(8, I64), "ends": np.array([0, 2], np.float32)},
+        18),
     "scatter of elements": (
         FULL, "n = Neg (x) \n h = Slice (n, none, two, axis) \n "
         "y = ScatterElements <axis=-2> (x, places, h)",

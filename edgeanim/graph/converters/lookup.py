@@ -134,7 +134,7 @@ def _taken_from_both(b: Builder, node: Any, taken: AnyArray, row: tuple[int, ...
 
 
 def one_hot(b: Builder, node: Any) -> fx.Node:
-    """One value at the places, another elsewhere, along a new axis."""
+    """One value at the places, another elsewhere, along a new axis; nowhere for places outside."""
     depth = int(b.constant(node, 1, "depth").item())
     off, on = b.constant(node, 2, "pair of values").tolist()
     rank = len(b.shape(node.output[0], node))
@@ -142,8 +142,8 @@ def one_hot(b: Builder, node: Any) -> fx.Node:
     shape = [depth if i == axis else 1 for i in range(rank)]
     counts = b.buffer(node, torch.arange(depth).reshape(shape))
     places = b.call(torch.unsqueeze, b.value(node.input[0]), axis)
-    # Places count from the end where they are negative.
-    found = b.call(torch.eq, b.call(torch.remainder, places, depth), counts)
+    from_end = b.call(torch.eq, b.call(operator.add, places, depth), counts)
+    found = b.call(torch.logical_or, b.call(torch.eq, places, counts), from_end)
     return b.call(torch.where, found, on, off)
 
 
