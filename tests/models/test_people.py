@@ -10,13 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeanim.models.data.effects import Effects
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.people.acting import ArmPose, Expression, LegPose, Posture
 from edgeanim.models.data.people.bodies import posed
 from edgeanim.models.data.people.faces import FEATURES, painted
 from edgeanim.models.data.people.heads import feature_transforms
-from edgeanim.models.data.people.person import make_person, person_at_moments, person_sequence
+from edgeanim.models.data.people.person import (
+    make_person,
+    person_at_moments,
+    person_sequence,
+    render,
+)
+from edgeanim.models.data.people.surfaces import Chart
 from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.sequences import paired_sequence
 from edgeanim.models.regions import BACKGROUND, REGIONS
 
 AT_REST = Expression(mouth=0.0, blink=0.0, gaze=(0.0, 0.0), smile=0.0)
@@ -168,3 +176,19 @@ def test_photographs_clothe_and_surround_some_of_them():
     tops = [person.body.clothes.top for person in dressed]
     assert any((top[..., 0] > 250).all() and (top[..., 1:] < 5).all() for top in tops)
     assert not all((top[..., 0] > 250).all() for top in tops)
+
+
+def test_what_a_turned_head_hid_is_not_said_to_be_visible():
+    person = replace(make_person(3), effects=Effects())
+    turning = replace(person, posture=lambda time: posture(person, yaw=2 * time - 1))
+    first = posed(person.body, turning.posture(0))
+    charts = [Chart(*each) for each in zip(person.body.surfaces, first, strict=True)]
+    frames = [render(turning, time, charts) for time in (0.0, 1.0, 0.98)]
+    sequence = paired_sequence("turning", [*frames, frames[1]], person.regions)
+    sequence = replace(sequence, sheets=person.sheets)
+    shown = sequence.parts[1][::4, ::4]
+    came = (shown != NO_PART) & ~np.isin(shown, sequence.parts[0])
+    assert came.sum() > 20
+    assert make_pair(sequence, 0, 1, SIZE).visible[0][came].mean() < 0.1
+    body = cv2.erode((shown != NO_PART).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    assert make_pair(sequence, 2, 1, SIZE).visible[0][body].mean() > 0.95

@@ -90,8 +90,8 @@ def _same_place(
     assert sequence.transforms is not None
     sheet = np.full(NO_PART + 1, -1)
     sheet[: len(sequence.sheets)] = sequence.sheets
-    flat, now = (homogeneous(sequence.transforms[frame]) for frame in (0, still))
-    back = flat @ np.linalg.inv(now)
+    flat = _to_sheet(sequence.transforms[0])
+    back = flat @ np.linalg.inv(homogeneous(sequence.transforms[still]))
     here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
     last = len(back) - 1
     one, other = (
@@ -101,6 +101,19 @@ def _same_place(
     near = np.abs(one - other).max(-1) < _SAME_PLACE
     same: NDArray[np.bool_] = near & (sheet[found] == sheet[shown]) & (sheet[shown] >= 0)
     return same
+
+
+def _to_sheet(first: NDArray[np.float32]) -> NDArray[np.float64]:
+    """From what the transforms [P, 2, 3] of frame 0 are from to the sheet, in pixels about as large
+    as that frame's.
+
+    A drawing lies flat in frame 0: each part's axes are just turned there. The frame 0 of people is
+    a pose like any, where one side hides another; all of their transforms are from the sheet.
+    """
+    if not first[..., 2].any():
+        return homogeneous(first)
+    scale = np.sqrt(np.median(np.abs(np.linalg.det(first[..., :2]))))
+    return np.diag([scale, scale, 1.0])
 
 
 def _part_moves(still: NDArray[np.float32], driving: NDArray[np.float32]) -> Affine:

@@ -40,9 +40,10 @@ class FrameSequence:
 
     `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
     has them; `None` for a real clip, of which only the pictures are known. Parts with the same
-    number in `sheets` [P] are cut from one sheet, which lies flat in frame 0; `None` if each part
-    is a sprite of its own. `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, and
-    `mattes` uint8 [T, S, S] where somebody is in it.
+    number in `sheets` [P] are cut from one sheet, which lies flat in frame 0 if no transform there
+    shifts, and is else what all transforms are from; `None` if each part is a sprite of its own.
+    `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, and `mattes` uint8 [T, S, S]
+    where somebody is in it.
     """
 
     name: str
