@@ -10,19 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.models.data.effects import Effects
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.people.acting import ArmPose, Expression, LegPose, Posture
 from edgeanim.models.data.people.bodies import posed
 from edgeanim.models.data.people.faces import FEATURES, painted
-from edgeanim.models.data.people.heads import feature_transforms
+from edgeanim.models.data.people.heads import RINGS, SEGMENTS, feature_transforms
 from edgeanim.models.data.people.person import (
     make_person,
     person_at_moments,
     person_sequence,
     render,
 )
-from edgeanim.models.data.people.surfaces import Chart
+from edgeanim.models.data.people.surfaces import ATLAS, Chart
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import paired_sequence
 from edgeanim.models.regions import BACKGROUND, REGIONS
@@ -178,17 +177,35 @@ def test_photographs_clothe_and_surround_some_of_them():
     assert not all((top[..., 0] > 250).all() for top in tops)
 
 
-def test_what_a_turned_head_hid_is_not_said_to_be_visible():
-    person = replace(make_person(3), effects=Effects())
-    turning = replace(person, posture=lambda time: posture(person, yaw=2 * time - 1))
-    first = posed(person.body, turning.posture(0))
+def acted(person, *postures):
+    """The person in these postures, a frame each, in a clear picture."""
+    person = replace(person, posture=lambda time: postures[int(time)])
+    first = posed(person.body, postures[0])
     charts = [Chart(*each) for each in zip(person.body.surfaces, first, strict=True)]
-    frames = [render(turning, time, charts) for time in (0.0, 1.0, 0.98)]
-    sequence = paired_sequence("turning", [*frames, frames[1]], person.regions)
-    sequence = replace(sequence, sheets=person.sheets)
+    frames = [render(person, time, charts) for time in range(len(postures))]
+    sequence = paired_sequence("acted", frames, person.regions)
+    return replace(sequence, sheets=person.sheets)
+
+
+def test_what_a_turned_head_hid_is_not_said_to_be_visible():
+    person = make_person(3)
+    sequence = acted(person, *(posture(person, yaw=yaw) for yaw in (-1.0, 1.0, 0.96)))
     shown = sequence.parts[1][::4, ::4]
     came = (shown != NO_PART) & ~np.isin(shown, sequence.parts[0])
     assert came.sum() > 20
     assert make_pair(sequence, 0, 1, SIZE).visible[0][came].mean() < 0.1
     body = cv2.erode((shown != NO_PART).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert make_pair(sequence, 2, 1, SIZE).visible[0][body].mean() > 0.95
+
+
+@pytest.mark.parametrize("blink", [0.5, 1.0])
+def test_the_motion_of_a_blinking_eye_has_its_mask_s_middle(blink):
+    person = person_with(lambda person: person.body.face.eyes.high > 0.08)
+    grid = np.stack(np.meshgrid(np.arange(SEGMENTS + 1.0), np.arange(RINGS + 1.0)), axis=-1)
+    masks, motions = [], []
+    for expression in (AT_REST, replace(AT_REST, blink=blink)):
+        rows, _ = np.nonzero(painted(person.body.face, expression)[1] == 1)
+        masks.append(rows.mean() * np.pi / ATLAS)
+        motions.append(feature_transforms(person.body.face, expression, grid)[0][1][1])
+    fallen = (motions[1] - motions[0]) * np.pi / RINGS
+    assert fallen == pytest.approx(masks[1] - masks[0], abs=0.5 * np.pi / ATLAS)

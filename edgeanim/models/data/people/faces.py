@@ -37,6 +37,11 @@ class Eyes:
     high: float
     iris: Floats
 
+    def middle(self, expression: Expression) -> float:
+        """How far down the middle of what the lids leave open is: the upper one falls further than
+        the lower rises."""
+        return self.down + (1 - expression.open) * self.high * 0.5
+
 
 @dataclass(frozen=True)
 class Mouth:
@@ -228,9 +233,8 @@ def _paint_eye(
     sign: int,
 ) -> None:
     eyes = face.eyes
-    lid = expression.open
-    high = eyes.high * lid
-    aside, down = sign * eyes.aside, eyes.down + (1 - lid) * eyes.high * 0.5
+    high = eyes.high * expression.open
+    aside, down = sign * eyes.aside, eyes.middle(expression)
     ball, opening = _Brush(canvas.copy()), _Brush(np.zeros_like(canvas))
     ball.fill(aside, down, eyes.wide, high, (225, 220, 215))
     opening.fill(aside, down, eyes.wide, high, (255, 255, 255))

@@ -47,8 +47,8 @@ def feature_transforms(
     lips = (1 - 0.2 * expression.mouth + 0.5 * expression.smile, 1 + 1.6 * expression.mouth)
     found = []
     for aside, down, stretch in (
-        (-eyes.aside, eyes.down, (1.0, lid)),
-        (eyes.aside, eyes.down, (1.0, lid)),
+        (-eyes.aside, eyes.middle(expression), (1.0, lid)),
+        (eyes.aside, eyes.middle(expression), (1.0, lid)),
         (0.0, mouth.down, lips),
     ):
         column = (aside / (2 * np.pi) + 0.5) * SEGMENTS
