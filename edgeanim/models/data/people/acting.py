@@ -33,6 +33,11 @@ class Expression:
         """How far the eyes are open, 1 being all; never quite shut."""
         return 1 - 0.9 * self.blink
 
+    @property
+    def broad(self) -> float:
+        """How broad the mouth is, 1 being at rest."""
+        return 1 - 0.2 * self.mouth + 0.5 * self.smile
+
 
 @dataclass(frozen=True)
 class ArmPose:

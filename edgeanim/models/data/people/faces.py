@@ -20,6 +20,8 @@ from edgeanim.models.data.people.surfaces import ATLAS
 
 FEATURES = ("left eye", "right eye", "mouth")
 """What is labelled 1, 2 and 3 on a face."""
+OPENED = 1.6
+"""How much higher a wide open mouth is than a shut one, as a share."""
 _ENLARGED = 4
 _WINDOW = np.s_[int(ATLAS * 0.4) : int(ATLAS * 0.78), ATLAS // 2 - 32 : ATLAS // 2 + 32]
 """The part of the texture that eyes and mouth are painted on, `_ENLARGED` times its size."""
@@ -257,8 +259,8 @@ def _paint_mouth(
     canvas: NDArray[np.uint8], labels: NDArray[np.uint8], mouth: Mouth, expression: Expression
 ) -> None:
     brush = _Brush(canvas)
-    wide = mouth.wide * (1 - 0.2 * expression.mouth + 0.5 * expression.smile)
-    opened = mouth.high * 1.6 * expression.mouth
+    wide = mouth.wide * expression.broad
+    opened = mouth.high * OPENED * expression.mouth
     down = mouth.down
     brush.fill(0, down, wide, mouth.high * 0.8 + opened, mouth.colour, (180, 360))
     brush.fill(0, down, wide * 0.96, mouth.high + opened, mouth.colour * 1.05, (0, 180))

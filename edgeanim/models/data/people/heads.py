@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.people.acting import Expression
-from edgeanim.models.data.people.faces import Face
+from edgeanim.models.data.people.faces import OPENED, Face
 from edgeanim.models.data.people.geometry import Floats, around, bump, ramp
 from edgeanim.models.data.people.looks import Build
 from edgeanim.models.data.people.surfaces import ATLAS
@@ -44,7 +44,7 @@ def feature_transforms(
     vertices are `seen` [RINGS + 1, SEGMENTS + 1, 2]."""
     eyes, mouth = face.eyes, face.mouth
     lid = expression.open
-    lips = (1 - 0.2 * expression.mouth + 0.5 * expression.smile, 1 + 1.6 * expression.mouth)
+    lips = (expression.broad, 1 + OPENED * expression.mouth)
     found = []
     for aside, down, stretch in (
         (-eyes.aside, eyes.middle(expression), (1.0, lid)),
