@@ -352,6 +352,14 @@ def test_datasets_that_teach_nothing_are_found_before_anything_is_drawn_or_read(
         load_material(data, SILENT)
 
 
+def test_masks_that_are_not_for_training_are_not_said_to_be_none(tmp_path, clip):
+    import_dataset([clip], tmp_path / "data", split="train")
+    make_dataset(tmp_path / "data", puppets=1, moments=1, split="val")
+    with pytest.raises(BadInput, match=r"No sequence for train .* has masks") as refused:
+        load_material(DataConfig(puppets=0, datasets=(tmp_path / "data",)), SILENT)
+    assert "--split train" in str(refused.value)
+
+
 def test_no_face_is_said_to_be_missing_in_clips_that_were_not_looked_at(tmp_path, clip):
     import_dataset([clip], tmp_path / "clips", split="train")
     data = DataConfig(puppets=1, moments=2, datasets=(tmp_path / "clips",), weak_labels=True)

@@ -97,9 +97,9 @@ def _check_datasets(config: DataConfig) -> None:
     known = [entry.known for folder in folders for entry in entries_of(folder, "train")]
     if not config.puppets and not any(known):
         raise BadInput(
-            "No sequence of these datasets has masks to learn from.",
+            "No sequence for train in these datasets has masks to learn from.",
             where=", ".join(map(str, folders)),
-            hint="Let `puppets` be 1 or more, or name a dataset of `edgeanim dataset make`.",
+            hint="Let `puppets` be 1 or more, or add some: `edgeanim dataset make --split train`.",
         )
 
 
