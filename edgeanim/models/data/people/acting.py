@@ -135,7 +135,6 @@ def _arms(
     rng: np.random.Generator, build: Build, framing: Framing, keys: int
 ) -> list[Callable[[float], ArmPose]]:
     """Each arm by itself or, for a third of all people, both alike and mirrored."""
-    rng.uniform()  # unused, but without it the seeds would not give what was trained on
     alike = rng.uniform() < 0.35
     led: Floats | None = None
     arms = []

@@ -224,6 +224,7 @@ def _arm(body: Body, pose: ArmPose, sign: int, neck: Floats, chest: Floats) -> l
         19,
         14,
         chest[:, 0] * sign,
+        closed=True,
     )
     along, palm = _hand_axes(unit(wrist - elbow), pose, chest)
     return [arm, *_hand(build.hand, pose, sign, wrist, along, palm)]

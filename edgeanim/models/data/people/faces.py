@@ -279,6 +279,7 @@ def _label(
     import cv2
 
     unit = ATLAS * 16 / np.pi
-    middle = (round((aside / (2 * np.pi) + 0.5) * ATLAS * 16), round(down * unit))
+    # The first pixel's centre is half a pixel from the edge.
+    middle = round((aside / (2 * np.pi) + 0.5) * ATLAS * 16) - 8, round(down * unit) - 8
     axes = max(1, round(wide * unit / 2)), max(1, round(high * unit))
     cv2.ellipse(labels, middle, axes, 0, 0, 360, value, -1, cv2.LINE_8, 4)

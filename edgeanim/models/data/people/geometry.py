@@ -59,7 +59,7 @@ def bump(x: NDArray[Any], wide: float, y: NDArray[Any], high: float) -> NDArray[
     return bump
 
 
-def around(segments: int) -> Floats:
+def angles(segments: int) -> Floats:
     """The angles [segments + 1] round a surface: from its back, by its front (0), to its back."""
     return np.linspace(-np.pi, np.pi, segments + 1)
 
@@ -77,7 +77,7 @@ def sweep(
     `centres` [R, 3], the axes `sideways` and `forward` [R, 3], and `radii` [R, 2] along those. With
     `boxy` below 1 they bulge towards their corners.
     """
-    angle = around(segments)
+    angle = angles(segments)
     sin, cos = (np.sign(wave) * np.abs(wave) ** boxy for wave in (np.sin(angle), np.cos(angle)))
     vertices: Floats = (
         centres[:, None]

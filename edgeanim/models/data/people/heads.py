@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.people.acting import Expression
 from edgeanim.models.data.people.faces import OPENED, Face
-from edgeanim.models.data.people.geometry import Floats, around, bump, ramp
+from edgeanim.models.data.people.geometry import Floats, angles, bump, ramp
 from edgeanim.models.data.people.looks import Build
 from edgeanim.models.data.people.surfaces import ATLAS
 
@@ -19,7 +19,7 @@ _MARGIN = 0.02
 def head_vertices(build: Build, face: Face, expression: Expression) -> Floats:
     """The head about its middle: vertices [RINGS + 1, SEGMENTS + 1, 3], facing the camera."""
     shape = build.head
-    angle = around(SEGMENTS)[None]
+    angle = angles(SEGMENTS)[None]
     down = np.linspace(_MARGIN, np.pi - _MARGIN, RINGS + 1)[:, None]
     sin = np.sin(down)
     jaw = ramp(down, 1.5, 2.8)

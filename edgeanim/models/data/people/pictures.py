@@ -162,7 +162,8 @@ def picture_of(
     parts[rows, columns] = _patch_numbers(surfaces, quads, labels)[quad]
     for number, features in labels.items():
         on = surface == number
-        label = features[v[on].astype(int), np.clip(u[on], 0, ATLAS - 1).astype(int)]
+        row, column = (np.rint(np.clip(at[on], 0, ATLAS - 1)).astype(int) for at in (v, u))
+        label = features[row, column]
         first = sum(len(each.regions) for each in surfaces)
         place = rows[on][label > 0], columns[on][label > 0]
         parts[place] = first + label[label > 0] - 1

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.people.geometry import Floats, around
+from edgeanim.models.data.people.geometry import Floats, angles
 
 ATLAS = 256
 """Side of a surface's texture in pixels, whatever its size."""
@@ -46,7 +46,7 @@ def cut(
 ) -> Surface:
     """A surface of `rings` x `segments` quads in patches: as many rows as there are regions in
     `rows`, in columns between the angles `columns`."""
-    edges = around(segments)
+    edges = angles(segments)
     middles = (edges[1:] + edges[:-1]) / 2
     column = np.searchsorted(np.asarray(columns)[1:-1], middles)
     across = len(columns) - 1
