@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +137,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
             optimize=False,
         )
         assert program is not None
+        _tell_outputs_apart(program.model, tuple(inputs), tuple(outputs))
         hide_small_summands(program.model)
         program.optimize()
         model = program.model_proto
@@ -145,6 +146,23 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     _rename(model.graph, inputs | outputs)
     model.graph.name = spec.name
     return normalize(model)
+
+
+def _tell_outputs_apart(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Give an output that is an input, or another output, a value of its own in the exporter's
+    model: it has one for both, which is called as the last of them."""
+    from onnxscript import ir
+
+    graph = model.graph
+    taken = set(graph.inputs)
+    for index, value in enumerate(graph.outputs):
+        if value in taken:
+            graph.append(ir.node("Identity", [value]))
+            graph.outputs[index] = made = graph[-1].outputs[0]
+            made.shape, made.type = value.shape, value.type
+        taken.add(graph.outputs[index])
+    for value, name in zip((*graph.inputs, *graph.outputs), (*inputs, *outputs), strict=True):
+        value.name = name
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:

@@ -79,6 +79,29 @@ def test_equal_modules_give_equal_bytes_without_any_path(tmp_path: Path) -> None
     assert b".py" not in data
 
 
+class Again(nn.Module):
+    """Gives its picture, and what it makes of it twice."""
+
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        made = torch.sigmoid(3 * picture)
+        return made, picture, made.detach()
+
+
+def test_outputs_that_are_inputs_or_other_outputs_are_exported(tmp_path: Path) -> None:
+    """As the frame that a net keeps for the next run is."""
+    shape, names = (1, 3, 8, 8), ("frame", "kept", "again")
+    outputs = tuple(TensorSpec(name, f"state:{name}", shape) for name in names)
+    given = (TensorSpec("picture", "driving_frame", shape, "NCHW", range=(0.0, 1.0)),)
+    spec = GraphSpec("again", "again.onnx", "frame", given, outputs)
+    path = tmp_path / "again.onnx"
+
+    assert export_onnx(Again(), spec, path) <= 1e-5
+
+    graph = onnx.load(path).graph
+    assert [value.name for value in graph.input] == ["picture"]
+    assert [value.name for value in graph.output] == list(names)
+
+
 def test_a_module_that_differs_from_its_graph_is_refused(tmp_path: Path) -> None:
     class Noisy(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
