@@ -147,6 +147,34 @@ def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> No
     litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
 
 
+@pytest.mark.parametrize("times", [(1, 2, 1, 1), (1, 1, 2, 3)])
+def test_maps_repeated_between_convolutions_convert(times: tuple[int, ...], tmp_path: Path) -> None:
+    import onnx
+
+    made = [4 * count for count in times[1:]]
+    text = f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,4,4] x) => (float[1,3,{made[1]},{made[2]}] y)
+        <int64[4] times = {{{",".join(map(str, times))}}}>
+        {{
+            a = Conv (x, v)
+            b = Tile (a, times)
+            y = Conv (b, w)
+        }}"""
+    model = onnx.parser.parse_model(text)
+    rng = np.random.default_rng(0)
+    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, made[0], 1, 1))):
+        kernel = rng.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
+    path = tmp_path / "repeated.onnx"
+    onnx.save(model, str(path))
+    ends = [
+        TensorSpec(name, "condition:any", shape, "NCHW")
+        for name, shape in (("x", (1, 3, 4, 4)), ("y", (1, 3, *made[1:])))
+    ]
+    spec = GraphSpec("repeated", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "repeated.tflite")  # its gate compares
+
+
 def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """The last bits of the convolution, some hundreds of times."""
     import onnx

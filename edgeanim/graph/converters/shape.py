@@ -52,8 +52,9 @@ def _border(mode: str, begin: int, end: int, length: int) -> tuple[list[int], li
     return positions[:begin], positions[begin + length :]
 
 
-_MOST_REPEATED = 4
-"""Axes of what is repeated: it is broadcast to twice as many, of which TFLite takes eight."""
+_MOST_REPEATED = 3
+"""Axes of what is repeated at once. Five would be broadcast to more than TFLite takes; of four
+litert-torch 0.10 turns the value channels last, but not how often each axis is repeated."""
 
 
 def reshape(b: Builder, node: Any) -> fx.Node:
