@@ -147,6 +147,29 @@ def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> No
     litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
 
 
+def test_a_channel_spread_over_many_between_convolutions_converts(tmp_path: Path) -> None:
+    """As a mask that is expanded beside features."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,4,6] x) => (float[1,3,4,6] y) <int64[4] all = {1,4,4,6}, int64[1] one = {1}> {
+            a = Conv (x, v)
+            m = ReduceMax (a, one)
+            b = Expand (m, all)
+            c = Concat <axis=1> (a, b)
+            y = Conv (c, w)
+        }""")
+    rng = np.random.default_rng(0)
+    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 8, 1, 1))):
+        kernel = rng.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
+    path = tmp_path / "spread.onnx"
+    onnx.save(model, str(path))
+    ends = [TensorSpec(name, "condition:any", (1, 3, 4, 6), "NCHW") for name in "xy"]
+    spec = GraphSpec("spread", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "spread.tflite")  # its gate compares
+
+
 @pytest.mark.parametrize("times", [(1, 2, 1, 1), (1, 1, 2, 3)])
 def test_maps_repeated_between_convolutions_convert(times: tuple[int, ...], tmp_path: Path) -> None:
     import onnx

@@ -147,6 +147,8 @@ def expand(b: Builder, node: Any) -> fx.Node:
     before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
     if _spreads_a_pixel(before, after):
         return _spread(b, node, after)
+    if _spreads_a_channel(before, after):
+        return b.call(torch.cat, [b.value(node.input[0])] * after[1], 1)
     padded = (1,) * (len(after) - len(before)) + before
     sizes = [
         -1 if old == new and i >= len(after) - len(before) else new
@@ -158,6 +160,12 @@ def expand(b: Builder, node: Any) -> fx.Node:
 def _spreads_a_pixel(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     """Whether [N, C, 1, 1] becomes a map, as what is pooled over a picture does beside features."""
     return len(before) == 4 and before[2:] == (1, 1) != after[2:] and before[:2] == after[:2]
+
+
+def _spreads_a_channel(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether [N, 1, H, W] becomes as many channels, as a mask does beside features. Broadcast, it
+    would be to a shape that litert-torch 0.10 does not turn channels last."""
+    return len(after) == 4 and before == (after[0], 1, *after[2:]) != after
 
 
 def _spread(b: Builder, node: Any, after: tuple[int, ...]) -> fx.Node:
@@ -173,7 +181,9 @@ def tile(b: Builder, node: Any) -> fx.Node:
     if _spreads_a_pixel(before, after):
         return _spread(b, node, after)
     x = b.value(node.input[0])
-    if all(size == 1 for size, count in zip(before, repeats, strict=True) if count != 1):
+    if not _spreads_a_channel(before, after) and all(
+        size == 1 for size, count in zip(before, repeats, strict=True) if count != 1
+    ):
         sizes = [-1 if count == 1 else count for count in repeats]
         return b.call(torch.Tensor.expand, x, sizes)
     if len(before) <= _MOST_REPEATED:
