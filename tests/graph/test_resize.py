@@ -94,6 +94,13 @@ def test_a_factor_that_gives_no_whole_number_of_pixels_is_refused(
     assert import_torch(save(resizing(graph, f'mode="{mode}"', (4, 6), (1.5, 1.5)))).error < 1e-5
 
 
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_between_aligned_corners_any_factor_is_taken(graph: Any, save: Any, mode: str) -> None:
+    """The corners say how far apart the pixels are, whatever the factor leaves over."""
+    settings = f'mode="{mode}", coordinate_transformation_mode="align_corners"'
+    assert import_torch(save(resizing(graph, settings, (5, 9), (1.5, 0.5)))).error < 1e-5
+
+
 def test_a_factor_near_one_is_not_taken_for_one(graph: Any) -> None:
     settings = 'mode="linear", coordinate_transformation_mode="asymmetric"'
     model = resizing(graph, settings, (8, 8), (1.05, 1.05))

@@ -76,7 +76,8 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
     scales = resize_scales(b.onnx, node)
     if scales is None:
         raise b.refuse(node, "its factors are computed, or it keeps the aspect ratio")
-    if any(abs(scales[i] * before[i] - after[i]) > 1e-3 for i in range(2, len(before))):
+    rests = [abs(scales[i] * before[i] - after[i]) for i in range(2, len(before))]
+    if coordinates != "align_corners" and max(rests) > 1e-3:
         raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
     if from_corner:
         return _from_the_corner(b, node)
