@@ -38,6 +38,7 @@ _MAX_GRAPH = 64 << 20
 _RESAVE = "Save it anew with torch.export.save of PyTorch 2.8 or later."
 # But for the one that maps a file into memory.
 _PLAIN_OP = re.compile(r"torch\.ops\.(aten|prims)\.(?!from_file\b)\w+(\.\w+)?|_operator\.getitem")
+_NO_GRAD = "torch.ops.higher_order.wrap_with_set_grad_enabled"
 _PLAIN_FILE = re.compile(r"\w+")
 _PLAIN_VALUES = {
     f"as_{kind}"
@@ -196,6 +197,12 @@ def _cleaned_graph(program: dict[str, Any], path: Path) -> dict[str, Any]:
                 f"This program is no plain graph: it holds a value {key.removeprefix('as_')!r}.",
                 where=path,
                 hint="Control flow and custom objects cannot be taken.",
+            )
+        if key == "target" and value == _NO_GRAD:
+            raise BadInput(
+                "This program turns gradients off in a part of it.",
+                where=path,
+                hint="Export it within torch.no_grad(), which leaves that out.",
             )
         if key == "target" and not (isinstance(value, str) and _PLAIN_OP.fullmatch(value)):
             raise BadInput(

@@ -172,6 +172,7 @@ def _argument(value: dict[str, Any]) -> Edit:
     ("edit", "said"),
     [
         (_op("torch.hub.load"), "torch.hub.load is none of PyTorch's own ops"),
+        (_op("torch.ops.higher_order.wrap_with_set_grad_enabled"), "turns gradients off in a part"),
         (_op("torch.ops.aten.from_file.default"), "from_file.default is none"),
         (_op("_operator.attrgetter"), "attrgetter is none"),
         (_op("torch.ops.aten.no_such_op.default"), "PyTorch cannot read this program"),
