@@ -49,6 +49,8 @@ _PLAIN_VALUES = {
     )
 }
 _OPEN = re.compile(r"as_(expr|name|sym_\w+)")
+# Of what a program takes and gives; of others, PyTorch imports what module they name.
+_PLAIN_SPECS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,8 @@ def _cleaned_graph(program: dict[str, Any], path: Path) -> dict[str, Any]:
                 where=path,
                 hint="Export the module with ONNX's ops in their place.",
             )
+        if key in ("in_spec", "out_spec"):
+            _check_spec(value, path)
         if key == "metadata" and isinstance(value, dict):
             value.clear()
     module = program.get("graph_module")
@@ -220,6 +224,23 @@ def _cleaned_graph(program: dict[str, Any], path: Path) -> dict[str, Any]:
         "range_constraints": {},
         "guards_code": [],
     }
+
+
+def _check_spec(text: Any, path: Path) -> None:
+    """Refuse inputs or outputs in anything but plain containers with plain keys."""
+    spec = parse_json(text, where=path) if isinstance(text, str) else None
+    if not isinstance(spec, list):
+        raise BadInput("This program does not say what it takes or gives.", where=path)
+    for key, value in _entries(spec):
+        plain = key != "type" or value in _PLAIN_SPECS
+        if key == "context" and isinstance(value, str):  # JSON again: the keys of a mapping
+            plain = not any(_entries(parse_json(value, where=path)))
+        if not plain:
+            raise BadInput(
+                f"This program takes or gives {str(value)[:80]!r}, which is no plain container.",
+                where=path,
+                hint="Tensors, and tuples, lists and dicts of them, can be taken.",
+            )
 
 
 def _entries(value: Any) -> Iterator[tuple[str, Any]]:

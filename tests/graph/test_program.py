@@ -137,6 +137,54 @@ def test_nothing_in_a_program_is_unpickled_or_run(saved: Path, tmp_path: Path) -
     assert not trace.exists()
 
 
+def _spec(kind: str, context: object) -> Edit:
+    def change(program: dict[str, Any]) -> None:
+        leaf = {"type": None, "context": None, "children_spec": []}
+        spec = [1, {"type": kind, "context": context, "children_spec": [leaf]}]
+        signature = program["graph_module"]["module_call_graph"][0]["signature"]
+        signature["out_spec"] = json.dumps(spec)
+
+    return graph_edited(change)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        _spec(
+            "collections.defaultdict",
+            {
+                "default_factory_module": "lies_beside_it",
+                "default_factory_name": "open",
+                "dict_context": ["out"],
+            },
+        ),
+        _spec(
+            "builtins.dict",
+            json.dumps([{"__enum__": True, "fqn": "lies_beside_it:Kind", "name": "ONE"}]),
+        ),
+    ],
+)
+def test_no_module_is_imported_that_a_program_names(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Edit
+) -> None:
+    trace = tmp_path / "was_here"
+    (tmp_path / "lies_beside_it.py").write_text(f"open({str(trace)!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(BadInput, match="no plain container"):
+        load_program(edited(saved, tmp_path / "evil.pt2", edit))
+    assert not trace.exists()
+
+
+def test_a_program_may_give_a_mapping(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def forward(self, image: Any) -> Any:
+            return {"out": [image + 1, image]}
+
+    program = torch.export.export(Named(), (torch.rand(1, 3, 8, 8),))
+    torch.export.save(program, tmp_path / "named.pt2")
+    load_program(tmp_path / "named.pt2")
+
+
 def _op(name: str) -> Edit:
     def change(program: dict[str, Any]) -> None:
         program["graph_module"]["graph"]["nodes"][0]["target"] = name
