@@ -31,6 +31,9 @@ L = TypeVar("L", bound=str)
 N = TypeVar("N", bound=float)
 
 MAX_DOCUMENT_BYTES = 64 << 20
+_MAX_TOML_BYTES = 512 << 10
+# A key's parts take tomllib memory and time by their square: 80,000, a file of 160 kB, 26 GB.
+_MAX_DOTS = 500
 # So many words are listed; of more, the nearest few.
 _MANY, _FEW = 50, 5
 _LARGEST_INTEGER = (1 << 63) - 1
@@ -38,15 +41,22 @@ _LARGEST_INTEGER = (1 << 63) - 1
 
 def load_toml(path: Path) -> dict[str, Any]:
     """Read a TOML document; `BadInput` says the line if it does not parse."""
+    text = _read_text(path, _MAX_TOML_BYTES)
+    if any(line.count(".") > _MAX_DOTS for line in text.split("\n")):
+        raise BadInput(
+            f"A line of this TOML has more than {_MAX_DOTS} dots.",
+            where=path,
+            hint="A list may go over several lines.",
+        )
     try:
-        return tomllib.loads(_read_text(path))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"This is not valid TOML: {error}.", where=path) from error
 
 
 def load_json(path: Path) -> Any:
     """Read a JSON document; see `parse_json`."""
-    return parse_json(_read_text(path), where=path)
+    return parse_json(_read_text(path, MAX_DOCUMENT_BYTES), where=path)
 
 
 def parse_json(text: str, *, where: object) -> Any:
@@ -138,10 +148,10 @@ def nearest(name: str, known: Sequence[str]) -> str:
     return f"Known: {', '.join(sorted(known)) or 'none'}."
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, limit: int) -> str:
     try:
         # Editors on Windows put a mark before the text, which neither TOML nor JSON knows.
-        return read_bytes(path, MAX_DOCUMENT_BYTES, "This document").decode("utf-8-sig")
+        return read_bytes(path, limit, "This document").decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput("This is not a text file.", where=path) from error
 

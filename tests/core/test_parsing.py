@@ -230,14 +230,21 @@ def test_toml_beyond_all_bounds_is_refused(tmp_path: Path, text: str) -> None:
         load_toml(tmp_path / "bad.toml")
 
 
-def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "deep.toml").write_text(".".join(["size"] * 5000) + " = 1")
-    # What stands in for tomllib on Python 3.10 reads no key of so many parts.
-    said = r"needed here|not possible here|too large|more than the allowed"
-    with pytest.raises(BadInput, match=said):
-        parse(Inner, load_toml(tmp_path / "deep.toml"), where="doc")
+@pytest.mark.parametrize("text", ["{}a = 1", "[{}a]", "x = {{b = 1, {}a = 1}}"])
+def test_a_key_of_toml_has_no_more_parts_than_memory_bears(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text(text.format("a." * 50_000))
+    with pytest.raises(BadInput, match="more than 500 dots"):
+        load_toml(path)
+    path.write_text("x = [" + "0.5,\n" * 5000 + "]")
+    assert len(load_toml(path)["x"]) == 5000
+    path.write_text("#" * (512 << 10) + "\n")
+    with pytest.raises(BadInput, match="larger than 512 KiB"):
+        load_toml(path)
+
+
+def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed() -> None:
+    said = r"needed here|not possible here|too large"
     deep: dict[str, Any] = {}
     for _ in range(5000):
         deep = {"size": deep}
