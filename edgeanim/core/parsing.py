@@ -37,6 +37,8 @@ _MAX_DOTS = 500
 # So many words are listed; of more, the nearest few.
 _MANY, _FEW = 50, 5
 _LARGEST_INTEGER = (1 << 63) - 1
+_DEEPEST = 100
+"""So many levels has what is taken as it is."""
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -224,6 +226,7 @@ class _Parser:
         if isinstance(data, int) and abs(data) > _LARGEST_INTEGER:
             raise self.fail(key, "This number is too large.")
         if kind is Any:
+            self.check_untyped(data, key)
             return data
         if dataclasses.is_dataclass(kind) and isinstance(kind, type):
             return self.dataclass(kind, data, key)
@@ -247,6 +250,23 @@ class _Parser:
                 for k, v in data.items()
             }
         return self.scalar(kind, data, key)
+
+    def check_untyped(self, data: object, key: str) -> None:
+        """What is taken as it is can still be written as JSON, which goes through it recursively
+        and has no infinite numbers (`1e999` is one to Python)."""
+        level = [data]
+        for _ in range(_DEEPEST):
+            for value in level:
+                if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+                    raise self.fail(key, "This number is too large.")
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise self.fail(key, "A finite number is needed here.")
+            tables = [value.values() for value in level if isinstance(value, Mapping)]
+            lists = [value for value in level if isinstance(value, (list, tuple))]
+            level = [value for values in (*tables, *lists) for value in values]
+            if not level:
+                return
+        raise self.fail(key, "This is nested too deeply.")
 
     def union(self, kinds: tuple[Any, ...], data: object, key: str) -> Any:
         if data is None and type(None) in kinds:

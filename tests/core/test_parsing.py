@@ -253,6 +253,29 @@ def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed() ->
             parse(Inner, document, where="doc")
 
 
+@dataclass(frozen=True)
+class Untyped:
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 900 + "]" * 900, "nested too deeply"),
+        ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
+        ("[[1e999]]", "finite number is needed"),
+        ('{"a": -1e999}', "finite number is needed"),
+        (f"[{10**30}]", "too large"),
+    ],
+    ids=["lists", "tables", "infinite", "negative", "large"],
+)
+def test_what_is_taken_as_it_is_can_be_written_again(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=rf"doc \[notes.a\]: .*{said}"):
+        parse(Untyped, parse_json(f'{{"notes": {{"a": {text}}}}}', where="doc"), where="doc")
+    notes = {"a": [1e300, {"b": None}, "c"], "d": True}
+    assert parse(Untyped, {"notes": notes}, where="doc").notes == notes
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, '{"\\ud800": 1}', '["\\udc80"]'])
 def test_json_beyond_all_bounds_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="not valid JSON"):
