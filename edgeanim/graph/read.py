@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,12 @@ from edgeanim.graph.checks import (
     check_weights,
     run_checker,
 )
+from edgeanim.graph.nested import all_nodes
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 from edgeanim.graph.queries import stored_tensors
+
+# Thirty functions that each call the one before twice are a billion nodes.
+_MOST_EXPANDED = 100_000
 
 
 def read_onnx(path: Path) -> Any:
@@ -94,9 +99,35 @@ def _inline_functions(model: Any, path: Path) -> Any:
         return model
     import onnx.inliner
 
+    if _expanded_nodes(model) > _MOST_EXPANDED:
+        raise BadInput(
+            f"The local functions of this model expand to more than {_MOST_EXPANDED} nodes.",
+            where=path,
+        )
     try:
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:
         raise BadInput(
             f"The local functions of this model cannot be expanded: {error}", where=path
         ) from error
+
+
+def _expanded_nodes(model: Any) -> int:
+    """How many nodes there are once functions are expanded; 0 where they call themselves, which
+    ONNX refuses."""
+    calls = {
+        _called(f, f.name): [_called(n, n.op_type) for n in all_nodes(f)] for f in model.functions
+    }
+    sizes: dict[tuple[str, str, str], int] = {}
+    try:
+        for name in TopologicalSorter(calls).static_order():
+            inner = sum(sizes[call] for call in calls.get(name, ()))
+            sizes[name] = min(max(inner, 1), _MOST_EXPANDED + 1)
+    except CycleError:
+        return 0
+    return sum(sizes.get(_called(n, n.op_type), 1) for n in all_nodes(model.graph))
+
+
+def _called(owner: Any, name: str) -> tuple[str, str, str]:
+    domain = "" if owner.domain == "ai.onnx" else owner.domain
+    return domain, name, getattr(owner, "overload", "")

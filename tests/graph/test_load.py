@@ -291,6 +291,36 @@ def test_a_single_number_may_be_infinite_and_no_other_weight(graph: Any, save: A
         load_model(save(graph(*IMAGE, "y = Mul (x, scale)", weights)))
 
 
+def test_functions_that_expand_without_bounds_are_refused(tmp_path: Path) -> None:
+    """Thirty that each call the one before twice: ONNX's inliner ended the process, out of
+    memory."""
+    helper = onnx.helper
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    bodies = [[helper.make_node("Relu", ["a"], ["b"])]]
+    for number in range(30):
+        called = f"f{number}"
+        halves = (("a", "t"), ("t", "b"))
+        bodies.append([helper.make_node(called, [a], [b], domain="own") for a, b in halves])
+    functions = [
+        helper.make_function("own", f"f{number}", ["a"], ["b"], body, opsets)
+        for number, body in enumerate(bodies)
+    ]
+    ends = [helper.make_tensor_value_info(name, 1, [1, 3, 16, 16]) for name in "xy"]
+    for name, said in (("f5", None), ("f30", "expand to more than 100000 nodes")):
+        node = helper.make_node(name, ["x"], ["y"], domain="own")
+        graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+        model = helper.make_model(
+            graph, opset_imports=opsets, functions=functions[: int(name[1:]) + 1]
+        )
+        model.ir_version = 8
+        onnx.save(model, tmp_path / "net.onnx")
+        if said is None:
+            load_model(tmp_path / "net.onnx")
+            continue
+        with pytest.raises(BadInput, match=said):
+            load_model(tmp_path / "net.onnx")
+
+
 def test_local_functions_are_expanded(save: Any) -> None:
     text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
       g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = local.twice (x) }
