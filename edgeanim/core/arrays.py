@@ -93,7 +93,10 @@ def _members(archive: zipfile.ZipFile, path: Path, limit: int) -> dict[str, zipf
         raise BadInput(
             f"The archive unpacks to {size >> 20} MiB; the limit is {limit >> 20}.", where=path
         )
-    return {info.filename[: -len(".npy")]: info for info in infos}
+    members = {info.filename[: -len(".npy")]: info for info in infos}
+    if len(members) != len(infos):
+        raise BadInput("The archive holds two arrays of one name.", where=path)
+    return members
 
 
 def _check_names(

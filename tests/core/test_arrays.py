@@ -40,6 +40,15 @@ def test_the_names_must_be_exactly_those_expected(tmp_path: Path, names: tuple[s
         load_npz(tmp_path / "a.npz", required=("values",))
 
 
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path):
+    path = tmp_path / "a.npz"
+    np.savez(path, values=np.zeros(2))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("values.npy", archive.read("values.npy"))
+    with pytest.raises(BadInput, match="two arrays of one name"):
+        load_npz(path, required=("values",))
+
+
 @pytest.mark.parametrize(
     "header",
     [
