@@ -291,6 +291,34 @@ def test_a_single_number_may_be_infinite_and_no_other_weight(graph: Any, save: A
         load_model(save(graph(*IMAGE, "y = Mul (x, scale)", weights)))
 
 
+@pytest.mark.parametrize(
+    ("op", "stored"),
+    [
+        ("ConstantOfShape (size)", {"size": np.array([1, 3, 20000, 20000])}),
+        ("Expand (one, size)", {"size": np.array([1, 3, 20000, 20000]), "one": np.float32(1)}),
+        (
+            "OneHot (at, depth, pair)",
+            {
+                "at": np.zeros((1, 3, 100), np.int64),
+                "depth": np.int64(10**7),
+                "pair": np.zeros(2, np.float32),
+            },
+        ),
+    ],
+    ids=["fill", "expand", "one hot"],
+)
+def test_constants_that_ask_for_all_memory_are_not_computed(
+    graph: Any, save: Any, op: str, stored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onnx.reference import ReferenceEvaluator
+
+    made = f"c = {op} s = ReduceMean <axes = [2, 3], keepdims = 1> (c) y = Add (x, s)"
+    arrays = {name: np.asarray(value) for name, value in stored.items()}
+    path = save(graph(*IMAGE, made, arrays, opset=17))
+    monkeypatch.setattr(ReferenceEvaluator, "run", lambda *_: pytest.fail("it was computed"))
+    load_model(path)
+
+
 def test_functions_that_expand_without_bounds_are_refused(tmp_path: Path) -> None:
     """Thirty that each call the one before twice: ONNX's inliner ended the process, out of
     memory."""

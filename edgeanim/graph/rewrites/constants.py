@@ -6,18 +6,22 @@ and so does an If whose condition follows from them: the branch that is taken st
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from edgeanim.graph.checks import RANDOM
 from edgeanim.graph.edit import SEPARATE_WEIGHTS, AnyArray, Editor, attributes, rewrite_each
-from edgeanim.graph.queries import STANDARD
+from edgeanim.graph.queries import STANDARD, shape_of
 from edgeanim.graph.reference import Reference
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this, and than what it is made of, stays an op, lest the
 file grow by it."""
+
+_MOST_VALUES = 16 * LARGEST_BYTES
+"""What would be of more is not even computed: a few bytes can ask for more than all memory."""
 
 _NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
 """One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
@@ -99,6 +103,8 @@ def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
     read = {name: graph.constants[name] for name in node.input if name}
     if sum(value.nbytes for value in read.values()) > 16 * LARGEST_BYTES:
         return None
+    if any(prod(graph.shapes.get(name) or ()) > _MOST_VALUES for name in node.output):
+        return None
     single = onnx.helper.make_model(
         onnx.helper.make_graph(
             [node],
@@ -169,6 +175,8 @@ class Values:
             opset_imports=self._model.opset_import,
         )
         try:
+            if _asks_for_too_much(part):
+                return None
             return np.asarray(ReferenceEvaluator(part).run(None, {})[0])
         except Exception:  # of any kind: it is a reference for valid nodes
             return None
@@ -187,6 +195,14 @@ class Values:
             made.update(maker.output)
             pending.extend(maker.input)
         return [node for node in self._model.graph.node if made.intersection(node.output)]
+
+
+def _asks_for_too_much(part: Any) -> bool:
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(part, data_prop=True).graph
+    shapes = (shape_of(value) or () for value in (*graph.value_info, *graph.output))
+    return any(prod(shape) > _MOST_VALUES for shape in shapes)
 
 
 def _is_plain(node: Any) -> bool:
