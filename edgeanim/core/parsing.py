@@ -209,7 +209,8 @@ class _Parser:
         hints, fields = _fields_of(cls)  # type: ignore[arg-type]
         for name in data:
             if name not in fields:
-                raise self.fail(key, f"Unknown key {name!r}.", nearest(str(name), list(fields)))
+                shown = str(name)[:80]  # a stranger's may be megabytes
+                raise self.fail(key, f"Unknown key {shown!r}.", nearest(shown, list(fields)))
         values: dict[str, Any] = {}
         for name, field in fields.items():
             if name in data:

@@ -253,6 +253,12 @@ def test_what_is_too_deep_or_too_large_is_refused_where_something_is_needed() ->
             parse(Inner, document, where="doc")
 
 
+def test_an_unknown_key_of_any_length_is_told_in_a_line() -> None:
+    with pytest.raises(BadInput, match="Unknown key 'sizzzz") as caught:
+        parse(Inner, {"si" + "z" * 100_000: 1}, where="doc")
+    assert len(str(caught.value)) < 200
+
+
 @dataclass(frozen=True)
 class Untyped:
     notes: Mapping[str, Any] = field(default_factory=dict)
