@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.core.artifact import FLOAT32
-from edgeanim.core.errors import MissingComponent
+from edgeanim.core.errors import BadInput, MissingComponent
 from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
@@ -27,6 +27,9 @@ _CONVERTS = {"QUANTIZE", "DEQUANTIZE", "CAST"}
 _LAYOUTS = {"TRANSPOSE"}
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
 _EIGHT_BITS = {"int8", "uint8"}
+_NO_NAMES = "The names in this TFLite graph are no texts"
+_LARGEST_INPUTS = 1 << 30
+"""Bytes. What lies between grows with them, and a few changed bytes of a file ask for any size."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def find_runtime() -> tuple[Any, Runtime]:
 def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> Any:
     """An interpreter with its tensors allocated; the runtime verifies the flatbuffer first.
 
-    `BadInput` if it is no TFLite file, `DeviceFailed` if the runtime cannot prepare it.
+    `BadInput` if it is no TFLite file or reads more than a gibibyte at once, `DeviceFailed` if the
+    runtime cannot prepare it.
     """
     module, _ = find_runtime()
     settings: dict[str, Any] = {"num_threads": threads}
@@ -72,14 +76,28 @@ def open_interpreter(path: Path, *, threads: int = 1, xnnpack: bool = True) -> A
     unusable = runtime_errors("This is not a usable TFLite graph", path, damaged=True)
     with unusable, native_name(path) as name, quiet():
         interpreter = module.Interpreter(model_path=name, **settings)
+    _check_inputs(interpreter, path)
     with runtime_errors("TFLite refuses this graph", path), quiet():
         interpreter.allocate_tensors()
-    with runtime_errors("The names in this TFLite graph are no texts", path, damaged=True):
+    with runtime_errors(_NO_NAMES, path, damaged=True):
         interpreter.get_signature_list()
         interpreter.get_input_details()
         interpreter.get_output_details()
         interpreter._get_ops_details()  # of the tensors in between
     return interpreter
+
+
+def _check_inputs(interpreter: Any, path: Path) -> None:
+    """`BadInput` for inputs that would take too much memory, before it is taken."""
+    with runtime_errors(_NO_NAMES, path, damaged=True):
+        given = [(d["dtype"], d["shape"]) for d in interpreter.get_input_details()]
+    asked = sum(np.dtype(dtype).itemsize * prod(map(int, shape)) for dtype, shape in given)
+    if asked > _LARGEST_INPUTS:
+        raise BadInput(
+            f"The inputs of this TFLite graph take {asked >> 20} MiB; the limit is "
+            f"{_LARGEST_INPUTS >> 20}.",
+            where=path,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
