@@ -163,14 +163,13 @@ def _trunk(build: Build, posture: Posture, hips: Floats) -> Floats:
         ]
     )
     height = -_NECK_BASE + np.linspace(0, 1, rings) * (build.trunk + _NECK_BASE)
-    radii = np.stack([np.interp(height, profile[:, 0], profile[:, k]) for k in (1, 2)], axis=1)
+    wide, deep = (np.interp(height, profile[:, 0], profile[:, k]) for k in (1, 2))
     turns = [_trunk_turned(posture, float(f)) for f in ramp(1 - height / build.trunk, 0, 1)]
     centres = [
         hips + turn @ np.array([0, y - build.trunk, 0])
         for turn, y in zip(turns, height, strict=True)
     ]
-    axes = np.array(turns)
-    return sweep(np.array(centres), axes[:, :, 0], axes[:, :, 2], radii, 32, 0.85)
+    return _swept(np.array(centres), np.array(turns), wide, deep, 32, 0.85)
 
 
 def _neck(build: Build, neck: Floats, pivot: Floats, head: Floats, chest: Floats) -> Floats:
@@ -180,8 +179,7 @@ def _neck(build: Build, neck: Floats, pivot: Floats, head: Floats, chest: Floats
     base = neck + chest @ np.array([0, 0.12, -0.02])
     centres = chin * (1 - share[:, None]) + base * share[:, None]
     axes = np.array([between(head, chest, 1 - s) for s in share])
-    radii = np.stack([radius * (1 + 0.25 * share), radius * (1 + 0.2 * share)], axis=1)
-    return sweep(centres, axes[:, :, 0], axes[:, :, 2], radii, 16)
+    return _swept(centres, axes, radius * (1 + 0.25 * share), radius * (1 + 0.2 * share), 16)
 
 
 def _long_hair(body: Body, crown: Floats, head: Floats, chest: Floats) -> Floats:
@@ -197,9 +195,7 @@ def _long_hair(body: Body, crown: Floats, head: Floats, chest: Floats) -> Floats
     ]
     wide = body.build.head.wide * np.interp(share, [0, 0.2, 0.7, 1], [0.6, 1.18, 1.3, 0.9])
     deep = 0.3 * np.interp(share, [0, 0.25, 1], [0.7, 1, 0.55])
-    return sweep(
-        np.array(centres), axes[:, :, 0], axes[:, :, 2], np.stack([wide, deep], axis=1), 24
-    )
+    return _swept(np.array(centres), axes, wide, deep, 24)
 
 
 def _bun(crown: Floats, head: Floats) -> Floats:
@@ -207,8 +203,15 @@ def _bun(crown: Floats, head: Floats) -> Floats:
     zero = np.zeros(9)
     centres = crown + np.stack([zero, -0.55 - 0.16 * np.cos(down), zero - 0.12], axis=1) @ head.T
     radius = 0.17 * np.sin(down)
-    axes = np.tile(head, (9, 1, 1))
-    return sweep(centres, axes[:, :, 0], axes[:, :, 2], np.stack([radius, radius], axis=1), 12)
+    return _swept(centres, np.tile(head, (9, 1, 1)), radius, radius, 12)
+
+
+def _swept(
+    centres: Floats, turns: Floats, wide: Floats, deep: Floats, segments: int, boxy: float = 1.0
+) -> Floats:
+    """Rings round `centres` [R, 3], `wide` and `deep` [R], turned as `turns` [R, 3, 3] say."""
+    radii = np.stack([wide, deep], axis=1)
+    return sweep(centres, turns[:, :, 0], turns[:, :, 2], radii, segments, boxy)
 
 
 def _arm(body: Body, pose: ArmPose, sign: int, neck: Floats, chest: Floats) -> list[Floats]:

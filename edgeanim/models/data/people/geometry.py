@@ -64,6 +64,12 @@ def angles(segments: int) -> Floats:
     return np.linspace(-np.pi, np.pi, segments + 1)
 
 
+def quad_corners(grid: Floats) -> Floats:
+    """The corners of each quad [R, S, 4, ...] of a grid [R + 1, S + 1, ...]: round, from the upper
+    left."""
+    return np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
+
+
 def sweep(
     centres: Floats,
     sideways: Floats,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.people.geometry import Floats, unit
+from edgeanim.models.data.people.geometry import Floats, quad_corners, unit
 from edgeanim.models.data.people.looks import Framing, Texture
 from edgeanim.models.data.people.surfaces import ATLAS, Surface
 from edgeanim.models.data.puppets import NO_PART, SIZE
@@ -107,7 +107,7 @@ def facing_quads(vertices: Sequence[Floats], seen: Sequence[Floats]) -> Quads:
     """The quads of all surfaces, given as `posed` has them, that face the camera."""
     found = []
     for number, (grid, places) in enumerate(zip(vertices, seen, strict=True)):
-        corners = _corners(places)
+        corners = quad_corners(places)
         one, other = (corners[..., k, :] - corners[..., k + 2, :] for k in (1, 0))
         facing = one[..., 0] * other[..., 1] - other[..., 0] * one[..., 1] < 0
         ring, segment = np.nonzero(facing)
@@ -115,8 +115,8 @@ def facing_quads(vertices: Sequence[Floats], seen: Sequence[Floats]) -> Quads:
         found.append(
             Quads(
                 corners[facing],
-                _corners(grid[..., 2]).reshape(*facing.shape, 4)[facing],
-                _corners(_normals(grid))[facing],
+                quad_corners(grid[..., 2])[facing],
+                quad_corners(_normals(grid))[facing],
                 where,
             )
         )
@@ -159,20 +159,25 @@ def picture_of(
     canvas[rows, columns] = np.clip(lit, 0, 255)
     picture = cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(np.uint8)
     parts = np.full((side, side), NO_PART, np.uint8)
-    parts[rows, columns] = _patch_numbers(surfaces, quads, labels)[quad]
-    for number, features in labels.items():
-        on = surface == number
-        row, column = (np.rint(np.clip(at[on], 0, ATLAS - 1)).astype(int) for at in (v, u))
-        label = features[row, column]
-        first = sum(len(each.regions) for each in surfaces)
-        place = rows[on][label > 0], columns[on][label > 0]
-        parts[place] = first + label[label > 0] - 1
+    label = _features(surface, u, v, labels)
+    patches = sum(len(each.regions) for each in surfaces)
+    assert patches + max((int(each.max()) for each in labels.values()), default=0) <= NO_PART
+    parts[rows, columns] = np.where(
+        label > 0, patches + label - 1, _patch_numbers(surfaces, quads)[quad]
+    )
     return picture, np.ascontiguousarray(parts[1::_FINER, 1::_FINER])
 
 
-def _corners(grid: Floats) -> Floats:
-    """The corners of each quad [R, S, 4, ...] of a grid of vertices [R + 1, S + 1, ...], round."""
-    return np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2)
+def _features(
+    surface: NDArray[np.int64], u: Floats, v: Floats, labels: dict[int, NDArray[np.uint8]]
+) -> NDArray[np.int64]:
+    """The label of each of the places (u, v) of the surfaces with these numbers [N]; 0 for none."""
+    found = np.zeros(len(surface), np.int64)
+    for number, features in labels.items():
+        on = surface == number
+        row, column = (np.rint(np.clip(at[on], 0, ATLAS - 1)).astype(int) for at in (v, u))
+        found[on] = features[row, column]
+    return found
 
 
 def _normals(grid: Floats) -> Floats:
@@ -257,9 +262,7 @@ def _lit(colour: Texture, normal: Floats, darkness: Floats, lamp: Lamp) -> Float
     return lit
 
 
-def _patch_numbers(
-    surfaces: Sequence[Surface], quads: Quads, labels: dict[int, NDArray[np.uint8]]
-) -> NDArray[np.int64]:
+def _patch_numbers(surfaces: Sequence[Surface], quads: Quads) -> NDArray[np.int64]:
     """The patch of each quad, counted through all surfaces."""
     numbers = np.empty(len(quads.where), np.int64)
     first = 0
@@ -267,5 +270,4 @@ def _patch_numbers(
         own = quads.where[:, 0] == index
         numbers[own] = first + surface.patch[quads.where[own, 1], quads.where[own, 2]]
         first += len(surface.regions)
-    assert first + max((int(each.max()) for each in labels.values()), default=0) <= NO_PART
     return numbers

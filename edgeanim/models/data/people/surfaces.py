@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.people.geometry import Floats, angles
+from edgeanim.models.data.people.geometry import Floats, angles, quad_corners
 
 ATLAS = 256
 """Side of a surface's texture in pixels, whatever its size."""
@@ -78,21 +78,24 @@ class Chart:
         flat = np.stack(np.broadcast_arrays(over[None, :], down[:, None]), axis=-1) * CHART
         numbers = range(len(surface.regions))
         self._quads = [np.nonzero(surface.patch == number) for number in numbers]
-        self._flat = [_corners(flat, quads) for quads in self._quads]
+        self._flat = self._by_patch(flat)
         self._fits = [np.linalg.pinv(np.column_stack([at, np.ones(len(at))])) for at in self._flat]
 
     def transforms(self, seen: Floats, zoom: float) -> Floats:
         """The affine map of each patch [P, 2, 3] from the chart to pixels, by least squares, where
         the vertices are `seen` [R + 1, S + 1, 2]; `zoom` is how many pixels a head is tall."""
         found = np.empty((len(self._quads), 2, 3))
-        for number, (quads, flat, fit) in enumerate(
-            zip(self._quads, self._flat, self._fits, strict=True)
-        ):
-            places = _corners(seen, quads)
+        patches = zip(self._by_patch(seen), self._flat, self._fits, strict=True)
+        for number, (places, flat, fit) in enumerate(patches):
             linear = widened((fit @ places).T[:, :2], _NARROWEST * zoom / CHART)
             found[number, :, :2] = linear
             found[number, :, 2] = places.mean(0) - linear @ flat.mean(0)
         return found
+
+    def _by_patch(self, grid: Floats) -> list[Floats]:
+        """Of a grid of vertices [R + 1, S + 1, 2] the corners of each patch's quads [4 Q, 2]."""
+        corners = quad_corners(grid)
+        return [corners[quads].reshape(-1, 2) for quads in self._quads]
 
 
 def widened(linear: Floats, least: float) -> Floats:
@@ -100,16 +103,3 @@ def widened(linear: Floats, least: float) -> Floats:
     left, scales, right = np.linalg.svd(linear)
     matrix: Floats = (left * np.maximum(scales, least)) @ right
     return matrix
-
-
-def _corners(grid: Floats, quads: tuple[NDArray[np.int64], ...]) -> Floats:
-    """What a grid of vertices [R + 1, S + 1, 2] has at the corners of these quads [4 Q, 2]."""
-    row, column = quads
-    return np.concatenate(
-        [
-            grid[row, column],
-            grid[row + 1, column + 1],
-            grid[row, column + 1],
-            grid[row + 1, column],
-        ]
-    )
