@@ -32,7 +32,7 @@ N = TypeVar("N", bound=float)
 
 MAX_DOCUMENT_BYTES = 64 << 20
 _MAX_TOML_BYTES = 512 << 10
-# A key's parts take tomllib memory and time by their square: 80,000, a file of 160 kB, 26 GB.
+# A key's parts take tomllib memory and time by their square: 40,000, in 80 kB, half a minute.
 _MAX_DOTS = 500
 # So many words are listed; of more, the nearest few.
 _MANY, _FEW = 50, 5
