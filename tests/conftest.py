@@ -37,6 +37,7 @@ _LONGEST = (
     "pipeline/test_training.py",
     "pipeline/test_whole_model.py",
     "quantize/test_schemes.py",
+    "quantize/test_tflite_int8.py",
     "quantize/test_rounding.py",
     "targets/test_backend_contract.py",
 )

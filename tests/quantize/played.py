@@ -8,7 +8,9 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import TensorSpec
+from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, get_backend
 from edgeanim.targets.board import Board
 
@@ -34,6 +36,16 @@ def play(
     profile = runtime.executed_precision(session)
     session.close()
     return np.concatenate(frames), profile
+
+
+def in_float_and_int8(
+    source: GraphArtifact, scheme: str, samples: ArraySamples, board: Board, folder: Path
+) -> tuple[Array, Array, OpProfile]:
+    """The results of a graph as ONNX Runtime has them, those of this INT8, and what it ran in."""
+    made = get_scheme(scheme).quantize(source, samples, QuantizeSpec(), board, folder / "8")
+    wanted, _ = play(source, "onnxruntime", board, samples, folder / "float")
+    got, profile = play(made, backend_of(scheme), board, samples, folder / "int8")
+    return wanted, got, profile
 
 
 def nchw_to(spec: TensorSpec, array: Array) -> Array:

@@ -22,7 +22,8 @@ from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.targets.board import Board
 from edgeanim.targets.tflite_graph import open_interpreter
-from tests.quantize.played import SCHEMES, backend_of, play, psnr
+from tests.quantize.played import SCHEMES, in_float_and_int8, psnr
+from tests.quantize.written import written
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,7 @@ def test_a_channel_of_next_to_no_weights_keeps_its_bias(
     kernels["depthwise"][3, 0, 1, 1] = 1
     bias[3] = 2
     source = net(tmp_path, unet, kernels=kernels, first_bias=bias)
-    made = get_scheme(scheme).quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
-    wanted, _ = play(source, "onnxruntime", board, samples, tmp_path / "float")
-    got, _ = play(made, backend_of(scheme), board, samples, tmp_path / "compiled")
+    wanted, got, _ = in_float_and_int8(source, scheme, samples, board, tmp_path)
     assert psnr(wanted / np.std(wanted), got / np.std(wanted)) > 35
 
 
@@ -134,20 +133,14 @@ def test_what_a_relu_takes_away_is_given_no_levels(
     import onnx
     from onnx import numpy_helper
 
-    body = """c = Conv <pads = [1,1,1,1]> (image, k0)  r = Relu (c)  s = Softplus (r)
-              t = ConvTranspose <strides = [2,2]> (s, k1)  u = Relu (t)
-              result = Conv <strides = [2,2]> (u, k2)"""
-    picture = "float[1,3,64,64]"
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["": 17]> net ({picture} image) => ({picture} result) '
-        f"{{ {body} }}"
+    path = written(
+        tmp_path,
+        """c = Conv <pads = [1,1,1,1]> (image, k0)  r = Relu (c)  s = Softplus (r)
+           t = ConvTranspose <strides = [2,2]> (s, k1)  u = Relu (t)
+           result = Conv <strides = [2,2]> (u, k2)""",
+        {"k0": (8, 3, 3, 3), "k1": (8, 8, 2, 2), "k2": (3, 8, 1, 1)},
     )
-    rng = np.random.default_rng(2)
-    for name, shape in {"k0": (8, 3, 3, 3), "k1": (8, 8, 2, 2), "k2": (3, 8, 1, 1)}.items():
-        tensor = numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name)
-        model.graph.initializer.append(tensor)
-    path = tmp_path / "net.onnx"
-    onnx.save(restructure(model).model, str(path))
+    onnx.save(restructure(onnx.load(str(path))).model, str(path))
     source = GraphArtifact(unet.spec, path)
     made = get_scheme("onnx-qdq").quantize(source, samples, QuantizeSpec(), board, tmp_path / "8")
     graph = onnx.load(str(made.path)).graph
