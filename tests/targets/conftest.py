@@ -1,5 +1,5 @@
 """Graphs in every scheme, made straight with each runtime's own quantiser, and compiled once; a
-tiny bundle."""
+tiny bundle; stand-ins for a board."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends import Backend, backend_names, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import write_bundle
+from edgeanim.targets.on import remote
+from edgeanim.targets.on.payload import Payload
 from tests.targets.bundles import CONTRACT, PROVENANCE, make_variant
+from tests.targets.far_end import Board, fake_board, real_board
 
 SIZE = 64
 SPEC = GraphSpec(
@@ -166,3 +169,27 @@ def bundle(parts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("bundle") / "tiny.eab"
     write_bundle(path, **parts)
     return path
+
+
+@pytest.fixture
+def small_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The code that is pushed to a board is one file, and what runs there is the call's own."""
+    (tmp_path / "code.py").write_text("X = 1\n")
+    code = Payload.of({"edgeanim/code.py": tmp_path / "code.py"})
+    monkeypatch.setattr(remote, "runtime", lambda: code)
+    monkeypatch.setattr(remote, "MODULE", "in.job")
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Board:
+    """A board that an `ssh` on the path stands in for."""
+    return fake_board(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A board that a real sshd stands in for."""
+    board, server = real_board(tmp_path, monkeypatch)
+    yield board
+    server.terminate()
+    server.wait()
