@@ -31,6 +31,7 @@ _SHARED = Path(__file__).resolve().parents[2] / "shared"
 _LONGEST = (
     "pipeline/test_demo.py",
     "pipeline/test_foreign_model.py",
+    "models/test_training_resume.py",
     "models/test_training.py",
     "models/test_qat.py",
     "pipeline/test_export.py",

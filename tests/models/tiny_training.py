@@ -1,11 +1,16 @@
-"""A training of seconds, and how to kill it."""
+"""A training of seconds, how far off what it makes is, and how to kill it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
+from edgeanim.core.progress import SILENT
 from edgeanim.models.config import AnimatorConfig
+from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
+from edgeanim.models.training.losses import compose, motion_weight, multiscale_l1, segmentation
 
 TINY = AnimatorConfig(
     "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
@@ -27,6 +32,28 @@ SHORT = replace(
     generator=(Phase(8, batch=2, sizes=(64,)),),
 )
 """Of a few steps, with checkpoints in both stages: to be killed and gone on with."""
+
+
+def fixed_batch():
+    """Pairs of frames of the training's puppets, always the same."""
+    return draw_batch(load_material(CONFIG.data, SILENT), CONFIG.data, 64, 8, (0, 12345))
+
+
+def errors(animator, batch):
+    """Of the regions and of the finished frames, on a fixed batch."""
+    animator.eval()
+    with torch.no_grad():
+        reading = animator.regions.read(batch.driving, batch.cue)
+        _, motion = reading.masks_and_motion()
+        still_mask, still_motion = animator.regions(batch.still, torch.zeros_like(batch.cue))
+        features = animator.encoder(batch.still, still_mask)
+        flow, alpha, colour = animator.generator(*features, still_motion, motion)
+        frame, _ = compose(batch.still, flow, alpha, colour)
+    weight = motion_weight(batch.still, batch.driving, 4.0)
+    return (
+        float(segmentation(reading.scores, batch.label_driving)),
+        float(multiscale_l1(frame, batch.driving, weight)),
+    )
 
 
 class Killed(Exception):
