@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgeanim.core.recipe import DistilSpec, PruneSpec, QuantizeSpec, Recipe, load_recipe
     from edgeanim.core.store import Store
     from edgeanim.graph.inspect import ModelInfo
-    from edgeanim.models.dataset import Manifest
+    from edgeanim.models.dataset.form import Manifest
     from edgeanim.models.evaluation.score import Score
     from edgeanim.pipeline.animate import Animated, animate
     from edgeanim.pipeline.bench import bench
@@ -169,7 +169,7 @@ _HOMES = {
     "Exported": "pipeline.export",
     "FailedOn": "benchmarks.results.compare",
     "GateFailed": "core.errors",
-    "Manifest": "models.dataset",
+    "Manifest": "models.dataset.form",
     "MissingComponent": "core.errors",
     "ModelInfo": "graph.inspect",
     "MotionTrack": "runtime.motion",

@@ -13,7 +13,7 @@ from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
     from edgeanim.models.data.importers import Fit
-    from edgeanim.models.dataset import Manifest, Split
+    from edgeanim.models.dataset.form import Manifest, Split
 
 _split_option = click.option(
     "--split",

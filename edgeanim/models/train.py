@@ -291,7 +291,7 @@ def _write_weights(
 
 def _write_clip_sheet(path: Path, clips: Sequence[FrameSequence]) -> None:
     """What weak labels make of the clips: the one thing of a training that can be plainly wrong."""
-    from edgeanim.models.dataset_sheet import contact_sheet
+    from edgeanim.models.dataset.sheet import contact_sheet
     from edgeanim.models.training.sheets import write_sheet
 
     clips = clips[:_SHEET_CLIPS]

@@ -16,7 +16,7 @@ from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress, counted
 from edgeanim.core.threads import one_blas_thread
 from edgeanim.models.data.importers import Fit
-from edgeanim.models.dataset import (
+from edgeanim.models.dataset.form import (
     SEQUENCES,
     SPLITS,
     DatasetWriter,
@@ -27,7 +27,7 @@ from edgeanim.models.dataset import (
     load_manifest,
     sequence_id,
 )
-from edgeanim.models.dataset_make import (
+from edgeanim.models.dataset.make import (
     Recipe,
     as_text,
     called,
@@ -72,7 +72,7 @@ def make_dataset(
     """Draw puppets, scenes, people and sketches, and move drawings, into the dataset `out`, which
     is new or begun.
 
-    See `models.dataset_make.Recipe` for the choices. What is there already is not made again.
+    See `models.dataset.make.Recipe` for the choices. What is there already is not made again.
     """
     must_be_one_of(Split | None, "split", split)
     photos, drawn, captures = (
@@ -208,8 +208,8 @@ def show_dataset(
 def _write_sheet(
     folder: Path, manifest: Manifest, out: Path, split: Split | None, count: int, progress: Progress
 ) -> None:
-    from edgeanim.models.dataset_reader import read_sequences
-    from edgeanim.models.dataset_sheet import contact_sheet
+    from edgeanim.models.dataset.reader import read_sequences
+    from edgeanim.models.dataset.sheet import contact_sheet
 
     if out.suffix.lower() != ".png":
         raise UsageError("A contact sheet is written as .png.", where=out)

@@ -24,7 +24,7 @@ from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.scenes import scene_at_moments
 from edgeanim.models.data.sequences import puppet_at_moments
-from edgeanim.models.dataset import (
+from edgeanim.models.dataset.form import (
     MANIFEST,
     DatasetWriter,
     Origin,
@@ -32,8 +32,8 @@ from edgeanim.models.dataset import (
     sequence_id,
     split_of,
 )
-from edgeanim.models.dataset_make import Recipe, tasks
-from edgeanim.models.dataset_reader import FrameCache, read_sequences
+from edgeanim.models.dataset.make import Recipe, tasks
+from edgeanim.models.dataset.reader import FrameCache, read_sequences
 from edgeanim.models.train import train
 from edgeanim.models.training import batches
 from edgeanim.models.training.batches import draw_batch, load_material

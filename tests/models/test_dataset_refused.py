@@ -16,8 +16,15 @@ from edgeanim.core.arrays import save_npz
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.dataset import KNOWN, MANIFEST, RECORD, DatasetWriter, Origin, content_hash
-from edgeanim.models.dataset_reader import read_sequences
+from edgeanim.models.dataset.form import (
+    KNOWN,
+    MANIFEST,
+    RECORD,
+    DatasetWriter,
+    Origin,
+    content_hash,
+)
+from edgeanim.models.dataset.reader import read_sequences
 
 
 @pytest.mark.parametrize(
@@ -206,7 +213,7 @@ def test_a_record_of_another_sequence_is_refused(copy):
 
 
 def test_a_clip_without_end_is_cut_off(tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeanim.models.dataset.MAX_FRAMES", 5)
+    monkeypatch.setattr("edgeanim.models.dataset.form.MAX_FRAMES", 5)
     origin = Origin("long", "long", "clip", "long", "own", "")
     frames = (np.zeros((SIZE, SIZE, 3), np.uint8) for _ in range(100))
     writer = DatasetWriter(tmp_path / "data")

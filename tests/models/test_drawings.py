@@ -30,7 +30,7 @@ from edgeanim.models.data.retarget import retarget
 from edgeanim.models.data.rigs import make_rig
 from edgeanim.models.data.sequences import region_table
 from edgeanim.models.data.sketches import make_sketch
-from edgeanim.models.dataset_make import motion_files
+from edgeanim.models.dataset.make import motion_files
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS
 

@@ -16,7 +16,7 @@ from edgeanim.models.ablation import table as ablation_table
 from edgeanim.models.animator import Animator
 from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
-from edgeanim.models.dataset import DatasetWriter, Origin
+from edgeanim.models.dataset.form import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
 from edgeanim.models.evaluation.left import LeftInClip
 from edgeanim.models.evaluation.networks import Networks, seen

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.progress import SILENT
-from edgeanim.models import dataset_sheet
 from edgeanim.models.animator import load_animator
+from edgeanim.models.dataset import sheet
 from edgeanim.models.train import LOCK, build_networks, train
 from edgeanim.models.training.batches import load_material
 from edgeanim.models.training.config import DataConfig, Phase, load_train_config
@@ -103,9 +103,7 @@ def test_only_clips_that_were_searched_are_shown_with_what_was_found(tmp_path, m
     write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
     import_dataset(clip, stored, split="train")
     shown = []
-    monkeypatch.setattr(
-        dataset_sheet, "contact_sheet", lambda _, captions: shown.append(captions) or PIXEL
-    )
+    monkeypatch.setattr(sheet, "contact_sheet", lambda _, captions: shown.append(captions) or PIXEL)
     data = DataConfig(puppets=1, moments=2, datasets=(stored,), weak_labels=True)
     phase = (Phase(1, batch=2, sizes=(64,)),)
     config = replace(CONFIG, data=data, regions=phase, generator=phase)

@@ -3,7 +3,7 @@ walls from photographs, and pictures lit, blurred and compressed as those of cam
 
 One character, the largest, is the one to animate; its regions are named. All else counts as
 backdrop, though its motion is known too: other characters keep nearly still, things in front hide
-the main one. Datasets are made of them (`dataset_make`); plain puppets, and what their seeds give,
+the main one. Datasets are made of them (`dataset.make`); plain puppets, and what their seeds give,
 stay as they are.
 """
 

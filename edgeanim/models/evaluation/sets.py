@@ -15,8 +15,8 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.progress import SILENT, Progress, counted
 from edgeanim.models.data.pairs import MASK_STRIDE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
-from edgeanim.models.dataset import load_manifest
-from edgeanim.models.dataset_reader import read_sequences
+from edgeanim.models.dataset.form import load_manifest
+from edgeanim.models.dataset.reader import read_sequences
 from edgeanim.models.evaluation.clips import check_clips, clip_frames
 from edgeanim.models.evaluation.reenact import Animated
 from edgeanim.models.evaluation.score import Score, Shot, score_set

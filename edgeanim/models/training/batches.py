@@ -24,7 +24,7 @@ from edgeanim.models.data.sequences import (
     puppet_sequences,
     weakly_labelled,
 )
-from edgeanim.models.dataset_reader import FrameCache, decode_ahead, entries_of, read_sequences
+from edgeanim.models.dataset.reader import FrameCache, decode_ahead, entries_of, read_sequences
 from edgeanim.models.training.config import DataConfig
 from edgeanim.targets.machine import read_machine
 

@@ -25,7 +25,7 @@ from edgeanim.core.interruption import note_kept
 from edgeanim.core.parsing import load_json, parse_written, to_plain
 from edgeanim.core.tensors import write_tensors
 from edgeanim.models.animator import load_weights, read_tensors, save_weights
-from edgeanim.models.dataset import MANIFEST
+from edgeanim.models.dataset.form import MANIFEST
 from edgeanim.models.export import shipped_folder
 from edgeanim.models.shipped_files import SHIPPED, is_shipped
 from edgeanim.models.training.batches import clip_files

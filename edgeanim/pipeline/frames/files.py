@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeanim.runtime.media import clips_in, files_below, files_read, is_clip, is_still, pictures_in
 
-# As `models.dataset` has it, which takes longer to import than most folders to look at.
+# As `models.dataset.form` has it, which takes longer to import than most folders to look at.
 _DATASET = "dataset.json"
 
 
@@ -33,7 +33,7 @@ def _is_dataset(path: Path) -> bool:
 
 
 def _sequences(dataset: Path) -> list[Path]:
-    from edgeanim.models.dataset import frame_folders
+    from edgeanim.models.dataset.form import frame_folders
 
     return frame_folders(dataset)
 

@@ -19,7 +19,7 @@ from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.scenes import read_photographs, scene_at_moments
 from edgeanim.models.data.sequences import FrameSequence, puppet_at_moments
 from edgeanim.models.data.sprites import Picture
-from edgeanim.models.dataset import Origin, sequence_id
+from edgeanim.models.dataset.form import Origin, sequence_id
 
 _OWN = "CC0-1.0"
 _MOST = 1_000_000  # all are listed before the first is made

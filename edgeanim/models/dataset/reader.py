@@ -22,7 +22,7 @@ from edgeanim.core.threads import in_threads
 from edgeanim.models.data.media import load_npz, read_still
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.dataset import (
+from edgeanim.models.dataset.form import (
     FRAMES,
     KNOWN,
     Entry,

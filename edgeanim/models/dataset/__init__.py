@@ -1,0 +1,1 @@
+"""Datasets: training material on disk, made, read and shown."""
