@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.compile import Compiled, compile  # noqa: A004
     from edgeanim.pipeline.dataset import DatasetSummary, import_dataset, make_dataset, show_dataset
     from edgeanim.pipeline.demo import Demo, demo
-    from edgeanim.pipeline.deploy import Deployed, deploy
     from edgeanim.pipeline.evaluate import Evaluation, evaluate
     from edgeanim.pipeline.export import Exported, export
     from edgeanim.pipeline.inspect import inspect
@@ -45,8 +44,9 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.machine import BackendRow, backends, boards, doctor
     from edgeanim.pipeline.modules import modules
     from edgeanim.pipeline.motion import StoredMotion, extract_motion, motions
-    from edgeanim.pipeline.on import Placed, bench_on, doctor_on
-    from edgeanim.pipeline.on_emulated import (
+    from edgeanim.pipeline.on.bench import Placed, bench_on, doctor_on
+    from edgeanim.pipeline.on.deploy import Deployed, deploy
+    from edgeanim.pipeline.on.emulated import (
         EmulatedProcessor,
         emulate_bundle,
         emulated_processors,
@@ -157,13 +157,13 @@ _HOMES = {
     "Contract": "core.contract",
     "DatasetSummary": "pipeline.dataset",
     "Demo": "pipeline.demo",
-    "Deployed": "pipeline.deploy",
+    "Deployed": "pipeline.on.deploy",
     "DeviceFailed": "core.errors",
     "Diagnosis": "targets.doctor",
     "DistilSpec": "core.recipe",
     "DriftLimit": "core.limit",
     "EdgeanimError": "core.errors",
-    "EmulatedProcessor": "pipeline.on_emulated",
+    "EmulatedProcessor": "pipeline.on.emulated",
     "Emulation": "benchmarks.emulation",
     "Evaluation": "pipeline.evaluate",
     "Exported": "pipeline.export",
@@ -174,7 +174,7 @@ _HOMES = {
     "ModelInfo": "graph.inspect",
     "MotionTrack": "runtime.motion",
     "Optimized": "pipeline.search.outcome",
-    "Placed": "pipeline.on",
+    "Placed": "pipeline.on.bench",
     "Progress": "core.progress",
     "Projected": "benchmarks.projection",
     "PruneSpec": "core.recipe",
@@ -192,19 +192,20 @@ _HOMES = {
     "UsageError": "core.errors",
     "adapt": "pipeline.training",
     "backends": "pipeline.machine",
-    "bench_on": "pipeline.on",
+    "bench_on": "pipeline.on.bench",
     "boards": "pipeline.machine",
+    "deploy": "pipeline.on.deploy",
     "doctor": "pipeline.machine",
-    "doctor_on": "pipeline.on",
-    "emulate_bundle": "pipeline.on_emulated",
-    "emulated_processors": "pipeline.on_emulated",
+    "doctor_on": "pipeline.on.bench",
+    "emulate_bundle": "pipeline.on.emulated",
+    "emulated_processors": "pipeline.on.emulated",
     "extract_motion": "pipeline.motion",
     "import_dataset": "pipeline.dataset",
     "load_recipe": "core.recipe",
     "load_report": "benchmarks.results.result",
     "make_dataset": "pipeline.dataset",
     "motions": "pipeline.motion",
-    "set_up_emulation": "pipeline.on_emulated",
+    "set_up_emulation": "pipeline.on.emulated",
     "show_dataset": "pipeline.dataset",
     "table": "report.table",
     "train": "pipeline.training",

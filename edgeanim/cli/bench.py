@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.benchmarks.results.result import Report
     from edgeanim.benchmarks.timing.scenarios import Scenario
-    from edgeanim.pipeline.on import Placed
+    from edgeanim.pipeline.on.bench import Placed
 
 
 @click.command("bench")

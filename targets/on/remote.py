@@ -29,7 +29,7 @@ from edgeanim.targets.on.payload import Payload, runtime
 from edgeanim.targets.on.places import SshHost
 
 # Who runs there: `python -m MODULE` in the run's folder reads `call.json` and the files in `in/`.
-MODULE = "edgeanim.pipeline.on_board"
+MODULE = "edgeanim.pipeline.on.far_end"
 RETRY_SECONDS = (1.0, 3.0, 10.0, 30.0, 60.0)
 _MAX_RESULT_BYTES = 64 << 20
 _CHUNK = 1 << 20
@@ -39,7 +39,7 @@ _WHEN = "%Y-%m-%d %H:%M:%S"
 
 @dataclass(frozen=True)
 class Call:
-    """What to do there: `function` of `pipeline.on_board` with `options` (plain values), with
+    """What to do there: `function` of `pipeline.on.far_end` with `options` (plain values), with
     `files` beside it. `backends` are those that its bundle has variants for; `results` the files
     to bring back; `code` is edgeanim itself as it is now. `moment` tells a call that only counts
     now from an equal one before, whose run nobody shall find there."""

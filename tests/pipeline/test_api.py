@@ -23,7 +23,7 @@ from edgeanim.core.parsing import one_or_more
 from edgeanim.core.requirements import EXTRAS
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.frames.material import read_conditions
-from edgeanim.pipeline.on import bench_on
+from edgeanim.pipeline.on.bench import bench_on
 
 SMALL = Path(__file__).parents[1] / "benchmarks" / "small.eab"
 FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.pipeline.work import play
 from edgeanim.runtime.golden import Golden
 from tests.runtime.stubs import with_an_arm

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import BadInput
-from edgeanim.pipeline.on_pictures import pack_pictures, unpack_pictures
+from edgeanim.pipeline.on.pictures import pack_pictures, unpack_pictures
 from tests.benchmarks.synthetic import build_report
 
 PNG = b"\x89PNG\r\n\x1a\n"

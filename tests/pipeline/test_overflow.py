@@ -13,7 +13,7 @@ from edgeanim import api
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.progress import Silent
-from edgeanim.pipeline.deploy import install
+from edgeanim.pipeline.on.deploy import install
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene

@@ -21,8 +21,8 @@ from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import DeviceFailed, MissingComponent, UsageError
 from edgeanim.core.parsing import to_plain
-from edgeanim.pipeline.on_emulated import set_up_emulation
-from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.pipeline.on.emulated import set_up_emulation
+from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.report.emulation import emulation_table
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.motion import MotionTrack
@@ -290,7 +290,7 @@ def _check(
         board = PROCESSORS[name].board
         return Emulation("edgeanim.emulation/1", name, f"of {name}", board, "3", RECORD, ())
 
-    monkeypatch.setattr("edgeanim.pipeline.on_emulated.emulate_bundle", play)
+    monkeypatch.setattr("edgeanim.pipeline.on.emulated.emulate_bundle", play)
     words = [word for name in outcomes for word in ("--processor", name)]
     return CliRunner().invoke(command, ["check", "net.eab", *words, *arguments]), ran
 

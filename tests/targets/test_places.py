@@ -102,7 +102,7 @@ def test_the_code_that_is_pushed_is_whole_and_light() -> None:
     names = set(runtime().files)
     for name in (
         "cli/main.py",
-        "pipeline/on_board.py",
+        "pipeline/on/far_end.py",
         "benchmarks/timing/worker.py",
         "targets/on/stub.py",
     ):

@@ -18,10 +18,10 @@ from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline import on_board
 from edgeanim.pipeline.bench import bench
-from edgeanim.pipeline.deploy import deploy, install
-from edgeanim.pipeline.on import bench_call, bench_on
+from edgeanim.pipeline.on import far_end
+from edgeanim.pipeline.on.bench import bench_call, bench_on
+from edgeanim.pipeline.on.deploy import deploy, install
 from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
@@ -122,8 +122,8 @@ def test_a_report_that_cannot_be_written_is_there_all_the_same(
         raise DeviceFailed("The disk is full.")
 
     report = build_report()
-    monkeypatch.setattr("edgeanim.pipeline.on.bench", lambda *_, **__: report)
-    monkeypatch.setattr("edgeanim.pipeline.on.save_report", full)
+    monkeypatch.setattr("edgeanim.pipeline.on.bench.bench", lambda *_, **__: report)
+    monkeypatch.setattr("edgeanim.pipeline.on.bench.save_report", full)
     placed = bench_on(bundle, on, out=tmp_path / "r.json", connect=_connect)[0]
     assert (placed.report, placed.path, placed.exit_code) == (report, None, 5)
     assert str(placed.error) == "The disk is full."
@@ -292,10 +292,10 @@ def test_a_folder_of_frames_may_be_named_by_dots(
 def test_the_far_end_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "call.json").write_text(json.dumps({"function": "erase", "options": {}}))
-    on_board.main()
+    far_end.main()
     record = json.loads((tmp_path / "done.json").read_text())
     assert record["error"]["class"] == "BadInput"
     with pytest.raises(BadInput):
-        on_board.bench_here(
+        far_end.bench_here(
             {"subjects": ["x.eab"], "variants": [], "inputs": {}, "frames": None}, SILENT
         )

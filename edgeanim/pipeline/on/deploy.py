@@ -14,9 +14,9 @@ from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.on import Connect
-from edgeanim.pipeline.on_board import ANSWER
-from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.pipeline.on.bench import Connect
+from edgeanim.pipeline.on.far_end import ANSWER
+from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import load_golden

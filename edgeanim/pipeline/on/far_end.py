@@ -1,4 +1,4 @@
-"""The far end of a call from elsewhere: `python -m edgeanim.pipeline.on_board` in a run's folder.
+"""The far end of a call from elsewhere: `python -m edgeanim.pipeline.on.far_end` in a run's folder.
 
 Reads `call.json` and the files in `in/`, writes its progress to `log.jsonl`, its results beside
 them, and last of all `done.json`. Started by `targets/on/stub.py`, which knows nothing of it.
@@ -49,7 +49,7 @@ class FileProgress:
 def bench_here(options: Mapping[str, Any], progress: Progress) -> None:
     """`api.bench` of the files in `in/`; leaves the report and its pictures."""
     from edgeanim.pipeline.bench import bench
-    from edgeanim.pipeline.on_pictures import PICTURES, pack_pictures
+    from edgeanim.pipeline.on.pictures import PICTURES, pack_pictures
 
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     given["subjects"] = [INPUT / name for name in given["subjects"]]
@@ -72,7 +72,7 @@ def doctor_here(_options: Mapping[str, Any], progress: Progress) -> None:
 
 def install_here(options: Mapping[str, Any], progress: Progress) -> None:
     """Put a bundle and the `edgeanim` command where they stay; leaves what plays and where."""
-    from edgeanim.pipeline.deploy import install
+    from edgeanim.pipeline.on.deploy import install
 
     installed = install(INPUT / str(options["bundle"]), progress=progress)
     write_text(Path(ANSWER), canonical_json(to_plain(installed)))

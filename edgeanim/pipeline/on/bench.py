@@ -20,9 +20,9 @@ from edgeanim.core.parsing import one_or_more, parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.bench import bench, may_become_report, refuse_unheeded
 from edgeanim.pipeline.compiled import require_compiled
-from edgeanim.pipeline.on_board import ANSWER, REPORT
-from edgeanim.pipeline.on_emulated import emulate_bundle
-from edgeanim.pipeline.on_pictures import PICTURES, unpack_pictures
+from edgeanim.pipeline.on.emulated import emulate_bundle
+from edgeanim.pipeline.on.far_end import ANSWER, REPORT
+from edgeanim.pipeline.on.pictures import PICTURES, unpack_pictures
 from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of

@@ -12,7 +12,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.pipeline.on_golden import first_frames
+from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
 from edgeanim.targets.bundle import open_bundle
 from edgeanim.targets.manifest import variants_called
