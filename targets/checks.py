@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from edgeanim.core.artifact import Array, CompiledGraph, FloatPrecision, GraphArtifact
-from edgeanim.core.contract import GraphSpec
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import (
     BadInput,
     DeviceFailed,
@@ -22,7 +23,9 @@ from edgeanim.core.errors import (
 from edgeanim.core.parsing import nearest
 
 if TYPE_CHECKING:
-    from edgeanim.targets.backends.base import Backend
+    from edgeanim.targets.backends.base import Backend, Session
+
+S = TypeVar("S")
 
 
 def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
@@ -54,6 +57,32 @@ def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
             )
         arrays.append(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
     return arrays
+
+
+def unlike_contract(tensor: TensorSpec, found: str, path: Path) -> BadInput:
+    """The file `path` has `found` where the contract has `tensor`."""
+    return BadInput(
+        f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {found}.", where=path
+    )
+
+
+def own_session(session: Session, kind: type[S]) -> S:
+    """`session`, which must be of a backend's own `kind`; `UsageError` for another backend's."""
+    if not isinstance(session, kind):
+        raise UsageError("This session belongs to another backend.")
+    return session
+
+
+def check_profiled(profiled: bool) -> None:
+    """`UsageError` for a session that was loaded without its runtime's profile."""
+    if not profiled:
+        raise UsageError("Load the session with `profile=True` to see what it executes.")
+
+
+def check_ran(ran: bool) -> None:
+    """`UsageError` for a session that has executed nothing yet."""
+    if not ran:
+        raise UsageError("Run the session before asking what it executed.")
 
 
 def check_settings(backend: str, settings: Mapping[str, str], known: Sequence[str]) -> None:

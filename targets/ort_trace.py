@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from edgeanim.core.errors import UsageError
+from edgeanim.targets.checks import check_ran
 from edgeanim.targets.profile import COMPUTE, CONVERT, INT8, LAYOUT, ExecutedOp
 
 _CONVERTS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
@@ -33,8 +33,7 @@ def read_trace(events: Iterable[Mapping[str, Any]]) -> list[TracedNode]:
     run, which allocates, is left out if there are more."""
     listed = list(events)
     runs = sorted(e["ts"] + e["dur"] for e in listed if e.get("name") == "model_run")
-    if not runs:
-        raise UsageError("Run the session before asking what it executed.")
+    check_ran(bool(runs))
     warm = runs[0] if len(runs) > 1 else 0
     kernels: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for event in listed:

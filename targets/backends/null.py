@@ -24,11 +24,17 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput
 from edgeanim.core.files import canonical_json, inside, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.targets.backends.base import Availability, OpProfile, Session, SessionOptions
-from edgeanim.targets.checks import check_artifact, check_files, check_inputs, check_settings
+from edgeanim.targets.checks import (
+    check_artifact,
+    check_files,
+    check_inputs,
+    check_settings,
+    own_session,
+)
 from edgeanim.targets.profile import COMPUTE, ExecutedOp, summarize
 
 if TYPE_CHECKING:
@@ -82,9 +88,8 @@ class Null:
         return _NullSession(graph.spec)
 
     def executed_precision(self, session: Session) -> OpProfile:
-        if not isinstance(session, _NullSession):
-            raise UsageError("This session belongs to another backend.")
-        copies = [ExecutedOp("Copy", FLOAT32, COMPUTE, 1.0) for _ in session.spec.outputs]
+        outputs = own_session(session, _NullSession).spec.outputs
+        copies = [ExecutedOp("Copy", FLOAT32, COMPUTE, 1.0) for _ in outputs]
         return summarize(copies, basis="ops", detail="The null backend only copies.")
 
 

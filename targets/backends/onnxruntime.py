@@ -20,7 +20,7 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors, first_line
+from edgeanim.core.errors import BadInput, MissingComponent, disk_errors, first_line
 from edgeanim.core.files import atomic_path, inside
 from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
@@ -40,9 +40,12 @@ from edgeanim.targets.checks import (
     check_artifact,
     check_files,
     check_inputs,
+    check_profiled,
     check_settings,
     choose,
+    own_session,
     runtime_errors,
+    unlike_contract,
 )
 from edgeanim.targets.lowering import lowered_for_onnxruntime
 from edgeanim.targets.ort_trace import TracedNode, read_trace
@@ -117,14 +120,11 @@ class OnnxRuntime:
         )
 
     def executed_precision(self, session: Session) -> OpProfile:
-        if not isinstance(session, _OnnxSession):
-            raise UsageError("This session belongs to another backend.")
-        return session.op_profile()
+        return own_session(session, _OnnxSession).op_profile()
 
     def node_times(self, session: Session) -> tuple[NodeTime, ...]:
-        if not isinstance(session, _OnnxSession):
-            raise UsageError("This session belongs to another backend.")
-        return tuple(NodeTime((node.name,), node.op.kind, node.op.cost) for node in session.nodes())
+        nodes = own_session(session, _OnnxSession).nodes()
+        return tuple(NodeTime((node.name,), node.op.kind, node.op.cost) for node in nodes)
 
 
 def _runtime() -> Any:
@@ -190,8 +190,7 @@ class _OnnxSession:
     def nodes(self) -> list[TracedNode]:
         """Ends the runtime's own profiling at the first call; later runs are not counted."""
         if self._nodes is None:
-            if self._forget_trace is None or self._session is None:
-                raise UsageError("Load the session with `profile=True` to see what it executes.")
+            check_profiled(self._forget_trace is not None and self._session is not None)
             trace = Path(self._session.end_profiling())
             self._nodes = read_trace(json.loads(trace.read_text(encoding="utf-8")))
         return self._nodes
@@ -260,10 +259,7 @@ def _bound(tensors: Any, graph: CompiledGraph, found: Any, path: Path) -> list[P
         port = None if node is None or tuple(node.shape) != tensor.shape else _port(node, path)
         if port is None or not port.is_known:
             has = "nothing" if node is None else f"{node.type} {node.shape}"
-            raise BadInput(
-                f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
-                where=path,
-            )
+            raise unlike_contract(tensor, has, path)
         ports.append(port)
     return ports
 

@@ -19,7 +19,7 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent
 from edgeanim.core.files import inside
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import quiet
@@ -38,8 +38,12 @@ from edgeanim.targets.checks import (
     check_artifact,
     check_files,
     check_inputs,
+    check_profiled,
+    check_ran,
     check_settings,
+    own_session,
     runtime_errors,
+    unlike_contract,
 )
 from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
@@ -139,16 +143,11 @@ class OpenVino:
         )
 
     def executed_precision(self, session: Session) -> OpProfile:
-        if not isinstance(session, _OpenVinoSession):
-            raise UsageError("This session belongs to another backend.")
-        return session.op_profile()
+        return own_session(session, _OpenVinoSession).op_profile()
 
     def node_times(self, session: Session) -> tuple[NodeTime, ...]:
-        if not isinstance(session, _OpenVinoSession):
-            raise UsageError("This session belongs to another backend.")
-        return tuple(
-            NodeTime(tuple(names.split(",")), op.kind, op.cost) for names, op in session.nodes()
-        )
+        nodes = own_session(session, _OpenVinoSession).nodes()
+        return tuple(NodeTime(tuple(names.split(",")), op.kind, op.cost) for names, op in nodes)
 
 
 def _runtime() -> Any:
@@ -258,10 +257,8 @@ class _OpenVinoSession:
 
     def nodes(self) -> list[tuple[str, ExecutedOp]]:
         """The nodes that did work: what each is, and the ops in it by name, joined by commas."""
-        if not self._profiled:
-            raise UsageError("Load the session with `profile=True` to see what it executes.")
-        if not self._runs:
-            raise UsageError("Run the session before asking what it executed.")
+        check_profiled(self._profiled)
+        check_ran(self._runs > 0)
         found = []
         for node in self._model.get_runtime_model().get_ordered_ops():
             info = {key: str(node.rt_info[key].value) for key in node.rt_info.keys()}  # noqa: SIM118
@@ -319,10 +316,7 @@ def _ports(
         grid = Grid.of(np.dtype(port.element_type.to_dtype()).name)
         known = kind == "f32" or grid is not None
         if not known or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
-            raise BadInput(
-                f"{tensor.name!r} should be f32 {list(tensor.shape)}; the file has {kind} {shape}.",
-                where=path,
-            )
+            raise unlike_contract(tensor, f"{kind} {shape}", path)
         positions.append((index, grid))
     return positions
 

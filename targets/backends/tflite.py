@@ -16,7 +16,7 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent, UsageError, disk_errors
+from edgeanim.core.errors import BadInput, MissingComponent, disk_errors
 from edgeanim.core.files import inside, write_bytes
 from edgeanim.targets.backends.base import (
     Availability,
@@ -30,9 +30,12 @@ from edgeanim.targets.checks import (
     check_artifact,
     check_files,
     check_inputs,
+    check_ran,
     check_settings,
     choose,
+    own_session,
     runtime_errors,
+    unlike_contract,
 )
 from edgeanim.targets.profile import summarize
 from edgeanim.targets.tflite_graph import (
@@ -137,9 +140,7 @@ class TfLite:
         )
 
     def executed_precision(self, session: Session) -> OpProfile:
-        if not isinstance(session, _TfLiteSession):
-            raise UsageError("This session belongs to another backend.")
-        return session.op_profile()
+        return own_session(session, _TfLiteSession).op_profile()
 
 
 def _match(
@@ -199,8 +200,7 @@ class _TfLiteSession:
         self._interpreter = None
 
     def op_profile(self) -> OpProfile:
-        if not self._runs:
-            raise UsageError("Run the session before asking what it executed.")
+        check_ran(self._runs > 0)
         ops = executed_ops(self._interpreter)
         taken = delegated_parts(self._interpreter)
         return summarize(
@@ -222,10 +222,7 @@ def _found(
         there = found.get(graph.bindings.get(tensor.name, tensor.name))
         if there is None or there.shape != tensor.shape or not there.is_known:
             has = "nothing" if there is None else f"{there.dtype} {list(there.shape)}"
-            raise BadInput(
-                f"{tensor.name!r} should be float32 {list(tensor.shape)}; the file has {has}.",
-                where=path,
-            )
+            raise unlike_contract(tensor, has, path)
         chosen.append(there)
     return chosen
 

@@ -29,6 +29,7 @@ from edgeanim.targets.checks import (
     check_inputs,
     check_settings,
     choose,
+    own_session,
     runtime_errors,
 )
 from edgeanim.targets.profile import COMPUTE, LAYOUT, ExecutedOp, summarize
@@ -91,9 +92,7 @@ class Torch:
         return _TorchSession(torch, graph, device, options)
 
     def executed_precision(self, session: Session) -> OpProfile:
-        if not isinstance(session, _TorchSession):
-            raise UsageError("This session belongs to another backend.")
-        return session.op_profile()
+        return own_session(session, _TorchSession).op_profile()
 
 
 class _TorchSession:
