@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.edit import AnyArray, Editor, attributes
+from edgeanim.graph.edit import AnyArray, Editor, attributes, states_pads
 
 Pair = tuple[int, int]
 
@@ -38,7 +38,7 @@ def plain_convolution(graph: Editor, node: Any) -> Plain | None:
     if (
         any(v != 1 for v in (*given.get("strides", ()), *given.get("dilations", ())))
         or given.get("group", 1) != 1
-        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+        or not states_pads(given)
     ):
         return None
     top, left, bottom, right = given.get("pads", (0, 0, 0, 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -275,6 +275,11 @@ def attributes(node: Any) -> dict[str, Any]:
 
     values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     return {k: v.decode() if isinstance(v, bytes) else v for k, v in values.items()}
+
+
+def states_pads(given: Mapping[str, Any]) -> bool:
+    """Whether a convolution or pool with these attributes has its pads as numbers, if any."""
+    return given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
 
 
 def set_attributes(node: Any, **values: Any) -> None:

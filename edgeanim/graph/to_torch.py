@@ -7,7 +7,7 @@ importer: docs/decisions/0002-onnx-import.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -71,6 +71,11 @@ class ImportedGraph:
         import torch
 
         return [torch.from_numpy(np.ascontiguousarray(sample[name])) for name in self.input_names]
+
+    def deviation(self, expected: Mapping[str, Array], made: Sequence[torch.Tensor]) -> float:
+        """The largest deviation of any output: of those that `module` gave from the expected."""
+        pairs = zip(self.output_names, made, strict=True)
+        return max(deviation(expected[name], value.numpy()) for name, value in pairs)
 
     def submodules_of(self, names: Collection[str]) -> list[str]:
         """The targets of the submodules that were made of the nodes of these names, or of the nodes
@@ -222,10 +227,7 @@ def _deviation(
     with errors_of_others(tell):
         tensors = imported.tensors(inputs)
         made = watched_run(imported.module, tensors, lambda node, _: done.add(node.name))
-    return max(
-        deviation(expected[name], value.numpy())
-        for name, value in zip(imported.output_names, made, strict=True)
-    )
+    return imported.deviation(expected, made)
 
 
 def _name_the_first(

@@ -17,7 +17,7 @@ from edgeanim.core.files import write_bytes
 from edgeanim.graph.edit import Editor, attributes, editing, set_attributes
 from edgeanim.graph.nested import read_instead
 from edgeanim.graph.pruned_sizes import update_sizes
-from edgeanim.graph.reference import Reference, deviation, inputs_for
+from edgeanim.graph.reference import Reference, inputs_for
 
 if TYPE_CHECKING:
     import torch
@@ -153,7 +153,4 @@ def _error(
     expected = Reference(model).run(inputs)
     with torch.no_grad():
         made = module(*imported.tensors(inputs))
-    return max(
-        deviation(expected[name], value.numpy())
-        for name, value in zip(imported.output_names, made, strict=True)
-    )
+    return imported.deviation(expected, made)

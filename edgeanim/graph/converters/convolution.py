@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
+from edgeanim.graph.edit import states_pads
 
 _CONV = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _CONV_FUNCTION = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -134,7 +135,7 @@ def conv(b: Builder, node: Any) -> fx.Node:
 def conv_transpose(b: Builder, node: Any) -> fx.Node:
     """Unequal pads become a crop after the convolution."""
     given = b.attrs(node)
-    if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "output_shape" in given:
+    if not states_pads(given) or "output_shape" in given:
         raise b.refuse(node, "its pads are given by the output's shape")
     weight, bias = b.onnx.constant_of(node, 1), b.onnx.constant_of(node, 2)
     computed = weight is None or (b.present(node, 2) and bias is None)

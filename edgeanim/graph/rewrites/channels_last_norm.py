@@ -17,6 +17,7 @@ import numpy as np
 
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
 from edgeanim.graph.rewrites.layout import TO_LAST
+from edgeanim.graph.rewrites.norm_parts import between_reshapes
 
 _EPSILON = 1e-5
 Mean = Callable[[str], str]
@@ -35,7 +36,7 @@ def _restate(graph: Editor, node: Any) -> bool:
         scale, shift = graph.constant_of(node, 1), graph.constant_of(node, 2)
         groups = attributes(node)["num_groups"]
         return _group_norm(graph, node, node, node.input[0], scale, shift, groups)
-    return node.op_type == "Reshape" and _reshaped_norm(graph, node)
+    return _reshaped_norm(graph, node)
 
 
 def _layer_norm(graph: Editor, node: Any) -> bool:
@@ -59,10 +60,10 @@ def _layer_norm(graph: Editor, node: Any) -> bool:
 
 def _reshaped_norm(graph: Editor, node: Any) -> bool:
     """An instance norm between a reshape to groups and one back."""
-    norm = graph.maker(node.input[0], "InstanceNormalization")
-    groups = graph.maker(norm.input[0], "Reshape") if norm is not None else None
-    if norm is None or groups is None or graph.only_user(norm.output[0]) is None:
+    found = between_reshapes(graph, node)
+    if found is None:
         return False
+    norm, groups = found
     x = groups.input[0]
     scale, shift = graph.constant_of(norm, 1), graph.constant_of(norm, 2)
     shape, each = graph.shapes.get(x), graph.shapes.get(groups.output[0])

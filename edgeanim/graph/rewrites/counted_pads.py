@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.convolutions import spatial_pads
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import Editor, attributes, rewrite_each, states_pads
 
 
 def rewrite(model: Any) -> int:
@@ -28,7 +28,7 @@ def _convolve(graph: Editor, node: Any) -> bool:
     counted = given.get("count_include_pad", 0) if own else _is_padded(graph, node.input[0])
     if not counted or len(shape) != 4 or given.get("ceil_mode", 0):
         return False
-    if given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+    if not states_pads(given):
         return False
     channels, window = shape[1], given["kernel_shape"]
     kernel = np.full((channels, 1, *window), 1 / prod(window), np.float32)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, rewrite_each
-from edgeanim.graph.rewrites.norm_parts import NormParts
+from edgeanim.graph.rewrites.norm_parts import NormParts, between_reshapes
 
 
 def rewrite(model: Any) -> int:
@@ -62,12 +62,10 @@ def _match_scaled(graph: Editor, parts: NormParts, node: Any) -> bool:
 
 def _match_flat(graph: Editor, node: Any) -> bool:
     """A norm between a reshape to [N, C, H W] and one back."""
-    norm = (
-        graph.maker(node.input[0], "InstanceNormalization") if node.op_type == "Reshape" else None
-    )
-    flat = graph.maker(norm.input[0], "Reshape") if norm is not None else None
-    if norm is None or flat is None or graph.only_user(norm.output[0]) is None:
+    found = between_reshapes(graph, node)
+    if found is None:
         return False
+    norm, flat = found
     before, after = (graph.shapes.get(name) for name in (flat.input[0], node.output[0]))
     between = graph.shapes.get(flat.output[0])
     if before is None or before != after or len(before) != 4 or between is None:

@@ -18,6 +18,17 @@ Found = tuple[str, str, float]
 """x, its mean, and eps."""
 
 
+def between_reshapes(graph: Editor, node: Any) -> tuple[Any, Any] | None:
+    """The instance norm whose result alone the reshape `node` has, and the reshape before it."""
+    if node.op_type != "Reshape":
+        return None
+    norm = graph.maker(node.input[0], "InstanceNormalization")
+    before = graph.maker(norm.input[0], "Reshape") if norm is not None else None
+    if norm is None or before is None or graph.only_user(norm.output[0]) is None:
+        return None
+    return norm, before
+
+
 @dataclass(frozen=True)
 class NormParts:
     """Recognises what is made from means over some axes in `graph`: those that `axes_of` gives for

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgeanim.graph.convolutions import pad_value
-from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
+from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes, states_pads
 
 
 def rewrite(model: Any) -> int:
@@ -95,7 +95,7 @@ def _join(graph: Editor, node: Any) -> bool:
         or pads is None
         or pad_value(graph, pad) != 0
         or len(pad.input) > 3
-        or own.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+        or not states_pads(own)
     ):
         return False
     rank = len(pads) // 2

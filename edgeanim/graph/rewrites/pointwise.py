@@ -71,7 +71,7 @@ def _layer(graph: Editor, node: Any) -> _Layer | None:
         other = next((i for i, name in enumerate(after.input) if name != node.output[0]), 0)
         bias = graph.constant_of(after, other)
         same = graph.shapes.get(after.output[0]) == graph.shapes.get(node.output[0])
-        if bias is not None and same and bias.size == matrix.shape[1] == (bias.shape or (0,))[-1]:
+        if bias is not None and same and _fits(bias, matrix):
             return _Layer(matrix, bias.reshape(-1), after)
     return _Layer(matrix, None, node)
 
@@ -85,9 +85,14 @@ def _gemm(graph: Editor, node: Any, matrix: AnyArray) -> _Layer | None:
     if not graph.has_input(node, 2):
         return _Layer(matrix, None, node)
     bias = graph.constant_of(node, 2)
-    if bias is None or not bias.size == matrix.shape[1] == (bias.shape or (0,))[-1]:
+    if bias is None or not _fits(bias, matrix):
         return None
     return _Layer(matrix, bias.reshape(-1), node)
+
+
+def _fits(bias: AnyArray, matrix: AnyArray) -> bool:
+    """Whether the bias has a number for each column of the matrix, along its last axis."""
+    return bool(bias.size == matrix.shape[1] == (bias.shape or (0,))[-1])
 
 
 def _rows(shape: Sequence[int]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
+from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes, states_pads
 
 
 def rewrite(model: Any) -> int:
@@ -23,12 +23,7 @@ def _stride(graph: Editor, node: Any) -> bool:
     steps = _steps(graph, node)
     kernel, shape = (graph.shapes.get(name, ()) for name in (conv.input[1], conv.input[0]))
     given = attributes(conv)
-    if (
-        steps is None
-        or len(shape) != 4
-        or len(kernel) != 4
-        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
-    ):
+    if steps is None or len(shape) != 4 or len(kernel) != 4 or not states_pads(given):
         return False
     strides, pads = list(given.get("strides", (1, 1))), list(given.get("pads", (0,) * 4))
     dilations, wanted = given.get("dilations", (1, 1)), graph.shapes[node.output[0]]

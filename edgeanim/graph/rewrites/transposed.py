@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeanim.graph.blocks import transposed_kernel
 from edgeanim.graph.convolutions import interleave
-from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each, states_pads
 
 _NARROW = 256
 """So many inputs times outputs of a convolution in groups are at most computed without groups: the
@@ -77,7 +77,7 @@ def _has_phases(graph: Editor, node: Any) -> bool:
         len(set(strides)) == 1
         and strides[0] != 1
         and all(v == 1 for v in given.get("dilations", ()))
-        and given.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        and states_pads(given)
         and "output_shape" not in given
         and graph.is_known(node, 2)
     )

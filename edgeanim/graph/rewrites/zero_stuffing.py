@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.convolutions import pad_value
-from edgeanim.graph.edit import Editor, attributes, rewrite_each
+from edgeanim.graph.edit import Editor, attributes, rewrite_each, states_pads
 
 _SETTINGS = {"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}
 
@@ -30,7 +30,7 @@ def _transpose(graph: Editor, node: Any) -> bool:
         or kernel.ndim != 4
         or len(shape) != 4
         or any(v != 1 for v in (*given.get("strides", ()), *given.get("dilations", ())))
-        or given.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+        or not states_pads(given)
         or given.get("group", 1) not in (1, shape[1])
         or not set(given) <= _SETTINGS
     ):
