@@ -13,7 +13,7 @@ from edgeanim.core.files import must_exist
 from edgeanim.models.data.bvh import Capture, read_bvh
 from edgeanim.models.data.drawings import FILES, Drawing, is_drawing, read_drawing
 from edgeanim.models.data.keyposes import free_motion
-from edgeanim.models.data.puppets import NO_PART, SIZE, Frame, homogeneous
+from edgeanim.models.data.puppets import NO_PART, SIZE, Frame, homogeneous, lay_over, on_canvas
 from edgeanim.models.data.retarget import BodyMotion, retarget
 from edgeanim.models.data.rigs import SHARPNESS, Rig, make_rig
 from edgeanim.models.data.sequences import FrameSequence
@@ -128,9 +128,7 @@ def _paint(
     """Draw the triangles of a layer over what is there."""
     import cv2
 
-    corners = places[list(layer)].reshape(-1, 2)
-    low = np.clip(np.floor(corners.min(0)), 0, SIZE).astype(int)
-    high = np.clip(np.ceil(corners.max(0)) + 1, 0, SIZE).astype(int)
+    low, high = on_canvas(places[list(layer)].reshape(-1, 2))
     if (high <= low).any():
         return
     window = np.s_[low[1] : high[1], low[0] : high[0]]
@@ -144,9 +142,8 @@ def _paint(
     x, y = (moves[..., k, 0] * columns + moves[..., k, 1] * rows + moves[..., k, 2] for k in (0, 1))
     middle = (SHARPNESS - 1) / 2
     patch = cv2.remap(source, x * SHARPNESS + middle, y * SHARPNESS + middle, cv2.INTER_LINEAR)
-    alpha = patch[:, :, 3:].astype(np.uint16) * covered[:, :, None]
-    under = picture[window]
-    picture[window] = (patch[:, :, :3] * alpha + under * (255 - alpha) + 127) // 255
+    alpha = patch[:, :, 3:] * covered[:, :, None]
+    lay_over(picture[window], patch[:, :, :3], alpha)
     solid = alpha[:, :, 0] > _SOLID
     shown[window][solid] = part[solid]
 

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from edgeanim.models.data.actions import Action, Layer, add_poses, alive, rest_pose
 from edgeanim.models.data.anatomy import Part
 from edgeanim.models.data.puppets import PartPose, Pose, Puppet
-from edgeanim.models.data.retarget import SIDES, BodyMotion
+from edgeanim.models.data.retarget import SIDES, SIGNS, BodyMotion
 from edgeanim.models.data.wardrobe import head_size
 
-_SIGNS = {"left": 1.0, "right": -1.0}
 _FEATURES = ("eye left", "eye right", "mouth", "nose")
 _THINNEST = 0.08
 
@@ -91,7 +90,7 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
     """From three to five random poses and back to the first. One side may stay at rest."""
     count = int(rng.integers(3, 6))
     curves: dict[str, Callable[[float], float]] = {}
-    for side, sign in _SIGNS.items():
+    for side, sign in SIGNS.items():
         if puppet.kind == "face" or rng.uniform() < 0.15:
             continue
         outward = rng.uniform(-0.3, 2.6, count)
@@ -103,7 +102,7 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
         curves[f"forearm {side}"] = through(rng, lively * sign * fold)
         curves[f"hand {side}"] = through(rng, lively * rng.normal(0, 0.5, count))
     if puppet.kind == "figure" and rng.uniform() < 0.7:
-        for side, sign in _SIGNS.items():
+        for side, sign in SIGNS.items():
             curves[f"thigh {side}"] = through(rng, lively * sign * rng.uniform(-0.3, 0.9, count))
             curves[f"shin {side}"] = through(rng, -lively * sign * rng.uniform(-0.2, 1.2, count))
     lean = through(rng, lively * rng.normal(0, 0.12, count))

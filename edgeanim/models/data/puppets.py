@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,11 +102,23 @@ def paint(
             slice(corner[1], corner[1] + size[1]),
             slice(corner[0], corner[0] + size[0]),
         )
-        alpha = patch[:, :, 3:].astype(np.uint16)
-        under = picture[rows, columns]
-        picture[rows, columns] = (patch[:, :, :3] * alpha + under * (255 - alpha) + 127) // 255
+        lay_over(picture[rows, columns], patch[:, :, :3], patch[:, :, 3:])
         shown[rows, columns][patch[:, :, 3] > 127] = index
     return Frame(picture, shown, transforms)
+
+
+def lay_over(under: Picture, colours: Picture, alpha: Picture) -> None:
+    """Lay `colours` [H, W, 3] of this `alpha` [H, W, 1] over a part of a picture, in place."""
+    share = alpha.astype(np.uint16)
+    under[:] = (colours * share + under * (255 - share) + 127) // 255
+
+
+def on_canvas(points: NDArray[Any]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The part of the canvas that has these points [N, 2] in it: x and y of its first pixel, and of
+    the one behind its last; of no size where all are outside."""
+    low = np.clip(np.floor(points.min(0)), 0, SIZE).astype(int)
+    high = np.clip(np.ceil(points.max(0)) + 1, 0, SIZE).astype(int)
+    return low, high
 
 
 def part_transforms(puppet: Puppet, pose: Pose) -> Affine:
@@ -138,9 +150,7 @@ def _window(
     """The transform relative to the part of the canvas that the sprite covers, and that part."""
     height, width = shape[:2]
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float32)
-    points = corners @ transform.T
-    low = np.clip(np.floor(points.min(0)), 0, SIZE).astype(int)
-    high = np.clip(np.ceil(points.max(0)) + 1, 0, SIZE).astype(int)
+    low, high = on_canvas(corners @ transform.T)
     matrix = transform.copy()
     matrix[:, 2] -= low
     return matrix, (int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1]))

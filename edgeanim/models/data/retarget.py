@@ -19,6 +19,8 @@ from edgeanim.models.data.bvh import Capture
 FPS = 24.0
 """Rate of the retargeted motion, frames per second."""
 SIDES = ("left", "right")
+SIGNS = {"left": 1.0, "right": -1.0}
+"""Outwards in the picture: a character that faces us has its left on our right."""
 _NAMES: dict[str, tuple[str, ...]] = {
     "hips": ("hips", "hip", "pelvis", "root"),
     "neck": ("neck", "neck1"),

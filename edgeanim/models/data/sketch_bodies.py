@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.crayons import Sheet
-from edgeanim.models.data.retarget import SIDES
+from edgeanim.models.data.retarget import SIDES, SIGNS
 
-SIGNS = {"left": 1.0, "right": -1.0}
-"""Outwards on paper: the character faces us, so its left is on our right."""
 Joints = dict[str, NDArray[np.float64]]
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.crayons import HEIGHT, WIDTH, Colour, Sheet, Style, blank_paper, unsteady
 from edgeanim.models.data.drawings import Drawing
-from edgeanim.models.data.sketch_bodies import SIGNS, Joints, draw_body, draw_limbs
+from edgeanim.models.data.retarget import SIGNS
+from edgeanim.models.data.sketch_bodies import Joints, draw_body, draw_limbs
 from edgeanim.models.data.sprites import random_colour
 
 
