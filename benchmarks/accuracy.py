@@ -22,7 +22,7 @@ from edgeanim.benchmarks.timing.scenarios import summarize_soak
 from edgeanim.benchmarks.timing.schedule import Schedule
 from edgeanim.benchmarks.timing.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.timing.trials import Trials
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import told
 from edgeanim.core.progress import SILENT
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.bundle import Bundle, open_bundle
@@ -125,9 +125,7 @@ class Accuracy:
 
     def _job(self, name: str) -> Job:
         variant = variant_called(name, self._bundle.variants)
-        golden = self._bundle.golden
-        if golden is None:
-            raise UsageError("This bundle has no golden frames.")
+        golden = self._bundle.must_have_golden()
         return Job(self._bundle.contract, variant.graphs, golden, 1, False, {})
 
 

@@ -50,9 +50,7 @@ def windows_of(
     least = 2 * _WINDOWS  # a change is between two frames
     if not least <= frames <= MAX_FRAMES:
         raise UsageError(f"A long run has {least} to {MAX_FRAMES} frames.", where="--frames")
-    if bundle.golden is None:
-        raise UsageError("This bundle has no golden frames.")
-    scene = lengthened(load_golden(bundle.golden).scene, frames)
+    scene = lengthened(load_golden(bundle.must_have_golden()).scene, frames)
     with ExitStack() as stack:
         plays = []
         for name in (variant, against):

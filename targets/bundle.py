@@ -63,6 +63,14 @@ class Bundle:
     sha256: str
     signature: Signature | None = None
 
+    def must_have_golden(self, where: object = None) -> Path:
+        """The file of the golden frames; `UsageError` if there is none."""
+        if self.golden is None:
+            raise UsageError(
+                "This bundle has no golden frames.", where=where, hint="Compile it again."
+            )
+        return self.golden
+
 
 def write_bundle(
     path: Path,

@@ -179,12 +179,8 @@ def _open(
 @contextmanager
 def _open_bundle(path: Path) -> Iterator[_Opened]:
     with open_bundle(path) as bundle:
-        if bundle.golden is None:
-            raise UsageError(
-                "This bundle has no golden frames.", where=path, hint="Compile it again."
-            )
-        subjects = subjects_of(bundle.contract, bundle.variants)
-        yield _Opened(subjects, bundle.golden, record_of(bundle))
+        golden = bundle.must_have_golden(path)
+        yield _Opened(subjects_of(bundle.contract, bundle.variants), golden, record_of(bundle))
 
 
 @contextmanager

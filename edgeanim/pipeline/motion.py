@@ -60,13 +60,13 @@ def motions() -> tuple[StoredMotion, ...]:
     return tuple(rows)
 
 
-def motion_taken(contract: Contract) -> tuple[str, str] | None:
-    """The first frame graph that takes the driver's motion, and the name of that input; `None` if
-    none does."""
+def motion_taken(contract: Contract, where: object = None) -> tuple[str, str]:
+    """The first frame graph that takes the driver's motion, and the name of that input;
+    `UsageError` if none does."""
     for graph in contract.per_frame:
         if (spec := graph.input("motion:driving")) is not None:
             return graph.name, spec.name
-    return None
+    raise UsageError("This bundle's model follows no motion.", where=where)
 
 
 def extract_motion(
@@ -95,10 +95,7 @@ def extract_motion(
     latest: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        taken = motion_taken(opened.contract)
-        if taken is None:
-            raise UsageError("This bundle's model follows no motion.", where=bundle)
-        taker, name = taken
+        taker, name = motion_taken(opened.contract, bundle)
         if note := note_on(chosen, () if variant else opened.variants, work):
             progress.stage("Choose the variant")
             progress.done(note)

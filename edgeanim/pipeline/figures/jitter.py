@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import BadInput, UsageError, told
+from edgeanim.core.errors import BadInput, told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import QualitySums, Truth, moving_area
@@ -49,10 +49,7 @@ def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
     """The clip driving its own first frame; every fourth frame is compared. `BadInput` if nothing
     moves in it."""
     centres: list[NDArray[np.float32]] = []
-    taken = motion_taken(bundle.contract)
-    if taken is None:
-        raise UsageError("This bundle's model follows no motion.")
-    taker, name = taken
+    taker, name = motion_taken(bundle.contract)
 
     def record(graph: str, inputs: Mapping[str, Array]) -> None:
         if graph == taker:

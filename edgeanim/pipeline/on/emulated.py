@@ -84,10 +84,9 @@ def emulate_bundle(
     emulator = find_emulator(processor, _place(root))
     python = boot(emulator)
     with open_bundle(Path(bundle)) as opened, scratch_folder("golden") as scratch:
-        if opened.golden is None:
-            raise UsageError("This bundle has no golden frames.", where=bundle)
+        whole = load_golden(opened.must_have_golden(bundle))
         golden = scratch / "golden.npz"
-        save_golden(golden, first_frames(load_golden(opened.golden), frames))
+        save_golden(golden, first_frames(whole, frames))
         subjects = subjects_of(opened.contract, opened.variants)
         chosen = variants_called(variants, subjects)
         record = record_of(opened)
