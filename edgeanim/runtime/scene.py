@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +56,14 @@ class Scene:
                 raise ValueError(f"the input {name!r} holds NaN or infinity")
 
 
+def is_picture(array: NDArray[Any]) -> bool:
+    """Whether an array has the form of a picture: uint8 [H, W, 3 or 4]."""
+    return array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] in (3, 4)
+
+
 def check_picture(picture: Picture, what: str) -> None:
     """`ValueError` unless `picture` is uint8 [H, W, 3 or 4] with at least one pixel."""
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+    if not is_picture(picture):
         raise ValueError(f"{what} is not uint8 [H, W, 3 or 4]: {picture.dtype} {picture.shape}")
     if not picture.size:
         raise ValueError(f"{what} has no pixels")

@@ -16,7 +16,7 @@ import numpy as np
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.quantize.coverage import thin
 from edgeanim.runtime.media import MAX_PIXELS
-from edgeanim.runtime.scene import Picture
+from edgeanim.runtime.scene import Picture, is_picture
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -114,7 +114,7 @@ class Given:
 
     def _picture(self, item: Any, which: str) -> Picture:
         picture = np.asarray(item)
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] not in (3, 4):
+        if not is_picture(picture):
             raise BadInput(
                 f"This is {picture.dtype} of the shape {list(picture.shape)}; a picture is uint8, "
                 "[height, width, 3 or 4].",

@@ -12,11 +12,11 @@ from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.core.archives import archive_errors
 from edgeanim.core.errors import BadInput
 from edgeanim.core.files import inside, write_bytes
+from edgeanim.runtime.media.stills import PNG
 
 PICTURES = "pictures.zip"
 # What a host may send is bounded; of more, the last ones stay there.
 _MAX_BYTES = 48 << 20
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def pack_pictures(report: Report, folder: Path, archive: Path) -> None:
@@ -58,6 +58,6 @@ def _pictures(data: bytes, where: str) -> dict[str, bytes]:
         if not stored or sum(info.file_size for info in infos) > len(data):
             raise BadInput("Its pictures are not stored as they are.", where=place)
         found = {info.filename: packed.read(info) for info in infos}
-    if not all(picture.startswith(_PNG) for picture in found.values()):
+    if not all(picture.startswith(PNG) for picture in found.values()):
         raise BadInput("What it sent as pictures is none.", where=place)
     return found

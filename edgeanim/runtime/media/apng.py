@@ -16,15 +16,15 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from edgeanim.runtime.media.stills import PNG
 from edgeanim.runtime.media.writing import changed, delays
 from edgeanim.runtime.scene import Picture
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KIND = {3: 2, 4: 6}
 """PNG's number for the colours of so many channels."""
 # Frames a second at which 16 bits hold a frame's milliseconds.
 _SLOW = 1000 / 0xFFFF
-_COUNT_AT = len(_SIGNATURE) + 25  # behind IHDR
+_COUNT_AT = len(PNG) + 25  # behind IHDR
 
 
 def write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
@@ -37,7 +37,7 @@ def write_apng(path: Path, frames: Iterable[Picture], fps: float) -> None:
             if before is None:
                 height, width, channels = frame.shape
                 head = struct.pack(">IIBBBBB", width, height, 8, _KIND[channels], 0, 0, 0)
-                stream.write(_SIGNATURE + _chunk(b"IHDR", head) + _frame_count(0))
+                stream.write(PNG + _chunk(b"IHDR", head) + _frame_count(0))
             parts = _write_frame(stream, frame, before, (shown, ticks), parts)
             before = frame
             count += 1
@@ -70,7 +70,7 @@ def _compressed(picture: Picture) -> Iterator[bytes]:
     """What the IDAT chunks of a PNG of `picture` hold."""
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG")
-    data, at = buffer.getbuffer(), len(_SIGNATURE)
+    data, at = buffer.getbuffer(), len(PNG)
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
         if bytes(data[at + 4 : at + 8]) == b"IDAT":

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from edgeanim.core.errors import BadInput, disk_errors
-from edgeanim.runtime.media.stills import STILL_SUFFIXES
+from edgeanim.runtime.media.stills import PNG, STILL_SUFFIXES
 
 CLIP_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".gif", ".apng")
 # What may be a picture or an animation: only a look inside tells.
 _EITHER = (".webp", ".png")
 _SUFFIXES = (*STILL_SUFFIXES, *CLIP_SUFFIXES)
-_PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_CHUNKS = 1000  # a stranger's file may hold millions of empty ones
 _ANIMATED_WEBP = 0x02  # among the flags of VP8X
 
@@ -108,8 +107,8 @@ def _is_animation(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             head = stream.read(21)
-            if head.startswith(_PNG):
-                stream.seek(len(_PNG))
+            if head.startswith(PNG):
+                stream.seek(len(PNG))
                 return _png_frames(stream) > 1
             webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) == 21
             return webp and bool(head[20] & _ANIMATED_WEBP)

@@ -19,7 +19,9 @@ from edgeanim.runtime.scene import Picture
 MAX_PIXELS = 1 << 26
 STILL_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What a PNG begins with."""
+_MAGIC = (PNG, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
 _UNREAD = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
