@@ -31,6 +31,8 @@ from edgeanim.benchmarks.results.result import (
 from edgeanim.benchmarks.timing.scenarios import frame_stages
 from edgeanim.benchmarks.timing.stats import Interval, median, paired_ratio, percentile
 
+FAILED = Failure("DeviceFailed", 5, "It was killed.")
+
 
 def build_variant(
     name: str,

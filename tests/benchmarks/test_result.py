@@ -23,13 +23,12 @@ from edgeanim.benchmarks.results.result import (
 )
 from edgeanim.benchmarks.schema import report_schema, schema_text
 from edgeanim.core.errors import BadInput, DeviceFailed
-from tests.benchmarks.synthetic import build_report
+from tests.benchmarks.synthetic import FAILED, build_report
 
 jsonschema = pytest.importorskip("jsonschema")
 
 PLAIN: dict[str, Any] = json.loads(dump_report(build_report()))
 VALIDATOR = jsonschema.Draft202012Validator(report_schema())
-FAILED = Failure("DeviceFailed", 5, "It was killed.")
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,11 @@ from edgeanim.core.progress import SILENT
 from edgeanim.models import ablation
 from edgeanim.models.ablation import ARMS, ablate, hide_cue, table
 from edgeanim.models.animator import load_animator
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.train import train
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
+from tests.models.tiny_training import TINY
 
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
 SHORT = (Phase(2, batch=2, sizes=(64,)),)
 CONFIG = TrainConfig(
     model=TINY, data=DataConfig(puppets=2, moments=2), regions=SHORT, generator=SHORT, gan_from=0.0

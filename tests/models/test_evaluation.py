@@ -14,7 +14,6 @@ from skimage.metrics import structural_similarity
 from edgeanim.models.ablation import summary
 from edgeanim.models.ablation import table as ablation_table
 from edgeanim.models.animator import Animator
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset.form import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
@@ -24,10 +23,7 @@ from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
 from edgeanim.models.evaluation.table import figure, table
 from edgeanim.runtime.pictures import Fit
-
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
+from tests.models.tiny_training import TINY
 
 
 def noisy(seed, sigma=0.1, side=48):

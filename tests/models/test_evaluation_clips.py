@@ -18,16 +18,12 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_plain
 from edgeanim.models.animator import Animator, save_weights
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.evaluation import sets
 from edgeanim.models.evaluation.clips import _MAX_FRAMES, clip_frames, find_clips
 from edgeanim.models.evaluation.sets import _CLIP_FRAMES
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 from tests.models.notes import Notes
-
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
+from tests.models.tiny_training import TINY
 
 
 def write_gif(path: Path, frames: int = 4, *, plain: bool = False) -> Path:

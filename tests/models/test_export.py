@@ -14,16 +14,12 @@ from edgeanim.core.contract import load_contract
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.graph.from_torch import TOLERANCE
 from edgeanim.models.animator import Animator, contract_of
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.export import export_animator
 from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.shipped_files import shipped, shipped_names
+from tests.models.tiny_training import TINY
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")
-
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
 
 
 def test_the_folder_holds_the_contract_and_plain_convolutions(small_animator, exported_animator):

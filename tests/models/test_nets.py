@@ -17,11 +17,9 @@ from edgeanim.models.nets.discriminator import Discriminator
 from edgeanim.models.nets.generator import affine_coefficients, compose_flows
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import COUNT, MOTION_VALUES
+from tests.models.tiny_training import TINY
 
 BASE = AnimatorConfig()
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
 
 
 def example(spec, seed=0):

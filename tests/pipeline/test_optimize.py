@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgeanim import api
-from edgeanim.benchmarks.results.result import Failure, Report
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.limit import DriftLimit
@@ -30,7 +30,7 @@ from edgeanim.pipeline.search.sentences import why_no_int8
 from edgeanim.pipeline.search.trials import Study, Timing, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.bundle import open_bundle
-from tests.benchmarks.synthetic import build_report
+from tests.benchmarks.synthetic import FAILED, build_report
 from tests.cli.called import edgeanim_started
 from tests.pipeline.table_study import HALF, UNPRUNED, search
 
@@ -111,9 +111,6 @@ def test_a_mixture_that_drifts_too_far_is_a_trial_like_any_other(
     assert "float islands or trained weights it drifts by 0.0" in why_no_int8(
         found.results, study.limit
     )
-
-
-FAILED = Failure("DeviceFailed", 5, "It was killed.")
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,12 @@ from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.store import Store
 from edgeanim.models import adapt
 from edgeanim.models.animator import load_animator
-from edgeanim.models.config import AnimatorConfig
 from edgeanim.models.train import train
 from edgeanim.models.training.config import DataConfig, Phase, Precision, TrainConfig
 from edgeanim.pipeline import training as pipeline
 from edgeanim.targets.machine import Machine
+from tests.models.tiny_training import TINY
 
-TINY = AnimatorConfig(
-    "tiny", 64, regions=(8, 8, 16, 16, 16), encoder=(8, 16, 16), generator=(8, 16, 16)
-)
 SHORT = (Phase(2, batch=2, sizes=(64,)),)
 
 

@@ -16,8 +16,6 @@ from edgeanim.benchmarks.drift.frames import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.targets.backends import SessionOptions, backend_names, get_backend
-from edgeanim.targets.board import Board
 
 if TYPE_CHECKING:
     import torch
@@ -162,30 +160,6 @@ def train_generator(
     spec = spec_of(size)
     export_onnx(net.to(memory_format=torch.contiguous_format), spec, path)
     return GraphArtifact(spec, path)
-
-
-def played(path: Path, samples: ArraySamples) -> Array:
-    """The one output of an ONNX graph for every sample, in ONNX Runtime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, dict(sample))[0] for sample in samples])
-
-
-def played_int8(artifact: GraphArtifact, board: Board, samples: ArraySamples, out: Path) -> Array:
-    """The same of a quantised graph, in the runtime that it is for, always NCHW."""
-    name = next(b for b in backend_names() if get_backend(b).int8_scheme == artifact.scheme)
-    runtime = get_backend(name)
-    session = runtime.load(runtime.compile(artifact, board, out), SessionOptions())
-    (given,), (result,) = session.spec.inputs, session.spec.outputs
-    frames = []
-    for sample in samples:
-        x = sample["image"]
-        fed = np.ascontiguousarray(x.transpose(0, 2, 3, 1)) if given.layout == "NHWC" else x
-        y = session.run({given.name: fed})[result.name].copy()
-        frames.append(y.transpose(0, 3, 1, 2) if result.layout == "NHWC" else y)
-    session.close()
-    return np.concatenate(frames)
 
 
 def similarity(found: Array, wanted: Array) -> Array:

@@ -52,5 +52,13 @@ def nchw_to(spec: TensorSpec, array: Array) -> Array:
     return np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else array
 
 
+def outputs(path: Path, samples: ArraySamples) -> Array:
+    """The one output of an ONNX graph for every sample, as it is, in ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, dict(sample))[0] for sample in samples])
+
+
 def psnr(one: Array, other: Array) -> float:
     return float(-10 * np.log10(np.mean((one - other) ** 2)))

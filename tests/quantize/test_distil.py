@@ -39,11 +39,10 @@ from edgeanim.targets.board import Board
 from tests.quantize.cyclegan import (
     as_samples,
     photographs,
-    played,
-    played_int8,
     similarity,
     train_generator,
 )
+from tests.quantize.played import backend_of, outputs, play
 
 SIZE = 32
 SPEC = DistilSpec(steps=60, every=15)
@@ -82,12 +81,12 @@ def test_default_int8_falls_and_ours_holds(
     old_board: Board,
     tmp_path: Path,
 ) -> None:
-    wanted = played(generator.path, unseen_frames)
+    wanted = outputs(generator.path, unseen_frames)
     default = onnxruntime_static(Work(old_board), generator, frames, tmp_path)
     spec = QuantizeSpec()
     ours = get_scheme("onnx-qdq").quantize(distilled, frames, spec, old_board, tmp_path / "ours")
-    fallen = similarity(played(default.path, unseen_frames), wanted)
-    held = similarity(played(ours.path, unseen_frames), wanted)
+    fallen = similarity(outputs(default.path, unseen_frames), wanted)
+    held = similarity(outputs(ours.path, unseen_frames), wanted)
     assert fallen.mean() < 0.9
     assert held.mean() > 0.5 * (1 + fallen.mean())
 
@@ -177,8 +176,8 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
     made = scheme.quantize(
         unet, samples, QuantizeSpec(ranges="minmax"), old_board, tmp_path / "made"
     )
-    real = played_int8(made, old_board, unseen, tmp_path / "compiled")
-    exact = played(unet.path, unseen)
+    real, _ = play(made, backend_of(made.scheme), old_board, unseen, tmp_path / "compiled")
+    exact = outputs(unet.path, unseen)
     graph = import_torch(unet.path)
     batches = [graph.tensors(sample) for sample in samples]
     shapes = traced_shapes(graph.module, batches[0])
@@ -186,14 +185,14 @@ def test_rounding_in_pytorch_is_what_the_runtime_computes(
     insert_rounding(graph.module, placement, weight_limit=scheme.seven_bit_limit)
     collect_ranges(graph.module, batches, "minmax")
 
-    def outputs() -> Array:
+    def in_torch() -> Array:
         with torch.no_grad():
             return np.concatenate([graph.module(*graph.tensors(s))[0].numpy() for s in unseen])
 
-    simulated = outputs()
+    simulated = in_torch()
     assert np.square(simulated - real).mean() < 0.3 * np.square(exact - real).mean()
     remove_rounding(graph.module)
-    np.testing.assert_allclose(outputs(), exact, atol=1e-5)
+    np.testing.assert_allclose(in_torch(), exact, atol=1e-5)
 
 
 @given(st.floats(-9, 0), st.floats(0.01, 9), st.lists(st.floats(-20, 20), min_size=1, max_size=20))

@@ -10,12 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeanim.core.artifact import Array, GraphArtifact
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.distillation.train import Trainer
 from edgeanim.quantize.pruning.allocation import uniform
+from tests.quantize.played import outputs
 from tests.quantize.prune_one import build_again, prune_graph
 
 SPEC = PruneSpec(
@@ -27,13 +28,6 @@ SPEC = PruneSpec(
     steps=40,
     learning_rate=3e-3,
 )
-
-
-def outputs(path: Path, samples: ArraySamples) -> Array:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(["result"], dict(sample))[0] for sample in samples])
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.tensorrt_rules import check_tensorrt, violations
 from edgeanim.targets.board import Board
+from tests.quantize.played import outputs
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +35,6 @@ def load(path: Path) -> Any:
     import onnx
 
     return onnx.load(str(path))
-
-
-def outputs(path: Path, samples: ArraySamples) -> np.ndarray:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, dict(sample))[0] for sample in samples])
 
 
 def test_the_graph_keeps_the_rules_and_looks_the_same(
