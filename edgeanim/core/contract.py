@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from edgeanim.core.parsing import load_toml, parse, to_plain
+from edgeanim.core.parsing import load_toml, parse, to_toml
 from edgeanim.core.skeleton import Joints, Skeleton
 
 CONTRACT_FILE = "model.toml"
@@ -192,6 +192,4 @@ def load_contract(folder: Path) -> Contract:
 
 def dump_contract(contract: Contract) -> str:
     """The contract as the text of a `model.toml`."""
-    import tomli_w
-
-    return tomli_w.dumps(to_plain(contract))
+    return to_toml(contract)

@@ -116,6 +116,13 @@ def to_plain(value: object, *, nulls: bool = False) -> Any:
     return value
 
 
+def to_toml(value: object) -> str:
+    """What `to_plain` gives, as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(to_plain(value))
+
+
 @overload
 def one_or_more(given: L | Iterable[L]) -> tuple[L, ...]: ...
 @overload

@@ -90,7 +90,7 @@ def test_a_finished_ablation_is_scored_again_without_training(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a step was taken")
 
-    monkeypatch.setattr("edgeanim.models.training.stages.generator_step", refuse)
+    monkeypatch.setattr("edgeanim.models.training.run.generator_step", refuse)
     again = ablate(config, out, puppets=2, size=64)
     assert [to_plain(result) for result in again] == [to_plain(result) for result in results]
 

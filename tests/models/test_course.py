@@ -45,7 +45,7 @@ def test_regions_learn_slower_beside_the_generator_and_the_discriminator_joins_l
         seen.append(adversarial)
         return {"pixels": 0.0}
 
-    monkeypatch.setattr("edgeanim.models.training.stages.generator_step", spy)
+    monkeypatch.setattr("edgeanim.models.training.run.generator_step", spy)
     train(replace(SHORT, gan_from=gan_from), tmp_path)
     assert seen == [False] * alone + [True] * (8 - alone)
 

@@ -12,7 +12,6 @@ from torch import nn
 
 from edgeanim.models.nets.regions import Reading
 from edgeanim.models.regions import BACKGROUND, COUNT, REGIONS, TIPS, UNKNOWN
-from edgeanim.models.train import build_networks
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.config import LossWeights
 from edgeanim.models.training.losses import (
@@ -22,6 +21,7 @@ from edgeanim.models.training.losses import (
     segmentation,
     smoothness,
 )
+from edgeanim.models.training.run import build_networks
 from edgeanim.models.training.stages import (
     Made,
     descend,

@@ -19,13 +19,14 @@ from edgeanim.core.parsing import parse
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import Animator, load_animator
 from edgeanim.models.nets.blocks import ConvNorm, Convolution, fold_batch_norm
-from edgeanim.models.train import build_networks, train
+from edgeanim.models.train import train
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.checkpoint import config_digest
 from edgeanim.models.training.config import Phase, TrainConfig
 from edgeanim.models.training.losses import motion_weight, multiscale_l1
 from edgeanim.models.training.qat import inconsistency, qat_step
 from edgeanim.models.training.rounding import Rounding, round_values, round_weight
+from edgeanim.models.training.run import build_networks
 from edgeanim.models.training.schedule import schedule
 from edgeanim.models.training.stages import make
 from tests.models.tiny_training import CONFIG, TINY, KillAfter, Killed

@@ -17,9 +17,10 @@ from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.models.animator import load_animator
 from edgeanim.models.dataset import sheet
-from edgeanim.models.train import LOCK, build_networks, train
+from edgeanim.models.train import LOCK, train
 from edgeanim.models.training.batches import load_material
 from edgeanim.models.training.config import DataConfig, Phase, load_train_config
+from edgeanim.models.training.run import build_networks
 from edgeanim.models.training.sheets import append_losses
 from edgeanim.pipeline.dataset import import_dataset
 from edgeanim.runtime.media import write_animation

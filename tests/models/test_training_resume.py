@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT
-from edgeanim.models import train as train_module
 from edgeanim.models.export import shipped_folder
 from edgeanim.models.shipped_files import WEIGHTS
 from edgeanim.models.train import train
 from edgeanim.models.training import checkpoint
+from edgeanim.models.training.checkpoint import Checkpoint
 from edgeanim.models.training.config import DataConfig, Phase
+from edgeanim.models.training.run import Training
 from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, KillAfter, Killed
 
@@ -190,18 +191,16 @@ def test_losses_begin_anew_where_the_checkpoint_was_removed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("module", "step"),
-    [(checkpoint, "save_checkpoint"), (train_module, "_write_results")],
+    ("thing", "step"),
+    [(Checkpoint, "save"), (Training, "write_results")],
     ids=["before a checkpoint", "after it"],
 )
-def test_no_losses_are_lost_or_told_twice_whenever_it_is_killed(
-    tmp_path, monkeypatch, module, step
-):
+def test_no_losses_are_lost_or_told_twice_whenever_it_is_killed(tmp_path, monkeypatch, thing, step):
     def killed(*_, **__):
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(module, step, killed)
+        patch.setattr(thing, step, killed)
         train(SHORT, tmp_path / "cut")
     cut, whole = (train(SHORT, tmp_path / name) for name in ("cut", "whole"))
     assert (cut / "losses.csv").read_text() == (whole / "losses.csv").read_text()

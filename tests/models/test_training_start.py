@@ -13,9 +13,10 @@ from edgeanim.core.errors import BadInput
 from edgeanim.models.animator import Animator, load_animator, save_weights
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped
-from edgeanim.models.train import build_networks, start_from, train
+from edgeanim.models.train import train
 from edgeanim.models.training.checkpoint import Ema
 from edgeanim.models.training.config import Phase
+from edgeanim.models.training.run import build_networks, start_from
 from tests.models.tiny_training import CONFIG, TINY, errors, fixed_batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edgeanim.models import adapt
 from edgeanim.models.animator import load_animator
 from edgeanim.models.train import train
 from edgeanim.models.training.config import DataConfig, Phase, Precision, TrainConfig
+from edgeanim.models.training.run import Training
 from edgeanim.pipeline import training as pipeline
 from edgeanim.targets.machine import Machine
 from tests.models.tiny_training import TINY
@@ -192,8 +192,7 @@ def test_a_configuration_called_as_the_architecture_is_not_overwritten(
 def test_a_training_that_finds_no_memory_says_what_to_lower(
     clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = importlib.import_module("edgeanim.models.train")
-    monkeypatch.setattr(steps, "_run", lambda *_: torch.empty(1 << 50))
+    monkeypatch.setattr(Training, "take", lambda *_: torch.empty(1 << 50))
     with pytest.raises(DeviceFailed, match=r"needs more memory .* Lower `batch` or `sizes`"):
         api.train(trained / "train.toml", tmp_path / "out")
     with pytest.raises(DeviceFailed, match=r"needs more memory .* shorter clips"):

@@ -3,6 +3,7 @@ the very result that an uninterrupted one would have had."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,67 +80,67 @@ class Ema:
             self.state[name].copy_(now[name])
 
 
-def save_checkpoint(
-    out: Path,
-    config: TrainConfig,
-    material: str,
-    done: int,
-    modules: dict[str, nn.Module],
-    optimizers: dict[str, torch.optim.Optimizer],
-    ema: Ema,
-) -> None:
-    """Replace the checkpoint below `out` by one after `done` steps of all stages together, trained
-    on `material` (see `material_digest`)."""
-    with atomic_folder(out / FOLDER) as folder:
-        for name, module in modules.items():
-            save_weights(module, folder / f"{name}.safetensors")
-        for name, optimizer in optimizers.items():
-            write_tensors(folder / f"{name}.optimizer.safetensors", _optimizer_tensors(optimizer))
-        write_tensors(folder / "ema.safetensors", ema.state)
-        state = _State(done, config_digest(config), material, _tensors_digest(folder))
-        write_text(folder / _STATE, canonical_json(to_plain(state)))
-    note_kept()
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is kept of a training into the folder `out`, to go on with: its modules, optimisers and
+    averaged weights. It is made from `material` (see `material_digest`)."""
 
+    out: Path
+    config: TrainConfig
+    material: str
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    ema: Ema
 
-def load_checkpoint(
-    out: Path,
-    config: TrainConfig,
-    material: str,
-    modules: dict[str, nn.Module],
-    optimizers: dict[str, torch.optim.Optimizer],
-    ema: Ema,
-) -> int:
-    """Restore everything; returns the steps done, 0 if there is no checkpoint.
+    def save(self, done: int) -> None:
+        """Replace the one in the folder by one after `done` steps of all stages together."""
+        with atomic_folder(self.out / FOLDER) as folder:
+            for name, module in self.modules.items():
+                save_weights(module, folder / f"{name}.safetensors")
+            for name, optimizer in self.optimizers.items():
+                tensors = _optimizer_tensors(optimizer)
+                write_tensors(folder / f"{name}.optimizer.safetensors", tensors)
+            write_tensors(folder / "ema.safetensors", self.ema.state)
+            digest = _tensors_digest(folder)
+            state = _State(done, config_digest(self.config), self.material, digest)
+            write_text(folder / _STATE, canonical_json(to_plain(state)))
+        note_kept()
 
-    `BadInput` if it is damaged, or belongs to another configuration or other `material` (see
-    `material_digest`), `UsageError` if its place is taken.
-    """
-    folder = out / FOLDER
-    if not (folder / _STATE).is_file():
-        may_become_folder(folder, lambda _: False)
-        return 0
-    state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
-    if not _made_with(config, state):
-        raise BadInput(
-            "This checkpoint was made with another configuration.",
-            where=folder,
-            hint=_way_on(out / CONFIG_FILE, state),
-        )
-    if state.material not in (None, material):
-        raise BadInput(
-            "The clips or datasets that this checkpoint was made from have changed.",
-            where=folder,
-            hint=_HINT,
-        )
-    if state.tensors not in (None, _tensors_digest(folder)):
-        raise BadInput("This checkpoint is damaged.", where=folder, hint=_HINT)
-    for name, module in modules.items():
-        load_weights(module, folder / f"{name}.safetensors")
-    for name, optimizer in optimizers.items():
-        _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
-    ema.restore(read_tensors(folder / "ema.safetensors"))
-    note_kept()
-    return state.done
+    def load(self) -> int:
+        """Restore everything; returns the steps done, 0 if there is no checkpoint.
+
+        `BadInput` if it is damaged, or belongs to another configuration or other material,
+        `UsageError` if its place is taken.
+        """
+        folder = self.out / FOLDER
+        if not (folder / _STATE).is_file():
+            may_become_folder(folder, lambda _: False)
+            return 0
+        state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
+        self._check(state, folder)
+        for name, module in self.modules.items():
+            load_weights(module, folder / f"{name}.safetensors")
+        for name, optimizer in self.optimizers.items():
+            _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
+        self.ema.restore(read_tensors(folder / "ema.safetensors"))
+        note_kept()
+        return state.done
+
+    def _check(self, state: _State, folder: Path) -> None:
+        if not _made_with(self.config, state):
+            raise BadInput(
+                "This checkpoint was made with another configuration.",
+                where=folder,
+                hint=_way_on(self.out / CONFIG_FILE, state),
+            )
+        if state.material not in (None, self.material):
+            raise BadInput(
+                "The clips or datasets that this checkpoint was made from have changed.",
+                where=folder,
+                hint=_HINT,
+            )
+        if state.tensors not in (None, _tensors_digest(folder)):
+            raise BadInput("This checkpoint is damaged.", where=folder, hint=_HINT)
 
 
 def _made_with(config: TrainConfig, state: _State) -> bool:
