@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,32 +64,40 @@ def activations(
 def _asked_for(path: Path) -> list[str]:
     """What goes in or comes out of the nodes that may be quantised, where that comes from, and what
     it may be called once the graph is prepared."""
-    import onnx
-
     model = load_shaped(path)
     graph, gates = model.graph, find_gates(model)
-    floats = {
+    constants = {tensor.name for tensor in graph.initializer}
+    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
+    floats, folded = _floats(graph) - constants, _folded(graph, constants)
+    maker = {name: node for node in graph.node for name in node.output}
+    asked: dict[str, None] = {}
+    quantized = [n for n in graph.node if n.op_type in _QUANTIZED or n.name in gates]
+    frontier = [name for node in reversed(quantized) for name in (*node.input, *node.output)]
+    while frontier:
+        name = frontier.pop()
+        if name in floats and name not in asked:
+            asked[name] = None
+            frontier += folded[name]
+            if name in maker and maker[name].op_type in _MOVES:
+                frontier.append(maker[name].input[0])
+    return list(asked)
+
+
+def _floats(graph: Any) -> set[str]:
+    import onnx
+
+    return {
         info.name
         for info in (*graph.input, *graph.value_info, *graph.output)
         if info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    constants = {tensor.name for tensor in graph.initializer}
-    constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
-    maker = {name: node for node in graph.node for name in node.output}
+
+
+def _folded(graph: Any, constants: Set[str]) -> Mapping[str, list[str]]:
+    """By the name of a value, what is made of it by nodes that are folded into others."""
     folded: dict[str, list[str]] = defaultdict(list)
     for node in graph.node:
         if node.op_type in _FOLDED and (node.op_type != "Mul" or constants & set(node.input)):
             for name in node.input:
                 folded[name].append(node.output[0])
-    asked: dict[str, None] = {}
-    for node in graph.node:
-        if node.op_type in _QUANTIZED or node.name in gates:
-            frontier = [*node.input, *node.output]
-            while frontier:
-                name = frontier.pop()
-                if name in floats and name not in constants and name not in asked:
-                    asked[name] = None
-                    frontier += folded[name]
-                    if name in maker and maker[name].op_type in _MOVES:
-                        frontier.append(maker[name].input[0])
-    return list(asked)
+    return folded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,6 +24,9 @@ from edgeanim.cli.common import (
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.parsing import parse_inputs
+
+if TYPE_CHECKING:
+    from edgeanim.api import Animated
 
 # Of the picture: people who stay where they are sway by 0.04 at most, who steps aside goes 0.09.
 _FAR = 0.06
@@ -122,7 +126,6 @@ def command(
     """
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
-    from edgeanim.report.words import telling
     from edgeanim.runtime.media import STANDARD_OUTPUT, is_live
 
     live = out == STANDARD_OUTPUT
@@ -155,7 +158,14 @@ def command(
         )
     if as_json:
         print_json(result)
-        return
+    else:
+        _tell(result, live)
+
+
+def _tell(result: Animated, live: bool) -> None:
+    """What was written, and what to know of it."""
+    from edgeanim.report.words import telling
+
     where = "" if live else f": {result.path}"
     frames = f"{result.frames} frame{'s' if result.frames != 1 else ''}"
     click.echo(

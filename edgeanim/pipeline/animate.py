@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError, named
 from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
@@ -115,9 +116,9 @@ def animate(
         _refuse_endless(drive)
     live = str(out) == STANDARD_OUTPUT
     if not live:
-        stills = () if still is None else (still,)
         driven = () if drive is None else files_read(drive)
-        must_spare(Path(out), [bundle, *stills, *driven, *(inputs or {}).values()])
+        given = (bundle, still, *driven, *(inputs or {}).values())
+        must_spare(Path(out), [path for path in given if path is not None])
     require_bundle(bundle)
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
@@ -125,12 +126,6 @@ def animate(
         note = note_on(chosen, () if variant else opened.variants, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         options = options_beside(work, chosen.backend, threads, scene, opened.contract)
-        transfer: TransferRule | None = None if relative else "pose"
-        if not relative and not Needs.of(opened.contract).motion:
-            raise UsageError(
-                f"The model {opened.contract.name!r} carries no motion over to a still.",
-                hint="Leave out --absolute.",
-            )
         if smooth is None:
             followed = drive is not None and scene.driver is not None
             smooth = followed and Needs.of(opened.contract).moves_alone
@@ -139,7 +134,7 @@ def animate(
                 opened.contract,
                 chosen,
                 options,
-                transfer=transfer,
+                transfer=None if relative else _absolute(opened.contract),
                 smooth=smooth,
                 in_place=in_place,
                 strength=strength,
@@ -178,6 +173,16 @@ def _refuse_endless(drive: str | Path | None) -> None:
     if drive is not None and is_live(drive):
         what = "A camera" if is_camera(drive) else "What comes through a pipe"
         raise UsageError(f"{what} has no end after which it could begin again.", where="--loop")
+
+
+def _absolute(contract: Contract) -> TransferRule:
+    """How the driver's own motion is given to a still; `UsageError` if none is given to it."""
+    if not Needs.of(contract).motion:
+        raise UsageError(
+            f"The model {contract.name!r} carries no motion over to a still.",
+            hint="Leave out --absolute.",
+        )
+    return "pose"
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:

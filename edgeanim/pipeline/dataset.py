@@ -141,8 +141,9 @@ def import_dataset(
     writer = DatasetWriter(Path(out))
     progress.stage("importing", len(sources))
     for path in sources:
-        with _listed(writer):
+        with _listed(writer), named(path, TooShort):
             content = file_hash(path)
+            recipe = recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit)
             found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
             for name, kind, pictures in found:
                 origin = Origin(
@@ -151,12 +152,11 @@ def import_dataset(
                     kind,
                     as_text(source or called(path).name),
                     as_text(licence or licence_beside(path)),
-                    recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit),
+                    recipe,
                 )
                 writer.split_for(origin.identity, split)  # also of what is there already
                 if not writer.has(origin):
-                    with named(path, TooShort):
-                        writer.add_clip(origin, counted(pictures, name, progress), split)
+                    writer.add_clip(origin, counted(pictures, name, progress), split)
         progress.step(note=path.name)
     progress.done()
     return writer.finish()

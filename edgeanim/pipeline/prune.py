@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift
+from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_spare
 from edgeanim.core.progress import SILENT, Progress
@@ -142,14 +143,19 @@ def prune_model(
     with new_model_folder(out, model.contract, files, golden) as partial:
         for name, graph in graphs.items():
             if graph.path != model.graph(name).path:
-                (partial / PLANS).mkdir(exist_ok=True)
-                for file in graph.path.parent.iterdir():
-                    if file != graph.path:
-                        shutil.copyfile(file, partial / PLANS / f"{name}{file.suffixes[-1]}")
+                _copy_plan(graph, partial / PLANS)
     drift = _judge(work, out, golden)
     latency_ms = None if asked_ms is None else pruner.frame_ms(graphs)
     note, separate = clipping_in_words(model, golden), material.separate
     return Pruned(out, rows, drift, spec, backend, separate, cut.left, latency_ms, note)
+
+
+def _copy_plan(graph: GraphArtifact, plans: Path) -> None:
+    """The plan and the weights that lie beside a pruned graph."""
+    plans.mkdir(exist_ok=True)
+    for file in graph.path.parent.iterdir():
+        if file != graph.path:
+            shutil.copyfile(file, plans / f"{graph.spec.name}{file.suffixes[-1]}")
 
 
 def frames_for(spec: PruneSpec) -> int:
