@@ -22,7 +22,7 @@ from edgeanim.pipeline.frames.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
 from edgeanim.pipeline.prune_effect import require_effect
-from edgeanim.pipeline.pruning import Pruner
+from edgeanim.pipeline.pruner import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work
 from edgeanim.quantize.pruning.prune import Graphs

@@ -199,9 +199,9 @@ SECOND_RUN = """
 import sys
 def refuse(*a, **k): raise SystemExit('a stage was done again')
 import edgeanim.quantize.schemes as schemes, edgeanim.quantize.pruning.prune as prune
-import edgeanim.pipeline.methods, edgeanim.pipeline.pruning
+import edgeanim.pipeline.methods, edgeanim.pipeline.pruner
 edgeanim.pipeline.methods.get_scheme = refuse
-edgeanim.pipeline.pruning.prune_graphs = refuse
+edgeanim.pipeline.pruner.prune_graphs = refuse
 from edgeanim.cli.main import main
 main()
 """

@@ -15,7 +15,7 @@ from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.progress import SILENT
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.pipeline.prune import frames_for, prune
-from edgeanim.pipeline.pruning import Pruner
+from edgeanim.pipeline.pruner import Pruner
 from edgeanim.quantize.pruning.prune import Cut
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.machine import read_machine
