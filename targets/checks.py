@@ -1,4 +1,4 @@
-"""What every backend checks before its runtime sees anything: inputs, settings, files."""
+"""What every backend checks of inputs, settings, files and sessions, and how it refuses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conv and ConvTranspose as `torch.nn` modules, of one to three dimensions."""
+"""Conv and ConvTranspose as `torch.nn` modules, of one to three dimensions, and Col2Im."""
 
 from __future__ import annotations
 
