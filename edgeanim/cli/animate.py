@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.endless import until_interrupted
+from edgeanim.cli.options import (
     NAME,
     PATH,
     Number,
@@ -16,11 +17,10 @@ from edgeanim.cli.common import (
     example,
     input_option,
     json_option,
-    print_json,
     single_option,
     threads_option,
-    until_interrupted,
 )
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.parsing import parse_inputs

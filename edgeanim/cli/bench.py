@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     PATH,
     Number,
     Whole,
@@ -16,11 +16,10 @@ from edgeanim.cli.common import (
     frames_option,
     input_option,
     json_option,
-    print_json,
     range_option,
-    say,
     threads_option,
 )
+from edgeanim.cli.output import print_json, say
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import printable
 from edgeanim.core.parsing import parse_inputs

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json, say
+from edgeanim.cli.options import example, json_option
+from edgeanim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board, Peaks

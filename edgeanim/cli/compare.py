@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json
+from edgeanim.cli.options import PATH, example, json_option
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:

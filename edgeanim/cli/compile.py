@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     NAME,
     PATH,
     backends_option,
@@ -17,9 +17,9 @@ from edgeanim.cli.common import (
     input_option,
     json_option,
     on_command_line,
-    print_json,
     recipe_option,
 )
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
 from edgeanim.core.errors import UsageError

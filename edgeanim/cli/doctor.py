@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgeanim.cli.common import example, json_option, print_json, say, single_option
+from edgeanim.cli.options import example, json_option, single_option
+from edgeanim.cli.output import print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import PATH, Whole, example, json_option, print_json
+from edgeanim.cli.options import PATH, Whole, example, json_option
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     NAME,
     PATH,
     Whole,
     board_option,
     example,
     json_option,
-    print_json,
-    say,
     single_option,
     threads_option,
 )
+from edgeanim.cli.output import print_json, say
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import to_plain

@@ -9,14 +9,8 @@ from typing import Any
 
 import click
 
-from edgeanim.cli.common import (
-    PATH,
-    example,
-    json_option,
-    model_folder_option,
-    print_json,
-    range_option,
-)
+from edgeanim.cli.options import PATH, example, json_option, model_folder_option, range_option
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
 from edgeanim.core.errors import BadInput, UsageError, errors_of_others

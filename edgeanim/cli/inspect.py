@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import NAME, PATH, example, json_option, print_json, say
+from edgeanim.cli.options import NAME, PATH, example, json_option
+from edgeanim.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from edgeanim.core.contract import GraphSpec

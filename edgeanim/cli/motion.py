@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.endless import until_interrupted
+from edgeanim.cli.options import (
     NAME,
     PATH,
     Whole,
     board_option,
     example,
     json_option,
-    print_json,
     single_option,
     threads_option,
-    until_interrupted,
 )
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     NAME,
     PATH,
     Number,
@@ -19,12 +19,9 @@ from edgeanim.cli.common import (
     json_option,
     max_drift_p5_option,
     parse_milliseconds,
-    print_json,
     recipe_option,
-    say,
-    warn,
-    warn_unless_held_out,
 )
+from edgeanim.cli.output import print_json, say, warn, warn_unless_held_out
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.parsing import parse_inputs

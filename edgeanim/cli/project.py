@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, Whole, example, json_option, print_json, single_option
+from edgeanim.cli.options import PATH, Whole, example, json_option, single_option
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     NAME,
     Number,
     Whole,
@@ -20,15 +20,12 @@ from edgeanim.cli.common import (
     json_option,
     model_folder_option,
     parse_milliseconds,
-    print_json,
     read_recipe,
     recipe_option,
-    say,
     settings,
     single_option,
-    warn,
-    warn_unless_held_out,
 )
+from edgeanim.cli.output import print_json, say, warn, warn_unless_held_out
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import parse_inputs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import (
+from edgeanim.cli.options import (
     NAME,
     Number,
     Whole,
@@ -21,15 +21,12 @@ from edgeanim.cli.common import (
     max_drift_p5_option,
     model_folder_option,
     on_command_line,
-    print_json,
     read_recipe,
     recipe_option,
-    say,
     settings,
     single_option,
-    warn,
-    warn_unless_held_out,
 )
+from edgeanim.cli.output import print_json, say, warn, warn_unless_held_out
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec

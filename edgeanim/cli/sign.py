@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.common import PATH, example, json_option, print_json, say
+from edgeanim.cli.options import PATH, example, json_option
+from edgeanim.cli.output import print_json, say
 
 
 @click.command("sign")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.common import NAME, PATH, Whole, example, json_option, print_json, single_option
+from edgeanim.cli.options import NAME, PATH, Whole, example, json_option, single_option
+from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.errors import UsageError

@@ -7,9 +7,9 @@ from typing import Any
 import click.testing
 import pytest
 
-from edgeanim.cli.common import parse_milliseconds
 from edgeanim.cli.compile import command as compile_
 from edgeanim.cli.optimize import command as optimize
+from edgeanim.cli.options import parse_milliseconds
 from edgeanim.cli.prune import command as prune
 from edgeanim.cli.quantize import command as quantize
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from edgeanim import api
 from edgeanim.benchmarks.results.result import parse_report
-from edgeanim.cli.common import NAME, PATH, Number, print_json
 from edgeanim.cli.main import COMMANDS, cli
+from edgeanim.cli.options import NAME, PATH, Number
+from edgeanim.cli.output import print_json
 from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
 

@@ -1,22 +1,18 @@
-"""What several commands share: options, their values, JSON out."""
+"""The options of commands: their types, those that several commands share, and their values."""
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from inspect import cleandoc
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edgeanim.cli.users_code import is_name, named_frames
 from edgeanim.core.choices import MAX_THREADS
-from edgeanim.core.errors import BadInput, UsageError, printable
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 
 if TYPE_CHECKING:
@@ -246,61 +242,3 @@ def example(text: str) -> Callable[[F], F]:
         return function
 
     return add
-
-
-@contextmanager
-def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C has asked for the end of what is `endless`: that is no interruption, and
-    what was made is kept. A second one interrupts, and so does the first what is not endless, or
-    has not begun: has not asked yet."""
-    asked, interrupt = threading.Event(), signal.getsignal(signal.SIGINT)
-    begun = threading.Event()
-    if not endless or not callable(interrupt):  # Ctrl-C is ignored
-        yield asked.is_set
-        return
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() or not begun.is_set():
-            interrupt(number, frame)
-        asked.set()
-
-    def stop() -> bool:
-        begun.set()
-        return asked.is_set()
-
-    click.echo("Ctrl-C ends it.", err=True)
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
-
-
-def warn_unless_held_out(held_out: bool) -> None:
-    """Say on standard error that the frames judged on were not kept out of calibration."""
-    if not held_out:
-        from edgeanim.pipeline.frames.material import NOT_HELD_OUT
-
-        click.echo(f"Warning: {NOT_HELD_OUT}", err=True)
-
-
-def warn(note: str | None) -> None:
-    """Say on standard error, last of all, what a result's note says, if it has one."""
-    if note is not None:
-        click.echo(f"Warning: {printable(note)}", err=True)
-
-
-def say(text: str) -> None:
-    """Print what holds a stranger's names, which could steer the terminal."""
-    click.echo(printable(text))
-
-
-def print_json(value: object) -> None:
-    """Print dataclasses and plain values as indented JSON, with a null for what is not known: a
-    report is printed as it would be written. What could steer a terminal stays an escape."""
-    import json
-
-    from edgeanim.core.parsing import to_plain
-
-    text = json.dumps(to_plain(value, nulls=True), indent=2, ensure_ascii=False)
-    click.echo("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
