@@ -60,6 +60,10 @@ class Builder:
             raise self.refuse(node, f"the shape of {name!r} is not fixed")
         return shape
 
+    def ends(self, node: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of a node's first input and output."""
+        return self.shape(node.input[0], node), self.shape(node.output[0], node)
+
     def present(self, node: Any, index: int) -> bool:
         """Whether an optional input is given."""
         return self.onnx.has_input(node, index)

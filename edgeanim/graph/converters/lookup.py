@@ -42,7 +42,7 @@ def gather_elements(b: Builder, node: Any) -> fx.Node:
     """
     axis = b.attrs(node).get("axis", 0)
     x, indices = b.value(node.input[0]), b.onnx.constant_of(node, 1)
-    whole, shape = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    whole, shape = b.ends(node)
     if indices is not None:
         places = torch.from_numpy(indices.astype(np.int64) % whole[axis])
         return b.call(torch.gather, x, axis, b.buffer(node, places))

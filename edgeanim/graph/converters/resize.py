@@ -37,7 +37,7 @@ its length, whatever that is."""
 
 def resize(b: Builder, node: Any) -> fx.Node:
     """Height and width of [N, C, H, W] to a fixed size; of [N, C, D, H, W] the depth too."""
-    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    before, after = b.ends(node)
     rank = len(before)
     if rank not in (4, 5) or before[:2] != after[:2]:
         raise b.refuse(node, "it resizes other axes than depth, height and width")
@@ -59,7 +59,7 @@ def resize(b: Builder, node: Any) -> fx.Node:
 
 def _interpolated(b: Builder, node: Any) -> _Scale:
     given = b.attrs(node)
-    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    before, after = b.ends(node)
     mode, coordinates = given["mode"], given.get("coordinate_transformation_mode", "half_pixel")
     if given.get("antialias", 0):
         raise b.refuse(node, "it smooths what it makes smaller (antialias)")
@@ -95,7 +95,7 @@ def _from_the_corner(b: Builder, node: Any) -> _Scale:
     """Linear, by whole factors: with the last pixels repeated once, the corners of the picture and
     of what it becomes are one each, and what is too much is cut off. Smaller it takes pixels as
     they are."""
-    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    before, after = b.ends(node)
     if any(max(old, new) % min(old, new) for old, new in zip(before, after, strict=True)):
         raise b.refuse(node, "linear resizing with asymmetric coordinates by no whole factor")
 

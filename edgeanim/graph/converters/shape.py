@@ -144,7 +144,7 @@ def slice_(b: Builder, node: Any) -> fx.Node:
 
 def expand(b: Builder, node: Any) -> fx.Node:
     """Repeat axes of length 1, without copying."""
-    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    before, after = b.ends(node)
     if _spreads_a_pixel(before, after):
         return _spread(b, node, after)
     if _spreads_a_channel(before, after):
@@ -177,7 +177,7 @@ def _spread(b: Builder, node: Any, after: tuple[int, ...]) -> fx.Node:
 def tile(b: Builder, node: Any) -> fx.Node:
     """Repeat along each axis: those of length 1 without copying."""
     repeats = [int(v) for v in b.constant(node, 1, "repeats")]
-    before, after = b.shape(node.input[0], node), b.shape(node.output[0], node)
+    before, after = b.ends(node)
     if _spreads_a_pixel(before, after):
         return _spread(b, node, after)
     x = b.value(node.input[0])
