@@ -115,6 +115,17 @@ def is_per_channel(value: NDArray[Any]) -> bool:
     )
 
 
+def along_axis(constant: NDArray[Any], shape: tuple[int, ...], axis: int) -> NDArray[Any] | None:
+    """What a constant that is broadcast to `shape` has along an axis, [shape[axis]]; `None` if it
+    changes along another one."""
+    if constant.ndim > len(shape):
+        return None
+    full = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
+    if full.size != full.shape[axis] or full.size not in (1, shape[axis]):
+        return None
+    return np.broadcast_to(full.reshape(-1), (shape[axis],))
+
+
 def node_label(node: Any) -> str:
     """How an error names a node: by its own name, or by what it makes."""
     return repr(node.name or (node.output[0] if node.output else "?"))

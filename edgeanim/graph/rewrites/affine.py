@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+from edgeanim.graph.queries import along_axis
 
 _FOLDABLE = ("Conv", "ConvTranspose", "InstanceNormalization")
 
@@ -61,24 +62,16 @@ def _affine(graph: Editor, node: Any) -> tuple[str, AnyArray, AnyArray] | None:
         x = node.input[1 - index]
         if constant is None or (index == 0 and node.op_type in ("Sub", "Div")):
             continue
-        value = _per_channel(constant, graph.shapes.get(x))
-        if value is None:
+        shape = graph.shapes.get(x, ())
+        found = along_axis(constant, shape, 1) if len(shape) > 2 else None
+        if found is None:
             continue
+        value = found.astype(np.float64)
         one, zero = np.ones_like(value), np.zeros_like(value)
         if node.op_type in ("Add", "Sub"):
             return x, one, value if node.op_type == "Add" else -value
         return x, value if node.op_type == "Mul" else one / value, zero
     return None
-
-
-def _per_channel(constant: AnyArray, shape: tuple[int, ...] | None) -> AnyArray | None:
-    """`constant` as one number per channel of a value of `shape`, if it is that."""
-    if shape is None or len(shape) < 3 or constant.ndim > len(shape):
-        return None
-    full = constant.reshape((1,) * (len(shape) - constant.ndim) + constant.shape)
-    if full.size not in (1, shape[1]) or full.size != full.shape[1]:
-        return None
-    return np.broadcast_to(full.reshape(-1), (shape[1],)).astype(np.float64)
 
 
 def _scaled(target: Any, weight: AnyArray, scale: AnyArray) -> AnyArray:

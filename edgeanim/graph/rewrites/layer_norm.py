@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import AnyArray, Editor, rewrite_each
-from edgeanim.graph.queries import opset_of
+from edgeanim.graph.queries import along_axis, opset_of
 from edgeanim.graph.rewrites.layout import TO_FIRST, TO_LAST
 from edgeanim.graph.rewrites.norm_parts import NormParts
 
@@ -98,9 +98,7 @@ def _of_each(
     if len(user.input) != 2:
         return None
     value = graph.constant_of(user, 1 - list(user.input).index(name))
-    if value is None or value.dtype != np.float32 or value.ndim > len(shape):
+    if value is None or value.dtype != np.float32:
         return None
-    wide = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
-    if wide.size != wide.shape[axis] or wide.size not in (1, shape[axis]):
-        return None
-    return np.broadcast_to(wide.reshape(-1), (shape[axis],)).copy()
+    found = along_axis(value, shape, axis)
+    return None if found is None else found.copy()
