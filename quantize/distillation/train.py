@@ -16,6 +16,7 @@ from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
+from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.distillation.fake_quant import collect_ranges
 from edgeanim.quantize.distillation.loss import Loss, Outputs, output_losses
 from edgeanim.quantize.distillation.state import Course, load_state, save_state
@@ -52,7 +53,7 @@ class Task:
         """Hold every `every`-th sample out, from the middle of the first stretch on."""
         held = set(range(every // 2, len(batches), every))
         taught = [i for i in range(len(batches)) if i not in held]
-        chosen = np.linspace(0, len(taught) - 1, min(ranged, len(taught))).round().astype(int)
+        chosen = evenly(len(taught), ranged)
         return Task(
             batches=[batches[i] for i in taught],
             wanted=[wanted[i] for i in taught],

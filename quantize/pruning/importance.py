@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
+from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.pruning.channels import ChannelGroup, kind_of
 from edgeanim.quantize.pruning.surgeon import Surgeon
 from edgeanim.quantize.pruning.takes import Takes
@@ -71,8 +70,7 @@ def taylor_scores(
 
     generator = torch.Generator().manual_seed(seed)
     scores = {k: torch.zeros(g.count, dtype=torch.float64) for k, (_, g) in groups.items()}
-    chosen = np.unique(np.linspace(0, len(takes) - 1, _TAKES).round().astype(int))
-    for index in chosen:
+    for index in evenly(len(takes), _TAKES):
         played = whole(takes[int(index)])
         for remaining in reversed(range(_PROJECTIONS)):
             whole.zero_grad()

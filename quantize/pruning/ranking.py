@@ -13,10 +13,10 @@ from itertools import accumulate
 from math import inf, isfinite
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.pruning.elimination import (
     Problem,
     Reading,
@@ -158,6 +158,5 @@ class Reconstructed:
 def judged_takes(takes: Takes) -> list[Take]:
     """Takes from all over, each with its last frame alone: the first of a scene is the one that
     motion is counted from, so nothing has moved there."""
-    chosen = np.unique(np.linspace(0, len(takes) - 1, _JUDGED).round().astype(int))
-    some = [takes[int(index)] for index in chosen]
+    some = [takes[int(index)] for index in evenly(len(takes), _JUDGED)]
     return [Take(take.still, take.first or take.frames[0], take.frames[-1:]) for take in some]
