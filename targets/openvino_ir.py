@@ -12,6 +12,7 @@ from edgeanim.core.contract import FEATURE, GraphSpec, TensorSpec
 from edgeanim.core.errors import disk_errors
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.checks import runtime_errors
+from edgeanim.targets.openvino_tied import untie
 
 
 def with_features_innermost(
@@ -45,10 +46,11 @@ def with_features_innermost(
 def save_ir(model: Any, xml: Path) -> None:
     """Write an `openvino.Model` to `xml` and the `.bin` beside it, the main one last.
 
-    They appear when both are complete: no half a pair is ever seen.
+    They appear when both are complete: no half a pair is ever seen. Tied kernels are made `untie`d.
     """
     import openvino
 
+    untie(model)
     with disk_errors(xml):
         xml.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=xml.parent))
