@@ -16,8 +16,10 @@ from edgeanim.core.errors import (
     DeviceFailed,
     EdgeanimError,
     UsageError,
+    disk_error,
     disk_errors,
     first_line,
+    is_full,
     keep_interruption,
 )
 from edgeanim.core.parsing import nearest
@@ -139,7 +141,8 @@ def _check_floats(floats: FloatPrecision, backend: Backend) -> None:
 
 @contextmanager
 def runtime_errors(what: str, where: object, *, damaged: bool = False) -> Iterator[None]:
-    """Turn whatever a runtime raises into `DeviceFailed`, or `BadInput` if the file is to blame."""
+    """Turn whatever a runtime raises into `DeviceFailed`, or `BadInput` if the file is to blame; it
+    never is for a full disk."""
     try:
         yield
     except EdgeanimError:
@@ -148,5 +151,7 @@ def runtime_errors(what: str, where: object, *, damaged: bool = False) -> Iterat
         raise DeviceFailed(f"{what}: not enough memory.", where=where) from error
     except Exception as error:
         keep_interruption(error)
+        if isinstance(error, OSError) and is_full(error):
+            raise disk_error(error) from error
         kind = BadInput if damaged else DeviceFailed
         raise kind(f"{what}: {first_line(error)}", where=where) from error

@@ -133,13 +133,18 @@ def disk_error(error: OSError, path: Path | None = None) -> EdgeanimError:
         return BadInput("This name is too long for a file.", where=where)
     if error.errno == errno.ELOOP:
         return BadInput("This is a link that leads back to itself.", where=where)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return DeviceFailed(
             "The disk is full; nothing was left half-written.",
-            where=where,
+            where=error.filename2 or where,  # of a copy, the second is what was to be written
             hint="Free some space and run the same command again: finished stages are kept.",
         )
     return DeviceFailed(f"The operating system refused: {error.strerror or error}.", where=where)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it is a disk that has no room left, or no more for this user."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 # `tempfile` tells it as a file that is not there, without a name.
@@ -220,10 +225,12 @@ def _lacks_memory(error: BaseException) -> bool:
 @contextmanager
 def named(where: object, kind: type[EdgeanimError] = BadInput) -> Iterator[None]:
     """Make errors of a `kind` bad input that names `where`, which the user knows, and not a file or
-    line of ours."""
+    line of ours. A full disk is no fault of any input, and stays what it is."""
     try:
         yield
     except kind as error:
+        if is_full(error.__cause__):
+            raise
         raise BadInput(error.what, where=where, hint=error.hint) from error
 
 

@@ -193,6 +193,18 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
+def copy_files(source: Path, target: Path) -> None:
+    """Copy all files below the folder `source` to below `target`.
+
+    `shutil.copytree` gathers what the system refuses, such as on a full disk, into one error that
+    no longer says what it was.
+    """
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
 def inside(folder: Path, name: str) -> Path:
     """The path of `name` below `folder`; `BadInput` if the name would lead out of it."""
     if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.core.files import must_spare, write_text
+from edgeanim.core.files import copy_files, must_spare, write_text
 from edgeanim.core.limit import MEAN, DriftLimit, in_words
 from edgeanim.core.parsing import one_or_more, to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -260,5 +259,5 @@ def _write(
                 write_text(partial / INT8_FOLDER / f"{scheme}{CURVE_SUFFIX}", curve + "\n")
             for graph in outcome.graphs:
                 target = partial / INT8_FOLDER / scheme / graph.spec.name
-                shutil.copytree(graph.path.parent, target)
+                copy_files(graph.path.parent, target)
         write_text(partial / RECORD_FILE, json.dumps(to_plain(result), indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgeanim import api
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import load_model, save_model
@@ -94,6 +95,27 @@ def test_a_model_folder_is_replaced_until_something_else_lies_in_it(
     with pytest.raises(UsageError, match=r"notes\.txt"):
         api.quantize(model, spec=QuantizeSpec(samples=6), progress=Idle(), **common)
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_disk_that_is_full_when_the_model_is_written_is_told(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copyfile
+
+    def copy_until_full(source: Path, target: Path, **options: Any) -> None:
+        """As `shutil.copyfile` tells it, with both names."""
+        if "int8" in Path(target).parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
+        copy(source, target, **options)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_until_full)
+    out = tmp_path / "new" / "out"
+    with pytest.raises(DeviceFailed, match="The disk is full") as caught:
+        api.quantize(
+            tiny_onnx(), calib=photos, out=out, backends="onnxruntime", spec=QuantizeSpec(samples=6)
+        )
+    assert Path(str(caught.value.where)).is_relative_to(out / "int8")
+    assert not out.parent.exists()
 
 
 @pytest.mark.parametrize("command", [api.optimize, api.compile])
