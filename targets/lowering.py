@@ -11,8 +11,8 @@ from edgeanim.targets.checks import runtime_errors
 
 def lowered_for_onnxruntime(source: Path) -> Any:
     """An ONNX graph as a `ModelProto`, with external weights brought in: GridSample as clamp and
-    flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op, pads of
-    all axes. `BadInput` if it does not parse."""
+    flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op, pads and
+    resizes of all axes. `BadInput` if it does not parse."""
     model = _read(source, "onnxruntime")
     ops = {node.op_type for node in model.graph.node}
     if "GridSample" in ops:
@@ -31,6 +31,10 @@ def lowered_for_onnxruntime(source: Path) -> Any:
         from edgeanim.graph.rewrites import pad_axes
 
         pad_axes.rewrite(model)
+    if "Resize" in ops:
+        from edgeanim.graph.rewrites import resize_axes
+
+        resize_axes.rewrite(model)
     return model
 
 
@@ -49,6 +53,7 @@ def lower_for_openvino(model: Any) -> None:
         channels_last_norm,
         pad_axes,
         planar_split,
+        resize_axes,
         warp,
         wrap_pad,
     )
@@ -57,6 +62,7 @@ def lower_for_openvino(model: Any) -> None:
         warp.rewrite(model, warp.VOLUMES)
     planar_split.rewrite(model)
     pad_axes.rewrite(model)
+    resize_axes.rewrite(model)
     wrap_pad.rewrite(model)
     channels_last_norm.rewrite(model)
 

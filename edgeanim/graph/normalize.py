@@ -25,6 +25,7 @@ from edgeanim.graph.rewrites import (
     pads,
     pointwise,
     pools,
+    resize_axes,
     variance,
 )
 from edgeanim.graph.shapes import infer_shapes
@@ -37,6 +38,7 @@ _REWRITES = (
     pools,
     constants,
     pad_axes,
+    resize_axes,
     identity,
     pointwise,
     layout,

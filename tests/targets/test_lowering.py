@@ -53,3 +53,18 @@ def test_a_pad_of_some_axes_pads_all(tmp_path: Path) -> None:
     for lowered in (lowered_for_onnxruntime, lowered_for_openvino):
         (pad,) = lowered(path).graph.node
         assert (pad.op_type, len([name for name in pad.input if name])) == ("Pad", 2)
+
+
+def test_a_resize_of_some_axes_resizes_all(tmp_path: Path) -> None:
+    """ONNX Runtime trips over the others of these, too."""
+    factors = numpy_helper.from_array(np.array([2, 2], np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["factors"], value=factors),
+        helper.make_node("Resize", ["x", "", "factors"], ["y"], axes=[2, 3]),
+    ]
+    path = saved(tmp_path, nodes, {"x": (1, 4, 8, 8), "y": (1, 4, 16, 16)})
+    for lowered in (lowered_for_onnxruntime, lowered_for_openvino):
+        model = lowered(path)
+        (stored,), (resize,) = model.graph.initializer, model.graph.node
+        assert "axes" not in [attribute.name for attribute in resize.attribute]
+        assert numpy_helper.to_array(stored).tolist() == [1, 1, 2, 2]
