@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ RECORD_FILE = "quantization.json"
 def may_become_model(out: Path) -> None:
     """`UsageError` if `out` holds anything that does not belong to a model folder: writing one
     there would destroy it."""
+    out = _led_to(out)
     files = _files_of_model(out)
     folders = (INT8_FOLDER, PLANS) if files else ()
     may_become_folder(out, lambda name: name in files or name.split("/")[0] in folders)
@@ -31,12 +33,18 @@ def new_model_folder(
     out: Path, contract: Contract, graphs: Mapping[str, Path], golden: Path
 ) -> Iterator[Path]:
     """Yield a model folder with `graphs` (files by name) and `golden` frames, to be added to. It
-    takes the place of `out` if the block succeeds; see `may_become_model`."""
+    takes the place of `out` if the block succeeds, or of what that links to; see
+    `may_become_model`."""
     may_become_model(out)
-    with atomic_folder(out) as partial:
+    with atomic_folder(_led_to(out)) as partial:
         save_model(contract, graphs, partial)
         shutil.copyfile(golden, partial / GOLDEN_FILE)
         yield partial
+
+
+def _led_to(out: Path) -> Path:
+    """Where a link leads, be it to nothing yet: a model is written there, and the link stays."""
+    return Path(os.path.realpath(out)) if out.is_symlink() else out
 
 
 def _files_of_model(folder: Path) -> frozenset[str]:

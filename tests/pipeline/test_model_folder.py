@@ -97,6 +97,24 @@ def test_a_model_folder_is_replaced_until_something_else_lies_in_it(
     assert (out / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_and_the_model_is_written_where_it_leads(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, there: bool
+) -> None:
+    real, link = tmp_path / "large" / "disk", tmp_path / "out"
+    if there:
+        real.mkdir(parents=True)
+    link.symlink_to(real)
+    given: dict[str, Any] = {"calib": photos, "backends": "onnxruntime", "out": link}
+    for _ in range(2):  # what the first one wrote may be replaced
+        api.quantize(tiny_onnx(), spec=QuantizeSpec(samples=6), **given)
+        assert link.is_symlink()
+        assert (real / "quantization.json").is_file()
+    (real / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        api.quantize(tiny_onnx(), progress=Idle(), **given)
+
+
 def test_a_disk_that_is_full_when_the_model_is_written_is_told(
     tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
