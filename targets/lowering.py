@@ -46,14 +46,15 @@ def lowered_for_openvino(source: Path) -> Any:
 
 
 def lower_for_openvino(model: Any) -> None:
-    """Channels are cut apart in planes, pads that wrap around are slices, norms over groups or over
-    channels leave a map where it lies, and volumes, for which it has no GridSample, are warped by
-    gathers; in place."""
+    """Channels are cut apart in planes, pads that wrap around are slices, resizes that smooth are
+    products, norms over groups or over channels leave a map where it lies, and volumes, for which
+    it has no GridSample, are warped by gathers; in place."""
     from edgeanim.graph.rewrites import (
         channels_last_norm,
         pad_axes,
         planar_split,
         resize_axes,
+        resize_by_weights,
         warp,
         wrap_pad,
     )
@@ -63,6 +64,7 @@ def lower_for_openvino(model: Any) -> None:
     planar_split.rewrite(model)
     pad_axes.rewrite(model)
     resize_axes.rewrite(model)
+    resize_by_weights.rewrite(model)
     wrap_pad.rewrite(model)
     channels_last_norm.rewrite(model)
 
