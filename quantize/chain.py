@@ -19,6 +19,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import nearest
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.queries import value_shapes
+from edgeanim.graph.read import load_onnx
 from edgeanim.graph.rewrites import constants
 from edgeanim.graph.shapes import with_shapes
 
@@ -143,10 +144,8 @@ def has_convolutions(path: Path, keep_float: Collection[str] = ()) -> bool:
 
 
 def load_shaped(path: Path) -> Any:
-    """The ONNX graph at `path`, `shaped`."""
-    import onnx
-
-    return shaped(onnx.load(str(path)))
+    """The ONNX graph at `path`, `shaped`; `BadInput` if the file does not parse."""
+    return shaped(load_onnx(path))
 
 
 def shaped(model: Any) -> Any:

@@ -202,3 +202,12 @@ def test_types_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     with pytest.raises(BadInput, match="contradict each other"):
         load_shaped(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"cos\nsystem\n(S'true'\ntR.", b"\x08\x07\xff"])
+def test_a_damaged_graph_is_told(content: bytes, tmp_path: Path) -> None:
+    """As one may lie in the artifact store, put there with the hash that it has."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"net\.onnx"):
+        has_convolutions(path)
