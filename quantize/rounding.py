@@ -22,8 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.arrays import load_npz, save_npz
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
-from edgeanim.core.files import atomic_path
+from edgeanim.core.files import canonical_json, write_text
+from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.threads import one_blas_thread
 from edgeanim.quantize.chain import load_shaped, onnx_chain
 from edgeanim.quantize.histograms_onnx import activations
@@ -42,7 +44,14 @@ _AT_ONCE = 512
 """Places whose products are added up at once: one large product takes less time than many small."""
 _BLOCK = 32
 """Weights rounded before what they leave over is handed on to all the others at once."""
-_FILE = "kernels.npz"
+_FILE, _NAMES_FILE = "kernels.npz", "convolutions.json"
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Whose kernels the stored arrays are, in their order."""
+
+    convolutions: tuple[str, ...]
 
 
 def round_kernels(
@@ -84,16 +93,18 @@ def replace_kernels(model: Any, kernels: Kernels, names: Iterable[str]) -> None:
 
 
 def save_kernels(kernels: Kernels, folder: Path) -> None:
-    """Write `kernels` into `folder`."""
-    arrays: dict[str, Any] = {f"k{i}": kernel for i, kernel in enumerate(kernels.values())}
-    with atomic_path(folder / _FILE) as partial, partial.open("wb") as stream:
-        np.savez(stream, names=np.array(list(kernels), np.str_), **arrays)
+    """Write `kernels` into `folder`, two files."""
+    write_text(folder / _NAMES_FILE, canonical_json(to_plain(_Named(tuple(kernels)))))
+    save_npz(folder / _FILE, {f"k{i}": kernel for i, kernel in enumerate(kernels.values())})
 
 
 def load_kernels(folder: Path) -> dict[str, Array]:
-    """What `save_kernels` wrote."""
-    with np.load(folder / _FILE, allow_pickle=False) as stored:
-        return {str(name): stored[f"k{i}"] for i, name in enumerate(stored["names"])}
+    """What `save_kernels` wrote; `BadInput` for anything else."""
+    path = folder / _NAMES_FILE
+    names = parse(_Named, load_json(path), where=path).convolutions
+    places = [f"k{i}" for i in range(len(names))]
+    arrays = load_npz(folder / _FILE, required=places)
+    return {name: arrays[place] for name, place in zip(names, places, strict=True)}
 
 
 def compensated(rows: Array, moments: Moments, limit: float | Moments) -> Array:

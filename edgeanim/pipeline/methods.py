@@ -141,7 +141,7 @@ def _kernels(
         for limit, kernels in round_kernels(graph, samples, limits).items():
             save_kernels(kernels, folder / f"{limit:g}")
 
-    folder, _ = work.build("rounding", parts, make)
+    folder, _ = work.build("kernels", parts, make)
     return load_kernels(folder / f"{limit_of(scheme):g}")
 
 

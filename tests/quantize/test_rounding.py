@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.errors import BadInput
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize import rounding
 from edgeanim.quantize.calibration import ArraySamples
@@ -223,6 +225,20 @@ def test_kernels_are_stored_and_read_back(
     for name, kernel in kernels.items():
         assert np.array_equal(stored[name], kernel)
         assert np.array_equal(again[name], kernel)
+
+
+@pytest.mark.parametrize("content", [b"no archive", pickle.dumps("mine"), b""])
+def test_what_else_lies_in_the_place_of_stored_kernels_is_told(
+    content: bytes, tmp_path: Path
+) -> None:
+    """As it may in the artifact store, put there with the hash that it has."""
+    save_kernels({"conv": np.ones((1, 1, 3, 3), np.float32)}, tmp_path)
+    for file in tmp_path.iterdir():
+        whole = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(BadInput, match=file.name):
+            load_kernels(tmp_path)
+        file.write_bytes(whole)
 
 
 def test_only_the_named_nodes_get_their_kernels(unet: GraphArtifact, samples: ArraySamples) -> None:
