@@ -34,4 +34,4 @@ def command(bundle: Path, to: str, as_json: bool) -> None:
     say(f"{there.bundle} plays on {deployed.place} with {there.variant}{shown}.")
     if there.note:
         say(there.note)
-    say(f"Play it there:\n  {deployed.play}")
+    say("Play it there:", f"  {deployed.play}")

@@ -98,8 +98,8 @@ def command(
         ]
         print_json({"variant": found.variant, "note": found.note, "scores": plain})
         return
-    say(table(found.scores))
+    click.echo(table(found.scores))
     if found.variant:
-        say(f"\nPlayed by {found.variant}.")
+        say("", f"Played by {found.variant}.")
     if found.note:
         click.echo(found.note, err=True)

@@ -51,8 +51,9 @@ def _show_model(info: ModelInfo) -> None:
     say(f"{info.contract.name}   sha256 {info.digest[:16]}")
     for graph in info.graphs:
         say(
-            f"\n{graph.spec.name}: runs {graph.spec.runs}, {graph.macs / 1e6:.1f} MMAC, "
-            f"{graph.params / 1e3:.1f} k parameters, opset {graph.opset}"
+            "",
+            f"{graph.spec.name}: runs {graph.spec.runs}, {graph.macs / 1e6:.1f} MMAC, "
+            f"{graph.params / 1e3:.1f} k parameters, opset {graph.opset}",
         )
         _show_tensors(graph.spec)
         ops = ", ".join(f"{name} {count}" for name, count in sorted(graph.ops.items()))
@@ -79,7 +80,7 @@ def _show_bundle(info: BundleInfo) -> None:
         said = value.items() if isinstance(value, dict) else [("", value)]
         say(f"  {name}: {', '.join(f'{key} {told}'.strip() for key, told in said)}")
     for graph in info.contract.graphs:
-        say(f"\n{graph.name}: runs {graph.runs}")
+        say("", f"{graph.name}: runs {graph.runs}")
         _show_tensors(graph)
 
 

@@ -53,6 +53,8 @@ COMMANDS = {
     "doctor": "Check this machine and every backend on it.",
 }
 
+_BREAKS = str.maketrans("\n\t", "  ")
+
 
 class LazyCommands(click.Group):
     """Imports a command's module only when that command is used."""
@@ -170,13 +172,18 @@ def _heed_signals() -> None:
 def _fail(error: EdgeanimError) -> int:
     import textwrap
 
-    text = f"Error: {printable(str(error))}"
+    text = f"Error: {_in_a_line(str(error))}"
     # A command is to be pasted: what a line's end cuts off of it would be another command.
-    command = printable(error.hint or "").partition(" with: ")[2]
+    command = _in_a_line(error.hint or "").partition(" with: ")[2]
     text = text.removesuffix(command) + command.replace(" ", "\0")
     text = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
     click.echo(text.replace("\0", " "), err=True)
     return error.exit_code
+
+
+def _in_a_line(text: str) -> str:
+    """What a runtime says may have several, and is told in one paragraph."""
+    return printable(text.translate(_BREAKS))
 
 
 def _not_whole(module: str, error: ImportError) -> EdgeanimError:

@@ -155,7 +155,7 @@ def _show_table(found: Optimized, *, sentence: bool) -> None:
     if found.report is not None:
         click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
     if sentence:
-        say(f"\n{found.verdict}")
+        say("", found.verdict)
     if found.bundle is not None and found.chosen is not None:
         threads = found.trials[found.chosen].threads
         say(f"Bundle: {found.bundle}, to be played with --threads {threads}")

@@ -21,9 +21,9 @@ def warn(note: str | None) -> None:
         click.echo(f"Warning: {printable(note)}", err=True)
 
 
-def say(text: str) -> None:
-    """Print what holds a stranger's names, which could steer the terminal."""
-    click.echo(printable(text))
+def say(*lines: str) -> None:
+    """Print lines that hold a stranger's names, which could steer the terminal."""
+    click.echo("\n".join(map(printable, lines)))
 
 
 def print_json(value: object) -> None:

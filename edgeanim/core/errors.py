@@ -235,8 +235,11 @@ def named(where: object, kind: type[EdgeanimError] = BadInput) -> Iterator[None]
 
 
 def printable(text: str) -> str:
-    """`text` with its control characters written out: a stranger's names could steer a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    """`text`, a line, with its control characters written out: a stranger's names could steer a
+    terminal, or begin a line that looks like one of ours."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def first_line(error: BaseException) -> str:

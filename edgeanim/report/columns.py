@@ -1,8 +1,11 @@
-"""Plain text in columns: every table that is printed is laid out here."""
+"""Plain text in columns: every table that is printed is laid out here, with what could steer a
+terminal or leave its line written out."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+
+from edgeanim.core.errors import printable
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
@@ -12,7 +15,7 @@ def aligned(rows: Sequence[Sequence[str]], left: Container[int]) -> list[str]:
     return [
         "  ".join(
             cell.ljust(width) if index in left else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            for index, (cell, width) in enumerate(zip(map(printable, row), widths, strict=True))
         ).rstrip()
         for row in rows
     ]
@@ -25,4 +28,4 @@ def ruled(titles: Sequence[str], rows: Sequence[Sequence[str]], left: Container[
 
 
 def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [max(len(printable(cell)) for cell in column) for column in zip(*rows, strict=True)]

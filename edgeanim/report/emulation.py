@@ -21,12 +21,12 @@ def emulation_table(emulations: Sequence[Emulation]) -> str:
     rows = [[e.title, *_cells(v)] for e in emulations for v in e.variants]
     lines = ruled(_TITLES, rows, range(3))
     failed = [
-        f"{v.id} failed on {e.title}. {v.failure.message}"
+        printable(f"{v.id} failed on {e.title}. {v.failure.message}")
         for e in emulations
         for v in e.variants
         if v.failure
     ]
-    return printable("\n".join([*lines, *failed, "", _NOTE]) + "\n")
+    return "\n".join([*lines, *failed, "", _NOTE]) + "\n"
 
 
 def _cells(variant: EmulatedVariant) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Container, Iterable, Sequence
 from html import escape
 from importlib import resources
 
+from edgeanim.core.errors import printable
+
 # A page may load nothing at all; its own style and data: pictures are the exception.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 TEXT = ' class="text"'
@@ -13,15 +15,17 @@ TEXT = ' class="text"'
 
 
 def page(title: str, body: Iterable[str]) -> str:
-    """The whole document; `title` is plain text, each part of `body` is HTML."""
+    """The whole document; `title` is plain text, each part of `body` is HTML. Control characters,
+    which HTML does not allow, are written out as in a terminal."""
     css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return (
+    document = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)} · edgeanim</title>\n<style>\n{css}</style>\n</head>\n"
         "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
     )
+    return "\n".join(map(printable, document.split("\n")))
 
 
 def html_table(

@@ -9,7 +9,6 @@ from pathlib import Path
 from textwrap import shorten
 
 from edgeanim.core.artifact import Precision
-from edgeanim.core.errors import printable
 from edgeanim.core.files import write_text
 from edgeanim.report.columns import aligned
 from edgeanim.report.page import TEXT, html_table, page
@@ -66,7 +65,7 @@ def pareto_table(points: Sequence[Candidate]) -> str:
         mark = ">" if point.chosen else "*" if point.id in on_front else ""
         note = shorten(point.note, _MAX_NOTE, placeholder=" …")
         rows.append((mark, point.id, *_figures(point), note))
-    return printable("\n".join(aligned(rows, (0, 1, 4, 7))))
+    return "\n".join(aligned(rows, (0, 1, 4, 7)))
 
 
 def pareto_plot(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.benchmarks.projection import CALIBRATION, SPREAD, Projected
-from edgeanim.core.errors import printable
 from edgeanim.report.columns import ruled
 from edgeanim.report.words import telling
 
@@ -33,4 +32,4 @@ def projection_table(projections: Sequence[Projected]) -> str:
         for p in projections
     ]
     lines = ruled(_TITLES, rows, _LEFT)
-    return printable("\n".join([*lines, "", _NOTE]) + "\n")
+    return "\n".join([*lines, "", _NOTE]) + "\n"

@@ -78,22 +78,23 @@ def table(report: Report) -> str:
         lines.append(f"Differences in latency that it finds in 19 of 20 such runs: {seen}.")
     lines += [f"Measured again: {reasons}." for reasons in report.validity.discarded]
     lines += [f"Read with care: {reason}." for reason in cautions(report)]
-    return printable("\n".join(lines) + "\n")
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def comparison_table(comparison: Comparison) -> str:
     """All reports' tables, each under its name, then what changed against the first."""
     blocks = [
-        f"{name} ({report.model.name}, {report.created})\n{table(report)}"
+        printable(f"{name} ({report.model.name}, {report.created})") + f"\n{table(report)}"
         for name, report in zip(comparison.names, comparison.reports, strict=True)
     ]
-    notes = [f"Note: {unlike}" for unlike in comparison.differences]
+    notes = [printable(f"Note: {unlike}") for unlike in comparison.differences]
     for change in comparison.changes:
         low, high = change.ratio.interval.low, change.ratio.interval.high
         found = difference(change.ratio.detectable)
-        notes.append(
+        told = (
             f"{change.variant} in {comparison.names[change.report]}: {change.verdict} "
             f"({change.ratio.value:.3f}x the latency of {comparison.names[0]}, "
             f"95 % {low:.3f} to {high:.3f}; {found} would have been found)"
         )
-    return printable("\n".join(blocks + (["\n".join(notes) + "\n"] if notes else [])))
+        notes.append(printable(told))
+    return "\n".join(blocks + (["\n".join(notes) + "\n"] if notes else []))

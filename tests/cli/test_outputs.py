@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeanim import api
-from edgeanim.benchmarks.results.result import save_report
+from edgeanim.benchmarks.results.result import Failure, save_report
 from edgeanim.cli import animate, dataset, doctor, quantize
 from edgeanim.pipeline.animate import Animated
 from edgeanim.runtime.motion import MotionTrack
@@ -97,6 +97,21 @@ def test_what_a_stranger_calls_things_does_not_steer_the_terminal(tmp_path: Path
     done = edgeanim("compare", tmp_path / "\x1b[2J.json")
     assert done.stderr.startswith("Error:")
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_what_a_stranger_calls_things_stays_on_its_line(tmp_path: Path) -> None:
+    """A line of its own could pass for one of ours, or for a command to the machine that tests."""
+    report = build_report(failure=Failure("DeviceFailed", 5, "Gone.\n::error::forged"))
+    forged = "tiny\n::error::forged"
+    reports = [tmp_path / "report.json", tmp_path / "again.json"]
+    for path in reports:
+        model = replace(report.model, name=forged)
+        named = replace(report.variants[0], id=forged)
+        variants = (named, *report.variants[1:])
+        save_report(path, replace(report, model=model, variants=variants))
+    done = edgeanim("compare", *reports)
+    assert done.stdout.count(r"\n::error::forged") == 7
+    assert not [line for line in done.stdout.splitlines() if line.startswith("::")]
 
 
 def test_what_a_model_calls_its_tensors_does_not_either(

@@ -73,6 +73,16 @@ def _evil_report() -> Report:
     )
 
 
+def test_the_page_holds_no_control_characters() -> None:
+    """HTML allows none, and whoever prints the page in a terminal is not steered by it."""
+    report = build_report(failure=Failure("DeviceFailed", 5, "\x1b[2J"), reasons=("\x00",))
+    named = replace(report, model=ModelRecord("\x9b2J\u202e", "0" * 64, None))
+    page = render_page(compare([named]))
+    assert page.replace("\n", "").isprintable()
+    for shown in (r"\x1b[2J", r"\x00", r"<h1>\x9b2J\u202e</h1>"):
+        assert shown in page
+
+
 def test_the_page_has_its_table_and_plots() -> None:
     page = _page(build_report({"onnxruntime": (20, 8), "openvino": (60, 5)}))
     assert page.tags.count("svg") == 3

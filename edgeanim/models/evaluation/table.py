@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from edgeanim.core.errors import printable
 from edgeanim.models.evaluation.score import Score, Tips
 
 Cell = Callable[[Score], str]
@@ -44,7 +45,7 @@ def _short(name: str, frames: int, affine: float | None, won: float | None) -> s
 
 def line(cells: Sequence[str]) -> str:
     """A row of a table."""
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(printable, cells)) + " |"
 
 
 def figure(value: float | None, digits: int = 2) -> str:
