@@ -135,13 +135,16 @@ def one_or_more(given: Any) -> tuple[Any, ...]:
 
 
 def parse_inputs(values: Sequence[str]) -> dict[str, Path]:
-    """`NAME=FILE` options as a mapping; `UsageError` if one is not of that form."""
-    pairs = {}
+    """`NAME=FILE` options as a mapping; `UsageError` if one is not of that form, or if one name
+    has two files."""
+    pairs: dict[str, Path] = {}
     for value in values:
         name, separator, file = value.partition("=")
         if not separator or not name or not file:
             raise UsageError(f"`--input {value}` is not of the form NAME=FILE.npy.")
-        pairs[name] = Path(file)
+        if pairs.setdefault(name, Path(file)) != Path(file):
+            what = f"{name!r} is given as {str(pairs[name])!r} and as {file!r}."
+            raise UsageError(what, where="--input")
     return pairs
 
 

@@ -17,6 +17,7 @@ from edgeanim.cli.options import NAME, PATH, Number
 from edgeanim.cli.output import print_json
 from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
+from tests.cli.called import fails
 
 
 @pytest.mark.parametrize(
@@ -170,8 +171,16 @@ def test_of_what_is_given_twice_neither_is_passed_over(name: str, args: tuple[st
     )
 
 
+@pytest.mark.parametrize("command", ["animate", "bench", "quantize"])
+def test_of_an_input_given_two_files_neither_is_passed_over(command: str, tmp_path: Path) -> None:
+    """The last one won without a word."""
+    rest = {"animate": ("-o", tmp_path / "x.gif"), "quantize": ("-o", tmp_path / "x")}
+    twice = ("--input", "style=a.npy", "--input", "style=b.npy")
+    args = (tmp_path / "gone.eab", *rest.get(command, ()), *twice)
+    fails(2, command, *args, says="--input: 'style' is given as 'a.npy' and as 'b.npy'.")
+
+
 def test_the_same_given_twice_is_given_once(tmp_path: Path) -> None:
-    command = importlib.import_module("edgeanim.cli.animate").command
-    twice = ["--board", "local", "--board", "local"]
-    result = CliRunner().invoke(command, [str(tmp_path / "gone.eab"), "--drive", "wave", *twice])
-    assert "only one" not in result.output
+    twice = ("--board", "local", "--board", "local", "--input", "a=b.npy", "--input", "a=b.npy")
+    args = (tmp_path / "gone.eab", "-o", tmp_path / "x.gif", "--drive", "wave", *twice)
+    fails(3, "animate", *args, says="gone.eab: No such file")
