@@ -283,6 +283,7 @@ def test_drawings_of_a_folder_are_found(drawing, tmp_path):
 
 
 def test_motions_of_a_folder_are_found_whatever_the_case_of_their_suffix(bvh, tmp_path):
+    (tmp_path / "folder.bvh").mkdir()
     shutil.copy(bvh, tmp_path / "b.bvh")
     shutil.copy(bvh, tmp_path / "A.BVH")
     (tmp_path / "._b.bvh").write_bytes(b"\x00what a Mac leaves beside a file")

@@ -240,4 +240,5 @@ def motion_files(path: Path) -> Sequence[Path]:
 
 
 def _is_motion(path: Path) -> bool:
-    return path.suffix.lower() == ".bvh" and not path.name.startswith(".")
+    hidden = path.name.startswith(".")
+    return path.suffix.lower() == ".bvh" and not hidden and not path.is_dir()
