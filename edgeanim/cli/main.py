@@ -1,8 +1,8 @@
 """The `edgeanim` command: finds the subcommand, shows errors as one paragraph, sets the exit code.
 
 Exit codes: 0 done, 1 a gate failed, 2 usage, 3 bad input, 4 a component is missing, 5 a device
-failed, 130 interrupted, 128 + N ended by the signal N. Imports nothing but click and the errors,
-so that `--help` is instant.
+failed, 6 a mistake of edgeanim's own, 130 interrupted, 128 + N ended by the signal N. Imports
+nothing but click and the errors, so that `--help` is instant.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgeanim import __version__
 from edgeanim.cli import streams
 from edgeanim.core.errors import (
     EXIT_INTERRUPTED,
+    EXIT_MISTAKE,
     DeviceFailed,
     EdgeanimError,
     MissingComponent,
@@ -132,9 +133,9 @@ def main() -> NoReturn:
         code = _refused(error)
     except ImportError as error:
         module = (error.name or "").partition(".")[0]
-        if module == "edgeanim":
-            raise
-        code = _fail(_not_whole(module, error))
+        code = _mistaken(error) if module == "edgeanim" else _fail(_not_whole(module, error))
+    except Exception as error:
+        code = _mistaken(error)
     if code == EXIT_INTERRUPTED:
         _exit_interrupted(code)
     sys.exit(code)
@@ -179,6 +180,20 @@ def _fail(error: EdgeanimError) -> int:
     text = textwrap.fill(text, 100, break_long_words=False, break_on_hyphens=False)
     click.echo(text.replace("\0", " "), err=True)
     return error.exit_code
+
+
+def _mistaken(error: Exception) -> int:
+    """What nobody foresaw. Python itself would end with the code of a gate that failed."""
+    import traceback
+
+    text = "".join(traceback.format_exception(error)).rstrip()
+    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
+    click.echo(
+        f"This is a mistake in edgeanim {__version__}. Please report it: the lines above, the "
+        "command, and what\n`edgeanim doctor` prints.",
+        err=True,
+    )
+    return EXIT_MISTAKE
 
 
 def _in_a_line(text: str) -> str:

@@ -25,6 +25,8 @@ from typing import ClassVar, ParamSpec
 
 from edgeanim.core.requirements import install_line
 
+EXIT_MISTAKE = 6
+"""An error that is none of these: a mistake of edgeanim's own, told with its traceback."""
 EXIT_INTERRUPTED = 130
 
 P = ParamSpec("P")

@@ -6,7 +6,6 @@ import io
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from unittest.mock import patch
@@ -51,9 +50,6 @@ def edgeanim(*args: object) -> subprocess.CompletedProcess[str]:
             main()
         except SystemExit as end:
             code = end.code
-        except Exception:
-            traceback.print_exc()
-            code = 1
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -14,7 +14,7 @@ import click
 import numpy as np
 import pytest
 
-from edgeanim import targets
+from edgeanim import __version__, api, targets
 from edgeanim.benchmarks.results.result import save_report
 from edgeanim.cli.main import COMMANDS, main
 from edgeanim.core.errors import MissingComponent
@@ -310,13 +310,30 @@ def test_a_command_that_is_to_be_pasted_is_not_broken_over_lines(
     assert shown.split() == f"Error: {error}".split()
 
 
+def test_a_mistake_of_ours_is_not_taken_for_a_gate_that_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Python ends with 1 for both. Whoever can report it is told how, and sees where it was."""
+
+    def mistaken(*_: object, **__: object) -> None:
+        raise KeyError("net\x1b[2J")
+
+    monkeypatch.setattr(api, "compare", mistaken)
+    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p90_ms > 50")
+    assert done.returncode == 6
+    assert done.stderr.startswith("Traceback")
+    assert f"{Path(__file__).name}" in done.stderr
+    assert f"a mistake in edgeanim {__version__}. Please report it" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("made", "code", "says"),
     [
         ("None", 4, "-m pip install 'opencv-python-headless>=4.10'\n"),
         ("'raise ImportError(\"numpy.core.multiarray failed to import\")'", 4, "'numpy>=1.24' "),
         ("'raise ImportError(\"cv2.so: failed to map segment\")'", 5, "Out of memory."),
-        ("'from edgeanim.core import no_such'", 1, "Traceback"),  # a mistake of ours
+        ("'from edgeanim.core import no_such'", 6, "Traceback"),  # a mistake of ours
     ],
     ids=["absent", "broken", "no memory", "ours"],
 )
