@@ -10,30 +10,34 @@ from types import FrameType
 
 import click
 
+_ENDS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextmanager
 def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C has asked for the end of what is `endless`: that is no interruption, and
-    what was made is kept. A second one interrupts, and so does the first what is not endless, or
-    has not begun: has not asked yet."""
-    asked, interrupt = threading.Event(), signal.getsignal(signal.SIGINT)
-    begun = threading.Event()
-    if not endless or not callable(interrupt):  # Ctrl-C is ignored
-        yield asked.is_set
-        return
+    """Tells whether Ctrl-C has asked for the end of what is `endless`, or a plain `kill`, as who
+    stops a service sends it, or a terminal that was closed: that is no interruption, and what was
+    made is kept. A second one interrupts, and so does the first what is not endless, or has not
+    begun: has not asked yet."""
+    asked, begun = threading.Event(), threading.Event()
+    found = {number: signal.getsignal(number) for number in _ENDS} if endless else {}
+    heeded = {number: end for number, end in found.items() if callable(end)}  # others are ignored
 
     def ask(number: int, frame: FrameType | None) -> None:
         if asked.is_set() or not begun.is_set():
-            interrupt(number, frame)
+            heeded[number](number, frame)
         asked.set()
 
     def stop() -> bool:
         begun.set()
         return asked.is_set()
 
-    click.echo("Ctrl-C ends it.", err=True)
-    signal.signal(signal.SIGINT, ask)
+    if signal.SIGINT in heeded:
+        click.echo("Ctrl-C ends it.", err=True)
+    for number in heeded:
+        signal.signal(number, ask)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, interrupt)
+        for number, end in heeded.items():
+            signal.signal(number, end)

@@ -350,8 +350,11 @@ def test_ctrl_c_within_a_native_modules_own_code_ends_with_130_too(tmp_path: Pat
     assert "Interrupted" in done.stderr
 
 
-def test_ctrl_c_ends_what_loops_and_keeps_what_was_made(
-    bundle: Path, photos: Path, temporary: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "kill", "hang-up"]
+)
+def test_what_loops_is_asked_to_end_and_what_was_made_is_kept(
+    bundle: Path, photos: Path, temporary: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     from edgeanim.runtime.media import read_frames
 
@@ -359,14 +362,15 @@ def test_ctrl_c_ends_what_loops_and_keeps_what_was_made(
     process = start(temporary, "animate", bundle, "--drive", photos, "--loop", "-o", out)
     # A round of eight frames takes 23 kB, however long a busy machine takes for it.
     wait_until(lambda: sum(p.stat().st_size for p in tmp_path.glob(".partial-*")) > 60_000, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert "Ctrl-C ends it" in ends(process, 0)
     assert len(list(read_frames(out))) > 8
     assert left_in(temporary) == []
 
 
-def test_ctrl_c_ends_what_waits_for_a_pipe_and_keeps_what_was_made(
-    bundle: Path, temporary: Path, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
+def test_what_waits_for_a_pipe_is_asked_to_end_and_what_was_made_is_kept(
+    bundle: Path, temporary: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     """The pipe stays open, as that of a camera whose network is gone."""
     from edgeanim.runtime.media import read_frames
@@ -379,22 +383,25 @@ def test_ctrl_c_ends_what_waits_for_a_pipe_and_keeps_what_was_made(
     write_stream(process.stdin.buffer, noise, 25)
     process.stdin.flush()
     wait_until(lambda: sum(p.stat().st_size for p in tmp_path.glob(".partial-*")) > 0, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.wait(60)
     assert "Ctrl-C ends it" in ends(process, 0)
     assert 1 <= len(list(read_frames(out))) <= len(noise)
     assert left_in(temporary) == []
 
 
-def test_ctrl_c_before_anything_has_come_through_a_pipe_interrupts(
-    bundle: Path, temporary: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "kill"]
+)
+def test_what_is_asked_to_end_before_anything_has_come_through_a_pipe_is_interrupted(
+    bundle: Path, temporary: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     out = tmp_path / "piped.gif"
     process = start(temporary, "animate", bundle, "--drive", "-", "-o", out, stdin=subprocess.PIPE)
     assert process.stderr is not None
     assert "Ctrl-C ends it" in process.stderr.readline()
     time.sleep(0.5)  # to come to the pipe; else it is interrupted before
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.wait(60)
-    assert "Interrupted" in ends(process, 130)
+    assert ("Interrupted" in ends(process, code)) is (number == signal.SIGINT)
     assert list(tmp_path.iterdir()) == []
