@@ -28,7 +28,7 @@ from edgeanim.core.files import (
     write_text,
 )
 from edgeanim.core.interruption import note_kept
-from edgeanim.core.locks import exclusive
+from edgeanim.core.locks import exclusive, held_while_open
 from edgeanim.core.parsing import load_json
 
 _MANIFEST = "entry.json"
@@ -124,7 +124,11 @@ class Store:
                 # Whoever held the lock until now has most likely built it.
                 if not fresh and (found := self.get(stage, key)) is not None:
                     return found, True
-                with suppress(_Overtaken), atomic_folder(folder) as partial:
+                with (
+                    suppress(_Overtaken),
+                    atomic_folder(folder) as partial,
+                    held_while_open(partial),
+                ):
                     content = partial / "content"
                     content.mkdir()
                     with self._by_file_name():
@@ -171,13 +175,16 @@ class Store:
 
     @staticmethod
     def _sweep(parent: Path) -> None:
-        """Remove what killed runs left behind, once it is a day old."""
+        """Remove what killed runs left behind, once it is a day old and nobody holds it: there are
+        stages that take longer."""
         for path in parent.glob(".*-*"):
-            with suppress(FileNotFoundError):  # another run sweeps as well
+            with suppress(OSError):  # another run sweeps as well, or it is another user's
                 if time.time() - path.stat().st_mtime < _STALE_SECONDS:
                     continue
                 if path.name.startswith(_LOCK):
                     with exclusive(path, wait=False):
                         pass  # removed, unless somebody holds it
                 else:
-                    shutil.rmtree(path, ignore_errors=True)
+                    with held_while_open(path, alone=True) as free:
+                        if free:
+                            shutil.rmtree(path, ignore_errors=True)

@@ -146,6 +146,16 @@ def test_a_lock_that_is_held_is_not_swept(tmp_path: Path) -> None:
     assert not held.exists()
 
 
+def test_what_is_still_being_made_is_not_swept_however_long_it_takes(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        write("x")(folder)
+        os.utime(folder.parent, (0, 0))
+        Store(tmp_path).build("stage", {"a": 2}, write("y"))
+
+    made, _ = Store(tmp_path).build("stage", {"a": 1}, make)
+    assert (made / "out.txt").read_text() == "x"
+
+
 def test_who_waited_for_a_lock_holds_one_that_others_see(tmp_path: Path) -> None:
     """Whoever held it before has removed the file at which this one waited."""
     lock = tmp_path / "lock"
