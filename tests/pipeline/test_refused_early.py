@@ -14,6 +14,7 @@ from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline.models import open_model, refuse_obstacles
+from edgeanim.pipeline.on.deploy import deploy
 from edgeanim.pipeline.work import Work
 
 SAID = "The op Acos of node 'odd' cannot be brought into PyTorch."
@@ -89,6 +90,16 @@ def test_pictures_too_small_to_judge_by_are_refused_before_samples_are_collected
     with pytest.raises(BadInput, match=r"11x11 pixels, and these have 8x8.*larger pictures"):
         command(tiny_onnx(8, 4), out=tmp_path / "o.eab", calib=photos, store=store)
     assert not (store.root / "samples").exists()
+
+
+def test_pictures_too_small_to_prove_a_deployment_by_are_refused_before_a_board_is_called(
+    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "o.eab"
+    store = Store(tmp_path / "store")
+    api.compile(tiny_onnx(8, 4), out=bundle, frames=photos, backends="onnxruntime", store=store)
+    with pytest.raises(BadInput, match=r"11x11 pixels, and these have 8x8"):
+        deploy(bundle, to="ssh://pi@board", connect=lambda *_: pytest.fail("called"))
 
 
 def test_what_may_work_goes_on(odd: Path, photos: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import edgeanim
 from edgeanim.benchmarks.drift.frames import measure_drift
+from edgeanim.benchmarks.drift.similarity import must_hold_window
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
@@ -64,7 +65,8 @@ def deploy(
     """Put `bundle` and edgeanim's own code on the host `to` (`ssh://[user@]host[:port]`), and play
     its first golden frames there.
 
-    `MissingComponent` says what has to be installed there first.
+    `MissingComponent` says what has to be installed there first. `BadInput` for frames that are too
+    small to tell whether they are right.
     """
     path, place = Path(bundle), parse_place(to)
     if not isinstance(place, SshHost):
@@ -73,6 +75,8 @@ def deploy(
         raise UsageError("Only a bundle can be deployed.", where=path, hint="Compile it first.")
     with open_bundle(path) as opened:
         backends = tuple(dict.fromkeys(variant.backend for variant in opened.variants))
+        if opened.golden is not None:
+            must_hold_window(load_golden(opened.golden).frames[0])
     files = Payload.of(files_of(path, path.name))
     options = {"bundle": path.name}
     call = Call("install", options, files, backends, (ANSWER,), moment=this_moment())
