@@ -19,6 +19,7 @@ from edgeanim.core.contract import (
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, inside, sha256_bytes, sha256_file, write_bytes
 from edgeanim.core.parsing import load_toml, parse
+from edgeanim.graph.channel_order import bgr_pictures
 from edgeanim.graph.external import external_files
 from edgeanim.graph.infer import contract_of, infer_contract, output_shapes
 from edgeanim.graph.queries import graph_inputs, shape_of
@@ -62,7 +63,9 @@ def load_model(path: Path, overrides: Path | None = None) -> Model:
         contract = contract or load_contract(path)
         files = [inside(path, spec.file) for spec in contract.graphs]
         for spec, file in zip(contract.graphs, files, strict=True):
-            check_against(spec, read_onnx(file), file)
+            model = read_onnx(file)
+            _must_be_rgb(model, file)
+            check_against(spec, model, file)
     else:
         model = read_onnx(path)
         contract = contract or contract_of(model, path)
@@ -103,6 +106,17 @@ def check_against(spec: GraphSpec, model: Any, path: Path) -> None:
     made = {value.name: shape_of(value) or () for value in graph_inputs(model)}
     _check_side("input", spec.inputs, made, path)
     _check_side("output", spec.outputs, output_shapes(model, path), path)
+
+
+def _must_be_rgb(model: Any, path: Path) -> None:
+    """The colours of a file alone are put in order (see `adopt`); a folder's is taken as it is."""
+    if names := bgr_pictures(model):
+        raise BadInput(
+            f"This file says that its pictures ({', '.join(names)}) are in BGR, and those of a "
+            "model folder are in RGB.",
+            where=path,
+            hint="Give the .onnx file itself, or export it for RGB.",
+        )
 
 
 def _check_side(

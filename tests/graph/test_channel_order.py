@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeanim.core.errors import BadInput
 from edgeanim.graph.adopt import adopt
-from edgeanim.graph.load import load_model
+from edgeanim.graph.load import load_model, save_model
 from edgeanim.graph.reference import Reference
 
 ENDS = "float[1,3,16,16] x", "float[1,3,16,16] y"
@@ -87,6 +89,19 @@ def test_only_what_a_file_says_of_its_pictures_counts(graph: Any, save: Any) -> 
     found = adopt(save(told(graph(*ENDS, CONV, {"w": (3, 3, 3, 3)}), "Bgr8", "x")))
     assert found is not None
     assert found.changes == ("Colours (x) are in the order RGB, not BGR.",)
+
+
+def test_in_a_model_folder_they_are_refused(graph: Any, save: Any, tmp_path: Path) -> None:
+    """Its contract, which knows of RGB alone, had them play in swapped colours without a word."""
+    plain = graph(*ENDS, CONV, {"w": (3, 3, 3, 3)})
+    contract = load_model(save(plain)).contract
+    folder = save_model(
+        contract, {spec.name: save(plain) for spec in contract.graphs}, tmp_path / "m"
+    )
+    (spec,) = load_model(folder).contract.graphs
+    save(told(plain, "Bgr8", "x", "y")).replace(folder / spec.file)
+    with pytest.raises(BadInput, match=r"pictures \(x, y\) are in BGR"):
+        load_model(folder)
 
 
 def test_bytes_in_bgr_are_floats_in_rgb(graph: Any, save: Any) -> None:
