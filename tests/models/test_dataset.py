@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from edgeanim.api import import_dataset, make_dataset, show_dataset
 from edgeanim.cli.dataset import command
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.core.progress import SILENT
+from edgeanim.core.progress import SILENT, Silent
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.puppets import SIZE
@@ -350,6 +350,16 @@ def test_datasets_that_teach_nothing_are_found_before_anything_is_drawn_or_read(
     data = DataConfig(puppets=puppets, datasets=(tmp_path / "unseen",), **places)
     with pytest.raises(BadInput, match=said):
         load_material(data, SILENT)
+
+
+def test_no_puppets_are_not_said_to_be_drawn(made):
+    class Stages(Silent):
+        def stage(self, title, total=None):  # noqa: ARG002
+            titles.append(title)
+
+    titles = []
+    load_material(DataConfig(puppets=0, datasets=(made,)), Stages())
+    assert titles == [f"opening {made.name}"]
 
 
 def test_masks_that_are_not_for_training_are_not_said_to_be_none(tmp_path, clip):

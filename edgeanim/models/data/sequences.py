@@ -101,6 +101,8 @@ def puppet_sequences(
     seeds: Sequence[int], moments: int, progress: Progress = SILENT
 ) -> list[FrameSequence]:
     """A sequence per seed, at `moments` times spread over its action."""
+    if not seeds:
+        return []
     progress.stage("drawing puppets", len(seeds))
     sequences = []
     for seed in seeds:
