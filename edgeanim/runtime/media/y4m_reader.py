@@ -6,6 +6,7 @@ OpenCV cannot open.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -15,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.runtime.media.stills import check_size
 from edgeanim.runtime.media.y4m import TO_YUV
 from edgeanim.runtime.scene import Picture
@@ -42,7 +43,8 @@ _SITINGS = (b"jpeg", b"mpeg2", b"paldv")
 
 class PipedFrames:
     """The frames of `stream`, uint8 RGB [H, W, 3], once, as they come; `fps` is what it states, if
-    it does. What is cut off at its end is left out: its writer was stopped.
+    it does. What is cut off at its end is left out: its writer was stopped. `DeviceFailed` where
+    something else than a frame comes: its writer failed, or began anew with another size.
 
     Without a name for the colours, they are taken for those of ITU-R BT.601, as FFmpeg takes them.
     `BadInput` for what is no such stream, or of more than 8 bits, or interlaced.
@@ -70,9 +72,16 @@ class PipedFrames:
         self._to_rgb = _inverse(_TO_FULL_YUV if full else TO_YUV)
 
     def __iter__(self) -> Iterator[Picture]:
-        while True:
-            if self._line().split(b" ")[0] != _FRAME:
+        for number in itertools.count():
+            line = self._stream.readline(_LONGEST_LINE)
+            if len(line) < _LONGEST_LINE and not line.endswith(b"\n"):
                 return
+            if line.rstrip(b"\n").split(b" ")[0] != _FRAME:
+                raise DeviceFailed(
+                    f"Something else than a frame came through it after {number} of them.",
+                    where=_WHERE,
+                    hint="All that comes is one YUV4MPEG2, of frames of one size.",
+                )
             planes = self._planes()
             if planes is None:
                 return
