@@ -117,6 +117,21 @@ def test_what_a_camera_gave_before_it_failed_is_kept(
     assert len(load_track(tmp_path / "m.npz")) >= 1
 
 
+def test_what_a_camera_gave_before_it_changed_its_size_is_kept(
+    follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Restarted(Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            given, frame = super().read()
+            return given, frame if self._shown <= 4 else np.zeros((SIDE, 2 * SIDE, 3), np.uint8)
+
+    cv2 = pytest.importorskip("cv2")
+    monkeypatch.setattr(cv2, "VideoCapture", Restarted)
+    with pytest.raises(DeviceFailed, match=r"from 16x16 pixels to 32x16.*until then"):
+        animated(follower, "camera:0", tmp_path)
+    assert len(list(read_frames(tmp_path / "frames"))) >= 1
+
+
 def test_a_camera_that_gives_nothing_leaves_nothing(
     follower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

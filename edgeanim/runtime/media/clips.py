@@ -60,7 +60,8 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     (in natural order: 2 before 10), a single picture, `-` for what comes through standard input
     (see `y4m_reader`), or `camera:N`, the N-th camera, opened only when its first frame is asked
     for. Transparent parts are shown on white. `BadInput` for anything else, and for a clip that
-    breaks off; `DeviceFailed` if there is no such camera.
+    breaks off; `DeviceFailed` if there is no such camera, or it stops giving frames of one size, or
+    if something else than frames comes through a pipe.
     """
     frames = (frame for frame, _ in timed_frames(path))
     return frames if limit is None else itertools.islice(frames, limit)
@@ -281,7 +282,15 @@ def _camera_frames(number: int) -> Iterator[Picture]:
             )
         # Frames that wait for a slow network are old when they are followed.
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        first: tuple[int, ...] | None = None
         while (frame := _next_frame(camera)) is not None:
+            first = first or frame.shape
+            if frame.shape != first:
+                raise DeviceFailed(
+                    f"The camera went over from {first[1]}x{first[0]} pixels to "
+                    f"{frame.shape[1]}x{frame.shape[0]}.",
+                    where=where,
+                )
             yield frame
         raise DeviceFailed("The camera stopped giving frames.", where=where)
     finally:
