@@ -133,7 +133,7 @@ def command(
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
     endless = loop or (drive is not None and is_live(drive))
     with (
-        until_interrupted(endless) as stop,
+        until_interrupted(endless, shown=live) as stop,
         TerminalProgress() as progress,
         opencv_threads(threads),
     ):

@@ -14,13 +14,15 @@ _ENDS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def until_interrupted(endless: bool) -> Iterator[Callable[[], bool]]:
+def until_interrupted(endless: bool, *, shown: bool = False) -> Iterator[Callable[[], bool]]:
     """Tells whether Ctrl-C has asked for the end of what is `endless`, or a plain `kill`, as who
     stops a service sends it, or a terminal that was closed: that is no interruption, and what was
     made is kept. A second one interrupts, and so does the first what is not endless, or has not
-    begun: has not asked yet."""
+    begun: has not asked yet. So does the first `kill` what is only `shown`: nothing of it is kept,
+    and whoever shows it may have stopped reading."""
     asked, begun = threading.Event(), threading.Event()
-    found = {number: signal.getsignal(number) for number in _ENDS} if endless else {}
+    numbers = _ENDS[:1] if shown else _ENDS
+    found = {number: signal.getsignal(number) for number in numbers} if endless else {}
     heeded = {number: end for number, end in found.items() if callable(end)}  # others are ignored
 
     def ask(number: int, frame: FrameType | None) -> None:

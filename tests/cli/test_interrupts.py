@@ -368,6 +368,20 @@ def test_what_loops_is_asked_to_end_and_what_was_made_is_kept(
     assert left_in(temporary) == []
 
 
+def test_what_is_only_shown_ends_at_a_kill_even_if_nobody_looks(
+    bundle: Path, photos: Path, temporary: Path
+) -> None:
+    with start(temporary, "animate", bundle, "--drive", photos, "--loop", "-o", "-") as process:
+        assert process.stdout is not None
+        assert process.stdout.buffer.read(9) == b"YUV4MPEG2"
+        time.sleep(1)  # until the pipe is full; else it would not be waited for
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+    assert left_in(temporary) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "kill"])
 def test_what_waits_for_a_pipe_is_asked_to_end_and_what_was_made_is_kept(
     bundle: Path, temporary: Path, tmp_path: Path, number: signal.Signals
