@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,21 @@ def test_what_a_camera_gave_before_it_failed_is_kept(
     with pytest.raises(DeviceFailed, match=r"until then.*m\.npz"):
         api.extract_motion("camera:0", bundle=follower, out=tmp_path / "m.npz", smooth=False)
     assert len(load_track(tmp_path / "m.npz")) >= 1
+
+
+def test_a_frame_that_a_camera_damages_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2")
+
+    class Rough(Camera):
+        def read(self) -> tuple[bool, np.ndarray]:
+            given, frame = super().read()
+            if self._shown in (1, 4):
+                cv2.imdecode(np.zeros(0, np.uint8), cv2.IMREAD_COLOR)  # as for one of no bytes
+            return given and self._shown != 5, frame
+
+    monkeypatch.setattr(cv2, "VideoCapture", Rough)
+    frames = itertools.islice(read_frames("camera:0"), 5)
+    assert [round(float(frame.mean()) / STEP) for frame in frames] == [2, 3, 6, 7, 8]
 
 
 def test_what_a_camera_gave_before_it_changed_its_size_is_kept(

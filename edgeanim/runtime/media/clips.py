@@ -7,8 +7,9 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ _SEVERAL = "MPO"
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _PAIR = 2
+# USB cameras send damaged and empty frames now and then; one that is gone sends nothing else.
+_BAD_FRAMES, _PATIENCE_S = 10, 1.0
 _ENCODE = "Encode it again as H.264 in .mp4."
 _SILENT = {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "OFF"}
 
@@ -283,7 +286,7 @@ def _camera_frames(number: int) -> Iterator[Picture]:
         # Frames that wait for a slow network are old when they are followed.
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         first: tuple[int, ...] | None = None
-        while (frame := _next_frame(camera)) is not None:
+        while (frame := _camera_frame(camera)) is not None:
             first = first or frame.shape
             if frame.shape != first:
                 raise DeviceFailed(
@@ -295,6 +298,21 @@ def _camera_frames(number: int) -> Iterator[Picture]:
         raise DeviceFailed("The camera stopped giving frames.", where=where)
     finally:
         camera.release()
+
+
+def _camera_frame(camera: Any) -> Picture | None:
+    """The next frame that is whole; `None` if several in a row are not, or none comes for a second.
+    For one without a byte OpenCV raises an error."""
+    import cv2
+
+    began = monotonic()
+    for _ in range(_BAD_FRAMES):
+        with suppress(cv2.error):
+            if (frame := _next_frame(camera)) is not None:
+                return frame
+        if monotonic() - began > _PATIENCE_S:
+            break
+    return None
 
 
 def _next_frame(capture: Any) -> Picture | None:
