@@ -19,14 +19,16 @@ _SIGNATURES = (
     (4, b"ftyp", "a video"),
     (4, b"TFL3", "a TFLite model"),
     (0, b"PK\x03\x04", "a zip archive (a PyTorch checkpoint or a bundle, perhaps)"),
+    (8, b'{"', "a file of weights alone (safetensors)"),
     (0, b"\x80\x02", "a pickle, which is never opened"),
     (0, b"\x80\x04", "a pickle, which is never opened"),
     (0, b"<?xml", "an XML document (OpenVINO IR, perhaps)"),
     (0, b"\x7fELF", "a program"),
 )
 
-_PYTORCH = (".bin", ".ckpt", ".pkl", ".pt", ".pth", ".torchscript")
-"""What weights and TorchScript of PyTorch are called."""
+_PYTORCH = (".bin", ".ckpt", ".pkl", ".pt", ".pth", ".py", ".safetensors", ".torchscript")
+"""What code, weights and TorchScript of PyTorch are called."""
+_BUNDLE = ".eab"
 _EXPORT = (
     "Of PyTorch, edgeanim takes exported programs (.pt2), or the module's code with weights as "
     "safetensors: edgeanim export mynet:Net --weights net.safetensors --shape image=1x3x256x256 -o "
@@ -115,6 +117,8 @@ def _foreign(path: Path, kind: str) -> BadInput:
         hint = "Give the folder that holds it."
     elif path.suffix.lower() in (".tflite", ".xml"):
         hint = f"It can be measured as it is: edgeanim bench {shlex.quote(str(path))} --frames DIR"
+    elif path.suffix.lower() == _BUNDLE:
+        hint = "A bundle is compiled already: give the model that it was made from."
     elif path.suffix.lower() in _PYTORCH:
         hint = _EXPORT
     return BadInput(f"This is {kind}, not an ONNX graph.", where=path, hint=hint)

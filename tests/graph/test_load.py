@@ -127,6 +127,15 @@ def test_files_that_are_no_graph(tmp_path: Path) -> None:
     traced.write_bytes(b"PK\x03\x04" + bytes(60))
     with pytest.raises(BadInput, match=r"a zip archive.*not an ONNX graph.*edgeanim export"):
         load_model(traced)
+    weights = tmp_path / "net.safetensors"
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    weights.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(BadInput, match=r"weights alone.*not an ONNX graph.*edgeanim export"):
+        load_model(weights)
+    bundle = tmp_path / "net.eab"
+    bundle.write_bytes(b"PK\x03\x04" + bytes(60))
+    with pytest.raises(BadInput, match=r"not an ONNX graph.*A bundle is compiled already"):
+        load_model(bundle)
     huge = tmp_path / "huge.onnx"
     with huge.open("wb") as stream:
         stream.truncate(3 << 30)
