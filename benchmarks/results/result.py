@@ -28,6 +28,7 @@ from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse_json, parse_written
 
 SCHEMA: Literal["edgeanim.report/1"] = "edgeanim.report/1"
+_WRITTEN_BY = "Reports are written by `edgeanim bench -o report.json`."
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
 """The form of a report's date, in UTC."""
 
@@ -286,7 +287,11 @@ def save_report(path: Path, report: Report) -> None:
 
 def load_report(path: str | Path) -> Report:
     """Read a report, strictly: `BadInput` names the place of anything unexpected in it."""
-    return _parse_report(load_json(Path(path)), where=path)
+    try:
+        data = load_json(Path(path))
+    except BadInput as error:
+        raise BadInput(error.what, where=error.where, hint=error.hint or _WRITTEN_BY) from error
+    return _parse_report(data, where=path)
 
 
 def parse_report(text: str, *, where: object) -> Report:
@@ -301,7 +306,7 @@ def _parse_report(data: object, *, where: object) -> Report:
             f"This is not a report of the kind {SCHEMA!r}"
             + (f" but {found!r}." if isinstance(found, str) else "."),
             where=where,
-            hint="Reports are written by `edgeanim bench -o report.json`.",
+            hint=_WRITTEN_BY,
         )
     report = parse_written(Report, data, where=where)
     check_limits(report, where=where)

@@ -185,6 +185,17 @@ def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
         load_report(path)
 
 
+@pytest.mark.parametrize("data", [b"PK\x03\x04\xff", b"name = 'net'", None])
+def test_who_gives_something_else_for_a_report_is_told_what_writes_one(
+    tmp_path: Path, data: bytes | None
+) -> None:
+    path = tmp_path / "net.eab"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(BadInput, match=r"edgeanim bench -o report\.json"):
+        load_report(path)
+
+
 def test_nan_is_refused_both_ways() -> None:
     text = dump_report(build_report()).replace('"duration_s": 12.0', '"duration_s": NaN')
     with pytest.raises(BadInput, match="NaN"):
