@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_line
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.frames.given import Frames
 
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+_FILE = ".py"
 
 
 @contextmanager
@@ -73,8 +75,13 @@ def named_frames(name: str) -> Frames:
 
 def failed(error: BaseException, name: str) -> BadInput:
     """How the code that `name` leads to has failed."""
-    package, *_ = re.split(r"[.:]", name)
-    absent = isinstance(error, ModuleNotFoundError) and error.name == package
-    hint = "Run this in the folder that holds it, or install it." if absent else None
+    place, _, attribute = name.partition(":")
+    package, *_ = place.split(".")
+    hint = None
+    if isinstance(error, ModuleNotFoundError) and error.name in (place, package):
+        hint = "Run this in the folder that holds it, or install it."
+        if place.endswith(_FILE):
+            module = PurePath(place).stem
+            hint = f"In its folder, name the module and not its file: {module}:{attribute}"
     what = f"{type(error).__name__}: {first_line(error).rstrip('.')}."
     return BadInput(what, where=name, hint=hint)

@@ -341,6 +341,8 @@ def test_the_command_finds_a_module_here_and_gives_it_weights(tmp_path: Path) ->
         (("..:net",), 2, "mynet:UNet"),
         (("mynet:absent", "--shape", "image=1x3x16x16"), 3, "no attribute 'absent'"),
         (("absent:net", "--shape", "image=1x3x16x16"), 3, "'absent'. Run this in the folder"),
+        (("mynet.py:net", "--shape", "image=1x3x16x16"), 3, "not its file: mynet:net"),
+        (("src/mynet.py:net", "--shape", "image=1x3x16x16"), 3, "not its file: mynet:net"),
         (("mynet:number", "--shape", "image=1x3x16x16"), 3, "not a torch.nn.Module"),
         (("leaves:net", "--shape", "image=1x3x16x16"), 3, "SystemExit"),
         (("mynet:net", "--shape", "image"), 2, "image=1x3x256x256"),
