@@ -139,7 +139,7 @@ def onnx_chain(
 def has_convolutions(path: Path, keep_float: Collection[str] = ()) -> bool:
     """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside."""
     model = load_shaped(path)
-    check_names(keep_float, [node.name for node in model.graph.node], where=path)
+    check_names(keep_float, [node.name for node in model.graph.node], where=path.stem)
     return any(node.kind == "convolution" for node in onnx_nodes(model, set(keep_float)))
 
 

@@ -104,7 +104,7 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
     model = onnx.load(str(path))
     name_nodes(model)
     nodes = {node.name: node for node in model.graph.node}
-    check_names(keep_float, list(nodes), where=path)
+    check_names(keep_float, list(nodes), where=path.stem)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     kernels = []
     for name in keep_float:
@@ -113,7 +113,7 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
             raise BadInput(
                 f"`keep_float` names {name!r}, a {node.op_type}; for TFLite it can name "
                 "convolutions only.",
-                where=path,
+                where=path.stem,
             )
         kernel = numpy_helper.to_array(weights[node.input[1]])
         if kernel.ndim != _OF_VOLUMES:
