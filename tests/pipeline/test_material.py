@@ -396,6 +396,8 @@ def test_values_for_each_frame_move_stills(photos: Path, tmp_path: Path) -> None
         gather(talk, photos, {}, limit=48)
     with pytest.raises(UsageError, match=r"do not say how to move. Give clips"):
         gather(MOVING, photos / "0.png", {}, limit=48)
+    with pytest.raises(UsageError, match="edgeanim dataset import FOLDER"):
+        gather(MOVING, photos, {}, limit=48)
 
 
 def test_values_of_another_shape_are_told_with_the_shape_that_the_file_has(

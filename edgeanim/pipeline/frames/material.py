@@ -282,7 +282,12 @@ def _tracked(
         if scene.track is not None:
             tracks.append(scene.track)
     if not tracks:
-        raise UsageError(_UNMOVED, where=where, hint="Give clips.")
+        raise UsageError(
+            _UNMOVED,
+            where=where,
+            hint="Give clips. Of one whose frames are a FOLDER of pictures, make a DATASET, which "
+            "holds clips: edgeanim dataset import FOLDER -o DATASET",
+        )
     return [
         Scene(read_still(still), None, tracks[i % len(tracks)], conditions)
         for i, still in enumerate(stills)
