@@ -59,7 +59,7 @@ def roof_of(board: Board, threads: int | None = None) -> Roof:
     if peaks.gflops_fp32 is None or peaks.memory_gb_s is None:
         raise UsageError(
             f"The board {board.name!r} has no peaks to project on.",
-            hint="Copy its TOML, fill in [peaks], and give that file.",
+            hint="Copy its TOML from `targets/boards`, fill in [peaks], and give that file.",
         )
     # A board without a figure for INT8 is taken to gain nothing by it.
     int8 = peaks.gops_int8 if peaks.gops_int8 is not None else peaks.gflops_fp32

@@ -44,6 +44,10 @@ What `--json` prints, and what the functions of [`edgeanim.api`](api.md) return.
 a text, a tuple a list, and what is not known `null`. Reports have a [JSON
 schema](../benchmarks/report.schema.json) as well.
 
+An error is told as text on standard error, and by the exit code. Standard output stays empty then,
+but `bench` of several places, `compare`, `doctor`, `emulate check` and `optimize` print what they
+found before they end with another code than 0.
+
 """
 _OTHERS = """\
 

@@ -13,6 +13,11 @@ from edgeanim.targets.board import LOCAL, Board, board_names, load_shipped_board
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
+_OWN = (
+    "Each is a TOML in [`targets/boards`](../targets/boards). For a machine of your own, copy the "
+    "one most like it,\nchange what differs, and give `--board FILE.toml`. Unverified means that "
+    "nothing was measured on the real machine.\n\n"
+)
 
 
 def commands_page() -> str:
@@ -41,7 +46,7 @@ def boards_page() -> str:
     ]
     shipped = [load_shipped_board(name) for name in board_names()]
     rows += [_board_row(board) for board in shipped]
-    parts = [f"# Boards\n\n{NOTE}", *(f"{row}\n" for row in rows)]
+    parts = [f"# Boards\n\n{NOTE}{_OWN}", *(f"{row}\n" for row in rows)]
     for board in shipped:
         if board.name != LOCAL:
             lines = "\n".join(describe(board))

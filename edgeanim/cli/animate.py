@@ -53,7 +53,8 @@ _FAR = 0.06
     type=NAME,  # a `Path` would lose the / that makes it a folder
     required=True,
     help="A .gif, .webp, .png, .webm or .mp4 file (browsers do not play this .mp4), or a folder; - "
-    "for standard output, for a player to show it live.",
+    "for standard output, for a player to show it live. A still's transparency is kept, except in "
+    ".webm, in .mp4 and on standard output, which show it on white.",
 )
 @single_option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
 @click.option(
