@@ -28,6 +28,7 @@ from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse_json, parse_written
 
 SCHEMA: Literal["edgeanim.report/1"] = "edgeanim.report/1"
+_EMULATION = "edgeanim.emulation/"
 _WRITTEN_BY = "Reports are written by `edgeanim bench -o report.json`."
 CREATED = "%Y-%m-%dT%H:%M:%SZ"
 """The form of a report's date, in UTC."""
@@ -302,6 +303,12 @@ def parse_report(text: str, *, where: object) -> Report:
 def _parse_report(data: object, *, where: object) -> Report:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else None
+        if isinstance(found, str) and found.startswith(_EMULATION):
+            raise BadInput(
+                "This was found on an emulated processor, without times.",
+                where=where,
+                hint="Measure on the board: edgeanim bench BUNDLE --on ssh://user@board -o FILE",
+            )
         raise BadInput(
             f"This is not a report of the kind {SCHEMA!r}"
             + (f" but {found!r}." if isinstance(found, str) else "."),

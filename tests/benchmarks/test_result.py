@@ -196,6 +196,12 @@ def test_who_gives_something_else_for_a_report_is_told_what_writes_one(
         load_report(path)
 
 
+def test_what_was_found_on_an_emulated_processor_is_told_to_have_no_times() -> None:
+    text = json.dumps({"schema": "edgeanim.emulation/1"})
+    with pytest.raises(BadInput, match=r"emulated processor, without times.*--on ssh://"):
+        parse_report(text, where="text")
+
+
 def test_nan_is_refused_both_ways() -> None:
     text = dump_report(build_report()).replace('"duration_s": 12.0', '"duration_s": NaN')
     with pytest.raises(BadInput, match="NaN"):
