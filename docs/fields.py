@@ -53,8 +53,8 @@ _OTHERS = """\
 
 Besides:
 
-- `bench` of several places, or on emulated processors, prints a list, each with the `place`, and
-  its `report` or `error`.
+- `bench` of several places prints a list, each with the `place`, and its `report` or `error`. On an
+  emulated processor the report is an [Emulation](#emulation), and so is what `bench` prints there.
 - `boards show` prints one board.
 - `evaluate` adds `won` and `won_affine` to each score: the shares won back.
 - `motion extract` prints `path`, `frames` and `fps`; `dataset make` and `dataset import` print
