@@ -41,6 +41,11 @@ from edgeanim.models.shipped_files import SHIPPED
     type=Whole(64, 1024),
     help="Side of the square pictures [default: the largest that the model sees unscaled].",
 )
+@click.option(
+    "--refine",
+    is_flag=True,
+    help="Score what `motion extract --refine` makes of a bundle; takes some hundred times longer.",
+)
 @board_option
 @threads_option
 @json_option
@@ -56,6 +61,7 @@ def command(
     names: str | None,
     dataset: Path | None,
     size: int | None,
+    refine: bool,
     board: str,
     threads: int | None,
     as_json: bool,
@@ -87,6 +93,7 @@ def command(
             names=chosen,
             dataset=dataset,
             size=size,
+            refine=refine,
             board=board,
             threads=threads,
             progress=progress,

@@ -54,10 +54,19 @@ def list_tracks(as_json: bool) -> None:
     show_default=True,
     help="Smooth jitter out of the motion.",
 )
+@click.option(
+    "--refine",
+    is_flag=True,
+    help="Mend the motion until what the model makes of it is nearest to the clip's own frames: "
+    "nearer by far, and some hundred times slower. What plays it stays as fast.",
+)
 @board_option
 @threads_option
 @json_option
-@example("edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz")
+@example("""
+edgeanim motion extract wave.mp4 --bundle demo.eab -o wave.npz
+edgeanim motion extract me.mp4 --bundle mine.eab --refine -o me.npz
+""")
 def extract(
     clip: str,
     bundle: Path,
@@ -65,6 +74,7 @@ def extract(
     variant: str | None,
     limit: int | None,
     smooth: bool,
+    refine: bool,
     board: str,
     threads: int | None,
     as_json: bool,
@@ -81,6 +91,7 @@ def extract(
             variant=variant,
             limit=limit,
             smooth=smooth,
+            refine=refine,
             stop=stop,
             board=board,
             threads=threads,

@@ -55,6 +55,7 @@ def evaluate(
     names: str | Sequence[str] = (),
     dataset: str | Path | None = None,
     size: int | None = None,
+    refine: bool = False,
     threads: int | None = None,
     board: str | Path = LOCAL,
     progress: Progress = SILENT,
@@ -69,7 +70,7 @@ def evaluate(
     (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
     One whose regions are not the shipped animator's is scored without puppets. `size` is the side
     of the pictures, which are square, by default that of the largest which the animator sees
-    unscaled.
+    unscaled. With `refine` the motion of a bundle is mended first, as `motion extract` can.
 
     `UsageError` for a bundle that animates no still by a driver alone, `BadInput` for a model that
     is not compiled, or a clip or dataset that cannot be read.
@@ -77,7 +78,7 @@ def evaluate(
     check_size(size)
     found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
     stored = None if dataset is None else Path(dataset)
-    with _opened(model, variant, threads, board) as opened:
+    with _opened(model, variant, threads, board, refine) as opened:
         if opened.puppets == 0 and not found and stored is None:
             raise UsageError(
                 "Puppets are for models with the shipped animator's regions, so there is nothing "
@@ -97,11 +98,16 @@ def evaluate(
 
 @contextmanager
 def _opened(
-    model: str | Path, variant: str | None, threads: int | None, board: str | Path
+    model: str | Path, variant: str | None, threads: int | None, board: str | Path, refine: bool
 ) -> Iterator[_Opened]:
     if is_shipped(model) or _is_training(Path(model)):
         elsewhere = None if board == LOCAL else board
-        of_bundles = {"--variant": variant, "--threads": threads, "--board": elsewhere}
+        of_bundles = {
+            "--variant": variant,
+            "--threads": threads,
+            "--board": elsewhere,
+            "--refine": refine or None,
+        }
         for option, value in of_bundles.items():
             if value is not None:
                 raise UsageError(
@@ -118,7 +124,7 @@ def _opened(
         note = note_on(chosen, () if variant else bundle.variants, work)
         puppets = None if bundle.contract.regions == REGIONS else 0
         options = work.options(chosen.backend, threads)
-        with Played.opened(bundle.contract, chosen, options) as played:
+        with Played.opened(bundle.contract, chosen, options, refine=refine) as played:
             yield _Opened(played, puppets, chosen.id, note)
 
 

@@ -77,20 +77,30 @@ def extract_motion(
     variant: str | None = None,
     limit: int | None = None,
     smooth: bool = True,
+    refine: bool = False,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
     progress: Progress = SILENT,
 ) -> MotionTrack:
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
-    tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone. It
-    ends with the clip, after `limit` frames or when `stop`, which is asked before each and while
-    one is waited for, says so; a camera also where a track is full.
+    tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
+    To `refine` it, what the model makes of each motion is held against the clip's own frame (see
+    `runtime.refining`), which takes as long as some hundred frames. It ends with the clip, after
+    `limit` frames or when `stop`, which is asked before each and while one is waited for, says so;
+    a camera also where a track is full.
 
-    `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, or the
-    clip is longer than a track can be.
+    `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, the clip
+    is longer than a track can be, or it cannot be refined: a camera does not wait, and some models
+    make their frames of more than motion.
     """
     _check_request(clip, bundle, out, limit)
+    if refine and is_camera(clip):
+        raise UsageError(
+            "Refining takes longer than a camera waits.",
+            where="--refine",
+            hint="Film a clip first, or leave it out.",
+        )
     work = Work.on(board, progress=progress)
     latest: list[Array] = []
     with open_bundle(Path(bundle)) as opened:
@@ -110,7 +120,13 @@ def extract_motion(
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
         player = load_player(
-            opened.contract, chosen, options, record, transfer="raw", smooth=smooth
+            opened.contract,
+            chosen,
+            options,
+            record,
+            transfer="raw",
+            smooth=smooth,
+            refine=refine,
         )
         with player, Overlap() as overlap, named(clip, BadDriver), named(clip, BadStill):
             followed = (latest[0] for _ in player.play(scene, overlap))

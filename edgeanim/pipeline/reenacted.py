@@ -44,9 +44,15 @@ class Played:
     @classmethod
     @contextmanager
     def opened(
-        cls, contract: Contract, variant: Variant, options: SessionOptions
+        cls,
+        contract: Contract,
+        variant: Variant,
+        options: SessionOptions,
+        *,
+        refine: bool = False,
     ) -> Iterator[Played]:
-        """Open its sessions. `UsageError` if what it makes cannot be held against a clip."""
+        """Open its sessions; `refine` mends the motion found in the driver (`runtime.refining`).
+        `UsageError` if what it makes cannot be held against a clip."""
         _refuse_others(contract)
         latest: dict[str, Array] = {}
 
@@ -57,7 +63,7 @@ class Played:
 
         with ExitStack() as stack:
             player = stack.enter_context(
-                load_player(contract, variant, options, record, transfer="raw")
+                load_player(contract, variant, options, record, transfer="raw", refine=refine)
             )
             graph = region_graph(contract) if contract.regions == REGIONS else None
             finder = None

@@ -32,7 +32,8 @@ TensorForm = tuple[tuple[int, ...], Layout, tuple[float, float] | None]
 class Shown:
     """A picture as the graphs are shown it; every tensor of it is made once.
 
-    `before` is the driver's previous frame, of the same size; without one the cue is zero.
+    `picture` is it in RGB. `before` is the driver's previous frame, of the same size; without one
+    the cue is zero.
     `refused` is what a picture raises that cannot be fitted to the graphs'.
     """
 
@@ -44,7 +45,7 @@ class Shown:
         refused: type[BadInput] = BadInput,
     ) -> None:
         self.size: tuple[int, int] = (picture.shape[0], picture.shape[1])
-        self._picture = flatten(picture)
+        self.picture = flatten(picture)
         self._before = before
         self._refused = refused
         self._fitted: dict[tuple[int, int], Picture] = {}
@@ -78,7 +79,7 @@ class Shown:
 
     def _at(self, size: tuple[int, int]) -> Picture:
         if size not in self._fitted:
-            self._fitted[size] = self.fit(size).to_graph(self._picture, size)
+            self._fitted[size] = self.fit(size).to_graph(self.picture, size)
         return self._fitted[size]
 
 

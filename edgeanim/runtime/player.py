@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
+from edgeanim.core.contract import OF_DRIVER, OF_STILL, STATE, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.pictures import finite, from_tensor
+from edgeanim.runtime.refining import Make, refined_steps, small_still
 from edgeanim.runtime.scene import BadStill, Picture, Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
 from edgeanim.runtime.warp import Compositor
@@ -34,10 +35,11 @@ class Player:
     contract's layout: this is how calibration samples are collected. `transfer` is how the driver's
     motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
     the model finds the still's motion. `smooth` takes the tremble out of the motion, which needs
-    one frame more (see `runtime.smoothing`); `UsageError` for a model that makes its frames of more
-    than motion. `in_place` keeps the still's body where it is, wherever the driver goes, and
-    `strength` says how many times as strong its motion is; `UsageError` for a model without a
-    skeleton.
+    one frame more (see `runtime.smoothing`), and `refine` mends it where the still is the driver's
+    first frame, which takes some hundred frames more (see `runtime.refining`); `UsageError` for a
+    model that makes its frames of more than motion. `in_place` keeps the still's body where it is,
+    wherever the driver goes, and `strength` says how many times as strong its motion is;
+    `UsageError` for a model without a skeleton.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -52,6 +54,7 @@ class Player:
         *,
         transfer: TransferRule | None = None,
         smooth: bool = False,
+        refine: bool = False,
         in_place: bool = False,
         strength: float = 1.0,
     ) -> None:
@@ -72,7 +75,8 @@ class Player:
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
         self._rule = transfer
         self._transfer: Transfer | None = None
-        self._smooth = smooth
+        self._smooth, self._refine = smooth, refine
+        self._keeps = smooth or refine
         self._in_place, self._strength = in_place, strength
         if (in_place or strength != 1) and contract.joints() is None:
             raise UsageError(
@@ -80,11 +84,18 @@ class Player:
                 "cannot be moved otherwise than the driver's.",
                 hint="Leave out --in-place and --strength, or add a [skeleton] to model.toml.",
             )
-        if smooth and not self.needs.moves_alone:
+        for asked, doing in ((smooth, "smooth"), (refine, "refine")):
+            if asked and not self.needs.moves_alone:
+                raise UsageError(
+                    f"The model {contract.name!r} makes its frames of more than motion; to {doing} "
+                    "that does not help it.",
+                    hint=f"Leave out --{doing}.",
+                )
+        if refine and any(role.startswith(STATE) for role in self._outputs):
             raise UsageError(
-                f"The model {contract.name!r} makes its frames of more than motion, so smoothing "
-                "that does not help it.",
-                hint="Leave out --smooth.",
+                f"The model {contract.name!r} carries a state from frame to frame, so its frames "
+                "do not tell how good a motion is.",
+                hint="Leave out --refine.",
             )
 
     def __enter__(self) -> Player:
@@ -129,6 +140,8 @@ class Player:
         a `UsageError` at once; a driver of one frame, where motion is needed, is `BadInput`.
         """
         self.needs.check(scene, self.contract)
+        if self._refine and scene.driver is None:
+            raise UsageError("A stored motion has no frames by which it could be refined.")
         return self._play(scene, overlap)
 
     def _play(self, scene: Scene, overlap: Overlap | None) -> Iterator[Picture]:
@@ -137,6 +150,8 @@ class Player:
         compositor = self._compositor(scene, still)
         transfer = self._carrying(values, scene)
         steps = self._steps(scene, values, still, overlap)
+        if self._refine:
+            steps = refined_steps(steps, self._trials(scene, values.copy(), still))
         for index, step in enumerate(smoothed_steps(steps) if self._smooth else steps):
             self.timings = step.timings
             if step.motion is not None:
@@ -151,11 +166,11 @@ class Player:
     ) -> Iterator[Step]:
         """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it."""
         if overlap is None or scene.driver is None:
-            return self._follow(scene, values, still, keep=self._smooth)
+            return self._follow(scene, values, still, keep=self._keeps)
         if self.needs.moves_alone:
             return overlap.ahead(self._follow(scene, values.copy(), still, keep=True))
         ahead = replace(scene, driver=overlap.ahead(scene.driver))
-        return self._follow(ahead, values, still, keep=self._smooth)
+        return self._follow(ahead, values, still, keep=self._keeps)
 
     def _follow(
         self, scene: Scene, values: Values, still: Shown | None, *, keep: bool
@@ -175,6 +190,30 @@ class Player:
             found = values.require("motion:driving") if self.needs.motion else None
             motion = found.copy() if found is not None and keep else found
             yield Step(sight, motion, timings)
+
+    def _trials(self, scene: Scene, values: Values, still: Shown | None) -> Make:
+        """What makes frames of motions to be tried, of a small still; these runs are not
+        recorded."""
+        compositor = None
+        if scene.still is not None:
+            small = Shown(small_still(scene.still), refused=BadStill)
+            compositor = self._compositor(replace(scene, still=small.picture), small)
+        sight = {} if still is None else {"still": still}
+        runners = [
+            GraphRunner(runner.graph, self._sessions[runner.graph.name], None)
+            for runner in self._runners
+            if runner.graph.runs == "frame"
+        ]
+
+        def make(index: int, motion: Array) -> Picture:
+            values.put("motion:driving", motion)
+            for runner in runners:
+                runner.run(
+                    values, sight, {}, rename=OF_DRIVER, conditions=scene.conditions, index=index
+                )
+            return self._finish(values, compositor, sight)
+
+        return make
 
     def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
         """Do all that happens once per still; what it finds is kept in `values`."""
@@ -286,6 +325,7 @@ def load_player(
     *,
     transfer: TransferRule | None = None,
     smooth: bool = False,
+    refine: bool = False,
     in_place: bool = False,
     strength: float = 1.0,
 ) -> Player:
@@ -305,6 +345,7 @@ def load_player(
             record,
             transfer=transfer,
             smooth=smooth,
+            refine=refine,
             in_place=in_place,
             strength=strength,
         )

@@ -1,0 +1,85 @@
+"""`--refine`: tracks and scores of a compiled animator are nearer to the real frames with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeanim import api
+from edgeanim.cli.evaluate import command as evaluate
+from edgeanim.cli.motion import extract
+from edgeanim.core.errors import UsageError
+from edgeanim.models.evaluation import sets
+from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.player import load_player
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.backends import SessionOptions
+from edgeanim.targets.bundle import open_bundle
+
+FRAMES = 4
+
+
+@pytest.fixture(scope="module")
+def bundle(exported_animator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle") / "small.eab"
+    api.compile(exported_animator, out=out, backends=("onnxruntime",))
+    return out
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    write_animation(path, list(pictures), 10)
+    return path
+
+
+def _off(bundle: Path, track: MotionTrack, clip: Path) -> float:
+    """How far what the bundle makes of a track is from the clip's own frames, in levels."""
+    real = [frame for _, frame in zip(range(FRAMES), read_frames(clip), strict=False)]
+    with (
+        open_bundle(bundle) as opened,
+        load_player(
+            opened.contract, opened.variants[0], SessionOptions(), transfer="raw"
+        ) as player,
+    ):
+        made = list(player.play(Scene(still=real[0], track=track)))
+    pairs = zip(made, real, strict=True)
+    return float(np.mean([np.abs(one.astype(int) - other).mean() for one, other in pairs]))
+
+
+def test_a_refined_track_is_nearer_to_its_clip(
+    bundle: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tracks = []
+    for name, options in (("plain", []), ("refined", ["--refine"])):
+        out = tmp_path / f"{name}.npz"
+        told = [str(clip), "--bundle", str(bundle), "-o", str(out), "--no-smooth", "--json"]
+        extract.main([*told, "--frames", str(FRAMES), *options], standalone_mode=False)
+        assert json.loads(capfd.readouterr().out)["frames"] == FRAMES
+        tracks.append(load_track(out))
+    plain, refined = tracks
+    assert refined.regions == plain.regions
+    assert np.abs(refined.values - plain.values).max() > 1e-3
+    assert _off(bundle, refined, clip) < 0.98 * _off(bundle, plain, clip)
+
+
+def test_what_is_refined_wins_back_more(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sets, "PUPPETS", 1)
+    won = []
+    for options in ([], ["--refine"]):
+        evaluate.main([str(bundle), "--json", *options], standalone_mode=False)
+        won.append(json.loads(capfd.readouterr().out)["scores"][0]["won"])
+    assert won[1] > won[0] + 0.02
+
+
+def test_cameras_and_trained_networks_are_not_refined(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--refine.*longer than a camera waits"):
+        api.extract_motion("camera:0", bundle=bundle, out=tmp_path / "m.npz", refine=True)
+    with pytest.raises(UsageError, match=r"--refine.*trained networks"):
+        api.evaluate(refine=True)
