@@ -11,13 +11,17 @@ where something moves and that the shipped animator wins back, of puppets that n
 
 The still's pose is the driver's first one, or one of its own; the true picture is always of the
 driver's pose, so relative motion cannot be right in the second case.
+
+With `--refine BUNDLE` a bundle's regions follow the driver, and its motion is refined by the
+driver's own frames (`runtime.refining`) before it is carried over.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +40,13 @@ from edgeanim.models.export import load_shipped, open_animator
 from edgeanim.models.nets.blocks import fold_batch_norm
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.models.training.losses import compose
+from edgeanim.pipeline.motion import motion_taken
+from edgeanim.pipeline.work import Work
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.player import load_player
+from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
+from edgeanim.targets.bundle import open_bundle
 
 FORMS: dict[str, tuple[TransferRule, bool]] = {
     "displacements": ("relative", False),
@@ -50,9 +59,15 @@ _STILLS, _DRIVERS = 7_100_000, 7_200_000
 _FRAMES = 12
 _OWN_TIME = 0.3
 Won = dict[str, float]
+Poses = list[tuple[Pose, Pose]]
+"""Of an action, each with the one before it."""
+Follow = Callable[[Puppet, Poses], Array]
+"""Finds the motion [T, K, 6] of a driver that takes these poses."""
 
 
-def won_back(animator: Animator, kind: Kind, puppets: int, *, own_pose: bool) -> Won:
+def won_back(
+    animator: Animator, follow: Follow, kind: Kind, puppets: int, *, own_pose: bool
+) -> Won:
     """The share won back in each form, of so many pairs of puppets of a kind."""
     total: Won = dict.fromkeys(("still", "area", *FORMS), 0.0)
     for number in range(puppets):
@@ -60,26 +75,63 @@ def won_back(animator: Animator, kind: Kind, puppets: int, *, own_pose: bool) ->
         poses = _poses(_DRIVERS + number, kind)
         own = make_action(_STILLS + number, kind).pose(_OWN_TIME) if own_pose else poses[0][1]
         driver = make_puppet(_DRIVERS + number, kind)
-        _add(total, animator, render(body, own).picture, _true(body, poses), _seen(driver, poses))
+        motions = follow(driver, poses)
+        _add(total, animator, render(body, own).picture, _true(body, poses), motions)
     lost = total["area"] - total["still"]
     return {form: (total[form] - total["still"]) / max(lost, 1e-9) for form in FORMS}
 
 
-def _poses(seed: int, kind: Kind) -> list[tuple[Pose, Pose]]:
-    """The poses of an action, each with the one before it."""
+def _poses(seed: int, kind: Kind) -> Poses:
     pose = make_action(seed, kind).pose
     return [(pose(i / _FRAMES - STEP), pose(i / _FRAMES)) for i in range(_FRAMES)]
 
 
-def _true(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> list[Picture]:
+def _true(puppet: Puppet, poses: Poses) -> list[Picture]:
     return [to_picture(render(puppet, pose).picture) for _, pose in poses]
 
 
-def _seen(puppet: Puppet, poses: Sequence[tuple[Pose, Pose]]) -> Iterator[tuple[Picture, Picture]]:
-    """A driver's frames, each with its cue."""
-    for pair in poses:
-        before, now = (to_picture(render(puppet, pose).picture) for pose in pair)
-        yield now, now - before
+def followed_by(animator: Animator) -> Follow:
+    """The networks' own reading of each frame."""
+
+    def follow(puppet: Puppet, poses: Poses) -> Array:
+        motions = []
+        for pair in poses:
+            before, now = (to_picture(render(puppet, pose).picture) for pose in pair)
+            seen = (torch.from_numpy(picture)[None] for picture in (now, now - before))
+            with torch.no_grad():
+                motions.append(animator.regions(*seen)[1].numpy())
+        return np.concatenate(motions).astype(np.float32)
+
+    return follow
+
+
+@contextmanager
+def refined_by(path: Path) -> Iterator[Follow]:
+    """What a bundle's first variant finds in the frames of a driver, refined by them."""
+    latest: list[Array] = []
+    with open_bundle(path) as bundle:
+        taken = motion_taken(bundle.contract)
+        if bundle.contract.regions != REGIONS or taken is None:
+            raise UsageError("Its regions are not the shipped animator's.", where=path)
+        variant = bundle.variants[0]
+        options = Work.on("local").options(variant.backend, None)
+
+        def record(graph: str, inputs: Mapping[str, Array]) -> None:
+            if graph == taken[0]:
+                latest.append(np.array(inputs[taken[1]][0], np.float32))
+
+        with load_player(
+            bundle.contract, variant, options, record, transfer="raw", refine=True
+        ) as player:
+
+            def follow(puppet: Puppet, poses: Poses) -> Array:
+                latest.clear()
+                frames = [render(puppet, pose).picture for _, pose in poses]
+                for _ in player.play(Scene(frames[0], iter(frames))):
+                    pass
+                return np.stack(latest)
+
+            yield follow
 
 
 def _add(
@@ -87,17 +139,14 @@ def _add(
     animator: Animator,
     still: Any,
     true: Sequence[Picture],
-    driver: Iterator[tuple[Picture, Picture]],
+    motions: Array,
 ) -> None:
     picture = to_picture(still)
     with torch.no_grad():
         tensor = torch.from_numpy(picture)[None]
         mask, own = animator.regions(tensor, torch.zeros_like(tensor))
         features = animator.encoder(tensor, mask)
-        motions = np.concatenate(
-            [animator.regions(*(torch.from_numpy(p)[None] for p in pair))[1] for pair in driver]
-        )
-    track = MotionTrack(motions.astype(np.float32), 1 / STEP)
+    track = MotionTrack(motions, 1 / STEP)
     joints = SKELETON.named(REGIONS)
     carriers = {
         form: Transfer(own.numpy(), rule, joints if skeleton else None, track)
@@ -126,19 +175,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--weights", type=Path, help="a training's folder")
     parser.add_argument("--puppets", type=int, default=24, help="pairs of each kind")
+    parser.add_argument("--refine", type=Path, metavar="BUNDLE", help="refine the driver's motion")
     options = parser.parse_args(arguments)
     if options.puppets < 1:
         raise UsageError("At least one pair of puppets is needed.", where="--puppets")
     animator = load_shipped() if options.weights is None else open_animator(options.weights)
     fold_batch_norm(animator)
-    print("| puppets | the still's pose | " + " | ".join(FORMS) + " |")
-    print("|" + "---|" * (2 + len(FORMS)))
-    for own_pose in (False, True):
-        for kind in KINDS:
-            won = won_back(animator, kind, options.puppets, own_pose=own_pose)
-            pose = "its own" if own_pose else "the driver's first"
-            cells = [kind, pose, *(f"{won[form]:.2f}" for form in FORMS)]
-            print("| " + " | ".join(cells) + " |", flush=True)
+    with ExitStack() as opened:
+        follow = followed_by(animator)
+        if options.refine is not None:
+            follow = opened.enter_context(refined_by(options.refine))
+        print("| puppets | the still's pose | " + " | ".join(FORMS) + " |")
+        print("|" + "---|" * (2 + len(FORMS)))
+        for own_pose in (False, True):
+            for kind in KINDS:
+                won = won_back(animator, follow, kind, options.puppets, own_pose=own_pose)
+                pose = "its own" if own_pose else "the driver's first"
+                cells = [kind, pose, *(f"{won[form]:.2f}" for form in FORMS)]
+                print("| " + " | ".join(cells) + " |", flush=True)
     return 0
 
 
