@@ -1,4 +1,4 @@
-"""What goes on until Ctrl-C ends it."""
+"""What goes on until Ctrl-C, or whoever stops a service, ends it."""
 
 from __future__ import annotations
 
