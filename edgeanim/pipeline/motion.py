@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import TRACK, options_beside, refuse_no_frames
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
+from edgeanim.runtime.execution import Record
 from edgeanim.runtime.media import (
     UntilItFails,
     as_they_come,
@@ -60,13 +62,23 @@ def motions() -> tuple[StoredMotion, ...]:
     return tuple(rows)
 
 
-def motion_taken(contract: Contract, where: object = None) -> tuple[str, str]:
-    """The first frame graph that takes the driver's motion, and the name of that input;
-    `UsageError` if none does."""
+def recording_motion(
+    contract: Contract, keep: Callable[[Array], object], where: object = None
+) -> Record:
+    """What a player is given to `keep` the motion, float32 [K, 6], that it makes each frame of;
+    `UsageError` if its model makes none of motion."""
     for graph in contract.per_frame:
         if (spec := graph.input("motion:driving")) is not None:
-            return graph.name, spec.name
-    raise UsageError("This bundle's model follows no motion.", where=where)
+            break
+    else:
+        raise UsageError("This bundle's model follows no motion.", where=where)
+    taker, taken = graph.name, spec.name
+
+    def record(name: str, inputs: Mapping[str, Array]) -> None:
+        if name == taker:
+            keep(np.array(inputs[taken][0], np.float32))
+
+    return record
 
 
 def extract_motion(
@@ -94,25 +106,15 @@ def extract_motion(
     is longer than a track can be, or it cannot be refined: a camera does not wait, and some models
     make their frames of more than motion.
     """
-    _check_request(clip, bundle, out, limit)
-    if refine and is_camera(clip):
-        raise UsageError(
-            "Refining takes longer than a camera waits.",
-            where="--refine",
-            hint="Film a clip first, or leave it out.",
-        )
+    _check_request(clip, bundle, out, limit, refine=refine)
     work = Work.on(board, progress=progress)
-    latest: list[Array] = []
+    latest: deque[Array] = deque(maxlen=1)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
-        taker, name = motion_taken(opened.contract, bundle)
+        record = recording_motion(opened.contract, latest.append, bundle)
         if note := note_on(chosen, () if variant else opened.variants, work):
             progress.stage("Choose the variant")
             progress.done(note)
-
-        def record(graph: str, inputs: Mapping[str, Array]) -> None:
-            if graph == taker:
-                latest[:] = [np.array(inputs[name][0], np.float32)]
 
         every, fps = steady_frames(clip)
         scene = _drives_itself(itertools.islice(every, limit), clip)
@@ -141,7 +143,7 @@ def extract_motion(
 
 
 def _check_request(
-    clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None
+    clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None, *, refine: bool
 ) -> None:
     """Refuse before anything is opened what cannot end well."""
     refuse_no_frames(limit)
@@ -151,6 +153,12 @@ def _check_request(
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]
     if lengths and min(lengths) > MAX_FRAMES:
         raise _too_long(clip)
+    if refine and is_camera(clip):
+        raise UsageError(
+            "Refining takes longer than a camera waits.",
+            where="--refine",
+            hint="Film a clip first, or leave it out.",
+        )
     require_bundle(bundle)
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from edgeanim.core.artifact import Array
 from edgeanim.runtime.execution import timed
 from edgeanim.runtime.following import Step
-from edgeanim.runtime.pictures import flatten
+from edgeanim.runtime.pictures import flatten, scaled
 from edgeanim.runtime.scene import Picture
 
 REFINE = "refine"
@@ -73,14 +73,9 @@ def refined_steps(steps: Iterator[Step], make: Make) -> Iterator[Step]:
 
 def small_still(still: Picture) -> Picture:
     """A still as it is warped to try motions: in the same shape, to the pixel."""
-    import cv2
-
-    scale = _STILL / max(still.shape[:2])
-    if scale >= 1:
-        return still
+    scale = min(1, _STILL / max(still.shape[:2]))
     height, width = (max(1, round(scale * side)) for side in still.shape[:2])
-    small: Picture = cv2.resize(still, (width, height), interpolation=cv2.INTER_AREA)
-    return small
+    return scaled(still, (height, width))
 
 
 def moved(motion: Array, change: Numbers) -> Array:

@@ -1,5 +1,5 @@
 """What is made once for all tests of this folder: the demo, with every call to another machine
-recorded, and a model that follows a driver."""
+recorded, a model that follows a driver, and an animator with a clip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeanim import api
 from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.runtime.media import write_animation
 from tests.pipeline.followers import bundle_of, moved_by, picture
 
 SHIM = Path(__file__).with_name("no_network.c")
@@ -89,3 +91,19 @@ def follower(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ],
         {"ones": np.ones((1, 2, 6)), "half": np.array(0.5), "none": np.array(0.0)},
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small_bundle(exported_animator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained animator, compiled for ONNX Runtime in float32."""
+    out = tmp_path_factory.mktemp("bundle") / "small.eab"
+    api.compile(exported_animator, out=out, backends=("onnxruntime",))
+    return out
+
+
+@pytest.fixture(scope="session")
+def moving_clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
+    """A short clip in which something moves."""
+    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
+    write_animation(path, list(pictures), 10)
+    return path

@@ -27,7 +27,6 @@ from edgeanim.models.evaluation.table import table
 from edgeanim.models.nets.generator import affine_coefficients, compose_flows
 from edgeanim.models.regions import COUNT, NEUTRAL_SCORE
 from edgeanim.pipeline.reenacted import Played
-from edgeanim.runtime.media import write_animation
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
 from tests.convnets import save_onnx
@@ -38,20 +37,6 @@ helper = pytest.importorskip("onnx").helper
 @pytest.fixture(autouse=True)
 def few_puppets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 2)
-
-
-@pytest.fixture(scope="module")
-def bundle(exported_animator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundle") / "small.eab"
-    api.compile(exported_animator, out=out, backends=("onnxruntime",))
-    return out
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
-    write_animation(path, list(pictures), 10)
-    return path
 
 
 def test_the_flow_of_the_regions_is_that_of_an_untrained_generator() -> None:
@@ -65,13 +50,13 @@ def test_the_flow_of_the_regions_is_that_of_an_untrained_generator() -> None:
     np.testing.assert_allclose(found.transpose(2, 0, 1), expected.numpy(), atol=1e-5)
 
 
-def test_what_is_played_is_what_the_networks_make(bundle: Path, small_animator: Any) -> None:
+def test_what_is_played_is_what_the_networks_make(small_bundle: Path, small_animator: Any) -> None:
     shot = puppet_shot(puppet_sequence(5_000_001, (0.0, 0.3)))
     pair = make_pair(shot.sequence, shot.still, shot.drivers[0], SIZE)
     before = make_pair(shot.sequence, shot.still, shot.sequence.before[shot.drivers[0]], SIZE)
     expected = Networks(small_animator).reenact(pair.still).make(pair, before)
     with (
-        open_bundle(bundle) as opened,
+        open_bundle(small_bundle) as opened,
         Played.opened(opened.contract, opened.variants[0], SessionOptions()) as played,
     ):
         found = played.reenact(pair.still).make(pair, before)
@@ -84,9 +69,11 @@ def test_what_is_played_is_what_the_networks_make(bundle: Path, small_animator: 
     assert np.abs(found[0].frame - found[1].frame).max() > 0.01  # each is of its own frame
 
 
-def test_a_bundle_scores_as_its_networks_do(bundle: Path, small_animator: Any, clip: Path) -> None:
-    expected = sets.evaluate(Networks(small_animator), clips=[clip], size=64)
-    found = api.evaluate(bundle, clips=clip).scores
+def test_a_bundle_scores_as_its_networks_do(
+    small_bundle: Path, small_animator: Any, moving_clip: Path
+) -> None:
+    expected = sets.evaluate(Networks(small_animator), clips=[moving_clip], size=64)
+    found = api.evaluate(small_bundle, clips=moving_clip).scores
     assert [score.name for score in found] == [score.name for score in expected]
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.frames == theirs.frames
@@ -97,24 +84,24 @@ def test_a_bundle_scores_as_its_networks_do(bundle: Path, small_animator: Any, c
 
 
 def test_which_variant_was_played_is_told(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Silently so far for a program, and with it that INT8 is wrong on this processor."""
     monkeypatch.setattr(sets, "PUPPETS", 1)
     monkeypatch.setattr("edgeanim.pipeline.evaluate.note_on", lambda *_: "Wrong here.")
-    found = api.evaluate(bundle)
+    found = api.evaluate(small_bundle)
     assert (found.variant, found.note) == ("onnxruntime-float32", "Wrong here.")
-    command.main([str(bundle)], standalone_mode=False)
+    command.main([str(small_bundle)], standalone_mode=False)
     shown, told = capfd.readouterr()
     assert shown.endswith("\n\nPlayed by onnxruntime-float32.\n")
     assert told.endswith("Wrong here.\n")
-    command.main([str(bundle), "--json"], standalone_mode=False)
+    command.main([str(small_bundle), "--json"], standalone_mode=False)
     plain = json.loads(capfd.readouterr().out)
     assert (plain["variant"], plain["note"]) == (found.variant, found.note)
     assert plain["scores"][0]["won"] == pytest.approx(found.scores[0].won)
 
 
-def test_a_bundle_is_scored_where_there_is_no_pytorch(bundle: Path) -> None:
+def test_a_bundle_is_scored_where_there_is_no_pytorch(small_bundle: Path) -> None:
     code = (
         "import sys\n"
         "sys.modules['torch'] = None\n"
@@ -124,22 +111,22 @@ def test_a_bundle_is_scored_where_there_is_no_pytorch(bundle: Path) -> None:
         "print(api.evaluate(sys.argv[1]).scores[0].name)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(small_bundle)], capture_output=True, text=True, check=False
     )
     assert done.stdout == "puppets\n", done.stderr
 
 
-def test_options_of_bundles_are_refused_for_networks(bundle: Path) -> None:
+def test_options_of_bundles_are_refused_for_networks(small_bundle: Path) -> None:
     with pytest.raises(UsageError, match=r"--variant.*trained networks"):
         api.evaluate(variant="onnxruntime-float32")
     with pytest.raises(UsageError, match=r"--board.*trained networks"):
         api.evaluate(board="raspberry-pi-5")
     with pytest.raises(UsageError, match="openvino"):
-        api.evaluate(bundle, variant="openvino-int8")
+        api.evaluate(small_bundle, variant="openvino-int8")
 
 
 def test_what_is_not_compiled_and_what_is_no_animator_are_told(
-    exported_animator: Path, tiny_onnx: Any, photos: Path, clip: Path, tmp_path: Path
+    exported_animator: Path, tiny_onnx: Any, photos: Path, moving_clip: Path, tmp_path: Path
 ) -> None:
     net, out = tiny_onnx(), tmp_path / "filter.eab"
     for model in (exported_animator, net):
@@ -150,21 +137,21 @@ def test_what_is_not_compiled_and_what_is_no_animator_are_told(
         api.evaluate(tmp_path / "notes.gif")
     api.compile(net, out=out, backends=("onnxruntime",), frames=photos)
     with pytest.raises(UsageError, match="animates a still"):
-        api.evaluate(out, clips=clip)
+        api.evaluate(out, clips=moving_clip)
 
 
 def test_a_model_with_regions_of_its_own_is_scored_on_clips_alone(
-    exported_animator: Path, clip: Path, tmp_path: Path
+    exported_animator: Path, moving_clip: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "theirs"
     shutil.copytree(exported_animator, folder)
     contract = (folder / "model.toml").read_text()
     (folder / "model.toml").write_text(contract.replace('"head"', '"skull"'))
     out = tmp_path / "theirs.eab"
-    api.compile(folder, out=out, backends=("onnxruntime",), frames=clip)
+    api.compile(folder, out=out, backends=("onnxruntime",), frames=moving_clip)
     with pytest.raises(UsageError, match="Puppets are for"):
         api.evaluate(out)
-    (score,) = api.evaluate(out, clips=clip).scores
+    (score,) = api.evaluate(out, clips=moving_clip).scores
     assert score.won is not None
     assert (score.cover, score.miou) == (None, None)
     assert "| - |" in table([score])
@@ -172,7 +159,7 @@ def test_a_model_with_regions_of_its_own_is_scored_on_clips_alone(
 
 @pytest.mark.parametrize("size", [(64, 96), (96, 64), (64, 64)])
 def test_a_model_that_copies_the_driver_wins_back_all_whatever_its_shape(
-    clip: Path, tmp_path: Path, size: tuple[int, int]
+    moving_clip: Path, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     pictures = [
         TensorSpec(role, role, (1, 3, *size), "NCHW", range=(0.0, 1.0))
@@ -184,6 +171,6 @@ def test_a_model_that_copies_the_driver_wins_back_all_whatever_its_shape(
         helper.make_node("Add", ["driving_frame", "black"], ["frame"]),
     ]
     net = save_onnx(tmp_path / "copy.onnx", copied, nodes, {"none": np.array(0.0)})
-    api.compile(net, out=tmp_path / "copy.eab", backends=("onnxruntime",), frames=clip)
-    (score,) = api.evaluate(tmp_path / "copy.eab", clips=clip).scores
+    api.compile(net, out=tmp_path / "copy.eab", backends=("onnxruntime",), frames=moving_clip)
+    (score,) = api.evaluate(tmp_path / "copy.eab", clips=moving_clip).scores
     assert score.won == pytest.approx(1, abs=1e-3)

@@ -13,7 +13,7 @@ from edgeanim.cli.evaluate import command as evaluate
 from edgeanim.cli.motion import extract
 from edgeanim.core.errors import UsageError
 from edgeanim.models.evaluation import sets
-from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.media import read_frames
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
@@ -21,20 +21,6 @@ from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
 
 FRAMES = 4
-
-
-@pytest.fixture(scope="module")
-def bundle(exported_animator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("bundle") / "small.eab"
-    api.compile(exported_animator, out=out, backends=("onnxruntime",))
-    return out
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory, pictures: np.ndarray) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "moving.mp4"
-    write_animation(path, list(pictures), 10)
-    return path
 
 
 def _off(bundle: Path, track: MotionTrack, clip: Path) -> float:
@@ -52,34 +38,42 @@ def _off(bundle: Path, track: MotionTrack, clip: Path) -> float:
 
 
 def test_a_refined_track_is_nearer_to_its_clip(
-    bundle: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small_bundle: Path, moving_clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tracks = []
     for name, options in (("plain", []), ("refined", ["--refine"])):
         out = tmp_path / f"{name}.npz"
-        told = [str(clip), "--bundle", str(bundle), "-o", str(out), "--no-smooth", "--json"]
+        told = [
+            str(moving_clip),
+            "--bundle",
+            str(small_bundle),
+            "-o",
+            str(out),
+            "--no-smooth",
+            "--json",
+        ]
         extract.main([*told, "--frames", str(FRAMES), *options], standalone_mode=False)
         assert json.loads(capfd.readouterr().out)["frames"] == FRAMES
         tracks.append(load_track(out))
     plain, refined = tracks
     assert refined.regions == plain.regions
     assert np.abs(refined.values - plain.values).max() > 1e-3
-    assert _off(bundle, refined, clip) < 0.98 * _off(bundle, plain, clip)
+    assert _off(small_bundle, refined, moving_clip) < 0.98 * _off(small_bundle, plain, moving_clip)
 
 
 def test_what_is_refined_wins_back_more(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    small_bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
     won = []
     for options in ([], ["--refine"]):
-        evaluate.main([str(bundle), "--json", *options], standalone_mode=False)
+        evaluate.main([str(small_bundle), "--json", *options], standalone_mode=False)
         won.append(json.loads(capfd.readouterr().out)["scores"][0]["won"])
     assert won[1] > won[0] + 0.02
 
 
-def test_cameras_and_trained_networks_are_not_refined(bundle: Path, tmp_path: Path) -> None:
+def test_cameras_and_trained_networks_are_not_refined(small_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--refine.*longer than a camera waits"):
-        api.extract_motion("camera:0", bundle=bundle, out=tmp_path / "m.npz", refine=True)
+        api.extract_motion("camera:0", bundle=small_bundle, out=tmp_path / "m.npz", refine=True)
     with pytest.raises(UsageError, match=r"--refine.*trained networks"):
         api.evaluate(refine=True)

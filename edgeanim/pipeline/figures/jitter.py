@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.artifact import Array
 from edgeanim.core.errors import BadInput, told
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import QualitySums, Truth, moving_area
 from edgeanim.models.evaluation.similarity import Reference, to_picture
-from edgeanim.pipeline.motion import motion_taken
+from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
@@ -49,12 +48,7 @@ def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
     """The clip driving its own first frame; every fourth frame is compared. `BadInput` if nothing
     moves in it."""
     centres: list[NDArray[np.float32]] = []
-    taker, name = motion_taken(bundle.contract)
-
-    def record(graph: str, inputs: Mapping[str, Array]) -> None:
-        if graph == taker:
-            centres.append(np.array(inputs[name][0, :, :2], np.float32))
-
+    record = recording_motion(bundle.contract, lambda motion: centres.append(motion[:, :2]))
     variant = bundle.variants[0]
     options = Work.on("local").options(variant.backend, 1)
     scene = Scene(clip.pictures[0], iter(clip.pictures))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from edgeanim.models.export import load_shipped, open_animator
 from edgeanim.models.nets.blocks import fold_batch_norm
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.models.training.losses import compose
-from edgeanim.pipeline.motion import motion_taken
+from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.player import load_player
@@ -110,16 +110,11 @@ def refined_by(path: Path) -> Iterator[Follow]:
     """What a bundle's first variant finds in the frames of a driver, refined by them."""
     latest: list[Array] = []
     with open_bundle(path) as bundle:
-        taken = motion_taken(bundle.contract)
-        if bundle.contract.regions != REGIONS or taken is None:
+        if bundle.contract.regions != REGIONS:
             raise UsageError("Its regions are not the shipped animator's.", where=path)
         variant = bundle.variants[0]
         options = Work.on("local").options(variant.backend, None)
-
-        def record(graph: str, inputs: Mapping[str, Array]) -> None:
-            if graph == taken[0]:
-                latest.append(np.array(inputs[taken[1]][0], np.float32))
-
+        record = recording_motion(bundle.contract, latest.append, path)
         with load_player(
             bundle.contract, variant, options, record, transfer="raw", refine=True
         ) as player:
