@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from edgeanim.benchmarks.timing.stats import Interval
+from edgeanim.core.errors import DeviceFailed, disk_errors
 from edgeanim.pipeline.search.order import Result, reference_ms
 from edgeanim.pipeline.search.sentences import why_no_int8
 from edgeanim.pipeline.search.trials import Timing, Trial
@@ -215,3 +220,26 @@ def test_where_a_latency_is_out_of_reach_the_curve_goes_on_beyond_the_drift() ->
     assert reference_ms(found.results) == pytest.approx(10.0)
     search(near, max_latency_ms=20.0, **space).run()
     assert len(near.timed) == 2
+
+
+@pytest.mark.parametrize("act", ["drift", "time"])
+def test_a_full_disk_ends_the_search_and_is_no_trials_failure(
+    act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else float ships, since it was tried first and found room."""
+    study = TableStudy({
+        "onnxruntime-float32": (0.0, 1.0, 0), "onnxruntime-int8-ptq": (0.05, 0.5, 0.9),
+    })  # fmt: skip
+    whole = getattr(study, act)
+
+    def fill(trial: Trial) -> Any:
+        if trial.quantize:
+            with disk_errors(Path("store")):
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(trial)
+
+    monkeypatch.setattr(study, act, fill)
+    methods = ("float32", "ptq", "mixed")
+    found = search(study, backends=("onnxruntime",), methods=methods, prunes=(UNPRUNED,))
+    with pytest.raises(DeviceFailed, match="disk is full"):
+        found.run()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.artifact import FLOAT32
-from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.errors import EdgeanimError, is_full
 from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
@@ -128,7 +128,7 @@ class Search:
                 return Result(trial, "drifts", far, drift, relit=relit)
             return Result(trial, "measured", "", drift, self._study.time(trial), relit)
         except EdgeanimError as error:
-            return Result(trial, "failed", str(error))
+            return Result(trial, "failed", _why_failed(error))
 
     def _needless(self, trial: Trial) -> str:
         """Why this trial cannot be the best, from what is known already; empty if it might be."""
@@ -183,7 +183,7 @@ class Search:
         try:
             timed = replace(result, timing=self._study.time(result.trial))
         except EdgeanimError as error:
-            timed = replace(result, state="failed", reason=str(error))
+            timed = replace(result, state="failed", reason=_why_failed(error))
         self.results[self.results.index(result)] = timed
         return timed
 
@@ -256,6 +256,14 @@ class Search:
         else:
             note = f"{result.state}: {result.reason}"[:100]
         progress.done(note)
+
+
+def _why_failed(error: EdgeanimError) -> str:
+    """What a trial's error says. A full disk says nothing of the trial: it ends the search, or what
+    is chosen would be what still found room."""
+    if is_full(error.__cause__):
+        raise error
+    return str(error)
 
 
 def _slower(one: Result, other: Result) -> bool:
