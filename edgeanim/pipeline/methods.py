@@ -102,6 +102,7 @@ def quantized_graph(
         "samples": samples.digest,
         "scheme": scheme,
         "spec": to_plain(spec),
+        "arch": work.board.arch,
         "saturates": work.board.saturates_u8s8,
         "versions": versions(),
     }

@@ -7,7 +7,7 @@ weights keep to 7 bits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,8 @@ from edgeanim.graph.rewrites import channel_slopes, hard_gates, scaled_products,
 from edgeanim.graph.shapes import infer_shapes
 from edgeanim.quantize.gates import gate_ranges
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
+from edgeanim.quantize.wide_depthwise import find_wide_depthwise
+from edgeanim.targets.board import Board
 
 
 class OnnxQdq(QdqScheme):
@@ -25,6 +27,10 @@ class OnnxQdq(QdqScheme):
 
     name: ClassVar[str] = "onnx-qdq"
     rounds_gates: ClassVar[bool] = True
+
+    def slower_in_8_bits(self, model: Any, rounded: Collection[str], board: Board) -> set[str]:
+        """See `QdqScheme.slower_in_8_bits`: measured on x86 alone."""
+        return find_wide_depthwise(model, rounded) if board.arch == "x86_64" else set()
 
     def insert(
         self, prepared: Prepared, ranges_of: RangesOf, weights_in_7_bits: bool, out: Path

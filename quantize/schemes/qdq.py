@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.ranges import TensorRange, ranges_in
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
+from edgeanim.targets.board import Board
 
 RangesOf = Callable[[Iterable[str]], Mapping[str, TensorRange]]
 """Gives the ranges of the tensors of these names."""
@@ -52,6 +53,11 @@ class QdqScheme(Scheme):
         """Write the graph with its pairs to `out`. `BadInput` if the result breaks a rule of
         whoever will run it."""
 
+    def slower_in_8_bits(self, model: Any, rounded: Collection[str], board: Board) -> set[str]:  # noqa: ARG002
+        """The names of those of the `rounded` nodes of a prepared model that `board` computes
+        faster in float, if the form knows of any."""
+        return set()
+
     def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.onnx`."""
         path = out / f"{source.artifact.spec.name}.onnx"
@@ -81,7 +87,9 @@ class QdqScheme(Scheme):
         kept = [name for name in keep_float if name in types]
         gates = find_gates(model) if self.rounds_gates else ()
         chain = onnx_chain(model, kept, more_glue=gates, where=source.artifact.path)
-        return Prepared(path, {name: types[name] for name in chain.with_float_heads})
+        slower = self.slower_in_8_bits(model, chain.with_float_heads, source.board)
+        rounded = (name for name in chain.with_float_heads if name not in slower)
+        return Prepared(path, {name: types[name] for name in rounded})
 
 
 def _ranges_of(

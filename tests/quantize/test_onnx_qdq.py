@@ -10,6 +10,9 @@ import pytest
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.core.store import Store
+from edgeanim.pipeline.methods import quantized_graph
+from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
 from edgeanim.quantize.chain import name_nodes, onnx_chain
 from edgeanim.quantize.schemes import get_scheme
@@ -175,3 +178,67 @@ def test_onnxruntime_computes_slopes_by_channel_in_8_bits(
     wanted, got, profile = in_float_and_int8(source, "onnx-qdq", samples, board, tmp_path)
     assert psnr(wanted, got) > 30
     assert not [op for op in profile.ops if op.kind == "PRelu"]
+
+
+def wide(
+    kernel: int = 7, groups: int = 8, then: str = "InstanceNormalization (d, one, one)"
+) -> str:
+    pads = [kernel // 2] * 4
+    return f"""
+    a = Conv <pads = [1, 1, 1, 1]> (image, wa)
+    d = Conv <pads = {pads}, group = {groups}> (a, wd)
+    n = {then}
+    result = Conv <pads = [1, 1, 1, 1]> (n, wr)
+    """
+
+
+@pytest.mark.parametrize(
+    ("body", "filters", "arch", "in_8_bits"),
+    [
+        (wide(), (8, 1, 7, 7), "x86_64", 2),
+        (wide(), (8, 1, 7, 7), "aarch64", 3),  # where it was not measured
+        (wide(kernel=3), (8, 1, 3, 3), "x86_64", 3),
+        (wide(groups=4), (8, 2, 7, 7), "x86_64", 3),
+        (wide(then="Relu (d)"), (8, 1, 7, 7), "x86_64", 3),
+    ],
+)
+def test_a_wide_depthwise_convolution_that_float_alone_reads_is_in_float_on_x86(
+    body: str, filters: tuple[int, ...], arch: str, in_8_bits: int,
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path,
+) -> None:  # fmt: skip
+    import onnx
+
+    weights = {"wa": (8, 3, 3, 3), "wd": filters, "wr": (3, 8, 3, 3), "one": [1.0] * 8}
+    source = GraphArtifact(unet.spec, written(tmp_path, body, weights))
+    there = replace(board, arch=arch)
+    wanted, got, _ = in_float_and_int8(source, "onnx-qdq", samples, there, tmp_path)
+    assert np.std(got - wanted) < 0.1 * np.std(wanted)
+    nodes = onnx.load(str(next((tmp_path / "8").glob("*.onnx")))).graph.node
+    rounded = {node.output[0] for node in nodes if node.op_type == "DequantizeLinear"}
+    kernels = [node.input[1] for node in nodes if node.op_type == "Conv"]
+    assert len(rounded.intersection(kernels)) == in_8_bits
+
+
+def test_a_wide_depthwise_convolution_is_rounded_where_there_is_no_other(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    body = "a = Conv <pads = [3,3,3,3], group = 3> (image, w) result = Sigmoid (a)"
+    source = GraphArtifact(unet.spec, written(tmp_path, body, {"w": (3, 1, 7, 7)}))
+    wanted, got, profile = in_float_and_int8(source, "onnx-qdq", samples, board, tmp_path)
+    assert psnr(wanted, got) > 30
+    assert profile.int8 > 0
+
+
+def test_an_8_bit_form_is_stored_for_each_architecture(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    weights = {"wa": (8, 3, 3, 3), "wd": (8, 1, 7, 7), "wr": (3, 8, 3, 3), "one": [1.0] * 8}
+    source = GraphArtifact(unet.spec, written(tmp_path, wide(), weights))
+    made = [
+        quantized_graph(
+            Work(replace(board, arch=arch), Store(tmp_path / "store")),
+            source, samples, "onnx-qdq", QuantizeSpec(),
+        ).path.read_bytes()
+        for arch in ("x86_64", "aarch64")
+    ]  # fmt: skip
+    assert made[0] != made[1]
