@@ -16,6 +16,7 @@ from edgeanim.core.files import sha256_bytes, write_bytes, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 
 _RECORD, _TENSORS = "state.json", "state.safetensors"
+_WEIGHTS, _ADAM = ("now", "best"), ("step", "exp_avg", "exp_avg_sq")
 Parameters = Mapping[str, nn.Parameter]
 
 
@@ -31,6 +32,10 @@ class Course:
     held_out: tuple[float, ...]
     tensors: str = ""
     schema: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or self.every < 1 or not self.held_out:
+            raise ValueError("`step` and `every` must be counts, and there must be a loss")
 
     @property
     def best(self) -> float:
@@ -71,30 +76,39 @@ def load_state(
 
     `None` if there is no whole state in `folder`, or it is of other parameters.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
         course = parse(Course, load_json(folder / _RECORD), where=folder / _RECORD)
         data = (folder / _TENSORS).read_bytes()
-    except (BadInput, OSError):
+        if sha256_bytes(data) != course.tensors:  # killed between the two files
+            return None
+        tensors = load(data)
+    except (BadInput, OSError, SafetensorError, ValueError):
         return None
-    if sha256_bytes(data) != course.tensors:  # killed between the two files
-        return None
-    tensors = load(data)
-    if any(_unlike(tensors.get(f"now/{name}"), p) for name, p in parameters.items()):
+    if not all(_is_whole(tensors, name, p) for name, p in parameters.items()):
         return None
     with torch.no_grad():
         for name, p in parameters.items():
             p.copy_(tensors[f"now/{name}"])
             state: dict[str, Any] = {
-                key: tensors[f"{key}/{name}"]
-                for key in ("step", "exp_avg", "exp_avg_sq")
-                if f"{key}/{name}" in tensors
+                key: tensors[f"{key}/{name}"] for key in _ADAM if f"{key}/{name}" in tensors
             }
             if state:
                 optimiser.state[p] = state
     return course, {name: tensors[f"best/{name}"] for name in parameters}
 
 
-def _unlike(stored: torch.Tensor | None, parameter: nn.Parameter) -> bool:
-    return stored is None or stored.shape != parameter.shape
+def _is_whole(tensors: Mapping[str, torch.Tensor], name: str, parameter: nn.Parameter) -> bool:
+    """Whether all of a parameter is there, in its shape and finite; the optimiser has nothing of
+    one that never had a gradient."""
+    adam = _ADAM if any(f"{kind}/{name}" in tensors for kind in _ADAM) else ()
+    for kind in (*_WEIGHTS, *adam):
+        stored = tensors.get(f"{kind}/{name}")
+        shape = () if kind == "step" else parameter.shape
+        if stored is None or stored.shape != shape or stored.dtype != parameter.dtype:
+            return False
+        if not bool(stored.isfinite().all()):
+            return False
+    return True
