@@ -15,7 +15,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.queries import value_shapes
@@ -227,10 +227,10 @@ def name_nodes(model: Any) -> None:
 
 
 def check_names(names: Iterable[str], known: Sequence[str], *, where: object) -> None:
-    """`BadInput` with the nearest known name if `names`, the `keep_float`, hold an unknown one."""
+    """`UsageError` with the nearest known name if `names`, of `keep_float`, hold an unknown one."""
     for name in names:
         if name not in known:
-            raise BadInput(
+            raise UsageError(
                 f"`keep_float` names {name!r}, but the graph has no such node.",
                 where=where,
                 hint=nearest(name, known),

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import UsageError
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
 from edgeanim.quantize.chain import Node
@@ -82,12 +82,12 @@ class TfliteOps:
 
     def with_kernels(self, kernels: Sequence[tuple[str, Array]]) -> set[str]:
         """The names of the convolutions that hold `kernels`, each a node's name and its ONNX kernel
-        [O, I/g, H, W]; `BadInput` if there is none (see `kernel_match`)."""
+        [O, I/g, H, W]; `UsageError` if there is none (see `kernel_match`)."""
         found, held = set(), self._kernels()
         for node, kernel in kernels:
             match = matching(held, kernel)
             if not match:
-                raise BadInput(
+                raise UsageError(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "
                     "to TFLite.",
                     hint="Leave it out for this backend.",

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact, Samples, relayout
 from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import UsageError
 from edgeanim.core.files import write_bytes
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
@@ -95,7 +95,7 @@ _OF_VOLUMES = 5
 
 def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
     """The kernels [O, I/g, ...] of the convolutions named by `keep_float`, each with its name, but
-    for those of volumes, which stay in float anyway. `BadInput` for the name of anything else."""
+    for those of volumes, which stay in float anyway. `UsageError` for the name of anything else."""
     if not keep_float:
         return []
     import onnx
@@ -110,7 +110,7 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
     for name in keep_float:
         node = nodes[name]
         if node.op_type != "Conv" or node.input[1] not in weights:
-            raise BadInput(
+            raise UsageError(
                 f"`keep_float` names {name!r}, a {node.op_type}; for TFLite it can name "
                 "convolutions only.",
                 where=path.stem,

@@ -263,7 +263,7 @@ def test_a_node_kept_in_float_is_named_with_or_without_its_graph(job: SimpleName
         (row,) = api.quantize(job.model, out=job.work / "k", spec=spec, **common).variants
         drifts.append(row.drift.drift_mean)
     assert drifts[1] == drifts[2] != drifts[0]
-    with pytest.raises(BadInput, match=r"^tiny: .*Did you mean 'conv2'"):
+    with pytest.raises(UsageError, match=r"^tiny: .*Did you mean 'conv2'"):
         api.quantize(
             job.model, out=job.work / "k", spec=QuantizeSpec(samples=6, keep_float=("conv22",)),
             **common,

@@ -200,7 +200,7 @@ def test_an_unknown_keep_float_is_refused_with_the_nearest_name(
     scheme: str, tiny: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
 ) -> None:
     spec = QuantizeSpec(keep_float=("conv00",))
-    with pytest.raises(BadInput, match="Did you mean 'conv0'"):
+    with pytest.raises(UsageError, match="Did you mean 'conv0'"):
         get_scheme(scheme).quantize(tiny, samples, spec, board, tmp_path)
     assert list(tmp_path.rglob("*.*")) == []
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import UsageError
 from edgeanim.quantize.kernel_match import is_scaled, matching
 from edgeanim.quantize.schemes.tflite_int8 import kernels_of
 from edgeanim.quantize.tflite_ops import TfliteOps
@@ -117,5 +117,5 @@ def test_a_kernel_finds_its_op(
     assert len(set().union(*found)) == 3
     scaled = kernels[1][1] * np.linspace(0.5, -2, 16, dtype=np.float32)[:, None, None, None]
     assert graph.with_kernels([("w1", scaled)]) == found[1]
-    with pytest.raises(BadInput, match="changed by the conversion"):
+    with pytest.raises(UsageError, match="changed by the conversion"):
         graph.with_kernels([("w1", kernels[1][1][:, ::-1])])
