@@ -188,5 +188,5 @@ def _tell(result: Animated, live: bool) -> None:
         click.echo(
             f"The motion is carried over from {result.reference_s:.2f} s on, where its pose is "
             "nearest to the still's, so the animation does not begin with the still.",
-            err=live,
+            err=True,
         )

@@ -142,6 +142,19 @@ def test_what_a_bundle_calls_its_regions_does_not_either(
     assert "so not moved: \\x1b[2J." in shown
 
 
+def test_what_is_to_be_known_of_an_animation_leaves_standard_output_to_its_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = Animated(
+        tmp_path / "o.gif", "null-float32", 2, 25.0, 1.0, 30.0,
+        reference_s=0.4, note="A note.", not_found=("mouth",), body_way=0.2,
+    )  # fmt: skip
+    monkeypatch.setattr(api, "animate", lambda *_, **__: done)
+    shown = CliRunner().invoke(animate.command, ["net.eab", "-o", "o.gif"])
+    assert shown.stdout == f"2 frames by null-float32, 30 frames/s: {done.path}\n"
+    assert "carried over from 0.40 s on" in shown.stderr
+
+
 def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
