@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from edgeanim.cli.options import (
     example,
     input_option,
     json_option,
+    offering,
     single_option,
     threads_option,
 )
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 _FAR = 0.06
 
 
+def _tracks() -> Iterable[str]:
+    from edgeanim.models.shipped_files import shipped_tracks
+
+    return shipped_tracks()
+
+
 @click.command("animate")
 @click.argument("bundle", type=PATH)
 @click.option(
@@ -43,6 +51,7 @@ _FAR = 0.06
     "--drive",
     type=NAME,
     metavar="CLIP|TRACK|camera:N|-",
+    shell_complete=offering(_tracks, or_file=True),
     help="What moves it: a clip, a GIF, a folder of frames, a stored motion (.npz, or a name that "
     "`edgeanim motion list` gives), a camera, which is followed until Ctrl-C, or - for frames that "
     "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.options import example, json_option
+from edgeanim.cli.options import example, json_option, offering_boards
 from edgeanim.cli.output import print_json, say
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name", metavar="NAME|FILE.toml")
+@click.argument("name", metavar="NAME|FILE.toml", shell_complete=offering_boards)
 @json_option
 @example("edgeanim boards show raspberry-pi-5\nedgeanim boards show mine.toml --json")
 def show(name: str, as_json: bool) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.options import PATH, Whole, example, json_option
+from edgeanim.cli.options import PATH, Whole, example, json_option, offering
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from edgeanim.benchmarks.emulation import Emulation
     from edgeanim.targets.on.emulator_setup import Step
 
+
+def _processors() -> Iterable[str]:
+    from edgeanim.targets.on.emulator import PROCESSORS
+
+    return PROCESSORS
+
+
+_offering_processors = offering(_processors)
 _root_option = click.option(
     "--root", type=PATH, metavar="DIR", help="Where it is set up [default: the artifact store]."
 )
@@ -48,7 +56,7 @@ def list_processors(root: Path | None, as_json: bool) -> None:
 
 
 @command.command("setup")
-@click.argument("processor")
+@click.argument("processor", shell_complete=_offering_processors)
 @click.option("--yes", is_flag=True, help="Fetch without asking for confirmation.")
 @_root_option
 @json_option
@@ -93,6 +101,7 @@ def _agreed() -> bool:
     "processors",
     multiple=True,
     metavar="NAME",
+    shell_complete=_offering_processors,
     help="Only this one of `edgeanim emulate list`; may be repeated [default: all set up].",
 )
 @click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. tflite-int8.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from edgeanim.cli.options import (
     input_option,
     json_option,
     max_drift_p5_option,
+    offering,
+    offering_backends,
     parse_milliseconds,
     recipe_option,
 )
@@ -29,6 +32,12 @@ from edgeanim.core.parsing import parse_inputs
 if TYPE_CHECKING:
     from edgeanim.pipeline.frames.given import Frames
     from edgeanim.pipeline.search.outcome import Optimized
+
+
+def _methods() -> Iterable[str]:
+    from edgeanim.pipeline.optimize import SEARCHED
+
+    return SEARCHED
 
 
 @click.command("optimize")
@@ -46,12 +55,14 @@ if TYPE_CHECKING:
     "--backend",
     "backends",
     multiple=True,
+    shell_complete=offering_backends,
     help="Only this backend; may be repeated [default: all].",
 )
 @click.option(
     "--method",
     "methods",
     multiple=True,
+    shell_complete=offering(_methods),
     help="Only this INT8 method (ptq, mixed or distil), besides float32; may be repeated [default: "
     "all].",
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeanim.cli.users_code import is_name, named_frames
 from edgeanim.core.choices import MAX_THREADS
@@ -81,6 +82,35 @@ def _only_one(context: click.Context, option: click.Parameter, values: tuple[Any
     return values[-1] if values else None
 
 
+def offering(words: Callable[[], Iterable[str]], *, or_file: bool = False) -> Callable[..., Any]:
+    """The `shell_complete` of an option: the tab key offers those of the `words` that begin with
+    what is typed or, where there are none and it may be one, files. They are looked up then,
+    so that `--help` stays quick."""
+
+    def offer(
+        _context: click.Context, _option: click.Parameter, typed: str
+    ) -> list[CompletionItem]:
+        found = [CompletionItem(word) for word in words() if word.startswith(typed)]
+        return found or ([CompletionItem(typed, type="file")] if or_file else [])
+
+    return offer
+
+
+def _boards() -> Iterable[str]:
+    from edgeanim.targets.board import board_names
+
+    return board_names()
+
+
+def _backends() -> Iterable[str]:
+    from edgeanim.targets.backends import backend_names
+
+    return ("all", *backend_names())
+
+
+offering_boards = offering(_boards, or_file=True)
+offering_backends = offering(_backends)
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 board_option = single_option(
@@ -88,6 +118,7 @@ board_option = single_option(
     default="local",
     show_default=True,
     metavar="NAME|FILE.toml",
+    shell_complete=offering_boards,
     help="The machine it is for, which decides backends, the form of INT8 and threads; see "
     "`edgeanim boards`.",
 )
@@ -111,6 +142,7 @@ backends_option = click.option(
     multiple=True,
     default=("all",),
     show_default=True,
+    shell_complete=offering_backends,
     help="For this backend (see `edgeanim backends`); may be repeated.",
 )
 

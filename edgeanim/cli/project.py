@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeanim.cli.options import PATH, Whole, example, json_option, single_option
+from edgeanim.cli.options import PATH, Whole, example, json_option, offering_boards, single_option
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.core.choices import MAX_THREADS
@@ -16,7 +16,7 @@ from edgeanim.core.choices import MAX_THREADS
 @click.argument("subject", metavar="BUNDLE|REPORT.json", type=PATH)
 @click.option(
     "--board", "boards", multiple=True, required=True, metavar="NAME|FILE.toml",
-    help="A board with peaks in its file; may be repeated.",
+    shell_complete=offering_boards, help="A board with peaks in its file; may be repeated.",
 )  # fmt: skip
 @single_option(
     "--threads",

@@ -19,6 +19,7 @@ from edgeanim.cli.options import (
     input_option,
     json_option,
     model_folder_option,
+    offering_backends,
     parse_milliseconds,
     read_recipe,
     recipe_option,
@@ -102,7 +103,12 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=Whole(0), default=0, show_default=True, help="Seed of all random choices."
 )
-@single_option("--backend", default="all", help="Where times are measured [default: the first].")
+@single_option(
+    "--backend",
+    default="all",
+    shell_complete=offering_backends,
+    help="Where times are measured [default: the first].",
+)
 @recipe_option
 @board_option
 @input_option

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import cv2
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from edgeanim import api
@@ -184,3 +185,37 @@ def test_the_same_given_twice_is_given_once(tmp_path: Path) -> None:
     twice = ("--board", "local", "--board", "local", "--input", "a=b.npy", "--input", "a=b.npy")
     args = (tmp_path / "gone.eab", "-o", tmp_path / "x.gif", "--drive", "wave", *twice)
     fails(3, "animate", *args, says="gone.eab: No such file")
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("bench net.eab --board raspberry-pi-", "raspberry-pi-5"),
+        ("project net.eab --board jets", "jetson-nano"),
+        ("boards show jets", "jetson-nano"),
+        ("quantize net.onnx --backend o", "openvino"),
+        ("prune net.onnx --backend tf", "tflite"),
+        ("optimize net.onnx --backend a", "all"),
+        ("optimize net.onnx --method m", "mixed"),
+        ("animate net.eab --drive wa", "wave"),
+        ("emulate setup has", "haswell"),
+        ("emulate check net.eab --processor has", "haswell"),
+    ],
+)
+def test_the_tab_key_knows_what_an_option_may_be(line: str, offered: str) -> None:
+    found = completed(line)
+    assert ("plain", offered) in found
+    assert all(word.startswith(line.split()[-1]) for _, word in found)
+
+
+def test_the_tab_key_offers_files_where_a_name_may_be_one() -> None:
+    assert completed("bench net.eab --board mine.t") == [("file", "mine.t")]
+    assert completed("animate net.eab --drive clips/") == [("file", "clips/")]
+    assert completed("quantize net.onnx --backend mine.t") == []
+
+
+def completed(line: str) -> list[tuple[str, str]]:
+    """What a shell is told when the tab key is pressed behind `edgeanim line`."""
+    *given, typed = line.split()
+    shell = ShellComplete(cli, {}, "edgeanim", "_EDGEANIM_COMPLETE")
+    return [(item.type, item.value) for item in shell.get_completions(given, typed)]
