@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def test_a_still_is_read_as_it_was_saved(tmp_path, pictures, suffix):
     options = {"lossless": True} if suffix == "webp" else {}
     path = _save(tmp_path / f"a.{suffix}", pictures[0], **options)
     np.testing.assert_array_equal(read_still(path), pictures[0])
+
+
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt", b"iCCP"])
+def test_memory_is_taken_for_what_a_chunk_holds_and_not_for_what_it_claims(tmp_path, kind):
+    """A board with less memory than the 2 GB said that it had none left."""
+    whole = _save(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8)).read_bytes()
+    claim = (0x7FFFFFFF).to_bytes(4, "big") + kind + bytes(64)
+    (tmp_path / "a.png").write_bytes(whole[:33] + claim)  # behind IHDR
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="damaged or cut off"):
+            read_still(tmp_path / "a.png")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_a_jpeg_is_turned_upright_by_its_exif_orientation(tmp_path, pictures):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,6 +46,18 @@ def first_frame(image: Image.Image) -> int:
     return 1 if image.info.get("default_image") else 0
 
 
+class _Bounded(io.BufferedReader):
+    """A file that takes no memory for more bytes than it has left: Pillow asks for as many as a
+    PNG's chunk claims to hold, and Python makes room for all of them first."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes; all that are left if it is negative or `None`."""
+        if size is None or size < 0:
+            return super().read()
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(max(0, min(size, left)))
+
+
 @contextmanager
 def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image of a known format and sane size. Nothing is decoded yet."""
@@ -55,7 +69,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             where=path,
             hint="PNG, JPEG, WebP, GIF and BMP can.",
         )
-    with disk_errors(path), path.open("rb") as stream:
+    with disk_errors(path), _Bounded(io.FileIO(path)) as stream:
         with decoding(path):
             image = Image.open(stream, formats=_FORMATS)
             check_size(image.size, path)
