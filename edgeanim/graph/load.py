@@ -55,10 +55,12 @@ def load_model(path: Path, overrides: Path | None = None) -> Model:
     contract = parse(Contract, load_toml(overrides), where=overrides) if overrides else None
     if is_folder:
         if contract is None and not (path / CONTRACT_FILE).is_file():
+            graph = min(path.glob("*.onnx"), default=None)
+            such = "" if graph is None else f", like {graph.name}"
             raise BadInput(
                 f"This folder holds no {CONTRACT_FILE}.",
                 where=path,
-                hint="Give the folder of a model, or an .onnx file itself.",
+                hint=f"Give the folder of a model, or an .onnx file itself{such}.",
             )
         contract = contract or load_contract(path)
         files = [inside(path, spec.file) for spec in contract.graphs]

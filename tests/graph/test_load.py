@@ -92,6 +92,13 @@ def test_a_folder_without_a_contract_or_graph(tmp_path: Path, tiny_onnx: Any) ->
         load_model(tmp_path)
 
 
+def test_a_strangers_folder_of_onnx_files_tells_which_to_give(tmp_path: Path) -> None:
+    for name in ("style.onnx", "coarse.onnx", "weights.npy"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(BadInput, match=r"an \.onnx file itself, like coarse\.onnx\.$"):
+        load_model(tmp_path)
+
+
 def test_a_graph_outside_the_folder_is_refused(tmp_path: Path, tiny_onnx: Any) -> None:
     contract = infer_contract(tiny_onnx(32))
     escaped = replace(contract, graphs=(replace(contract.graphs[0], file="../tiny.onnx"),))
