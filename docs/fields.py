@@ -40,18 +40,18 @@ COMMANDS = {
 _HEAD = """\
 # Results, field by field
 
-What `--json` prints, and what the functions of [`edgeanim.api`](api.md) return. Printed, a path is
-a text, a tuple a list, and what is not known `null`. Reports have a [JSON
+What `--json` prints, and what the functions of [`edgeanim.api`](api.md) return. In JSON a
+path is a string, a tuple a list, and what is not known `null`. Reports have a [JSON
 schema](../benchmarks/report.schema.json) as well.
 
-An error is told as text on standard error, and by the exit code. Standard output stays empty then,
-but `bench` of several places, `compare`, `doctor`, `emulate check` and `optimize` print what they
-found before they end with another code than 0.
+Errors are printed as text on standard error and set the exit code. Standard output stays empty
+then, except that `bench` of several places, `compare`, `doctor`, `emulate check` and `optimize`
+print what they found before they end with a code other than 0.
 
 """
 _OTHERS = """\
 
-Besides:
+In addition:
 
 - `bench` of several places prints a list, each with the `place`, and its `report` or `error`. On an
   emulated processor the report is an [Emulation](#emulation), and so is what `bench` prints there.

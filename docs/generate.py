@@ -14,9 +14,9 @@ from edgeanim.targets.board import LOCAL, Board, board_names, load_shipped_board
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n\n"
 _OWN = (
-    "Each is a TOML in [`targets/boards`](../targets/boards). For a machine of your own, copy the "
-    "one most like it,\nchange what differs, and give `--board FILE.toml`. Unverified means that "
-    "nothing was measured on the real machine.\n\n"
+    "Each board is a TOML in [`targets/boards`](../targets/boards). For a machine of your own, "
+    "copy the one most like it,\nchange what differs, and give `--board FILE.toml`. Unverified "
+    "means that nothing was measured on the real machine.\n\n"
 )
 
 

@@ -117,7 +117,9 @@ def _extract(
 ) -> None:
     """Write one member, hashing it on the way."""
     if info.file_size != entry.size:
-        raise BadInput(f"The member {info.filename!r} has not the size it should.", where=path)
+        raise BadInput(
+            f"The member {info.filename!r} does not have the size it should.", where=path
+        )
     digest = hashlib.sha256()
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)

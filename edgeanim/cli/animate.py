@@ -54,7 +54,8 @@ def _tracks() -> Iterable[str]:
     shell_complete=offering(_tracks, or_file=True),
     help="What moves it: a clip, a GIF, a folder of frames, a stored motion (.npz, or a name that "
     "`edgeanim motion list` gives), a camera, which is followed until Ctrl-C, or - for frames that "
-    "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame.",
+    "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame. "
+    "`edgeanim motion extract --refine` follows a clip more closely than is possible live.",
 )
 @click.option(
     "-o",
@@ -83,8 +84,8 @@ def _tracks() -> Iterable[str]:
 @click.option(
     "--absolute",
     is_flag=True,
-    help="Give the still's limbs the driver's directions, not their change; for a model without "
-    "a skeleton, use the driver's motion unchanged.",
+    help="Point the still's limbs where the driver's point, instead of turning them as far; for a "
+    "model without a skeleton, use the driver's motion unchanged.",
 )
 @click.option(
     "--in-place",

@@ -30,7 +30,7 @@ def command(out: Path, fresh: bool, quick: bool, as_json: bool) -> None:
     """Run the whole workflow on the shipped animator.
 
     Prunes and quantises the shipped animator, compiles it for ONNX Runtime, OpenVINO and TFLite,
-    measures each here beside its float32 self, animates a still, and says what to ship.
+    measures each here against its float32 form, animates a still, and says what to ship.
     """
     from edgeanim.api import demo
 

@@ -44,7 +44,7 @@ from edgeanim.models.shipped_files import SHIPPED
 @click.option(
     "--refine",
     is_flag=True,
-    help="Score what `motion extract --refine` makes of a bundle; takes some hundred times longer.",
+    help="Refine the motion first, as `motion extract --refine` does; some hundred times slower.",
 )
 @board_option
 @threads_option

@@ -34,7 +34,7 @@ from edgeanim.graph.program import SUFFIX as PROGRAM
     metavar="NAME",
     help="Name of an output, if there are several; may be repeated.",
 )
-@range_option("Value range of its pictures [default: what its ops tell, or 0..1].")
+@range_option("Value range of its pictures [default: inferred from its ops, or 0..1].")
 @click.option(
     "--contract",
     type=PATH,
@@ -90,7 +90,7 @@ def command(
         return
     click.echo(f"Model: {exported.folder}")
     folder = shlex.quote(str(exported.folder))
-    click.echo(f"What its tensors are taken for: edgeanim inspect {folder}")
+    click.echo(f"To see how its tensors were understood: edgeanim inspect {folder}")
 
 
 def _shape_of(text: str) -> tuple[str, tuple[int, ...]]:

@@ -75,7 +75,7 @@ def _show_bundle(info: BundleInfo) -> None:
         say(f"  {variant.id:<24} {variant.size / 1e6:6.2f} MB   floats {floats}{needs}{here}")
     for track in info.tracks:
         say(f"  motion {track.name:<17} {track.frames:4d} frames at {track.fps:g} a second")
-    say(f"  {info.golden_frames} golden frames of the float32 original, from which drift counts")
+    say(f"  {info.golden_frames} golden frames of the float32 original, the reference for drift")
     for name, value in info.provenance.items():
         said = value.items() if isinstance(value, dict) else [("", value)]
         say(f"  {name}: {', '.join(f'{key} {told}'.strip() for key, told in said)}")

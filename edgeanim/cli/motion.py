@@ -57,8 +57,8 @@ def list_tracks(as_json: bool) -> None:
 @click.option(
     "--refine",
     is_flag=True,
-    help="Mend the motion until what the model makes of it is nearest to the clip's own frames: "
-    "nearer by far, and some hundred times slower. What plays it stays as fast.",
+    help="Adjust the motion until the model's frames are as close to the clip's own as they get: "
+    "much closer, but some hundred times slower to store. It plays as fast as any.",
 )
 @board_option
 @threads_option

@@ -165,7 +165,7 @@ threads_option = single_option(
 
 
 _FORMS = (
-    "FRAMES is a folder, also of folders or an `edgeanim dataset`, a clip{} an .npz of an "
+    "FRAMES is a folder or a folder of folders, an `edgeanim dataset`, a clip{} an .npz of an "
     "image-to-image model's own inputs"
 )
 

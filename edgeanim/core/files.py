@@ -150,7 +150,7 @@ def must_spare(out: Path, inputs: Iterable[str | Path]) -> None:
         for given in map(Path, inputs):
             if given.exists() and (out.samefile(given) or _lies_in(out, given)):
                 raise UsageError(
-                    "This is what is read here; it would be overwritten.",
+                    "This is an input of the command; it would be overwritten.",
                     where=out,
                     hint="Write to another name.",
                 )

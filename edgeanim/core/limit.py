@@ -40,7 +40,7 @@ class DriftLimit:
     def __post_init__(self) -> None:
         for value in (self.mean, self.p5):
             if not 0 <= value < math.inf:
-                raise UsageError(f"A limit of drift is a number from 0 on, not {value:g}.")
+                raise UsageError(f"A drift limit must be 0 or more, not {value:g}.")
 
     @staticmethod
     def of(mean: float, p5: float | None = None) -> DriftLimit:

@@ -51,7 +51,9 @@ def default_root() -> Path:
     try:
         return Path.home() / ".cache" / "edgeanim"
     except RuntimeError as error:
-        raise UsageError("This user has no home for the artifact store.", hint=_CHOOSE) from error
+        raise UsageError(
+            "This user has no home folder for the artifact store.", hint=_CHOOSE
+        ) from error
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ def in_order(nodes: list[Any]) -> list[Any]:
                     order.append(nodes[index])
             elif index in begun:  # all that it waits for has had its turn
                 raise BadInput(
-                    f"What the node {node_label(nodes[index])} reads is made of what it gives.",
+                    f"The node {node_label(nodes[index])} depends on its own output.",
                     hint="No runtime can compute such a graph; export it again.",
                 )
             else:

@@ -190,7 +190,7 @@ def _cleaned_graph(program: dict[str, Any], path: Path) -> dict[str, Any]:
     for key, value in _entries(program):
         if _OPEN.fullmatch(key) and value is not None:
             raise BadInput(
-                "This program leaves shapes or numbers open.",
+                "This program has dynamic shapes or numbers.",
                 where=path,
                 hint="Export it for fixed shapes, without dynamic_shapes.",
             )
@@ -208,7 +208,7 @@ def _cleaned_graph(program: dict[str, Any], path: Path) -> dict[str, Any]:
             )
         if key == "target" and not (isinstance(value, str) and _PLAIN_OP.fullmatch(value)):
             raise BadInput(
-                f"{value} is none of PyTorch's own ops.",
+                f"{value} is not one of PyTorch's own ops.",
                 where=path,
                 hint="Export the module with ONNX's ops in their place.",
             )

@@ -179,7 +179,7 @@ def _absolute(contract: Contract) -> TransferRule:
     """How the driver's own motion is given to a still; `UsageError` if none is given to it."""
     if not Needs.of(contract).motion:
         raise UsageError(
-            f"The model {contract.name!r} carries no motion over to a still.",
+            f"The model {contract.name!r} transfers no motion to a still.",
             hint="Leave out --absolute.",
         )
     return "pose"

@@ -131,7 +131,7 @@ def refuse_unheeded(
     ):
         if value is not None and not set(where) & set(scenarios):
             raise UsageError(
-                f"It is of the scenario {' or '.join(where)}, which is not measured.",
+                f"It belongs to the scenario {' or '.join(where)}, which is not measured.",
                 where=option,
                 hint=f"Add --scenario {where[0]}.",
             )

@@ -132,7 +132,7 @@ def import_dataset(
     if rows and cell is None:
         raise UsageError("Only sprite sheets, which need a cell size, have rows.")
     if every < 1 or limit < 2:
-        raise UsageError("Every first frame or fewer, and two frames or more, can be taken.")
+        raise UsageError("`every` must be at least 1, and `limit` at least 2.")
     if identity is not None and not identity.strip():
         raise UsageError("An identity needs a name.", hint="Leave it out to name each by its file.")
     sources = [Path(path) for path in one_or_more(paths)]

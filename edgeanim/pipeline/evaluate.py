@@ -111,7 +111,7 @@ def _opened(
         for option, value in of_bundles.items():
             if value is not None:
                 raise UsageError(
-                    "Bundles have it; trained networks are scored in PyTorch.",
+                    "Only bundles take it; trained networks are scored in PyTorch.",
                     where=option,
                     hint="Leave it out, or compile the model first.",
                 )

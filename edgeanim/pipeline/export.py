@@ -189,7 +189,7 @@ def _described(
         inputs = [TensorSpec(key, f"{CONDITION}any", tuple(shape)) for key, shape in shapes.items()]
         given = tuple(torch.from_numpy(value) for value in seeded_inputs(inputs).values())
     except (TypeError, ValueError) as error:
-        raise UsageError(f"The shapes are none: {first_line(error)}.") from error
+        raise UsageError(f"These are not shapes: {first_line(error)}.") from error
     with evaluating(module, where), torch.no_grad():
         made = run_module(module, given, where)
     names = outputs or _usual_names(len(made), shapes)

@@ -254,7 +254,7 @@ def _changes(comparison: Comparison) -> str:
 
 def _detectable(report: Report) -> str:
     seen = detectable_in_words(report)
-    return f"differences in latency {seen}, in 19 of 20 such runs" if seen else "not known"
+    return f"differences in latency of {seen}, in 19 of 20 such runs" if seen else "not known"
 
 
 def _timed_on(cores: Sequence[int]) -> str:

@@ -69,7 +69,7 @@ def region_grids(report: Report) -> Iterator[Grid]:
     yield Grid(
         "Drift by region",
         "SSIM within the regions that the float32 original sees in its own frames; mean over the "
-        "frames and, after the stroke, the worst one.",
+        "frames and, after the slash, the worst one.",
         columns,
         (
             *rows(lambda region: region.ssim, 4),

@@ -75,7 +75,7 @@ def table(report: Report) -> str:
     if state := state_in_words(report):
         lines.append(f"Over the run: {state}.")
     if seen := detectable_in_words(report):
-        lines.append(f"Differences in latency that it finds in 19 of 20 such runs: {seen}.")
+        lines.append(f"Smallest difference in latency that 19 of 20 such runs would find: {seen}.")
     lines += [f"Measured again: {reasons}." for reasons in report.validity.discarded]
     lines += [f"Read with care: {reason}." for reason in cautions(report)]
     return "\n".join(map(printable, lines)) + "\n"

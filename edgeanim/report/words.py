@@ -83,10 +83,10 @@ def detectable_in_words(report: Report) -> str | None:
     beside = [v.speedup.detectable for v in report.variants if v.speedup and v.speedup.detectable]
     again = [v.latency.detectable for v in report.variants if v.latency and v.latency.detectable]
     parts = [
-        f"of {difference(max(found))} {where}"
+        f"{difference(max(found))} {where}"
         for found, where in (
             (beside, "between a variant and its float32"),
-            (again, "from another run like it"),
+            (again, "from another such run"),
         )
         if found
     ]

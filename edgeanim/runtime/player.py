@@ -80,15 +80,15 @@ class Player:
         self._in_place, self._strength = in_place, strength
         if (in_place or strength != 1) and contract.joints() is None:
             raise UsageError(
-                f"The model {contract.name!r} does not say how its regions hang together, so they "
-                "cannot be moved otherwise than the driver's.",
+                f"The model {contract.name!r} does not say how its regions are connected, so "
+                "they cannot move differently from the driver's.",
                 hint="Leave out --in-place and --strength, or add a [skeleton] to model.toml.",
             )
         for asked, doing in ((smooth, "smooth"), (refine, "refine")):
             if asked and not self.needs.moves_alone:
                 raise UsageError(
-                    f"The model {contract.name!r} makes its frames of more than motion; to {doing} "
-                    "that does not help it.",
+                    f"The model {contract.name!r} makes its frames from more than motion, so "
+                    f"it does not help to {doing} that alone.",
                     hint=f"Leave out --{doing}.",
                 )
         if refine and any(role.startswith(STATE) for role in self._outputs):

@@ -123,7 +123,7 @@ class Needs:
             return
         if not self.motion:
             raise UsageError(
-                f"The model {contract.name!r} takes no motion that is stored.",
+                f"The model {contract.name!r} cannot be driven by a stored motion.",
                 hint="Give a clip with --drive, or an --input of one value for each frame.",
             )
         for graph in contract.per_frame:

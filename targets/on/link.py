@@ -123,7 +123,7 @@ class Link:
         except (ValueError, RecursionError):
             answer = None
         if not isinstance(answer, dict):
-            raise DeviceFailed("It answered nonsense.", where=self.host.label)
+            raise DeviceFailed("Its answer cannot be understood.", where=self.host.label)
         if "refused" in answer:
             refused = on_a_line(str(answer["refused"]))
             raise DeviceFailed(f"It refused: {refused}.", where=self.host.label)

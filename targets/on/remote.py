@@ -100,7 +100,9 @@ class Remote:
             except (LinkLost, Unreachable) as error:
                 self._wait_or_give_up(error)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
-                raise DeviceFailed("It answered nonsense.", where=self.host.label) from error
+                raise DeviceFailed(
+                    "Its answer cannot be understood.", where=self.host.label
+                ) from error
 
     def stop(self, call: Call) -> None:
         """End the run there and remove it. May be called while another thread is in `run`. A host

@@ -46,7 +46,7 @@ def test_a_limit_that_goes_before_a_recipes_leaves_the_other_one_as_it_is_there(
     assert both.drift(mean=0.3) == DriftLimit(0.3, 0.12)
     assert both.drift(p5=0.3) == DriftLimit(0.1, 0.3)
     assert Gates(max_drift=0.1).drift(mean=0.3) == DriftLimit.of(0.3)
-    with pytest.raises(ValueError, match="from 0 on"):
+    with pytest.raises(ValueError, match="0 or more"):
         Gates(max_drift=-1.0)
 
 
@@ -59,7 +59,7 @@ def test_of_no_drift_at_all_nothing_is_used_and_of_any_other_too_much() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -0.1])
 def test_what_is_no_limit_is_refused(value: float) -> None:
     for limits in ((value,), (0.02, value)):
-        with pytest.raises(UsageError, match="A limit of drift is a number from 0 on"):
+        with pytest.raises(UsageError, match="A drift limit must be 0 or more"):
             DriftLimit.of(*limits)
 
 

@@ -250,7 +250,7 @@ def test_where_a_store_cannot_be_another_place_is_named(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
-    with pytest.raises(UsageError, match=r"no home for the artifact store.*EDGEANIM_STORE="):
+    with pytest.raises(UsageError, match=r"no home folder.*EDGEANIM_STORE="):
         Store()
 
 

@@ -85,7 +85,7 @@ def test_a_node_that_was_removed_is_not_found_again() -> None:
 def test_nodes_that_read_each_other_are_named() -> None:
     model = chain(node("Add", "x b", "a"), node("Neg", "a", "b"), node("Relu", "b", "y"))
     graph = Editor(model)
-    with pytest.raises(BadInput, match="'Add_a' reads is made of what it gives"):
+    with pytest.raises(BadInput, match="'Add_a' depends on its own output"):
         graph.close()
 
 

@@ -219,12 +219,12 @@ def _argument(value: dict[str, Any]) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (_op("torch.hub.load"), "torch.hub.load is none of PyTorch's own ops"),
+        (_op("torch.hub.load"), "torch.hub.load is not one of PyTorch's own ops"),
         (_op("torch.ops.higher_order.wrap_with_set_grad_enabled"), "turns gradients off in a part"),
-        (_op("torch.ops.aten.from_file.default"), "from_file.default is none"),
-        (_op("_operator.attrgetter"), "attrgetter is none"),
+        (_op("torch.ops.aten.from_file.default"), "from_file.default is not one"),
+        (_op("_operator.attrgetter"), "attrgetter is not one"),
         (_op("torch.ops.aten.no_such_op.default"), "PyTorch cannot read this program"),
-        (_size({"as_expr": {"expr_str": "exit()"}}), "leaves shapes or numbers open"),
+        (_size({"as_expr": {"expr_str": "exit()"}}), "has dynamic shapes or numbers"),
         (_size({"as_int": -1}), "PyTorch cannot read this program|does not take"),
         (_argument({"as_graph": {"name": "g"}}), "no plain graph: it holds a value 'graph'"),
         (_argument({"as_custom_obj": {"name": "o"}}), "'custom_obj'"),

@@ -110,7 +110,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         ({"drawings": "a"}, "need motions"),
         ({"motions": "a", "puppets": 1}, "need drawings"),
         ({"puppets": 1, "photographs": "a"}, "Photographs need scenes"),
-        ({"puppets": 1, "takes": 3}, "Takes are of drawings"),
+        ({"puppets": 1, "takes": 3}, "Takes go with drawings"),
         ({"puppets": 1, "moments": 0}, "moments"),
         ({"puppets": -1}, "negative"),
         ({"puppets": 10**12}, "At most 1,000,000"),

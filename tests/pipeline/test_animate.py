@@ -235,7 +235,7 @@ def test_a_still_that_a_model_would_not_look_at_is_refused(tmp_path: Path, drive
 def test_a_pose_that_a_model_would_not_take_is_refused(tmp_path: Path) -> None:
     painter = Path(__file__).parents[1] / "benchmarks" / "small.eab"
     clip = clip_of(tmp_path / "clip.gif", 3)
-    with pytest.raises(UsageError, match=r"carries no motion.*Leave out --absolute"):
+    with pytest.raises(UsageError, match=r"transfers no motion.*Leave out --absolute"):
         api.animate(painter, drive=clip, out=tmp_path / "out.gif", relative=False)
 
 

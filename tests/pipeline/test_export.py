@@ -207,7 +207,7 @@ IN_TOML = replace(ONE_GRAPH, graphs=(replace(ONE_GRAPH.graphs[0], file="model.to
         (Net(), {}, UsageError, "shapes of its inputs"),
         (Net(), {"shapes": {"picture": (1, 4, 16, 16)}}, BadInput, "does not take"),
         (Net(), {"shapes": {"picture": (2, 3, 16, 16)}}, BadInput, "one in a batch"),
-        (Net(), {"shapes": {"picture": (1, 3, 0, 16)}}, UsageError, "shapes are none"),
+        (Net(), {"shapes": {"picture": (1, 3, 0, 16)}}, UsageError, "These are not shapes"),
         (Net().double(), ONE, BadInput, r"call \.float"),
         ("net", ONE, UsageError, "no torch"),
         (Returning(lambda x: {"frame": x}), ONE, BadInput, "tuple of tensors"),

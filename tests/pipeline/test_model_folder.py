@@ -47,7 +47,7 @@ def test_the_model_that_is_read_is_not_replaced_by_what_is_made_of_it(
     save_model(made.contract, {graph.spec.name: graph.path for graph in made.graphs}, mine)
     graph = next(mine.glob("*.onnx"))
     for given in (mine, graph):
-        with pytest.raises(UsageError, match="This is what is read here"):
+        with pytest.raises(UsageError, match="This is an input of the command"):
             command(given, calib=photos, out=mine, progress=Idle())
 
 

@@ -183,7 +183,7 @@ def test_a_configuration_called_as_the_architecture_is_not_overwritten(
 ) -> None:
     config = tmp_path / "animator.toml"
     config.write_text(written)
-    with pytest.raises(UsageError, match=r"animator\.toml: This is what is read here"):
+    with pytest.raises(UsageError, match=r"animator\.toml: This is an input of the command"):
         api.train(config, tmp_path)
     assert config.read_text() == written
     assert [path.name for path in tmp_path.iterdir()] == ["animator.toml"]

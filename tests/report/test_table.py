@@ -240,4 +240,4 @@ def test_the_coarsest_comparison_says_which_differences_a_run_shows() -> None:
         variants[number] = replace(variants[number], speedup=replace(speedup, detectable=seen))
     said = detectable_in_words(replace(report, variants=tuple(variants)))
     assert said is not None
-    assert said.startswith("of 7.0% between a variant and its float32")
+    assert said.startswith("7.0% between a variant and its float32")

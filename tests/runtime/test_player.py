@@ -113,7 +113,7 @@ def test_how_far_the_drivers_body_goes_is_told():
 
 @pytest.mark.parametrize("options", [{"in_place": True}, {"strength": 2.0}])
 def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options):
-    with pytest.raises(UsageError, match=r"how its regions hang together.*Leave out --in-place"):
+    with pytest.raises(UsageError, match=r"how its regions are connected.*Leave out --in-place"):
         _animator(**options)
 
 
@@ -308,7 +308,9 @@ def test_a_track_is_refused_by_a_model_that_takes_no_motion():
     contract = _one_graph(light)
     player = Player(contract, sessions(contract, {"net": _invert}))
     track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
-    with pytest.raises(UsageError, match=r"takes no motion.*--input of one value for each frame"):
+    with pytest.raises(
+        UsageError, match=r"cannot be driven by a stored motion.*--input of one value"
+    ):
         player.play(Scene(track=track, conditions={"light": np.ones((3, 1, 1, 1), np.float32)}))
 
 

@@ -26,7 +26,7 @@ def clip_pictures(
     every `every`-th frame is taken, and `limit` of them at most. `BadInput` as from `read_frames`.
     """
     if every < 1 or (limit is not None and limit < 2):
-        raise UsageError("Every first frame or fewer, and two frames or more, can be taken.")
+        raise UsageError("`every` must be at least 1, and `limit` at least 2.")
     frames = itertools.islice(read_frames(path), 0, None, every)
     for frame in itertools.islice(frames, limit):
         yield to_canvas(frame, fit)

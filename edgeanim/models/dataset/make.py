@@ -57,7 +57,7 @@ class Recipe:
         if self.photographs and not (self.scenes or self.people):
             raise UsageError("Photographs need scenes or people that show them.")
         if self.takes > 1 and not self.drawings:
-            raise UsageError("Takes are of drawings, which are not asked for.")
+            raise UsageError("Takes go with drawings, and none are asked for.")
         if self.motions and not (self.drawings or self.sketches):
             raise UsageError("Motions need drawings or sketches that follow them.")
         if not (any(counts) or self.drawings):

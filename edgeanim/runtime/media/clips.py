@@ -235,8 +235,8 @@ def _clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
     whole = count >= _WHOLE * stated or (fps or 0) * (played + shown) >= 1000 * _WHOLE * stated
     if held is None:
         raise BadInput(
-            "None of the clip's frames can be decoded: it is damaged, or in a coding that cannot "
-            "be read here, such as AV1.",
+            "None of the clip's frames can be decoded: it is damaged, or its codec, such as "
+            "AV1, cannot be read here.",
             where=path,
             hint=_ENCODE,
         )
@@ -260,7 +260,7 @@ def _open_clip(path: Path) -> Iterator[Any]:
     try:
         if not clip.isOpened():
             raise BadInput(
-                "The clip is damaged, cut off, sound alone, or in a coding that cannot be read.",
+                "The clip is damaged, cut off or audio only, or its codec cannot be read.",
                 where=path,
                 hint=_ENCODE,
             )
@@ -290,7 +290,7 @@ def _camera_frames(number: int) -> Iterator[Picture]:
             first = first or frame.shape
             if frame.shape != first:
                 raise DeviceFailed(
-                    f"The camera went over from {first[1]}x{first[0]} pixels to "
+                    f"The camera switched from {first[1]}x{first[0]} pixels to "
                     f"{frame.shape[1]}x{frame.shape[0]}.",
                     where=where,
                 )

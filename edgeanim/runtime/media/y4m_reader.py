@@ -54,13 +54,13 @@ class PipedFrames:
         self._stream = stream
         magic, *fields = self._line().split(b" ")
         if magic != _MAGIC:
-            raise BadInput("What comes is no YUV4MPEG2.", where=_WHERE, hint=_PIPE)
+            raise BadInput("What is piped in is not YUV4MPEG2.", where=_WHERE, hint=_PIPE)
         stated = {field[:1]: field[1:] for field in fields if field and field[:1] != b"X"}
         width, height = (self._number(stated.get(key, b"")) for key in (b"W", b"H"))
         check_size((width, height), _WHERE)
         if stated.get(b"I", b"p") not in (b"p", b"?"):
             raise BadInput(
-                "What comes is interlaced.", where=_WHERE, hint="Convert it with -vf yadif."
+                "What is piped in is interlaced.", where=_WHERE, hint="Convert it with -vf yadif."
             )
         self.fps = self._ratio(stated.get(b"F", b""))
         pixel = self._ratio(stated.get(b"A", b"")) or 1.0
@@ -121,7 +121,7 @@ class PipedFrames:
     @staticmethod
     def _number(text: bytes) -> int:
         if not text.isdigit() or len(text) > 6 or not int(text):
-            raise BadInput("What comes states no size.", where=_WHERE, hint=_PIPE)
+            raise BadInput("What is piped in states no size.", where=_WHERE, hint=_PIPE)
         return int(text)
 
     @staticmethod
