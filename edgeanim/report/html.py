@@ -119,7 +119,9 @@ def _section(
     parts = [f'<p class="verdict">{escape(verdict(report))}</p>', _validity(report), figure]
     parts += [head("Figures"), _table(report), _failures(report)]
     if plot := latency_plot(report):
-        caption = "Bar: median, with its 95 % interval over processes. Tick: 90th percentile."
+        caption = (
+            "Bar and number: median, with its 95 % interval over processes. Tick: 90th percentile."
+        )
         parts += [head("Time of a frame"), _plot(plot, caption=caption)]
     if grid := stage_grid(report):
         parts.append(head("Where the time of a frame goes"))
