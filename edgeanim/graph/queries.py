@@ -91,16 +91,25 @@ def value_shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 def whole_values(model: Any) -> frozenset[str]:
     """The names of all values known to be whole numbers, stored ones included."""
+    return _values_of(model, np.integer)
+
+
+def float_values(model: Any) -> frozenset[str]:
+    """The names of all values known to be floats, stored ones included."""
+    return _values_of(model, np.floating)
+
+
+def _values_of(model: Any, kind: Any) -> frozenset[str]:
     import onnx
 
     graph = model.graph
-    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     values = (*graph.input, *graph.value_info, *graph.output)
-    kinds |= {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {value.name: value.type.tensor_type.elem_type for value in values}
     return frozenset(
         name
-        for name, kind in kinds.items()
-        if kind and np.issubdtype(onnx.helper.tensor_dtype_to_np_dtype(kind), np.integer)
+        for name, told in types.items()
+        if told and np.issubdtype(onnx.helper.tensor_dtype_to_np_dtype(told), kind)
     )
 
 

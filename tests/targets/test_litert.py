@@ -149,18 +149,21 @@ def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> No
     litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
 
 
-def test_a_channel_spread_over_many_between_convolutions_converts(tmp_path: Path) -> None:
-    """As a mask that is expanded beside features."""
+@pytest.mark.parametrize("pooled", [(1,), (2,), (3,), (1, 3), (2, 3)])
+def test_maps_spread_between_convolutions_convert(pooled: tuple[int, ...], tmp_path: Path) -> None:
+    """As a mask that is expanded beside features, and what is pooled over rows or columns."""
     import onnx
 
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,4,6] x) => (float[1,3,4,6] y) <int64[4] all = {1,4,4,6}, int64[1] one = {1}> {
+    axes = ",".join(map(str, pooled))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,4,6] x) => (float[1,3,4,6] y)
+        <int64[4] all = {{1,4,4,6}}, int64[{len(pooled)}] axes = {{{axes}}}> {{
             a = Conv (x, v)
-            m = ReduceMax (a, one)
+            m = ReduceMax (a, axes)
             b = Expand (m, all)
             c = Concat <axis=1> (a, b)
             y = Conv (c, w)
-        }""")
+        }}""")
     rng = np.random.default_rng(0)
     for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 8, 1, 1))):
         kernel = rng.normal(size=shape).astype(np.float32)

@@ -16,7 +16,13 @@ from torch import fx, nn
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import AnyArray, Editor, attributes
-from edgeanim.graph.queries import REMAINING, is_per_channel, node_label, whole_values
+from edgeanim.graph.queries import (
+    REMAINING,
+    float_values,
+    is_per_channel,
+    node_label,
+    whole_values,
+)
 
 MOST_AXES = 5
 """TFLite computes with values of so many axes; those of more are reshaped for it."""
@@ -27,8 +33,8 @@ Converter = Callable[["Builder", Any], fx.Node | Sequence[fx.Node]]
 class Builder:
     """A module under construction: `values` maps ONNX names to fx nodes.
 
-    `whole` are the names of whole numbers. `origins` says whence each submodule and parameter came:
-    the first output of its ONNX node, or the name of its constant.
+    `whole` are the names of whole numbers, `floats` those of floats. `origins` says whence each
+    submodule and parameter came: the first output of its ONNX node, or the name of its constant.
     """
 
     def __init__(self, editor: Editor, where: object) -> None:
@@ -38,6 +44,7 @@ class Builder:
         self.graph = fx.Graph()
         self.values: dict[str, fx.Node] = {}
         self.whole = whole_values(editor.model)
+        self.floats = float_values(editor.model)
         self.origins: dict[str, str] = {}
 
     def refuse(self, node: Any, why: str) -> BadInput:

@@ -143,47 +143,45 @@ def slice_(b: Builder, node: Any) -> fx.Node:
 
 
 def expand(b: Builder, node: Any) -> fx.Node:
-    """Repeat axes of length 1, without copying."""
+    """Repeat axes of length 1, of what is no map without copying."""
     before, after = b.ends(node)
-    if _spreads_a_pixel(before, after):
-        return _spread(b, node, after)
-    if _spreads_a_channel(before, after):
-        return b.call(torch.cat, [b.value(node.input[0])] * after[1], 1)
     padded = (1,) * (len(after) - len(before)) + before
+    x = b.value(node.input[0])
+    if node.input[0] in b.floats and _spreads_over_maps(padded, after):
+        x = x if padded == before else b.call(torch.reshape, x, padded)
+        return _spread(b, x, padded, after)
     sizes = [
         -1 if old == new and i >= len(after) - len(before) else new
         for i, (old, new) in enumerate(zip(padded, after, strict=True))
     ]
-    return b.call(torch.Tensor.expand, b.value(node.input[0]), sizes)
+    return b.call(torch.Tensor.expand, x, sizes)
 
 
-def _spreads_a_pixel(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Whether [N, C, 1, 1] becomes a map, as what is pooled over a picture does beside features."""
-    return len(before) == 4 and before[2:] == (1, 1) != after[2:] and before[:2] == after[:2]
+def _spreads_over_maps(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether [N, C, H, W] grows along axes of length 1 among the last three, as what is pooled
+    over a picture, its rows or its columns does beside features, and a mask."""
+    alike = len(before) == len(after) == 4 and before[0] == after[0] and before != after
+    return alike and all(old in (1, new) for old, new in zip(before, after, strict=True))
 
 
-def _spreads_a_channel(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """Whether [N, 1, H, W] becomes as many channels, as a mask does beside features. Broadcast, it
-    would be to a shape that litert-torch 0.10 does not turn channels last."""
-    return len(after) == 4 and before == (after[0], 1, *after[2:]) != after
-
-
-def _spread(b: Builder, node: Any, after: tuple[int, ...]) -> fx.Node:
-    """As an upsampling: litert-torch 0.10 turns what is broadcast channels last, but not the shape
-    that it is broadcast to."""
-    return b.call(F.interpolate, b.value(node.input[0]), size=after[2:], mode="nearest")
+def _spread(b: Builder, x: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> fx.Node:
+    """As a concatenation and an upsampling: litert-torch 0.10 turns what is broadcast channels
+    last, but not the shape that it is broadcast to."""
+    if before[1] != after[1]:
+        x = b.call(torch.cat, [x] * after[1], 1)
+    if before[2:] != after[2:]:
+        x = b.call(F.interpolate, x, size=after[2:], mode="nearest")
+    return x
 
 
 def tile(b: Builder, node: Any) -> fx.Node:
     """Repeat along each axis: those of length 1 without copying."""
     repeats = [int(v) for v in b.constant(node, 1, "repeats")]
     before, after = b.ends(node)
-    if _spreads_a_pixel(before, after):
-        return _spread(b, node, after)
     x = b.value(node.input[0])
-    if not _spreads_a_channel(before, after) and all(
-        size == 1 for size, count in zip(before, repeats, strict=True) if count != 1
-    ):
+    if node.input[0] in b.floats and _spreads_over_maps(before, after):
+        return _spread(b, x, before, after)
+    if all(size == 1 for size, count in zip(before, repeats, strict=True) if count != 1):
         sizes = [-1 if count == 1 else count for count in repeats]
         return b.call(torch.Tensor.expand, x, sizes)
     if len(before) <= _MOST_REPEATED:

@@ -51,6 +51,20 @@ CASES: dict[str, Case] = {
         "float[1,8,10,24] y",
         "m = ReduceMean <axes=[3]> (x) \n e = Expand (m, s) \n t = Tile (e, r) \n y = Relu (t)",
         {"s": np.array([1, 8, 10, 12], I64), "r": np.array([1, 1, 1, 2], I64)}, 17),
+    "maps spread": (
+        "float[1,8,10,12] y, float[1,8,10,12] z, float[1,8,10,12] v, float[1,8,10,12] w",
+        """c = ReduceMean <axes=[2]> (x)
+           y = Expand (c, all)
+           r = ReduceMean <axes=[1,3]> (x)
+           z = Tile (r, times)
+           p = ReduceMean <axes=[0,1], keepdims=0> (x)
+           v = Expand (p, all)
+           n = ReduceMax <axes=[3]> (x)
+           o = Less (n, zero)
+           e = Expand (o, all)
+           w = Where (e, x, y)""",
+        {"all": np.array([1, 8, 10, 12], I64), "times": np.array([1, 8, 1, 12], I64),
+         "zero": np.array(0, np.float32)}, 17),
     "pads": (
         "float[1,8,20,22] y",
         """r = Pad <mode="reflect"> (x, p)
