@@ -1,10 +1,16 @@
-"""Resizing in an ONNX graph: by how much, and when it repeats pixels."""
+"""Resizing in an ONNX graph: by how much, when it repeats pixels, and what it weighs them with."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from edgeanim.graph.edit import Editor, attributes
+import numpy as np
+
+from edgeanim.graph.edit import AnyArray, Editor, attributes
+from edgeanim.graph.reference import Reference
+
+_SCALES, _SIZES = 2, 3
 
 
 def nearest_factor(graph: Editor, resize: Any) -> int | None:
@@ -39,8 +45,8 @@ def resize_scales(graph: Editor, resize: Any) -> tuple[float, ...] | None:
         return None
     if given.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         return None
-    if graph.has_input(resize, 2):
-        scales = graph.constant_of(resize, 2)
+    if graph.has_input(resize, _SCALES):
+        scales = graph.constant_of(resize, _SCALES)
         if scales is None:
             return None
         if scales.size:
@@ -50,3 +56,41 @@ def resize_scales(graph: Editor, resize: Any) -> tuple[float, ...] | None:
             factors |= {axis % len(before): factor for axis, factor in by_axis}
             return tuple(factors.values())
     return tuple(new / old for old, new in zip(before, after, strict=True))
+
+
+def axis_weights(graph: Editor, resize: Any, axis: int) -> AnyArray:
+    """What a `Resize` by constant factors or to constant sizes makes of an identity along an axis,
+    float32 [after, before]: every resize but a crop is a product with such for each axis."""
+    before, after = (graph.shapes[name][axis] for name in (resize.input[0], resize.output[0]))
+    # A column beside it grows, since ONNX Runtime copies what keeps its size, whatever the factor.
+    if graph.has_input(resize, _SIZES):
+        name, setting = resize.input[_SIZES], np.array([1, before, after, 2], np.int64)
+    else:
+        name = resize.input[_SCALES]
+        setting = np.array([1, 1, graph.constants[name][axis], 2], np.float32)
+    identity = np.eye(before, dtype=np.float32)[None, :, :, None]
+    columns = run_resize(graph, resize, identity, {name: setting})[0, :, :, 0]
+    return np.ascontiguousarray(columns.T)
+
+
+def run_resize(
+    graph: Editor, resize: Any, x: AnyArray, settings: Mapping[str, AnyArray]
+) -> AnyArray:
+    """What ONNX Runtime makes of `x` by a `Resize` that has no other inputs than `settings`, by
+    name."""
+    import onnx
+
+    alone = type(resize).FromString(resize.SerializeToString())
+    alone.input[1:] = [name if name in settings else "" for name in resize.input[1:]]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in ((resize.input[0], x.shape), (resize.output[0], None))
+    ]
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in settings.items()]
+    body = onnx.helper.make_graph([alone], "resize", ends[:1], ends[1:], weights)
+    whole = graph.model
+    model = onnx.helper.make_model(
+        body, opset_imports=whole.opset_import, ir_version=whole.ir_version
+    )
+    (made,) = Reference(model).run({resize.input[0]: x}).values()
+    return made

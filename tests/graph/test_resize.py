@@ -85,13 +85,38 @@ def test_nearest_pixels_are_taken_in_a_way_that_tflite_has(
     assert {node.target for node in module.graph.nodes if node.op == "call_function"} == ways
 
 
+@settings(max_examples=60)
+@given(
+    mode=st.sampled_from(["linear", "cubic"]),
+    coordinates=st.sampled_from([each for each in COORDINATES if "crop" not in each]),
+    others=st.sampled_from(
+        ["", ", antialias=1", ", cubic_coeff_a=-0.5", ", exclude_outside=1, cubic_coeff_a=-0.5"]
+    ),
+    old=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    scales=st.tuples(FACTORS, FACTORS) | FACTORS.map(lambda factor: (factor, factor)),
+)
+def test_pixels_are_weighed_as_by_onnx_runtime(
+    graph: Any,
+    save: Any,
+    mode: str,
+    coordinates: str,
+    others: str,
+    old: tuple[int, int],
+    scales: tuple[float, float],
+) -> None:
+    assume(min(sizes(old, scales)) >= 1)
+    assume("exclude" not in others or mode == "cubic")
+    how = f'mode="{mode}", coordinate_transformation_mode="{coordinates}"{others}'
+    assert import_torch(save(resizing(graph, how, old, scales))).error < 1e-5
+
+
 @pytest.mark.parametrize("mode", ["linear", "cubic"])
-def test_a_factor_that_gives_no_whole_number_of_pixels_is_refused(
+def test_half_of_an_odd_size_is_no_product_with_all_pixels(
     graph: Any, save: Any, mode: str
 ) -> None:
-    with pytest.raises(BadInput, match="no whole number of pixels"):
-        import_torch(save(resizing(graph, f'mode="{mode}"', (5, 5), (1.5, 1.5))))
-    assert import_torch(save(resizing(graph, f'mode="{mode}"', (4, 6), (1.5, 1.5)))).error < 1e-5
+    imported = import_torch(save(resizing(graph, f'mode="{mode}"', (9, 13), (0.5, 0.5))))
+    called = {node.target for node in imported.module.graph.nodes if node.op == "call_function"}
+    assert called == {F.interpolate, torch.narrow}
 
 
 @pytest.mark.parametrize("mode", ["linear", "cubic"])

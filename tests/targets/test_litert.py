@@ -175,6 +175,33 @@ def test_maps_spread_between_convolutions_convert(pooled: tuple[int, ...], tmp_p
     litert.convert(path, spec, tmp_path / "spread.tflite")  # its gate compares
 
 
+@pytest.mark.parametrize("how", ["", ", antialias=1"])
+def test_half_of_an_odd_size_converts(how: str, tmp_path: Path) -> None:
+    """As an `interpolate(x, scale_factor=0.5)` makes, with and without smoothing."""
+    import onnx
+
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,9,7] x) => (float[1,3,4,3] y) <float[4] half = {{1,1,0.5,0.5}}> {{
+            a = Conv (x, v)
+            b = Resize <mode="linear"{how}> (a, , half)
+            y = Conv (b, w)
+        }}""")
+    rng = np.random.default_rng(0)
+    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 4, 1, 1))):
+        kernel = rng.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
+    path = tmp_path / "half.onnx"
+    onnx.save(model, str(path))
+    ends = [
+        TensorSpec(name, "condition:any", (1, 3, *size), "NCHW")
+        for name, size in (("x", (9, 7)), ("y", (4, 3)))
+    ]
+    spec = GraphSpec("half", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "half.tflite")  # its gate compares
+    ops = open_interpreter(tmp_path / "half.tflite")._get_ops_details()
+    assert "TRANSPOSE" not in {op["op_name"] for op in ops}
+
+
 @pytest.mark.parametrize("times", [(1, 2, 1, 1), (1, 1, 2, 3)])
 def test_maps_repeated_between_convolutions_convert(times: tuple[int, ...], tmp_path: Path) -> None:
     import onnx

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -13,16 +14,12 @@ from torch import fx
 
 from edgeanim.graph.converters.builder import Builder, Converter
 from edgeanim.graph.converters.shape import PicturePad
-from edgeanim.graph.reference import Reference
-from edgeanim.graph.upsampling import resize_scales
+from edgeanim.graph.upsampling import axis_weights, resize_scales, run_resize
 
 # A factor that gives whole numbers of pixels leaves no rest to be symmetric about.
-_ALIGN = {
-    "align_corners": True,
-    "half_pixel": False,
-    "half_pixel_symmetric": False,
-    "pytorch_half_pixel": False,
-}
+_AS_IN_TORCH = ("align_corners", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+_MOST_PARTS = 8
+"""Of how many parts a pixel is at most, if a picture is made larger for the sake of its size."""
 _MODES = {"linear": "bilinear", "cubic": "bicubic"}
 # Channels last, a move between depth and space is one transposition of whole runs; the permutations
 # around it cancel against those of the TFLite converter.
@@ -41,6 +38,8 @@ def resize(b: Builder, node: Any) -> fx.Node:
     rank = len(before)
     if rank not in (4, 5) or before[:2] != after[:2]:
         raise b.refuse(node, "it resizes other axes than depth, height and width")
+    if before == after:  # ONNX Runtime copies what keeps its size, whatever the factor
+        return b.call(torch.clone, b.value(node.input[0]))
     nearest = b.attrs(node).get("mode", "nearest") == "nearest"
     scale = _nearest(b, node) if nearest else _interpolated(b, node)
     x = b.value(node.input[0])
@@ -58,35 +57,88 @@ def resize(b: Builder, node: Any) -> fx.Node:
 
 
 def _interpolated(b: Builder, node: Any) -> _Scale:
+    """In torch's own way, where that is the same; else by the weights of each axis."""
     given = b.attrs(node)
     before, after = b.ends(node)
     mode, coordinates = given["mode"], given.get("coordinate_transformation_mode", "half_pixel")
-    if given.get("antialias", 0):
-        raise b.refuse(node, "it smooths what it makes smaller (antialias)")
-    sizes = list(zip(before[2:], after[2:], strict=True))
-    from_corner = (mode, coordinates) == ("linear", "asymmetric")
-    single = coordinates == "pytorch_half_pixel" and any(new == 1 < old for old, new in sizes)
-    if (coordinates not in _ALIGN and not from_corner) or single:
-        to = " to a single pixel" if single else ""
-        raise b.refuse(node, f"{mode} resizing{to} with {coordinates} coordinates")
-    if mode == "cubic" and given.get("cubic_coeff_a", -0.75) != -0.75:
-        raise b.refuse(node, "its cubic coefficient is not -0.75")
-    if mode == "cubic" and given.get("exclude_outside", 0):
-        raise b.refuse(node, "it weighs the border anew")
     scales = resize_scales(b.onnx, node)
     if scales is None:
         raise b.refuse(node, "its factors are computed, or it keeps the aspect ratio")
-    rests = [abs(scales[i] * before[i] - after[i]) for i in range(2, len(before))]
-    if coordinates != "align_corners" and max(rests) > 1e-3:
-        raise b.refuse(node, f"{mode} resizing by a factor that gives no whole number of pixels")
-    if from_corner:
-        return _from_the_corner(b, node)
-    settings = {"mode": _MODES[mode], "align_corners": _ALIGN[coordinates]}
+    if coordinates == "tf_crop_and_resize":
+        raise b.refuse(node, f"{mode} resizing with {coordinates} coordinates")
+    aligned = coordinates == "align_corners"
+    sizes = list(zip(before[2:], after[2:], strict=True))
+    found = sizes if aligned else list(map(_whole_sizes, before[2:], after[2:], scales[2:]))
+    wholes = [pair for pair in found if pair is not None]
+    single = coordinates == "pytorch_half_pixel" and any(new == 1 < old for old, new in sizes)
+    if single or len(wholes) < len(sizes) or _weighs_otherwise(given):
+        return _by_weights(b, node)
+    if (mode, coordinates) == ("linear", "asymmetric") and wholes == sizes:
+        multiples = all(max(pair) % min(pair) == 0 for pair in sizes)
+        return _from_the_corner(b, node) if multiples else _by_weights(b, node)
+    symmetric = coordinates == "half_pixel_symmetric" and wholes != sizes
+    if coordinates not in _AS_IN_TORCH or symmetric:
+        return _by_weights(b, node)
+    settings = {"mode": _MODES[mode], "align_corners": aligned}
 
     def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
         # What is beside the depth are the pixels of a whole plane.
-        size = (after[rows], after[columns] if columns else prod(after[3:]))
-        return b.call(F.interpolate, x, size=size, **settings)
+        plane = prod(after[3:])
+        pairs = [wholes[axis - 2] if axis else (plane, plane) for axis in (rows, columns)]
+        olds = (before[rows], before[columns] if columns else plane)
+        more = [padded - old for (padded, _), old in zip(pairs, olds, strict=True)]
+        if any(more):
+            x = b.module(node, PicturePad("replicate", [0, 0], more, olds), x)
+        x = b.call(F.interpolate, x, size=tuple(size for _, size in pairs), **settings)
+        for place, axis in enumerate((rows, columns), 2):
+            if axis and more[place - 2]:
+                x = b.call(torch.narrow, x, place, 0, after[axis])
+        return x
+
+    return scale
+
+
+def _whole_sizes(before: int, after: int, scale: float) -> tuple[int, int] | None:
+    """The least size, of `before` pixels at least, that becomes a whole number of them, and that
+    number; `None` if the factor is no simple fraction. With the last pixel repeated so often, the
+    first `after` pixels are the same."""
+    if abs(scale * before - after) <= 1e-3:
+        return before, after
+    share = Fraction(scale).limit_denominator(_MOST_PARTS)
+    if abs(scale - share) * before > 1e-3:
+        return None
+    padded = -(-before // share.denominator) * share.denominator
+    return padded, int(padded * share)
+
+
+def _weighs_otherwise(given: dict[str, Any]) -> bool:
+    """Whether a resize smooths what it makes smaller, or is cubic with another coefficient than
+    torch's or weighs the border anew."""
+    other = given.get("cubic_coeff_a", -0.75) != -0.75 or given.get("exclude_outside", 0)
+    return bool(given.get("antialias", 0) or (given["mode"] == "cubic" and other))
+
+
+def _by_weights(b: Builder, node: Any) -> _Scale:
+    """As a product for each axis that changes, channels last, where no axis has to be moved."""
+    before, after = b.ends(node)
+    scales = resize_scales(b.onnx, node) or ()
+    weights = {
+        axis: b.buffer(node, torch.from_numpy(axis_weights(b.onnx, node, axis)))
+        for axis in range(2, len(before))
+        if scales[axis] != 1
+    }
+
+    def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
+        count, height = before[0], before[rows]
+        width = before[columns] if columns else prod(after[3:])
+        x = b.call(torch.permute, x, _TO_LAST)
+        if rows in weights:
+            x = b.call(torch.reshape, x, (count, height, -1))
+            x = b.call(torch.matmul, weights[rows], x)
+            x = b.call(torch.reshape, x, (count, after[rows], width, -1))
+        if columns in weights:
+            x = b.call(torch.matmul, weights[columns], x)
+        return b.call(torch.permute, x, _TO_FIRST)
 
     return scale
 
@@ -96,8 +148,6 @@ def _from_the_corner(b: Builder, node: Any) -> _Scale:
     of what it becomes are one each, and what is too much is cut off. Smaller it takes pixels as
     they are."""
     before, after = b.ends(node)
-    if any(max(old, new) % min(old, new) for old, new in zip(before, after, strict=True)):
-        raise b.refuse(node, "linear resizing with asymmetric coordinates by no whole factor")
 
     def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
         plane = prod(after[3:])  # beside the depth
@@ -146,25 +196,13 @@ def _nearest(b: Builder, node: Any) -> _Scale:
 def _taken(b: Builder, node: Any, before: tuple[int, ...]) -> list[torch.Tensor]:
     """The places along each axis that ONNX Runtime takes, int64: it is asked, as float32 decides
     which of two pixels is nearer."""
-    import onnx
-
     settings = {
         name: b.constant(node, i, "size") for i, name in enumerate(node.input) if i and name
     }
     if b.present(node, 3) and settings[node.input[3]].size == len(before) + 2:
         settings[node.input[3]] = np.array([1, 1, *settings[node.input[3]][2:]], np.int64)
     numbers = np.arange(np.prod(before), dtype=np.float32).reshape(1, 1, *before)
-    ends = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in ((node.input[0], numbers.shape), (node.output[0], None))
-    ]
-    weights = [onnx.numpy_helper.from_array(value, name) for name, value in settings.items()]
-    graph = onnx.helper.make_graph([node], "resize", ends[:1], ends[1:], weights)
-    whole = b.onnx.model
-    model = onnx.helper.make_model(
-        graph, opset_imports=whole.opset_import, ir_version=whole.ir_version
-    )
-    (made,) = Reference(model, where=b.where).run({node.input[0]: numbers}).values()
+    made = run_resize(b.onnx, node, numbers, settings)
     found = np.unravel_index(made[0, 0].astype(np.int64), before)
     places = [
         np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1)[:, 0]

@@ -2,20 +2,17 @@
 
 OpenVINO (2026.4) takes a Resize that smooths what it makes smaller (antialias), or that weighs the
 border anew (exclude_outside), for one that does not; and refuses half_pixel_symmetric coordinates.
-Along an axis every resize but a crop is a matrix, which is what it makes of an identity.
+Along an axis every resize but a crop is a matrix.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from edgeanim.graph.edit import Editor, attributes, rewrite_each
 from edgeanim.graph.rewrites import constants
-from edgeanim.graph.upsampling import resize_scales
+from edgeanim.graph.upsampling import axis_weights, resize_scales
 
-_SCALES, _SIZES = 2, 3
 _ROWS, _COLUMNS = 2, 3
 """The axes of a map's height and width."""
 
@@ -26,9 +23,7 @@ def rewrite(model: Any) -> int:
     if not any(_is_overlooked(node) for node in model.graph.node):
         return 0
     constants.rewrite(model)
-    count = rewrite_each(model, _replace)
-    constants.rewrite(model)  # computes the weights, in ONNX Runtime
-    return count
+    return rewrite_each(model, _replace)
 
 
 def _is_overlooked(node: Any) -> bool:
@@ -48,25 +43,10 @@ def _replace(graph: Editor, node: Any) -> bool:
         return False
     x, near = node.input[0], node.output[0]
     if scales[_ROWS] != 1:
-        x = graph.add("MatMul", [_weights(graph, node, _ROWS), x], near=near)
+        weights = graph.constant(axis_weights(graph, node, _ROWS), near=near)
+        x = graph.add("MatMul", [weights, x], near=near)
     if scales[_COLUMNS] != 1:
-        weights = _weights(graph, node, _COLUMNS)
-        x = graph.add("MatMul", [x, graph.add("Transpose", [weights], near=near)], near=near)
+        weights = graph.constant(axis_weights(graph, node, _COLUMNS).T, near=near)
+        x = graph.add("MatMul", [x, weights], near=near)
     graph.replace(node, x, renamed=True)
     return True
-
-
-def _weights(graph: Editor, node: Any, axis: int) -> str:
-    """What `node` makes of an identity along one axis, [after, before]."""
-    near = node.output[0]
-    before, after = (graph.shapes[name][axis] for name in (node.input[0], near))
-    inputs = [graph.constant(np.eye(before, dtype=np.float32)[None, None], near=near), ""]
-    if graph.has_input(node, _SIZES):
-        sizes = np.array([1, 1, after, before], np.int64)
-        inputs += ["", graph.constant(sizes, near=near)]
-    else:
-        scales = np.ones(4, np.float32)
-        scales[_ROWS] = graph.constants[node.input[_SCALES]][axis]
-        inputs.append(graph.constant(scales, near=near))
-    resized = graph.add("Resize", inputs, near=near, **attributes(node))
-    return graph.reshaped(resized, (after, before), near=near)

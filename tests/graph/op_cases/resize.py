@@ -54,4 +54,22 @@ CASES: dict[str, Case] = {
         {"up": np.array([1, 8, 20, 36], I64), "down": np.array([1, 8, 5, 4], I64),
          "both": np.array([1, 8, 20, 6], I64), "deep": np.array([1, 2, 4, 10, 12], I64),
          "volume": np.array([1, 2, 8, 5, 12], I64)}, 18),
+    "resize with a rest": (
+        "float[1,8,15,4] y, float[1,8,3,18] z",
+        """y = Resize <mode="cubic"> (x, , cubic)
+           z = Resize <mode="linear"> (x, , linear)""",
+        {"cubic": np.array([1, 1, 1.5, 0.4], np.float32),
+         "linear": np.array([1, 1, 0.3, 1.5], np.float32)}, 18),
+    "resize by weights": (
+        "float[1,8,5,12] y, float[1,8,25,30] z, float[1,8,5,4] v, float[1,2,3,20,12] w",
+        """y = Resize <mode="linear", antialias=1> (x, , half)
+           z = Resize <mode="cubic", coordinate_transformation_mode="asymmetric"> (x, , larger)
+           v = Resize <mode="cubic", antialias=1, cubic_coeff_a=-0.5> (x, , , sizes)
+           r = Reshape (x, deep)
+           w = Resize <mode="linear", coordinate_transformation_mode="asymmetric">
+               (r, , , volume)""",
+        {"half": np.array([1, 1, 0.5, 1], np.float32),
+         "larger": np.array([1, 1, 2.5, 2.5], np.float32), "sizes": np.array([1, 8, 5, 4], I64),
+         "deep": np.array([1, 2, 4, 10, 12], I64), "volume": np.array([1, 2, 3, 20, 12], I64)},
+        18),
 }  # fmt: skip
