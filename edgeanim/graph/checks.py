@@ -88,10 +88,13 @@ def check_repeatable(model: Any, where: object) -> None:
 
 
 def check_norms(model: Any, where: object) -> None:
-    """`BadInput` names the first batch norm in training mode: what it computes is another thing in
-    each runtime, which would be told as drift only after all has been compiled."""
+    """`BadInput` names the first batch norm in training mode that stores statistics: what it
+    computes is another thing in each runtime, which would be told as drift only after all has been
+    compiled. Of one that is given what it would measure, all make the same (`own_statistics`)."""
+    measured = {n.output[0] for n in all_nodes(model.graph) if n.op_type == "ReduceMean"}
     for node in all_nodes(model.graph):
-        if node.op_type == "BatchNormalization" and _is_training(node, model):
+        is_norm = node.op_type == "BatchNormalization"
+        if is_norm and _is_training(node, model) and node.input[3] not in measured:
             raise BadInput(
                 f"The op BatchNormalization of node {node_label(node)} is in training mode, in "
                 "which runtimes compute different things.",

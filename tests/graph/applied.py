@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import openvino
 
+from edgeanim.graph.reference import inputs_for
 from edgeanim.graph.shapes import infer_shapes
 
 
@@ -23,6 +24,14 @@ def applied(module: ModuleType, model: Any) -> tuple[int, Any, Counter[str]]:
     count = module.rewrite(copy)
     onnx.checker.check_model(copy, full_check=True)
     return count, copy, Counter(node.op_type for node in copy.graph.node)
+
+
+def by_openvino(model: Any) -> Any:
+    """The first output, in float32, for the inputs of `inputs_for`."""
+    read = openvino.Core().read_model(model.SerializeToString())
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(read, "CPU", exact)
+    return compiled(list(inputs_for(model).values()))[0]
 
 
 def executed_by_openvino(model: Any) -> set[str]:

@@ -5,19 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import openvino
 import pytest
 
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import resize_by_weights
-from tests.graph.applied import applied
-
-
-def by_openvino(model: Any) -> Any:
-    read = openvino.Core().read_model(model.SerializeToString())
-    exact = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(read, "CPU", exact)
-    return compiled(list(inputs_for(model).values()))[0]
+from tests.graph.applied import applied, by_openvino
 
 
 @pytest.mark.parametrize(
