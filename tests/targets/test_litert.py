@@ -175,6 +175,27 @@ def test_maps_spread_between_convolutions_convert(pooled: tuple[int, ...], tmp_p
     litert.convert(path, spec, tmp_path / "spread.tflite")  # its gate compares
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_dilated_transposed_convolution_converts(stride: int, tmp_path: Path) -> None:
+    import onnx
+
+    size = 3 * stride + 5
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,4,4] x) => (float[1,5,{size},{size}] y) {{
+            y = ConvTranspose <strides=[{stride},{stride}], dilations=[2,2]> (x, w)
+        }}""")
+    kernel = np.random.default_rng(0).normal(size=(3, 5, 3, 3)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "w"))
+    path = tmp_path / "dilated.onnx"
+    onnx.save(model, str(path))
+    ends = [
+        TensorSpec(name, "condition:any", (1, *shape), "NCHW")
+        for name, shape in (("x", (3, 4, 4)), ("y", (5, size, size)))
+    ]
+    spec = GraphSpec("dilated", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "dilated.tflite")  # its gate compares
+
+
 @pytest.mark.parametrize("how", ["", ", antialias=1"])
 def test_half_of_an_odd_size_converts(how: str, tmp_path: Path) -> None:
     """As an `interpolate(x, scale_factor=0.5)` makes, with and without smoothing."""

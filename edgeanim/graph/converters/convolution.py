@@ -20,26 +20,31 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
 
     With stride s, output s q + r of one axis is the sum over m of x[q - m] w[s m + r]: a small
     convolution for each of the s x s phases r, interleaved. INT8 has kernels for those everywhere,
-    and the TFLite converter has no other form for the usual `output_padding=1`.
+    and the TFLite converter has no other form for the usual `output_padding=1`. It has none for a
+    dilated kernel, which gets zeros between its taps.
     """
 
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
         """[N, C, H, W] to [N, out, (H - 1) s - 2 p + k + extra, ...]."""
-        if output_size is not None or not torch.compiler.is_exporting() or not self.splits():
+        if output_size is not None or not torch.compiler.is_exporting():
             return super().forward(x, output_size)
-        settings = (self.stride[0], self.padding[0], self.output_padding[0])
-        return _by_phases(x, self.weight, self.bias, *settings)
+        weight = _undilated(self.weight, self.dilation)
+        settings = (self.stride, self.padding, self.output_padding)
+        if not self.splits():
+            return F.conv_transpose2d(x, weight, self.bias, *settings, self.groups)
+        return _by_phases(x, weight, self.bias, *(value[0] for value in settings))
 
     def splits(self) -> bool:
         """Whether both axes are alike and the phases cover the whole output."""
-        settings = (self.stride, self.kernel_size, self.padding, self.output_padding)
-        stride, kernel, pad, extra = (value[0] for value in settings)
+        kernel = (self.kernel_size, self.dilation)
+        settings = (self.stride, self.padding, self.output_padding, *kernel)
+        stride, pad, extra, taps, dilation = (value[0] for value in settings)
+        reach = dilation * (taps - 1) + 1
         return (
             all(value[0] == value[1] for value in settings)
             and self.groups == 1
-            and tuple(self.dilation) == (1, 1)
             and stride > 1
-            and kernel - pad + extra <= stride * -(-kernel // stride)
+            and reach - pad + extra <= stride * -(-reach // stride)
         )
 
 
@@ -55,9 +60,25 @@ class ComputedConvTranspose2d(nn.Module):  # type: ignore[misc]
         self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Like that of `ConvTranspose2d`, with its weight and bias."""
-        if not torch.compiler.is_exporting() or not self.splits:
+        if not torch.compiler.is_exporting():
             return F.conv_transpose2d(x, weight, bias, *self.settings)
-        return _by_phases(x, weight, bias, *(value[0] for value in self.settings[:3]))
+        *settings, groups, dilation = self.settings
+        weight = _undilated(weight, dilation)
+        if not self.splits:
+            return F.conv_transpose2d(x, weight, bias, *settings, groups)
+        return _by_phases(x, weight, bias, *(value[0] for value in settings))
+
+
+def _undilated(weight: torch.Tensor, dilation: tuple[int, ...]) -> torch.Tensor:
+    """A kernel [I, O, kh, kw] with zeros in the places that its dilation leaves out, an axis at a
+    time: TFLite has values of five axes."""
+    for axis, step in enumerate(dilation, 2):
+        if step > 1:
+            size, reach = list(weight.shape), step * (weight.shape[axis] - 1) + 1
+            size[axis] *= step
+            taps = [weight, *[torch.zeros_like(weight)] * (step - 1)]
+            weight = torch.stack(taps, axis + 1).reshape(size).narrow(axis, 0, reach)
+    return weight
 
 
 def _by_phases(

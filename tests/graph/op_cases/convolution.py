@@ -33,6 +33,16 @@ CASES: dict[str, Case] = {
         "float[1,6,21,24] y",
         "y = ConvTranspose <strides=[2,2], pads=[1,1,0,0], output_padding=[1,0]> (x, w)",
         {"w": (8, 6, 3, 3)}, 18),
+    "conv transpose dilated": (
+        "float[1,6,22,26] y, float[1,8,12,14] z, float[1,6,23,15] v",
+        """y = ConvTranspose <strides=[2,2], dilations=[2,2], pads=[1,1,1,1],
+                              output_padding=[1,1]> (x, w, b)
+           z = ConvTranspose <dilations=[2,2], group=4, pads=[1,1,1,1]> (x, grouped)
+           t = Tanh (w)
+           m = ReduceMean (x)
+           u = Mul (t, m)
+           v = ConvTranspose <strides=[2,1], dilations=[2,2], pads=[0,0,0,1]> (x, u)""",
+        {"w": (8, 6, 3, 3), "grouped": (8, 2, 3, 3), "b": (6,)}, 18),
     "windows put together": (
         "float[1,8,10,12] y, float[1,10,14,14] z",
         """r = Reshape (x, tiles)
