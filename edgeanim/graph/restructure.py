@@ -18,6 +18,7 @@ from typing import Any
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
+    ceil_means,
     depthwise,
     flat_norm,
     identity,
@@ -57,6 +58,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
     normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
+        "ceil_means": ceil_means.rewrite,
         "sums": sums.rewrite,
         "strided": strided.rewrite,
         "depthwise": depthwise.rewrite,

@@ -11,6 +11,7 @@ import pytest
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
+from edgeanim.graph.restructure import restructure
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
@@ -29,6 +30,28 @@ def test_a_clip_away_from_zero_still_clips(
     source = GraphArtifact(unet.spec, as_numbers(path, "low", "high"))
     wanted, got, _ = in_float_and_int8(source, "onnx-qdq", samples, board, tmp_path)
     assert psnr(wanted, got) > 35
+
+
+def test_a_mean_divides_by_the_pixels_that_its_last_window_holds(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """ONNX Runtime's own INT8 divides by the whole window, which `restructure` takes from it."""
+    import onnx
+
+    path = written(tmp_path, """
+        a = Conv <pads = [1, 1, 1, 1]> (image, w0)
+        r = Relu (a)
+        p = AveragePool <kernel_shape=[3,3], strides=[2,2], ceil_mode=1, count_include_pad=1> (r)
+        b = Conv <pads = [1, 1, 1, 1]> (p, w1)
+        result = DepthToSpace <blocksize = 2> (b)
+        """, {"w0": (16, 3, 3, 3), "w1": (12, 16, 3, 3)})  # fmt: skip
+    made = restructure(onnx.load(str(path)))
+    assert made
+    onnx.save(made.model, str(tmp_path / "restructured.onnx"))
+    source = GraphArtifact(unet.spec, tmp_path / "restructured.onnx")
+    _, got, _ = in_float_and_int8(source, "onnx-qdq", samples, board, tmp_path)
+    wanted, _ = play(GraphArtifact(unet.spec, path), "onnxruntime", board, samples, tmp_path)
+    assert psnr(wanted, got) > 40
 
 
 @pytest.mark.parametrize(
