@@ -23,7 +23,7 @@ from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.queries import graph_inputs
 from edgeanim.graph.rewrites import counted_pads, planar_split, upsample_by_broadcast
-from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain
+from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain, shaped
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import ranges_in
@@ -98,6 +98,7 @@ class OpenVinoInt8(Scheme):
         named = load_shaped(artifact.path)
         upsample_by_broadcast.rewrite(named, keep=spec.keep_float)
         planar_split.rewrite(named)
+        named = shaped(named)  # again: rewrites infer shapes anew, and cannot see computed ones
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)
         counted_pads.rewrite(named)

@@ -177,3 +177,26 @@ def test_openvino_gives_states_that_begin_as_zeros_ranges_of_their_own(
         and op.input_value(0).get_node().get_type_name() == "Parameter"
     }
     assert highs == pytest.approx(scales, rel=0.1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_convolutions_behind_pads_that_a_file_computes_are_quantised(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """As PyTorch's older exporter writes a `padding_mode`: ONNX cannot tell the shape behind it."""
+    import torch
+    from torch import nn
+
+    from edgeanim.core.quiet import quiet
+
+    first = nn.Conv2d(3, 16, 3, padding=1, padding_mode="reflect")
+    net, path = nn.Sequential(first, nn.ReLU(), nn.Conv2d(16, 3, 1)), tmp_path / "net.onnx"
+    with quiet():
+        torch.onnx.export(
+            net, (torch.rand(1, 3, 64, 64),), str(path), dynamo=False, opset_version=17,
+            input_names=["image"], output_names=["result"],
+        )  # fmt: skip
+    source = GraphArtifact(unet.spec, path)
+    wanted, got, profile = in_float_and_int8(source, "openvino-int8", samples, board, tmp_path)
+    assert psnr(wanted, got) > 35
+    assert profile.int8 > 0

@@ -12,15 +12,25 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.edit import Editor, attributes, rewrite_each, set_attributes
+from edgeanim.graph.rewrites import constants
 
 
 def rewrite(model: Any) -> int:
     """Returns the number of pools restated; they keep their names."""
+    if not any(_counts(node) for node in model.graph.node):
+        return 0
+    constants.rewrite(model)  # for shapes behind pads that a file computes
     return rewrite_each(model, _restate)
 
 
+def _counts(node: Any) -> bool:
+    given = attributes(node)
+    counted = given.get("ceil_mode", 0) and given.get("count_include_pad", 0)
+    return bool(node.op_type == "AveragePool" and counted)
+
+
 def _restate(graph: Editor, node: Any) -> bool:
-    if node.op_type != "AveragePool" or not _ends_behind_its_pads(graph, node):
+    if not _counts(node) or not _ends_behind_its_pads(graph, node):
         return False
     pads = attributes(node).get("pads", [])
     if any(pads):
@@ -36,8 +46,7 @@ def _restate(graph: Editor, node: Any) -> bool:
 
 def _ends_behind_its_pads(graph: Editor, node: Any) -> bool:
     given, shape = attributes(node), graph.shapes.get(node.input[0])
-    counts = given.get("ceil_mode", 0) and given.get("count_include_pad", 0)
-    if not counts or given.get("auto_pad", "NOTSET") != "NOTSET" or shape is None:
+    if given.get("auto_pad", "NOTSET") != "NOTSET" or shape is None:
         return False
     kernel = given["kernel_shape"]
     rank = len(kernel)
