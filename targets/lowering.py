@@ -12,7 +12,7 @@ from edgeanim.targets.checks import runtime_errors
 def lowered_for_onnxruntime(source: Path) -> Any:
     """An ONNX graph as a `ModelProto`, with external weights brought in: GridSample as clamp and
     flat gather, DepthToSpace as two transpositions, a GELU that is written out as one op, pads and
-    resizes of all axes. `BadInput` if it does not parse."""
+    resizes of all axes, cubic ones as products. `BadInput` if it does not parse."""
     model = _read(source, "onnxruntime")
     ops = {node.op_type for node in model.graph.node}
     if "GridSample" in ops:
@@ -32,9 +32,10 @@ def lowered_for_onnxruntime(source: Path) -> Any:
 
         pad_axes.rewrite(model)
     if "Resize" in ops:
-        from edgeanim.graph.rewrites import resize_axes
+        from edgeanim.graph.rewrites import resize_axes, resize_by_weights
 
         resize_axes.rewrite(model)
+        resize_by_weights.rewrite_cubic(model)
     return model
 
 
@@ -47,9 +48,9 @@ def lowered_for_openvino(source: Path) -> Any:
 
 def lower_for_openvino(model: Any) -> None:
     """Channels are cut apart in planes, pads are pixels where the windows of a mean end behind
-    them, those that wrap around are slices, resizes that smooth are products, norms over groups or
-    over channels leave a map where it lies, and volumes, for which it has no GridSample, are warped
-    by gathers; in place."""
+    them, those that wrap around are slices, resizes that smooth or are cubic are products, norms
+    over groups or over channels leave a map where it lies, and volumes, for which it has no
+    GridSample, are warped by gathers; in place."""
     from edgeanim.graph.rewrites import (
         ceil_means,
         channels_last_norm,

@@ -110,11 +110,8 @@ def test_pixels_are_weighed_as_by_onnx_runtime(
     assert import_torch(save(resizing(graph, how, old, scales))).error < 1e-5
 
 
-@pytest.mark.parametrize("mode", ["linear", "cubic"])
-def test_half_of_an_odd_size_is_no_product_with_all_pixels(
-    graph: Any, save: Any, mode: str
-) -> None:
-    imported = import_torch(save(resizing(graph, f'mode="{mode}"', (9, 13), (0.5, 0.5))))
+def test_half_of_an_odd_size_is_no_product_with_all_pixels(graph: Any, save: Any) -> None:
+    imported = import_torch(save(resizing(graph, 'mode="linear"', (9, 13), (0.5, 0.5))))
     called = {node.target for node in imported.module.graph.nodes if node.op == "call_function"}
     assert called == {F.interpolate, torch.narrow}
 

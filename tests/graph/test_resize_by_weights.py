@@ -50,7 +50,20 @@ def test_an_axis_that_stays_needs_no_product(graph: Any, difference: Any) -> Non
     assert difference(model, copy) < 1e-6
 
 
-@pytest.mark.parametrize("how", ['mode = "linear"', 'mode = "nearest"', 'mode = "cubic"'])
+@pytest.mark.parametrize("how", ["", ', coordinate_transformation_mode = "align_corners"'])
+def test_a_cubic_one_is_two_products(graph: Any, difference: Any, how: str) -> None:
+    model = graph(
+        "float[1,3,12,9] x",
+        "float[1,3,24,13] y",
+        f'y = Resize <mode = "cubic"{how}> (x, , factors)',
+        {"factors": np.array([1, 1, 2, 1.5], np.float32)},
+    )
+    _, copy, ops = applied(resize_by_weights, model)
+    assert ops == {"MatMul": 2}
+    assert difference(model, copy) < 1e-6
+
+
+@pytest.mark.parametrize("how", ['mode = "linear"', 'mode = "nearest"'])
 def test_those_that_openvino_knows_stay(graph: Any, how: str) -> None:
     model = graph(
         "float[1,3,12,9] x",

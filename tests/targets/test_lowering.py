@@ -55,6 +55,18 @@ def test_a_pad_of_some_axes_pads_all(tmp_path: Path) -> None:
         assert (pad.op_type, len([name for name in pad.input if name])) == ("Pad", 2)
 
 
+def test_a_cubic_resize_is_two_products(tmp_path: Path) -> None:
+    factors = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32))
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Constant", [], ["factors"], value=factors),
+        helper.make_node("Resize", ["a", "", "factors"], ["y"], mode="cubic"),
+    ]
+    path = saved(tmp_path, nodes, {"x": (1, 4, 8, 8), "y": (1, 4, 16, 16)})
+    for lowered in (lowered_for_onnxruntime, lowered_for_openvino):
+        assert [node.op_type for node in lowered(path).graph.node] == ["Relu", "MatMul", "MatMul"]
+
+
 def test_a_resize_of_some_axes_resizes_all(tmp_path: Path) -> None:
     """ONNX Runtime trips over the others of these, too."""
     factors = numpy_helper.from_array(np.array([2, 2], np.float32))

@@ -20,7 +20,6 @@ from edgeanim.graph.upsampling import axis_weights, resize_scales, run_resize
 _AS_IN_TORCH = ("align_corners", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
 _MOST_PARTS = 8
 """Of how many parts a pixel is at most, if a picture is made larger for the sake of its size."""
-_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 # Channels last, a move between depth and space is one transposition of whole runs; the permutations
 # around it cancel against those of the TFLite converter.
 _TO_LAST = (0, 2, 3, 1)
@@ -57,7 +56,8 @@ def resize(b: Builder, node: Any) -> fx.Node:
 
 
 def _interpolated(b: Builder, node: Any) -> _Scale:
-    """In torch's own way, where that is the same; else by the weights of each axis."""
+    """In torch's own way, where that is the same and TFLite has it; else by the weights of each
+    axis."""
     given = b.attrs(node)
     before, after = b.ends(node)
     mode, coordinates = given["mode"], given.get("coordinate_transformation_mode", "half_pixel")
@@ -71,15 +71,16 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
     found = sizes if aligned else list(map(_whole_sizes, before[2:], after[2:], scales[2:]))
     wholes = [pair for pair in found if pair is not None]
     single = coordinates == "pytorch_half_pixel" and any(new == 1 < old for old, new in sizes)
-    if single or len(wholes) < len(sizes) or _weighs_otherwise(given):
+    smooth = mode == "cubic" or given.get("antialias", 0)
+    if smooth or single or len(wholes) < len(sizes):
         return _by_weights(b, node)
-    if (mode, coordinates) == ("linear", "asymmetric") and wholes == sizes:
+    if coordinates == "asymmetric" and wholes == sizes:
         multiples = all(max(pair) % min(pair) == 0 for pair in sizes)
         return _from_the_corner(b, node) if multiples else _by_weights(b, node)
     symmetric = coordinates == "half_pixel_symmetric" and wholes != sizes
     if coordinates not in _AS_IN_TORCH or symmetric:
         return _by_weights(b, node)
-    settings = {"mode": _MODES[mode], "align_corners": aligned}
+    settings = {"mode": "bilinear", "align_corners": aligned}
 
     def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
         # What is beside the depth are the pixels of a whole plane.
@@ -109,13 +110,6 @@ def _whole_sizes(before: int, after: int, scale: float) -> tuple[int, int] | Non
         return None
     padded = -(-before // share.denominator) * share.denominator
     return padded, int(padded * share)
-
-
-def _weighs_otherwise(given: dict[str, Any]) -> bool:
-    """Whether a resize smooths what it makes smaller, or is cubic with another coefficient than
-    torch's or weighs the border anew."""
-    other = given.get("cubic_coeff_a", -0.75) != -0.75 or given.get("exclude_outside", 0)
-    return bool(given.get("antialias", 0) or (given["mode"] == "cubic" and other))
 
 
 def _by_weights(b: Builder, node: Any) -> _Scale:
