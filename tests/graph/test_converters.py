@@ -63,6 +63,17 @@ def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
     assert called == {operator.mul}
 
 
+def test_every_second_pixel_is_taken_by_a_pool(graph: Any, save: Any) -> None:
+    """As a wavelet or a focus layer does: TFLite has its own slice with steps in float only."""
+    body = "y = Slice (x, starts, ends, axes, steps)"
+    weights = {"starts": [1, 0], "ends": [10, 99], "axes": [2, 3], "steps": [2, 3]}
+    model = graph(X, "float[1,8,5,4] y", body, {k: np.array(v) for k, v in weights.items()})
+    imported = import_torch(save(model))
+    assert imported.error == 0
+    (pool,) = [n for n in imported.module.graph.nodes if n.target is torch.nn.functional.max_pool2d]
+    assert pool.args[1:] == (1, (2, 3))
+
+
 @pytest.mark.parametrize(
     ("how", "sizes", "why"),
     [

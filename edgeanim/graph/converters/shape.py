@@ -113,7 +113,8 @@ def split(b: Builder, node: Any) -> Sequence[fx.Node]:
 
 
 def slice_(b: Builder, node: Any) -> fx.Node:
-    """Forward steps slice; a reversal (step -1 over a whole axis) flips."""
+    """Forward steps slice, over pixels as a pool does; a reversal (step -1 over a whole axis)
+    flips."""
     shape = b.shape(node.input[0], node)
     starts, ends = b.setting(node, "starts", 1), b.setting(node, "ends", 2)
     if starts is None or ends is None:
@@ -136,10 +137,16 @@ def slice_(b: Builder, node: Any) -> fx.Node:
         return x
     if len(cuts) != 4 or cuts[:2] != [slice(None)] * 2:
         return b.call(operator.getitem, x, tuple(cuts))
+    strides = tuple(cut.step or 1 for cut in cuts[2:])
+    pools = node.input[0] in b.floats and strides != (1, 1)
+    if pools:
+        cuts[2:] = [slice(cut.start, cut.stop) for cut in cuts[2:]]
     # The TFLite converter lays out no slice by itself.
     x = b.call(torch.permute, x, (0, 2, 3, 1))
     x = b.call(operator.getitem, x, (cuts[0], *cuts[2:], cuts[1]))
-    return b.call(torch.permute, x, (0, 3, 1, 2))
+    x = b.call(torch.permute, x, (0, 3, 1, 2))
+    # TFLite takes every n-th pixel slowly, and in float only, but for a pool of single pixels.
+    return b.call(F.max_pool2d, x, 1, strides) if pools else x
 
 
 def expand(b: Builder, node: Any) -> fx.Node:
