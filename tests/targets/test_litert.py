@@ -175,6 +175,34 @@ def test_maps_spread_between_convolutions_convert(pooled: tuple[int, ...], tmp_p
     litert.convert(path, spec, tmp_path / "spread.tflite")  # its gate compares
 
 
+@pytest.mark.parametrize("kind", [6, 7, 9], ids=["int32", "int64", "bool"])
+def test_what_is_no_float_is_spread_between_convolutions(kind: int, tmp_path: Path) -> None:
+    """The converter refuses masks that are broadcast there, and whole numbers end the process."""
+    import onnx
+
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,4,6] x) => (float[1,3,4,6] y)
+        <int64[4] all = {{1,4,4,6}}, int64[1] rows = {{2}}>
+        {{
+            a = Conv (x, v)
+            m = ReduceMax (a, rows)
+            c = Cast <to={kind}> (m)
+            e = Expand (c, all)
+            f = Cast <to=1> (e)
+            p = Mul (a, f)
+            y = Conv (p, w)
+        }}""")
+    rng = np.random.default_rng(0)
+    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 4, 1, 1))):
+        kernel = rng.normal(size=shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
+    path = tmp_path / "mask.onnx"
+    onnx.save(model, str(path))
+    ends = [TensorSpec(name, "condition:any", (1, 3, 4, 6), "NCHW") for name in "xy"]
+    spec = GraphSpec("mask", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "mask.tflite")  # its gate compares
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_dilated_transposed_convolution_converts(stride: int, tmp_path: Path) -> None:
     import onnx

@@ -154,9 +154,9 @@ def expand(b: Builder, node: Any) -> fx.Node:
     before, after = b.ends(node)
     padded = (1,) * (len(after) - len(before)) + before
     x = b.value(node.input[0])
-    if node.input[0] in b.floats and _spreads_over_maps(padded, after):
+    if _spreads_over_maps(padded, after):
         x = x if padded == before else b.call(torch.reshape, x, padded)
-        return _spread(b, x, padded, after)
+        return _spread(b, x, padded, after, scales=node.input[0] in b.floats)
     sizes = [
         -1 if old == new and i >= len(after) - len(before) else new
         for i, (old, new) in enumerate(zip(padded, after, strict=True))
@@ -171,12 +171,15 @@ def _spreads_over_maps(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     return alike and all(old in (1, new) for old, new in zip(before, after, strict=True))
 
 
-def _spread(b: Builder, x: fx.Node, before: tuple[int, ...], after: tuple[int, ...]) -> fx.Node:
-    """As a concatenation and an upsampling: litert-torch 0.10 turns what is broadcast channels
-    last, but not the shape that it is broadcast to."""
-    if before[1] != after[1]:
-        x = b.call(torch.cat, [x] * after[1], 1)
-    if before[2:] != after[2:]:
+def _spread(
+    b: Builder, x: fx.Node, before: tuple[int, ...], after: tuple[int, ...], *, scales: bool
+) -> fx.Node:
+    """As a concatenation and, of floats, an upsampling: litert-torch 0.10 turns what is broadcast
+    channels last, but not the shape that it is broadcast to, and of whole numbers crashes."""
+    for axis in (1,) if scales else (1, 2, 3):
+        if before[axis] != after[axis]:
+            x = b.call(torch.cat, [x] * after[axis], axis)
+    if scales and before[2:] != after[2:]:
         x = b.call(F.interpolate, x, size=after[2:], mode="nearest")
     return x
 
@@ -186,8 +189,8 @@ def tile(b: Builder, node: Any) -> fx.Node:
     repeats = [int(v) for v in b.constant(node, 1, "repeats")]
     before, after = b.ends(node)
     x = b.value(node.input[0])
-    if node.input[0] in b.floats and _spreads_over_maps(before, after):
-        return _spread(b, x, before, after)
+    if _spreads_over_maps(before, after):
+        return _spread(b, x, before, after, scales=node.input[0] in b.floats)
     if all(size == 1 for size, count in zip(before, repeats, strict=True) if count != 1):
         sizes = [-1 if count == 1 else count for count in repeats]
         return b.call(torch.Tensor.expand, x, sizes)
