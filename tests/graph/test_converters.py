@@ -74,6 +74,15 @@ def test_every_second_pixel_is_taken_by_a_pool(graph: Any, save: Any) -> None:
     assert pool.args[1:] == (1, (2, 3))
 
 
+def test_pixels_from_the_first_one_on_need_no_slice_before_the_pool(graph: Any, save: Any) -> None:
+    """The TFLite converter writes an op that TFLite lacks for one that takes all."""
+    body = "y = Slice (x, starts, ends, axes, steps)"
+    weights = {"starts": [0, 0], "ends": [10, 99], "axes": [2, 3], "steps": [2, 2]}
+    model = graph(X, "float[1,8,5,6] y", body, {k: np.array(v) for k, v in weights.items()})
+    called = [n.target for n in import_torch(save(model)).module.graph.nodes if n.args[1:]]
+    assert called == [torch.nn.functional.max_pool2d]
+
+
 @pytest.mark.parametrize(
     ("how", "sizes", "why"),
     [

@@ -141,10 +141,11 @@ def slice_(b: Builder, node: Any) -> fx.Node:
     pools = node.input[0] in b.floats and strides != (1, 1)
     if pools:
         cuts[2:] = [slice(cut.start, cut.stop) for cut in cuts[2:]]
-    # The TFLite converter lays out no slice by itself.
-    x = b.call(torch.permute, x, (0, 2, 3, 1))
-    x = b.call(operator.getitem, x, (cuts[0], *cuts[2:], cuts[1]))
-    x = b.call(torch.permute, x, (0, 3, 1, 2))
+    if any(cut.indices(size) != (0, size, 1) for cut, size in zip(cuts, shape, strict=True)):
+        # The TFLite converter lays out no slice by itself.
+        x = b.call(torch.permute, x, (0, 2, 3, 1))
+        x = b.call(operator.getitem, x, (cuts[0], *cuts[2:], cuts[1]))
+        x = b.call(torch.permute, x, (0, 3, 1, 2))
     # TFLite takes every n-th pixel slowly, and in float only, but for a pool of single pixels.
     return b.call(F.max_pool2d, x, 1, strides) if pools else x
 
