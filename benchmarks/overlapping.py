@@ -22,6 +22,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.threads import opencv_threads
 from edgeanim.runtime.media import DEFAULT_FPS, read_frames, read_still, write_animation
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.wiring import Needs
@@ -57,7 +58,7 @@ def compare(
         raise UsageError("A ratio takes 2 rounds or more.", where="--rounds")
     chosen = variant_called(variant, bundle.variants)
     picture = None if still is None else read_still(still)
-    smooth = Needs.of(bundle.contract).moves_alone
+    motion = MotionOptions(smooth=Needs.of(bundle.contract).moves_alone)
     times: dict[bool, list[list[float]]] = {False: [], True: []}
     with ExitStack() as stack:
         stack.enter_context(opencv_threads(threads))
@@ -65,7 +66,7 @@ def compare(
         players: dict[bool, Player] = {}
         for way in times:
             options = SessionOptions(threads=threads, beside_others=way)
-            player = load_player(bundle.contract, chosen, options, smooth=smooth)
+            player = load_player(bundle.contract, chosen, options, motion=motion)
             players[way] = stack.enter_context(player)
         for number in range(_WARM_UP + rounds):
             for way in (False, True) if number % 2 else (True, False):

@@ -31,6 +31,7 @@ from edgeanim.runtime.media import (
     write_animation,
     write_stream,
 )
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
@@ -134,10 +135,12 @@ def animate(
                 opened.contract,
                 chosen,
                 options,
-                transfer=None if relative else _absolute(opened.contract),
-                smooth=smooth,
-                in_place=in_place,
-                strength=strength,
+                motion=MotionOptions(
+                    transfer=None if relative else _absolute(opened.contract),
+                    smooth=smooth,
+                    in_place=in_place,
+                    strength=strength,
+                ),
             ) as player,
             Overlap() as overlap,
         ):

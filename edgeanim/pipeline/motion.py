@@ -32,6 +32,7 @@ from edgeanim.runtime.media import (
     steady_frames,
 )
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.wiring import Needs
@@ -121,15 +122,8 @@ def extract_motion(
         options = options_beside(work, chosen.backend, threads, scene, opened.contract)
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
-        player = load_player(
-            opened.contract,
-            chosen,
-            options,
-            record,
-            transfer="raw",
-            smooth=smooth,
-            refine=refine,
-        )
+        motion = MotionOptions("raw", smooth=smooth, refine=refine)
+        player = load_player(opened.contract, chosen, options, record, motion=motion)
         with player, Overlap() as overlap, named(clip, BadDriver), named(clip, BadStill):
             followed = (latest[0] for _ in player.play(scene, overlap))
             made = UntilItFails(overlap.ahead(followed, stop))

@@ -18,6 +18,7 @@ from edgeanim.models.evaluation.affine import affine_warp
 from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.similarity import Picture, to_picture
 from edgeanim.models.regions import REGIONS
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.wiring import Needs
@@ -62,8 +63,9 @@ class Played:
                     latest[spec.role] = np.array(inputs[spec.name][0], np.float32)
 
         with ExitStack() as stack:
+            motion = MotionOptions("raw", refine=refine)
             player = stack.enter_context(
-                load_player(contract, variant, options, record, transfer="raw", refine=refine)
+                load_player(contract, variant, options, record, motion=motion)
             )
             graph = region_graph(contract) if contract.regions == REGIONS else None
             finder = None

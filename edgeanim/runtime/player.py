@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import OF_DRIVER, OF_STILL, STATE, Contract, Runs
+from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.pictures import finite, from_tensor
 from edgeanim.runtime.refining import Make, refined_steps, small_still
 from edgeanim.runtime.scene import BadStill, Picture, Scene
-from edgeanim.runtime.transfer import Transfer, TransferRule
+from edgeanim.runtime.transfer import Transfer
 from edgeanim.runtime.warp import Compositor
 from edgeanim.runtime.wiring import Needs, Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
@@ -32,14 +33,8 @@ class Player:
     """Plays scenes on one set of sessions, one per graph of the contract.
 
     `record(graph name, inputs)` is called before every run with copies of the inputs in the
-    contract's layout: this is how calibration samples are collected. `transfer` is how the driver's
-    motion is carried over to the still (see `runtime.transfer`): the default is relative wherever
-    the model finds the still's motion. `smooth` takes the tremble out of the motion, which needs
-    one frame more (see `runtime.smoothing`), and `refine` mends it where the still is the driver's
-    first frame, which takes some hundred frames more (see `runtime.refining`); `UsageError` for a
-    model that makes its frames of more than motion. `in_place` keeps the still's body where it is,
-    wherever the driver goes, and `strength` says how many times as strong its motion is;
-    `UsageError` for a model without a skeleton.
+    contract's layout: this is how calibration samples are collected. `motion` is what is done with
+    a driver's motion; `UsageError` for what the model cannot heed.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -52,11 +47,7 @@ class Player:
         sessions: Mapping[str, Session],
         record: Record | None = None,
         *,
-        transfer: TransferRule | None = None,
-        smooth: bool = False,
-        refine: bool = False,
-        in_place: bool = False,
-        strength: float = 1.0,
+        motion: MotionOptions | None = None,
     ) -> None:
         for graph in contract.graphs:
             if graph.name not in sessions:
@@ -73,30 +64,9 @@ class Player:
             for spec in sessions[graph.name].spec.outputs
         }
         self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
-        self._rule = transfer
+        self._motion = motion or MotionOptions()
+        self._motion.check(contract)
         self._transfer: Transfer | None = None
-        self._smooth, self._refine = smooth, refine
-        self._keeps = smooth or refine
-        self._in_place, self._strength = in_place, strength
-        if (in_place or strength != 1) and contract.joints() is None:
-            raise UsageError(
-                f"The model {contract.name!r} does not say how its regions are connected, so "
-                "they cannot move differently from the driver's.",
-                hint="Leave out --in-place and --strength, or add a [skeleton] to model.toml.",
-            )
-        for asked, doing in ((smooth, "smooth"), (refine, "refine")):
-            if asked and not self.needs.moves_alone:
-                raise UsageError(
-                    f"The model {contract.name!r} makes its frames from more than motion, so "
-                    f"it does not help to {doing} that alone.",
-                    hint=f"Leave out --{doing}.",
-                )
-        if refine and any(role.startswith(STATE) for role in self._outputs):
-            raise UsageError(
-                f"The model {contract.name!r} carries a state from frame to frame, so its frames "
-                "do not tell how good a motion is.",
-                hint="Leave out --refine.",
-            )
 
     def __enter__(self) -> Player:
         return self
@@ -140,7 +110,7 @@ class Player:
         a `UsageError` at once; a driver of one frame, where motion is needed, is `BadInput`.
         """
         self.needs.check(scene, self.contract)
-        if self._refine and scene.driver is None:
+        if self._motion.refine and scene.driver is None:
             raise UsageError("A stored motion has no frames by which it could be refined.")
         return self._play(scene, overlap)
 
@@ -150,9 +120,9 @@ class Player:
         compositor = self._compositor(scene, still)
         transfer = self._carrying(values, scene)
         steps = self._steps(scene, values, still, overlap)
-        if self._refine:
+        if self._motion.refine:
             steps = refined_steps(steps, self._trials(scene, values.copy(), still))
-        for index, step in enumerate(smoothed_steps(steps) if self._smooth else steps):
+        for index, step in enumerate(smoothed_steps(steps) if self._motion.smooth else steps):
             self.timings = step.timings
             if step.motion is not None:
                 values.put("motion:driving", transfer(step.motion))
@@ -165,12 +135,13 @@ class Player:
         self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
     ) -> Iterator[Step]:
         """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it."""
+        keep = self._motion.smooth or self._motion.refine
         if overlap is None or scene.driver is None:
-            return self._follow(scene, values, still, keep=self._keeps)
+            return self._follow(scene, values, still, keep=keep)
         if self.needs.moves_alone:
             return overlap.ahead(self._follow(scene, values.copy(), still, keep=True))
         ahead = replace(scene, driver=overlap.ahead(scene.driver))
-        return self._follow(ahead, values, still, keep=self._keeps)
+        return self._follow(ahead, values, still, keep=keep)
 
     def _follow(
         self, scene: Scene, values: Values, still: Shown | None, *, keep: bool
@@ -273,16 +244,19 @@ class Player:
     def _carrying(self, values: Values, scene: Scene) -> Transfer:
         """What carries the driver's motion over to the still."""
         found = values.array("motion:still")
-        if self._rule == "relative" and found is None:
+        if self._motion.transfer == "relative" and found is None:
             raise UsageError(
                 f"The model {self.contract.name!r} does not find the motion of a still, so motion "
                 "cannot be relative to it.",
                 hint="Ask for the driver's motion as it is.",
             )
-        joints = self.contract.joints()
-        rule = self._rule or "relative"
         self._transfer = Transfer(
-            found, rule, joints, scene.track, in_place=self._in_place, strength=self._strength
+            found,
+            self._motion.transfer or "relative",
+            self.contract.joints(),
+            scene.track,
+            in_place=self._motion.in_place,
+            strength=self._motion.strength,
         )
         return self._transfer
 
@@ -323,13 +297,9 @@ def load_player(
     options: SessionOptions,
     record: Record | None = None,
     *,
-    transfer: TransferRule | None = None,
-    smooth: bool = False,
-    refine: bool = False,
-    in_place: bool = False,
-    strength: float = 1.0,
+    motion: MotionOptions | None = None,
 ) -> Player:
-    """Open a session for every graph of `variant` on its backend; what follows `options` is the
+    """Open a session for every graph of `variant` on its backend; `record` and `motion` are the
     player's. Errors are the backend's: `MissingComponent`, `BadInput`, `DeviceFailed`; none
     leaves a session open."""
     backend = get_backend(variant.backend)
@@ -339,15 +309,6 @@ def load_player(
             session = backend.load(compiled, options)
             opened.callback(session.close)
             sessions[compiled.spec.name] = session
-        player = Player(
-            contract,
-            sessions,
-            record,
-            transfer=transfer,
-            smooth=smooth,
-            refine=refine,
-            in_place=in_place,
-            strength=strength,
-        )
+        player = Player(contract, sessions, record, motion=motion)
         opened.pop_all()
     return player

@@ -15,6 +15,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.models.evaluation import sets
 from edgeanim.runtime.media import read_frames
 from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions
@@ -29,7 +30,7 @@ def _off(bundle: Path, track: MotionTrack, clip: Path) -> float:
     with (
         open_bundle(bundle) as opened,
         load_player(
-            opened.contract, opened.variants[0], SessionOptions(), transfer="raw"
+            opened.contract, opened.variants[0], SessionOptions(), motion=MotionOptions("raw")
         ) as player,
     ):
         made = list(player.play(Scene(still=real[0], track=track)))

@@ -15,6 +15,7 @@ from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime import player as player_module
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.wiring import Needs, choose
@@ -40,9 +41,9 @@ def _one_graph(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] = ()) -> Con
     return Contract("stub", (GraphSpec("net", "net.onnx", "frame", inputs, outputs),))
 
 
-def _animator(layout="NCHW", **options) -> tuple[Player, dict[str, StubSession]]:
+def _animator(layout="NCHW", record=None, **options) -> tuple[Player, dict[str, StubSession]]:
     opened = sessions(ANIMATOR, ANIMATOR_BODIES, layout)
-    return Player(ANIMATOR, opened, **options), opened
+    return Player(ANIMATOR, opened, record, motion=MotionOptions(**options)), opened
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
@@ -78,7 +79,7 @@ def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
 @pytest.mark.parametrize(("transfer", "steps"), [(None, 16), ("pose", 16), ("raw", 8)])
 def test_a_still_with_a_skeleton_goes_as_far_as_its_size_says(transfer, steps):
     contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
-    player = Player(contract, sessions(contract, ANIMATOR_BODIES), transfer=transfer)
+    player = Player(contract, sessions(contract, ANIMATOR_BODIES), motion=MotionOptions(transfer))
     track = np.zeros((3, 1, 6), np.float32)
     track[:, 0, 2] = track[:, 0, 5] = 0.25  # half the size of the still's region
     track[:, 0, 0] = [-0.375, -0.125, 0.125]  # from pixel 20 on, 8 pixels a frame
@@ -90,7 +91,9 @@ def test_a_still_with_a_skeleton_goes_as_far_as_its_size_says(transfer, steps):
 
 def test_in_place_the_still_stays_where_its_driver_goes_away():
     contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
-    player = Player(contract, sessions(contract, ANIMATOR_BODIES), in_place=True)
+    player = Player(
+        contract, sessions(contract, ANIMATOR_BODIES), motion=MotionOptions(in_place=True)
+    )
     frames = list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20), spot(28, 36)])))
     for frame in frames:
         assert np.abs(frame.astype(int) - spot(32, 24)).mean() < 1
@@ -119,7 +122,9 @@ def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options)
 
 def test_a_still_goes_so_many_times_as_far_as_asked_for():
     contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
-    player = Player(contract, sessions(contract, ANIMATOR_BODIES), strength=1.5)
+    player = Player(
+        contract, sessions(contract, ANIMATOR_BODIES), motion=MotionOptions(strength=1.5)
+    )
     driver = [spot(20, 32), spot(28, 32), spot(20, 40)]
     frames = list(player.play(Scene(still=spot(24, 24), driver=driver)))
     for frame, place in zip(frames, ((24, 24), (36, 24), (24, 36)), strict=True):
@@ -350,7 +355,7 @@ def test_relative_motion_needs_a_model_that_finds_the_stills_own(pictures):
     scene = Scene(still=pictures[0], track=track)
     opened = sessions(contract, {"net": _invert})
     with pytest.raises(UsageError, match="cannot be relative"):
-        list(Player(contract, opened, transfer="relative").play(scene))
+        list(Player(contract, opened, motion=MotionOptions("relative")).play(scene))
     assert len(list(Player(contract, opened).play(scene))) == 2
     with pytest.raises(UsageError, match="cannot find the motion"):
         Player(contract, opened).play(Scene(still=pictures[0], driver=pictures))

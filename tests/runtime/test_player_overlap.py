@@ -16,6 +16,7 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, picture, sessions, spot
@@ -46,7 +47,8 @@ def _seeing() -> tuple[Contract, dict]:
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_a_still_moves_the_same(layout, smooth):
-    player = Player(ANIMATOR, sessions(ANIMATOR, ANIMATOR_BODIES, layout), smooth=smooth)
+    opened = sessions(ANIMATOR, ANIMATOR_BODIES, layout)
+    player = Player(ANIMATOR, opened, motion=MotionOptions(smooth=smooth))
     alone, beside = both_ways(player, Scene(still=spot(32, 24), driver=WAY))
     assert len(alone) == len(WAY)
     np.testing.assert_array_equal(alone, beside)

@@ -17,6 +17,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import Shown
 from edgeanim.runtime.following import Step
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.refining import REFINE, moved, refined_steps, small_still
 from edgeanim.runtime.scene import Scene
@@ -47,7 +48,8 @@ def _misread(values):
 
 def _player(regions=_misread, layout="NCHW", record=None, **options) -> Player:
     bodies = {**ANIMATOR_BODIES, "regions": regions}
-    return Player(ANIMATOR, sessions(ANIMATOR, bodies, layout), record, transfer="raw", **options)
+    motion = MotionOptions("raw", **options)
+    return Player(ANIMATOR, sessions(ANIMATOR, bodies, layout), record, motion=motion)
 
 
 def _off(frames, driver=DRIVER) -> list[float]:
@@ -205,7 +207,9 @@ def test_what_frames_are_made_of_more_than_motion_is_refused():
     both = Contract("stub", (GraphSpec("net", "net.onnx", "frame", (frame, motion), out),))
     with pytest.raises(UsageError, match=r"more than motion.*Leave out --refine"):
         Player(
-            both, sessions(both, {"net": lambda values: {"result": values["frame"]}}), refine=True
+            both,
+            sessions(both, {"net": lambda values: {"result": values["frame"]}}),
+            motion=MotionOptions(refine=True),
         )
 
 
@@ -221,7 +225,7 @@ def test_a_state_from_frame_to_frame_is_refused():
     ]
     contract = replace(ANIMATOR, graphs=tuple(graphs))
     with pytest.raises(UsageError, match=r"carries a state.*Leave out --refine"):
-        Player(contract, sessions(contract, ANIMATOR_BODIES), refine=True)
+        Player(contract, sessions(contract, ANIMATOR_BODIES), motion=MotionOptions(refine=True))
 
 
 def test_a_stored_motion_is_refused():

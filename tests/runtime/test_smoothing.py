@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.smoothing import smoothed
@@ -68,7 +69,8 @@ def test_over_ten_thousand_frames_no_more_than_three_motions_are_held():
 
 
 def player_of(**options) -> Player:
-    return Player(ANIMATOR, sessions(ANIMATOR, ANIMATOR_BODIES, "NCHW"), **options)
+    opened = sessions(ANIMATOR, ANIMATOR_BODIES, "NCHW")
+    return Player(ANIMATOR, opened, motion=MotionOptions(**options))
 
 
 def test_the_player_plays_the_smoothed_motion_and_each_frame_with_its_own():
@@ -120,5 +122,5 @@ def test_a_model_that_takes_more_than_motion_is_not_smoothed_in_silence():
     )
     session = StubSession(graph, lambda values: {"result": values["image"]})
     with pytest.raises(UsageError, match="more than motion") as caught:
-        Player(Contract("stub", (graph,)), {"net": session}, smooth=True)
+        Player(Contract("stub", (graph,)), {"net": session}, motion=MotionOptions(smooth=True))
     assert "--smooth" in str(caught.value)

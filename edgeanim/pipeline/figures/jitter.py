@@ -26,6 +26,7 @@ from edgeanim.models.evaluation.quality import QualitySums, Truth, moving_area
 from edgeanim.models.evaluation.similarity import Reference, to_picture
 from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.bundle import Bundle, open_bundle
@@ -53,9 +54,8 @@ def play(bundle: Bundle, clip: FrameSequence, *, smooth: bool) -> Played:
     options = Work.on("local").options(variant.backend, 1)
     scene = Scene(clip.pictures[0], iter(clip.pictures))
     sums = QualitySums()
-    with load_player(
-        bundle.contract, variant, options, record, transfer="raw", smooth=smooth
-    ) as player:
+    motion = MotionOptions("raw", smooth=smooth)
+    with load_player(bundle.contract, variant, options, record, motion=motion) as player:
         before: NDArray[np.uint8] | None = None
         for index, made in enumerate(player.play(scene)):
             if before is not None and index % _EVERY == 0:

@@ -43,6 +43,7 @@ from edgeanim.models.training.losses import compose
 from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
@@ -115,9 +116,8 @@ def refined_by(path: Path) -> Iterator[Follow]:
         variant = bundle.variants[0]
         options = Work.on("local").options(variant.backend, None)
         record = recording_motion(bundle.contract, latest.append, path)
-        with load_player(
-            bundle.contract, variant, options, record, transfer="raw", refine=True
-        ) as player:
+        motion = MotionOptions("raw", refine=True)
+        with load_player(bundle.contract, variant, options, record, motion=motion) as player:
 
             def follow(puppet: Puppet, poses: Poses) -> Array:
                 latest.clear()
