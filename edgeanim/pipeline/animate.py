@@ -87,15 +87,16 @@ def animate(
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, `-` for frames that come through
     standard input, as YUV4MPEG2, a stored motion (.npz), or the name of one that the bundle carries
-    or that ships with edgeanim. `relative` motion carries the driver's
-    change over to the still's own pose; without it the still takes the driver's pose, on its own
-    body if the model has a skeleton (see `runtime.transfer`). `smooth` takes the tremble out of the
-    motion (see `runtime.smoothing`): unless told otherwise that of clips and cameras, but not of a
-    stored motion. `in_place` keeps the still's body where it is while the driver's walks about or
-    sways: its head and limbs still move. With a `strength` of 2 it turns and goes twice as far from
-    its own pose, with 0.5 half as far. The variant is the board's first choice that runs here.
-    Without `drive`, `inputs` that list a value for each frame (poses, sound) move the still, in a
-    model that takes it so.
+    or that ships with edgeanim. Without `drive`, `inputs` that list a value for each frame (poses,
+    sound) move the still, in a model that takes it so. The variant is the board's first choice that
+    runs here.
+
+    `relative` motion carries the driver's change over to the still's own pose; without it the still
+    takes the driver's pose, on its own body if the model has a skeleton (see `runtime.transfer`).
+    `smooth` takes the tremble out of the motion (see `runtime.smoothing`): unless told otherwise
+    that of clips and cameras, but not of a stored motion. `in_place` keeps the still's body where
+    it is while the driver's walks about or sways: its head and limbs still move. With a `strength`
+    of 2 it turns and goes twice as far from its own pose, with 0.5 half as far.
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
@@ -110,17 +111,8 @@ def animate(
     says so; what was made until then is written. So it is, before `DeviceFailed` is raised, where a
     camera fails meanwhile.
     """
-    refuse_no_frames(limit)
-    if fps is not None:
-        check_rate(fps, out)
-    if loop:
-        _refuse_endless(drive)
+    _check_request(bundle, drive, out, still, fps, limit, inputs or {}, loop=loop)
     live = str(out) == STANDARD_OUTPUT
-    if not live:
-        driven = () if drive is None else files_read(drive)
-        given = (bundle, still, *driven, *(inputs or {}).values())
-        must_spare(Path(out), [path for path in given if path is not None])
-    require_bundle(bundle)
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
@@ -130,18 +122,14 @@ def animate(
         if smooth is None:
             followed = drive is not None and scene.driver is not None
             smooth = followed and Needs.of(opened.contract).moves_alone
+        motion = MotionOptions(
+            transfer=None if relative else _absolute(opened.contract),
+            smooth=smooth,
+            in_place=in_place,
+            strength=strength,
+        )
         with (
-            load_player(
-                opened.contract,
-                chosen,
-                options,
-                motion=MotionOptions(
-                    transfer=None if relative else _absolute(opened.contract),
-                    smooth=smooth,
-                    in_place=in_place,
-                    strength=strength,
-                ),
-            ) as player,
+            load_player(opened.contract, chosen, options, motion=motion) as player,
             Overlap() as overlap,
         ):
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
@@ -169,6 +157,30 @@ def animate(
         not_found=player.not_found,
         body_way=0.0 if in_place or scene.driver is None else player.body_way,
     )
+
+
+def _check_request(
+    bundle: str | Path,
+    drive: str | Path | None,
+    out: str | Path,
+    still: str | Path | None,
+    fps: float | None,
+    limit: int | None,
+    inputs: Mapping[str, str | Path],
+    *,
+    loop: bool,
+) -> None:
+    """Refuse before anything is opened what cannot end well."""
+    refuse_no_frames(limit)
+    if fps is not None:
+        check_rate(fps, out)
+    if loop:
+        _refuse_endless(drive)
+    if str(out) != STANDARD_OUTPUT:
+        driven = () if drive is None else files_read(drive)
+        given = (bundle, still, *driven, *inputs.values())
+        must_spare(Path(out), [path for path in given if path is not None])
+    require_bundle(bundle)
 
 
 def _refuse_endless(drive: str | Path | None) -> None:
