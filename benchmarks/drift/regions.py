@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.benchmarks.drift.similarity import WINDOW, similarity_map
+from edgeanim.benchmarks.drift.similarity import similarity_map
 from edgeanim.benchmarks.drift.spread import Series, Spread
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import Contract, GraphSpec
+from edgeanim.core.ssim import WINDOW
 from edgeanim.runtime.execution import GraphRunner, Shown
 from edgeanim.runtime.pictures import Fit, finite
 from edgeanim.runtime.wiring import Values

@@ -1,9 +1,9 @@
 """Similarity of two pictures: SSIM and MS-SSIM.
 
-SSIM is that of Wang, Bovik, Sheikh and Simoncelli (2004): 11x11 Gaussian window with sigma 1.5,
-K1 = 0.01, K2 = 0.03, population covariance, a fixed data range, averaged over the positions where
-the whole window lies inside the picture, then over the channels. MS-SSIM is that of Wang,
-Simoncelli and Bovik (2003): contrast and structure at five scales, luminance at the coarsest.
+SSIM is that of Wang, Bovik, Sheikh and Simoncelli (2004) with the constants of `core.ssim`:
+population covariance, a fixed data range, averaged over the positions where the whole window lies
+inside the picture, then over the channels. MS-SSIM is that of Wang, Simoncelli and Bovik (2003):
+contrast and structure at five scales, luminance at the coarsest.
 """
 
 from __future__ import annotations
@@ -14,14 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
+from edgeanim.core.ssim import K1, K2, SCALES, SIGMA, WINDOW
 
-WINDOW = 11
-SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""The exponents of MS-SSIM, finest scale first."""
 SMALLEST_MS_SSIM = WINDOW << (len(SCALES) - 1)
 """The shorter edge that MS-SSIM needs: the window must fit at the coarsest scale."""
-_SIGMA = 1.5
-_K1, _K2 = 0.01, 0.03
 _LEVELS = 255.0
 _RADIUS = WINDOW // 2
 
@@ -93,7 +89,7 @@ def _plane_pairs(a: NDArray[np.generic], b: NDArray[np.generic]) -> list[tuple[F
 
 def _maps(pairs: list[tuple[Floats, Floats]], data_range: float) -> list[tuple[Floats, Floats]]:
     """For each channel, the maps of luminance and of contrast times structure."""
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     found = []
     for x, y in pairs:
         mean_x, mean_y = _smooth(x), _smooth(y)
@@ -110,7 +106,7 @@ def _smooth(plane: Floats) -> Floats:
     import cv2
 
     offsets = np.arange(-_RADIUS, _RADIUS + 1)
-    kernel = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    kernel = np.exp(-0.5 * (offsets / SIGMA) ** 2)
     kernel /= kernel.sum()
     blurred: Floats = cv2.sepFilter2D(plane, cv2.CV_64F, kernel, kernel)
     return blurred[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS]

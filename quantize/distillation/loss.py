@@ -9,14 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from edgeanim.core.contract import PICTURE_ROLES, TensorSpec
+from edgeanim.core.ssim import K1, K2, SIGMA, WINDOW
 
 Outputs = Sequence[torch.Tensor]
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-# The side of SSIM's window in pixels, and its constants, as `benchmarks.drift.similarity` has
-# them.
-SSIM_WINDOW, _SIGMA = 11, 1.5
-_K1, _K2 = 0.01, 0.03
 
 
 def output_losses(specs: Sequence[TensorSpec], wanted: Sequence[Outputs]) -> list[Loss]:
@@ -28,7 +24,7 @@ def output_losses(specs: Sequence[TensorSpec], wanted: Sequence[Outputs]) -> lis
     """
     losses = []
     for spec, values in zip(specs, zip(*wanted, strict=True), strict=True):
-        if spec.role in PICTURE_ROLES and spec.range and min(spec.size) >= SSIM_WINDOW:
+        if spec.role in PICTURE_ROLES and spec.range and min(spec.size) >= WINDOW:
             losses.append(_picture_loss(spec))
         else:
             variance = float(np.mean([float(v.var(unbiased=False)) for v in values]))
@@ -38,8 +34,8 @@ def output_losses(specs: Sequence[TensorSpec], wanted: Sequence[Outputs]) -> lis
 
 def ssim(one: torch.Tensor, other: torch.Tensor, data_range: float) -> torch.Tensor:
     """Mean SSIM of [N, C, H, W] pictures (Wang et al., 2004), with gradients."""
-    offsets = torch.arange(SSIM_WINDOW, dtype=one.dtype) - SSIM_WINDOW // 2
-    kernel = torch.exp(-0.5 * (offsets / _SIGMA) ** 2)
+    offsets = torch.arange(WINDOW, dtype=one.dtype) - WINDOW // 2
+    kernel = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
     kernel = (kernel / kernel.sum()).repeat(one.shape[1], 1, 1, 1)
 
     def smooth(x: torch.Tensor) -> torch.Tensor:
@@ -50,7 +46,7 @@ def ssim(one: torch.Tensor, other: torch.Tensor, data_range: float) -> torch.Ten
     var_x = smooth(one * one) - mean_x**2
     var_y = smooth(other * other) - mean_y**2
     cov = smooth(one * other) - mean_x * mean_y
-    c1, c2 = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
+    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     score = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
     )

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from edgeanim.quantize.distillation.loss import SSIM_WINDOW, ssim
+from edgeanim.core.ssim import WINDOW
+from edgeanim.quantize.distillation.loss import ssim
 from edgeanim.quantize.pruning.whole import Played, Roles
 
 # What an error of one pixel of motion or flow counts, beside 1 - SSIM.
@@ -83,4 +84,4 @@ def picture_error(one: Tensor, other: Tensor) -> Tensor:
     """Mean absolute error plus 1 - SSIM of pictures [N, C, H, W] in 0..1; of those that are smaller
     than the window of SSIM, the absolute error alone."""
     error = (one - other).abs().mean()
-    return error + 1 - ssim(one, other, 1.0) if min(one.shape[2:]) >= SSIM_WINDOW else error
+    return error + 1 - ssim(one, other, 1.0) if min(one.shape[2:]) >= WINDOW else error

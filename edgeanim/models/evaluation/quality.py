@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeanim.models.evaluation.similarity import WINDOW, Mask, Picture, Reference
+from edgeanim.core.ssim import WINDOW
+from edgeanim.models.evaluation.similarity import Mask, Picture, Reference
 
 _MOVES = 0.06
 

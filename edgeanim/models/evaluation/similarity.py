@@ -1,7 +1,7 @@
 """Structural similarity of made frames to a real one: pictures float32 [3, h, w] in 0..1.
 
-SSIM by Wang et al. 2004 (11x11 Gaussian, sigma 1.5, K 0.01 and 0.03, population covariance),
-MS-SSIM by Wang, Simoncelli and Bovik 2003.
+SSIM by Wang et al. 2004 (population covariance), MS-SSIM by Wang, Simoncelli and Bovik 2003, with
+the constants of `core.ssim`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeanim.core.ssim import K1, K2, SCALES, SIGMA, WINDOW
+
 Picture = NDArray[np.float32]
 Mask = NDArray[np.float32]
 
-WINDOW = 11
-_SIGMA = 1.5
-_C1, _C2 = 0.01**2, 0.03**2
-_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_C1, _C2 = K1**2, K2**2
 
 
 def to_picture(frame: NDArray[np.uint8]) -> Picture:
@@ -54,7 +53,7 @@ class Reference:
         negative factors of MS-SSIM are cut off at 0."""
         first: Mask | None = None
         product = 1.0
-        weights = np.array(_SCALES[: len(self._scales)])
+        weights = np.array(SCALES[: len(self._scales)])
         for index, (scale, weight) in enumerate(
             zip(self._scales, weights / weights.sum(), strict=True)
         ):
@@ -70,7 +69,7 @@ class Reference:
 
 
 def _count(picture: Picture) -> int:
-    count = len(_SCALES)
+    count = len(SCALES)
     while count > 1 and min(picture.shape[1:]) >> (count - 1) < WINDOW:
         count -= 1
     return count
@@ -97,7 +96,7 @@ def _blur(planes: Picture) -> Picture:
 
     blurred = np.empty_like(planes)
     for plane, out in zip(planes, blurred, strict=True):
-        cv2.GaussianBlur(plane, (WINDOW, WINDOW), _SIGMA, dst=out)
+        cv2.GaussianBlur(plane, (WINDOW, WINDOW), SIGMA, dst=out)
     return blurred
 
 

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edgeanim.core.ssim import K1, K2
 from edgeanim.models.nets.moments import axis
 from edgeanim.models.regions import UNKNOWN
 
-_C1, _C2 = 0.01**2, 0.03**2
+_C1, _C2 = K1**2, K2**2
 _WINDOW = 7
 _EDGE = 0.05
 _SCALES = 3
