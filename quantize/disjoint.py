@@ -1,4 +1,4 @@
-"""Numbers in classes that are joined, one pair after the other."""
+"""Disjoint sets of numbers that are united, one pair after the other (union-find)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 
-class Classes:
-    """The numbers from 0 on, each in a class of its own until it is tied. The least number of a
-    class stands for it."""
+class DisjointSets:
+    """The numbers from 0 on, each in a set of its own until it is united with others. The least
+    number of a set stands for it."""
 
     def __init__(self) -> None:
         self._parent: list[int] = []
@@ -26,21 +26,21 @@ class Classes:
         self._parent.extend(range(first, first + count))
         return np.arange(first, first + count)
 
-    def tie(self, one: Ids, other: Ids) -> None:
-        """Put each number of `one` into the class of its counterpart in `other`, or of its only
+    def union(self, one: Ids, other: Ids) -> None:
+        """Put each number of `one` into the set of its counterpart in `other`, or of its only
         one."""
         for a, b in np.broadcast(one, other):
             low, high = sorted((self.find(int(a)), self.find(int(b))))
             self._parent[high] = low
 
     def root(self, ids: Ids) -> Ids:
-        """What stands for the class of each number, in the shape of `ids`."""
+        """What stands for the set of each number, in the shape of `ids`."""
         each, where = np.unique(ids, return_inverse=True)
         roots = np.array([self.find(i) for i in each.tolist()], np.int64)
         return np.asarray(roots[where]).reshape(ids.shape)
 
     def find(self, i: int) -> int:
-        """What stands for the class of a number."""
+        """What stands for the set of a number."""
         while self._parent[i] != i:
             self._parent[i] = self._parent[self._parent[i]]
             i = self._parent[i]

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.shape import PicturePad
-from edgeanim.quantize.disjoint import Classes, Ids
+from edgeanim.quantize.disjoint import DisjointSets, Ids
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 # f(c x) = c f(x) for c > 0, channel by channel.
@@ -53,7 +53,7 @@ class Channels:
 
     of: dict[fx.Node, Ids] = field(default_factory=dict)
     normalized: dict[fx.Node, float] = field(default_factory=dict)
-    _classes: Classes = field(default_factory=Classes)
+    _classes: DisjointSets = field(default_factory=DisjointSets)
     _frozen: set[int] = field(default_factory=set)
 
     def new(self, node: fx.Node, count: int) -> None:
@@ -62,7 +62,7 @@ class Channels:
 
     def tie(self, one: Ids, other: Ids) -> None:
         """Each channel of `one` shares its factor with that of `other`."""
-        self._classes.tie(one, other)
+        self._classes.union(one, other)
 
     def freeze(self, node: Any) -> None:
         """The factor of every channel of `node` is 1 (no effect on what is not tracked)."""

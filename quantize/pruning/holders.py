@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeanim.core.contract import FEATURE, STATE
 from edgeanim.graph.queries import node_label
-from edgeanim.quantize.disjoint import Classes, Ids
+from edgeanim.quantize.disjoint import DisjointSets, Ids
 from edgeanim.quantize.pruning.channels import ties_channels
 from edgeanim.quantize.pruning.macs import NO_LAYER, macs_by_layer
 from edgeanim.quantize.pruning.strands import FIXED, Follower
@@ -47,7 +47,7 @@ class _Holders:
     def __init__(self, spec: GraphSpec, imported: ImportedGraph) -> None:
         self._spec, self._imported = spec, imported
         self._layers = dict(imported.module.named_modules())
-        self._classes = _Recorded()
+        self._classes = _RecordedSets()
         self._follower = Follower(imported.module, imported.example(), self._classes)
         nodes = imported.module.graph.nodes
         for node in nodes:
@@ -119,27 +119,27 @@ class _Holders:
         return float(made.mean() if grouped else read.mean() * made.mean())
 
 
-class _Recorded(Classes):
+class _RecordedSets(DisjointSets):
     """Remembers the `place` in the graph at which numbers were tied to the one that is fixed. In
     `loose` the same numbers are tied without that one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.place: fx.Node | None = None
-        self.loose = Classes()
+        self.loose = DisjointSets()
         self._fixed: dict[int, Any] = {}
 
     def new(self, count: int) -> Ids:
-        """See `Classes`."""
+        """See `DisjointSets`."""
         self.loose.new(count)
         return super().new(count)
 
-    def tie(self, one: Ids, other: Ids) -> None:
-        """See `Classes`."""
-        super().tie(one, other)
+    def union(self, one: Ids, other: Ids) -> None:
+        """See `DisjointSets`."""
+        super().union(one, other)
         for a, b in np.broadcast(one, other):
             if a != FIXED and b != FIXED:
-                self.loose.tie(np.array(a), np.array(b))
+                self.loose.union(np.array(a), np.array(b))
             else:
                 self._fixed.setdefault(max(int(a), int(b)), self.place)
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from edgeanim.graph.traced import traced_shapes
-from edgeanim.quantize.disjoint import Classes, Ids
+from edgeanim.quantize.disjoint import DisjointSets, Ids
 from edgeanim.quantize.pruning.channels import (
     averages_channels,
     channel_counts,
@@ -69,7 +69,7 @@ class Strands:
 
 def find_strands(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Strands:
     """Follow the channels of `module`, of whose inputs `example` has the shapes."""
-    follower = Follower(module, example, Classes())
+    follower = Follower(module, example, DisjointSets())
     for node in module.graph.nodes:
         follower.follow(node)
     return follower.strands()
@@ -84,7 +84,7 @@ class Follower:
     """
 
     def __init__(
-        self, module: fx.GraphModule, example: Sequence[torch.Tensor], classes: Classes
+        self, module: fx.GraphModule, example: Sequence[torch.Tensor], classes: DisjointSets
     ) -> None:
         known = traced_shapes(module, example)
         shapes = {node: known.get(node.name) for node in module.graph.nodes}
@@ -145,7 +145,7 @@ class Follower:
         values = {n: labels for n, labels in seen.items() if isinstance(labels, torch.Tensor)}
         for labels in values.values():
             if labels.ndim == 0 or len(_axes(self._rooted(labels))) > 1:
-                self._classes.tie(labels.numpy(), np.array(FIXED))
+                self._classes.union(labels.numpy(), np.array(FIXED))
         along = {node: self._along(node, labels) for node, labels in values.items()}
         root = self._classes.root
         read, made, parameters = (
@@ -172,11 +172,11 @@ class Follower:
             made = self._classes.new(self._counts[node])
         elif kind_of(layer) == "grouped":
             groups = read.reshape(layer.groups, -1)
-            self._classes.tie(groups, groups[:, :1])
+            self._classes.union(groups, groups[:, :1])
             made = np.repeat(groups[:, 0], layer.out_channels // layer.groups)
         elif isinstance(layer, torch.nn.GroupNorm):
             groups = read.reshape(layer.num_groups, -1)
-            self._classes.tie(groups, groups[:1])
+            self._classes.union(groups, groups[:1])
             made = read
         else:
             made = read
@@ -207,7 +207,7 @@ class Follower:
         # Pairs as one number each, since all pixels of a channel say the same in a row.
         count = self._classes.count
         pairs = (labels[0] * count + labels[0, :1]).flatten().unique_consecutive()
-        self._classes.tie(*divmod(pairs.numpy(), count))
+        self._classes.union(*divmod(pairs.numpy(), count))
         self._labels[node] = labels
         return True
 
@@ -226,7 +226,7 @@ class Follower:
         keeps it."""
         if name in self._read:
             for ids in (self._read[name], self.made[name], read, made):
-                self._classes.tie(ids, np.array(FIXED))
+                self._classes.union(ids, np.array(FIXED))
         self._read[name], self.made[name] = read, made
 
     def _tied(self, node: fx.Node) -> Ids:
@@ -238,7 +238,7 @@ class Follower:
             if self._counts[source] == self._counts[node]:
                 found.append(ids)
         for ids in found[1:]:
-            self._classes.tie(found[0], ids)
+            self._classes.union(found[0], ids)
         return found[0]
 
     def _combine(self, node: fx.Node) -> None:
@@ -260,7 +260,7 @@ class Follower:
             return
         first, *others = torch.broadcast_tensors(*whole)
         for other in others:
-            self._classes.tie(first.flatten().numpy(), other.flatten().numpy())
+            self._classes.union(first.flatten().numpy(), other.flatten().numpy())
         self._labels[node] = compact(first)
 
     def _gather(self, node: fx.Node) -> None:
@@ -290,7 +290,7 @@ class Follower:
         if rows.shape[1] > 1:
             for row in rows:
                 ids = row.unique().numpy()
-                self._classes.tie(ids, ids[:1])
+                self._classes.union(ids, ids[:1])
             self._labels[node] = rows[:, 0].reshape(1, -1, 1, 1).clone()
         channels: Ids = rows[:, 0].expand(self._counts[node]).numpy().copy()
         return channels
@@ -307,7 +307,7 @@ class Follower:
     def _fix(self, node: fx.Node) -> None:
         labels = self._labels[node]
         for each in (labels,) if isinstance(labels, torch.Tensor) else labels:
-            self._classes.tie(compact(each).numpy(), np.array(FIXED))
+            self._classes.union(compact(each).numpy(), np.array(FIXED))
 
     def _rooted(self, labels: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self._classes.root(labels.numpy()))
