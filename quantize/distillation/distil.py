@@ -28,7 +28,7 @@ from edgeanim.core.threads import torch_threads
 if TYPE_CHECKING:
     from edgeanim.graph.to_torch import ImportedGraph
     from edgeanim.quantize.distillation.placement import Placement
-    from edgeanim.quantize.distillation.train import Task
+    from edgeanim.quantize.distillation.train import GraphTask
 
 MIN_SAMPLES = 6
 # What is held in memory to draw from; more samples are thinned out evenly.
@@ -125,11 +125,11 @@ def distil_graph(
     return GraphArtifact(artifact.spec, path)
 
 
-def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> Task:
+def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> GraphTask:
     """The samples in PyTorch's form, what the float net makes of them, and the losses."""
     import torch
 
-    from edgeanim.quantize.distillation.train import Task
+    from edgeanim.quantize.distillation.train import GraphTask
 
     step = max(1, -(-len(samples) // _HELD))
     batches = [imported.tensors(sample) for sample in islice(samples, 0, None, step)]
@@ -137,12 +137,12 @@ def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) ->
         wanted = [imported.module(*inputs) for inputs in batches]
     specs = {spec.name: spec for spec in artifact.spec.outputs}
     outputs = [specs[name] for name in imported.output_names]
-    return Task.split(batches, wanted, outputs, every=_HELD_OUT_EVERY, ranged=_RANGED)
+    return GraphTask.split(batches, wanted, outputs, every=_HELD_OUT_EVERY, ranged=_RANGED)
 
 
 def _repaired(
     imported: ImportedGraph,
-    task: Task,
+    task: GraphTask,
     placement: Placement,
     weight_limit: float,
     ranges: Ranges,
@@ -177,7 +177,7 @@ def _repaired(
 def _trained(
     imported: ImportedGraph,
     student: Any,
-    task: Task,
+    task: GraphTask,
     spec: DistilSpec,
     ranges: Ranges,
     state: Path | None,

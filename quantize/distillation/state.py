@@ -21,7 +21,7 @@ Parameters = Mapping[str, nn.Parameter]
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingHistory:
     """The held-out losses so far, the one before the first step first, `every` steps apart.
 
     `tensors` is the SHA-256 of the file beside.
@@ -50,7 +50,7 @@ class Course:
 
 def save_state(
     folder: Path,
-    course: Course,
+    history: TrainingHistory,
     parameters: Parameters,
     optimiser: torch.optim.Optimizer,
     best: Mapping[str, torch.Tensor],
@@ -65,14 +65,14 @@ def save_state(
             tensors[f"{key}/{name}"] = value.detach()
     data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
     write_bytes(folder / _TENSORS, data)
-    record = to_plain(course) | {"tensors": sha256_bytes(data)}
+    record = to_plain(history) | {"tensors": sha256_bytes(data)}
     write_text(folder / _RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def load_state(
     folder: Path, parameters: Parameters, optimiser: torch.optim.Optimizer
-) -> tuple[Course, dict[str, torch.Tensor]] | None:
-    """Take up a saved state: parameters and optimiser in place; the course and the best weights.
+) -> tuple[TrainingHistory, dict[str, torch.Tensor]] | None:
+    """Take up a saved state: parameters and optimiser in place; the history and the best weights.
 
     `None` if there is no whole state in `folder`, or it is of other parameters.
     """
@@ -80,9 +80,9 @@ def load_state(
     from safetensors.torch import load
 
     try:
-        course = parse(Course, load_json(folder / _RECORD), where=folder / _RECORD)
+        history = parse(TrainingHistory, load_json(folder / _RECORD), where=folder / _RECORD)
         data = (folder / _TENSORS).read_bytes()
-        if sha256_bytes(data) != course.tensors:  # killed between the two files
+        if sha256_bytes(data) != history.tensors:  # killed between the two files
             return None
         tensors = load(data)
     except (BadInput, OSError, SafetensorError, ValueError):
@@ -97,7 +97,7 @@ def load_state(
             }
             if state:
                 optimiser.state[p] = state
-    return course, {name: tensors[f"best/{name}"] for name in parameters}
+    return history, {name: tensors[f"best/{name}"] for name in parameters}
 
 
 def _is_whole(tensors: Mapping[str, torch.Tensor], name: str, parameter: nn.Parameter) -> bool:

@@ -19,7 +19,7 @@ from edgeanim.core.recipe import DistilSpec, Ranges
 from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.distillation.fake_quant import collect_ranges
 from edgeanim.quantize.distillation.loss import Loss, Outputs, output_losses
-from edgeanim.quantize.distillation.state import Course, load_state, save_state
+from edgeanim.quantize.distillation.state import TrainingHistory, load_state, save_state
 
 _MAX_GRADIENT = 1.0
 # No parameter moves slower than one of this part of the median parameter's size.
@@ -29,7 +29,7 @@ Batch = Sequence[torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Task:
+class GraphTask:
     """Inputs with the float net's outputs for them: to learn from, and `held_out` to judge by.
 
     `ranged` are the inputs that ranges are taken from.
@@ -49,12 +49,12 @@ class Task:
         *,
         every: int,
         ranged: int,
-    ) -> Task:
+    ) -> GraphTask:
         """Hold every `every`-th sample out, from the middle of the first stretch on."""
         held = set(range(every // 2, len(batches), every))
         taught = [i for i in range(len(batches)) if i not in held]
         chosen = evenly(len(taught), ranged)
-        return Task(
+        return GraphTask(
             batches=[batches[i] for i in taught],
             wanted=[wanted[i] for i in taught],
             held_out=[(batches[i], wanted[i]) for i in sorted(held)],
@@ -74,7 +74,7 @@ class Task:
         return float(np.mean(losses))
 
 
-class Lesson(Protocol):
+class DistillationTask(Protocol):
     """What a student learns from: the arguments of each step, what is wanted of them, and how far
     off a result is. `ranged` are inputs that ranges of values are taken from."""
 
@@ -105,7 +105,7 @@ class Trainer:
         self,
         student: Any,
         parameters: Mapping[str, nn.Parameter],
-        task: Lesson,
+        task: DistillationTask,
         spec: DistilSpec,
         ranges: Ranges,
         state: Path | None,
@@ -129,25 +129,25 @@ class Trainer:
     def run(self, progress: Progress) -> tuple[float, ...]:
         """Train and leave the best weights in the student. Returns the held-out losses."""
         progress.stage(self.title, self.spec.steps)
-        course, best = self._begin(progress)
-        while course.step < self.spec.steps and course.stale < self.spec.patience:
-            stop = min(course.step + self.spec.every, self.spec.steps)
-            for step in range(course.step, stop):
+        history, best = self._begin(progress)
+        while history.step < self.spec.steps and history.stale < self.spec.patience:
+            stop = min(history.step + self.spec.every, self.spec.steps)
+            for step in range(history.step, stop):
                 self._step(step)
-                progress.step(note=f"held-out loss {course.held_out[-1]:.4f}")
+                progress.step(note=f"held-out loss {history.held_out[-1]:.4f}")
             self._settle()
             loss = self.task.held_out_loss(self.student)
-            course = Course(stop, self.spec.every, (*course.held_out, loss))
-            if course.stale == 0:
+            history = TrainingHistory(stop, self.spec.every, (*history.held_out, loss))
+            if history.stale == 0:
                 best = self._weights()
-            self._save(course, best)
+            self._save(history, best)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(best[name])
-        progress.done(f"held-out loss {course.held_out[0]:.4f} -> {course.best:.4f}")
-        return course.held_out
+        progress.done(f"held-out loss {history.held_out[0]:.4f} -> {history.best:.4f}")
+        return history.held_out
 
-    def _begin(self, progress: Progress) -> tuple[Course, dict[str, torch.Tensor]]:
+    def _begin(self, progress: Progress) -> tuple[TrainingHistory, dict[str, torch.Tensor]]:
         if self.state is not None:
             found = load_state(self.state, self.parameters, self.optimiser)
             if found is not None:
@@ -156,7 +156,7 @@ class Trainer:
                 return found
         self._settle()
         first = self.task.held_out_loss(self.student)
-        return Course(0, self.spec.every, (first,)), self._weights()
+        return TrainingHistory(0, self.spec.every, (first,)), self._weights()
 
     def _settle(self) -> None:
         collect_ranges(self.student, self.task.ranged, self.ranges)
@@ -180,9 +180,9 @@ class Trainer:
     def _weights(self) -> dict[str, torch.Tensor]:
         return {name: p.detach().clone() for name, p in self.parameters.items()}
 
-    def _save(self, course: Course, best: Mapping[str, torch.Tensor]) -> None:
+    def _save(self, history: TrainingHistory, best: Mapping[str, torch.Tensor]) -> None:
         if self.state is not None:
-            save_state(self.state, course, self.parameters, self.optimiser, best)
+            save_state(self.state, history, self.parameters, self.optimiser, best)
 
 
 def _drawn(seed: int, step: int, count: int) -> int:

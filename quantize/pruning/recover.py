@@ -54,13 +54,13 @@ def recover(
     if spec.steps == 0:
         return ()
     every = max(_LEAST_EVERY, spec.steps // _CHECKS)
-    course = DistilSpec(spec.steps, spec.learning_rate, every, _PATIENCE, spec.seed)
+    training = DistilSpec(spec.steps, spec.learning_rate, every, _PATIENCE, spec.seed)
     _set_memory_format(student, torch.channels_last)  # makes a step a third faster on a CPU
     trainer = Trainer(
         student,
         parameters,
-        _Lesson.of(teacher, takes),
-        course,
+        _ModelTask.of(teacher, takes),
+        training,
         "minmax",
         state,
         title="Recover",
@@ -83,7 +83,7 @@ def _set_memory_format(module: torch.nn.Module, layout: torch.memory_format) -> 
             tensor.data = tensor.data.contiguous(memory_format=layout)
 
 
-class _Lesson:
+class _ModelTask:
     """Takes to learn from, with what the teacher makes of them: what a `Trainer` asks for."""
 
     def __init__(
@@ -98,12 +98,12 @@ class _Lesson:
         self.loss = self.held_out_loss.loss
 
     @staticmethod
-    def of(teacher: WholeModel, takes: Takes) -> _Lesson:
+    def of(teacher: WholeModel, takes: Takes) -> _ModelTask:
         """Hold some takes out; where there is only one it has to do for both."""
         held = list(range(_HELD_OUT_EVERY // 2, len(takes), _HELD_OUT_EVERY))[:_MOST_HELD_OUT]
         held = held or [len(takes) - 1]
         taught = [i for i in range(len(takes)) if i not in set(held)] or held
-        return _Lesson(teacher, takes, taught, held)
+        return _ModelTask(teacher, takes, taught, held)
 
 
 class _Batches(Sequence[tuple[Take]]):
