@@ -17,7 +17,7 @@ from edgeanim.models.animator import Animator
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.dataset.form import DatasetWriter, Origin
 from edgeanim.models.evaluation import quality, sets
-from edgeanim.models.evaluation.left import LeftInClip
+from edgeanim.models.evaluation.disocclusion import ClipDisocclusion
 from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
@@ -171,7 +171,7 @@ def block_clip(columns, side=256, width=40):
 
 def test_in_a_clip_a_limb_has_left_its_old_place_and_not_its_new_one():
     sequence = block_clip([10, 60, 110, 160, 210])
-    area = LeftInClip(sequence, 0, (1, 2, 3, 4)).area(3, 256)
+    area = ClipDisocclusion(sequence, 0, (1, 2, 3, 4)).area(3, 256)
     assert area[100:160, 10:50].all()
     assert not area[100:160, 160:200].any()
     assert area.sum() == 60 * 40
@@ -181,7 +181,7 @@ def test_the_grain_of_a_clip_is_no_change():
     sequence = block_clip([10, 60, 110, 160, 210])
     grain = np.random.default_rng(0).integers(-4, 5, sequence.pictures.shape)
     sequence.pictures[:] = sequence.pictures + grain
-    area = LeftInClip(sequence, 0, (1, 2, 3, 4)).area(3, 256)
+    area = ClipDisocclusion(sequence, 0, (1, 2, 3, 4)).area(3, 256)
     assert area[100:160, 10:50].all()
     assert area.sum() == 60 * 40
 
@@ -192,7 +192,7 @@ def test_leaving_what_is_behind_the_limb_where_it_should_arrive_makes_no_ghost()
         np.ascontiguousarray(shot.sequence.pictures[i].transpose(2, 0, 1) / np.float32(255))
         for i in (0, 3)
     )
-    left = LeftInClip(shot.sequence, 0, shot.drivers).area(3, 256)
+    left = ClipDisocclusion(shot.sequence, 0, shot.drivers).area(3, 256)
     without = driving.copy()
     without[:, :, 160:200] = still[:, :, 160:200]
     faint = driving.copy()

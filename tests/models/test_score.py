@@ -11,7 +11,7 @@ import pytest
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.evaluation.left import left_where_known
+from edgeanim.models.evaluation.disocclusion import disoccluded_where_known
 from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.score import Score, Shot, score_set
 from edgeanim.models.evaluation.similarity import Picture
@@ -87,7 +87,7 @@ def test_tips_are_judged_where_they_are_and_not_where_they_were(
 def test_only_what_something_has_uncovered_has_been_left() -> None:
     """Not what rests, nor where something arrives that the still does not show."""
     shot = blocks([HAND, HAND, TORSO], [{0: HERE, 2: BELOW}, {1: THERE, 2: BELOW}])
-    left = left_where_known(make_pair(shot.sequence, 0, 1, SIZE))
+    left = disoccluded_where_known(make_pair(shot.sequence, 0, 1, SIZE))
     expected = np.zeros((SIZE, SIZE))
     expected[HERE] = 1
     np.testing.assert_array_equal(left, expected)

@@ -19,12 +19,12 @@ _MOVES = 0.06
 @dataclass(frozen=True)
 class Truth:
     """A real frame beside the still: `moving` [h, w] is 1 where they differ (see `moving_area`),
-    `left` where what the still shows has gone, so that whatever of it is still seen is a ghost."""
+    `disoccluded` where what the still shows has gone, so that what is seen of it is a ghost."""
 
     real: Reference
     still: Picture
     moving: Mask
-    left: Mask
+    disoccluded: Mask
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Quality:
     frame before, inside the moving area, in levels of 0..255: flicker and lag both raise it. Both
     are `None` if nothing moves.
 
-    `ghosts` is the opacity at which the still's content shows through where it has left, `None` if
+    `ghosts` is the opacity at which the still's content shows through where it has gone, `None` if
     none has: with still S, real frame R and made frame M, the least-squares g of
     M = R + g (S - R) + rest over all pixels and channels of that area,
     g = sum (M - R)(S - R) / sum (S - R)^2. It is 0 for the real frame, 1 for the still repeated,
@@ -69,7 +69,7 @@ class QualitySums:
     ghosts: float = 0.0
     gone: float = 0.0
     tint: float = 0.0
-    left: float = 0.0
+    disoccluded: float = 0.0
 
     def add(self, made: Picture, truth: Truth) -> Mask:
         """A made frame; returns its SSIM at each pixel [h, w]."""
@@ -81,11 +81,11 @@ class QualitySums:
         self.ssim += float(found.ssim.mean())
         self.ms_ssim += found.ms_ssim
         self.squares += float(np.square(error).mean())
-        gone = (truth.still - truth.real.picture) * truth.left
+        gone = (truth.still - truth.real.picture) * truth.disoccluded
         self.ghosts += float((error * gone).sum())
         self.gone += float(np.square(gone).sum())
-        self.tint += float(np.abs((error * truth.left).sum((1, 2))).mean()) * 255
-        self.left += float(truth.left.sum())
+        self.tint += float(np.abs((error * truth.disoccluded).sum((1, 2))).mean()) * 255
+        self.disoccluded += float(truth.disoccluded.sum())
         return found.ssim
 
     def add_change(self, made: Picture, real: Picture, area: Mask) -> None:
@@ -102,7 +102,7 @@ class QualitySums:
             float(-10 * np.log10(max(self.squares / frames, 1e-10))),
             self.temporal / self.temporal_area if self.temporal_area else None,
             self.ghosts / self.gone if self.gone else None,
-            self.tint / self.left if self.left else None,
+            self.tint / self.disoccluded if self.disoccluded else None,
         )
 
 

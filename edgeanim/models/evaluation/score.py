@@ -10,7 +10,11 @@ import numpy as np
 
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.evaluation.left import LeftInClip, enlarged, left_where_known
+from edgeanim.models.evaluation.disocclusion import (
+    ClipDisocclusion,
+    disoccluded_where_known,
+    enlarged,
+)
 from edgeanim.models.evaluation.quality import (
     Quality,
     QualitySums,
@@ -125,7 +129,7 @@ def score_set(
 
 def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
     known = shot.sequence.parts is not None
-    in_clip = None if known else LeftInClip(shot.sequence, shot.still, shot.drivers)
+    in_clip = None if known else ClipDisocclusion(shot.sequence, shot.still, shot.drivers)
     reenactment: Reenactment | None = None
     for driver in shot.drivers:
         pair = make_pair(shot.sequence, shot.still, driver, size)
@@ -133,8 +137,8 @@ def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
         reenactment = reenactment or animator.reenact(pair.still)
         made, earlier = reenactment.make(pair, before)
         moving = moving_area(pair.still, pair.driving)
-        left = left_where_known(pair) if in_clip is None else in_clip.area(driver, size)
-        truth = Truth(Reference(pair.driving), pair.still, moving, left * moving)
+        gone = disoccluded_where_known(pair) if in_clip is None else in_clip.area(driver, size)
+        truth = Truth(Reference(pair.driving), pair.still, moving, gone * moving)
         still_map = sums.still.add(pair.still, truth)
         made_map = sums.animator.add(made.frame, truth)
         change = pair.driving - before.driving

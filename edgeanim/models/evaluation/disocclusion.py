@@ -1,4 +1,4 @@
-"""Where what a still shows has gone by the time of another frame: there, ghosts of it can be seen.
+"""Disocclusion: where what a still shows has gone by another frame, so that ghosts can be seen.
 
 That is less than where the two differ: where a limb *arrives* the still shows what is behind it,
 and an animator that leaves that there has lost a limb, but made no ghost.
@@ -24,12 +24,12 @@ def enlarged(mask: NDArray[np.bool_]) -> Mask:
     return np.kron(mask, np.ones((MASK_STRIDE, MASK_STRIDE))).astype(np.float32)
 
 
-def left_where_known(pair: Pair) -> Mask:
+def disoccluded_where_known(pair: Pair) -> Mask:
     """1 [h, w] where the still shows a character's part, and the driving frame what it hid."""
     return enlarged((pair.label_still != BACKGROUND) & (pair.visible[0] == 0))
 
 
-class LeftInClip:
+class ClipDisocclusion:
     """The same of a clip without masks, by what recurs: the driving frame shows at a pixel what the
     clip shows there more often than what the still shows, within 15 of 255 levels of luma.
 
@@ -43,11 +43,11 @@ class LeftInClip:
         self._like_still = self._recurrence(still)
 
     def area(self, driver: int, size: int) -> Mask:
-        """1 where it has left by the frame `driver`: [size, size]."""
+        """1 where what the still shows has gone by the frame `driver`: [size, size]."""
         import cv2
 
-        left = (self._recurrence(driver) > self._like_still).astype(np.float32)
-        resized: Mask = cv2.resize(left, (size, size), interpolation=cv2.INTER_NEAREST)
+        gone = (self._recurrence(driver) > self._like_still).astype(np.float32)
+        resized: Mask = cv2.resize(gone, (size, size), interpolation=cv2.INTER_NEAREST)
         return resized
 
     def _recurrence(self, frame: int) -> NDArray[np.int64]:
