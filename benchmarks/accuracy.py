@@ -22,7 +22,7 @@ from edgeanim.benchmarks.timing.scenarios import summarize_soak
 from edgeanim.benchmarks.timing.schedule import Schedule
 from edgeanim.benchmarks.timing.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.timing.trials import Trials
-from edgeanim.core.errors import told
+from edgeanim.core.errors import reports_errors
 from edgeanim.core.progress import SILENT
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.bundle import Bundle, open_bundle
@@ -129,7 +129,7 @@ class Accuracy:
         return Job(self._bundle.contract, variant.graphs, golden, 1, False, {})
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the harness and print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(

@@ -18,7 +18,7 @@ from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.results.compare import compare
 from edgeanim.benchmarks.results.result import CREATED, Latency, Report, Speedup
 from edgeanim.benchmarks.timing.stats import Interval
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import UsageError, reports_errors
 
 _FIGURES = ("p50", "p90")
 
@@ -52,7 +52,7 @@ def apart(first: Report, second: Report) -> timedelta:
     return abs(ends[1] - ends[0])
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.results.result import Report, load_report
 from edgeanim.benchmarks.timing.stats import paired_ratio
-from edgeanim.core.errors import BadInput, DeviceFailed, told
+from edgeanim.core.errors import BadInput, DeviceFailed, reports_errors
 from edgeanim.core.native import write_png
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
@@ -178,7 +178,7 @@ class Imports:
         )
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the bars and print them; 0 if all are met."""
     parser = argparse.ArgumentParser(prog="python -m edgeanim.benchmarks.bars", description=__doc__)

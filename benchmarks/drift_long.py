@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift, DriftMeter
 from edgeanim.benchmarks.timing.playback import lengthened
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import MAX_FRAMES
 from edgeanim.runtime.player import load_player
@@ -71,7 +71,7 @@ def windows_of(
                 began, meter = number, DriftMeter()
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each window and the verdict."""
     parser = argparse.ArgumentParser(

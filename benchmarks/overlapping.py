@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.timing.stats import Ratio, median, paired_ratio
 from edgeanim.core.choices import must_be_threads
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.threads import opencv_threads
@@ -88,7 +88,7 @@ def _render(player: Player, scene: Scene, out: Path, *, overlapping: bool) -> fl
         return (time.perf_counter() - began) * 1e3 / count
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print both times and their ratio."""
     parser = argparse.ArgumentParser(

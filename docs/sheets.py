@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim import api
-from edgeanim.core.errors import BadInput, UsageError, told
+from edgeanim.core.errors import BadInput, UsageError, reports_errors
 from edgeanim.runtime.media import read_frames, read_still
 
 SIDE, MOMENTS, FRAMES = 160, 6, 72
@@ -73,7 +73,7 @@ def parse_pair(text: str) -> tuple[Path, str]:
     return Path(still), driver
 
 
-@told
+@reports_errors
 def main() -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -162,9 +162,9 @@ _NO_MEMORY = re.compile(
 _PLACE = re.compile(r"Exception from \S+:\d+:?|Check '.*' failed at \S+:\d+:?")
 
 
-def told(main: Callable[P, int]) -> Callable[P, int]:
-    """A module's `main` that tells an `EdgeanimError`, or Ctrl-C, on standard error and returns its
-    code."""
+def reports_errors(main: Callable[P, int]) -> Callable[P, int]:
+    """A module's `main` that reports an `EdgeanimError`, or Ctrl-C, on standard error and returns
+    its code."""
 
     @wraps(main)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgeanim.core.errors import BadInput, told
+from edgeanim.core.errors import BadInput, reports_errors
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
@@ -205,7 +205,7 @@ class _Lines:
         print(f"{self._title}: {monotonic() - self._started:.0f} s {note}", file=sys.stderr)
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import told
+from edgeanim.core.errors import reports_errors
 from edgeanim.core.files import atomic_path
 from edgeanim.core.native import write_png
 from edgeanim.models.data.media import save_npz
@@ -80,7 +80,7 @@ def write_showcase(folder: Path) -> None:
         save_npz(folder / f"{name}.npz", {"values": values, "fps": np.array(FPS, np.float64)})
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     import argparse

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgeanim.core.errors import told
+from edgeanim.core.errors import reports_errors
 from edgeanim.models.animator import Animator
 from edgeanim.models.data.pairs import MASK_STRIDE, Pair, make_pair
 from edgeanim.models.data.seen_flow import seen_flow
@@ -137,7 +137,7 @@ def table(found: dict[str, Ceilings]) -> str:
     return "\n".join(map(line, rows))
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

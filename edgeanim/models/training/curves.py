@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, UsageError, disk_errors, told
+from edgeanim.core.errors import BadInput, UsageError, disk_errors, reports_errors
 from edgeanim.core.files import atomic_path, must_spare
 from edgeanim.core.native import write_png
 
@@ -129,7 +129,7 @@ def _write(panel: Picture, words: str, where: tuple[int, int], size: float) -> N
     cv2.putText(panel, words, where, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

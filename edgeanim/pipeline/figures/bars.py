@@ -25,7 +25,7 @@ from edgeanim.benchmarks.drift.frames import measure_drift
 from edgeanim.benchmarks.timing.stats import median, paired_ratio
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import GateFailed, told
+from edgeanim.core.errors import GateFailed, reports_errors
 from edgeanim.core.limit import NO_LIMIT
 from edgeanim.core.recipe import METHODS, Method, PruneSpec, QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
@@ -210,7 +210,7 @@ def _in_turns(players: Mapping[str, Player], scene: Scene) -> dict[str, list[lis
     return times
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 0 if every bar is met."""
     parser = argparse.ArgumentParser(

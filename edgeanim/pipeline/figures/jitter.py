@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import BadInput, told
+from edgeanim.core.errors import BadInput, reports_errors
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.quality import QualitySums, Truth, moving_area
@@ -90,7 +90,7 @@ def _line(name: str, plain: Sequence[float], smooth: Sequence[float]) -> str:
     return "| " + " | ".join([name, *pairs]) + " |"
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.errors import UsageError, told
+from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.models.animator import Animator
 from edgeanim.models.data.actions import make_action
 from edgeanim.models.data.puppets import KINDS, Kind, Pose, Puppet, make_puppet, render
@@ -164,7 +164,7 @@ def _add(
             total[form] += float((ssim * area).sum())
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

@@ -31,7 +31,7 @@ import numpy as np
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.benchmarks.timing.stats import paired_ratio
 from edgeanim.core.artifact import FLOAT32, Precision, Samples
-from edgeanim.core.errors import EdgeanimError, told
+from edgeanim.core.errors import EdgeanimError, reports_errors
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse_inputs
 from edgeanim.core.scratch import scratch_folder
@@ -198,7 +198,7 @@ def _name(provenance: Mapping[str, object], variant: Variant) -> str:
     return f"INT8, {quantize['method']}" + (f", {floats}" if floats != FLOAT32 else "")
 
 
-@told
+@reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])

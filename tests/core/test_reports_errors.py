@@ -16,7 +16,7 @@ from edgeanim.core.errors import (
     errors_of_others,
     first_line,
     memory_errors,
-    told,
+    reports_errors,
 )
 
 
@@ -30,7 +30,7 @@ from edgeanim.core.errors import (
 def test_what_ends_a_command_is_told_in_a_line(
     raised: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @told
+    @reports_errors
     def main() -> int:
         raise raised
 
