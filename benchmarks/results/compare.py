@@ -8,10 +8,16 @@ from functools import cache
 from pathlib import Path
 
 from edgeanim.benchmarks.machine.circumstances import Validity
+from edgeanim.benchmarks.results.differences import (
+    ALLOWABLE,
+    abridged,
+    by_value,
+    differences,
+    listed,
+)
 from edgeanim.benchmarks.results.figures import Value, change_figures, figures, validity_figures
 from edgeanim.benchmarks.results.gate import Gate
 from edgeanim.benchmarks.results.result import Report, VariantResult, load_report
-from edgeanim.benchmarks.results.unlike import ALLOWABLE, by_value, differences, listed, told
 from edgeanim.benchmarks.timing.stats import Ratio, paired_ratio, ratio_of_medians, resampled_median
 from edgeanim.core.errors import GateFailed, UsageError
 from edgeanim.core.parsing import nearest
@@ -148,7 +154,9 @@ def _where(failures: Sequence[tuple[str, str, str]]) -> str:
         (name, ", ".join(f"{listed(variants)} ({why})" for why, variants in reasons.items()))
         for name, reasons in reports.items()
     )
-    parts = told(by_value(of_each), lambda what, n: f"in {listed(n)} for {what}", "and in {} more")
+    parts = abridged(
+        by_value(of_each), lambda what, n: f"in {listed(n)} for {what}", "and in {} more"
+    )
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""What reports differ in besides their figures, each thing in one sentence, however many there are.
+"""What reports differ in besides their figures, each thing in one sentence, however many they are.
 
 Every report is held against the first one. What must agree has a word that `--allow` takes.
 """
@@ -28,7 +28,7 @@ _ALIKE: Mapping[str, tuple[Callable[[Report], str], Callable[[Report], str]]] = 
 }
 ALLOWABLE = tuple(_ALIKE)
 # What reports may well be made to compare, but nobody should take for the doing of something else.
-_TOLD: Mapping[str, Callable[[Report], str]] = {
+_MENTIONED: Mapping[str, Callable[[Report], str]] = {
     "number of threads": lambda r: str(r.settings.threads),
     "board": lambda r: r.board.name,
     "version of edgeanim": lambda r: r.edgeanim,
@@ -53,7 +53,7 @@ def differences(
             if word not in allow:
                 raise UsageError(sentence, hint=f"Compare them nevertheless with --allow {word}.")
             found.append(sentence)
-    return (*found, *_told(one, first, others))
+    return (*found, *_mentioned(one, first, others))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -73,7 +73,7 @@ def by_value(named: Iterable[tuple[str, V]]) -> list[tuple[V, list[str]]]:
     return list(found.items())
 
 
-def told(
+def abridged(
     groups: Sequence[tuple[V, list[str]]], show: Callable[[V, list[str]], str], rest: str
 ) -> list[str]:
     """What `show` says of each value and the reports that have it; of many values that of the first
@@ -85,13 +85,13 @@ def told(
     return parts
 
 
-def _told(one: str, first: Report, others: Sequence[_Named]) -> Iterator[str]:
+def _mentioned(one: str, first: Report, others: Sequence[_Named]) -> Iterator[str]:
     """What differs from the first report without standing in the way."""
     if same := [name for name, other in others if other == first]:
         is_same = "is the same run" if len(same) == 1 else "are the same run"
         yield f"{listed(same)} {is_same} as {one}."
     yield from _times_missing(one, first, others)
-    for word, shown in _TOLD.items():
+    for word, shown in _MENTIONED.items():
         yield from _differs(word, one, shown(first), [(n, shown(r)) for n, r in others])
     versions = [(name, _runtimes(other)) for name, other in others]
     for backend, version in sorted(_runtimes(first).items()):
@@ -117,7 +117,7 @@ def _differs(word: str, one: str, has: str, others: Sequence[tuple[str, str]]) -
     """One sentence about the values of `others` (a report's name and its value) that are not the
     one that the report `one` has, if there are any."""
     unlike = by_value((name, value) for name, value in others if value != has)
-    parts = told(unlike, _of_each, "and {} more have others")
+    parts = abridged(unlike, _of_each, "and {} more have others")
     if parts:
         differ = "differ" if word == "frames" else "differs"
         yield f"The {word} {differ}: {'; '.join([f'{one} has {has}', *parts])}."
