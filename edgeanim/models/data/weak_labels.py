@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.models.data.skin import Mask, Picture, Skin, Values, lab
 from edgeanim.models.regions import BACKGROUND, UNKNOWN
@@ -136,8 +137,6 @@ def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask,
     the colour, too). Each blob goes to the hand whose last place is nearer; one blob near both,
     two hands that touch, is shared between them down its middle.
     """
-    import cv2
-
     frames, size = skin.shape[0], skin.shape[1]
     masks = np.zeros((2, *skin.shape), bool)
     near_face = _box(size, face, 0.25)
@@ -146,36 +145,43 @@ def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask,
         [[face.centre - 1.5 * face.width, size * 0.9], [face.centre + 1.5 * face.width, size * 0.9]]
     )
     unseen = np.array([1.5 * face.width] * 2)
-    least, most = (share * face.width * face.height for share in _HAND_AREA)
     for t in range(frames):
         # On the face, or a print on the chest, only what was not there before can be a hand.
         there = skin[t] & (~near_face | (change[t] > _MOVES)) & (~in_front | (change[t] > _STILL))
-        count, blobs, stats, centres = cv2.connectedComponentsWithStats(there.astype(np.uint8))
-        found = [
-            blob
-            for blob in range(1, count)
-            if least < stats[blob][4] < 2 * most
-            and alive[blobs == blob].mean() > 0.5
-            and not near_face[blobs == blob].all()
-        ]
-        found = sorted(found, key=lambda blob: -int(stats[blob][4]))[:2]
-        away = np.array([np.hypot(*(last - centres[blob]).T) + unseen for blob in found])
+        blobs = _hand_blobs(there, alive, near_face, face)
+        away = np.array([np.hypot(*(last - centre).T) + unseen for _, centre in blobs])
         together = float(np.hypot(*(last[0] - last[1]))) < 1.5 * face.width
         places = _assign(away, 1.2 * face.width if together else 0.0)
-        for blob, hand in zip(found, places, strict=True):
-            shape = blobs == blob
+        for (blob, centre), hand in zip(blobs, places, strict=True):
             if hand is None:
-                middle = centres[blob][0]
-                masks[0, t] |= shape & (np.arange(size) < middle)
-                masks[1, t] |= shape & (np.arange(size) >= middle)
+                masks[0, t] |= blob & (np.arange(size) < centre[0])
+                masks[1, t] |= blob & (np.arange(size) >= centre[0])
             else:
-                masks[hand, t] |= shape
+                masks[hand, t] |= blob
         for hand in (0, 1):
             if masks[hand, t].any():
                 y, x = np.nonzero(masks[hand, t])
                 last[hand] = x.mean(), y.mean()
                 unseen[hand] = 0.0
     return masks[0], masks[1]
+
+
+def _hand_blobs(
+    there: Mask, alive: Mask, near_face: Mask, face: _Face
+) -> list[tuple[Mask, NDArray[np.float64]]]:
+    """The two largest blobs [S, S] of `there` that may be hands, each with its centre (x, y): about
+    as large as one, mostly where something moves at some time, and not all of it on the face."""
+    import cv2
+
+    least, most = (share * face.width * face.height for share in _HAND_AREA)
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(there.astype(np.uint8))
+    found = []
+    for label in sorted(range(1, count), key=lambda label: -int(stats[label][4])):
+        blob = labels == label
+        fits = least < stats[label][4] < 2 * most
+        if fits and alive[blob].mean() > 0.5 and not near_face[blob].all():
+            found.append((blob, centres[label]))
+    return found[:2]
 
 
 def _assign(away: Values, both: float) -> list[int | None]:
