@@ -28,7 +28,7 @@ from edgeanim.models.dataset.form import (
     sequence_id,
 )
 from edgeanim.models.dataset.make import (
-    Recipe,
+    DatasetRecipe,
     as_text,
     called,
     file_hash,
@@ -72,13 +72,14 @@ def make_dataset(
     """Draw puppets, scenes, people and sketches, and move drawings, into the dataset `out`, which
     is new or begun.
 
-    See `models.dataset.make.Recipe` for the choices. What is there already is not made again.
+    See `models.dataset.make.DatasetRecipe` for the choices. What is there already is not made
+    again.
     """
     must_be_one_of(Split | None, "split", split)
     photos, drawn, captures = (
         None if path is None else Path(path) for path in (photographs, drawings, motions)
     )
-    recipe = Recipe(
+    recipe = DatasetRecipe(
         puppets=puppets,
         scenes=scenes,
         people=people,

@@ -32,7 +32,7 @@ from edgeanim.models.dataset.form import (
     sequence_id,
     split_of,
 )
-from edgeanim.models.dataset.make import Recipe, tasks
+from edgeanim.models.dataset.make import DatasetRecipe, tasks
 from edgeanim.models.dataset.reader import FrameCache, read_sequences
 from edgeanim.models.train import train
 from edgeanim.models.training import batches
@@ -298,10 +298,9 @@ def test_a_dataset_whose_making_was_interrupted_is_gone_on_with(tmp_path, monkey
 
 
 def test_tasks_know_what_they_make_before_they_make_it(drawing, bvh):
-    one, two = (
-        [task.origin for task in tasks(Recipe(puppets=1, moments=m, drawings=drawing, motions=bvh))]
-        for m in (2, 3)
-    )
+    recipe = DatasetRecipe(puppets=1, moments=2, drawings=drawing, motions=bvh)
+    recipes = (recipe, replace(recipe, moments=3))
+    one, two = ([task.origin for task in tasks(each)] for each in recipes)
     assert [origin.id for origin in one] == [origin.id for origin in two]
     assert all(a.recipe != b.recipe for a, b in zip(one, two, strict=True))
 

@@ -27,7 +27,7 @@ _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "COPYING")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class DatasetRecipe:
     """What to make: so many `puppets`, `scenes`, `people` and `sketches`, with seeds from
     `first_seed` on, each at `moments` moments; each of the `drawings` (a folder of them, or one) in
     each of the `motions` (BVH, likewise), `takes` times. `photographs` is a folder that dresses
@@ -74,7 +74,7 @@ class Task:
     make: Callable[[], FrameSequence]
 
 
-def tasks(recipe: Recipe) -> list[Task]:
+def tasks(recipe: DatasetRecipe) -> list[Task]:
     """Everything that a recipe makes, in order. Drawings are read one by one as they are made; what
     dresses scenes and people or moves sketches at once."""
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.puppets)
@@ -154,14 +154,14 @@ def recipe_hash(**choices: object) -> str:
     return sha256_bytes(canonical_json(choices).encode())[:16]
 
 
-def _puppet_task(recipe: Recipe, seed: int) -> Task:
+def _puppet_task(recipe: DatasetRecipe, seed: int) -> Task:
     choices = recipe_hash(puppet=seed, moments=recipe.moments, version=__version__)
     made = f"edgeanim {__version__}"
     origin = Origin(f"puppet-{seed}", f"puppet {seed}", "puppet", made, _OWN, choices)
     return Task(origin, partial(puppet_at_moments, seed, recipe.moments))
 
 
-def _photographed_tasks(recipe: Recipe) -> Iterator[Task]:
+def _photographed_tasks(recipe: DatasetRecipe) -> Iterator[Task]:
     """Scenes and people, whose cloth and walls photographs are cut for."""
     folder, licence, source, prints = recipe.photographs, _OWN, "", ""
     photos: tuple[Picture, ...] = ()
@@ -182,7 +182,7 @@ def _photographed_tasks(recipe: Recipe) -> Iterator[Task]:
             yield Task(origin, partial(at_moments, seed, recipe.moments, photos))
 
 
-def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:
+def _sketch_tasks(recipe: DatasetRecipe) -> Iterator[Task]:
     paths = [] if recipe.motions is None else motion_files(recipe.motions)
     captures = tuple(read_bvh(path) for path in paths)
     prints = [sha256_file(path) for path in paths]
@@ -198,7 +198,7 @@ def _sketch_tasks(recipe: Recipe) -> Iterator[Task]:
         yield Task(origin, partial(sketch_sequence, seed, recipe.moments, captures))
 
 
-def _drawing_tasks(recipe: Recipe, drawings: Path, motions: Path) -> Iterator[Task]:
+def _drawing_tasks(recipe: DatasetRecipe, drawings: Path, motions: Path) -> Iterator[Task]:
     seeds = range(recipe.first_seed, recipe.first_seed + recipe.takes)
     captures = [(path, sha256_file(path)) for path in motion_files(motions)]
     # Sequences of one drawing, and in it of one motion, follow each other: it is read once for all.
