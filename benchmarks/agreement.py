@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.results.compare import compare
 from edgeanim.benchmarks.results.result import CREATED, Latency, Report, Speedup
-from edgeanim.benchmarks.timing.stats import Interval
+from edgeanim.benchmarks.timing.stats import Interval, as_times
 from edgeanim.core.errors import UsageError, reports_errors
 
 _FIGURES = ("p50", "p90")
@@ -75,19 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _bar(name: str, figure: str, before: Latency, after: Latency) -> Bar:
     values = [getattr(run, f"{figure}_ms") for run in (before, after)]
     intervals = [getattr(run, f"{figure}_interval_ms") for run in (before, after)]
-    told = None not in (*values, *intervals)
+    known = None not in (*values, *intervals)
     return Bar(
         f"{name}, {figure}, twice",
         "intervals overlap",
         " and ".join(_in_words(v, i) for v, i in zip(values, intervals, strict=True)),
-        told and _overlap(*intervals),
+        known and _overlap(*intervals),
     )
 
 
 def _gain(name: str, before: Speedup, after: Speedup) -> Bar:
-    runs = [
-        f"{s.ratio:.2f}x ({s.interval.low:.2f} to {s.interval.high:.2f})" for s in (before, after)
-    ]
+    runs = [as_times(speedup.ratio, speedup.interval) for speedup in (before, after)]
     met = before.over == after.over and _overlap(before.interval, after.interval)
     return Bar(f"{name}, gain over float32, twice", "intervals overlap", " and ".join(runs), met)
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.results.result import Report, load_report
-from edgeanim.benchmarks.timing.stats import paired_ratio
+from edgeanim.benchmarks.timing.stats import as_times, paired_ratio
 from edgeanim.core.errors import BadInput, DeviceFailed, reports_errors
 from edgeanim.core.native import write_png
 from edgeanim.core.scratch import scratch_folder
@@ -212,8 +212,7 @@ def _speedups(report: Report) -> Iterator[Bar]:
         drift = variant.drift if variant else None
         found = "not measured"
         if speedup is not None:
-            low, high = speedup.interval.low, speedup.interval.high
-            found = f"{speedup.ratio:.2f}x ({low:.2f} to {high:.2f})"
+            found = as_times(speedup.ratio, speedup.interval)
         met = speedup is not None and speedup.ratio >= asked
         yield Bar(f"INT8 against float32, {backend}", f">= {asked:g}x", found, met)
         yield Bar(

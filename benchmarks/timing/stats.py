@@ -70,8 +70,13 @@ class Ratio:
 
     @property
     def times(self) -> str:
-        """With its interval, as `1.73x (1.70 to 1.76)`."""
-        return f"{self.value:.2f}x ({self.interval.low:.2f} to {self.interval.high:.2f})"
+        """See `as_times`."""
+        return as_times(self.value, self.interval)
+
+
+def as_times(ratio: float, interval: Interval) -> str:
+    """A ratio with its interval, as `1.73x (1.70 to 1.76)`."""
+    return f"{ratio:.2f}x ({interval.low:.2f} to {interval.high:.2f})"
 
 
 @cache
