@@ -76,20 +76,13 @@ def gather(
     `GOLDEN_FRAMES` of those. A model that animates stills takes a clip or a folder of clips, each a
     scene whose first frame is the still; or a still or a folder of them, moved by the tracks of
     `default`, or by `inputs` with a value for each frame if that is all that moves the model. See
-    `frames.files` for what counts as in a folder.
-    Without a source, `default`; the `UsageError` where there is none asks for `option`. Of a model
-    that takes neither pictures nor motion, `inputs` alone make the frames.
+    `frames.files` for what counts as in a folder. Without a source, `default`; the `UsageError`
+    where there is none asks for `option`. Of a model that takes neither pictures nor motion,
+    `inputs` alone make the frames.
     """
     conditions = read_conditions(contract, inputs)
     needs = Needs.of(contract)
-    varied = any(len(values) > 1 for values in conditions.values())
-    if not (needs.sees or varied):
-        raise BadInput(
-            f"The model {contract.name!r} takes neither a picture nor motion, so that all its "
-            "frames would be one and the same.",
-            hint="Give --input one value for each frame, along the first axis, or the input that "
-            "changes from frame to frame another role in model.toml.",
-        )
+    _must_vary(contract, conditions)
     if source is None:
         if not needs.sees:
             return _of_inputs(contract, conditions, limit)
@@ -147,6 +140,18 @@ def read_conditions(contract: Contract, inputs: Mapping[str, str | Path]) -> dic
         choose(array, spec, 0)  # refuses what has another shape
         values[spec.role.removeprefix(CONDITION)] = array
     return values
+
+
+def _must_vary(contract: Contract, conditions: Mapping[str, Array]) -> None:
+    """`BadInput` where nothing that the model is given changes from frame to frame."""
+    varied = any(len(values) > 1 for values in conditions.values())
+    if not (Needs.of(contract).sees or varied):
+        raise BadInput(
+            f"The model {contract.name!r} takes neither a picture nor motion, so that all its "
+            "frames would be one and the same.",
+            hint="Give --input one value for each frame, along the first axis, or the input that "
+            "changes from frame to frame another role in model.toml.",
+        )
 
 
 def _of_program(
