@@ -23,9 +23,9 @@ from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.threads import opencv_threads
 from edgeanim.runtime.media import DEFAULT_FPS, read_frames, read_still, write_animation
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Bundle, open_bundle
 from edgeanim.targets.manifest import variant_called

@@ -32,10 +32,10 @@ from edgeanim.runtime.media import (
     write_stream,
 )
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.transfer import TransferRule
-from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
 
 

@@ -25,8 +25,8 @@ from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_sampl
 from edgeanim.quantize.coverage import frame_features, k_center
 from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.runtime.golden import Golden, load_golden, save_golden
+from edgeanim.runtime.moments import at_moments
 from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.wiring import at_moments
 
 GOLDEN_FILE = "golden.npz"
 _SCRIPTS_FILE = "scripts.json"

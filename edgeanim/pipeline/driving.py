@@ -24,9 +24,10 @@ from edgeanim.runtime.media import (
     steady_numbers,
     within,
 )
+from edgeanim.runtime.moments import conditions_at
 from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.wiring import Needs, conditions_at
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Bundle
 

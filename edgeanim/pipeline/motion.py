@@ -33,9 +33,9 @@ from edgeanim.runtime.media import (
 )
 from edgeanim.runtime.motion import MAX_FRAMES, MotionTrack, load_track, save_track
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
-from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.bundle import open_bundle
 
 

@@ -19,9 +19,9 @@ from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.similarity import Picture, to_picture
 from edgeanim.models.regions import REGIONS
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.wiring import Needs
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant
 

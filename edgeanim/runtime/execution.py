@@ -12,6 +12,7 @@ import numpy as np
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import CONDITION, STATE, GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
+from edgeanim.runtime.moments import choose
 from edgeanim.runtime.pictures import (
     Fit,
     flatten,
@@ -19,7 +20,7 @@ from edgeanim.runtime.pictures import (
     to_tensor,
 )
 from edgeanim.runtime.scene import Picture
-from edgeanim.runtime.wiring import Values, choose
+from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session
 
 Record = Callable[[str, Mapping[str, Array]], None]

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
+from edgeanim.runtime.moments import condition_batches
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.wiring import Needs, condition_batches
 
 _ONE_FOR_EACH = "an --input of one value for each frame"
 

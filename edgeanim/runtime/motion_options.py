@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from edgeanim.core.contract import STATE, Contract
 from edgeanim.core.errors import UsageError
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.transfer import TransferRule
-from edgeanim.runtime.wiring import Needs
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import finite, from_tensor
 from edgeanim.runtime.refining import Make, refined_steps, small_still
 from edgeanim.runtime.scene import BadStill, Picture, Scene
 from edgeanim.runtime.transfer import Transfer
 from edgeanim.runtime.warp import Compositor
-from edgeanim.runtime.wiring import Needs, Values
+from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
 
 if TYPE_CHECKING:

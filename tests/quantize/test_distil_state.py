@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load, save
 
 from edgeanim.core.files import sha256_bytes
-from edgeanim.quantize.distillation.state import Course, load_state, save_state
+from edgeanim.quantize.distillation.state import TrainingHistory, load_state, save_state
 
 Tensors = dict[str, torch.Tensor]
 
@@ -30,7 +30,7 @@ def begun() -> tuple[dict[str, torch.nn.Parameter], torch.optim.Adam]:
 def state(tmp_path: Path) -> Path:
     parameters, adam = begun()
     best = {name: p.detach().clone() for name, p in parameters.items()}
-    save_state(tmp_path, Course(10, 10, (1.0, 0.5)), parameters, adam, best)
+    save_state(tmp_path, TrainingHistory(10, 10, (1.0, 0.5)), parameters, adam, best)
     return tmp_path
 
 

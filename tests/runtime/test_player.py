@@ -14,11 +14,12 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime import player as player_module
+from edgeanim.runtime.moments import choose
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
-from edgeanim.runtime.wiring import Needs, choose
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Variant
 from tests.runtime.stubs import (

@@ -22,8 +22,9 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, load_golden
+from edgeanim.runtime.moments import at_moments, moments
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.wiring import Needs, at_moments, moments
 from edgeanim.targets.bundle import Variant
 
 _SHARE = 0.3

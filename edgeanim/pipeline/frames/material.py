@@ -26,9 +26,10 @@ from edgeanim.pipeline.frames.picture_scenes import (
 from edgeanim.quantize.coverage import evenly, thin
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import is_still, read_frames, read_still
+from edgeanim.runtime.moments import at_moments, choose, conditions_at, moments
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.scene import Picture, Scene, load_condition
-from edgeanim.runtime.wiring import Needs, at_moments, choose, conditions_at, moments
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array

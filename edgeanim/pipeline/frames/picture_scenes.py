@@ -17,9 +17,9 @@ from edgeanim.quantize.checks import fitting
 from edgeanim.quantize.coverage import evenly, frame_features, k_center
 from edgeanim.runtime.input_scenes import moments_told
 from edgeanim.runtime.media import clips_in, read_frames
+from edgeanim.runtime.moments import conditions_at
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene
-from edgeanim.runtime.wiring import conditions_at
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
