@@ -18,7 +18,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.clipping import clipped_share
+from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
@@ -120,28 +120,6 @@ def _tell_of_clipping(work: Work, model: Model, golden: Path) -> None:
     if said := clipping_in_words(model, golden):
         work.progress.stage("Look at the frames")
         work.progress.done(said)
-
-
-def clipping_in_words(model: Model, golden: Path) -> str | None:
-    """What to do where much of what the model paints lies at the ends of its value range, and
-    nothing in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black,
-    of one that paints 0..255 nearly all is white, and drift in it is not seen. `None` elsewhere."""
-    from edgeanim.graph.picture_ranges import bounded_range
-    from edgeanim.graph.read import read_onnx
-
-    for graph in model.graphs:
-        spec = graph.spec.output("frame")
-        if spec is None or spec.range is None or bounded_range(read_onnx(graph.path), spec.name):
-            continue
-        if (share := clipped_share(load_golden(golden))) is not None:
-            low, high = spec.range
-            return (
-                f"{share:.0%} of {spec.name!r} lies at the ends of its value range, "
-                f"{low:g}..{high:g}, or beyond, where drift is not seen. If the net paints other "
-                "values (-1..1 or 0..255, say), give these to `export --range`, or correct the "
-                "`range` in its model.toml, which `inspect --save-contract` writes."
-            )
-    return None
 
 
 def _record(work: Work, model: Model, scenes: list[Scene], folder: Path) -> None:

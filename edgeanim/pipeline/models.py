@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.contract import Contract
+from edgeanim.core.contract import CONTRACT_FILE, Contract
 from edgeanim.core.errors import BadInput, named
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes, write_text
 from edgeanim.core.parsing import load_json
@@ -113,7 +113,7 @@ def files_of_model(name: str | Path) -> list[Path]:
 def is_animator(folder: Path) -> bool:
     """Whether a training left its weights here, and nobody put a model beside them."""
     files = (folder / WEIGHTS, folder / ARCHITECTURE)
-    return all(file.is_file() for file in files) and not (folder / "model.toml").exists()
+    return all(file.is_file() for file in files) and not (folder / CONTRACT_FILE).exists()
 
 
 def exported(folder: Path, work: Work) -> Path:

@@ -16,7 +16,8 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.load import Model, load_model
-from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record
+from edgeanim.pipeline.calibrate import find_golden, record
+from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder

@@ -18,7 +18,8 @@ from edgeanim.core.recipe import Method, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.ahead import Ahead, working_ahead
-from edgeanim.pipeline.calibrate import clipping_in_words, find_golden, record_samples
+from edgeanim.pipeline.calibrate import find_golden, record_samples
+from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import NOT_HELD_OUT, Material, gather
 from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float

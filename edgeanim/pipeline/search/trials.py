@@ -25,7 +25,8 @@ from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import Model, load_model
-from edgeanim.pipeline.calibrate import clipping_in_words, record_samples
+from edgeanim.pipeline.calibrate import record_samples
+from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.lights import Likeness, drift_relit, golden_relit
 from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.prune import prune_model
