@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from tests.benchmarks.tegrastats_lines import REAL
+from tests.files import lay_out
 
 Look = tuple[float, float, dict[str, str], dict[str, str]]
 
@@ -131,7 +132,7 @@ JETSON_ORIN_NANO: list[Look] = [
 ]
 
 
-def lay_out(folder: Path, looks: list[Look]) -> Path:
+def record(folder: Path, looks: list[Look]) -> Path:
     """Write `looks` as a recording."""
     for number, (at, own, files, commands) in enumerate(looks):
         page = folder / f"{number:04d}"
@@ -139,7 +140,5 @@ def lay_out(folder: Path, looks: list[Look]) -> Path:
         texts |= {f"commands/{name}": text for name, text in commands.items()}
         clocks = {"wall": 1.7e9 + at, "steady": 500.0 + at, "own_cpu": own}
         texts["clocks.json"] = json.dumps(clocks)
-        for name, text in texts.items():
-            (page / name).parent.mkdir(parents=True, exist_ok=True)
-            (page / name).write_text(text)
+        lay_out(page, texts)
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeanim.benchmarks.machine.host import Host, Unreadable
+from tests.files import lay_out
 
 
 class Board(Host):
@@ -14,9 +15,7 @@ class Board(Host):
         super().__init__(root)
         self.commands = commands or {}
         self.asked: list[str] = []
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text)
+        lay_out(root, files)
 
     def run(self, *command: str) -> str:
         line = " ".join(command)

@@ -15,6 +15,7 @@ from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.results.result import ModelRecord
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.targets.board import load_board
+from tests.files import lay_out
 
 CORES = st.lists(st.integers(0, 63), min_size=1, max_size=16, unique=True)
 
@@ -45,10 +46,8 @@ def test_a_busy_core_is_left_to_others() -> None:
 
 
 def _lay_out(root: Path, files: Mapping[str, object]) -> None:
-    for name, text in files.items():
-        path = root / "sys/devices/system/cpu" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{text}\n")
+    folder = root / "sys/devices/system/cpu"
+    lay_out(folder, {name: f"{text}\n" for name, text in files.items()})
 
 
 def test_small_cores_are_left_out(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tests.benchmarks.fake_boards import (
     PI_4_THAT_THROTTLES,
     PI_5_WITH_POWER,
     Look,
-    lay_out,
+    record,
 )
 
 SHORT = BenchOptions(iterations=3, rounds=1, blocks=1, block_s=0, warmup_frames=1, warmup_s=0)
@@ -42,7 +42,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     def on(board: str, looks: list[Look]) -> Report:
-        monkeypatch.setenv(REPLAY, str(lay_out(tmp_path / board, looks)))
+        monkeypatch.setenv(REPLAY, str(record(tmp_path / board, looks)))
         return run_bench(
             [compile_tiny("null")],
             golden,
@@ -114,7 +114,7 @@ def test_the_command_line_replays_a_board(
     frames.mkdir()
     for index, picture in enumerate(pictures):
         cv2.imwrite(str(frames / f"{index}.png"), picture)
-    folder = lay_out(tmp_path / "my-pi", PI_4_THAT_THROTTLES)
+    folder = record(tmp_path / "my-pi", PI_4_THAT_THROTTLES)
     command = [sys.executable, "-m", "edgeanim", "bench", str(tiny_onnx()), "--quick"]
     command += ["--frames", str(frames), "--board", "raspberry-pi-4", "-o", "report.json"]
     environment = os.environ | {REPLAY: str(folder)}
@@ -236,7 +236,7 @@ def test_each_look_turns_one_page_and_the_last_page_is_kept_for_the_last_look(
     tmp_path: Path,
 ) -> None:
     looks = [(float(at), 0.0, {"proc/number": f"{at}\n"}, {}) for at in range(4)]
-    host = RecordedHost(lay_out(tmp_path / "board", looks))
+    host = RecordedHost(record(tmp_path / "board", looks))
     read = []
     for last in (False, False, False, False, True):
         host.advance(last=last)

@@ -13,6 +13,7 @@ from edgeanim.benchmarks.machine.sensors import get_sensor, sensor_names
 from edgeanim.benchmarks.machine.sensors.base import Snapshot
 from edgeanim.core.errors import UsageError
 from edgeanim.targets.board import GENERIC_SENSORS, SENSORS
+from tests.files import lay_out
 
 # A made-up board with everything; sysfs and procfs in the documented forms.
 FILES = {
@@ -41,12 +42,8 @@ FILES = {
 }
 
 
-def lay_out(root: Path, files: dict[str, str]) -> Host:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return Host(root)
+def host_of(root: Path, files: dict[str, str]) -> Host:
+    return Host(lay_out(root, files))
 
 
 def read(host: Host, *names: str) -> Snapshot:
@@ -56,7 +53,7 @@ def read(host: Host, *names: str) -> Snapshot:
 
 
 def test_a_board_that_tells_everything_is_read(tmp_path: Path) -> None:
-    snapshot = read(lay_out(tmp_path, FILES))
+    snapshot = read(host_of(tmp_path, FILES))
     assert snapshot.missing == ()
     tick = snapshot.values["cpu.busy_s"] / 1530
     assert snapshot.values["cpu0.busy_s"] == pytest.approx(915 * tick)
@@ -90,7 +87,7 @@ def test_the_first_generation_of_cgroups_is_read(tmp_path: Path) -> None:
         "sys/fs/cgroup/cpu/cpu.stat": "nr_periods 4\nnr_throttled 1\nthrottled_time 2000000000\n",
         "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
     }
-    values = read(lay_out(tmp_path, files), "cgroup").values
+    values = read(host_of(tmp_path, files), "cgroup").values
     assert values == {"cgroup.cpu_limit_cores": 0.5, "cgroup.throttled_s": 2.0}
 
 
@@ -110,7 +107,7 @@ def test_a_group_below_the_top_is_held_to_its_own_limits_and_to_those_above(
         "sys/fs/cgroup/user.slice/memory.max": "536870912\n",
         "sys/fs/cgroup/other.slice/cpu.max": "1000 100000\n",
     }
-    assert read(lay_out(tmp_path, files), "cgroup").values == {
+    assert read(host_of(tmp_path, files), "cgroup").values == {
         "cgroup.cpu_limit_cores": 0.5,
         "cgroup.throttled_s": 2.5,
         "cgroup.memory_limit_mb": 512.0,
@@ -126,7 +123,7 @@ def test_the_first_generation_has_a_place_for_each_controller(tmp_path: Path) ->
         "sys/fs/cgroup/cpu/b/c/cpu.stat": "throttled_time 1000000000\n",
         "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "268435456\n",
     }
-    assert read(lay_out(tmp_path, files), "cgroup").values == {
+    assert read(host_of(tmp_path, files), "cgroup").values == {
         "cgroup.cpu_limit_cores": 0.25,
         "cgroup.throttled_s": 1.0,
         "cgroup.memory_limit_mb": 256.0,
@@ -138,23 +135,23 @@ def test_a_container_that_is_told_a_place_it_does_not_see_reads_its_top(
     tmp_path: Path, place: str
 ) -> None:
     files = {"proc/self/cgroup": f"0::{place}\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}
-    assert read(lay_out(tmp_path, files), "cgroup").values == {"cgroup.cpu_limit_cores": 1.5}
+    assert read(host_of(tmp_path, files), "cgroup").values == {"cgroup.cpu_limit_cores": 1.5}
 
 
 def test_a_quota_of_no_period_is_told_of_and_no_value(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/cpu.max": "150000 0\n"}
-    snapshot = read(lay_out(tmp_path, files), "cgroup")
+    snapshot = read(host_of(tmp_path, files), "cgroup")
     assert snapshot.values == {}
     assert "a period of 0 us is none" in " ".join(snapshot.missing)
 
 
 def test_no_limit_is_no_value(tmp_path: Path) -> None:
     files = {"sys/fs/cgroup/cpu.max": "max 100000\n", "sys/fs/cgroup/memory.max": "max\n"}
-    assert read(lay_out(tmp_path, files), "cgroup").values == {}
+    assert read(host_of(tmp_path, files), "cgroup").values == {}
 
 
 def test_cores_that_are_off_with_their_cluster_hide_nothing_of_the_others(tmp_path: Path) -> None:
-    host = lay_out(tmp_path, FILES)
+    host = host_of(tmp_path, FILES)
     for name in ("scaling_cur_freq", "scaling_governor"):
         (tmp_path / f"sys/devices/system/cpu/cpu8/cpufreq/{name}").mkdir(parents=True)
     sensor = get_sensor("thermal", host)
@@ -166,7 +163,7 @@ def test_cores_that_are_off_with_their_cluster_hide_nothing_of_the_others(tmp_pa
 def test_a_zone_without_power_has_no_temperature_from_which_it_could_rise(tmp_path: Path) -> None:
     zone = {"sys/class/thermal/thermal_zone2/type": "gpu-thermal\n"}
     zone["sys/class/thermal/thermal_zone2/temp"] = "-256000\n"
-    values = read(lay_out(tmp_path, FILES | zone), "thermal").values
+    values = read(host_of(tmp_path, FILES | zone), "thermal").values
     heat = {name: value for name, value in values.items() if name.endswith("temp_c")}
     assert heat == {"thermal_zone0.cpu-thermal.temp_c": 48.312}
 
@@ -187,7 +184,7 @@ def test_an_empty_machine_says_what_it_lacks_and_invents_nothing(tmp_path: Path)
     | st.text(max_size=30),
 )
 def test_damage_becomes_missing_never_a_crash(tmp_path: Path, name: str, text: str) -> None:
-    snapshot = read(lay_out(tmp_path, FILES | {name: text}))
+    snapshot = read(host_of(tmp_path, FILES | {name: text}))
     assert all(math.isfinite(value) for value in snapshot.values.values())
 
 

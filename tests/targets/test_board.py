@@ -21,6 +21,7 @@ from edgeanim.targets.board import (
 )
 from edgeanim.targets.machine import read_machine, special_sensors
 from edgeanim.targets.on.needs import VENV
+from tests.files import lay_out
 
 PI_4 = """processor\t: 0
 BogoMIPS\t: 108.00
@@ -38,11 +39,8 @@ flags\t\t: something else
 MEMINFO = "MemTotal:        3884048 kB\nMemFree:          100000 kB\n"
 
 
-def lay_out(root: Path, files: dict[str, str]) -> Path:
-    for name, text in {"proc/meminfo": MEMINFO, **files}.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
+def machine_of(root: Path, files: dict[str, str]) -> Path:
+    return lay_out(root, {"proc/meminfo": MEMINFO, **files})
 
 
 @pytest.mark.parametrize("name", board_names())
@@ -125,7 +123,7 @@ def test_the_dot_product_is_what_lifts_the_int8_peak() -> None:
 def test_special_sensors_are_found(
     tmp_path: Path, files: dict[str, str], sensors: tuple[str, ...]
 ) -> None:
-    assert special_sensors(lay_out(tmp_path, files)) == sensors
+    assert special_sensors(machine_of(tmp_path, files)) == sensors
 
 
 def test_an_unknown_board_names_the_nearest() -> None:
@@ -164,7 +162,7 @@ def test_ones_own_board_file(tmp_path: Path) -> None:
 
 
 def test_a_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
-    root = lay_out(
+    root = machine_of(
         tmp_path,
         {
             "proc/cpuinfo": PI_4,
@@ -193,7 +191,7 @@ def test_a_raspberry_pi_is_read_from_its_files(tmp_path: Path) -> None:
 def test_bfloat16_is_multiplied_where_the_processor_says_so(
     tmp_path: Path, extra: str, multiplies: bool, tiles: bool
 ) -> None:
-    root = lay_out(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
+    root = machine_of(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
     machine = read_machine(root, arch="x86_64")
     assert machine.multiplies_bfloat16 is multiplies
     assert machine.multiplies_bfloat16_in_tiles is tiles
@@ -209,7 +207,7 @@ def test_channels_fill_the_vectors_of_the_board() -> None:
     ("extra", "saturates"), [("", True), ("avx_vnni", False), ("avx512f avx512_vnni", False)]
 )
 def test_x86_saturates_unless_it_has_vnni(tmp_path: Path, extra: str, saturates: bool) -> None:
-    root = lay_out(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
+    root = machine_of(tmp_path, {"proc/cpuinfo": X86.format(extra=extra)})
     machine = read_machine(root, arch="x86_64")
     assert machine.saturates_u8s8 is saturates
     assert machine.model == "Some CPU @ 3.00GHz"
@@ -252,7 +250,7 @@ def test_x86_saturates_unless_it_has_vnni(tmp_path: Path, extra: str, saturates:
 def test_a_containers_limits_count(
     tmp_path: Path, files: dict[str, str], cores: int, memory_mb: int
 ) -> None:
-    machine = read_machine(lay_out(tmp_path, files), arch="x86_64", affinity=8)
+    machine = read_machine(machine_of(tmp_path, files), arch="x86_64", affinity=8)
     assert (machine.cores, machine.memory_mb) == (cores, memory_mb)
 
 
@@ -269,7 +267,7 @@ def test_nonsense_in_the_systems_files_is_no_crash(
     text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     names = ("proc/cpuinfo", "proc/meminfo", "proc/self/cgroup", "sys/fs/cgroup/cpu.max")
-    root = lay_out(tmp_path_factory.mktemp("root"), dict.fromkeys(names, text))
+    root = machine_of(tmp_path_factory.mktemp("root"), dict.fromkeys(names, text))
     machine = read_machine(root, affinity=4)
     assert 1 <= machine.cores <= 4
 
@@ -287,7 +285,7 @@ def test_precisions_that_the_machine_has_not_are_taken_out(
     flags: str, floats: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    root = lay_out(tmp_path, {"proc/cpuinfo": f"flags : {flags}\n"})
+    root = machine_of(tmp_path, {"proc/cpuinfo": f"flags : {flags}\n"})
     found = detect(load_shipped_board("local"), root).backend("openvino")
     assert found.precisions == (*floats, "int8")
     assert found.floats(("float32", "bfloat16", "float16")) == floats
@@ -301,7 +299,7 @@ def test_an_arm_machine_gets_the_backends_of_arm_boards(
     board = load_board(name)
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     features = " ".join(board.cpu_features)
-    root = lay_out(tmp_path, {"proc/cpuinfo": f"Features : {features}\n"})
+    root = machine_of(tmp_path, {"proc/cpuinfo": f"Features : {features}\n"})
     found = detect(load_shipped_board("local"), root)
     assert [(each.name, each.precisions) for each in found.backends] == [
         (each.name, each.precisions) for each in board.backends

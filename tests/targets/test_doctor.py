@@ -21,6 +21,7 @@ from edgeanim.targets.fitness import check_machine
 from edgeanim.targets.permissions import check_permissions
 from edgeanim.targets.smoke import run_smoke
 from edgeanim.targets.wheels import RUNTIMES, fitting
+from tests.files import lay_out
 
 
 @pytest.mark.parametrize("name", [n for n in backend_names() if get_backend(n).int8_scheme])
@@ -140,13 +141,6 @@ def test_a_processor_that_no_board_has_is_diagnosed_as_well(
     assert [check.name for check in diagnose().checks][-len(backend_names()) :] == [
         *backend_names()
     ]
-
-
-def lay_out(root: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    return root
 
 
 def of(checks: list[Check]) -> dict[str, Check]:
