@@ -64,9 +64,9 @@ def test_flow_is_seen_in_clips_only_where_that_is_asked_for():
         draw_batch(material, replace(config, optical_flow=on), 64, 4, (0, 3))
         for on in (False, True)
     )
-    assert (blind.guided[:2] == 0).all()
-    assert (seeing.guided[:2] == 1).any()
+    assert (blind.flow_weight[:2] == 0).all()
+    assert (seeing.flow_weight[:2] == 1).any()
     for name in ("still", "driving", "known"):
         assert torch.equal(getattr(blind, name), getattr(seeing, name))
-    assert torch.equal(blind.guided[2:], seeing.guided[2:])
+    assert torch.equal(blind.flow_weight[2:], seeing.flow_weight[2:])
     assert torch.equal(blind.flow[2:], seeing.flow[2:])

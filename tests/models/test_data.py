@@ -247,11 +247,11 @@ def test_a_clip_becomes_square_pictures_of_which_nothing_else_is_known(clip):
     pair = make_pair(sequence, 0, 3, 64)
     assert pair.known == 0
     assert (pair.label_driving == UNKNOWN).all()
-    assert not pair.guided.any()
+    assert not pair.flow_weight.any()
     # That its still shows all there is, is likely and no more.
     assert pair.visible.all()
-    assert (pair.judged > 0).all()
-    assert (pair.judged < 0.5).all()
+    assert (pair.visible_weight > 0).all()
+    assert (pair.visible_weight < 0.5).all()
 
 
 def test_of_a_long_clip_moments_are_kept_with_the_frame_before_each():

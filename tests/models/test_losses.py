@@ -50,8 +50,8 @@ def a_batch(known=1.0, **values):
         direction_driving=pairs,
         flow=pairs,
         visible=grid + 1,
-        guided=grid + 1,
-        judged=grid + 1,
+        flow_weight=grid + 1,
+        visible_weight=grid + 1,
         known=torch.full((1, 1), known),
     )
     return replace(batch, **values)
@@ -127,23 +127,23 @@ def test_the_warp_is_held_to_what_the_still_shows():
 
 
 def test_the_flow_is_held_to_what_is_believed_and_more_so_where_something_moves():
-    guided = a_batch().guided.clone()
-    guided[..., HALVES[0]] = 0
-    batch = a_batch(guided=guided)
+    flow_weight = a_batch().flow_weight.clone()
+    flow_weight[..., HALVES[0]] = 0
+    batch = a_batch(flow_weight=flow_weight)
     assert terms_of(batch, flow=off_in(batch.flow, HALVES[0], 0.1))["flow"] == 0
     off = terms_of(batch, flow=off_in(batch.flow, HALVES[1], 0.1))["flow"]
     assert off == pytest.approx(WEIGHTS.flow * 0.2, rel=1e-3)
     # A quarter of what is believed moves: with five times the say it has more than half.
-    moving = a_batch(flow=off_in(batch.flow, slice(GRID - 2, GRID), 0.5), guided=guided)
+    moving = a_batch(flow=off_in(batch.flow, slice(GRID - 2, GRID), 0.5), flow_weight=flow_weight)
     off = terms_of(moving, flow=off_in(moving.flow, slice(GRID - 2, GRID), 0.1))["flow"]
     assert off == pytest.approx(WEIGHTS.flow * 0.2 * 5 / 8, rel=1e-3)
 
 
 def test_alpha_is_held_to_what_is_known_of_visibility():
-    visible, judged = a_batch().visible.clone(), a_batch().judged.clone()
+    visible, visible_weight = a_batch().visible.clone(), a_batch().visible_weight.clone()
     visible[..., HALVES[0]] = 0
-    judged[..., HALVES[1]] = 0
-    batch = a_batch(visible=visible, judged=judged)
+    visible_weight[..., HALVES[1]] = 0
+    batch = a_batch(visible=visible, visible_weight=visible_weight)
     wrong_where_unknown, wrong = visible.clone(), visible.clone()
     wrong_where_unknown[..., HALVES[1]] = 0
     wrong[..., HALVES[0]] = 1

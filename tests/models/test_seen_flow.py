@@ -74,9 +74,9 @@ def errors_of(still, driving, matrix):
     seen = seen_flow(planes(still), planes(driving), CELLS)
     there, offset = truth(matrix)
     inside = within(there, 5)
-    assert seen.guided[0][inside].mean() > 0.97
-    guided = inside & (seen.guided[0] > 0)
-    return np.hypot(*(seen.flow * SIDE / 2 - offset))[guided]
+    assert seen.flow_weight[0][inside].mean() > 0.97
+    trusted = inside & (seen.flow_weight[0] > 0)
+    return np.hypot(*(seen.flow * SIDE / 2 - offset))[trusted]
 
 
 @settings(max_examples=25)
@@ -109,10 +109,10 @@ def test_offsets_are_in_half_pictures_of_each_axis():
     driving, matrix = moved(still, shift=(9.0, -3.0))
     seen = seen_flow(planes(still), planes(driving), CELLS)
     there, offset = truth(matrix, 96, 192)
-    guided = within(there, 8, 96, 192) & (seen.guided[0] > 0)
-    assert guided.mean() > 0.7
+    trusted = within(there, 8, 96, 192) & (seen.flow_weight[0] > 0)
+    assert trusted.mean() > 0.7
     halves = np.array([192, 96])[:, None, None] / 2
-    np.testing.assert_allclose((seen.flow * halves)[:, guided], offset[:, guided], atol=0.5)
+    np.testing.assert_allclose((seen.flow * halves)[:, trusted], offset[:, trusted], atol=0.5)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -122,8 +122,8 @@ def test_what_comes_from_beyond_the_picture_is_not_guided(seed):
     driving, matrix = moved(still, shift=(14.0, 0.0))
     there, _ = truth(matrix)
     seen = seen_flow(planes(still), planes(driving), CELLS)
-    assert (seen.guided[0][within(there, 5)] == 1).mean() > 0.95
-    assert (seen.guided[0][there[0] < -3] == 0).all()
+    assert (seen.flow_weight[0][within(there, 5)] == 1).mean() > 0.95
+    assert (seen.flow_weight[0][there[0] < -3] == 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -131,8 +131,8 @@ def test_a_lamp_that_is_switched_on_is_neither_followed_nor_taken_for_a_thing(se
     """What is lit looks other than it did, but leads home."""
     still = 0.5 * texture(seed)
     seen = seen_flow(planes(still), planes(still + np.float32(0.35)), CELLS)
-    assert (seen.guided == 0).all()
-    assert (seen.judged == 0).all()
+    assert (seen.flow_weight == 0).all()
+    assert (seen.visible_weight == 0).all()
     assert (seen.visible == 1).all()
 
 
@@ -143,7 +143,7 @@ def test_what_is_lost_among_the_like_is_not_taken_to_be_hidden(seed):
         grain = texture(100 + 2 * seed + number)
         picture[40:88, 40:88] = 0.5 + 0.15 * (grain[40:88, 40:88] - 0.5)
     seen = seen_flow(planes(still), planes(driving), CELLS)
-    assert seen.guided[INNER].mean() < 0.7
+    assert seen.flow_weight[INNER].mean() < 0.7
     assert (seen.visible[INNER] == 1).all()
 
 
@@ -152,7 +152,7 @@ def test_of_two_equal_frames_everything_is_known_to_stay(seed):
     still = planes(texture(seed))
     seen = seen_flow(still, still.copy(), CELLS)
     assert np.abs(seen.flow).max() * SIDE / 2 < 0.05
-    for mask in (seen.guided, seen.visible, seen.judged):
+    for mask in (seen.flow_weight, seen.visible, seen.visible_weight):
         assert (mask == 1).all()
 
 
@@ -160,12 +160,12 @@ def test_of_two_equal_frames_everything_is_known_to_stay(seed):
 def test_a_patch_from_nowhere_is_not_guided_and_is_judged_to_be_hidden(seed):
     still = texture(seed)
     seen = seen_flow(planes(still), planes(patched(still)), CELLS)
-    assert seen.guided[INNER].mean() < 0.05
-    hidden = (seen.judged[INNER] == 1) & (seen.visible[INNER] == 0)
+    assert seen.flow_weight[INNER].mean() < 0.05
+    hidden = (seen.visible_weight[INNER] == 1) & (seen.visible[INNER] == 0)
     assert hidden.mean() > 0.6
     around = np.ones((CELLS, CELLS), bool)
     around[8:24, 8:24] = False
-    assert seen.guided[0][around].mean() > 0.97
+    assert seen.flow_weight[0][around].mean() > 0.97
     assert np.abs(seen.flow[:, around]).max() * SIDE / 2 < 0.2
 
 
@@ -176,7 +176,7 @@ def test_what_came_into_the_picture_is_not_guided():
     driving[:, :16] = texture(5)[:, :16]
     seen = seen_flow(planes(still), planes(driving), CELLS)
     there, _ = truth(matrix)
-    assert seen.guided[0][~within(there, -2)].mean() < 0.1
+    assert seen.flow_weight[0][~within(there, -2)].mean() < 0.1
 
 
 def picture_of(kind, seed, side):
@@ -208,13 +208,13 @@ def test_whatever_the_pictures_the_answer_has_its_shape_and_makes_sense(one, oth
     assert seen.flow.dtype == np.float32
     assert np.isfinite(seen.flow).all()
     assert np.abs(seen.flow).max() <= 2
-    for mask in (seen.guided, seen.visible, seen.judged):
+    for mask in (seen.flow_weight, seen.visible, seen.visible_weight):
         assert mask.shape == (1, side // 4, side // 4)
         assert mask.dtype == np.float32
         assert set(np.unique(mask)) <= {0, 1}
-    assert (seen.visible >= seen.guided).all()
-    assert np.array_equal(seen.judged == 1, (seen.guided == 1) | (seen.visible == 0))
-    assert (seen.flow[:, seen.guided[0] == 0] == 0).all()
+    assert (seen.visible >= seen.flow_weight).all()
+    assert np.array_equal(seen.visible_weight == 1, (seen.flow_weight == 1) | (seen.visible == 0))
+    assert (seen.flow[:, seen.flow_weight[0] == 0] == 0).all()
 
 
 @settings(max_examples=30)
@@ -251,9 +251,9 @@ def test_a_mirrored_pair_has_the_mirrored_flow(clip):
     plain = make_pair(clip, 0, 1, SIDE, PLAIN, optical_flow=True)
     mirrored = Augmentation(similarity(mirrored=True), mirrored=True)
     other = make_pair(clip, 0, 1, SIDE, mirrored, optical_flow=True)
-    for name in ("guided", "visible", "judged"):
+    for name in ("flow_weight", "visible", "visible_weight"):
         assert (getattr(other, name)[:, :, ::-1] == getattr(plain, name)).mean() > 0.97
-    both = (plain.guided[0] > 0) & (other.guided[0, :, ::-1] > 0)
+    both = (plain.flow_weight[0] > 0) & (other.flow_weight[0, :, ::-1] > 0)
     assert both.mean() > 0.8
     back = other.flow[:, :, ::-1] * np.array([-1, 1], np.float32)[:, None, None]
     # Less than half a pixel of the pictures apart.
@@ -263,11 +263,11 @@ def test_a_mirrored_pair_has_the_mirrored_flow(clip):
 
 def test_only_with_optical_flow_is_a_clip_told_where_it_came_from(clip):
     blind = make_pair(clip, 0, 1, SIDE)
-    assert (blind.guided == 0).all()
+    assert (blind.flow_weight == 0).all()
     assert (blind.visible == 1).all()
     seeing = make_pair(clip, 0, 1, SIDE, optical_flow=True)
-    assert seeing.guided.mean() > 0.8
-    assert (seeing.judged[seeing.guided > 0] == 1).all()
+    assert seeing.flow_weight.mean() > 0.8
+    assert (seeing.visible_weight[seeing.flow_weight > 0] == 1).all()
     assert seeing.known == blind.known == 0
     assert (seeing.label_driving == UNKNOWN).all()
 
@@ -280,9 +280,9 @@ def test_where_a_hand_is_lost_its_weak_label_still_guides():
     labels[1, 80:176, 80:176] = hand
     clip = clip_of(still, driving, weak_labels=labels)
     pair = make_pair(clip, 0, 1, SIDE, optical_flow=True)
-    assert (pair.guided[INNER] == 1).all()
+    assert (pair.flow_weight[INNER] == 1).all()
     assert (pair.visible[INNER] == 1).all()
-    assert (pair.judged[INNER] == 1).all()
+    assert (pair.visible_weight[INNER] == 1).all()
     # The label moved by 64 of 256 pixels to the right.
     told = np.median(pair.flow[INNER], axis=(1, 2))
     np.testing.assert_allclose(told, (-64 * 2 / SIZE, 0), atol=0.02)

@@ -112,7 +112,7 @@ def test_weak_labels_follow_the_augmentation_and_make_no_pair_known():
     assert plain.known == 0
     assert set(np.unique(plain.label_driving)) >= {HEAD, TORSO, LEFT, RIGHT, BACKGROUND, UNKNOWN}
     back = mirrored.label_driving[:, ::-1]
-    assert plain.guided[0, 0, 0] == mirrored.guided[0, 0, -1] == 1
+    assert plain.flow_weight[0, 0, 0] == mirrored.flow_weight[0, 0, -1] == 1
     assert (plain.flow[:, 0, 0] == 0).all()
     for one, other in ((LEFT, RIGHT), (RIGHT, LEFT), (HEAD, HEAD), (UNKNOWN, UNKNOWN)):
         assert overlap(back == other, plain.label_driving == one, True) > 0.8
@@ -123,13 +123,13 @@ def test_a_hand_is_told_to_come_from_where_it_was():
     pair = make_pair(sequence, 0, 8, 128, PLAIN)
     for hand in (LEFT, RIGHT):
         there, here = (np.argwhere(truth[t] == hand).mean(0) for t in (0, 8))
-        told = (pair.label_driving == hand) & (pair.guided[0] > 0)
+        told = (pair.label_driving == hand) & (pair.flow_weight[0] > 0)
         assert told.any()
         # Half pictures, x first; truth in pixels, y first. Within two pixels.
         expected = (there - here)[::-1] * 2 / SIZE
         np.testing.assert_allclose(pair.flow[:, told].mean(1), expected, atol=2 * 2 / SIZE)
     unknown = pair.label_driving == UNKNOWN
-    assert (pair.guided[0][unknown] == 0).all()
+    assert (pair.flow_weight[0][unknown] == 0).all()
 
 
 def test_the_sheet_of_clips_paints_what_was_told_and_leaves_the_rest():

@@ -55,14 +55,14 @@ def weak_flow(
     was, without turn or stretch. Steady pixels, labelled alike in both frames, come from there."""
     side = len(still)
     flow = np.zeros((2, side, side), np.float32)
-    guided = (driving == still) & (driving != UNKNOWN)
+    trusted = (driving == still) & (driving != UNKNOWN)
     for region in _MOVING:
         there, here = (np.argwhere(labels == region) for labels in (still, driving))
-        guided[driving == region] = min(len(there), len(here)) >= _LEAST_PIXELS
+        trusted[driving == region] = min(len(there), len(here)) >= _LEAST_PIXELS
         if len(there) and len(here):
             offset = (there.mean(0) - here.mean(0)) * (2 / side)
             flow[:, driving == region] = offset[::-1, None]
-    return flow, guided.astype(np.float32)[None]
+    return flow, trusted.astype(np.float32)[None]
 
 
 def _on_canvas(places: NDArray[np.float64], to_mask: Affine) -> NDArray[np.float64]:

@@ -30,8 +30,8 @@ class Pair:
     `direction_*` float32 [2, h/4, w/4]: the unit vector along which the part at a pixel points (the
     y axis of its sprite), 0 on the backdrop. `flow` float32 [2, h/4, w/4]: the offset (x, y)
     from each driving pixel to its place in the still, in half pictures; `visible` float32
-    [1, h/4, w/4]: 1 where the still shows that place; `guided` float32 [1, h/4, w/4]: how much the
-    flow is to be believed, and `judged` float32 [1, h/4, w/4]: how much the visibility is.
+    [1, h/4, w/4]: 1 where the still shows that place. `flow_weight` and `visible_weight` float32
+    [1, h/4, w/4]: how much either is to be believed.
 
     `known` is 0 for a real clip, whose directions mean nothing. Its labels are `UNKNOWN` and its
     flow is not to be believed, but for what weak labels and optical flow tell.
@@ -46,8 +46,8 @@ class Pair:
     direction_driving: NDArray[np.float32]
     flow: NDArray[np.float32]
     visible: NDArray[np.float32]
-    guided: NDArray[np.float32]
-    judged: NDArray[np.float32]
+    flow_weight: NDArray[np.float32]
+    visible_weight: NDArray[np.float32]
     known: NDArray[np.float32]
 
 
@@ -59,8 +59,8 @@ class _Knowledge(NamedTuple):
     directions: list[NDArray[np.float32]]
     flow: NDArray[np.float32]
     visible: NDArray[np.float32]
-    guided: NDArray[np.float32]
-    judged: NDArray[np.float32]
+    flow_weight: NDArray[np.float32]
+    visible_weight: NDArray[np.float32]
 
 
 def make_pair(
@@ -97,8 +97,8 @@ def make_pair(
         known.directions[1],
         known.flow,
         known.visible,
-        known.guided,
-        known.judged,
+        known.flow_weight,
+        known.visible_weight,
         np.array([sequence.parts is not None], np.float32),
     )
 
@@ -126,15 +126,15 @@ def _of_clip(
     """Of a real clip, what its weak labels tell."""
     labels = [np.full((side, side), UNKNOWN, np.uint8)] * 2
     flow = np.zeros((2, side, side), np.float32)
-    guided = np.zeros((1, side, side), np.float32)
+    flow_weight = np.zeros((1, side, side), np.float32)
     if sequence.weak_labels is not None:
         to_mask = _to_size(side) @ augmentation.matrix
         shown = [_warp_labels(sequence.weak_labels[i], to_mask, side) for i in ends]
         labels = [_MIRRORED_LABELS[each] if augmentation.mirrored else each for each in shown]
-        flow, guided = weak_flow(*labels)
+        flow, flow_weight = weak_flow(*labels)
     visible = np.ones((1, side, side), np.float32)
     directions = [np.zeros((2, side, side), np.float32)] * 2
-    return _Knowledge(labels, directions, flow, visible, guided, np.full_like(visible, _PRIOR))
+    return _Knowledge(labels, directions, flow, visible, flow_weight, np.full_like(visible, _PRIOR))
 
 
 def _with_seen_flow(
@@ -142,12 +142,12 @@ def _with_seen_flow(
 ) -> _Knowledge:
     seen = seen_flow(still, driving, known.flow.shape[1])
     # Where a search loses a hand, its middle is still known; where it is found, so are fingers.
-    guided = np.maximum(known.guided, seen.guided)
+    flow_weight = np.maximum(known.flow_weight, seen.flow_weight)
     return known._replace(
-        flow=np.where(seen.guided > 0, seen.flow, known.flow),
-        visible=np.maximum(seen.visible, guided),
-        guided=guided,
-        judged=np.maximum(seen.judged, guided),
+        flow=np.where(seen.flow_weight > 0, seen.flow, known.flow),
+        visible=np.maximum(seen.visible, flow_weight),
+        flow_weight=flow_weight,
+        visible_weight=np.maximum(seen.visible_weight, flow_weight),
     )
 
 

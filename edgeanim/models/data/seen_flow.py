@@ -26,13 +26,13 @@ Values = NDArray[np.float32]
 
 class SeenFlow(NamedTuple):
     """`flow` float32 [2, s, s], offsets from driving pixels into the still, in half pictures; and
-    float32 [1, s, s] of 0 and 1: `guided` where it is to be believed, `visible` where the still
-    shows the place, `judged` where either is known."""
+    float32 [1, s, s] of 0 and 1: `flow_weight` where it is to be believed, `visible` where the
+    still shows the place, `visible_weight` where it is known whether it does."""
 
     flow: Values
-    guided: Values
+    flow_weight: Values
     visible: Values
-    judged: Values
+    visible_weight: Values
 
 
 def seen_flow(still: Values, driving: Values, side: int) -> SeenFlow:
@@ -55,11 +55,11 @@ def seen_flow(still: Values, driving: Values, side: int) -> SeenFlow:
     found = home & (error < _LIKE)
     hidden = ~home & (error > _UNLIKE)
     shares = [_shrunk(mask.astype(np.float32), side) for mask in (found, hidden)]
-    guided, gone = (share > 0.5 for share in shares)
+    trusted, gone = (share > 0.5 for share in shares)
     # Offsets of confirmed pixels only: the mean over a contour would point to neither side.
     sums = _shrunk(forth * found[..., None], side) * (2 / _LIFT)
-    flow = (sums / np.maximum(shares[0], 1e-6)[..., None] * guided[..., None]).transpose(2, 0, 1)
-    masks = (guided, ~gone, guided | gone)
+    flow = (sums / np.maximum(shares[0], 1e-6)[..., None] * trusted[..., None]).transpose(2, 0, 1)
+    masks = (trusted, ~gone, trusted | gone)
     return SeenFlow(np.ascontiguousarray(flow), *(m[None].astype(np.float32) for m in masks))
 
 

@@ -96,8 +96,8 @@ def _forms(animator: Animator, shot: Shot, driver: int, pair: Pair) -> Iterator[
     grid = size // MASK_STRIDE
     for side, names in ((grid, COLUMNS[2:4]), (2 * grid, COLUMNS[4:])):
         fine = tuple(_resized(part, side) for part in (flow, alpha, colour))
-        true, guided, visible = _known_flow(shot, driver, pair, side)
-        warped = torch.where(guided > 0, true, fine[0])
+        true, trusted, visible = _known_flow(shot, driver, pair, side)
+        warped = torch.where(trusted > 0, true, fine[0])
         if len(names) == 2:
             yield names[0], (warped, fine[1], fine[2])
         real = functional.interpolate(
@@ -113,9 +113,9 @@ def _known_flow(shot: Shot, driver: int, pair: Pair, side: int) -> tuple[Tensor,
         found = seen_flow(pair.still, pair.driving, side)
     else:
         found = make_pair(shot.sequence, shot.still, driver, side * MASK_STRIDE)
-    arrays = (found.flow, found.guided, found.visible)
-    flow, guided, visible = (torch.from_numpy(array)[None] for array in arrays)
-    return flow, guided, visible
+    arrays = (found.flow, found.flow_weight, found.visible)
+    flow, trusted, visible = (torch.from_numpy(array)[None] for array in arrays)
+    return flow, trusted, visible
 
 
 def _masks(labels: Any) -> Tensor:

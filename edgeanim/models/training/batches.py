@@ -45,8 +45,8 @@ class Batch:
     direction_driving: Tensor
     flow: Tensor
     visible: Tensor
-    guided: Tensor
-    judged: Tensor
+    flow_weight: Tensor
+    visible_weight: Tensor
     known: Tensor
 
     def to(self, device: torch.device) -> Batch:

@@ -188,7 +188,7 @@ def _warp_error(warped: Tensor, batch: Batch, weight: Tensor) -> Tensor:
 def _flow_error(flow: Tensor, batch: Batch) -> Tensor:
     """L1 to the flow where it is to be believed; what moves counts more."""
     moving = (batch.flow.abs().amax(1, keepdim=True) > 0.015).float()
-    share = batch.guided * (1 + 4 * moving)
+    share = batch.flow_weight * (1 + 4 * moving)
     error = (flow - batch.flow).abs().sum(1, keepdim=True).clamp(max=1.0)
     return mean_over(error, share)
 
@@ -198,7 +198,7 @@ def _visibility_error(alpha: Tensor, batch: Batch) -> Tensor:
     entropy = functional.binary_cross_entropy(
         alpha.clamp(1e-4, 1 - 1e-4), batch.visible, reduction="none"
     )
-    return (entropy * batch.judged).mean()
+    return (entropy * batch.visible_weight).mean()
 
 
 def _agreement(scores: Tensor, mirrored: Tensor) -> Tensor:
