@@ -86,7 +86,7 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
         warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
         warnings.filterwarnings("ignore", message="This process .* is multi-threaded, use of fork")
         loader: Any = DataLoader(
-            _Told(batches),
+            _WithErrors(batches),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=_PREFETCH,
@@ -95,7 +95,7 @@ def _by_processes(batches: _Batches, workers: int, pinned: bool) -> Generator[Ba
         )
         coming = iter(loader)  # forks
     try:
-        with _deaths_told():
+        with _reporting_deaths():
             for drawn in coming:
                 if isinstance(drawn, EdgeanimError):
                     raise drawn
@@ -119,7 +119,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _deaths_told() -> Iterator[None]:
+def _reporting_deaths() -> Iterator[None]:
     """`DeviceFailed` for a process that is killed."""
     try:
         yield
@@ -152,7 +152,7 @@ def refuse_processes() -> None:
         )
 
 
-class _Told(Dataset):  # type: ignore[misc]
+class _WithErrors(Dataset):  # type: ignore[misc]
     """Batches, or the error in place of one: raised in a process, it would arrive as a traceback
     in words."""
 

@@ -108,18 +108,25 @@ def build_networks(config: TrainConfig, device: Device = "cpu") -> Networks:
     if config.precision == "bfloat16":
         compute_in(animator, torch.bfloat16)
         compute_in(discriminator, torch.bfloat16)
-    finding = list(animator.regions.parameters())
-    making = [*animator.encoder.parameters(), *animator.generator.parameters()]
-    finder: torch.optim.Optimizer
-    maker: torch.optim.Optimizer
+    regions = list(animator.regions.parameters())
+    generator = [*animator.encoder.parameters(), *animator.generator.parameters()]
+    of_regions: torch.optim.Optimizer
+    of_generator: torch.optim.Optimizer
     if config.optimizer == "muon":
-        finder, maker = Muon(finding), Muon(making)
+        of_regions, of_generator = Muon(regions), Muon(generator)
     else:
-        finder = torch.optim.AdamW(finding, weight_decay=1e-4)
-        maker = torch.optim.AdamW(making, weight_decay=1e-4, betas=(0.9, 0.99))
-    judge = torch.optim.AdamW(discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99))
-    rounding = Rounding(animator).to(torch.device(device))
-    return Networks(animator.train(), discriminator.train(), finder, maker, judge, rounding)
+        of_regions = torch.optim.AdamW(regions, weight_decay=1e-4)
+        of_generator = torch.optim.AdamW(generator, weight_decay=1e-4, betas=(0.9, 0.99))
+    return Networks(
+        animator=animator.train(),
+        discriminator=discriminator.train(),
+        regions_optimizer=of_regions,
+        generator_optimizer=of_generator,
+        discriminator_optimizer=torch.optim.AdamW(
+            discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99)
+        ),
+        rounding=Rounding(animator).to(torch.device(device)),
+    )
 
 
 def start_from(networks: Networks, ema: Ema, folder: Path) -> None:

@@ -87,13 +87,13 @@ def generator_step(
     made = make(animator, batch, joint=joint)
     terms = reconstruction(made, batch, weights, joint=joint)
     if adversarial:
-        terms |= _fool(networks.discriminator, batch, made.frame, weights)
+        terms |= _adversarial_terms(networks.discriminator, batch, made.frame, weights)
     optimizers = [networks.generator_optimizer]
     if joint:
         optimizers.append(networks.regions_optimizer)
     descend(terms, animator, *optimizers)
     if adversarial:
-        terms["discriminator"] = _discriminate(networks, batch, made.frame.detach())
+        terms["discriminator"] = _train_discriminator(networks, batch, made.frame.detach())
     return values_of(terms)
 
 
@@ -146,9 +146,10 @@ def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
     }
 
 
-def _fool(
+def _adversarial_terms(
     discriminator: Discriminator, batch: Batch, frame: Tensor, weights: LossWeights
 ) -> dict[str, Tensor]:
+    """What the generator's loss has of the discriminator, which is not trained by it."""
     discriminator.requires_grad_(False)
     made, made_features = discriminator(batch.still, frame)
     with torch.no_grad():
@@ -161,9 +162,9 @@ def _fool(
     }
 
 
-def _discriminate(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
-    """Where nothing moves, both frames are the still: nothing can be told there, and most patches
-    are such."""
+def _train_discriminator(networks: Networks, batch: Batch, frame: Tensor) -> Tensor:
+    """Take its step and return its loss. Where nothing moves, both frames are the still: nothing
+    can be told there, and most patches are such."""
     real, _ = networks.discriminator(batch.still, batch.driving)
     made, _ = networks.discriminator(batch.still, frame)
     loss = hinge_discriminator(real, made, moving_patches(batch.still, batch.driving, real))
