@@ -16,7 +16,7 @@ from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.loops import Subject, benchmark_app, onnxruntime_loop
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.slowed import MODULE as SLOWED
-from edgeanim.benchmarks.timing.process import Crew, WorkerProcess
+from edgeanim.benchmarks.timing.process import WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Job
 from edgeanim.benchmarks.timing.scenarios import summarize_soak
 from edgeanim.benchmarks.timing.schedule import Schedule
@@ -85,8 +85,8 @@ class Accuracy:
         """Growth of a process that plays."""
         seconds = self._options.soak
         plan = BenchOptions(duration_s=seconds).plan(20.0)
-        with scratch_folder("accuracy") as folder, Crew(folder) as crew:
-            soak = summarize_soak(Trials(crew, plan, folder).soak(self._job(self._variant)))
+        with scratch_folder("accuracy") as folder, WorkerPool(folder) as pool:
+            soak = summarize_soak(Trials(pool, plan, folder).soak(self._job(self._variant)))
         if not self._options.quiet:
             sizes = (f"{w.rss_mb:.2f}" for w in soak.windows if w.rss_mb is not None)
             print(f"  resident MB by window: {' '.join(sizes)}", flush=True)
@@ -102,19 +102,19 @@ class Accuracy:
         """One comparison as a bench makes it: the copy's latency over the first one's."""
         job = self._job(self._variant)
         slowed = (sys.executable, "-m", SLOWED, str(share))
-        hired: list[Job] = []
+        started: list[Job] = []
 
         def start(job: Job, folder: Path) -> WorkerProcess:
-            # Each round hires the first and then the copy.
-            hired.append(job)
-            plain = len(hired) % 2 == 1 or not share
+            # Each round starts the first and then the copy.
+            started.append(job)
+            plain = len(started) % 2 == 1 or not share
             return (
                 WorkerProcess(job, folder) if plain else WorkerProcess(job, folder, command=slowed)
             )
 
-        with scratch_folder("accuracy") as folder, Crew(folder, start) as crew:
+        with scratch_folder("accuracy") as folder, WorkerPool(folder, start) as pool:
             jobs = {"first": job, "copy": job}
-            course = Schedule(jobs, _TRIAL, crew, folder, SILENT, rate_fps=20.0).time()
+            course = Schedule(jobs, _TRIAL, pool, folder, SILENT, rate_fps=20.0).time()
         first, copy = ([p.blocks_ms for p in course[n].samples] for n in ("first", "copy"))
         ratio = paired_ratio(copy, first)
         if not self._options.quiet:

@@ -18,7 +18,7 @@ from edgeanim.benchmarks.drift.frames import Drift, measure_drift
 from edgeanim.benchmarks.drift.similarity import must_hold_window
 from edgeanim.benchmarks.results.result import Failure, ModelRecord
 from edgeanim.benchmarks.runner import Subject
-from edgeanim.benchmarks.timing.process import MODULE, Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.process import MODULE, WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
@@ -99,8 +99,8 @@ def emulate(
 
     with (
         scratch_folder("emulation") as scratch,
-        Crew(scratch / "here") as here,
-        Crew(scratch / "there", start) as there,
+        WorkerPool(scratch / "here") as here,
+        WorkerPool(scratch / "there", start) as there,
     ):
         for subject in subjects:
             job = _job(subject, golden, processor)
@@ -118,7 +118,12 @@ def _job(subject: Subject, golden: Path, processor: Processor) -> Job:
 
 
 def _variant(
-    subject: Subject, job: Job, reference: Frames, here: Crew, there: Crew, progress: Progress
+    subject: Subject,
+    job: Job,
+    reference: Frames,
+    here: WorkerPool,
+    there: WorkerPool,
+    progress: Progress,
 ) -> EmulatedVariant:
     _, own, _ = _render(job, here)
     progress.step(note=f"{subject.id}, here")
@@ -144,10 +149,10 @@ def agreement(frames: Frames, others: Frames) -> Agreement:
     return Agreement(equal, int(levels.max()), measure_drift(frames, others).ssim_mean)
 
 
-def _render(job: Job, crew: Crew) -> tuple[str | None, Frames | None, Failure | None]:
+def _render(job: Job, pool: WorkerPool) -> tuple[str | None, Frames | None, Failure | None]:
     """The runtime's version and the frames that it makes, or why there are none."""
     version = None
-    worker = crew.hire(job)
+    worker = pool.start(job)
     with scratch_folder("frames") as scratch:
         path = scratch / "frames.npy"
         try:
@@ -156,5 +161,5 @@ def _render(job: Job, crew: Crew) -> tuple[str | None, Frames | None, Failure | 
         except WorkerFailed as error:
             return version, None, error.failure
         finally:
-            crew.dismiss(worker)
+            pool.stop(worker)
         return version, np.load(path, allow_pickle=False), None

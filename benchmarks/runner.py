@@ -33,7 +33,7 @@ from edgeanim.benchmarks.results.result import (
     Settings,
 )
 from edgeanim.benchmarks.schema import check_limits
-from edgeanim.benchmarks.timing.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.process import WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
 from edgeanim.benchmarks.timing.schedule import Course, Schedule
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
@@ -116,7 +116,7 @@ def run_bench(
         governed(board.governor) as remarks,
         Watch(board.sensors) as watch,
         scratch_folder("bench") as scratch,
-        Crew(scratch, partial(WorkerProcess, timeout=options.timeout_s)) as crew,
+        WorkerPool(scratch, partial(WorkerProcess, timeout=options.timeout_s)) as pool,
     ):
         environment = describe()
         folder = scratch / "frames"
@@ -126,7 +126,7 @@ def run_bench(
         schedule = Schedule(
             jobs,
             options,
-            crew,
+            pool,
             folder,
             progress,
             watch.look,
@@ -134,7 +134,7 @@ def run_bench(
             before_soak=watch.let_it_warm,
         )
         courses = schedule.run()
-        regions, unknown = _regions(subjects, courses, crew, folder)
+        regions, unknown = _regions(subjects, courses, pool, folder)
         remarks += unknown
         remarks += tuple(overflow_warning(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
@@ -198,7 +198,7 @@ def _job(subject: Subject, golden: Path, options: BenchOptions, board: Board) ->
 
 
 def _regions(
-    subjects: Sequence[Subject], courses: Mapping[str, Course], crew: Crew, folder: Path
+    subjects: Sequence[Subject], courses: Mapping[str, Course], pool: WorkerPool, folder: Path
 ) -> tuple[Regions | None, tuple[str, ...]]:
     """The regions of the reference's frames, as the first float32 variant sees them (or the first
     of any, without one), and a remark if it cannot; nothing for a model that finds no regions."""
@@ -208,10 +208,10 @@ def _regions(
     finder = min(able, key=lambda subject: subject.precision != FLOAT32)
     path = folder / "masks.npy"
     try:
-        worker = crew.hire(courses[finder.id].job)
+        worker = pool.start(courses[finder.id].job)
         worker.receive(Ready)
         worker.ask(Request("masks", path=path), Done)
-        crew.dismiss(worker)
+        pool.stop(worker)
     except WorkerFailed as error:
         return None, (f"drift by region is not known: {error.failure.message}",)
     masks = np.load(path, allow_pickle=False)

@@ -186,7 +186,7 @@ class WorkerProcess:
         return " | ".join(text.splitlines()[-_TAIL_LINES:]) or "it said nothing."
 
 
-class Crew:
+class WorkerPool:
     """The workers that are alive; whatever ends the block ends them too."""
 
     def __init__(self, folder: Path, start: Callable[[Job, Path], WorkerProcess] | None = None):
@@ -195,7 +195,7 @@ class Crew:
         self._alive: list[WorkerProcess] = []
         self._count = 0
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(
@@ -207,16 +207,16 @@ class Crew:
         for worker in list(self._alive):
             if kind is not None:
                 worker.kill()
-            self.dismiss(worker)
+            self.stop(worker)
 
-    def hire(self, job: Job) -> WorkerProcess:
+    def start(self, job: Job) -> WorkerProcess:
         """Start a worker; it loads while others are started."""
         self._count += 1
         worker = self._start(job, self._folder / f"worker-{self._count}")
         self._alive.append(worker)
         return worker
 
-    def dismiss(self, worker: WorkerProcess) -> None:
+    def stop(self, worker: WorkerProcess) -> None:
         """Let a worker end and wait for it."""
         self._alive.remove(worker)
         worker.close()

@@ -18,7 +18,7 @@ from typing import TypeVar
 from edgeanim.benchmarks.machine.cores import busy_shares, cores_of_round, fit_cores
 from edgeanim.benchmarks.options import BenchOptions
 from edgeanim.benchmarks.results.result import Failure, GraphProfile, Memory, ProcessSamples
-from edgeanim.benchmarks.timing.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.process import WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import (
     Block,
     Done,
@@ -75,7 +75,7 @@ class Schedule:
         self,
         jobs: Mapping[str, Job],
         options: BenchOptions,
-        crew: Crew,
+        pool: WorkerPool,
         folder: Path,
         progress: Progress,
         after_round: Callable[[], None] = lambda: None,
@@ -85,13 +85,13 @@ class Schedule:
     ) -> None:
         self.courses = {name: Course(job) for name, job in jobs.items()}
         self._options = options
-        self._crew = crew
+        self._pool = pool
         self._folder = folder
         self._progress = progress
         self._after_round = after_round
         self._before_soak = before_soak
         self._plan = options.plan(rate_fps)
-        self._trials = Trials(crew, self._plan, folder, after_window=self._after_window)
+        self._trials = Trials(pool, self._plan, folder, after_window=self._after_window)
         here = os.sched_getaffinity(0)
         self._fit = {job.affinity: fit_cores(job.affinity, here) for job in jobs.values()}
 
@@ -118,7 +118,7 @@ class Schedule:
         options = self._options
         busy = busy_shares()
         running = [
-            _Running(name, self._crew.hire(self._bound(course.job, number, busy)))
+            _Running(name, self._pool.start(self._bound(course.job, number, busy)))
             for name, course in self._alive()
         ]
         for entry in running:
@@ -129,7 +129,7 @@ class Schedule:
         for entry in running:
             if number == 0:
                 self._try(entry, self._render)
-            self._crew.dismiss(entry.worker)
+            self._pool.stop(entry.worker)
             self._keep(entry, number)
 
     def _bound(self, job: Job, number: int, busy: Mapping[int, float]) -> Job:
@@ -209,12 +209,12 @@ class Schedule:
         at_once = max(1, len(os.sched_getaffinity(0)) // threads)
         for start in range(0, len(alive), at_once):
             group = [
-                _Running(name, self._crew.hire(replace(course.job, profile=title == "profile")))
+                _Running(name, self._pool.start(replace(course.job, profile=title == "profile")))
                 for name, course in alive[start : start + at_once]
             ]
             for entry in group:
                 self._try(entry, gather)
-                self._crew.dismiss(entry.worker)
+                self._pool.stop(entry.worker)
                 self._progress.step(note=f"{entry.name}, {title}")
 
     def _profile(self, entry: _Running) -> None:

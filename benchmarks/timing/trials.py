@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.timing.playback import OPENING_FRAMES
-from edgeanim.benchmarks.timing.process import Crew, WorkerProcess
+from edgeanim.benchmarks.timing.process import WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import (
     BatchRun,
     Done,
@@ -51,13 +51,13 @@ class Trials:
 
     def __init__(
         self,
-        crew: Crew,
+        pool: WorkerPool,
         plan: Plan,
         folder: Path,
         *,
         after_window: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._crew = crew
+        self._pool = pool
         self._plan = plan
         self._folder = folder
         self._after_window = after_window
@@ -66,20 +66,20 @@ class Trials:
     def stream(self, job: Job) -> tuple[float, ...]:
         """A fresh process at the plan's fixed rate: response times in ms."""
         plan = self._plan
-        worker, frame_s = self._hire_warm(job, plan.stream_frames + OPENING_FRAMES)
+        worker, frame_s = self._start_warm(job, plan.stream_frames + OPENING_FRAMES)
         request = Request("stream", plan.stream_frames, rate_fps=plan.rate_fps)
         # Frames that come faster than they can be played queue up: that is no worker that hangs.
         expected = plan.stream_frames * max(1 / plan.rate_fps, frame_s)
         responses = worker.ask(request, Streamed, busy_s=expected).responses_ms
-        self._crew.dismiss(worker)
+        self._pool.stop(worker)
         return responses
 
     def cold(self, job: Job) -> ColdStart:
         """From the start of a fresh process to its first frame."""
-        worker = self._crew.hire(job)
+        worker = self._pool.start(job)
         ready = worker.receive(Ready)
         first = worker.ask(Request("first"), First)
-        self._crew.dismiss(worker)
+        self._pool.stop(worker)
         began = worker.started_ns
         return ColdStart(
             start_ms=(first.began_ns - began) / 1e6,
@@ -89,20 +89,20 @@ class Trials:
 
     def batch(self, job: Job) -> BatchRun:
         """A clip, rendered by a fresh process."""
-        worker = self._crew.hire(job)
+        worker = self._pool.start(job)
         worker.receive(Ready)
         self._clips += 1
         folder = self._folder / f"clip-{self._clips}"
         folder.mkdir(parents=True)
         run = worker.ask(Request("batch", self._plan.batch_frames, path=folder), BatchRun)
-        self._crew.dismiss(worker)
+        self._pool.stop(worker)
         return run
 
     def soak(self, job: Job) -> Sequence[SoakWindow]:
         """One process that plays for the plan's time, in windows; its memory is read from outside
         between them."""
         plan = self._plan
-        worker, _ = self._hire_warm(job, _SOAK_FRAMES)
+        worker, _ = self._start_warm(job, _SOAK_FRAMES)
         windows: list[SoakWindow] = []
         seconds = plan.soak_s / plan.windows
         began = time.monotonic()
@@ -112,13 +112,13 @@ class Trials:
             at_s = time.monotonic() - began
             windows.append(_window(at_s, window, worker))
             self._after_window(f"{at_s:.0f} of {plan.soak_s:.0f} s")
-        self._crew.dismiss(worker)
+        self._pool.stop(worker)
         return windows
 
-    def _hire_warm(self, job: Job, frames: int) -> tuple[WorkerProcess, float]:
+    def _start_warm(self, job: Job, frames: int) -> tuple[WorkerProcess, float]:
         """A worker that has warmed up on its scene, `frames` long, and the seconds that a frame
         took it meanwhile."""
-        worker = self._crew.hire(job)
+        worker = self._pool.start(job)
         worker.receive(Ready)
         worker.ask(Request("lengthen", frames), Done)
         began = time.monotonic()

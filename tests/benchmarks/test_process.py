@@ -12,7 +12,7 @@ import pytest
 
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.timing import process
-from edgeanim.benchmarks.timing.process import Crew, WorkerFailed, WorkerProcess
+from edgeanim.benchmarks.timing.process import WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Block, Done, Job, Ready, Request, Warm
 from edgeanim.benchmarks.timing.worker import read_memory
 from edgeanim.core.errors import BadInput
@@ -94,8 +94,8 @@ def test_an_error_of_ours_keeps_its_class_and_code(start: Start) -> None:
 
 def test_the_crew_ends_everyone_it_started(job: Job, tmp_path: Path) -> None:
     def stop_half_way() -> None:
-        with Crew(tmp_path) as crew:
-            pids.extend(crew.hire(job).pid for _ in range(2))
+        with WorkerPool(tmp_path) as pool:
+            pids.extend(pool.start(job).pid for _ in range(2))
             raise KeyboardInterrupt
 
     pids: list[int] = []

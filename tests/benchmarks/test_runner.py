@@ -134,7 +134,7 @@ def test_frames_too_small_to_compare_are_refused_before_anything_is_measured(
 ) -> None:
     frames = np.zeros((2, 8, 30, 3), np.uint8)
     save_golden(tmp_path / "golden.npz", Golden(Scene(driver=frames), frames))
-    monkeypatch.setattr(runner, "Crew", lambda *_: pytest.fail("processes are started"))
+    monkeypatch.setattr(runner, "WorkerPool", lambda *_: pytest.fail("processes are started"))
     with pytest.raises(BadInput, match=r"11x11 pixels, and these have 30x8"):
         run_bench(
             [compile_tiny("null")],

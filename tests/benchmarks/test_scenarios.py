@@ -25,7 +25,7 @@ from edgeanim.benchmarks.results.result import (
 )
 from edgeanim.benchmarks.runner import Subject, run_bench
 from edgeanim.benchmarks.timing.playback import OPENING_FRAMES, Playback, lengthened, stream
-from edgeanim.benchmarks.timing.process import Crew
+from edgeanim.benchmarks.timing.process import WorkerPool
 from edgeanim.benchmarks.timing.protocol import Request, Streamed, Warm
 from edgeanim.benchmarks.timing.scenarios import (
     BatchRun,
@@ -228,9 +228,9 @@ def test_a_streams_scene_has_its_opening_beside_all_of_its_frames() -> None:
             asked.append(request)
             return Warm(10, 1.0) if request.ask == "warm" else Streamed((1.0,))
 
-    crew: Any = SimpleNamespace(hire=lambda _: Worker(), dismiss=lambda _: None)
+    pool: Any = SimpleNamespace(start=lambda _: Worker(), stop=lambda _: None)
     plan = BenchOptions(rounds=1, stream_frames=40, warmup_frames=10).plan(20.0)
-    Trials(crew, plan, Path()).stream(None)  # type: ignore[arg-type]
+    Trials(pool, plan, Path()).stream(None)  # type: ignore[arg-type]
     frames = {request.ask: request.frames for request in asked}
     assert frames == {"lengthen": 40 + OPENING_FRAMES, "warm": 10, "stream": 40}
 
@@ -255,9 +255,9 @@ def test_a_stream_that_the_machine_cannot_keep_up_with_has_the_time_that_it_take
             patience.append(busy_s)
             return {"warm": Warm(1, 20.0), "stream": Streamed((1.0,))}.get(request.ask)
 
-    crew: Any = SimpleNamespace(hire=lambda _: Worker(), dismiss=lambda _: None)
+    pool: Any = SimpleNamespace(start=lambda _: Worker(), stop=lambda _: None)
     plan = BenchOptions(rounds=1, stream_frames=1000).plan(rate_fps=1000.0)
-    Trials(crew, plan, Path()).stream(None)  # type: ignore[arg-type]
+    Trials(pool, plan, Path()).stream(None)  # type: ignore[arg-type]
     # Of frames that take 0.02 s, not of the second that was asked for; nor for hours.
     assert 20 <= patience[-1] < 2000
 
@@ -376,11 +376,11 @@ class _Titles(Silent):
 def test_a_soak_comes_last_and_is_announced_since_it_heats(tmp_path: Path) -> None:
     seen = _Titles()
     options = BenchOptions(scenarios=("soak", "stream", "cold"))
-    with Crew(tmp_path) as crew:
+    with WorkerPool(tmp_path) as pool:
         Schedule(
             {},
             options,
-            crew,
+            pool,
             tmp_path,
             seen,
             rate_fps=20,

@@ -14,7 +14,7 @@ from edgeanim.benchmarks.results.assemble import Gathered, assemble
 from edgeanim.benchmarks.results.result import Failure, GraphProfile, Memory, ProcessSamples
 from edgeanim.benchmarks.results.shares import shares_of
 from edgeanim.benchmarks.timing import schedule
-from edgeanim.benchmarks.timing.process import Crew
+from edgeanim.benchmarks.timing.process import WorkerPool
 from edgeanim.benchmarks.timing.protocol import (
     Block,
     Done,
@@ -71,8 +71,8 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
             return _Worker("ab"[job.threads - 1], log)
 
         jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
-        with Crew(tmp_path, start) as crew:
-            course = schedule.Schedule(jobs, options, crew, tmp_path, SILENT, rate_fps=20.0)
+        with WorkerPool(tmp_path, start) as pool:
+            course = schedule.Schedule(jobs, options, pool, tmp_path, SILENT, rate_fps=20.0)
             if scenario is None:
                 course.time()
             else:
@@ -134,8 +134,8 @@ def test_every_stage_makes_the_steps_that_it_announces(
     jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
     options = BenchOptions(rounds=3, blocks=2, cold_starts=4, scenarios=("stream", "cold"))
     steps = _Steps()
-    with Crew(tmp_path, start) as crew:
-        courses = schedule.Schedule(jobs, options, crew, tmp_path, steps, rate_fps=20.0).run()
+    with WorkerPool(tmp_path, start) as pool:
+        courses = schedule.Schedule(jobs, options, pool, tmp_path, steps, rate_fps=20.0).run()
     assert not any(course.failure for course in courses.values())
     assert steps.made == steps.announced == [2 * (3 * (2 + 1) + 2), 2 * 3, 2 * 4]
 
@@ -152,8 +152,8 @@ def test_variants_are_profiled_at_once_only_where_each_has_its_cores(
         return _Worker("ab"[job.threads - 1], log)
 
     jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
-    with Crew(tmp_path, start) as crew:
-        course = schedule.Schedule(jobs, BenchOptions(), crew, tmp_path, SILENT, rate_fps=20.0)
+    with WorkerPool(tmp_path, start) as pool:
+        course = schedule.Schedule(jobs, BenchOptions(), pool, tmp_path, SILENT, rate_fps=20.0)
         course._pass("profile", course._profile)
     assert log == ["start a", "profile a", "start b", "profile b"]
 
