@@ -114,8 +114,8 @@ class Accuracy:
 
         with scratch_folder("accuracy") as folder, WorkerPool(folder, start) as pool:
             jobs = {"first": job, "copy": job}
-            course = Schedule(jobs, _TRIAL, pool, folder, SILENT, rate_fps=20.0).time()
-        first, copy = ([p.blocks_ms for p in course[n].samples] for n in ("first", "copy"))
+            measured = Schedule(jobs, _TRIAL, pool, folder, SILENT, rate_fps=20.0).time()
+        first, copy = ([p.blocks_ms for p in measured[n].samples] for n in ("first", "copy"))
         ratio = paired_ratio(copy, first)
         if not self._options.quiet:
             low, high = ratio.interval.low, ratio.interval.high

@@ -35,7 +35,7 @@ from edgeanim.benchmarks.results.result import (
 from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.timing.process import WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
-from edgeanim.benchmarks.timing.schedule import Course, Schedule
+from edgeanim.benchmarks.timing.schedule import Measurements, Schedule
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
@@ -133,12 +133,12 @@ def run_bench(
             rate_fps=rate,
             before_soak=watch.let_it_warm,
         )
-        courses = schedule.run()
-        regions, unknown = _regions(subjects, courses, pool, folder)
+        measurements = schedule.run()
+        regions, unknown = _regions(subjects, measurements, pool, folder)
         remarks += unknown
         remarks += tuple(overflow_warning(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
-        drifts, unsaved = _drifts(courses, reference.frames, regions, pictures)
+        drifts, unsaved = _drifts(measurements, reference.frames, regions, pictures)
         remarks += unsaved
     return Report(
         schema=SCHEMA,
@@ -148,9 +148,11 @@ def run_bench(
         model=model,
         frames=_frames_record(reference.scene, reference.frames),
         board=BoardRecord(board.name, board.title, board.latency_budget_ms, board.arch),
-        settings=_settings(options, board, courses, remarks),
+        settings=_settings(options, board, measurements, remarks),
         variants=assemble(
-            {s.id: (s.backend, s.precision, courses[s.id]) for s in subjects}, drifts, rate_fps=rate
+            {s.id: (s.backend, s.precision, measurements[s.id]) for s in subjects},
+            drifts,
+            rate_fps=rate,
         ),
         environment=environment,
         sensors=watch.logs(),
@@ -198,17 +200,20 @@ def _job(subject: Subject, golden: Path, options: BenchOptions, board: Board) ->
 
 
 def _regions(
-    subjects: Sequence[Subject], courses: Mapping[str, Course], pool: WorkerPool, folder: Path
+    subjects: Sequence[Subject],
+    measurements: Mapping[str, Measurements],
+    pool: WorkerPool,
+    folder: Path,
 ) -> tuple[Regions | None, tuple[str, ...]]:
     """The regions of the reference's frames, as the first float32 variant sees them (or the first
     of any, without one), and a remark if it cannot; nothing for a model that finds no regions."""
-    able = [s for s in subjects if region_graph(s.contract) and not courses[s.id].failure]
+    able = [s for s in subjects if region_graph(s.contract) and not measurements[s.id].failure]
     if not able:
         return None, ()
     finder = min(able, key=lambda subject: subject.precision != FLOAT32)
     path = folder / "masks.npy"
     try:
-        worker = pool.start(courses[finder.id].job)
+        worker = pool.start(measurements[finder.id].job)
         worker.receive(Ready)
         worker.ask(Request("masks", path=path), Done)
         pool.stop(worker)
@@ -222,7 +227,7 @@ def _regions(
 
 
 def _drifts(
-    courses: Mapping[str, Course],
+    measurements: Mapping[str, Measurements],
     reference: NDArray[np.uint8],
     regions: Regions | None,
     pictures: Path | None,
@@ -231,20 +236,20 @@ def _drifts(
     must not cost what took minutes to measure."""
     drifts: dict[str, Drift | None] = {}
     unsaved: list[str] = []
-    for number, (name, course) in enumerate(courses.items(), start=1):
+    for number, (name, measured) in enumerate(measurements.items(), start=1):
         drifts[name] = None
-        if course.failure or course.frames is None:
+        if measured.failure or measured.frames is None:
             continue
         try:
-            frames = np.load(course.frames, allow_pickle=False)
+            frames = np.load(measured.frames, allow_pickle=False)
             drift = drifts[name] = measure_drift(frames, reference, regions)
         except BadInput as error:
-            course.failure = Failure(type(error).__name__, error.exit_code, str(error))
+            measured.failure = Failure(type(error).__name__, error.exit_code, str(error))
             continue
         if pictures is not None:
             worst = drift.worst_frame
             try:
-                course.picture = save_worst(pictures, number, name, frames, reference, worst)
+                measured.picture = save_worst(pictures, number, name, frames, reference, worst)
             except EdgeanimError as error:
                 unsaved.append(f"a worst frame could not be saved: {error.what.rstrip('.')}")
     return drifts, tuple(dict.fromkeys(unsaved))
@@ -256,19 +261,22 @@ def _frames_record(scene: Scene, frames: NDArray[np.uint8]) -> FramesRecord:
 
 
 def _settings(
-    options: BenchOptions, board: Board, courses: Mapping[str, Course], remarks: tuple[str, ...]
+    options: BenchOptions,
+    board: Board,
+    measurements: Mapping[str, Measurements],
+    remarks: tuple[str, ...],
 ) -> Settings:
-    processes = [process for course in courses.values() for process in course.samples]
+    processes = [process for measured in measurements.values() for process in measured.samples]
     bound = {core for process in processes for core in process.affinity}
     if not all(process.affinity for process in processes):
         remarks += ("the processes could not be bound to cores: some may have had better ones",)
     elif board.affinity and not bound <= set(board.affinity):
         remarks += (f"the processes could not be bound to the cores {list(board.affinity)}",)
     crowded = {
-        (course.job.threads, len(process.affinity))
-        for course in courses.values()
-        for process in course.samples
-        if 0 < len(process.affinity) < course.job.threads
+        (measured.job.threads, len(process.affinity))
+        for measured in measurements.values()
+        for process in measured.samples
+        if 0 < len(process.affinity) < measured.job.threads
     }
     remarks += tuple(
         f"{threads} threads shared {cores} core{'s' if cores > 1 else ''}"

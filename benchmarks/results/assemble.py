@@ -21,7 +21,7 @@ from edgeanim.benchmarks.timing.scenarios import (
     summarize_soak,
     summarize_stream,
 )
-from edgeanim.benchmarks.timing.schedule import Course
+from edgeanim.benchmarks.timing.schedule import Measurements
 from edgeanim.benchmarks.timing.stats import (
     detectable_change,
     is_steady,
@@ -32,18 +32,18 @@ from edgeanim.benchmarks.timing.stats import (
 )
 from edgeanim.core.artifact import FLOAT32, Precision
 
-Gathered = tuple[str, Precision, Course]
+Gathered = tuple[str, Precision, Measurements]
 
 
 def assemble(
     gathered: Mapping[str, Gathered], drifts: Mapping[str, Drift | None], *, rate_fps: float
 ) -> tuple[VariantResult, ...]:
-    """The variants' results; `gathered` has the backend, the precision and the course of each by
-    its id, `rate_fps` is that of the streams."""
-    baselines: dict[str, tuple[str, Course]] = {}
-    for name, (backend, precision, course) in gathered.items():
-        if precision == FLOAT32 and not course.failure:
-            baselines.setdefault(backend, (name, course))
+    """The variants' results; `gathered` has the backend, the precision and the measurements of each
+    by its id, `rate_fps` is that of the streams."""
+    baselines: dict[str, tuple[str, Measurements]] = {}
+    for name, (backend, precision, measured) in gathered.items():
+        if precision == FLOAT32 and not measured.failure:
+            baselines.setdefault(backend, (name, measured))
     return tuple(
         _variant(name, *entry, drifts[name], baselines.get(entry[0]), rate_fps)
         for name, entry in gathered.items()
@@ -54,39 +54,41 @@ def _variant(
     name: str,
     backend: str,
     precision: Precision,
-    course: Course,
+    measured: Measurements,
     drift: Drift | None,
-    baseline: tuple[str, Course] | None,
+    baseline: tuple[str, Measurements] | None,
     rate_fps: float,
 ) -> VariantResult:
-    good = course.failure is None
-    latency = _latency(course.samples) if good else None
+    good = measured.failure is None
+    latency = _latency(measured.samples) if good else None
     return VariantResult(
         id=name,
         backend=backend,
-        backend_version=course.backend_version,
+        backend_version=measured.backend_version,
         precision=precision,
-        schemes=tuple(dict.fromkeys(graph.scheme for graph in course.job.graphs)),
+        schemes=tuple(dict.fromkeys(graph.scheme for graph in measured.job.graphs)),
         size_bytes=sum(
             file.stat().st_size
-            for graph in course.job.graphs
+            for graph in measured.job.graphs
             for file in graph.files
             if file.is_file()
         ),
         latency=latency,
-        throughput_fps=1e3 / median(_flat(course.samples)) if good else None,
-        stages=frame_stages(course.samples) if good else {},
-        executed=_executed(course.profiles, course.samples) if good and course.profiles else None,
+        throughput_fps=1e3 / median(_flat(measured.samples)) if good else None,
+        stages=frame_stages(measured.samples) if good else {},
+        executed=_executed(measured.profiles, measured.samples)
+        if good and measured.profiles
+        else None,
         drift=drift if good else None,
-        memory=course.memory if good else None,
-        speedup=_speedup(name, course, baseline) if good else None,
-        failure=course.failure,
-        samples=tuple(course.samples),
-        stream=summarize_stream(rate_fps, course.streams) if good and course.streams else None,
-        soak=summarize_soak(course.soak) if good and course.soak else None,
-        cold=summarize_cold(course.colds) if good and course.colds else None,
-        batch=summarize_batch(course.batches) if good and course.batches else None,
-        worst_picture=course.picture if good else None,
+        memory=measured.memory if good else None,
+        speedup=_speedup(name, measured, baseline) if good else None,
+        failure=measured.failure,
+        samples=tuple(measured.samples),
+        stream=summarize_stream(rate_fps, measured.streams) if good and measured.streams else None,
+        soak=summarize_soak(measured.soak) if good and measured.soak else None,
+        cold=summarize_cold(measured.colds) if good and measured.colds else None,
+        batch=summarize_batch(measured.batches) if good and measured.batches else None,
+        worst_picture=measured.picture if good else None,
     )
 
 
@@ -115,11 +117,13 @@ def _executed(profiles: Mapping[str, GraphProfile], samples: Sequence[ProcessSam
     return Executed(**shares_of(profiles, samples), graphs=profiles)
 
 
-def _speedup(name: str, course: Course, baseline: tuple[str, Course] | None) -> Speedup | None:
+def _speedup(
+    name: str, measured: Measurements, baseline: tuple[str, Measurements] | None
+) -> Speedup | None:
     if baseline is None or baseline[0] == name:
         return None
     over, float32 = baseline
-    ratio = paired_ratio(_blocks(float32.samples), _blocks(course.samples))
+    ratio = paired_ratio(_blocks(float32.samples), _blocks(measured.samples))
     return Speedup(over, ratio.value, ratio.interval, ratio.detectable)
 
 

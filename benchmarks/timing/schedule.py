@@ -39,8 +39,8 @@ _MEMORY_FRAMES = 20
 
 
 @dataclass
-class Course:
-    """What was gathered of one variant."""
+class Measurements:
+    """What was measured of one variant, raw."""
 
     job: Job
     samples: list[ProcessSamples] = field(default_factory=list)
@@ -68,7 +68,7 @@ class _Running:
 
 
 class Schedule:
-    """Runs all variants' courses, streams at `rate_fps`. `after_round` is called between rounds,
+    """Measures all variants, streams at `rate_fps`. `after_round` is called between rounds,
     when nothing is timed, `before_soak` before the soak, which comes last since it heats."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Schedule:
         rate_fps: float,
         before_soak: Callable[[], None] = lambda: None,
     ) -> None:
-        self.courses = {name: Course(job) for name, job in jobs.items()}
+        self.measurements = {name: Measurements(job) for name, job in jobs.items()}
         self._options = options
         self._pool = pool
         self._folder = folder
@@ -95,31 +95,33 @@ class Schedule:
         here = os.sched_getaffinity(0)
         self._fit = {job.affinity: fit_cores(job.affinity, here) for job in jobs.values()}
 
-    def run(self) -> Mapping[str, Course]:
+    def run(self) -> Mapping[str, Measurements]:
         """All rounds, then the passes. A variant that fails is left out of what follows."""
         options, progress = self._options, self._progress
-        progress.stage("Measure", len(self.courses) * (options.rounds * (options.blocks + 1) + 2))
+        progress.stage(
+            "Measure", len(self.measurements) * (options.rounds * (options.blocks + 1) + 2)
+        )
         self.time()
         self._pass("profile", self._profile)
         self._pass("memory", self._memory)
         progress.done()
         for scenario in sorted(dict.fromkeys(options.scenarios), key=lambda s: s == "soak"):
             self._scenario(scenario)
-        return self.courses
+        return self.measurements
 
-    def time(self) -> Mapping[str, Course]:
+    def time(self) -> Mapping[str, Measurements]:
         """The rounds alone."""
         for number in range(self._options.rounds):
             self._round(number)
             self._after_round()
-        return self.courses
+        return self.measurements
 
     def _round(self, number: int) -> None:
         options = self._options
         busy = busy_shares()
         running = [
-            _Running(name, self._pool.start(self._bound(course.job, number, busy)))
-            for name, course in self._alive()
+            _Running(name, self._pool.start(self._bound(measured.job, number, busy)))
+            for name, measured in self._alive()
         ]
         for entry in running:
             self._try(entry, lambda e: self._get_ready(e, number))
@@ -151,14 +153,14 @@ class Schedule:
     def _render(self, entry: _Running) -> None:
         path = self._folder / f"{len(list(self._folder.glob('*.npy')))}.npy"
         entry.worker.ask(Request("render", path=path), Done)
-        self.courses[entry.name].frames = path
+        self.measurements[entry.name].frames = path
 
     def _keep(self, entry: _Running, number: int) -> None:
-        course = self.courses[entry.name]
-        if course.failure or entry.ready is None or entry.warm is None:
+        measured = self.measurements[entry.name]
+        if measured.failure or entry.ready is None or entry.warm is None:
             return
-        course.backend_version = entry.ready.backend_version
-        course.samples.append(
+        measured.backend_version = entry.ready.backend_version
+        measured.samples.append(
             ProcessSamples(
                 round=number,
                 affinity=entry.ready.affinity,
@@ -177,7 +179,7 @@ class Schedule:
     def _scenario(self, scenario: Scenario) -> None:
         """All variants, in turn over several fresh processes each; a soak has one."""
         trials, rounds = self._trials, self._options.rounds
-        known: Mapping[str, tuple[int, int, Callable[[Course], None]]] = {
+        known: Mapping[str, tuple[int, int, Callable[[Measurements], None]]] = {
             "stream": (rounds, 1, lambda c: c.streams.append(trials.stream(c.job))),
             "cold": (self._options.cold_starts, 1, lambda c: c.colds.append(trials.cold(c.job))),
             "batch": (rounds, 1, lambda c: c.batches.append(trials.batch(c.job))),
@@ -191,8 +193,8 @@ class Schedule:
         self._progress.stage(scenario.capitalize(), len(self._alive()) * rounds * steps)
         for number in range(rounds):
             alive = self._alive()
-            for name, course in alive if number % 2 == 0 else reversed(alive):
-                self._guard(course, partial(run, course))
+            for name, measured in alive if number % 2 == 0 else reversed(alive):
+                self._guard(measured, partial(run, measured))
                 if steps == 1:
                     self._progress.step(note=f"{name}, {scenario} {number + 1}")
             self._after_round()
@@ -205,12 +207,12 @@ class Schedule:
     def _pass(self, title: str, gather: Callable[[_Running], None]) -> None:
         """One more process per variant, as many at once as there are cores for."""
         alive = self._alive()
-        threads = max((course.job.threads for _, course in alive), default=1)
+        threads = max((measured.job.threads for _, measured in alive), default=1)
         at_once = max(1, len(os.sched_getaffinity(0)) // threads)
         for start in range(0, len(alive), at_once):
             group = [
-                _Running(name, self._pool.start(replace(course.job, profile=title == "profile")))
-                for name, course in alive[start : start + at_once]
+                _Running(name, self._pool.start(replace(measured.job, profile=title == "profile")))
+                for name, measured in alive[start : start + at_once]
             ]
             for entry in group:
                 self._try(entry, gather)
@@ -219,28 +221,30 @@ class Schedule:
 
     def _profile(self, entry: _Running) -> None:
         reply = self._after_loading(entry, Request("profile", _PROFILED_FRAMES), Profiled)
-        self.courses[entry.name].profiles = reply.graphs
+        self.measurements[entry.name].profiles = reply.graphs
 
     def _memory(self, entry: _Running) -> None:
         reply = self._after_loading(entry, Request("memory", _MEMORY_FRAMES), Memory)
-        self.courses[entry.name].memory = reply
+        self.measurements[entry.name].memory = reply
 
     @staticmethod
     def _after_loading(entry: _Running, request: Request, kind: type[Reply]) -> Reply:
         entry.worker.receive(Ready)
         return entry.worker.ask(request, kind)
 
-    def _alive(self) -> Sequence[tuple[str, Course]]:
-        return [(name, course) for name, course in self.courses.items() if not course.failure]
+    def _alive(self) -> Sequence[tuple[str, Measurements]]:
+        return [
+            (name, measured) for name, measured in self.measurements.items() if not measured.failure
+        ]
 
     def _try(self, entry: _Running, step: Callable[[_Running], None]) -> None:
-        self._guard(self.courses[entry.name], lambda: step(entry))
+        self._guard(self.measurements[entry.name], lambda: step(entry))
 
     @staticmethod
-    def _guard(course: Course, step: Callable[[], None]) -> None:
-        if course.failure:
+    def _guard(measured: Measurements, step: Callable[[], None]) -> None:
+        if measured.failure:
             return
         try:
             step()
         except WorkerFailed as error:
-            course.failure = error.failure
+            measured.failure = error.failure

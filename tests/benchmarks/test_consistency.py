@@ -24,7 +24,7 @@ from edgeanim.benchmarks.timing.scenarios import (
     summarize_soak,
     summarize_stream,
 )
-from edgeanim.benchmarks.timing.schedule import Course
+from edgeanim.benchmarks.timing.schedule import Measurements
 from edgeanim.core.errors import BadInput
 from tests.benchmarks.synthetic import build_report
 
@@ -167,12 +167,12 @@ runs = st.lists(st.lists(times, min_size=2, max_size=2), min_size=1, max_size=3)
 def test_what_is_assembled_of_any_samples_is_read_again(
     slow: list[list[list[float]]], fast: list[list[list[float]]], streams: list[list[float]]
 ) -> None:
-    courses = [_course(slow), _course(fast)]
+    measurements = [_measured(slow), _measured(fast)]
     # No frame is finished before the one that came before it.
-    courses[1].streams += [tuple(sorted(process)) for process in streams]
+    measurements[1].streams += [tuple(sorted(process)) for process in streams]
     gathered: dict[str, Gathered] = {
-        "a": ("b", "float32", courses[0]),
-        "c": ("b", "int8", courses[1]),
+        "a": ("b", "float32", measurements[0]),
+        "c": ("b", "int8", measurements[1]),
     }
     made = assemble(gathered, dict.fromkeys(gathered), rate_fps=20.0)
     report = replace(build_report(), variants=made)
@@ -183,10 +183,10 @@ def test_what_is_assembled_of_any_samples_is_read_again(
 def test_a_gain_is_over_the_same_backends_float32_wherever_that_stands() -> None:
     slow, fast = ([[[time * 1.0] * 12] * 2] * 2 for time in (30, 10))
     order: dict[str, Gathered] = {
-        "int8": ("b", "int8", _course(fast)),
-        "half": ("b", "bfloat16", _course(fast)),
-        "whole": ("b", "float32", _course(slow)),
-        "other": ("c", "float32", _course(fast)),
+        "int8": ("b", "int8", _measured(fast)),
+        "half": ("b", "bfloat16", _measured(fast)),
+        "whole": ("b", "float32", _measured(slow)),
+        "other": ("c", "float32", _measured(fast)),
     }
     made = {v.id: v.speedup for v in assemble(order, dict.fromkeys(order), rate_fps=20.0)}
     assert made["whole"] is made["other"] is None
@@ -196,10 +196,10 @@ def test_a_gain_is_over_the_same_backends_float32_wherever_that_stands() -> None
         assert (gain.over, gain.ratio) == ("whole", 3.0)
 
 
-def _course(processes: list[list[list[float]]]) -> Course:
+def _measured(processes: list[list[list[float]]]) -> Measurements:
     job = Job(None, (), Path("golden.npz"), 1, False, {})  # type: ignore[arg-type]
     samples = [
         ProcessSamples(i, 1.0 + i, 2.0, tuple(map(tuple, blocks)), {})
         for i, blocks in enumerate(processes)
     ]
-    return Course(job, samples=samples)
+    return Measurements(job, samples=samples)

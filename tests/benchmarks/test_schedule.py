@@ -27,7 +27,7 @@ from edgeanim.benchmarks.timing.protocol import (
     Warm,
 )
 from edgeanim.benchmarks.timing.scenarios import Scenario
-from edgeanim.benchmarks.timing.schedule import Course
+from edgeanim.benchmarks.timing.schedule import Measurements
 from edgeanim.core.progress import SILENT
 
 ANSWERS: dict[str, object] = {
@@ -72,11 +72,11 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
 
         jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
         with WorkerPool(tmp_path, start) as pool:
-            course = schedule.Schedule(jobs, options, pool, tmp_path, SILENT, rate_fps=20.0)
+            planned = schedule.Schedule(jobs, options, pool, tmp_path, SILENT, rate_fps=20.0)
             if scenario is None:
-                course.time()
+                planned.time()
             else:
-                course._scenario(scenario)
+                planned._scenario(scenario)
         return [line.removeprefix(f"{only} ") for line in log if line.startswith(f"{only} ")]
 
     return run
@@ -135,8 +135,8 @@ def test_every_stage_makes_the_steps_that_it_announces(
     options = BenchOptions(rounds=3, blocks=2, cold_starts=4, scenarios=("stream", "cold"))
     steps = _Steps()
     with WorkerPool(tmp_path, start) as pool:
-        courses = schedule.Schedule(jobs, options, pool, tmp_path, steps, rate_fps=20.0).run()
-    assert not any(course.failure for course in courses.values())
+        measurements = schedule.Schedule(jobs, options, pool, tmp_path, steps, rate_fps=20.0).run()
+    assert not any(measured.failure for measured in measurements.values())
     assert steps.made == steps.announced == [2 * (3 * (2 + 1) + 2), 2 * 3, 2 * 4]
 
 
@@ -153,15 +153,15 @@ def test_variants_are_profiled_at_once_only_where_each_has_its_cores(
 
     jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
     with WorkerPool(tmp_path, start) as pool:
-        course = schedule.Schedule(jobs, BenchOptions(), pool, tmp_path, SILENT, rate_fps=20.0)
-        course._pass("profile", course._profile)
+        planned = schedule.Schedule(jobs, BenchOptions(), pool, tmp_path, SILENT, rate_fps=20.0)
+        planned._pass("profile", planned._profile)
     assert log == ["start a", "profile a", "start b", "profile b"]
 
 
 def test_a_gain_is_never_over_a_float32_that_failed() -> None:
     samples = [ProcessSamples(0, 1.0, 1.0, ((1.0,) * 6, (1.0,) * 6), {})]
-    broken = Course(_job(1), failure=Failure("DeviceFailed", 5, "It broke."))
-    sound, int8 = (Course(_job(1), samples=samples) for _ in range(2))
+    broken = Measurements(_job(1), failure=Failure("DeviceFailed", 5, "It broke."))
+    sound, int8 = (Measurements(_job(1), samples=samples) for _ in range(2))
     gathered: dict[str, Gathered] = {
         "broken": ("b", "float32", broken),
         "sound": ("b", "float32", sound),
@@ -178,8 +178,8 @@ def test_what_executed_is_weighed_by_the_time_that_each_graph_takes() -> None:
         name: GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "", ())
         for name, int8 in (("small", 1.0), ("large", 0.0))
     }
-    course = Course(_job(1), samples=samples, profiles=profiles)
-    (made,) = assemble({"x": ("b", "int8", course)}, {"x": None}, rate_fps=20.0)
+    measured = Measurements(_job(1), samples=samples, profiles=profiles)
+    (made,) = assemble({"x": ("b", "int8", measured)}, {"x": None}, rate_fps=20.0)
     assert made.executed is not None
     assert made.executed.int8_share == pytest.approx(0.1)
     assert made.executed.float_share == pytest.approx(0.9)
