@@ -163,9 +163,9 @@ class Joints:
         return next(t for t, angle in enumerate(off) if angle <= least + _TIE)
 
 
-class Carrying:
-    """Carries a driver's motion over to a still's body, from planes [K, 3] of the still and of the
-    driver's first frame.
+class Retargeting:
+    """Carries a driver's motion over to a still's body (motion retargeting), from planes [K, 3] of
+    the still and of the driver's first frame.
 
     A region that the still shows and the driver does not, at first, is `lost`: it goes along with
     the one it hangs on, which is its value. One whose parent is not in both pictures hangs on the

@@ -119,7 +119,7 @@ class Player:
         values = Values()
         still = self._prepare_still(scene, values)
         compositor = self._compositor(scene, still)
-        transfer = self._carrying(values, scene)
+        transfer = self._motion_transfer(values, scene)
         steps = self._steps(scene, values, still, overlap)
         if self._motion.refine:
             steps = refined_steps(steps, self._trials(scene, values.copy(), still))
@@ -242,7 +242,7 @@ class Player:
         else:
             yield None
 
-    def _carrying(self, values: Values, scene: Scene) -> Transfer:
+    def _motion_transfer(self, values: Values, scene: Scene) -> Transfer:
         """What carries the driver's motion over to the still."""
         found = values.array("motion:still")
         if self._motion.transfer == "relative" and found is None:

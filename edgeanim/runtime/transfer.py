@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.skeleton import CENTRE, Carrying, Joints, X, bounded, sizes_of, to_planes
+from edgeanim.core.skeleton import CENTRE, Joints, Retargeting, X, bounded, sizes_of, to_planes
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.strength import Strength
 
@@ -176,7 +176,7 @@ class OwnMotion:
 
 
 class BodyMotion:
-    """`core.skeleton.Carrying` for one still and one first frame of a driver, called with each
+    """`core.skeleton.Retargeting` for one still and one first frame of a driver, called with each
     motion [K, 6]. With `posed` the still's limbs take the directions of the driver's first.
 
     Centres are a linear function of the driver's centres and turns, so all that does not change
@@ -187,25 +187,25 @@ class BodyMotion:
         own, began = (to_planes(motion.astype(np.float64)) for motion in (still, first))
         if posed:
             own = np.array(joints.posed(own, began))
-        self._carrying = carrying = Carrying(joints, own, began)
+        self._retargeting = retargeting = Retargeting(joints, own, began)
         # What a linear function is shows in its responses to nothing and to each number alone.
         count = len(own)
         basis = np.concatenate([np.zeros((1, 3 * count)), np.eye(3 * count)]).astype(np.complex128)
         turns = basis[:, count:].reshape(-1, count, 2)
-        responses = np.stack(carrying.centres(basis[:, :count], turns), axis=1)
+        responses = np.stack(retargeting.centres(basis[:, :count], turns), axis=1)
         self._constant = responses[0]
         self._matrix = responses[1:] - responses[0]
 
     def __call__(self, driving: Array) -> Array:
         planes = np.ascontiguousarray(driving[:, _PAIRED], np.float64).view(np.complex128)
-        turns = self._carrying.turns(planes)
+        turns = self._retargeting.turns(planes)
         held = bounded(turns)
         moved = np.empty_like(planes)
         moved[:, CENTRE] = np.concatenate([planes[:, CENTRE], held.ravel()]) @ self._matrix
         moved[:, CENTRE] += self._constant
-        for lost, holder in self._carrying.lost.items():
+        for lost, holder in self._retargeting.lost.items():
             turns[lost] = 1 if holder is None else held[holder, 1]
-        moved[:, X:] = self._carrying.still[:, X:] * turns
+        moved[:, X:] = self._retargeting.still[:, X:] * turns
         return moved.view(np.float64)[:, _PAIRED].astype(np.float32)
 
 

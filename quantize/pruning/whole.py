@@ -25,7 +25,7 @@ from edgeanim.core.contract import (
     Contract,
     TensorSpec,
 )
-from edgeanim.core.skeleton import Carrying, Joints, to_motion, to_planes
+from edgeanim.core.skeleton import Joints, Retargeting, to_motion, to_planes
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.pruning.takes import Call, Take
 
@@ -163,14 +163,14 @@ class WholeModel(nn.Module):  # type: ignore[misc]
             return first
         if now is not None:
             first = now if first is None else first
-            values["motion:driving"] = carried(self._joints, own, now, first)
+            values["motion:driving"] = retargeted(self._joints, own, now, first)
             return first
         recorded = (
             self._recorded(call, ("motion:driving", "motion")),
             self._recorded(call, ("motion:still",)),
         )
         if recorded[0] is not None and recorded[1] is not None:
-            values["motion:driving"] = carried(self._joints, own, recorded[0], recorded[1])
+            values["motion:driving"] = retargeted(self._joints, own, recorded[0], recorded[1])
         return None
 
     def _recorded(self, call: Call, roles: Sequence[str]) -> Tensor | None:
@@ -189,12 +189,12 @@ class WholeModel(nn.Module):  # type: ignore[misc]
         return None
 
 
-def carried(joints: Joints | None, still: Tensor, now: Tensor, first: Tensor) -> Tensor:
+def retargeted(joints: Joints | None, still: Tensor, now: Tensor, first: Tensor) -> Tensor:
     """`runtime.transfer` with gradients: motions [1, K, 6] to the same shape."""
     if joints is None:
         return relative(still, now, first)
-    carrying = Carrying(joints, to_planes(still[0]), to_planes(first[0]))
-    return to_motion(carrying(to_planes(now)), torch.stack)
+    retargeting = Retargeting(joints, to_planes(still[0]), to_planes(first[0]))
+    return to_motion(retargeting(to_planes(now)), torch.stack)
 
 
 def relative(still: Tensor, now: Tensor, first: Tensor) -> Tensor:

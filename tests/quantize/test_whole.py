@@ -70,7 +70,7 @@ def test_motion_is_carried_over_as_the_player_does(seed: int) -> None:
 
 @given(st.integers(0, 1000))
 def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> None:
-    from edgeanim.quantize.pruning.whole import carried
+    from edgeanim.quantize.pruning.whole import retargeted
 
     bones = Bone(), Bone("a", -1.7), Bone("b", -1.7), Bone("a", 1.0)
     joints = Skeleton(bones, absent=0.05).named("abcd")
@@ -81,7 +81,7 @@ def test_motion_is_carried_along_a_skeleton_as_the_player_does(seed: int) -> Non
     motions[rng.integers(0, 3), rng.integers(0, 4), 2:] = 0.0  # one is not in one of the pictures
     still, now, first = motions
     tensors = [torch.from_numpy(m[None]).requires_grad_() for m in (still, now, first)]
-    made = carried(joints, *tensors)
+    made = retargeted(joints, *tensors)
     wanted = BodyMotion(still, first, joints)(now)
     assert np.allclose(
         made[0].detach().numpy(), wanted, rtol=2e-2, atol=1e-2 * np.abs(wanted).max()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.core.skeleton import Bone, Carrying, Joints, Skeleton, to_motion, to_planes
+from edgeanim.core.skeleton import Bone, Joints, Retargeting, Skeleton, to_motion, to_planes
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.strength import Strength
 from edgeanim.runtime.transfer import BodyMotion, OwnMotion, RelativeMotion, Transfer
@@ -229,7 +229,7 @@ def test_axes_that_say_nothing_are_not_gone_by():
 @given(still=motions(), first=motions(), now=motions())
 def test_tensors_are_carried_over_as_arrays_are(still, first, now):
     planes = [to_planes(torch.from_numpy(motion)) for motion in (still, first, now)]
-    found = to_motion(Carrying(JOINTS, *planes[:2])(planes[2]), torch.stack)
+    found = to_motion(Retargeting(JOINTS, *planes[:2])(planes[2]), torch.stack)
     np.testing.assert_allclose(found, BodyMotion(still, first, JOINTS)(now), atol=2e-3, rtol=1e-3)
 
 
