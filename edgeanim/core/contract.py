@@ -31,6 +31,8 @@ from edgeanim.core.skeleton import Joints, Skeleton
 
 CONTRACT_FILE = "model.toml"
 PICTURE_ROLES = ("still", "driving_frame", "cue", "frame", "colour")
+IMAGE_ROLES = tuple(role for role in PICTURE_ROLES if role != "cue")
+"""Of tensors that hold levels; a cue holds the differences of two."""
 _MOTION_ROLES = ("motion", "motion:still", "motion:driving", "mask", "mask:still")
 _PLAIN_ROLES = (*PICTURE_ROLES, *_MOTION_ROLES, "flow", "alpha")
 FEATURE, STATE, CONDITION = "feature:", "state:", "condition:"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeanim.core.contract import CONDITION, OF_STILL, Contract
+from edgeanim.core.contract import CONDITION, IMAGE_ROLES, OF_STILL, Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.runtime.pictures import picture_range
 from edgeanim.runtime.scene import BadDriver, Scene
 
 _SAME_MODEL = "Use a track that was made with this model."
-_PICTURES = ("still", "driving_frame", "frame", "colour")
 
 
 @dataclass(frozen=True)
@@ -163,5 +162,5 @@ def _check_outputs(contract: Contract) -> None:
         )
     for graph in contract.graphs:
         for spec in (*graph.inputs, *graph.outputs):
-            if spec.role in _PICTURES:
+            if spec.role in IMAGE_ROLES:
                 picture_range(spec)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import (
     CONDITION,
+    IMAGE_ROLES,
     OF_DRIVER,
     OF_STILL,
     PICTURE_ROLES,
@@ -242,7 +243,7 @@ def _in_common_form(value: Tensor, spec: TensorSpec) -> Tensor:
     """An output as `Played` holds it: NCHW, pictures in 0..1."""
     if spec.layout == "NHWC":
         value = value.permute(0, 3, 1, 2)
-    if spec.role in ("still", "driving_frame", "frame", "colour") and spec.range:
+    if spec.role in IMAGE_ROLES and spec.range:
         low, high = spec.range
         value = (value - low) / (high - low)
     return value
