@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
+from edgeanim.graph.queries import graph_inputs
+from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 
 
@@ -52,6 +54,15 @@ def save(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def style_feeds(style_model: Path) -> Mapping[str, Any]:
+    """A picture and the style of the first painting, by the names that the net's inputs have."""
+    style = np.load(style_model.with_name("style_bottleneck.npy"))[:1]
+    picture = np.random.default_rng(0).uniform(0, 1, (1, 384, 384, 3)).astype(np.float32)
+    names = [value.name for value in graph_inputs(read_onnx(style_model))]
+    return dict(zip(names, (picture, style), strict=True))
 
 
 @pytest.fixture(scope="session")

@@ -155,16 +155,15 @@ def test_a_generator_is_restructured_as_a_whole(graph: Any, difference: Any, sav
     import_torch(save(made))  # passes the gate
 
 
-def test_the_style_net_keeps_its_numbers(style_model: Path, difference: Any) -> None:
+def test_the_style_net_keeps_its_numbers(
+    style_model: Path, style_feeds: Any, difference: Any
+) -> None:
     model = read_onnx(style_model)
     made = restructure(model).model
     ops = Counter(node.op_type for node in made.graph.node)
     assert (ops["Resize"], ops["DepthToSpace"], ops["SpaceToDepth"]) == (0, 3, 1)
     assert ops["Mul"] == 0
-    bottleneck = np.load(style_model.with_name("style_bottleneck.npy"))[:1]
-    picture = np.random.default_rng(0).uniform(0, 1, (1, 384, 384, 3)).astype(np.float32)
-    feeds = dict(zip([v.name for v in model.graph.input], (picture, bottleneck), strict=True))
-    assert difference(model, made, feeds) <= 2e-5
+    assert difference(model, made, style_feeds) <= 2e-5
 
 
 @pytest.mark.parametrize("block", [2, 3])

@@ -20,10 +20,17 @@ from edgeanim.models.shipped_files import WEIGHTS
 from edgeanim.models.train import train
 from edgeanim.models.training import checkpoint
 from edgeanim.models.training.checkpoint import Checkpoint
-from edgeanim.models.training.config import DataConfig, Phase
+from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
 from edgeanim.models.training.run import Training
 from edgeanim.runtime.media import write_animation
 from tests.models.tiny_training import CONFIG, SHORT, KillAfter, Killed
+
+
+def _on_the_clip(folder: Path) -> TrainConfig:
+    """A step of each stage on a puppet and on the clip `me` in `folder`."""
+    data = DataConfig(puppets=1, moments=2, clips=folder, clip_names=("me",), clip_share=0.5)
+    phase = (Phase(1, batch=2, sizes=(64,)),)
+    return replace(CONFIG, data=data, regions=phase, generator=phase)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +137,7 @@ def test_a_damaged_checkpoint_is_refused(trained, tmp_path, name, change):
 def test_a_checkpoint_of_other_material_is_refused(tmp_path):
     clip, out = tmp_path / "me.gif", tmp_path / "out"
     write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
-    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("me",), clip_share=0.5)
-    phase = (Phase(1, batch=2, sizes=(64,)),)
-    config = replace(CONFIG, data=data, regions=phase, generator=phase)
+    config = _on_the_clip(tmp_path)
     train(config, out)
     train(config, out)
     write_animation(clip, np.full((3, 64, 64, 3), 200, np.uint8), 10)  # recorded anew
@@ -149,9 +154,7 @@ def test_a_training_goes_on_wherever_its_files_are_named_from(trained, tmp_path,
     """The same clip and the same weights, told by other paths, are no other training."""
     clip, out = tmp_path / "me.gif", tmp_path / "out"
     write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
-    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("me",), clip_share=0.5)
-    phase = (Phase(1, batch=2, sizes=(64,)),)
-    config = replace(CONFIG, data=data, start=trained, regions=phase, generator=phase)
+    config = replace(_on_the_clip(tmp_path), start=trained)
     train(config, out)
     stated = json.loads((out / "checkpoint" / "state.json").read_text())
     # Checkpoints from before hold the paths as they were written.
@@ -163,7 +166,7 @@ def test_a_training_goes_on_wherever_its_files_are_named_from(trained, tmp_path,
     (tmp_path / "copied").mkdir()
     shutil.move(clip, tmp_path / "copied" / "also me.gif")
     monkeypatch.chdir(trained.parent)
-    data = replace(data, clips=tmp_path / "copied", clip_names=("also me.gif",))
+    data = replace(config.data, clips=tmp_path / "copied", clip_names=("also me.gif",))
     train(replace(config, data=data, start=Path(trained.name)), out)
     other = shutil.copytree(trained, tmp_path / "other")
     with pytest.raises(BadInput, match="another configuration"):
