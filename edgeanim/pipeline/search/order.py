@@ -79,15 +79,13 @@ class Search:
 
     def _trials(self) -> Iterator[Trial]:
         space = self._space
-        for prune in space.prunes:
-            for method in space.methods:
-                for backend in space.backends:
-                    for threads, floats in product(space.threads, self._study.work.floats(backend)):
-                        trial = Trial(backend, threads, prune, floats=floats)
-                        if method == FLOAT:
-                            yield from self._in_float(trial)
-                        elif self._study.work.int8_scheme(backend):
-                            yield from self._in_int8(trial, method)
+        for prune, method, backend in product(space.prunes, space.methods, space.backends):
+            for threads, floats in product(space.threads, self._study.work.floats(backend)):
+                trial = Trial(backend, threads, prune, floats=floats)
+                if method == FLOAT:
+                    yield from self._in_float(trial)
+                elif self._study.work.int8_scheme(backend):
+                    yield from self._in_int8(trial, method)
 
     def _in_float(self, trial: Trial) -> Iterator[Trial]:
         """The model restructured, and untouched where that is something else."""
