@@ -17,7 +17,7 @@ from edgeanim.benchmarks.results.result import VariantResult
 from edgeanim.benchmarks.roofline import Roof
 
 SPREAD = 2.0
-# What `python -m edgeanim.benchmarks.projection_check` printed; see docs/results.md, "Projection".
+# What `benchmarks.figures.projection_check` printed; see docs/results.md, "Projection".
 CALIBRATION = 2.6
 _ROOFLESS = ("bfloat16", "float16")
 _ARITHMETIC = re.compile(r"conv(?!ert)|gemm|matmul|fully", re.IGNORECASE)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks import loops
-from edgeanim.benchmarks.accuracy import main
-from edgeanim.benchmarks.drift_long import main as drift_long
-from edgeanim.benchmarks.drift_long import windows_of
-from edgeanim.benchmarks.loops import Subject as Loops
-from edgeanim.benchmarks.loops import onnxruntime_loop
+from edgeanim.benchmarks.figures import loops
+from edgeanim.benchmarks.figures.accuracy import main
+from edgeanim.benchmarks.figures.drift_long import main as drift_long
+from edgeanim.benchmarks.figures.drift_long import windows_of
+from edgeanim.benchmarks.figures.loops import LoopedGraph, onnxruntime_loop
+from edgeanim.benchmarks.figures.slowed import MODULE
 from edgeanim.benchmarks.runner import Subject
-from edgeanim.benchmarks.slowed import MODULE
 from edgeanim.benchmarks.timing.process import WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Block, Job, Ready, Request
 from edgeanim.core.errors import DeviceFailed
@@ -38,12 +37,10 @@ def test_a_slowed_worker_is_busy_for_its_share_of_every_frame(job: Job, tmp_path
 
 
 def test_the_loops_run_the_same_graph_on_the_scenes_own_frames(job: Job) -> None:
-    subject = Loops(job)
-    assert subject.graph == "tiny"
-    assert {name: array.shape for name, array in subject.inputs.items()} == {
-        "image": (1, 3, 64, 64)
-    }
-    for loop in (subject.harness, subject.bare, onnxruntime_loop(subject, threads=1)):
+    looped = LoopedGraph(job)
+    assert looped.graph == "tiny"
+    assert {name: array.shape for name, array in looped.inputs.items()} == {"image": (1, 3, 64, 64)}
+    for loop in (looped.harness, looped.bare, onnxruntime_loop(looped, threads=1)):
         times = loop(3)
         assert len(times) == 3
         assert min(times) > 0

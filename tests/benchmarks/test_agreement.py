@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.agreement import bars, main
+from edgeanim.benchmarks.figures.agreement import bars, main
 from edgeanim.benchmarks.results.result import save_report
 from edgeanim.core.errors import UsageError
 from tests.benchmarks.synthetic import build_report

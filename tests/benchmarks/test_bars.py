@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeanim.benchmarks.bars import Bar, Bench, line, main
+from edgeanim.benchmarks.figures.bar import Bar, line
+from edgeanim.benchmarks.figures.bars import Bench, main
 from edgeanim.benchmarks.results.result import save_report
 from edgeanim.core.errors import DeviceFailed
 from tests.benchmarks.synthetic import build_report

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeanim.benchmarks.overlapping import compare, main
+from edgeanim.benchmarks.figures.overlapping import compare, main
 from edgeanim.runtime.media import write_animation
 from edgeanim.targets.bundle import open_bundle
 

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks import projection_check, roofline
+from edgeanim.benchmarks import roofline
+from edgeanim.benchmarks.figures import projection_check
+from edgeanim.benchmarks.figures.projection_check import mobilenet
 from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.projection import (
     SPREAD,
@@ -23,7 +25,6 @@ from edgeanim.benchmarks.projection import (
     project,
     scaled_ms,
 )
-from edgeanim.benchmarks.projection_check import mobilenet
 from edgeanim.benchmarks.results.result import Executed, Failure, save_report
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
 from edgeanim.cli.progress import TerminalProgress

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from edgeanim.benchmarks.figures.sampling_cost import Cost, measure
 from edgeanim.benchmarks.machine import watch as watch_module
 from edgeanim.benchmarks.machine.host import Host
-from edgeanim.benchmarks.sampling_cost import Cost, measure
 
 
 def test_looks_and_their_time_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.benchmarks.bars import Bar, line
 from edgeanim.benchmarks.drift.frames import measure_drift
+from edgeanim.benchmarks.figures.bar import Bar, line
 from edgeanim.benchmarks.timing.stats import median, paired_ratio
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec

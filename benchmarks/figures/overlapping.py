@@ -1,5 +1,5 @@
 """What it brings to read, follow, make and write frames at the same time, as `animate` does:
-`python -m edgeanim.benchmarks.overlapping net.eab --still me.png --drive clip.mp4`.
+`python -m edgeanim.benchmarks.figures.overlapping net.eab --still me.png --drive clip.mp4`.
 
 Renders the clip from file to file, one step after the other and with the steps at the same time, by
 turns, and prints the time of a frame, all included, and the ratio.
@@ -92,7 +92,7 @@ def _render(player: Player, scene: Scene, out: Path, *, overlapping: bool) -> fl
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print both times and their ratio."""
     parser = argparse.ArgumentParser(
-        prog="python -m edgeanim.benchmarks.overlapping",
+        prog="python -m edgeanim.benchmarks.figures.overlapping",
         description=(__doc__ or "").split(":\n")[0],
     )
     parser.add_argument("bundle", type=Path, help="a bundle (.eab)")

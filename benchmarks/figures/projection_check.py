@@ -1,7 +1,7 @@
 """How far projection is off, where that can be known.
 
-`python -m edgeanim.benchmarks.projection_check` measures MobileNetV1 here (ONNX Runtime, float32
-and INT8) and prints
+`python -m edgeanim.benchmarks.figures.projection_check` measures MobileNetV1 here (ONNX Runtime,
+float32 and INT8) and prints
 
 - what is projected on a Raspberry Pi 4 against what was published for it, and the factor that
   `projection.CALIBRATION` takes from that;

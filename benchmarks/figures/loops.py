@@ -20,8 +20,8 @@ _MEDIAN = re.compile(r"Median:\s+([\d.]+) ms")
 _TOOL_SECONDS = 300
 
 
-class Subject:
-    """One variant in this process: the graph that takes most of a frame, and its real inputs."""
+class LoopedGraph:
+    """The graph that takes most of a frame of a variant, in this process, and its real inputs."""
 
     def __init__(self, job: Job) -> None:
         self.worker = Worker(job)
@@ -60,18 +60,18 @@ class Subject:
         }
 
 
-def onnxruntime_loop(subject: Subject, threads: int) -> Callable[[int], tuple[float, ...]]:
+def onnxruntime_loop(looped: LoopedGraph, threads: int) -> Callable[[int], tuple[float, ...]]:
     """ONNX Runtime alone on the same file, with the settings of its own `perf_test` but for the
     number of threads."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    path = str(subject.compiled.files[0])
+    path = str(looped.compiled.files[0])
     with quiet():
         session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    names = subject.compiled.bindings
-    feed = {names.get(name, name): array for name, array in subject.inputs.items()}
+    names = looped.compiled.bindings
+    feed = {names.get(name, name): array for name, array in looped.inputs.items()}
     return lambda frames: timed(lambda: session.run(None, feed), frames)
 
 

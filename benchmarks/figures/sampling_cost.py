@@ -1,4 +1,4 @@
-"""What looking at the machine costs: `python -m edgeanim.benchmarks.sampling_cost [SECONDS]`.
+"""What watching the machine costs: `python -m edgeanim.benchmarks.figures.sampling_cost SECONDS`.
 
 Runs the watch of a bench with nothing to watch, and counts the CPU time of its process and of the
 commands that its sensors run: with this machine's sensors as they are, and once more with looks

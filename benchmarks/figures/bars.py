@@ -1,4 +1,4 @@
-"""What edgeanim must reach in speed and memory, measured: `python -m edgeanim.benchmarks.bars`.
+"""What edgeanim must reach in speed and memory: `python -m edgeanim.benchmarks.figures.bars`.
 
 Prints each bar, what was asked, what was measured and whether it is met; exit code 1 if one is not.
 Everything runs through the `edgeanim` command as a user would run it, with a cold artifact store.
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edgeanim.benchmarks.figures.bar import Bar, line
 from edgeanim.benchmarks.results.result import Report, load_report
 from edgeanim.benchmarks.timing.stats import as_times, paired_ratio
 from edgeanim.core.errors import BadInput, DeviceFailed, reports_errors
@@ -43,16 +44,6 @@ def _leave():
     pathlib.Path(os.environ["EDGEANIM_BARS_SPY"], f"{os.getpid()}.txt").write_text(names)
 atexit.register(_leave)
 """
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar: `measured` is in words, with its interval where it has one."""
-
-    name: str
-    asked: str
-    measured: str
-    met: bool
 
 
 class Bench:
@@ -181,7 +172,9 @@ class Imports:
 @reports_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure the bars and print them; 0 if all are met."""
-    parser = argparse.ArgumentParser(prog="python -m edgeanim.benchmarks.bars", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m edgeanim.benchmarks.figures.bars", description=__doc__
+    )
     parser.add_argument("--skip-demo", action="store_true", help="leave out the demo (minutes)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
@@ -197,12 +190,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps([asdict(bar) for bar in bars], indent=1))
     return 0 if all(bar.met for bar in bars) else 1
-
-
-def line(bar: Bar) -> str:
-    """The bar as a line of fixed-width text."""
-    verdict = "met" if bar.met else "MISSED"
-    return f"{bar.name:<52} {bar.asked:<16} {bar.measured:<40} {verdict}"
 
 
 def _speedups(report: Report) -> Iterator[Bar]:

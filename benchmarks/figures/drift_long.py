@@ -1,4 +1,4 @@
-"""Drift over a long run: `python -m edgeanim.benchmarks.drift_long net.eab --frames 10000`.
+"""Drift over a long run: `python -m edgeanim.benchmarks.figures.drift_long net.eab --frames 10000`.
 
 A variant and its float32 play the bundle's scene side by side, to and fro without an end and
 without starting anew, so that whatever builds up (a state, a rounding error, memory) has time to.
@@ -75,7 +75,7 @@ def windows_of(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each window and the verdict."""
     parser = argparse.ArgumentParser(
-        prog="python -m edgeanim.benchmarks.drift_long",
+        prog="python -m edgeanim.benchmarks.figures.drift_long",
         description=(__doc__ or "").split("\n")[0],
     )
     parser.add_argument("bundle", type=Path, help="a bundle (.eab) with golden frames")

@@ -1,4 +1,4 @@
-"""How far the harness itself can be trusted: `python -m edgeanim.benchmarks.accuracy net.eab`.
+"""How far the harness can be trusted: `python -m edgeanim.benchmarks.figures.accuracy net.eab`.
 
 Prints each bar, what was asked and what was measured; exit code 1 if one is missed. What is
 compared runs block by block in turn, so that a busy machine disturbs both alike. A soak of ten
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from edgeanim.benchmarks.bars import Bar, line
-from edgeanim.benchmarks.loops import Subject, benchmark_app, onnxruntime_loop
+from edgeanim.benchmarks.figures.bar import Bar, line
+from edgeanim.benchmarks.figures.loops import LoopedGraph, benchmark_app, onnxruntime_loop
+from edgeanim.benchmarks.figures.slowed import MODULE as SLOWED
 from edgeanim.benchmarks.options import BenchOptions
-from edgeanim.benchmarks.slowed import MODULE as SLOWED
 from edgeanim.benchmarks.timing.process import WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Job
 from edgeanim.benchmarks.timing.scenarios import summarize_soak
@@ -48,27 +48,27 @@ class Accuracy:
 
     def bare(self) -> Iterator[Bar]:
         """The harness's median against the same session's own `run`."""
-        subject = Subject(self._job(self._variant))
-        ratio = _in_turn(subject.harness, subject.bare)
+        looped = LoopedGraph(self._job(self._variant))
+        ratio = _in_turn(looped.harness, looped.bare)
         yield _near(f"a bare loop over the same session ({self._variant})", ratio, BARE)
 
     def onnxruntime(self) -> Iterator[Bar]:
         """Against ONNX Runtime alone on the same file."""
-        subject = Subject(self._job("onnxruntime-float32"))
-        ratio = _in_turn(subject.harness, onnxruntime_loop(subject, threads=1))
+        looped = LoopedGraph(self._job("onnxruntime-float32"))
+        ratio = _in_turn(looped.harness, onnxruntime_loop(looped, threads=1))
         yield _near("a plain loop over onnxruntime, same file", ratio, OTHERS)
 
     def benchmark_app(self) -> Iterator[Bar]:
         """Against OpenVINO's `benchmark_app` on the same file, run after run in turn."""
         if not Path(sys.executable).with_name("benchmark_app").exists():
             return
-        subject = Subject(self._job("openvino-float32"))
+        looped = LoopedGraph(self._job("openvino-float32"))
         ours, theirs = [], []
         for _ in range(_TOOL_RUNS):
             # The other process has left the caches cold; it does not count its own start either.
-            subject.harness(_TOOL_WARMUP)
-            ours.append([list(subject.harness(_TOOL_FRAMES))])
-            theirs.append([[benchmark_app(subject.compiled, 1, _TOOL_FRAMES)]])
+            looped.harness(_TOOL_WARMUP)
+            ours.append([list(looped.harness(_TOOL_FRAMES))])
+            theirs.append([[benchmark_app(looped.compiled, 1, _TOOL_FRAMES)]])
         yield _near("OpenVINO's benchmark_app, same file", paired_ratio(ours, theirs), OTHERS)
 
     def same(self) -> Iterator[Bar]:
@@ -133,7 +133,8 @@ class Accuracy:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the harness and print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(
-        prog="python -m edgeanim.benchmarks.accuracy", description=(__doc__ or "").split("\n")[0]
+        prog="python -m edgeanim.benchmarks.figures.accuracy",
+        description=(__doc__ or "").split("\n")[0],
     )
     parser.add_argument("bundle", type=Path, help="a bundle (.eab) with golden frames")
     parser.add_argument("--variant", default="onnxruntime-float32")

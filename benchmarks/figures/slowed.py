@@ -1,7 +1,7 @@
 """A worker that is slower than it ought to be, by a share of each frame's own time.
 
-`python -m edgeanim.benchmarks.slowed 0.1` stands in for the worker's module: a difference that is
-known, for the harness to find.
+`python -m edgeanim.benchmarks.figures.slowed 0.1` stands in for the worker's module: a difference
+that is known, for the harness to find.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
 
-MODULE = "edgeanim.benchmarks.slowed"
+MODULE = "edgeanim.benchmarks.figures.slowed"
 
 
 class SlowedPlayer(Player):

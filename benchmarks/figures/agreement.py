@@ -1,4 +1,4 @@
-"""Whether two runs agree: `python -m edgeanim.benchmarks.agreement first.json second.json`.
+"""Whether two runs agree: `python -m edgeanim.benchmarks.figures.agreement first.json second.json`.
 
 The same thing measured twice on the same machine must come out within the intervals that each run
 states for itself; otherwise those are too narrow to be believed, or the machine was not the same:
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from edgeanim.benchmarks.bars import Bar, line
+from edgeanim.benchmarks.figures.bar import Bar, line
 from edgeanim.benchmarks.results.compare import compare
 from edgeanim.benchmarks.results.result import CREATED, Latency, Report, Speedup
 from edgeanim.benchmarks.timing.stats import Interval, as_times
@@ -56,7 +56,7 @@ def apart(first: Report, second: Report) -> timedelta:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the bars; 0 if all are met."""
     parser = argparse.ArgumentParser(
-        prog="python -m edgeanim.benchmarks.agreement",
+        prog="python -m edgeanim.benchmarks.figures.agreement",
         description=(__doc__ or "").split("\n")[0],
     )
     parser.add_argument("reports", nargs=2, type=Path, help="as `edgeanim bench -o` writes them")
