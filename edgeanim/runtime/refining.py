@@ -6,13 +6,15 @@ until the two are as near as they come (analysis by synthesis), by Levenberg's a
 method (Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", 1963). Over
 six numbers p a region, the changes to its motion, it minimises
 
-    mean_i h(r_i(p)) + 1/2 sum_j w_j (a p_j^2 + b (p_j - q_j)^2)
+    mean_i v_i h(r_i(p)) + 1/2 sum_j w_j (a p_j^2 + b (p_j - q_j)^2)
 
-r are the differences between both pictures in levels, h is Huber's loss, and q is the p of the
-frame before: what is read is off in the same way from frame to frame, and what neither picture
-decides stays as it was read. The pictures are shrunk first: then a slope is as wide as a motion may
-be off. Derivatives are differences between frames that the model makes, six a region and step, so
-it runs on any backend and wherever the model does.
+r are the differences between both pictures in levels and h is Huber's loss. v is the contrast
+around a pixel of the driver's picture, as a standard deviation over its mean: where a picture is
+textured, its structure tells how it has moved; where it is plain, light and shade make most of the
+difference. q is the p of the frame before: what is read is off in the same way from frame to frame,
+and what neither picture decides stays as it was read. The pictures are shrunk first: then a slope
+is as wide as a motion may be off. Derivatives are differences between frames that the model makes,
+six a region and step, so it runs on any backend and wherever the model does.
 """
 
 from __future__ import annotations
@@ -35,7 +37,11 @@ _STILL = 128
 """Pixels of the larger side of a still that is warped anew for every motion that is tried."""
 _GRID = 64
 """Pixels a side, whatever the pictures' shape, on which they are compared."""
-_STEPS = 3
+_WINDOW = 5
+"""Pixels a side of the square over which a picture's contrast is taken."""
+_PLAIN = 10.0
+"""The contrast, in levels, of which plain areas have no less: they count a little, too."""
+_STEPS = 4
 _PROBE = 0.05
 """By how much a number is changed to see what comes of it."""
 _FARTHEST = 0.5
@@ -108,6 +114,7 @@ class _Search:
         self, make: Callable[[Array], Picture], motion: Array, shown: Array, before: Numbers | None
     ) -> None:
         self._make, self._motion, self._shown = make, motion, shown
+        self._weights = _contrast(shown)
         determinants = np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))
         there = np.abs(determinants) > _LEAST**2
         count = len(there)
@@ -127,7 +134,7 @@ class _Search:
     def _try(self, change: Numbers) -> _Tried:
         off = _shrunk(self._make(moved(self._motion, change))) - self._shown
         far = np.abs(off)
-        losses = np.where(far < _KNEE, off * off / 2, _KNEE * (far - _KNEE / 2))
+        losses = np.where(far < _KNEE, off * off / 2, _KNEE * (far - _KNEE / 2)) * self._weights
         kept, steady = self._pulls(change)
         pull = float((self._stiffness * (_AS_READ * kept**2 + _AS_BEFORE * steady**2)).sum())
         return _Tried(change, off, float(losses.mean()) + pull / 2)
@@ -135,7 +142,8 @@ class _Search:
     def _step(self, now: _Tried) -> _Tried:
         """The best of the steps from `now`, by how strongly they are damped."""
         slopes = np.stack([self._slope(now, number) for number in self._free.tolist()])
-        weighed = slopes * np.minimum(1, _KNEE / np.maximum(np.abs(now.off), _KNEE / 1e6))
+        linear = np.minimum(1, _KNEE / np.maximum(np.abs(now.off), _KNEE / 1e6))
+        weighed = slopes * (self._weights * linear)
         curvature = (weighed @ slopes.T).astype(np.float64) / now.off.size
         kept, steady = self._pulls(now.change)
         slope = weighed @ now.off / now.off.size
@@ -170,9 +178,23 @@ class _Search:
 
 
 def _shrunk(picture: Picture) -> Array:
-    """A picture's levels, float32 [3 _GRID _GRID]."""
+    """A picture's levels, float32 [_GRID * _GRID * 3]."""
     import cv2
 
     small = cv2.resize(flatten(picture), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     levels: Array = small.astype(np.float32).ravel()
     return levels
+
+
+def _contrast(levels: Array) -> Array:
+    """How much each of a shrunk picture's levels counts: the standard deviation of those around its
+    pixel, float32 of their shape, 1 in the mean."""
+    import cv2
+
+    picture = levels.reshape(_GRID, _GRID, 3)
+    window = (_WINDOW, _WINDOW)
+    mean = cv2.blur(picture, window)
+    variance = (cv2.blur(picture * picture, window) - mean * mean).mean(-1, keepdims=True)
+    contrast = np.sqrt(np.maximum(variance, 0) + np.float32(_PLAIN**2))
+    weights: Array = np.broadcast_to(contrast / contrast.mean(), picture.shape).ravel()
+    return weights
