@@ -69,7 +69,7 @@ def load_prebuilt(
 
 
 def _ranges(ports: Iterable[Port]) -> dict[str, tuple[float, float]]:
-    return {port.name: port.grid.range for port in ports if port.grid is not None}
+    return {port.name: port.quant.range for port in ports if port.quant is not None}
 
 
 def prebuilt_suffixes() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from edgeanim.core.artifact import (
     Precision,
 )
 from edgeanim.core.contract import GraphSpec
-from edgeanim.targets.byte_ends import Grid
+from edgeanim.targets.io_quantization import QuantParams
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
@@ -101,18 +101,18 @@ class NodeTime:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a file made elsewhere; `dtype` in NumPy's words. With a `grid` sessions
-    take and give floats for it all the same."""
+    """An input or output of a file made elsewhere; `dtype` in NumPy's words. Where there
+    are `quant` parameters, sessions take and give floats for it all the same."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
-    grid: Grid | None = None
+    quant: QuantParams | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether it takes or gives floats, or 8-bit numbers that stand for some."""
-        return self.dtype == FLOAT32 or self.grid is not None
+        return self.dtype == FLOAT32 or self.quant is not None
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
-from edgeanim.targets.byte_ends import Grid, given_to, taken_from
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -47,6 +46,7 @@ from edgeanim.targets.checks import (
     runtime_errors,
     unlike_contract,
 )
+from edgeanim.targets.io_quantization import QuantParams, dequantized, quantized
 from edgeanim.targets.lowering import lowered_for_onnxruntime
 from edgeanim.targets.ort_trace import TracedNode, read_trace
 from edgeanim.targets.overflow import fill_8_bits
@@ -162,13 +162,13 @@ class _OnnxSession:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
         feed = {
-            port.name: given_to(port.grid, array)
+            port.name: quantized(port.quant, array)
             for port, array in zip(self._inputs, arrays, strict=True)
         }
         with runtime_errors("ONNX Runtime could not run it", self.spec.name):
             results = self._session.run([port.name for port in self._outputs], feed)
         return {
-            tensor.name: taken_from(port.grid, made)
+            tensor.name: dequantized(port.quant, made)
             for tensor, port, made in zip(self.spec.outputs, self._outputs, results, strict=True)
         }
 
@@ -272,7 +272,7 @@ def _port(node: Any, path: Path) -> Port:
             hint="Fix the dynamic axes when exporting the model.",
         )
     kind = node.type.removeprefix("tensor(").removesuffix(")")
-    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind), Grid.of(kind))
+    return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind), QuantParams.of(kind))
 
 
 def _int8_weights(model: Any) -> Iterator[NDArray[Any]]:

@@ -33,7 +33,6 @@ from edgeanim.targets.backends.base import (
     Session,
     SessionOptions,
 )
-from edgeanim.targets.byte_ends import Grid, given_to
 from edgeanim.targets.checks import (
     check_artifact,
     check_files,
@@ -45,6 +44,7 @@ from edgeanim.targets.checks import (
     runtime_errors,
     unlike_contract,
 )
+from edgeanim.targets.io_quantization import QuantParams, quantized
 from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_trace import executed
@@ -218,19 +218,19 @@ class _OpenVinoSession:
         self._runs = 0
         ports = _ports(graph.spec.inputs, graph, self._model.inputs, path)
         self._inputs = [
-            _Input(ov, self._request, port, grid, tensor.shape)
-            for (port, grid), tensor in zip(ports, graph.spec.inputs, strict=True)
+            _Input(ov, self._request, port, quant, tensor.shape)
+            for (port, quant), tensor in zip(ports, graph.spec.inputs, strict=True)
         ]
         # Bound for good: results are then neither looked up nor wrapped anew in every run.
         self._results: dict[str, Array] = {}
-        self._grids: dict[str, Grid] = {}
+        self._output_quant: dict[str, QuantParams] = {}
         ports = _ports(graph.spec.outputs, graph, self._model.outputs, path)
-        for tensor, (port, grid) in zip(graph.spec.outputs, ports, strict=True):
-            result = _tensor_for(ov, grid, tensor.shape)
+        for tensor, (port, quant) in zip(graph.spec.outputs, ports, strict=True):
+            result = _tensor_for(ov, quant, tensor.shape)
             self._request.set_output_tensor(port, result)
             self._results[tensor.name] = result.data
-            if grid is not None:
-                self._grids[tensor.name] = grid
+            if quant is not None:
+                self._output_quant[tensor.name] = quant
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         arrays = check_inputs(self.spec, inputs)
@@ -239,7 +239,10 @@ class _OpenVinoSession:
                 taker.take(array)
             self._request.infer(share_outputs=True)
             self._runs += 1
-            floats = {name: grid.floats(self._results[name]) for name, grid in self._grids.items()}
+            floats = {
+                name: quant.dequantize(self._results[name])
+                for name, quant in self._output_quant.items()
+            }
             return {**self._results, **floats}
 
     def close(self) -> None:
@@ -274,35 +277,35 @@ class _Input:
     bound itself and then costs nothing. What is to be 8-bit numbers is always copied."""
 
     def __init__(
-        self, ov: Any, request: Any, port: int, grid: Grid | None, shape: tuple[int, ...]
+        self, ov: Any, request: Any, port: int, quant: QuantParams | None, shape: tuple[int, ...]
     ) -> None:
         self._tensor, self._request, self._port = ov.Tensor, request, port
-        self._grid = grid
-        self._own = _tensor_for(ov, grid, shape)
+        self._quant = quant
+        self._own = _tensor_for(ov, quant, shape)
         self._memory: NDArray[Any] = self._own.data
         self._before: Array | None = None
         self._shared = True
 
     def take(self, array: Array) -> None:
-        again, self._before = array is self._before and self._grid is None, array
+        again, self._before = array is self._before and self._quant is None, array
         if again and not self._shared:
             self._request.set_input_tensor(self._port, self._tensor(array, shared_memory=True))
         elif not again and self._shared:
             self._request.set_input_tensor(self._port, self._own)
         self._shared = again
         if not again:
-            self._memory[:] = given_to(self._grid, array)
+            self._memory[:] = quantized(self._quant, array)
 
 
-def _tensor_for(ov: Any, grid: Grid | None, shape: tuple[int, ...]) -> Any:
-    """Memory for an end of a graph."""
-    kind = ov.Type.f32 if grid is None else ov.Type(np.dtype(grid.dtype))
+def _tensor_for(ov: Any, quant: QuantParams | None, shape: tuple[int, ...]) -> Any:
+    """Memory for an input or output of a graph."""
+    kind = ov.Type.f32 if quant is None else ov.Type(np.dtype(quant.dtype))
     return ov.Tensor(kind, ov.Shape(shape))
 
 
 def _ports(
     tensors: tuple[TensorSpec, ...], graph: CompiledGraph, ports: Any, path: Path
-) -> list[tuple[int, Grid | None]]:
+) -> list[tuple[int, QuantParams | None]]:
     """The position of each contract tensor, checked against shape and type in the file, and what
     8-bit numbers there stand for."""
     positions = []
@@ -313,11 +316,11 @@ def _ports(
             raise BadInput(f"The file has no tensor {name!r}.", where=path)
         port = ports[index]
         shape, kind = port.partial_shape, port.element_type.get_type_name()
-        grid = Grid.of(np.dtype(port.element_type.to_dtype()).name)
-        known = kind == "f32" or grid is not None
+        quant = QuantParams.of(np.dtype(port.element_type.to_dtype()).name)
+        known = kind == "f32" or quant is not None
         if not known or not shape.is_static or tuple(shape.to_shape()) != tensor.shape:
             raise unlike_contract(tensor, f"{kind} {shape}", path)
-        positions.append((index, grid))
+        positions.append((index, quant))
     return positions
 
 
@@ -338,7 +341,7 @@ def _port(port: Any, path: Path) -> Port:
             hint="Fix the dynamic axes when converting the model.",
         )
     dtype = np.dtype(port.element_type.to_dtype()).name
-    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype, Grid.of(dtype))
+    return Port(port.get_any_name(), tuple(shape.to_shape()), dtype, QuantParams.of(dtype))
 
 
 BACKEND = OpenVino()

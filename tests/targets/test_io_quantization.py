@@ -15,7 +15,7 @@ from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.errors import BadInput
 from edgeanim.core.quiet import quiet
 from edgeanim.targets.backends import SessionOptions, get_backend
-from edgeanim.targets.byte_ends import Grid
+from edgeanim.targets.io_quantization import QuantParams
 from edgeanim.targets.prebuilt import load_prebuilt
 
 SIDE = 16
@@ -144,25 +144,25 @@ def test_integers_of_which_nobody_knows_what_they_mean_are_refused(tmp_path: Pat
 def test_rounding_and_back_is_the_nearest_number_of_the_grid(
     dtype: Any, scale: float, zero: int, values: list[float]
 ) -> None:
-    grid = Grid(dtype, scale, zero)
+    quant = QuantParams(dtype, scale, zero)
     given_values = np.array(values, np.float32)
-    least, most = grid.range
-    back = grid.floats(grid.rounded(given_values))
+    least, most = quant.range
+    back = quant.dequantize(quant.quantize(given_values))
     error = np.abs(back - given_values.clip(least, most))
     assert (error <= scale * 0.5 + 1e-3 * scale * 256).all()
-    np.testing.assert_array_equal(grid.rounded(back), grid.rounded(given_values))
+    np.testing.assert_array_equal(quant.quantize(back), quant.quantize(given_values))
 
 
 @pytest.mark.parametrize(
-    ("given_as", "grid"),
+    ("given_as", "quant"),
     [
         (("float32",), None),
         (("int64", 0.5, 3), None),
         (("int8",), None),
-        (("int8", 0.5, -3), Grid("int8", 0.5, -3)),
-        (("uint8",), Grid("uint8", 1.0, 0)),
-        (("uint8", 0.5, 128), Grid("uint8", 0.5, 128)),
+        (("int8", 0.5, -3), QuantParams("int8", 0.5, -3)),
+        (("uint8",), QuantParams("uint8", 1.0, 0)),
+        (("uint8", 0.5, 128), QuantParams("uint8", 0.5, 128)),
     ],
 )
-def test_what_8_bit_numbers_stand_for(given_as: Any, grid: Grid | None) -> None:
-    assert Grid.of(*given_as) == grid
+def test_what_8_bit_numbers_stand_for(given_as: Any, quant: QuantParams | None) -> None:
+    assert QuantParams.of(*given_as) == quant
