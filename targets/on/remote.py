@@ -41,7 +41,7 @@ _WHEN = "%Y-%m-%d %H:%M:%S"
 class Call:
     """What to do there: `function` of `pipeline.on.far_end` with `options` (plain values), with
     `files` beside it. `backends` are those that its bundle has variants for; `results` the files
-    to bring back; `code` is edgeanim itself as it is now. `moment` tells a call that only counts
+    to bring back; `code` is edgeanim itself as it is now. `nonce` tells a call that only counts
     now from an equal one before, whose run nobody shall find there."""
 
     function: str
@@ -50,7 +50,7 @@ class Call:
     backends: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     code: Payload = field(default_factory=lambda: runtime())
-    moment: str = ""
+    nonce: str = ""
 
     @property
     def id(self) -> str:
@@ -60,7 +60,7 @@ class Call:
             "options": to_plain(self.options),
             "files": self.files.digest,
             "runtime": self.code.digest,
-            "moment": self.moment,
+            "moment": self.nonce,
         }
         return sha256_bytes(canonical_json(parts).encode())[:32]
 
@@ -201,8 +201,8 @@ class Remote:
         self._failures += 1
 
 
-def this_moment() -> str:
-    """A `moment` like no other."""
+def new_nonce() -> str:
+    """A `nonce` like no other."""
     return secrets.token_hex(8)
 
 

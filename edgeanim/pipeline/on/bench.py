@@ -27,7 +27,7 @@ from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us, this_moment
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us, new_nonce
 
 if TYPE_CHECKING:
     from edgeanim.targets.doctor import Diagnosis
@@ -281,7 +281,7 @@ def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote
         return diagnose()
     if not isinstance(place, SshHost):
         raise UsageError("Emulation has a check of its own.", hint="See `edgeanim emulate --help`.")
-    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,), moment=this_moment())
+    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,), nonce=new_nonce())
     text = connect(place, progress).run(call)[ANSWER].decode("utf-8", errors="replace")
     return parse(Diagnosis, parse_json(text, where=place.label), where=place.label)
 

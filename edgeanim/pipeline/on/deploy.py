@@ -24,7 +24,7 @@ from edgeanim.runtime.golden import load_golden
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import SshHost, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us, this_moment
+from edgeanim.targets.on.remote import Call, Remote, ended_with_us, new_nonce
 
 _PROOF_FRAMES = 3
 # Far below what INT8 costs, far above what a broken runtime shows.
@@ -79,7 +79,7 @@ def deploy(
             must_hold_window(load_golden(opened.golden).frames[0])
     files = Payload.of(files_of(path, path.name))
     options = {"bundle": path.name}
-    call = Call("install", options, files, backends, (ANSWER,), moment=this_moment())
+    call = Call("install", options, files, backends, (ANSWER,), nonce=new_nonce())
     remote = connect(place, progress)
     with ended_with_us([remote], call):
         answer = remote.run(call)[ANSWER].decode("utf-8", errors="replace")
