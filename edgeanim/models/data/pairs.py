@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.augmentation import PLAIN, Affine, Augmentation
 from edgeanim.models.data.known_flow import exact_flow, weak_flow
+from edgeanim.models.data.optical_flow import consistent_flow
 from edgeanim.models.data.puppets import NO_PART, SIZE
-from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.data.sequences import FrameSequence, region_table
 from edgeanim.models.regions import MIRRORED, UNKNOWN
 
@@ -73,7 +73,7 @@ def make_pair(
     optical_flow: bool = False,
 ) -> Pair:
     """The pair of frames `still` and `driving` of a sequence, at `size` pixels a side; with
-    `optical_flow`, what that tells of a real clip (see `seen_flow`)."""
+    `optical_flow`, what that tells of a real clip (see `consistent_flow`)."""
     to_output = _to_size(size) @ augmentation.matrix
     pictures = [
         _picture(sequence.pictures[i], to_output, size, augmentation)
@@ -86,7 +86,7 @@ def make_pair(
     else:
         known = _of_clip(sequence, ends, side, augmentation)
         if optical_flow:
-            known = _with_seen_flow(known, pictures[0], pictures[1])
+            known = _with_optical_flow(known, pictures[0], pictures[1])
     return Pair(
         pictures[0],
         pictures[1],
@@ -137,17 +137,17 @@ def _of_clip(
     return _Knowledge(labels, directions, flow, visible, flow_weight, np.full_like(visible, _PRIOR))
 
 
-def _with_seen_flow(
+def _with_optical_flow(
     known: _Knowledge, still: NDArray[np.float32], driving: NDArray[np.float32]
 ) -> _Knowledge:
-    seen = seen_flow(still, driving, known.flow.shape[1])
+    found = consistent_flow(still, driving, known.flow.shape[1])
     # Where a search loses a hand, its middle is still known; where it is found, so are fingers.
-    flow_weight = np.maximum(known.flow_weight, seen.flow_weight)
+    flow_weight = np.maximum(known.flow_weight, found.flow_weight)
     return known._replace(
-        flow=np.where(seen.flow_weight > 0, seen.flow, known.flow),
-        visible=np.maximum(seen.visible, flow_weight),
+        flow=np.where(found.flow_weight > 0, found.flow, known.flow),
+        visible=np.maximum(found.visible, flow_weight),
         flow_weight=flow_weight,
-        visible_weight=np.maximum(seen.visible_weight, flow_weight),
+        visible_weight=np.maximum(found.visible_weight, flow_weight),
     )
 
 

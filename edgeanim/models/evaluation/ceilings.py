@@ -12,7 +12,7 @@ loses where something moves:
     on a grid of 2  both, on a grid twice as fine
 
 Regions are known of drawn characters only. The flow of a clip is optical flow that both directions
-confirm (`data.seen_flow`); that finds less than there is, so the last three are no bounds there.
+confirm (`data.optical_flow`); that finds less than there is, so the last three are no bounds there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from torch.nn import functional
 
 from edgeanim.core.errors import reports_errors
 from edgeanim.models.animator import Animator
+from edgeanim.models.data.optical_flow import consistent_flow
 from edgeanim.models.data.pairs import MASK_STRIDE, Pair, make_pair
-from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.quality import moving_area
@@ -110,7 +110,7 @@ def _known_flow(shot: Shot, driver: int, pair: Pair, side: int) -> tuple[Tensor,
     """Flow, where it is known, and what of the driving frame the still shows, on a grid."""
     found: Any
     if shot.sequence.parts is None:
-        found = seen_flow(pair.still, pair.driving, side)
+        found = consistent_flow(pair.still, pair.driving, side)
     else:
         found = make_pair(shot.sequence, shot.still, driver, side * MASK_STRIDE)
     arrays = (found.flow, found.flow_weight, found.visible)

@@ -22,9 +22,9 @@ class DataConfig:
     """`puppets` puppets seen at `moments` moments each. `clips` is a folder of real clips, of which
     those named in `clip_names` are used, for `clip_share` of each batch; with `weak_labels`, faces
     and hands found by colour teach the regions (`data.weak_labels`), and with `optical_flow` the
-    flow that two frames show teaches the generator (`data.seen_flow`). Without `recolour_clips` the
-    clips keep their colours, which one character always has; with `disguise_clips` they get other
-    builds and backdrops, for people in general (`data.disguise`).
+    flow that two frames show teaches the generator (`data.optical_flow`). Without `recolour_clips`
+    the clips keep their colours, which one character always has; with `disguise_clips` they get
+    other builds and backdrops, for people in general (`data.disguise`).
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
+from edgeanim.models.data.optical_flow import consistent_flow
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import KINDS, SIZE, make_puppet
-from edgeanim.models.data.seen_flow import seen_flow
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.regions import UNKNOWN
 
@@ -71,12 +71,12 @@ def patched(picture):
 
 def errors_of(still, driving, matrix):
     """Pixels by which the flow found is off, where it is to be believed; nearly everywhere is."""
-    seen = seen_flow(planes(still), planes(driving), CELLS)
+    found = consistent_flow(planes(still), planes(driving), CELLS)
     there, offset = truth(matrix)
     inside = within(there, 5)
-    assert seen.flow_weight[0][inside].mean() > 0.97
-    trusted = inside & (seen.flow_weight[0] > 0)
-    return np.hypot(*(seen.flow * SIDE / 2 - offset))[trusted]
+    assert found.flow_weight[0][inside].mean() > 0.97
+    trusted = inside & (found.flow_weight[0] > 0)
+    return np.hypot(*(found.flow * SIDE / 2 - offset))[trusted]
 
 
 @settings(max_examples=25)
@@ -107,12 +107,12 @@ def test_a_turn_and_a_change_of_size_are_found_to_a_fraction_of_a_pixel(seed, tu
 def test_offsets_are_in_half_pictures_of_each_axis():
     still = texture(1, 96, 192)
     driving, matrix = moved(still, shift=(9.0, -3.0))
-    seen = seen_flow(planes(still), planes(driving), CELLS)
+    found = consistent_flow(planes(still), planes(driving), CELLS)
     there, offset = truth(matrix, 96, 192)
-    trusted = within(there, 8, 96, 192) & (seen.flow_weight[0] > 0)
+    trusted = within(there, 8, 96, 192) & (found.flow_weight[0] > 0)
     assert trusted.mean() > 0.7
     halves = np.array([192, 96])[:, None, None] / 2
-    np.testing.assert_allclose((seen.flow * halves)[:, trusted], offset[:, trusted], atol=0.5)
+    np.testing.assert_allclose((found.flow * halves)[:, trusted], offset[:, trusted], atol=0.5)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -121,19 +121,19 @@ def test_what_comes_from_beyond_the_picture_is_not_guided(seed):
     still = texture(seed)
     driving, matrix = moved(still, shift=(14.0, 0.0))
     there, _ = truth(matrix)
-    seen = seen_flow(planes(still), planes(driving), CELLS)
-    assert (seen.flow_weight[0][within(there, 5)] == 1).mean() > 0.95
-    assert (seen.flow_weight[0][there[0] < -3] == 0).all()
+    found = consistent_flow(planes(still), planes(driving), CELLS)
+    assert (found.flow_weight[0][within(there, 5)] == 1).mean() > 0.95
+    assert (found.flow_weight[0][there[0] < -3] == 0).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_lamp_that_is_switched_on_is_neither_followed_nor_taken_for_a_thing(seed):
     """What is lit looks other than it did, but leads home."""
     still = 0.5 * texture(seed)
-    seen = seen_flow(planes(still), planes(still + np.float32(0.35)), CELLS)
-    assert (seen.flow_weight == 0).all()
-    assert (seen.visible_weight == 0).all()
-    assert (seen.visible == 1).all()
+    found = consistent_flow(planes(still), planes(still + np.float32(0.35)), CELLS)
+    assert (found.flow_weight == 0).all()
+    assert (found.visible_weight == 0).all()
+    assert (found.visible == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -142,31 +142,31 @@ def test_what_is_lost_among_the_like_is_not_taken_to_be_hidden(seed):
     for number, picture in enumerate((still, driving)):
         grain = texture(100 + 2 * seed + number)
         picture[40:88, 40:88] = 0.5 + 0.15 * (grain[40:88, 40:88] - 0.5)
-    seen = seen_flow(planes(still), planes(driving), CELLS)
-    assert seen.flow_weight[INNER].mean() < 0.7
-    assert (seen.visible[INNER] == 1).all()
+    found = consistent_flow(planes(still), planes(driving), CELLS)
+    assert found.flow_weight[INNER].mean() < 0.7
+    assert (found.visible[INNER] == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_of_two_equal_frames_everything_is_known_to_stay(seed):
     still = planes(texture(seed))
-    seen = seen_flow(still, still.copy(), CELLS)
-    assert np.abs(seen.flow).max() * SIDE / 2 < 0.05
-    for mask in (seen.flow_weight, seen.visible, seen.visible_weight):
+    found = consistent_flow(still, still.copy(), CELLS)
+    assert np.abs(found.flow).max() * SIDE / 2 < 0.05
+    for mask in (found.flow_weight, found.visible, found.visible_weight):
         assert (mask == 1).all()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_patch_from_nowhere_is_not_guided_and_is_judged_to_be_hidden(seed):
     still = texture(seed)
-    seen = seen_flow(planes(still), planes(patched(still)), CELLS)
-    assert seen.flow_weight[INNER].mean() < 0.05
-    hidden = (seen.visible_weight[INNER] == 1) & (seen.visible[INNER] == 0)
+    found = consistent_flow(planes(still), planes(patched(still)), CELLS)
+    assert found.flow_weight[INNER].mean() < 0.05
+    hidden = (found.visible_weight[INNER] == 1) & (found.visible[INNER] == 0)
     assert hidden.mean() > 0.6
     around = np.ones((CELLS, CELLS), bool)
     around[8:24, 8:24] = False
-    assert seen.flow_weight[0][around].mean() > 0.97
-    assert np.abs(seen.flow[:, around]).max() * SIDE / 2 < 0.2
+    assert found.flow_weight[0][around].mean() > 0.97
+    assert np.abs(found.flow[:, around]).max() * SIDE / 2 < 0.2
 
 
 def test_what_came_into_the_picture_is_not_guided():
@@ -174,9 +174,9 @@ def test_what_came_into_the_picture_is_not_guided():
     driving, matrix = moved(still, shift=(16.0, 0.0))
     # Replicated edges would look like the still's own: what comes in is something else.
     driving[:, :16] = texture(5)[:, :16]
-    seen = seen_flow(planes(still), planes(driving), CELLS)
+    found = consistent_flow(planes(still), planes(driving), CELLS)
     there, _ = truth(matrix)
-    assert seen.flow_weight[0][~within(there, -2)].mean() < 0.1
+    assert found.flow_weight[0][~within(there, -2)].mean() < 0.1
 
 
 def picture_of(kind, seed, side):
@@ -203,37 +203,39 @@ PICTURES = st.tuples(
 @settings(max_examples=60)
 @given(PICTURES, PICTURES, st.sampled_from([64, 96, 128, 192, 256]))
 def test_whatever_the_pictures_the_answer_has_its_shape_and_makes_sense(one, other, side):
-    seen = seen_flow(picture_of(*one, side), picture_of(*other, side), side // 4)
-    assert seen.flow.shape == (2, side // 4, side // 4)
-    assert seen.flow.dtype == np.float32
-    assert np.isfinite(seen.flow).all()
-    assert np.abs(seen.flow).max() <= 2
-    for mask in (seen.flow_weight, seen.visible, seen.visible_weight):
+    found = consistent_flow(picture_of(*one, side), picture_of(*other, side), side // 4)
+    assert found.flow.shape == (2, side // 4, side // 4)
+    assert found.flow.dtype == np.float32
+    assert np.isfinite(found.flow).all()
+    assert np.abs(found.flow).max() <= 2
+    for mask in (found.flow_weight, found.visible, found.visible_weight):
         assert mask.shape == (1, side // 4, side // 4)
         assert mask.dtype == np.float32
         assert set(np.unique(mask)) <= {0, 1}
-    assert (seen.visible >= seen.flow_weight).all()
-    assert np.array_equal(seen.visible_weight == 1, (seen.flow_weight == 1) | (seen.visible == 0))
-    assert (seen.flow[:, seen.flow_weight[0] == 0] == 0).all()
+    assert (found.visible >= found.flow_weight).all()
+    assert np.array_equal(
+        found.visible_weight == 1, (found.flow_weight == 1) | (found.visible == 0)
+    )
+    assert (found.flow[:, found.flow_weight[0] == 0] == 0).all()
 
 
 @settings(max_examples=30)
 @given(PICTURES)
 def test_any_picture_stays_where_it_is(kind):
     picture = picture_of(*kind, SIDE)
-    seen = seen_flow(picture, picture, CELLS)
-    assert (seen.visible == 1).all()
-    assert np.abs(seen.flow).max() * SIDE / 2 < 0.1
+    found = consistent_flow(picture, picture, CELLS)
+    assert (found.visible == 1).all()
+    assert np.abs(found.flow).max() * SIDE / 2 < 0.1
 
 
 def test_several_threads_find_what_one_finds():
     still = texture(0)
     pictures = planes(still), planes(moved(still, 0.05, 1.03, (4.0, -2.0))[0])
-    alone = seen_flow(*pictures, CELLS)
+    alone = consistent_flow(*pictures, CELLS)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: seen_flow(*pictures, CELLS), range(24)))
-    for seen in results:
-        assert all(np.array_equal(a, b) for a, b in zip(seen, alone, strict=True))
+        results = list(pool.map(lambda _: consistent_flow(*pictures, CELLS), range(24)))
+    for found in results:
+        assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))
 
 
 def clip_of(*frames, weak_labels=None):
