@@ -109,10 +109,10 @@ def test_without_its_cue_a_network_reads_as_if_nothing_had_changed(config: Train
     animator = load_animator(config.start)
     frame, cue = torch.rand(2, 1, 3, 64, 64)
     with torch.no_grad():
-        expected = animator.regions.read(frame, torch.zeros_like(cue)).scores
-        before = animator.regions.read(frame, cue).scores
+        expected = animator.regions.predict(frame, torch.zeros_like(cue)).scores
+        before = animator.regions.predict(frame, cue).scores
         hide_cue(animator)
-        found = animator.regions.read(frame, cue).scores
+        found = animator.regions.predict(frame, cue).scores
     assert not torch.equal(before, expected)
     torch.testing.assert_close(found, expected)
 

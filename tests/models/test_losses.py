@@ -10,7 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torch import nn
 
-from edgeanim.models.nets.regions import Reading
+from edgeanim.models.nets.regions import Prediction
 from edgeanim.models.regions import BACKGROUND, COUNT, REGIONS, TIPS, UNKNOWN
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.config import LossWeights
@@ -62,7 +62,7 @@ def made_of(batch, **values):
     scores = torch.zeros(2, COUNT + 1, GRID, GRID)
     scores[:, BACKGROUND] = 50.0
     made = Made(
-        reading=Reading(scores, torch.zeros(2, 2, GRID, GRID)),
+        predicted=Prediction(scores, torch.zeros(2, 2, GRID, GRID)),
         motion=torch.zeros(2, COUNT, 6),
         flow=batch.flow,
         alpha=batch.visible,
@@ -153,10 +153,10 @@ def test_alpha_is_held_to_what_is_known_of_visibility():
 
 def test_directions_are_held_to_what_is_known_of_parts_only():
     labels = torch.full_like(a_batch().label_still, LEFT)
-    reading = Reading(made_of(a_batch()).reading.scores, torch.ones(2, 2, GRID, GRID))
+    predicted = Prediction(made_of(a_batch()).predicted.scores, torch.ones(2, 2, GRID, GRID))
     for known, labelled, expected in ((1, labels, 2.0), (0, labels, 0.0), (1, None, 0.0)):
         batch = a_batch(known, **({} if labelled is None else {"label_driving": labelled}))
-        found = terms_of(batch, reading=reading)["direction"]
+        found = terms_of(batch, predicted=predicted)["direction"]
         assert found == pytest.approx(WEIGHTS.regions * expected)
 
 
@@ -165,8 +165,8 @@ def test_only_a_clip_is_asked_to_be_covered_by_regions_in_part():
     clip = a_batch(0.0, label_still=unknown, label_driving=unknown)
     assert "cover" not in terms_of(a_batch())
     assert terms_of(clip)["cover"] == pytest.approx(0.12)
-    covered = Reading(torch.zeros(2, COUNT + 1, GRID, GRID), torch.zeros(2, 2, GRID, GRID))
-    assert terms_of(clip, reading=covered)["cover"] == 0
+    covered = Prediction(torch.zeros(2, COUNT + 1, GRID, GRID), torch.zeros(2, 2, GRID, GRID))
+    assert terms_of(clip, predicted=covered)["cover"] == 0
 
 
 def test_smooth_is_what_an_affine_flow_is():
@@ -232,7 +232,7 @@ class Sides(nn.Module):
         self.told_apart = told_apart
         self.strength = nn.Parameter(torch.tensor(30.0))
 
-    def read(self, frame, cue):  # noqa: ARG002
+    def predict(self, frame, cue):  # noqa: ARG002
         bright = nn.functional.avg_pool2d(frame.mean(1), SIZE // GRID) > 0.5
         left = torch.arange(GRID) < GRID // 2
         if not self.told_apart:
@@ -240,7 +240,7 @@ class Sides(nn.Module):
         scores = torch.zeros(len(frame), COUNT + 1, GRID, GRID)
         scores[:, LEFT], scores[:, RIGHT] = bright & left, bright & ~left
         scores[:, BACKGROUND] = ~bright
-        return Reading(scores * self.strength, torch.zeros(len(frame), 2, GRID, GRID))
+        return Prediction(scores * self.strength, torch.zeros(len(frame), 2, GRID, GRID))
 
 
 def test_a_mirrored_clip_is_to_have_its_sides_exchanged():

@@ -64,10 +64,10 @@ def run(animator, seed=1, count=1):
     generator = torch.Generator().manual_seed(seed)
     still, driving, cue = torch.rand(3, count, 3, 64, 64, generator=generator)
     mask, at_rest = animator.regions(still, torch.zeros_like(cue))
-    reading = animator.regions.read(driving, cue)
+    predicted = animator.regions.predict(driving, cue)
     features = animator.encoder(still, mask)
-    motion = reading.masks_and_motion()[1]
-    return [*reading, mask, at_rest, *animator.generator(*features, at_rest, motion)]
+    motion = predicted.masks_and_motion()[1]
+    return [*predicted, mask, at_rest, *animator.generator(*features, at_rest, motion)]
 
 
 def assert_same(made, expected):

@@ -43,15 +43,15 @@ def errors(animator, batch):
     """Of the regions and of the finished frames, on a fixed batch."""
     animator.eval()
     with torch.no_grad():
-        reading = animator.regions.read(batch.driving, batch.cue)
-        _, motion = reading.masks_and_motion()
+        predicted = animator.regions.predict(batch.driving, batch.cue)
+        _, motion = predicted.masks_and_motion()
         still_mask, still_motion = animator.regions(batch.still, torch.zeros_like(batch.cue))
         features = animator.encoder(batch.still, still_mask)
         flow, alpha, colour = animator.generator(*features, still_motion, motion)
         frame, _ = compose(batch.still, flow, alpha, colour)
     weight = motion_weight(batch.still, batch.driving, 4.0)
     return (
-        float(segmentation(reading.scores, batch.label_driving)),
+        float(segmentation(predicted.scores, batch.label_driving)),
         float(multiscale_l1(frame, batch.driving, weight)),
     )
 

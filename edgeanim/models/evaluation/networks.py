@@ -57,8 +57,8 @@ class NetworksReenactment:
                 torch.cat([seen(picture, size) for picture in pictures])
                 for pictures in ((pair.driving, before.driving), (pair.cue, before.cue))
             )
-            reading = self._animator.regions.read(frames, cues)
-            _, motion = reading.masks_and_motion()
+            predicted = self._animator.regions.predict(frames, cues)
+            _, motion = predicted.masks_and_motion()
             still = self._still.expand(count, -1, -1, -1)
             features = (f.expand(count, -1, -1, -1) for f in self._features)
             own = self._motion.expand(count, -1, -1)
@@ -70,7 +70,7 @@ class NetworksReenactment:
             for picture, moved, label in zip(
                 made.contiguous().numpy(),
                 motion.numpy(),
-                self._labels(reading.scores),
+                self._labels(predicted.scores),
                 strict=True,
             )
         )

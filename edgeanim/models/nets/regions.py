@@ -15,7 +15,7 @@ from edgeanim.models.regions import BACKGROUND, COUNT
 _DIRECTION = 2
 
 
-class Reading(NamedTuple):
+class Prediction(NamedTuple):
     """`scores` [N, K + 1, h/4, w/4], background last, and `direction` [N, 2, h/4, w/4]: which way
     the part at each pixel points, as a vector (x right, y down) of length 1."""
 
@@ -50,8 +50,8 @@ class RegionNet(nn.Module):  # type: ignore[misc]
         self.head = Convolution(w4, COUNT + 1 + _DIRECTION, 1)
         nn.init.constant_(self.head.bias[-1], 1.0)  # parts point down until something is learned
 
-    def read(self, frame: Tensor, cue: Tensor) -> Reading:
-        """What a frame in 0..1 and its cue in -1..1, both [N, 3, h, w], show."""
+    def predict(self, frame: Tensor, cue: Tensor) -> Prediction:
+        """The scores and directions for a frame in 0..1 and its cue in -1..1, both [N, 3, h, w]."""
         s4 = self.down4(self.down2(torch.cat([frame, cue], dim=1)))
         s8 = self.down8(s4)
         s16 = self.down16(s8)
@@ -60,8 +60,8 @@ class RegionNet(nn.Module):  # type: ignore[misc]
         s8 = self.up8(s8 + upsample(self.bridge16(s16)))
         s4 = self.up4(s4 + upsample(self.bridge8(s8)))
         out = self.head(s4)
-        return Reading(out[:, : COUNT + 1], out[:, COUNT + 1 :])
+        return Prediction(out[:, : COUNT + 1], out[:, COUNT + 1 :])
 
     def forward(self, frame: Tensor, cue: Tensor) -> tuple[Tensor, Tensor]:
         """Masks [N, K, h/4, w/4] in 0..1 (without the background) and motion [N, K, 6]."""
-        return self.read(frame, cue).masks_and_motion()
+        return self.predict(frame, cue).masks_and_motion()

@@ -63,7 +63,7 @@ def inconsistency(made: Made, wanted: Made, batch: Batch) -> Tensor:
     frame = _apart(made.frame, wanted.frame) + dissimilarity(made.frame, wanted.frame, even)
     blend = _apart(made.alpha, wanted.alpha) + _apart(made.colour, wanted.colour)
     where = _apart(made.flow, wanted.flow) + _apart(made.motion, wanted.motion)
-    scores = _divergence(made.reading.scores, wanted.reading.scores)
+    scores = _divergence(made.predicted.scores, wanted.predicted.scores)
     return frame + 0.1 * blend + _COORDINATES * where + _SCORES * scores
 
 

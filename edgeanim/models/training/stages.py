@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from edgeanim.models.animator import Animator
 from edgeanim.models.nets.discriminator import Discriminator
-from edgeanim.models.nets.regions import Reading
+from edgeanim.models.nets.regions import Prediction
 from edgeanim.models.regions import BACKGROUND, MIRRORED, TIPS
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.config import LossWeights
@@ -48,12 +48,12 @@ class Networks:
 
 @dataclass(frozen=True)
 class Made:
-    """What the networks make of a batch of N pairs. `reading` and `motion` [2N, K, 6] are of the
+    """What the networks make of a batch of N pairs. `predicted` and `motion` [2N, K, 6] are of the
     stills, then of the driving frames; `flow` [N, 2, h/4, w/4], `alpha` [N, 1, h/4, w/4] and
     `colour` [N, 3, h/4, w/4] make the `frame` from the still and the `warped` still, both
     [N, 3, h, w]. All are float32."""
 
-    reading: Reading
+    predicted: Prediction
     motion: Tensor
     flow: Tensor
     alpha: Tensor
@@ -67,13 +67,13 @@ def regions_step(networks: Networks, batch: Batch) -> Losses:
     net = networks.animator.regions
     frames = torch.cat([batch.still, batch.driving])
     cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
-    reading = net.read(frames, cues)
-    terms = _supervision(reading, batch)
+    predicted = net.predict(frames, cues)
+    terms = _supervision(predicted, batch)
     unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
     if bool(unknown.any()):
-        mirrored = net.read(frames[unknown].flip(3), cues[unknown].flip(3))
-        terms["mirror"] = _agreement(reading.scores[unknown], mirrored.scores)
-        terms["cover"] = 5 * _uncovered(reading.scores[unknown])
+        mirrored = net.predict(frames[unknown].flip(3), cues[unknown].flip(3))
+        terms["mirror"] = _agreement(predicted.scores[unknown], mirrored.scores)
+        terms["cover"] = 5 * _uncovered(predicted.scores[unknown])
     descend(terms, net, networks.regions_optimizer)
     return values_of(terms)
 
@@ -102,13 +102,13 @@ def make(animator: Animator, batch: Batch, *, joint: bool = True) -> Made:
     frames = torch.cat([batch.still, batch.driving])
     cues = torch.cat([torch.zeros_like(batch.cue), batch.cue])
     with torch.set_grad_enabled(joint and torch.is_grad_enabled()):
-        reading = animator.regions.read(frames, cues)
-        mask, motion = reading.masks_and_motion()
+        predicted = animator.regions.predict(frames, cues)
+        mask, motion = predicted.masks_and_motion()
     count = len(batch.still)
     features = animator.encoder(batch.still, mask[:count])
     flow, alpha, colour = animator.generator(*features, motion[:count], motion[count:])
     frame, warped = compose(batch.still, flow, alpha, colour)
-    return Made(reading, motion, flow, alpha, colour, frame, warped)
+    return Made(predicted, motion, flow, alpha, colour, frame, warped)
 
 
 def reconstruction(
@@ -126,22 +126,22 @@ def reconstruction(
         "smoothness": weights.smoothness * smoothness(made.flow),
     }
     if joint:
-        terms |= {k: weights.regions * v for k, v in _supervision(made.reading, batch).items()}
+        terms |= {k: weights.regions * v for k, v in _supervision(made.predicted, batch).items()}
         unknown = torch.cat([batch.known, batch.known])[:, 0] == 0
         if bool(unknown.any()):
-            terms["cover"] = _uncovered(made.reading.scores[unknown])
+            terms["cover"] = _uncovered(made.predicted.scores[unknown])
     return terms
 
 
-def _supervision(reading: Reading, batch: Batch) -> dict[str, Tensor]:
+def _supervision(predicted: Prediction, batch: Batch) -> dict[str, Tensor]:
     """What is known of the regions of stills and driving frames, still first."""
     labels = torch.cat([batch.label_still, batch.label_driving])
     truth = torch.cat([batch.direction_still, batch.direction_driving])
     known = torch.cat([batch.known, batch.known])[:, :, None, None]
     shown = (labels < BACKGROUND).float().unsqueeze(1) * known
-    error = (reading.direction - truth).square().sum(1, keepdim=True)
+    error = (predicted.direction - truth).square().sum(1, keepdim=True)
     return {
-        "regions": segmentation(reading.scores, labels),
+        "regions": segmentation(predicted.scores, labels),
         "direction": mean_over(error, shown),
     }
 
