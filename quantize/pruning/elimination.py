@@ -38,7 +38,7 @@ _LEAST_POWER = 1e-8
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputStats:
     """The second `moments` of what a layer reads at some places: the mean of X'X, float64 [n, n].
 
     A convolution's X are its patches, with `taps` columns for each channel; or just the channels,
@@ -73,7 +73,7 @@ class Problem:
 
 def read_moments(
     module: nn.Module, batches: Iterable[Sequence[Tensor]], generator: torch.Generator
-) -> dict[str, Reading]:
+) -> dict[str, InputStats]:
     """The moments of what each layer of `module` that mixes channels reads, at random places of
     these inputs, by the layer's name."""
     looks = {n: _MomentSums(layer) for n, layer in module.named_modules() if gives_channels(layer)}
@@ -89,7 +89,7 @@ def read_moments(
     finally:
         for each in hooks:
             each.remove()
-    return {name: look.reading() for name, look in looks.items() if look.rows}
+    return {name: look.stats() for name, look in looks.items() if look.rows}
 
 
 class _MomentSums:
@@ -119,9 +119,9 @@ class _MomentSums:
         self._power.append(float(_power(made)))
         self.rows += len(met)
 
-    def reading(self) -> Reading:
+    def stats(self) -> InputStats:
         power = sum(self._power) / len(self._power)
-        return Reading(self._moments / self.rows, self._taps, max(power, _LEAST_POWER))
+        return InputStats(self._moments / self.rows, self._taps, max(power, _LEAST_POWER))
 
 
 def _power(made: Tensor) -> Tensor:
@@ -131,11 +131,11 @@ def _power(made: Tensor) -> Tensor:
     return (made.square() if alone else made.var((0, 2, 3), unbiased=False)).sum()
 
 
-def problem_of(layer: Any, reading: Reading, places: Places) -> Problem:
+def problem_of(layer: Any, stats: InputStats, places: Places) -> Problem:
     """The problem of `layer`, whose inputs hold the strands of a group at these places."""
-    columns = torch.stack([reading.columns(each) for each in places])
-    moments = reading.moments + ridge_of(reading.moments, channels_read(layer) * reading.taps)
-    return Problem(moments, _weights(layer, reading.taps), columns, 1 / reading.power)
+    columns = torch.stack([stats.columns(each) for each in places])
+    moments = stats.moments + ridge_of(stats.moments, channels_read(layer) * stats.taps)
+    return Problem(moments, _weights(layer, stats.taps), columns, 1 / stats.power)
 
 
 def elimination_order(problems: Sequence[Problem]) -> list[int]:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.pruning.elimination import (
+    InputStats,
     Problem,
-    Reading,
     compensated_weights,
     elimination_order,
     problem_of,
@@ -79,14 +79,14 @@ class Reconstructed:
         judge: Judge,
         surgeons: Mapping[str, Surgeon],
         groups: Groups,
-        read: Callable[[str], Mapping[str, Reading]],
+        read: Callable[[str], Mapping[str, InputStats]],
     ) -> None:
         self._student, self._judge = student, judge
         self._surgeons, self._groups, self._read = surgeons, groups, read
         self._cache = OutputCache()
         self._before = self._measure(None)
         require_finite(isfinite(self._before))
-        self._readings: dict[str, Mapping[str, Reading]] = {}
+        self._stats: dict[str, Mapping[str, InputStats]] = {}
         self._orders: dict[str, list[int]] = {}
         self._lost: dict[tuple[str, int], float] = {}
 
@@ -124,12 +124,12 @@ class Reconstructed:
         """Within the block, the layers that read the channels do without those `gone`."""
         problems = self._problems(key)
         name, _ = self._groups[key]
-        readings = self._readings_of(name)
+        stats = self._stats_of(name)
         layers = [self._surgeons[name].layer(layer) for layer in problems]
         kept = [{n: p.detach().clone() for n, p in layer.named_parameters()} for layer in layers]
         try:
             for layer, (reader, problem) in zip(layers, problems.items(), strict=True):
-                set_weights(layer, readings[reader].taps, compensated_weights(problem, gone))
+                set_weights(layer, stats[reader].taps, compensated_weights(problem, gone))
             yield
         finally:
             for layer, parameters in zip(layers, kept, strict=True):
@@ -139,20 +139,20 @@ class Reconstructed:
     def _problems(self, key: str) -> dict[str, Problem]:
         """That of each layer that reads the group's channels and mixes them with others."""
         name, group = self._groups[key]
-        surgeon, readings = self._surgeons[name], self._readings_of(name)
+        surgeon, stats = self._surgeons[name], self._stats_of(name)
         return {
-            reader: problem_of(surgeon.layer(reader), readings[reader], places)
+            reader: problem_of(surgeon.layer(reader), stats[reader], places)
             for reader, places in group.taken_by.items()
-            if reader in readings
+            if reader in stats
         }
 
-    def _readings_of(self, name: str) -> Mapping[str, Reading]:
+    def _stats_of(self, name: str) -> Mapping[str, InputStats]:
         """What the graph's layers read; one none of whose channels count is never played for it."""
-        if name not in self._readings:
+        if name not in self._stats:
             found = self._read(name)
             require_finite(all(bool(torch.isfinite(r.moments).all()) for r in found.values()))
-            self._readings[name] = found
-        return self._readings[name]
+            self._stats[name] = found
+        return self._stats[name]
 
 
 def judged_takes(takes: Takes) -> list[Take]:

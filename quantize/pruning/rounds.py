@@ -13,7 +13,7 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.pruning.allocation import Layer, cost_of
 from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
-from edgeanim.quantize.pruning.elimination import Reading, read_moments
+from edgeanim.quantize.pruning.elimination import InputStats, read_moments
 from edgeanim.quantize.pruning.importance import Groups, channel_scores
 from edgeanim.quantize.pruning.judge import Judge
 from edgeanim.quantize.pruning.layer_fit import PLACES
@@ -114,7 +114,7 @@ class Rounds:
         if self._judge is None:
             self._judge = Judge(self._teacher, judged_takes(self._takes))
 
-        def read_by(name: str) -> Mapping[str, Reading]:
+        def read_by(name: str) -> Mapping[str, InputStats]:
             generator = torch.Generator().manual_seed(self._spec.seed)
             return read_moments(self._student.net(name), self._batches(name, _LOOKED_AT), generator)
 

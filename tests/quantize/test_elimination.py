@@ -119,11 +119,11 @@ def lost_without_the_last(layer: nn.Module, x: Tensor) -> Tensor:
     that; as a share of its spread. Its group are the last four."""
     net = nn.Sequential(layer)
     before = net(x).detach()
-    reading = read_moments(net, [(x[i : i + 1],) for i in range(len(x))], torch.Generator())["0"]
+    stats = read_moments(net, [(x[i : i + 1],) for i in range(len(x))], torch.Generator())["0"]
     set_weights(
         layer,
-        reading.taps,
-        compensated_weights(problem_of(layer, reading, places(2, count=4)), [3]),
+        stats.taps,
+        compensated_weights(problem_of(layer, stats, places(2, count=4)), [3]),
     )
     silent = x.clone()
     silent[:, 5] = 0.0
@@ -153,8 +153,8 @@ def test_a_constant_goes_into_the_bias(most: int, monkeypatch: pytest.MonkeyPatc
 def test_the_weights_of_a_problem_are_those_of_its_layer(kind: str) -> None:
     layer, x = LAYERS[kind](), told_by_others(0.0)
     again = deepcopy(layer)
-    reading = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
-    set_weights(again, reading.taps, problem_of(layer, reading, places(2, count=4)).weights)
+    stats = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
+    set_weights(again, stats.taps, problem_of(layer, stats, places(2, count=4)).weights)
     for name, parameter in layer.named_parameters():
         torch.testing.assert_close(again.get_parameter(name), parameter)
 
@@ -165,8 +165,8 @@ def test_a_channel_that_the_frames_hardly_show_is_not_the_first_to_go() -> None:
     x[:, 0] *= 0.1
     with torch.no_grad():
         layer.weight[:] = torch.tensor([1.0, 0.15, 1.0])[:, None, None]
-    reading = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
-    assert elimination_order([problem_of(layer, reading, places(0, count=3))]) == [1, 0, 2]
+    stats = read_moments(nn.Sequential(layer), [(x,)], torch.Generator())["0"]
+    assert elimination_order([problem_of(layer, stats, places(0, count=3))]) == [1, 0, 2]
 
 
 def test_the_channels_of_a_group_may_be_read_twice() -> None:
