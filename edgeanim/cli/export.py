@@ -13,7 +13,7 @@ from edgeanim.cli.options import PATH, example, json_option, model_folder_option
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
-from edgeanim.core.errors import BadInput, UsageError, errors_of_others
+from edgeanim.core.errors import BadInput, UsageError, foreign_errors
 from edgeanim.graph.program import SUFFIX as PROGRAM
 
 
@@ -117,7 +117,7 @@ def _load(name: str) -> Any:
 
     found = named_object(name)
     if not isinstance(found, (torch.nn.Module, Mapping)) and callable(found):
-        with errors_of_others(lambda error: failed(error, name)):
+        with foreign_errors(lambda error: failed(error, name)):
             found = found()
     modules = found.values() if isinstance(found, Mapping) else (found,)
     if not all(isinstance(module, torch.nn.Module) for module in modules):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.core.errors import BadInput, UsageError, errors_of_others, first_line
+from edgeanim.core.errors import BadInput, UsageError, first_line, foreign_errors
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.frames.given import Frames
@@ -43,7 +43,7 @@ def named_object(name: str) -> Any:
         raise UsageError(
             f"{name!r} names no module.", hint="Write it as PACKAGE.MODULE:NAME, say mynet:UNet."
         )
-    with errors_of_others(lambda error: failed(error, name)):
+    with foreign_errors(lambda error: failed(error, name)):
         found: Any = importlib.import_module(place)
         for part in attribute.split("."):
             found = getattr(found, part)
@@ -58,11 +58,11 @@ def named_frames(name: str) -> Frames:
         return found
 
     def frames() -> Iterator[Any]:
-        with users_code(), errors_of_others(lambda error: failed(error, name)):
+        with users_code(), foreign_errors(lambda error: failed(error, name)):
             items = iter(found() if callable(found) else found)
         while True:
             # Frame by frame: what we print in between is ours.
-            with users_code(), errors_of_others(lambda error: failed(error, name)):
+            with users_code(), foreign_errors(lambda error: failed(error, name)):
                 try:
                     item = next(items)
                 except StopIteration:

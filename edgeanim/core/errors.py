@@ -191,8 +191,9 @@ def keep_interruption(error: BaseException) -> None:
 
 
 @contextmanager
-def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator[None]:
-    """Around code of the user's own: whatever it raises, `sys.exit` included, is told by `tell`.
+def foreign_errors(translate: Callable[[BaseException], EdgeanimError]) -> Iterator[None]:
+    """Around code of the user's own: whatever it raises, `sys.exit` included, becomes what
+    `translate` makes of it.
     What ends this process for a signal (see `cli.main`) passes, and so does a lack of memory."""
     try:
         yield
@@ -204,7 +205,7 @@ def errors_of_others(tell: Callable[[BaseException], EdgeanimError]) -> Iterator
             raise
         if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
             raise
-        raise tell(error) from error
+        raise translate(error) from error
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.contract import CONTRACT_FILE, Contract, GraphSpec, dump_contract
-from edgeanim.core.errors import BadInput, GateFailed, UsageError, errors_of_others, named
+from edgeanim.core.errors import BadInput, GateFailed, UsageError, foreign_errors, named
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
@@ -111,7 +111,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     inputs = {f"edgeanim.input.{i}": tensor.name for i, tensor in enumerate(spec.inputs)}
     outputs = {f"edgeanim.output.{i}": tensor.name for i, tensor in enumerate(spec.outputs)}
 
-    def tell(error: BaseException) -> BadInput:
+    def translate(error: BaseException) -> BadInput:
         reason = reason_of(error)
         if missing := _MISSING_OP.match(reason):
             return BadInput(
@@ -125,7 +125,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
             hint="Every shape must be fixed and the control flow must not depend on the data.",
         )
 
-    with errors_of_others(tell), quiet():
+    with foreign_errors(translate), quiet():
         program = torch.onnx.export(
             module,
             example,

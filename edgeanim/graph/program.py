@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeanim.core.archives import archive_errors
-from edgeanim.core.errors import BadInput, disk_errors, errors_of_others
+from edgeanim.core.errors import BadInput, disk_errors, foreign_errors
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import parse_json
 from edgeanim.core.quiet import quiet
@@ -67,14 +67,14 @@ def load_program(path: Path) -> Program:
     require("Reading an exported program", "torch", extra="compress")
     import torch
 
-    def tell(error: BaseException) -> BadInput:
+    def translate(error: BaseException) -> BadInput:
         return BadInput(
             f"PyTorch cannot read this program: {reason_of(error)}", where=path, hint=_RESAVE
         )
 
     with disk_errors(path), archive_errors(path, hint=_RESAVE), zipfile.ZipFile(path) as archive:
         clean = _cleaned(archive, path)
-    with errors_of_others(tell), quiet():
+    with foreign_errors(translate), quiet():
         program = torch.export.load(clean)
         module = program.module()
         shapes = {

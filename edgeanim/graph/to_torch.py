@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, GateFailed, errors_of_others
+from edgeanim.core.errors import BadInput, GateFailed, foreign_errors
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
 from edgeanim.graph.normalize import normalize
@@ -219,12 +219,12 @@ def _deviation(
     imported = built.imported
     done: set[str] = set()
 
-    def tell(error: BaseException) -> BadInput:
+    def translate(error: BaseException) -> BadInput:
         made = ((imported.fx_names.get(node.output[0]), node) for node in model.graph.node)
         node = next(node for name, node in made if name and name not in done)
         return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
 
-    with errors_of_others(tell):
+    with foreign_errors(translate):
         tensors = imported.tensors(inputs)
         made = watched_run(imported.module, tensors, lambda node, _: done.add(node.name))
     return imported.deviation(expected, made)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from edgeanim.core.errors import BadInput, errors_of_others, first_line
+from edgeanim.core.errors import BadInput, first_line, foreign_errors
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +50,7 @@ def run_module(
     else than a float32 tensor or a tuple of them."""
     import torch
 
-    def tell(error: BaseException) -> BadInput:
+    def translate(error: BaseException) -> BadInput:
         shapes = ", ".join(str(list(tensor.shape)) for tensor in given)
         return BadInput(
             f"This module does not take float32 tensors of the shapes {shapes}: "
@@ -59,7 +59,7 @@ def run_module(
             hint="If it is of another precision, call .float() on it first.",
         )
 
-    with errors_of_others(tell):
+    with foreign_errors(translate):
         made = module(*given)
     made = tuple(made) if isinstance(made, (tuple, list)) else (made,)
     if not all(isinstance(tensor, torch.Tensor) for tensor in made):

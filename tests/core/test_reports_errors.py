@@ -13,8 +13,8 @@ from edgeanim.core.errors import (
     BadInput,
     DeviceFailed,
     disk_errors,
-    errors_of_others,
     first_line,
+    foreign_errors,
     memory_errors,
     reports_errors,
 )
@@ -81,7 +81,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
 
 def test_a_lack_of_memory_in_code_of_others_is_none_of_its_faults() -> None:
-    with pytest.raises(RuntimeError, match="memory"), errors_of_others(lambda _: BadInput("Bad.")):
+    with pytest.raises(RuntimeError, match="memory"), foreign_errors(lambda _: BadInput("Bad.")):
         _more_than_there_is()
 
 
