@@ -1,1 +1,14 @@
-"""ONNX in and out: load and check, normalise, rewrite, to and from PyTorch."""
+"""ONNX in and out: load and check, normalise, rewrite, to and from PyTorch.
+
+A file becomes a graph that the rest can rely on in steps, a module each:
+
+- `protobuf` and `read` parse it and check what it claims to be, `checks` what its frames mean.
+- `adopt` brings the files of others into one form (`byte_pictures`, `channel_order`), and `infer`
+  finds out what their tensors mean (`roles`, `picture_ranges`). `load` gives graphs and contract.
+- `normalize` writes it in the one form that rewrites, quantisers and converters expect, and
+  `restructure` in one that runs faster. Both are lists of `rewrites`.
+- `to_torch` makes a PyTorch module of it (`converters`), and `write_back` brings the trained or
+  pruned weights of that module home. `from_torch` and `program` go the other way.
+
+`queries` and `edit` are the vocabulary of all of them; `reference` is what the gates compare with.
+"""
