@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.quantize.chain import (
     Node,
     find_chain,
@@ -116,7 +116,7 @@ def test_the_chain_of_a_real_graph(unet: GraphArtifact) -> None:
 def test_an_unknown_name_is_refused_with_the_nearest(unet: GraphArtifact) -> None:
     import onnx
 
-    with pytest.raises(BadInput, match="Did you mean 'stem'"):
+    with pytest.raises(UsageError, match="Did you mean 'stem'"):
         onnx_chain(onnx.load(str(unet.path)), ["stemm"])
 
 
