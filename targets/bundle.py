@@ -175,12 +175,15 @@ def _write_archive(path: Path, manifest: bytes, files: Mapping[str, Path]) -> No
         archive.comment = PLACE
         archive.writestr(_member(MANIFEST, len(manifest)), manifest)
         for name, source in sorted(files.items()):
-            with disk_errors(source), source.open("rb") as stream:
-                info = _member(name, source.stat().st_size)
-                with archive.open(info, "w") as target:
-                    while piece := stream.read(_CHUNK):
-                        target.write(piece)
+            _add_file(archive, name, source)
     put_seal(path)
+
+
+def _add_file(archive: zipfile.ZipFile, name: str, source: Path) -> None:
+    with disk_errors(source), source.open("rb") as stream:
+        info = _member(name, source.stat().st_size)
+        with archive.open(info, "w") as target:
+            shutil.copyfileobj(stream, target, _CHUNK)
 
 
 def _member(name: str, size: int) -> zipfile.ZipInfo:
