@@ -131,16 +131,26 @@ class Store:
                     atomic_folder(folder) as partial,
                     held_while_open(partial),
                 ):
-                    content = partial / "content"
-                    content.mkdir()
-                    with self._by_file_name():
-                        make(content)
-                    record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
-                    write_text(partial / _MANIFEST, canonical_json(record))
+                    self._fill(partial, stage, parts, make)
                     if not (alone or fresh) and self.get(stage, key) is not None:
                         raise _Overtaken
                     return folder / "content", False
         return folder / "content", True
+
+    def _fill(
+        self,
+        partial: Path,
+        stage: str,
+        parts: Mapping[str, object],
+        make: Callable[[Path], None],
+    ) -> None:
+        """Make the content of an entry, and the manifest that says what it was made of."""
+        content = partial / "content"
+        content.mkdir()
+        with self._by_file_name():
+            make(content)
+        record = {"stage": stage, "parts": dict(parts), "sha256": sha256_tree(content)}
+        write_text(partial / _MANIFEST, canonical_json(record))
 
     @staticmethod
     def _make_room(stage: Path) -> None:
@@ -181,12 +191,16 @@ class Store:
         stages that take longer."""
         for path in parent.glob(".*-*"):
             with suppress(OSError):  # another run sweeps as well, or it is another user's
-                if time.time() - path.stat().st_mtime < _STALE_SECONDS:
-                    continue
-                if path.name.startswith(_LOCK):
-                    with exclusive(path, wait=False):
-                        pass  # removed, unless somebody holds it
-                else:
-                    with held_while_open(path, alone=True) as free:
-                        if free:
-                            shutil.rmtree(path, ignore_errors=True)
+                if time.time() - path.stat().st_mtime >= _STALE_SECONDS:
+                    _remove_unheld(path)
+
+
+def _remove_unheld(path: Path) -> None:
+    """Remove a lock file, or the folder of an entry in the making, unless somebody holds it."""
+    if path.name.startswith(_LOCK):
+        with exclusive(path, wait=False):
+            pass  # removed as it is let go
+        return
+    with held_while_open(path, alone=True) as free:
+        if free:
+            shutil.rmtree(path, ignore_errors=True)
