@@ -27,7 +27,7 @@ from edgeanim.core.errors import (
     memory_errors,
     printable,
 )
-from edgeanim.core.interruption import anything_kept, end_with, raise_lost
+from edgeanim.core.interruption import anything_kept, end_with, raise_unacknowledged
 
 # One line each; the module `edgeanim.cli.<name>` holds the command itself.
 COMMANDS = {
@@ -119,7 +119,7 @@ def main() -> NoReturn:
     try:
         with memory_errors("Out of memory.", "Use fewer samples or a machine with more memory."):
             code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
-            raise_lost()
+            raise_unacknowledged()
     except EdgeanimError as error:
         code = _fail(error)
     except click.ClickException as error:

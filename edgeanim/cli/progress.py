@@ -9,7 +9,7 @@ from time import monotonic
 import click
 
 from edgeanim.core.errors import printable
-from edgeanim.core.interruption import raise_lost
+from edgeanim.core.interruption import raise_unacknowledged
 
 _WIDEST = 100
 
@@ -38,7 +38,7 @@ class TerminalProgress:
 
     def stage(self, title: str, total: int | None = None) -> None:
         """Begin a stage; an unfinished one before it is closed."""
-        raise_lost()
+        raise_unacknowledged()
         if self._title:
             self.done()
         self._title, self._total, self._count = printable(title), total, 0
@@ -47,7 +47,7 @@ class TerminalProgress:
 
     def step(self, count: int = 1, note: str = "") -> None:
         """Advance the bar."""
-        raise_lost()
+        raise_unacknowledged()
         self._count += count
         self._draw(note)
 

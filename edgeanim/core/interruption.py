@@ -16,19 +16,19 @@ _kept = threading.Event()
 
 
 def end_with(error: BaseException) -> NoReturn:
-    """Raise `error`, for the handler of a signal, and note it until it is `heard`."""
+    """Raise `error`, for the handler of a signal, and note it until it is acknowledged."""
     _asked[:] = [error]
     raise error
 
 
-def heard() -> None:
+def acknowledge() -> None:
     """For whoever has caught it and goes on for a reason."""
     _asked.clear()
 
 
-def raise_lost() -> None:
-    """Raise again what was noted and not `heard`; in the main thread alone, since others end when
-    that ends them. Nothing while an exception is handled: it may be this one, on its way."""
+def raise_unacknowledged() -> None:
+    """Raise again what was noted and not acknowledged; in the main thread alone, since others end
+    when that ends them. Nothing while an exception is handled: it may be this one, on its way."""
     handled = sys.exc_info()[1] is not None
     if _asked and not handled and threading.current_thread() is threading.main_thread():
         raise _asked[0]

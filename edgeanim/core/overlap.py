@@ -1,4 +1,4 @@
-"""Steps of one stream of work at the same time: each is one item ahead of the step that follows it.
+"""Steps of one stream of work at the same time, by prefetching: each is one item ahead of the next.
 
 Decoders, networks and encoders let go of Python's lock while they work, so threads are enough.
 """
@@ -73,11 +73,11 @@ class _Stream(Iterator[T], Generic[T]):
 
     def make(self) -> None:
         """The thread's work: an item whenever the one before it has been taken."""
-        while self._may_go_on():
+        while self._wait_for_demand():
             try:
                 item = next(self._source)
             except BaseException as error:
-                self._say(error)
+                self._finish(error)
                 return
             with self._changed:
                 self._made.append(item)
@@ -87,7 +87,7 @@ class _Stream(Iterator[T], Generic[T]):
             close()
 
     def __next__(self) -> T:
-        while not self._is_decided(_ASKED_S):
+        while not self._has_next_or_end(_ASKED_S):
             if self._stop():
                 raise StopIteration
         with self._changed:
@@ -97,20 +97,21 @@ class _Stream(Iterator[T], Generic[T]):
                 return self._made.pop()
             raise StopIteration if self._end is None else self._end
 
-    def _is_decided(self, within_s: float) -> bool:
+    def _has_next_or_end(self, within_s: float) -> bool:
         """Whether there is an item, or nothing more to wait for."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: bool(self._made) or self._end is not None or self._over(), within_s
             )
 
-    def _may_go_on(self) -> bool:
+    def _wait_for_demand(self) -> bool:
+        """Wait until an item is wanted; whether one still is."""
         with self._changed:
             self._changed.wait_for(lambda: self._wanted or self._over())
             self._wanted = False
             return not self._over()
 
-    def _say(self, end: BaseException) -> None:
+    def _finish(self, end: BaseException) -> None:
         with self._changed:
             self._end = end
             self._changed.notify_all()

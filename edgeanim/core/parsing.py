@@ -65,7 +65,9 @@ def parse_json(text: str, *, where: object) -> Any:
     """Parse JSON text; `BadInput` says the line if it does not parse. NaN and infinity, which JSON
     does not have, are refused, and so is a key that stands twice, as TOML does."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once_each)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates
+        )
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # half a pair of surrogates is no text
         return value
@@ -181,7 +183,7 @@ def _fields_of(cls: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[A
     return get_type_hints(cls), fields
 
 
-def _are_measured(names: Iterable[object], values: Iterable[object]) -> bool:
+def _are_finite_floats(names: Iterable[object], values: Iterable[object]) -> bool:
     """Whether values are finite floats as they stand, and their names texts. A report has tens of
     thousands of such, and to go through them one by one, each with its place, takes long."""
     return all(type(value) is float and math.isfinite(value) for value in values) and all(
@@ -193,7 +195,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number in JSON")
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
         left = set(table)
@@ -254,7 +256,7 @@ class _Parser:
         if origin is not None and issubclass(origin, Mapping):
             if not isinstance(data, Mapping):
                 raise self.fail(key, f"A table is needed here, not {_name_of(data)}.")
-            if args == (str, float) and _are_measured(data, data.values()):
+            if args == (str, float) and _are_finite_floats(data, data.values()):
                 return dict(data)
             return {
                 self.value(args[0], k, key): self.value(args[1], v, f"{key}.{k}")
@@ -293,7 +295,7 @@ class _Parser:
     def sequence(self, args: tuple[Any, ...], data: object, key: str) -> tuple[Any, ...]:
         if not isinstance(data, (list, tuple)):
             raise self.fail(key, f"A list is needed here, not {_name_of(data)}.")
-        if args == (float, ...) and _are_measured((), data):
+        if args == (float, ...) and _are_finite_floats((), data):
             return tuple(data)
         if len(args) == 2 and args[1] is Ellipsis:
             return tuple(self.value(args[0], v, f"{key}[{i}]") for i, v in enumerate(data))

@@ -110,7 +110,7 @@ class Joints:
         return [k for k, joint in enumerate(self.joints) if joint < 0]
 
     def holder(self, k: int, there: Sequence[bool]) -> int | None:
-        """What a region hangs on: the nearest of its forebears that are `there`."""
+        """What a region hangs on: the nearest of its ancestors that are `there`."""
         parent = self.parents[k]
         while parent is not None and not there[parent]:
             parent = self.parents[parent]

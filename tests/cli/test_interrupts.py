@@ -295,7 +295,7 @@ def test_a_signal_that_is_swallowed_in_a_command_without_progress_is_told_by_its
 
 def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path: Path) -> None:
     body = (
-        "from edgeanim.core.interruption import heard\n"
+        "from edgeanim.core.interruption import acknowledge\n"
         "with TerminalProgress() as progress:\n"
         "    progress.stage('Search')\n"
         "    try:\n"
@@ -303,7 +303,7 @@ def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path:
         "        while True: pass\n"
         "    except KeyboardInterrupt:\n"
         "        progress.stage('End what runs elsewhere')\n"
-        "        heard()\n"
+        "        acknowledge()\n"
         "    progress.stage('Write what was found')\n"
     )
     done = run_in_main(tmp_path, body)

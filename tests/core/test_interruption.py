@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import pytest
 
-from edgeanim.core.interruption import end_with, heard, raise_lost
+from edgeanim.core.interruption import acknowledge, end_with, raise_unacknowledged
 
 
 @pytest.fixture(autouse=True)
 def none_left() -> Iterator[None]:
     yield
-    heard()
+    acknowledge()
 
 
 def swallow(error: BaseException) -> None:
@@ -23,7 +23,7 @@ def swallow(error: BaseException) -> None:
 
 
 def test_nothing_is_raised_that_nobody_asked_for() -> None:
-    raise_lost()
+    raise_unacknowledged()
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)])
@@ -31,14 +31,14 @@ def test_what_was_swallowed_is_raised_again_however_often_that_takes(error: Base
     swallow(error)
     for _ in range(2):
         with pytest.raises(type(error)) as again:
-            raise_lost()
+            raise_unacknowledged()
         assert again.value.args == error.args
 
 
 def test_what_was_heard_is_not() -> None:
     swallow(KeyboardInterrupt())
-    heard()
-    raise_lost()
+    acknowledge()
+    raise_unacknowledged()
 
 
 def test_it_is_not_raised_while_it_is_handled() -> None:
@@ -47,9 +47,9 @@ def test_it_is_not_raised_while_it_is_handled() -> None:
         try:
             end_with(KeyboardInterrupt())
         finally:
-            raise_lost()
+            raise_unacknowledged()
     with pytest.raises(KeyboardInterrupt):
-        raise_lost()
+        raise_unacknowledged()
 
 
 def test_it_is_raised_in_the_main_thread_alone() -> None:
@@ -58,7 +58,7 @@ def test_it_is_raised_in_the_main_thread_alone() -> None:
     went_on = []
 
     def work() -> None:
-        raise_lost()
+        raise_unacknowledged()
         went_on.append(True)
 
     thread = threading.Thread(target=work)

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import DeviceFailed, GateFailed
-from edgeanim.core.interruption import heard
+from edgeanim.core.interruption import acknowledge
 from edgeanim.core.parsing import to_plain
 from edgeanim.pipeline.search.finals import final_report
 from edgeanim.pipeline.search.order import Result, Search, Space, reference_ms
@@ -74,7 +74,7 @@ class Run:
             self._search.run()
             report = final_report(self._study, self._within())
         except KeyboardInterrupt:
-            heard()
+            acknowledge()
             complete = False
         self._require_something(complete)
         found = self._outcome(report, complete)
