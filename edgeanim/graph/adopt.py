@@ -20,7 +20,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.graph.byte_pictures import byte_pictures, to_floats
 from edgeanim.graph.channel_order import bgr_pictures, to_rgb
 from edgeanim.graph.checks import graph_errors
-from edgeanim.graph.edit import editing
+from edgeanim.graph.edit import attributes, editing
 from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 from edgeanim.graph.queries import (
@@ -99,7 +99,7 @@ class Adoption:
         del model.graph.value_info[:]
         with editing(model):
             pass  # sorts the nodes, which finding the types needs
-        _remove_void_casts(model)
+        _remove_redundant_casts(model)
         to_rgb(model, self.in_bgr)
 
 
@@ -223,7 +223,7 @@ def _tensor_to_float32(tensor: Any) -> None:
         tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
 
 
-def _remove_void_casts(model: Any) -> None:
+def _remove_redundant_casts(model: Any) -> None:
     """Take out the casts of floats to floats, which would stand between convolutions."""
     infer_shapes(model)
     kinds = {
@@ -233,7 +233,6 @@ def _remove_void_casts(model: Any) -> None:
     kinds |= {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     with editing(model) as graph:
         for node in list(graph.nodes):
-            if node.op_type == "Cast" and kinds.get(node.input[0]) == FLOAT:
-                (to,) = (attribute.i for attribute in node.attribute if attribute.name == "to")
-                if to == FLOAT:
-                    graph.replace(node, node.input[0])
+            is_cast = node.op_type == "Cast" and attributes(node).get("to") == FLOAT
+            if is_cast and kinds.get(node.input[0]) == FLOAT:
+                graph.replace(node, node.input[0])

@@ -7,6 +7,8 @@ DepthToSpace (mode DCR) and SpaceToDepth do: row in the block, column in the blo
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 
 from edgeanim.graph.edit import AnyArray
@@ -54,11 +56,10 @@ def _phases(kernel: AnyArray, block: int) -> AnyArray:
     outputs, inputs, height, width = kernel.shape
     taps = block_taps(height, block), block_taps(width, block)
     phases = np.zeros((block, block, outputs, block, block, inputs, *taps), kernel.dtype)
-    for row in range(block):
-        for column in range(block):
-            for y in range(row, row + height):
-                for x in range(column, column + width):
-                    phases[row, column, :, y % block, x % block, :, y // block, x // block] = (
-                        kernel[:, :, y - row, x - column]
-                    )
+    every = product(range(block), range(block), range(height), range(width))
+    for row, column, tap_y, tap_x in every:
+        y, x = row + tap_y, column + tap_x
+        phases[row, column, :, y % block, x % block, :, y // block, x // block] = kernel[
+            :, :, tap_y, tap_x
+        ]
     return phases

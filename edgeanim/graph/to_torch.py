@@ -7,7 +7,7 @@ importer: docs/decisions/0002-onnx-import.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -241,19 +241,15 @@ def _name_the_first(
     """`GateFailed` for the first node, in order, whose result differs by more than `tolerance`."""
     wanted = Reference(_with_all_outputs(model), where=path).run(inputs)
     found = _run_keeping_values(built, inputs)
-    for node in model.graph.node:
-        for name in node.output:
-            made = found.get(built.imported.fx_names.get(name, ""))
-            if name in wanted and made is not None:
-                difference = deviation(wanted[name], made)
-                if not difference <= tolerance:
-                    raise GateFailed(
-                        f"In PyTorch the result of {node.op_type} node {node_label(node)} differs "
-                        f"by {difference:.2e}, the outputs by {error:.2e}; the limit is "
-                        f"{tolerance:.0e}. It is the first op that does.",
-                        where=path,
-                        hint=REMAINING,
-                    )
+    for node, difference in _differences(model, built.imported, wanted, found):
+        if not difference <= tolerance:
+            raise GateFailed(
+                f"In PyTorch the result of {node.op_type} node {node_label(node)} differs "
+                f"by {difference:.2e}, the outputs by {error:.2e}; the limit is "
+                f"{tolerance:.0e}. It is the first op that does.",
+                where=path,
+                hint=REMAINING,
+            )
     raise GateFailed(
         f"In PyTorch the outputs differ by {error:.2e}, though no single op does by more than "
         f"{tolerance:.0e}: the graph differs from its normalised form.",
@@ -274,6 +270,17 @@ def _with_all_outputs(model: Any) -> Any:
             if name and name not in known:
                 copy.graph.output.append(onnx.ValueInfoProto(name=name))
     return copy
+
+
+def _differences(
+    model: Any, imported: ImportedGraph, wanted: Mapping[str, Array], found: Mapping[str, Array]
+) -> Iterator[tuple[Any, float]]:
+    """By how much the results of each node differ that both sides have, in the graph's order."""
+    for node in model.graph.node:
+        for name in node.output:
+            made = found.get(imported.fx_names.get(name, ""))
+            if name in wanted and made is not None:
+                yield node, deviation(wanted[name], made)
 
 
 def _run_keeping_values(built: _Built, inputs: Mapping[str, Array]) -> dict[str, Array]:
