@@ -25,7 +25,7 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, canonical_json, inside, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
-from edgeanim.quantize.checks import check_samples, fitting, layout_hint
+from edgeanim.quantize.checks import check_samples, checked_array, layout_hint
 
 __all__ = ["ArraySamples", "DiskSamples", "SampleWriter", "check_samples", "read_npz"]
 
@@ -95,12 +95,12 @@ class SampleWriter:
 
     def add(self, inputs: Mapping[str, Array]) -> None:
         """Append one sample: every input of the graph by name, float32 in the contract's shape."""
-        arrays = [fitting(inputs, spec, self.count) for spec in self._spec.inputs]
+        arrays = [checked_array(inputs, spec, self.count) for spec in self._spec.inputs]
         with disk_errors(self._folder):
             for spec, array in zip(self._spec.inputs, arrays, strict=True):
                 data = np.ascontiguousarray(array, _FLOAT)
                 self._files[spec.name].write(data.data)
-                _absorb(self._hash, spec.name, data)
+                _update_hash(self._hash, spec.name, data)
         self.count += 1
 
     def __exit__(
@@ -187,7 +187,7 @@ class ArraySamples:
         whole = hashlib.sha256()
         for sample in self:
             for name, array in sample.items():
-                _absorb(whole, name, np.ascontiguousarray(array, _FLOAT))
+                _update_hash(whole, name, np.ascontiguousarray(array, _FLOAT))
         return whole.hexdigest()
 
     def __len__(self) -> int:
@@ -223,7 +223,7 @@ def read_npz(path: Path, spec: GraphSpec, *, optional: Collection[str] = ()) -> 
     return ArraySamples(arrays)
 
 
-def _absorb(whole: hashlib._Hash, name: str, data: Array) -> None:
+def _update_hash(whole: hashlib._Hash, name: str, data: Array) -> None:
     whole.update(f"{name}\0{data.shape}\n".encode())
     whole.update(data.data)
 

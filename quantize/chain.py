@@ -257,9 +257,7 @@ def _reach(start: Iterable[str], neighbours: Mapping[str, set[str]], through: se
     met: set[str] = set()
     frontier = list(start)
     while frontier:
-        for name in neighbours.get(frontier.pop(), ()):
-            if name not in met:
-                met.add(name)
-                if name in through:
-                    frontier.append(name)
+        new = neighbours.get(frontier.pop(), set()) - met
+        met |= new
+        frontier.extend(new & through)
     return met

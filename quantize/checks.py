@@ -24,7 +24,7 @@ _FLAT_CUE = "Give consecutive frames of a clip that moves; a cue is the differen
 
 
 @dataclass
-class _Seen:
+class _InputStats:
     """What one input's samples looked like so far."""
 
     low: float = np.inf
@@ -62,10 +62,10 @@ def check_samples(samples: Samples, spec: GraphSpec) -> None:
             "are needed, and 32 or more are sensible.",
             hint="Give a clip or a folder with more pictures.",
         )
-    seen = {tensor.name: _Seen() for tensor in spec.inputs}
+    seen = {tensor.name: _InputStats() for tensor in spec.inputs}
     for i, sample in enumerate(samples):
         for tensor in spec.inputs:
-            array = fitting(sample, tensor, i)
+            array = checked_array(sample, tensor, i)
             if not np.isfinite(array).all():
                 bad = "NaN" if np.isnan(array).any() else "infinity"
                 raise BadInput(f"{tensor.name!r} contains {bad}.", where=f"calibration sample {i}")
@@ -82,7 +82,7 @@ def check_samples(samples: Samples, spec: GraphSpec) -> None:
             _check_range(tensor, seen[tensor.name], tensor.range)
 
 
-def fitting(sample: Mapping[str, Array], spec: TensorSpec, index: int) -> Array:
+def checked_array(sample: Mapping[str, Array], spec: TensorSpec, index: int) -> Array:
     """The array for `spec` out of sample number `index`: the contract's shape, a float type."""
     where = f"calibration sample {index}"
     if spec.name not in sample:
@@ -112,7 +112,7 @@ def layout_hint(shape: tuple[int, ...], spec: TensorSpec) -> str | None:
     return None
 
 
-def _check_picture(spec: TensorSpec, seen: _Seen) -> None:
+def _check_picture(spec: TensorSpec, seen: _InputStats) -> None:
     if seen.flat == seen.count:
         raise BadInput(
             f"{spec.name!r} is a single flat colour in every calibration sample.",
@@ -134,7 +134,7 @@ def _check_picture(spec: TensorSpec, seen: _Seen) -> None:
         _check_scale(spec, seen, spec.range)
 
 
-def _check_range(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) -> None:
+def _check_range(spec: TensorSpec, seen: _InputStats, allowed: tuple[float, float]) -> None:
     low, high = allowed
     slack = _OVERSHOOT * (high - low)
     if seen.low < low - slack or seen.high > high + slack:
@@ -145,7 +145,7 @@ def _check_range(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) ->
         )
 
 
-def _check_scale(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) -> None:
+def _check_scale(spec: TensorSpec, seen: _InputStats, allowed: tuple[float, float]) -> None:
     low, high = allowed
     if spec.role == "cue":  # a difference of frames is rightly small and of one sign at times
         return
@@ -161,5 +161,5 @@ def _check_scale(spec: TensorSpec, seen: _Seen, allowed: tuple[float, float]) ->
         )
 
 
-def _found(spec: TensorSpec, seen: _Seen) -> str:
+def _found(spec: TensorSpec, seen: _InputStats) -> str:
     return f"{spec.name!r} holds values from {seen.low:.4g} to {seen.high:.4g}; the contract says"

@@ -53,8 +53,8 @@ def divergences(histogram: Histogram, lows: Floats, highs: Floats) -> Floats:
     inside, whole = mass.sum(1), counts.sum()
     q = mass / np.maximum(filled, 1) / np.maximum(inside, 1)[:, None]
     log_q = np.log(np.maximum(q, _NEXT_TO_NOTHING))
-    running = _running(counts)
-    own = np.diff(_running(_x_log_x(counts))[edges[:, [0, -1]]])[:, 0]
+    running = _cumulative(counts)
+    own = np.diff(_cumulative(_x_log_x(counts))[edges[:, [0, -1]]])[:, 0]
     cross = (mass * log_q).sum(1)
     for place, clipped in ((first, running[first]), (end - 1, whole - running[end])):
         place = place.clip(0, BINS - 1)
@@ -72,14 +72,14 @@ def _edges(bounds: Floats) -> _Edges:
     return edges
 
 
-def _running(values: NDArray[Any]) -> Floats:
+def _cumulative(values: NDArray[Any]) -> Floats:
     """Totals [BINS + 1] of the values before each place."""
     return np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
 
 
 def _sums(edges: _Edges, values: NDArray[Any]) -> Floats:
     """The sums [N, levels] of `values` [BINS] over each level's bins."""
-    return np.diff(_running(values)[edges])
+    return np.diff(_cumulative(values)[edges])
 
 
 def _at(place: _Edges, edges: _Edges, of_levels: Floats) -> Floats:

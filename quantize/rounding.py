@@ -119,7 +119,7 @@ def compensated(rows: Array, moments: Moments, limit: float | Moments) -> Array:
     mean = float(np.trace(moments)) / len(moments)
     if mean > 0:
         damped = moments + _DAMPING * mean * np.eye(len(moments))
-        made = _making_up(w, step, damped, limit)
+        made = _ldlq(w, step, damped, limit)
         better = _loss(made - w, damped) < _loss(chosen - w, damped)
         chosen = np.where(better[:, None], made, chosen)
     # The largest weight sets the scale, so it stays for the quantiser to round: where the grid ends
@@ -136,34 +136,35 @@ def rounded_within(steps: NDArray[Any], limit: float | Moments) -> NDArray[Any]:
     return whole
 
 
-def _making_up(w: Moments, step: Moments, damped: Moments, limit: float | Moments) -> Moments:
-    """Rows [R, D] on their grids of `step` [R, 1], each weight making up for those before it."""
+def _ldlq(w: Moments, step: Moments, damped: Moments, limit: float | Moments) -> Moments:
+    """Rows [R, D] on their grids of `step` [R, 1], each weight making up for those before it: LDLQ
+    (Chee et al. 2023, "QuIP")."""
     peak = np.abs(w).argmax(1)
     order = np.argsort(-np.diag(damped), kind="stable")
-    share = _shares(damped[np.ix_(order, order)])
+    feedback = _feedback(damped[np.ix_(order, order)])
     # Column by column, so that what each looks back on lies together: [D, R].
     exact, grid, limit = w[:, order].T.copy(), step[:, 0], np.ravel(limit)
     moved, errors = exact.copy(), np.empty_like(exact)
     for start in range(0, len(exact), _BLOCK):
         end = min(start + _BLOCK, len(exact))
         for j in range(start, end):
-            moved[j] += share[j, start:j] @ errors[start:j]
+            moved[j] += feedback[j, start:j] @ errors[start:j]
             # The largest weight sets the scale, so it is rounded from where it was.
             weight = np.where(order[j] == peak, exact[j], moved[j])
             errors[j] = exact[j] - rounded_within(weight / grid, limit) * grid
-        moved[end:] += share[end:, start:end] @ errors[start:end]
+        moved[end:] += feedback[end:, start:end] @ errors[start:end]
     made = np.empty_like(w)
     made[:, order] = (exact - errors).T
     return made
 
 
-def _shares(moments: Moments) -> Moments:
+def _feedback(moments: Moments) -> Moments:
     """How much of each weight's error [D, D] a later one takes over, row by row: the factor L of
     P' H P = L D L' with the order P reversed and columns scaled to 1, which is what optimal brain
-    surgery comes to without inverting H (Chee et al. 2023, "QuIP", theorem 6)."""
+    surgery comes to without inverting H ("QuIP", theorem 6)."""
     lower = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
-    shares: Moments = np.ascontiguousarray((lower / np.diag(lower)).T)
-    return shares
+    feedback: Moments = np.ascontiguousarray((lower / np.diag(lower)).T)
+    return feedback
 
 
 def _loss(error: Moments, moments: Moments) -> Moments:

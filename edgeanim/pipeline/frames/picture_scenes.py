@@ -13,7 +13,7 @@ from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline.frames.files import pictures_of
 from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
-from edgeanim.quantize.checks import fitting
+from edgeanim.quantize.checks import checked_array
 from edgeanim.quantize.coverage import evenly, frame_features, k_center
 from edgeanim.runtime.input_scenes import moments_told
 from edgeanim.runtime.media import clips_in, read_frames
@@ -78,7 +78,9 @@ def from_samples(
                 hint=f"Its inputs are {', '.join(sorted(known))}.",
             )
     arrays = {
-        tensor.name: np.stack([fitting(sample, tensor, i) for i, sample in enumerate(samples)])
+        tensor.name: np.stack(
+            [checked_array(sample, tensor, i) for i, sample in enumerate(samples)]
+        )
         for tensor in graph.inputs
         if tensor.name in names
     }
