@@ -154,16 +154,17 @@ def channel_parameters(
     sizes = {name: parameter.numel() for name, parameter in module.named_parameters()}
     found = {}
     for node in module.graph.nodes:
-        if function_of(node) in _TIES and len(node.all_input_nodes) == 2:
-            for stored, value in permutations(node.all_input_nodes):
-                name = str(stored.target)
-                alone = stored.op == "get_attr" and readers[name] == len(stored.users) == 1
-                if (
-                    alone
-                    and counts[node] == counts[value] == counts[stored] > 1
-                    and sizes.get(name) == counts[stored]
-                ):
-                    found[node] = ChannelParameter(value, name)
+        if function_of(node) not in _TIES or len(node.all_input_nodes) != 2:
+            continue
+        for stored, value in permutations(node.all_input_nodes):
+            name = str(stored.target)
+            alone = stored.op == "get_attr" and readers[name] == len(stored.users) == 1
+            if (
+                alone
+                and counts[node] == counts[value] == counts[stored] > 1
+                and sizes.get(name) == counts[stored]
+            ):
+                found[node] = ChannelParameter(value, name)
     return found
 
 

@@ -9,9 +9,10 @@ layers pay for losing channels, and which do not.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.quantize.pruning.allocation import Layer
 from edgeanim.quantize.pruning.channels import Kind, kind_of
-from edgeanim.targets.backends import Backend, Session, SessionOptions
+from edgeanim.targets.backends import Backend, SessionOptions
 
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board
@@ -162,7 +163,7 @@ def _measure(
 ) -> LayerTime:
     """The four sizes in turn, several times over; the least of each, free of what disturbs."""
     with scratch_folder("layer") as scratch, ExitStack() as stack:
-        runs: dict[tuple[int, int], tuple[Session, dict[str, Any]]] = {}
+        runs: dict[tuple[int, int], Callable[[], object]] = {}
         for inputs, outputs in shape.halves:
             folder = scratch / f"{inputs}-{outputs}"
             folder.mkdir(exist_ok=True)
@@ -171,17 +172,22 @@ def _measure(
             session = backend.load(compiled, options)
             stack.callback(session.close)
             (given,) = session.spec.inputs
-            runs[inputs, outputs] = session, {given.name: np.full(given.shape, 0.5, np.float32)}
+            feed = {given.name: np.full(given.shape, 0.5, np.float32)}
+            runs[inputs, outputs] = partial(session.run, feed)
+        for run in [*runs.values()] * _WARM_UP:
+            run()
         best = dict.fromkeys(runs, float("inf"))
-        for number in range(_WARM_UP + _ROUNDS):
-            for key, (session, feed) in runs.items():
-                began = time.perf_counter()
-                session.run(feed)
-                took = 1e3 * (time.perf_counter() - began)
-                if number >= _WARM_UP:
-                    best[key] = min(best[key], took)
-        a, b, c, d = (best[key] for key in shape.halves)
+        for _ in range(_ROUNDS):
+            for size, run in runs.items():
+                best[size] = min(best[size], _timed_ms(run))
+        a, b, c, d = (best[size] for size in shape.halves)
     return LayerTime(shape, (a, b, c, d))
+
+
+def _timed_ms(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - began)
 
 
 def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> GraphArtifact:
