@@ -22,6 +22,7 @@ from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
 from edgeanim.models.shipped_files import WEIGHTS
 
 _MAX_BYTES = 4 << 30
+_UNIT = (0.0, 1.0)
 _MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
 _PICKLED = (b"PK\x03\x04", b"\x80\x02")
 """How the files of `torch.save` begin, today's and older ones."""
@@ -48,67 +49,73 @@ class Animator(nn.Module):  # type: ignore[misc]
 
 def contract_of(config: AnimatorConfig) -> Contract:
     """The contract of an animator: `regions`, `encode` and `animate`, batch 1, NCHW."""
-    size, quarter, eighth = config.size, config.size // 4, config.size // 8
+    size, quarter = config.size, config.size // 4
     w4, w8, _ = config.generator
-
-    def picture(name: str, role: str, low: float = 0.0) -> TensorSpec:
-        return TensorSpec(name, role, (1, 3, size, size), "NCHW", range=(low, 1.0))
-
-    def maps(
-        name: str, role: str, channels: int, side: int, range_: tuple[float, float] | None
-    ) -> TensorSpec:
-        return TensorSpec(name, role, (1, channels, side, side), "NCHW", range=range_)
-
-    def motion(name: str, role: str) -> TensorSpec:
-        return TensorSpec(name, role, (1, COUNT, MOTION_VALUES))
-
-    feature4 = maps("feature_s4", "feature:s4", w4, quarter, None)
-    feature8 = maps("feature_s8", "feature:s8", w8, eighth, None)
-    backdrop = maps("backdrop", "feature:backdrop", 3, quarter, (0.0, 1.0))
+    features = (
+        _maps("feature_s4", "feature:s4", w4, quarter),
+        _maps("feature_s8", "feature:s8", w8, size // 8),
+        _maps("backdrop", "feature:backdrop", 3, quarter, _UNIT),
+    )
     return Contract(
         name=config.name,
         regions=REGIONS,
         skeleton=SKELETON,
-        graphs=(
-            GraphSpec(
-                "regions",
-                "regions.onnx",
-                "driver",
-                inputs=(picture("driving_frame", "driving_frame"), picture("cue", "cue", -1.0)),
-                outputs=(
-                    maps("mask", "mask", COUNT, quarter, (0.0, 1.0)),
-                    motion("motion", "motion"),
-                ),
-            ),
-            GraphSpec(
-                "encode",
-                "encode.onnx",
-                "once",
-                inputs=(
-                    picture("still", "still"),
-                    maps("mask_still", "mask:still", COUNT, quarter, (0.0, 1.0)),
-                ),
-                outputs=(feature4, feature8, backdrop),
-            ),
-            GraphSpec(
-                "animate",
-                "animate.onnx",
-                "frame",
-                inputs=(
-                    feature4,
-                    feature8,
-                    backdrop,
-                    motion("motion_still", "motion:still"),
-                    motion("motion_driving", "motion:driving"),
-                ),
-                outputs=(
-                    maps("flow", "flow", 2, quarter, None),
-                    maps("alpha", "alpha", 1, quarter, (0.0, 1.0)),
-                    maps("colour", "colour", 3, quarter, (0.0, 1.0)),
-                ),
-            ),
+        graphs=(_regions(size), _encode(size, features), _animate(quarter, features)),
+    )
+
+
+def _regions(size: int) -> GraphSpec:
+    return GraphSpec(
+        "regions",
+        "regions.onnx",
+        "driver",
+        inputs=(
+            _maps("driving_frame", "driving_frame", 3, size, _UNIT),
+            _maps("cue", "cue", 3, size, (-1.0, 1.0)),
+        ),
+        outputs=(_maps("mask", "mask", COUNT, size // 4, _UNIT), _motion("motion", "motion")),
+    )
+
+
+def _encode(size: int, features: tuple[TensorSpec, ...]) -> GraphSpec:
+    return GraphSpec(
+        "encode",
+        "encode.onnx",
+        "once",
+        inputs=(
+            _maps("still", "still", 3, size, _UNIT),
+            _maps("mask_still", "mask:still", COUNT, size // 4, _UNIT),
+        ),
+        outputs=features,
+    )
+
+
+def _animate(side: int, features: tuple[TensorSpec, ...]) -> GraphSpec:
+    return GraphSpec(
+        "animate",
+        "animate.onnx",
+        "frame",
+        inputs=(
+            *features,
+            _motion("motion_still", "motion:still"),
+            _motion("motion_driving", "motion:driving"),
+        ),
+        outputs=(
+            _maps("flow", "flow", 2, side),
+            _maps("alpha", "alpha", 1, side, _UNIT),
+            _maps("colour", "colour", 3, side, _UNIT),
         ),
     )
+
+
+def _maps(
+    name: str, role: str, channels: int, side: int, values: tuple[float, float] | None = None
+) -> TensorSpec:
+    return TensorSpec(name, role, (1, channels, side, side), "NCHW", range=values)
+
+
+def _motion(name: str, role: str) -> TensorSpec:
+    return TensorSpec(name, role, (1, COUNT, MOTION_VALUES))
 
 
 def load_animator(folder: Path) -> Animator:

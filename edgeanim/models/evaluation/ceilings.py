@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,20 +55,19 @@ Parts = tuple[Tensor, Tensor, Tensor]
 def ceilings(animator: Animator, shots: ShotSet, size: int) -> Ceilings:
     """What is won back on a set at `size` pixels a side, by column; only those that are known."""
     animator = Networks(animator).animator
-    similar: dict[str, float] = {}
+    similar: dict[str, float] = defaultdict(float)
     area = 0.0
     with torch.no_grad():
-        for shot in shots.shots:
-            for driver in shot.drivers:
-                pair = make_pair(shot.sequence, shot.still, driver, size)
-                moving = moving_area(pair.still, pair.driving)
-                area += float(moving.sum())
-                real, still = Reference(pair.driving), torch.from_numpy(pair.still)[None]
-                for name, parts in _forms(animator, shot, driver, pair):
-                    frame, _ = compose(still, *parts)
-                    made = np.ascontiguousarray(frame[0].clamp(0, 1).numpy())
-                    found = float((real.compare(made).ssim * moving).sum())
-                    similar[name] = similar.get(name, 0.0) + found
+        every = [(shot, driver) for shot in shots.shots for driver in shot.drivers]
+        for shot, driver in every:
+            pair = make_pair(shot.sequence, shot.still, driver, size)
+            moving = moving_area(pair.still, pair.driving)
+            area += float(moving.sum())
+            real, still = Reference(pair.driving), torch.from_numpy(pair.still)[None]
+            for name, parts in _forms(animator, shot, driver, pair):
+                frame, _ = compose(still, *parts)
+                made = np.ascontiguousarray(frame[0].clamp(0, 1).numpy())
+                similar[name] += float((real.compare(made).ssim * moving).sum())
     if not area:
         return {}
     base = similar.pop(STILL) / area
