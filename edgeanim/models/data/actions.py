@@ -30,15 +30,15 @@ def make_action(seed: int, kind: Kind, name: str | None = None) -> Action:
     chosen = name or str(rng.choice(ACTIONS[kind]))
     rest = rest_pose(rng, kind)
     motion = _MOTIONS[chosen](rng)
-    living = alive(rng, talking=chosen in ("talk", "gesture"))
+    idle = idle_motion(rng, talking=chosen in ("talk", "gesture"))
 
     def pose(time: float) -> Pose:
-        return add_poses(rest, motion(time), living(time))
+        return add_poses(rest, motion(time), idle(time))
 
     return Action(chosen, pose)
 
 
-Layer = Callable[[float], Pose]
+Motion = Callable[[float], Pose]
 
 
 def add_poses(*poses: Pose) -> Pose:
@@ -85,13 +85,13 @@ def rest_pose(rng: np.random.Generator, kind: Kind) -> Pose:
     }
 
 
-def alive(rng: np.random.Generator, *, talking: bool) -> Layer:
+def idle_motion(rng: np.random.Generator, *, talking: bool) -> Motion:
     """Breathing, blinking and, if `talking`, a moving mouth."""
     blink_at, blink_for = rng.uniform(0, 1), rng.uniform(0.06, 0.2)
     breath = rng.uniform(0, 0.02)
     mouth = _wave_form(rng, 0.9, 3) if talking or rng.uniform() < 0.3 else (lambda _: 0.0)
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         distance = min(abs(t % 1 - blink_at), 1 - abs(t % 1 - blink_at))
         lid = 1 - 0.88 * max(0.0, 1 - distance / blink_for)
         chest = 1 + breath * np.sin(2 * np.pi * t)
@@ -102,16 +102,16 @@ def alive(rng: np.random.Generator, *, talking: bool) -> Layer:
             "torso": PartPose(stretch=(float(chest), 1)),
         }
 
-    return layer
+    return pose
 
 
-def _wave(rng: np.random.Generator) -> Layer:
+def _wave(rng: np.random.Generator) -> Motion:
     side, sign = ("left", 1) if rng.uniform() < 0.5 else ("right", -1)
     lift, swing = rng.uniform(1.4, 2.4), rng.uniform(0.3, 0.7)
     raised = rng.uniform() < 0.3
     lean = _wave_form(rng, 0.08)
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         share = 1.0 if raised else 0.5 - 0.5 * np.cos(2 * np.pi * t)
         hand = 0.5 + swing * np.sin(6 * np.pi * t)
         return {
@@ -120,10 +120,10 @@ def _wave(rng: np.random.Generator) -> Layer:
             "head": PartPose(lean(t)),
         }
 
-    return layer
+    return pose
 
 
-def _gesture(rng: np.random.Generator) -> Layer:
+def _gesture(rng: np.random.Generator) -> Motion:
     """Both arms through wide poses, often in front of the body, as signing hands are."""
     joints: dict[str, Callable[[float], float]] = {}
     for side, sign in (("left", 1), ("right", -1)):
@@ -144,11 +144,11 @@ def _between(rng: np.random.Generator, target: float) -> Callable[[float], float
     return lambda t: target * float(0.5 - 0.5 * np.cos(2 * np.pi * (t - start))) + tremble(t)
 
 
-def _walk(rng: np.random.Generator) -> Layer:
+def _walk(rng: np.random.Generator) -> Motion:
     stride, knee, arms = rng.uniform(0.25, 0.6), rng.uniform(0.2, 0.7), rng.uniform(0.2, 0.7)
     travel, bounce = rng.uniform(-20, 20), rng.uniform(1, 5)
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         swing = float(np.sin(2 * np.pi * t))
         return {
             "thigh left": PartPose(stride * swing),
@@ -160,52 +160,52 @@ def _walk(rng: np.random.Generator) -> Layer:
             "torso": PartPose(shift=(travel * swing, bounce * abs(swing))),
         }
 
-    return layer
+    return pose
 
 
-def _sway(rng: np.random.Generator) -> Layer:
+def _sway(rng: np.random.Generator) -> Motion:
     names = ("torso", "head", "upper arm left", "upper arm right", "forearm left", "forearm right")
     curves = {name: _wave_form(rng, rng.uniform(0.05, 0.4)) for name in names}
     curves["torso"] = _wave_form(rng, 0.15)
     return lambda t: {name: PartPose(curve(t)) for name, curve in curves.items()}
 
 
-def _nod(rng: np.random.Generator) -> Layer:
+def _nod(rng: np.random.Generator) -> Motion:
     tilt, drop = _wave_form(rng, rng.uniform(0.05, 0.3)), _wave_form(rng, rng.uniform(2, 8))
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         down = drop(t)
         face = PartPose(shift=(0, down * 0.6))
         head = PartPose(tilt(t), (1, 1 - 0.006 * down), (0, down * 0.5))
         return {"head": head, "eye left": face, "eye right": face, "mouth": face}
 
-    return layer
+    return pose
 
 
-def _turn(rng: np.random.Generator, tilt: float = 0.1) -> Layer:
+def _turn(rng: np.random.Generator, tilt: float = 0.1) -> Motion:
     """The head turns aside: features slide across it and it narrows a little."""
     angle, lean = _wave_form(rng, rng.uniform(0.3, 0.9)), _wave_form(rng, tilt)
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         turn = angle(t)
         slide, narrow = 22 * float(np.sin(turn)), float(np.cos(turn * 0.8))
         face = PartPose(stretch=(narrow, 1), shift=(slide * 0.7, 0))
         head = PartPose(lean(t), (0.9 + 0.1 * narrow, 1), (slide * 0.25, 0))
         return {"head": head, "eye left": face, "eye right": face, "mouth": face}
 
-    return layer
+    return pose
 
 
-def _talk(rng: np.random.Generator) -> Layer:
+def _talk(rng: np.random.Generator) -> Motion:
     nod, turn = _nod(rng), _turn(rng, 0.05)
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         return add_poses(nod(t), turn(t))
 
-    return layer
+    return pose
 
 
-_MOTIONS: dict[str, Callable[[np.random.Generator], Layer]] = {
+_MOTIONS: dict[str, Callable[[np.random.Generator], Motion]] = {
     "wave": _wave,
     "walk": _walk,
     "gesture": _gesture,

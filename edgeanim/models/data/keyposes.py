@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.actions import Action, Layer, add_poses, alive, rest_pose
+from edgeanim.models.data.actions import Action, Motion, add_poses, idle_motion, rest_pose
 from edgeanim.models.data.anatomy import Part
 from edgeanim.models.data.puppets import PartPose, Pose, Puppet
 from edgeanim.models.data.retarget import SIDES, SIGNS, BodyMotion
@@ -22,13 +22,13 @@ def free_action(rng: np.random.Generator, puppet: Puppet, *, lively: float = 1.0
     """A motion of period 1 through random key poses; `lively` scales how far it goes (0: none but
     breathing and blinking)."""
     rest = rest_pose(rng, puppet.kind)
-    layers = [alive(rng, talking=bool(rng.uniform() < 0.6))]
+    motions = [idle_motion(rng, talking=bool(rng.uniform() < 0.6))]
     if lively > 0:
-        layers.append(_between_poses(rng, puppet, lively))
-    layers.append(turning_head(rng, puppet.parts, lively))
+        motions.append(_between_poses(rng, puppet, lively))
+    motions.append(turning_head(rng, puppet.parts, lively))
 
     def pose(time: float) -> Pose:
-        return add_poses(rest, *(layer(time) for layer in layers))
+        return add_poses(rest, *(motion(time) for motion in motions))
 
     return Action("free", pose)
 
@@ -39,7 +39,7 @@ def free_motion(rng: np.random.Generator, frames: int = 72) -> BodyMotion:
     times = np.arange(frames) / frames
 
     def swing(low: float, high: float) -> NDArray[np.float64]:
-        curve = through(rng, rng.uniform(low, high, count))
+        curve = periodic_curve(rng, rng.uniform(low, high, count))
         return np.array([curve(float(t)) for t in times])
 
     lean = -np.pi / 2 + swing(-0.3, 0.3)
@@ -60,7 +60,7 @@ def free_motion(rng: np.random.Generator, frames: int = 72) -> BodyMotion:
     return BodyMotion(angles, root, front)
 
 
-def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: float = 1.0) -> Layer:
+def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: float = 1.0) -> Motion:
     """A head that looks about, its features on a sphere: they slide, narrow and go out of sight.
 
     Three in ten heads are turned to begin with, up to a profile.
@@ -73,7 +73,7 @@ def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: floa
     nod = _curve(rng, lively * rng.uniform(0, 0.18))
     tilt = _curve(rng, lively * rng.uniform(0.05, 0.35))
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         yaw, down = start + swing(t), tall * nod(t)
         pose = {"head": PartPose(tilt(t), (0.94 + 0.06 * float(np.cos(yaw)), 1.0))}
         for name, middle in middles.items():
@@ -83,10 +83,10 @@ def turning_head(rng: np.random.Generator, parts: tuple[Part, ...], lively: floa
             pose[name] = PartPose(0.0, (min(narrow, 1.1), 1.0), (float(slide), down))
         return pose
 
-    return layer
+    return pose
 
 
-def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> Layer:
+def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> Motion:
     """From three to five random poses and back to the first. One side may stay at rest."""
     count = int(rng.integers(3, 6))
     curves: dict[str, Callable[[float], float]] = {}
@@ -98,24 +98,30 @@ def _between_poses(rng: np.random.Generator, puppet: Puppet, lively: float) -> L
         fold = np.where(
             rng.uniform(size=count) < 0.6, -rng.uniform(0.6, 2.5, count), rng.normal(0, 0.5, count)
         )
-        curves[f"upper arm {side}"] = through(rng, lively * sign * outward)
-        curves[f"forearm {side}"] = through(rng, lively * sign * fold)
-        curves[f"hand {side}"] = through(rng, lively * rng.normal(0, 0.5, count))
+        curves[f"upper arm {side}"] = periodic_curve(rng, lively * sign * outward)
+        curves[f"forearm {side}"] = periodic_curve(rng, lively * sign * fold)
+        curves[f"hand {side}"] = periodic_curve(rng, lively * rng.normal(0, 0.5, count))
     if puppet.kind == "figure" and rng.uniform() < 0.7:
         for side, sign in SIGNS.items():
-            curves[f"thigh {side}"] = through(rng, lively * sign * rng.uniform(-0.3, 0.9, count))
-            curves[f"shin {side}"] = through(rng, -lively * sign * rng.uniform(-0.2, 1.2, count))
-    lean = through(rng, lively * rng.normal(0, 0.12, count))
-    x, y = (through(rng, lively * rng.normal(0, reach, count)) for reach in (8, 5))
+            curves[f"thigh {side}"] = periodic_curve(
+                rng, lively * sign * rng.uniform(-0.3, 0.9, count)
+            )
+            curves[f"shin {side}"] = periodic_curve(
+                rng, -lively * sign * rng.uniform(-0.2, 1.2, count)
+            )
+    lean = periodic_curve(rng, lively * rng.normal(0, 0.12, count))
+    x, y = (periodic_curve(rng, lively * rng.normal(0, reach, count)) for reach in (8, 5))
 
-    def layer(t: float) -> Pose:
+    def pose(t: float) -> Pose:
         pose = {name: PartPose(curve(t)) for name, curve in curves.items()}
         return pose | {"torso": PartPose(lean(t), shift=(x(t), y(t)))}
 
-    return layer
+    return pose
 
 
-def through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[[float], float]:
+def periodic_curve(
+    rng: np.random.Generator, values: NDArray[np.float64]
+) -> Callable[[float], float]:
     """A periodic curve through `values`, evenly spaced in time, resting a little at each."""
     count, start = len(values), rng.uniform(0, 1)
 
@@ -129,4 +135,4 @@ def through(rng: np.random.Generator, values: NDArray[np.float64]) -> Callable[[
 
 
 def _curve(rng: np.random.Generator, amplitude: float) -> Callable[[float], float]:
-    return through(rng, rng.uniform(-amplitude, amplitude, 4))
+    return periodic_curve(rng, rng.uniform(-amplitude, amplitude, 4))

@@ -73,7 +73,7 @@ def weak_labels(pictures: Picture) -> Picture | None:
     if not any(masks.any() for masks in hands):
         return None
     labels = np.full(pictures.shape[:3], UNKNOWN, np.uint8)
-    _label_the_still(labels, usual, face, skin, change)
+    _label_static(labels, usual, face, skin, change)
     for label, mask in zip((_LEFT_HAND, _RIGHT_HAND), hands, strict=True):
         # A ring of doubt round each hand: sleeves, blur, chroma that a codec halves.
         for t in np.flatnonzero(mask.any((1, 2))):
@@ -130,7 +130,7 @@ def _measure(usual: Picture, blob: Mask, depth: Values) -> _Face:
     return _Face(left, top, width, height, skin)
 
 
-def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask, Mask]:
+def _hands(face: _Face, skin: Mask, change: Picture, ever_moves: Mask) -> tuple[Mask, Mask]:
     """Masks [T, S, S] of the hands at the left and the right of the picture.
 
     A hand is a blob of skin off the face, where something moves at some time (a wooden door has
@@ -148,7 +148,7 @@ def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask,
     for t in range(frames):
         # On the face, or a print on the chest, only what was not there before can be a hand.
         there = skin[t] & (~near_face | (change[t] > _MOVES)) & (~in_front | (change[t] > _STILL))
-        blobs = _hand_blobs(there, alive, near_face, face)
+        blobs = _hand_blobs(there, ever_moves, near_face, face)
         away = np.array([np.hypot(*(last - centre).T) + unseen for _, centre in blobs])
         together = float(np.hypot(*(last[0] - last[1]))) < 1.5 * face.width
         places = _assign(away, 1.2 * face.width if together else 0.0)
@@ -167,7 +167,7 @@ def _hands(face: _Face, skin: Mask, change: Picture, alive: Mask) -> tuple[Mask,
 
 
 def _hand_blobs(
-    there: Mask, alive: Mask, near_face: Mask, face: _Face
+    there: Mask, ever_moves: Mask, near_face: Mask, face: _Face
 ) -> list[tuple[Mask, NDArray[np.float64]]]:
     """The two largest blobs [S, S] of `there` that may be hands, each with its centre (x, y): about
     as large as one, mostly where something moves at some time, and not all of it on the face."""
@@ -179,7 +179,7 @@ def _hand_blobs(
     for label in sorted(range(1, count), key=lambda label: -int(stats[label][4])):
         blob = labels == label
         fits = least < stats[label][4] < 2 * most
-        if fits and alive[blob].mean() > 0.5 and not near_face[blob].all():
+        if fits and ever_moves[blob].mean() > 0.5 and not near_face[blob].all():
             found.append((blob, centres[label]))
     return found[:2]
 
@@ -205,7 +205,7 @@ def _box(size: int, face: _Face, margin: float, down: float = 0.0) -> Mask:
     return inside
 
 
-def _label_the_still(
+def _label_static(
     labels: Picture, usual: Picture, face: _Face, skin: Mask, change: Picture
 ) -> None:
     """Label what has not changed: the face, the body below it, the backdrop beside both.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeanim.models.data.keyposes import through
+from edgeanim.models.data.keyposes import periodic_curve
 from edgeanim.models.data.people.geometry import Floats
 from edgeanim.models.data.people.looks import Build, Framing
 
@@ -84,7 +84,7 @@ def random_acting(
     keys = int(rng.integers(3, 6))
 
     def curve(low: float, high: float) -> Curve:
-        return through(rng, draw(low, high, keys))
+        return periodic_curve(rng, draw(low, high, keys))
 
     turns = draw() < (0.6 if framing == "bust" else 0.25)
     turn = draw(0.4, 1.15) if turns else draw(0.05, 0.3)
@@ -173,9 +173,9 @@ def _arm(
     draw = rng.uniform
 
     def curve(low: float, high: float) -> Curve:
-        return through(rng, draw(low, high, keys))
+        return periodic_curve(rng, draw(low, high, keys))
 
-    target = [through(rng, targets[:, axis]) for axis in range(3)]
+    target = [periodic_curve(rng, targets[:, axis]) for axis in range(3)]
     roll, flex = curve(-1.2, 1.2), curve(-0.5, 0.5)
     curl = [curve(0, draw(0.3, 1.6)) for _ in range(FINGERS)]
     elbow = np.array([sign * draw(0.3, 1.0), draw(0.6, 1.2), draw(-0.9, 0.1)])
