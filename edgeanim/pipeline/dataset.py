@@ -30,10 +30,10 @@ from edgeanim.models.dataset.form import (
 from edgeanim.models.dataset.make import (
     DatasetRecipe,
     as_text,
-    called,
     file_hash,
     imported,
     licence_beside,
+    printable_path,
     recipe_hash,
     tasks,
 )
@@ -149,9 +149,9 @@ def import_dataset(
             for name, kind, pictures in found:
                 origin = Origin(
                     sequence_id(kind, name, content[:6]),
-                    as_text(identity or called(path).stem),
+                    as_text(identity or printable_path(path).stem),
                     kind,
-                    as_text(source or called(path).name),
+                    as_text(source or printable_path(path).name),
                     as_text(licence or licence_beside(path)),
                     recipe,
                 )

@@ -92,7 +92,7 @@ def imported(
     path: Path, *, cell: tuple[int, int] | None, rows: bool, fit: Fit | None, every: int, limit: int
 ) -> Iterator[tuple[str, str, Iterator[Picture]]]:
     """The sequences that a file or a folder of frames holds: name, kind and frames, lazily."""
-    name = called(path).stem
+    name = printable_path(path).stem
     if cell is not None:
         grid = sheet_pictures(path, cell, fit=fit or "pad")
         cells = grid if rows else [[picture for row in grid for picture in row]]
@@ -117,7 +117,7 @@ def imported(
     yield name, kind, clip_pictures(path, fit=chosen, every=every, limit=limit)
 
 
-def called(path: Path) -> Path:
+def printable_path(path: Path) -> Path:
     """`path` by the name that it has where it lies, to be written down: `.` and `..` are none, and
     what of it is not UTF-8 is shown as that."""
     return Path(as_text(str(path.resolve() if path.name in ("", "..") else path)))
@@ -167,7 +167,7 @@ def _photographed_tasks(recipe: DatasetRecipe) -> Iterator[Task]:
     photos: tuple[Picture, ...] = ()
     if folder is not None:
         photos, prints = read_photographs(folder), file_hash(folder)
-        licence, source = licence_beside(folder), f" with {called(folder).name}"
+        licence, source = licence_beside(folder), f" with {printable_path(folder).name}"
     made = f"edgeanim {__version__}{source}"
     for kind, count, at_moments in (
         ("scene", recipe.scenes, scene_at_moments),
@@ -187,7 +187,7 @@ def _sketch_tasks(recipe: DatasetRecipe) -> Iterator[Task]:
     captures = tuple(read_bvh(path) for path in paths)
     prints = [sha256_file(path) for path in paths]
     source = f"edgeanim {__version__}" + (
-        f" with {called(recipe.motions).name}" if recipe.motions else ""
+        f" with {printable_path(recipe.motions).name}" if recipe.motions else ""
     )
     licence = _OWN if recipe.motions is None else licence_beside(recipe.motions)
     for seed in range(recipe.first_seed, recipe.first_seed + recipe.sketches):
@@ -206,15 +206,15 @@ def _drawing_tasks(recipe: DatasetRecipe, drawings: Path, motions: Path) -> Iter
     make = partial(drawing_sequence, drawing_in=drawing_in, capture_in=capture_in)
     for folder in drawing_folders(drawings):
         prints = [sha256_file(folder / name) for name in FILES]
-        name, licence = called(folder).name, licence_beside(folder)
+        name, licence = printable_path(folder).name, licence_beside(folder)
         for capture, motion in captures:
             for seed in seeds:
                 origin = Origin(
-                    sequence_id("drawing", f"{name}-{called(capture).stem}", str(seed)),
+                    sequence_id("drawing", f"{name}-{printable_path(capture).stem}", str(seed)),
                     # One character under two names is still one: its identity is its picture.
                     f"drawing {prints[0][:12]}",
                     "drawing",
-                    f"{name} moved by {called(capture).name}",
+                    f"{name} moved by {printable_path(capture).name}",
                     licence,
                     recipe_hash(
                         drawing=prints,
