@@ -1,10 +1,14 @@
 """The converter to TFLite."""
 
+from __future__ import annotations
+
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeanim.core.artifact import CompiledGraph
@@ -44,31 +48,53 @@ def test_ctrl_c_is_not_lost_in_the_hook_that_jax_hangs_on_garbage_collection(
     assert gc.isenabled()
 
 
-def test_weights_of_one_shape_are_not_taken_for_each_other(tmp_path: Path) -> None:
-    import onnx
-
+def convert(
+    folder: Path, graph: str, weights: Mapping[str, Any] | None = None, *, plain: str = ""
+) -> Path:
+    """The TFLite file made of a graph in ONNX's own text; the converter's gate compares the two.
+    Weights are arrays, or shapes to fill at random; the ends named in `plain` are no maps."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {graph}')
     rng = np.random.default_rng(0)
-    body = "".join(f"v{k + 1} = MatMul (v{k}, w{k})\n" for k in range(6))
-    head = '<ir_version: 8, opset_import: ["" : 18]>'
-    model = onnx.parser.parse_model(
-        f"{head} g (float[1,8,8,16] v0) => (float[1,8,8,16] v6) {{ {body} }}"
+    for name, value in (weights or {}).items():
+        values = rng.normal(0, 0.3, value) if isinstance(value, tuple) else value
+        stored = onnx.numpy_helper.from_array(values.astype(np.float32), name)
+        model.graph.initializer.append(stored)
+    source = folder / "graph.onnx"
+    onnx.save(model, str(source))
+    inputs, outputs = (
+        tuple(
+            TensorSpec(
+                end.name,
+                f"condition:{end.name}",
+                tuple(dim.dim_value for dim in end.type.tensor_type.shape.dim),
+                "plain" if end.name in plain.split() else "NCHW",
+            )
+            for end in ends
+        )
+        for ends in (model.graph.input, model.graph.output)
     )
-    for k in range(6):
-        weight = rng.normal(0, 0.3, (16, 16)).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, f"w{k}"))
-    path = tmp_path / "products.onnx"
-    path.write_bytes(model.SerializeToString())
-    ends = [TensorSpec(name, "condition:any", (1, 8, 8, 16)) for name in ("v0", "v6")]
-    spec = GraphSpec("products", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "products.tflite")  # its gate compares
+    made = folder / "graph.tflite"
+    litert.convert(source, GraphSpec("graph", source.name, "frame", inputs, outputs), made)
+    return made
+
+
+def ops_of(file: Path) -> set[str]:
+    return {op["op_name"] for op in open_interpreter(file)._get_ops_details()}
+
+
+def test_weights_of_one_shape_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    products = "".join(f"v{k + 1} = MatMul (v{k}, w{k})\n" for k in range(6))
+    convert(
+        tmp_path,
+        f"g (float[1,8,8,16] v0) => (float[1,8,8,16] v6) {{ {products} }}",
+        {f"w{k}": (16, 16) for k in range(6)},
+        plain="v0 v6",
+    )
 
 
 def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> None:
     """As in a convex upsampling, which weighs nine neighbours for each of 2 x 2 pixels."""
-    import onnx
-
-    text = """<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,36,4,4] weights, float[1,27,4,4] neighbours) => (float[1,12,4,4] y)
+    graph = """g (float[1,36,4,4] weights, float[1,27,4,4] neighbours) => (float[1,12,4,4] y)
         <int64[7] sw = {1,1,9,2,2,4,4}, int64[7] sn = {1,3,9,1,1,4,4}, int64[1] nine = {2},
          int64[4] end = {1,12,4,4}>
         {
@@ -79,22 +105,12 @@ def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> Non
             u = ReduceSum <keepdims=0> (p, nine)
             y = Reshape (u, end)
         }"""
-    path = tmp_path / "convex.onnx"
-    onnx.save(onnx.parser.parse_model(text), str(path))
-    ends = [
-        TensorSpec(name, "condition:any", (1, channels, 4, 4), "NCHW")
-        for name, channels in (("weights", 36), ("neighbours", 27), ("y", 12))
-    ]
-    spec = GraphSpec("convex", path.name, "frame", tuple(ends[:2]), (ends[2],))
-    litert.convert(path, spec, tmp_path / "convex.tflite")  # its gate compares
+    convert(tmp_path, graph)
 
 
 def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
     """As StyleGAN upsamples: each pixel in axes of its own, which are padded. TFLite pads five."""
-    import onnx
-
-    text = """<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,2,4,6] x) => (float[1,2,8,12] y)
+    graph = """g (float[1,2,4,6] x) => (float[1,2,8,12] y)
         <int64[6] apart = {1,2,4,1,6,1}, int64[12] one = {0,0,0,0,0,0, 0,0,0,1,0,1},
          int64[4] end = {1,2,8,12}>
         {
@@ -102,23 +118,14 @@ def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
             p = Pad (a, one)
             y = Reshape (p, end)
         }"""
-    path = tmp_path / "stuffed.onnx"
-    onnx.save(onnx.parser.parse_model(text), str(path))
-    ends = [
-        TensorSpec(name, "condition:any", shape, "NCHW")
-        for name, shape in (("x", (1, 2, 4, 6)), ("y", (1, 2, 8, 12)))
-    ]
-    spec = GraphSpec("stuffed", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "stuffed.tflite")  # its gate compares
+    convert(tmp_path, graph)
 
 
 def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> None:
     """As first order motion models turn a grid by each key point's jacobian, in six axes; and what
     is repeated as a whole, in five."""
-    import onnx
-
-    text = """<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,4,2,2] jacobians, float[1,2,4,4] grid) => (float[1,4,4,4] y, float[1,2,8,6] z)
+    graph = """g (float[1,4,2,2] jacobians, float[1,2,4,4] grid)
+        => (float[1,4,4,4] y, float[1,2,8,6] z)
         <int64[6] each = {1,4,1,1,2,2}, int64[6] pixels = {1,1,4,4,1,1},
          int64[6] columns = {1,1,4,4,2,1}, int64[6] points = {1,4,1,1,1,1},
          int64[5] some = {1,2,4,2,2}, int64[5] twice = {1,1,2,1,2},
@@ -139,49 +146,29 @@ def test_a_matrix_that_is_repeated_for_each_pixel_converts(tmp_path: Path) -> No
             h = Reshape (f, end)
             z = Slice (h, begin, cut)
         }"""
-    path = tmp_path / "turned.onnx"
-    onnx.save(onnx.parser.parse_model(text), str(path))
-    shapes = {
-        "jacobians": (1, 4, 2, 2), "grid": (1, 2, 4, 4), "y": (1, 4, 4, 4), "z": (1, 2, 8, 6),
-    }  # fmt: skip
-    ends = [TensorSpec(n, f"condition:{n}", shape, "NCHW") for n, shape in shapes.items()]
-    spec = GraphSpec("turned", path.name, "frame", tuple(ends[:2]), tuple(ends[2:]))
-    litert.convert(path, spec, tmp_path / "turned.tflite")  # its gate compares
+    convert(tmp_path, graph)
 
 
 @pytest.mark.parametrize("pooled", [(1,), (2,), (3,), (1, 3), (2, 3)])
 def test_maps_spread_between_convolutions_convert(pooled: tuple[int, ...], tmp_path: Path) -> None:
     """As a mask that is expanded beside features, and what is pooled over rows or columns."""
-    import onnx
-
     axes = ",".join(map(str, pooled))
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,4,6] x) => (float[1,3,4,6] y)
-        <int64[4] all = {{1,4,4,6}}, int64[{len(pooled)}] axes = {{{axes}}}> {{
+    graph = f"""g (float[1,3,4,6] x) => (float[1,3,4,6] y)
+        <int64[4] all = {{1,4,4,6}}, int64[{len(pooled)}] axes = {{{axes}}}>
+        {{
             a = Conv (x, v)
             m = ReduceMax (a, axes)
             b = Expand (m, all)
             c = Concat <axis=1> (a, b)
             y = Conv (c, w)
-        }}""")
-    rng = np.random.default_rng(0)
-    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 8, 1, 1))):
-        kernel = rng.normal(size=shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
-    path = tmp_path / "spread.onnx"
-    onnx.save(model, str(path))
-    ends = [TensorSpec(name, "condition:any", (1, 3, 4, 6), "NCHW") for name in "xy"]
-    spec = GraphSpec("spread", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "spread.tflite")  # its gate compares
+        }}"""
+    convert(tmp_path, graph, {"v": (4, 3, 1, 1), "w": (3, 8, 1, 1)})
 
 
 @pytest.mark.parametrize("kind", [6, 7, 9], ids=["int32", "int64", "bool"])
 def test_what_is_no_float_is_spread_between_convolutions(kind: int, tmp_path: Path) -> None:
     """The converter refuses masks that are broadcast there, and whole numbers end the process."""
-    import onnx
-
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,4,6] x) => (float[1,3,4,6] y)
+    graph = f"""g (float[1,3,4,6] x) => (float[1,3,4,6] y)
         <int64[4] all = {{1,4,4,6}}, int64[1] rows = {{2}}>
         {{
             a = Conv (x, v)
@@ -191,115 +178,55 @@ def test_what_is_no_float_is_spread_between_convolutions(kind: int, tmp_path: Pa
             f = Cast <to=1> (e)
             p = Mul (a, f)
             y = Conv (p, w)
-        }}""")
-    rng = np.random.default_rng(0)
-    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 4, 1, 1))):
-        kernel = rng.normal(size=shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
-    path = tmp_path / "mask.onnx"
-    onnx.save(model, str(path))
-    ends = [TensorSpec(name, "condition:any", (1, 3, 4, 6), "NCHW") for name in "xy"]
-    spec = GraphSpec("mask", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "mask.tflite")  # its gate compares
+        }}"""
+    convert(tmp_path, graph, {"v": (4, 3, 1, 1), "w": (3, 4, 1, 1)})
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_dilated_transposed_convolution_converts(stride: int, tmp_path: Path) -> None:
-    import onnx
-
     size = 3 * stride + 5
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,4,4] x) => (float[1,5,{size},{size}] y) {{
+    graph = f"""g (float[1,3,4,4] x) => (float[1,5,{size},{size}] y) {{
             y = ConvTranspose <strides=[{stride},{stride}], dilations=[2,2]> (x, w)
-        }}""")
-    kernel = np.random.default_rng(0).normal(size=(3, 5, 3, 3)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "w"))
-    path = tmp_path / "dilated.onnx"
-    onnx.save(model, str(path))
-    ends = [
-        TensorSpec(name, "condition:any", (1, *shape), "NCHW")
-        for name, shape in (("x", (3, 4, 4)), ("y", (5, size, size)))
-    ]
-    spec = GraphSpec("dilated", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "dilated.tflite")  # its gate compares
+        }}"""
+    convert(tmp_path, graph, {"w": (3, 5, 3, 3)})
 
 
 @pytest.mark.parametrize("how", ["", ", antialias=1"])
 def test_half_of_an_odd_size_converts(how: str, tmp_path: Path) -> None:
     """As an `interpolate(x, scale_factor=0.5)` makes, with and without smoothing."""
-    import onnx
-
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,9,7] x) => (float[1,3,4,3] y) <float[4] half = {{1,1,0.5,0.5}}> {{
+    graph = f"""g (float[1,3,9,7] x) => (float[1,3,4,3] y) <float[4] half = {{1,1,0.5,0.5}}>
+        {{
             a = Conv (x, v)
             b = Resize <mode="linear"{how}> (a, , half)
             y = Conv (b, w)
-        }}""")
-    rng = np.random.default_rng(0)
-    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, 4, 1, 1))):
-        kernel = rng.normal(size=shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
-    path = tmp_path / "half.onnx"
-    onnx.save(model, str(path))
-    ends = [
-        TensorSpec(name, "condition:any", (1, 3, *size), "NCHW")
-        for name, size in (("x", (9, 7)), ("y", (4, 3)))
-    ]
-    spec = GraphSpec("half", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "half.tflite")  # its gate compares
-    ops = open_interpreter(tmp_path / "half.tflite")._get_ops_details()
-    assert "TRANSPOSE" not in {op["op_name"] for op in ops}
+        }}"""
+    made = convert(tmp_path, graph, {"v": (4, 3, 1, 1), "w": (3, 4, 1, 1)})
+    assert "TRANSPOSE" not in ops_of(made)
 
 
 @pytest.mark.parametrize("times", [(1, 2, 1, 1), (1, 1, 2, 3)])
 def test_maps_repeated_between_convolutions_convert(times: tuple[int, ...], tmp_path: Path) -> None:
-    import onnx
-
-    made = [4 * count for count in times[1:]]
-    text = f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,4,4] x) => (float[1,3,{made[1]},{made[2]}] y)
+    channels, height, width = (4 * count for count in times[1:])
+    graph = f"""g (float[1,3,4,4] x) => (float[1,3,{height},{width}] y)
         <int64[4] times = {{{",".join(map(str, times))}}}>
         {{
             a = Conv (x, v)
             b = Tile (a, times)
             y = Conv (b, w)
         }}"""
-    model = onnx.parser.parse_model(text)
-    rng = np.random.default_rng(0)
-    for name, shape in (("v", (4, 3, 1, 1)), ("w", (3, made[0], 1, 1))):
-        kernel = rng.normal(size=shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(kernel, name))
-    path = tmp_path / "repeated.onnx"
-    onnx.save(model, str(path))
-    ends = [
-        TensorSpec(name, "condition:any", shape, "NCHW")
-        for name, shape in (("x", (1, 3, 4, 4)), ("y", (1, 3, *made[1:])))
-    ]
-    spec = GraphSpec("repeated", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "repeated.tflite")  # its gate compares
+    convert(tmp_path, graph, {"v": (4, 3, 1, 1), "w": (3, channels, 1, 1)})
 
 
 def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """The last bits of the convolution, some hundreds of times."""
-    import onnx
-
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,16,32,32] x) => (float[1,8,30,30] y) {
+    graph = """g (float[1,16,32,32] x) => (float[1,8,30,30] y) {
             c = Conv (x, w)
             steep = Constant <value_float = 300.0> ()
             m = Mul (c, steep)
             y = Sin (m)
-        }""")
-    weight = np.random.default_rng(0).normal(0, 0.4, (8, 16, 3, 3)).astype(np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
-    source, path = tmp_path / "steep.onnx", tmp_path / "steep.tflite"
-    source.write_bytes(model.SerializeToString())
-    ends = [
-        TensorSpec("x", "condition:x", (1, 16, 32, 32), "NCHW"),
-        TensorSpec("y", "frame", (1, 8, 30, 30), "NCHW"),
-    ]
-    litert.convert(source, GraphSpec("steep", source.name, "frame", (ends[0],), (ends[1],)), path)
-    assert path.is_file()
+        }"""
+    weight = np.random.default_rng(0).normal(0, 0.4, (8, 16, 3, 3))
+    assert convert(tmp_path, graph, {"w": weight}).is_file()
 
 
 @pytest.mark.parametrize("spread", ["Expand (p, wide)", "Tile (p, wide)"])
@@ -308,68 +235,44 @@ def test_what_is_pooled_over_a_picture_converts_beside_its_features(
 ) -> None:
     """Channels last, which the convolution makes of the pooled values, its shape was no longer
     that of the broadcast."""
-    import onnx
-
-    rng = np.random.default_rng(0)
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,8,12] x) => (float[1,2,8,12] y)
-        <int64[4] wide = {{1,1,8,12}}>
+    graph = f"""g (float[1,3,8,12] x) => (float[1,2,8,12] y) <int64[4] wide = {{1,1,8,12}}>
         {{
             a = Conv (x, wa)
             p = GlobalAveragePool (a)
             e = {spread}
             c = Concat <axis=1> (a, e)
             y = Conv (c, wb)
-        }}""")
-    for name, shape in (("wa", (4, 3, 1, 1)), ("wb", (2, 8, 1, 1))):
-        values = rng.normal(0, 0.3, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
-    path = tmp_path / "pooled.onnx"
-    onnx.save(model, str(path))
-    ends = [
-        TensorSpec(name, "condition:any", (1, channels, 8, 12), "NCHW")
-        for name, channels in (("x", 3), ("y", 2))
-    ]
-    spec = GraphSpec("pooled", path.name, "frame", (ends[0],), (ends[1],))
-    litert.convert(path, spec, tmp_path / "pooled.tflite")  # its gate compares
+        }}"""
+    convert(tmp_path, graph, {"wa": (4, 3, 1, 1), "wb": (2, 8, 1, 1)})
 
 
 def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
     """With one, the file holds a NaN for places outside, which calibration takes for a result."""
-    import onnx
-
-    text = """<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,8,4,4] x) => (float[1,4,4,5] y, float[1,4,4,5] z)
-        <int64[1] last = {3}>
+    graph = """g (float[1,8,4,4] x) => (float[1,4,4,5] y, float[1,4,4,5] z) <int64[1] last = {3}>
         {
             a = ArgMax <axis=1, keepdims=0> (x)
             i = Unsqueeze (a, last)
             y = GatherND (palette, i)
             z = Gather (palette, a)
         }"""
-    model = onnx.parser.parse_model(text)
     palette = np.random.default_rng(0).random((8, 5), dtype=np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(palette, "palette"))
-    path, made = tmp_path / "palette.onnx", tmp_path / "palette.tflite"
-    onnx.save(model, str(path))
-    ends = [TensorSpec(name, f"condition:{name}", (1, 4, 4, 5)) for name in ("y", "z")]
-    start = TensorSpec("x", "condition:any", (1, 8, 4, 4), "NCHW")
-    litert.convert(path, GraphSpec("palette", path.name, "frame", (start,), tuple(ends)), made)
-    ops = {op["op_name"] for op in open_interpreter(made)._get_ops_details()}
+    ops = ops_of(convert(tmp_path, graph, {"palette": palette}, plain="y z"))
     assert "EMBEDDING_LOOKUP" in ops
     assert not ops & {"GATHER", "GATHER_ND"}
 
 
 @pytest.mark.parametrize(
-    "rest", ["s = Sub (one, z)", "s = Sub (ones, z)", "s = Div (one, e)", "s = Reciprocal (e)"]
+    ("rest", "numbers"),
+    [
+        ("s = Sub (one, z)", "one"),
+        ("s = Sub (ones, z)", "one ones"),
+        ("s = Div (one, e)", "one"),
+        ("s = Reciprocal (e)", "one"),
+    ],
 )
-def test_a_number_before_a_map_stays_before_it(rest: str, tmp_path: Path) -> None:
+def test_a_number_before_a_map_stays_before_it(rest: str, numbers: str, tmp_path: Path) -> None:
     """Of a convolutional GRU, whose candidate is laid out anew, 1 - z became z - 1."""
-    import onnx
-
-    model = onnx.parser.parse_model(
-        f"""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,16,32,32] x, float[1,16,32,32] h) => (float[1,16,32,32] y) {{
+    graph = f"""g (float[1,16,32,32] x, float[1,16,32,32] h) => (float[1,16,32,32] y) {{
             a = Conv <pads = [1,1,1,1]> (x, gates)
             b = Sigmoid (a)
             z, r = Split <axis = 1, num_outputs = 2> (b)
@@ -382,24 +285,16 @@ def test_a_number_before_a_map_stays_before_it(rest: str, tmp_path: Path) -> Non
             q = DepthToSpace <blocksize = 2> (f)
             t = Tanh (q)
             n = Mul (z, t)
-            y = Add (k, n) }}"""
-    )
+            y = Add (k, n)
+        }}"""
     rng = np.random.default_rng(0)
-    weights = {
+    kernels = {
         "gates": rng.normal(0, 0.1, (32, 16, 3, 3)),
         "candidate": rng.normal(0, 0.1, (64, 64, 3, 3)),
-        "one": np.array(1.0),
-        "ones": np.ones((1, 16, 1, 1)),
     }
-    read = {name for node in model.graph.node for name in node.input}
-    for name in sorted(read & weights.keys()):
-        value = onnx.numpy_helper.from_array(weights[name].astype(np.float32), name)
-        model.graph.initializer.append(value)
-    path = tmp_path / "gru.onnx"
-    path.write_bytes(model.SerializeToString())
-    ends = [TensorSpec(name, "state:h", (1, 16, 32, 32)) for name in ("x", "h", "y")]
-    spec = GraphSpec("gru", path.name, "frame", tuple(ends[:2]), (ends[2],))
-    litert.convert(path, spec, tmp_path / "gru.tflite")  # its gate compares
+    ones = {"one": np.array(1.0), "ones": np.ones((1, 16, 1, 1))}
+    weights = kernels | {name: ones[name] for name in numbers.split()}
+    convert(tmp_path, graph, weights, plain="x h y")
 
 
 def test_the_work_of_a_convolution_of_volumes_is_counted() -> None:
