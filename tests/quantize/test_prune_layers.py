@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
@@ -23,10 +22,35 @@ from edgeanim.quantize.pruning.prune import convolutions_of
 from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
-from tests.convnets import save_onnx
 from tests.quantize.prune_one import prune_graph
 
 SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=1, steps=0)
+
+
+def picture_net(
+    folder: Path,
+    body: str,
+    weights: Mapping[str, Any],
+    *,
+    sizes: str = "",
+    side: int = 24,
+    values: tuple[float, float] = (0.0, 1.0),
+) -> GraphArtifact:
+    """A graph from `image` [1, 3, 24, 24] to `result` [1, 3, side, side], in ONNX's own text;
+    `sizes` are its constants, and `values` the interval of the result."""
+    made = f"float[1,3,{side},{side}] result"
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 17]>
+        net (float[1,3,24,24] image) => ({made}) <{sizes}> {{ {body} }}"""
+    )
+    for name, value in weights.items():
+        stored = onnx.numpy_helper.from_array(value.astype(np.float32), name)
+        model.graph.initializer.append(stored)
+    path = folder / "net.onnx"
+    onnx.save(model, str(path))
+    image = TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0))
+    result = TensorSpec("result", "frame", (1, 3, side, side), "NCHW", range=values)
+    return GraphArtifact(GraphSpec("net", path.name, "frame", (image,), (result,)), path)
 
 
 @pytest.fixture(scope="module")
@@ -35,53 +59,43 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> GraphArtifact:
     that no convolution can take in, and, behind a skip, a depthwise and a transposed one."""
     rng = np.random.default_rng(0)
     weights = {
-        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "stem_w": rng.normal(0, 0.3, (16, 3, 3, 3)),
         "slope": rng.uniform(0, 1, (16, 1, 1)),
         "ones": np.ones(16),
         "zeros": np.zeros(16),
-        "middle.w": rng.normal(0, 0.3, (8, 16, 3, 3)),
-        "each.w": rng.normal(0, 0.5, (24, 1, 3, 3)),
-        "each.b": rng.normal(0, 0.5, 24),
-        "up.w": rng.normal(0, 0.3, (24, 8, 4, 4)),
-        "bn.scale": rng.uniform(0.5, 2, 8),
-        "bn.bias": rng.normal(0, 1, 8),
-        "bn.mean": rng.normal(0, 1, 8),
-        "bn.var": rng.uniform(0.5, 2, 8),
-        "head.w": rng.normal(0, 0.3, (3, 8, 3, 3)),
+        "middle_w": rng.normal(0, 0.3, (8, 16, 3, 3)),
+        "each_w": rng.normal(0, 0.5, (24, 1, 3, 3)),
+        "each_b": rng.normal(0, 0.5, 24),
+        "up_w": rng.normal(0, 0.3, (24, 8, 4, 4)),
+        "scale": rng.uniform(0.5, 2, 8),
+        "bias": rng.normal(0, 1, 8),
+        "mean": rng.normal(0, 1, 8),
+        "var": rng.uniform(0.5, 2, 8),
+        "head_w": rng.normal(0, 0.3, (3, 8, 3, 3)),
     }
-    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
-    sizes = {"smaller": [1, 16, 12, 12], "larger": [1, 16, 18, 18]}
-    stored += [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in sizes.items()]
-    linear = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-    nodes = [
-        helper.make_node("Conv", ["image", "stem.w"], ["a"], "stem", pads=[1] * 4),
-        helper.make_node("PRelu", ["a", "slope"], ["b"], "prelu"),
-        helper.make_node("Resize", ["b", "", "", "smaller"], ["c"], "smaller", **linear),
-        helper.make_node("Abs", ["c"], ["d"], "abs"),
-        helper.make_node("Resize", ["d", "", "", "larger"], ["e"], "larger", **linear),
-        helper.make_node("InstanceNormalization", ["e", "ones", "zeros"], ["g"], "norm"),
-        helper.make_node("Conv", ["g", "middle.w"], ["h"], "middle", pads=[1] * 4),
-        helper.make_node("Relu", ["h"], ["i"], "relu"),
-        helper.make_node(
-            "BatchNormalization", ["i", "bn.scale", "bn.bias", "bn.mean", "bn.var"], ["j"], "bn"
-        ),
-        helper.make_node("Concat", ["j", "e"], ["k"], "skip", axis=1),
-        helper.make_node("Conv", ["k", "each.w", "each.b"], ["l"], "each", group=24, pads=[1] * 4),
-        helper.make_node("Relu", ["l"], ["m"], "relu.2"),
-        helper.make_node("ConvTranspose", ["m", "up.w"], ["n"], "up", strides=[2, 2], pads=[1] * 4),
-        helper.make_node("Sigmoid", ["n"], ["o"], "squash"),
-        helper.make_node("Conv", ["o", "head.w"], ["result"], "head", pads=[1] * 4),
-    ]
-    shapes = {"image": (1, 3, 24, 24), "result": (1, 3, 36, 36)}
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in shapes.items()]
-    graph = helper.make_graph(nodes, "mixed", ends[:1], ends[1:], stored)
-    path = tmp_path_factory.mktemp("mixed") / "mixed.onnx"
-    opsets = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
-    image = TensorSpec("image", "driving_frame", shapes["image"], "NCHW", range=(0, 1))
-    result = TensorSpec("result", "frame", shapes["result"], "NCHW", range=(-9, 9))
-    spec = GraphSpec("mixed", "mixed.onnx", "frame", (image,), (result,))
-    return GraphArtifact(spec, path)
+    linear = 'mode="linear", coordinate_transformation_mode="half_pixel"'
+    return picture_net(
+        tmp_path_factory.mktemp("mixed"),
+        f"""[stem] a = Conv <pads=[1,1,1,1]> (image, stem_w)
+            [prelu] b = PRelu (a, slope)
+            [smaller] c = Resize <{linear}> (b, , , small)
+            [abs] d = Abs (c)
+            [larger] e = Resize <{linear}> (d, , , large)
+            [norm] g = InstanceNormalization (e, ones, zeros)
+            [middle] h = Conv <pads=[1,1,1,1]> (g, middle_w)
+            [relu] i = Relu (h)
+            [bn] j = BatchNormalization (i, scale, bias, mean, var)
+            [skip] k = Concat <axis=1> (j, e)
+            [each] l = Conv <group=24, pads=[1,1,1,1]> (k, each_w, each_b)
+            [relu_2] m = Relu (l)
+            [up] n = ConvTranspose <strides=[2,2], pads=[1,1,1,1]> (m, up_w)
+            [squash] o = Sigmoid (n)
+            [head] result = Conv <pads=[1,1,1,1]> (o, head_w)""",
+        weights,
+        sizes="int64[4] small = {1,16,12,12}, int64[4] large = {1,16,18,18}",
+        side=36,
+        values=(-9.0, 9.0),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -129,30 +143,26 @@ def test_channels_that_hold_nothing_go_first(pictures: ArraySamples, tmp_path: P
     """As a branch does that begins at zero: its share of nothing is a number, too."""
     rng = np.random.default_rng(0)
     weights = {
-        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
-        "middle.w": rng.normal(0, 0.3, (16, 16, 3, 3)),
-        "in.w": np.zeros((16, 16, 3, 3)),
-        "out.w": np.zeros((16, 16, 3, 3)),
-        "head.w": rng.normal(0, 0.3, (3, 16, 3, 3)),
+        "stem_w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "middle_w": rng.normal(0, 0.3, (16, 16, 3, 3)),
+        "in_w": np.zeros((16, 16, 3, 3)),
+        "out_w": np.zeros((16, 16, 3, 3)),
+        "head_w": rng.normal(0, 0.3, (3, 16, 3, 3)),
     }
-    nodes = [
-        helper.make_node("Conv", ["image", "stem.w"], ["s"], "stem", pads=[1] * 4),
-        helper.make_node("Relu", ["s"], ["t"], "bend"),
-        helper.make_node("Conv", ["t", "middle.w"], ["a"], "middle", pads=[1] * 4),
-        helper.make_node("Conv", ["a", "in.w"], ["b"], "in", pads=[1] * 4),
-        helper.make_node("Relu", ["b"], ["c"], "relu"),
-        helper.make_node("Conv", ["c", "out.w"], ["d"], "out", pads=[1] * 4),
-        helper.make_node("Add", ["a", "d"], ["e"], "sum"),
-        helper.make_node("Conv", ["e", "head.w"], ["result"], "head", pads=[1] * 4),
-    ]
-    spec = GraphSpec(
-        "branch", "branch.onnx", "frame",
-        (TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
-        (TensorSpec("result", "frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
-    )  # fmt: skip
-    path = save_onnx(tmp_path / "branch.onnx", spec, nodes, weights)
+    branch = picture_net(
+        tmp_path,
+        """[stem] s = Conv <pads=[1,1,1,1]> (image, stem_w)
+           [bend] t = Relu (s)
+           [middle] a = Conv <pads=[1,1,1,1]> (t, middle_w)
+           [in] b = Conv <pads=[1,1,1,1]> (a, in_w)
+           [relu] c = Relu (b)
+           [out] d = Conv <pads=[1,1,1,1]> (c, out_w)
+           [sum] e = Add (a, d)
+           [head] result = Conv <pads=[1,1,1,1]> (e, head_w)""",
+        weights,
+    )
     asked = replace(SPEC, ratio=0.25, of="macs")
-    pruned = prune_graph(GraphArtifact(spec, path), pictures, asked, tmp_path)
+    pruned = prune_graph(branch, pictures, asked, tmp_path)
     left = onnx.load(str(pruned.path)).graph
     shapes = {t.name: tuple(t.dims) for t in left.initializer}
     found = {node.name: shapes[node.input[1]] for node in left.node if node.op_type == "Conv"}
@@ -168,44 +178,30 @@ def test_a_transposed_convolution_in_groups_is_counted_and_stays(
     stored tensor of five axes."""
     rng = np.random.default_rng(0)
     weights = {
-        "stem.w": rng.normal(0, 0.3, (16, 3, 3, 3)),
-        "inner.w": rng.normal(0, 0.2, (12, 16, 3, 3)),
-        "wave.w": rng.normal(0, 0.5, (12, 1, 2, 2)),
+        "stem_w": rng.normal(0, 0.3, (16, 3, 3, 3)),
+        "inner_w": rng.normal(0, 0.2, (12, 16, 3, 3)),
+        "wave_w": rng.normal(0, 0.5, (12, 1, 2, 2)),
         "bands": rng.uniform(0.5, 2, (1, 3, 4, 1, 1)),
     }
-    nodes = [
-        helper.make_node("Conv", ["image", "stem.w"], ["a"], "stem", pads=[1] * 4),
-        helper.make_node("Relu", ["a"], ["b"], "relu"),
-        helper.make_node("Conv", ["b", "inner.w"], ["c"], "inner", pads=[1] * 4),
-        helper.make_node("Reshape", ["c", "apart"], ["d"], "apart.r"),
-        helper.make_node("Mul", ["d", "bands"], ["e"], "scale"),
-        helper.make_node("Reshape", ["e", "joined"], ["f"], "joined.r"),
-        helper.make_node("ConvTranspose", ["f", "wave.w"], ["result"], "wave", group=3,
-                         strides=[2, 2]),
-    ]  # fmt: skip
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, side, side))
-        for name, side in (("image", 24), ("result", 48))
-    ]
-    stored = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()]
-    shapes = {"apart": [1, 3, 4, 24, 24], "joined": [1, 12, 24, 24]}
-    stored += [numpy_helper.from_array(np.array(v, np.int64), k) for k, v in shapes.items()]
-    graph = helper.make_graph(nodes, "waves", ends[:1], ends[1:], stored)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = tmp_path / "waves.onnx"
-    onnx.save(model, str(path))
-    spec = GraphSpec(
-        "waves", path.name, "frame",
-        (TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0)),),
-        (TensorSpec("result", "frame", (1, 3, 48, 48), "NCHW", range=(0.0, 1.0)),),
-    )  # fmt: skip
-    waves = GraphArtifact(spec, path)
-    spec_of_prune = replace(SPEC, ratio=0.3, of="macs", importance="reconstruction", steps=2)
-    made = prune_graph(waves, pictures, spec_of_prune, tmp_path)
+    waves = picture_net(
+        tmp_path,
+        """a = Conv <pads=[1,1,1,1]> (image, stem_w)
+           b = Relu (a)
+           c = Conv <pads=[1,1,1,1]> (b, inner_w)
+           d = Reshape (c, apart)
+           e = Mul (d, bands)
+           f = Reshape (e, joined)
+           result = ConvTranspose <group=3, strides=[2,2]> (f, wave_w)""",
+        weights,
+        sizes="int64[5] apart = {1,3,4,24,24}, int64[4] joined = {1,12,24,24}",
+        side=48,
+    )
+    spec = replace(SPEC, ratio=0.3, of="macs", importance="reconstruction", steps=2)
+    made = prune_graph(waves, pictures, spec, tmp_path)
     assert inspect_graph(made).macs <= 0.75 * inspect_graph(waves).macs
-    nodes_made = onnx.load(str(made.path)).graph
-    dims = {tensor.name: list(tensor.dims) for tensor in nodes_made.initializer}
-    (wave,) = (node for node in nodes_made.node if node.op_type == "ConvTranspose")
+    graph = onnx.load(str(made.path)).graph
+    dims = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    (wave,) = (node for node in graph.node if node.op_type == "ConvTranspose")
     assert dims[wave.input[1]] == [12, 1, 2, 2]
 
 
@@ -215,20 +211,20 @@ def test_layers_that_share_their_numbers_lose_channels(
     """PyTorch's exporter stores equal values once, as all scales and biases of a net are at first:
     none of the channels that these tied could go."""
     rng = np.random.default_rng(0)
-    stored = {"ones": np.ones((1, 16, 1, 1)), "zeros": np.zeros((1, 16, 1, 1))}
-    nodes, x = [], "image"
+    weights = {"ones": np.ones((1, 16, 1, 1)), "zeros": np.zeros((1, 16, 1, 1))}
+    lines, x = [], "image"
     for index, width in enumerate((3, 16, 16)):
-        stored[f"w{index}"] = rng.normal(0, 0.2, (16, width, 3, 3))
-        nodes += [
-            helper.make_node("Conv", [x, f"w{index}"], [f"c{index}"], pads=[1] * 4),
-            helper.make_node("LeakyRelu", [f"c{index}"], [f"l{index}"]),
-            helper.make_node("Mul", [f"l{index}", "ones"], [f"s{index}"]),
-            helper.make_node("Add", [f"s{index}", "zeros"], [f"a{index}"]),
+        weights[f"w{index}"] = rng.normal(0, 0.2, (16, width, 3, 3))
+        lines += [
+            f"c{index} = Conv <pads=[1,1,1,1]> ({x}, w{index})",
+            f"l{index} = LeakyRelu (c{index})",
+            f"s{index} = Mul (l{index}, ones)",
+            f"a{index} = Add (s{index}, zeros)",
         ]
         x = f"a{index}"
-    stored["head"] = rng.normal(0, 0.2, (3, 16, 3, 3))
-    nodes.append(helper.make_node("Conv", [x, "head"], ["result"], pads=[1] * 4))
-    shared = _picture_net(nodes, stored, tmp_path)
+    weights["head"] = rng.normal(0, 0.2, (3, 16, 3, 3))
+    lines.append(f"result = Conv <pads=[1,1,1,1]> ({x}, head)")
+    shared = picture_net(tmp_path, "\n".join(lines), weights, values=(-9.0, 9.0))
     spec = replace(SPEC, ratio=0.5, of="macs", importance="reconstruction")
     made = prune_graph(shared, pictures, spec, tmp_path)
     assert 0.35 < inspect_graph(made).macs / inspect_graph(shared).macs <= 0.5
@@ -267,19 +263,3 @@ def test_each_kind_of_convolution_is_timed_as_it_is(mixed: GraphArtifact, board:
     for name in shapes:
         layer = times.of(name)
         assert layer.cost(layer.inputs, layer.outputs) > 0
-
-
-def _picture_net(
-    nodes: list[onnx.NodeProto], stored: Mapping[str, Any], folder: Path
-) -> GraphArtifact:
-    """A graph [1, 3, 24, 24] -> [1, 3, 24, 24] of float weights, written into `folder`."""
-    shape = (1, 3, 24, 24)
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shape) for n in ("image", "result")]
-    weights = [numpy_helper.from_array(v.astype(np.float32), k) for k, v in stored.items()]
-    graph = helper.make_graph(nodes, "net", ends[:1], ends[1:], weights)
-    path = folder / "net.onnx"
-    opsets = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), str(path))
-    image = TensorSpec("image", "driving_frame", shape, "NCHW", range=(0, 1))
-    result = TensorSpec("result", "frame", shape, "NCHW", range=(-9, 9))
-    return GraphArtifact(GraphSpec("net", path.name, "frame", (image,), (result,)), path)
