@@ -44,26 +44,21 @@ def build_variant(
     failure: Failure | None = None,
     seed: int = 0,
 ) -> tuple[VariantResult, list[list[list[float]]]]:
+    """A variant of about this speed, and its blocks of samples by process; `float32` are those of
+    the variant that its speed-up is over. A `failure` takes the place of all that is measured."""
     rng = np.random.default_rng(seed)
     blocks = (speed_ms * (1 + rng.gamma(2, 0.01, (3, 4, 8)))).tolist()
     processes = [[t for block in process for t in block] for process in blocks]
-    flat = [t for process in processes for t in process]
     reference = np.random.default_rng(3).integers(0, 200, (6, 16, 16, 3)).astype(np.uint8)
     frames = reference + rng.integers(0, noise + 1, reference.shape).astype(np.uint8)
-    speedup = None
-    if float32 is not None:
-        ratio = paired_ratio(float32, blocks, resamples=50)
-        speedup = Speedup(f"{name}-float32", ratio.value, ratio.interval)
-    int8 = 0.9 if precision == "int8" else 0.0
-    op = ExecutedOp("Conv", precision, "compute", 3, 1.0)
-    profile = GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "from the runtime", (op,))
-    good = failure is None
     samples = tuple(
         ProcessSamples(
             i, 12.0, 30.0, tuple(map(tuple, blocks[i])), {"tiny": tuple(0.9 * t for t in times)}
         )
         for i, times in enumerate(processes)
     )
+    good = failure is None
+    flat = [t for process in processes for t in process]
     result = VariantResult(
         id=f"{name}-{precision}",
         backend=name,
@@ -71,33 +66,39 @@ def build_variant(
         precision=precision,  # type: ignore[arg-type]
         schemes=("float32",) if precision == "float32" else ("onnx-qdq",),
         size_bytes=1000,
-        latency=Latency(
-            len(flat),
-            len(processes),
-            percentile(flat, 50),
-            percentile(flat, 90),
-            percentile(flat, 95),
-            percentile(flat, 99),
-            *(
-                Interval(0.99 * np.percentile(flat, q), 1.01 * np.percentile(flat, q))
-                for q in (50, 90)
-            ),
-            min(flat),
-            max(flat),
-            12.0,
-        )
-        if good
-        else None,
+        latency=_latency(flat, len(processes)) if good else None,
         throughput_fps=1e3 / median(flat) if good else None,
         stages=frame_stages(samples) if good else {},
-        executed=Executed(int8, 1 - int8, 0.0, 0.0, {"tiny": profile}) if good else None,
+        executed=_executed(precision) if good else None,
         drift=measure_drift(frames, reference) if good else None,
         memory=Memory(80.0, 60.0, None, 0) if good else None,
-        speedup=speedup,
+        speedup=None if float32 is None else _speedup(f"{name}-float32", float32, blocks),
         failure=failure,
         samples=samples if good else (),
     )
     return result, blocks
+
+
+def _latency(times: list[float], processes: int) -> Latency:
+    quantiles = [percentile(times, q) for q in (50, 90, 95, 99)]
+    intervals = (
+        Interval(0.99 * np.percentile(times, q), 1.01 * np.percentile(times, q)) for q in (50, 90)
+    )
+    return Latency(len(times), processes, *quantiles, *intervals, min(times), max(times), 12.0)
+
+
+def _executed(precision: str) -> Executed:
+    int8 = 0.9 if precision == "int8" else 0.0
+    op = ExecutedOp("Conv", precision, "compute", 3, 1.0)
+    profile = GraphProfile("time", int8, 1 - int8, 0.0, 0.0, "from the runtime", (op,))
+    return Executed(int8, 1 - int8, 0.0, 0.0, {"tiny": profile})
+
+
+def _speedup(
+    over: str, float32: list[list[list[float]]], blocks: list[list[list[float]]]
+) -> Speedup:
+    ratio = paired_ratio(float32, blocks, resamples=50)
+    return Speedup(over, ratio.value, ratio.interval)
 
 
 def build_report(
