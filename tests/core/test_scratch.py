@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,20 +39,25 @@ def _of_long_ago(folder: Path) -> None:
     os.utime(folder, (0, 0))
 
 
-def test_what_a_killed_process_left_goes_and_what_one_uses_stays(temporary: Path) -> None:
+@contextmanager
+def _of_another_process() -> Iterator[Path]:
+    """The scratch folder of a process that is killed as the block ends."""
     command = [sys.executable, "-c", HOLDING]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
-        folder = Path(other.stdout.readline().strip())
         try:
-            _of_long_ago(folder)
-            with scratch_folder("test") as own:
-                _of_long_ago(own)
-                with scratch_folder("test"):
-                    assert own.is_dir()
-                    assert (folder / "weights").exists()
+            yield Path(other.stdout.readline().strip())
         finally:
             other.send_signal(signal.SIGKILL)
+
+
+def test_what_a_killed_process_left_goes_and_what_one_uses_stays(temporary: Path) -> None:
+    with _of_another_process() as folder, scratch_folder("test") as own:
+        _of_long_ago(folder)
+        _of_long_ago(own)
+        with scratch_folder("test"):
+            assert own.is_dir()
+            assert (folder / "weights").exists()
     assert list(temporary.iterdir()) == [folder]
     with scratch_folder("another"):
         assert folder.exists()
