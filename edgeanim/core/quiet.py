@@ -68,10 +68,7 @@ def _silenced() -> Iterator[None]:
             for fd, old in saved.items():
                 os.dup2(old, fd)
                 os.close(old)
-            if log.isEnabledFor(logging.DEBUG):
-                sink.seek(0)
-                for line in sink.read().decode(errors="replace").splitlines():
-                    log.debug("%s", line)
+            _log_printed(sink)
 
 
 def _sink() -> IO[bytes]:
@@ -80,6 +77,13 @@ def _sink() -> IO[bytes]:
         return tempfile.TemporaryFile()
     except OSError:
         return Path(os.devnull).open("w+b")
+
+
+def _log_printed(sink: IO[bytes]) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        sink.seek(0)
+        for line in sink.read().decode(errors="replace").splitlines():
+            log.debug("%s", line)
 
 
 def _flush() -> None:
