@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -151,14 +152,12 @@ def load_shaped(path: Path) -> Any:
 def shaped(model: Any) -> Any:
     """A copy of an ONNX `model` with the shapes that can be told and a name for every node. Where a
     graph computes shapes of others, they are read from one in which that is folded."""
-    import onnx
 
     made = with_shapes(model)
     name_nodes(made)
     known = value_shapes(made)
     if any(name not in known for node in made.graph.node for name in node.output if name):
-        folded = onnx.ModelProto()
-        folded.CopyFrom(made)
+        folded = deepcopy(made)
         constants.rewrite(folded)
         for output, told in zip(made.graph.output, folded.graph.output, strict=True):
             output.type.CopyFrom(told.type)

@@ -8,6 +8,7 @@ of them does to the picture is measured on real frames afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ def layer_errors(
     wanted = _run(model, outputs, fed)
     errors = {}
     for name in convolutions:
-        rounded = onnx.ModelProto()
-        rounded.CopyFrom(model)
+        rounded = deepcopy(model)
         _round(rounded, name, histograms, method, weight_limit)
         errors[name] = _distance(_run(rounded, outputs, fed), wanted)
     return errors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ class Editor:
             value = onnx.numpy_helper.to_array(tensor)
             renamed[tensor.name] = self.constant(value, near=tensor.name)
         for node in nested.node:
-            copy = type(node).FromString(node.SerializeToString())
+            copy = deepcopy(node)
             for old, new in renamed.items():
                 read_instead(copy, old, new)
             for name in filter(None, node.output):
@@ -264,7 +265,7 @@ def rewrite_each(model: Any, rewrite_node: Callable[[Editor, Any], int]) -> int:
 
 def replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
     """Give a `GraphProto` copies of these nodes; they may be its own, which it clears."""
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    copies = [deepcopy(node) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
 

@@ -7,6 +7,7 @@ and numbers stay as they were.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
@@ -56,11 +57,8 @@ _REWRITES = (
 
 def normalize(model: Any) -> Any:
     """A normalised copy of a `ModelProto`; `BadInput` if its opset cannot be raised."""
-    import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    copy = with_recent_opset(copy)
+    copy = with_recent_opset(deepcopy(model))
     infer_shapes(copy)
     for module in _REWRITES:
         module.rewrite(copy)

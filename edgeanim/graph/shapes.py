@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
@@ -47,7 +48,7 @@ def _with_stand_ins(model: Any) -> Any:
     shape ONNX (1.23) cannot tell."""
     if all(node.op_type not in _KEEPS_SHAPE for node in model.graph.node):
         return model
-    copy = type(model).FromString(model.SerializeToString())
+    copy = deepcopy(model)
     for node in copy.graph.node:
         if node.op_type in _KEEPS_SHAPE:
             node.op_type = "Identity"

@@ -8,6 +8,7 @@ importer: docs/decisions/0002-onnx-import.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -151,10 +152,8 @@ def _written_out(model: Any) -> Any:
 
 
 def _with_lowered_warps(model: Any) -> Any:
-    import onnx
 
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made = deepcopy(model)
     warp.rewrite(made)
     return made
 
@@ -262,8 +261,7 @@ def _with_all_outputs(model: Any) -> Any:
     """A copy of `model` that also gives every intermediate value."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     known = {value.name for value in copy.graph.output}
     for node in copy.graph.node:
         for name in node.output:

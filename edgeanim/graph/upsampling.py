@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def run_resize(
     name."""
     import onnx
 
-    alone = type(resize).FromString(resize.SerializeToString())
+    alone = deepcopy(resize)
     alone.input[1:] = [name if name in settings else "" for name in resize.input[1:]]
     ends = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)

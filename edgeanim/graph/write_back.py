@@ -8,6 +8,7 @@ float, a runtime's fusions) still does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,8 @@ def write_back(imported: ImportedGraph, module: torch.nn.Module, path: Path) -> 
     Returns the largest deviation of the file from `module` (see `reference.deviation`);
     `GateFailed` above 1e-4 (and what rounding explains), and nothing is written.
     """
-    import onnx
 
-    model = onnx.ModelProto()
-    model.CopyFrom(imported.normalized)
+    model = deepcopy(imported.normalized)
     with editing(model) as graph:
         for target, origin in imported.origins.items():
             node = graph.maker(origin, *_HELD)
