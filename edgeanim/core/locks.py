@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,13 @@ def held_while_open(folder: Path, *, alone: bool = False) -> Iterator[bool]:
             yield True
     finally:
         os.close(handle)
+
+
+def remove_unheld(folder: Path) -> None:
+    """Remove a folder that nobody holds; as far as that is possible, without an error."""
+    with held_while_open(folder, alone=True) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _taken(path: Path, wait: bool) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeanim.core.errors import disk_error
-from edgeanim.core.locks import held_while_open
+from edgeanim.core.locks import held_while_open, remove_unheld
 
 # A folder that was made just now may not be held yet.
 _SETTLED_SECONDS = 60
@@ -42,6 +41,4 @@ def _sweep(parent: Path, prefix: str) -> None:
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
             if not ours or time.time() - found.st_mtime < _SETTLED_SECONDS:
                 continue
-            with held_while_open(folder, alone=True) as free:
-                if free:
-                    shutil.rmtree(folder, ignore_errors=True)
+            remove_unheld(folder)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from edgeanim.core.files import (
     write_text,
 )
 from edgeanim.core.interruption import note_kept
-from edgeanim.core.locks import exclusive, held_while_open
+from edgeanim.core.locks import exclusive, held_while_open, remove_unheld
 from edgeanim.core.parsing import load_json
 
 _MANIFEST = "entry.json"
@@ -191,16 +190,10 @@ class Store:
         stages that take longer."""
         for path in parent.glob(".*-*"):
             with suppress(OSError):  # another run sweeps as well, or it is another user's
-                if time.time() - path.stat().st_mtime >= _STALE_SECONDS:
-                    _remove_unheld(path)
-
-
-def _remove_unheld(path: Path) -> None:
-    """Remove a lock file, or the folder of an entry in the making, unless somebody holds it."""
-    if path.name.startswith(_LOCK):
-        with exclusive(path, wait=False):
-            pass  # removed as it is let go
-        return
-    with held_while_open(path, alone=True) as free:
-        if free:
-            shutil.rmtree(path, ignore_errors=True)
+                if time.time() - path.stat().st_mtime < _STALE_SECONDS:
+                    continue
+                if path.name.startswith(_LOCK):
+                    with exclusive(path, wait=False):
+                        pass  # removed, unless somebody holds it
+                else:
+                    remove_unheld(path)
