@@ -88,12 +88,7 @@ def distil_graph(
     training diverges.
     """
     require("Distilling", "torch", "onnx", "safetensors", extra="compress")
-    if len(samples) < MIN_SAMPLES:
-        raise BadInput(
-            f"{len(samples)} samples are too few to distil {artifact.spec.name!r}; at least "
-            f"{MIN_SAMPLES} are needed, and 48 or more are sensible.",
-            hint="Give a clip or a folder with more pictures.",
-        )
+    _require_enough(samples, artifact)
     from edgeanim.graph.to_torch import import_torch
     from edgeanim.graph.traced import traced_shapes
     from edgeanim.graph.write_back import write_back
@@ -123,6 +118,15 @@ def distil_graph(
     text = json.dumps(to_plain(done), indent=1) + "\n"
     write_text(out / f"{artifact.spec.name}.distil.json", text)
     return GraphArtifact(artifact.spec, path)
+
+
+def _require_enough(samples: Samples, artifact: GraphArtifact) -> None:
+    if len(samples) < MIN_SAMPLES:
+        raise BadInput(
+            f"{len(samples)} samples are too few to distil {artifact.spec.name!r}; at least "
+            f"{MIN_SAMPLES} are needed, and 48 or more are sensible.",
+            hint="Give a clip or a folder with more pictures.",
+        )
 
 
 def _task(imported: ImportedGraph, artifact: GraphArtifact, samples: Samples) -> GraphTask:

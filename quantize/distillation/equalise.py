@@ -10,7 +10,7 @@ graph computes the same; the factors move precision between activations and weig
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -161,14 +161,18 @@ def _apply(module: fx.GraphModule, channels: Channels, factors: Floats) -> None:
                 held = getattr(module, str(node.target))
                 _scale(held if held.ndim == 3 else held[0], 1 / of(node))  # [C, ...] of [1, C, ...]
             elif node.op == "call_module":
-                layer = module.get_submodule(str(node.target))
-                if isinstance(layer, CONVOLUTIONS):
-                    _scale_convolution(layer, of(node.args[0]), 1 / of(node))
-                elif isinstance(layer, nn.InstanceNorm2d) and layer.affine:
-                    _scale(layer.weight, 1 / of(node))
-                    _scale(layer.bias, 1 / of(node))
-                elif isinstance(layer, nn.BatchNorm2d):
-                    _scale_batch_norm(layer, of(node.args[0]), 1 / of(node))
+                _scale_layer(module.get_submodule(str(node.target)), node, of)
+
+
+def _scale_layer(layer: nn.Module, node: Any, of: Callable[[Any], torch.Tensor]) -> None:
+    """Let the layer that `node` calls take and give values divided by the factors `of` nodes."""
+    if isinstance(layer, CONVOLUTIONS):
+        _scale_convolution(layer, of(node.args[0]), 1 / of(node))
+    elif isinstance(layer, nn.InstanceNorm2d) and layer.affine:
+        _scale(layer.weight, 1 / of(node))
+        _scale(layer.bias, 1 / of(node))
+    elif isinstance(layer, nn.BatchNorm2d):
+        _scale_batch_norm(layer, of(node.args[0]), 1 / of(node))
 
 
 def _scale_convolution(layer: Any, taken: torch.Tensor, given: torch.Tensor) -> None:
