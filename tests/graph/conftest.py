@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 
 from edgeanim.graph.queries import graph_inputs
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
+from tests.onnx_text import parsed
 
 
 @pytest.fixture(scope="session")
@@ -29,16 +29,10 @@ def graph() -> Callable[..., Any]:
         weights: Mapping[str, Any] | None = None,
         opset: int = 18,
     ) -> Any:
-        head = f'<ir_version: 8, opset_import: ["" : {opset}]>'
-        text = f"{head} g ({inputs}) => ({outputs}) {{ {body} }}"
-        model = onnx.parser.parse_model(text)
-        rng = np.random.default_rng(3)
+        text = f"g ({inputs}) => ({outputs}) {{ {body} }}"
+        model = parsed(text, weights, opset=opset, spread=0.4, seed=3)
         for i, node in enumerate(model.graph.node):
             node.name = node.name or f"node{i}"
-        for name, value in (weights or {}).items():
-            if isinstance(value, tuple):
-                value = rng.normal(0, 0.4, value).astype(np.float32)
-            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
         return model
 
     return make

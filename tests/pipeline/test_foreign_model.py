@@ -20,6 +20,7 @@ from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.runtime.media import read_frames
+from tests.onnx_text import parsed
 
 BACKENDS = ("openvino", "onnxruntime", "tflite")
 
@@ -169,21 +170,16 @@ def test_pruning_that_removes_nothing_says_so(job: SimpleNamespace) -> None:
 
 
 def test_pruning_what_has_no_free_channels_says_why(photos: Path, tmp_path: Path) -> None:
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 17]>
-        shuffled (float[1,3,16,16] image) => (float[1,3,16,16] result) {
+    graph = """shuffled (float[1,3,16,16] image) => (float[1,3,16,16] result) {
             a = Conv <pads = [1,1,1,1]> (image, first)
             g = Reshape (a, groups)
             t = Transpose <perm = [0,2,1,3,4]> (g)
             b = Reshape (t, back)
             result = Conv <pads = [1,1,1,1]> (b, last)
-        }""")
-    rng = np.random.default_rng(0)
-    for name, value in {
-        "first": rng.normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32),
-        "last": rng.normal(0, 0.2, (3, 8, 3, 3)).astype(np.float32),
-        "groups": np.array([1, 2, 4, 16, 16]), "back": np.array([1, 8, 16, 16]),
-    }.items():  # fmt: skip
-        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+        }"""
+    sizes = {"groups": np.array([1, 2, 4, 16, 16]), "back": np.array([1, 8, 16, 16])}
+    weights = {"first": (8, 3, 3, 3), "last": (3, 8, 3, 3), **sizes}
+    model = parsed(graph, weights, opset=17, spread=0.2)
     onnx.save(model, str(tmp_path / "grouped.onnx"))
     with pytest.raises(UsageError, match="No convolution of this model has channels"):
         api.prune(

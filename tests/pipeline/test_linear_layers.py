@@ -11,13 +11,13 @@ import pytest
 from edgeanim import api
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
+from tests.onnx_text import parsed
 
 
 @pytest.fixture(scope="module")
 def mixer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """64x64 patches of 2 pixels, two linear layers over each one's channels, and back."""
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 17]>
-        mixer (float[1,3,64,64] image) => (float[1,3,64,64] result) {
+    graph = """mixer (float[1,3,64,64] image) => (float[1,3,64,64] result) {
             p = Conv <strides = [2,2]> (image, patches)
             t = Transpose <perm = [0,2,3,1]> (p)
             m = MatMul (t, widen)
@@ -26,16 +26,17 @@ def mixer(tmp_path_factory: pytest.TempPathFactory) -> Path:
             s = Add (t, n)
             u = Transpose <perm = [0,3,1,2]> (s)
             result = ConvTranspose <strides = [2,2]> (u, paint)
-        }""")
+        }"""
     shapes = {
         "patches": (16, 3, 2, 2), "widen": (16, 64), "narrow": (64, 16), "paint": (16, 3, 2, 2),
     }  # fmt: skip
     rng = np.random.default_rng(0)
-    for name, shape in shapes.items():
-        weight = rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    weights = {
+        name: rng.normal(0, shape[0] ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+    }
     path = tmp_path_factory.mktemp("mixer") / "mixer.onnx"
-    onnx.save(model, str(path))
+    onnx.save(parsed(graph, weights, opset=17), str(path))
     return path
 
 

@@ -23,34 +23,24 @@ from edgeanim.quantize.distillation.fake_quant import (
     remove_rounding,
 )
 from edgeanim.quantize.distillation.placement import find_placement
+from tests.onnx_text import parsed
 
 
 def save_net(path: Path, rng: np.random.Generator) -> None:
     """A convolution without bias and a head, with kernels of a few coarse steps."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
-    def kernel(name: str, shape: tuple[int, ...]) -> onnx.TensorProto:
-        return numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name)
-
-    shape = [1, 3, 32, 32]
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["image", "w0"], ["mid"], "first", pads=[1, 1, 1, 1]),
-            helper.make_node("Relu", ["mid"], ["act"], "relu"),
-            helper.make_node("Conv", ["act", "w1", "b1"], ["result"], "last", pads=[1, 1, 1, 1]),
-        ],
-        "net",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("result", TensorProto.FLOAT, shape)],
-        [
-            kernel("w0", (8, 3, 3, 3)),
-            kernel("w1", (3, 8, 3, 3)),
-            numpy_helper.from_array(np.zeros(3, np.float32), "b1"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, str(path))
+    graph = """net (float[1,3,32,32] image) => (float[1,3,32,32] result) {
+        [first] mid = Conv <pads = [1,1,1,1]> (image, w0)
+        [relu] act = Relu (mid)
+        [last] result = Conv <pads = [1,1,1,1]> (act, w1, b1)
+    }"""
+    weights = {
+        "w0": rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32),
+        "w1": rng.normal(0, 0.3, (3, 8, 3, 3)).astype(np.float32),
+        "b1": np.zeros(3, np.float32),
+    }
+    onnx.save(parsed(graph, weights, opset=17), str(path))
 
 
 def test_the_mean_of_every_channel_returns(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edgeanim.core.store import Store
 from edgeanim.quantize.chain import shaped
 from edgeanim.quantize.gates import find_gates, gate_ranges
 from tests.graph.applied import optimised
+from tests.onnx_text import parsed
 
 PICTURE = "(float[1,3,32,32] image) => (float[1,3,32,32] result)"
 GATES = {
@@ -35,20 +36,21 @@ OTHERS = {
 
 def net(body: str) -> Any:
     """Three convolutions with `body`, from `c` to `y`, between the first two."""
-    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 17]>
-        net {PICTURE} {{
+    graph = f"""net {PICTURE} {{
             c = Conv <pads = [1,1,1,1]> (image, inner)
             {body}
             d = Conv <pads = [1,1,1,1]> (y, middle)
             result = Conv <pads = [1,1,1,1]> (d, outer)
-        }}""")
+        }}"""
     rng = np.random.default_rng(0)
     always = {"inner": (16, 3, 3, 3), "middle": (16, 16, 3, 3), "outer": (3, 16, 3, 3)}
     shapes = always | {"one": (1, 16, 3, 3), "squeeze": (16, 16, 1, 1)}
-    for name, shape in shapes.items():
-        if name in always or name in body:
-            weight = rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
-            model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    weights = {
+        name: rng.normal(0, np.prod(shape[1:]) ** -0.5, shape).astype(np.float32)
+        for name, shape in shapes.items()
+        if name in always or name in body
+    }
+    model = parsed(graph, weights, opset=17)
     for node in model.graph.node:
         node.name = node.output[0]
     return model

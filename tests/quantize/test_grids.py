@@ -22,6 +22,7 @@ from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.targets.board import Board
 from edgeanim.targets.tflite_graph import open_interpreter
+from tests.onnx_text import parsed
 from tests.quantize.played import SCHEMES, in_float_and_int8, psnr
 from tests.quantize.written import written
 
@@ -44,13 +45,12 @@ def net(folder: Path, like: GraphArtifact, *, kernels: dict[str, Array], first_b
               g = Conv <pads = [1,1,1,1], group = 2> (dr, grouped)  gr = Relu (g)
               p = Conv <pads = [1,1,1,1]> (gr, last)  pr = Relu (p)
               result = Conv (pr, head)"""
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["": 17]> net ({picture} image) => ({picture} result) '
-        f"{{ {body} }}"
+    weights = {**kernels, "bias": first_bias}
+    model = parsed(
+        f"net ({picture} image) => ({picture} result) {{ {body} }}",
+        {name: values.astype(np.float32) for name, values in weights.items()},
+        opset=17,
     )
-    for name, values in {**kernels, "bias": first_bias}.items():
-        tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
-        model.graph.initializer.append(tensor)
     for node in model.graph.node:
         node.name = node.input[1] if node.op_type == "Conv" else node.output[0]
     path = folder / "net.onnx"

@@ -13,6 +13,7 @@ from torch import fx, nn
 from edgeanim.graph.to_torch import import_torch
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.distillation.placement import find_placement
+from tests.onnx_text import parsed
 
 
 class Branched(nn.Module):  # type: ignore[misc]
@@ -46,12 +47,8 @@ def test_nodes_whose_names_torch_cannot_tell_apart_are_kept_by_their_own(
 ) -> None:
     names = ["a.b", "a/b", "a_b", ""]
     body = "\n".join(f"v{i + 1} = Conv (v{i}, w)" for i in range(4))
-    model = onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 18]> g (float[1,3,8,8] v0) => (float[1,3,8,8] v4) '
-        f"{{ {body} }}"
-    )
-    weight = np.full((3, 3, 1, 1), 0.1, np.float32)
-    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    weights = {"w": np.full((3, 3, 1, 1), 0.1, np.float32)}
+    model = parsed(f"g (float[1,3,8,8] v0) => (float[1,3,8,8] v4) {{ {body} }}", weights)
     for node, name in zip(model.graph.node, names, strict=True):
         node.name = name
     path = tmp_path / "net.onnx"

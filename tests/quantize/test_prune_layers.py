@@ -22,6 +22,7 @@ from edgeanim.quantize.pruning.prune import convolutions_of
 from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
+from tests.onnx_text import parsed
 from tests.quantize.prune_one import prune_graph
 
 SPEC = PruneSpec(ratio=0.5, of="channels", importance="magnitude", round_to=4, rounds=1, steps=0)
@@ -39,13 +40,11 @@ def picture_net(
     """A graph from `image` [1, 3, 24, 24] to `result` [1, 3, side, side], in ONNX's own text;
     `sizes` are its constants, and `values` the interval of the result."""
     made = f"float[1,3,{side},{side}] result"
-    model = onnx.parser.parse_model(
-        f"""<ir_version: 9, opset_import: ["" : 17]>
-        net (float[1,3,24,24] image) => ({made}) <{sizes}> {{ {body} }}"""
+    model = parsed(
+        f"net (float[1,3,24,24] image) => ({made}) <{sizes}> {{ {body} }}",
+        {name: value.astype(np.float32) for name, value in weights.items()},
+        opset=17,
     )
-    for name, value in weights.items():
-        stored = onnx.numpy_helper.from_array(value.astype(np.float32), name)
-        model.graph.initializer.append(stored)
     path = folder / "net.onnx"
     onnx.save(model, str(path))
     image = TensorSpec("image", "driving_frame", (1, 3, 24, 24), "NCHW", range=(0.0, 1.0))

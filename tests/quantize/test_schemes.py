@@ -22,6 +22,7 @@ from edgeanim.targets.board import Board
 from edgeanim.targets.tflite_graph import open_interpreter
 from tests.convnets import save_onnx
 from tests.quantize.played import SCHEMES, backend_of, nchw_to, play, psnr
+from tests.quantize.written import written
 
 # Each conversion to TFLite takes seconds.
 TFLITE_SLOW = (*SCHEMES[:2], pytest.param("tflite-int8", marks=pytest.mark.slow))
@@ -109,31 +110,24 @@ def test_a_shift_before_a_mean_that_counts_its_pads_is_not_added_to_them(
     board: Board,
     tmp_path: Path,
 ) -> None:
-    from onnx import helper
-
-    pads = [1, 1, 1, 1]
-    nodes = [
-        helper.make_node("Conv", ["image", "stem"], ["a"], pads=pads),
-        helper.make_node("Softplus", ["a"], ["b"]),
-        helper.make_node("Mul", ["b", "scale"], ["c"]),
-        helper.make_node("Add", ["c", "shift"], ["d"]),
-        helper.make_node(
-            "AveragePool", ["d"], ["e"], kernel_shape=[3, 3], pads=pads, count_include_pad=1
-        ),
-        helper.make_node("Conv", ["e", "body"], ["f"], pads=pads),
-        helper.make_node("Relu", ["f"], ["g"]),
-        helper.make_node("Conv", ["g", "head"], ["result"], pads=pads),
-    ]
+    body = """
+        a = Conv <pads = [1,1,1,1]> (image, stem)
+        b = Softplus (a)
+        c = Mul (b, scale)
+        d = Add (c, shift)
+        e = AveragePool <kernel_shape = [3,3], pads = [1,1,1,1], count_include_pad = 1> (d)
+        f = Conv <pads = [1,1,1,1]> (e, inner)
+        g = Relu (f)
+        result = Conv <pads = [1,1,1,1]> (g, head)"""
     rng = np.random.default_rng(0)
     weights = {
-        name: rng.normal(0, 0.1, shape)
-        for name, shape in (("stem", (8, 3, 3, 3)), ("body", (8, 8, 3, 3)), ("head", (3, 8, 3, 3)))
+        "stem": rng.normal(0, 0.1, (8, 3, 3, 3)),
+        "inner": rng.normal(0, 0.1, (8, 8, 3, 3)),
+        "head": rng.normal(0, 0.1, (3, 8, 3, 3)),
+        "scale": rng.normal(0, 1, (1, 8, 1, 1)),
+        "shift": rng.normal(0, 3, (1, 8, 1, 1)),
     }
-    weights["scale"] = rng.normal(0, 1, (1, 8, 1, 1))
-    weights["shift"] = rng.normal(0, 3, (1, 8, 1, 1))
-    spec = replace(unet.spec, name="shifted")
-    path = save_onnx(tmp_path / "shifted.onnx", spec, nodes, weights)
-    graph = GraphArtifact(spec, path)
+    graph = GraphArtifact(replace(unet.spec, name="shifted"), written(tmp_path, body, weights))
     made = get_scheme(scheme).quantize(graph, samples, QuantizeSpec(), board, tmp_path)
     wanted, _ = play(graph, "onnxruntime", board, unseen, tmp_path / "float")
     got, _ = play(made, backend_of(scheme), board, unseen, tmp_path / "int8")
@@ -291,20 +285,7 @@ def test_a_result_that_convolutions_read_as_well_is_handed_out_in_float(
 def test_a_graph_without_convolutions_is_refused(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
 ) -> None:
-    import onnx
-    from onnx import TensorProto, helper
-
-    shape = [1, 3, 64, 64]
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name in ("image", "result")
-    ]
-    graph = helper.make_graph(
-        [helper.make_node("Sigmoid", ["image"], ["result"])], "none", ends[:1], ends[1:]
-    )
-    path = tmp_path / "none.onnx"
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
+    path = written(tmp_path, "result = Sigmoid (image)", {})
     for scheme in SCHEMES[:2]:
         with pytest.raises(BadInput, match="no convolution"):
             get_scheme(scheme).quantize(

@@ -16,6 +16,7 @@ from edgeanim.quantize.schemes.tflite_int8 import kernels_of
 from edgeanim.quantize.tflite_ops import TfliteOps
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
+from tests.onnx_text import parsed
 
 
 @settings(deadline=None)
@@ -41,11 +42,8 @@ def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> N
     """Mixed precision names it, and was told that the conversion had changed its weights."""
     import onnx
 
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,2,4,8,8] x) => (float[1,3,2,6,6] y) { y = Conv (x, w) }""")
-    model.graph.node[0].name = "solid"
-    weight = onnx.numpy_helper.from_array(np.ones((3, 2, 3, 3, 3), np.float32), "w")
-    model.graph.initializer.append(weight)
+    graph = "g (float[1,2,4,8,8] x) => (float[1,3,2,6,6] y) { [solid] y = Conv (x, w) }"
+    model = parsed(graph, {"w": np.ones((3, 2, 3, 3, 3), np.float32)})
     onnx.save(model, str(tmp_path / "g.onnx"))
     assert kernels_of(tmp_path / "g.onnx", ("solid",)) == []
 

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeanim.core.artifact import Array
+from tests.onnx_text import parsed
+
 CLIPPED = """
 first = Conv <pads = [1, 1, 1, 1]> (image, w0)
 clipped = Clip (first, low, high)
@@ -24,7 +27,7 @@ RECURRENT = pytest.mark.parametrize(
 def written(
     folder: Path,
     body: str,
-    weights: Mapping[str, tuple[int, ...] | list[float]],
+    weights: Mapping[str, tuple[int, ...] | list[float] | Array],
     shapes: Mapping[str, list[int]] | None = None,
 ) -> Path:
     """A graph from `image` to `result`, both 64x64; weights are shapes to fill, or their values.
@@ -32,16 +35,13 @@ def written(
     import onnx
 
     picture = "float[1,3,64,64]"
-    head = f'<ir_version: 8, opset_import: ["": 20]> g ({picture} image) => ({picture} result)'
-    model = onnx.parser.parse_model(f"{head} {{ {body} }}")
-    rng = np.random.default_rng(0)
-    for name, given in weights.items():
-        values = rng.normal(0, 0.2, given) if isinstance(given, tuple) else np.array(given)
-        tensor = onnx.numpy_helper.from_array(values.astype(np.float32), name)
-        model.graph.initializer.append(tensor)
-    for name, sizes in (shapes or {}).items():
-        tensor = onnx.numpy_helper.from_array(np.array(sizes, np.int64), name)
-        model.graph.initializer.append(tensor)
+    stored = {
+        name: given if isinstance(given, tuple) else np.array(given, np.float32)
+        for name, given in weights.items()
+    }
+    stored |= {name: np.array(sizes, np.int64) for name, sizes in (shapes or {}).items()}
+    text = f"g ({picture} image) => ({picture} result) {{ {body} }}"
+    model = parsed(text, stored, opset=20, spread=0.2)
     path = folder / "net.onnx"
     onnx.save(model, str(path))
     return path

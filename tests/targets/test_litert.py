@@ -16,6 +16,7 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, MissingComponent
 from edgeanim.targets import litert
 from edgeanim.targets.tflite_graph import op_macs, open_interpreter
+from tests.onnx_text import parsed
 
 
 def _collected(*_: object) -> None:
@@ -53,12 +54,7 @@ def convert(
 ) -> Path:
     """The TFLite file made of a graph in ONNX's own text; the converter's gate compares the two.
     Weights are arrays, or shapes to fill at random; the ends named in `plain` are no maps."""
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 18]> {graph}')
-    rng = np.random.default_rng(0)
-    for name, value in (weights or {}).items():
-        values = rng.normal(0, 0.3, value) if isinstance(value, tuple) else value
-        stored = onnx.numpy_helper.from_array(values.astype(np.float32), name)
-        model.graph.initializer.append(stored)
+    model = parsed(graph, weights)
     source = folder / "graph.onnx"
     onnx.save(model, str(source))
     inputs, outputs = (
@@ -225,7 +221,7 @@ def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> No
             m = Mul (c, steep)
             y = Sin (m)
         }"""
-    weight = np.random.default_rng(0).normal(0, 0.4, (8, 16, 3, 3))
+    weight = np.random.default_rng(0).normal(0, 0.4, (8, 16, 3, 3)).astype(np.float32)
     assert convert(tmp_path, graph, {"w": weight}).is_file()
 
 
@@ -289,10 +285,10 @@ def test_a_number_before_a_map_stays_before_it(rest: str, numbers: str, tmp_path
         }}"""
     rng = np.random.default_rng(0)
     kernels = {
-        "gates": rng.normal(0, 0.1, (32, 16, 3, 3)),
-        "candidate": rng.normal(0, 0.1, (64, 64, 3, 3)),
+        "gates": rng.normal(0, 0.1, (32, 16, 3, 3)).astype(np.float32),
+        "candidate": rng.normal(0, 0.1, (64, 64, 3, 3)).astype(np.float32),
     }
-    ones = {"one": np.array(1.0), "ones": np.ones((1, 16, 1, 1))}
+    ones = {"one": np.array(1, np.float32), "ones": np.ones((1, 16, 1, 1), np.float32)}
     weights = kernels | {name: ones[name] for name in numbers.split()}
     convert(tmp_path, graph, weights, plain="x h y")
 

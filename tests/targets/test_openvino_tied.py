@@ -13,6 +13,7 @@ from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.graph.reference import Reference, deviation
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board
+from tests.onnx_text import parsed
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("openvino")
@@ -64,12 +65,7 @@ def test_a_kernel_that_is_read_from_both_sides(
 
 
 def _model(body: str, kernel: tuple[int, ...]) -> Any:
-    head = '<ir_version: 8, opset_import: ["" : 17]>'
     ends = [f"float[{', '.join(map(str, SHAPE))}] {name}" for name in ("x", "y")]
-    model = onnx.parser.parse_model(f"{head} tied ({ends[0]}) => ({ends[1]}) {{ {body} }}")
     values = np.random.default_rng(0).normal(0, 0.3, kernel).astype(np.float32)
     stored = {"k": values, "same": values, "rows": np.array([-1, 12]), "shape": np.array(SHAPE)}
-    model.graph.initializer.extend(
-        onnx.numpy_helper.from_array(value, name) for name, value in stored.items()
-    )
-    return model
+    return parsed(f"tied ({ends[0]}) => ({ends[1]}) {{ {body} }}", stored, opset=17)
