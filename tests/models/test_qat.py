@@ -23,9 +23,9 @@ from edgeanim.models.train import train
 from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.checkpoint import config_digest
 from edgeanim.models.training.config import Phase, TrainConfig
+from edgeanim.models.training.fake_quant import FakeQuant, fake_quantize, fake_quantize_weight
 from edgeanim.models.training.losses import motion_weight, multiscale_l1
 from edgeanim.models.training.qat import inconsistency, qat_step
-from edgeanim.models.training.rounding import Rounding, round_values, round_weight
 from edgeanim.models.training.run import build_networks
 from edgeanim.models.training.schedule import schedule
 from edgeanim.models.training.stages import make
@@ -53,11 +53,11 @@ def batch_of(key, count=8):
 def errors(animator, batch):
     """How far the rounded networks are from the float ones, with ranges found anew, and these from
     the driving frames."""
-    rounding = Rounding(animator.eval())
+    fake_quant = FakeQuant(animator.eval())
     with torch.no_grad():
-        with rounding.observed():
+        with fake_quant.observed():
             make(animator, batch_of(1))
-        with rounding.rounded():
+        with fake_quant.rounded():
             made = make(animator, batch)
         wanted = make(animator, batch)
         weight = motion_weight(batch.still, batch.driving, 4.0)
@@ -107,16 +107,16 @@ def test_after_the_stage_the_weights_lie_on_no_grid(rounded):
 
 def test_rounding_ends_with_its_block_even_by_an_error():
     animator = Animator(TINY).eval()
-    rounding, batch = Rounding(animator), batch_of(0, 2)
+    fake_quant, batch = FakeQuant(animator), batch_of(0, 2)
     keys = list(animator.state_dict())
     with torch.no_grad():
         plain = make(animator, batch)
-        with rounding.observed():
+        with fake_quant.observed():
             assert torch.equal(make(animator, batch).frame, plain.frame)
-        with rounding.rounded():
+        with fake_quant.rounded():
             assert not torch.equal(make(animator, batch).frame, plain.frame)
             assert list(animator.state_dict()) == keys
-        with pytest.raises(Killed), rounding.rounded():
+        with pytest.raises(Killed), fake_quant.rounded():
             raise Killed
         assert torch.equal(make(animator, batch).frame, plain.frame)
         assert torch.equal(make(deepcopy(animator), batch).frame, plain.frame)
@@ -126,7 +126,7 @@ def test_a_step_finds_every_range_and_is_float32_whatever_the_precision():
     networks = build_networks(replace(CONFIG, precision="bfloat16"))
     losses = qat_step(networks, batch_of(0, 2), CONFIG.losses)
     assert losses["consistency"] > 0
-    state = networks.rounding.state_dict()
+    state = networks.fake_quant.state_dict()
     count = sum(isinstance(part, Convolution) for part in networks.animator.modules())
     assert state["low"].shape == state["high"].shape == (count,)
     assert bool(((state["low"] <= 0) & (state["high"] > 0)).all())
@@ -137,18 +137,18 @@ def test_a_step_finds_every_range_and_is_float32_whatever_the_precision():
 
 def test_ranges_are_united_at_first_and_averaged_then():
     layer = Convolution(1, 1, 1)
-    rounding = Rounding(layer)
+    fake_quant = FakeQuant(layer)
     for peak in (3.0, 1.0, *[2.0] * 18):
-        with rounding.observed():
+        with fake_quant.observed():
             layer(torch.tensor([-0.5, peak]).view(1, 1, 1, 2))
-    assert (float(rounding.low), float(rounding.high)) == (-0.5, 3.0)
-    with rounding.observed():
+    assert (float(fake_quant.low), float(fake_quant.high)) == (-0.5, 3.0)
+    with fake_quant.observed():
         layer(torch.tensor([0.5, 4.0]).view(1, 1, 1, 2))
-    assert float(rounding.low) == pytest.approx(-0.495)  # the range holds zero
-    assert float(rounding.high) == pytest.approx(3.01)
-    with rounding.observed():
+    assert float(fake_quant.low) == pytest.approx(-0.495)  # the range holds zero
+    assert float(fake_quant.high) == pytest.approx(3.01)
+    with fake_quant.observed():
         layer(torch.tensor([0.0, torch.inf]).view(1, 1, 1, 2))
-    assert float(rounding.high) == pytest.approx(3.01)
+    assert float(fake_quant.high) == pytest.approx(3.01)
 
 
 @given(arrays.arrays(np.float32, 24, elements=FLOATS), st.floats(-40, 0), st.floats(0, 40))
@@ -158,7 +158,7 @@ def test_values_are_rounded_as_u8_whose_zero_is_exact(x, low, high):
     scale = max((high - low) / np.float32(255), np.float32(1e-12))
     zero = np.rint(-low / scale)
     steps = np.clip(np.rint(x / scale) + zero, 0, 255) - zero
-    found = round_values(*(torch.from_numpy(np.array(part)) for part in (x, low, high))).numpy()
+    found = fake_quantize(*(torch.from_numpy(np.array(part)) for part in (x, low, high))).numpy()
     assert found[0] == 0
     # Exactly between two steps either is right: a division and a product by 1 / s differ there.
     undecided = np.abs(np.abs(x / scale - np.rint(x / scale)) - 0.5) < 1e-3
@@ -169,7 +169,7 @@ def test_values_are_rounded_as_u8_whose_zero_is_exact(x, low, high):
 @given(arrays.arrays(np.float32, (3, 2, 2, 2), elements=FLOATS))
 def test_weights_are_rounded_as_s8_symmetric_per_channel(weight):
     scale = np.maximum(np.abs(weight).max((1, 2, 3), keepdims=True), 1e-12) / np.float32(127)
-    found = round_weight(torch.from_numpy(weight)).numpy()
+    found = fake_quantize_weight(torch.from_numpy(weight)).numpy()
     undecided = np.abs(np.abs(weight / scale - np.rint(weight / scale)) - 0.5) < 1e-3
     wanted = np.rint(weight / scale) * scale
     assert (np.abs(found - wanted) <= scale * (1e-4 + undecided)).all()
@@ -179,17 +179,17 @@ def test_rounding_a_weight_and_folding_a_norm_may_change_places():
     block = ConvNorm(3, 4).eval()
     block[1].weight.data = torch.tensor([0.5, -2.0, 1.0, 0.1])
     one, other = deepcopy(block), fold_batch_norm(deepcopy(block))
-    one[0].weight.data = round_weight(one[0].weight.data)
+    one[0].weight.data = fake_quantize_weight(one[0].weight.data)
     folded = fold_batch_norm(one)[0].weight
-    torch.testing.assert_close(folded, round_weight(other[0].weight), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(folded, fake_quantize_weight(other[0].weight), atol=1e-6, rtol=1e-5)
 
 
 def test_gradients_pass_rounding_and_stop_where_a_value_is_clamped():
     x = torch.tensor([-3.0, -0.5, 0.0, 0.7, 3.0], requires_grad=True)
-    round_values(x, torch.tensor(-1.0), torch.tensor(1.0)).sum().backward()
+    fake_quantize(x, torch.tensor(-1.0), torch.tensor(1.0)).sum().backward()
     assert x.grad.tolist() == [0, 1, 1, 1, 0]
     weight = torch.randn(2, 3, 3, 3, requires_grad=True)
-    round_weight(weight).sum().backward()
+    fake_quantize_weight(weight).sum().backward()
     assert bool((weight.grad == 1).all())
 
 

@@ -15,16 +15,16 @@ class Convolution(nn.Conv2d):  # type: ignore[misc]
     With `compute` it returns that type. Only convolutions change: coordinates need float32, which
     an autocast of everything would take from them. Weights, and so what is saved, stay as they are.
 
-    With `rounding` it works, in float32, on what that makes of its input and weight (`training`
+    With `fake_quant` it works, in float32, on what that makes of its input and weight (`training`
     simulates 8 bits so).
     """
 
     compute: torch.dtype | None = None
-    rounding: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    fake_quant: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.rounding is not None:
-            return self._conv_forward(*self.rounding(x.float(), self.weight), self.bias)
+        if self.fake_quant is not None:
+            return self._conv_forward(*self.fake_quant(x.float(), self.weight), self.bias)
         if self.compute is None:
             return super().forward(x)
         bias = None if self.bias is None else self.bias.to(self.compute)

@@ -1,7 +1,7 @@
 """The last stage of a training: the networks learn to bear 8 bits.
 
 Its steps are those of the generator's stage, but of networks that round as a runtime does (see
-`rounding`), and with one more term: what the rounded networks make is to be what the same weights
+`fake_quant`), and with one more term: what the rounded networks make is to be what the same weights
 make in float. Drift is counted from there, so likeness to the driving frame alone would not do.
 
 The gradient of that term goes through both. Through the rounded networks alone it would chase its
@@ -46,9 +46,9 @@ def qat_step(networks: Networks, batch: Batch, weights: LossWeights) -> Losses:
     animator = networks.animator
     animator.eval()
     # Ranges come from the float networks, as calibration will find them.
-    with networks.rounding.observed():
+    with networks.fake_quant.observed():
         wanted = make(animator, batch)
-    with networks.rounding.rounded():
+    with networks.fake_quant.rounded():
         made = make(animator, batch)
     terms = reconstruction(made, batch, weights, joint=True)
     terms["consistency"] = weights.consistency * inconsistency(made, wanted, batch)

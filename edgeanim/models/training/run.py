@@ -20,9 +20,9 @@ from edgeanim.models.training.batches import Batch, Material, draw_batch
 from edgeanim.models.training.checkpoint import Checkpoint, Ema, material_digest
 from edgeanim.models.training.config import Device, TrainConfig
 from edgeanim.models.training.curves import write_curves
+from edgeanim.models.training.fake_quant import FakeQuant
 from edgeanim.models.training.muon import Muon
 from edgeanim.models.training.qat import qat_step
-from edgeanim.models.training.rounding import Rounding
 from edgeanim.models.training.schedule import Step
 from edgeanim.models.training.sheets import append_losses, sample_sheet, write_sheet
 from edgeanim.models.training.stages import Losses, Networks, generator_step, regions_step
@@ -53,7 +53,7 @@ class Training:
         ema = Ema(networks.animator, config.ema)
         modules = {"animator": networks.animator, "discriminator": networks.discriminator}
         if config.qat:
-            modules["rounding"] = networks.rounding
+            modules["rounding"] = networks.fake_quant
         optimizers = {
             "regions": networks.regions_optimizer,
             "generator": networks.generator_optimizer,
@@ -125,7 +125,7 @@ def build_networks(config: TrainConfig, device: Device = "cpu") -> Networks:
         discriminator_optimizer=torch.optim.AdamW(
             discriminator.parameters(), weight_decay=0.0, betas=(0.5, 0.99)
         ),
-        rounding=Rounding(animator).to(torch.device(device)),
+        fake_quant=FakeQuant(animator).to(torch.device(device)),
     )
 
 

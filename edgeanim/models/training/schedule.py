@@ -38,9 +38,9 @@ def schedule(config: TrainConfig) -> Iterator[Step]:
         total, done = sum(phase.steps for phase in phases), 0
         for phase in phases:
             for index in range(phase.steps):
-                rise = min(1.0, (index + 1) / min(_WARM_UP, phase.steps))
-                fall = 0.55 + 0.45 * math.cos(math.pi * index / phase.steps)
+                warm_up = min(1.0, (index + 1) / min(_WARM_UP, phase.steps))
+                cosine = 0.55 + 0.45 * math.cos(math.pi * index / phase.steps)
                 size = phase.sizes[index % len(phase.sizes)]
-                rate = phase.learning_rate * rise * fall
+                rate = phase.learning_rate * warm_up * cosine
                 yield Step(number, stage, size, phase.batch, rate, done / total)
                 number, done = number + 1, done + 1

@@ -14,6 +14,7 @@ from edgeanim.models.nets.regions import Prediction
 from edgeanim.models.regions import BACKGROUND, MIRRORED, TIPS
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.config import LossWeights
+from edgeanim.models.training.fake_quant import FakeQuant
 from edgeanim.models.training.losses import (
     compose,
     dissimilarity,
@@ -26,7 +27,6 @@ from edgeanim.models.training.losses import (
     segmentation,
     smoothness,
 )
-from edgeanim.models.training.rounding import Rounding
 
 _LEAST_COVER = 0.12
 """Share of a real clip's picture that regions must cover: less is the collapse to background."""
@@ -43,7 +43,7 @@ class Networks:
     regions_optimizer: torch.optim.Optimizer
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
-    rounding: Rounding
+    fake_quant: FakeQuant
 
 
 @dataclass(frozen=True)

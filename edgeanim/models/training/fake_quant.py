@@ -1,4 +1,4 @@
-"""What 8 bits do to the networks, simulated in float32 and with gradients.
+"""Fake quantisation: what 8 bits do to the networks, in float32 and with gradients.
 
 A runtime stores what a convolution reads as U8 with one scale and zero point per tensor, its weight
 as S8 with one scale per output channel (Jacob et al., "Quantization and Training of Neural Networks
@@ -23,15 +23,15 @@ from edgeanim.models.nets.blocks import Convolution
 
 _LEVELS = 255
 _WEIGHT_LIMIT = 127
-_SETTLING = 20
-"""The first passes, whose ranges are united; from then on they are averaged."""
-_KEPT = 0.99
-"""What an average of ranges keeps at each further pass."""
+_WARM_UP = 20
+"""The first passes, whose ranges are united; from then on a moving average is taken."""
+_MOMENTUM = 0.99
+"""What that average keeps at each further pass."""
 _LEAST = 1e-12
 """An all-zero tensor still needs a scale to divide by."""
 
 
-class Rounding(nn.Module):  # type: ignore[misc]
+class FakeQuant(nn.Module):  # type: ignore[misc]
     """The ranges of all that the convolutions of `module` read, and how to round by them.
 
     Nothing is added to `module`: its convolutions round within `rounded` and only there. The state
@@ -69,33 +69,33 @@ class Rounding(nn.Module):  # type: ignore[misc]
         self, hook: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
     ) -> Iterator[None]:
         for index, layer in enumerate(self._layers):
-            layer.rounding = partial(hook, index)
+            layer.fake_quant = partial(hook, index)
         try:
             yield
         finally:
             for layer in self._layers:
-                layer.rounding = None
+                layer.fake_quant = None
 
     def _observe(self, index: int, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         low, high = torch.aminmax(x.detach())
         # Once not finite, an average would be so for ever.
         if bool(torch.isfinite(low + high)):
-            self.low[index] = self._joined(self.low[index], low.clamp(max=0), torch.minimum)
-            self.high[index] = self._joined(self.high[index], high.clamp(min=0), torch.maximum)
+            self.low[index] = self._averaged(self.low[index], low.clamp(max=0), torch.minimum)
+            self.high[index] = self._averaged(self.high[index], high.clamp(min=0), torch.maximum)
         return x, weight
 
-    def _joined(
+    def _averaged(
         self, old: Tensor, new: Tensor, unite: Callable[[Tensor, Tensor], Tensor]
     ) -> Tensor:
-        if int(self.passes) < _SETTLING:
+        if int(self.passes) < _WARM_UP:
             return unite(old, new)
-        return old.lerp(new, 1 - _KEPT)
+        return old.lerp(new, 1 - _MOMENTUM)
 
     def _round(self, index: int, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        return round_values(x, self.low[index], self.high[index]), round_weight(weight)
+        return fake_quantize(x, self.low[index], self.high[index]), fake_quantize_weight(weight)
 
 
-def round_values(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def fake_quantize(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """`x` of any shape as U8 holds it in the range `low` <= 0 <= `high`, float32 [] each.
 
     With s = (high - low) / 255 and z = round(-low / s): s (clamp(round(x / s) + z, 0, 255) - z)
@@ -107,7 +107,7 @@ def round_values(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return rounded
 
 
-def round_weight(weight: Tensor) -> Tensor:
+def fake_quantize_weight(weight: Tensor) -> Tensor:
     """A weight [O, I, h, w] as S8 holds it, symmetric per output channel: s round(w / s) with
     s = max|w| / 127."""
     scale = weight.detach().abs().amax((1, 2, 3)).clamp(min=_LEAST) / _WEIGHT_LIMIT
