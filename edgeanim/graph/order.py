@@ -10,7 +10,7 @@ from edgeanim.graph.queries import node_label
 
 
 def live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
-    """Those that `outputs` need, in the given order."""
+    """Those that `outputs` need, in the given order: dead code is left out."""
     makers = {name: i for i, node in enumerate(nodes) for name in node.output}
     pending, live = list(outputs), set()
     while pending:
@@ -22,7 +22,8 @@ def live_nodes(nodes: list[Any], outputs: list[str]) -> list[Any]:
 
 
 def in_order(nodes: list[Any]) -> list[Any]:
-    """Makers before users, otherwise in the given order; `BadInput` if they read each other."""
+    """Makers before users, otherwise in the given order: a topological sort, depth first.
+    `BadInput` if they read each other."""
     makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
     done: set[int] = set()
     begun: set[int] = set()

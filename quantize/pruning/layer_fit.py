@@ -131,7 +131,7 @@ def ridge_of(products: Tensor, rows: int) -> Tensor:
 
 def patches(layer: nn.Conv2d, x: Tensor, places: Tensor) -> Tensor:
     """What the kernel meets of x [N, C, H, W] at these places of its output, numbered over all
-    pictures row by row: [places, C * kh * kw]."""
+    pictures row by row: [places, C * kh * kw]. That is im2col, at these places alone."""
     (kernel_h, kernel_w), (step_h, step_w) = layer.kernel_size, layer.dilation
     x = F.pad(x, [p for p in reversed(layer.padding) for _ in range(2)])
     height, width = (
