@@ -85,11 +85,17 @@ def _show_bundle(info: BundleInfo) -> None:
 
 
 def _show_tensors(spec: GraphSpec) -> None:
-    for arrow, tensors in (("in ", spec.inputs), ("out", spec.outputs)):
-        for tensor in tensors:
-            shape = "x".join(map(str, tensor.shape))
-            span = f"{tensor.range[0]:g}..{tensor.range[1]:g}" if tensor.range else ""
-            say(
-                f"  {arrow} {tensor.name:<28} {tensor.role:<18} {shape:<16} "
-                f"{tensor.layout:<6} {span}".rstrip()
-            )
+    from edgeanim.report.columns import aligned
+
+    rows = [
+        (
+            f"  {arrow} {tensor.name}",
+            tensor.role,
+            "x".join(map(str, tensor.shape)),
+            tensor.layout,
+            f"{tensor.range[0]:g}..{tensor.range[1]:g}" if tensor.range else "",
+        )
+        for arrow, tensors in (("in ", spec.inputs), ("out", spec.outputs))
+        for tensor in tensors
+    ]
+    say(*aligned(rows, range(5)))

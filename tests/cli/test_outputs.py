@@ -125,6 +125,19 @@ def test_what_a_model_calls_its_tensors_does_not_either(
     assert r"\x1b]0;mine\x07" in edgeanim("inspect", tmp_path / "net.onnx").stdout
 
 
+def test_what_is_told_of_tensors_stays_in_columns_whatever_their_names(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(tiny_onnx())
+    last = model.graph.output[0]
+    model.graph.node[-1].output[0] = last.name = "transformer/expand/conv3/conv/Sigmoid"
+    onnx.save(model, tmp_path / "net.onnx")
+    shown = edgeanim("inspect", tmp_path / "net.onnx").stdout.splitlines()
+    tensors = [line for line in shown if line.startswith(("  in ", "  out "))]
+    assert len({line.index("1x3x64x64") for line in tensors}) == 1, tensors
+
+
 def test_what_a_board_says_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
     check = Check("backend \x1b[2J", "warn", "\x1b]0;mine\x07", "\x1b[2J")
     monkeypatch.setattr(api, "doctor_on", lambda *_, **__: Diagnosis((check,), usable=True))
