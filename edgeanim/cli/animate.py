@@ -24,6 +24,7 @@ from edgeanim.cli.options import (
 )
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
+from edgeanim.core.choices import MAX_STRENGTH
 from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.parsing import parse_inputs
 
@@ -95,7 +96,7 @@ def _tracks() -> Iterable[str]:
 )
 @click.option(
     "--strength",
-    type=Number(0, 4, min_open=True),
+    type=Number(0, MAX_STRENGTH, min_open=True),
     default=1.0,
     show_default=True,
     help="How far the still moves from its own pose: 2 is twice as far, 0.5 half as far. Needs a "

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from edgeanim.core.errors import UsageError
 
 MAX_THREADS = 256
+MAX_STRENGTH = 4
 
 
 def must_be_threads(count: int) -> None:
@@ -20,6 +21,15 @@ def must_be_threads(count: int) -> None:
     if not 1 <= count <= MAX_THREADS:
         raise UsageError(
             f"threads must be at least 1 and at most {MAX_THREADS}, not {count}.", where="--threads"
+        )
+
+
+def must_be_strength(share: float) -> None:
+    """`UsageError` unless a still's motion can be made so many times as strong."""
+    if not 0 < share <= MAX_STRENGTH:  # nor is NaN
+        raise UsageError(
+            f"strength must be more than 0 and at most {MAX_STRENGTH}, not {share:g}.",
+            where="--strength",
         )
 
 

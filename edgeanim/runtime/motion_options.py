@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeanim.core.choices import must_be_strength
 from edgeanim.core.contract import STATE, Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.runtime.needs import Needs
@@ -29,7 +30,9 @@ class MotionOptions:
     strength: float = 1.0
 
     def check(self, contract: Contract) -> None:
-        """`UsageError` that names the option which the model of `contract` cannot heed."""
+        """`UsageError` that names the option which the model of `contract` cannot heed, or a
+        strength that none can."""
+        must_be_strength(self.strength)
         if (self.in_place or self.strength != 1) and contract.joints() is None:
             raise UsageError(
                 f"The model {contract.name!r} does not say how its regions are connected, so "

@@ -121,6 +121,12 @@ def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options)
         _animator(**options)
 
 
+@pytest.mark.parametrize("strength", [0.0, -1.0, 4.5, float("nan")])
+def test_a_strength_that_the_command_refuses_is_refused_in_the_library_too(strength):
+    with pytest.raises(UsageError, match="--strength: strength must be more than 0 and at most 4"):
+        _animator(strength=strength)
+
+
 def test_a_still_goes_so_many_times_as_far_as_asked_for():
     contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))
     player = Player(
