@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.threads import thread_settings
-from edgeanim.targets.board import Board
+from edgeanim.targets.board import Board, board_names, where_shipped
 
 # Vector instructions for 32 products of bytes against 32 in float32 (AVX2): vpmaddubsw, vpmaddwd
 # and vpaddd against four fused multiply-adds; VNNI needs one.
@@ -59,7 +59,9 @@ def roof_of(board: Board, threads: int | None = None) -> Roof:
     if peaks.gflops_fp32 is None or peaks.memory_gb_s is None:
         raise UsageError(
             f"The board {board.name!r} has no peaks to project on.",
-            hint="Copy its TOML from `targets/boards`, fill in [peaks], and give that file.",
+            hint=f"Copy {where_shipped(board.name)}, fill in [peaks], and give that file."
+            if board.name in board_names()
+            else "Fill in [peaks] in its file.",
         )
     # A board without a figure for INT8 is taken to gain nothing by it.
     int8 = peaks.gops_int8 if peaks.gops_int8 is not None else peaks.gflops_fp32

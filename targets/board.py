@@ -164,6 +164,11 @@ def board_names() -> tuple[str, ...]:
     return tuple(sorted(f.name[: -len(".toml")] for f in files if f.name.endswith(".toml")))
 
 
+def where_shipped(name: str) -> str:
+    """The file of the shipped board `name`, to be copied."""
+    return str(resources.files(__package__).joinpath("boards").joinpath(f"{name}.toml"))
+
+
 def load_board(name: str | Path) -> Board:
     """A shipped board by name, or anyone's by the path of its TOML.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +39,7 @@ from edgeanim.core.errors import (
 from edgeanim.core.progress import SILENT
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
-from edgeanim.targets.board import load_shipped_board
+from edgeanim.targets.board import load_board, load_shipped_board
 from tests.benchmarks.synthetic import build_report
 
 HERE = Roof(1, 100.0, 200.0, 20.0)
@@ -147,9 +148,14 @@ def test_a_board_without_a_figure_for_int8_gains_nothing_by_it() -> None:
         assert roof_of(told, board.cores).gops_int8 == int8
 
 
-def test_a_board_without_peaks_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no peaks.*\[peaks\]"):
-        roof_of(load_shipped_board("x86-avx2"))
+def test_a_board_without_peaks_is_refused_and_the_file_to_fill_in_is_named() -> None:
+    board = load_shipped_board("x86-avx2")
+    with pytest.raises(UsageError, match=r"no peaks.*\[peaks\]") as refused:
+        roof_of(board)
+    (named,) = re.findall(r"Copy (.*\.toml), fill in", str(refused.value))
+    assert load_board(named) == board
+    with pytest.raises(UsageError, match=r"no peaks.*Fill in \[peaks\] in its file"):
+        roof_of(replace(board, name="mine"))
 
 
 def test_this_machines_roof_is_measured() -> None:
