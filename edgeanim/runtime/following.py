@@ -11,6 +11,11 @@ from edgeanim.runtime.execution import Shown, Timings
 from edgeanim.runtime.scene import BadDriver, Picture, check_picture
 from edgeanim.runtime.smoothing import smoothed
 
+NEEDS_TWO_FRAMES = (
+    "Motion needs at least two. The cells of a sprite sheet become frames with "
+    "`edgeanim dataset import SHEET --cell WIDTHxHEIGHT -o DATASET`."
+)
+
 
 class Step(NamedTuple):
     """What is seen at a moment, the driver's motion [1, K, 6], and the seconds of its frame."""
@@ -33,7 +38,7 @@ def shown_frames(driver: Iterable[Picture], *, at_least: int) -> Iterator[Shown]
     head = list(itertools.islice(frames, at_least))
     if len(head) < at_least:
         said = "The driver has no frames." if not head else "The driver is a clip of one frame."
-        raise BadDriver(said, hint="Motion needs at least two." if head else None)
+        raise BadDriver(said, hint=NEEDS_TWO_FRAMES if head else None)
     before: Shown | None = None
     for number, picture in enumerate(itertools.chain(head, frames)):
         check_picture(picture, f"frame {number} of the driver")

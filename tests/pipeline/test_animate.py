@@ -28,11 +28,14 @@ from tests.pipeline.followers import (
 helper = pytest.importorskip("onnx").helper
 
 
-def test_a_clip_of_one_frame_is_named(follower: Path, tmp_path: Path) -> None:
+def test_a_clip_of_one_frame_is_named_and_what_a_sprite_sheet_wants(
+    follower: Path, tmp_path: Path
+) -> None:
     clip = clip_of(tmp_path / "one.gif", 1)
-    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+    said = r"one\.gif: The driver is a clip of one frame.*sprite sheet.*dataset import SHEET --cell"
+    with pytest.raises(BadInput, match=said):
         api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
-    with pytest.raises(BadInput, match=r"one\.gif: The driver is a clip of one frame"):
+    with pytest.raises(BadInput, match=said):
         animated(follower, clip, tmp_path)
 
 

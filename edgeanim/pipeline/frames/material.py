@@ -24,6 +24,7 @@ from edgeanim.pipeline.frames.picture_scenes import (
     pictures_at,
 )
 from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.runtime.following import NEEDS_TWO_FRAMES
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import is_still, read_frames, read_still
 from edgeanim.runtime.moments import at_moments, choose, conditions_at, moments
@@ -241,9 +242,7 @@ def _clip_scene(
 
     kept = thin(numbered(), limit)
     if len(kept) < 2:
-        raise BadInput(
-            "This is a clip of one frame.", where=where, hint="Motion needs at least two."
-        )
+        raise BadInput("This is a clip of one frame.", where=where, hint=NEEDS_TWO_FRAMES)
     numbers, frames = zip(*kept, strict=True)
     own = conditions_at(conditions, np.array(numbers, np.intp), count, contract)
     return Scene(frames[0], np.stack(frames), None, own)
