@@ -29,6 +29,16 @@ def test_two_parts_are_joined_one_after_the_other(tmp_path):
     assert (tmp_path / "curves.png").stat().st_size > 1000
 
 
+def test_the_figures_at_an_axis_end_before_it():
+    picture = draw({"smoothness": Curve((50, 100), (0.000108, 0.000164))}).astype(int)
+    at_both_ends = np.r_[24:38, 142:156]
+    rows = picture[at_both_ends].max(axis=2)
+    axis = np.flatnonzero((rows == 205).sum(axis=1) > 100)
+    begins = np.flatnonzero(rows[axis[0]] == 205)[0]
+    figures = np.flatnonzero((rows[:, : begins + 12] < 120).any(axis=0))
+    assert figures[-1] < begins
+
+
 def test_a_curve_goes_down_where_the_loss_goes_down():
     steps = tuple(float(i) for i in range(1, 21))
     picture = draw({"pixels": Curve(steps, tuple(1 / s for s in steps))}).astype(int)

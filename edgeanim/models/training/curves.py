@@ -23,7 +23,7 @@ from edgeanim.core.native import write_png
 Picture = NDArray[np.uint8]
 _WIDTH, _HEIGHT = 300, 170
 _COLUMNS = 4
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 30, 22
+_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 12, 30, 22
 _INK, _FAINT, _LINE, _PAPER = (40, 40, 40), (205, 205, 205), (31, 97, 180), (255, 255, 255)
 
 
