@@ -96,7 +96,7 @@ def _region(
 
 
 def _both(spread: Spread | None, digits: int) -> str:
-    return f"{spread.mean:.{digits}f} / {spread.worst:.{digits}f}" if spread else ABSENT
+    return f"{number(spread.mean, digits)} / {number(spread.worst, digits)}" if spread else ABSENT
 
 
 _DRIFTS: Mapping[str, Callable[[Drift], tuple[Spread | None, int]]] = {
@@ -115,7 +115,7 @@ def _mean(spread: Spread | None, digits: int) -> str:
 
 
 def _worst(spread: Spread | None, digits: int) -> str:
-    return f"{spread.worst:.{digits}f} @{spread.worst_frame}" if spread else ABSENT
+    return f"{number(spread.worst, digits)} @{spread.worst_frame}" if spread else ABSENT
 
 
 def grids(report: Report) -> Iterator[Grid]:

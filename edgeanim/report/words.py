@@ -13,7 +13,8 @@ _WORST_REGIONS = 3
 
 def number(value: float | None, digits: int) -> str:
     """A figure with so many decimals; a dash for one that was not measured."""
-    return ABSENT if value is None else f"{value:.{digits}f}"
+    # What rounds to nothing has no sign.
+    return ABSENT if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def telling(value: float | None, digits: int = 0) -> str:

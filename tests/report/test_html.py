@@ -93,6 +93,16 @@ def test_the_page_has_its_table_and_plots() -> None:
         assert figure in text
 
 
+def test_what_rounds_to_nothing_has_no_sign() -> None:
+    report = build_report()
+    first = report.variants[0]
+    assert first.drift is not None
+    darker = replace(first.drift.brightness, mean=-0.001, worst=-0.002)
+    named = replace(first, drift=replace(first.drift, brightness=darker))
+    page = render_page(compare([replace(report, variants=(named, *report.variants[1:]))]))
+    assert "-0.00" not in page
+
+
 @pytest.mark.parametrize(
     ("cores", "told"), [((), "any core"), ((0, 2), "cores 0, 2, the processes")]
 )
