@@ -190,7 +190,7 @@ def stage_grid(report: Report) -> Grid | None:
     return Grid(
         "Stages",
         "Median ms of each stage of a frame; prepare turns pictures into tensors, compose warps "
-        "and blends the finished frame. Decoding and encoding are those of the offline scenario, "
+        "and blends the finished frame. Decoding and encoding are those of the batch scenario, "
         "where it was measured.",
         ("variant", *names),
         tuple(

@@ -93,6 +93,11 @@ def test_the_page_has_its_table_and_plots() -> None:
         assert figure in text
 
 
+def test_the_page_calls_a_scenario_what_bench_does() -> None:
+    (said,) = [text for text in _page(build_report()).text if "Decoding and encoding" in text]
+    assert "those of the batch scenario" in said
+
+
 def test_what_rounds_to_nothing_has_no_sign() -> None:
     report = build_report()
     first = report.variants[0]
