@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.targets.bundle import sign_bundle
 
 
@@ -22,5 +23,6 @@ def sign(bundle: str | Path, *, key: str | Path) -> Signed:
 
     `BadInput` for what is no sound bundle or no such key, `MissingComponent` without cryptography.
     """
+    require_bundle(bundle)
     path = Path(bundle)
     return Signed(path, sign_bundle(path, Path(key)).signer)

@@ -17,7 +17,7 @@ import pytest
 from edgeanim import __version__, api, targets
 from edgeanim.benchmarks.results.result import save_report
 from edgeanim.cli.main import COMMANDS, main
-from edgeanim.core.errors import MissingComponent
+from edgeanim.core.errors import BadInput, MissingComponent
 from edgeanim.core.requirements import EXTRAS, quoted
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import edgeanim, edgeanim_apart, fails, refused
@@ -69,7 +69,14 @@ def test_a_folder_that_is_no_model_is_not_called_one(tmp_path: Path) -> None:
 def test_a_command_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
     (folder := tmp_path / "my net").mkdir()
     (folder / "model.toml").write_text("")
-    fails(3, "bench", folder, says=f"edgeanim compile '{folder}' -o net.eab")
+    for command in (
+        ("bench", folder),
+        ("deploy", folder, "--to", "ssh://board"),
+        ("sign", folder, "--key", "key.pem"),
+    ):
+        fails(3, *command, says=f"edgeanim compile '{folder}' -o net.eab")
+    with pytest.raises(BadInput, match="not compiled yet"):
+        api.emulate_bundle(folder, "haswell")
     (flat := folder / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     fails(3, "inspect", flat, says=f"edgeanim bench '{flat}' --frames")
 

@@ -15,6 +15,7 @@ from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.on.bench import Connect
 from edgeanim.pipeline.on.far_end import ANSWER
 from edgeanim.pipeline.on.golden import first_frames
@@ -71,8 +72,11 @@ def deploy(
     path, place = Path(bundle), parse_place(to)
     if not isinstance(place, SshHost):
         raise UsageError(f"{to!r} is not a host.", where="--to", hint="Use ssh://[user@]host.")
+    require_bundle(path)
     if path.suffix != SUFFIX:
-        raise UsageError("Only a bundle can be deployed.", where=path, hint="Compile it first.")
+        raise UsageError(
+            "Only a bundle can be deployed.", where=path, hint=f"Its name ends in {SUFFIX}."
+        )
     with open_bundle(path) as opened:
         backends = tuple(dict.fromkeys(variant.backend for variant in opened.variants))
         if opened.golden is not None:

@@ -12,6 +12,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.runtime.golden import load_golden, save_golden
 from edgeanim.targets.bundle import open_bundle
@@ -80,6 +81,7 @@ def emulate_bundle(
 
     `MissingComponent` if that processor is not set up. Never returns a time.
     """
+    require_bundle(bundle)
     variants = one_or_more(variants)
     emulator = find_emulator(processor, _place(root))
     python = boot(emulator)
