@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeanim.core.choices import must_be_one_of
+from edgeanim.core.choices import must_be_one_of, must_be_threads
 from edgeanim.core.errors import BadInput, memory_errors
 from edgeanim.core.files import must_exist, must_spare
 from edgeanim.core.packages import require
@@ -67,6 +67,7 @@ def adapt(
     from edgeanim.models.train import train as run
 
     must_be_one_of(Device, "device", device)
+    must_be_threads(threads)
     require("Training", "torch", extra="train")
     source = Path(clips)
     must_exist(source)

@@ -80,6 +80,11 @@ def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> N
 
 
 @pytest.mark.usefixtures("operators_read_once")
+def test_adapting_without_a_thread_is_refused(clip: Path, trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="threads must be at least 1"):
+        api.adapt(clip, tmp_path / "mine", start=trained, threads=0)
+
+
 def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_path: Path) -> None:
     info = api.inspect(trained, store=Store(tmp_path / "store"))
     assert [graph.name for graph in info.contract.graphs] == ["regions", "encode", "animate"]
