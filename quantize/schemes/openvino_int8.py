@@ -25,6 +25,7 @@ from edgeanim.graph.queries import graph_inputs
 from edgeanim.graph.rewrites import counted_pads, planar_split, upsample_by_broadcast
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain, shaped
 from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.openvino_extremes import part_from_rounding
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import ranges_in
 from edgeanim.quantize.rounding import replace_kernels, rounded_within
@@ -117,6 +118,7 @@ class OpenVinoInt8(Scheme):
             )
         _set_ranges(ov, quantized, histograms, spec.ranges)
         _set_weights(ov, quantized, kernels, weight_limit(self, spec, source.board))
+        part_from_rounding(ov, quantized)
         path = out / f"{artifact.spec.name}.xml"
         _number_names(quantized)
         save_ir(quantized, path)

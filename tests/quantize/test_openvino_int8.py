@@ -200,3 +200,31 @@ def test_convolutions_behind_pads_that_a_file_computes_are_quantised(
     wanted, got, profile = in_float_and_int8(source, "openvino-int8", samples, board, tmp_path)
     assert psnr(wanted, got) > 35
     assert profile.int8 > 0
+
+
+@pytest.mark.parametrize(
+    "extreme",
+    [
+        """w = Reshape (f, windows)
+           t = ReduceMax <keepdims = 0> (w, middle)
+           e = Reshape (t, map)""",
+        "e = ReduceMin (f, middle)",
+        """t = ReduceMax (f, middle)
+           e = LeakyRelu <alpha = 0.2> (t)""",
+    ],
+    ids=["of windows", "least", "activated"],
+)
+def test_openvino_computes_extremes_before_it_rounds_them(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, extreme: str
+) -> None:
+    """In one kernel with the rounding they were wrong, and the frame nothing like that of float."""
+    path = written(
+        tmp_path,
+        f"""a = Conv <pads = [1,1,1,1]> (image, wa)
+           f = Elu (a)
+           {extreme}
+           result = Conv <pads = [1,1,1,1]> (e, wr)""",
+        {"wa": (8, 3, 3, 3), "wr": (3, 1, 3, 3)},
+        {"windows": [1, 8, 1, 64, 64], "middle": [1], "map": [1, 1, 64, 64]},
+    )
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
