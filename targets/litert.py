@@ -81,8 +81,10 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
 
     from edgeanim.graph.bands import in_bands
     from edgeanim.graph.operand_order import without_leading_constants
+    from edgeanim.graph.vectors import as_pixels
 
     in_bands(graph.module)
+    as_pixels(graph.module)
     module = graph.in_order(spec)
     inputs = [_sample(tensor, seed) for seed, tensor in enumerate(spec.inputs)]
     with torch.no_grad():

@@ -242,6 +242,40 @@ def test_what_is_pooled_over_a_picture_converts_beside_its_features(
     convert(tmp_path, graph, {"wa": (4, 3, 1, 1), "wb": (2, 8, 1, 1)})
 
 
+@pytest.mark.parametrize("pixel", ["Reshape (m, pixel)", "Unsqueeze (m, last)"])
+@pytest.mark.parametrize("op", ["Mul", "Add"])
+def test_a_vector_of_a_linear_layer_without_bias_styles_a_map(
+    tmp_path: Path, op: str, pixel: str
+) -> None:
+    """The converter made a product of it that has more axes than TFLite knows."""
+    import onnx
+
+    rng = np.random.default_rng(0)
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,8,12] x) => (float[1,2,8,12] y)
+        <int64[4] pixel = {{1,4,1,1}}, int64[2] last = {{2,3}}>
+        {{
+            a = Conv (x, wa)
+            p = GlobalAveragePool (a)
+            f = Flatten (p)
+            m = Gemm (f, ws)
+            s = {pixel}
+            b = {op} (a, s)
+            y = Conv (b, wb)
+        }}""")
+    for name, shape in (("wa", (4, 3, 1, 1)), ("ws", (4, 4)), ("wb", (2, 4, 1, 1))):
+        values = rng.normal(0, 0.3, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    path = tmp_path / "styled.onnx"
+    onnx.save(model, str(path))
+    ends = [
+        TensorSpec(name, "condition:any", (1, channels, 8, 12), "NCHW")
+        for name, channels in (("x", 3), ("y", 2))
+    ]
+    spec = GraphSpec("styled", path.name, "frame", (ends[0],), (ends[1],))
+    litert.convert(path, spec, tmp_path / "styled.tflite")  # its gate compares
+
+
 def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
     """With one, the file holds a NaN for places outside, which calibration takes for a result."""
     graph = """g (float[1,8,4,4] x) => (float[1,4,4,5] y, float[1,4,4,5] z) <int64[1] last = {3}>
