@@ -26,17 +26,20 @@ from edgeanim.targets.board import Board
 RangesOf = Callable[[Iterable[str]], Mapping[str, TensorRange]]
 """Gives the ranges of the tensors of these names."""
 
-# What ONNX Runtime gives a tensor's name where it moves a transpose past the node that makes it.
+# What ONNX Runtime calls a tensor where it moves a transpose past the node that makes it: after the
+# tensor or the node, with this where there is such a name already.
 _LAID_OUT = re.compile(r"_token_\d+$")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A graph of a recent opset with batch norms folded, shapes inferred and all nodes named;
-    `nodes` are those to quantise, with their types."""
+    `nodes` are those to quantise, with their types. `results` are the values that its nodes gave
+    before, by the nodes' names."""
 
     path: Path
     nodes: Mapping[str, str]
+    results: Mapping[str, str]
 
 
 class QdqScheme(Scheme):
@@ -61,9 +64,9 @@ class QdqScheme(Scheme):
     def write(self, source: Source, spec: QuantizeSpec, histograms: Histograms, out: Path) -> Path:
         """See `Scheme.write`: `<graph>.onnx`."""
         path = out / f"{source.artifact.spec.name}.onnx"
-        ranges_of = partial(_ranges_of, histograms, spec.ranges)
         with scratch_folder("qdq") as scratch:
             prepared = self._prepare(source, spec.keep_float, scratch)
+            ranges_of = partial(_ranges_of, histograms, spec.ranges, prepared.results)
             with atomic_path(path) as partial_file:
                 self.insert(prepared, ranges_of, seven_bits(spec, source.board), partial_file)
         return path
@@ -77,6 +80,7 @@ class QdqScheme(Scheme):
         chain = onnx_chain(model, keep_float, where=source.artifact.path)
         replace_kernels(model, source.kernels, chain.with_float_heads)
         onnx.save(model, str(named))
+        results = {node.name: node.output[0] for node in model.graph.node}
         with quiet():
             # Shapes are static already, so the symbolic pass (which needs sympy) has nothing to do.
             quant_pre_process(str(named), str(path), skip_symbolic_shape=True)
@@ -89,17 +93,22 @@ class QdqScheme(Scheme):
         chain = onnx_chain(model, kept, more_glue=gates, where=source.artifact.path)
         slower = self.slower_in_8_bits(model, chain.with_float_heads, source.board)
         rounded = (name for name in chain.with_float_heads if name not in slower)
-        return Prepared(path, {name: types[name] for name in rounded})
+        return Prepared(path, {name: types[name] for name in rounded}, results)
 
 
 def _ranges_of(
-    histograms: Histograms, method: Ranges, names: Iterable[str]
+    histograms: Histograms, method: Ranges, results: Mapping[str, str], names: Iterable[str]
 ) -> dict[str, TensorRange]:
     """`ranges_in` for tensors of a prepared graph: those that were laid out anew there hold what
     they held before."""
-    before = {name: name if name in histograms else _LAID_OUT.sub("", name) for name in names}
-    found = ranges_in(histograms, method, before.values())
-    return {name: found[origin] for name, origin in before.items()}
+
+    def before(name: str) -> str:
+        plain = name if name in histograms else _LAID_OUT.sub("", name)
+        return plain if plain in histograms else results.get(plain, plain)
+
+    origins = {name: before(name) for name in names}
+    found = ranges_in(histograms, method, origins.values())
+    return {name: found[origin] for name, origin in origins.items()}
 
 
 def with_shapes(path: Path) -> Any:

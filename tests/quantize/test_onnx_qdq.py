@@ -186,6 +186,33 @@ def test_a_gate_that_is_channels_last_between_convolutions_has_its_range(
     assert psnr(wanted, got) > 30
 
 
+def test_what_is_laid_out_anew_has_its_range_whatever_its_node_is_called(
+    unet: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
+) -> None:
+    """A norm with channels last, as PyTorch's exporter names its nodes: ONNX Runtime calls what it
+    lays out channels first after the node, not after the value."""
+    import onnx
+
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           t = Transpose <perm = [0,2,3,1]> (a)
+           s = Tanh (t)
+           m = Mul (s, by_channel)
+           c = Transpose <perm = [0,3,1,2]> (m)
+           result = Conv <pads = [1,1,1,1]> (c, wr)""",
+        {"wa": (8, 3, 3, 3), "by_channel": (8,), "wr": (3, 8, 3, 3)},
+    )
+    model = onnx.load(str(path))
+    for node in model.graph.node:
+        node.name = f"node_{node.output[0]}"
+    onnx.save(model, str(path))
+    source = GraphArtifact(unet.spec, path)
+    wanted, got, profile = in_float_and_int8(source, "onnx-qdq", samples, board, tmp_path)
+    assert psnr(wanted, got) > 35
+    assert profile.int8 > 0
+
+
 @pytest.mark.parametrize("slopes", [(8, 1, 1), (1, 8, 1, 1)])
 def test_onnxruntime_computes_slopes_by_channel_in_8_bits(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path, slopes: tuple[int]
