@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
+OTHER_BACKENDS = "The other backends may still take it: name them with --backend."
+"""What is possible with a graph that one runtime refuses."""
+
 
 def check_inputs(spec: GraphSpec, inputs: Mapping[str, Array]) -> list[Array]:
     """The inputs in the order of `spec`, C-contiguous and writeable, as runtimes that share

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,19 +14,24 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, GateFailed, first_line
+from edgeanim.core.errors import BadInput, DeviceFailed, GateFailed, first_line
 from edgeanim.core.files import atomic_path
 from edgeanim.core.native import native_name
 from edgeanim.core.packages import require
 from edgeanim.core.quiet import log, quiet
+from edgeanim.graph.queries import node_label
 from edgeanim.graph.reference import deviation
+from edgeanim.targets.checks import OTHER_BACKENDS
 from edgeanim.targets.tflite_graph import open_interpreter
 
 _BACKEND = "tflite"
 TOLERANCE = 1e-4
-_REMAINING = "The other backends may still take it: name them with --backend."
 # What the converter raises for a graph that it cannot bring over.
 _REFUSALS = (RuntimeError, ValueError, NotImplementedError, TypeError, KeyError)
+_PLACE = re.compile(r"Failed to run converter passes: (\S+):(\d+):\d+: error: ")
+"""Where the converter says that it failed: a file of Python and the line there."""
+_IMPORTED = "<eval_with_key>"
+"""What PyTorch calls the code of a graph that was put together."""
 
 
 def convert(source: Path, spec: GraphSpec, path: Path) -> None:
@@ -91,8 +97,11 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
         expected = [t.numpy() for t in module(*(torch.from_numpy(a) for a in inputs))]
 
     def made() -> tuple[GraphSpec, list[Array], list[Array]]:
-        filed = _converted(module, spec, inputs, path, source)
-        got = _run(path, _relaid(inputs, spec.inputs, filed.inputs))
+        try:
+            filed = _converted(module, spec, inputs, path)
+        except _REFUSALS as error:
+            raise _refused(graph, error, source) from error
+        got = _run(path, _relaid(inputs, spec.inputs, filed.inputs), source)
         return filed, _relaid(expected, spec.outputs, filed.outputs), got
 
     filed, wanted, got = made()
@@ -107,25 +116,28 @@ def _alike(wanted: Sequence[Array], got: Sequence[Array]) -> bool:
     return max(map(deviation, wanted, got)) <= TOLERANCE
 
 
-def _converted(
-    module: Any, spec: GraphSpec, inputs: Sequence[Array], path: Path, source: Path
-) -> GraphSpec:
-    """Write the file, with channels-last outputs if there is such a form; `BadInput` if there is
-    none at all."""
+def _converted(module: Any, spec: GraphSpec, inputs: Sequence[Array], path: Path) -> GraphSpec:
+    """Write the file, with channels-last outputs if there is such a form; raises one of `_REFUSALS`
+    if there is none at all."""
     try:
         return _convert(module, spec, _as_filed(spec, outputs_last=True), inputs, path)
     except _REFUSALS as first:
         # litert-torch 0.10 can trip over a channels-last output that the graph itself goes on to
         # use ("does not dominate this use"); in their own layout the same outputs convert.
         log.debug("%s: channels-last outputs refused: %s", spec.name, first_line(first))
-        try:
-            return _convert(module, spec, _as_filed(spec, outputs_last=False), inputs, path)
-        except _REFUSALS as error:
-            raise BadInput(
-                f"TFLite has no form for this graph: {first_line(error)}",
-                where=source,
-                hint=_REMAINING,
-            ) from error
+        return _convert(module, spec, _as_filed(spec, outputs_last=False), inputs, path)
+
+
+def _refused(graph: Any, error: BaseException, source: Path) -> BadInput:
+    """What the converter says of an imported graph, with the ONNX node that it says it of, if that
+    can be told."""
+    reason, part = first_line(error), "this graph"
+    if place := _PLACE.match(reason):
+        reason = reason[place.end() :]
+        node = graph.node_at(int(place[2])) if place[1].startswith(_IMPORTED) else None
+        if node is not None:
+            part = f"the op {node.op_type} of node {node_label(node)} as it is used here"
+    return BadInput(f"TFLite has no form for {part}: {reason}", where=source, hint=OTHER_BACKENDS)
 
 
 def _as_filed(spec: GraphSpec, *, outputs_last: bool) -> GraphSpec:
@@ -180,8 +192,17 @@ def _relaid(
     ]
 
 
-def _run(path: Path, arguments: Sequence[Array]) -> list[Array]:
-    interpreter = open_interpreter(path)
+def _run(path: Path, arguments: Sequence[Array], source: Path) -> list[Array]:
+    """The outputs of the file made of `source`; `BadInput` if the runtime refuses it."""
+    try:
+        interpreter = open_interpreter(path)
+    except DeviceFailed as error:
+        path.unlink(missing_ok=True)
+        raise BadInput(
+            f"What the converter makes of this graph is no usable file. {error.what}",
+            where=source,
+            hint=OTHER_BACKENDS,
+        ) from error
     with quiet():
         runner = interpreter.get_signature_runner()
         named = {f"args_{index}": argument for index, argument in enumerate(arguments)}
@@ -200,5 +221,5 @@ def _gate(
                 f"The TFLite graph differs from its PyTorch original by {error:.2g} in "
                 f"{tensor.name!r}; the limit is {limit:.0e}.",
                 where=path,
-                hint=_REMAINING,
+                hint=OTHER_BACKENDS,
             )

@@ -86,6 +86,17 @@ class ImportedGraph:
         }
         return [target for target, origin in self.origins.items() if made_by.get(origin) in names]
 
+    def node_at(self, line: int) -> Any | None:
+        """The ONNX node that a `line` of the module's code, from 1, is part of; `None` for one of a
+        warp, of which several were made."""
+        values = {fx_name: value for value, fx_name in self.fx_names.items()}
+        made = {node.output[0]: node for node in self.normalized.graph.node}
+        for text in self.module.code.splitlines()[line - 1 :]:
+            # What a node is put together from comes before its result.
+            if (value := values.get(text.split("=")[0].strip())) is not None:
+                return made.get(value)
+        return None
+
     def tolerance_of(self, inputs: Mapping[str, Array], tolerance: float) -> float:
         """`tolerance`, or how far rounding alone moves the outputs for these inputs, if that is
         more (see `rounding_noise`)."""

@@ -13,7 +13,7 @@ import pytest
 
 from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, MissingComponent
+from edgeanim.core.errors import BadInput, DeviceFailed, MissingComponent
 from edgeanim.targets import litert
 from edgeanim.targets.tflite_graph import op_macs, open_interpreter
 from tests.onnx_text import parsed
@@ -274,6 +274,61 @@ def test_a_vector_of_a_linear_layer_without_bias_styles_a_map(
     ]
     spec = GraphSpec("styled", path.name, "frame", (ends[0],), (ends[1],))
     litert.convert(path, spec, tmp_path / "styled.tflite")  # its gate compares
+
+
+def _weighed(folder: Path, vector: str) -> tuple[Path, GraphSpec]:
+    """A map `a` between convolutions whose channels are scaled by what is made of their means `f`
+    and of `m`, what these have to do with each other."""
+    import onnx
+
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,8,12] x) => (float[1,3,8,12] y)
+        <int64[2] last = {{2,3}}>
+        {{
+            a = Conv (x, wa)
+            p = GlobalAveragePool (a)
+            f = Flatten (p)
+            t = Transpose <perm=[1,0]> (f)
+            m = MatMul (t, f)
+            v = {vector}
+            s = Unsqueeze (v, last)
+            b = Mul (a, s)
+            y = Conv (b, wb)
+        }}""")
+    model.graph.node[-2].name = "weigh"
+    rng = np.random.default_rng(0)
+    for name, shape in (("wa", (4, 3, 1, 1)), ("wb", (3, 4, 1, 1))):
+        values = rng.normal(0, 0.3, shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    path = folder / "weighed.onnx"
+    onnx.save(model, str(path))
+    ends = [TensorSpec(name, "condition:any", (1, 3, 8, 12), "NCHW") for name in "xy"]
+    return path, GraphSpec("weighed", path.name, "frame", (ends[0],), (ends[1],))
+
+
+def test_a_node_that_the_converter_fails_at_is_named(tmp_path: Path) -> None:
+    """It names a line of code that nobody has a file of."""
+    path, spec = _weighed(tmp_path, "MatMul (f, m)")
+    with pytest.raises(BadInput, match=r"the op Mul of node 'weigh'.*--backend") as refused:
+        litert.convert(path, spec, tmp_path / "weighed.tflite")
+    assert "eval_with_key" not in str(refused.value)
+    assert refused.value.where == str(path)
+
+
+def test_a_file_that_tflite_does_not_take_is_the_graphs_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user has no file but the graph."""
+
+    def refusing(path: Path) -> None:
+        raise DeviceFailed("TFLite refuses this graph: Node number 4 failed.", where=path)
+
+    path, spec = _weighed(tmp_path, "Relu (f)")
+    monkeypatch.setattr(litert, "open_interpreter", refusing)
+    with pytest.raises(BadInput, match=r"Node number 4 failed.*--backend") as refused:
+        litert.convert(path, spec, tmp_path / "net.tflite")
+    assert refused.value.where == str(path)
+    assert not (tmp_path / "net.tflite").exists()
 
 
 def test_computed_places_are_looked_up_without_a_check_of_each(tmp_path: Path) -> None:
