@@ -32,6 +32,7 @@ from edgeanim.quantize.rounding import replace_kernels, rounded_within
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits, weight_limit
 from edgeanim.targets.lowering import lower_for_openvino
 from edgeanim.targets.openvino_ir import save_ir
+from edgeanim.targets.openvino_reading import read_model
 
 # Arithmetic on coordinates, weights and statistics is cheap in float, and ruined by eight bits. A
 # transposed convolution belongs to no chain, and a grouped one has no name that says its node's.
@@ -105,7 +106,7 @@ class OpenVinoInt8(Scheme):
         counted_pads.rewrite(named)
         lower_for_openvino(named)  # after the chain, which would take the ops in it
         with own_signal_stack(), quiet():
-            model = ov.Core().read_model(named.SerializeToString())
+            model = read_model(named, artifact.path)
             _fold_constants(model)
             kernels = _kernels(model)
             quantized = nncf.quantize(

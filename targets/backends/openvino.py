@@ -47,6 +47,7 @@ from edgeanim.targets.checks import (
 from edgeanim.targets.io_quantization import QuantParams, quantized
 from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
+from edgeanim.targets.openvino_reading import read_model
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.overflow import fill_8_bits
 from edgeanim.targets.profile import ExecutedOp, summarize
@@ -99,10 +100,9 @@ class OpenVino:
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
         ov, path = _runtime(), artifact.path
-        is_onnx = path.suffix == ".onnx"
-        source = lowered_for_openvino(path).SerializeToString() if is_onnx else str(path)
+        lowered = lowered_for_openvino(path) if path.suffix == ".onnx" else None
         with runtime_errors("OpenVINO cannot read this graph", path, damaged=True), quiet():
-            model = ov.Core().read_model(source)
+            model = read_model(lowered, path) if lowered else ov.Core().read_model(str(path))
         bindings = {
             **_bindings(artifact.spec.inputs, model.inputs, path),
             **_bindings(artifact.spec.outputs, model.outputs, path),

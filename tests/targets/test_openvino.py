@@ -12,6 +12,7 @@ import pytest
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
+from edgeanim.core.errors import BadInput
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import open_bundle
@@ -74,3 +75,22 @@ def test_a_graph_without_weights_is_compiled(tmp_path: Path) -> None:
     session = backend.load(compiled, SessionOptions())
     assert session.run({"x": -np.ones(shape, np.float32)})["y"].max() == 0
     session.close()
+
+
+def test_an_op_that_openvino_has_not_is_named_with_its_node(tmp_path: Path) -> None:
+    """Its own error named it in the last lines of many, of which one is shown."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,8,8] x) => (float[1,3,8,8] y) {
+            p, places = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x)
+            y = MaxUnpool <kernel_shape = [2,2], strides = [2,2]> (p, places)
+        }""")
+    model.graph.node[1].name = "up"
+    path = tmp_path / "net.onnx"
+    onnx.save(model, str(path))
+    ends = [TensorSpec(name, "condition:any", (1, 3, 8, 8), "NCHW") for name in "xy"]
+    source = GraphArtifact(GraphSpec("net", path.name, "frame", (ends[0],), (ends[1],)), path)
+    with pytest.raises(BadInput, match=r"the op MaxUnpool of node 'up'.*--backend") as refused:
+        get_backend("openvino").compile(source, load_board("x86-vnni"), tmp_path)
+    assert refused.value.where == str(path)
