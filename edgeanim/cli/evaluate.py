@@ -80,7 +80,7 @@ def command(
     masks are known, tips are the hands, eyes and mouths that move, with a sharpness of 1 for no
     blur, and mIoU is how well the regions fit; cover is the share of the picture that they take."""
     from edgeanim.api import evaluate
-    from edgeanim.models.evaluation.table import table
+    from edgeanim.report.scores import score_tables
 
     chosen = tuple(filter(None, map(str.strip, (names or "").split(","))))
     if names is not None and not chosen:
@@ -105,7 +105,7 @@ def command(
         ]
         print_json({"variant": found.variant, "note": found.note, "scores": plain})
         return
-    click.echo(table(found.scores))
+    click.echo(score_tables(found.scores))
     if found.variant:
         say("", f"Played by {found.variant}.")
     if found.note:

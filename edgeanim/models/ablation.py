@@ -29,7 +29,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import find_clips
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.sets import check_size, evaluate, shot_sets
-from edgeanim.models.evaluation.table import figure, line
+from edgeanim.models.markdown import figure, line
 from edgeanim.models.train import train
 from edgeanim.models.training.config import TrainConfig, load_train_config
 

@@ -21,7 +21,7 @@ from edgeanim.models.evaluation.disocclusion import ClipDisocclusion
 from edgeanim.models.evaluation.networks import Networks, seen
 from edgeanim.models.evaluation.score import Score
 from edgeanim.models.evaluation.similarity import Reference
-from edgeanim.models.evaluation.table import figure, table
+from edgeanim.models.markdown import figure
 from edgeanim.runtime.pictures import Fit
 from tests.models.tiny_training import TINY
 
@@ -108,13 +108,6 @@ def test_where_nothing_moves_nothing_can_be_won_and_the_means_leave_it_out():
     moved = Score("moved", 1, repeated, repeated, perfect, None, None, 0.0, "clips")
     stood = Score("stood", 1, steady, steady, steady, None, None, 0.0, "clips")
     assert (stood.won, stood.won_affine) == (None, None)
-    lines = table([moved, stood]).splitlines()
-    assert lines[3].startswith("| stood | 1 | - | - | - |")
-    assert [line[:34] for line in lines[4:]] == [
-        "| mean | 1 | 0.00 | **1.00** |  | ",
-        "| least: moved | 1 | 0.00 | **1.00",
-    ]
-    assert len(table([stood]).splitlines()) == 3
     assert len(summary("x", [moved, stood]).won) == 1
     assert summary("x", [moved, stood]).won["clips"] == moved.won
     assert "| x | - | - |" in ablation_table([summary("x", [stood])])
@@ -281,16 +274,10 @@ def test_what_rounds_to_nothing_has_no_sign_in_the_table():
     ]
 
 
-def test_an_untrained_animator_wins_nothing_back_and_the_table_shows_it(animator):
+def test_an_untrained_animator_wins_nothing_back(animator):
     (score,) = sets.evaluate(Networks(animator), puppets=3, size=64)
     assert score.frames == 12
     assert score.won < 0.2
     assert score.miou is not None
     assert score.miou < 0.3
     assert score.tips is not None
-    lines = table([score, score]).splitlines()
-    assert len({line.count("|") for line in lines}) == 1
-    assert lines[2].startswith("| puppets | 12 |")
-    for line in lines[-3:-1]:
-        assert f"mean | 24 | {figure(score.won_affine)} | **{figure(score.won)}** |" in line
-    assert lines[-1].startswith("| least: puppets | 12 |")

@@ -39,8 +39,8 @@ from edgeanim.models.evaluation.quality import moving_area
 from edgeanim.models.evaluation.score import Shot
 from edgeanim.models.evaluation.sets import ShotSet, check_size, shot_sets
 from edgeanim.models.evaluation.similarity import Reference
-from edgeanim.models.evaluation.table import line
 from edgeanim.models.export import load_shipped, open_animator
+from edgeanim.models.markdown import line
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND
 from edgeanim.models.training.losses import compose

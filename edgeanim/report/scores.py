@@ -1,0 +1,129 @@
+"""What `edgeanim evaluate` scored, as tables: the animator beside its baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from edgeanim.models.evaluation.quality import Quality
+from edgeanim.models.evaluation.score import Score, Tips
+from edgeanim.report.columns import ruled
+from edgeanim.report.words import number
+
+
+class _Column(NamedTuple):
+    """What a score shows under a title; `None` where nothing is known."""
+
+    title: str
+    value: Callable[[Score], float | None]
+    digits: int = 2
+
+
+def score_tables(scores: Sequence[Score]) -> str:
+    """A row for each set in each of three tables, of what moves, of whole pictures and what is left
+    behind, and of what needs regions or known masks; columns that no set knows are left out.
+
+    The first ends with the mean share won back of each group of several sets and of all, and the
+    set with the least. Where nothing moves nothing can be won back: such sets count in none."""
+    tables = [_table(_MOVING, scores, _means(scores)), *(_table(each, scores) for each in _OTHERS)]
+    return "\n\n".join("\n".join(lines) for lines in tables if lines)
+
+
+class _Mean(NamedTuple):
+    """A row below the sets: over how many frames, and the shares won back."""
+
+    name: str
+    frames: int
+    won: float | None
+    affine: float | None
+
+
+def _table(
+    columns: Sequence[_Column], scores: Sequence[Score], means: Iterable[_Mean] = ()
+) -> list[str]:
+    known = [c for c in columns if any(c.value(score) is not None for score in scores)]
+    if not known:
+        return []
+    rows = [[s.name, *(number(c.value(s), c.digits) for c in known)] for s in scores]
+    for mean in means:
+        shares = [mean.won, mean.affine][: 1 + _has_affine(scores)]
+        shown = [str(mean.frames), *(number(share, 2) for share in shares)]
+        rows.append([mean.name, *shown, *[""] * (len(known) - len(shown))])
+    return ruled(["set", *(column.title for column in known)], rows, (0,))
+
+
+def _has_affine(scores: Iterable[Score]) -> bool:
+    return any(score.won_affine is not None for score in scores)
+
+
+def _means(scores: Sequence[Score]) -> list[_Mean]:
+    moving = [score for score in scores if score.won is not None]
+    if not moving:
+        return []
+    groups = {score.group: [s for s in moving if s.group == score.group] for score in moving}
+    several = {name: held for name, held in groups.items() if name and len(held) > 1}
+    named = {**{f"{name}: mean": held for name, held in several.items()}, "mean": moving}
+    least = min(moving, key=lambda score: score.won or 0.0)
+    return [
+        *(_mean(name, held) for name, held in named.items()),
+        _Mean(f"least: {least.name}", least.frames, least.won, least.won_affine),
+    ]
+
+
+def _mean(name: str, scores: Sequence[Score]) -> _Mean:
+    won, affine = (
+        [value for value in values if value is not None]
+        for values in ([s.won for s in scores], [s.won_affine for s in scores])
+    )
+    means = (float(np.mean(values)) if values else None for values in (won, affine))
+    return _Mean(name, sum(s.frames for s in scores), *means)
+
+
+def _of(which: str, key: str, score: Score) -> float | None:
+    """A field of one of a score's qualities."""
+    quality: Quality | None = getattr(score, which)
+    value: float | None = getattr(quality, key, None)
+    return value
+
+
+def _quality(title: str, which: str, key: str, digits: int = 2) -> _Column:
+    return _Column(title, partial(_of, which, key), digits)
+
+
+def _tips(title: str, key: Callable[[Tips], float]) -> _Column:
+    return _Column(title, lambda score: None if score.tips is None else key(score.tips))
+
+
+_MOVING = (
+    _Column("frames", lambda score: score.frames, 0),
+    _Column("won back", lambda score: score.won),
+    _Column("affine", lambda score: score.won_affine),
+    _quality("SSIM, moving: still", "still", "moving", 3),
+    _quality("affine", "affine", "moving", 3),
+    _quality("animator", "animator", "moving", 3),
+    _quality("temporal: still", "still", "temporal", 1),
+    _quality("affine", "affine", "temporal", 1),
+    _quality("animator", "animator", "temporal", 1),
+)
+_OTHERS = (
+    (
+        _quality("MS-SSIM: still", "still", "ms_ssim", 3),
+        _quality("animator", "animator", "ms_ssim", 3),
+        _quality("PSNR: still", "still", "psnr_db", 1),
+        _quality("animator", "animator", "psnr_db", 1),
+        _quality("ghosts: affine", "affine", "ghosts"),
+        _quality("animator", "animator", "ghosts"),
+        _quality("tint: affine", "affine", "tint", 1),
+        _quality("animator", "animator", "tint", 1),
+    ),
+    (
+        _tips("tips, SSIM: still", lambda tips: tips.ssim_still),
+        _tips("animator", lambda tips: tips.ssim),
+        _tips("tips, sharpness", lambda tips: tips.sharpness),
+        _Column("mIoU", lambda score: score.miou),
+        _Column("cover", lambda score: score.cover),
+    ),
+)
