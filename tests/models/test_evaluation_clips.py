@@ -103,7 +103,9 @@ def test_sets_are_named_by_folder_and_clip_and_their_folders_have_means(
         arguments += ["--clips", str(folders / place)]
     result = CliRunner().invoke(command, [*arguments, "--names", "anna, bert"])
     assert result.exit_code == 0, result.output
-    names = [line.split("|")[1].strip() for line in result.output.splitlines() if "|" in line]
+    first = result.stdout.split("\n\n")[0]
+    names = [line.split("  ")[0] for line in first.splitlines()]
+    assert names[0] == "set"
     assert names[2:6] == ["puppets", "people/anna", "people/bert", "birds/anna"]
     assert names[6:8] == ["people: mean", "mean"]
     assert names[8].startswith("least: ")
