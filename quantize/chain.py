@@ -152,7 +152,6 @@ def load_shaped(path: Path) -> Any:
 def shaped(model: Any) -> Any:
     """A copy of an ONNX `model` with the shapes that can be told and a name for every node. Where a
     graph computes shapes of others, they are read from one in which that is folded."""
-
     made = with_shapes(model)
     name_nodes(made)
     known = value_shapes(made)

@@ -4,5 +4,6 @@
 - What comes in is checked: `parsing`, `archives`, `arrays`, `tensors`, `choices`.
 - What is written is whole or not there: `files`, `store`, `locks`, `scratch`.
 - How a run behaves: `errors`, `interruption`, `signals`, `progress`, `quiet`, `threads`, `overlap`.
+- What is said of numbers: `figures`.
 - Other packages: `packages`, `requirements`, `offline`, `native`.
 """

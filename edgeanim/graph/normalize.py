@@ -57,7 +57,6 @@ _REWRITES = (
 
 def normalize(model: Any) -> Any:
     """A normalised copy of a `ModelProto`; `BadInput` if its opset cannot be raised."""
-
     copy = with_recent_opset(deepcopy(model))
     infer_shapes(copy)
     for module in _REWRITES:

@@ -163,7 +163,6 @@ def _written_out(model: Any) -> Any:
 
 
 def _with_lowered_warps(model: Any) -> Any:
-
     made = deepcopy(model)
     warp.rewrite(made)
     return made

@@ -61,7 +61,6 @@ def write_back(imported: ImportedGraph, module: torch.nn.Module, path: Path) -> 
     Returns the largest deviation of the file from `module` (see `reference.deviation`);
     `GateFailed` above 1e-4 (and what rounding explains), and nothing is written.
     """
-
     model = deepcopy(imported.normalized)
     with editing(model) as graph:
         for target, origin in imported.origins.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeanim.core.errors import printable
+from edgeanim.core.figures import decimals
 
 
 def line(cells: Sequence[str]) -> str:
@@ -14,5 +15,4 @@ def line(cells: Sequence[str]) -> str:
 
 def figure(value: float | None, digits: int = 2) -> str:
     """A figure in a table's cell, or a dash where there is none."""
-    # What rounds to nothing has no sign.
-    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+    return "-" if value is None else decimals(value, digits)

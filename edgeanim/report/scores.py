@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from edgeanim.models.evaluation.quality import Quality
-from edgeanim.models.evaluation.score import Score, Tips
+from edgeanim.models.evaluation.score import Score
 from edgeanim.report.columns import ruled
 from edgeanim.report.words import number
 
@@ -33,7 +31,8 @@ def score_tables(scores: Sequence[Score]) -> str:
 
 
 class _Mean(NamedTuple):
-    """A row below the sets: over how many frames, and the shares won back."""
+    """A row below the sets, in the first columns of `_MOVING`: over how many frames, and the shares
+    won back."""
 
     name: str
     frames: int
@@ -49,14 +48,10 @@ def _table(
         return []
     rows = [[s.name, *(number(c.value(s), c.digits) for c in known)] for s in scores]
     for mean in means:
-        shares = [mean.won, mean.affine][: 1 + _has_affine(scores)]
-        shown = [str(mean.frames), *(number(share, 2) for share in shares)]
+        values = zip(columns, (mean.frames, mean.won, mean.affine), strict=False)
+        shown = [number(value, c.digits) for c, value in values if c in known]
         rows.append([mean.name, *shown, *[""] * (len(known) - len(shown))])
     return ruled(["set", *(column.title for column in known)], rows, (0,))
-
-
-def _has_affine(scores: Iterable[Score]) -> bool:
-    return any(score.won_affine is not None for score in scores)
 
 
 def _means(scores: Sequence[Score]) -> list[_Mean]:
@@ -82,47 +77,37 @@ def _mean(name: str, scores: Sequence[Score]) -> _Mean:
     return _Mean(name, sum(s.frames for s in scores), *means)
 
 
-def _of(which: str, key: str, score: Score) -> float | None:
-    """A field of one of a score's qualities."""
-    quality: Quality | None = getattr(score, which)
-    value: float | None = getattr(quality, key, None)
-    return value
-
-
-def _quality(title: str, which: str, key: str, digits: int = 2) -> _Column:
-    return _Column(title, partial(_of, which, key), digits)
-
-
-def _tips(title: str, key: Callable[[Tips], float]) -> _Column:
-    return _Column(title, lambda score: None if score.tips is None else key(score.tips))
+def _of(title: str, part: str, key: str, digits: int = 2) -> _Column:
+    """A column of a field of one part of a score: a quality or the tips."""
+    return _Column(title, lambda score: getattr(getattr(score, part), key, None), digits)
 
 
 _MOVING = (
     _Column("frames", lambda score: score.frames, 0),
     _Column("won back", lambda score: score.won),
     _Column("affine", lambda score: score.won_affine),
-    _quality("SSIM, moving: still", "still", "moving", 3),
-    _quality("affine", "affine", "moving", 3),
-    _quality("animator", "animator", "moving", 3),
-    _quality("temporal: still", "still", "temporal", 1),
-    _quality("affine", "affine", "temporal", 1),
-    _quality("animator", "animator", "temporal", 1),
+    _of("SSIM, moving: still", "still", "moving", 3),
+    _of("affine", "affine", "moving", 3),
+    _of("animator", "animator", "moving", 3),
+    _of("temporal: still", "still", "temporal", 1),
+    _of("affine", "affine", "temporal", 1),
+    _of("animator", "animator", "temporal", 1),
 )
 _OTHERS = (
     (
-        _quality("MS-SSIM: still", "still", "ms_ssim", 3),
-        _quality("animator", "animator", "ms_ssim", 3),
-        _quality("PSNR: still", "still", "psnr_db", 1),
-        _quality("animator", "animator", "psnr_db", 1),
-        _quality("ghosts: affine", "affine", "ghosts"),
-        _quality("animator", "animator", "ghosts"),
-        _quality("tint: affine", "affine", "tint", 1),
-        _quality("animator", "animator", "tint", 1),
+        _of("MS-SSIM: still", "still", "ms_ssim", 3),
+        _of("animator", "animator", "ms_ssim", 3),
+        _of("PSNR: still", "still", "psnr_db", 1),
+        _of("animator", "animator", "psnr_db", 1),
+        _of("ghosts: affine", "affine", "ghosts"),
+        _of("animator", "animator", "ghosts"),
+        _of("tint: affine", "affine", "tint", 1),
+        _of("animator", "animator", "tint", 1),
     ),
     (
-        _tips("tips, SSIM: still", lambda tips: tips.ssim_still),
-        _tips("animator", lambda tips: tips.ssim),
-        _tips("tips, sharpness", lambda tips: tips.sharpness),
+        _of("tips, SSIM: still", "tips", "ssim_still"),
+        _of("animator", "tips", "ssim"),
+        _of("tips, sharpness", "tips", "sharpness"),
         _Column("mIoU", lambda score: score.miou),
         _Column("cover", lambda score: score.cover),
     ),

@@ -6,6 +6,7 @@ import math
 
 from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.benchmarks.results.shares import shares_of_ops
+from edgeanim.core.figures import decimals
 
 ABSENT = "–"
 _WORST_REGIONS = 3
@@ -13,8 +14,7 @@ _WORST_REGIONS = 3
 
 def number(value: float | None, digits: int) -> str:
     """A figure with so many decimals; a dash for one that was not measured."""
-    # What rounds to nothing has no sign.
-    return ABSENT if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+    return ABSENT if value is None else decimals(value, digits)
 
 
 def telling(value: float | None, digits: int = 0) -> str:

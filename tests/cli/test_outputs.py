@@ -114,26 +114,27 @@ def test_what_a_stranger_calls_things_stays_on_its_line(tmp_path: Path) -> None:
     assert not [line for line in done.stdout.splitlines() if line.startswith("::")]
 
 
+def _with_output_called(name: str, source: Path, folder: Path) -> Path:
+    """A copy of a model whose last output has another name."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(source)
+    model.graph.node[-1].output[0] = model.graph.output[0].name = name
+    onnx.save(model, folder / "net.onnx")
+    return folder / "net.onnx"
+
+
 def test_what_a_model_calls_its_tensors_does_not_either(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load(tiny_onnx())
-    last = model.graph.output[0]
-    model.graph.node[-1].output[0] = last.name = "\x1b]0;mine\x07"
-    onnx.save(model, tmp_path / "net.onnx")
-    assert r"\x1b]0;mine\x07" in edgeanim("inspect", tmp_path / "net.onnx").stdout
+    net = _with_output_called("\x1b]0;mine\x07", tiny_onnx(), tmp_path)
+    assert r"\x1b]0;mine\x07" in edgeanim("inspect", net).stdout
 
 
 def test_what_is_told_of_tensors_stays_in_columns_whatever_their_names(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
-    onnx = pytest.importorskip("onnx")
-    model = onnx.load(tiny_onnx())
-    last = model.graph.output[0]
-    model.graph.node[-1].output[0] = last.name = "transformer/expand/conv3/conv/Sigmoid"
-    onnx.save(model, tmp_path / "net.onnx")
-    shown = edgeanim("inspect", tmp_path / "net.onnx").stdout.splitlines()
+    net = _with_output_called("transformer/expand/conv3/conv/Sigmoid", tiny_onnx(), tmp_path)
+    shown = edgeanim("inspect", net).stdout.splitlines()
     tensors = [line for line in shown if line.startswith(("  in ", "  out "))]
     assert len({line.index("1x3x64x64") for line in tensors}) == 1, tensors
 
