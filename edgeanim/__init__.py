@@ -5,6 +5,6 @@ The library function behind each command is in `edgeanim.api`.
 
 from edgeanim.core import offline
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 offline.apply()

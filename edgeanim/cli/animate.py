@@ -55,8 +55,7 @@ def _tracks() -> Iterable[str]:
     shell_complete=offering(_tracks, or_file=True),
     help="What moves it: a clip, a GIF, a folder of frames, a stored motion (.npz, or a name that "
     "`edgeanim motion list` gives), a camera, which is followed until Ctrl-C, or - for frames that "
-    "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame. "
-    "`edgeanim motion extract --refine` follows a clip more closely than is possible live.",
+    "another program pipes in, as YUV4MPEG2. Not needed if an --input has a value for each frame.",
 )
 @click.option(
     "-o",
@@ -80,6 +79,13 @@ def _tracks() -> Iterable[str]:
     default=None,
     help="Smooth jitter out of the motion, looking one frame ahead [default: on for clips and "
     "cameras, off for stored motions].",
+)
+@click.option(
+    "--refine",
+    is_flag=True,
+    help="Follow a clip or camera more closely: adjust each motion until what the model makes of "
+    "the driver's own first frame looks like the frame that shows it. A frame takes about eight "
+    "times as long; `motion extract --refine` does it once for all.",
 )
 @click.option("--loop", is_flag=True, help="Restart whenever it ends, until Ctrl-C.")
 @click.option(
@@ -109,6 +115,7 @@ def _tracks() -> Iterable[str]:
 @example("""
 edgeanim animate demo.eab --still me.png --drive wave -o me.gif
 edgeanim animate demo.eab --still me.png --drive camera:0 -o - | ffplay -
+edgeanim animate demo.eab --still me.png --drive dance.mp4 --refine -o me.mp4
 ffmpeg -i clip.mts -f yuv4mpegpipe - | edgeanim animate demo.eab --still me.png --drive - -o me.gif
 edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
 """)
@@ -121,6 +128,7 @@ def command(
     fps: float | None,
     limit: int | None,
     smooth: bool | None,
+    refine: bool,
     loop: bool,
     absolute: bool,
     in_place: bool,
@@ -159,6 +167,7 @@ def command(
             limit=limit,
             relative=not absolute,
             smooth=smooth,
+            refine=refine,
             in_place=in_place,
             strength=strength,
             loop=loop,

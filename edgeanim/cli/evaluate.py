@@ -44,7 +44,7 @@ from edgeanim.models.shipped_files import SHIPPED
 @click.option(
     "--refine",
     is_flag=True,
-    help="Refine the motion first, as `motion extract --refine` does; some hundred times slower.",
+    help="Refine the motion, as `animate --refine` does; several times slower.",
 )
 @board_option
 @threads_option

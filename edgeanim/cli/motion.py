@@ -58,7 +58,7 @@ def list_tracks(as_json: bool) -> None:
     "--refine",
     is_flag=True,
     help="Adjust the motion until the model's frames are as close to the clip's own as they get: "
-    "much closer, but some hundred times slower to store. It plays as fast as any.",
+    "much closer, but several times slower to store. It plays as fast as any.",
 )
 @board_option
 @threads_option

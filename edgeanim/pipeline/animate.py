@@ -73,6 +73,7 @@ def animate(
     limit: int | None = None,
     relative: bool = True,
     smooth: bool | None = None,
+    refine: bool = False,
     in_place: bool = False,
     strength: float = 1.0,
     loop: bool = False,
@@ -94,9 +95,11 @@ def animate(
     `relative` motion carries the driver's change over to the still's own pose; without it the still
     takes the driver's pose, on its own body if the model has a skeleton (see `runtime.transfer`).
     `smooth` takes the tremble out of the motion (see `runtime.smoothing`): unless told otherwise
-    that of clips and cameras, but not of a stored motion. `in_place` keeps the still's body where
-    it is while the driver's walks about or sways: its head and limbs still move. With a `strength`
-    of 2 it turns and goes twice as far from its own pose, with 0.5 half as far.
+    that of clips and cameras, but not of a stored motion. To `refine` the motion of a clip or a
+    camera, it is held against the driver's own frames (see `runtime.refining`): `UsageError` for a
+    stored one, or a model whose frames do not tell how good it is. `in_place` keeps the still's
+    body where it is while the driver's walks about or sways: its head and limbs still move. With a
+    `strength` of 2 it turns and goes twice as far from its own pose, with 0.5 half as far.
 
     What is written has `fps` frames a second, by default as many as the driver, and at most `limit`
     in all. The motion keeps its speed: a stored one is interpolated, of a clip the nearest frames
@@ -118,13 +121,16 @@ def animate(
         chosen = choose_variant(opened.variants, variant, work)
         note = note_on(chosen, () if variant else opened.variants, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
-        options = options_beside(work, chosen.backend, threads, scene, opened.contract)
+        options = options_beside(
+            work, chosen.backend, threads, scene, opened.contract, refine=refine
+        )
         if smooth is None:
             followed = drive is not None and scene.driver is not None
             smooth = followed and Needs.of(opened.contract).moves_alone
         motion = MotionOptions(
             transfer=None if relative else _absolute(opened.contract),
             smooth=smooth,
+            refine=refine,
             in_place=in_place,
             strength=strength,
         )

@@ -69,12 +69,18 @@ def scene_of(
 
 
 def options_beside(
-    work: Work, backend: str, threads: int | None, scene: Scene, contract: Contract
+    work: Work,
+    backend: str,
+    threads: int | None,
+    scene: Scene,
+    contract: Contract,
+    *,
+    refine: bool,
 ) -> SessionOptions:
     """How graphs are loaded that work beside each other. Where one follows the driver of `scene`
     while another makes a frame, each has half of the board's threads, rounded up, unless `threads`
-    are given."""
-    follows = scene.driver is not None and Needs.of(contract).moves_alone
+    are given, or motion is refined, beside which following takes hardly any time."""
+    follows = scene.driver is not None and Needs.of(contract).moves_alone and not refine
     if threads is None and follows:
         threads = -(-work.board.threads // 2)
     return replace(work.options(backend, threads), beside_others=True)

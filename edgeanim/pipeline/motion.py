@@ -99,15 +99,15 @@ def extract_motion(
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
     To `refine` it, what the model makes of each motion is held against the clip's own frame (see
-    `runtime.refining`), which takes as long as some hundred frames. It ends with the clip, after
+    `runtime.refining`), which takes several times as long. It ends with the clip, after
     `limit` frames or when `stop`, which is asked before each and while one is waited for, says so;
     a camera also where a track is full.
 
     `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, the clip
-    is longer than a track can be, or it cannot be refined: a camera does not wait, and some models
-    make their frames of more than motion.
+    is longer than a track can be, or it cannot be refined: some models make their frames of more
+    than motion.
     """
-    _check_request(clip, bundle, out, limit, refine=refine)
+    _check_request(clip, bundle, out, limit)
     work = Work.on(board, progress=progress)
     latest: deque[Array] = deque(maxlen=1)
     with open_bundle(Path(bundle)) as opened:
@@ -119,7 +119,9 @@ def extract_motion(
 
         every, fps = steady_frames(clip)
         scene = _drives_itself(itertools.islice(every, limit), clip)
-        options = options_beside(work, chosen.backend, threads, scene, opened.contract)
+        options = options_beside(
+            work, chosen.backend, threads, scene, opened.contract, refine=refine
+        )
         progress.stage(f"Follow with {chosen.id}", limit)
         smooth = smooth and Needs.of(opened.contract).moves_alone
         motion = MotionOptions("raw", smooth=smooth, refine=refine)
@@ -137,7 +139,7 @@ def extract_motion(
 
 
 def _check_request(
-    clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None, *, refine: bool
+    clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None
 ) -> None:
     """Refuse before anything is opened what cannot end well."""
     refuse_no_frames(limit)
@@ -147,12 +149,6 @@ def _check_request(
     lengths = [length for length in (limit, probe_length(clip)) if length is not None]
     if lengths and min(lengths) > MAX_FRAMES:
         raise _too_long(clip)
-    if refine and is_camera(clip):
-        raise UsageError(
-            "Refining takes longer than a camera waits.",
-            where="--refine",
-            hint="Film a clip first, or leave it out.",
-        )
     require_bundle(bundle)
 
 

@@ -38,8 +38,11 @@ class Played:
         player: Player,
         motions: Mapping[str, Array],
         finder: tuple[GraphSpec, Session] | None,
+        *,
+        refine: bool,
     ) -> None:
         self._contract, self.player, self.motions = contract, player, motions
+        self.refine = refine
         self._finder = finder
 
     @classmethod
@@ -74,7 +77,7 @@ class Played:
                 session = get_backend(variant.backend).load(compiled, options)
                 stack.callback(session.close)
                 finder = graph, session
-            yield cls(contract, player, latest, finder)
+            yield cls(contract, player, latest, finder, refine=refine)
 
     @property
     def size(self) -> int:
@@ -104,18 +107,20 @@ class Played:
 
 class PlayedReenactment:
     """One still; every driving frame is played after the two before it, as models take the change
-    from one to the next for a cue."""
+    from one to the next for a cue, and after the still itself, where motion is refined by it."""
 
     def __init__(self, played: Played, still: Picture) -> None:
         self._played, self._still = played, still
 
     def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
-        shown = (before.driving - before.cue, before.driving, pair.driving)
+        lead = (self._still,) if self._played.refine else ()
+        shown = (*lead, before.driving - before.cue, before.driving, pair.driving)
         driver = np.stack([_levels(picture) for picture in shown])
         scene = Scene(_levels(self._still), driver)
         labels = self._played.labels(driver)
         frames = enumerate(self._played.player.play(scene))
-        next(frames)  # what the first calls for is not asked
+        for _ in shown[:-2]:  # what these call for is not asked
+            next(frames)
         then, now = (
             Made(self._picture(frame), self._affine(), None if labels is None else labels[i])
             for i, frame in frames

@@ -70,6 +70,14 @@ class Fit:
         """The rows and columns of the canvas on which the picture lies."""
         return self._slices(1)
 
+    @property
+    def places(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of where it lies, in grid units: -1..1 across the canvas."""
+        rows, columns = self.window
+        ends = ((columns.start, 1), (rows.start, 0), (columns.stop, 1), (rows.stop, 0))
+        left, top, right, bottom = (2 * end / self.canvas[axis] - 1 for end, axis in ends)
+        return left, top, right, bottom
+
     def _slices(self, sign: int) -> tuple[slice, slice]:
         starts = [max(0, sign * offset) for offset in self.offset]
         sizes = [min(pair) for pair in zip(self.picture, self.canvas, strict=True)]

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.overlap import Overlap
-from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings, timed
+from edgeanim.runtime.execution import Record, Shown, Timings, timed
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
+from edgeanim.runtime.graphs import Graphs
 from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.needs import Needs
-from edgeanim.runtime.pictures import finite, from_tensor
-from edgeanim.runtime.refining import Make, refined_steps, small_still
-from edgeanim.runtime.scene import BadStill, Picture, Scene
+from edgeanim.runtime.refining import Trials, refined_steps, small_still
+from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
 from edgeanim.runtime.transfer import Transfer
-from edgeanim.runtime.warp import Compositor
 from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
 
@@ -50,21 +49,13 @@ class Player:
         *,
         motion: MotionOptions | None = None,
     ) -> None:
-        for graph in contract.graphs:
-            if graph.name not in sessions:
-                raise BadInput(f"The graph {graph.name!r} of the model has not been compiled.")
         self.contract = contract
         self.needs = Needs.of(contract)
         self.timings: Timings = {}
         self.still_timings: Timings = {}
         self._sessions = dict(sessions)
-        # Of several graphs that give a role, the last is heard, in its session's layout.
-        self._outputs = {
-            spec.role: spec
-            for graph in contract.per_frame
-            for spec in sessions[graph.name].spec.outputs
-        }
-        self._runners = [GraphRunner(g, sessions[g.name], record) for g in contract.graphs]
+        self._graphs = Graphs(contract, sessions, record)
+        self._unrecorded = Graphs(contract, sessions, None)
         self._motion = motion or MotionOptions()
         self._motion.check(contract)
         self._transfer: Transfer | None = None
@@ -112,24 +103,35 @@ class Player:
         """
         self.needs.check(scene, self.contract)
         if self._motion.refine and scene.driver is None:
-            raise UsageError("A stored motion has no frames by which it could be refined.")
+            raise UsageError(
+                "A stored motion has no frames by which it could be refined.",
+                hint="Refine it when it is made, with `edgeanim motion extract --refine`.",
+            )
         return self._play(scene, overlap)
 
     def _play(self, scene: Scene, overlap: Overlap | None) -> Iterator[Picture]:
+        trials = None
+        if self._motion.refine and scene.driver is not None:
+            head, driver = _beginning(scene.driver)
+            scene = replace(scene, driver=driver)
+            trials = self._trials(head[0], scene.conditions) if head else None
         values = Values()
-        still = self._prepare_still(scene, values)
-        compositor = self._compositor(scene, still)
+        still = self._shown(scene.still, BadStill)
+        self.still_timings = {}
+        self._graphs.prepare(still, values, self.still_timings, scene.conditions)
+        compositor = self._graphs.compositor(scene.still, still)
         transfer = self._motion_transfer(values, scene)
         steps = self._steps(scene, values, still, overlap)
-        if self._motion.refine:
-            steps = refined_steps(steps, self._trials(scene, values.copy(), still))
+        if trials is not None:
+            steps = refined_steps(steps, trials)
+        conditions = scene.conditions
         for index, step in enumerate(smoothed_steps(steps) if self._motion.smooth else steps):
             self.timings = step.timings
             if step.motion is not None:
                 values.put("motion:driving", transfer(step.motion))
-            self._run("frame", values, step.sight, scene, index, step.timings)
+            self._graphs.run("frame", values, step.sight, step.timings, conditions, index)
             with timed(step.timings, COMPOSE):
-                picture = self._finish(values, compositor, step.sight)
+                picture = self._graphs.finish(values, compositor, step.sight)
             yield picture
 
     def _steps(
@@ -156,77 +158,33 @@ class Player:
                 sight["driving_frame"] = moment
                 if self.needs.plays_pictures:
                     sight["still"] = moment
-                self._run("driver", values, sight, scene, index, timings)
+                self._graphs.run("driver", values, sight, timings, scene.conditions, index)
             elif moment is not None:
                 values.put("motion:driving", moment)
             found = values.require("motion:driving") if self.needs.motion else None
             motion = found.copy() if found is not None and keep else found
             yield Step(sight, motion, timings)
 
-    def _trials(self, scene: Scene, values: Values, still: Shown | None) -> Make:
-        """What makes frames of motions to be tried, of a small still; these runs are not
-        recorded."""
-        compositor = None
-        if scene.still is not None:
-            small = Shown(small_still(scene.still), refused=BadStill)
-            compositor = self._compositor(replace(scene, still=small.picture), small)
+    def _trials(self, first: Picture, conditions: Mapping[str, Array]) -> Trials:
+        """What makes frames of motions to be tried, with a driver's `first` frame as the still;
+        these runs are not recorded."""
+        graphs, values = self._unrecorded, Values()
+        still = self._shown(first, BadDriver)
+        graphs.prepare(still, values, {}, conditions)
+        small = small_still(first)
+        compositor = graphs.compositor(small, self._shown(small, BadDriver))
         sight = {} if still is None else {"still": still}
-        runners = [
-            GraphRunner(runner.graph, self._sessions[runner.graph.name], None)
-            for runner in self._runners
-            if runner.graph.runs == "frame"
-        ]
 
         def make(index: int, motion: Array) -> Picture:
             values.put("motion:driving", motion)
-            for runner in runners:
-                runner.run(
-                    values, sight, {}, rename=OF_DRIVER, conditions=scene.conditions, index=index
-                )
-            return self._finish(values, compositor, sight)
+            graphs.run("frame", values, sight, {}, conditions, index)
+            return graphs.finish(values, compositor, sight)
 
-        return make
+        return Trials(make, graphs.places(still))
 
-    def _prepare_still(self, scene: Scene, values: Values) -> Shown | None:
-        """Do all that happens once per still; what it finds is kept in `values`."""
-        self.still_timings = {}
-        still = None
-        sight = {}
-        if self.needs.still and scene.still is not None:
-            still = Shown(scene.still, refused=BadStill)
-            sight = {"still": still, "driving_frame": still}
-        for runner in self._runners:
-            runs = runner.graph.runs
-            if runs == "once" or (runs == "driver" and still is not None):
-                runner.run(
-                    values,
-                    sight,
-                    self.still_timings,
-                    rename=OF_STILL,
-                    conditions=scene.conditions,
-                    keep=True,
-                )
-        return still
-
-    def _run(
-        self,
-        runs: Runs,
-        values: Values,
-        sight: Mapping[str, Shown],
-        scene: Scene,
-        index: int,
-        timings: Timings,
-    ) -> None:
-        for runner in self._runners:
-            if runner.graph.runs == runs:
-                runner.run(
-                    values,
-                    sight,
-                    timings,
-                    rename=OF_DRIVER,
-                    conditions=scene.conditions,
-                    index=index,
-                )
+    def _shown(self, still: Picture | None, refused: type[BadInput]) -> Shown | None:
+        """A still, if the model looks at one."""
+        return Shown(still, refused=refused) if self.needs.still and still is not None else None
 
     def _moments(self, scene: Scene) -> Iterator[Shown | Array | None]:
         """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a
@@ -261,35 +219,14 @@ class Player:
         )
         return self._transfer
 
-    def _compositor(self, scene: Scene, still: Shown | None) -> Compositor | None:
-        flow = self._outputs.get("flow")
-        if scene.still is None or still is None or flow is None or "frame" in self._outputs:
-            return None
-        return Compositor(scene.still, still.fit(flow.size))
 
-    def _finish(
-        self, values: Values, compositor: Compositor | None, sight: Mapping[str, Shown]
-    ) -> Picture:
-        if compositor is None:
-            frame = self._outputs["frame"]
-            picture = from_tensor(values.require("frame"), frame)
-            shown = sight.get("still") or sight.get("driving_frame")
-            # What no graph looks at has added no edges.
-            if shown is None or not (self.needs.still or self.needs.frames or self.needs.motion):
-                return picture
-            return shown.fit(frame.size).from_graph(picture)
-        flow = self._map(values, "flow")
-        colour = self._outputs.get("colour")
-        if colour is None:
-            return compositor.warp(flow)
-        fill = from_tensor(values.require("colour"), colour)
-        return compositor.compose(flow, self._map(values, "alpha")[:, :, 0], fill)
-
-    def _map(self, values: Values, role: str) -> Array:
-        """A view of the output with this role: finite float32 [h, w, C]."""
-        spec = self._outputs[role]
-        array: Array = finite(values.require(role), spec)[0]
-        return array.transpose(1, 2, 0) if spec.layout == "NCHW" else array
+def _beginning(driver: Iterable[Picture]) -> tuple[list[Picture], Iterator[Picture]]:
+    """The first frame, if there is one, and all of them. `ValueError` if it is no picture."""
+    frames = iter(driver)
+    head = list(itertools.islice(frames, 1))
+    for picture in head:
+        check_picture(picture, "frame 0 of the driver")
+    return head, itertools.chain(head, frames)
 
 
 def load_player(

@@ -1,10 +1,10 @@
 """Motion refined: what a model makes of it is held against what its driver shows.
 
-The regions of a frame are read at one glance and are off by some pixels. But where a driver's first
-frame is the still, a model's own frame tells: it should be the driver's. So the motion is changed
-until the two are as near as they come (analysis by synthesis), by Levenberg's and Marquardt's
-method (Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear Parameters", 1963). Over
-six numbers p a region, the changes to its motion, it minimises
+The regions of a frame are read at one glance and are off by some pixels. But a driver's first frame
+is a still whose true frames are known, so a model's own frame tells: it should be the driver's. So
+the motion is changed until the two are as near as they come (analysis by synthesis), by Levenberg's
+and Marquardt's method (Marquardt, "An Algorithm for Least-Squares Estimation of Nonlinear
+Parameters", 1963). Over six numbers p a region, the changes to its motion, it minimises
 
     mean_i v_i h(r_i(p)) + 1/2 sum_j w_j (a p_j^2 + b (p_j - q_j)^2)
 
@@ -13,8 +13,16 @@ around a pixel of the driver's picture, as a standard deviation over its mean: w
 textured, its structure tells how it has moved; where it is plain, light and shade make most of the
 difference. q is the p of the frame before: what is read is off in the same way from frame to frame,
 and what neither picture decides stays as it was read. The pictures are shrunk first: then a slope
-is as wide as a motion may be off. Derivatives are differences between frames that the model makes,
-six a region and step, so it runs on any backend and wherever the model does.
+is as wide as a motion may be off.
+
+Derivatives are differences between frames that the model makes, so it runs on any backend and
+wherever the model does. To be fast enough for a camera it makes few:
+
+- Regions that lie apart are changed together, and each pixel's difference is that of the region it
+  is nearest to, as columns of a sparse Jacobian share an evaluation (Curtis, Powell and Reid, "On
+  the Estimation of Sparse Jacobian Matrices", 1974).
+- Each step is taken after a part of the derivatives has been measured anew, in turn, and the others
+  are those of a moment ago: a frame's are nearly those of the frame before it.
 """
 
 from __future__ import annotations
@@ -41,13 +49,24 @@ _WINDOW = 5
 """Pixels a side of the square over which a picture's contrast is taken."""
 _PLAIN = 10.0
 """The contrast, in levels, of which plain areas have no less: they count a little, too."""
-_STEPS = 4
+_GROUPS = 3
+"""Of regions: what lies upon each other, as eyes and mouth in a head, is kept apart by so many."""
+_NUMBERS = 6
+"""Of a region's change: where it is and its angle, and then its shape."""
+_HALVES = ((0, 1, 2), (3, 4, 5))
+"""Of these, the numbers of a group that are measured at a time."""
+_ROUNDS = 3
+"""Of a frame, at most; in each a step is taken for every group, after half its numbers have been
+measured. What rests or moves steadily is done after one."""
+_WORTH = 0.98
+"""A round that leaves more of the loss than this is the last: the next would hardly be seen."""
 _PROBE = 0.05
 """By how much a number is changed to see what comes of it."""
 _FARTHEST = 0.5
 """Most by which a number changes in a step: derivatives hold no farther."""
-_DAMPING = (0.01, 0.1, 1.0, 10.0)
-"""Of these the one is taken after which the next is worse."""
+_DAMPING = 0.03
+"""Of the curvature along each number. Steps that do not lead down are not taken; the next follows
+other derivatives in any case, so nothing is won by trying more of them."""
 _KNEE = 40.0
 """Levels from which on Huber's loss is linear: what a model cannot show must not pull at all."""
 _AS_READ, _AS_BEFORE = 100.0, 10.0
@@ -55,25 +74,31 @@ _AS_READ, _AS_BEFORE = 100.0, 10.0
 Weaker by far, a clip's own frames come nearer still, but what fits one body distorts another."""
 _STIFFNESS = np.array([1.0, 1.0, 5.0, 10.0, 10.0, 10.0])
 """w above, for the same reason: places give way more than angles, and those more than shapes."""
+_PIECE = 64
+"""Levels that are summed up at a time."""
 _LEAST = 0.01
 """A region whose size, the root of its affine's determinant, is not above this is not there."""
-_WORTH = 0.999
-"""A step must bring the loss below so much of what it was."""
 
 Numbers = NDArray[np.float64]
-Make = Callable[[int, Array], Picture]
-"""What a model makes, at the moment with this number, of a motion [1, K, 6]."""
 
 
-def refined_steps(steps: Iterator[Step], make: Make) -> Iterator[Step]:
-    """The same steps with their motion refined; each takes the seconds of some hundred frames."""
-    before: Numbers | None = None
+class Trials(NamedTuple):
+    """How motions are tried: `make` gives what a model makes, at the moment with this number, of a
+    motion [1, K, 6], and `places` says where the pixels of that lie: left, top, right and bottom of
+    the picture, in grid units."""
+
+    make: Callable[[int, Array], Picture]
+    places: tuple[float, float, float, float]
+
+
+def refined_steps(steps: Iterator[Step], trials: Trials) -> Iterator[Step]:
+    """The same steps with their motion refined; each takes the seconds of 13 to 37 frames."""
+    refiner = _Refiner(trials)
     for index, step in enumerate(steps):
         assert step.motion is not None
         with timed(step.timings, REFINE):
             shown = _shrunk(step.sight["driving_frame"].picture)
-            before = _Search(partial(make, index), step.motion, shown, before).best()
-            motion = moved(step.motion, before)
+            motion = refiner.refined(index, step.motion, shown)
         yield step._replace(motion=motion)
 
 
@@ -98,6 +123,53 @@ def moved(motion: Array, change: Numbers) -> Array:
     return changed[None].astype(np.float32)
 
 
+class _Refiner:
+    """Refines the motions of a driver's frames, one after the other."""
+
+    def __init__(self, trials: Trials) -> None:
+        self._make = trials.make
+        self._pixels = _pixels(trials.places)
+        self._change: Numbers | None = None
+        self._slopes: Array | None = None
+        """[K * 6, n]: how the differences change with each number, as last measured."""
+        self._turn = 0
+
+    def refined(self, index: int, motion: Array, shown: Array) -> Array:
+        """The motion [1, K, 6] of the frame with this number, which shows the levels `shown`."""
+        there = np.abs(np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))) > _LEAST**2
+        if self._change is None or self._slopes is None:
+            self._change = np.zeros((len(there), _NUMBERS))
+            self._slopes = np.zeros((len(there) * _NUMBERS, shown.size), np.float32)
+        self._slopes[np.repeat(~there, _NUMBERS)] = 0
+        loss = _Loss(partial(self._make, index), motion, shown, self._change * there[:, None])
+        now = loss.begin()
+        distances = _distances(moved(motion, now.change), self._pixels)
+        groups = _apart(distances, np.flatnonzero(there))
+        for _ in range(_ROUNDS if groups else 0):
+            begun = now.loss
+            for _ in range(_GROUPS):
+                self._measure(loss, now, groups, distances)
+                now = loss.step(now, self._slopes)
+            if now.loss >= _WORTH * begun:
+                break
+        self._change = now.change
+        return moved(motion, now.change)
+
+    def _measure(self, loss: _Loss, now: _Tried, groups: list[list[int]], distances: Array) -> None:
+        """Measure anew the slopes whose turn it is."""
+        assert self._slopes is not None
+        half, which = divmod(self._turn, len(groups))
+        self._turn += 1
+        group = groups[which]
+        nearest = distances[group].argmin(axis=0)
+        own = np.repeat(nearest == np.arange(len(group))[:, None], 3, axis=1)
+        slopes = self._slopes.reshape(-1, _NUMBERS, now.off.size)
+        for number in _HALVES[half % len(_HALVES)]:
+            probed = now.change.copy()
+            probed[group, number] += _PROBE
+            slopes[group, number] = own * ((loss.off(probed) - now.off) / np.float32(_PROBE))
+
+
 class _Tried(NamedTuple):
     """A change [K, 6], the differences that it leaves [n] and the loss."""
 
@@ -106,75 +178,92 @@ class _Tried(NamedTuple):
     loss: float
 
 
-class _Search:
-    """The change of one motion [1, K, 6] that brings what `make` makes of it nearest to `shown`,
-    beginning with the change of the frame `before`."""
+class _Loss:
+    """What is minimised over the changes of one frame's motion [1, K, 6]; see above."""
 
     def __init__(
-        self, make: Callable[[Array], Picture], motion: Array, shown: Array, before: Numbers | None
+        self, make: Callable[[Array], Picture], motion: Array, shown: Array, before: Numbers
     ) -> None:
-        self._make, self._motion, self._shown = make, motion, shown
+        self._make, self._motion, self._shown, self._before = make, motion, shown, before
         self._weights = _contrast(shown)
-        determinants = np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))
-        there = np.abs(determinants) > _LEAST**2
-        count = len(there)
-        self._free = np.flatnonzero(np.repeat(there, 6))
-        self._before = np.zeros((count, 6)) if before is None else before * there[:, None]
-        self._stiffness = np.tile(_STIFFNESS, count)[self._free]
+        self._stiffness = np.tile(_STIFFNESS, len(before))
 
-    def best(self) -> Numbers:
-        now = self._try(self._before)
-        for _ in range(_STEPS if len(self._free) else 0):
-            found = self._step(now)
-            if found.loss >= _WORTH * now.loss:
-                break
-            now = found
-        return now.change
+    def begin(self) -> _Tried:
+        """With the change of the frame before."""
+        return self._try(self._before)
+
+    def off(self, change: Numbers) -> Array:
+        """The differences between what is made of the changed motion and what is shown, [n]."""
+        return _shrunk(self._make(moved(self._motion, change))) - self._shown
+
+    def step(self, now: _Tried, slopes: Array) -> _Tried:
+        """A step from `now`, or `now` if it does not lead down; `slopes` [K * 6, n]."""
+        linear = np.minimum(1, _KNEE / np.maximum(np.abs(now.off), _KNEE / 1e6))
+        roots = np.sqrt(self._weights * linear / np.float32(now.off.size))
+        curvature, slope = _products(slopes * roots, roots * now.off)
+        kept, steady = self._pulls(now.change)
+        slope = slope + self._stiffness * (_AS_READ * kept + _AS_BEFORE * steady)
+        pull = self._stiffness * (_AS_READ + _AS_BEFORE)
+        damped = curvature + np.diag(_DAMPING * np.diag(curvature) + pull)
+        step = np.linalg.solve(damped, -slope).clip(-_FARTHEST, _FARTHEST)
+        tried = self._try(now.change + step.reshape(now.change.shape))
+        return tried if tried.loss < now.loss else now
 
     def _try(self, change: Numbers) -> _Tried:
-        off = _shrunk(self._make(moved(self._motion, change))) - self._shown
+        off = self.off(change)
         far = np.abs(off)
         losses = np.where(far < _KNEE, off * off / 2, _KNEE * (far - _KNEE / 2)) * self._weights
         kept, steady = self._pulls(change)
         pull = float((self._stiffness * (_AS_READ * kept**2 + _AS_BEFORE * steady**2)).sum())
         return _Tried(change, off, float(losses.mean()) + pull / 2)
 
-    def _step(self, now: _Tried) -> _Tried:
-        """The best of the steps from `now`, by how strongly they are damped."""
-        slopes = np.stack([self._slope(now, number) for number in self._free.tolist()])
-        linear = np.minimum(1, _KNEE / np.maximum(np.abs(now.off), _KNEE / 1e6))
-        weighed = slopes * (self._weights * linear)
-        curvature = (weighed @ slopes.T).astype(np.float64) / now.off.size
-        kept, steady = self._pulls(now.change)
-        slope = weighed @ now.off / now.off.size
-        slope = slope + self._stiffness * (_AS_READ * kept + _AS_BEFORE * steady)
-        pull = self._stiffness * (_AS_READ + _AS_BEFORE)
-        best: _Tried | None = None
-        for damping in _DAMPING:
-            damped = curvature + np.diag(damping * np.diag(curvature) + pull)
-            step = np.linalg.solve(damped, -slope).clip(-_FARTHEST, _FARTHEST)
-            tried = self._try(self._changed(now.change, self._free, step))
-            if best is not None and tried.loss > best.loss:
-                break
-            best = tried
-        assert best is not None
-        return best
-
-    def _slope(self, now: _Tried, number: int) -> Array:
-        """How the differences change with one number."""
-        probed = self._changed(now.change, number, _PROBE)
-        made = _shrunk(self._make(moved(self._motion, probed)))
-        return (made - self._shown - now.off) / np.float32(_PROBE)
-
     def _pulls(self, change: Numbers) -> tuple[Numbers, Numbers]:
         """How far the numbers are from what was read, and from the frame before."""
-        return change.ravel()[self._free], (change - self._before).ravel()[self._free]
+        return change.ravel(), (change - self._before).ravel()
 
-    @staticmethod
-    def _changed(change: Numbers, numbers: NDArray[np.intp] | int, by: Numbers | float) -> Numbers:
-        changed = change.copy()
-        changed.ravel()[numbers] += by
-        return changed
+
+def _products(slopes: Array, off: Array) -> tuple[Numbers, Numbers]:
+    """`slopes @ slopes.T` and `slopes @ off` of [m, n] and [n], [m, m] and [m].
+
+    In pieces so small that BLAS gives none to threads of its own: there is little to be won, and
+    between one product and the next they would keep the other cores busy with waiting.
+    """
+    rows = len(slopes)
+    pieces = slopes.reshape(rows, -1, _PIECE).transpose(1, 0, 2)
+    curvature = np.matmul(pieces, pieces.transpose(0, 2, 1)).sum(axis=0)
+    slope = np.matmul(pieces, off.reshape(-1, _PIECE, 1)).sum(axis=0)
+    return curvature.astype(np.float64), slope[:, 0].astype(np.float64)
+
+
+def _pixels(places: tuple[float, float, float, float]) -> Array:
+    """Of the pixels that are compared x, y and 1, float32 [3, _GRID * _GRID]."""
+    left, top, right, bottom = places
+    share = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = np.meshgrid(left + (right - left) * share, top + (bottom - top) * share)
+    return np.stack([x.ravel(), y.ravel(), np.ones(x.size)]).astype(np.float32)
+
+
+def _distances(motion: Array, pixels: Array) -> Array:
+    """The squared Mahalanobis distance of each pixel from each region, [K, n]. A region that has
+    no area is far from all."""
+    axes = motion[0, :, 2:].reshape(-1, 2, 2)
+    flat = np.abs(np.linalg.det(axes)) <= _LEAST**2
+    inverse = np.linalg.inv(np.where(flat[:, None, None], np.eye(2, dtype=np.float32), axes))
+    form = np.concatenate([inverse, -(inverse @ motion[0, :, :2, None])], axis=2)
+    place = (form.reshape(-1, 3) @ pixels).reshape(len(form), 2, -1)
+    distances: Array = np.where(flat[:, None], np.inf, np.square(place).sum(axis=1))
+    return distances
+
+
+def _apart(distances: Array, regions: NDArray[np.intp]) -> list[list[int]]:
+    """The `regions` in at most `_GROUPS` groups in which they lie as far apart as they come: the
+    largest first, each joins those that it overlaps least."""
+    near = np.exp(distances[regions] / -2)
+    overlap = near @ near.T
+    groups: list[list[int]] = [[] for _ in range(_GROUPS)]
+    for each in np.argsort(-near.sum(axis=1)).tolist():
+        min(groups, key=lambda group: float(overlap[each, group].sum())).append(each)
+    return [regions[group].tolist() for group in groups if group]
 
 
 def _shrunk(picture: Picture) -> Array:

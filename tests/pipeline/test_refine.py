@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edgeanim import api
+from edgeanim.cli.animate import command as animate
 from edgeanim.cli.evaluate import command as evaluate
 from edgeanim.cli.motion import extract
 from edgeanim.core.errors import UsageError
@@ -73,8 +75,31 @@ def test_what_is_refined_wins_back_more(
     assert won[1] > won[0] + 0.02
 
 
-def test_cameras_and_trained_networks_are_not_refined(small_bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"--refine.*longer than a camera waits"):
-        api.extract_motion("camera:0", bundle=small_bundle, out=tmp_path / "m.npz", refine=True)
+def test_an_animation_follows_a_clip_more_closely(
+    small_bundle: Path, moving_clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    real = [frame for _, frame in zip(range(FRAMES), read_frames(moving_clip), strict=False)]
+    still, off = tmp_path / "still.png", []
+    Image.fromarray(real[0]).save(still)
+    for name, options in (("plain", []), ("refined", ["--refine"])):
+        out = tmp_path / name
+        told = [small_bundle, "--still", still, "--drive", moving_clip, "-o", f"{out}/", "--json"]
+        told += ["--no-smooth", "--frames", FRAMES, *options]
+        animate.main([str(word) for word in told], standalone_mode=False)
+        assert json.loads(capfd.readouterr().out)["frames"] == FRAMES
+        made = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())]
+        pairs = zip(made, real, strict=True)
+        off.append(float(np.mean([np.abs(one.astype(int) - two).mean() for one, two in pairs])))
+    assert off[1] < 0.98 * off[0]
+
+
+def test_stored_motions_and_trained_networks_are_not_refined(
+    small_bundle: Path, moving_clip: Path, tmp_path: Path
+) -> None:
+    still = tmp_path / "still.png"
+    Image.fromarray(next(iter(read_frames(moving_clip)))).save(still)
+    with pytest.raises(UsageError, match=r"no frames.*`edgeanim motion extract --refine`"):
+        api.animate(small_bundle, still=still, drive="wave", out=tmp_path / "out.gif", refine=True)
+    assert not (tmp_path / "out.gif").exists()
     with pytest.raises(UsageError, match=r"--refine.*trained networks"):
         api.evaluate(refine=True)

@@ -14,13 +14,14 @@ from hypothesis.extra import numpy as hnp
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.core.overlap import Overlap
+from edgeanim.runtime import refining
 from edgeanim.runtime.execution import Shown
 from edgeanim.runtime.following import Step
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
-from edgeanim.runtime.refining import REFINE, moved, refined_steps, small_still
-from edgeanim.runtime.scene import Scene
+from edgeanim.runtime.refining import REFINE, Trials, moved, refined_steps, small_still
+from edgeanim.runtime.scene import BadDriver, Scene
 from tests.runtime.stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
@@ -127,9 +128,9 @@ def test_changes_turn_shift_and_stretch_and_none_changes_nothing(change):
     assert moved(motion, change).dtype == np.float32
 
 
-def _blob(motion: np.ndarray) -> np.ndarray:
-    """A grey spot of the first region's place and shape, uint8 [64, 64, 3]."""
-    at = (np.arange(64) + 0.5) / 32 - 1
+def _blob(motion: np.ndarray, side: int = 64) -> np.ndarray:
+    """A grey spot of the first region's place and shape, uint8 [side, side, 3]."""
+    at = (np.arange(side) + 0.5) / (side / 2) - 1
     grid = np.stack(np.meshgrid(at, at), axis=-1)
     axes = motion[0, 0, 2:].reshape(2, 2).astype(np.float64)
     place = (grid - motion[0, 0, :2]) @ np.linalg.inv(axes).T
@@ -142,14 +143,18 @@ def _steps(motions: list[np.ndarray], frames: list[np.ndarray]) -> Iterator[Step
         yield Step({"driving_frame": Shown(frame)}, motion, {})
 
 
+WHOLE = (-1.0, -1.0, 1.0, 1.0)
+
+
 def _counted(make: Callable[[np.ndarray], np.ndarray]):
+    """How motions are tried by `make`, and a list of those that were."""
     made: list[np.ndarray] = []
 
     def counting(_: int, motion: np.ndarray) -> np.ndarray:
         made.append(motion)
         return make(motion)
 
-    return counting, made
+    return Trials(counting, WHOLE), made
 
 
 TRUE = np.float32([[[0.1, -0.05, 0.35, 0.05, -0.05, 0.3]]])
@@ -160,7 +165,7 @@ TRUE = np.float32([[[0.1, -0.05, 0.35, 0.05, -0.05, 0.3]]])
 def test_from_wherever_it_is_read_the_frame_comes_nearer(change):
     read = moved(TRUE, change)
     shown = _blob(TRUE)
-    [step] = refined_steps(_steps([read], [shown]), lambda _, motion: _blob(motion))
+    [step] = refined_steps(_steps([read], [shown]), _counted(_blob)[0])
 
     def off(motion):
         return np.abs(_blob(motion).astype(int) - shown).mean()
@@ -184,28 +189,103 @@ def _lit(weave: float, light: float) -> np.ndarray:
 def test_texture_tells_where_something_is_and_light_on_plain_ground_hardly():
     still = np.float32([[[0, 0, 0.4, 0, 0, 0.4]]])
 
-    def make(_: int, motion: np.ndarray) -> np.ndarray:
-        return _lit(float(motion[0, 0, 0]), float(motion[0, 0, 0]))
-
-    [step] = refined_steps(_steps([still], [_lit(0.04, -0.15)]), make)
+    trials, _ = _counted(lambda motion: _lit(float(motion[0, 0, 0]), float(motion[0, 0, 0])))
+    [step] = refined_steps(_steps([still], [_lit(0.04, -0.15)]), trials)
     assert 0.015 < step.motion[0, 0, 0] < 0.04
+
+
+@pytest.mark.slow
+def test_over_ten_thousand_frames_no_error_builds_up(monkeypatch: pytest.MonkeyPatch):
+    """What a frame leaves to the next, its change and the slopes, is worth as much at the end as at
+    the beginning, and a while in which the driver shows nothing is forgotten."""
+    side, count, dark = 16, 10_000, range(5_000, 5_500)
+    monkeypatch.setattr(refining, "_GRID", side)
+    rng = np.random.default_rng(3)
+    turn = np.arange(count) / 40
+    still = np.tile(TRUE[0, 0], (count, 1, 1, 1)).astype(np.float32)
+    true = still + 0.3 * np.stack([np.cos(turn), np.sin(turn), *np.zeros((4, count))], 1)[
+        :, None, None
+    ].astype(np.float32)
+    bias = np.array([[0.15, -0.15, 0.1, 0.0, 0.0, 0.0]])
+    read = [moved(motion, bias + rng.normal(0, 0.05, (1, 6))) for motion in true]
+
+    def shown(number: int) -> np.ndarray:
+        return np.zeros((side, side, 3), np.uint8) if number in dark else _blob(true[number], side)
+
+    steps = (Step({"driving_frame": Shown(shown(i))}, read[i], {}) for i in range(count))
+    trials = Trials(lambda _, motion: _blob(motion, side), WHOLE)
+    off = np.array(
+        [
+            [np.abs(motion - true[i])[0, 0, :2].max() for motion in (read[i], step.motion)]
+            for i, step in enumerate(refined_steps(steps, trials))
+        ]
+    )
+    parts = [off[start : start + 1000].mean(axis=0) for start in (100, 4_000, 6_000, 9_000)]
+    assert all(refined < 0.6 * as_read for as_read, refined in parts)
+    assert max(refined for _, refined in parts) < 1.1 * min(refined for _, refined in parts)
 
 
 def test_what_is_not_in_the_picture_is_neither_moved_nor_tried():
     gone = np.concatenate([TRUE, np.float32([[[0.5, 0.5, 1e-4, 0, 0, 1e-4]]])], axis=1)
     read = gone + np.float32([0.05, 0, 0, 0, 0, 0])
-    make, made = _counted(_blob)
-    [step] = refined_steps(_steps([read], [_blob(TRUE)]), make)
+    trials, made = _counted(_blob)
+    [step] = refined_steps(_steps([read], [_blob(TRUE)]), trials)
     np.testing.assert_allclose(step.motion[0, 1], read[0, 1], atol=1e-6)
     assert np.abs(step.motion[0, 0] - TRUE[0, 0]).max() < 0.03
-    # A frame as it is read, and four times six slopes and at most four lengths of a step.
-    assert len(made) <= 1 + 4 * (6 + 4)
+    assert all((motion[0, 1] == read[0, 1]).all() for motion in made)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_however_many_regions_there_are_a_frame_that_is_read_rightly_takes_13_others(count):
+    """One as it is read, and a round of three times the slopes of three numbers and a step."""
+    rng = np.random.default_rng(count)
+    places = rng.uniform(-0.8, 0.8, (1, count, 2))
+    motion = np.concatenate([places, np.tile([0.1, 0, 0, 0.1], (1, count, 1))], axis=2)
+    trials, made = _counted(_blobs)
+    read = motion.astype(np.float32)
+    list(refined_steps(_steps([read] * 3, [_blobs(read)] * 3), trials))
+    assert len(made) == 3 * (1 + 3 * (3 + 1))
+
+
+def _blobs(motion: np.ndarray) -> np.ndarray:
+    """A grey spot for each region."""
+    spots = [_blob(motion[:, k : k + 1]).astype(int) for k in range(motion.shape[1])]
+    return np.minimum(np.sum(spots, axis=0), 255).astype(np.uint8)
+
+
+def test_regions_that_lie_apart_are_mended_together_each_by_its_own_part_of_the_picture():
+    corners = [[x, y, 0.12, 0, 0, 0.12] for x in (-0.6, 0.6) for y in (-0.6, 0.0, 0.6)]
+    true = np.float32([corners])
+    rng = np.random.default_rng(5)
+    read = moved(true, np.pad(rng.uniform(-0.4, 0.4, (6, 2)), ((0, 0), (0, 4))))
+    trials, _ = _counted(_blobs)
+    *_, step = refined_steps(_steps([read] * 4, [_blobs(true)] * 4), trials)
+    off = [np.abs((each - true)[0, :, :2]).max(axis=1) for each in (read, step.motion)]
+    assert (off[1] < 0.02).all()
+    assert (off[1] < off[0] / 2).all()
+
+
+def test_where_a_picture_lies_on_the_canvas_is_heeded():
+    """Of a wide picture, whose rows are the middle of what the networks see: two regions that lie
+    one above the other there are told apart."""
+    true = np.float32([[[0, -0.2, 0.1, 0, 0, 0.08], [0, 0.2, 0.1, 0, 0, 0.08]]])
+    read = moved(true, np.array([[0.4, 0.3, 0, 0, 0, 0], [-0.4, 0.3, 0, 0, 0, 0]]))
+
+    def wide(motion: np.ndarray) -> np.ndarray:
+        return _blobs(motion)[20:44]
+
+    def off(places: tuple[float, float, float, float]) -> float:
+        trials = Trials(lambda _, motion: wide(motion), places)
+        [step] = refined_steps(_steps([read], [wide(true)]), trials)
+        return float(np.abs((step.motion - true)[0, :, :2]).max())
+
+    assert off((-1.0, -0.375, 1.0, 0.375)) < 0.015
 
 
 def test_where_nothing_is_there_nothing_is_tried():
     gone = np.zeros((1, 2, 6), np.float32)
-    make, made = _counted(lambda _: np.zeros((64, 64, 3), np.uint8))
-    [step] = refined_steps(_steps([gone], [_blob(TRUE)]), make)
+    trials, made = _counted(lambda _: np.zeros((64, 64, 3), np.uint8))
+    [step] = refined_steps(_steps([gone], [_blob(TRUE)]), trials)
     np.testing.assert_array_equal(step.motion, gone)
     assert len(made) == 1
 
@@ -213,13 +293,50 @@ def test_where_nothing_is_there_nothing_is_tried():
 def test_a_frame_begins_with_what_the_one_before_it_was_off_by():
     read = moved(TRUE, np.array([[0.3, -0.3, 0.2, 0.0, 0.0, 0.0]]))
     shown = _blob(TRUE)
-    make, made = _counted(_blob)
-    list(refined_steps(_steps([read], [shown]), make))
+    trials, made = _counted(_blob)
+    list(refined_steps(_steps([read], [shown]), trials))
     first = len(made)
-    list(refined_steps(_steps([read] * 2, [shown] * 2), make))
+    list(refined_steps(_steps([read] * 2, [shown] * 2), trials))
     begun = [np.abs(_blob(made[at]).astype(int) - shown).mean() for at in (first, 2 * first)]
     assert begun[0] > 5
     assert begun[1] < 0.1 * begun[0]
+
+
+def _motions_of(still: np.ndarray, driver, **options) -> list[np.ndarray]:
+    """The motions that frames of `still` are made of."""
+    found: list[np.ndarray] = []
+
+    def record(graph: str, inputs) -> None:
+        if graph == "animate":
+            found.append(inputs["to"])
+
+    count = sum(1 for _ in _player(record=record, **options).play(Scene(still, driver)))
+    assert count == len(found)
+    return found
+
+
+def test_anybodys_still_is_moved_by_what_the_drivers_own_first_frame_tells():
+    own = _motions_of(DRIVER[0], DRIVER, refine=True)
+    others = _motions_of(255 - DRIVER[2], iter(DRIVER), refine=True)
+    np.testing.assert_array_equal(own, others)
+    plain = _motions_of(DRIVER[0], DRIVER)
+    assert len(own) == len(plain) == len(DRIVER)
+    assert np.abs(np.subtract(own, plain)).max() > 0.03
+
+
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [
+        ([], "no frames"),
+        (DRIVER[:1], "a clip of one frame"),
+        ([DRIVER[0][:, :, 0], *DRIVER], "frame 0 of the driver"),
+        ([np.zeros((60000, 20, 3), np.uint8)] * 2, "too large or too narrow"),
+    ],
+)
+def test_a_driver_that_is_refused_is_refused_in_the_same_words(driver, said):
+    for refine in (False, True):
+        with pytest.raises((BadDriver, ValueError), match=said):
+            list(_player(refine=refine).play(Scene(DRIVER[0], iter(driver))))
 
 
 def test_what_frames_are_made_of_more_than_motion_is_refused():
