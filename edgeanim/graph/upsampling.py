@@ -16,22 +16,29 @@ _SCALES, _SIZES = 2, 3
 
 def nearest_factor(graph: Editor, resize: Any) -> int | None:
     """f if output i of both axes of a `Resize` is input i div f; `None` for any other resizing."""
+    factors = nearest_factors(graph, resize)
+    return factors[0] if factors is not None and factors[0] == factors[1] else None
+
+
+def nearest_factors(graph: Editor, resize: Any) -> tuple[int, int] | None:
+    """The same of rows and of columns, which may differ; not both are 1."""
     given = attributes(resize)
     if given.get("mode", "nearest") != "nearest":
         return None
     scales = resize_scales(graph, resize)
-    if scales is None or len(scales) != 4 or scales[:2] != (1, 1) or scales[2] != scales[3]:
+    if scales is None or len(scales) != 4 or scales[:2] != (1, 1):
         return None
-    factor = int(scales[2])
-    if factor < 2 or factor != scales[2]:
+    rows, columns = map(int, scales[2:])
+    if min(rows, columns) < 1 or rows * columns == 1 or (rows, columns) != scales[2:]:
         return None
+    factors = rows, columns
     coordinates = given.get("coordinate_transformation_mode", "half_pixel")
     rounding = given.get("nearest_mode", "round_prefer_floor")
     if coordinates == "asymmetric":
-        return factor if rounding == "floor" else None
+        return factors if rounding == "floor" else None
     # The centres of the small pixels never lie half way between those of the large ones.
     halves = coordinates in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
-    return factor if halves and rounding.startswith("round") else None
+    return factors if halves and rounding.startswith("round") else None
 
 
 def resize_scales(graph: Editor, resize: Any) -> tuple[float, ...] | None:
