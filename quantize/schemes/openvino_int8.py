@@ -152,25 +152,39 @@ def _feed(source: Any) -> Callable[[Mapping[str, Array]], dict[int, Array]]:
 
 
 def _float_scope(nncf: Any, source: Any, model: Any, chain: Chain) -> Any:
-    """All that does not belong to the chain of convolutions, in NNCF's terms.
+    """All that does not belong to the chain of convolutions, in NNCF's terms."""
+    floating = {node.name for node in source.graph.node} - {*chain.convolutions, *chain.glue}
+    node_of = _nodes_of(source, model)
+    names = [
+        name
+        for op in model.get_ordered_ops()
+        if node_of[name := op.get_friendly_name()] in floating
+        and op.get_type_name() not in _DATA_MOVES
+    ]
+    return nncf.IgnoredScope(names=names, types=list(FLOAT_TYPES), validate=False)
+
+
+def _nodes_of(source: Any, model: Any) -> dict[str, str | None]:
+    """The ONNX node in `source` that each op of `model` is of, by the op's name.
 
     OpenVINO names an op after its ONNX node, but one that gives an output of the graph after that
-    output, which is known by the tensor; what a node decomposes into is `node/part`, or has a name
-    of its own, which is what the types are for.
+    output, which is known by the tensor; what a node decomposes into is `node/part`, which the
+    types are for, or has a name of its own: such an op belongs to what reads it.
     """
-    quantized = {*chain.convolutions, *chain.glue}
     nodes = {node.name for node in source.graph.node}
     makers = {name: node.name for node in source.graph.node for name in node.output}
-    floating = []
-    for op in model.get_ops():
+    found: dict[str, str | None] = {}
+    for op in reversed(model.get_ordered_ops()):
         name = op.get_friendly_name()
         node = name.removesuffix("/WithoutBiases")
         if node not in nodes:
             tensors = (given for port in op.outputs() for given in port.get_names())
-            node = next((makers[tensor] for tensor in tensors if tensor in makers), None)
-        if node in nodes - quantized and op.get_type_name() not in _DATA_MOVES:
-            floating.append(name)
-    return nncf.IgnoredScope(names=floating, types=list(FLOAT_TYPES), validate=False)
+            made = (makers[tensor] for tensor in tensors if tensor in makers)
+            readers = (to.get_node() for port in op.outputs() for to in port.get_target_inputs())
+            read = (found[reader.get_friendly_name()] for reader in readers)
+            node = next(made, None) or next(read, None)
+        found[name] = node
+    return found
 
 
 def _parameters(weights_in_7_bits: bool) -> Any:

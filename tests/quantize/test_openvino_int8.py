@@ -117,6 +117,20 @@ def test_openvino_leaves_recurrent_ops_in_float(
     assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
 
 
+def test_openvino_leaves_all_that_an_op_is_put_together_from_in_float(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Of powers, means and roots only the ends are tensors of the graph, with known ranges."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           p = LpPool <kernel_shape = [3,3], pads = [1,1,1,1], p = 2> (a)
+           result = Conv <pads = [1,1,1,1]> (p, wr)""",
+        {"wa": (8, 3, 3, 3), "wr": (3, 8, 3, 3)},
+    )
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
+
+
 def test_openvino_knows_the_range_of_a_vector_that_is_spread_out_beside_features(
     samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
 ) -> None:
