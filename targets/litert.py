@@ -87,10 +87,11 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
 
     from edgeanim.graph.bands import in_bands
     from edgeanim.graph.operand_order import without_leading_constants
-    from edgeanim.graph.vectors import as_pixels
+    from edgeanim.graph.vectors import as_columns, as_pixels
 
     in_bands(graph.module)
     as_pixels(graph.module)
+    as_columns(graph.module)
     module = graph.in_order(spec)
     inputs = [_sample(tensor, seed) for seed, tensor in enumerate(spec.inputs)]
     with torch.no_grad():
