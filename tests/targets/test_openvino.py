@@ -77,20 +77,40 @@ def test_a_graph_without_weights_is_compiled(tmp_path: Path) -> None:
     session.close()
 
 
-def test_an_op_that_openvino_has_not_is_named_with_its_node(tmp_path: Path) -> None:
+UNPOOLED = """
+    p, places = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x)
+    y = MaxUnpool <kernel_shape = [2,2], strides = [2,2]> (p, places)
+"""
+CROPPED = """
+    r = Relu (x)
+    y = Resize <mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize">
+        (r, region, once)
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        (UNPOOLED, r"does not know the op MaxUnpool of node 'up'\."),
+        (CROPPED, r"the op Resize of node 'up': tf_crop_and_resize - .*, half_pixel\."),
+    ],
+    ids=["unknown", "in a form that it has not"],
+)
+def test_an_op_that_openvino_has_not_is_named_with_its_node(
+    steps: str, told: str, tmp_path: Path
+) -> None:
     """Its own error named it in the last lines of many, of which one is shown."""
     import onnx
 
-    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]>
-        g (float[1,3,8,8] x) => (float[1,3,8,8] y) {
-            p, places = MaxPool <kernel_shape = [2,2], strides = [2,2]> (x)
-            y = MaxUnpool <kernel_shape = [2,2], strides = [2,2]> (p, places)
-        }""")
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,3,8,8] x) => (float[1,3,8,8] y)
+        <float[8] region = {{0,0,0,0,1,1,0.5,0.5}}, float[4] once = {{1,1,1,1}}>
+        {{ {steps} }}""")
     model.graph.node[1].name = "up"
     path = tmp_path / "net.onnx"
     onnx.save(model, str(path))
     ends = [TensorSpec(name, "condition:any", (1, 3, 8, 8), "NCHW") for name in "xy"]
     source = GraphArtifact(GraphSpec("net", path.name, "frame", (ends[0],), (ends[1],)), path)
-    with pytest.raises(BadInput, match=r"the op MaxUnpool of node 'up'.*--backend") as refused:
+    with pytest.raises(BadInput, match=f"{told}.*--backend") as refused:
         get_backend("openvino").compile(source, load_board("x86-vnni"), tmp_path)
     assert refused.value.where == str(path)
