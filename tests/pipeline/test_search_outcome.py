@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.search import outcome
 from edgeanim.pipeline.search.finals import finalists
@@ -26,6 +27,14 @@ def test_int8_that_cannot_be_made_is_told_with_the_float_that_ships() -> None:
     assert why_no_int8(found.results, study.limit) == (
         " Of INT8: it failed: openvino-int8-ptq cannot be made."
     )
+
+
+def test_a_search_in_which_nothing_ran_says_how_to_do_without_what_was_kept() -> None:
+    """A damaged trial in the store would fail again in every run."""
+    space = Space(("openvino",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec())
+    run = Run(TableStudy({}), space, None)  # type: ignore[arg-type]
+    with pytest.raises(DeviceFailed, match=r"openvino-float32 cannot be made\. .*--fresh"):
+        run.result(None, None)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ class Run:
         failed = [r for r in self._search.results if r.state == "failed"]
         if complete and failed and not self._within():
             raise DeviceFailed(
-                f"No candidate could be measured. {failed[0].id}: {failed[0].reason}"
+                f"No candidate could be measured. {failed[0].id}: {failed[0].reason}",
+                hint="If it is what the store kept of earlier trials, --fresh makes all anew.",
             )
 
     def _outcome(self, report: Report | None, complete: bool) -> Optimized:
