@@ -211,6 +211,8 @@ def _show(result: Pruned) -> None:
         macs = f"{graph.macs_before / 1e6:7.1f} -> {graph.macs_after / 1e6:7.1f} MMAC"
         params = f"{graph.params_before / 1e3:7.1f} -> {graph.params_after / 1e3:7.1f} k parameters"
         say(f"{graph.name:<12} {macs}  {params}")
+        if graph.params_after > graph.params_before:
+            say("Layers that shared their weights lost different channels: now each has its own.")
     if result.overshoots:
         say(
             f"{1 - result.left:.0%} went, more than the {result.spec.ratio:.0%} asked for, as "
