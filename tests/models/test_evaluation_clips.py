@@ -124,12 +124,13 @@ def test_json_holds_the_main_score(
             assert score[key] == pytest.approx(won_back / lost)
 
 
+@pytest.mark.parametrize(("size", "instead"), [(65, 64), (3, 4), (0, 4), (-4, 4)])
 def test_pictures_of_which_masks_are_no_quarter_are_refused(
-    folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    size: int, instead: int, folders: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    with pytest.raises(UsageError, match=r"--size.*multiple of 4"):
-        api.evaluate(weights, clips=folders / "birds", size=65)
+    with pytest.raises(UsageError, match=rf"--size.*multiple of 4\. Take {instead}\."):
+        api.evaluate(weights, clips=folders / "birds", size=size)
 
 
 def test_a_clip_that_cannot_be_read_is_told_before_anything_is_scored(

@@ -58,12 +58,12 @@ def evaluate(
 
 def check_size(size: int | None) -> None:
     """`UsageError` for a side of pictures of which masks are no quarter."""
-    if size is not None and size % MASK_STRIDE:
+    if size is not None and (size < MASK_STRIDE or size % MASK_STRIDE):
         raise UsageError(
-            f"Masks have a quarter of the pictures' side, and {size} is no multiple of "
+            f"Masks have a quarter of the pictures' side, and {size} is no positive multiple of "
             f"{MASK_STRIDE}.",
             where="--size",
-            hint=f"Take {size - size % MASK_STRIDE}.",
+            hint=f"Take {max(size - size % MASK_STRIDE, MASK_STRIDE)}.",
         )
 
 
