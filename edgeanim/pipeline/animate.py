@@ -14,7 +14,7 @@ from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import options_beside, refuse_no_frames, scene_of
+from edgeanim.pipeline.driving import options_beside, refuse_few_frames, scene_of
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
@@ -177,7 +177,7 @@ def _check_request(
     loop: bool,
 ) -> None:
     """Refuse before anything is opened what cannot end well."""
-    refuse_no_frames(limit)
+    refuse_few_frames(limit)
     if fps is not None:
         check_rate(fps, out)
     if loop:

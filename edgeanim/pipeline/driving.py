@@ -86,11 +86,11 @@ def options_beside(
     return replace(work.options(backend, threads), beside_others=True)
 
 
-def refuse_no_frames(limit: int | None) -> None:
-    """`UsageError` for a `limit` of frames that leaves none."""
-    if limit is not None and limit < 1:
+def refuse_few_frames(limit: int | None, least: int = 1) -> None:
+    """`UsageError` for a `limit` of frames that leaves less than the `least`."""
+    if limit is not None and limit < least:
         raise UsageError(
-            f"A limit of {limit} leaves no frame: 1 frame or more can be asked for.",
+            f"A limit of {limit} leaves too few frames: {least} or more can be asked for.",
             where="--frames",
         )
 

@@ -18,7 +18,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import TRACK, options_beside, refuse_no_frames
+from edgeanim.pipeline.driving import TRACK, options_beside, refuse_few_frames
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.execution import Record
@@ -103,9 +103,9 @@ def extract_motion(
     `limit` frames or when `stop`, which is asked before each and while one is waited for, says so;
     a camera also where a track is full.
 
-    `UsageError` if `out` is no .npz, the bundle's model does not find motion in a driver, the clip
-    is longer than a track can be, or it cannot be refined: some models make their frames of more
-    than motion.
+    `UsageError` if `out` is no .npz, `limit` is less than two frames, the bundle's model does not
+    find motion in a driver, the clip is longer than a track can be, or it cannot be refined: some
+    models make their frames of more than motion.
     """
     _check_request(clip, bundle, out, limit)
     work = Work.on(board, progress=progress)
@@ -142,7 +142,7 @@ def _check_request(
     clip: str | Path, bundle: str | Path, out: str | Path, limit: int | None
 ) -> None:
     """Refuse before anything is opened what cannot end well."""
-    refuse_no_frames(limit)
+    refuse_few_frames(limit, least=2)  # one does not move
     must_end_in(TRACK, out, "A stored motion")
     may_become_file(Path(out))
     must_spare(Path(out), [bundle, *files_read(clip)])

@@ -97,6 +97,14 @@ def test_a_clip_that_is_too_long_for_a_stored_motion_says_so(
     assert len(api.extract_motion(clip, bundle=follower, out=out, limit=6)) == 6
 
 
+def test_a_single_frame_is_refused_before_the_clip_is_blamed(
+    follower: Path, tmp_path: Path
+) -> None:
+    clip = clip_of(tmp_path / "clip.gif", 6)
+    with pytest.raises(UsageError, match=r"--frames.*limit of 1.* 2 or more"):
+        api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz", limit=1)
+
+
 def test_a_motion_that_gets_too_long_at_a_frame_rate_is_refused(
     follower: Path, tmp_path: Path
 ) -> None:
