@@ -52,8 +52,8 @@ def none_works(diagnosis: Diagnosis) -> MissingComponent:
     """What to do where no runtime is usable: install the first that is missing."""
     error = MissingComponent("No backend works there.", extra="")
     missing = (c for c in diagnosis.checks if c.name.startswith(_BACKEND) and c.status == "skip")
-    first = next(missing, None)
-    error.hint = None if first is None else f"Install it with: {first.hint}"
+    install = next((check.hint for check in missing if check.hint), None)
+    error.hint = None if install is None else f"Install it with: {install}"
     return error
 
 
@@ -118,8 +118,10 @@ def _judge(name: str, done: subprocess.CompletedProcess[str]) -> tuple[Check, bo
     if "refused" in answer:
         return Check(name, "fail", answer["refused"]), False
     if answer["version"] is None:
-        install = install_line(answer["extra"])
-        return Check(name, "skip", f"not installed: {answer['reason']}", install), False
+        missing = f"not installed: {answer['reason']}"
+        if answer["note"]:  # it is none that this machine lacks
+            return Check(name, "skip", f"{missing} {answer['note']}"), False
+        return Check(name, "skip", missing, install_line(answer["extra"])), False
     errors: dict[str, float] = answer["errors"]
     wrong = [p for p, e in errors.items() if not (isfinite(e) and e <= TOLERANCE[p])]
     shown = ", ".join(f"{p} off by {e:.1g}" for p, e in errors.items()) or "no smoke test for it"

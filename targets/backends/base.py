@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Availability:
     """Whether a backend can run here: its `version`, or the `reason` why not.
 
-    `note` is something its user should know even though it works (an outdated runtime, say).
+    `note` is something its user should know even though it works (an outdated runtime, say), or
+    where it does not: that a board has no need of it.
     """
 
     version: str | None = None

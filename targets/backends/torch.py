@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _DEVICES = {"cpu": "cpu", "cuda": "cuda"}
 _PACKAGES = ("torch", "onnx", "onnxruntime")
+_FOR_NO_BOARD = "The float32 reference: for no board."
 _LAYOUTS = ("permute", "transpose", "contiguous", "copy_", "clone", "_to_copy", "to", "reorder")
 
 
@@ -57,9 +58,9 @@ class Torch:
     def available(self) -> Availability:
         # Importing PyTorch takes seconds; whoever lists the backends should not wait for it.
         if missing := [name for name in _PACKAGES if not installed(name)]:
-            return Availability(reason=f"The package {missing[0]!r} is not installed.")
-        version = importlib.metadata.version("torch")
-        return Availability(version=version, note="The float32 reference: for no board.")
+            reason = f"The package {missing[0]!r} is not installed."
+            return Availability(reason=reason, note=_FOR_NO_BOARD)
+        return Availability(version=importlib.metadata.version("torch"), note=_FOR_NO_BOARD)
 
     def accepts(self, scheme: str) -> bool:
         return scheme == FLOAT32

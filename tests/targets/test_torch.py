@@ -11,6 +11,7 @@ import pytest
 from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.backends import torch as torch_backend
 from edgeanim.targets.board import board_names, load_board, load_shipped_board
 from tests.targets.conftest import SPEC, sample
 
@@ -27,6 +28,15 @@ def test_a_gpu_that_is_not_there_is_an_error_and_no_fallback(
         pytest.skip("there is a GPU")
     with pytest.raises(DeviceFailed, match="no NVIDIA GPU"):
         get_backend("torch").load(compiled("torch"), SessionOptions(settings={"device": "cuda"}))
+
+
+def test_a_board_without_it_lacks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor would offer a small board gigabytes that play nothing there."""
+    monkeypatch.setattr(torch_backend, "installed", lambda name: name != "torch")
+    found = get_backend("torch").available()
+    assert not found
+    assert found.note is not None
+    assert "for no board" in found.note
 
 
 def test_a_gpu_agrees_with_the_cpu(compiled: Callable[..., CompiledGraph]) -> None:
