@@ -187,6 +187,19 @@ def test_a_dilated_transposed_convolution_converts(stride: int, tmp_path: Path) 
     convert(tmp_path, graph, {"w": (3, 5, 3, 3)})
 
 
+@pytest.mark.parametrize(("channels", "groups"), [(24, 24), (32, 4)])
+def test_a_transposed_convolution_in_groups_is_one_convolution(
+    channels: int, groups: int, tmp_path: Path
+) -> None:
+    """The converter made one for each group, which took four times as long or more."""
+    graph = f"""g (float[1,{channels},8,6] x) => (float[1,{channels},16,12] y) {{
+            y = ConvTranspose <strides=[2,2], pads=[1,1,1,1], group={groups}> (x, w, b)
+        }}"""
+    each = channels // groups
+    made = convert(tmp_path, graph, {"w": (channels, each, 4, 4), "b": (channels,)})
+    assert "TRANSPOSE_CONV" not in ops_of(made)
+
+
 @pytest.mark.parametrize("how", ["", ", antialias=1"])
 def test_half_of_an_odd_size_converts(how: str, tmp_path: Path) -> None:
     """As an `interpolate(x, scale_factor=0.5)` makes, with and without smoothing."""

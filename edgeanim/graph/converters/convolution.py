@@ -20,8 +20,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
 
     With stride s, output s q + r of one axis is the sum over m of x[q - m] w[s m + r]: a small
     convolution for each of the s x s phases r, interleaved. INT8 has kernels for those everywhere,
-    and the TFLite converter has no other form for the usual `output_padding=1`. It has none for a
-    dilated kernel, which gets zeros between its taps.
+    and the TFLite converter has no other form for the usual `output_padding=1`, and for groups one
+    transposed convolution for each. It has none for a dilated kernel, which gets zeros between its
+    taps.
     """
 
     def forward(self, x: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
@@ -32,7 +33,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
         settings = (self.stride, self.padding, self.output_padding)
         if not self.splits():
             return F.conv_transpose2d(x, weight, self.bias, *settings, self.groups)
-        return _by_phases(x, weight, self.bias, *(value[0] for value in settings))
+        return _by_phases(
+            x, weight, self.bias, *(value[0] for value in settings), groups=self.groups
+        )
 
     def splits(self) -> bool:
         """Whether both axes are alike and the phases cover the whole output."""
@@ -42,7 +45,6 @@ class ConvTranspose2d(nn.ConvTranspose2d):  # type: ignore[misc]
         reach = dilation * (taps - 1) + 1
         return (
             all(value[0] == value[1] for value in settings)
-            and self.groups == 1
             and stride > 1
             and reach - pad + extra <= stride * -(-reach // stride)
         )
@@ -53,7 +55,7 @@ class ComputedConvTranspose2d(nn.Module):  # type: ignore[misc]
 
     def __init__(self, like: ConvTranspose2d) -> None:
         super().__init__()
-        self.splits = like.splits()
+        self.splits = like.groups == 1 and like.splits()
         self.settings = (like.stride, like.padding, like.output_padding, like.groups, like.dilation)
 
     def forward(
@@ -88,7 +90,11 @@ def _by_phases(
     stride: int,
     pad: int,
     extra: int,
+    *,
+    groups: int = 1,
 ) -> torch.Tensor:
+    if groups > 1:  # [I, O / g, k, k] as the [I / g, O, k, k] of all groups
+        weight = weight.reshape(groups, -1, *weight.shape[1:]).transpose(0, 1).flatten(1, 2)
     # TFLite reverses one axis at a time.
     channels_in, channels, kernel = weight.shape[:3]
     taps = -(-kernel // stride)
@@ -98,7 +104,8 @@ def _by_phases(
     phases = phases.permute(1, 3, 5, 0, 2, 4).reshape(-1, channels_in, taps, taps)
     if bias is not None:
         bias = torch.stack([bias] * stride**2, 1).reshape(-1)
-    y = F.pixel_shuffle(F.conv2d(x, phases, bias, padding=taps - 1), stride)
+    y = F.conv2d(x, phases, bias, padding=taps - 1, groups=groups)
+    y = F.pixel_shuffle(y, stride)
     height, width = ((n - 1) * stride - 2 * pad + kernel + extra for n in x.shape[2:])
     return y[:, :, pad : pad + height, pad : pad + width]
 
