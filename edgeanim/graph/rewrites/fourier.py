@@ -1,0 +1,76 @@
+"""A Fourier transform along an axis is a product by a stored matrix.
+
+OpenVINO (2026.4) overlooks the axis that is an input, as it is since opset 20, and counts one from
+the end wrongly before: it transforms along another one and says nothing. Of real numbers it gives a
+one-sided transform an axis too many. Axes of feature maps are short, so that a product is no large
+part of the work.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each
+from edgeanim.graph.rewrites import constants
+
+_LENGTH, _AXIS = 1, 2
+_AXIS_IS_INPUT = 20
+"""Since this opset."""
+
+
+def rewrite(model: Any) -> int:
+    """Returns the number of transforms replaced: all of known shapes, lengths and axes but inverse
+    ones of one side."""
+    if not any(node.op_type == "DFT" for node in model.graph.node):
+        return 0
+    constants.rewrite(model)
+    return rewrite_each(model, _multiply)
+
+
+def _multiply(graph: Editor, node: Any) -> bool:
+    if node.op_type != "DFT":
+        return False
+    shape, axis = graph.shapes.get(node.input[0]), _axis_of(graph, node)
+    given = attributes(node)
+    inverse, one_sided = (bool(given.get(name, 0)) for name in ("inverse", "onesided"))
+    if shape is None or axis is None or not graph.is_known(node, _LENGTH):
+        return False
+    if inverse and one_sided:
+        return False
+    *_, parts = shape
+    length = int(graph.scalar_of(node, _LENGTH) or shape[axis])
+    kept = length // 2 + 1 if one_sided else length
+    matrix = _matrix(shape[axis], length, kept, inverse=inverse)[:, :parts]
+    order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
+    others = [shape[i] for i in order[:-2]]
+    near = node.output[0]
+    x = graph.add("Transpose", [node.input[0]], near=near, perm=order)
+    x = graph.reshaped(x, (*others, shape[axis] * parts), near=near)
+    stored = graph.constant(matrix.reshape(shape[axis] * parts, kept * 2), near=near)
+    x = graph.reshaped(graph.add("MatMul", [x, stored], near=near), (*others, kept, 2), near=near)
+    graph.replace(node, graph.add("Transpose", [x], near=near, perm=np.argsort(order).tolist()))
+    return True
+
+
+def _axis_of(graph: Editor, node: Any) -> int | None:
+    """The axis of a DFT, from 0; `None` where that or the shape is computed."""
+    shape = graph.shapes.get(node.input[0], ())
+    if not shape:
+        return None
+    if graph.opset < _AXIS_IS_INPUT:
+        return int(attributes(node).get("axis", 1)) % len(shape)
+    axis = graph.scalar_of(node, _AXIS) if graph.has_input(node, _AXIS) else -2.0
+    return None if axis is None else int(axis) % len(shape)
+
+
+def _matrix(before: int, length: int, kept: int, *, inverse: bool) -> AnyArray:
+    """What multiplies real and imaginary parts, float32 [before, 2, kept, 2]: what is beyond the
+    `length` of the transform is cut off, what is missing there is zero."""
+    places, waves = np.arange(before)[:, None], np.arange(kept)
+    turned = np.exp((2j if inverse else -2j) * np.pi * (places * waves % length) / length)
+    turned = np.where(places < length, turned, 0) / (length if inverse else 1)
+    real, imaginary = turned.real, turned.imag
+    by_part = [np.stack(pair, -1) for pair in ((real, imaginary), (-imaginary, real))]
+    return np.stack(by_part, 1).astype(np.float32)
