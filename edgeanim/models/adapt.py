@@ -39,6 +39,7 @@ def adaptation(
             weak_labels=True,
             optical_flow=True,
             recolour_clips=False,
+            bend_clips=True,
         ),
         start=start,
         regions=(Phase(150, batch=8, sizes=(128, 256), learning_rate=1.5e-3),),

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from edgeanim.core.progress import SILENT
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
-from edgeanim.models.training.batches import Material, draw_batch
+from edgeanim.models.training.batches import Material, draw_batch, load_material
 from edgeanim.models.training.config import DataConfig
+from edgeanim.runtime.media import write_animation
 
 
 @pytest.mark.parametrize("recoloured", [True, False])
@@ -55,6 +57,24 @@ def test_clips_are_disguised_only_where_that_is_asked_for():
     # Every frame is of one shade, which no bend changes: the very frames come up.
     assert plain.still[:1].mean((1, 2, 3)) == pytest.approx(other.still[:1].mean((1, 2, 3)))
     assert not torch.equal(plain.still[4:], other.still[4:]), "the same numbers draw other puppets"
+
+
+def test_clips_are_bent_only_where_that_is_asked_for(tmp_path):
+    pictures = np.full((8, SIZE, SIZE, 3), 220, np.uint8)
+    for t in range(8):
+        pictures[t, 100:140, 24 * t + 20 : 24 * t + 60] = 40
+    write_animation(tmp_path / "hand.gif", pictures, 10)
+    plain = DataConfig(
+        puppets=1, clips=tmp_path, clip_names=("hand",), clip_share=1.0, recolour_clips=False
+    )
+    straight, other = (
+        [draw_batch(material, config, 64, 1, (0, step)) for step in range(12)]
+        for config in (plain, replace(plain, bend_clips=True))
+        for material in (load_material(config, SILENT),)
+    )
+    pairs = list(zip(straight, other, strict=True))
+    assert all(torch.equal(one.still, two.still) for one, two in pairs)
+    assert {torch.equal(one.driving, two.driving) for one, two in pairs} == {True, False}
 
 
 def test_flow_is_seen_in_clips_only_where_that_is_asked_for():

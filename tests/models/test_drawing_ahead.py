@@ -166,6 +166,7 @@ def with_a_clip(stored, tmp_path):
         weak_labels=True,
         optical_flow=True,
         disguise_clips=True,
+        bend_clips=True,
     )
     return replace(
         config,

@@ -173,6 +173,14 @@ def test_a_training_goes_on_wherever_its_files_are_named_from(trained, tmp_path,
         train(replace(config, data=data, start=other), out)
 
 
+def test_a_training_that_bends_no_clips_goes_on_from_when_none_could():
+    config = replace(SHORT, data=replace(SHORT.data, bend_clips=False))
+    began = "18e37a99f2252b600a112cbca68f17b5160ccf5536d33c5608071edcc982c54a"
+    assert checkpoint.config_digest(config) == began
+    bends = replace(config, data=replace(config.data, bend_clips=True))
+    assert checkpoint.config_digest(bends) != began
+
+
 def test_the_shipped_weights_are_the_same_start_by_name_and_by_folder():
     named, found = (replace(SHORT, start=start) for start in (Path("shipped"), shipped_folder()))
     assert checkpoint.config_digest(named) == checkpoint.config_digest(found)

@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.bends import sampled, smooth_offsets
+from edgeanim.models.data.sequences import FrameSequence, three_of
 from edgeanim.models.data.skin import Skin, lab
 from edgeanim.models.data.sprites import background
 from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS
@@ -49,11 +50,8 @@ def disguised(
 ) -> tuple[FrameSequence, tuple[int, int]]:
     """A clip of the three frames that a pair of a still and a driving frame needs, dyed, bent and
     put elsewhere, and the pair's `ends` in it. What another backdrop covers is labelled so."""
-    still, driving = ends
-    frames = [still, clip.before[driving], driving]
-    pictures = np.stack([clip.pictures[i] for i in frames])
-    labels = None if clip.weak_labels is None else clip.weak_labels[frames]
-    mattes = None if clip.mattes is None else clip.mattes[frames]
+    three, ends = three_of(clip, ends)
+    pictures, labels, mattes = np.asarray(three.pictures), three.weak_labels, three.mattes
     dyed, toned = rng.uniform(size=2) < (_DYED, _TONED)
     if mattes is not None and labels is not None and (dyed or toned):
         clothes, skin = _clothes_and_skin(pictures, mattes, labels)
@@ -65,11 +63,10 @@ def disguised(
             labels = np.where(mattes > 0, labels, BACKGROUND).astype(np.uint8)
     if rng.uniform() < _BENT:
         bend = _bend(rng, pictures.shape[1])
-        pictures = np.stack([_bent(picture, bend, nearest=False) for picture in pictures])
+        pictures = np.stack([sampled(picture, bend, nearest=False) for picture in pictures])
         if labels is not None:
-            labels = np.stack([_bent(each, bend, nearest=True) for each in labels])
-    three = replace(clip, pictures=pictures, before=(0, 1, 1), weak_labels=labels, mattes=None)
-    return three, (0, 2)
+            labels = np.stack([sampled(each, bend, nearest=True) for each in labels])
+    return replace(three, pictures=pictures, weak_labels=labels, mattes=None), ends
 
 
 def _backdrop(rng: np.random.Generator, size: int) -> Picture:
@@ -143,21 +140,10 @@ def _covered(pictures: Picture, others: Picture, where: NDArray[np.bool_]) -> Pi
 
 def _bend(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
     """Where each pixel comes from, [S, S, 2]: smooth, and never folded."""
-    import cv2
-
-    knots = rng.normal(0, _BEND, (_KNOTS, _KNOTS, 2)).clip(-2 * _BEND, 2 * _BEND)
-    smooth = cv2.resize(knots.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    smooth = smooth_offsets(rng, _KNOTS, _BEND, size)
     stretch = np.exp(rng.normal(0, _STRETCH, 2).clip(-2 * _STRETCH, 2 * _STRETCH))
     middle = (size - 1) / 2
     x, y = ((np.arange(size) - middle) * each + middle for each in stretch)
     grid = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
     bend: NDArray[np.float32] = grid + smooth
     return bend
-
-
-def _bent(picture: Picture, bend: NDArray[np.float32], *, nearest: bool) -> Picture:
-    import cv2
-
-    how = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
-    bent: Picture = cv2.remap(picture, bend, None, how, borderMode=cv2.BORDER_REPLICATE)
-    return bent

@@ -42,8 +42,8 @@ class FrameSequence:
     has them; `None` for a real clip, of which only the pictures are known. Parts with the same
     number in `sheets` [P] are cut from one sheet, which lies flat in frame 0 if no transform there
     shifts, and is else what all transforms are from; `None` if each part is a sprite of its own.
-    `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, and `mattes` uint8 [T, S, S]
-    where somebody is in it.
+    `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, `mattes` uint8 [T, S, S]
+    where somebody is in it, and `rest` uint8 [S, S, 3] what it shows for most of the time.
     """
 
     name: str
@@ -55,6 +55,7 @@ class FrameSequence:
     sheets: NDArray[np.uint8] | None = None
     weak_labels: NDArray[np.uint8] | None = None
     mattes: NDArray[np.uint8] | None = None
+    rest: NDArray[np.uint8] | None = None
 
 
 def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -146,6 +147,21 @@ def weakly_labelled(clip: FrameSequence, *, cut_out: bool = False) -> FrameSeque
     labels = weak_labels(stack)
     cut = mattes(stack, labels) if labels is not None and cut_out else None
     return replace(clip, weak_labels=labels, mattes=cut)
+
+
+def three_of(clip: FrameSequence, ends: tuple[int, int]) -> tuple[FrameSequence, tuple[int, int]]:
+    """The three frames of a real clip that a pair of a still and a driving frame needs, the one
+    before the driving frame between them, as a clip; and where the pair's `ends` are in it."""
+    still, driving = ends
+    frames = [still, clip.before[driving], driving]
+    three = replace(
+        clip,
+        pictures=np.stack([clip.pictures[i] for i in frames]),
+        before=(0, 1, 1),
+        weak_labels=None if clip.weak_labels is None else clip.weak_labels[frames],
+        mattes=None if clip.mattes is None else clip.mattes[frames],
+    )
+    return three, (0, 2)
 
 
 def pictures_alone(path: Path, numbered: Iterable[tuple[int, NDArray[np.uint8]]]) -> FrameSequence:

@@ -15,6 +15,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
+from edgeanim.models.data.bends import at_rest, bent
 from edgeanim.models.data.disguise import disguised
 from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
@@ -129,6 +130,8 @@ def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[Fr
     if config.weak_labels:
         label = partial(weakly_labelled, cut_out=config.disguise_clips)
         clips = in_threads(label, clips, threads, progress)
+    if config.bend_clips:
+        clips = [replace(clip, rest=at_rest(clip.pictures)) for clip in clips]
     labelled = sum(clip.weak_labels is not None for clip in clips)
     told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
     progress.done(told)
@@ -173,6 +176,8 @@ def draw_batch(
         if is_clip and not config.recolour_clips:
             augmentation = Augmentation(augmentation.matrix, augmentation.mirrored)
         ends = int(still), int(driving)
+        if is_clip and config.bend_clips:
+            sequence, ends = bent(sequence, ends, rng)
         if is_clip and config.disguise_clips:
             sequence, ends = disguised(sequence, ends, rng)
         pair = make_pair(sequence, *ends, size, augmentation, optical_flow=config.optical_flow)

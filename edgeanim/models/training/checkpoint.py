@@ -179,6 +179,8 @@ def _counted(config: TrainConfig) -> dict[str, Any]:
     if not config.qat:
         # Trainings without this stage are not to depend on how it is set: they began before it was.
         del plain["qat"], plain["losses"]["consistency"]
+    if not config.data.bend_clips:
+        del plain["data"]["bend_clips"]  # nor on this
     return plain
 
 

@@ -24,7 +24,8 @@ class DataConfig:
     and hands found by colour teach the regions (`data.weak_labels`), and with `optical_flow` the
     flow that two frames show teaches the generator (`data.optical_flow`). Without `recolour_clips`
     the clips keep their colours, which one character always has; with `disguise_clips` they get
-    other builds and backdrops, for people in general (`data.disguise`).
+    other builds and backdrops, for people in general (`data.disguise`), and with `bend_clips` what
+    moves in them is bent (`data.bends`).
 
     `datasets` are folders as `edgeanim dataset` makes them: of their training split, sequences
     whose masks are known join the puppets, the others the clips. With them, `puppets` may be 0.
@@ -42,6 +43,7 @@ class DataConfig:
     optical_flow: bool = False
     recolour_clips: bool = True
     disguise_clips: bool = False
+    bend_clips: bool = False
     datasets: tuple[Path, ...] | None = None
     cue: Literal["off"] | None = None
 
