@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
-    from edgeanim.models.training.config import Precision
+    from edgeanim.models.training.config import Precision, TrainConfig
 
 _TOO_LARGE = "The training needs more memory than there is."
 
@@ -59,10 +60,11 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 where that is faster, with AMX or on an accelerator, and the
+    Convolutions compute in bfloat16 where that is faster, with AMX or on an accelerator, and there
+    are as many steps, within limits, as a processor does in twelve minutes, by a trial. The
     progress says so; a training that has begun stays with what it began with. `device` and
     `workers` are as in `train`."""
-    from edgeanim.models.adapt import adaptation
+    from edgeanim.models.adapt import MOST_STEPS, adaptation, affordable_steps
     from edgeanim.models.export import animator_folder
     from edgeanim.models.train import train as run
 
@@ -79,21 +81,27 @@ def adapt(
         )
     found = some_clips_in(source) if source.is_dir() else [source]
     folder = animator_folder(start)
-    precision = _begun_in(Path(out)) or _fastest(device)
-    course = adaptation(found, folder, threads=threads, precision=precision)
-    progress.stage(f"Adapting in {precision}")
+    begun = _begun_in(Path(out))
+    precision = begun.precision if begun else _fastest(device)
+    measured = not begun and device == "cpu" and precision == "float32"
+    steps = affordable_steps(folder, threads) if measured else MOST_STEPS
+    course = adaptation(found, folder, threads=threads, precision=precision, steps=steps)
+    if begun:
+        course = replace(course, generator=begun.generator)
+    steps = sum(phase.steps for phase in course.generator)
+    progress.stage(f"Adapting in {precision}, {steps} steps of all networks")
     progress.done()
     with memory_errors(_TOO_LARGE, "Give fewer or shorter clips, or free some for it."):
         return run(course, Path(out), progress, device=device, workers=workers)
 
 
-def _begun_in(out: Path) -> Precision | None:
-    """What the training whose checkpoint is in `out` computes in; `None` if there is none."""
+def _begun_in(out: Path) -> TrainConfig | None:
+    """The training whose checkpoint is in `out`; `None` if there is none."""
     from edgeanim.models.training.checkpoint import FOLDER
     from edgeanim.models.training.config import CONFIG_FILE, load_train_config
 
     begun = (out / FOLDER).is_dir() and (out / CONFIG_FILE).is_file()
-    return load_train_config(out / CONFIG_FILE).precision if begun else None
+    return load_train_config(out / CONFIG_FILE) if begun else None
 
 
 def _fastest(device: Device) -> Precision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from edgeanim import api
 from edgeanim.cli.train import command
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.progress import Silent
 from edgeanim.core.store import Store
 from edgeanim.models import adapt
 from edgeanim.models.animator import load_animator
@@ -101,6 +103,39 @@ def test_what_a_training_left_is_a_model_for_every_command(trained: Path, tmp_pa
 def test_a_contradictory_train_is_refused(arguments: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         command.main([*arguments, "-o", "out"], standalone_mode=False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"), [(0.1, 1000), (0.38, 902), (0.43, 780), (1.0, 600), (60.0, 600)]
+)
+def test_a_slow_processor_adapts_in_fewer_steps(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
+) -> None:
+    monkeypatch.setattr(adapt, "_seconds_of_a_trial", lambda _: seconds)
+    assert adapt.affordable_steps(trained, 1) == steps
+    course = adapt.adaptation([Path("clips/me.mp4")], trained, steps=steps)
+    assert sum(phase.steps for phase in course.generator) == steps
+
+
+def test_an_adapting_that_has_begun_keeps_its_number_of_steps(
+    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, told = adapt.adaptation, Mock(spec=Silent)
+
+    def short(*args: object, steps: int, **options: object) -> TrainConfig:
+        config = plan(*args, steps=steps // 100, **options)  # type: ignore[arg-type]
+        phases = tuple(replace(phase, batch=1, sizes=(64,)) for phase in config.generator)
+        return replace(
+            config, data=replace(config.data, puppets=1), regions=SHORT, generator=phases
+        )
+
+    monkeypatch.setattr(adapt, "adaptation", short)
+    monkeypatch.setattr(pipeline, "_fastest", lambda _: "float32")
+    for seconds in (1.0, 0.1):
+        monkeypatch.setattr(adapt, "_seconds_of_a_trial", lambda _, s=seconds: s)
+        api.adapt(clip, tmp_path / "mine", start=trained, threads=1, progress=told)
+    titles = [call.args[0] for call in told.stage.call_args_list]
+    assert titles.count("Adapting in float32, 6 steps of all networks") == 2
 
 
 @pytest.mark.parametrize("begun", ["float32", "bfloat16"])
