@@ -17,10 +17,10 @@ class MotionOptions:
 
     `transfer` is how it is carried over (see `runtime.transfer`): by default relative wherever the
     model finds the still's motion. `smooth` takes the tremble out of it, which needs one frame more
-    (see `runtime.smoothing`), and `refine` mends it by the driver's own frames, which takes some
-    twenty frames more (see `runtime.refining`). `in_place` keeps the still's body
-    where it is, wherever the driver goes, and `strength` says how many times as strong its motion
-    is (see `runtime.strength`).
+    (see `runtime.smoothing`), and `refine` mends it by the driver's own frames, which takes 13 to
+    37 frames more (see `runtime.refining`). `in_place` keeps the still's body where it is, wherever
+    the driver goes, and `strength` says how many times as strong its motion is (see
+    `runtime.strength`).
     """
 
     transfer: TransferRule | None = None

@@ -136,7 +136,7 @@ class _Refiner:
 
     def refined(self, index: int, motion: Array, shown: Array) -> Array:
         """The motion [1, K, 6] of the frame with this number, which shows the levels `shown`."""
-        there = np.abs(np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))) > _LEAST**2
+        there = _are_there(motion)
         if self._change is None or self._slopes is None:
             self._change = np.zeros((len(there), _NUMBERS))
             self._slopes = np.zeros((len(there) * _NUMBERS, shown.size), np.float32)
@@ -243,15 +243,20 @@ def _pixels(places: tuple[float, float, float, float]) -> Array:
     return np.stack([x.ravel(), y.ravel(), np.ones(x.size)]).astype(np.float32)
 
 
+def _are_there(motion: Array) -> NDArray[np.bool_]:
+    """Which regions have an area, [K]."""
+    there: NDArray[np.bool_] = np.abs(np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))) > _LEAST**2
+    return there
+
+
 def _distances(motion: Array, pixels: Array) -> Array:
     """The squared Mahalanobis distance of each pixel from each region, [K, n]. A region that has
     no area is far from all."""
-    axes = motion[0, :, 2:].reshape(-1, 2, 2)
-    flat = np.abs(np.linalg.det(axes)) <= _LEAST**2
-    inverse = np.linalg.inv(np.where(flat[:, None, None], np.eye(2, dtype=np.float32), axes))
+    axes, there = motion[0, :, 2:].reshape(-1, 2, 2), _are_there(motion)
+    inverse = np.linalg.inv(np.where(there[:, None, None], axes, np.eye(2, dtype=np.float32)))
     form = np.concatenate([inverse, -(inverse @ motion[0, :, :2, None])], axis=2)
     place = (form.reshape(-1, 3) @ pixels).reshape(len(form), 2, -1)
-    distances: Array = np.where(flat[:, None], np.inf, np.square(place).sum(axis=1))
+    distances: Array = np.where(there[:, None], np.square(place).sum(axis=1), np.inf)
     return distances
 
 
