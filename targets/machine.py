@@ -46,12 +46,6 @@ class Machine:
         return bool(_BFLOAT16 & set(self.cpu_features))
 
     @property
-    def multiplies_bfloat16_in_tiles(self) -> bool:
-        """Whether AMX makes those products, many at a time. AVX-512's, which make two at a time,
-        have saved no time over float32's, in OpenVINO nor in a training."""
-        return "amx_bf16" in self.cpu_features
-
-    @property
     def multiplies_float16(self) -> bool:
         """The same of float16, where runtimes make use of it."""
         return bool(_FLOAT16 & set(self.cpu_features))

@@ -61,8 +61,8 @@ def command(
     as_json: bool,
 ) -> None:
     """Train an animator by CONFIG.toml: first its regions, then its generator against a
-    discriminator. With --clips, adapt a trained one to your own character: about eleven minutes on
-    two cores. If killed, the same command resumes from the last checkpoint."""
+    discriminator. With --clips, adapt a trained one to your own character: a quarter of an hour at
+    most on two cores. If killed, the same command resumes from the last checkpoint."""
     from edgeanim.api import adapt, train
     from edgeanim.models.shipped_files import WEIGHTS
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
+from edgeanim.core.progress import SILENT
 from edgeanim.core.threads import torch_threads
-from edgeanim.models.animator import Animator, load_animator
 from edgeanim.models.config import load_animator_config
+from edgeanim.models.training.batches import draw_batch, load_material
 from edgeanim.models.training.config import (
     DataConfig,
     LossWeights,
@@ -18,6 +18,8 @@ from edgeanim.models.training.config import (
     Precision,
     TrainConfig,
 )
+from edgeanim.models.training.run import build_networks
+from edgeanim.models.training.stages import generator_step
 
 _PUPPETS = 60
 _CLIP_SHARE = 0.85
@@ -28,30 +30,43 @@ LEAST_STEPS, MOST_STEPS = 600, 1000
 """Of all networks together. With more, what was not seen is still won back a little better."""
 _SECONDS = 720.0
 """What a training may take, so that it is done in a quarter of an hour in any case."""
-_TRIAL_BATCH, _TRIAL_SIZE = 8, 192
-_STEP_IN_TRIALS = 1.8
+_STEP_IN_TRIALS = 1.5
 """How many trials below a training takes for each of its steps, of which a part sees 256 pixels,
-with its losses, its optimiser and the sheets that are written meanwhile; measured on Zen 5."""
+with the batches that are drawn and the sheets that are written meanwhile; measured on Zen 5."""
 
 
-def affordable_steps(start: Path, threads: int) -> int:
-    """How many steps of all networks a processor does in the time that there is, by a trial."""
-    animator = load_animator(start).train()
-    with torch_threads(threads):
-        seconds = min(_seconds_of_a_trial(animator) for _ in range(3))
-    steps = int(_SECONDS / (_STEP_IN_TRIALS * seconds)) - _REGIONS_STEPS
-    return min(max(steps, LEAST_STEPS), MOST_STEPS)
+@dataclass(frozen=True)
+class Pace:
+    """The precision in which a processor trains fastest, and how many steps of all networks it does
+    in the time that there is."""
+
+    precision: Precision
+    steps: int
 
 
-def _seconds_of_a_trial(animator: Animator) -> float:
-    """The time for pictures that mean nothing to go through all networks, and gradients back."""
-    begun = time.perf_counter()
-    pictures = torch.zeros(_TRIAL_BATCH, 3, _TRIAL_SIZE, _TRIAL_SIZE)
-    mask, still = animator.regions(pictures, pictures)
-    _, driving = animator.regions(pictures, pictures)
-    made = animator.generator(*animator.encoder(pictures, mask), still, driving)
-    sum(each.mean() for each in made).backward()
-    return time.perf_counter() - begun
+def measured_pace(course: TrainConfig, precisions: Sequence[Precision]) -> Pace:
+    """The best of these `precisions` for the training `course` on this processor, by a trial:
+    bfloat16 takes half of the time of float32 on some processors, and more than all of it on
+    others."""
+    with torch_threads(course.threads):
+        seconds = {each: _seconds_of_a_step(replace(course, precision=each)) for each in precisions}
+    precision = min(precisions, key=lambda each: seconds[each])
+    steps = int(_SECONDS / (_STEP_IN_TRIALS * seconds[precision])) - _REGIONS_STEPS
+    return Pace(precision, min(max(steps, LEAST_STEPS), MOST_STEPS))
+
+
+def _seconds_of_a_step(course: TrainConfig) -> float:
+    """What a step of all networks takes, on a puppet: the least of three, after one to warm up."""
+    data, phase = DataConfig(puppets=1), course.generator[0]
+    material = load_material(data, SILENT)
+    batch = draw_batch(material, data, phase.sizes[0], phase.batch, (course.seed,))
+    networks = build_networks(course)
+    seconds = []
+    for _ in range(4):
+        begun = time.perf_counter()
+        generator_step(networks, batch, course.losses, joint=course.joint, adversarial=False)
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds[1:])
 
 
 def adaptation(

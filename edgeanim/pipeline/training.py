@@ -17,7 +17,8 @@ from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
 
 if TYPE_CHECKING:
-    from edgeanim.models.training.config import Precision, TrainConfig
+    from edgeanim.models.adapt import Pace
+    from edgeanim.models.training.config import TrainConfig
 
 _TOO_LARGE = "The training needs more memory than there is."
 
@@ -60,11 +61,11 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 where that is faster, with AMX or on an accelerator, and there
-    are as many steps, within limits, as a processor does in twelve minutes, by a trial. The
-    progress says so; a training that has begun stays with what it began with. `device` and
-    `workers` are as in `train`."""
-    from edgeanim.models.adapt import MOST_STEPS, adaptation, affordable_steps
+    Convolutions compute in bfloat16 where a trial finds that faster, and on an accelerator that
+    has it, and there are as many steps, within limits, as a processor does in twelve minutes, by
+    the same trial. The progress says so; a training that has begun stays with what it began with.
+    `device` and `workers` are as in `train`."""
+    from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import animator_folder
     from edgeanim.models.train import train as run
 
@@ -81,15 +82,16 @@ def adapt(
         )
     found = some_clips_in(source) if source.is_dir() else [source]
     folder = animator_folder(start)
-    begun = _begun_in(Path(out))
-    precision = begun.precision if begun else _fastest(device)
-    measured = not begun and device == "cpu" and precision == "float32"
-    steps = affordable_steps(folder, threads) if measured else MOST_STEPS
-    course = adaptation(found, folder, threads=threads, precision=precision, steps=steps)
+    course, begun = adaptation(found, folder, threads=threads), _begun_in(Path(out))
     if begun:
-        course = replace(course, generator=begun.generator)
+        course = replace(course, precision=begun.precision, generator=begun.generator)
+    else:
+        pace = _pace(course, device, progress)
+        course = adaptation(
+            found, folder, threads=threads, precision=pace.precision, steps=pace.steps
+        )
     steps = sum(phase.steps for phase in course.generator)
-    progress.stage(f"Adapting in {precision}, {steps} steps of all networks")
+    progress.stage(f"Adapting in {course.precision}, {steps} steps of all networks")
     progress.done()
     with memory_errors(_TOO_LARGE, "Give fewer or shorter clips, or free some for it."):
         return run(course, Path(out), progress, device=device, workers=workers)
@@ -104,11 +106,17 @@ def _begun_in(out: Path) -> TrainConfig | None:
     return load_train_config(out / CONFIG_FILE) if begun else None
 
 
-def _fastest(device: Device) -> Precision:
-    """The precision in which `device` takes the least time for a step."""
+def _pace(course: TrainConfig, device: Device, progress: Progress) -> Pace:
+    """The precision and the steps that suit `device`."""
+    from edgeanim.models.adapt import MOST_STEPS, Pace, measured_pace
+
     if device == "cpu":
-        return "bfloat16" if read_machine().multiplies_bfloat16_in_tiles else "float32"
+        progress.stage("timing a step")
+        halves = read_machine().multiplies_bfloat16
+        pace = measured_pace(course, ("float32", "bfloat16") if halves else ("float32",))
+        progress.done()
+        return pace
     import torch
 
-    known = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bfloat16" if known else "float32"
+    halves = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return Pace("bfloat16" if halves else "float32", MOST_STEPS)

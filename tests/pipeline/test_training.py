@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -106,82 +107,98 @@ def test_a_contradictory_train_is_refused(arguments: list[str], says: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("seconds", "steps"), [(0.1, 1000), (0.38, 902), (0.43, 780), (1.0, 600), (60.0, 600)]
+    ("seconds", "steps"), [(0.1, 1000), (0.45, 916), (0.5, 810), (1.0, 600), (60.0, 600)]
 )
 def test_a_slow_processor_adapts_in_fewer_steps(
     trained: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
 ) -> None:
-    monkeypatch.setattr(adapt, "_seconds_of_a_trial", lambda _: seconds)
-    assert adapt.affordable_steps(trained, 1) == steps
-    course = adapt.adaptation([Path("clips/me.mp4")], trained, steps=steps)
+    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda _: seconds)
+    course = adapt.adaptation([Path("clips/me.mp4")], trained)
+    pace = adapt.measured_pace(course, ["float32"])
+    assert pace == adapt.Pace("float32", steps)
+    course = adapt.adaptation([Path("clips/me.mp4")], trained, steps=pace.steps)
     assert sum(phase.steps for phase in course.generator) == steps
 
 
-def test_an_adapting_that_has_begun_keeps_its_number_of_steps(
+@pytest.mark.parametrize(("other", "precision"), [(0.6, "bfloat16"), (2.0, "float32")])
+def test_adapting_computes_in_what_a_trial_finds_faster(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, other: float, precision: Precision
+) -> None:
+    seconds = {"float32": 1.0, "bfloat16": other}
+    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda course: seconds[course.precision])
+    course = adapt.adaptation([Path("clips/me.mp4")], trained)
+    assert adapt.measured_pace(course, ["float32", "bfloat16"]).precision == precision
+
+
+def test_a_trial_takes_a_step_as_it_is_trained(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = Mock(side_effect=adapt.generator_step)
+    monkeypatch.setattr(adapt, "generator_step", taken)
+    course = adapt.adaptation([Path("clips/me.mp4")], trained, threads=1)
+    course = replace(course, generator=SHORT)
+    assert adapt.measured_pace(course, ["float32"]).steps == adapt.MOST_STEPS
+    batches = [call.args[1] for call in taken.call_args_list]
+    assert {(len(batch.still), batch.still.shape[-1]) for batch in batches} == {
+        (SHORT[0].batch, SHORT[0].sizes[0])
+    }
+
+
+@pytest.fixture
+def briefly(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """Adapting takes a hundredth of its steps, on one puppet. What was planned comes here."""
+    plan, planned = adapt.adaptation, []
+
+    def short(*args: object, **options: object) -> TrainConfig:
+        config = plan(*args, **options)  # type: ignore[arg-type]
+        phases = tuple(
+            replace(phase, steps=phase.steps // 100, batch=1, sizes=(64,))
+            for phase in config.generator
+        )
+        data = replace(config.data, puppets=1)
+        planned.append(replace(config, data=data, regions=SHORT, generator=phases))
+        return planned[-1]
+
+    monkeypatch.setattr(adapt, "adaptation", short)
+    return planned
+
+
+@pytest.mark.usefixtures("briefly")
+def test_an_adapting_that_has_begun_keeps_its_steps_and_its_precision(
     clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, told = adapt.adaptation, Mock(spec=Silent)
-
-    def short(*args: object, steps: int, **options: object) -> TrainConfig:
-        config = plan(*args, steps=steps // 100, **options)  # type: ignore[arg-type]
-        phases = tuple(replace(phase, batch=1, sizes=(64,)) for phase in config.generator)
-        return replace(
-            config, data=replace(config.data, puppets=1), regions=SHORT, generator=phases
-        )
-
-    monkeypatch.setattr(adapt, "adaptation", short)
-    monkeypatch.setattr(pipeline, "_fastest", lambda _: "float32")
-    for seconds in (1.0, 0.1):
-        monkeypatch.setattr(adapt, "_seconds_of_a_trial", lambda _, s=seconds: s)
+    told = Mock(spec=Silent)
+    for pace in (adapt.Pace("bfloat16", 700), adapt.Pace("float32", 1000)):
+        monkeypatch.setattr(pipeline, "_pace", lambda *_, pace=pace: pace)
         api.adapt(clip, tmp_path / "mine", start=trained, threads=1, progress=told)
     titles = [call.args[0] for call in told.stage.call_args_list]
-    assert titles.count("Adapting in float32, 6 steps of all networks") == 2
-
-
-@pytest.mark.parametrize("begun", ["float32", "bfloat16"])
-def test_adapting_goes_on_in_the_precision_that_it_began_with(
-    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: Precision
-) -> None:
-    plan, asked = adapt.adaptation, []
-
-    def short(*args: object, precision: Precision, **options: object) -> TrainConfig:
-        asked.append(precision)
-        config = plan(*args, precision=precision, **options)  # type: ignore[arg-type]
-        data = replace(config.data, puppets=1)
-        return replace(config, data=data, regions=SHORT, generator=SHORT)
-
-    monkeypatch.setattr(adapt, "adaptation", short)
-    monkeypatch.setattr(pipeline, "_fastest", lambda _: begun)
-    api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
-    monkeypatch.setattr(pipeline, "_fastest", lambda _: "none at all")
-    api.adapt(clip, tmp_path / "mine", start=trained, threads=1, workers=1)
-    assert asked == [begun, begun]
+    assert titles.count("Adapting in bfloat16, 6 steps of all networks") == 2
 
 
 @pytest.mark.parametrize(
-    ("features", "precision"),
-    [("avx512_bf16", "float32"), ("avx512_bf16 amx_bf16", "bfloat16")],
+    ("features", "tried"),
+    [("avx512f", ["float32"]), ("avx512_bf16", ["float32", "bfloat16"])],
 )
-def test_adapting_computes_in_bfloat16_only_where_that_saves_time(
+def test_bfloat16_is_tried_where_the_processor_multiplies_it(
     clip: Path,
     trained: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     features: str,
-    precision: Precision,
+    tried: list[Precision],
 ) -> None:
     asked = []
 
-    def planned(*_: object, precision: Precision, **__: object) -> TrainConfig:
-        asked.append(precision)
+    def refused(_: TrainConfig, precisions: Sequence[Precision]) -> adapt.Pace:
+        asked.extend(precisions)
         raise UsageError("That is enough.")
 
-    machine = Machine("x86_64", 2, 4096, tuple(features.split()))
+    machine = Machine("x86_64", 2, 4096, (features,))
     monkeypatch.setattr(pipeline, "read_machine", lambda: machine)
-    monkeypatch.setattr(adapt, "adaptation", planned)
+    monkeypatch.setattr(adapt, "measured_pace", refused)
     with pytest.raises(UsageError):
         api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
-    assert asked == [precision]
+    assert asked == tried
 
 
 def test_a_device_that_is_not_there_ends_with_its_code(trained: Path, tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ class TrainConfig:
     """All stages. `start` is a folder with the weights to start from, or `shipped` (untrained if it
     is not given); a stage without phases is skipped. `optimizer` moves all networks but the
     discriminator, whose is AdamW. `precision` is what convolutions compute in and hand on to each
-    other; weights and all else stay float32. `bfloat16` is faster on processors with AMX and on
-    accelerators. `joint` lets the regions learn on from the reconstruction in stage 2; the
+    other; weights and all else stay float32. `bfloat16` is faster on accelerators and on some
+    processors. `joint` lets the regions learn on from the reconstruction in stage 2; the
     discriminator joins after the share `gan_from` of stage 2."""
 
     model: AnimatorConfig = field(default_factory=AnimatorConfig)
