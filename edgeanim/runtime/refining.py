@@ -93,10 +93,11 @@ class Trials(NamedTuple):
 
 def refined_steps(steps: Iterator[Step], trials: Trials) -> Iterator[Step]:
     """The same steps with their motion refined; each takes the seconds of 13 to 37 frames."""
-    refiner = _Refiner(trials)
+    refiner: _Refiner | None = None
     for index, step in enumerate(steps):
         assert step.motion is not None
         with timed(step.timings, REFINE):
+            refiner = refiner or _Refiner(trials, step.motion.shape[1])
             shown = _shrunk(step.sight["driving_frame"].picture)
             motion = refiner.refined(index, step.motion, shown)
         yield step._replace(motion=motion)
@@ -124,22 +125,19 @@ def moved(motion: Array, change: Numbers) -> Array:
 
 
 class _Refiner:
-    """Refines the motions of a driver's frames, one after the other."""
+    """Refines the motions of so many `regions` in a driver's frames, one after the other."""
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, trials: Trials, regions: int) -> None:
         self._make = trials.make
         self._pixels = _pixels(trials.places)
-        self._change: Numbers | None = None
-        self._slopes: Array | None = None
+        self._change: Numbers = np.zeros((regions, _NUMBERS))
+        self._slopes: Array = np.zeros((regions * _NUMBERS, _GRID * _GRID * 3), np.float32)
         """[K * 6, n]: how the differences change with each number, as last measured."""
         self._turn = 0
 
     def refined(self, index: int, motion: Array, shown: Array) -> Array:
         """The motion [1, K, 6] of the frame with this number, which shows the levels `shown`."""
         there = _are_there(motion)
-        if self._change is None or self._slopes is None:
-            self._change = np.zeros((len(there), _NUMBERS))
-            self._slopes = np.zeros((len(there) * _NUMBERS, shown.size), np.float32)
         self._slopes[np.repeat(~there, _NUMBERS)] = 0
         loss = _Loss(partial(self._make, index), motion, shown, self._change * there[:, None])
         now = loss.begin()
@@ -157,7 +155,6 @@ class _Refiner:
 
     def _measure(self, loss: _Loss, now: _Tried, groups: list[list[int]], distances: Array) -> None:
         """Measure anew the slopes whose turn it is."""
-        assert self._slopes is not None
         half, which = divmod(self._turn, len(groups))
         self._turn += 1
         group = groups[which]
