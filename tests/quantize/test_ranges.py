@@ -99,6 +99,28 @@ def test_percentile_leaves_out_what_is_rarer_than_one_in_ten_thousand_on_either_
         assert ends[1] == pytest.approx(1 if clipped else 40, abs=0.02)
 
 
+def test_percentile_is_as_narrow_as_one_in_ten_thousand_allows_to_a_bin() -> None:
+    x = np.random.default_rng(5).normal(size=(10, 10_000)).astype(np.float32)
+    found, width = find_range(counted(*x), "percentile"), counted(*x).width
+    assert (x < found.low).sum() <= 10 < (x < found.low + width).sum()
+    assert (x >= found.high).sum() <= 10 < (x >= found.high - width).sum()
+    assert found.bound == max(-found.low, found.high)
+
+
+def test_the_symmetric_bound_by_mse_has_the_least_error_of_its_own() -> None:
+    x = np.random.default_rng(6).laplace(size=(10, 10_000)).astype(np.float32)
+    x[x < 0] /= 4  # else it would be that of the range
+    bound, peak = find_range(counted(*x), "mse").bound, float(x.max())
+    for other in (0.8 * bound, 1.2 * bound, peak):
+        assert error(x, -bound, bound) < error(x, -other, other)
+
+
+def test_the_symmetric_bound_by_entropy_clips_an_outlier() -> None:
+    x = np.random.default_rng(7).normal(size=20_000).astype(np.float32)
+    x[0] = -60
+    assert 2 < find_range(counted(x), "entropy").bound < 20
+
+
 def test_mse_rounds_better_than_the_extremes_where_the_tails_are_long() -> None:
     x = np.random.default_rng(1).laplace(size=100_000).astype(np.float32)
     best = find_range(counted(x), "mse")
