@@ -126,6 +126,15 @@ class Editor:
         self._names.add(name)
         return name
 
+    def set_constant(self, node: Any, index: int, value: AnyArray) -> None:
+        """Give a node a constant as this input: in place of the one it has, or as its next. Call
+        `reindex` once all are changed."""
+        name = self.constant(value, near=node.output[0])
+        if index < len(node.input):
+            node.input[index] = name
+        else:
+            node.input.append(name)
+
     def reshaped(self, name: str, shape: Sequence[int], *, near: str) -> str:
         """Add a Reshape of `name` to a fixed `shape` and return its output's name."""
         wanted = self.constant(np.array(shape, np.int64), near=near)

@@ -77,10 +77,5 @@ def _slice(graph: Editor, node: Any, made: torch.fx.Node) -> None:
 def _set(graph: Editor, node: Any, index: int, sizes: tuple[int, ...]) -> None:
     """Give a node these numbers as an input, unless it has them."""
     old = graph.constant_of(node, index)
-    if old is not None and tuple(old.tolist()) == sizes:
-        return
-    constant = graph.constant(np.array(sizes, np.int64), near=node.output[0])
-    if index < len(node.input):
-        node.input[index] = constant
-    else:
-        node.input.append(constant)
+    if old is None or tuple(old.tolist()) != sizes:
+        graph.set_constant(node, index, np.array(sizes, np.int64))

@@ -99,11 +99,7 @@ def _store(graph: Editor, node: Any, layer: Any) -> None:
             continue
         if node.op_type == "PRelu" and old is not None:  # [C, 1, 1] or [1, C, 1, 1]
             value = value.reshape([value.size if n > 1 else 1 for n in old.shape])
-        constant = graph.constant(value, near=node.output[0])
-        if index < len(node.input):
-            node.input[index] = constant
-        else:
-            node.input.append(constant)
+        graph.set_constant(node, index, value)
     for attribute in node.attribute:
         if attribute.name == "group" and hasattr(layer, "groups"):  # else its kernel is computed
             attribute.i = layer.groups
@@ -118,9 +114,9 @@ def _store_linear(graph: Editor, node: Any, layer: Any) -> None:
     old, shift = graph.constant_of(node, 1), graph.constant_of(node, 2)
     if _equal(weight, old, given.get("alpha", 1.0)) and _equal(bias, shift, given.get("beta", 1.0)):
         return
-    node.input[1] = graph.constant(weight, near=node.output[0])
+    graph.set_constant(node, 1, weight)
     if bias is not None:
-        node.input[2] = graph.constant(bias, near=node.output[0])
+        graph.set_constant(node, 2, bias)
     set_attributes(node, alpha=None, beta=None)
 
 

@@ -34,11 +34,7 @@ def _fold(graph: Editor, node: Any) -> bool:
     if weight is None or bias is None:
         return False
     target.input[1] = graph.constant(_scaled(target, weight, scale), near=target.input[1])
-    moved = graph.constant((bias * scale + shift).astype(np.float32), near=x)
-    if len(target.input) > 2:
-        target.input[2] = moved
-    else:
-        target.input.append(moved)
+    graph.set_constant(target, 2, (bias * scale + shift).astype(np.float32))
     graph.reindex(target)
     graph.replace(node, x, *node.output[1:])
     return True

@@ -35,9 +35,9 @@ def _by_channel(graph: Editor, node: Any) -> bool:
     count, near, given = shape[0], node.output[0], node.output[0]
     before, after = ((1, count, *sizes[2:]) for sizes in (shape, out))
     node.input[0] = _as(graph, node.input[0], before, near=near)
-    node.input[1] = graph.constant(np.repeat(kernel, count, 0), near=near)
+    graph.set_constant(node, 1, np.repeat(kernel, count, 0))
     if bias is not None:
-        node.input[2] = graph.constant(np.repeat(bias, count), near=near)
+        graph.set_constant(node, 2, np.repeat(bias, count))
     set_attributes(node, group=count)
     node.output[0] = made = graph.fresh(f"{given}/channels")
     graph.reindex(node)

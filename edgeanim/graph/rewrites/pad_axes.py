@@ -37,7 +37,7 @@ def _restate(graph: Editor, node: Any) -> bool:
         return False
     whole = np.zeros((2, len(shape)), np.int64)
     whole[:, axes] = pads.reshape(2, -1)  # begins and ends; negative axes count from the end
-    node.input[1] = graph.constant(whole.reshape(-1), near=node.output[0])
+    graph.set_constant(node, 1, whole.reshape(-1))
     del node.input[_AXES:]
     graph.reindex(node)
     return True

@@ -44,7 +44,7 @@ def _restate(graph: Editor, node: Any) -> bool:
         return False
     whole = np.array(shape, np.int64) if index == _SIZES else np.ones(len(shape), np.float32)
     whole[list(given["axes"])] = named  # negative axes count from the end
-    node.input[index] = graph.constant(whole, near=node.output[0])
+    graph.set_constant(node, index, whole)
     node.input[_REGION] = ""  # one is of no use but to a crop
     set_attributes(node, axes=None)
     graph.reindex(node)
