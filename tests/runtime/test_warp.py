@@ -137,11 +137,11 @@ def test_composing_equals_its_formula_within_rounding(seed, size, map_size, stre
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**31), st.integers(0, 256))
-def test_a_blend_is_the_nearest_level(seed, share):
+@given(st.integers(0, 2**31), st.integers(0, 256), st.floats(-0.45, 0.45))
+def test_a_blend_is_the_nearest_level_by_the_nearest_share(seed, share, off):
     rng = np.random.default_rng(seed)
     still, colour = rng.integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
-    alpha = np.full((9, 7), share / 256, np.float32)
+    alpha = np.full((9, 7), (share + off) / 256, np.float32)
     got = compose(still, np.zeros((9, 7, 2), np.float32), alpha, colour)
     exact = (still * float(share) + colour * (256.0 - share)) / 256
     assert np.abs(got - exact).max() <= 0.5
