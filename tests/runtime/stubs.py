@@ -10,6 +10,7 @@ import numpy as np
 from edgeanim.core.contract import Contract, GraphSpec, Layout, TensorSpec
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 
@@ -143,6 +144,24 @@ def sessions(
     contract: Contract, bodies: Mapping[str, Body], layout: Layout = "NCHW"
 ) -> dict[str, StubSession]:
     return {g.name: StubSession(g, bodies[g.name], layout) for g in contract.graphs}
+
+
+def animator(
+    layout: Layout = "NCHW", record=None, **options
+) -> tuple[Player, dict[str, StubSession]]:
+    """A player of `ANIMATOR` with these motion options, and its sessions."""
+    opened = sessions(ANIMATOR, ANIMATOR_BODIES, layout)
+    return Player(ANIMATOR, opened, record, motion=MotionOptions(**options)), opened
+
+
+def one_graph(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] = ()) -> Contract:
+    """A model of the one graph `net`, which makes a small picture if no `outputs` are given."""
+    outputs = outputs or (picture("result", "frame"),)
+    return Contract("stub", (GraphSpec("net", "net.onnx", "frame", inputs, outputs),))
+
+
+def invert(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {"result": 1 - values["image"]}
 
 
 def spot(x: int, y: int, size: int = 64, radius: int = 6) -> np.ndarray:

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from edgeanim.core.artifact import CompiledGraph
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime import player as player_module
 from edgeanim.runtime.moments import choose
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
-from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions
@@ -26,6 +25,9 @@ from tests.runtime.stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
     StubSession,
+    animator,
+    invert,
+    one_graph,
     picture,
     sessions,
     spot,
@@ -33,23 +35,9 @@ from tests.runtime.stubs import (
 )
 
 
-def _invert(values):
-    return {"result": 1 - values["image"]}
-
-
-def _one_graph(*inputs: TensorSpec, outputs: tuple[TensorSpec, ...] = ()) -> Contract:
-    outputs = outputs or (picture("result", "frame"),)
-    return Contract("stub", (GraphSpec("net", "net.onnx", "frame", inputs, outputs),))
-
-
-def _animator(layout="NCHW", record=None, **options) -> tuple[Player, dict[str, StubSession]]:
-    opened = sessions(ANIMATOR, ANIMATOR_BODIES, layout)
-    return Player(ANIMATOR, opened, record, motion=MotionOptions(**options)), opened
-
-
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_the_still_moves_as_the_driver_does(layout):
-    player, _ = _animator(layout)
+    player, _ = animator(layout)
     driver = [spot(20, 20), spot(28, 20), spot(28, 36)]
     frames = list(player.play(Scene(still=spot(32, 24), driver=driver)))
     # The stub's flow is uniform, so the whole still moves as the driver's spot has moved.
@@ -58,7 +46,7 @@ def test_the_still_moves_as_the_driver_does(layout):
 
 
 def test_absolute_motion_goes_to_where_the_driver_is():
-    player, _ = _animator(transfer="raw")
+    player, _ = animator(transfer="raw")
     driver = [spot(20, 20), spot(28, 20)]
     frames = list(player.play(Scene(still=spot(32, 24), driver=driver)))
     for frame, expected in zip(frames, driver, strict=True):
@@ -66,7 +54,7 @@ def test_absolute_motion_goes_to_where_the_driver_is():
 
 
 def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
-    player, opened = _animator()
+    player, opened = animator()
     track = np.zeros((3, 1, 6), np.float32)
     track[:, 0, 2] = track[:, 0, 5] = 0.5
     track[:, 0, 0] = [0.0, 0.25, 0.5]  # in units of half the picture: 8 pixels a frame
@@ -110,7 +98,7 @@ def test_how_far_the_drivers_body_goes_is_told():
         player = Player(contract, sessions(contract, ANIMATOR_BODIES))
         list(player.play(scene))
         assert player.body_way == pytest.approx(way, abs=5e-3)
-    player, _ = _animator()
+    player, _ = animator()
     list(player.play(Scene(still=spot(32, 24), driver=driver)))
     assert player.body_way == 0
 
@@ -118,13 +106,13 @@ def test_how_far_the_drivers_body_goes_is_told():
 @pytest.mark.parametrize("options", [{"in_place": True}, {"strength": 2.0}])
 def test_without_a_skeleton_the_still_moves_as_its_driver_or_not_at_all(options):
     with pytest.raises(UsageError, match=r"how its regions are connected.*Leave out --in-place"):
-        _animator(**options)
+        animator(**options)
 
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, 4.5, float("nan")])
 def test_a_strength_that_the_command_refuses_is_refused_in_the_library_too(strength):
     with pytest.raises(UsageError, match="--strength: strength must be more than 0 and at most 4"):
-        _animator(strength=strength)
+        animator(strength=strength)
 
 
 def test_a_still_goes_so_many_times_as_far_as_asked_for():
@@ -147,7 +135,7 @@ def test_a_stored_motion_is_carried_over_from_the_pose_that_the_still_is_in():
 
 
 def test_work_on_the_still_is_done_once_and_the_first_cue_is_zero():
-    player, opened = _animator()
+    player, opened = animator()
     driver = [spot(20, 20), spot(28, 20), spot(28, 36)]
     list(player.play(Scene(still=spot(32, 24), driver=driver)))
     assert len(opened["encode"].seen) == 1
@@ -161,7 +149,7 @@ def test_work_on_the_still_is_done_once_and_the_first_cue_is_zero():
 
 
 def test_features_pass_between_sessions_untouched():
-    player, opened = _animator("NHWC")
+    player, opened = animator("NHWC")
     list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20)] * 3)))
     caches = [seen["cache"] for seen in opened["animate"].seen]
     assert caches[0].shape == (1, 8, 8, 2)
@@ -170,7 +158,7 @@ def test_features_pass_between_sessions_untouched():
 
 def test_a_still_of_any_size_is_animated_at_its_own_size():
     still = np.concatenate([spot(32, 32), spot(32, 32), spot(32, 32)], axis=1)  # 64 x 192
-    player, _ = _animator()
+    player, _ = animator()
     driver = [spot(32, 32), spot(40, 32)]
     frames = list(player.play(Scene(still=still, driver=driver)))
     assert [frame.shape for frame in frames] == [still.shape] * 2
@@ -181,14 +169,14 @@ def test_a_still_of_any_size_is_animated_at_its_own_size():
 
 def test_a_transparent_still_stays_transparent():
     still = np.dstack([spot(32, 32), spot(32, 32)[..., 0]])
-    player, _ = _animator()
+    player, _ = animator()
     frames = list(player.play(Scene(still=still, driver=[spot(32, 32), spot(40, 32)])))
     assert frames[1].shape == (64, 64, 4)
     assert np.abs(frames[1][..., 3].astype(int) - spot(40, 32)[..., 0]).mean() < 1
 
 
 def test_frames_are_fresh_arrays():
-    player, _ = _animator()
+    player, _ = animator()
     driver = [spot(20, 20), spot(28, 20), spot(36, 20)]
     scene = Scene(still=spot(32, 24), driver=driver)
     kept = list(player.play(scene))
@@ -197,7 +185,7 @@ def test_frames_are_fresh_arrays():
 
 
 def test_timings_name_the_stages_of_the_last_frame():
-    player, _ = _animator()
+    player, _ = animator()
     for _ in player.play(Scene(still=spot(32, 24), driver=[spot(20, 20)] * 2)):
         assert set(player.timings) == {"prepare", "regions", "animate", "compose"}
         assert set(player.still_timings) == {"prepare", "regions", "encode"}
@@ -206,9 +194,7 @@ def test_timings_name_the_stages_of_the_last_frame():
 
 def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
     seen: list[tuple[str, dict[str, np.ndarray]]] = []
-    player, opened = _animator(
-        "NHWC", record=lambda name, inputs: seen.append((name, dict(inputs)))
-    )
+    player, opened = animator("NHWC", record=lambda name, inputs: seen.append((name, dict(inputs))))
     list(player.play(Scene(still=spot(32, 24), driver=[spot(20, 20), spot(28, 20)])))
     names = [name for name, _ in seen]
     assert names == ["regions", "encode", "regions", "animate", "regions", "animate"]
@@ -223,10 +209,10 @@ def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
 
 
 def test_an_image_model_plays_the_drivers_frames(pictures):
-    contract = _one_graph(
+    contract = one_graph(
         picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
     )
-    player = Player(contract, sessions(contract, {"net": _invert}))
+    player = Player(contract, sessions(contract, {"net": invert}))
     frames = list(player.play(Scene(driver=iter(pictures))))
     np.testing.assert_array_equal(np.stack(frames), 255 - pictures)
     np.testing.assert_array_equal(next(player.play(Scene(still=pictures[0]))), 255 - pictures[0])
@@ -234,8 +220,8 @@ def test_an_image_model_plays_the_drivers_frames(pictures):
 
 @pytest.mark.parametrize("role", ["still", "driving_frame"])
 def test_an_image_model_plays_one_picture_and_drops_what_fitting_added(pictures, role):
-    contract = _one_graph(picture("image", role, 32), outputs=(picture("result", "frame", 32),))
-    player = Player(contract, sessions(contract, {"net": _invert}))
+    contract = one_graph(picture("image", role, 32), outputs=(picture("result", "frame", 32),))
+    player = Player(contract, sessions(contract, {"net": invert}))
     wide = np.concatenate([pictures[0], pictures[1]], axis=1)
     assert next(player.play(Scene(still=wide))).shape == (16, 32, 3)
     assert next(player.play(Scene(driver=[wide]))).shape == (16, 32, 3)
@@ -243,7 +229,7 @@ def test_an_image_model_plays_one_picture_and_drops_what_fitting_added(pictures,
 
 def test_states_start_at_zero_and_are_carried_on(pictures):
     state = (1, 2, 4, 4)
-    contract = _one_graph(
+    contract = one_graph(
         picture("image", "driving_frame", 64),
         TensorSpec("before", "state:count", state, "NCHW"),
         outputs=(
@@ -263,7 +249,7 @@ def test_states_start_at_zero_and_are_carried_on(pictures):
 
 
 def test_conditions_are_cycled_through_frame_by_frame(pictures):
-    contract = _one_graph(
+    contract = one_graph(
         picture("image", "driving_frame", 64),
         TensorSpec("style", "condition:style", (1, 3, 1, 1), "NCHW"),
         outputs=(picture("result", "frame", 64),),
@@ -287,122 +273,14 @@ def test_a_condition_of_several_rows_is_cycled_through_by_as_many():
         choose(values[:5], spec, 0)
 
 
-def test_what_a_scene_lacks_is_said_at_once_with_the_option(pictures):
-    player, _ = _animator()
-    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
-    for scene, said in [
-        (Scene(driver=pictures), "--still IMAGE"),
-        (Scene(still=pictures[0]), "--drive"),
-        (Scene(still=pictures[0], track=track, conditions={"x": np.ones(1, np.float32)}), "'x'"),
-    ]:
-        with pytest.raises(UsageError, match=said):
-            player.play(scene)
-    contract = _one_graph(
-        picture("image", "driving_frame"), TensorSpec("style", "condition:style", (1, 4))
-    )
-    player = Player(contract, sessions(contract, {"net": _invert}))
-    with pytest.raises(UsageError, match=r"--input style=FILE\.npy"):
-        player.play(Scene(driver=pictures))
-    with pytest.raises(UsageError, match=r"stored motion is not enough.*--drive"):
-        player.play(Scene(track=track, conditions={"style": np.ones((1, 4), np.float32)}))
-
-
-def test_a_track_of_another_model_is_refused(pictures):
-    player, _ = _animator()
-    track = MotionTrack(np.zeros((2, 7, 6), np.float32), 10)
-    with pytest.raises(BadInput, match="7 regions"):
-        player.play(Scene(still=pictures[0], track=track))
-
-
-def test_a_track_is_refused_by_a_model_that_takes_no_motion():
-    """It made one frame of it, without a word."""
-    light = TensorSpec("light", "condition:light", (1, 1, 1, 1))
-    contract = _one_graph(light)
-    player = Player(contract, sessions(contract, {"net": _invert}))
-    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
-    with pytest.raises(
-        UsageError, match=r"cannot be driven by a stored motion.*--input of one value"
-    ):
-        player.play(Scene(track=track, conditions={"light": np.ones((3, 1, 1, 1), np.float32)}))
-
-
-def test_a_track_of_a_model_with_as_many_other_regions_is_refused(pictures):
-    contract = replace(ANIMATOR, regions=("head",))
-    player = Player(contract, sessions(contract, ANIMATOR_BODIES))
-    values = np.zeros((2, 1, 6), np.float32)
-    for known in (None, ("head",)):
-        track = MotionTrack(values, 10, known)
-        assert len(list(player.play(Scene(still=pictures[0], track=track)))) == 2
-    with pytest.raises(BadInput, match=r"of the regions wheel, but .* has head"):
-        player.play(Scene(still=pictures[0], track=MotionTrack(values, 10, ("wheel",))))
-
-
-def test_a_driver_too_short_or_of_changing_size_is_refused(pictures):
-    player, _ = _animator()
-    with pytest.raises(BadInput, match="a clip of one frame"):
-        list(player.play(Scene(still=pictures[0], driver=pictures[:1])))
-    with pytest.raises(BadInput, match="no frames"):
-        list(player.play(Scene(still=pictures[0], driver=[])))
-    with pytest.raises(BadInput, match="Frame 1 of the driver has 32x64 pixels"):
-        list(player.play(Scene(still=pictures[0], driver=[pictures[0], pictures[1][:, :32]])))
-
-
-def test_a_model_that_gives_nan_is_stopped(pictures):
-    bodies = ANIMATOR_BODIES | {
-        "animate": lambda v: {k: a * np.nan for k, a in ANIMATOR_BODIES["animate"](v).items()}
-    }
-    player = Player(ANIMATOR, sessions(ANIMATOR, bodies))
-    with pytest.raises(BadInput, match="'flow' holds NaN"):
-        list(player.play(Scene(still=pictures[0], driver=pictures)))
-
-
-def test_relative_motion_needs_a_model_that_finds_the_stills_own(pictures):
-    contract = _one_graph(picture("image", "still"), TensorSpec("to", "motion:driving", (1, 1, 6)))
-    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
-    scene = Scene(still=pictures[0], track=track)
-    opened = sessions(contract, {"net": _invert})
-    with pytest.raises(UsageError, match="cannot be relative"):
-        list(Player(contract, opened, motion=MotionOptions("relative")).play(scene))
-    assert len(list(Player(contract, opened).play(scene))) == 2
-    with pytest.raises(UsageError, match="cannot find the motion"):
-        Player(contract, opened).play(Scene(still=pictures[0], driver=pictures))
-
-
-def test_a_graph_that_finds_motion_too_late_is_named(pictures):
-    finds = GraphSpec(
-        "keypoints", "k.onnx", "frame", (picture("seen", "still"),),
-        (TensorSpec("to", "motion", (1, 1, 6)),),
-    )  # fmt: skip
-    net = _one_graph(picture("image", "still"), TensorSpec("to", "motion:driving", (1, 1, 6)))
-    contract = replace(net, graphs=(finds, *net.graphs))
-    with pytest.raises(UsageError, match=r"keypoints.*driver"):
-        Needs.of(contract).check(Scene(still=pictures[0], driver=pictures), contract)
-
-
-def test_a_model_that_makes_no_picture_or_half_of_one_is_refused():
-    alpha = TensorSpec("alpha", "alpha", (1, 1, 8, 8), "NCHW")
-    flow = TensorSpec("flow", "flow", (1, 2, 8, 8), "NCHW")
-    for outputs, said in [((alpha,), "makes a picture"), ((flow, alpha), "alpha` and `colour")]:
-        contract = _one_graph(picture("image", "still"), outputs=outputs)
-        with pytest.raises(BadInput, match=said):
-            Player(contract, sessions(contract, {"net": _invert}))
-
-
-def test_a_graph_without_a_session_is_named():
-    opened = sessions(ANIMATOR, ANIMATOR_BODIES)
-    del opened["encode"]
-    with pytest.raises(BadInput, match="'encode'"):
-        Player(ANIMATOR, opened)
-
-
 def test_closing_closes_every_session():
-    player, opened = _animator()
+    player, opened = animator()
     with player:
         pass
     assert all(session.closed for session in opened.values())
 
 
-def test_where_one_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
+def test_whereone_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
     opened: list[StubSession] = []
 
     def load(compiled, options):  # noqa: ARG001
@@ -420,10 +298,10 @@ def test_where_one_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
 
 def test_frames_that_were_played_are_let_go(pictures):
     """However long a driver is: each frame knows the one before it, which knew another."""
-    contract = _one_graph(
+    contract = one_graph(
         picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
     )
-    opened = sessions(contract, {"net": _invert})
+    opened = sessions(contract, {"net": invert})
     seen = []
 
     def driver():

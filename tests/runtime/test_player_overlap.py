@@ -12,14 +12,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import Contract, TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
-from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, picture, sessions, spot
+from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, one_graph, picture, sessions, spot
 
 WAY = [spot(20 + 2 * step, 20 + step) for step in range(14)]
 
@@ -76,9 +76,7 @@ def test_so_does_a_clip_whose_frames_are_redrawn_with_a_state_and_a_condition():
     image, seen = picture("image", "driving_frame", 64), picture("result", "frame", 64)
     before, after = (TensorSpec(name, "state:light", state, "NCHW") for name in ("before", "after"))
     tint = TensorSpec("tint", "condition:tint", style, "NCHW")
-    contract = Contract(
-        "stub", (GraphSpec("net", "net.onnx", "frame", (image, before, tint), (seen, after)),)
-    )
+    contract = one_graph(image, before, tint, outputs=(seen, after))
 
     def fade(values):
         mixed = 0.5 * values["before"] + 0.5 * values["image"] * values["tint"]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
+from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime import refining
@@ -26,6 +26,7 @@ from tests.runtime.stubs import (
     ANIMATOR,
     ANIMATOR_BODIES,
     brightest,
+    one_graph,
     picture,
     sessions,
     spot,
@@ -341,8 +342,7 @@ def test_a_driver_that_is_refused_is_refused_in_the_same_words(driver, said):
 
 def test_what_frames_are_made_of_more_than_motion_is_refused():
     frame, motion = picture("frame", "driving_frame"), TensorSpec("to", "motion:driving", (1, 1, 6))
-    out = (picture("result", "frame"),)
-    both = Contract("stub", (GraphSpec("net", "net.onnx", "frame", (frame, motion), out),))
+    both = one_graph(frame, motion)
     with pytest.raises(UsageError, match=r"more than motion.*Leave out --refine"):
         Player(
             both,

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.smoothing import smoothed
-from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, StubSession, picture, sessions, spot
+from tests.runtime.stubs import ANIMATOR, ANIMATOR_BODIES, one_graph, picture, sessions, spot
 
 MOTIONS = hnp.arrays(
     np.float32,
@@ -113,14 +112,8 @@ def test_a_stored_track_is_smoothed_too_if_that_is_asked_for():
 
 
 def test_a_model_that_takes_more_than_motion_is_not_smoothed_in_silence():
-    graph = GraphSpec(
-        "net",
-        "net.onnx",
-        "frame",
-        (picture("image", "driving_frame"),),
-        (picture("result", "frame"),),
-    )
-    session = StubSession(graph, lambda values: {"result": values["image"]})
+    contract = one_graph(picture("image", "driving_frame"))
+    opened = sessions(contract, {"net": lambda values: {"result": values["image"]}})
     with pytest.raises(UsageError, match="more than motion") as caught:
-        Player(Contract("stub", (graph,)), {"net": session}, motion=MotionOptions(smooth=True))
+        Player(contract, opened, motion=MotionOptions(smooth=True))
     assert "--smooth" in str(caught.value)
