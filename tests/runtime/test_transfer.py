@@ -7,32 +7,26 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from edgeanim.core.skeleton import Bone, Joints, Retargeting, Skeleton, to_motion, to_planes
+from edgeanim.core.skeleton import Retargeting, to_motion, to_planes
 from edgeanim.runtime.motion import MotionTrack
-from edgeanim.runtime.strength import Strength
 from edgeanim.runtime.transfer import BodyMotion, OwnMotion, RelativeMotion, Transfer
-
-_number = st.floats(-1, 1, width=32)
-_K = 4
+from tests.runtime.jointed import (
+    ANGLES,
+    ARM,
+    GONE,
+    HAND,
+    HEAD,
+    JOINTS,
+    LENGTHS,
+    TORSO,
+    body,
+    motions,
+)
 
 
 def relative(still: np.ndarray, now: np.ndarray, first: np.ndarray) -> np.ndarray:
     return RelativeMotion(still, first)(now)
-
-
-@st.composite
-def motions(draw: st.DrawFn) -> np.ndarray:
-    """[K, 6] with affines that have an inverse."""
-    centres = draw(hnp.arrays(np.float32, (_K, 2), elements=_number))
-    scales = draw(hnp.arrays(np.float32, (_K, 2), elements=st.floats(0.125, 1, width=32)))
-    angles = draw(hnp.arrays(np.float32, (_K,), elements=st.floats(-3, 3, width=32)))
-    cos, sin = np.cos(angles), np.sin(angles)
-    affine = np.stack(
-        [cos * scales[:, 0], -sin * scales[:, 1], sin * scales[:, 0], cos * scales[:, 1]], 1
-    )
-    return np.concatenate([centres, affine], 1).astype(np.float32)
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,32 +85,6 @@ def test_a_small_region_turns_as_a_large_one_does():
     )
 
 
-END = 3.0**0.5
-NAMES = ("torso", "arm", "hand", "head")
-BODY = Skeleton((Bone(), Bone("torso", -END), Bone("arm", -END), Bone("torso", END)), absent=0.01)
-JOINTS = BODY.named(NAMES)
-TORSO, ARM, HAND, HEAD = range(4)
-
-
-def body(lengths, angles, at=0.1 + 0.2j, shoulder=0.1 - 0.3j, neck=-0.4j) -> np.ndarray:
-    """A jointed body as a motion [4, 6]: sticks of these lengths that point at these angles from
-    straight down, the arm hanging from the torso's shoulder, the hand from the arm's end."""
-    turns = np.exp(-1j * np.asarray(angles))
-    along = 1j * turns * np.asarray(lengths) / np.sqrt(12)
-    across = turns * 0.05
-    centres = np.empty(4, complex)
-    centres[TORSO] = at
-    centres[ARM] = at + turns[TORSO] * shoulder + END * along[ARM]
-    centres[HAND] = centres[ARM] + END * (along[ARM] + along[HAND])
-    centres[HEAD] = at + turns[TORSO] * neck - END * along[HEAD]
-    planes = zip(centres, across, along, strict=True)
-    return to_motion(list(planes), np.stack).astype(np.float32)
-
-
-_lengths = hnp.arrays(np.float64, 4, elements=st.floats(0.2, 0.6))
-_angles = hnp.arrays(np.float64, 4, elements=st.floats(-3, 3))
-
-
 @settings(max_examples=40, deadline=None)
 @given(still=motions(), first=motions(), now=motions())
 def test_a_body_keeps_still_with_its_driver_and_follows_itself_to_the_letter(still, first, now):
@@ -125,7 +93,7 @@ def test_a_body_keeps_still_with_its_driver_and_follows_itself_to_the_letter(sti
 
 
 @settings(max_examples=60, deadline=None)
-@given(_lengths, _lengths, _angles, _angles, _angles)
+@given(LENGTHS, LENGTHS, ANGLES, ANGLES, ANGLES)
 def test_rigid_limbs_of_another_build_and_pose_turn_in_their_joints(
     own, others, own_pose, first, turned
 ):
@@ -137,7 +105,7 @@ def test_rigid_limbs_of_another_build_and_pose_turn_in_their_joints(
 
 
 @settings(max_examples=40, deadline=None)
-@given(_lengths, _lengths, _angles, _angles, _angles)
+@given(LENGTHS, LENGTHS, ANGLES, ANGLES, ANGLES)
 def test_limbs_take_the_directions_of_the_drivers_and_keep_their_lengths(
     own, others, own_pose, first, turned
 ):
@@ -165,19 +133,16 @@ def test_a_larger_body_goes_further(size, shift):
 def test_what_the_driver_does_not_show_goes_along_with_what_it_hangs_on():
     still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.zeros(4))
     for motion in (first, now := body(np.full(4, 0.4), np.array([0.5, 0, 0, 0]))):
-        motion[[ARM, HAND]] = [0, 0, 0.005, 0, 0, 0.005]
+        motion[[ARM, HAND]] = GONE
     moved = BodyMotion(still, first, JOINTS)(now)
     turned = body(np.full(4, 0.4), np.array([0.5, 0.5, 0.5, 0]))
     np.testing.assert_allclose(moved, turned, atol=1e-5)
-    first[:] = [0, 0, 0.005, 0, 0, 0.005]
+    first[:] = GONE
     np.testing.assert_allclose(BodyMotion(still, first, JOINTS)(now), still, atol=1e-6)
 
 
-GONE = [0, 0, 0.005, 0, 0, 0.005]
-
-
 @settings(max_examples=30, deadline=None)
-@given(_lengths, _lengths, _angles, _angles, st.floats(-3, 3), st.sampled_from("sdb"))
+@given(LENGTHS, LENGTHS, ANGLES, ANGLES, st.floats(-3, 3), st.sampled_from("sdb"))
 def test_what_hangs_on_something_absent_hangs_on_what_that_hangs_on(
     own, others, own_pose, first, turn, absent
 ):
@@ -268,7 +233,7 @@ def test_a_stored_motion_is_carried_over_from_where_its_pose_is_nearest():
 
 
 @settings(max_examples=40, deadline=None)
-@given(_lengths, _lengths, _angles, _angles, _angles, st.floats(-1, 1), st.floats(-1, 1))
+@given(LENGTHS, LENGTHS, ANGLES, ANGLES, ANGLES, st.floats(-1, 1), st.floats(-1, 1))
 def test_in_place_a_body_moves_as_if_its_driver_had_not_gone_away(
     own, others, own_pose, first, turned, right, down
 ):
@@ -304,43 +269,6 @@ def test_in_place_what_is_nearest_to_the_root_stays():
     np.testing.assert_allclose(found[HEAD], still[HEAD], atol=1e-5)
 
 
-_shares = st.sampled_from([0.25, 0.5, 1.0, 1.5, 2.0])
-
-
-@settings(max_examples=60, deadline=None)
-@given(_lengths, _angles, hnp.arrays(np.float64, 4, elements=st.floats(-1.5, 1.5)), _shares)
-def test_a_stronger_motion_turns_limbs_further_in_their_joints(lengths, pose, turned, share):
-    still, moved = body(lengths, pose), body(lengths, pose + turned, at=0.3 + 0.1j)
-    at = (0.1 + 0.2j) + share * (0.2 - 0.1j)
-    expected = body(lengths, pose + share * turned, at=at)
-    found = Strength(still[None], JOINTS, share)(moved[None])[0]
-    np.testing.assert_allclose(found, expected, atol=2e-5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(still=motions(), now=motions(), gone=st.sets(st.integers(0, 3)))
-def test_a_motion_as_strong_as_it_is_stays_what_it_is(still, now, gone):
-    still[list(gone)] = GONE
-    for plain in (now, still):
-        found = Strength(still[None], JOINTS, 1.0)(plain[None])[0]
-        np.testing.assert_allclose(found, plain, atol=1e-4)
-    weak = Strength(still[None], JOINTS, 1e-6)(now[None])[0]
-    kept = [k for k in range(4) if k not in gone]
-    np.testing.assert_allclose(weak[kept], still[kept], atol=1e-3)
-
-
-def test_a_stronger_motion_of_nothing_is_a_number():
-    still, now = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.ones(4))
-    now[TORSO, 2:] = 0
-    now[HAND, 4:] = 0
-    found = Strength(still[None], JOINTS, 2.0)(now[None])
-    assert np.isfinite(found).all()
-    # On a torso without axes nothing can slide: the arm's joint stays where the still has it.
-    own, made = (to_planes(motion.astype(np.float64)) for motion in (still, found[0]))
-    joints = [planes[ARM, 0] - END * planes[ARM, 2] for planes in (own, made)]
-    np.testing.assert_allclose(joints[1], joints[0], atol=1e-6)
-
-
 def test_what_the_still_lacks_and_the_driver_moves_is_told():
     track = _raising()
     still = body(np.full(4, 0.3), np.zeros(4))
@@ -374,7 +302,7 @@ def test_what_hardly_moves_by_itself_is_not_told(turn: float, told: set[int]):
 
 
 @settings(max_examples=40, deadline=None)
-@given(_lengths, _angles, st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
+@given(LENGTHS, ANGLES, st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))
 def test_what_goes_along_with_its_parent_does_not_stir(lengths, angles, right, down):
     """The whole body goes elsewhere: only the torso, which hangs on nothing, does so by itself."""
     first = to_planes(body(lengths, angles).astype(np.float64))
@@ -398,33 +326,3 @@ def test_poses_are_not_asked_for_where_they_cannot_be_told():
     np.testing.assert_array_equal(Transfer(still, "pose")(now), now)
     np.testing.assert_array_equal(Transfer(None, "relative", JOINTS)(now), now)
     np.testing.assert_allclose(Transfer(still, "pose", JOINTS)(now), now, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("bones", "said"),
-    [
-        ((Bone(), Bone("torso")), "2 bones for 3 regions"),
-        ((Bone(), Bone("torso"), Bone("tail")), "hangs on 'tail'"),
-        ((Bone("hand"), Bone("torso"), Bone("arm")), "in a circle"),
-        ((Bone("torso"), Bone(), Bone()), "in a circle"),
-        ((), "1 to 256 bones"),
-        ((Bone(),) * 300, "1 to 256 bones"),
-    ],
-)
-def test_a_skeleton_that_cannot_be_is_refused(bones, said):
-    with pytest.raises(ValueError, match=said):
-        Joints(Skeleton(bones), ("torso", "arm", "hand"))
-
-
-@pytest.mark.parametrize("absent", [-0.1, 2.0, float("nan")])
-def test_a_size_of_what_is_absent_that_cannot_be_is_refused(absent):
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        Skeleton((Bone(),), absent=absent)
-
-
-@pytest.mark.parametrize(
-    ("parent", "joint"), [(None, 1.0), ("torso", 50.0), ("torso", float("nan"))]
-)
-def test_a_bone_that_cannot_be_is_refused(parent, joint):
-    with pytest.raises(ValueError, match="joint"):
-        Bone(parent, joint)
