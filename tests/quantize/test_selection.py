@@ -26,6 +26,7 @@ from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.pruning.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
 from edgeanim.quantize.pruning.macs import count_macs
 from edgeanim.quantize.pruning.prune import convolutions_of
+from edgeanim.quantize.pruning.selection import channels_left
 from edgeanim.quantize.pruning.surgeon import apply_groups
 from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.targets.backends import SessionOptions, get_backend
@@ -143,6 +144,24 @@ def test_no_group_becomes_a_strait_while_others_can_give() -> None:
     assert min(half["conv0"], half["conv2"]) < 64
     most = cheapest(groups, summed(damages), layers, ratio=0.85, unit=8)
     assert min(most.values()) < 16, "where there is no other way it may be one"
+
+
+@pytest.mark.parametrize(
+    ("widths", "unit", "left"),
+    [
+        ((32, 30, 22), 8, (24, 24, 16)),  # 22.5 and 16.5 of the last two were asked for
+        ((7, 1, 13), 4, (4, 1, 8)),  # 5.25, 0.75 and 9.75
+        ((2, 3, 100), 8, (2, 3, 72)),  # no multiple of it is fewer; 75
+    ],
+)
+def test_of_all_groups_the_same_share_goes_to_the_nearest_multiple(
+    widths: tuple[int, ...], unit: int, left: tuple[int, ...]
+) -> None:
+    groups, layers = chain([3, *widths, 3])
+    spec = PruneSpec(ratio=0.25, of="channels", round_to=unit)
+    now = {group.name: group.count for group in groups}
+    found = channels_left(groups, layers, now, lambda *_: 0.0, spec, 0.25)
+    assert tuple(found.values()) == left
 
 
 class _Costly(torch.nn.Module):  # type: ignore[misc]

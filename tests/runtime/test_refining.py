@@ -195,6 +195,27 @@ def test_texture_tells_where_something_is_and_light_on_plain_ground_hardly():
     assert 0.015 < step.motion[0, 0, 0] < 0.04
 
 
+def test_what_the_model_cannot_show_does_not_pull():
+    shown = _blob(TRUE).copy()
+    shown[8:16, 10:54] = 255
+    read = moved(TRUE, np.array([[0.15, -0.15, 0.1, 0, 0, 0]]))
+    *_, step = refined_steps(_steps([read] * 4, [shown] * 4), _counted(_blob)[0])
+    assert np.abs(step.motion - TRUE)[0, 0, :2].max() < 0.01 < np.abs(read - TRUE)[0, 0, :2].max()
+
+
+def test_a_step_that_leads_up_is_not_taken():
+    """What a small change promises, a larger one does not keep."""
+
+    def make(motion: np.ndarray) -> np.ndarray:
+        way = motion[0, 0, 0] - TRUE[0, 0, 0]
+        level = 100 if abs(way) < 1e-6 else 90 if 0 < way < 0.03 else 200
+        return np.full((64, 64, 3), level, np.uint8)
+
+    black = np.zeros((64, 64, 3), np.uint8)
+    [step] = refined_steps(_steps([TRUE], [black]), _counted(make)[0])
+    np.testing.assert_allclose(step.motion, TRUE, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_over_ten_thousand_frames_no_error_builds_up(monkeypatch: pytest.MonkeyPatch):
     """What a frame leaves to the next, its change and the slopes, is worth as much at the end as at
@@ -252,6 +273,18 @@ def _blobs(motion: np.ndarray) -> np.ndarray:
     """A grey spot for each region."""
     spots = [_blob(motion[:, k : k + 1]).astype(int) for k in range(motion.shape[1])]
     return np.minimum(np.sum(spots, axis=0), 255).astype(np.uint8)
+
+
+def test_what_leaves_the_picture_is_moved_no_more():
+    true = np.float32([[[x, 0, 0.2, 0, 0, 0.2] for x in (-0.5, 0.5)]])
+    read = true + np.float32([0.05, 0, 0, 0, 0, 0])
+    gone = read.copy()
+    gone[0, 1, 2:] = [1e-4, 0, 0, 1e-4]
+    beside = _blobs(true + np.float32([0.1, 0, 0, 0, 0, 0]))  # something else is there
+    steps = _steps([read] * 3 + [gone], [_blobs(true)] * 3 + [beside])
+    *_, before, step = refined_steps(steps, _counted(_blobs)[0])
+    assert np.abs(before.motion - true)[0, 1, 0] < 0.01
+    np.testing.assert_array_equal(step.motion[0, 1], gone[0, 1])
 
 
 def test_regions_that_lie_apart_are_mended_together_each_by_its_own_part_of_the_picture():

@@ -254,6 +254,22 @@ def test_in_place_a_body_moves_as_if_its_driver_had_not_gone_away(
         np.testing.assert_allclose(held(motion[None])[0, TORSO, :2], still[TORSO, :2], atol=1e-5)
 
 
+def test_a_first_frame_in_memory_that_is_used_again_is_remembered_as_it_was():
+    """A session gives every motion in the same memory."""
+    still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.3), np.full(4, 0.5))
+    still[HAND] = GONE
+    gone = first + np.float32([0.5, 0.25, 0, 0, 0, 0])
+    gone[HAND, 0] += 0.3
+    for rule in ("relative", "pose", "raw"):
+        apart, memory = (Transfer(still[None], rule, JOINTS, in_place=True) for _ in range(2))
+        used = np.empty_like(first)[None]
+        for motion in (first, gone):
+            used[0] = motion
+            np.testing.assert_array_equal(memory(used), apart(motion[None].copy()))
+        assert memory.not_found == apart.not_found
+        assert memory.body_way == apart.body_way > 0
+
+
 def test_in_place_what_is_nearest_to_the_root_stays():
     still, first = body(np.full(4, 0.4), np.zeros(4)), body(np.full(4, 0.4), np.zeros(4))
     first[TORSO] = GONE
