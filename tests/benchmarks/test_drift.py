@@ -271,6 +271,15 @@ def test_every_spread_names_its_own_worst_frame() -> None:
     assert drift.temporal_error.mean == drift.temporal_l1
 
 
+def test_the_tail_of_a_similarity_is_its_5th_percentile() -> None:
+    rng = np.random.default_rng(7)
+    clip = rng.integers(0, 200, (12, 16, 16, 3)).astype(np.uint8)
+    noise = rng.integers(0, 50, clip.shape) * np.linspace(0, 1, 12)[:, None, None, None]
+    drift = measure_drift((clip + noise).astype(np.uint8), clip)
+    assert drift.ssim_p5 == pytest.approx(np.percentile(drift.ssim, 5))
+    assert drift.ssim_worst < drift.ssim_p5 < np.percentile(drift.ssim, 9)
+
+
 def test_the_tail_of_an_error_is_the_95th_percentile_of_its_size() -> None:
     series = Series()
     for frame, value in enumerate((3.0, -1.0, 2.0, -8.0, 0.0)):
