@@ -96,9 +96,10 @@ def test_grey_models_see_luma_and_give_three_equal_channels():
         assert (made == round(255 * luma)).all()
 
 
+@pytest.mark.parametrize("value_range", [(-1.0, 1.0), (0.0, 255.0)])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_a_graph_that_takes_rgba_sees_an_opaque_picture_and_may_give_rgba(layout):
-    spec = _spec(layout, (-1.0, 1.0), channels=4)
+def test_a_graph_that_takes_rgba_sees_an_opaque_picture_and_may_give_rgba(layout, value_range):
+    spec = _spec(layout, value_range, channels=4)
     picture = np.arange(8 * 6 * 3, dtype=np.uint8).reshape(8, 6, 3)
     back = from_tensor(to_tensor(picture, spec), spec)
     np.testing.assert_array_equal(back[..., :3], picture)
