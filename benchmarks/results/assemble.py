@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.benchmarks.results.result import (
@@ -30,7 +31,7 @@ from edgeanim.benchmarks.timing.stats import (
     percentile,
     percentile_interval,
 )
-from edgeanim.core.artifact import FLOAT32, Precision
+from edgeanim.core.artifact import FLOAT32, CompiledGraph, Precision
 
 Gathered = tuple[str, Precision, Measurements]
 
@@ -59,37 +60,46 @@ def _variant(
     baseline: tuple[str, Measurements] | None,
     rate_fps: float,
 ) -> VariantResult:
-    good = measured.failure is None
-    latency = _latency(measured.samples) if good else None
-    return VariantResult(
+    unmeasured = VariantResult(
         id=name,
         backend=backend,
         backend_version=measured.backend_version,
         precision=precision,
         schemes=tuple(dict.fromkeys(graph.scheme for graph in measured.job.graphs)),
-        size_bytes=sum(
-            file.stat().st_size
-            for graph in measured.job.graphs
-            for file in graph.files
-            if file.is_file()
-        ),
-        latency=latency,
-        throughput_fps=1e3 / median(_flat(measured.samples)) if good else None,
-        stages=frame_stages(measured.samples) if good else {},
-        executed=_executed(measured.profiles, measured.samples)
-        if good and measured.profiles
-        else None,
-        drift=drift if good else None,
-        memory=measured.memory if good else None,
-        speedup=_speedup(name, measured, baseline) if good else None,
+        size_bytes=_size(measured.job.graphs),
+        latency=None,
+        throughput_fps=None,
+        stages={},
+        executed=None,
+        drift=None,
+        memory=None,
+        speedup=None,
         failure=measured.failure,
         samples=tuple(measured.samples),
-        stream=summarize_stream(rate_fps, measured.streams) if good and measured.streams else None,
-        soak=summarize_soak(measured.soak) if good and measured.soak else None,
-        cold=summarize_cold(measured.colds) if good and measured.colds else None,
-        batch=summarize_batch(measured.batches) if good and measured.batches else None,
-        worst_picture=measured.picture if good else None,
     )
+    if measured.failure is not None:  # what was measured before it is no figure of the variant
+        return unmeasured
+    return replace(
+        unmeasured,
+        latency=_latency(measured.samples),
+        throughput_fps=1e3 / median(_flat(measured.samples)),
+        stages=frame_stages(measured.samples),
+        executed=_executed(measured.profiles, measured.samples) if measured.profiles else None,
+        drift=drift,
+        memory=measured.memory,
+        speedup=_speedup(name, measured, baseline),
+        stream=summarize_stream(rate_fps, measured.streams) if measured.streams else None,
+        soak=summarize_soak(measured.soak) if measured.soak else None,
+        cold=summarize_cold(measured.colds) if measured.colds else None,
+        batch=summarize_batch(measured.batches) if measured.batches else None,
+        worst_picture=measured.picture,
+    )
+
+
+def _size(graphs: Sequence[CompiledGraph]) -> int:
+    """The bytes of all their files; one that is lost counts for nothing."""
+    files = [file for graph in graphs for file in graph.files]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _latency(samples: Sequence[ProcessSamples]) -> Latency:
