@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ from edgeanim.graph.converters.shape import PicturePad
 from edgeanim.graph.upsampling import axis_weights, resize_scales, run_resize
 
 # A factor that gives whole numbers of pixels leaves no rest to be symmetric about.
-_AS_IN_TORCH = ("align_corners", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
+_TORCHS_OWN = ("align_corners", "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel")
 _MOST_PARTS = 8
 """Of how many parts a pixel is at most, if a picture is made larger for the sake of its size."""
 # Channels last, a move between depth and space is one transposition of whole runs; the permutations
@@ -78,8 +78,17 @@ def _interpolated(b: Builder, node: Any) -> _Scale:
         multiples = all(max(pair) % min(pair) == 0 for pair in sizes)
         return _from_the_corner(b, node) if multiples else _by_weights(b, node)
     symmetric = coordinates == "half_pixel_symmetric" and wholes != sizes
-    if coordinates not in _AS_IN_TORCH or symmetric:
+    if coordinates not in _TORCHS_OWN or symmetric:
         return _by_weights(b, node)
+    return _as_in_torch(b, node, wholes, aligned=aligned)
+
+
+def _as_in_torch(
+    b: Builder, node: Any, wholes: Sequence[tuple[int, int]], *, aligned: bool
+) -> _Scale:
+    """In torch's own way, from one of the `wholes` of each axis after the channels to the other:
+    to the first of them a picture is padded, and what is too much of the second is cut off."""
+    before, after = b.ends(node)
     settings = {"mode": "bilinear", "align_corners": aligned}
 
     def scale(x: fx.Node, rows: int, columns: int) -> fx.Node:
