@@ -99,6 +99,49 @@ def test_openvino_warps_volumes_in_float(
         assert planes.input_value(0).get_node().get_type_name() != "FakeQuantize"
 
 
+def test_zero_is_a_level_of_every_range_in_openvino(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Between two levels every pad and every quiet pixel would be off, and all the same way."""
+    import openvino as ov
+
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           e = Elu (a)
+           b = Conv <pads = [1,1,1,1]> (e, wb)
+           t = Tanh (b)
+           result = Conv <pads = [1,1,1,1]> (t, wr)""",
+        {"wa": (8, 3, 3, 3), "wb": (8, 8, 3, 3), "wr": (3, 8, 3, 3)},
+    )
+    made = get_scheme("openvino-int8").quantize(
+        GraphArtifact(unet.spec, path), samples, QuantizeSpec(), board, tmp_path
+    )
+    ops = ov.Core().read_model(str(made.path)).get_ops()
+    rounded = [op for op in ops if op.get_type_name() == "FakeQuantize"]
+    ends = [[op.input_value(i).get_node().data.item() for i in (1, 2)] for op in rounded]
+    both_ways = [(low, high) for low, high in ends if low < 0 < high]
+    assert len(both_ways) == 2
+    for low, high in both_ways:
+        place = -low / (high - low) * 255
+        assert place == pytest.approx(round(place), abs=1e-3)
+
+
+def test_a_channel_without_a_weight_gives_nothing_in_openvino(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    kernel = np.random.default_rng(4).normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32)
+    kernel[2] = 0
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           r = Relu (a)
+           result = Conv <pads = [1,1,1,1]> (r, wr)""",
+        {"wa": kernel, "wr": (3, 8, 3, 3)},
+    )
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
+
+
 def assert_near_in_openvino(
     source: GraphArtifact, samples: ArraySamples, board: Board, tmp_path: Path
 ) -> None:
