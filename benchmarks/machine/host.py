@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +99,13 @@ class Host:
     def glob(self, pattern: str) -> list[str]:
         """The files that match, sorted."""
         return sorted(path.relative_to(self.root).as_posix() for path in self.root.glob(pattern))
+
+    def hwmon(self, chip: str) -> Iterator[str]:
+        """The folders of the hwmon devices that the kernel calls `chip`; those after the one that
+        is wanted are not looked at."""
+        for name in self.glob("sys/class/hwmon/hwmon*/name"):
+            if self.text(name).strip() == chip:
+                yield name.rpartition("/")[0]
 
     def run(self, *command: str) -> str:
         """What a command prints; `Unreadable` if it is absent, fails or takes longer than 3 s."""

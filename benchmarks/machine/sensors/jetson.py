@@ -26,7 +26,6 @@ _CLOCK = (
     "sys/class/devfreq/*gp10b*/cur_freq",
     "sys/class/devfreq/*gm20b*/cur_freq",
 )
-_HWMON_NAMES = "sys/class/hwmon/hwmon*/name"
 _RELEASE = "etc/nv_tegra_release"
 _LIMITS = re.compile(r"^(\w+):?\s.*?MinFreq=(\d+) MaxFreq=(\d+) CurrentFreq=(\d+)", re.MULTILINE)
 
@@ -58,10 +57,7 @@ class JetsonSensor(Sensor):
 
     def _over_current(self) -> Values:
         values: Values = {}
-        for name in self.host.glob(_HWMON_NAMES):
-            if self.host.text(name).strip() != "soctherm_oc":
-                continue
-            folder = name.rpartition("/")[0]
+        for folder in self.host.hwmon("soctherm_oc"):
             for file in self.host.glob(f"{folder}/oc[0-9]*_event_cnt"):
                 event = file.rpartition("/")[2].partition("_")[0]
                 values[f"oc.{event}_count"] = number(self.host.text(file))

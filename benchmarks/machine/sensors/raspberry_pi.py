@@ -19,7 +19,6 @@ _BITS = {0: "under_voltage", 1: "freq_capped", 2: "throttled", 3: "soft_temp_lim
 _SINCE_BOOT = 16
 # A Pi 5's device tree calls it soc@107c000000.
 _KERNEL_FILES = "sys/devices/platform/soc*/*firmware/get_throttled"
-_HWMON_NAMES = "sys/class/hwmon/hwmon*/name"
 _MODEL = "proc/device-tree/model"
 _RAIL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([-+.\dA-Za-z]*?)[AV]\s*$", re.MULTILINE)
 
@@ -65,10 +64,9 @@ class RaspberryPiSensor(Sensor):
 
     def _alarm(self) -> Values:
         """Without the firmware's bits, what any kernel tells of a Pi: whether its supply sagged."""
-        for name in () if self._has_bits else self.host.glob(_HWMON_NAMES):
-            if self.host.text(name).strip() == "rpi_volt":
-                alarm = self.host.text(f"{name.rpartition('/')[0]}/in0_lcrit_alarm")
-                return {"pi.under_voltage_now": number(alarm)}
+        for folder in () if self._has_bits else self.host.hwmon("rpi_volt"):
+            alarm = self.host.text(f"{folder}/in0_lcrit_alarm")
+            return {"pi.under_voltage_now": number(alarm)}
         return {}
 
     def _bits(self) -> str:
