@@ -21,7 +21,13 @@ from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.inspect import inspect_graph
 from edgeanim.graph.to_torch import ImportedGraph, import_torch
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.pruning.allocation import Damage, Layer, cheapest
+from edgeanim.quantize.pruning.allocation import (
+    Damage,
+    Layer,
+    cheapest,
+    cost_of,
+    largest_cut,
+)
 from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.pruning.layer_times import LayerShape, LayerTime, LayerTimes, measure_layers
 from edgeanim.quantize.pruning.macs import count_macs
@@ -102,6 +108,16 @@ def test_a_share_is_saved_or_every_group_is_at_its_least(
     whole = sum(a * b for a, b in itertools.pairwise(widths))
     at_least = all(left[g.root] <= max(2 * unit, g.count // 8 + 2 * unit) for g in groups)
     assert cost <= (1 - ratio) * whole + 1e-6 or at_least
+
+
+@given(st.lists(st.integers(1, 100), min_size=3, max_size=6), st.integers(1, 16))
+def test_the_largest_cut_is_what_goes_where_everything_is_asked_for(
+    widths: list[int], unit: int
+) -> None:
+    groups, layers = chain(widths)
+    left = cheapest(groups, lambda *_: 0.0, layers, ratio=0.999, unit=unit)
+    saved = 1 - cost_of(groups, layers, left) / cost_of(groups, layers)
+    assert largest_cut(groups, layers, unit) == pytest.approx(saved)
 
 
 def test_what_saves_much_and_matters_little_goes_first() -> None:
