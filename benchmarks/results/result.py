@@ -287,7 +287,7 @@ def save_report(path: Path, report: Report) -> None:
 
 
 def load_report(path: str | Path) -> Report:
-    """Read a report, strictly: `BadInput` names the place of anything unexpected in it."""
+    """Read the report in `path`, strictly: `BadInput` names the place of anything unexpected."""
     try:
         data = load_json(Path(path))
     except BadInput as error:

@@ -151,5 +151,5 @@ class Recipe:
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe file, strictly."""
+    """Read the recipe file `path`, strictly."""
     return parse(Recipe, load_toml(Path(path)), where=path)

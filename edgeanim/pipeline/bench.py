@@ -60,7 +60,8 @@ def bench(
     inputs: Mapping[str, str | Path] | None = None,
     progress: Progress = SILENT,
 ) -> Report:
-    """Measure all variants of one bundle, or ready-made models (.onnx, .tflite, .xml), interleaved.
+    """Measure `subjects`, interleaved: all variants of one bundle, or ready-made models (.onnx,
+    .tflite, .xml).
 
     A bundle brings its golden frames. Ready-made models are played on `frames`, with `inputs`, and
     the first of them is what the others' drift is counted from; their pictures are in the range
@@ -69,6 +70,7 @@ def bench(
 
     `scenarios` are measured beside `single`: a stream at `fps` (by default the rate that the
     board's latency budget allows), a soak of `duration` seconds (by default ten minutes).
+    `quick` takes fewer samples, enough for medians and 90th percentiles.
     A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
     subjects, scenarios = one_or_more(subjects), one_or_more(scenarios)

@@ -72,8 +72,8 @@ def make_dataset(
     """Draw puppets, scenes, people and sketches, and move drawings, into the dataset `out`, which
     is new or begun.
 
-    See `models.dataset.make.DatasetRecipe` for the choices. What is there already is not made
-    again.
+    See `models.dataset.make.DatasetRecipe` for the choices. New sequences go to `split`, or by a
+    hash of each identity to one. What is there already is not made again.
     """
     must_be_one_of(Split | None, "split", split)
     photos, drawn, captures = (
@@ -121,12 +121,16 @@ def import_dataset(
     split: Split | None = None,
     progress: Progress = SILENT,
 ) -> Manifest:
-    """Bring clips, animated pictures, folders of frames or sprite sheets into the dataset `out`.
+    """Bring the clips, animated pictures, folders of frames or sprite sheets `paths` into the
+    dataset `out`.
 
     `identity` is the character that all of them show (each file's own name if it is not given):
-    what shows one character stays in one split. `licence` is the first line of a licence file
-    beside the material if it is not given. With `cell` (width, height), files are sprite sheets,
-    in reading order; `rows` makes a sequence of each row. `BadInput` for what cannot be read.
+    what shows one character stays in one split, `split` or by a hash. `licence` is the first line
+    of a licence file beside the material if it is not given, `source` (a URL, say) the file's name.
+    With `cell` (width, height), files are sprite sheets, in reading order; `rows` makes a sequence
+    of each row. `fit` keeps the middle square (`crop`, except for drawn animations) or the whole
+    picture (`pad`). Of each every `every`-th frame is taken, and at most `limit`. `BadInput` for
+    what cannot be read.
     """
     must_be_one_of(Fit | None, "fit", fit)
     must_be_one_of(Split | None, "split", split)
@@ -182,8 +186,8 @@ def show_dataset(
     count: int = 12,
     progress: Progress = SILENT,
 ) -> tuple[DatasetSummary, ...]:
-    """What a dataset holds, by kind and split; with `out`, a contact sheet (PNG) of `count`
-    sequences spread over it, masks painted over them."""
+    """What the dataset in `folder` holds, by kind and `split` (one, or all); with `out`, a contact
+    sheet (PNG) of `count` sequences spread over it, masks painted over them."""
     must_be_one_of(Split | None, "split", split)
     manifest = load_manifest(Path(folder))
     if out is not None:

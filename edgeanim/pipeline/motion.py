@@ -101,7 +101,7 @@ def extract_motion(
     To `refine` it, what the model makes of each motion is held against the clip's own frame (see
     `runtime.refining`), which takes several times as long. It ends with the clip, after `limit`
     frames or when `stop`, which is asked before each and while one is waited for, says so; a camera
-    also where a track is full.
+    also where a track is full. The `variant` is by default the board's first choice that runs here.
 
     `UsageError` if `out` is no .npz, `limit` is less than two frames, the bundle's model does not
     find motion in a driver, the clip is longer than a track can be, or it cannot be refined: some

@@ -51,9 +51,13 @@ def optimize(
     store: Store | None = None,
     fresh: bool = False,
 ) -> Optimized:
-    """Search prune ratio x method x backend x threads for what is fastest within `max_drift`
-    (1 - mean SSIM) and, at the 5th percentile of the frames, `max_drift_p5` (2.5 times as much if
-    not given).
+    """Search prune ratio x method x backend x threads for the form of `model` that is fastest
+    within `max_drift` (1 - mean SSIM) and, at the 5th percentile of the frames, `max_drift_p5` (2.5
+    times as much if not given), on frames of `calib` (see `quantize`).
+
+    It goes through all of `prunes` (shares of the multiply-accumulates) and none, of `methods`
+    (names of INT8 methods, and float32), of `backends` and of `threads`; where none are given, all
+    methods and backends and the board's threads.
 
     Everything is measured on this machine, which has to be of the board's architecture. Each trial
     is kept in the store: interrupted, it returns what there is (`complete` is false), and run again
@@ -62,7 +66,7 @@ def optimize(
 
     A `recipe` gives the settings of pruning and quantising that are not searched, the backends and
     the drift, where they are not given here. `Unreachable` (a `GateFailed`) carries the measured
-    curve if nothing is within both limits.
+    curve if nothing is within both limits, or takes at most `max_latency_ms` a frame.
     """
     prunes, threads = one_or_more(prunes), one_or_more(threads)
     _check_numbers(prunes, threads, max_latency_ms)

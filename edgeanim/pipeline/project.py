@@ -29,7 +29,7 @@ def project(
     threads: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Projected, ...]:
-    """Project every variant of a bundle, or of a report (or that in a file) made on this machine,
+    """Project every variant of `subject`, a bundle or a report (or its file) made on this machine,
     onto `boards`. Left out are those that compute in bfloat16 or float16, of which no roof is
     known, and of each board those in a precision that its file does not list for their runtime.
 

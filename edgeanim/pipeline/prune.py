@@ -88,7 +88,7 @@ def prune(
     fresh: bool = False,
 ) -> Pruned:
     """Prune every graph of `model` by `spec` (a quarter of a frame's multiply-accumulates if it is
-    not given) and write a model folder to `out`.
+    not given) and write a model folder to `out`. `calib` is as in `quantize`.
 
     Times are measured on this machine with `backend`, of `all` the board's first. The folder holds
     the pruned graphs, the plan (JSON) and weights (safetensors) of each below `pruning/`, and

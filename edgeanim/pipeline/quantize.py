@@ -91,7 +91,8 @@ def quantize(
     store: Store | None = None,
     fresh: bool = False,
 ) -> Quantized:
-    """Quantise `model` for every backend asked for and write a model folder to `out`.
+    """Quantise `model` by `spec` for each of `backends` (all of the board's if none are given) and
+    write a model folder to `out`.
 
     `calib` is a folder of pictures or clips, a clip, or, for an image-to-image model, an .npz of
     the graph's own inputs; or what makes frames, see `given.Frames`. `inputs` are the model's fixed

@@ -34,9 +34,10 @@ def train(
     """Train an animator by the TOML `config` into the folder `out`, or go on where it stopped.
 
     `out` receives `animator.safetensors`, `animator.toml`, the configuration, a table of losses
-    and sheets of samples. On a CPU the result depends on the configuration alone; CUDA adds up in
-    no fixed order. `workers` processes draw batches (0: a thread). `UsageError` if `config` itself
-    would be overwritten by the architecture that is written into `out`.
+    and sheets of samples. It computes on `device`: on a CPU the result depends on the configuration
+    alone; CUDA adds up in no fixed order. `workers` processes draw batches (0: a thread).
+    `UsageError` if `config` itself would be overwritten by the architecture that is written into
+    `out`.
     """
     must_be_one_of(Device, "device", device)
     from edgeanim.models.train import train as run
@@ -64,7 +65,7 @@ def adapt(
     Convolutions compute in bfloat16 where a trial finds that faster, and on an accelerator that
     has it, and there are as many steps, within limits, as a processor does in twelve minutes, by
     the same trial. The progress says so; a training that has begun stays with what it began with.
-    `device` and `workers` are as in `train`."""
+    `threads` are PyTorch's; `device` and `workers` are as in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import animator_folder
     from edgeanim.models.train import train as run

@@ -49,7 +49,8 @@ def choose(report: Report, limit: DriftLimit = _PASS) -> Choice | None:
 
 
 def verdict(report: Report, limit: DriftLimit = _PASS) -> str:
-    """`choose` in words. Where float ships, it names the ops that stood in INT8's way."""
+    """What `choose` makes of `report` and `limit`, in words. Where float ships, it names the ops
+    that stood in INT8's way."""
     choice = choose(report, limit)
     if all(variant.failure for variant in report.variants):
         return "Ship nothing yet: no variant ran."

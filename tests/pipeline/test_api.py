@@ -21,11 +21,13 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.requirements import EXTRAS
+from edgeanim.models.dataset.make import DatasetRecipe
 from edgeanim.pipeline.bench import bench
 from edgeanim.pipeline.frames.material import read_conditions
 from edgeanim.pipeline.on.bench import bench_on
 
 SMALL = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+API_PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
 
 
@@ -37,6 +39,17 @@ def parameters(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", api.__all__)
 def test_every_name_has_a_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(api, name))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_argument_is_told_of(name: str) -> None:
+    """By the function, by the one to which it refers, or on the page about all of them."""
+    function = getattr(api, name)
+    others = {"bench_on": api.bench, "make_dataset": DatasetRecipe}
+    told = " ".join(filter(None, map(inspect.getdoc, (function, others.get(name)))))
+    shared = API_PAGE.partition("## What all functions share")[2].partition("\n## ")[0]
+    for parameter in set(parameters(name)) - {"connect"}:  # what tests reach a machine by
+        assert re.search(rf"\b{parameter}\b", f"{told} {shared}"), parameter
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

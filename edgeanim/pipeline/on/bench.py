@@ -273,7 +273,8 @@ def bench_call(
 
 
 def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote) -> Diagnosis:
-    """`doctor` on another machine."""
+    """`doctor` on the machine `on`: `ssh://[user@]host[:port]`, or `local`. `UsageError` for an
+    emulated one."""
     from edgeanim.targets.doctor import Diagnosis, diagnose
 
     place = parse_place(on)

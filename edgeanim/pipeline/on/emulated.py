@@ -40,7 +40,8 @@ class EmulatedProcessor:
 
 
 def emulated_processors(root: str | Path | None = None) -> tuple[EmulatedProcessor, ...]:
-    """All processors that can be emulated."""
+    """All processors that can be emulated. What is fetched for them lies in `root`, by default the
+    folder `emulation` of the artifact store."""
     place = _place(root)
     return tuple(
         EmulatedProcessor(p.name, p.title, p.board, plan(p, place)) for p in PROCESSORS.values()
@@ -54,7 +55,8 @@ def set_up_emulation(
     agree: Callable[[tuple[Step, ...]], bool] = lambda _: False,
     progress: Progress = SILENT,
 ) -> Path:
-    """Fetch what `name` needs, once `agree` has said yes to the list; the folder it lies in.
+    """Fetch what `name` needs into `root` (see `emulated_processors`), once `agree` has said yes to
+    the list; the folder it lies in.
 
     Then starts Python there once, so that a set-up that does not work is found now.
     """
@@ -77,9 +79,11 @@ def emulate_bundle(
     variants: str | Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> Emulation:
-    """Play the first golden `frames` of `bundle` on an emulated processor and here.
+    """Play the first golden `frames` of `bundle`, in all its `variants` or only these, on an
+    emulated `processor` and here.
 
-    `MissingComponent` if that processor is not set up. Never returns a time.
+    `root` is as in `emulated_processors`. `MissingComponent` if that processor is not set up. Never
+    returns a time.
     """
     require_bundle(bundle)
     variants = one_or_more(variants)
