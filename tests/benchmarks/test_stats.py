@@ -23,6 +23,7 @@ from edgeanim.benchmarks.timing.stats import (
     median,
     minimum_samples,
     paired_ratio,
+    paired_value,
     percentile,
     percentile_interval,
 )
@@ -66,6 +67,14 @@ def test_ratios_scale_with_the_times(samples: list[float], factor: float) -> Non
     ratio = paired_ratio(slow, fast, resamples=20)
     assert ratio.value == pytest.approx(1 / factor)
     assert ratio.interval.low == pytest.approx(1 / factor)
+
+
+def test_a_ratio_is_the_median_over_blocks_of_that_of_their_medians() -> None:
+    """Neither the best frames nor one disturbed block decide."""
+    above = [[[1.0, 2.0, 9.0], [8.0, 90.0, 90.0]], [[3.0, 6.0, 7.0]]]
+    below = [[[1.0, 4.0, 4.0], [1.0, 1.0, 1.0]], [[6.0, 8.0, 20.0]]]
+    assert paired_value(above, below) == 6 / 8
+    assert paired_ratio(above, below, resamples=20).value == 6 / 8
 
 
 def test_the_same_data_give_the_same_interval() -> None:
