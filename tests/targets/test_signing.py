@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import zipfile
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgeanim.api import animate, inspect, sign
 from edgeanim.core.errors import BadInput, MissingComponent, UsageError
 from edgeanim.targets.bundle import open_bundle
 from edgeanim.targets.signing import TRUST
+from edgeanim.targets.signing import sign as sign_manifest
 from edgeanim.targets.smoke import run_smoke
 from tests.cli.called import edgeanim, fails
 
@@ -49,6 +51,13 @@ def key(tmp_path: Path) -> Path:
 def mine(tmp_path: Path) -> Path:
     with resources.as_file(resources.files("edgeanim.targets").joinpath("smoke.eab")) as shipped:
         return Path(shutil.copy(shipped, tmp_path / "net.eab"))
+
+
+def test_a_signature_of_the_same_bytes_for_something_else_is_none_of_a_bundle(key: Path) -> None:
+    manifest, private = b"{}", Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)
+    made = sign_manifest(manifest, key)
+    assert made.holds()
+    assert not replace(made, signature=private.sign(manifest)).holds()
 
 
 def test_a_signature_changes_nothing_but_says_who_made_it(mine: Path, key: Path) -> None:
