@@ -18,7 +18,7 @@ from edgeanim.core.native import write_png
 from edgeanim.models.data.media import save_npz
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE, Kind, make_puppet, render
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import FrameSequence, parts_of
 from edgeanim.models.performances import PERFORMANCES, REST, Performance
 from edgeanim.models.regions import COUNT
 from edgeanim.models.shipped_files import STILL
@@ -44,9 +44,7 @@ def perform(performance: Performance, frames: int = FRAMES) -> FrameSequence:
         performance.kind,
         np.stack([frame.picture for frame in shown]),
         tuple(range(frames)),
-        np.stack([frame.parts for frame in shown]),
-        np.stack([frame.transforms for frame in shown]),
-        puppet.regions,
+        parts_of(shown, puppet.regions),
     )
 
 

@@ -36,7 +36,7 @@ def crowded():
 def test_a_seed_always_gives_the_same_scene(seed):
     one, two = scene_sequence(seed, (0.1, 0.6)), scene_sequence(seed, (0.1, 0.6))
     assert np.array_equal(one.pictures, two.pictures)
-    assert np.array_equal(one.parts, two.parts)
+    assert np.array_equal(one.parts.shown, two.parts.shown)
     assert not np.array_equal(one.pictures, scene_sequence(seed + 1, (0.1, 0.6)).pictures)
 
 
@@ -46,11 +46,11 @@ def test_only_the_main_character_is_named(crowded):
     main = [actor.named for actor in scene.actors].index(True)
     counts = [len(actor.puppet.parts) for actor in scene.actors]
     start = sum(counts[:main])
-    named = np.nonzero(sequence.regions != BACKGROUND)[0]
+    named = np.nonzero(sequence.parts.regions != BACKGROUND)[0]
     assert set(named) == set(range(start, start + counts[main]))
     assert sum(actor.named for actor in scene.actors) == 1
     pair = make_pair(sequence, 0, 1, SIZE)
-    others = (sequence.parts[1] != NO_PART) & ~np.isin(sequence.parts[1], named)
+    others = (sequence.parts.shown[1] != NO_PART) & ~np.isin(sequence.parts.shown[1], named)
     assert others.mean() > 0.003
     assert (pair.label_driving[others[1::4, 1::4]] == BACKGROUND).mean() > 0.9
 
@@ -58,19 +58,19 @@ def test_only_the_main_character_is_named(crowded):
 def test_a_thing_in_front_hides_what_is_behind_it():
     seed = scene_seed(lambda scene: len(scene.things) > 0)
     sequence = scene_sequence(seed, (0.0, 0.5))
-    count = len(make_scene(seed).things)
-    last = range(len(sequence.regions) - count, len(sequence.regions))
-    assert np.isin(sequence.parts[0], list(last)).any()
+    count, parts = len(make_scene(seed).things), sequence.parts
+    last = range(len(parts.regions) - count, len(parts.regions))
+    assert np.isin(parts.shown[0], list(last)).any()
     # It stands still, whatever moves behind it.
-    assert np.array_equal(sequence.transforms[0, list(last)], sequence.transforms[3, list(last)])
+    assert np.array_equal(parts.transforms[0, list(last)], parts.transforms[3, list(last)])
 
 
 def test_parts_and_transforms_of_scenes_fit_the_pairs_made_of_them():
     for seed in range(300, 306):
         sequence = scene_at_moments(seed, 2)
-        assert len(sequence.regions) < NO_PART
-        assert (sequence.regions <= COUNT).all()
-        assert np.abs(np.linalg.det(sequence.transforms[..., :2])).min() > 1e-4
+        assert len(sequence.parts.regions) < NO_PART
+        assert (sequence.parts.regions <= COUNT).all()
+        assert np.abs(np.linalg.det(sequence.parts.transforms[..., :2])).min() > 1e-4
         pair = make_pair(sequence, 1, 3, 128)
         assert np.isfinite(pair.flow).all()
         assert pair.visible.mean() > 0.5
@@ -135,7 +135,7 @@ def test_every_frame_of_a_scene_has_grain_of_its_own():
 def test_a_frame_and_the_one_before_it_are_not_of_one_moment():
     sequence = scene_sequence(0, (0.3,))
     assert sequence.before == (0, 0)
-    assert not np.allclose(sequence.transforms[0], sequence.transforms[1], atol=0.1)
+    assert not np.allclose(sequence.parts.transforms[0], sequence.parts.transforms[1], atol=0.1)
 
 
 def test_photographs_dress_some_of_the_puppets(tmp_path):

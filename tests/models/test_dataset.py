@@ -66,12 +66,12 @@ def test_what_is_read_is_what_was_drawn(made):
         assert len(read.pictures) == len(drawn.pictures) == 4
         for i in range(4):
             assert np.array_equal(read.pictures[i], drawn.pictures[i])
-            assert np.array_equal(read.parts[i], drawn.parts[i])
+            assert np.array_equal(read.parts.shown[i], drawn.parts.shown[i])
         assert read.before == drawn.before
         pair, same = (make_pair(s, 1, 3, 64) for s in (read, drawn))
         assert np.array_equal(pair.flow, same.flow)
         assert np.array_equal(pair.visible, same.visible)
-    assert stored["drawing-stick-lift-1000"].sheets is not None
+    assert stored["drawing-stick-lift-1000"].parts.sheets is not None
 
 
 def test_making_it_again_makes_nothing_and_more_adds_to_it(copy):

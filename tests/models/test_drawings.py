@@ -114,30 +114,30 @@ def test_limbs_take_the_captured_directions(bvh):
 def test_frames_are_whole_and_begin_with_the_drawing_as_drawn(sequence, drawing):
     assert sequence.pictures.shape == (11, SIZE, SIZE, 3)
     assert sequence.before == (0, 1, 1, 3, 3, 5, 5, 7, 7, 9, 9)
-    assert set(np.unique(sequence.parts)) <= {*range(len(sequence.regions)), NO_PART}
-    shown = {REGIONS[k] for k in np.unique(sequence.regions)}
+    assert set(np.unique(sequence.parts.shown)) <= {*range(len(sequence.parts.regions)), NO_PART}
+    shown = {REGIONS[k] for k in np.unique(sequence.parts.regions)}
     assert shown == set(REGIONS[:8])
     share = read_drawing(drawing).mask.mean()
     height, width = read_drawing(drawing).mask.shape
-    scale = np.sqrt((sequence.parts[0] != NO_PART).sum() / (share * height * width))
+    scale = np.sqrt((sequence.parts.shown[0] != NO_PART).sum() / (share * height * width))
     assert 0.5 < scale < 1.2
 
 
 def test_only_the_raised_arm_moves(sequence):
-    table = region_table(sequence.regions)
+    table = region_table(sequence.parts.regions)
     # The drawing's left arm is on the right of the picture.
     arm = REGIONS.index("forearm and hand, right")
-    rows = [np.nonzero(table[parts] == arm)[0].mean() for parts in sequence.parts]
+    rows = [np.nonzero(table[parts] == arm)[0].mean() for parts in sequence.parts.shown]
     assert min(rows) < rows[0] - 25
     other = REGIONS.index("forearm and hand, left")
-    rows = [np.nonzero(table[parts] == other)[0].mean() for parts in sequence.parts]
+    rows = [np.nonzero(table[parts] == other)[0].mean() for parts in sequence.parts.shown]
     assert np.ptp(rows) < 2
 
 
 def test_a_seed_always_gives_the_same_sequence(sequence, drawing, bvh):
     again = drawing_sequence(drawing, bvh, 1, moments=5)
     assert np.array_equal(sequence.pictures, again.pictures)
-    assert np.array_equal(sequence.transforms, again.transforms)
+    assert np.array_equal(sequence.parts.transforms, again.parts.transforms)
     other = drawing_sequence(drawing, bvh, 2, moments=5)
     assert not np.array_equal(sequence.pictures, other.pictures)
 
@@ -295,7 +295,7 @@ def test_real_drawings_follow_real_motion(media):
     made = drawing_sequence(folder / "char2", folder / "motion" / "zombie.bvh", 0, moments=2)
     changed = np.abs(made.pictures[0].astype(int) - made.pictures[4]).max(-1) > 30
     assert 0.01 < changed.mean() < 0.4
-    sizes = [(parts != NO_PART).sum() for parts in made.parts]
+    sizes = [(parts != NO_PART).sum() for parts in made.parts.shown]
     # Bending neither loses nor doubles much of the character.
     assert 0.6 * sizes[0] < min(sizes) <= max(sizes) < 1.3 * sizes[0]
 
@@ -309,9 +309,9 @@ def test_sketches_are_drawings_that_move_and_stay_the_same_by_seed(seed, bvh):
     assert 0.03 < sketch.mask.mean() < 0.8
     one, two = (sketch_sequence(seed, 2) for _ in range(2))
     assert np.array_equal(one.pictures, two.pictures)
-    assert len(one.regions) <= MAX_TRIANGLES
+    assert len(one.parts.regions) <= MAX_TRIANGLES
     assert np.abs(one.pictures[0].astype(int) - one.pictures[4]).mean() > 0.5
-    assert {REGIONS[k] for k in np.unique(one.regions)} >= {"head", "torso"}
+    assert {REGIONS[k] for k in np.unique(one.parts.regions)} >= {"head", "torso"}
     captured = sketch_sequence(seed, 2, (read_bvh(bvh),))
     assert captured.pictures.shape == one.pictures.shape
 
@@ -337,7 +337,7 @@ def test_motion_of_transformed_drawings_is_the_transformed_motion(
         for a in (Augmentation(np.eye(3)), augmentation)
     )
     wanted = transformed(plain, angle, scale, mirrored)
-    named = [k for k in range(COUNT) if (sequence.regions == k).any()]
+    named = [k for k in range(COUNT) if (sequence.parts.regions == k).any()]
     np.testing.assert_allclose(turned[named], wanted[named], atol=0.03)
 
 
@@ -356,7 +356,7 @@ def test_a_speck_on_a_large_sheet_is_not_enlarged_with_all_its_paper():
     paper = rng.integers(0, 255, (500, 500, 3)).astype(np.uint8)
     drawing = Drawing("speck", paper, mask > 0, joints)
     made = perform("speck", drawing, free_motion(rng, 4), rng, 2)
-    assert (made.parts[0] != NO_PART).mean() > 0.1
+    assert (made.parts.shown[0] != NO_PART).mean() > 0.1
 
 
 @settings(max_examples=8, deadline=None)
@@ -381,6 +381,6 @@ def test_any_mask_and_joints_move_or_are_refused(seed, where, thin):
         assert "thin" in error.what or "far off" in error.what  # noqa: PT017 any is right
         return
     # Joints anywhere stretch slivers of the mesh without bound; what counts is a way back.
-    assert np.isfinite(made.transforms).all()
-    assert np.abs(np.linalg.det(made.transforms[..., :2])).min() > 1e-6
+    assert np.isfinite(made.parts.transforms).all()
+    assert np.abs(np.linalg.det(made.parts.transforms[..., :2])).min() > 1e-6
     assert np.isfinite(make_pair(made, 0, 2, 64).flow).all()

@@ -60,8 +60,8 @@ def features_seen(person, posture):
 def test_a_seed_always_gives_the_same_person(seed):
     one, two = person_at_moments(seed, 1), person_at_moments(seed, 1)
     assert np.array_equal(one.pictures, two.pictures)
-    assert np.array_equal(one.parts, two.parts)
-    assert np.array_equal(one.transforms, two.transforms)
+    assert np.array_equal(one.parts.shown, two.parts.shown)
+    assert np.array_equal(one.parts.transforms, two.parts.transforms)
     assert not np.array_equal(one.pictures, person_at_moments(seed + 1, 1).pictures)
 
 
@@ -84,9 +84,9 @@ def test_flow_and_masks_are_exact_enough_to_paint_one_frame_with_another(seed, t
     before, after = (np.abs(each - driving)[inner].mean() for each in (still, moved))
     # What is left is light, which falls on the body where it is, and grain.
     assert after < 0.75 * before or after < 0.04
-    assert len(plain.regions) == sequence.transforms.shape[1] < NO_PART
-    assert (np.linalg.det(sequence.transforms[:, :, :, :2]) != 0).all()
-    shown = np.unique(sequence.parts)
+    assert len(plain.regions) == sequence.parts.transforms.shape[1] < NO_PART
+    assert (np.linalg.det(sequence.parts.transforms[:, :, :, :2]) != 0).all()
+    shown = np.unique(sequence.parts.shown)
     assert shown[shown != NO_PART].max() < len(plain.regions)
 
 
@@ -183,15 +183,14 @@ def acted(person, *postures):
     first = posed(person.body, postures[0])
     charts = [Chart(*each) for each in zip(person.body.surfaces, first, strict=True)]
     frames = [render(person, time, charts) for time in range(len(postures))]
-    sequence = paired_sequence("acted", frames, person.regions)
-    return replace(sequence, sheets=person.sheets)
+    return paired_sequence("acted", frames, person.regions, person.sheets)
 
 
 def test_what_a_turned_head_hid_is_not_said_to_be_visible():
     person = make_person(3)
     sequence = acted(person, *(posture(person, yaw=yaw) for yaw in (-1.0, 1.0, 0.96)))
-    shown = sequence.parts[1][::4, ::4]
-    came = (shown != NO_PART) & ~np.isin(shown, sequence.parts[0])
+    shown = sequence.parts.shown[1][::4, ::4]
+    came = (shown != NO_PART) & ~np.isin(shown, sequence.parts.shown[0])
     assert came.sum() > 20
     assert make_pair(sequence, 0, 1, SIZE).visible[0][came].mean() < 0.1
     body = cv2.erode((shown != NO_PART).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0

@@ -10,7 +10,7 @@ import pytest
 
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.puppets import NO_PART, SIZE
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import FrameSequence, Parts
 from edgeanim.models.evaluation.disocclusion import disoccluded_where_known
 from edgeanim.models.evaluation.reenact import Made
 from edgeanim.models.evaluation.score import Score, Shot, score_set
@@ -36,9 +36,8 @@ def blocks(regions: list[int], frames: list[dict[int, tuple[slice, slice]]]) -> 
             pictures[t][place], parts[t][place] = texture, part
             transforms[t, part, :, 2] = place[1].start, place[0].start
     before = tuple(max(0, t - 1) for t in range(len(frames)))
-    sequence = FrameSequence(
-        "blocks", pictures, before, parts, transforms, np.array(regions, np.uint8)
-    )
+    known = Parts(parts, transforms, np.array(regions, np.uint8))
+    sequence = FrameSequence("blocks", pictures, before, known)
     return Shot(sequence, 0, (len(frames) - 1,))
 
 
@@ -108,7 +107,8 @@ def test_sharpness_is_the_part_of_the_real_gradients_that_is_left(
 def test_where_the_like_takes_the_place_of_what_left_nothing_is_to_be_seen() -> None:
     """A torso leaves two places, of which another one takes one: there no tint can be told."""
     shot = blocks([TORSO, TORSO], [{0: HERE}, {0: HERE}, {1: THERE}])
-    parts, pictures = shot.sequence.parts, shot.sequence.pictures
+    assert shot.sequence.parts is not None
+    parts, pictures = shot.sequence.parts.shown, shot.sequence.pictures
     assert isinstance(parts, np.ndarray)
     assert isinstance(pictures, np.ndarray)
     for t in (0, 1):

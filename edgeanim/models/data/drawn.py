@@ -16,7 +16,7 @@ from edgeanim.models.data.keyposes import free_motion
 from edgeanim.models.data.puppets import NO_PART, SIZE, Frame, homogeneous, lay_over, on_canvas
 from edgeanim.models.data.retarget import BodyMotion, retarget
 from edgeanim.models.data.rigs import SHARPNESS, Rig, make_rig
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import FrameSequence, Parts
 from edgeanim.models.data.sketches import make_sketch
 from edgeanim.models.data.sprites import background
 
@@ -81,10 +81,12 @@ def perform(
         name,
         np.stack([frame.picture for frame in frames]),
         (0, *(i if i % 2 else i - 1 for i in range(1, len(frames)))),
-        np.stack([frame.parts for frame in frames]),
-        _pointing_along_bones(rig, transforms),
-        rig.regions,
-        np.zeros(len(rig.regions), np.uint8),
+        Parts(
+            np.stack([frame.parts for frame in frames]),
+            _pointing_along_bones(rig, transforms),
+            rig.regions,
+            np.zeros(len(rig.regions), np.uint8),
+        ),
     )
 
 

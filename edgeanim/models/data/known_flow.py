@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.augmentation import Affine
 from edgeanim.models.data.puppets import NO_PART, SIZE, homogeneous
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import Parts
 from edgeanim.models.regions import UNKNOWN
 
 _SAME_PLACE = 2.0
@@ -22,12 +22,10 @@ _LEAST_PIXELS = 4
 
 
 def exact_flow(
-    sequence: FrameSequence, still: int, driving: int, shown: NDArray[np.uint8], to_mask: Affine
+    parts: Parts, still: int, driving: int, shown: NDArray[np.uint8], to_mask: Affine
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Flow and visibility at the mask's resolution, from the transforms of the parts shown."""
-    assert sequence.parts is not None
-    assert sequence.transforms is not None
-    moves = _part_moves(sequence.transforms[still], sequence.transforms[driving])
+    moves = _part_moves(parts.transforms[still], parts.transforms[driving])
     moves = to_mask @ moves @ np.linalg.inv(to_mask)
     side = len(shown)
     y, x = np.mgrid[0:side, 0:side].astype(np.float64)
@@ -41,10 +39,12 @@ def exact_flow(
     # Beyond its edges a turned picture repeats them, and a backdrop does so in both frames alike.
     inside |= ~_inside(np.rint(_on_canvas(here[..., :2], to_mask))) & (shown == NO_PART)
     pixel = np.clip(pixel, 0, SIZE - 1)
-    found = sequence.parts[still][pixel[..., 1], pixel[..., 0]]
+    found = parts.shown[still][pixel[..., 1], pixel[..., 0]]
     same = found == shown
-    if sequence.sheets is not None:
-        same |= _same_place(sequence, still, canvas, found, shown)
+    if parts.sheets is not None:
+        flat, posed = parts.transforms[0], homogeneous(parts.transforms[still])
+        back = _to_sheet(flat) @ np.linalg.inv(posed)
+        same |= _same_place(parts.sheets, back, canvas, found, shown)
     return np.ascontiguousarray(flow), (inside & same).astype(np.float32)[None]
 
 
@@ -78,20 +78,17 @@ def _inside(pixel: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def _same_place(
-    sequence: FrameSequence,
-    still: int,
+    sheets: NDArray[np.uint8],
+    back: NDArray[np.float64],
     canvas: NDArray[np.float64],
     found: NDArray[np.uint8],
     shown: NDArray[np.uint8],
 ) -> NDArray[np.bool_]:
     """Whether the part that the still shows at `canvas` is cut from the same sheet as the part
-    looked for, and shows nearly the same place of it: two pieces of one limb, side by side."""
-    assert sequence.sheets is not None
-    assert sequence.transforms is not None
+    looked for, and shows nearly the same place of it: two pieces of one limb, side by side. `back`
+    [P, 3, 3] leads from the canvas to each part's sheet."""
     sheet = np.full(NO_PART + 1, -1)
-    sheet[: len(sequence.sheets)] = sequence.sheets
-    flat = _to_sheet(sequence.transforms[0])
-    back = flat @ np.linalg.inv(homogeneous(sequence.transforms[still]))
+    sheet[: len(sheets)] = sheets
     here = np.concatenate([canvas, np.ones_like(canvas[..., :1])], axis=-1)
     last = len(back) - 1
     one, other = (

@@ -12,7 +12,7 @@ from edgeanim.models.data.augmentation import PLAIN, Affine, Augmentation
 from edgeanim.models.data.known_flow import exact_flow, weak_flow
 from edgeanim.models.data.optical_flow import consistent_flow
 from edgeanim.models.data.puppets import NO_PART, SIZE
-from edgeanim.models.data.sequences import FrameSequence, region_table
+from edgeanim.models.data.sequences import FrameSequence, Parts, region_table
 from edgeanim.models.regions import MIRRORED, UNKNOWN
 
 MASK_STRIDE = 4
@@ -82,7 +82,7 @@ def make_pair(
     side = size // MASK_STRIDE
     ends = still, driving
     if sequence.parts is not None:
-        known = _of_parts(sequence, ends, side, augmentation)
+        known = _of_parts(sequence.parts, ends, side, augmentation)
     else:
         known = _of_clip(sequence, ends, side, augmentation)
         if optical_flow:
@@ -104,19 +104,19 @@ def make_pair(
 
 
 def _of_parts(
-    sequence: FrameSequence, ends: tuple[int, int], side: int, augmentation: Augmentation
+    parts: Parts, ends: tuple[int, int], side: int, augmentation: Augmentation
 ) -> _Knowledge:
     """Of a drawn character everything is known."""
-    assert sequence.parts is not None
-    assert sequence.regions is not None
     to_mask = _to_size(side) @ augmentation.matrix
-    table = region_table(sequence.regions)
+    table = region_table(parts.regions)
     if augmentation.mirrored:
         table = _MIRRORED_LABELS[table]
-    shown = [_warp_labels(sequence.parts[i], to_mask, side) for i in ends]
-    directions = [_directions(sequence, i, s, to_mask) for i, s in zip(ends, shown, strict=True)]
-    flow, visible = exact_flow(sequence, *ends, shown[1], to_mask)
-    labels = [table[parts] for parts in shown]
+    shown = [_warp_labels(parts.shown[i], to_mask, side) for i in ends]
+    directions = [
+        _directions(parts.transforms[i], s, to_mask) for i, s in zip(ends, shown, strict=True)
+    ]
+    flow, visible = exact_flow(parts, *ends, shown[1], to_mask)
+    labels = [table[each] for each in shown]
     return _Knowledge(labels, directions, flow, visible, visible, np.ones_like(visible))
 
 
@@ -186,11 +186,11 @@ def _warp_labels(parts: NDArray[np.uint8], matrix: Affine, side: int) -> NDArray
 
 
 def _directions(
-    sequence: FrameSequence, frame: int, shown: NDArray[np.uint8], to_mask: Affine
+    transforms: NDArray[np.float32], shown: NDArray[np.uint8], to_mask: Affine
 ) -> NDArray[np.float32]:
-    """Where each pixel's part points [2, side, side]: the y axis of its sprite, transformed."""
-    assert sequence.transforms is not None
-    pointing = to_mask[:2, :2] @ sequence.transforms[frame][:, :, 1].T
+    """Where each pixel's part points [2, side, side]: the y axis of its sprite, by the `transforms`
+    [P, 2, 3] of this frame."""
+    pointing = to_mask[:2, :2] @ transforms[:, :, 1].T
     pointing = pointing / np.linalg.norm(pointing, axis=0)
     table = np.zeros((2, NO_PART + 1), np.float32)
     table[:, : pointing.shape[1]] = pointing

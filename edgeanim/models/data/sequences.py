@@ -34,25 +34,35 @@ class Frames(Protocol):
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What the frames of a drawn character are made of: `shown` uint8 [T, S, S], which part each
+    pixel shows, `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets` has them.
+
+    Parts with the same number in `sheets` [P] are cut from one sheet, which lies flat in frame 0 if
+    no transform there shifts, and is else what all transforms are from; `None` if each part is a
+    sprite of its own.
+    """
+
+    shown: Frames
+    transforms: NDArray[np.float32]
+    regions: NDArray[np.uint8]
+    sheets: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
 class FrameSequence:
     """Frames of one character. `pictures` uint8 [T, S, S, 3]; `before[t]` is the index of the frame
     just before frame t, or t itself where there is none.
 
-    `parts` uint8 [T, S, S], `transforms` float32 [T, P, 2, 3] and `regions` uint8 [P] as `puppets`
-    has them; `None` for a real clip, of which only the pictures are known. Parts with the same
-    number in `sheets` [P] are cut from one sheet, which lies flat in frame 0 if no transform there
-    shifts, and is else what all transforms are from; `None` if each part is a sprite of its own.
-    `weak_labels` uint8 [T, S, S] are regions guessed from a real clip, `mattes` uint8 [T, S, S]
-    where somebody is in it, and `rest` uint8 [S, S, 3] what it shows for most of the time.
+    `parts` is `None` for a real clip, of which only the pictures are known. `weak_labels` uint8
+    [T, S, S] are regions guessed from a real clip, `mattes` uint8 [T, S, S] where somebody is in
+    it, and `rest` uint8 [S, S, 3] what it shows for most of the time.
     """
 
     name: str
     pictures: Frames
     before: tuple[int, ...]
-    parts: Frames | None = None
-    transforms: NDArray[np.float32] | None = None
-    regions: NDArray[np.uint8] | None = None
-    sheets: NDArray[np.uint8] | None = None
+    parts: Parts | None = None
     weak_labels: NDArray[np.uint8] | None = None
     mattes: NDArray[np.uint8] | None = None
     rest: NDArray[np.uint8] | None = None
@@ -65,17 +75,26 @@ def region_table(regions: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return table
 
 
+def parts_of(
+    frames: Sequence[Frame], regions: NDArray[np.uint8], sheets: NDArray[np.uint8] | None = None
+) -> Parts:
+    """What drawn `frames` are made of."""
+    shown = np.stack([frame.parts for frame in frames])
+    return Parts(shown, np.stack([frame.transforms for frame in frames]), regions, sheets)
+
+
 def paired_sequence(
-    name: str, frames: Sequence[Frame], regions: NDArray[np.uint8]
+    name: str,
+    frames: Sequence[Frame],
+    regions: NDArray[np.uint8],
+    sheets: NDArray[np.uint8] | None = None,
 ) -> FrameSequence:
     """Drawn `frames`, of which every second one has the one before it."""
     return FrameSequence(
         name,
         np.stack([frame.picture for frame in frames]),
         tuple(i if i % 2 == 0 else i - 1 for i in range(len(frames))),
-        np.stack([frame.parts for frame in frames]),
-        np.stack([frame.transforms for frame in frames]),
-        regions,
+        parts_of(frames, regions, sheets),
     )
 
 

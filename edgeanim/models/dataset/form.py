@@ -186,15 +186,15 @@ class DatasetWriter:
 
     def add(self, origin: Origin, sequence: FrameSequence, split: Split | None = None) -> Entry:
         """Store a sequence; one of the same id is replaced. See `split_for` about `split`."""
-        known = sequence.parts is not None
+        known = sequence.parts
         arrays: dict[str, NDArray[Any]] = {"before": np.array(sequence.before, np.int32)}
-        if known:
-            for name in ("transforms", "regions", "sheets"):
-                if (values := getattr(sequence, name)) is not None:
-                    arrays[name] = values
+        if known is not None:
+            arrays |= {"transforms": known.transforms, "regions": known.regions}
+            if known.sheets is not None:
+                arrays["sheets"] = known.sheets
         count = range(len(sequence.pictures))
-        parts = [] if sequence.parts is None else (sequence.parts[i] for i in count)
-        return self._write(origin, (sequence.pictures[i] for i in count), parts, arrays, split)
+        shown = () if known is None else (known.shown[i] for i in count)
+        return self._write(origin, (sequence.pictures[i] for i in count), shown, arrays, split)
 
     def add_clip(
         self, origin: Origin, pictures: Iterable[NDArray[np.uint8]], split: Split | None = None

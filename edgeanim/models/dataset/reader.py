@@ -21,7 +21,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.media import load_npz, read_still
 from edgeanim.models.data.puppets import NO_PART, SIZE
-from edgeanim.models.data.sequences import FrameSequence
+from edgeanim.models.data.sequences import FrameSequence, Parts
 from edgeanim.models.dataset.form import (
     FRAMES,
     KNOWN,
@@ -156,7 +156,8 @@ def decode_ahead(
     progress.stage("decoding frames", len(stored))
 
     def decode(sequence: FrameSequence) -> None:
-        for frames in filter(None, (sequence.pictures, sequence.parts)):
+        known = [] if sequence.parts is None else [sequence.parts.shown]
+        for frames in (sequence.pictures, *known):
             for index in range(len(frames)):
                 if not cache.full:
                     frames[index]
@@ -181,15 +182,16 @@ def _open(dataset: Path, cache: FrameCache, entry: Entry) -> FrameSequence:
     optional = ("sheets",) if entry.known else ()
     arrays = load_npz(path, required=required, optional=optional, limit=_MAX_KNOWN_BYTES)
     _check_arrays(arrays, entry, path)
-    depth = len(arrays["regions"]) if entry.known else None
+    parts = None
+    if entry.known:
+        regions = arrays["regions"]
+        shown = StoredFrames(folder / "parts", entry.frames, len(regions), cache)
+        parts = Parts(shown, arrays["transforms"], regions, arrays.get("sheets"))
     return FrameSequence(
         entry.origin.id,
         StoredFrames(folder / FRAMES, entry.frames, None, cache),
         tuple(int(i) for i in arrays["before"]),
-        StoredFrames(folder / "parts", entry.frames, depth, cache) if entry.known else None,
-        arrays.get("transforms"),
-        arrays.get("regions"),
-        arrays.get("sheets"),
+        parts,
     )
 
 

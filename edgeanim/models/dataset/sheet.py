@@ -51,11 +51,10 @@ def _painted(sequence: FrameSequence, index: int) -> NDArray[np.uint8]:
 
 
 def _labels(sequence: FrameSequence, index: int) -> NDArray[np.uint8]:
-    if sequence.weak_labels is not None:
-        return np.asarray(sequence.weak_labels[index])
-    assert sequence.parts is not None
-    assert sequence.regions is not None
-    return np.asarray(region_table(sequence.regions)[sequence.parts[index]])
+    if sequence.parts is not None:
+        return np.asarray(region_table(sequence.parts.regions)[sequence.parts.shown[index]])
+    assert sequence.weak_labels is not None
+    return np.asarray(sequence.weak_labels[index])
 
 
 def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

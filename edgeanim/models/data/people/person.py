@@ -107,8 +107,7 @@ def person_sequence(
     for number, time in enumerate(moments):
         frame = render(person, time, charts)
         frames.append(replace(frame, picture=person.effects.apply(frame, number)))
-    sequence = paired_sequence(f"person {seed}", frames, person.regions)
-    return replace(sequence, sheets=person.sheets)
+    return paired_sequence(f"person {seed}", frames, person.regions, person.sheets)
 
 
 def person_at_moments(
