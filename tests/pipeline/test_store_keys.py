@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
+from edgeanim.pipeline import distil, pruner
 from edgeanim.pipeline.calibrate import make_golden, record_samples
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.work import Work
+from edgeanim.quantize.pruning.prune import Cut
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.scene import Scene
 from tests.convnets import save_onnx
@@ -40,6 +46,19 @@ def shades(first: int) -> list[np.ndarray]:
     return [slope + np.uint8(first + 4 * i) for i in range(16)]
 
 
+HEEDED = ("ranges", "keep_float", "weight_limit", "results")
+
+
+class Recorded:
+    """So many samples that a graph is worth training on."""
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+
+    def __len__(self) -> int:
+        return 64
+
+
 def test_other_frames_are_recorded_anew_and_so_are_more_of_them(work: Work, model: Model) -> None:
     dark, light = (gather(PLAIN, shades(first), {}, limit=64) for first in (0, 100))
     found = {
@@ -61,3 +80,52 @@ def test_other_frames_to_judge_by_have_golden_frames_of_their_own(work: Work, mo
     for pictures in (shades(0), shades(100)):
         golden = load_golden(make_golden(work, model, Scene(driver=np.stack(pictures))))
         np.testing.assert_array_equal(golden.frames, pictures)
+
+
+def test_another_recipe_and_other_frames_are_pruned_anew(
+    work: Work, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, float, int]] = []
+
+    def cut(_contract: object, given: Any, takes: Any, spec: PruneSpec, *_: Any, **__: Any) -> Cut:
+        asked.append((takes.digest, spec.ratio, spec.steps))
+        return Cut(given, 1 - spec.ratio)
+
+    monkeypatch.setattr(pruner, "prune_graphs", cut)
+    wanted = [
+        (takes, PruneSpec(ratio=ratio, round_to=4, steps=steps))
+        for takes in ("dark", "light")
+        for ratio, steps in ((0.25, 0), (0.5, 0), (0.5, 10))
+    ]
+    for takes, spec in (*wanted, *wanted):
+        seen: Any = SimpleNamespace(digest=takes)
+        made = pruner.Pruner(work, model, seen, Scene(), "onnxruntime").cut(spec)
+        assert made.left == 1 - spec.ratio
+    assert asked == [(takes, spec.ratio, spec.steps) for takes, spec in wanted]
+
+
+def test_what_is_to_be_rounded_otherwise_is_distilled_anew(
+    work: Work, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def trained(_graph: object, samples: Any, spec: object, folder: Path, **options: Any) -> None:
+        asked.append((samples.digest, spec, *(options[name] for name in HEEDED)))
+        (folder / "net.onnx").touch()
+
+    monkeypatch.setattr(distil, "distil_graph", trained)
+    monkeypatch.setattr(distil, "has_convolutions", lambda *_: True)
+    plain = QuantizeSpec()
+    asks = [
+        ("dark", "onnx-qdq", plain),
+        ("light", "onnx-qdq", plain),
+        ("dark", "openvino-int8", plain),
+        ("dark", "onnx-qdq", replace(plain, ranges="minmax")),
+        ("dark", "onnx-qdq", replace(plain, keep_float=("head",))),
+        ("dark", "onnx-qdq", replace(plain, reduce_range=True)),
+        ("dark", "onnx-qdq", replace(plain, distil=replace(plain.distil, steps=7))),
+    ]
+    for frames, scheme, spec in (*asks, *asks):
+        job: Any = SimpleNamespace(work=work, scheme=scheme, samples={"net": Recorded(frames)})
+        distil._distilled(job, model.graphs[0], spec)
+    assert len(asked) == len(set(asked)) == len(asks)
