@@ -100,14 +100,23 @@ class Editor:
         return bool(node.op_type == "Mul" and node.input[0] == node.input[1])
 
     def add(
-        self, op: str, inputs: Sequence[str], *, near: str, output: str | None = None, **attrs: Any
+        self,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        near: str,
+        output: str | None = None,
+        name: str | None = None,
+        **attrs: Any,
     ) -> str:
-        """Add a node with one output and return the output's name, derived from `near`."""
+        """Add a node with one output and return the output's name, derived from `near`. The node is
+        called `name`, that of a node whose place it takes, or else after its output."""
         import onnx
 
         made = output or self.fresh(f"{near}/{op}")
-        # A node that gave `output` so far may be called after it, as many exporters do.
-        name = made if output is None else self.fresh(f"{output}/{op}")
+        if name is None:
+            # A node that gave `output` so far may be called after it, as many exporters do.
+            name = made if output is None else self.fresh(f"{output}/{op}")
         self.append(onnx.helper.make_node(op, list(inputs), [made], name=name, **attrs))
         self._names |= {made, name}
         return made

@@ -35,8 +35,7 @@ def _convolve(graph: Editor, node: Any) -> bool:
     settings = {name: given[name] for name in ("dilations", "pads", "strides") if name in given}
     near = node.output[0]
     inputs = [node.input[0], graph.constant(kernel, near=near)]
-    made = graph.add("Conv", inputs, near=near, group=channels, **settings)
-    graph.nodes[-1].name = node.name
+    made = graph.add("Conv", inputs, near=near, name=node.name, group=channels, **settings)
     graph.replace(node, made, renamed=True)
     return True
 

@@ -64,8 +64,8 @@ def _take_apart(graph: Editor, node: Any) -> bool:
         if bias is not None:
             inputs.append(graph.constant(bias[begin:end], near=node.input[2]))
         given = attributes(node) | {"group": 1 if groups == 1 else end - begin}
-        part = graph.add("Conv", inputs, near=node.output[0], **given)
-        graph.nodes[-1].name = node.name + (f"{PART}{index}" if index and node.name else "")
+        name = node.name + (f"{PART}{index}" if index and node.name else "")
+        part = graph.add("Conv", inputs, near=node.output[0], name=name, **given)
         made.update(dict.fromkeys(found[begin, end], part))
     for cutter in cutters:
         graph.replace(cutter, *(made[name] for name in cutter.output))

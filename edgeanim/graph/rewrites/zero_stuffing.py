@@ -52,11 +52,11 @@ def _transpose(graph: Editor, node: Any) -> bool:
         "ConvTranspose",
         [graph.reshaped(x, small, near=near), turned, *node.input[2:]],
         near=near,
+        name=node.name,
         strides=[stride] * 2,
         pads=[*begins, *ends],
         group=groups,
     )
-    graph.maker(y).name = node.name  # type: ignore[union-attr]
     graph.replace(node, y)
     return True
 
