@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeanim.benchmarks.drift.frames import measure_drift
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline import distil, pruner
 from edgeanim.pipeline.calibrate import make_golden, record_samples
 from edgeanim.pipeline.frames.material import gather
+from edgeanim.pipeline.search import trials
+from edgeanim.pipeline.search.trials import Study, Trial
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.pruning.prune import Cut
 from edgeanim.runtime.golden import load_golden
@@ -129,3 +133,53 @@ def test_what_is_to_be_rounded_otherwise_is_distilled_anew(
         job: Any = SimpleNamespace(work=work, scheme=scheme, samples={"net": Recorded(frames)})
         distil._distilled(job, model.graphs[0], spec)
     assert len(asked) == len(set(asked)) == len(asks)
+
+
+@pytest.fixture
+def studies(work: Work, model: Model) -> tuple[Study, ...]:
+    """Of a search within a wide limit, and of one within a narrow one."""
+    material = gather(PLAIN, shades(0), {}, limit=16)
+    golden = make_golden(work, model, material.held_out)
+    limits = (DriftLimit.of(0.02), DriftLimit.of(0.01))
+    return tuple(Study(work, model, material, golden, limit) for limit in limits)
+
+
+def test_a_trial_of_another_model_or_within_another_limit_is_quantised_anew(
+    studies: tuple[Study, ...], model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def quantized(_work: object, given: Model, *others: Any, gated: bool) -> None:
+        *_, out, backends, spec, limit = others
+        asked.append((given.digest, backends, spec, limit, gated))
+        out.mkdir()
+
+    monkeypatch.setattr(trials, "quantize_model", quantized)
+    asks = [
+        (study, given, Trial(backend, 1, quantize=QuantizeSpec(method="ptq", ranges=ranges)))
+        for study in studies
+        for given in (model, replace(model, digest="1" * 64))
+        for backend in ("onnxruntime", "openvino")
+        for ranges in ("mse", "minmax")
+    ]
+    for study, given, trial in (*asks, *asks):
+        study._quantized(given, trial)
+    assert len(asked) == len(set(asked)) == len(asks)
+
+
+def test_the_limit_counts_for_what_was_sought_within_it_and_not_for_floats(
+    studies: tuple[Study, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def played(_self: Study, trial: Trial) -> tuple[None, None]:
+        asked.append(trial.id)
+        return None, None
+
+    frames = np.stack(shades(0))
+    monkeypatch.setattr(Study, "variant", played)
+    monkeypatch.setattr(trials, "drift_of", lambda *_: measure_drift(frames, frames))
+    for study in (*studies, *studies):
+        study.drift(Trial("onnxruntime", 1))
+        study.drift(Trial("onnxruntime", 1, quantize=QuantizeSpec(method="mixed")))
+    assert asked == ["onnxruntime-float32", *["onnxruntime-int8-mixed"] * 2]
