@@ -63,6 +63,16 @@ def test_a_copy_of_another_name_is_a_model_of_its_own(
     assert api.inspect(copy, store=store).contract.name == "copy"
 
 
+def test_a_model_that_takes_anothers_place_is_read_anew(
+    tiny_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    for size in (32, 48):
+        path = batched(tiny_onnx(size, 4), size)
+        (graph,) = api.inspect(path.rename(tmp_path / "net.onnx"), store=store).graphs
+        assert graph.spec.inputs[0].shape == (1, 3, size, size)
+
+
 def test_what_is_wrong_all_the_same_is_told_of_the_users_file(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:

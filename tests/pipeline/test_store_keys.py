@@ -135,6 +135,13 @@ def test_what_is_to_be_rounded_otherwise_is_distilled_anew(
     assert len(asked) == len(set(asked)) == len(asks)
 
 
+def test_another_board_has_graphs_compiled_for_it(work: Work, model: Model) -> None:
+    """What it says of a backend decides what is compiled."""
+    other = replace(work, board=replace(work.board, threads=work.board.threads + 1))
+    made = [each.compile(model.graphs[0], "null").files for each in (work, other, work)]
+    assert made[0] == made[2] != made[1]
+
+
 @pytest.fixture
 def studies(work: Work, model: Model) -> tuple[Study, ...]:
     """Of a search within a wide limit, and of one within a narrow one."""
