@@ -15,7 +15,7 @@ from edgeanim.runtime.execution import Shown
 from edgeanim.runtime.following import Step
 from edgeanim.runtime.refining import Trials, moved, refined_steps
 
-cv2 = pytest.importorskip("cv2")
+pytest.importorskip("cv2")
 
 CHANGES = hnp.arrays(np.float64, (3, 6), elements=st.floats(-0.4, 0.4))
 
