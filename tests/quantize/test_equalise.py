@@ -101,6 +101,25 @@ def require_equal_results(names: list[str], seed: int) -> None:
     assert float(error) < tolerance
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_the_strength_says_whose_channels_become_even(strength: float) -> None:
+    """Those of the activations, of the kernel that reads them, or both as far as the other's."""
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1)).double()
+    with torch.no_grad():
+        net[0].weight.abs_().mul_(torch.tensor([1, 2, 4, 8, 16, 32]).reshape(6, 1, 1, 1))
+        net[0].bias.zero_()
+        net[2].weight.mul_(torch.tensor([5, 1, 3, 1, 4, 2]).reshape(6, 1, 1))
+        traced = fx.symbolic_trace(net)
+        batch = [torch.rand(1, 3, 8, 8, dtype=torch.float64)]
+        equalise(traced, Placement(("0", "2"), ("_0", "_1")), [batch], strength=strength)
+        ranges = F.relu(getattr(traced, "0")(*batch)).amax((0, 2, 3))
+        columns = getattr(traced, "2").weight.abs().amax((0, 2, 3))
+    even = {0.0: [columns], 0.5: [ranges / columns], 1.0: [ranges]}[strength]
+    for values in even:
+        torch.testing.assert_close(values / values.max(), torch.ones(6, dtype=torch.float64))
+
+
 class Shifted(Stack):
     """With a parameter of that shape added on the way."""
 
