@@ -14,11 +14,10 @@ from typing import Literal
 from edgeanim.core.errors import UsageError
 from edgeanim.core.store import default_root
 from edgeanim.targets.board import ARCHES
-from edgeanim.targets.machine import ROOT, Machine, read_machine
+from edgeanim.targets.machine import ROOT, Machine, read_machine, telling_features
 from edgeanim.targets.wheels import RUNTIMES, fitting, numbers
 
 Status = Literal["ok", "warn", "fail", "skip"]
-_TELLING = ("asimddp", "asimdhp", "avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "i8mm")
 _LOW_MEMORY_MB = 512
 _LOW_DISK_MB = 2048
 
@@ -47,7 +46,7 @@ def check_machine(root: Path = ROOT) -> list[Check]:
 
 
 def _processor(machine: Machine) -> Check:
-    telling = [flag for flag in _TELLING if flag in machine.cpu_features]
+    telling = telling_features(machine.cpu_features)
     detail = f"{machine.model or 'unnamed'}, {machine.arch}, {machine.cores} usable cores"
     detail += f", {' '.join(telling)}" if telling else ""
     if machine.arch not in ARCHES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -16,6 +16,12 @@ _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 # Without AVX-512's: runtimes have no convolutions for it, and OpenVINO's float16 takes longer there
 # than its float32.
 _FLOAT16 = {"amx_fp16", "asimdhp"}
+# On these it depends what a runtime computes fast.
+_TELLING = (
+    *("asimddp", "asimdhp", "i8mm", "bf16"),
+    *("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
+    *("amx_int8", "amx_bf16", "amx_fp16"),
+)
 # cgroup v1 says "no limit" with the largest number of pages that fits into 63 bits.
 _NO_LIMIT = 1 << 60
 
@@ -71,6 +77,12 @@ def read_machine(
         model=_first(root / "proc/device-tree/model") or info.get("model name"),
         governor=_first(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
     )
+
+
+def telling_features(features: Container[str]) -> list[str]:
+    """Those of a processor's features, of which Linux names a hundred, on which it depends what the
+    runtimes compute fast."""
+    return [feature for feature in _TELLING if feature in features]
 
 
 def special_sensors(root: Path = ROOT) -> tuple[str, ...]:

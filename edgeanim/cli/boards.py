@@ -12,6 +12,8 @@ from edgeanim.cli.output import print_json, say
 if TYPE_CHECKING:
     from edgeanim.targets.board import Board, Peaks
 
+_FEW = 16
+
 
 class _Boards(click.Group):
     """`boards NAME` is short for `boards show NAME`; `--json` may stand before either."""
@@ -67,7 +69,7 @@ def describe(board: Board) -> list[str]:
         "cores": f"{board.cores}, {board.threads} used by default",
         "affinity": ", ".join(map(str, board.affinity)),
         "memory": f"{board.memory_mb} MB",
-        "CPU features": " ".join(board.cpu_features),
+        "CPU features": _features(board.cpu_features),
         "8-bit weights": "7 bits only: its multiply-add saturates" if board.saturates_u8s8 else "",
         "governor": board.governor or "",
         "latency budget": f"{board.latency_budget_ms:g} ms a frame",
@@ -98,6 +100,16 @@ def _line(key: str, value: str) -> str:
 
 def _list(title: str, entries: tuple[str, ...]) -> list[str]:
     return [title, *(f"  - {entry}" for entry in entries)] if entries else []
+
+
+def _features(features: tuple[str, ...]) -> str:
+    """All of a board's file; of the hundred that this machine may have, those that matter."""
+    from edgeanim.targets.machine import telling_features
+
+    if len(features) <= _FEW:
+        return " ".join(features)
+    telling = telling_features(features)
+    return " ".join([*telling, f"(and {len(features) - len(telling)} others: --json)"])
 
 
 def _peaks(peaks: Peaks) -> str:

@@ -20,8 +20,10 @@ from click.testing import CliRunner
 from edgeanim import api
 from edgeanim.benchmarks.results.result import Failure, save_report
 from edgeanim.cli import animate, dataset, doctor, quantize
+from edgeanim.cli.boards import describe
 from edgeanim.pipeline.animate import Animated
 from edgeanim.runtime.motion import MotionTrack
+from edgeanim.targets.board import load_board
 from edgeanim.targets.doctor import Check, Diagnosis
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import edgeanim, edgeanim_started, fails
@@ -268,6 +270,16 @@ def test_json_is_json() -> None:
         assert board["cores"] >= 1
     rows = json.loads(edgeanim("backends", "--json").stdout)
     assert {"onnxruntime", "openvino", "tflite", "null"} <= {row["name"] for row in rows}
+
+
+def test_a_processors_hundred_features_are_no_line_of_a_page() -> None:
+    board = load_board("raspberry-pi-5")
+    lines = describe(board)
+    assert f"  CPU features    {' '.join(board.cpu_features)}" in lines
+    many = ("avx2", "avx512_bf16", "avx512_vnni", *(f"flag{i}" for i in range(90)))
+    lines = describe(replace(board, cpu_features=many))
+    shown = "avx2 avx512_vnni avx512_bf16 (and 90 others: --json)"
+    assert f"  CPU features    {shown}" in lines
 
 
 def test_ctrl_c_ends_with_130_and_leaves_nothing_half_written(
