@@ -19,6 +19,7 @@ from edgeanim.cli.options import (
     input_option,
     json_option,
     offering,
+    offering_variants,
     single_option,
     threads_option,
 )
@@ -66,7 +67,11 @@ def _tracks() -> Iterable[str]:
     "for standard output, for a player to show it live. A still's transparency is kept, except in "
     ".webm, in .mp4 and on standard output, which show it on white.",
 )
-@single_option("--variant", help="Which variant to run, e.g. openvino-int8 [default: the board's].")
+@single_option(
+    "--variant",
+    shell_complete=offering_variants("bundle"),
+    help="Which variant to run, e.g. openvino-int8 [default: the board's].",
+)
 @click.option(
     "--fps",
     type=Number(1, 240),

@@ -16,6 +16,7 @@ from edgeanim.cli.options import (
     frames_option,
     input_option,
     json_option,
+    offering_variants,
     range_option,
     threads_option,
 )
@@ -43,7 +44,13 @@ if TYPE_CHECKING:
 )
 @frames_option("--frames", "Real frames for a bare model file.")
 @range_option("Value range of a bare model file's pictures [default: 0..1].")
-@click.option("--variant", "variants", multiple=True, help="Only this variant, e.g. openvino-int8.")
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    shell_complete=offering_variants("subjects"),
+    help="Only this variant, e.g. openvino-int8.",
+)
 @click.option(
     "--scenario",
     "scenarios",

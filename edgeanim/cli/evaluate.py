@@ -13,6 +13,7 @@ from edgeanim.cli.options import (
     board_option,
     example,
     json_option,
+    offering_variants,
     single_option,
     threads_option,
 )
@@ -25,7 +26,11 @@ from edgeanim.models.shipped_files import SHIPPED
 
 @click.command("evaluate")
 @click.argument("model", required=False, default=SHIPPED, metavar="[MODEL]", type=NAME)
-@single_option("--variant", help="Which of a bundle's, e.g. openvino-int8 [default: the board's].")
+@single_option(
+    "--variant",
+    shell_complete=offering_variants("model"),
+    help="Which of a bundle's, e.g. openvino-int8 [default: the board's].",
+)
 @click.option(
     "--clips",
     type=PATH,

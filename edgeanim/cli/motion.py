@@ -14,6 +14,7 @@ from edgeanim.cli.options import (
     board_option,
     example,
     json_option,
+    offering_variants,
     single_option,
     threads_option,
 )
@@ -46,7 +47,11 @@ def list_tracks(as_json: bool) -> None:
 @click.argument("clip", type=NAME, metavar="CLIP|camera:N|-")
 @click.option("--bundle", type=PATH, required=True, help="The bundle whose regions follow it.")
 @click.option("-o", "--out", type=PATH, required=True, help="The track (.npz) to write.")
-@single_option("--variant", help="Which variant follows it [default: the board's].")
+@single_option(
+    "--variant",
+    shell_complete=offering_variants("bundle"),
+    help="Which variant follows it [default: the board's].",
+)
 @click.option("--frames", "limit", type=Whole(2), help="Store at most this many frames.")
 @click.option(
     "--smooth/--no-smooth",

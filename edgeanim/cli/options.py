@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,17 +14,22 @@ from click.shell_completion import CompletionItem
 
 from edgeanim.cli.users_code import is_name, named_frames
 from edgeanim.core.choices import MAX_THREADS
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.core.files import must_exist
+from edgeanim.core.parsing import one_or_more
 
 if TYPE_CHECKING:
     from edgeanim.core.recipe import Recipe
     from edgeanim.pipeline.frames.given import Frames
 
 _LARGEST = 2**31 - 1
+_QUICKLY_READ = 200 << 20  # bytes that are checked in some two seconds
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+Offer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+"""The `shell_complete` of an option."""
 
 
 class Number(click.FloatRange):
@@ -82,7 +88,7 @@ def _only_one(context: click.Context, option: click.Parameter, values: tuple[Any
     return values[-1] if values else None
 
 
-def offering(words: Callable[[], Iterable[str]], *, or_file: bool = False) -> Callable[..., Any]:
+def offering(words: Callable[[], Iterable[str]], *, or_file: bool = False) -> Offer:
     """The `shell_complete` of an option: the tab key offers those of the `words` that begin with
     what is typed or, where there are none and it may be one, files. They are looked up then,
     so that `--help` stays quick."""
@@ -94,6 +100,27 @@ def offering(words: Callable[[], Iterable[str]], *, or_file: bool = False) -> Ca
         return found or ([CompletionItem(typed, type="file")] if or_file else [])
 
     return offer
+
+
+def offering_variants(name: str) -> Offer:
+    """The same for the variants of the bundles that were given as the parameter `name`."""
+
+    def offer(context: click.Context, option: click.Parameter, typed: str) -> list[CompletionItem]:
+        # While an option still lacks its value, click has given the arguments no names.
+        bundles = (*one_or_more(context.params.get(name) or ()), *context.args)
+        return offering(lambda: _variants_of(bundles))(context, option, typed)
+
+    return offer
+
+
+def _variants_of(bundles: Iterable[str | Path]) -> Iterator[str]:
+    """None of what is no bundle, cannot be read, or would keep the shell waiting."""
+    from edgeanim.targets.bundle import open_bundle
+
+    for path in map(Path, bundles):
+        if path.is_file() and path.stat().st_size <= _QUICKLY_READ:
+            with suppress(EdgeanimError), open_bundle(path) as bundle:
+                yield from (variant.id for variant in bundle.variants)
 
 
 def _boards() -> Iterable[str]:

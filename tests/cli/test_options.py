@@ -20,6 +20,8 @@ from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
 from tests.cli.called import fails
 
+SMALL = Path(__file__).parents[1] / "benchmarks" / "small.eab"
+
 
 @pytest.mark.parametrize(
     ("name", "function", "option"),
@@ -214,6 +216,29 @@ def test_the_tab_key_offers_files_where_a_name_may_be_one() -> None:
     assert completed("bench net.eab --board mine.t") == [("file", "mine.t")]
     assert completed("animate net.eab --drive clips/") == [("file", "clips/")]
     assert completed("quantize net.onnx --backend mine.t") == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "animate {bundle} --still me.png --variant onn",
+        "bench gone.eab {bundle} --variant onn",
+        "bench {bundle} --variant=onn",
+        "evaluate {bundle} --variant onn",
+        "emulate check {bundle} --variant onn",
+        "motion extract clip.mp4 --bundle {bundle} --variant onn",
+    ],
+)
+def test_the_tab_key_knows_the_variants_of_the_bundle_that_is_named(line: str) -> None:
+    found = completed(line.format(bundle=SMALL))
+    assert found == [("plain", "onnxruntime-float32")]
+
+
+def test_the_tab_key_says_nothing_of_what_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "broken.eab").write_bytes(SMALL.read_bytes()[:-1])
+    for name in (tmp_path / "broken.eab", tmp_path / "gone.eab", tmp_path, "shipped"):
+        assert completed(f"evaluate {name} --variant o") == []
+    assert completed("animate --variant o") == []
 
 
 def completed(line: str) -> list[tuple[str, str]]:
