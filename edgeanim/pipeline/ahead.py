@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -170,7 +171,9 @@ def _has_room() -> bool:
 
 
 def main() -> None:
-    """Carry out the orders on standard input, one a line."""
+    """Carry out the orders on standard input, one a line, until told to end: then as one whose work
+    failed, so that nothing half-made stays in the store."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     offline.apply()
     for line in sys.stdin:
         order = parse(Order, parse_json(line, where="the order"), where="the order")

@@ -133,6 +133,20 @@ def test_leaving_the_block_ends_the_process(work: Work, graph: GraphArtifact) ->
     work.compile(graph, BACKEND)  # and no lock of it is left
 
 
+def test_what_it_was_at_when_it_ended_does_not_lie_about(
+    work: Work, graph: GraphArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead_module, "_LAST_SECONDS", 100)  # a busy machine is no failure
+    root = work.store.root
+    with working_ahead(work) as ahead:
+        ahead.compile("tflite", [graph])
+        end = time.monotonic() + 100
+        while not list(root.rglob(".partial-*")):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    assert list(root.rglob(".*")) == []
+
+
 def test_an_interrupt_ends_the_process_too(work: Work, graph: GraphArtifact) -> None:
     with pytest.raises(KeyboardInterrupt), working_ahead(work) as ahead:
         ahead.compile(BACKEND, [graph])
