@@ -41,11 +41,13 @@ _SIGNALS = {
 
 
 class WorkerFailed(Exception):
-    """A worker could not do what it was asked; `failure` is what the report says of it."""
+    """A worker could not do what it was asked; `failure` is what the report says of it. That a
+    `disk_full` was in its way says nothing of what it measures."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, disk_full: bool = False) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.disk_full = disk_full
 
 
 class WorkerProcess:
@@ -115,7 +117,8 @@ class WorkerProcess:
             data = parse_json(text, where="its answer")
             if isinstance(data, dict) and "error" in data:
                 error = parse(Error, data, where="its answer")
-                raise WorkerFailed(Failure(error.error, error.exit_code, error.message))
+                failure = Failure(error.error, error.exit_code, error.message)
+                raise WorkerFailed(failure, error.disk_full)
             return parse(kind, data, where="its answer")
         except BadInput as error:
             self.kill()

@@ -159,11 +159,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Error:
-    """An `EdgeanimError` of the worker, by class name."""
+    """An `EdgeanimError` of the worker, by class name, and whether a full disk is behind it."""
 
     error: str
     exit_code: int
     message: str
+    disk_full: bool = False
 
 
 Reply: TypeAlias = (

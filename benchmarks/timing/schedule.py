@@ -8,7 +8,9 @@ further scenarios (`trials`) come last.
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +32,7 @@ from edgeanim.benchmarks.timing.protocol import (
 )
 from edgeanim.benchmarks.timing.scenarios import BatchRun, ColdStart, Scenario, SoakWindow
 from edgeanim.benchmarks.timing.trials import Trials
+from edgeanim.core.errors import disk_errors
 from edgeanim.core.progress import Progress
 
 Reply = TypeVar("Reply")
@@ -96,7 +99,8 @@ class Schedule:
         self._fit = {job.affinity: fit_cores(job.affinity, here) for job in jobs.values()}
 
     def run(self) -> Mapping[str, Measurements]:
-        """All rounds, then the passes. A variant that fails is left out of what follows."""
+        """All rounds, then the passes. A variant that fails is left out of what follows; a full
+        disk, which is no variant's failure, ends them: `DeviceFailed`."""
         options, progress = self._options, self._progress
         progress.stage(
             "Measure", len(self.measurements) * (options.rounds * (options.blocks + 1) + 2)
@@ -247,4 +251,7 @@ class Schedule:
         try:
             step()
         except WorkerFailed as error:
+            if error.disk_full:
+                with disk_errors(Path(tempfile.gettempdir())):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             measured.failure = error.failure

@@ -40,7 +40,7 @@ from edgeanim.benchmarks.timing.protocol import (
     reply_line,
 )
 from edgeanim.benchmarks.timing.stats import median, percentile
-from edgeanim.core.errors import BadInput, EdgeanimError, memory_errors
+from edgeanim.core.errors import BadInput, EdgeanimError, is_full, memory_errors
 from edgeanim.core.files import atomic_path
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.runtime.golden import load_golden
@@ -234,7 +234,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO, make: Callable[[Job], Worker])
                 request = parse(Request, parse_json(text.decode(), where=_NAME), where=_NAME)
                 say(worker.answer(request))
     except EdgeanimError as error:
-        say(Error(type(error).__name__, error.exit_code, str(error)))
+        full = is_full(error.__cause__)
+        say(Error(type(error).__name__, error.exit_code, str(error), full))
 
 
 def main(make: Callable[[Job], Worker] | None = None) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 from edgeanim.benchmarks import runner
 from edgeanim.benchmarks.results.result import ModelRecord, Report, dump_report, parse_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError, is_full
 from edgeanim.core.progress import Silent
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.scene import Scene
@@ -102,6 +104,30 @@ def test_a_variant_that_fails_is_diagnosed_and_the_others_go_on(
     assert fine.failure is None
     assert report.exit_code == 3
     assert parse_report(dump_report(report), where="text") == report
+
+
+def test_a_full_disk_is_no_variants_failure(
+    compile_tiny: Callable[[str], Subject], golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search took it for one, and chose among those that had found room."""
+    code = (
+        "from edgeanim.benchmarks.timing import worker\n"
+        "from edgeanim.core.errors import disk_errors\n"
+        "class Full(worker.Worker):\n"
+        "    def render(self, request):\n"
+        "        with disk_errors(request.path):\n"
+        "            raise OSError(28, 'No space left on device')\n"
+        "worker.main(Full)\n"
+    )
+    command = (sys.executable, "-c", code)
+    monkeypatch.setattr(runner, "WorkerProcess", partial(runner.WorkerProcess, command=command))
+    with pytest.raises(DeviceFailed, match="disk is full") as caught:
+        run_bench(
+            [compile_tiny("null")], golden, replace(QUICK, rounds=1, iterations=3),
+            model=MODEL, board=load_board("local"),
+        )  # fmt: skip
+    assert caught.value.where == tempfile.gettempdir()
+    assert is_full(caught.value.__cause__)
 
 
 def test_a_worst_frame_that_cannot_be_saved_costs_no_figure(
