@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.benchmarks.machine.environment import describe
-from edgeanim.benchmarks.results.result import Report, load_report
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.errors import GateFailed, UsageError, disk_errors
 from edgeanim.core.files import inside, write_bytes, write_text
 from edgeanim.core.limit import DriftLimit
@@ -24,7 +24,7 @@ from edgeanim.pipeline.model_folder import may_become_model
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import frames_for, prune_model
 from edgeanim.pipeline.quantize import quantize_model
-from edgeanim.pipeline.work import ALL, Work, versions
+from edgeanim.pipeline.work import ALL, Work, kept_report, versions
 from edgeanim.report.html import demo_page
 from edgeanim.report.table import table
 from edgeanim.report.verdict import choose, verdict
@@ -129,7 +129,7 @@ def _measured(work: Work, compiled: Compiled, quick: bool) -> Path:
 
 def _lay_out(kept: Path, to: Path) -> Report:
     """Write the report in the store to `to`, with its pictures beside it as it names them."""
-    report = load_report(kept)
+    report = kept_report(kept)
     for name in (v.worst_picture for v in report.variants if v.worst_picture is not None):
         picture = inside(to.parent, name)
         picture.parent.mkdir(parents=True, exist_ok=True)

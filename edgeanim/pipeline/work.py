@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from edgeanim.benchmarks.results.result import Report, load_report
 from edgeanim.core.artifact import FLOAT32, CompiledGraph, FloatPrecision, GraphArtifact
 from edgeanim.core.choices import must_be_threads
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import DeviceFailed, UsageError, named
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError, named
 from edgeanim.core.files import canonical_json, sha256_files, sha256_tree, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
@@ -211,6 +212,15 @@ class Work:
         chosen = self.board.threads if threads is None else threads
         must_be_threads(chosen)
         return SessionOptions(threads=chosen, settings=self.board.backend(backend).settings)
+
+
+def kept_report(path: Path) -> Report:
+    """A report that the store kept; `BadInput` if it cannot be read, which says what helps."""
+    try:
+        return load_report(path)
+    except BadInput as error:
+        hint = "The artifact store kept it from an earlier run: --fresh measures again."
+        raise BadInput(error.what, where=error.where, hint=hint) from error
 
 
 def artifact_digest(artifact: GraphArtifact) -> str:

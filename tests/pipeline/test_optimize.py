@@ -15,7 +15,8 @@ import pytest
 from edgeanim import api
 from edgeanim.benchmarks.results.result import Report
 from edgeanim.benchmarks.timing.stats import Interval
-from edgeanim.core.errors import DeviceFailed, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.files import sha256_tree
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
@@ -140,6 +141,22 @@ def test_finals_that_failed_or_were_spoiled_are_measured_again_the_next_time(
     study = _Finals(**vars(base) | {"reports": list(reports)})
     found = [final_report(study, RANKED) for _ in range(4)]
     assert found == [*reports, reports[-1]]
+
+
+def test_of_kept_finals_that_cannot_be_read_it_is_told_how_to_make_them_anew(
+    study_of: Callable[..., Study], tmp_path: Path
+) -> None:
+    """What another version of the code wrote is as sound as it was, and means nothing any more."""
+    work = Work.on("local", store=Store(tmp_path))
+    study = _Finals(**vars(study_of(DriftLimit())) | {"work": work, "reports": [build_report()]})
+    final_report(study, RANKED)
+    (report,) = (tmp_path / "optimize").rglob("report.json")
+    report.write_text("{}")
+    entry = report.parents[1] / "entry.json"
+    record = json.loads(entry.read_text()) | {"sha256": sha256_tree(report.parent)}
+    entry.write_text(json.dumps(record))
+    with pytest.raises(BadInput, match="--fresh"):
+        final_report(study, RANKED)
 
 
 def test_finals_in_which_nothing_ran_are_a_failure_of_the_device(

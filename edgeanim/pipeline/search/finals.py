@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.benchmarks.machine.environment import describe
-from edgeanim.benchmarks.results.result import Report, load_report, save_report
+from edgeanim.benchmarks.results.result import Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions
 from edgeanim.core.artifact import FLOAT32
 from edgeanim.core.errors import DeviceFailed
@@ -14,7 +14,7 @@ from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import to_plain
 from edgeanim.pipeline.search.order import Result
 from edgeanim.pipeline.search.trials import Study
-from edgeanim.pipeline.work import versions
+from edgeanim.pipeline.work import kept_report, versions
 
 _FINALISTS = 4
 _REPORT_FILE = "report.json"
@@ -64,7 +64,7 @@ def final_report(study: Study, ranked: Sequence[Result]) -> Report | None:
         folder, _ = study.work.build("optimize", parts, make)
     except _NotKept as error:
         return _with_a_figure(error.report)
-    return load_report(folder / _REPORT_FILE)
+    return kept_report(folder / _REPORT_FILE)
 
 
 def finalists(ranked: Sequence[Result]) -> list[Result]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.results.compare import ratio_within
-from edgeanim.benchmarks.results.result import ModelRecord, Report, load_report, save_report
+from edgeanim.benchmarks.results.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, run_bench
 from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact, Precision
@@ -33,7 +33,7 @@ from edgeanim.pipeline.prune import prune_model
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.variants import compile_all, drift_of, find_int8, make_variant
-from edgeanim.pipeline.work import REFERENCE, Work, versions
+from edgeanim.pipeline.work import REFERENCE, Work, kept_report, versions
 from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.targets.bundle import Variant
 
@@ -177,7 +177,7 @@ class Study:
 
         parts = {**self._parts(trial), "machine": describe().machine}
         folder, _ = self.work.build("trial-time", parts, make)
-        report = load_report(folder / _REPORT_FILE)
+        report = kept_report(folder / _REPORT_FILE)
         ratio = ratio_within(report, trial.id, REFERENCE_ID)
         found = report.variant(trial.id)
         assert found is not None
