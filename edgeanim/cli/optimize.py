@@ -162,9 +162,12 @@ def _show_table(found: Optimized, *, sentence: bool) -> None:
     from edgeanim.report.pareto import pareto_table
     from edgeanim.report.table import table
 
-    click.echo(pareto_table(found.points))
+    click.echo(
+        f"Every candidate, timed on its own beside the original:\n{pareto_table(found.points)}"
+    )
     if found.report is not None:
-        click.echo(f"\nThe finalists, measured side by side:\n{table(found.report).rstrip()}")
+        finals = table(found.report).rstrip()
+        click.echo(f"\nThe finalists, timed anew beside each other, which decides:\n{finals}")
     if sentence:
         say("", found.verdict)
     if found.bundle is not None and found.chosen is not None:

@@ -124,8 +124,9 @@ def write_pareto_page(
         f'<h1>{escape(title)}</h1>\n<p class="verdict">{escape(verdict)}</p>',
         "".join(f"<p>{escape(sentence)}</p>" for sentence in further),
         f"<h2>Latency against drift</h2>\n<figure>{plot}<figcaption>Every candidate that was "
-        "timed, with the 95 % interval of its time; INT8 in green. The line is the front: no "
-        "candidate lies left of it and below. The ring marks what to ship.</figcaption></figure>",
+        "timed, on its own beside the original, with the 95 % interval of its time; INT8 in green. "
+        "The line is the front: no candidate lies left of it and below. The ring marks what to "
+        "ship.</figcaption></figure>",
         "<h2>Candidates</h2>",
         html_table(_TITLES, map(_row, _sorted(points)), words=_WORDS),
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from edgeanim.cli.optimize import _show
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.search import outcome
@@ -130,6 +131,21 @@ def test_what_is_chosen_takes_no_longer_than_was_asked_for(
         run.result(None, None)
     assert refused.value.result.chosen is None
     assert [point.chosen for point in refused.value.result.points] == [False]
+
+
+def test_of_a_candidates_two_times_it_is_told_which_is_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its trial's and the finals' differ on a busy machine, and readers took that for a mistake."""
+    study: Any = TableStudy({"onnxruntime-float32": (0.0, 2.0, 0)})
+    space = Space(("onnxruntime",), ("float32",), (UNPRUNED,), (1,), QuantizeSpec())
+    report = build_report({"onnxruntime": (20.0, 8.0)})
+    report = replace(report, variants=report.variants[:1])
+    monkeypatch.setattr(outcome, "final_report", lambda *_: report)
+    _show(Run(study, space, None).result(None, None), as_json=False)
+    trials, finals = capsys.readouterr().out.split("\n\n")[:2]
+    assert trials.startswith("Every candidate, timed on its own beside the original:")
+    assert finals.startswith("The finalists, timed anew beside each other, which decides:")
 
 
 def test_what_drifts_in_other_light_alone_is_told_by_that_light() -> None:
