@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.choices import must_be_one_of, must_be_threads
 from edgeanim.core.errors import BadInput, memory_errors
-from edgeanim.core.files import must_exist, must_spare
+from edgeanim.core.files import may_hold_files, must_exist, must_spare
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED
@@ -81,6 +81,7 @@ def adapt(
             where=source,
             hint="Encode it as .mp4, or rename it if it is one.",
         )
+    may_hold_files(Path(out))
     found = some_clips_in(source) if source.is_dir() else [source]
     folder = animator_folder(start)
     course, begun = adaptation(found, folder, threads=threads), _begun_in(Path(out))
