@@ -156,10 +156,10 @@ def _key_in(path: Path, load: Callable[[bytes], Any], kind: type, which: str) ->
         key = load(data)
     except (ValueError, TypeError) as error:  # TypeError: it is encrypted
         raise BadInput(
-            f"This is no {which} key in PEM: {first_line(error)}", where=path, hint=_KEYS
+            f"This is no {which} key in PEM ({first_line(error)}).", where=path, hint=_KEYS
         ) from error
     except Exception as error:  # a kind of key that cryptography does not know
-        raise BadInput(f"This key cannot be read: {first_line(error)}", where=path) from error
+        raise BadInput(f"This key cannot be read ({first_line(error)}).", where=path) from error
     if not isinstance(key, kind):
         raise BadInput(f"This is no {which} Ed25519 key.", where=path, hint=_KEYS)
     return key

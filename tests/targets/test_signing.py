@@ -154,9 +154,9 @@ def test_keys_that_are_none_are_named(mine: Path, key: Path, tmp_path: Path) -> 
     garbage.write_bytes(b"\x00\xff")
     whole = mine.read_bytes()
     for file, said in (
-        (locked, "no private key in PEM"),
+        (locked, r"no private key in PEM \(.*\)\. Make a pair:"),
         (foreign, "no private Ed25519 key"),
-        (garbage, "no private key in PEM"),
+        (garbage, r"no private key in PEM \(.*\)\. Make a pair:"),
         (key.with_suffix(".pub"), "no private key in PEM"),
         (tmp_path / "absent.pem", "No such file"),
     ):
