@@ -154,11 +154,11 @@ def _heed_signals() -> None:
     """A plain `kill` or a closed terminal ends us as Ctrl-C does: workers end, scratch folders go.
     What is ignored (by `nohup`, say) stays ignored; the second `kill` ends us at once."""
 
-    def interrupt(number: int, frame: object) -> NoReturn:
+    def interrupt(number: int, frame: object) -> None:
         del number, frame
         end_with(KeyboardInterrupt())
 
-    def end(number: int, frame: object) -> NoReturn:
+    def end(number: int, frame: object) -> None:
         del frame
         signal.signal(number, signal.SIG_DFL)
         end_with(SystemExit(128 + number))

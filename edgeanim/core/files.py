@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
+from edgeanim.core.interruption import clearing_away
 
 _CHUNK = 1 << 20
 
@@ -68,7 +69,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
                     os.fsync(stream.fileno())
             partial.replace(path)
         finally:
-            partial.unlink(missing_ok=True)
+            with clearing_away():
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -90,7 +92,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             else:
                 partial.replace(path)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            with clearing_away():
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def may_become_file(path: Path) -> None:
@@ -240,7 +243,8 @@ def _replace_folder(path: Path, made: Path) -> None:
         aside.replace(path)
         old.rmdir()
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    with clearing_away():
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _mounted(path: Path) -> UsageError:

@@ -9,16 +9,36 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _asked: list[BaseException] = []
 _kept = threading.Event()
+_clearing: list[None] = []
 
 
-def end_with(error: BaseException) -> NoReturn:
-    """Raise `error`, for the handler of a signal, and note it until it is acknowledged."""
+def end_with(error: BaseException) -> None:
+    """Raise `error`, for the handler of a signal, and note it until it is acknowledged; while
+    something is cleared away it is noted alone."""
     _asked[:] = [error]
-    raise error
+    if not _clearing:
+        raise error
+
+
+@contextmanager
+def clearing_away() -> Iterator[None]:
+    """Around what removes unfinished files: what is to end this process waits until they are gone.
+    Who is impatient presses Ctrl-C again meanwhile, and half of them would stay."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal is handled here
+        return
+    _clearing.append(None)
+    try:
+        yield
+    finally:
+        _clearing.pop()
+        if not _clearing:
+            raise_unacknowledged()
 
 
 def acknowledge() -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgeanim.core.errors import disk_error
+from edgeanim.core.interruption import clearing_away
 from edgeanim.core.locks import held_while_open, remove_unheld
 
 # A folder that was made just now may not be held yet.
@@ -30,8 +31,12 @@ def scratch_folder(purpose: str) -> Iterator[Path]:
         scratch = tempfile.TemporaryDirectory(prefix=prefix)
     except OSError as error:
         raise disk_error(error) from error
-    with scratch as name, held_while_open(Path(name)):
-        yield Path(name)
+    try:
+        with held_while_open(Path(scratch.name)):
+            yield Path(scratch.name)
+    finally:
+        with clearing_away():
+            scratch.cleanup()
 
 
 def _sweep(parent: Path, prefix: str) -> None:

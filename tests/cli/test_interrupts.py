@@ -311,6 +311,34 @@ def test_ctrl_c_that_was_heard_does_not_end_what_is_done_because_of_it(tmp_path:
     assert "Write what was found" in done.stderr
 
 
+@pytest.mark.parametrize("first", ["os.kill(os.getpid(), signal.SIGINT)", "pass"])
+def test_a_further_ctrl_c_waits_until_all_is_cleared_away(tmp_path: Path, first: str) -> None:
+    """It left a bench's scratch folder, tens of megabytes, or what a stage had half made."""
+    body = (
+        "import shutil, tempfile\n"
+        "from edgeanim.core.scratch import scratch_folder\n"
+        "from edgeanim.core.store import Store\n"
+        "tempfile.tempdir = os.getcwd()\n"
+        "remove = shutil.rmtree\n"
+        "def slowly(*args, **options):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    for _ in range(1000): pass\n"
+        "    remove(*args, **options)\n"
+        "shutil.rmtree = slowly\n"
+        "def make(folder):\n"
+        f"    {first}\n"
+        "with scratch_folder('test'):\n"
+        "    print('began', flush=True)\n"
+        "    Store(Path('store')).build('stage', {}, make)\n"
+        "print('went on')"
+    )
+    done = run_in_main(tmp_path, body)
+    assert done.returncode == 130, done.stderr
+    assert "Interrupted." in done.stderr
+    assert done.stdout == "began\n"
+    assert not [*tmp_path.glob("edgeanim-scratch-*"), *(tmp_path / "store").rglob(".*")]
+
+
 def test_only_what_is_kept_is_said_to_be(tmp_path: Path) -> None:
     body = (
         "from edgeanim.core.store import Store\n"
