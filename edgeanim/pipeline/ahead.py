@@ -21,6 +21,7 @@ import psutil
 from edgeanim.core import offline
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.interruption import clearing_away
 from edgeanim.core.locks import HAS_LOCKS
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.recipe import QuantizeSpec
@@ -36,7 +37,8 @@ from edgeanim.targets.board import Board
 _MODULE = "edgeanim.pipeline.ahead"
 # What a process with PyTorch and a converter takes, and as much again for this one.
 _MEMORY = 4 << 30
-_LAST_SECONDS = 2.0
+# A signal is heard when native code, a conversion say, has come to its end.
+_LAST_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def working_ahead(work: Work) -> Iterator[Ahead]:
         try:
             yield ahead
         finally:
-            ahead.end()
+            with clearing_away():
+                ahead.end()
 
 
 def _has_room() -> bool:

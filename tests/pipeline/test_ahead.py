@@ -19,13 +19,14 @@ import pytest
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import EdgeanimError
+from edgeanim.core.interruption import acknowledge, end_with
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.load import load_model
 from edgeanim.pipeline import ahead as ahead_module
 from edgeanim.pipeline import methods
-from edgeanim.pipeline.ahead import _has_room, working_ahead
+from edgeanim.pipeline.ahead import Ahead, _has_room, working_ahead
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter
@@ -151,6 +152,23 @@ def test_an_interrupt_ends_the_process_too(work: Work, graph: GraphArtifact) -> 
     with pytest.raises(KeyboardInterrupt), working_ahead(work) as ahead:
         ahead.compile(BACKEND, [graph])
         raise KeyboardInterrupt
+    assert not others()
+
+
+def test_a_further_ctrl_c_waits_until_it_has_ended(
+    work: Work, graph: GraphArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would still be clearing away when the command is over, or be killed at it."""
+    end = Ahead.end
+
+    def pressed(ahead: Ahead) -> None:
+        end_with(KeyboardInterrupt())
+        end(ahead)
+
+    monkeypatch.setattr(Ahead, "end", pressed)
+    with pytest.raises(KeyboardInterrupt), working_ahead(work) as ahead:
+        ahead.compile(BACKEND, [graph])
+    acknowledge()
     assert not others()
 
 
