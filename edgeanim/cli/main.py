@@ -146,6 +146,8 @@ def _exit_interrupted(code: int) -> None:
     module ran, the interpreter remembers it, and `python -m` ends with the signal instead."""
     import ctypes
 
+    # At a further Ctrl-C, Python would print a traceback of whatever it calls at exit.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.stdout.flush()
     ctypes.pythonapi.Py_Exit(code)
 

@@ -339,6 +339,20 @@ def test_a_further_ctrl_c_waits_until_all_is_cleared_away(tmp_path: Path, first:
     assert not [*tmp_path.glob("edgeanim-scratch-*"), *(tmp_path / "store").rglob(".*")]
 
 
+def test_a_further_ctrl_c_at_the_very_end_prints_no_traceback(tmp_path: Path) -> None:
+    body = (
+        "import atexit\n"
+        "def press():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    for _ in range(1000): pass\n"
+        "atexit.register(press)\n"
+        "raise KeyboardInterrupt"
+    )
+    done = run_in_main(tmp_path, body)
+    assert done.stderr == "Interrupted.\n"
+    assert done.returncode in (130, -signal.SIGINT)  # a shell tells both as 130
+
+
 def test_only_what_is_kept_is_said_to_be(tmp_path: Path) -> None:
     body = (
         "from edgeanim.core.store import Store\n"
