@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -19,6 +20,7 @@ from edgeanim.cli import streams
 from edgeanim.core.errors import (
     EXIT_INTERRUPTED,
     EXIT_MISTAKE,
+    BadInput,
     DeviceFailed,
     EdgeanimError,
     MissingComponent,
@@ -118,6 +120,7 @@ def main() -> NoReturn:
     _heed_signals()
     try:
         with memory_errors("Out of memory.", "Use fewer samples or a machine with more memory."):
+            _must_be_somewhere()
             code = cli.main(standalone_mode=False) or 0  # an exit code from `ctx.exit`, else None
             raise_unacknowledged()
     except EdgeanimError as error:
@@ -139,6 +142,18 @@ def main() -> NoReturn:
     if code == EXIT_INTERRUPTED:
         _exit_interrupted(code)
     sys.exit(code)
+
+
+def _must_be_somewhere() -> None:
+    """`BadInput` in a folder that was removed: each package would fail there in a way of its own,
+    some without a word."""
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise BadInput(
+            "The folder in which this command runs is no longer there.",
+            hint="Change into another one, or anew into the one that took its place.",
+        ) from error
 
 
 def _exit_interrupted(code: int) -> None:

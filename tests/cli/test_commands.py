@@ -271,6 +271,16 @@ def test_what_is_not_compiled_yet_is_not_benched(tmp_path: Path) -> None:
         fails(3, "bench", model, says=f"Compile it first: edgeanim compile {model} -o")
 
 
+def test_in_a_folder_that_was_removed_it_is_said_that_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo named nothing, and a compilation for TFLite ended with 2 and without a word."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    fails(3, "demo", says="The folder in which this command runs is no longer there.")
+
+
 def test_where_nobody_can_be_asked_the_option_that_agrees_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "edgeanim", "emulate", "setup", "haswell", "--root", tmp_path],
