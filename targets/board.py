@@ -180,6 +180,12 @@ def load_board(name: str | Path) -> Board:
         _must_be_known("backend", [entry.name for entry in board.backends], backend_names(), path)
         _must_be_known("sensor", board.sensors, SENSORS, path)
         return board
+    if path.is_file() and str(name) not in board_names():
+        raise UsageError(
+            "This is no board's name, and the file of one ends in .toml.",
+            where=path,
+            hint="Rename it, if it is one.",
+        )
     board = load_shipped_board(str(name))
     return detect(board) if board.name == LOCAL else board
 

@@ -131,6 +131,18 @@ def test_an_unknown_board_names_the_nearest() -> None:
         load_board("raspbery-pi-5")
 
 
+def test_of_a_file_that_is_not_called_like_a_boards_it_is_said_how_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All known boards were listed, and the file that lay there was said not to."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.board", "raspberry-pi-5"):
+        (tmp_path / name).write_text("schema = 1\n")
+    with pytest.raises(UsageError, match=r"mine\.board: .* ends in \.toml"):
+        load_board("mine.board")
+    assert load_board("raspberry-pi-5").cores == 4  # a name goes before a file
+
+
 def test_ones_own_board_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     base = 'name = "mine"\ntitle = "Mine"\narch = "aarch64"\nmemory_mb = 512\ncores = 2\n'
