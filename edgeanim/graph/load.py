@@ -55,8 +55,9 @@ def load_model(path: Path, overrides: Path | None = None) -> Model:
     contract = parse(Contract, load_toml(overrides), where=overrides) if overrides else None
     if is_folder:
         if contract is None and not (path / CONTRACT_FILE).is_file():
-            graph = min(path.glob("*.onnx"), default=None)
-            such = "" if graph is None else f", like {graph.name}"
+            models = (file.parent for file in path.glob(f"*/{CONTRACT_FILE}"))
+            found = min((*path.glob("*.onnx"), *models), default=None)
+            such = "" if found is None else f", like {found.name}"
             raise BadInput(
                 f"This folder holds no {CONTRACT_FILE}.",
                 where=path,

@@ -87,6 +87,10 @@ def test_a_file_of_any_name_becomes_a_folder(name: bytes, tiny_onnx: Any, tmp_pa
 def test_a_folder_without_a_contract_or_graph(tmp_path: Path, tiny_onnx: Any) -> None:
     with pytest.raises(BadInput, match=r"holds no model\.toml"):
         load_model(tmp_path)
+    (tmp_path / "int8").mkdir()  # as the demo leaves its models
+    (tmp_path / "int8" / "model.toml").touch()
+    with pytest.raises(BadInput, match=r"Give the folder of a model, .*, like int8\.$"):
+        load_model(tmp_path)
     (tmp_path / "model.toml").write_text(dump_contract(infer_contract(tiny_onnx(32))))
     with pytest.raises(BadInput, match="No such file"):
         load_model(tmp_path)
