@@ -37,6 +37,19 @@ def transformed(
     )
 
 
+def back_from_one_side(graph: Any, opset: int, length: int | None) -> Any:
+    """An inverse transform of [2, 3, 4, 4, 2], one side of a spectrum along axis 3."""
+    axis = "axis" if opset >= 20 else ""
+    how = "inverse = 1, onesided = 1" + ("" if axis else ", axis = 3")
+    return graph(
+        "float[2,3,4,4,2] x",
+        f"float[2,3,4,{length or 6},1] y",
+        f"y = DFT <{how}> (x, {'length' if length else ''}, {axis})".replace(", )", ")"),
+        {"length": np.array(length or 0, np.int64), "axis": np.array(3, np.int64)},
+        opset=opset,
+    )
+
+
 @settings(max_examples=40)
 @given(
     axis=st.sampled_from([0, 1, 2, 3, -2, -3, -5]),
@@ -59,6 +72,31 @@ def test_products_give_the_same(
     count, copy, ops = applied(fourier, model)
     assert (count, ops["DFT"]) == (1, 0)
     assert difference(model, copy) < 1e-5
+
+
+@pytest.mark.parametrize("length", [None, 6, 7])
+@pytest.mark.parametrize("opset", [17, 20])
+def test_one_side_becomes_real_numbers(
+    graph: Any, difference: Any, opset: int, length: int | None
+) -> None:
+    """As torch.fft.irfft2 ends, in nets of Fourier convolutions."""
+    model = back_from_one_side(graph, opset, length)
+    count, copy, ops = applied(fourier, model)
+    assert (count, ops["DFT"]) == (1, 0)
+    assert difference(model, copy) < 1e-5
+
+
+@pytest.mark.parametrize("length", [5, 9])
+def test_one_side_of_another_length_stays(graph: Any, length: int) -> None:
+    """ONNX Runtime neither cuts it off nor fills it up with zeros."""
+    assert applied(fourier, back_from_one_side(graph, 20, length))[0] == 0
+
+
+def test_openvino_makes_real_numbers_of_one_side(graph: Any) -> None:
+    model = back_from_one_side(graph, 18, 6)
+    (wanted,) = Reference(model).run(inputs_for(model)).values()
+    lower_for_openvino(model)
+    np.testing.assert_allclose(by_openvino(model), wanted, atol=1e-5)
 
 
 def test_one_whose_axis_is_an_input_stays(graph: Any) -> None:

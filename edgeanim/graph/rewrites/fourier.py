@@ -21,8 +21,8 @@ _AXIS_IS_INPUT = 20
 
 
 def rewrite(model: Any) -> int:
-    """Returns the number of transforms replaced: all of known shapes, lengths and axes but inverse
-    ones of one side."""
+    """Returns the number of transforms replaced: all of known shapes, lengths and axes, but for
+    inverse ones of one side that has more waves, or fewer, than their length asks for."""
     if not any(node.op_type == "DFT" for node in model.graph.node):
         return 0
     constants.rewrite(model)
@@ -37,19 +37,24 @@ def _multiply(graph: Editor, node: Any) -> bool:
     inverse, one_sided = (bool(given.get(name, 0)) for name in ("inverse", "onesided"))
     if shape is None or axis is None or not graph.is_known(node, _LENGTH):
         return False
-    if inverse and one_sided:
-        return False
     *_, parts = shape
-    length = int(graph.scalar_of(node, _LENGTH) or shape[axis])
-    kept = length // 2 + 1 if one_sided else length
-    matrix = _matrix(shape[axis], length, kept, inverse=inverse)[:, :parts]
+    length = int(graph.scalar_of(node, _LENGTH) or 0)
+    if inverse and one_sided:
+        matrix = _matrix_of_side(length or 2 * (shape[axis] - 1))
+        if len(matrix) != shape[axis]:
+            return False
+    else:
+        length = length or shape[axis]
+        kept = length // 2 + 1 if one_sided else length
+        matrix = _matrix(shape[axis], length, kept, inverse=inverse)[:, :parts]
     order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
     others = [shape[i] for i in order[:-2]]
     near = node.output[0]
     x = graph.add("Transpose", [node.input[0]], near=near, perm=order)
     x = graph.reshaped(x, (*others, shape[axis] * parts), near=near)
-    stored = graph.constant(matrix.reshape(shape[axis] * parts, kept * 2), near=near)
-    x = graph.reshaped(graph.add("MatMul", [x, stored], near=near), (*others, kept, 2), near=near)
+    stored = graph.constant(matrix.reshape(shape[axis] * parts, -1), near=near)
+    made = (*others, *matrix.shape[2:])
+    x = graph.reshaped(graph.add("MatMul", [x, stored], near=near), made, near=near)
     graph.replace(node, graph.add("Transpose", [x], near=near, perm=np.argsort(order).tolist()))
     return True
 
@@ -74,3 +79,13 @@ def _matrix(before: int, length: int, kept: int, *, inverse: bool) -> AnyArray:
     real, imaginary = turned.real, turned.imag
     by_part = [np.stack(pair, -1) for pair in ((real, imaginary), (-imaginary, real))]
     return np.stack(by_part, 1).astype(np.float32)
+
+
+def _matrix_of_side(length: int) -> AnyArray:
+    """What makes real numbers of one side of their spectrum, float32 [length // 2 + 1, 2, length,
+    1]: but for the mean and, of an even length, the fastest one, each wave also stands for its
+    conjugate on the other side."""
+    waves = np.arange(length // 2 + 1)
+    stands_for = np.where((waves == 0) | (2 * waves == length), 1, 2).astype(np.float32)
+    real = _matrix(len(waves), length, length, inverse=True)[..., :1]
+    return real * stands_for[:, None, None, None]
