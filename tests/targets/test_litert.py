@@ -226,6 +226,32 @@ def test_maps_repeated_between_convolutions_convert(times: tuple[int, ...], tmp_
     convert(tmp_path, graph, {"v": (4, 3, 1, 1), "w": (3, channels, 1, 1)})
 
 
+def test_a_convolution_of_a_spectrum_converts(tmp_path: Path) -> None:
+    """As fast Fourier convolutions (Chi and others, 2020) are exported, which mend pictures."""
+    graph = """g (float[1,3,8,6] x) => (float[1,3,8,6] y)
+        <int64[1] last = {4}, int64 length = {6}, int64[4] maps = {1,8,8,4},
+         int64[5] parts = {1,4,2,8,4}>
+        {
+            a = Conv (x, v)
+            b = Unsqueeze (a, last)
+            c = DFT <axis=3, onesided=1> (b)
+            d = DFT <axis=2> (c)
+            e = Transpose <perm=[0,1,4,2,3]> (d)
+            f = Reshape (e, maps)
+            i = Conv (f, s)
+            j = Relu (i)
+            k = Reshape (j, parts)
+            l = Transpose <perm=[0,1,3,4,2]> (k)
+            m = DFT <axis=2, inverse=1> (l)
+            n = DFT <axis=3, inverse=1, onesided=1> (m, length)
+            o = Squeeze (n, last)
+            q = Add (a, o)
+            y = Conv (q, u)
+        }"""
+    weights = {"v": (4, 3, 1, 1), "s": (8, 8, 1, 1), "u": (3, 4, 1, 1)}
+    convert(tmp_path, graph, weights)
+
+
 def test_what_rounding_alone_moves_is_no_fault_of_the_file(tmp_path: Path) -> None:
     """The last bits of the convolution, some hundreds of times."""
     graph = """g (float[1,16,32,32] x) => (float[1,8,30,30] y) {

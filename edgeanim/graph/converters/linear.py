@@ -1,4 +1,4 @@
-"""Matrix products: Gemm, MatMul, Einsum, and the grid of an affine warp."""
+"""Matrix products: Gemm, MatMul, Einsum, the grid of an affine warp, and Fourier transforms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
+from edgeanim.graph.rewrites.fourier import product_of
 
 
 def gemm(b: Builder, node: Any) -> fx.Node:
@@ -70,6 +71,23 @@ def affine_grid(b: Builder, node: Any) -> fx.Node:
     return b.call(torch.reshape, grid, (count, *size, axes))
 
 
+def fourier(b: Builder, node: Any) -> fx.Node:
+    """The numbers along the axis times a stored matrix, which no training changes."""
+    found = product_of(b.onnx, node)
+    if found is None:
+        raise b.refuse(node, "its axis or its length is computed, or its spectrum is not whole")
+    axis, matrix = found
+    before, parts, *after = matrix.shape
+    shape = b.shape(node.input[0], node)
+    order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
+    others = [shape[i] for i in order[:-2]]
+    x = b.call(torch.permute, b.value(node.input[0]), order)
+    x = b.call(torch.reshape, x, (*others, before * parts))
+    product = torch.from_numpy(matrix.reshape(before * parts, -1))
+    y = b.call(torch.reshape, b.call(torch.matmul, x, b.buffer(node, product)), (*others, *after))
+    return b.call(torch.permute, y, [order.index(i) for i in range(len(shape))])
+
+
 def _linear(matrix: Any, bias: Any) -> nn.Linear:
     """`matrix` is [out, in], as in torch."""
     module = nn.Linear(matrix.shape[1], matrix.shape[0], bias=bias is not None)
@@ -81,6 +99,7 @@ def _linear(matrix: Any, bias: Any) -> nn.Linear:
 
 CONVERTERS: dict[str, Converter] = {
     "AffineGrid": affine_grid,
+    "DFT": fourier,
     "Einsum": einsum,
     "Gemm": gemm,
     "MatMul": matmul,

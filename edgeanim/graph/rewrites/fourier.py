@@ -29,32 +29,36 @@ def rewrite(model: Any) -> int:
     return rewrite_each(model, _multiply)
 
 
-def _multiply(graph: Editor, node: Any) -> bool:
-    if node.op_type != "DFT":
-        return False
+def product_of(graph: Editor, node: Any) -> tuple[int, AnyArray] | None:
+    """The axis of a DFT, from 0, and what multiplies the numbers along it, float32 [before, parts,
+    after, parts]; `None` where `rewrite` leaves it."""
     shape, axis = graph.shapes.get(node.input[0]), _axis_of(graph, node)
     given = attributes(node)
     inverse, one_sided = (bool(given.get(name, 0)) for name in ("inverse", "onesided"))
     if shape is None or axis is None or not graph.is_known(node, _LENGTH):
-        return False
-    *_, parts = shape
+        return None
     length = int(graph.scalar_of(node, _LENGTH) or 0)
     if inverse and one_sided:
         matrix = _matrix_of_side(length or 2 * (shape[axis] - 1))
-        if len(matrix) != shape[axis]:
-            return False
-    else:
-        length = length or shape[axis]
-        kept = length // 2 + 1 if one_sided else length
-        matrix = _matrix(shape[axis], length, kept, inverse=inverse)[:, :parts]
+        return (axis, matrix) if len(matrix) == shape[axis] else None
+    length = length or shape[axis]
+    kept = length // 2 + 1 if one_sided else length
+    return axis, _matrix(shape[axis], length, kept, inverse=inverse)[:, : shape[-1]]
+
+
+def _multiply(graph: Editor, node: Any) -> bool:
+    if node.op_type != "DFT" or (found := product_of(graph, node)) is None:
+        return False
+    axis, matrix = found
+    before, parts, *after = matrix.shape
+    shape = graph.shapes[node.input[0]]
     order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
     others = [shape[i] for i in order[:-2]]
     near = node.output[0]
     x = graph.add("Transpose", [node.input[0]], near=near, perm=order)
-    x = graph.reshaped(x, (*others, shape[axis] * parts), near=near)
-    stored = graph.constant(matrix.reshape(shape[axis] * parts, -1), near=near)
-    made = (*others, *matrix.shape[2:])
-    x = graph.reshaped(graph.add("MatMul", [x, stored], near=near), made, near=near)
+    x = graph.reshaped(x, (*others, before * parts), near=near)
+    stored = graph.constant(matrix.reshape(before * parts, -1), near=near)
+    x = graph.reshaped(graph.add("MatMul", [x, stored], near=near), (*others, *after), near=near)
     graph.replace(node, graph.add("Transpose", [x], near=near, perm=np.argsort(order).tolist()))
     return True
 

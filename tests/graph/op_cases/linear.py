@@ -1,4 +1,4 @@
-"""Matrix products, attention, and the grid of an affine warp."""
+"""Matrix products, attention, the grid of an affine warp, and Fourier transforms."""
 
 from __future__ import annotations
 
@@ -44,4 +44,15 @@ CASES: dict[str, Case] = {
          "rows": np.array([-1, 2, 3], I64), "planes": np.array([1, 3, 4], I64),
          "size": np.array([1, 8, 10, 12], I64), "sizes": np.array([2, 8, 10, 12], I64),
          "volume": np.array([1, 8, 3, 4, 5], I64)}, 20),
+    "fourier transforms there and back": (
+        "float[1,8,10,7,2] y, float[1,8,10,12] z",
+        """a = Unsqueeze (x, last)
+           b = DFT <onesided=1> (a, , three)
+           y = DFT (b, , two)
+           c = Mul (y, scales)
+           d = DFT <inverse=1> (c, , two)
+           e = DFT <inverse=1, onesided=1> (d, length, three)
+           z = Squeeze (e, last)""",
+        {"last": np.array([4], I64), "three": np.array(3, I64), "two": np.array(2, I64),
+         "length": np.array(12, I64), "scales": (8, 10, 7, 1)}, 20),
 }  # fmt: skip
