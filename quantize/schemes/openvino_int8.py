@@ -22,7 +22,12 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.signals import own_signal_stack
 from edgeanim.graph.queries import graph_inputs
-from edgeanim.graph.rewrites import counted_pads, planar_split, upsample_by_broadcast
+from edgeanim.graph.rewrites import (
+    counted_pads,
+    flat_places,
+    planar_split,
+    upsample_by_broadcast,
+)
 from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain, shaped
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.openvino_extremes import part_from_rounding
@@ -100,6 +105,7 @@ class OpenVinoInt8(Scheme):
         named = load_shaped(artifact.path)
         upsample_by_broadcast.rewrite(named, keep=spec.keep_float)
         planar_split.rewrite(named)
+        flat_places.rewrite(named)
         named = shaped(named)  # again: rewrites infer shapes anew, and cannot see computed ones
         chain = onnx_chain(named, spec.keep_float, where=artifact.path)
         replace_kernels(named, source.kernels, chain.convolutions)

@@ -285,3 +285,20 @@ def test_openvino_computes_extremes_before_it_rounds_them(
         {"windows": [1, 8, 1, 64, 64], "middle": [1], "map": [1, 1, 64, 64]},
     )
     assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
+
+
+def test_openvino_takes_windows_that_are_looked_up_behind_a_convolution(
+    samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """As torch.nn.functional.unfold is exported: it refused its own form of the INT8 graph."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           u = Gather <axis = 2> (a, windows)
+           t = Transpose <perm = [0,2,1,3,4]> (u)
+           f = Reshape (t, flat)
+           result = Conv <pads = [1,1,1,1]> (f, wr)""",
+        {"wa": (8, 3, 3, 3), "wr": (3, 8, 3, 3)},
+        {"windows": np.arange(64).reshape(32, 2).T, "flat": [1, 8, 64, 64]},
+    )
+    assert_near_in_openvino(GraphArtifact(unet.spec, path), samples, board, tmp_path)
