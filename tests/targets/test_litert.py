@@ -345,15 +345,16 @@ def _weighed(folder: Path, vector: str) -> tuple[Path, GraphSpec]:
     return path, GraphSpec("weighed", path.name, "frame", (ends[0],), (ends[1],))
 
 
-def test_a_vector_times_a_computed_matrix_weighs_a_map(tmp_path: Path) -> None:
+@pytest.mark.parametrize("product", ["MatMul (f, m)", 'Einsum <equation = "bi,oi->bo"> (f, m)'])
+def test_a_vector_times_a_computed_matrix_weighs_a_map(product: str, tmp_path: Path) -> None:
     """The converter made a product of it that has more axes than TFLite knows."""
-    path, spec = _weighed(tmp_path, "MatMul (f, m)")
+    path, spec = _weighed(tmp_path, product)
     litert.convert(path, spec, tmp_path / "weighed.tflite")  # its gate compares
 
 
 def test_a_node_that_the_converter_fails_at_is_named(tmp_path: Path) -> None:
     """It names a line of code that nobody has a file of."""
-    path, spec = _weighed(tmp_path, 'Einsum <equation = "ij,jk->ik"> (f, m)')
+    path, spec = _weighed(tmp_path, 'Einsum <equation = "...j,jk->...k"> (f, m)')
     with pytest.raises(BadInput, match=r"the op Mul of node 'weigh'.*--backend") as refused:
         litert.convert(path, spec, tmp_path / "weighed.tflite")
     assert "eval_with_key" not in str(refused.value)
