@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 # What TensorRT wants; slower here than float32, but the same numbers.
 _SIGNED = "tensorrt-qdq"
 _SWITCH = {"on": "1", "off": "0"}
+_OUTSIDE = "Out of range value in index tensor"
+"""What ONNX Runtime says of a look-up outside. A lowered warp has none, but of NaN."""
 # It rounds the kernel of a convolution that is in float by itself, if only the values around it are
 # in 8 bits: what was kept in float would not be.
 _OWN_ROUNDING = "WeightBiasQuantization"
@@ -165,7 +167,8 @@ class _OnnxSession:
             port.name: quantized(port.quant, array)
             for port, array in zip(self._inputs, arrays, strict=True)
         }
-        with runtime_errors("ONNX Runtime could not run it", self.spec.name):
+        name = self.spec.name
+        with runtime_errors("ONNX Runtime could not run it", name), _lookups_told(name):
             results = self._session.run([port.name for port in self._outputs], feed)
         return {
             tensor.name: dequantized(port.quant, made)
@@ -292,6 +295,22 @@ def _names_an_int8_op(path: Path) -> bool:
     with disk_errors(path):
         content = path.read_bytes()
     return any(b"\x22" + bytes([len(op)]) + op.encode() in content for op in _INT8_OPS)
+
+
+@contextmanager
+def _lookups_told(where: str) -> Iterator[None]:
+    """A look-up outside is the graph's fault, and not that of what runs it: `BadInput`."""
+    try:
+        yield
+    except Exception as error:
+        if _OUTSIDE not in str(error):
+            raise
+        raise BadInput(
+            "A warp in this graph, or another look-up, has positions that are NaN or outside.",
+            where=where,
+            hint="Look for a division by zero, or a logarithm of it. PyTorch's exporter drops what "
+            "is added against that if it is 1e-8 or less; `edgeanim export` keeps it.",
+        ) from error
 
 
 BACKEND = OnnxRuntime()
