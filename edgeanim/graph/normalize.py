@@ -1,8 +1,8 @@
 """Anyone's ONNX in the one form that the rest of this part expects.
 
 Constants folded, layouts channels-first but at the ends, linear layers over pixels as convolutions,
-pads and norms as single ops, kernels stored that only a style scales, recent opset. Inputs, outputs
-and numbers stay as they were.
+pads and norms as single ops, kernels stored that only a style scales, one filter for all channels
+as a depthwise one, recent opset. Inputs, outputs and numbers stay as they were.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
     affine,
     constants,
+    depthwise,
     identity,
     instance_norm,
     layer_norm,
@@ -53,6 +54,7 @@ _REWRITES = (
     pads,
     affine,
     modulated,
+    depthwise,
     identity,
 )
 

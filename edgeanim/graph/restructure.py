@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from edgeanim.graph.edit import attributes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
     ceil_means,
-    depthwise,
     flat_norm,
     identity,
     norm_scale,
@@ -57,12 +57,12 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     stored = _computed_kernels(model) - _computed_kernels(made)
     taken = _count(model, "If") - _count(made, "If")
     pointwise = _count(model, "Gemm", "MatMul") - _count(made, "Gemm", "MatMul")
+    filtered = _grouped(made) - _grouped(model)
     normed = _count(made, "LayerNormalization") - _count(model, "LayerNormalization")
     rewrites: dict[str, Callable[[Any], int]] = {
         "ceil_means": ceil_means.rewrite,
         "sums": sums.rewrite,
         "strided": strided.rewrite,
-        "depthwise": depthwise.rewrite,
         "pads": pads.rewrite,
         "single_slope": single_slope.rewrite,
         "zero_stuffing": zero_stuffing.rewrite,
@@ -78,7 +78,8 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     identity.rewrite(made)
     raised = int(opset_of(made) != opset_of(model))
     found = {"raised": raised, "stored": stored, "taken": taken, "pointwise": pointwise}
-    return Restructured(made, found | {"layer_norm": normed} | changes)
+    found |= {"depthwise": filtered, "layer_norm": normed}
+    return Restructured(made, found | changes)
 
 
 def _computed_kernels(model: Any) -> int:
@@ -88,6 +89,11 @@ def _computed_kernels(model: Any) -> int:
         node.op_type in ("Conv", "ConvTranspose") and node.input[1] not in stored
         for node in model.graph.node
     )
+
+
+def _grouped(model: Any) -> int:
+    """How many convolutions are in groups."""
+    return sum(n.op_type == "Conv" and attributes(n).get("group", 1) > 1 for n in model.graph.node)
 
 
 def _count(model: Any, *ops: str) -> int:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import depthwise, transposed, zero_stuffing
+from edgeanim.graph.to_torch import import_torch
+from edgeanim.quantize.pruning.surgeon import Surgeon
 from tests.graph.applied import applied
 
 I64 = np.int64
@@ -30,6 +33,24 @@ def test_one_filter_for_a_batch_of_channels_is_depthwise(
     count, copy, ops = applied(depthwise, model)
     assert (count, ops["Reshape"]) == (1, 1), "only what the batch is needed for is reshaped"
     assert difference(model, copy) <= 1e-6
+
+
+def test_channels_that_one_filter_blurs_can_be_pruned(graph: Any, save: Any) -> None:
+    """As pictures of their own nobody knew them for the channels of the convolution before."""
+    model = graph(
+        "float[1,3,8,9] x", "float[1,3,7,8] y",
+        """a = Conv <pads=[1,1,1,1]> (x, first)
+           b = Reshape (a, planes)
+           c = Conv <pads=[1,1,1,1]> (b, blur)
+           d = Reshape (c, back)
+           y = Conv <pads=[1,1,1,1]> (d, last)""",
+        {"first": (6, 3, 3, 3), "blur": (1, 1, 4, 4), "last": (3, 6, 3, 3),
+         "planes": np.array([-1, 1, 8, 9], I64), "back": np.array([1, 6, 7, 8], I64)},
+    )  # fmt: skip
+    assert restructure(model).changes["depthwise"] == 1
+    imported = import_torch(save(model))
+    (group,) = Surgeon(imported.module, imported.example()).groups()
+    assert len(group.strands) == 6
 
 
 @pytest.mark.parametrize("kernel", [(2, 1, 3, 3), (1, 3, 3, 3)])
