@@ -77,11 +77,12 @@ class _Limits:
         helps = lower > self._largest(spec.round_to) + _CLEARLY
         ways = ["ask for less with --ratio"] * (gone >= _CLEARLY)
         ways += [f"lower --round-to, with which up to {lower:.0%} can go"] * helps
+        held = self._held_in_words()
         sentences = (
             f"Only {gone:.0%} of a frame's {counted} can be pruned away, not {spec.ratio:.0%}.",
-            self._held_in_words(),
-            f"Other layers keep at least {LEAST_LEFT:.1%} of their channels, in multiples of "
-            f"{spec.round_to}.",
+            held,
+            f"{'Other' if held else 'All'} layers keep at least {LEAST_LEFT:.1%} of their "
+            f"channels, in multiples of {spec.round_to}.",
         )
         return UsageError(" ".join(filter(None, sentences)), hint=_as_hint(ways))
 

@@ -116,6 +116,7 @@ def test_a_lower_multiple_is_advised_only_where_more_goes_with_it(
     plain = nn.Sequential(conv(3, 16), nn.ReLU(), conv(16, 16), nn.ReLU(), conv(16, 3))
     error = refusal(plain, SHAPES, photos, tmp_path, spec(0.8, 8))
     assert "between channels that cannot go" not in error.what
+    assert "All layers keep at least" in error.what
     assert "or lower --round-to, with which up to 95% can go" in str(error.hint)
 
 
