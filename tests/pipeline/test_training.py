@@ -85,8 +85,8 @@ def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> N
 def test_a_folder_that_nothing_can_be_written_into_is_refused_before_the_processor_is_tried(
     clip: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The trial takes half a minute."""
-    monkeypatch.setattr(adapt, "_seconds_of_a_trial", Mock(side_effect=AssertionError("tried")))
+    """The trial takes up to half a minute."""
+    monkeypatch.setattr(adapt, "_seconds_of_a_step", Mock(side_effect=AssertionError("tried")))
     with pytest.raises(BadInput, match=r"me\.avi: This is a file; a folder is needed"):
         api.adapt(clip, clip / "mine", start=trained)
 
