@@ -27,7 +27,7 @@ _CLIP_SHARE = 0.85
 colours happen to reconstruct one character best."""
 _REGIONS_STEPS = 150
 LEAST_STEPS, MOST_STEPS = 600, 1000
-"""Of all networks together. With more, what was not seen is still won back a little better."""
+"""Of all networks together. More of them bring less than two trainings differ by."""
 _SECONDS = 720.0
 """What a training may take, so that it is done in a quarter of an hour in any case."""
 _STEP_IN_TRIALS = 1.6
