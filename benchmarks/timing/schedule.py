@@ -32,7 +32,7 @@ from edgeanim.benchmarks.timing.protocol import (
 )
 from edgeanim.benchmarks.timing.scenarios import BatchRun, ColdStart, Scenario, SoakWindow
 from edgeanim.benchmarks.timing.trials import Trials
-from edgeanim.core.errors import disk_errors
+from edgeanim.core.errors import disk_error
 from edgeanim.core.progress import Progress
 
 Reply = TypeVar("Reply")
@@ -252,6 +252,6 @@ class Schedule:
             step()
         except WorkerFailed as error:
             if error.disk_full:
-                with disk_errors(Path(tempfile.gettempdir())):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+                full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise disk_error(full, Path(tempfile.gettempdir())) from full
             measured.failure = error.failure

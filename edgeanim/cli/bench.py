@@ -16,9 +16,9 @@ from edgeanim.cli.options import (
     frames_option,
     input_option,
     json_option,
-    offering_variants,
     range_option,
     threads_option,
+    variants_option,
 )
 from edgeanim.cli.output import print_json, say
 from edgeanim.cli.progress import TerminalProgress
@@ -44,13 +44,7 @@ if TYPE_CHECKING:
 )
 @frames_option("--frames", "Real frames for a bare model file.")
 @range_option("Value range of a bare model file's pictures [default: 0..1].")
-@click.option(
-    "--variant",
-    "variants",
-    multiple=True,
-    shell_complete=offering_variants("subjects"),
-    help="Only this variant, e.g. openvino-int8.",
-)
+@variants_option("subjects", "openvino-int8")
 @click.option(
     "--scenario",
     "scenarios",

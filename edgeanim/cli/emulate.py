@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeanim.cli.options import PATH, Whole, example, json_option, offering, offering_variants
+from edgeanim.cli.options import PATH, Whole, example, json_option, offering, variants_option
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 
@@ -104,13 +104,7 @@ def _agreed() -> bool:
     shell_complete=_offering_processors,
     help="Only this one of `edgeanim emulate list`; may be repeated [default: all set up].",
 )
-@click.option(
-    "--variant",
-    "variants",
-    multiple=True,
-    shell_complete=offering_variants("bundle"),
-    help="Only this variant, e.g. tflite-int8.",
-)
+@variants_option("bundle", "tflite-int8")
 @click.option(
     "--frames",
     type=Whole(1),

@@ -113,6 +113,17 @@ def offering_variants(name: str) -> Offer:
     return offer
 
 
+def variants_option(of: str, example: str) -> Callable[[F], F]:
+    """`--variant`, once for each that is wanted of the bundles given as the parameter `of`."""
+    return click.option(
+        "--variant",
+        "variants",
+        multiple=True,
+        shell_complete=offering_variants(of),
+        help=f"Only this variant, e.g. {example}.",
+    )
+
+
 def _variants_of(bundles: Iterable[str | Path]) -> Iterator[str]:
     """None of what is no bundle, cannot be read, or would keep the shell waiting."""
     from edgeanim.targets.bundle import open_bundle

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeanim.core.progress import SILENT
 from edgeanim.core.threads import torch_threads
 from edgeanim.models.config import load_animator_config
-from edgeanim.models.training.batches import draw_batch, load_material
+from edgeanim.models.training.batches import Batch, draw_batch, load_material
 from edgeanim.models.training.config import (
     DataConfig,
     LossWeights,
@@ -45,13 +45,19 @@ class Pace:
 
 
 def measured_pace(course: TrainConfig, precisions: Sequence[Precision]) -> Pace:
-    """The best of these `precisions` for the training `course` on this processor, by a trial: the
-    one in which it takes the most steps in time, and the first of those in which it takes all.
+    """The best of these `precisions` for the training `course` on this processor, by a trial on a
+    puppet: the one in which it takes the most steps in time, the first of those in which it takes
+    all.
 
     bfloat16 takes less time than float32 on some processors, and more on others; as many steps in
     it teach a little less."""
+    data, phase = DataConfig(puppets=1), course.generator[0]
+    material = load_material(data, SILENT)
+    batch = draw_batch(material, data, phase.sizes[0], phase.batch, (course.seed,))
     with torch_threads(course.threads):
-        seconds = {each: _seconds_of_a_step(replace(course, precision=each)) for each in precisions}
+        seconds = {
+            each: _seconds_of_a_step(replace(course, precision=each), batch) for each in precisions
+        }
     steps = {each: min(_steps_in_time(seconds[each]), MOST_STEPS) for each in precisions}
     precision = max(precisions, key=lambda each: steps[each])
     return Pace(precision, max(steps[precision], LEAST_STEPS))
@@ -61,11 +67,8 @@ def _steps_in_time(seconds: float) -> int:
     return int(_SECONDS / (_STEP_IN_TRIALS * seconds)) - _REGIONS_STEPS
 
 
-def _seconds_of_a_step(course: TrainConfig) -> float:
-    """What a step of all networks takes, on a puppet: the least of three, after one to warm up."""
-    data, phase = DataConfig(puppets=1), course.generator[0]
-    material = load_material(data, SILENT)
-    batch = draw_batch(material, data, phase.sizes[0], phase.batch, (course.seed,))
+def _seconds_of_a_step(course: TrainConfig, batch: Batch) -> float:
+    """What a step of all networks takes: the least of three, after one to warm up."""
     networks = build_networks(course)
     seconds = []
     for _ in range(4):

@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import nn
 
 from edgeanim.core.errors import BadInput, UsageError, reports_errors
-from edgeanim.core.files import write_text
+from edgeanim.core.files import may_hold_files, write_text
 from edgeanim.core.parsing import to_toml
 from edgeanim.models.animator import load_animator, save_weights
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
@@ -29,10 +29,12 @@ def average(
     """Write into the folder `out` the animator in the folder `first`, with every weight of these
     `networks` by `share` of the way to the one in the folder `second`.
 
-    `BadInput` unless both have one architecture, `UsageError` for a share outside 0 to 1.
+    `BadInput` unless both have one architecture and `out` can be written to, `UsageError` for a
+    share outside 0 to 1.
     """
     if not 0 <= share <= 1:
         raise UsageError(f"The share must be from 0 to 1, not {share:g}.")
+    may_hold_files(out)
     animator, other = load_animator(first), load_animator(second)
     if animator.config != other.config:
         raise BadInput(

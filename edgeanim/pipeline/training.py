@@ -62,9 +62,9 @@ def adapt(
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
     clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
 
-    Convolutions compute in bfloat16 where a trial finds that faster, and on an accelerator that
-    has it, and there are as many steps, within limits, as a processor does in twelve minutes, by
-    the same trial. The progress says so; a training that has begun stays with what it began with.
+    There are as many steps, within limits, as a processor does in twelve minutes, by a trial.
+    Convolutions compute in bfloat16 where that leaves time for more of them, and on an accelerator
+    that has it. The progress says so; a training that has begun stays with what it began with.
     `threads` are PyTorch's; `device` and `workers` are as in `train`."""
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import animator_folder

@@ -59,6 +59,16 @@ def test_animators_of_other_widths_have_no_average(
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("name", ["file", "file/within"])
+def test_a_file_cannot_hold_an_animator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    first = written(tmp_path / "a", 0)
+    (tmp_path / "file").touch()
+    assert main([str(first), str(first), "-o", str(tmp_path / name)]) == 3
+    assert "This is a file; a folder is needed" in capsys.readouterr().err
+
+
 def test_a_share_beyond_the_ends_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="from 0 to 1"):
         average(tmp_path / "a", tmp_path / "b", tmp_path / "c", share=1.5)

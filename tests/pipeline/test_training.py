@@ -121,7 +121,7 @@ def test_a_contradictory_train_is_refused(arguments: list[str], says: str) -> No
 def test_a_slow_processor_adapts_in_fewer_steps(
     trained: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int
 ) -> None:
-    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda _: seconds)
+    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda *_: seconds)
     course = adapt.adaptation([Path("clips/me.mp4")], trained)
     pace = adapt.measured_pace(course, ["float32"])
     assert pace == adapt.Pace("float32", steps)
@@ -143,7 +143,7 @@ def test_adapting_computes_in_what_leaves_time_for_more_steps(
     trained: Path, monkeypatch: pytest.MonkeyPatch, full: float, half: float, precision: Precision
 ) -> None:
     seconds = {"float32": full, "bfloat16": half}
-    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda course: seconds[course.precision])
+    monkeypatch.setattr(adapt, "_seconds_of_a_step", lambda course, _: seconds[course.precision])
     course = adapt.adaptation([Path("clips/me.mp4")], trained)
     assert adapt.measured_pace(course, ["float32", "bfloat16"]).precision == precision
 

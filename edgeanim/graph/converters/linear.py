@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from edgeanim.graph.converters.builder import Builder, Converter, tensor
-from edgeanim.graph.rewrites.fourier import product_of
+from edgeanim.graph.rewrites.fourier import order_of, product_of
 
 
 def gemm(b: Builder, node: Any) -> fx.Node:
@@ -79,7 +79,7 @@ def fourier(b: Builder, node: Any) -> fx.Node:
     axis, matrix = found
     before, parts, *after = matrix.shape
     shape = b.shape(node.input[0], node)
-    order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
+    order = order_of(len(shape), axis)
     others = [shape[i] for i in order[:-2]]
     x = b.call(torch.permute, b.value(node.input[0]), order)
     x = b.call(torch.reshape, x, (*others, before * parts))

@@ -46,13 +46,19 @@ def product_of(graph: Editor, node: Any) -> tuple[int, AnyArray] | None:
     return axis, _matrix(shape[axis], length, kept, inverse=inverse)[:, : shape[-1]]
 
 
+def order_of(rank: int, axis: int) -> list[int]:
+    """The axes of so many, with the one that is transformed beside the last, the parts of a number,
+    as the product takes them."""
+    return [*(i for i in range(rank - 1) if i != axis), axis, rank - 1]
+
+
 def _multiply(graph: Editor, node: Any) -> bool:
     if node.op_type != "DFT" or (found := product_of(graph, node)) is None:
         return False
     axis, matrix = found
     before, parts, *after = matrix.shape
     shape = graph.shapes[node.input[0]]
-    order = [*(i for i in range(len(shape) - 1) if i != axis), axis, len(shape) - 1]
+    order = order_of(len(shape), axis)
     others = [shape[i] for i in order[:-2]]
     near = node.output[0]
     x = graph.add("Transpose", [node.input[0]], near=near, perm=order)

@@ -28,8 +28,7 @@ def _multiply(graph: Editor, node: Any) -> bool:
         return False
     near = node.output[0]
     operands = [_turned(graph, left, to_left, near), _turned(graph, right, to_right, near)]
-    made = graph.add("MatMul", operands, near=near)
-    graph.nodes[-1].name = node.name
+    made = graph.add("MatMul", operands, near=near, name=node.name)
     graph.replace(node, made, renamed=True)
     return True
 
