@@ -50,6 +50,14 @@ def _tracks() -> Iterable[str]:
     help="The picture to animate; not for a model that redraws each frame of a clip.",
 )
 @click.option(
+    "--more-stills",
+    type=PATH,
+    metavar="CLIP|FOLDER",
+    help="The same character in other poses, from the same place: a clip, of which up to 16 frames "
+    "are taken, or a folder of pictures. Each frame is made of the still that is nearest in pose, "
+    "so that hands, say, are as sharp as they are there.",
+)
+@click.option(
     "--drive",
     type=NAME,
     metavar="CLIP|TRACK|camera:N|-",
@@ -120,6 +128,7 @@ def _tracks() -> Iterable[str]:
 @example("""
 edgeanim animate demo.eab --still me.png --drive wave -o me.gif
 edgeanim animate demo.eab --still me.png --drive camera:0 -o - | ffplay -
+edgeanim animate demo.eab --still me.png --more-stills me.mp4 --drive dance.mp4 -o me.webm
 edgeanim animate demo.eab --still me.png --drive dance.mp4 --refine -o me.mp4
 ffmpeg -i clip.mts -f yuv4mpegpipe - | edgeanim animate demo.eab --still me.png --drive - -o me.gif
 edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
@@ -127,6 +136,7 @@ edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
 def command(
     bundle: Path,
     still: Path | None,
+    more_stills: Path | None,
     drive: str | None,
     out: str,
     variant: str | None,
@@ -165,6 +175,7 @@ def command(
         result = animate(
             bundle,
             still=still,
+            more_stills=more_stills,
             drive=drive,
             out=out,
             variant=variant,

@@ -51,6 +51,12 @@ from edgeanim.models.shipped_files import SHIPPED
     is_flag=True,
     help="Refine the motion, as `animate --refine` does; several times slower.",
 )
+@click.option(
+    "--more-stills",
+    type=PATH,
+    metavar="CLIP|FOLDER",
+    help="The character of --clips in other poses, as `animate --more-stills` takes them.",
+)
 @board_option
 @threads_option
 @json_option
@@ -67,6 +73,7 @@ def command(
     dataset: Path | None,
     size: int | None,
     refine: bool,
+    more_stills: Path | None,
     board: str,
     threads: int | None,
     as_json: bool,
@@ -99,6 +106,7 @@ def command(
             dataset=dataset,
             size=size,
             refine=refine,
+            more_stills=more_stills,
             board=board,
             threads=threads,
             progress=progress,

@@ -173,6 +173,11 @@ class Contract:
             raise ValueError("a skeleton needs the names of its regions")
         return self.skeleton.named(self.regions)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a state is carried from one frame to the next."""
+        return any(s.role.startswith(STATE) for graph in self.graphs for s in graph.outputs)
+
     def graph(self, name: str) -> GraphSpec:
         """The graph called `name`; `KeyError` if there is none."""
         for graph in self.graphs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import options_beside, refuse_few_frames, scene_of
 from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.stills import with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
@@ -68,6 +69,7 @@ def animate(
     drive: str | Path | None = None,
     out: str | Path,
     still: str | Path | None = None,
+    more_stills: str | Path | None = None,
     variant: str | None = None,
     fps: float | None = None,
     limit: int | None = None,
@@ -92,6 +94,10 @@ def animate(
     sound) move the still, in a model that takes it so. The variant is the board's first choice that
     runs here.
 
+    `more_stills` show the same character from the same place in other poses: a clip, a folder of
+    pictures, or a picture. Each frame is made of the still that is nearest to its pose, so that
+    hands, say, are as sharp as they are there (see `pipeline.stills` and `runtime.nearest_still`).
+
     `relative` motion carries the driver's change over to the still's own pose; without it the still
     takes the driver's pose, on its own body if the model has a skeleton (see `runtime.transfer`).
     `smooth` takes the tremble out of the motion (see `runtime.smoothing`): unless told otherwise
@@ -114,13 +120,17 @@ def animate(
     says so; what was made until then is written. So it is, before `DeviceFailed` is raised, where a
     camera fails meanwhile.
     """
-    _check_request(bundle, drive, out, still, fps, limit, inputs or {}, loop=loop)
+    read = (bundle, still, drive, more_stills, *(inputs or {}).values())
+    given = [path for path in read if path is not None]
+    _check_request(bundle, drive, out, given, fps, limit, loop=loop)
     live = str(out) == STANDARD_OUTPUT
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen = choose_variant(opened.variants, variant, work)
         note = note_on(chosen, () if variant else opened.variants, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
+        if more_stills is not None:
+            scene = with_more_stills(scene, more_stills, opened.contract, progress)
         options = options_beside(
             work, chosen.backend, threads, scene, opened.contract, refine=refine
         )
@@ -169,23 +179,20 @@ def _check_request(
     bundle: str | Path,
     drive: str | Path | None,
     out: str | Path,
-    still: str | Path | None,
+    read: Sequence[str | Path],
     fps: float | None,
     limit: int | None,
-    inputs: Mapping[str, str | Path],
     *,
     loop: bool,
 ) -> None:
-    """Refuse before anything is opened what cannot end well."""
+    """Refuse before anything is opened, of what is `read`, what cannot end well."""
     refuse_few_frames(limit)
     if fps is not None:
         check_rate(fps, out)
     if loop:
         _refuse_endless(drive)
     if str(out) != STANDARD_OUTPUT:
-        driven = () if drive is None else files_read(drive)
-        given = (bundle, still, *driven, *inputs.values())
-        must_spare(Path(out), [path for path in given if path is not None])
+        must_spare(Path(out), [file for source in read for file in files_read(source)])
     require_bundle(bundle)
 
 

@@ -22,6 +22,7 @@ from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED, is_shipped
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.reenacted import Played
+from edgeanim.pipeline.stills import MORE_STILLS, square_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import open_bundle
@@ -56,6 +57,7 @@ def evaluate(
     dataset: str | Path | None = None,
     size: int | None = None,
     refine: bool = False,
+    more_stills: str | Path | None = None,
     threads: int | None = None,
     board: str | Path = LOCAL,
     progress: Progress = SILENT,
@@ -71,6 +73,8 @@ def evaluate(
     One whose regions are not the shipped animator's is scored without puppets. `size` is the side
     of the pictures, which are square, by default that of the largest which the animator sees
     unscaled. With `refine` the motion of a bundle is mended first, as `motion extract` can.
+    `more_stills`, a clip or a folder of pictures of the character in the `clips`, take over from
+    their first frames as `animate` lets them; then nothing else is scored.
 
     `UsageError` for a bundle that animates no still by a driver alone, `BadInput` for a model that
     is not compiled, or a clip or dataset that cannot be read.
@@ -78,7 +82,13 @@ def evaluate(
     check_size(size)
     found = find_clips([Path(place) for place in one_or_more(clips)], one_or_more(names))
     stored = None if dataset is None else Path(dataset)
-    with _opened(model, variant, threads, board, refine) as opened:
+    if more_stills is not None and (not found or stored is not None):
+        raise UsageError(
+            "They show the character of clips, on which alone is scored.",
+            where=MORE_STILLS,
+            hint="Give these with --clips, and no --dataset.",
+        )
+    with _opened(model, variant, threads, board, refine, more_stills) as opened:
         if opened.puppets == 0 and not found and stored is None:
             raise UsageError(
                 "Puppets are for models with the shipped animator's regions, so there is nothing "
@@ -98,7 +108,12 @@ def evaluate(
 
 @contextmanager
 def _opened(
-    model: str | Path, variant: str | None, threads: int | None, board: str | Path, refine: bool
+    model: str | Path,
+    variant: str | None,
+    threads: int | None,
+    board: str | Path,
+    refine: bool,
+    more_stills: str | Path | None,
 ) -> Iterator[_Opened]:
     if is_shipped(model) or _is_training(Path(model)):
         elsewhere = None if board == LOCAL else board
@@ -107,6 +122,7 @@ def _opened(
             "--threads": threads,
             "--board": elsewhere,
             "--refine": refine or None,
+            MORE_STILLS: more_stills,
         }
         for option, value in of_bundles.items():
             if value is not None:
@@ -119,12 +135,15 @@ def _opened(
         return
     require_bundle(model)
     work = Work.on(board)
+    stills = [] if more_stills is None else square_stills(Path(more_stills))
     with open_bundle(Path(model)) as bundle:
         chosen = choose_variant(bundle.variants, variant, work)
         note = note_on(chosen, () if variant else bundle.variants, work)
-        puppets = None if bundle.contract.regions == REGIONS else 0
+        puppets = None if bundle.contract.regions == REGIONS and not stills else 0
         options = work.options(chosen.backend, threads)
-        with Played.opened(bundle.contract, chosen, options, refine=refine) as played:
+        with Played.opened(
+            bundle.contract, chosen, options, refine=refine, more_stills=stills
+        ) as played:
             yield _Opened(played, puppets, chosen.id, note)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgeanim.benchmarks.drift.regions import Regions, find_masks, region_graph
 from edgeanim.core.artifact import Array
-from edgeanim.core.contract import STATE, Contract, GraphSpec
+from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.models.data.media import scaled
 from edgeanim.models.data.pairs import MASK_STRIDE, Pair
@@ -30,7 +30,8 @@ _HINT = "How far a compiled form is from the original, `edgeanim bench` measures
 
 
 class Played:
-    """A variant of a model that animates a still by a driver."""
+    """A variant of a model that animates a still by a driver. `more_stills`, squares uint8
+    [S, S, 3], are those that take over from any still."""
 
     def __init__(
         self,
@@ -40,9 +41,10 @@ class Played:
         finder: tuple[GraphSpec, Session] | None,
         *,
         refine: bool,
+        more_stills: Sequence[NDArray[np.uint8]],
     ) -> None:
         self._contract, self.player, self.motions = contract, player, motions
-        self.refine = refine
+        self.refine, self.more_stills = refine, more_stills
         self._finder = finder
 
     @classmethod
@@ -54,8 +56,10 @@ class Played:
         options: SessionOptions,
         *,
         refine: bool = False,
+        more_stills: Sequence[NDArray[np.uint8]] = (),
     ) -> Iterator[Played]:
-        """Open its sessions; `refine` mends the motion found in the driver (`runtime.refining`).
+        """Open its sessions; `refine` mends the motion found in the driver (`runtime.refining`),
+        and `more_stills`, squares, take over from every still (`runtime.nearest_still`).
         `UsageError` if what it makes cannot be held against a clip."""
         _refuse_others(contract)
         latest: dict[str, Array] = {}
@@ -77,7 +81,7 @@ class Played:
                 session = get_backend(variant.backend).load(compiled, options)
                 stack.callback(session.close)
                 finder = graph, session
-            yield cls(contract, player, latest, finder, refine=refine)
+            yield cls(contract, player, latest, finder, refine=refine, more_stills=more_stills)
 
     @property
     def size(self) -> int:
@@ -111,12 +115,14 @@ class PlayedReenactment:
 
     def __init__(self, played: Played, still: Picture) -> None:
         self._played, self._still = played, still
+        size = still.shape[1:]
+        self._more = [scaled(picture, size) for picture in played.more_stills]
 
     def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
         lead = (self._still,) if self._played.refine else ()
         shown = (*lead, before.driving - before.cue, before.driving, pair.driving)
         driver = np.stack([_levels(picture) for picture in shown])
-        scene = Scene(_levels(self._still), driver)
+        scene = Scene(_levels(self._still), driver, more_stills=self._more)
         labels = self._played.labels(driver)
         frames = enumerate(self._played.player.play(scene))
         for _ in shown[:-2]:  # what these call for is not asked
@@ -141,7 +147,6 @@ class PlayedReenactment:
 
 def _refuse_others(contract: Contract) -> None:
     needs = Needs.of(contract)
-    roles = {spec.role for graph in contract.graphs for spec in graph.inputs}
     follows = needs.frames or any(graph.runs == "driver" for graph in contract.graphs)
     if not needs.still or not follows or needs.conditions:
         raise UsageError(
@@ -149,7 +154,7 @@ def _refuse_others(contract: Contract) -> None:
             "no clip says what its frames should be.",
             hint=_HINT,
         )
-    if any(role.startswith(STATE) for role in roles):
+    if contract.remembers:
         raise UsageError(
             f"The model {contract.name!r} carries a state from frame to frame, and only some "
             "frames of a clip are scored.",

@@ -12,7 +12,7 @@ from edgeanim.benchmarks.results.result import Report, VariantResult
 from edgeanim.benchmarks.timing.scenarios import DECODE, ENCODE, OTHER, Stage, Stream
 from edgeanim.report.words import ABSENT, milliseconds, number, telling
 from edgeanim.runtime.execution import PREPARE
-from edgeanim.runtime.player import COMPOSE
+from edgeanim.runtime.stills import COMPOSE
 
 Record = TypeVar("Record")
 

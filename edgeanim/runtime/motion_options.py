@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeanim.core.choices import must_be_strength
-from edgeanim.core.contract import STATE, Contract
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.transfer import TransferRule
@@ -46,8 +46,7 @@ class MotionOptions:
                     f"it does not help to {doing} that alone.",
                     hint=f"Leave out --{doing}.",
                 )
-        outputs = (spec for graph in contract.per_frame for spec in graph.outputs)
-        if self.refine and any(spec.role.startswith(STATE) for spec in outputs):
+        if self.refine and contract.remembers:
             raise UsageError(
                 f"The model {contract.name!r} carries a state from frame to frame, so its frames "
                 "do not tell how good a motion is.",

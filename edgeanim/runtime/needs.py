@@ -79,6 +79,8 @@ class Needs:
                 f"The model {contract.name!r} animates a still, and none is given.",
                 hint="Add one with --still IMAGE.",
             )
+        if len(scene.more_stills):
+            self.check_more_stills(contract)
         for name in self.conditions:
             if name not in scene.conditions:
                 raise UsageError(
@@ -91,6 +93,17 @@ class Needs:
                     f"The model {contract.name!r} has no input {name!r} to set.",
                     hint=nearest(name, self.conditions) if self.conditions else None,
                 )
+
+    def check_more_stills(self, contract: Contract) -> None:
+        """`UsageError` unless each frame may be made of another still than the one before: it has
+        to be made of nothing but a still, whose pose can be found, and a motion."""
+        poses = self.still and self.moves_alone and _finds_motion(contract)
+        if not poses or contract.remembers:
+            raise UsageError(
+                f"The model {contract.name!r} does not make its frames of a still and the motion "
+                "of its regions alone, so no other still can take over.",
+                hint="Leave out --more-stills.",
+            )
 
     def _check_moving(self, scene: Scene, contract: Contract) -> None:
         has_still = self.plays_pictures and scene.still is not None
@@ -105,8 +118,7 @@ class Needs:
                 f"The model {contract.name!r} needs a motion to show.",
                 hint="Give a clip, a motion track or a camera with --drive.",
             )
-        finds = any(graph.runs == "driver" and graph.output("motion") for graph in contract.graphs)
-        if self.motion and scene.track is None and not finds:
+        if self.motion and scene.track is None and not _finds_motion(contract):
             raise UsageError(
                 f"The model {contract.name!r} cannot find the motion in a driver's frames.",
                 hint=_how_to_find_motion(contract),
@@ -136,6 +148,11 @@ class Needs:
                 f"{contract.name!r} has {'; '.join(ours)}.",
                 hint=_SAME_MODEL,
             )
+
+
+def _finds_motion(contract: Contract) -> bool:
+    """Whether the motion in a driver's frames can be found, and so the pose of a still."""
+    return any(graph.runs == "driver" and graph.output("motion") for graph in contract.graphs)
 
 
 def _how_to_find_motion(contract: Contract) -> str:

@@ -134,6 +134,24 @@ def flatten(picture: Picture) -> Picture:
     return flat
 
 
+def mixed(one: Picture, other: Picture, share: float) -> Picture:
+    """`share` of `one` and the rest of `other`, of the same shape [H, W, C]. Where they are
+    transparent, each colour counts by its opacity."""
+    import cv2
+
+    if one.shape[2] == 3:
+        blend: Picture = cv2.addWeighted(one, share, other, 1 - share, 0)
+        return blend
+    first, second = (
+        picture[:, :, 3:].astype(np.float32) * np.float32(part)
+        for picture, part in ((one, share), (other, 1 - share))
+    )
+    opacity = first + second
+    colours = (one[:, :, :3] * first + other[:, :, :3] * second) / np.maximum(opacity, 1e-6)
+    levels: Picture = np.rint(np.concatenate([colours, opacity], axis=2)).astype(np.uint8)
+    return levels
+
+
 def to_tensor(picture: Picture, spec: TensorSpec) -> Array:
     """An RGB picture [h, w, 3] of the spec's size as float32 in its layout and value range. A
     graph that takes RGBA sees it opaque."""

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import UsageError
 from edgeanim.core.overlap import Overlap
-from edgeanim.runtime.execution import Record, Shown, Timings, timed
+from edgeanim.runtime.execution import Record, Shown, Timings
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.graphs import Graphs
 from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.refining import Trials, refined_steps, small_still
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
+from edgeanim.runtime.stills import Stills
 from edgeanim.runtime.transfer import Transfer
 from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session, SessionOptions, get_backend
 
 if TYPE_CHECKING:
     from edgeanim.targets.bundle import Variant
-
-COMPOSE = "compose"
 
 
 class Player:
@@ -115,24 +114,17 @@ class Player:
             head, driver = _beginning(scene.driver)
             scene = replace(scene, driver=driver)
             trials = self._trials(head[0], scene.conditions) if head else None
-        values = Values()
-        still = self._shown(scene.still, BadStill)
-        self.still_timings = {}
-        self._graphs.prepare(still, values, self.still_timings, scene.conditions)
-        compositor = self._graphs.compositor(scene.still, still)
-        transfer = self._motion_transfer(values, scene)
-        steps = self._steps(scene, values, still, overlap)
+        stills = Stills(self._graphs, scene, seen=self.needs.still)
+        self.still_timings = stills.timings
+        first = stills.first
+        transfer = self._motion_transfer(first.values, scene)
+        steps = self._steps(scene, first.values, first.shown, overlap)
         if trials is not None:
             steps = refined_steps(steps, trials)
-        conditions = scene.conditions
         for index, step in enumerate(smoothed_steps(steps) if self._motion.smooth else steps):
             self.timings = step.timings
-            if step.motion is not None:
-                values.put("motion:driving", transfer(step.motion))
-            self._graphs.run("frame", values, step.sight, step.timings, conditions, index)
-            with timed(step.timings, COMPOSE):
-                picture = self._graphs.finish(values, compositor, step.sight)
-            yield picture
+            motion = None if step.motion is None else transfer(step.motion)
+            yield stills.frame(index, step, motion)
 
     def _steps(
         self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
@@ -169,10 +161,10 @@ class Player:
         """What makes frames of motions to be tried, with a driver's `first` frame as the still;
         these runs are not recorded."""
         graphs, values = self._unrecorded, Values()
-        still = self._shown(first, BadDriver)
+        still = self._shown(first)
         graphs.prepare(still, values, {}, conditions)
         small = small_still(first)
-        compositor = graphs.compositor(small, self._shown(small, BadDriver))
+        compositor = graphs.compositor(small, self._shown(small))
         sight = {} if still is None else {"still": still}
 
         def make(index: int, motion: Array) -> Picture:
@@ -182,9 +174,9 @@ class Player:
 
         return Trials(make, graphs.places(still))
 
-    def _shown(self, still: Picture | None, refused: type[BadInput]) -> Shown | None:
-        """A still, if the model looks at one."""
-        return Shown(still, refused=refused) if self.needs.still and still is not None else None
+    def _shown(self, frame: Picture) -> Shown | None:
+        """A driver's frame as a still, if the model looks at one."""
+        return Shown(frame, refused=BadDriver) if self.needs.still else None
 
     def _moments(self, scene: Scene) -> Iterator[Shown | Array | None]:
         """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a

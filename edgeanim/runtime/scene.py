@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,12 @@ class BadStill(BadInput):
 class Scene:
     """What a model plays.
 
-    `still` is the picture to animate. The motion comes from a `driver` (RGB frames, one size; an
-    iterator is consumed once) or a stored `track`, not both. `conditions` holds the model's
-    `condition:NAME` inputs by NAME, in the contract's layout; where the first axis is longer than
-    the model's, it lists choices that are cycled through frame by frame. A `looped` track begins
-    again whenever it ends.
+    `still` is the picture to animate; `more_stills`, of its shape, show the same character in other
+    poses, and each frame is made of the one that is nearest in pose. The motion comes from a
+    `driver` (RGB frames, one size; an iterator is consumed once) or a stored `track`, not both.
+    `conditions` holds the model's `condition:NAME` inputs by NAME, in the contract's layout; where
+    the first axis is longer than the model's, it lists choices that are cycled through frame by
+    frame. A `looped` track begins again whenever it ends.
     """
 
     still: Picture | None = None
@@ -43,10 +44,15 @@ class Scene:
     track: MotionTrack | None = None
     conditions: Mapping[str, Array] = field(default_factory=dict)
     looped: bool = False
+    more_stills: Sequence[Picture] = ()
 
     def __post_init__(self) -> None:
         if self.still is not None:
             check_picture(self.still, "the still")
+        for number, picture in enumerate(self.more_stills):
+            check_picture(picture, f"further still {number}")
+            if self.still is None or picture.shape != self.still.shape:
+                raise ValueError(f"further still {number} has not the shape of the still")
         if self.driver is not None and self.track is not None:
             raise ValueError("a scene moves by a driver or by a stored track, not by both")
         for name, values in self.conditions.items():

@@ -38,12 +38,20 @@ class Compositor:
     def __init__(self, still: NDArray[Any], fit: Fit | None = None) -> None:
         fit = fit or Fit.of(still.shape[:2], still.shape[:2])
         shown = still[fit.shown]
+        self._fit = fit
         self._window, self._canvas = fit.window, fit.canvas[::-1]
         self._transparent = still.shape[2] == 4
         self._still = _four_channels(_spread_colour(shown))
         # Memory that a frame leaves to the next. At a megapixel, new pages for every frame took
         # nearly as long as the warp.
         self._left: dict[str, NDArray[Any]] = {}
+
+    def beside(self, still: NDArray[Any]) -> Compositor:
+        """The same for another still of the same shape, in the memory of this one's frames: the two
+        cannot work at the same time."""
+        other = Compositor(still, self._fit)
+        other._left = self._left
+        return other
 
     def warp(self, flow: Array) -> NDArray[Any]:
         """Sample the still at each pixel's own place plus `flow`.

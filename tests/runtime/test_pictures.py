@@ -14,6 +14,7 @@ from edgeanim.runtime.pictures import (
     Fit,
     flatten,
     from_tensor,
+    mixed,
     scaled,
     to_tensor,
 )
@@ -185,3 +186,21 @@ def test_of_a_picture_narrower_than_a_pixel_of_the_graph_a_column_is_left():
 @pytest.mark.parametrize("size", [(4000, 6000), (6000, 4000)])
 def test_pictures_of_24_megapixels_are_animated(size: tuple[int, int]) -> None:
     assert Fit.of(size, (256, 256)).canvas == (6000, 6000)
+
+
+_levels = st.integers(0, 255)
+
+
+@given(st.tuples(*[_levels] * 8), st.sampled_from([0.25, 0.5, 0.75]))
+def test_pictures_are_mixed_as_they_look_on_any_ground(levels, share):
+    one, other = (np.uint8(part).reshape(1, 1, 4) for part in (levels[:4], levels[4:]))
+    plain = mixed(one[:, :, :3], other[:, :, :3], share)
+    expected = one[:, :, :3] * share + other[:, :, :3] * (1 - share)
+    assert np.abs(plain - expected).max() <= 0.5
+    made = mixed(one, other, share)
+    for ground in (0, 255):
+        looks = [
+            part[:, :, :3] * (part[:, :, 3:] / 255) + ground * (1 - part[:, :, 3:] / 255)
+            for part in (one, other, made)
+        ]
+        assert np.abs(looks[2] - looks[0] * share - looks[1] * (1 - share)).max() <= 1.01

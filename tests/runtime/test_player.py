@@ -65,6 +65,51 @@ def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
     assert "regions" not in player.timings
 
 
+def _coloured(x: int, y: int, colour: tuple[int, ...]) -> np.ndarray:
+    return np.where(spot(x, y)[:, :, :1] > 0, np.uint8(colour), np.uint8(0))
+
+
+RED, GREEN = (255, 0, 0), (0, 255, 0)
+
+
+def test_each_frame_is_made_of_the_still_whose_pose_is_nearest():
+    player, opened = animator(transfer="raw")
+    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
+    drivers = [(22, 32), (26, 32), (44, 36), (40, 32)]
+    frames = list(player.play(Scene(driver=[spot(*at) for at in drivers], **stills)))
+    for frame, at, colour in zip(frames, drivers, (RED, RED, GREEN, GREEN), strict=True):
+        assert np.abs(frame.astype(int) - _coloured(*at, colour)).mean() < 1
+    assert len(opened["encode"].seen) == 2
+    assert len({frame.ctypes.data for frame in frames}) == len(frames)
+
+
+def test_while_a_still_takes_over_a_frame_is_mixed_of_two():
+    player, opened = animator(transfer="raw")
+    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
+    driver = [spot(x, 32) for x in (30, 31, 31, 31, 31)]
+    frames = list(player.play(Scene(driver=driver, **stills)))
+    colours = [frame[32, 31].tolist() for frame in frames]
+    assert colours == [[255, 0, 0], [191, 64, 0], [128, 128, 0], [64, 191, 0], [0, 255, 0]]
+    assert len(opened["animate"].seen) == 5 + 3
+    assert set(player.timings) == {"prepare", "regions", "animate", "compose"}
+
+
+def test_motion_is_relative_to_the_still_and_not_to_the_further_ones():
+    player, _ = animator()
+    stills = {"still": _coloured(32, 24, RED), "more_stills": [_coloured(40, 40, GREEN)]}
+    frames = list(player.play(Scene(driver=[spot(20, 20), spot(28, 36)], **stills)))
+    assert np.abs(frames[0].astype(int) - _coloured(32, 24, RED)).mean() < 1
+    assert np.abs(frames[1].astype(int) - _coloured(40, 40, GREEN)).mean() < 1
+
+
+def test_further_stills_have_the_stills_shape():
+    for still, more in ((spot(8, 8), spot(8, 8, size=32)), (None, spot(8, 8))):
+        with pytest.raises(ValueError, match="further still 0 has not the shape of the still"):
+            Scene(still=still, more_stills=[more])
+    with pytest.raises(ValueError, match="further still 0 is not uint8"):
+        Scene(still=spot(8, 8), more_stills=[np.zeros((64, 64), np.uint8)])
+
+
 @pytest.mark.parametrize(("transfer", "steps"), [(None, 16), ("pose", 16), ("raw", 8)])
 def test_a_still_with_a_skeleton_goes_as_far_as_its_size_says(transfer, steps):
     contract = replace(ANIMATOR, regions=("spot",), skeleton=Skeleton((Bone(),)))

@@ -131,3 +131,25 @@ def test_a_graph_without_a_session_is_named():
     del opened["encode"]
     with pytest.raises(BadInput, match="'encode'"):
         Player(ANIMATOR, opened)
+
+
+def test_further_stills_are_refused_by_a_model_that_makes_frames_of_more_than_one(pictures):
+    state = TensorSpec("before", "state:light", (1, 1)), TensorSpec("after", "state:light", (1, 1))
+    find, encode, animate = ANIMATOR.graphs
+    sees = replace(animate, inputs=(*animate.inputs, picture("seen", "driving_frame")))
+    remembers = replace(
+        animate, inputs=(*animate.inputs, state[0]), outputs=(*animate.outputs, state[1])
+    )
+    blind = replace(find, outputs=tuple(s for s in find.outputs if s.role != "motion"))
+    scene = Scene(pictures[0], driver=pictures, more_stills=pictures[1:2])
+    track = MotionTrack(np.zeros((2, 1, 6), np.float32), 10)
+    for graphs, played in (
+        ((find, encode, sees), scene),
+        ((find, encode, remembers), scene),
+        ((blind, encode, animate), replace(scene, driver=None, track=track)),
+    ):
+        contract = replace(ANIMATOR, graphs=graphs)
+        player = Player(contract, sessions(contract, ANIMATOR_BODIES))
+        with pytest.raises(UsageError, match=r"no other still can take over.*--more-stills"):
+            player.play(played)
+        player.play(replace(played, more_stills=()))

@@ -252,3 +252,18 @@ def test_a_frame_stays_as_it_is_when_the_next_is_made(channels):
         before = first.copy()
         assert (made(-flow) != before).any()
         np.testing.assert_array_equal(first, before)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 4]))
+def test_stills_that_share_memory_are_composed_as_each_by_itself(seed, channels):
+    rng = np.random.default_rng(seed)
+    stills = rng.integers(0, 256, (2, 20, 30, channels), dtype=np.uint8)
+    fit = Fit.of((20, 30), (16, 16))
+    first = Compositor(stills[0], fit)
+    together = first, first.beside(stills[1])
+    for turn in (0, 1, 1, 0):
+        flow = rng.normal(0, 0.2, (8, 8, 2)).astype(np.float32)
+        alpha = rng.random((8, 8), np.float32)
+        colour = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        expected = Compositor(stills[turn], fit).compose(flow, alpha, colour)
+        np.testing.assert_array_equal(together[turn].compose(flow, alpha, colour), expected)

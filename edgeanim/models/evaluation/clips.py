@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
@@ -34,7 +36,12 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 def clip_frames(path: Path) -> FrameSequence:
     """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
     shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
-    return pictures_alone(path, enumerate(clip_pictures(path, fit=_fit(path), limit=_MAX_FRAMES)))
+    return pictures_alone(path, enumerate(itertools.islice(squares(path), _MAX_FRAMES)))
+
+
+def squares(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """All frames, uint8 [S, S, 3], that such a clip would have."""
+    return clip_pictures(path, fit=_fit(path))
 
 
 def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:

@@ -12,6 +12,9 @@ where something moves and that the shipped animator wins back, of puppets that n
 The still's pose is the driver's first one, or one of its own; the true picture is always of the
 driver's pose, so relative motion cannot be right in the second case.
 
+With `--more-stills N` so many further stills of the body, in poses of other actions, are at hand,
+and each frame is made of the nearest one (`runtime.nearest_still`).
+
 With `--refine BUNDLE` a bundle's regions follow the driver, and its motion is refined by the
 driver's own frames (`runtime.refining`) before it is carried over.
 """
@@ -23,7 +26,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +47,7 @@ from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.nearest_still import distance
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
@@ -55,7 +59,7 @@ FORMS: dict[str, tuple[TransferRule, bool]] = {
     "its pose": ("pose", True),
     "raw": ("raw", False),
 }
-_STILLS, _DRIVERS = 7_100_000, 7_200_000
+_STILLS, _DRIVERS, _OTHERS = 7_100_000, 7_200_000, 7_300_000
 """First seeds, far from any training's."""
 _FRAMES = 12
 _OWN_TIME = 0.3
@@ -67,9 +71,16 @@ Follow = Callable[[Puppet, Poses], Array]
 
 
 def won_back(
-    animator: Animator, follow: Follow, kind: Kind, puppets: int, *, own_pose: bool
+    animator: Animator,
+    follow: Follow,
+    kind: Kind,
+    puppets: int,
+    *,
+    own_pose: bool,
+    more_stills: int,
 ) -> Won:
-    """The share won back in each form, of so many pairs of puppets of a kind."""
+    """The share won back in each form, of so many pairs of puppets of a kind, by a still and so
+    many further ones."""
     total: Won = dict.fromkeys(("still", "area", *FORMS), 0.0)
     for number in range(puppets):
         body = make_puppet(_STILLS + number, kind)
@@ -77,7 +88,14 @@ def won_back(
         own = make_action(_STILLS + number, kind).pose(_OWN_TIME) if own_pose else poses[0][1]
         driver = make_puppet(_DRIVERS + number, kind)
         motions = follow(driver, poses)
-        _add(total, animator, render(body, own).picture, _true(body, poses), motions)
+        others = [
+            make_action(_OTHERS + number + step, kind).pose(step / more_stills)
+            for step in range(more_stills)
+        ]
+        stills = [
+            _Still.of(animator, each) for each in _true(body, [(p, p) for p in (own, *others)])
+        ]
+        _add(total, animator, stills, _true(body, poses), motions)
     lost = total["area"] - total["still"]
     return {form: (total[form] - total["still"]) / max(lost, 1e-9) for form in FORMS}
 
@@ -129,38 +147,52 @@ def refined_by(path: Path) -> Iterator[Follow]:
             yield follow
 
 
+class _Still(NamedTuple):
+    """A picture [3, h, w], what the networks see, the motion [1, K, 6] that it shows and what is
+    cached of it."""
+
+    picture: Picture
+    seen: Any
+    pose: Array
+    features: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, animator: Animator, picture: Picture) -> _Still:
+        with torch.no_grad():
+            seen = torch.from_numpy(picture)[None]
+            mask, pose = animator.regions(seen, torch.zeros_like(seen))
+            return cls(picture, seen, pose.numpy(), animator.encoder(seen, mask))
+
+    def moved(self, animator: Animator, motion: Array) -> Picture:
+        with torch.no_grad():
+            poses = torch.from_numpy(self.pose), torch.from_numpy(motion)
+            frame, _ = compose(self.seen, *animator.generator(*self.features, *poses))
+        made: Picture = np.ascontiguousarray(frame[0].clamp(0, 1).numpy())
+        return made
+
+
 def _add(
     total: Won,
     animator: Animator,
-    still: Any,
+    stills: Sequence[_Still],
     true: Sequence[Picture],
     motions: Array,
 ) -> None:
-    picture = to_picture(still)
-    with torch.no_grad():
-        tensor = torch.from_numpy(picture)[None]
-        mask, own = animator.regions(tensor, torch.zeros_like(tensor))
-        features = animator.encoder(tensor, mask)
+    first = stills[0]
     track = MotionTrack(motions, 1 / STEP)
     joints = SKELETON.named(REGIONS)
     carriers = {
-        form: Transfer(own.numpy(), rule, joints if skeleton else None, track)
+        form: Transfer(first.pose, rule, joints if skeleton else None, track)
         for form, (rule, skeleton) in FORMS.items()
     }
-
-    def made(motion: Array) -> Picture:
-        with torch.no_grad():
-            parts = animator.generator(*features, own, torch.from_numpy(motion))
-            frame, _ = compose(tensor, *parts)
-        found: Picture = np.ascontiguousarray(frame[0].clamp(0, 1).numpy())
-        return found
-
     for real, motion in zip(true[1:], motions[1:], strict=True):
-        area, reference = moving_area(picture, real), Reference(real)
+        area, reference = moving_area(first.picture, real), Reference(real)
         total["area"] += float(area.sum())
-        total["still"] += float((reference.compare(picture).ssim * area).sum())
+        total["still"] += float((reference.compare(first.picture).ssim * area).sum())
         for form, carry in carriers.items():
-            ssim = reference.compare(made(carry(motion[None]))).ssim
+            carried = carry(motion[None])
+            nearest = min(stills, key=lambda still: distance(still.pose, carried))
+            ssim = reference.compare(nearest.moved(animator, carried)).ssim
             total[form] += float((ssim * area).sum())
 
 
@@ -171,9 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="a training's folder")
     parser.add_argument("--puppets", type=int, default=24, help="pairs of each kind")
     parser.add_argument("--refine", type=Path, metavar="BUNDLE", help="refine the driver's motion")
+    parser.add_argument("--more-stills", type=int, default=0, metavar="N", help="of each body [0]")
     options = parser.parse_args(arguments)
     if options.puppets < 1:
         raise UsageError("At least one pair of puppets is needed.", where="--puppets")
+    if options.more_stills < 0:
+        raise UsageError("There are no fewer than none.", where="--more-stills")
     animator = load_shipped() if options.weights is None else open_animator(options.weights)
     fold_batch_norm(animator)
     with ExitStack() as opened:
@@ -184,7 +219,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("|" + "---|" * (2 + len(FORMS)))
         for own_pose in (False, True):
             for kind in KINDS:
-                won = won_back(animator, follow, kind, options.puppets, own_pose=own_pose)
+                won = won_back(
+                    animator,
+                    follow,
+                    kind,
+                    options.puppets,
+                    own_pose=own_pose,
+                    more_stills=options.more_stills,
+                )
                 pose = "its own" if own_pose else "the driver's first"
                 cells = [kind, pose, *(f"{won[form]:.2f}" for form in FORMS)]
                 print("| " + " | ".join(cells) + " |", flush=True)

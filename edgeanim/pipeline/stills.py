@@ -1,0 +1,102 @@
+"""Further stills of one character, in other poses, from pictures or a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from edgeanim.core.contract import Contract
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.evaluation.clips import squares
+from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.runtime.media import is_live, is_still, pictures_in, read_frames, read_still
+from edgeanim.runtime.needs import Needs
+from edgeanim.runtime.pictures import scaled
+from edgeanim.runtime.scene import Picture, Scene
+
+MORE_STILLS = "--more-stills"
+"""The option, for messages."""
+MOST_STILLS = 16
+"""Of one character. More hardly bring anything ([history](docs/history.md)), and each is read,
+encoded and kept in memory."""
+_MOST_PIXELS = 1 << 26
+"""Of all together: a quarter of a gigabyte."""
+_SHAPE = 0.01
+"""By how much the proportions of a picture may differ from the still's."""
+
+
+def with_more_stills(
+    scene: Scene, source: str | Path, contract: Contract, progress: Progress = SILENT
+) -> Scene:
+    """`scene` with at most 16 further stills, fewer of more than four megapixels, spread evenly
+    over `source`: a clip or animation, a folder of pictures, or a picture. They are scaled to the
+    size of the scene's still.
+
+    `UsageError` for a camera or a pipe, a scene without a still, and a model in which no other
+    still can take over. `BadInput` for what cannot be read, has other proportions than the still,
+    or is transparent where the still is not, or the other way round.
+    """
+    Needs.of(contract).check_more_stills(contract)
+    refuse_live(source)
+    if scene.still is None:
+        raise UsageError(
+            "They go with a still.", where=MORE_STILLS, hint="Add one with --still IMAGE."
+        )
+    progress.stage("Read further stills")
+    still, height, width = scene.still, *scene.still.shape[:2]
+    most = max(1, min(MOST_STILLS, _MOST_PIXELS // (height * width)))
+    found = thin((_like(p, still, at) for p, at in _pictures(Path(source))), most)
+    progress.done(f"{len(found)} found")
+    return replace(scene, more_stills=tuple(found))
+
+
+def square_stills(source: Path) -> list[Picture]:
+    """At most 16 squares of a clip or folder of pictures, as an evaluation looks at its clips."""
+    refuse_live(source)
+    return thin(squares(source), MOST_STILLS)
+
+
+def refuse_live(source: str | Path) -> None:
+    """`UsageError` for what has no end."""
+    if is_live(source):
+        raise UsageError(
+            "A camera and a pipe have no end over which stills could be spread.",
+            where=MORE_STILLS,
+            hint="Give a clip, or a folder of pictures.",
+        )
+
+
+def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
+    """The pictures, each with the file that it is of."""
+    if source.is_dir():
+        files = pictures_in(source)
+        files = [files[i] for i in evenly(len(files), MOST_STILLS)]
+    elif is_still(source):
+        files = [source]
+    else:
+        yield from ((frame, source) for frame in read_frames(source))
+        return
+    yield from ((read_still(file), file) for file in files)
+
+
+def _like(picture: Picture, still: Picture, where: Path) -> Picture:
+    """The picture at the still's size."""
+    height, width = still.shape[:2]
+    if abs(picture.shape[1] * height / (picture.shape[0] * width) - 1) > _SHAPE:
+        raise BadInput(
+            f"This has {picture.shape[1]}x{picture.shape[0]} pixels and so other proportions than "
+            f"the still, which has {width}x{height}.",
+            where=where,
+            hint="All stills show the character from the same place: crop them alike.",
+        )
+    if picture.shape[2] != still.shape[2]:
+        which = "This is" if picture.shape[2] == 4 else "The still is"
+        other = "the still" if picture.shape[2] == 4 else "this"
+        raise BadInput(
+            f"{which} transparent, and {other} is not.",
+            where=where,
+            hint="Cut out all stills, or none.",
+        )
+    return scaled(picture, (height, width))

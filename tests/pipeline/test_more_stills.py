@@ -1,0 +1,165 @@
+"""Further stills: which pictures are taken, what is refused, and what they bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.core.contract import GraphSpec
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.pipeline import stills
+from edgeanim.runtime.media import read_frames, write_animation
+from edgeanim.runtime.scene import Scene
+from edgeanim.targets.bundle import open_bundle
+from tests.pipeline.followers import SIDE, STEP, bundle_of, clip_of, moved_by, picture
+
+helper = pytest.importorskip("onnx").helper
+
+
+@pytest.fixture(scope="module")
+def chooser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose motion is a frame's mean brightness, and whose frames are the still itself."""
+    find = GraphSpec(
+        "find", "find.onnx", "driver", (picture("driving_frame"),), (moved_by("motion"),)
+    )
+    taken = (picture("still"), moved_by("motion:still"), moved_by("motion:driving"))
+    show = GraphSpec("show", "show.onnx", "frame", taken, (picture("frame"),))
+    node = helper.make_node
+    return bundle_of(
+        tmp_path_factory.mktemp("chooser") / "chooser.eab",
+        [
+            (find, [node("ReduceMean", ["driving_frame"], ["mean"], keepdims=0),
+                    node("Mul", ["mean", "ones"], ["motion"])]),
+            (show, [node("Add", ["motion_driving", "motion_still"], ["sum"]),
+                    node("ReduceMean", ["sum"], ["value"], keepdims=0),
+                    node("Mul", ["value", "none"], ["zero"]),
+                    node("Add", ["still", "zero"], ["frame"])]),
+        ],
+        {"ones": np.ones((1, 2, 6)), "none": np.array(0.0)},
+    )  # fmt: skip
+
+
+def of_level(path: Path, level: int, size: tuple[int, int] = (SIDE, SIDE)) -> Path:
+    Image.new("RGB", size, (STEP * level,) * 3).save(path)
+    return path
+
+
+def shown(chooser: Path, folder: Path, more: Path | None, drive: Path) -> list[float]:
+    """The levels of the stills of which each frame is made; the still's own is 0."""
+    still = of_level(folder / "still.png", 0)
+    out = folder / "frames"
+    plain: dict[str, Any] = {"relative": False, "smooth": False}
+    api.animate(chooser, still=still, more_stills=more, drive=drive, out=out, **plain)
+    return [float(frame.mean()) / STEP for frame in read_frames(out)]
+
+
+def driver(folder: Path, levels: Sequence[int]) -> Path:
+    frames = (np.full((SIDE, SIDE, 3), STEP * level, np.uint8) for level in levels)
+    write_animation(folder / "driver.webp", frames, 25)
+    return folder / "driver.webp"
+
+
+@pytest.mark.parametrize("kind", ["folder", "clip", "picture"])
+def test_a_frame_is_made_of_the_nearest_of_a_folders_or_clips_pictures(
+    chooser: Path, tmp_path: Path, kind: str
+) -> None:
+    if kind == "folder":
+        more = tmp_path / "poses"
+        more.mkdir()
+        for level in (10, 20):
+            of_level(more / f"{level}.png", level)
+    elif kind == "clip":
+        more = clip_of(tmp_path / "clip.gif", 21)
+    else:
+        more = of_level(tmp_path / "ten.png", 10)
+    found = shown(chooser, tmp_path, more, driver(tmp_path, [0, 10, 19]))
+    # From each to the next it goes farther than the next still is away: nothing is mixed.
+    nearest = {"folder": [0, 10, 20], "clip": [0, 10, 19], "picture": [0, 10, 10]}[kind]
+    assert found == pytest.approx(nearest, abs=1)
+    assert shown(chooser, tmp_path, None, driver(tmp_path, [0, 10, 19])) == [0, 0, 0]
+
+
+def test_stills_are_spread_over_a_clip_and_fewer_of_large_ones(
+    chooser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = clip_of(tmp_path / "clip.webp", 31)
+    with open_bundle(chooser) as opened:
+        for pixels, count in ((stills._MOST_PIXELS, 16), (4 * SIDE * SIDE, 4), (1, 1)):
+            monkeypatch.setattr(stills, "_MOST_PIXELS", pixels)
+            scene = Scene(np.zeros((SIDE, SIDE, 3), np.uint8))
+            found = stills.with_more_stills(scene, clip, opened.contract).more_stills
+            levels = [round(float(np.mean(still)) / STEP) for still in found]
+            assert len(levels) == count
+            assert levels[0] == 0
+            assert count == 1 or (levels[-1] >= 24 and np.ptp(np.diff(levels)) <= 2)
+
+
+def test_a_picture_of_the_stills_proportions_is_scaled_to_it(chooser: Path, tmp_path: Path) -> None:
+    more = of_level(tmp_path / "large.png", 10, (3 * SIDE, 3 * SIDE))
+    assert shown(chooser, tmp_path, more, driver(tmp_path, [0, 10])) == pytest.approx([0, 10])
+
+
+def test_what_does_not_fit_the_still_is_named_with_its_file(chooser: Path, tmp_path: Path) -> None:
+    drive, still = driver(tmp_path, [0, 10]), of_level(tmp_path / "still.png", 0)
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 100)).save(clear)
+    wide = tmp_path / "poses"
+    wide.mkdir()
+    of_level(wide / "a.png", 1)
+    of_level(wide / "b.png", 1, (SIDE + 2, SIDE))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for more, said in (
+        (wide, r"b\.png: This has 18x16 pixels.*the still, which has 16x16"),
+        (clear, r"clear\.png: This is transparent, and the still is not"),
+        (empty, "no pictures in this folder"),
+        (tmp_path / "none", "none"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            api.animate(chooser, still=still, more_stills=more, drive=drive, out=tmp_path / "o.gif")
+    with pytest.raises(BadInput, match=r"still\.png: The still is transparent, and this is not"):
+        api.animate(chooser, still=clear, more_stills=still, drive=drive, out=tmp_path / "o.gif")
+    assert not (tmp_path / "o.gif").exists()
+
+
+def test_what_has_no_end_no_still_or_would_be_overwritten_is_refused(
+    chooser: Path, tmp_path: Path
+) -> None:
+    drive, still = driver(tmp_path, [0, 10]), of_level(tmp_path / "still.png", 0)
+    poses = tmp_path / "poses"
+    poses.mkdir()
+    of_level(poses / "0.png", 1)
+
+    def refused(said: str, **options: Any) -> None:
+        asked = {"still": still, "drive": drive, "out": tmp_path / "o.gif", "more_stills": poses}
+        with pytest.raises(UsageError, match=said):
+            api.animate(chooser, **asked | options)
+
+    refused("--more-stills: A camera and a pipe have no end", more_stills="camera:0")
+    refused("--more-stills: A camera and a pipe have no end", more_stills="-")
+    refused(r"--more-stills: They go with a still", still=None)
+    refused("input of the command", out=poses)
+
+
+def test_only_clips_are_scored_with_further_stills(
+    small_bundle: Path, moving_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeanim.models.evaluation.sets.PUPPETS", 1)
+    with pytest.raises(UsageError, match="--more-stills: They show the character of clips"):
+        api.evaluate(small_bundle, more_stills=moving_clip)
+    with pytest.raises(UsageError, match=r"--more-stills.*trained networks"):
+        api.evaluate(clips=moving_clip, more_stills=moving_clip)
+    found = api.evaluate(small_bundle, clips=moving_clip, more_stills=moving_clip).scores
+    _, alone = api.evaluate(small_bundle, clips=moving_clip).scores
+    assert [score.name for score in found] == [alone.name]
+    assert found[0].won is not None
+    assert alone.won is not None
+    # Among its stills are the very frames that drive it.
+    assert found[0].won > alone.won + 0.2
+    assert found[0].still == alone.still
