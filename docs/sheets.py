@@ -1,10 +1,11 @@
 """Contact sheets of what a bundle animates: one still, one driver, a few moments of both.
 
-    python docs/sheets.py net.eab -o sheet.png STILL=DRIVER STILL=DRIVER ...
+    python docs/sheets.py net.eab -o sheet.png STILL=DRIVER STILL+MORE=DRIVER ...
 
-DRIVER is a clip or the name of a stored motion. A row shows the still, then for each moment the
-driver's frame (nothing for a stored motion) above what the bundle made of the still. It is played
-by `edgeanim animate`'s own function, on the variant that this takes by itself.
+DRIVER is a clip or the name of a stored motion, MORE a clip or a folder of further stills. A row
+shows the still, then for each moment the driver's frame (nothing for a stored motion) above what
+the bundle made of the still. It is played by `edgeanim animate`'s own function, on the variant that
+this takes by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,18 +28,35 @@ SIDE, MOMENTS, FRAMES = 160, 6, 72
 Picture = NDArray[np.uint8]
 
 
-def sheet(bundle: Path, pairs: list[tuple[Path, str]]) -> Picture:
+class Scene(NamedTuple):
+    """What a row shows."""
+
+    still: Path
+    more_stills: Path | None
+    driver: str
+
+
+def sheet(bundle: Path, scenes: list[Scene], *, absolute: bool) -> Picture:
     """All rows [H, W, 3] RGB, a thin line between them."""
-    rows = [row(bundle, still, driver) for still, driver in pairs]
+    rows = [row(bundle, scene, absolute=absolute) for scene in scenes]
     line = np.full((4, rows[0].shape[1], 3), 255, np.uint8)
     return np.vstack([part for made in rows for part in (made, line)][:-1])
 
 
-def row(bundle: Path, still: Path, driver: str) -> Picture:
+def row(bundle: Path, scene: Scene, *, absolute: bool) -> Picture:
     """The still, then columns of driver over result."""
+    still, more_stills, driver = scene
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "frames"
-        api.animate(bundle, still=still, drive=driver, out=out, limit=FRAMES)
+        api.animate(
+            bundle,
+            still=still,
+            more_stills=more_stills,
+            drive=driver,
+            out=out,
+            limit=FRAMES,
+            relative=not absolute,
+        )
         made = [read_still(path)[:, :, :3] for path in sorted(out.glob("*.png"))]
     drivers = list(read_frames(Path(driver), limit=FRAMES)) if Path(driver).exists() else []
     chosen = np.linspace(0, len(made) - 1, MOMENTS).round().astype(int)
@@ -65,12 +84,13 @@ def blank() -> Picture:
     return np.full((SIDE, SIDE, 3), 235, np.uint8)
 
 
-def parse_pair(text: str) -> tuple[Path, str]:
-    """A still and its driver."""
-    still, equals, driver = text.partition("=")
+def parse_scene(text: str) -> Scene:
+    """A still, further ones, if any, and what drives them."""
+    stills, equals, driver = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} names no driver.", hint="Write it as STILL=DRIVER.")
-    return Path(still), driver
+    still, plus, more = stills.partition("+")
+    return Scene(Path(still), Path(more) if plus else None, driver)
 
 
 @reports_errors
@@ -78,11 +98,13 @@ def main() -> int:
     """The command of the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("pairs", nargs="+", metavar="STILL=DRIVER")
+    parser.add_argument("scenes", nargs="+", metavar="STILL[+MORE]=DRIVER")
     parser.add_argument("-o", "--out", type=Path, required=True)
+    parser.add_argument("--absolute", action="store_true", help="as `animate` has it")
     arguments = parser.parse_args()
-    pairs = [parse_pair(text) for text in arguments.pairs]
-    if not cv2.imwrite(str(arguments.out), sheet(arguments.bundle, pairs)[:, :, ::-1]):
+    scenes = [parse_scene(text) for text in arguments.scenes]
+    made = sheet(arguments.bundle, scenes, absolute=arguments.absolute)
+    if not cv2.imwrite(str(arguments.out), made[:, :, ::-1]):
         raise BadInput("No sheet can be written here.", where=arguments.out)
     return 0
 

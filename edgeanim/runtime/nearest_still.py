@@ -14,6 +14,9 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 
+_FIRST = 0.6
+"""Of its distance counts of the first still. It is the one that is animated, and what is seen of
+another in a pose no nearer than that, a shadow or a fold, differs by more than is won."""
 _NEARER = 0.85
 """Another still takes over where its pose is nearer than this share of the present one's distance:
 of two that are as near as each other none takes over from frame to frame."""
@@ -25,7 +28,8 @@ Shares = tuple[tuple[int, float], ...]
 
 
 class NearestStill:
-    """Chooses among stills with these `poses` (each a motion [1, K, 6]), frame after frame."""
+    """Chooses among stills with these `poses` (each a motion [1, K, 6]), frame after frame; the
+    first is the one that is animated, the others show the same character."""
 
     def __init__(self, poses: Sequence[Array]) -> None:
         self._poses = poses
@@ -39,6 +43,7 @@ class NearestStill:
         one takes over from the other. Where the motion has gone farther since the last frame than
         the new still is from it, as after a cut, a jump is not seen, and so nothing is mixed."""
         distances = [distance(pose, motion) for pose in self._poses]
+        distances[0] *= _FIRST
         nearest = int(np.argmin(distances))
         if self._now is None:
             self._now = nearest

@@ -52,14 +52,19 @@ def test_regions_that_all_are_points_count_alike():
 
 def test_a_frame_is_made_of_the_nearest_still_and_a_change_takes_three_frames():
     choice = NearestStill([at(0), at(1)])
-    steps = [choice.shares(at(x)) for x in (0.0, 0.3, 0.52, 0.56, 0.6, 0.6, 0.6, 0.6)]
-    assert steps[:3] == [((0, 1.0),)] * 3  # at 0.52 the other is nearer, but not by enough
+    steps = [choice.shares(at(x)) for x in (0.0, 0.35, 0.65, 0.67, 0.7, 0.7, 0.7, 0.7)]
+    assert steps[:3] == [((0, 1.0),)] * 3  # at 0.65 the other is nearer, but not by enough
     assert steps[3:6] == [
         ((1, 0.25), (0, 0.75)),
         ((1, 0.5), (0, 0.5)),
         ((1, 0.75), (0, 0.25)),
     ]
     assert steps[6:] == [((1, 1.0),)] * 2
+
+
+def test_the_first_still_is_preferred_and_of_the_others_none():
+    assert NearestStill([at(0), at(1)]).shares(at(0.6)) == ((0, 1.0),)
+    assert NearestStill([at(9), at(0), at(1)]).shares(at(0.52)) == ((2, 1.0),)
 
 
 def test_the_first_frame_and_one_after_a_cut_are_of_one_still():

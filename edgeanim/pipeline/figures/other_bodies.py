@@ -47,7 +47,7 @@ from edgeanim.pipeline.motion import recording_motion
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
-from edgeanim.runtime.nearest_still import distance
+from edgeanim.runtime.nearest_still import NearestStill
 from edgeanim.runtime.player import load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.runtime.transfer import Transfer, TransferRule
@@ -191,8 +191,8 @@ def _add(
         total["still"] += float((reference.compare(first.picture).ssim * area).sum())
         for form, carry in carriers.items():
             carried = carry(motion[None])
-            nearest = min(stills, key=lambda still: distance(still.pose, carried))
-            ssim = reference.compare(nearest.moved(animator, carried)).ssim
+            ((nearest, _),) = NearestStill([still.pose for still in stills]).shares(carried)
+            ssim = reference.compare(stills[nearest].moved(animator, carried)).ssim
             total[form] += float((ssim * area).sum())
 
 
