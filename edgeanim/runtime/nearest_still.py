@@ -20,7 +20,7 @@ another in a pose no nearer than that, a shadow or a fold, differs by more than 
 _NEARER = 0.85
 """Another still takes over where its pose is nearer than this share of the present one's distance:
 of two that are as near as each other none takes over from frame to frame."""
-_FADE = 3
+_FADE = 2
 """Frames that are mixed of both stills when one takes over."""
 
 Shares = tuple[tuple[int, float], ...]
