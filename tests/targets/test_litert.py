@@ -104,6 +104,19 @@ def test_arithmetic_on_more_axes_than_tflite_has_converts(tmp_path: Path) -> Non
     convert(tmp_path, graph)
 
 
+def test_distances_between_the_points_of_several_splines_convert(tmp_path: Path) -> None:
+    """TFLite has powers of four axes at most."""
+    graph = """g (float[1,3,5,2] p) => (float[1,3,5,5] y)
+        <int64[1] rows = {3}, int64[1] columns = {2}, int64[1] last = {4}>
+        {
+            a = Unsqueeze (p, rows)
+            b = Unsqueeze (p, columns)
+            d = Sub (a, b)
+            y = ReduceL2 <keepdims=0> (d, last)
+        }"""
+    convert(tmp_path, graph, plain="p y")
+
+
 def test_zeros_between_pixels_convert(tmp_path: Path) -> None:
     """As StyleGAN upsamples: each pixel in axes of its own, which are padded. TFLite pads five."""
     graph = """g (float[1,2,4,6] x) => (float[1,2,8,12] y)

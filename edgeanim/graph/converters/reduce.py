@@ -11,16 +11,23 @@ from torch import fx
 from edgeanim.graph.converters.builder import MOST_AXES, Builder, Converter, merged
 
 _Function = Callable[..., Any]
+
+
+def _square(x: torch.Tensor) -> torch.Tensor:
+    """A product, since TFLite has powers of few axes only."""
+    return x * x
+
+
 _REDUCTIONS: dict[str, tuple[_Function | None, _Function, _Function | None]] = {
     "ReduceL1": (torch.abs, torch.sum, None),
-    "ReduceL2": (torch.square, torch.sum, torch.sqrt),
+    "ReduceL2": (_square, torch.sum, torch.sqrt),
     "ReduceLogSum": (None, torch.sum, torch.log),
     "ReduceLogSumExp": (None, torch.logsumexp, None),
     "ReduceMax": (None, torch.amax, None),
     "ReduceMean": (None, torch.mean, None),
     "ReduceMin": (None, torch.amin, None),
     "ReduceSum": (None, torch.sum, None),
-    "ReduceSumSquare": (torch.square, torch.sum, None),
+    "ReduceSumSquare": (_square, torch.sum, None),
 }
 """What each does to every number first, how it joins them, and what it does to the result. Where it
 is told to reduce no axes it does the first and the last."""
