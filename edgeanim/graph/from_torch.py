@@ -14,6 +14,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.checks import check_repeatable
+from edgeanim.graph.inverses import translations
 from edgeanim.graph.nested import nested_graphs
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.read import read_onnx
@@ -135,6 +136,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
             output_names=list(outputs),
             verbose=False,
             optimize=False,
+            custom_translation_table=dict(translations()),
         )
         assert program is not None
         _tell_outputs_apart(program.model, tuple(inputs), tuple(outputs))
