@@ -2,7 +2,8 @@
 names of nodes, so it is known by its weights.
 
 A batch norm that the conversion folded in has scaled each output channel. That is allowed for where
-it leaves no doubt which convolution is meant.
+it leaves no doubt which convolution is meant. A wide depthwise kernel has become several, one for
+each band of its rows (see `graph.bands`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 
+_OF_PICTURES = 4
+"""Axes of a kernel [O, I/g, H, W]."""
 _PARALLEL = 1 - 1e-5
 """From this cosine on two rows are multiples of each other."""
 
@@ -33,6 +36,18 @@ def matching(stored: Mapping[str, Array], kernel: Array) -> list[str]:
         return equal
     scaled = [name for name, own in stored.items() if is_scaled(own, rows)]
     return scaled if len(scaled) == 1 else []
+
+
+def holding(stored: Mapping[str, Array], kernel: Array) -> list[str]:
+    """The names in `stored` that are an ONNX kernel's (see `matching`), or those of its bands; none
+    unless all of them are found."""
+    from edgeanim.graph.bands import bands_of
+
+    found = matching(stored, kernel)
+    if found or kernel.ndim != _OF_PICTURES:
+        return found
+    parts = [matching(stored, kernel[:, :, band]) for band in bands_of(*kernel.shape[2:])]
+    return [name for part in parts for name in part] if all(parts) else []
 
 
 def is_scaled(one: Array, other: Array) -> bool:

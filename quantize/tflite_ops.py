@@ -15,7 +15,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
 from edgeanim.quantize.chain import Node
 from edgeanim.quantize.histogram import Histograms
-from edgeanim.quantize.kernel_match import kernel_rows, matching
+from edgeanim.quantize.kernel_match import holding, kernel_rows, matching
 from edgeanim.quantize.ranges import ranges_in
 
 GLUE = (
@@ -85,7 +85,7 @@ class TfliteOps:
         [O, I/g, H, W]; `UsageError` if there is none (see `kernel_match`)."""
         found, held = set(), self._kernels()
         for node, kernel in kernels:
-            match = matching(held, kernel)
+            match = holding(held, kernel)
             if not match:
                 raise UsageError(
                     f"`keep_float` names {node!r}, whose weights were changed by the conversion "

@@ -20,14 +20,12 @@ class Bands(nn.Module):  # type: ignore[misc]
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
         height, width = layer.kernel_size
-        rows = MOST_TAPS // width
-        self.begins = range(0, height, rows)
+        rows = bands_of(height, width)
+        self.begins = [band.start for band in rows]
         self.stride = layer.stride[0]
         self.pads = (layer.padding[1],) * 2 + (layer.padding[0],) * 2
         self.height = height
-        self.bands = nn.ModuleList(
-            _band(layer, begin, min(begin + rows, height)) for begin in self.begins
-        )
+        self.bands = nn.ModuleList(_band(layer, band) for band in rows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.pad(x, self.pads)
@@ -40,6 +38,12 @@ class Bands(nn.Module):  # type: ignore[misc]
         for part in parts[1:]:
             total = total + part
         return total
+
+
+def bands_of(height: int, width: int) -> list[slice]:
+    """The rows of each band of a kernel of this size."""
+    rows = max(1, MOST_TAPS // width)
+    return [slice(begin, min(begin + rows, height)) for begin in range(0, height, rows)]
 
 
 def in_bands(module: nn.Module) -> int:
@@ -60,18 +64,18 @@ def _gains(layer: nn.Module) -> bool:
     return depthwise and plain and width <= MOST_TAPS < height * width
 
 
-def _band(layer: nn.Conv2d, begin: int, end: int) -> nn.Conv2d:
+def _band(layer: nn.Conv2d, rows: slice) -> nn.Conv2d:
     """Some rows of the kernel; the bias goes with the first."""
     made = nn.Conv2d(
         layer.in_channels,
         layer.out_channels,
-        (end - begin, layer.kernel_size[1]),
+        (rows.stop - rows.start, layer.kernel_size[1]),
         layer.stride,
         groups=layer.groups,
-        bias=layer.bias is not None and begin == 0,
+        bias=layer.bias is not None and rows.start == 0,
     )
     with torch.no_grad():
-        made.weight.copy_(layer.weight[:, :, begin:end])
+        made.weight.copy_(layer.weight[:, :, rows])
         if made.bias is not None:
             made.bias.copy_(layer.bias)
     return made

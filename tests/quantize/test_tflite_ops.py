@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
 from edgeanim.quantize.kernel_match import is_scaled, matching
 from edgeanim.quantize.schemes.tflite_int8 import kernels_of
@@ -46,6 +47,25 @@ def test_a_convolution_of_volumes_is_kept_in_float_as_it_is(tmp_path: Path) -> N
     model = parsed(graph, {"w": np.ones((3, 2, 3, 3, 3), np.float32)})
     onnx.save(model, str(tmp_path / "g.onnx"))
     assert kernels_of(tmp_path / "g.onnx", ("solid",)) == []
+
+
+def test_the_bands_of_a_wide_kernel_are_kept_in_float(board: Board, tmp_path: Path) -> None:
+    """Mixed precision named a blur before a warp, and was told to leave it out."""
+    import onnx
+
+    weights = np.random.default_rng(0).normal(size=(4, 1, 13, 13)).astype(np.float32)
+    graph = "g (float[1,4,32,32] x) => (float[1,4,20,20] y) { [blur] y = Conv <group = 4> (x, w) }"
+    model = parsed(graph, {"w": weights})
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    ends = [TensorSpec(n, f"feature:{n}", (1, 4, s, s), "NCHW") for n, s in (("x", 32), ("y", 20))]
+    spec = GraphSpec("g", "g.onnx", "frame", (ends[0],), (ends[1],))
+    compiled = get_backend("tflite").compile(
+        GraphArtifact(spec, tmp_path / "g.onnx"), board, tmp_path
+    )
+    ops = TfliteOps(compiled.files[0])
+    kept = ops.with_kernels(kernels_of(tmp_path / "g.onnx", ("blur",)))
+    assert len(kept) == 13
+    assert all(node.kind != "convolution" for node in ops.nodes(kept))
 
 
 def written(
