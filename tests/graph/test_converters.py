@@ -63,6 +63,16 @@ def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
     assert called == {operator.mul}
 
 
+def test_a_norm_of_zeros_can_be_trained_through(graph: Any, save: Any) -> None:
+    """The distance from a point to itself, in a thin-plate spline, made all that was trained NaN."""
+    model = graph(X, "float[1,8,10,1] y", "y = ReduceL2 (x, last)", weights={"last": np.array([3])})
+    x = torch.zeros(1, 8, 10, 12, requires_grad=True)
+    (y,) = import_torch(save(model)).module(x)
+    y.sum().backward()
+    assert x.grad is not None
+    assert not x.grad.any()
+
+
 def test_every_second_pixel_is_taken_by_a_pool(graph: Any, save: Any) -> None:
     """As a wavelet or a focus layer does: TFLite has its own slice with steps in float only."""
     body = "y = Slice (x, starts, ends, axes, steps)"

@@ -18,9 +18,14 @@ def _square(x: torch.Tensor) -> torch.Tensor:
     return x * x
 
 
+def _root(x: torch.Tensor) -> torch.Tensor:
+    """Its gradient at zero is zero, as that of PyTorch's norms is: pruned nets are trained."""
+    return torch.sqrt(torch.clamp(x, min=torch.finfo(torch.float32).tiny))
+
+
 _REDUCTIONS: dict[str, tuple[_Function | None, _Function, _Function | None]] = {
     "ReduceL1": (torch.abs, torch.sum, None),
-    "ReduceL2": (_square, torch.sum, torch.sqrt),
+    "ReduceL2": (_square, torch.sum, _root),
     "ReduceLogSum": (None, torch.sum, torch.log),
     "ReduceLogSumExp": (None, torch.logsumexp, None),
     "ReduceMax": (None, torch.amax, None),
