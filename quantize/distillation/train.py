@@ -22,6 +22,10 @@ from edgeanim.quantize.distillation.loss import Loss, Outputs, output_losses
 from edgeanim.quantize.distillation.state import TrainingHistory, load_state, save_state
 
 _MAX_GRADIENT = 1.0
+_NO_GRADIENT = (
+    "An op in it has none where it is used, as the root of zero. Do without training: "
+    "`prune --steps 0`, or `quantize --method mixed`."
+)
 # No parameter moves slower than one of this part of the median parameter's size.
 _SMALLEST = 0.1
 
@@ -174,7 +178,11 @@ class Trainer:
             )
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), _MAX_GRADIENT)
+        size = torch.nn.utils.clip_grad_norm_(self.parameters.values(), _MAX_GRADIENT)
+        if not math.isfinite(float(size)):
+            raise GateFailed(
+                f"The network has no finite gradient at step {step + 1}.", hint=_NO_GRADIENT
+            )
         self.optimiser.step()
 
     def _weights(self) -> dict[str, torch.Tensor]:

@@ -64,7 +64,7 @@ def test_squares_and_cubes_are_products(graph: Any, save: Any) -> None:
 
 
 def test_a_norm_of_zeros_can_be_trained_through(graph: Any, save: Any) -> None:
-    """The distance from a point to itself, in a thin-plate spline, made all that was trained NaN."""
+    """The way from a point to itself, in a thin-plate spline, made all that was trained NaN."""
     model = graph(X, "float[1,8,10,1] y", "y = ReduceL2 (x, last)", weights={"last": np.array([3])})
     x = torch.zeros(1, 8, 10, 12, requires_grad=True)
     (y,) = import_torch(save(model)).module(x)

@@ -18,6 +18,7 @@ from edgeanim.quantize.distillation.train import Trainer
 from edgeanim.quantize.pruning.allocation import uniform
 from tests.quantize.played import outputs
 from tests.quantize.prune_one import build_again, prune_graph
+from tests.quantize.written import written
 
 SPEC = PruneSpec(
     ratio=0.5,
@@ -111,6 +112,22 @@ def test_a_diverging_recovery_is_a_gate_and_leaves_nothing(
     with pytest.raises(GateFailed, match="diverged at step 1"):
         prune_graph(unet, broken, SPEC, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gradient_that_is_not_finite_ends_the_recovery(
+    unet: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    """It made all weights NaN, with which a warp then looked up what is not there."""
+    body = """a = Conv <pads = [1,1,1,1]> (image, wa)
+              none = Sub (a, a)
+              square = Mul (none, none)
+              length = Sqrt (square)
+              b = Add (a, length)
+              result = Conv <pads = [1,1,1,1]> (b, wr)"""
+    path = written(tmp_path, body, {"wa": (16, 3, 3, 3), "wr": (3, 16, 3, 3)})
+    net = GraphArtifact(unet.spec, path)
+    with pytest.raises(GateFailed, match=r"no finite gradient at step 1.*`prune --steps 0`"):
+        prune_graph(net, samples, SPEC, tmp_path)
 
 
 @given(st.integers(1, 300), st.floats(0, 0.9), st.integers(1, 32))
