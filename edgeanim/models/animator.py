@@ -132,10 +132,11 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> None:
-    """Fill a module from safetensors. `BadInput` names the first tensor that is not finite, is
-    missing, unknown or of another shape, and gives the `hint`; the module is then unchanged."""
-    state = read_tensors(path)
+    """Fill a module from safetensors. What it holds under several names may be there under one.
+    `BadInput` names the first tensor that is not finite, is missing, unknown or of another shape,
+    and gives the `hint`; the module is then unchanged."""
     expected = module.state_dict()
+    state = _with_shared(read_tensors(path), expected)
     for name, value in expected.items():
         if isinstance(value, (UninitializedParameter, UninitializedBuffer)):
             raise BadInput(
@@ -159,6 +160,18 @@ def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> Non
             raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=hint)
     others = {name: value for name, value in expected.items() if not isinstance(value, Tensor)}
     module.load_state_dict(state | others)
+
+
+def _with_shared(state: Mapping[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
+    """`state` with what a module shares, `expected` to lie in one place, under all its names."""
+    places = {
+        name: (value.data_ptr(), value.shape, value.stride())
+        for name, value in expected.items()
+        if type(value) is Tensor and value.numel()
+    }
+    held = {places[name]: value for name, value in state.items() if name in places}
+    shared = {name: held[place] for name, place in places.items() if place in held}
+    return shared | dict(state)
 
 
 def _missing(

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_model
 
 from edgeanim.core.errors import BadInput
 from edgeanim.models.animator import Animator, load_weights, save_weights
@@ -38,6 +39,20 @@ def test_weights_that_are_missing_unknown_or_not_finite_are_refused(tmp_path):
     save_weights(layer, path)
     with pytest.raises(BadInput, match="'bias' is not known"):
         load_weights(torch.nn.Linear(2, 2, bias=False), path)
+
+
+def test_what_modules_share_may_be_in_the_file_once(tmp_path):
+    """As `safetensors.torch.save_model` writes it: `save_file` refuses such a module."""
+    path = tmp_path / "w.safetensors"
+    kept = torch.nn.Linear(2, 2)
+    shared = torch.nn.Linear(2, 2)
+    tied = torch.nn.ModuleDict({"still": shared, "driver": shared})
+    save_model(torch.nn.ModuleDict({"still": kept, "driver": kept}), str(path))
+    load_weights(tied, path)
+    assert torch.equal(tied["still"].weight, kept.weight)
+    apart = torch.nn.ModuleDict({"still": kept, "driver": torch.nn.Linear(2, 2)})
+    with pytest.raises(BadInput, match=r"'(still|driver)\.weight' is missing"):
+        load_weights(apart, path)
 
 
 @pytest.mark.parametrize(
