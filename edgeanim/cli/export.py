@@ -9,7 +9,14 @@ from typing import Any
 
 import click
 
-from edgeanim.cli.options import PATH, example, json_option, model_folder_option, range_option
+from edgeanim.cli.options import (
+    PATH,
+    Number,
+    example,
+    json_option,
+    model_folder_option,
+    range_option,
+)
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
@@ -42,6 +49,13 @@ from edgeanim.graph.program import SUFFIX as PROGRAM
     help="The meaning of all tensors, instead of the options above: for models of several graphs.",
 )
 @click.option("--weights", type=PATH, metavar="FILE.safetensors", help="Weights to load into it.")
+@click.option(
+    "--tolerance",
+    type=Number(0),
+    default=1e-4,
+    show_default=True,
+    help="How far its outputs may be from the module's, as a share of the largest value, or of 1.",
+)
 @json_option
 @example(
     """edgeanim export mynet:UNet --weights unet.safetensors --shape image=1x3x256x256 -o net/
@@ -56,6 +70,7 @@ def command(
     values: tuple[float, float] | None,
     contract: Path | None,
     weights: Path | None,
+    tolerance: float,
     as_json: bool,
 ) -> None:
     """Write a PyTorch module as a model for all other commands, checked against the module.
@@ -83,6 +98,7 @@ def command(
             outputs=outputs,
             values=values,
             contract=contract,
+            tolerance=tolerance,
             progress=progress,
         )
     if as_json:

@@ -219,7 +219,7 @@ IN_TOML = replace(ONE_GRAPH, graphs=(replace(ONE_GRAPH.graphs[0], file="model.to
         (Net(), {**ONE, "outputs": "picture"}, UsageError, "two tensors are called 'picture'"),
         (Net(), {**ONE, "contract": TWO_GRAPHS}, UsageError, "contract says"),
         (Net(), {**ONE, "tolerance": float("nan")}, UsageError, "tolerance"),
-        (Net(), {**ONE, "tolerance": 1e-12}, GateFailed, "limit"),
+        (Net(), {**ONE, "tolerance": 1e-12}, GateFailed, "limit.*Rounding .* --tolerance 1e-0"),
         (Net(), {"contract": TWO_GRAPHS}, UsageError, "encode, paint"),
         ({"paint": Painter()}, {"contract": TWO_GRAPHS}, UsageError, "encode, paint; given are"),
         ({1: Net(), "a": Net()}, {"contract": TWO_GRAPHS}, UsageError, "given are 1, a"),
@@ -332,6 +332,15 @@ def test_the_command_finds_a_module_here_and_gives_it_weights(tmp_path: Path) ->
     np.testing.assert_allclose(
         ran(tmp_path / "out" / "out.onnx", image=picture)[0], want, atol=1e-5
     )
+
+
+@pytest.mark.usefixtures("here")
+def test_the_command_takes_the_tolerance_that_it_asks_for() -> None:
+    args = ["mynet:net", "--shape", "image=1x3x16x16", "-o", "out", "--tolerance"]
+    refused = CliRunner().invoke(command, [*args, "1e-12"])
+    assert isinstance(refused.exception, GateFailed)
+    asked = str(refused.exception).split("--tolerance ")[1].rstrip(".")
+    assert CliRunner().invoke(command, [*args, asked]).exit_code == 0
 
 
 @pytest.mark.parametrize(
