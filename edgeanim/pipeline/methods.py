@@ -26,7 +26,6 @@ from edgeanim.graph.rewrites.split_convolution import with_parts
 from edgeanim.pipeline.frames.lights import Likeness, golden_relit
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
-from edgeanim.quantize.chain import has_convolutions
 from edgeanim.quantize.histogram import Histograms, load_histograms, save_histograms
 from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
@@ -109,7 +108,7 @@ def quantized_graph(
 
     def make(folder: Path) -> None:
         writer = get_scheme(scheme)
-        if not has_convolutions(graph.path, spec.keep_float):
+        if not writer.takes_any_of(graph.path, spec.keep_float):
             writer.in_float(graph, folder, work.compile)
             return
         seen = histograms_of(work, graph, samples, scheme)
@@ -238,17 +237,18 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
 METHODS: Mapping[str, Method] = {"auto": auto, "ptq": ptq, "mixed": mixed, "distil": distil}
 
 
-def graphs_in_float(model: Model, spec: QuantizeSpec) -> tuple[str, ...]:
-    """The graphs without a convolution to quantise, by name. `BadInput` if there are no others."""
+def graphs_in_float(model: Model, spec: QuantizeSpec, scheme: str) -> tuple[str, ...]:
+    """The graphs without a convolution that `scheme` rounds, by name. `BadInput` if there are no
+    others."""
     specs = graph_specs(model, spec)
     names = tuple(
         graph.spec.name
         for graph in model.graphs
-        if not has_convolutions(graph.path, specs[graph.spec.name].keep_float)
+        if not get_scheme(scheme).takes_any_of(graph.path, specs[graph.spec.name].keep_float)
     )
     if len(names) == len(model.graphs):
         raise BadInput(
-            "The model has no convolution with constant weights to quantise.",
+            f"The model has no convolution with constant weights to quantise to {scheme}.",
             hint="Ship it in float32.",
         )
     return names

@@ -150,7 +150,9 @@ def quantize_model(
             models[name] = restructured_model(work, model, name)
             if name in slow:
                 ahead.compile(name, models[name].graphs)
-        in_float = {name: graphs_in_float(models[name], spec) for name in schemes}
+        in_float = {
+            name: graphs_in_float(models[name], spec, scheme) for name, scheme in schemes.items()
+        }
         work.progress.stage("Collect calibration samples")
         samples = record_samples(work, model, material, spec.samples)
         reference = load_golden(golden)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,6 +15,7 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.quantize.chain import has_convolutions
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.histograms_onnx import collect_histograms
 from edgeanim.targets.backends import get_backend
@@ -50,6 +51,10 @@ class Scheme(ABC):
     """Whether what a convolution gives is stored in 8 bits even where only float ops read it."""
     seven_bit_limit: ClassVar[float] = 64.0
     """A channel's largest weight in steps of its grid, where weights keep to 7 bits."""
+
+    def takes_any_of(self, path: Path, keep_float: Collection[str]) -> bool:
+        """Whether it rounds anything of the float32 ONNX graph at `path`, `keep_float` aside."""
+        return has_convolutions(path, keep_float)
 
     def collect(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,13 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.quantize.chain import check_names, find_chain, name_nodes
+from edgeanim.quantize.chain import (
+    check_names,
+    find_chain,
+    has_convolutions,
+    load_shaped,
+    name_nodes,
+)
 from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
 from edgeanim.quantize.tflite_ops import TfliteOps
@@ -48,6 +54,10 @@ class TfLiteInt8(Scheme):
     )
     watches: ClassVar[str] = "tflite"
     seven_bit_limit: ClassVar[float] = 127.0
+
+    def takes_any_of(self, path: Path, keep_float: Collection[str]) -> bool:
+        """See `Scheme.takes_any_of`: TFLite has no convolution of volumes in INT8."""
+        return has_convolutions(path, {*keep_float, *_of_volumes(path)})
 
     def watch(self, source: Source) -> Histograms:
         """See `Scheme.watch`: those of the converted graph."""
@@ -119,6 +129,17 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
         if kernel.ndim != _OF_VOLUMES:
             kernels.append((name, kernel))
     return kernels
+
+
+def _of_volumes(path: Path) -> set[str]:
+    """The names of the convolutions of volumes in the ONNX graph at `path`."""
+    graph = load_shaped(path).graph
+    axes = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    return {
+        node.name
+        for node in graph.node
+        if len(node.input) > 1 and axes.get(node.input[1]) == _OF_VOLUMES
+    }
 
 
 def _recipe(graph: TfliteOps, names: Sequence[str]) -> Any:

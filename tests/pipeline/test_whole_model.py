@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,18 @@ def test_what_costs_a_frame_nothing_is_pruned_by_its_channels_alone(
     assert share_of_frame(ready, done.graphs) == 0
 
 
+class Painter(torch.nn.Module):
+    """A frame of the driver, and a feature of the still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 16, 3, padding=1)
+        self.last = torch.nn.Conv2d(16, 3, 3, padding=1)
+
+    def forward(self, volume: torch.Tensor, driving: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.last(torch.relu(self.first(driving + volume))))
+
+
 @pytest.mark.parametrize("method", ["ptq", "mixed", "distil"])
 def test_a_graph_without_convolutions_stays_in_float_beside_the_others(
     method: Method, work: Work, ready: Model, tmp_path: Path
@@ -161,6 +174,34 @@ def test_a_graph_without_convolutions_stays_in_float_beside_the_others(
     compile_model(work, ready, tmp_path / "int8", golden, out, backends)
     with open_bundle(out) as bundle:
         assert {v.id for v in bundle.variants} >= {f"{name}-int8" for name in backends}
+
+
+def test_a_graph_of_volumes_stays_in_float_on_tflite(work: Work, tmp_path: Path) -> None:
+    """TFLite has no convolution of volumes in INT8, which ended the search."""
+    picture = TensorSpec("still", "still", (1, 3, 16, 16), "NCHW", range=(0.0, 1.0))
+    made = TensorSpec("volume", "feature:volume", (1, 3, 16, 16))
+    frame = TensorSpec("frame", "frame", (1, 3, 16, 16), "NCHW", range=(0.0, 1.0))
+    driving = replace(picture, name="driving", role="driving_frame")
+    contract = Contract(
+        "deep",
+        (
+            GraphSpec("lift", "lift.onnx", "once", (picture,), (made,)),
+            GraphSpec("paint", "paint.onnx", "frame", (made, driving), (frame,)),
+        ),
+    )
+    torch.manual_seed(0)
+    lift = torch.nn.Sequential(
+        torch.nn.Unflatten(1, (3, 1)), torch.nn.Conv3d(3, 3, 3, padding=1), torch.nn.Flatten(1, 2)
+    )
+    export({"lift": lift, "paint": Painter()}, out=tmp_path / "deep", contract=contract)
+    model = load_model(tmp_path / "deep")
+    clip = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    material = Material((Scene(clip[0], clip),), Scene(clip[1], clip), separate=False)
+    golden = make_golden(work, model, material.held_out)
+    spec, limit = QuantizeSpec(method="ptq", samples=8), DriftLimit(0.5, 0.5)
+    common = (work, model, material, golden, tmp_path / "int8")
+    (row,) = quantize_model(*common, ("tflite",), spec, limit).variants
+    assert row.in_float == ("lift",)
 
 
 def test_a_model_without_convolutions_is_refused_before_any_work(
