@@ -48,6 +48,7 @@ from edgeanim.targets.io_quantization import QuantParams, quantized
 from edgeanim.targets.lowering import lowered_for_openvino
 from edgeanim.targets.openvino_ir import save_ir, with_features_innermost
 from edgeanim.targets.openvino_reading import read_model
+from edgeanim.targets.openvino_skips import settings_for
 from edgeanim.targets.openvino_trace import executed
 from edgeanim.targets.overflow import fill_8_bits
 from edgeanim.targets.profile import ExecutedOp, summarize
@@ -209,6 +210,7 @@ class _OpenVinoSession:
             _PRECISION: _HINTS[graph.floats],
             "PERF_COUNT": "YES" if options.profile else "NO",
             **({_PINNING: "NO"} if options.beside_others else {}),
+            **settings_for(model),
             **options.settings,
         }
         with runtime_errors("OpenVINO refuses this graph", path), quiet():
