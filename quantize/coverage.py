@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Picture = NDArray[np.uint8]
 
+RUN = 4
+"""Frames that follow each other, where what changed since the one before is seen."""
 _SIDE = 6
 
 
@@ -73,6 +75,15 @@ def thin(frames: Iterable[T], limit: int) -> list[T]:
             kept = kept[::2]
             stride *= 2
     return [kept[i] for i in evenly(len(kept), limit)]
+
+
+def in_runs(length: int, count: int) -> Indices:
+    """The indices of at most `count` of `length` things in runs of `RUN`, evenly spread from the
+    first to the last: what is known of one includes what was before it."""
+    if length <= count:
+        return np.arange(length)
+    starts = evenly(length - RUN + 1, max(1, count // RUN))
+    return np.unique(starts[:, None] + np.arange(RUN))
 
 
 def evenly(length: int, count: int) -> Indices:

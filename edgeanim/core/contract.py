@@ -5,6 +5,7 @@ feeds every input with that role. Roles that a model may use:
 
     still           the picture to animate                      picture
     driving_frame   the current frame of the driver             picture
+    previous_frame  the one before it, or itself if it is the first     picture
     cue             driving frame minus the one before it       picture difference, zero at first
     motion          centre and 2x2 affine of each region        [1, K, 6], see `runtime.motion`
     motion:still    the motion of the still                     the `motion` found on the still
@@ -30,7 +31,7 @@ from edgeanim.core.parsing import load_toml, parse, to_toml
 from edgeanim.core.skeleton import Joints, Skeleton
 
 CONTRACT_FILE = "model.toml"
-PICTURE_ROLES = ("still", "driving_frame", "cue", "frame", "colour")
+PICTURE_ROLES = ("still", "driving_frame", "previous_frame", "cue", "frame", "colour")
 IMAGE_ROLES = tuple(role for role in PICTURE_ROLES if role != "cue")
 """Of tensors that hold levels; a cue holds the differences of two."""
 _MOTION_ROLES = ("motion", "motion:still", "motion:driving", "mask", "mask:still")

@@ -29,10 +29,11 @@ _ONE_PICTURE = (
 )
 _FINISHED = f"Call the finished one `{FRAME}`."
 _TWO_NAMES = (
-    "Call the one that is animated `source`, `still` or `reference`. If one is the frame before, "
-    "the net must also output what it is to be given next time, and both have the role "
-    "`state:previous`."
+    "Call the one that is animated `source`, `still` or `reference`, or the frame before the other "
+    "one `previous`. If that is what the net made last, it must also output what it is to be given "
+    "next time, and both have the role `state:previous`."
 )
+_PREVIOUS = re.compile("prev|before")
 _NOISE = re.compile("(?<!de)noise(?!d)")
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -66,15 +67,15 @@ def spec_of_shapes(
 ) -> GraphSpec:
     """The description of the graph in the file `path`: one picture in, one picture out.
 
-    The picture input becomes `driving_frame` (`still` if its name says so and there is another),
-    the picture output `frame` (see `finished_picture`). What lies beside a picture and is stretched
-    quite unlike the frame, or is grey and of another size than the frame, is sound; what is grey
-    beside one in colour is a mask or a map, and what is called noise is that. Other inputs of three
-    axes and more of which there are as many as other outputs of that shape are `state:NAME` with
-    these, in their order; any other input is `condition:NAME`, any other output `feature:NAME`. A
-    graph of vectors alone, or of these and grey noise, takes no picture: all are conditions.
-    Layout follows from the axis that has 1, 3 or 4 channels; pictures are in the interval `values`,
-    inputs in that which `given` has for their names.
+    The picture input becomes `driving_frame` (`still` or `previous_frame` if its name says so and
+    there is another), the picture output `frame` (see `finished_picture`). What lies beside a
+    picture and is stretched quite unlike the frame, or is grey and of another size than the frame,
+    is sound; what is grey beside one in colour is a mask or a map, and what is called noise is
+    that. Other inputs of three axes and more of which there are as many as other outputs of that
+    shape are `state:NAME` with these, in their order; any other input is `condition:NAME`, any
+    other output `feature:NAME`. A graph of vectors alone, or of these and grey noise, takes no
+    picture: all are conditions. Layout follows from the axis that has 1, 3 or 4 channels; pictures
+    are in the interval `values`, inputs in that which `given` has for their names.
     `BadInput` if the graph is not of that kind.
     """
     finished = finished_picture(outputs, path)
@@ -124,11 +125,15 @@ def _picture_layout(shape: tuple[int, ...]) -> Layout | None:
 def _pictures(inputs: Shapes, others: Shapes, frame: tuple[int, ...]) -> list[str]:
     """The inputs that may be pictures. Noise beside them is none, nor is what is grey beside one in
     colour to work on: a mask, say, or a depth. A state of `others` may have as many channels as a
-    picture; beside one as large as the frame it is none."""
+    picture; beside one as large as the frame it is none, nor is one that is called previous."""
     names = _like_pictures(inputs, frame)
     if any(_sides(inputs[name]) == _sides(frame) for name in names):
         smaller = {n: inputs[n] for n in names if _sides(inputs[n]) != _sides(frame)}
         states = _states({n: s for n, s in smaller.items() if not _is_named_still(n)}, others)
+        names = [name for name in names if name not in states]
+    previous = {name: inputs[name] for name in names if _is_named_previous(name)}
+    if len(previous) < len(names):
+        states = _states(previous, others)
         names = [name for name in names if name not in states]
     names = [name for name in names if not _is_noise(name)] or _seen_as_noise(names, inputs)
     coloured = [name for name in names if not _is_grey(inputs[name])]
@@ -179,6 +184,10 @@ def _is_named_still(name: str) -> bool:
     return re.search(r"still|source|reference", name.lower()) is not None
 
 
+def _is_named_previous(name: str) -> bool:
+    return _PREVIOUS.search(name.lower()) is not None
+
+
 def _sides(shape: tuple[int, ...]) -> tuple[int, int]:
     """Height and width of a picture."""
     height, width = shape[2:] if _picture_layout(shape) == "NCHW" else shape[1:3]
@@ -193,12 +202,15 @@ def _is_alike(sides: tuple[int, int], others: tuple[int, int]) -> bool:
 
 
 def _picture_roles(names: list[str], inputs: Shapes, path: Path) -> dict[str, str]:
-    """The role of each picture input; a still beside a driving frame is told by its name."""
+    """The role of each picture input; beside a driving frame, a still and the frame before are told
+    by their names."""
     roles = dict.fromkeys(names, "driving_frame")
     if len(names) > 1:
         for name in names:
             if _is_named_still(name):
                 roles[name] = "still"
+            elif _is_named_previous(name):
+                roles[name] = "previous_frame"
     takes_none = not names and all(
         len(shape) <= _VECTOR_AXES or _is_noise(name) for name, shape in inputs.items()
     )

@@ -34,7 +34,7 @@ class Shown:
     """A picture as the graphs are shown it; every tensor of it is made once.
 
     `picture` is it in RGB. `before` is the driver's previous frame, of the same size; without one
-    the cue is zero.
+    the cue is zero, and the previous frame is this one.
     `refused` is what a picture raises that cannot be fitted to the graphs'.
     """
 
@@ -51,6 +51,11 @@ class Shown:
         self._refused = refused
         self._fitted: dict[tuple[int, int], Picture] = {}
         self._tensors: dict[TensorForm, Array] = {}
+
+    @property
+    def previous(self) -> Shown:
+        """The driver's frame before this one, or this one if it is the first."""
+        return self if self._before is None else self._before
 
     def fit(self, size: tuple[int, int]) -> Fit:
         """How this picture lies on the canvas of a graph whose pictures have the size `size`."""
@@ -137,6 +142,8 @@ class GraphRunner:
     ) -> Array:
         if spec.role in pictures:
             return pictures[spec.role].tensor(spec)
+        if spec.role == "previous_frame" and "driving_frame" in pictures:
+            return pictures["driving_frame"].previous.tensor(spec)
         if spec.role == "cue" and "driving_frame" in pictures:
             return pictures["driving_frame"].cue(spec, self._frames_range())
         if spec.role.startswith(CONDITION):

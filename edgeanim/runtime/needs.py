@@ -10,6 +10,7 @@ from edgeanim.core.parsing import nearest
 from edgeanim.runtime.pictures import picture_range
 from edgeanim.runtime.scene import BadDriver, Scene
 
+_LOOKING_BACK = {"previous_frame", "cue"}
 _SAME_MODEL = "Use a track that was made with this model."
 
 
@@ -19,13 +20,14 @@ class Needs:
 
     `still`: a picture to animate. `motion`: a driver or a stored track. `frames`: the driver's
     frames themselves. `plays_pictures`: an image-to-image model, which plays every driving frame
-    on its own and keeps no still.
+    on its own and keeps no still. `looks_back`: it takes the frame before, or what changed since.
     """
 
     still: bool
     motion: bool
     frames: bool
     plays_pictures: bool
+    looks_back: bool
     conditions: tuple[str, ...]
 
     @property
@@ -63,8 +65,9 @@ class Needs:
             still=not plays
             and (flow or bool({"still", "motion:still", "mask:still"} & everywhere)),
             motion=motion,
-            frames=plays or bool({"driving_frame", "cue", "mask", *followed} & asked),
+            frames=plays or bool({"driving_frame", *_LOOKING_BACK, "mask", *followed} & asked),
             plays_pictures=plays,
+            looks_back=bool(_LOOKING_BACK & everywhere),
             conditions=tuple(
                 sorted(r.removeprefix(CONDITION) for r in everywhere if r.startswith(CONDITION))
             ),

@@ -21,6 +21,22 @@ def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> No
     assert roles == {"source_image": "still", "driving": "driving_frame"}
 
 
+def test_the_frame_before_is_told_by_its_name(graph: Any, save: Any) -> None:
+    inputs = "float[1,3,16,16] image, float[1,3,16,16] prev_image"
+    path = save(graph(inputs, IMAGE[1], "y = Add (image, prev_image)"))
+    roles = {t.name: t.role for t in infer_contract(path).graphs[0].inputs}
+    assert roles == {"image": "driving_frame", "prev_image": "previous_frame"}
+
+
+def test_what_a_net_made_last_is_a_state(graph: Any, save: Any) -> None:
+    inputs = "float[1,3,16,16] image, float[1,3,16,16] previous"
+    body = "frame = Add (image, previous) \n again = Identity (frame)"
+    path = save(graph(inputs, "float[1,3,16,16] frame, float[1,3,16,16] again", body))
+    (spec,) = infer_contract(path).graphs
+    assert [t.role for t in spec.inputs] == ["driving_frame", "state:previous"]
+    assert [t.role for t in spec.outputs] == ["frame", "state:previous"]
+
+
 def test_ambiguous_pictures_ask_for_a_contract(graph: Any, save: Any) -> None:
     inputs = "float[1,3,16,16] a, float[1,3,16,16] b"
     with pytest.raises(BadInput, match=r"2 could be the picture .* `source`.* model\.toml"):

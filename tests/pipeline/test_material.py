@@ -83,6 +83,20 @@ def test_pictures_of_any_size_are_fitted_and_every_fourth_is_held_out(photos: Pa
     assert material.separate
 
 
+def test_a_net_that_looks_back_is_shown_and_judged_on_runs(tmp_path: Path) -> None:
+    before = replace(PLAIN.graphs[0].inputs[0], name="before", role="previous_frame")
+    graph = PLAIN.graphs[0]
+    contract = replace(PLAIN, graphs=(replace(graph, inputs=(*graph.inputs, before)),))
+    material = gather(contract, _clip(tmp_path / "clip.gif", 120), {}, limit=48)
+    (taught,) = material.calibration
+    runs = np.array(_values(material.held_out.driver)).reshape(-1, 4)
+    assert (np.diff(runs, axis=1) == np.diff(runs[0])[0]).all()
+    assert material.separate
+    assert not {*runs.ravel()} & {*_values(taught.driver)}
+    few = gather(contract, _clip(tmp_path / "few.gif", 8), {}, limit=48)
+    assert [len(_values(s.driver)) for s in (few.calibration[0], few.held_out)] == [4, 4]
+
+
 def test_of_a_picture_of_other_proportions_the_middle_is_taken(tmp_path: Path) -> None:
     """Edges that nothing was seen of would be calibrated on."""
     for name, size in (("wide", (16, 96)), ("high", (64, 24))):

@@ -23,7 +23,7 @@ from edgeanim.pipeline.frames.picture_scenes import (
     picture_graph,
     pictures_at,
 )
-from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.quantize.coverage import RUN, evenly, in_runs, thin
 from edgeanim.runtime.following import NEEDS_TWO_FRAMES
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import is_still, read_frames, read_still
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 GOLDEN_FRAMES = 16
 _HELD_OUT_EVERY = 4
 _JUDGED_FRAMES = 64
-_RUN = 4
 _NPZ = ".npz"
 NOT_HELD_OUT = (
     "The frames judged on are those that the model was fitted to, as there were too few to keep "
@@ -184,8 +183,12 @@ def _of_inputs(contract: Contract, conditions: Mapping[str, Array], limit: int) 
 
 def _split_pictures(scene: Scene, contract: Contract) -> Material:
     every = np.arange(moments(scene))
-    held = every[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
-    held = held[evenly(len(held), GOLDEN_FRAMES)]
+    if Needs.of(contract).looks_back:
+        held = every[every[::-1] // RUN % _HELD_OUT_EVERY == 0]
+        held = held[in_runs(len(held), GOLDEN_FRAMES)]
+    else:
+        held = every[_HELD_OUT_EVERY - 1 :: _HELD_OUT_EVERY]
+        held = held[evenly(len(held), GOLDEN_FRAMES)]
     separate = len(held) >= 2
     taught, judged = (np.setdiff1d(every, held), held) if separate else (every, every)
     return Material(
@@ -254,8 +257,7 @@ def _briefly(scene: Scene, contract: Contract) -> Scene:
     count = moments(scene)
     if scene.driver is None or count <= GOLDEN_FRAMES:
         return scene
-    starts = evenly(count - _RUN + 1, GOLDEN_FRAMES // _RUN)
-    return at_moments(scene, (starts[:, None] + np.arange(_RUN)).ravel(), contract)
+    return at_moments(scene, in_runs(count, GOLDEN_FRAMES), contract)
 
 
 def _of_stills(

@@ -14,10 +14,11 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline.frames.files import pictures_of
 from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
 from edgeanim.quantize.checks import checked_array
-from edgeanim.quantize.coverage import evenly, frame_features, k_center
+from edgeanim.quantize.coverage import evenly, frame_features, in_runs, k_center
 from edgeanim.runtime.input_scenes import moments_told
 from edgeanim.runtime.media import clips_in, read_frames
 from edgeanim.runtime.moments import conditions_at
+from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import Fit, flatten, from_tensor
 from edgeanim.runtime.scene import Picture, Scene
 
@@ -33,13 +34,17 @@ def covering(
 ) -> Scene:
     """At most `limit` of `pictures` that cover their motion and brightness, in their order, and the
     conditions that are theirs; where a condition lists more values than there are pictures, as
-    poses do for a portrait, each picture is shown for a while.
+    poses do for a portrait, each picture is shown for a while. A model that looks back is shown
+    short runs of them.
 
     Goes through all of them twice, first for features of every picture, so that only the chosen
     ones are ever held.
     """
     features = frame_features(pictures())
-    kept = k_center(features, limit)
+    if Needs.of(contract).looks_back:
+        kept = in_runs(len(features), limit)
+    else:
+        kept = k_center(features, limit)
     chosen = set(kept.tolist())
     picked = (frame for i, frame in enumerate(pictures()) if i in chosen)
     fitted = list(_fitted(picked, _picture_input(picture_graph(contract))))
