@@ -153,9 +153,44 @@ def _ends_of(name: str, values: Values) -> Range:
         return _ends_of(node.input[0], values)
     if node.op_type in ("Min", "Max"):
         return _limited(node, values)
+    if node.op_type == "Add" and (mixed := _mixed(node, values)):
+        return _ends_of_mix(*mixed, values)
     if node.op_type in _ARITHMETIC:
         return _moved(node, values)
     return _ANYTHING
+
+
+def _mixed(node: Any, values: Values) -> tuple[str, str] | None:
+    """The x and y of the sum `a x + (1 - a) y`, with a matte `a` in 0..1."""
+    one, other = (values.makers.get(name) for name in node.input)
+    if one is None or other is None or {one.op_type, other.op_type} != {"Mul"}:
+        return None
+    for x, a in (one.input, one.input[::-1]):
+        for y, b in (other.input, other.input[::-1]):
+            if _is_rest(b, a, values) or _is_rest(a, b, values):
+                return x, y
+    return None
+
+
+def _is_rest(name: str, matte: str, values: Values) -> bool:
+    """Whether the tensor `name` is 1 less a `matte` in 0..1."""
+    node = values.makers.get(name)
+    if node is None or node.op_type != "Sub" or node.input[1] != matte:
+        return False
+    return values.number(node.input[0]) == 1 and _ends_of(matte, values) == UNIT
+
+
+def _ends_of_mix(x: str, y: str, values: Values) -> Range:
+    """Of pictures that are blended. An input, warped or as it is, lies where the other does."""
+    known = [_ends_of(name, values) for name in (x, y) if not _is_shown(name, values)]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else _ANYTHING
+
+
+def _is_shown(name: str, values: Values) -> bool:
+    """Whether a tensor is an input of the graph, warped or as it is."""
+    while (node := values.makers.get(name)) and node.op_type in (*_KEEPS_RANGE, "GridSample"):
+        name = node.input[0]
+    return node is None and values.array(name) is None
 
 
 def _clipped(node: Any, values: Values) -> Range:

@@ -97,6 +97,34 @@ def test_what_a_net_ends_with_tells_what_it_paints(
     assert ranges(model, save) == (expected, expected)
 
 
+MATTE = "m = Sigmoid (c) \n r = Sub (one, m)"
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("p = Tanh (c) \n a = Mul (p, m) \n b = Mul (r, x) \n y = Add (a, b)", SIGNED),
+        ("p = Tanh (c) \n a = Mul (m, x) \n b = Mul (p, r) \n y = Add (b, a)", SIGNED),
+        (
+            "p = Tanh (c) \n s = GridSample (x, g) \n a = Mul (p, m) \n b = Mul (s, r) \n"
+            "y = Add (a, b)",
+            SIGNED,
+        ),
+        ("p = Sigmoid (c) \n a = Mul (p, m) \n b = Mul (x, r) \n y = Add (a, b)", UNIT),
+        # Blended with anything else, or by anything else, it can be anything.
+        ("p = Tanh (c) \n a = Mul (p, m) \n b = Mul (c, r) \n y = Add (a, b)", UNIT),
+        ("p = Tanh (c) \n a = Mul (p, m) \n b = Mul (x, c) \n y = Add (a, b)", UNIT),
+    ],
+)
+def test_what_is_blended_with_an_input_tells_where_both_lie(
+    graph: Any, save: Any, last: str, expected: tuple[float, float]
+) -> None:
+    """As what morphs a face paints some of it and warps the rest: it was given 0..1 for -1..1."""
+    numbers = {**NUMBERS, "g": np.zeros((1, 16, 16, 2), np.float32)}
+    model = graph(*ENDS, f"n = Identity (x) \n {NET} \n {MATTE} \n {last}", numbers)
+    assert ranges(model, save) == (expected, expected)
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
