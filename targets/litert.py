@@ -89,6 +89,7 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
     from edgeanim.graph.operand_order import without_leading_constants
     from edgeanim.graph.vectors import as_columns, as_pixels
 
+    _refuse_sums(graph, source)
     in_bands(graph.module)
     as_pixels(graph.module)
     as_columns(graph.module)
@@ -127,6 +128,21 @@ def _converted(module: Any, spec: GraphSpec, inputs: Sequence[Array], path: Path
         # use ("does not dominate this use"); in their own layout the same outputs convert.
         log.debug("%s: channels-last outputs refused: %s", spec.name, first_line(first))
         return _convert(module, spec, _as_filed(spec, outputs_last=False), inputs, path)
+
+
+def _refuse_sums(graph: Any, source: Path) -> None:
+    """`BadInput` for a node that adds up what falls on one place, as a forward warp does: the
+    converter takes it, and TFLite does not take what it makes of it."""
+    from edgeanim.graph.edit import attributes
+
+    for node in graph.normalized.graph.node:
+        if node.op_type.startswith("Scatter") and attributes(node).get("reduction") == "add":
+            raise BadInput(
+                f"TFLite has no form for the op {node.op_type} of node {node_label(node)}: it adds "
+                "up what falls on one place.",
+                where=source,
+                hint=OTHER_BACKENDS,
+            )
 
 
 def _refused(graph: Any, error: BaseException, source: Path) -> BadInput:

@@ -21,7 +21,8 @@ _MOST_STRETCHED = 2.0
 """Nets may crop a wide picture to a square one, but hardly a strip."""
 OWN_CONTRACT = "Put it into a folder with a model.toml that describes it, and give the folder."
 _STACKED = (
-    "{} seems to hold {} pictures: take each as an input of its own, and join them in the net."
+    "{} seems to hold {} pictures: take each as an input of its own, or make them of one, and join "
+    "them in the net."
 )
 _ONE_PICTURE = (
     f"A picture is 1xCxHxW or 1xHxWxC, of 1, 3 or 4 channels and {_SMALLEST_SIDE} pixels or more "

@@ -365,6 +365,21 @@ def test_a_vector_times_a_computed_matrix_weighs_a_map(product: str, tmp_path: P
     litert.convert(path, spec, tmp_path / "weighed.tflite")  # its gate compares
 
 
+def test_what_adds_up_on_one_place_is_named(tmp_path: Path) -> None:
+    """The converter takes it, and TFLite names a number of its own for it."""
+    graph = """g (float[1,3,16] x) => (float[1,3,16] y) {
+        a = ArgMax <axis = 2> (x)
+        p = Expand (a, whole)
+        [splat] y = ScatterElements <axis = 2, reduction = "add"> (x, p, x)
+    }"""
+    path = tmp_path / "g.onnx"
+    onnx.save(parsed(graph, {"whole": np.array([1, 3, 16])}), path)
+    ends = [TensorSpec(name, f"feature:{name}", (1, 3, 16)) for name in "xy"]
+    spec = GraphSpec("g", "g.onnx", "frame", (ends[0],), (ends[1],))
+    with pytest.raises(BadInput, match=r"op ScatterElements of node 'splat': it adds up"):
+        litert.convert(path, spec, tmp_path / "g.tflite")
+
+
 def test_a_node_that_the_converter_fails_at_is_named(tmp_path: Path) -> None:
     """It names a line of code that nobody has a file of."""
     path, spec = _weighed(tmp_path, 'Einsum <equation = "...j,jk->...k"> (f, m)')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,14 +70,20 @@ def gather_nd(b: Builder, node: Any) -> fx.Node:
     if places is not None:
         at = b.buffer(node, torch.from_numpy(_row_numbers(places, whole)))
     else:
-        at = b.call(torch.reshape, b.value(node.input[1]), (-1, depth))
-        columns = [b.call(torch.select, at, 1, i) for i in range(depth)]
-        at = columns[0]
-        for column, size in zip(columns[1:], whole[1:], strict=False):
-            at = b.call(operator.add, b.call(operator.mul, at, size), column)
+        at = _rows_at(b, node, whole, depth)
     rows = (int(np.prod(whole[:depth])), int(np.prod(whole[depth:])))
     x = b.call(torch.reshape, b.value(node.input[0]), rows)
     return to_shape_of(b, node, _looked_up(b, x, at, constant=places is not None))
+
+
+def _rows_at(b: Builder, node: Any, whole: Sequence[int], depth: int) -> fx.Node:
+    """Computed places [..., depth] along the first axes of `whole` as numbers of its rows, flat."""
+    at = b.call(torch.reshape, b.value(node.input[1]), (-1, depth))
+    columns = [b.call(torch.select, at, 1, i) for i in range(depth)]
+    at = columns[0]
+    for column, size in zip(columns[1:], whole[1:], strict=False):
+        at = b.call(operator.add, b.call(operator.mul, at, size), column)
+    return at
 
 
 def _looked_up(b: Builder, rows: fx.Node, at: fx.Node, *, constant: bool) -> fx.Node:
@@ -96,7 +103,16 @@ def _row_numbers(places: AnyArray, whole: tuple[int, ...]) -> AnyArray:
 
 
 def scatter_nd(b: Builder, node: Any) -> fx.Node:
-    """Values put in constant places, as an assignment to a slice is exported: a look-up in both."""
+    """Values put in constant places, as an assignment to a slice is exported: a look-up in both; or
+    added to what lies in any, which are the numbers of rows."""
+    if _is_sum(b, node):
+        whole, (*_, depth) = b.shape(node.input[0], node), b.shape(node.input[1], node)
+        at = _rows_at(b, node, whole, depth)
+        x, updates = (
+            b.call(torch.reshape, b.value(node.input[i]), (-1, int(np.prod(whole[depth:]))))
+            for i in (0, 2)
+        )
+        return to_shape_of(b, node, b.call(torch.index_add, x, 0, at, updates))
     places = _places_to_put(b, node)
     whole, depth = b.shape(node.input[0], node), places.shape[-1]
     rows, put = int(np.prod(whole[:depth])), int(np.prod(places.shape[:-1]))
@@ -107,7 +123,13 @@ def scatter_nd(b: Builder, node: Any) -> fx.Node:
 
 
 def scatter_elements(b: Builder, node: Any) -> fx.Node:
-    """Values put in constant places along one axis: a look-up in both."""
+    """Values put in constant places along one axis: a look-up in both; or added to what lies in
+    any, as forward warps do."""
+    if _is_sum(b, node):
+        axis = b.attrs(node).get("axis", 0)
+        x, at, updates = (b.value(name) for name in node.input)
+        at = b.call(torch.Tensor.to, at, torch.int64)
+        return b.call(torch.scatter_add, x, axis, at, updates)
     places, whole = _places_to_put(b, node), b.shape(node.input[0], node)
     axis = b.attrs(node).get("axis", 0) % len(whole)
     taken = np.arange(np.prod(whole)).reshape(whole)
@@ -116,6 +138,10 @@ def scatter_elements(b: Builder, node: Any) -> fx.Node:
     taken[tuple(at)] = taken.size + np.arange(places.size).reshape(places.shape)
     y = _taken_from_both(b, node, taken.reshape(-1), ())
     return b.call(torch.reshape, y, tuple(whole))
+
+
+def _is_sum(b: Builder, node: Any) -> bool:
+    return bool(b.attrs(node).get("reduction", "none") == "add")
 
 
 def _places_to_put(b: Builder, node: Any) -> AnyArray:

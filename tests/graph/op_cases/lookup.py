@@ -75,5 +75,22 @@ CASES: dict[str, Case] = {
         "y = ScatterElements <axis=-2> (x, places, h)",
         {"none": np.array([0], I64), "two": np.array([2], I64), "axis": np.array([2], I64),
          "places": np.tile(np.array([[3], [-1]], I64), (1, 8, 1, 12))}, 18),
+    "sums of what falls on one place": (
+        "float[1,8,10,12] y, float[10,12] z",
+        """a = ArgMax <axis=3> (x)
+           e = Expand (a, whole)
+           y = ScatterElements <axis=3, reduction="add"> (x, e, x)
+           p = Reshape (a, pairs)
+           q = Mod (p, ten)
+           n = ReduceMean (x, first)
+           m = Reshape (n, map)
+           u = Slice (m, none, one, rows)
+           v = Expand (u, forty)
+           w = Reshape (v, flat)
+           z = ScatterND <reduction="add"> (m, q, w)""",
+        {"whole": np.array([1, 8, 10, 12], I64), "pairs": np.array([40, 2], I64),
+         "ten": np.array(10, I64), "first": np.array([0, 1], I64), "map": np.array([10, 12], I64),
+         "none": np.array([0, 0], I64), "one": np.array([1, 1], I64), "rows": np.array([0, 1], I64),
+         "forty": np.array([40, 1], I64), "flat": np.array([40], I64)}, 18),
     "warp": (FULL, "g = Tanh (grid) \n y = GridSample (x, g)", {"grid": (1, 10, 12, 2)}, 18),
 }  # fmt: skip
