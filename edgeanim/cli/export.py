@@ -151,6 +151,7 @@ def _fill(modules: Any, weights: Path) -> None:
 
     if not isinstance(modules, torch.nn.Module):
         raise UsageError(
-            "--weights are for one module; of several graphs, load them where they are made."
+            "--weights are for one module, which may be a torch.nn.ModuleDict of all graphs. Load "
+            "those of a plain mapping where it is made."
         )
     load_weights(modules, weights, hint="These are the weights of another module.")
