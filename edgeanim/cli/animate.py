@@ -55,7 +55,7 @@ def _tracks() -> Iterable[str]:
     metavar="CLIP|FOLDER",
     help="The same character in other poses, from the same place: a clip, of which up to 16 frames "
     "are taken, or a folder of pictures. Each frame is made of the still that is nearest in pose, "
-    "so that hands, say, are as sharp as they are there.",
+    "so that hands, say, are as sharp as they are there. Without --still the first of them is it.",
 )
 @click.option(
     "--drive",

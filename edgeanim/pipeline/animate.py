@@ -97,6 +97,7 @@ def animate(
     `more_stills` show the same character from the same place in other poses: a clip, a folder of
     pictures, or a picture. Each frame is made of the still that is nearest to its pose, so that
     hands, say, are as sharp as they are there (see `pipeline.stills` and `runtime.nearest_still`).
+    Without `still` the first of them is it.
 
     `relative` motion carries the driver's change over to the still's own pose; without it the still
     takes the driver's pose, on its own body if the model has a skeleton (see `runtime.transfer`).
@@ -153,7 +154,7 @@ def animate(
             made = UntilItFails(clock.frames(overlap, stop))
             recorded = drive is not None and is_camera(drive) and not live
             frames = as_they_come(made, rate) if recorded else made
-            with named(drive, BadDriver), named(still, BadStill):
+            with named(drive, BadDriver), named(more_stills if still is None else still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)

@@ -32,24 +32,21 @@ def with_more_stills(
 ) -> Scene:
     """`scene` with at most 16 further stills, fewer of more than four megapixels, spread evenly
     over `source`: a clip or animation, a folder of pictures, or a picture. They are scaled to the
-    size of the scene's still.
+    size of the scene's still; without one, the first of them is it.
 
-    `UsageError` for a camera or a pipe, a scene without a still, and a model in which no other
-    still can take over. `BadInput` for what cannot be read, has other proportions than the still,
-    or is transparent where the still is not, or the other way round.
+    `UsageError` for a camera or a pipe, and a model in which no other still can take over.
+    `BadInput` for what cannot be read, has other proportions than the still, or is transparent
+    where the still is not, or the other way round.
     """
     Needs.of(contract).check_more_stills(contract)
     refuse_live(source)
-    if scene.still is None:
-        raise UsageError(
-            "They go with a still.", where=MORE_STILLS, hint="Add one with --still IMAGE."
-        )
     progress.stage("Read further stills")
-    still, height, width = scene.still, *scene.still.shape[:2]
-    most = max(1, min(MOST_STILLS, _MOST_PIXELS // (height * width)))
-    found = thin((_like(p, still, at) for p, at in _pictures(Path(source))), most)
+    pictures = _pictures(Path(source))
+    still = next(pictures)[0] if scene.still is None else scene.still
+    most = max(1, min(MOST_STILLS, _MOST_PIXELS // (still.shape[0] * still.shape[1])))
+    found = thin((_like(picture, still, at) for picture, at in pictures), most)
     progress.done(f"{len(found)} found")
-    return replace(scene, more_stills=tuple(found))
+    return replace(scene, still=still, more_stills=tuple(found))
 
 
 def square_stills(source: Path) -> list[Picture]:
@@ -69,7 +66,7 @@ def refuse_live(source: str | Path) -> None:
 
 
 def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
-    """The pictures, each with the file that it is of."""
+    """The pictures, one at least, each with the file that it is of."""
     if source.is_dir():
         files = pictures_in(source)
         files = [files[i] for i in evenly(len(files), MOST_STILLS)]

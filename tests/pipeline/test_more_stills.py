@@ -128,9 +128,18 @@ def test_what_does_not_fit_the_still_is_named_with_its_file(chooser: Path, tmp_p
     assert not (tmp_path / "o.gif").exists()
 
 
-def test_what_has_no_end_no_still_or_would_be_overwritten_is_refused(
-    chooser: Path, tmp_path: Path
-) -> None:
+def test_without_a_still_the_first_of_a_clip_or_folder_is_it(chooser: Path, tmp_path: Path) -> None:
+    clip, poses = clip_of(tmp_path / "clip.gif", 21), tmp_path / "poses"
+    poses.mkdir()
+    for name, level in (("2", 0), ("10", 20)):
+        of_level(poses / f"{name}.png", level, (SIDE, 2 * SIDE))
+    drive, out = driver(tmp_path, [0, 20]), tmp_path / "frames"
+    for more in (clip, poses):
+        api.animate(chooser, more_stills=more, drive=drive, out=out, relative=False, smooth=False)
+        assert [round(frame.mean() / STEP) for frame in read_frames(out)] == [0, 20]
+
+
+def test_what_has_no_end_or_would_be_overwritten_is_refused(chooser: Path, tmp_path: Path) -> None:
     drive, still = driver(tmp_path, [0, 10]), of_level(tmp_path / "still.png", 0)
     poses = tmp_path / "poses"
     poses.mkdir()
@@ -143,7 +152,6 @@ def test_what_has_no_end_no_still_or_would_be_overwritten_is_refused(
 
     refused("--more-stills: A camera and a pipe have no end", more_stills="camera:0")
     refused("--more-stills: A camera and a pipe have no end", more_stills="-")
-    refused(r"--more-stills: They go with a still", still=None)
     refused("input of the command", out=poses)
 
 
