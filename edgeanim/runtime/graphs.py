@@ -37,6 +37,7 @@ class Graphs:
             for graph in contract.per_frame
             for spec in sessions[graph.name].spec.outputs
         }
+        self._shaped_like = _shaped_like(contract)
 
     def prepare(
         self,
@@ -93,7 +94,7 @@ class Graphs:
         if compositor is None:
             frame = self._outputs["frame"]
             picture = from_tensor(values.require("frame"), frame)
-            shown = sight.get("still") or sight.get("driving_frame")
+            shown = sight.get(self._shaped_like) or sight.get("driving_frame")
             # What no graph looks at has added no edges.
             if shown is None or not self._needs.sees:
                 return picture
@@ -110,3 +111,18 @@ class Graphs:
         spec = self._outputs[role]
         array: Array = finite(values.require(role), spec)[0]
         return array.transpose(1, 2, 0) if spec.layout == "NCHW" else array
+
+
+def _shaped_like(contract: Contract) -> str:
+    """The role of the picture whose proportions a painted frame has: the still's; or the driver's,
+    where frames have the size of its pictures and the still is seen at another, as one is of which
+    a net takes the face alone."""
+
+    def sizes(role: str) -> set[tuple[int, int]]:
+        inputs = [spec for graph in contract.graphs for spec in graph.inputs]
+        return {spec.size for spec in inputs if spec.role == role}
+
+    made = {spec.size for graph in contract.per_frame if (spec := graph.output("frame"))}
+    return (
+        "still" if made & sizes("still") or not made & sizes("driving_frame") else "driving_frame"
+    )

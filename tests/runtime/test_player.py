@@ -272,6 +272,23 @@ def test_an_image_model_plays_one_picture_and_drops_what_fitting_added(pictures,
     assert next(player.play(Scene(driver=[wide]))).shape == (16, 32, 3)
 
 
+@pytest.mark.parametrize(("size", "shape"), [(64, (64, 32, 3)), (16, (32, 64, 3))])
+def test_a_painted_frame_has_the_proportions_of_the_picture_that_has_its_size(
+    pictures, size, shape
+):
+    """As where the face of a small still is painted into the driver's frames."""
+    contract = one_graph(
+        picture("face", "still", size),
+        picture("image", "driving_frame", 64),
+        outputs=(picture("result", "frame", 64),),
+    )
+    player = Player(contract, sessions(contract, {"net": lambda v: {"result": v["image"]}}))
+    tall = np.concatenate([pictures[0], pictures[1]])
+    wide = np.concatenate([pictures[0], pictures[1]], axis=1)
+    (made,) = player.play(Scene(still=tall, driver=[wide]))
+    assert made.shape == shape
+
+
 def test_states_start_at_zero_and_are_carried_on(pictures):
     state = (1, 2, 4, 4)
     contract = one_graph(
