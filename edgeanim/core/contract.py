@@ -19,6 +19,9 @@ feeds every input with that role. Roles that a model may use:
     flow            where each output pixel comes from, as an offset in units of half the picture
     alpha           1 where the warped still is right, 0 where `colour` is
     colour          what the warped still cannot show           picture
+
+A `frame` has the proportions of the still; or, where its size is that of the driver's pictures and
+not of the still's, those of the driver.
 """
 
 from __future__ import annotations
