@@ -20,6 +20,7 @@ from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.material import Material
+from edgeanim.pipeline.frames.relit import also_relit
 from edgeanim.pipeline.work import Work, open_original, play, versions
 from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.coverage import frame_features, k_center
@@ -48,24 +49,30 @@ class Recording:
 def record_samples(
     work: Work, model: Model, material: Material, count: int
 ) -> Mapping[str, DiskSamples]:
-    """Calibration samples for every graph, about `count` for those that run per frame."""
-    return record(work, model, material, count).samples
+    """Calibration samples for every graph, about `count` for those that run per frame, and at most
+    as many again in other light (see `frames.relit`)."""
+    return record(work, model, material, count, in_other_light=True).samples
 
 
-def record(work: Work, model: Model, material: Material, count: int) -> Recording:
-    """Play the material's scenes, about `count` frames in all, and keep what the graphs were
-    given."""
+def record(
+    work: Work, model: Model, material: Material, count: int, *, in_other_light: bool = False
+) -> Recording:
+    """Play the material's scenes, about `count` frames in all, `in_other_light` too if asked for,
+    and keep what the graphs were given."""
     parts = {
         "model": model.digest,
         "scenes": [scene_digest(scene) for scene in material.calibration],
         "count": count,
         "chosen": "k-center",
+        "in_other_light": in_other_light,
         "scripts": 1,
         "versions": versions(),
     }
 
     def make(folder: Path) -> None:
-        _record(work, model, _thinned(material.calibration, count, model.contract), folder)
+        scenes = _thinned(material.calibration, count, model.contract)
+        played = also_relit(scenes, model.contract) if in_other_light else scenes
+        _record(work, model, played, folder)
 
     folder, _ = work.build("samples", parts, make)
     found = {graph.spec.name: DiskSamples(folder / graph.spec.name) for graph in model.graphs}

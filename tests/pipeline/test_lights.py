@@ -19,7 +19,8 @@ from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.frames import lights
-from edgeanim.pipeline.frames.lights import LIGHTS, Likeness, excess, relit
+from edgeanim.pipeline.frames.lights import Likeness, excess
+from edgeanim.pipeline.frames.relit import LIGHTS, also_relit, relit
 from edgeanim.pipeline.quantize import quantize
 from edgeanim.runtime.golden import Golden
 from edgeanim.runtime.input_scenes import blank, repeated
@@ -51,6 +52,21 @@ def test_every_frame_is_seen_and_none_twice_but_where_there_are_few(count: int) 
 def test_where_motion_is_followed_no_light_has_a_frame_alone(count: int) -> None:
     scenes = relit(Scene(still=frames(1)[0], driver=frames(count)), ANIMATOR)
     assert all(len(np.asarray(scene.driver)) >= 2 for scene in scenes)
+
+
+@given(st.integers(1, 9))
+def test_beside_any_number_of_scenes_each_light_is_seen(count: int) -> None:
+    """But not every scene in each: many of few frames would be played many times as long."""
+    scenes = [Scene(driver=frames(12) // (i + 1)) for i in range(count)]
+    made = also_relit(scenes, STYLED)
+    assert made[:count] == scenes
+    other = made[count:]
+    assert len(other) == (len(LIGHTS) * count if count < len(LIGHTS) else count)
+    assert sum(len(np.asarray(scene.driver)) for scene in other) <= 12 * count
+    expected = [relit(scene, STYLED) for scene in scenes]
+    for number in range(len(LIGHTS)):
+        mine = [one[number].driver for one in expected]
+        assert any(np.array_equal(a, b.driver) for a in mine for b in other)
 
 
 def test_contrast_and_brightness_go_both_ways_and_transparency_stays() -> None:
