@@ -11,7 +11,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import squares
 from edgeanim.quantize.coverage import evenly, thin
-from edgeanim.runtime.media import is_live, is_still, pictures_in, read_frames, read_still
+from edgeanim.runtime.media import is_live, pictures_in, read_still, read_stills
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import scaled
 from edgeanim.runtime.scene import Picture, Scene
@@ -67,15 +67,11 @@ def refuse_live(source: str | Path) -> None:
 
 def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
     """The pictures, one at least, each with the file that it is of."""
-    if source.is_dir():
-        files = pictures_in(source)
-        files = [files[i] for i in evenly(len(files), MOST_STILLS)]
-    elif is_still(source):
-        files = [source]
-    else:
-        yield from ((frame, source) for frame in read_frames(source))
-        return
-    yield from ((read_still(file), file) for file in files)
+    if not source.is_dir():
+        return ((picture, source) for picture in read_stills(source))
+    files = pictures_in(source)
+    chosen = (files[i] for i in evenly(len(files), MOST_STILLS))
+    return ((read_still(file), file) for file in chosen)
 
 
 def _like(picture: Picture, still: Picture, where: Path) -> Picture:

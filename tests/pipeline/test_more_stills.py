@@ -105,6 +105,24 @@ def test_a_picture_of_the_stills_proportions_is_scaled_to_it(chooser: Path, tmp_
     assert shown(chooser, tmp_path, more, driver(tmp_path, [0, 10])) == pytest.approx([0, 10])
 
 
+@pytest.mark.parametrize("name", ["poses.gif", "poses.webp", "poses.png"])
+def test_an_animation_of_a_drawing_that_is_cut_out_goes_with_one_that_is(
+    chooser: Path, tmp_path: Path, name: str
+) -> None:
+    def cut_out(level: int) -> np.ndarray:
+        drawn = np.full((SIDE, SIDE, 4), STEP * level, np.uint8)
+        drawn[:, :, 3] = np.where(np.arange(SIDE) < 4, 0, 255)
+        return drawn
+
+    poses = [cut_out(level) for level in (0, 10, 20)]
+    write_animation(tmp_path / name, poses, 25)
+    with open_bundle(chooser) as opened:
+        scene = stills.with_more_stills(Scene(poses[0]), tmp_path / name, opened.contract)
+    for found, drawn in zip(scene.more_stills, poses, strict=True):
+        np.testing.assert_array_equal(found[:, :, 3], drawn[:, :, 3])
+        np.testing.assert_allclose(found[:, 4:, 0], drawn[:, 4:, 0], atol=2)
+
+
 def test_what_does_not_fit_the_still_is_named_with_its_file(chooser: Path, tmp_path: Path) -> None:
     drive, still = driver(tmp_path, [0, 10]), of_level(tmp_path / "still.png", 0)
     clear = tmp_path / "clear.png"

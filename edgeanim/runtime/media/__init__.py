@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from edgeanim.runtime.media.animations import check_rate, most_fps, write_animation
-from edgeanim.runtime.media.clips import is_camera, is_live, probe_length, read_frames
+from edgeanim.runtime.media.clips import (
+    is_camera,
+    is_live,
+    probe_length,
+    read_frames,
+    read_stills,
+)
 from edgeanim.runtime.media.folders import (
     CLIPS,
     clips_in,
@@ -48,6 +54,7 @@ __all__ = [
     "probe_length",
     "read_frames",
     "read_still",
+    "read_stills",
     "some_clips_in",
     "standard_output",
     "steady_frames",

@@ -70,6 +70,14 @@ def read_frames(path: str | Path, *, limit: int | None = None) -> Iterator[Pictu
     return frames if limit is None else itertools.islice(frames, limit)
 
 
+def read_stills(path: Path) -> Iterator[Picture]:
+    """The frames of a clip, an animation or a single picture, each as `read_still` gives it: uint8
+    [H, W, 3], or [H, W, 4] if any of it is transparent. `BadInput` as `read_frames`."""
+    if is_image(head_of(path)):
+        return (picture for picture, _ in _animation_pictures(path))
+    return read_frames(path)
+
+
 def timed_frames(path: str | Path) -> Iterator[tuple[Picture, float]]:
     """The frames of `path`, as `read_frames` gives them, each with the milliseconds for which it is
     shown; 0 where nothing tells them."""
@@ -81,7 +89,7 @@ def timed_frames(path: str | Path) -> Iterator[tuple[Picture, float]]:
     if path.is_dir():
         return ((frame, 0.0) for frame in _folder_frames(path, pictures_in(path)))
     if is_image(head_of(path)):
-        return _animation_frames(path)
+        return ((flatten(picture), shown) for picture, shown in _animation_pictures(path))
     _check_container(path)
     return _clip_frames(path)
 
@@ -164,13 +172,13 @@ def _only_frame(file: Path) -> Picture:
         return flatten(pixels(image))
 
 
-def _animation_frames(path: Path) -> Iterator[tuple[Picture, float]]:
+def _animation_pictures(path: Path) -> Iterator[tuple[Picture, float]]:
     with open_image(path) as image:
         for number in _numbers(image, path):
             with decoding(path):
                 image.seek(number)
-                frame = flatten(pixels(image))
-            yield frame, _milliseconds(image)
+                picture = pixels(image)
+            yield picture, _milliseconds(image)
 
 
 def _numbers(image: Image.Image, path: Path) -> range:
