@@ -32,7 +32,7 @@ class NearestStill:
     first is the one that is animated, the others show the same character."""
 
     def __init__(self, poses: Sequence[Array]) -> None:
-        self._poses = poses
+        self._poses = np.concatenate(poses)
         self._now: int | None = None
         self._before = 0
         self._left = 0
@@ -42,13 +42,13 @@ class NearestStill:
         """What the next frame, with this `motion` [1, K, 6], is made of: one still, or two while
         one takes over from the other. Where the motion has gone farther since the last frame than
         the new still is from it, as after a cut, a jump is not seen, and so nothing is mixed."""
-        distances = [distance(pose, motion) for pose in self._poses]
+        distances = distance(self._poses, motion)
         distances[0] *= _FIRST
         nearest = int(np.argmin(distances))
         if self._now is None:
             self._now = nearest
         elif distances[nearest] < _NEARER * distances[self._now]:
-            hidden = distance(self._last(motion), motion) > distances[nearest]
+            hidden = distance(self._last(motion), motion)[0] > distances[nearest]
             self._before, self._now, self._left = self._now, nearest, 0 if hidden else _FADE
         self._motion = motion.copy()
         if not self._left:
@@ -61,17 +61,20 @@ class NearestStill:
         return motion if self._motion is None else self._motion
 
 
-def distance(one: Array, other: Array) -> float:
-    """How far the regions of two motions [1, K, 6] lie apart, in grid units: of each region the
-    root of the mean squared way between the points c + A u, |u| = 1, of its outline, averaged over
-    the regions. Each counts by its size, the root of its affine's determinant; where all are
-    points, they count alike."""
-    change = (one - other)[0]
-    ways = np.sqrt((change[:, :2] ** 2).sum(1) + (change[:, 2:] ** 2).sum(1) / 2)
-    sizes = np.maximum(_sizes(one), _sizes(other))
-    return float(np.average(ways, weights=sizes if sizes.any() else None))
+def distance(poses: Array, motion: Array) -> Array:
+    """How far the regions of each of `poses` [N, K, 6] and of `motion` [1, K, 6] lie apart: [N], in
+    grid units. Of each region it is the root of the mean squared way between the points c + A u,
+    |u| = 1, of its outline, averaged over the regions. Each counts by its size, the root of its
+    affine's determinant; where all are points, they count alike."""
+    change = poses - motion
+    ways = np.sqrt((change[:, :, :2] ** 2).sum(2) + (change[:, :, 2:] ** 2).sum(2) / 2)
+    sizes = np.maximum(_sizes(poses), _sizes(motion))
+    weights = np.where(sizes.any(axis=1, keepdims=True), sizes, np.float32(1))
+    mean: Array = (ways * weights).sum(1) / weights.sum(1)
+    return mean
 
 
 def _sizes(motion: Array) -> Array:
-    sizes: Array = np.sqrt(np.abs(np.linalg.det(motion[0, :, 2:].reshape(-1, 2, 2))))
+    a, b, c, d = (motion[:, :, number] for number in range(2, 6))
+    sizes: Array = np.sqrt(np.abs(a * d - b * c))
     return sizes

@@ -35,6 +35,12 @@ def test_the_distance_is_the_way_of_a_regions_outline():
     assert distance(at(0), turned) == pytest.approx(np.sqrt((ways**2).sum(0).mean()), rel=1e-4)
 
 
+def test_the_distances_of_several_poses_are_those_of_each():
+    poses = [at(0), at(0.3, 0), at(0, 0.1)]
+    each = [distance(pose, at(0.5)) for pose in poses]
+    np.testing.assert_array_equal(distance(np.concatenate(poses), at(0.5)), np.concatenate(each))
+
+
 def test_a_large_region_counts_for_more_and_one_that_is_nowhere_for_nothing():
     still = np.concatenate([at(0), at(0, 0.1), at(0, 0)], axis=1)
     for moved, expected in ((0, 0.6 * 0.5 / 0.6), (1, 0.6 * 0.1 / 0.6), (2, 0)):
