@@ -46,7 +46,8 @@ def with_more_stills(
     most = max(1, min(MOST_STILLS, _MOST_PIXELS // (still.shape[0] * still.shape[1])))
     found = thin((_like(picture, still, at) for picture, at in pictures), most)
     progress.done(f"{len(found)} found")
-    return replace(scene, still=still, more_stills=tuple(found))
+    more = tuple(scaled(picture, still.shape[:2]) for picture in found)
+    return replace(scene, still=still, more_stills=more)
 
 
 def square_stills(source: Path) -> list[Picture]:
@@ -75,7 +76,8 @@ def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
 
 
 def _like(picture: Picture, still: Picture, where: Path) -> Picture:
-    """The picture at the still's size."""
+    """The picture, made no larger than the still. One that is smaller stays so, as most frames of
+    a clip are not taken."""
     height, width = still.shape[:2]
     if abs(picture.shape[1] * height / (picture.shape[0] * width) - 1) > _SHAPE:
         raise BadInput(
@@ -92,4 +94,4 @@ def _like(picture: Picture, still: Picture, where: Path) -> Picture:
             where=where,
             hint="Cut out all stills, or none.",
         )
-    return scaled(picture, (height, width))
+    return scaled(picture, (height, width)) if picture.shape[0] > height else picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,20 @@ def test_stills_are_spread_over_a_clip_and_fewer_of_large_ones(
 def test_a_picture_of_the_stills_proportions_is_scaled_to_it(chooser: Path, tmp_path: Path) -> None:
     more = of_level(tmp_path / "large.png", 10, (3 * SIDE, 3 * SIDE))
     assert shown(chooser, tmp_path, more, driver(tmp_path, [0, 10])) == pytest.approx([0, 10])
+
+
+def test_of_a_clip_no_frame_is_enlarged_that_is_not_taken(chooser: Path, tmp_path: Path) -> None:
+    clip = clip_of(tmp_path / "clip.webp", 31)
+    still = np.zeros((512, 512, 3), np.uint8)
+    with open_bundle(chooser) as opened:
+        tracemalloc.start()
+        try:
+            found = stills.with_more_stills(Scene(still), clip, opened.contract).more_stills
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert {picture.shape for picture in found} == {still.shape}
+    assert peak < (len(found) + 2) * still.nbytes
 
 
 @pytest.mark.parametrize("name", ["poses.gif", "poses.webp", "poses.png"])
