@@ -131,7 +131,7 @@ def measure(path: Path, scheme: str, threads: int) -> tuple[Part, ...]:
     spec = GraphSpec(
         "net", path.name, "frame",
         (TensorSpec("image", "driving_frame", (1, 3, SIZE, SIZE), "NCHW"),),
-        (TensorSpec("scores", "motion", (1, CLASSES)),),
+        (TensorSpec("scores", "feature:scores", (1, CLASSES)),),
     )  # fmt: skip
     precision = "float32" if scheme == FLOAT32 else "int8"
     graph = CompiledGraph(_BACKEND, precision, scheme, spec, (path,), {})  # type: ignore[arg-type]

@@ -78,8 +78,18 @@ class TensorSpec:
             raise ValueError(f"the shape {list(self.shape)} of {self.name!r} is not fixed")
         if self.layout != "plain" and len(self.shape) != 4:
             raise ValueError(f"{self.name!r} has layout {self.layout} but {len(self.shape)} axes")
+        if self.role.startswith("motion"):
+            self._check_motion()
         if self.range is not None and self.range[0] >= self.range[1]:
             raise ValueError(f"the range {list(self.range)} of {self.name!r} is empty")
+
+    def _check_motion(self) -> None:
+        if len(self.shape) != 3 or self.shape[::2] != (1, 6):
+            raise ValueError(
+                f"{self.name!r} has the role {self.role!r}, whose shape is [1, K, 6], centre and "
+                f"2x2 affine of each region, and not {list(self.shape)}; of a key point alone the "
+                "affine is the identity"
+            )
 
     @property
     def size(self) -> tuple[int, int]:

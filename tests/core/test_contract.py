@@ -64,6 +64,15 @@ def test_a_skeleton_that_fits_nothing_is_refused(
         load_contract(tmp_path)
 
 
+@pytest.mark.parametrize("shape", ["1,\n    2,\n    2,", "1,\n    12,", "2,\n    2,\n    6,"])
+def test_key_points_without_their_affines_are_no_motion(tmp_path: Path, shape: str) -> None:
+    text = dump_contract(replace(JOINTED, skeleton=None))
+    assert "1,\n    2,\n    6," in text
+    (tmp_path / "model.toml").write_text(text.replace("1,\n    2,\n    6,", shape))
+    with pytest.raises(BadInput, match=r"'motion:driving', whose shape is \[1, K, 6\]"):
+        load_contract(tmp_path)
+
+
 def test_a_skeleton_needs_names_of_regions() -> None:
     with pytest.raises(ValueError, match="names of its regions"):
         replace(JOINTED, regions=None)
