@@ -91,7 +91,8 @@ class QuantizeSpec:
     trains the weights for INT8 first.
     `keep_float` names nodes that stay in float, as `GRAPH:NODE` where a model has several graphs.
     `rounding` says how weights are: `compensated`, each making up for the errors of those before
-    it (`quantize.rounding`), or to the `nearest`.
+    it (`quantize.rounding`), or to the `nearest`. With `other_light` calibration also plays its
+    frames darker, bleached, and with less and more contrast, for pictures unlike them.
     """
 
     method: Method = "auto"
@@ -100,6 +101,7 @@ class QuantizeSpec:
     rounding: Rounding = "compensated"
     reduce_range: bool = False
     keep_float: tuple[str, ...] = ()
+    other_light: bool = False
     distil: DistilSpec = field(default_factory=DistilSpec)
 
     def __post_init__(self) -> None:

@@ -47,11 +47,11 @@ class Recording:
 
 
 def record_samples(
-    work: Work, model: Model, material: Material, count: int
+    work: Work, model: Model, material: Material, count: int, *, in_other_light: bool = False
 ) -> Mapping[str, DiskSamples]:
     """Calibration samples for every graph, about `count` for those that run per frame, and at most
-    as many again in other light (see `frames.relit`)."""
-    return record(work, model, material, count, in_other_light=True).samples
+    as many again `in_other_light`, if asked for (see `frames.relit`)."""
+    return record(work, model, material, count, in_other_light=in_other_light).samples
 
 
 def record(

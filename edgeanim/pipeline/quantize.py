@@ -154,7 +154,9 @@ def quantize_model(
             name: graphs_in_float(models[name], spec, scheme) for name, scheme in schemes.items()
         }
         work.progress.stage("Collect calibration samples")
-        samples = record_samples(work, model, material, spec.samples)
+        samples = record_samples(
+            work, model, material, spec.samples, in_other_light=spec.other_light
+        )
         reference = load_golden(golden)
         work.progress.done(f"{max(len(s) for s in samples.values())} frames")
         for name in slow if spec.method in _BEGIN_WITH_PTQ else ():

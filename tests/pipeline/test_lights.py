@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.benchmarks.drift.frames import measure_drift
+from edgeanim.cli.quantize import command
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.limit import DriftLimit
 from edgeanim.core.recipe import QuantizeSpec
@@ -161,3 +163,20 @@ def test_islands_are_sought_until_the_limit_holds_in_every_light(
     assert row.curve[0].floats == ()
     assert row.curve[0].relit == Likeness(0.9, 0.1)
     assert row.islands
+
+
+@pytest.mark.parametrize(("options", "count"), [((), 6), (("--other-light",), 12)])
+def test_calibration_sees_other_light_on_request(
+    tiny_onnx: Callable[..., Path],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    count: int,
+) -> None:
+    monkeypatch.setenv("EDGEANIM_STORE", str(tmp_path / "store"))
+    asked = [str(tiny_onnx()), "--calib", str(photos), "-o", str(tmp_path / "int8"), *options]
+    asked += ["--backend", "onnxruntime", "--method", "ptq", "--samples", "6", "--max-drift", "1"]
+    command.main(asked, standalone_mode=False)
+    (index,) = (tmp_path / "store").rglob("samples.json")
+    assert json.loads(index.read_text())["count"] == count

@@ -12,7 +12,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.graph.load import Model
-from edgeanim.pipeline.calibrate import record
+from edgeanim.pipeline.calibrate import record_samples
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.work import Work
 from tests.convnets import save_onnx
@@ -50,7 +50,7 @@ def test_samples_stay_together_where_fewer_are_recorded(pairs: Path, tmp_path: P
     path = save_onnx(tmp_path / "net.onnx", STYLED.graphs[0], nodes, {})
     model = Model(STYLED, (GraphArtifact(STYLED.graphs[0], path),), "0" * 64)
     material = gather(STYLED, pairs, {}, limit=64)
-    samples = record(Work.on("local"), model, material, 5).samples["net"]
+    samples = record_samples(Work.on("local"), model, material, 5)["net"]
     assert len(samples) == 5
     for sample in samples:
         assert sample["image"][0, 0, 0, 0] * 255 == pytest.approx(sample["net/style"][0, 0])

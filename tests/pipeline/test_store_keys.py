@@ -17,7 +17,7 @@ from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline import distil, pruner
-from edgeanim.pipeline.calibrate import make_golden, record, record_samples
+from edgeanim.pipeline.calibrate import make_golden, record_samples
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.search import trials
 from edgeanim.pipeline.search.trials import Study, Trial
@@ -66,7 +66,7 @@ class Recorded:
 def test_other_frames_are_recorded_anew_and_so_are_more_of_them(work: Work, model: Model) -> None:
     dark, light = (gather(PLAIN, shades(first), {}, limit=64) for first in (0, 100))
     found = {
-        name: record(work, model, material, count).samples["net"]
+        name: record_samples(work, model, material, count)["net"]
         for name, material, count in (
             ("dark", dark, 8),
             ("light", light, 8),
@@ -80,11 +80,13 @@ def test_other_frames_are_recorded_anew_and_so_are_more_of_them(work: Work, mode
     assert found["again"].digest == found["dark"].digest
 
 
-def test_ranges_are_taken_from_the_same_frames_in_other_light_too(work: Work, model: Model) -> None:
-    """And what is recorded without it, for pruning, is not taken for it."""
+def test_on_request_the_same_frames_are_recorded_in_other_light_too(
+    work: Work, model: Model
+) -> None:
+    """And what was recorded without it is not taken for it."""
     dull = gather(PLAIN, shades(100), {}, limit=64)
-    usual = record(work, model, dull, 8).samples["net"]
-    found = record_samples(work, model, dull, 8)["net"]
+    usual = record_samples(work, model, dull, 8)["net"]
+    found = record_samples(work, model, dull, 8, in_other_light=True)["net"]
     assert (len(usual), len(found)) == (8, 16)
     for mine, theirs in zip(usual, found, strict=False):
         np.testing.assert_array_equal(mine["image"], theirs["image"])
