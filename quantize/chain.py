@@ -27,8 +27,11 @@ from edgeanim.graph.shapes import with_shapes
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
 # vector) costs more to quantise than it gains.
 MIN_SHARE = 1e-3
-# Float is kept for last convolutions only where they cost next to nothing.
+# Float is kept for heads only as far as they cost next to nothing.
 HEAD_SHARE = 0.05
+# A convolution that gives so many times fewer numbers than it reads makes a flow, an offset, a mask
+# or a colour out of features, however its channels are packed.
+_NARROWING = 8
 ONNX_GLUE = (
     "Add",
     "AveragePool",
@@ -46,7 +49,8 @@ _FUSED = ("Clip", "Relu")
 @dataclass(frozen=True)
 class Node:
     """An op of any graph format. `macs` are a convolution's multiply-accumulates, else 0; `fuses`
-    says that runtimes compute it with the convolution that it reads, as they do a ReLU."""
+    says that runtimes compute it with the convolution that it reads, as they do a ReLU; `narrow`
+    that it is a convolution that makes few numbers of many (see `narrows`)."""
 
     name: str
     kind: Literal["convolution", "glue", "float"]
@@ -54,6 +58,7 @@ class Node:
     outputs: tuple[str, ...]
     macs: int = 0
     fuses: bool = False
+    narrow: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,23 +66,25 @@ class Chain:
     """`convolutions` and `glue` are the names of the nodes to quantise, in the graph's order.
 
     `heads` are those convolutions whose result reaches no other one, and `head_share` their part
-    of all multiply-accumulates.
+    of all multiply-accumulates. `spared` are those that had better stay in float: the heads, and
+    the narrow convolutions that float ops alone read, as far as float costs next to nothing there.
     """
 
     convolutions: tuple[str, ...]
     glue: tuple[str, ...]
     heads: tuple[str, ...]
     head_share: float
+    spared: tuple[str, ...] = ()
 
     @property
     def with_float_heads(self) -> tuple[str, ...]:
-        """All nodes to quantise but the heads, if float costs at most `HEAD_SHARE` there.
+        """All nodes to quantise but those `spared`.
 
         Heads make flows, offsets and colours; eight bits for those are the coarsest step of the
-        net in runtimes that quantise the output of every INT8 convolution.
+        net in runtimes that quantise the output of every INT8 convolution. So they are for a flow
+        in the middle of a net, which the next step warps by and adds to.
         """
-        spared = self.heads if self.head_share <= HEAD_SHARE else ()
-        return (*(name for name in self.convolutions if name not in spared), *self.glue)
+        return (*(name for name in self.convolutions if name not in self.spared), *self.glue)
 
 
 def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
@@ -105,19 +112,36 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     everything = {node.name for node in nodes}
     heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
     head_share = sum(node.macs for node in nodes if node.name in heads) / total
-    rounded = convolutions - heads if head_share <= HEAD_SHARE else convolutions
+    spared = heads if head_share <= HEAD_SHARE else set()
     between |= {
         name
         for node in nodes
-        if node.name in rounded and len(readers := below[node.name]) == 1
+        if node.name in convolutions - spared and len(readers := below[node.name]) == 1
         for name in readers & fusing
     }
+    read = convolutions | between
+    flows = [node for node in nodes if node.narrow and node.name in convolutions - spared]
+    spared = spared | _cheapest(
+        [node for node in flows if not below[node.name] & read],
+        HEAD_SHARE * total - sum(node.macs for node in nodes if node.name in spared),
+    )
     return Chain(
         convolutions=tuple(node.name for node in nodes if node.name in convolutions),
         glue=tuple(node.name for node in nodes if node.name in between),
         heads=tuple(node.name for node in nodes if node.name in heads),
         head_share=head_share,
+        spared=tuple(node.name for node in nodes if node.name in spared),
     )
+
+
+def _cheapest(nodes: Iterable[Node], macs: float) -> set[str]:
+    """The names of those of `nodes`, the cheapest first, that take at most `macs` together."""
+    found = set()
+    for node in sorted(nodes, key=lambda node: node.macs):
+        macs -= node.macs
+        if macs >= 0:
+            found.add(node.name)
+    return found
 
 
 def onnx_chain(
@@ -190,8 +214,18 @@ def onnx_nodes(model: Any, keep_float: set[str], more_glue: Collection[str] = ()
         elif node.name in more_glue or (node.op_type in ONNX_GLUE and _keeps_zero(node, values)):
             kind = "glue"
         fuses = node.op_type in _FUSED
-        nodes.append(Node(node.name, kind, tuple(node.input), tuple(node.output), macs, fuses))
+        narrow = kind == "convolution" and narrows(
+            shapes.get(node.input[0], ()), shapes[node.output[0]]
+        )
+        ends = tuple(node.input), tuple(node.output)
+        nodes.append(Node(node.name, kind, *ends, macs, fuses, narrow))
     return nodes
+
+
+def narrows(read: Sequence[int], given: Sequence[int]) -> bool:
+    """Whether a convolution that reads a tensor of the first shape and gives one of the second one
+    is `narrow`."""
+    return _NARROWING * prod(given) <= prod(read)
 
 
 def holds_zero(low: float | None, high: float | None) -> bool:

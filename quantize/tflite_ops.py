@@ -13,7 +13,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.errors import UsageError
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
-from edgeanim.quantize.chain import Node
+from edgeanim.quantize.chain import Node, narrows
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.kernel_match import holding, kernel_rows, matching
 from edgeanim.quantize.ranges import ranges_in
@@ -71,7 +71,9 @@ class TfliteOps:
         for name, op in self._ops.items():
             kind = "float" if name in keep_float else self._kind(name)
             macs = self._macs(name) if kind == "convolution" else 0
-            made.append(Node(name, kind, _indices(op.inputs), _indices(op.outputs), macs))
+            narrow = kind == "convolution" and narrows(*self._read_and_given(name))
+            ends = _indices(op.inputs), _indices(op.outputs)
+            made.append(Node(name, kind, *ends, macs, narrow=narrow))
         return made
 
     @property
@@ -225,6 +227,12 @@ class TfliteOps:
         if self._type(name) == "CONV_2D_TRANSPOSE":  # each number read meets O kh kw weights
             return prod(self._shape(op.inputs[_TRANSPOSED_INPUT])) * prod(weights[:-1])
         return prod(result) * prod(weights[1:])
+
+    def _read_and_given(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The shapes of what a convolution reads and gives."""
+        op = self._ops[name]
+        read = _TRANSPOSED_INPUT if self._type(name) == "CONV_2D_TRANSPOSE" else 0
+        return self._shape(op.inputs[read]), self._shape(op.outputs[0])
 
     def _shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self._graph.tensors[index].shape)

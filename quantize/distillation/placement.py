@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.converters.shape import PicturePad
-from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero
+from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero, narrows
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -91,17 +91,19 @@ def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list
     nodes = []
     for node in module.graph.nodes:
         kind: Literal["convolution", "glue", "float"] = "float"
-        macs = 0
+        macs, narrow = 0, False
         if node.op == "call_module" and str(node.target) not in kept:
             layer = module.get_submodule(str(node.target))
             if is_quantizable(layer):
                 kind, macs = "convolution", _macs(layer, shapes[node.name])
+                narrow = narrows(shapes[node.all_input_nodes[0].name], shapes[node.name])
             elif isinstance(layer, PicturePad):
                 kind = "glue"
         elif node.op == "call_function" and node.target in _GLUE and _is_exact(node):
             kind = "glue"
         sources = tuple(source.name for source in node.all_input_nodes)
-        nodes.append(Node(node.name, kind, sources, (node.name,), macs, node.target in _FUSED))
+        fuses = node.target in _FUSED
+        nodes.append(Node(node.name, kind, sources, (node.name,), macs, fuses, narrow))
     return nodes
 
 

@@ -79,6 +79,53 @@ def test_heads_stay_float_only_where_that_is_cheap() -> None:
     assert find_chain([*body, conv("h", "b", macs=900)]).with_float_heads == ("a", "b", "h")
 
 
+def flow(name: str, *inputs: str, macs: int = 50) -> Node:
+    return Node(name, "convolution", inputs, (name,), macs, narrow=True)
+
+
+def test_a_flow_in_the_middle_stays_float_where_that_is_cheap() -> None:
+    """What the next step warps by, and adds to, was rounded as any feature."""
+    before, after = conv("a", "x"), [arithmetic("warp", "h"), conv("b", "warp"), conv("c", "b")]
+    assert find_chain([before, flow("h", "a"), *after]).with_float_heads == ("a", "b", "c")
+    for other in (conv("h", "a", macs=50), flow("h", "a", macs=500)):
+        assert find_chain([before, other, *after]).with_float_heads == ("a", "h", "b", "c")
+
+
+def test_a_flow_that_int8_reads_is_in_int8_too() -> None:
+    nodes = [conv("a", "x"), flow("h", "a"), glue("cat", "a", "h"), conv("b", "cat")]
+    assert "h" in find_chain([*nodes, conv("c", "b")]).with_float_heads
+
+
+def test_of_the_flows_of_all_steps_the_cheapest_stay_float() -> None:
+    """And of heads that are dear because of one, those that narrow."""
+    steps = [conv("a", "x")]
+    for i, macs in enumerate((60, 100, 70)):
+        steps += [flow(f"h{i}", "a", macs=macs), arithmetic(f"warp{i}", f"h{i}")]
+    steps += [conv("b", "warp0", "warp1", "warp2"), flow("last", "b", macs=9), conv("mask", "b")]
+    chain = find_chain(steps)
+    assert chain.heads == ("last", "mask")
+    assert chain.with_float_heads == ("a", "h1", "b", "mask")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_flow_is_told_by_how_few_numbers_it_is_of_those_read(packed: bool) -> None:
+    """Its channels may have been packed for wide vectors."""
+    import onnx
+
+    node = "y = Conv <kernel_shape = [1, 1]> (x, w)"
+    sizes, kernel = ("1,32,8,8", "1,2,8,8"), (2, 32, 1, 1)
+    if packed:
+        sizes, kernel = ("1,128,4,4", "1,8,4,4"), (8, 128, 1, 1)
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> g (float[{sizes[0]}] x) => '
+        f"(float[{sizes[1]}] y) {{{node}}}"
+    )
+    weights = np.ones(kernel, np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    (found,) = onnx_nodes(model, set())
+    assert found.narrow
+
+
 def test_a_graph_without_convolutions_is_refused() -> None:
     with pytest.raises(BadInput, match="no convolution"):
         find_chain([arithmetic("a", "x")])
