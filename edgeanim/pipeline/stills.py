@@ -19,8 +19,8 @@ from edgeanim.runtime.scene import Picture, Scene
 MORE_STILLS = "--more-stills"
 """The option, for messages."""
 MOST_STILLS = 16
-"""Of one character. More hardly bring anything ([history](docs/history.md)), and each is read,
-encoded and kept in memory."""
+"""Of one character. Four win most of what sixteen win (decision 32), and each is read, encoded and
+kept in memory."""
 _MOST_PIXELS = 1 << 26
 """Of all together: a quarter of a gigabyte."""
 _SHAPE = 0.01
@@ -51,9 +51,11 @@ def with_more_stills(
 
 
 def square_stills(source: Path) -> list[Picture]:
-    """At most 16 squares of a clip or folder of pictures, as an evaluation looks at its clips."""
+    """At most 16 squares of what `with_more_stills` takes, as an evaluation looks at its clips."""
     refuse_live(source)
-    return thin(squares(source), MOST_STILLS)
+    if not source.is_dir():
+        return thin(squares(source), MOST_STILLS)
+    return [next(squares(file)) for file in _some_pictures_in(source)]
 
 
 def refuse_live(source: str | Path) -> None:
@@ -70,9 +72,13 @@ def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
     """The pictures, one at least, each with the file that it is of."""
     if not source.is_dir():
         return ((picture, source) for picture in read_stills(source))
-    files = pictures_in(source)
-    chosen = (files[i] for i in evenly(len(files), MOST_STILLS))
-    return ((read_still(file), file) for file in chosen)
+    return ((read_still(file), file) for file in _some_pictures_in(source))
+
+
+def _some_pictures_in(folder: Path) -> list[Path]:
+    """As many of its pictures as are taken."""
+    files = pictures_in(folder)
+    return [files[i] for i in evenly(len(files), MOST_STILLS)]
 
 
 def _like(picture: Picture, still: Picture, where: Path) -> Picture:

@@ -204,3 +204,13 @@ def test_only_clips_are_scored_with_further_stills(
     # Among its stills are the very frames that drive it.
     assert found[0].won > alone.won + 0.2
     assert found[0].still == alone.still
+
+
+def test_pictures_to_score_with_are_of_any_size_as_they_are_to_animate_with(tmp_path: Path) -> None:
+    for number in range(20):
+        of_level(tmp_path / f"{number}.png", number, (SIDE * (1 + number % 3), SIDE))
+    found = stills.square_stills(tmp_path)
+    assert {picture.shape for picture in found} == {found[0].shape}
+    levels = [round(float(np.mean(picture)) / STEP) for picture in found]
+    assert (len(levels), levels[0], levels[-1]) == (16, 0, 19)
+    assert np.diff(levels).min() > 0
