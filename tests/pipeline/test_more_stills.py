@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from edgeanim import api
-from edgeanim.core.contract import GraphSpec
+from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import stills
 from edgeanim.runtime.media import read_frames, write_animation
@@ -101,8 +101,11 @@ def test_stills_are_spread_over_a_clip_and_fewer_of_large_ones(
             assert count == 1 or (levels[-1] >= 24 and np.ptp(np.diff(levels)) <= 2)
 
 
-def test_a_picture_of_the_stills_proportions_is_scaled_to_it(chooser: Path, tmp_path: Path) -> None:
-    more = of_level(tmp_path / "large.png", 10, (3 * SIDE, 3 * SIDE))
+@pytest.mark.parametrize("size", [(3 * SIDE, 3 * SIDE), (300, 301)])  # scaled elsewhere, rounded
+def test_a_picture_of_the_stills_proportions_is_scaled_to_it(
+    chooser: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    more = of_level(tmp_path / "large.png", 10, size)
     assert shown(chooser, tmp_path, more, driver(tmp_path, [0, 10])) == pytest.approx([0, 10])
 
 
@@ -186,6 +189,12 @@ def test_what_has_no_end_or_would_be_overwritten_is_refused(chooser: Path, tmp_p
     refused("--more-stills: A camera and a pipe have no end", more_stills="camera:0")
     refused("--more-stills: A camera and a pipe have no end", more_stills="-")
     refused("input of the command", out=poses)
+
+
+def test_what_no_still_can_take_over_in_is_refused_before_any_is_read(tmp_path: Path) -> None:
+    frames = GraphSpec("net", "net.onnx", "frame", (picture("driving_frame"),), (picture("frame"),))
+    with pytest.raises(UsageError, match=r"no other still can take over.*--more-stills"):
+        stills.with_more_stills(Scene(), tmp_path / "none", Contract("net", (frames,)))
 
 
 def test_only_clips_are_scored_with_further_stills(

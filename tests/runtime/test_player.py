@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
 import weakref
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,9 +16,11 @@ from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime import player as player_module
+from edgeanim.runtime import stills as stills_module
 from edgeanim.runtime.moments import choose
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
+from edgeanim.runtime.pictures import mixed
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions
@@ -92,6 +96,39 @@ def test_while_a_still_takes_over_a_frame_is_mixed_of_two():
     assert colours == [[255, 0, 0], [170, 85, 0], [85, 170, 0], [0, 255, 0]]
     assert len(opened["animate"].seen) == 4 + 2
     assert set(player.timings) == {"prepare", "regions", "animate", "compose"}
+
+
+def test_mixing_two_stills_counts_among_what_a_frame_takes(monkeypatch):
+    def slowly(one, other, share):
+        time.sleep(0.05)
+        return mixed(one, other, share)
+
+    monkeypatch.setattr(stills_module, "mixed", slowly)
+    player, _ = animator(transfer="raw")
+    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
+    frames = player.play(Scene(driver=[spot(30, 32), spot(34, 32)], **stills))
+    for _ in range(2):
+        next(frames)
+    assert player.timings["compose"] > 0.05
+
+
+def test_stills_share_the_memory_in_which_frames_are_made():
+    player, _ = animator(transfer="raw")
+    places = range(8, 57, 8)
+    first, *others = (np.kron(spot(x, 32), np.ones((8, 8, 1), np.uint8)) for x in places)
+    driver = [spot(x, 32) for x in places]
+    tracemalloc.start()
+    try:
+        frames = player.play(Scene(first, driver, more_stills=others))
+        next(frames)
+        alone, _ = tracemalloc.get_traced_memory()
+        for _ in others:
+            next(frames)
+        together, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # One frame's maps of where each pixel comes from take twice a still's four channels.
+    assert together - alone < first.nbytes
 
 
 def test_motion_is_relative_to_the_still_and_not_to_the_further_ones():
