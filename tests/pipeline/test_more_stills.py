@@ -15,6 +15,7 @@ from edgeanim import api
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline import stills
+from edgeanim.pipeline.figures import more_stills as figures
 from edgeanim.runtime.media import read_frames, write_animation
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.bundle import open_bundle
@@ -223,3 +224,15 @@ def test_pictures_to_score_with_are_of_any_size_as_they_are_to_animate_with(tmp_
     levels = [round(float(np.mean(picture)) / STEP) for picture in found]
     assert (len(levels), levels[0], levels[-1]) == (16, 0, 19)
     assert np.diff(levels).min() > 0
+
+
+def test_the_program_of_the_figures_prints_what_they_win_and_refuses_none(
+    small_bundle: Path, moving_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [str(small_bundle), str(moving_clip), "--stills"]
+    assert figures.main([*asked, "4"]) == 0
+    name, *found = capsys.readouterr().out.splitlines()[-1].strip("| ").split(" | ")
+    assert name == "moving"
+    assert len(found) == 5
+    assert figures.main([*asked, "0"]) == UsageError.exit_code
+    assert "--stills: At least one further still is needed." in capsys.readouterr().err

@@ -1,5 +1,6 @@
-"""What further stills of a character bring: `python -m edgeanim.pipeline.figures.more_stills BUNDLE
-CLIP…`.
+"""What further stills of a character bring.
+
+    python -m edgeanim.pipeline.figures.more_stills BUNDLE CLIP…
 
 Of each clip the first three fifths are given as further stills, and the rest drives its first
 frame. Printed is the share of the SSIM that the repeated still loses where something moves and that
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.core.errors import reports_errors
+from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.score import Score, Shot, score_set
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stills", type=int, default=MOST_STILLS, help="further stills, at most")
     parser.add_argument("--refine", action="store_true", help="refine the motion")
     options = parser.parse_args(arguments)
+    if options.stills < 1:
+        raise UsageError("At least one further still is needed.", where="--stills")
     rows = scores(
         options.bundle,
         find_clips(options.clips),
