@@ -204,6 +204,11 @@ def test_only_clips_are_scored_with_further_stills(
     monkeypatch.setattr("edgeanim.models.evaluation.sets.PUPPETS", 1)
     with pytest.raises(UsageError, match="--more-stills: They show the character of clips"):
         api.evaluate(small_bundle, more_stills=moving_clip)
+    with pytest.raises(UsageError, match="--more-stills: They show the character of clips"):
+        api.evaluate(small_bundle, clips=moving_clip, dataset="none", more_stills=moving_clip)
+    for endless in ("camera:0", "-"):
+        with pytest.raises(UsageError, match="--more-stills: A camera and a pipe have no end"):
+            api.evaluate(small_bundle, clips=moving_clip, more_stills=endless)
     with pytest.raises(UsageError, match=r"--more-stills.*trained networks"):
         api.evaluate(clips=moving_clip, more_stills=moving_clip)
     found = api.evaluate(small_bundle, clips=moving_clip, more_stills=moving_clip).scores
@@ -224,6 +229,13 @@ def test_pictures_to_score_with_are_of_any_size_as_they_are_to_animate_with(tmp_
     levels = [round(float(np.mean(picture)) / STEP) for picture in found]
     assert (len(levels), levels[0], levels[-1]) == (16, 0, 19)
     assert np.diff(levels).min() > 0
+
+
+def test_frames_to_score_with_are_spread_over_a_clip(tmp_path: Path) -> None:
+    found = stills.square_stills(clip_of(tmp_path / "clip.webp", 31))
+    levels = [float(np.mean(picture)) / STEP for picture in found]
+    assert len(levels) == 16
+    assert levels[-1] >= 24
 
 
 def test_the_program_of_the_figures_prints_what_they_win_and_refuses_none(
