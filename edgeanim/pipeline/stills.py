@@ -45,7 +45,7 @@ def with_more_stills(
     still = next(pictures)[0] if scene.still is None else scene.still
     most = max(1, min(MOST_STILLS, _MOST_PIXELS // (still.shape[0] * still.shape[1])))
     found = thin((_like(picture, still, at) for picture, at in pictures), most)
-    progress.done(f"{len(found)} found")
+    progress.done(f"{len(found)} taken")
     more = tuple(scaled(picture, still.shape[:2]) for picture in found)
     return replace(scene, still=still, more_stills=more)
 

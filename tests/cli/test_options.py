@@ -10,6 +10,7 @@ import cv2
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
+from PIL import Image
 
 from edgeanim import api
 from edgeanim.benchmarks.results.result import parse_report
@@ -96,6 +97,13 @@ def test_no_option_takes_a_number_that_nothing_can_count_to(name: str) -> None:
     for option in options_with(name, click.types.IntParamType, click.IntRange):
         with pytest.raises(click.BadParameter):
             option.type.convert("9" * 20, option, None)
+
+
+def test_further_stills_are_asked_for_by_name(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16)).save(tmp_path / "frame.png")
+    played = "animate", SMALL, "--drive", tmp_path / "frame.png", "-o", tmp_path / "out.gif"
+    fails(2, *played, "--more-stills", tmp_path, says="Leave out --more-stills")
+    fails(2, "evaluate", SMALL, "--more-stills", tmp_path, says="--more-stills: They show the")
 
 
 def test_no_weights_to_start_from_are_not_those_that_ship(tmp_path: Path) -> None:
