@@ -42,9 +42,11 @@ def with_more_stills(
     refuse_live(source)
     progress.stage("Read further stills")
     pictures = _pictures(Path(source))
-    still = next(pictures)[0] if scene.still is None else scene.still
+    still, called = scene.still, "still"
+    if still is None:
+        still, called = next(pictures)[0], "first picture"
     most = max(1, min(MOST_STILLS, _MOST_PIXELS // (still.shape[0] * still.shape[1])))
-    found = thin((_like(picture, still, at) for picture, at in pictures), most)
+    found = thin((_like(picture, still, at, called) for picture, at in pictures), most)
     progress.done(f"{len(found)} taken")
     more = tuple(scaled(picture, still.shape[:2]) for picture in found)
     return replace(scene, still=still, more_stills=more)
@@ -81,20 +83,20 @@ def _some_pictures_in(folder: Path) -> list[Path]:
     return [files[i] for i in evenly(len(files), MOST_STILLS)]
 
 
-def _like(picture: Picture, still: Picture, where: Path) -> Picture:
-    """The picture, made no larger than the still. One that is smaller stays so, as most frames of
-    a clip are not taken."""
+def _like(picture: Picture, still: Picture, where: Path, called: str) -> Picture:
+    """The picture, made no larger than the still, which is `called` so in messages. One that is
+    smaller stays so, as most frames of a clip are not taken."""
     height, width = still.shape[:2]
     if abs(picture.shape[1] * height / (picture.shape[0] * width) - 1) > _SHAPE:
         raise BadInput(
             f"This has {picture.shape[1]}x{picture.shape[0]} pixels and so other proportions than "
-            f"the still, which has {width}x{height}.",
+            f"the {called}, which has {width}x{height}.",
             where=where,
             hint="All stills show the character from the same place: crop them alike.",
         )
     if picture.shape[2] != still.shape[2]:
-        which = "This is" if picture.shape[2] == 4 else "The still is"
-        other = "the still" if picture.shape[2] == 4 else "this"
+        which = "This is" if picture.shape[2] == 4 else f"The {called} is"
+        other = f"the {called}" if picture.shape[2] == 4 else "this"
         raise BadInput(
             f"{which} transparent, and {other} is not.",
             where=where,

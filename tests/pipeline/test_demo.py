@@ -198,9 +198,9 @@ def test_a_raised_arm_is_waved_from_where_it_is_or_takes_the_drivers_pose(
 SECOND_RUN = """
 import sys
 def refuse(*a, **k): raise SystemExit('a stage was done again')
-import edgeanim.quantize.schemes as schemes, edgeanim.quantize.pruning.prune as prune
 import edgeanim.pipeline.methods, edgeanim.pipeline.pruner
-edgeanim.pipeline.methods.get_scheme = refuse
+edgeanim.pipeline.methods.histograms_of = refuse
+edgeanim.pipeline.methods.round_kernels = refuse
 edgeanim.pipeline.pruner.prune_graphs = refuse
 from edgeanim.cli.main import main
 main()

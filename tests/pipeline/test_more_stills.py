@@ -176,6 +176,23 @@ def test_without_a_still_the_first_of_a_clip_or_folder_is_it(chooser: Path, tmp_
         assert [round(frame.mean() / STEP) for frame in read_frames(out)] == [0, 20]
 
 
+def test_without_a_still_what_does_not_fit_is_measured_by_the_first_picture(
+    chooser: Path, tmp_path: Path
+) -> None:
+    drive, poses = driver(tmp_path, [0, 10]), tmp_path / "poses"
+    poses.mkdir()
+    of_level(poses / "1.png", 1)
+    of_level(poses / "2.png", 1, (SIDE + 2, SIDE))
+    with pytest.raises(BadInput, match=r"2\.png: This has 18x16 .* the first picture, which has"):
+        api.animate(chooser, more_stills=poses, drive=drive, out=tmp_path / "o.gif")
+    Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 100)).save(poses / "2.png")
+    with pytest.raises(BadInput, match=r"2\.png: This is transparent, and the first picture is"):
+        api.animate(chooser, more_stills=poses, drive=drive, out=tmp_path / "o.gif")
+    (poses / "1.png").rename(poses / "3.png")
+    with pytest.raises(BadInput, match=r"3\.png: The first picture is transparent, and this is"):
+        api.animate(chooser, more_stills=poses, drive=drive, out=tmp_path / "o.gif")
+
+
 def test_what_has_no_end_or_would_be_overwritten_is_refused(chooser: Path, tmp_path: Path) -> None:
     drive, still = driver(tmp_path, [0, 10]), of_level(tmp_path / "still.png", 0)
     poses = tmp_path / "poses"
