@@ -165,6 +165,19 @@ def test_what_does_not_fit_the_still_is_named_with_its_file(chooser: Path, tmp_p
     assert not (tmp_path / "o.gif").exists()
 
 
+def test_the_printed_figures_are_those_of_the_further_stills_of_each_clip(
+    small_bundle: Path, pictures: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # What it ends with has been seen in its first three fifths.
+    clip = tmp_path / "there_and_back.mp4"
+    write_animation(clip, [*pictures, *pictures[::-1]], 10)
+    assert figures.main([str(small_bundle), str(clip)]) == 0
+    *_, row = capsys.readouterr().out.splitlines()
+    _, name, one, more, *_ = (cell.strip() for cell in row.split("|"))
+    assert name == "there_and_back"
+    assert float(more) > float(one) + 0.2
+
+
 def test_without_a_still_the_first_of_a_clip_or_folder_is_it(chooser: Path, tmp_path: Path) -> None:
     clip, poses = clip_of(tmp_path / "clip.gif", 21), tmp_path / "poses"
     poses.mkdir()
