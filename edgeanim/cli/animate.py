@@ -55,8 +55,8 @@ def _tracks() -> Iterable[str]:
     metavar="CLIP|FOLDER",
     help="The same character in other poses, from the same place: a clip or a folder of pictures, "
     "of which up to 16 are taken, evenly spread. Each frame is made of the still that is nearest "
-    "in pose, so that hands, say, are as sharp as they are there. Without --still the first of them "
-    "is it.",
+    "in pose, so that hands, say, are as sharp as they are there. Without --still the first of "
+    "them is it.",
 )
 @click.option(
     "--drive",
