@@ -33,9 +33,7 @@ class NearestStill:
 
     def __init__(self, poses: Sequence[Array]) -> None:
         self._poses = np.concatenate(poses)
-        self._now: int | None = None
-        self._before = 0
-        self._left = 0
+        self._now = self._before = self._left = 0
         self._motion: Array | None = None
 
     def shares(self, motion: Array) -> Shares:
@@ -45,10 +43,10 @@ class NearestStill:
         distances = distance(self._poses, motion)
         distances[0] *= _FIRST
         nearest = int(np.argmin(distances))
-        if self._now is None:
+        if self._motion is None:
             self._now = nearest
         elif distances[nearest] < _NEARER * distances[self._now]:
-            hidden = distance(self._last(motion), motion)[0] > distances[nearest]
+            hidden = distance(self._motion, motion)[0] > distances[nearest]
             self._before, self._now, self._left = self._now, nearest, 0 if hidden else _FADE
         self._motion = motion.copy()
         if not self._left:
@@ -56,9 +54,6 @@ class NearestStill:
         old = self._left / (_FADE + 1)
         self._left -= 1
         return ((self._now, 1 - old), (self._before, old))
-
-    def _last(self, motion: Array) -> Array:
-        return motion if self._motion is None else self._motion
 
 
 def distance(poses: Array, motion: Array) -> Array:

@@ -118,9 +118,10 @@ def puppet_shot(sequence: FrameSequence) -> Shot:
     return Shot(sequence, 1, tuple(range(3, len(sequence.pictures), 2)))
 
 
-def clip_shot(sequence: FrameSequence) -> Shot:
-    """The first frame is the still; drivers are spread over the rest that have one before them."""
-    drivers = [i for i in range(1, len(sequence.pictures)) if sequence.before[i] != i]
+def clip_shot(sequence: FrameSequence, begin: int = 1) -> Shot:
+    """The first frame is the still; drivers are spread over those from `begin` on that have one
+    before them."""
+    drivers = [i for i in range(begin, len(sequence.pictures)) if sequence.before[i] != i]
     chosen = np.linspace(0, len(drivers) - 1, min(len(drivers), _CLIP_FRAMES)).round()
     return Shot(sequence, 0, tuple(drivers[int(i)] for i in chosen))
 

@@ -22,6 +22,7 @@ from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.evaluation.clips import clip_frames, find_clips
 from edgeanim.models.evaluation.score import Score, Shot, score_set
+from edgeanim.models.evaluation.sets import clip_shot
 from edgeanim.pipeline.playable import choose_variant
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.stills import MOST_STILLS
@@ -30,7 +31,6 @@ from edgeanim.quantize.coverage import evenly
 from edgeanim.targets.bundle import open_bundle
 
 _SEEN = 0.6
-_DRIVERS = 12
 Row = tuple[str, Score, Score]
 
 
@@ -56,12 +56,9 @@ def scores(
 
 def _parts(sequence: FrameSequence, stills: int) -> tuple[Shot, list[NDArray[np.uint8]]]:
     """What is scored, and the further stills."""
-    count = len(sequence.pictures)
-    begin = round(_SEEN * count)
-    drivers = [i for i in range(begin, count) if sequence.before[i] != i]
-    chosen = tuple(drivers[i] for i in evenly(len(drivers), _DRIVERS))
+    begin = round(_SEEN * len(sequence.pictures))
     further = [sequence.pictures[i] for i in evenly(begin, stills)]
-    return Shot(sequence, 0, chosen), further
+    return clip_shot(sequence, begin), further
 
 
 @reports_errors
