@@ -33,6 +33,7 @@ from edgeanim.core.recipe import METHODS, RANGES, QuantizeSpec
 
 if TYPE_CHECKING:
     from edgeanim.pipeline.frames.given import Frames
+    from edgeanim.pipeline.gain import FrameTimes
     from edgeanim.pipeline.methods import MeasuredIslands
     from edgeanim.pipeline.quantize import Quantized, QuantizedVariant
 
@@ -113,8 +114,9 @@ def command(
 ) -> None:
     """Quantise MODEL to INT8 for each backend in that backend's own form.
 
-    Checks the result on held-out frames and fails if the model drifted too far. MODEL is an .onnx,
-    a .pt2, a model folder or `shipped`.
+    Checks the result on held-out frames and fails if the model drifted too far. Says how much
+    faster INT8 is on this machine than each float. MODEL is an .onnx, a .pt2, a model folder or
+    `shipped`.
     """
     from edgeanim.api import quantize
 
@@ -169,7 +171,26 @@ def _show(result: Quantized) -> None:
             names = ", ".join(row.in_float)
             say(f"   stays in float32, without a convolution to quantise: {names}")
         _print_curve(row)
+        if row.times:
+            _print_times(row.times)
     say(f"Model: {result.folder}")
+
+
+def _print_times(times: FrameTimes) -> None:
+    """What INT8 gains here; where it gains nothing, that float should ship."""
+    from edgeanim.report.words import milliseconds
+
+    floats = sorted(times.floats.items(), key=lambda each: -each[1])
+    gains = ", ".join(
+        f"{ms / times.int8:.2f}x as fast as {name} ({milliseconds(ms)} ms)" for name, ms in floats
+    )
+    say(f"   {milliseconds(times.int8)} ms a frame on this machine, {gains}")
+    best, least = floats[-1]
+    if times.int8 >= least:
+        say(
+            f"   Not faster than {best} on this machine: ship {best} there. Which ops are in the "
+            "way is told by `edgeanim bench` of what `compile --floats all` makes."
+        )
 
 
 def _print_curve(row: QuantizedVariant) -> None:
@@ -181,9 +202,6 @@ def _print_curve(row: QuantizedVariant) -> None:
     for point in row.curve:
         mark = "->" if point.floats == row.islands else "  "
         say(f"{mark} {len(point.floats):>8} {_figures(point)}")
-    chosen = next(point for point in row.curve if point.floats == row.islands)
-    if chosen.ms is not None and chosen.float_ms is not None and chosen.ms >= chosen.float_ms:
-        say("   Not faster than float32 on this machine: ship float32 there.")
     if row.islands:
         say(f"   kept in float: {', '.join(row.islands)}")
 

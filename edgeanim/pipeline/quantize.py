@@ -22,6 +22,7 @@ from edgeanim.pipeline.calibrate import find_golden, record_samples
 from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import NOT_HELD_OUT, Material, gather
+from edgeanim.pipeline.gain import FrameTimes, time_int8
 from edgeanim.pipeline.methods import METHODS, Job, MeasuredIslands, Outcome, graphs_in_float
 from edgeanim.pipeline.model_folder import RECORD_FILE, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
@@ -46,7 +47,8 @@ _UNTRIED: Mapping[Method, str] = {
 class QuantizedVariant:
     """What became of the model for one backend: by which method and ranges, with which nodes kept
     in float by a search, its drift, and every point of the search (drift against time). `in_float`
-    are the graphs without a convolution to quantise, which stay as they are."""
+    are the graphs without a convolution to quantise, which stay as they are. `times` are those of a
+    frame, `None` where they were not measured: the board is of another architecture."""
 
     backend: str
     scheme: str
@@ -56,6 +58,7 @@ class QuantizedVariant:
     islands: tuple[str, ...] = ()
     curve: tuple[MeasuredIslands, ...] = ()
     in_float: tuple[str, ...] = ()
+    times: FrameTimes | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def quantize(
         progress.done()
         golden = find_golden(work, model, source, material.held_out)
         return quantize_model(
-            work, source, material, golden, Path(out), names, spec, limit, ahead=ahead
+            work, source, material, golden, Path(out), names, spec, limit, timed=True, ahead=ahead
         )
 
 
@@ -133,11 +136,13 @@ def quantize_model(
     limit: DriftLimit,
     *,
     gated: bool = True,
+    timed: bool = False,
     ahead: Ahead | None = None,
 ) -> Quantized:
     """The same for a model, material and golden frames that are at hand. `UsageError` if the board
     runs INT8 on none of `backends`; those of several on which it does not are `left_out`. Unless
-    `gated`, what came nearest to the limit is handed back even where it drifts too far."""
+    `gated`, what came nearest to the limit is handed back even where it drifts too far. `timed`
+    says what INT8 gains here, for whoever does not bench it next."""
     schemes = _schemes(work, backends)
     left_out = {name: _why_not(work, (name,)) for name in backends if name not in schemes}
     slow = _slow(schemes)
@@ -168,6 +173,11 @@ def quantize_model(
         results, made = _carry_out(jobs, spec, in_float)
     if gated:
         require_within(results, limit, out, material, spec.method)
+    if timed:
+        results = [
+            replace(row, times=time_int8(job, made[job.scheme].graphs))
+            for row, job in zip(results, jobs, strict=True)
+        ]
     digests = {name: graph_samples.digest for name, graph_samples in samples.items()}
     note = clipping_in_words(model, golden)
     result = Quantized(out, tuple(results), digests, material.separate, left_out, note)

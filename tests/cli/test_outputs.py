@@ -177,7 +177,7 @@ def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(
     drift = SimpleNamespace(ssim_mean=1.0, ssim_p5=1.0)
     row = SimpleNamespace(
         backend="tflite", scheme="tflite-int8", ranges="minmax", drift=drift,
-        in_float=("\x1b[2J",), curve=(), islands=(),
+        in_float=("\x1b[2J",), curve=(), islands=(), times=None,
     )  # fmt: skip
     made = SimpleNamespace(left_out={}, held_out=True, variants=(row,), folder=tmp_path)
     monkeypatch.setattr(api, "quantize", lambda *_, **__: made)
@@ -189,6 +189,32 @@ def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(
     shown += CliRunner().invoke(dataset.command, ["show", "data"]).stdout
     assert shown.count("\\x1b[2J") == 2
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("floats", "said"),
+    [
+        ({"float32": 8.0, "bfloat16": 6.0}, ""),
+        ({"float32": 8.0, "bfloat16": 3.0}, "Not faster than bfloat16"),
+        ({"float32": 3.0}, "Not faster than float32"),
+    ],
+)
+def test_int8_that_is_no_faster_is_told_with_what_to_ship_instead(
+    floats: dict[str, float], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drift = SimpleNamespace(ssim_mean=1.0, ssim_p5=1.0)
+    row = SimpleNamespace(
+        backend="openvino", scheme="openvino-int8", ranges="mse", drift=drift, in_float=(),
+        curve=(), islands=(), times=SimpleNamespace(int8=4.0, floats=floats),
+    )  # fmt: skip
+    made = SimpleNamespace(left_out={}, held_out=True, variants=(row,), folder=tmp_path, note=None)
+    monkeypatch.setattr(api, "quantize", lambda *_, **__: made)
+    shown = CliRunner().invoke(quantize.command, ["net.onnx", "-o", str(tmp_path)]).stdout
+    assert "4.00 ms a frame on this machine" in shown
+    for name, ms in floats.items():
+        assert f"{ms / 4:.2f}x as fast as {name} ({ms:.2f} ms)" in shown
+    assert ("Not faster" in shown) == bool(said)
+    assert said in shown
 
 
 def test_names_that_are_not_utf8_are_printed_with_escapes(tmp_path: Path) -> None:
