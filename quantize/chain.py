@@ -65,15 +65,13 @@ class Node:
 class Chain:
     """`convolutions` and `glue` are the names of the nodes to quantise, in the graph's order.
 
-    `heads` are those convolutions whose result reaches no other one, and `head_share` their part
-    of all multiply-accumulates. `spared` are those that had better stay in float: the heads, and
-    the narrow convolutions that float ops alone read, as far as float costs next to nothing there.
+    `spared` are those convolutions that had better stay in float: the heads, whose result reaches
+    no other one, and the narrow ones that float ops alone read, as far as float costs next to
+    nothing there.
     """
 
     convolutions: tuple[str, ...]
     glue: tuple[str, ...]
-    heads: tuple[str, ...]
-    head_share: float
     spared: tuple[str, ...] = ()
 
     @property
@@ -106,32 +104,40 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
             hint="Ship it in float32.",
         )
     glue = {node.name for node in nodes if node.kind == "glue"}
-    fusing = {node.name for node in nodes if node.kind == "glue" and node.fuses}
     above, below = _neighbours(nodes)
     between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
-    everything = {node.name for node in nodes}
-    heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
-    head_share = sum(node.macs for node in nodes if node.name in heads) / total
-    spared = heads if head_share <= HEAD_SHARE else set()
-    between |= {
-        name
-        for node in nodes
-        if node.name in convolutions - spared and len(readers := below[node.name]) == 1
-        for name in readers & fusing
-    }
+    spared = _cheap_heads(nodes, convolutions, below, HEAD_SHARE * total)
+    between |= _fused_behind(nodes, convolutions - spared, below)
     read = convolutions | between
-    flows = [node for node in nodes if node.narrow and node.name in convolutions - spared]
-    spared = spared | _cheapest(
+    flows = [n for n in nodes if n.narrow and n.name in convolutions - spared]
+    spared |= _cheapest(
         [node for node in flows if not below[node.name] & read],
-        HEAD_SHARE * total - sum(node.macs for node in nodes if node.name in spared),
+        HEAD_SHARE * total - _macs_of(nodes, spared),
     )
     return Chain(
         convolutions=tuple(node.name for node in nodes if node.name in convolutions),
         glue=tuple(node.name for node in nodes if node.name in between),
-        heads=tuple(node.name for node in nodes if node.name in heads),
-        head_share=head_share,
         spared=tuple(node.name for node in nodes if node.name in spared),
     )
+
+
+def _cheap_heads(
+    nodes: Sequence[Node], convolutions: set[str], below: Mapping[str, set[str]], macs: float
+) -> set[str]:
+    """Those of `convolutions` whose result reaches no other one, if they take at most `macs`
+    together; else none."""
+    everything = {node.name for node in nodes}
+    heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
+    return heads if _macs_of(nodes, heads) <= macs else set()
+
+
+def _fused_behind(
+    nodes: Sequence[Node], convolutions: set[str], below: Mapping[str, set[str]]
+) -> set[str]:
+    """The glue that fuses with one of `convolutions` whose result nothing else reads."""
+    fusing = {node.name for node in nodes if node.kind == "glue" and node.fuses}
+    alone = (below[name] for name in convolutions if len(below[name]) == 1)
+    return {name for readers in alone for name in readers & fusing}
 
 
 def _cheapest(nodes: Iterable[Node], macs: float) -> set[str]:
@@ -142,6 +148,10 @@ def _cheapest(nodes: Iterable[Node], macs: float) -> set[str]:
         if macs >= 0:
             found.add(node.name)
     return found
+
+
+def _macs_of(nodes: Iterable[Node], names: set[str]) -> int:
+    return sum(node.macs for node in nodes if node.name in names)
 
 
 def onnx_chain(
