@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,11 +171,17 @@ def onnx_chain(
     return find_chain(onnx_nodes(model, set(keep_float), more_glue), where=where)
 
 
-def has_convolutions(path: Path, keep_float: Collection[str] = ()) -> bool:
-    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside."""
+def has_convolutions(
+    path: Path, keep_float: Collection[str] = (), *, most_axes: float = inf
+) -> bool:
+    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside, and
+    convolutions whose kernels have more axes than a runtime has INT8 for."""
     model = load_shaped(path)
     check_names(keep_float, [node.name for node in model.graph.node], where=path.stem)
-    return any(node.kind == "convolution" for node in onnx_nodes(model, set(keep_float)))
+    axes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    convolutions = (node for node in model.graph.node if node.op_type == "Conv")
+    beyond = {node.name for node in convolutions if axes.get(node.input[1], 0) > most_axes}
+    return any(node.kind == "convolution" for node in onnx_nodes(model, {*keep_float, *beyond}))
 
 
 def load_shaped(path: Path) -> Any:

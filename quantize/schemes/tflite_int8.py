@@ -23,19 +23,15 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.quantize.chain import (
-    check_names,
-    find_chain,
-    has_convolutions,
-    load_shaped,
-    name_nodes,
-)
+from edgeanim.quantize.chain import check_names, find_chain, has_convolutions, name_nodes
 from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
 from edgeanim.quantize.tflite_ops import TfliteOps
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"
+_MOST_AXES = 4
+"""Of a kernel: TFLite has no convolution of volumes in INT8."""
 
 
 class TfLiteInt8(Scheme):
@@ -57,7 +53,7 @@ class TfLiteInt8(Scheme):
 
     def takes_any_of(self, path: Path, keep_float: Collection[str]) -> bool:
         """See `Scheme.takes_any_of`: TFLite has no convolution of volumes in INT8."""
-        return has_convolutions(path, {*keep_float, *_of_volumes(path)})
+        return has_convolutions(path, keep_float, most_axes=_MOST_AXES)
 
     def watch(self, source: Source) -> Histograms:
         """See `Scheme.watch`: those of the converted graph."""
@@ -99,9 +95,6 @@ class TfLiteInt8(Scheme):
 
 SCHEME = TfLiteInt8()
 
-_OF_VOLUMES = 5
-"""Axes of a kernel, of which TFLite has no convolution in INT8."""
-
 
 def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array]]:
     """The kernels [O, I/g, ...] of the convolutions named by `keep_float`, each with its name, but
@@ -126,20 +119,9 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
                 where=path.stem,
             )
         kernel = numpy_helper.to_array(weights[node.input[1]])
-        if kernel.ndim != _OF_VOLUMES:
+        if kernel.ndim <= _MOST_AXES:
             kernels.append((name, kernel))
     return kernels
-
-
-def _of_volumes(path: Path) -> set[str]:
-    """The names of the convolutions of volumes in the ONNX graph at `path`."""
-    graph = load_shaped(path).graph
-    axes = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
-    return {
-        node.name
-        for node in graph.node
-        if len(node.input) > 1 and axes.get(node.input[1]) == _OF_VOLUMES
-    }
 
 
 def _recipe(graph: TfliteOps, names: Sequence[str]) -> Any:
