@@ -9,10 +9,10 @@ written out and the warp are cheap, and eight bits ruin them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,16 +172,18 @@ def onnx_chain(
 
 
 def has_convolutions(
-    path: Path, keep_float: Collection[str] = (), *, most_axes: float = inf
+    path: Path, keep_float: Collection[str] = (), *, kernel_axes: Container[int] | None = None
 ) -> bool:
-    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside, and
-    convolutions whose kernels have more axes than a runtime has INT8 for."""
+    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside; of
+    convolutions whose kernels have other numbers of axes than `kernel_axes` none can."""
     model = load_shaped(path)
     check_names(keep_float, [node.name for node in model.graph.node], where=path.stem)
-    axes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
-    convolutions = (node for node in model.graph.node if node.op_type == "Conv")
-    beyond = {node.name for node in convolutions if axes.get(node.input[1], 0) > most_axes}
-    return any(node.kind == "convolution" for node in onnx_nodes(model, {*keep_float, *beyond}))
+    kept = set(keep_float)
+    if kernel_axes is not None:
+        axes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+        convolutions = (node for node in model.graph.node if node.op_type == "Conv")
+        kept |= {n.name for n in convolutions if axes.get(n.input[1]) not in kernel_axes}
+    return any(node.kind == "convolution" for node in onnx_nodes(model, kept))
 
 
 def load_shaped(path: Path) -> Any:

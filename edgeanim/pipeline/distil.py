@@ -13,8 +13,7 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline.methods import Job, Outcome, graph_specs, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
-from edgeanim.quantize.chain import has_convolutions
-from edgeanim.quantize.distillation.distil import MIN_SAMPLES, distil_graph
+from edgeanim.quantize.distillation.distil import MIN_SAMPLES, distil_graph, trains_any_of
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
 
@@ -49,7 +48,7 @@ def distil(job: Job, spec: QuantizeSpec) -> Outcome:
 def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtifact:
     samples, work = job.samples[graph.spec.name], job.work
     once = len(samples) < MIN_SAMPLES  # a graph that runs once per still
-    if once or not has_convolutions(graph.path, spec.keep_float):
+    if once or not trains_any_of(graph.path, spec.keep_float):
         return graph
     scheme = get_scheme(job.scheme)
     limit = weight_limit(scheme, spec, work.board)

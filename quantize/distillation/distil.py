@@ -9,7 +9,7 @@ other graph: on the same samples and by the same method it finds the ranges that
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +24,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
 from edgeanim.core.threads import torch_threads
+from edgeanim.quantize.chain import has_convolutions
 
 if TYPE_CHECKING:
     from edgeanim.graph.to_torch import ImportedGraph
@@ -36,6 +37,8 @@ _HELD = 64
 _HELD_OUT_EVERY = 6
 # Samples from which ranges are taken while training; the schemes take all in the end.
 _RANGED = 12
+# Of a picture's kernel.
+_KERNEL_AXES = (4,)
 # Exponents tried for equalisation, beside none.
 _STRENGTHS = (None, 0.5, 1.0)
 
@@ -60,6 +63,12 @@ class DistilRecord:
     every: int
     held_out: tuple[float, ...]
     schema: Literal[1] = 1
+
+
+def trains_any_of(path: Path, keep_float: Collection[str] = ()) -> bool:
+    """Whether anything of the float32 ONNX graph at `path` is trained for INT8, `keep_float` aside:
+    convolutions of pictures are, those of sequences and volumes are not."""
+    return has_convolutions(path, keep_float, kernel_axes=_KERNEL_AXES)
 
 
 def distil_graph(

@@ -30,8 +30,8 @@ from edgeanim.quantize.tflite_ops import TfliteOps
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"
-_MOST_AXES = 4
-"""Of a kernel: TFLite has no convolution of volumes in INT8."""
+_KERNEL_AXES = (3, 4)
+"""Of sequences and pictures: TFLite has no convolution of volumes in INT8."""
 
 
 class TfLiteInt8(Scheme):
@@ -53,7 +53,7 @@ class TfLiteInt8(Scheme):
 
     def takes_any_of(self, path: Path, keep_float: Collection[str]) -> bool:
         """See `Scheme.takes_any_of`: TFLite has no convolution of volumes in INT8."""
-        return has_convolutions(path, keep_float, most_axes=_MOST_AXES)
+        return has_convolutions(path, keep_float, kernel_axes=_KERNEL_AXES)
 
     def watch(self, source: Source) -> Histograms:
         """See `Scheme.watch`: those of the converted graph."""
@@ -119,7 +119,7 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
                 where=path.stem,
             )
         kernel = numpy_helper.to_array(weights[node.input[1]])
-        if kernel.ndim <= _MOST_AXES:
+        if kernel.ndim in _KERNEL_AXES:
             kernels.append((name, kernel))
     return kernels
 

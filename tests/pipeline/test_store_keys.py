@@ -135,7 +135,7 @@ def test_what_is_to_be_rounded_otherwise_is_distilled_anew(
         (folder / "net.onnx").touch()
 
     monkeypatch.setattr(distil, "distil_graph", trained)
-    monkeypatch.setattr(distil, "has_convolutions", lambda *_: True)
+    monkeypatch.setattr(distil, "trains_any_of", lambda *_: True)
     plain = QuantizeSpec()
     asks = [
         ("dark", "onnx-qdq", plain),

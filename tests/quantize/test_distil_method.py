@@ -108,3 +108,32 @@ def test_an_unreachable_limit_leaves_the_curve_and_proposes_nothing_that_was_tri
             unet.path, out=out, calib=photos, backends=("onnxruntime",), spec=spec, max_drift=1e-9
         )
     assert "--method" not in str(refused.value)
+
+
+def test_a_graph_of_volumes_alone_is_quantised_as_it_is(photos: Path, tmp_path: Path) -> None:
+    """PyTorch rounds no convolution of volumes here, which ended the command."""
+    import onnx
+
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17]>
+        g (float[1,3,32,32] frame_in) => (float[1,3,32,32] frame) {
+            volume = Reshape (frame_in, deep)
+            lifted = Conv <pads = [1, 1, 1, 1, 1, 1]> (volume, kernel)
+            frame = Reshape (lifted, flat) }"""
+    )
+    kernel = np.random.default_rng(0).normal(0, 0.2, (3, 3, 3, 3, 3)).astype(np.float32)
+    stored = {"kernel": kernel, "deep": np.array([1, 3, 1, 32, 32])}
+    stored["flat"] = np.array([1, 3, 32, 32])
+    for name, value in stored.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    onnx.save(model, str(tmp_path / "deep.onnx"))
+    spec = QuantizeSpec(method="distil", samples=8, distil=DistilSpec(steps=2, every=1))
+    done = quantize(
+        tmp_path / "deep.onnx",
+        out=tmp_path / "int8",
+        calib=photos,
+        backends=("onnxruntime",),
+        spec=spec,
+        max_drift=1.0,
+    )
+    assert [row.in_float for row in done.variants] == [()]
