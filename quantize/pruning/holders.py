@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import fx
 
-from edgeanim.core.contract import FEATURE, STATE
+from edgeanim.core.contract import FEATURE, STATE, GraphSpec
 from edgeanim.graph.queries import node_label
+from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.disjoint import DisjointSets, Ids
 from edgeanim.quantize.pruning.channels import ties_channels
 from edgeanim.quantize.pruning.macs import NO_LAYER, macs_by_layer
 from edgeanim.quantize.pruning.strands import FIXED, Follower
-
-if TYPE_CHECKING:
-    from torch import fx
-
-    from edgeanim.core.contract import GraphSpec
-    from edgeanim.graph.to_torch import ImportedGraph
 
 
 @dataclass(frozen=True)

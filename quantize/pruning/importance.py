@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import torch
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
@@ -12,11 +14,7 @@ from edgeanim.quantize.coverage import evenly
 from edgeanim.quantize.pruning.channels import ChannelGroup, kind_of
 from edgeanim.quantize.pruning.surgeon import Surgeon
 from edgeanim.quantize.pruning.takes import Takes
-
-if TYPE_CHECKING:
-    import torch
-
-    from edgeanim.quantize.pruning.whole import Played, WholeModel
+from edgeanim.quantize.pruning.whole import Played, WholeModel
 
 # Each group by a name of its own, with the graph that it is in.
 Groups = Mapping[str, tuple[str, ChannelGroup]]
@@ -42,8 +40,6 @@ def channel_scores(
     `magnitude` is the squared norm of all weights of a channel, as a share of its group's; `taylor`
     what the frames change if the channel goes (see `taylor_scores`).
     """
-    import torch
-
     if spec.importance == "taylor":
         return taylor_scores(whole, groups, takes, seed=spec.seed)
     if spec.importance == "random":
@@ -66,8 +62,6 @@ def taylor_scores(
     times the weights, summed over the channel (Molchanov et al. 2019). Since y is what the whole
     model makes, scores of different graphs compare.
     """
-    import torch
-
     generator = torch.Generator().manual_seed(seed)
     scores = {k: torch.zeros(g.count, dtype=torch.float64) for k, (_, g) in groups.items()}
     for index in evenly(len(takes), _TAKES):
@@ -98,8 +92,6 @@ def require_finite(found: bool) -> None:
 
 def _projected(played: Played, generator: torch.Generator) -> torch.Tensor:
     """A randomly signed sum whose squared gradient is, on average, that of the relative error."""
-    import torch
-
     terms = []
     for number, roles in enumerate(played.frames):
         seen = played.seen(number, played.picture)

@@ -22,11 +22,15 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.pruning.allocation import Layer
 from edgeanim.quantize.pruning.channels import Kind, kind_of
 from edgeanim.targets.backends import Backend, SessionOptions
 
 if TYPE_CHECKING:
+    import torch
+    from torch import fx
+
     from edgeanim.targets.board import Board
 
 _ROUNDS = 9
@@ -106,37 +110,30 @@ class LayerTimes:
         return Layer(measured.shape.inputs, measured.shape.outputs, measured.at)
 
 
-def layer_shapes(module: Any, example: Sequence[Any]) -> dict[str, LayerShape]:
-    """The convolutions of a PyTorch module that can lose channels by name, with the sizes that
+def layer_shapes(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> dict[str, LayerShape]:
+    """The convolutions of a traced module that can lose channels by name, with the sizes that
     `example` gives."""
-    import torch
-
+    sizes = traced_shapes(module, example)
+    layers: dict[str, Any] = dict(module.named_modules())
+    kinds = {name: kind for name, layer in layers.items() if (kind := kind_of(layer)) is not None}
     shapes: dict[str, LayerShape] = {}
-    names = {layer: name for name, layer in module.named_modules()}
-
-    def look(layer: Any, inputs: tuple[Any, ...], _: object) -> None:
-        height, width = inputs[0].shape[2:]
-        shapes[names[layer]] = LayerShape(
-            layer.in_channels,
-            layer.out_channels,
-            (height, width),
-            tuple(layer.kernel_size),
-            tuple(layer.stride),
-            tuple(layer.padding),
-            tuple(layer.dilation),
-            kinds[layer],
-            tuple(layer.output_padding),
-            layer.groups,
-        )
-
-    kinds = {layer: kind for layer in names if (kind := kind_of(layer)) is not None}
-    hooks = [layer.register_forward_hook(look) for layer in kinds]
-    try:
-        with torch.no_grad():
-            module(*example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for node in module.graph.nodes:
+        name = str(node.target)
+        if node.op == "call_module" and name in kinds:
+            layer = layers[name]
+            height, width = sizes[node.args[0].name][2:]
+            shapes[name] = LayerShape(
+                inputs=layer.in_channels,
+                outputs=layer.out_channels,
+                size=(height, width),
+                kernel=tuple(layer.kernel_size),
+                stride=tuple(layer.stride),
+                padding=tuple(layer.padding),
+                dilation=tuple(layer.dilation),
+                kind=kinds[name],
+                extra=tuple(layer.output_padding),
+                groups=layer.groups,
+            )
     return shapes
 
 

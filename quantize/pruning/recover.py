@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from edgeanim.core.errors import memory_errors
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, PruneSpec
+from edgeanim.quantize.distillation.train import Trainer
+from edgeanim.quantize.pruning.judge import Judge, wanted_of
 from edgeanim.quantize.pruning.takes import Take, Takes
-
-if TYPE_CHECKING:
-    import torch
-
-    from edgeanim.quantize.pruning.whole import Played, WholeModel
+from edgeanim.quantize.pruning.whole import Played, WholeModel
 
 _HELD_OUT_EVERY = 8
 _MOST_HELD_OUT = 12
@@ -47,10 +46,6 @@ def recover(
     Returns the losses on the held-out takes, the one before the first step first. `GateFailed` if
     the loss stops being a number.
     """
-    import torch
-
-    from edgeanim.quantize.distillation.train import Trainer
-
     if spec.steps == 0:
         return ()
     every = max(_LEAST_EVERY, spec.steps // _CHECKS)
@@ -89,8 +84,6 @@ class _ModelTask:
     def __init__(
         self, teacher: WholeModel, takes: Takes, taught: Sequence[int], held_out: Sequence[int]
     ) -> None:
-        from edgeanim.quantize.pruning.judge import Judge
-
         self.batches = _Batches(takes, taught)
         self.wanted = _Wanted(teacher, takes, taught)
         self.ranged: Sequence[Sequence[torch.Tensor]] = ()
@@ -119,7 +112,7 @@ class _Batches(Sequence[tuple[Take]]):
         return (self._takes[self._chosen[index]],)
 
 
-class _Wanted(Sequence["Played"]):
+class _Wanted(Sequence[Played]):
     """What the teacher makes of the chosen takes, made as it is asked for, and kept as far as
     `memory` reaches: what lies beyond is made again every time."""
 
@@ -134,8 +127,6 @@ class _Wanted(Sequence["Played"]):
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Played:  # type: ignore[override]
-        from edgeanim.quantize.pruning.judge import wanted_of
-
         if index in self._kept:
             return self._kept[index]
         played = wanted_of(self._teacher, self._takes[self._chosen[index]])

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import fx
 
 from edgeanim.graph.traced import traced_shapes
 from edgeanim.quantize.disjoint import DisjointSets, Ids
@@ -37,9 +38,6 @@ from edgeanim.quantize.pruning.channels import (
     works_on_each,
 )
 from edgeanim.quantize.pruning.moves import Along, compact, is_move, moved, varies
-
-if TYPE_CHECKING:
-    from torch import fx
 
 FIXED = 0
 """The strand of all channels that stay."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import fx, nn
 
 from edgeanim.quantize.disjoint import Ids
 from edgeanim.quantize.pruning.channels import (
@@ -17,10 +19,6 @@ from edgeanim.quantize.pruning.channels import (
 )
 from edgeanim.quantize.pruning.moves import update_sizes
 from edgeanim.quantize.pruning.strands import FIXED, find_strands
-
-if TYPE_CHECKING:
-    import torch
-    from torch import fx
 
 # What a layer holds for each channel that it reads, beside a convolution's weight.
 _HELD_EACH = ("weight", "bias", "running_mean", "running_var")
@@ -73,8 +71,6 @@ class Surgeon:
 
     def magnitude(self, group: ChannelGroup) -> torch.Tensor:
         """The summed squares of the weights of convolutions that go with each strand."""
-        import torch
-
         score = torch.zeros(group.count)
         for side, holders in (("outputs", group.given_by), ("inputs", group.taken_by)):
             for name, places in holders.items():
@@ -157,8 +153,6 @@ def _places(ids: Ids, strands: Ids) -> Places:
 
 def _kept(ids: Ids, gone: Ids) -> torch.Tensor | None:
     """Which places stay once these strands are gone; `None` if all do."""
-    import torch
-
     stays = ~np.isin(ids, gone)
     return None if stays.all() else torch.from_numpy(np.flatnonzero(stays))
 
@@ -180,8 +174,6 @@ def _count(layer: Any, name: str) -> int:
 
 def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:
     """Let a layer have these of its input and output channels only (`None`: all)."""
-    from torch import nn
-
     if kind_of(layer) is not None:
         _keep_convolved(layer, read, made)
     elif isinstance(layer, nn.Linear):
@@ -206,8 +198,6 @@ def _keep(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> N
 
 
 def _keep_convolved(layer: Any, read: torch.Tensor | None, made: torch.Tensor | None) -> None:
-    from torch import nn
-
     weight, kind = layer.weight.detach(), kind_of(layer)
     first, second = (read, made) if kind == "transposed" else (made, read)
     if first is not None:
@@ -224,16 +214,12 @@ def _keep_convolved(layer: Any, read: torch.Tensor | None, made: torch.Tensor | 
 
 
 def _keep_bias(layer: Any, made: torch.Tensor) -> None:
-    from torch import nn
-
     if layer.bias is not None:
         layer.bias = nn.Parameter(layer.bias.detach()[made])
 
 
 def _keep_numbers(module: fx.GraphModule, name: str, kept: torch.Tensor | None) -> None:
     """Let a parameter [..., C, 1, 1] of the module itself have these of its channels only."""
-    from torch import nn
-
     if kept is not None:
         numbers = module.get_parameter(name).detach()
         setattr(module, name, nn.Parameter(numbers.index_select(numbers.ndim - 3, kept)))
