@@ -68,50 +68,61 @@ def pad_value(graph: Editor, pad: Any) -> float | None:
     return float(attributes(pad).get("value", 0.0))
 
 
-def interleave(
-    graph: Editor,
-    node: Any,
-    x: str,
-    kernel: AnyArray,
-    *,
-    pads: Sequence[int],
-    blocks: Pair,
-    block: int,
-    crops: Sequence[int],
-    out: Pair,
-) -> None:
-    """Let `node` give blocks of pixels: `kernel` on `x`, then DepthToSpace, then a crop.
+@dataclass(frozen=True)
+class BlockConvolution:
+    """A convolution that gives blocks of pixels as channels, in place of one that gives the pixels.
 
-    The result is a Conv of the node's own name, with its bias repeated. `blocks` are the rows and
-    columns of blocks that it gives, `crops` the first pixels not wanted, `out` the size wanted.
+    `kernel` [b b O, I, h, w] on the value `x`, with `pads` by zeros, gives blocks of `block` x
+    `block` pixels. Of the picture of these blocks, `out` rows and columns are wanted, from `crops`
+    on.
     """
-    import onnx
 
+    x: str
+    kernel: AnyArray
+    block: int
+    out: Pair
+    pads: Sequence[int] = (0, 0, 0, 0)
+    crops: Pair = (0, 0)
+
+
+def interleave(graph: Editor, node: Any, by: BlockConvolution) -> None:
+    """Let the blocks of `by`, then DepthToSpace, then a crop give what `node` gives.
+
+    The result is a Conv of the node's own name, with its bias repeated.
+    """
     near = node.output[0]
-    inputs = [x, graph.constant(kernel, near=node.input[1])]
-    if graph.has_input(node, 2):
-        bias = graph.constants[node.input[2]]
-        inputs.append(graph.constant(np.tile(bias, block**2), near=node.input[2]))
-    blocked = graph.fresh(f"{near}/blocks")
-    settings = {"kernel_shape": kernel.shape[2:], "pads": pads}
-    graph.append(onnx.helper.make_node("Conv", inputs, [blocked], node.name, **settings))
+    blocks = _in_blocks(graph, node, by)
     replaced = [node]
     activation = graph.only_user(near)
     if activation is not None and activation.op_type == "Relu":
         # Runtimes compute it with the convolution, and INT8 has no levels to spare for what it
         # takes away.
-        blocked = graph.add("Relu", [blocked], near=activation.output[0])
+        blocks = graph.add("Relu", [blocks], near=activation.output[0])
         replaced.append(activation)
-    y = graph.add("DepthToSpace", [blocked], near=near, blocksize=block)
-    if any(crops) or tuple(block * count for count in blocks) != tuple(out):
-        ends = [crop + size for crop, size in zip(crops, out, strict=True)]
+    y = graph.add("DepthToSpace", [blocks], near=near, blocksize=by.block)
+    ends = tuple(crop + size for crop, size in zip(by.crops, by.out, strict=True))
+    if any(by.crops) or any(end % by.block for end in ends):
         bounds = [
             graph.constant(np.array(values, np.int64), near=near)
-            for values in (crops, ends, (2, 3))
+            for values in (by.crops, ends, (2, 3))
         ]
         y = graph.add("Slice", [y, *bounds], near=near)
     for each in replaced:
         graph.replace(each, y)
+
+
+def _in_blocks(graph: Editor, node: Any, by: BlockConvolution) -> str:
+    """Add the convolution; returns the blocks that it gives."""
+    import onnx
+
+    inputs = [by.x, graph.constant(by.kernel, near=node.input[1])]
+    if graph.has_input(node, 2):
+        bias = graph.constants[node.input[2]]
+        inputs.append(graph.constant(np.tile(bias, by.block**2), near=node.input[2]))
+    blocks = graph.fresh(f"{node.output[0]}/blocks")
+    settings = {"kernel_shape": by.kernel.shape[2:], "pads": by.pads}
+    graph.append(onnx.helper.make_node("Conv", inputs, [blocks], node.name, **settings))
+    return blocks
 
 
 def add_pad(graph: Editor, x: str, mode: str, begins: Pair, ends: Pair, *, near: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeanim.graph.blocks import block_taps, packed_kernel
 from edgeanim.graph.convolutions import (
+    BlockConvolution,
     Pair,
     Plain,
     add_pad,
@@ -49,7 +50,7 @@ def _pack(graph: Editor, node: Any, lanes: int) -> bool:
     size = graph.shapes.get(x)
     if size is None:
         return False
-    blocks, more = _blocks(plain, block)
+    more = _beyond(plain, block)
     ends = (ends[0] + more[0], ends[1] + more[1])
     if mode == "reflect" and any(end >= axis for end, axis in zip(ends, size[2:], strict=True)):
         return False
@@ -57,17 +58,8 @@ def _pack(graph: Editor, node: Any, lanes: int) -> bool:
     # What the last blocks read beyond the border meets weights of zero or is cropped.
     x = add_pad(graph, x, mode, begins, ends, near=near)
     x = graph.add("SpaceToDepth", [x], near=near, blocksize=block)
-    interleave(
-        graph,
-        node,
-        x,
-        packed_kernel(plain.kernel, block),
-        pads=[0, 0, 0, 0],
-        blocks=blocks,
-        block=block,
-        crops=(0, 0),
-        out=plain.out,
-    )
+    kernel = packed_kernel(plain.kernel, block)
+    interleave(graph, node, BlockConvolution(x, kernel, block, plain.out))
     return True
 
 
@@ -80,15 +72,13 @@ def _padded_input(graph: Editor, node: Any, plain: Plain) -> tuple[str, str, Pai
     return str(pad.input[0]), *found
 
 
-def _blocks(plain: Plain, block: int) -> tuple[Pair, Pair]:
-    """Rows and columns of blocks given, and how much wider than before the input must be."""
-    rows, columns = (-(-size // block) for size in plain.out)
-    height, width = plain.kernel.shape[2:]
-    more = (
-        (rows + block_taps(height, block) - 1) * block - (plain.out[0] + height - 1),
-        (columns + block_taps(width, block) - 1) * block - (plain.out[1] + width - 1),
+def _beyond(plain: Plain, block: int) -> Pair:
+    """How many more rows and columns than pixels' kernels those of whole blocks read."""
+    rows, columns = (
+        (-(-size // block) + block_taps(kernel, block) - 1) * block - (size + kernel - 1)
+        for size, kernel in zip(plain.out, plain.kernel.shape[2:], strict=True)
     )
-    return (rows, columns), more
+    return rows, columns
 
 
 def _cost(plain: Plain, block: int, lanes: int) -> float:

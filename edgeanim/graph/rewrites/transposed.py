@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeanim.graph.blocks import transposed_kernel
-from edgeanim.graph.convolutions import interleave
+from edgeanim.graph.convolutions import BlockConvolution, interleave
 from edgeanim.graph.edit import AnyArray, Editor, attributes, rewrite_each, states_pads
 
 _NARROW = 256
@@ -54,17 +54,15 @@ def _replace(graph: Editor, node: Any) -> bool:
     ]
     if min(*begins, *ends) < 0:
         return False
-    interleave(
-        graph,
-        node,
+    by = BlockConvolution(
         node.input[0],
         transposed_kernel(kernel, stride),
-        pads=[*begins, *ends],
-        blocks=(blocks[0], blocks[1]),
         block=stride,
-        crops=crops,
         out=(out[2], out[3]),
+        pads=[*begins, *ends],
+        crops=(crops[0], crops[1]),
     )
+    interleave(graph, node, by)
     return True
 
 

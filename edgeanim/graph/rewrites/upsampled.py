@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeanim.graph.blocks import block_taps, upsampled_kernel
 from edgeanim.graph.convolutions import (
+    BlockConvolution,
     Plain,
     add_pad,
     interleave,
@@ -70,17 +71,8 @@ def _move(graph: Editor, node: Any) -> bool:
             graph, x, "edge", (begins[0], begins[1]), (ends[0], ends[1]), near=node.output[0]
         )
         pads = [0, 0, 0, 0]
-    interleave(
-        graph,
-        node,
-        x,
-        phases,
-        pads=pads,
-        blocks=(sizes[0], sizes[1]),
-        block=factor,
-        crops=crops,
-        out=plain.out,
-    )
+    by = BlockConvolution(x, phases, factor, plain.out, pads, (crops[0], crops[1]))
+    interleave(graph, node, by)
     return True
 
 
