@@ -19,6 +19,7 @@ from typing import Any, Literal
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.graph.edit import clip_limits
+from edgeanim.graph.known_values import KnownValues
 from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.read import load_onnx
 from edgeanim.graph.rewrites import constants
@@ -211,7 +212,7 @@ def shaped(model: Any) -> Any:
 
 def onnx_nodes(model: Any, keep_float: set[str], more_glue: Collection[str] = ()) -> list[Node]:
     """The nodes of an ONNX `model` by kind; `BadInput` for a convolution of unknown cost."""
-    values = constants.Values(model)
+    values = KnownValues(model)
     weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     shapes = value_shapes(model)
     nodes = []
@@ -255,7 +256,7 @@ def holds_zero(low: float | None, high: float | None) -> bool:
     return (low is None or low <= 0) and (high is None or high >= 0)
 
 
-def _keeps_zero(node: Any, values: constants.Values) -> bool:
+def _keeps_zero(node: Any, values: KnownValues) -> bool:
     """Whether a glue node is no Clip, or one that `holds_zero`; not if an input decides on its
     limits."""
     if node.op_type != "Clip":

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 from typing import Any
 
-from edgeanim.graph.queries import value_shapes
+from edgeanim.graph.queries import makers_of, readers_of, value_shapes
 from edgeanim.quantize.ranges import TensorRange
 
 _GATES = ("HardSigmoid", "Sigmoid")
@@ -25,10 +25,11 @@ def find_gates(model: Any) -> set[str]:
     """The names of a `shaped` model's nodes that are glue for ONNX Runtime: products, and sigmoids
     that these alone read."""
     found = {node.name for node in model.graph.node if node.op_type == _WHOLE}
+    readers = readers_of(model)
     for product, gate in _gated(model):
         found.add(product.name)
         whole = gate.input[0] in product.input
-        if whole and _readers(model, gate.output[0]) == [product]:
+        if whole and len(readers[gate.output[0]]) == 1:
             found.add(gate.name)
     return found
 
@@ -41,7 +42,7 @@ def gate_ranges(model: Any) -> Mapping[str, TensorRange]:
 def _gated(model: Any) -> Iterator[tuple[Any, Any]]:
     """Each product with the sigmoid that it takes as a gate."""
     shapes = value_shapes(model)
-    makers = {name: node for node in model.graph.node for name in node.output}
+    makers = makers_of(model)
     for node in model.graph.node:
         for x, name in _factors(node):
             gate = makers.get(name)
@@ -58,7 +59,3 @@ def _factors(node: Any) -> tuple[tuple[str, str], ...]:
         return ()
     left, right = node.input
     return (left, right), (right, left)
-
-
-def _readers(model: Any, name: str) -> list[Any]:
-    return [node for node in model.graph.node if name in node.input]

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
+from edgeanim.graph.queries import makers_of
 from edgeanim.quantize.chain import ONNX_GLUE, load_shaped
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.gates import find_gates
@@ -69,7 +70,7 @@ def _asked_for(path: Path) -> list[str]:
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     floats, folded = _floats(graph) - constants, _folded(graph, constants)
-    maker = {name: node for node in graph.node for name in node.output}
+    maker = makers_of(model)
     asked: dict[str, None] = {}
     quantized = [n for n in graph.node if n.op_type in _QUANTIZED or n.name in gates]
     frontier = [name for node in reversed(quantized) for name in (*node.input, *node.output)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.queries import readers_of
 from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_nodes, shaped
 from edgeanim.targets.backends import NodeTime
 
@@ -212,10 +213,7 @@ def _attributed(graph: FloatGraph, times: Sequence[NodeTime]) -> tuple[dict[str,
 
 def _fused(model: Any, outputs: frozenset[str]) -> dict[str, str]:
     """Into which convolution each activation function is fused: the one whose only reader it is."""
-    readers: dict[str, int] = defaultdict(int)
-    for node in model.graph.node:
-        for name in node.input:
-            readers[name] += 1
+    readers = readers_of(model)
     owner: dict[str, str] = {}
     ends: dict[str, str] = {}
     for node in model.graph.node:
@@ -223,6 +221,6 @@ def _fused(model: Any, outputs: frozenset[str]) -> dict[str, str]:
             ends[node.output[0]] = node.name
         elif node.op_type in _EPILOGUES and node.input[0] in ends:
             source = node.input[0]
-            if readers[source] == 1 and source not in outputs:
+            if len(readers[source]) == 1 and source not in outputs:
                 owner[node.name] = ends[node.output[0]] = ends[source]
     return owner

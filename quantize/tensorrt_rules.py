@@ -8,10 +8,10 @@ a convolution's input and weights both in 8 bits, or neither.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.queries import makers_of, readers_of
 
 _QUANTIZE, _DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 _NAMED = 8
@@ -41,11 +41,7 @@ class _Rules:
 
         self._graph = model.graph
         self._constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self._maker = {name: node for node in model.graph.node for name in node.output}
-        self._readers: dict[str, list[Any]] = defaultdict(list)
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers[name].append(node)
+        self._maker, self._readers = makers_of(model), readers_of(model)
 
     def broken(self) -> list[str]:
         found = []
@@ -71,7 +67,7 @@ class _Rules:
         elif scale.size > 1 and not self._of_weights(node):
             problems.append("has several scales for an activation")
         if node.op_type == _QUANTIZE:
-            readers = self._readers[node.output[0]]
+            readers = self._readers.get(node.output[0], ())
             if not readers or any(reader.op_type != _DEQUANTIZE for reader in readers):
                 problems.append("is not followed by a DequantizeLinear")
             if self._between_convolution_and_relu(node):
@@ -103,6 +99,6 @@ class _Rules:
             return False
         return any(
             reader.op_type == "Relu"
-            for dequantizer in self._readers[node.output[0]]
-            for reader in self._readers[dequantizer.output[0]]
+            for dequantizer in self._readers.get(node.output[0], ())
+            for reader in self._readers.get(dequantizer.output[0], ())
         )

@@ -12,9 +12,17 @@ from typing import Any
 
 from edgeanim.graph.channel_order import FORMAT_KEY
 from edgeanim.graph.edit import attributes, set_attributes
-from edgeanim.graph.nested import nested_inputs
 from edgeanim.graph.picture_ranges import ARRANGES, BYTES_DECLARED, DENOTED, RANGE_KEY
-from edgeanim.graph.queries import BFLOAT16, DOUBLE, FLOAT, FLOAT16, UINT8, graph_inputs
+from edgeanim.graph.queries import (
+    BFLOAT16,
+    DOUBLE,
+    FLOAT,
+    FLOAT16,
+    UINT8,
+    graph_inputs,
+    makers_of,
+    readers_of,
+)
 
 _FLOATS = (FLOAT, FLOAT16, DOUBLE, BFLOAT16)
 
@@ -61,12 +69,8 @@ class _Ways:
     """What leads from and to the ends of a graph, whose weights need not be at hand."""
 
     def __init__(self, model: Any) -> None:
-        self.makers = {name: node for node in model.graph.node for name in node.output if name}
+        self.makers, self._readers = makers_of(model), readers_of(model)
         self._outputs = {value.name for value in model.graph.output}
-        self._readers: dict[str, list[Any]] = {}
-        for node in model.graph.node:
-            for name in dict.fromkeys(nested_inputs(node)):
-                self._readers.setdefault(name, []).append(node)
 
     def are_cast(self, name: str) -> bool:
         """Whether all that reads an input, once its pixels are laid out, casts them to floats."""

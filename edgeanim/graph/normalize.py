@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
 from edgeanim.graph.edit import set_attributes
+from edgeanim.graph.known_values import KnownValues
 from edgeanim.graph.nested import all_nodes
 from edgeanim.graph.queries import opset_of
 from edgeanim.graph.rewrites import (
@@ -94,7 +95,7 @@ def _resize_as_before(model: Any) -> None:
     """Let every Resize count from the corner, as all did before there was a choice: the version
     converter leaves them to the new default. Of the two nearest pixels ONNX Runtime took the one
     before where a picture grows, and the one behind where it shrinks."""
-    values = constants.Values(model)
+    values = KnownValues(model)
     for node in all_nodes(model.graph):
         if node.op_type == "Resize":
             scales = values.array(node.input[2]) if len(node.input) > 2 else None

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from edgeanim.graph.edit import clip_limits
-from edgeanim.graph.rewrites.constants import Values
+from edgeanim.graph.known_values import KnownValues
+from edgeanim.graph.queries import readers_of
 from edgeanim.graph.roles import Range
 
 UNIT, SIGNED, BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
@@ -52,14 +53,14 @@ def declared_ranges(model: Any) -> dict[str, Range]:
 def output_range(model: Any, name: str) -> Range | None:
     """The interval of an output: where it is bounded that, else what the numbers tell by which a
     net turns into a picture what it computes with; `None` where neither says anything."""
-    return bounded_range(model, name) or _of_factor(*_denormalised(name, Values(model)))
+    return bounded_range(model, name) or _of_factor(*_denormalised(name, KnownValues(model)))
 
 
 def bounded_range(model: Any, name: str) -> Range | None:
     """The interval that an output cannot leave, from the last bounded op and the affine ops after
     it; `None` where it can be anything."""
     try:
-        low, high = _ends_of(name, Values(model))
+        low, high = _ends_of(name, KnownValues(model))
     except RecursionError:  # a thousand such ops after one another: no export, and no range
         return None
     return (low, high) if -math.inf < low < high < math.inf else None
@@ -68,7 +69,7 @@ def bounded_range(model: Any, name: str) -> Range | None:
 def input_range(model: Any, name: str) -> Range | None:
     """The interval of an input that a net normalises first, from the numbers that it does so by;
     `None` where it does not, or by others than are usual."""
-    scale, offset = _normalised(name, model, Values(model))
+    scale, offset = _normalised(name, model, KnownValues(model))
     if (scale, offset) == (1.0, 0.0) or scale <= 0:
         return None
     if _TO_BYTES[0] <= 1 / scale <= _TO_BYTES[1]:
@@ -86,13 +87,10 @@ def _of_factor(scale: float, offset: float) -> Range | None:
     return SIGNED if (scale, offset) == (2.0, -1.0) else None
 
 
-def _normalised(name: str, model: Any, values: Values) -> tuple[float, float]:
+def _normalised(name: str, model: Any, values: KnownValues) -> tuple[float, float]:
     """The factor and the summand that an input goes through before anything else reads it; means
     over the channels."""
-    readers: dict[str, list[Any]] = {}
-    for node in model.graph.node:
-        for read in node.input:
-            readers.setdefault(read, []).append(node)
+    readers = readers_of(model)
     scale, offset = 1.0, 0.0
     while len(readers.get(name, ())) == 1:
         (node,) = readers[name]
@@ -104,7 +102,7 @@ def _normalised(name: str, model: Any, values: Values) -> tuple[float, float]:
     return scale, offset
 
 
-def _denormalised(name: str, values: Values) -> tuple[float, float]:
+def _denormalised(name: str, values: KnownValues) -> tuple[float, float]:
     """The factor and the summand that an output went through last."""
     scale, offset = 1.0, 0.0
     while (node := values.makers.get(name)) and (step := _step(node, values.mean)):
@@ -140,7 +138,7 @@ def _step(node: Any, number_of: Callable[[str], float | None]) -> _Step | None:
     return _Step(of, number if node.op_type == "Mul" else 1 / number, 0.0)
 
 
-def _ends_of(name: str, values: Values) -> Range:
+def _ends_of(name: str, values: KnownValues) -> Range:
     """Between what a tensor lies; infinite where nothing bounds it."""
     node = values.makers.get(name)
     if node is None:
@@ -160,7 +158,7 @@ def _ends_of(name: str, values: Values) -> Range:
     return _ANYTHING
 
 
-def _mixed(node: Any, values: Values) -> tuple[str, str] | None:
+def _mixed(node: Any, values: KnownValues) -> tuple[str, str] | None:
     """The x and y of the sum `a x + (1 - a) y`, with a matte `a` in 0..1."""
     one, other = (values.makers.get(name) for name in node.input)
     if one is None or other is None or {one.op_type, other.op_type} != {"Mul"}:
@@ -172,7 +170,7 @@ def _mixed(node: Any, values: Values) -> tuple[str, str] | None:
     return None
 
 
-def _is_rest(name: str, matte: str, values: Values) -> bool:
+def _is_rest(name: str, matte: str, values: KnownValues) -> bool:
     """Whether the tensor `name` is 1 less a `matte` in 0..1."""
     node = values.makers.get(name)
     if node is None or node.op_type != "Sub" or node.input[1] != matte:
@@ -180,20 +178,20 @@ def _is_rest(name: str, matte: str, values: Values) -> bool:
     return values.number(node.input[0]) == 1 and _ends_of(matte, values) == UNIT
 
 
-def _ends_of_mix(x: str, y: str, values: Values) -> Range:
+def _ends_of_mix(x: str, y: str, values: KnownValues) -> Range:
     """Of pictures that are blended. An input, warped or as it is, lies where the other does."""
     known = [_ends_of(name, values) for name in (x, y) if not _is_shown(name, values)]
     return (min(low for low, _ in known), max(high for _, high in known)) if known else _ANYTHING
 
 
-def _is_shown(name: str, values: Values) -> bool:
+def _is_shown(name: str, values: KnownValues) -> bool:
     """Whether a tensor is an input of the graph, warped or as it is."""
     while (node := values.makers.get(name)) and node.op_type in (*_KEEPS_RANGE, "GridSample"):
         name = node.input[0]
     return node is None and values.array(name) is None
 
 
-def _clipped(node: Any, values: Values) -> Range:
+def _clipped(node: Any, values: KnownValues) -> Range:
     """The limits, of which some exporters write the largest number for none."""
     low, high = clip_limits(node, values.number) or (None, None)
     return (
@@ -202,7 +200,7 @@ def _clipped(node: Any, values: Values) -> Range:
     )
 
 
-def _limited(node: Any, values: Values) -> Range:
+def _limited(node: Any, values: KnownValues) -> Range:
     """Of a smaller or a larger one of some value and a number: a clipping at one end."""
     if len(node.input) != 2:
         return _ANYTHING
@@ -218,7 +216,7 @@ def _limited(node: Any, values: Values) -> Range:
     return max(low, limit), max(high, limit)
 
 
-def _moved(node: Any, values: Values) -> Range:
+def _moved(node: Any, values: KnownValues) -> Range:
     """Of `bounded op scalar`, or of `scalar + bounded` and `scalar * bounded`."""
     step = _step(node, values.number)
     if step is None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.graph.nested import all_nodes
+from edgeanim.graph.nested import all_nodes, nested_inputs
 
 FLOAT, UINT8, FLOAT16, DOUBLE, BFLOAT16 = 1, 2, 10, 11, 16
 """`onnx.TensorProto.FLOAT` and so on."""
@@ -48,6 +48,21 @@ def graph_inputs(model: Any) -> list[Any]:
     """The inputs that a caller feeds: old files list their weights among the inputs too."""
     weights = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in weights]
+
+
+def makers_of(model: Any) -> dict[str, Any]:
+    """The node that makes each value, by the value's name."""
+    return {name: node for node in model.graph.node for name in node.output if name}
+
+
+def readers_of(model: Any) -> dict[str, list[Any]]:
+    """The nodes that read each value, itself or in a nested graph, by the value's name: each once,
+    in their order; values that nobody reads are left out."""
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in dict.fromkeys(filter(None, nested_inputs(node))):
+            readers.setdefault(name, []).append(node)
+    return readers
 
 
 def unread_inputs(model: Any) -> list[str]:

@@ -13,28 +13,22 @@ import numpy as np
 
 from edgeanim.graph.checks import RANDOM
 from edgeanim.graph.edit import SEPARATE_WEIGHTS, AnyArray, Editor, attributes, rewrite_each
-from edgeanim.graph.queries import STANDARD, shape_of
+from edgeanim.graph.queries import STANDARD
 from edgeanim.graph.reference import Reference
 
 LARGEST_BYTES = 8 << 20
 """A folded value that would be larger than this, and than what it is made of, stays an op, lest the
 file grow by it."""
 
-_MOST_VALUES = 16 * LARGEST_BYTES
+MOST_VALUES = 16 * LARGEST_BYTES
 """What would be of more is not even computed: a few bytes can ask for more than all memory."""
 
-_NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
+NOT_FOLDED = (*RANDOM, "QuantizeLinear", "DequantizeLinear")
 """One draw that is stored would be a pattern that stands still: `check_repeatable` is to see it."""
 
 _RUNTIMES_OWN = ("ConvTranspose", "GridSample", "LRN", "MaxPool", "Resize", "Upsample")
 """Ops of which, in some of their modes, ONNX's reference evaluator (1.23) and ONNX Runtime make
 different numbers, or shapes."""
-
-_MOST_CHANNELS = 4
-"""Of a picture."""
-
-_MOST_BEHIND = 32
-"""A number that more tensors than this lead to is not looked into."""
 
 
 def rewrite(model: Any) -> int:
@@ -53,7 +47,7 @@ def _fold(graph: Editor, node: Any) -> bool:
         return _take_branch(graph, node)
     if node.op_type == "Shape":
         values = _shape_value(graph, node)
-    elif node.op_type in _NOT_FOLDED or node.domain not in STANDARD:
+    elif node.op_type in NOT_FOLDED or node.domain not in STANDARD:
         return False
     elif node.op_type == "Constant" or (
         node.input and all(not name or name in graph.constants for name in node.input)
@@ -103,7 +97,7 @@ def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
     read = {name: graph.constants[name] for name in node.input if name}
     if sum(value.nbytes for value in read.values()) > 16 * LARGEST_BYTES:
         return None
-    if any(prod(graph.shapes.get(name) or ()) > _MOST_VALUES for name in node.output):
+    if any(prod(graph.shapes.get(name) or ()) > MOST_VALUES for name in node.output):
         return None
     single = onnx.helper.make_model(
         onnx.helper.make_graph(
@@ -126,86 +120,3 @@ def _evaluate(graph: Editor, node: Any) -> list[AnyArray] | None:
     made = iter(values)
     found = [np.asarray(next(made)) if name else np.empty(0) for name in node.output]
     return found if all(value.dtype != object for value in found) else None
-
-
-class Values:
-    """What single tensors of a `ModelProto` hold, which is left as it is: those stored in it, and
-    those that follow from stored ones alone. For questions before anything is folded."""
-
-    def __init__(self, model: Any) -> None:
-        self.makers = {name: node for node in model.graph.node for name in node.output if name}
-        self._model = model
-        self._stored = {tensor.name: tensor for tensor in model.graph.initializer}
-
-    def number(self, name: str) -> float | None:
-        """The value of the tensor `name`, if it is known and a single number."""
-        value = self.array(name)
-        return None if value is None or value.size != 1 else float(value.item())
-
-    def mean(self, name: str) -> float | None:
-        """The mean of the tensor `name`, if it is known and holds a number, or some for channels
-        at the most."""
-        value = self.array(name)
-        return (
-            None if value is None or not 0 < value.size <= _MOST_CHANNELS else float(value.mean())
-        )
-
-    def array(self, name: str) -> AnyArray | None:
-        """What the tensor `name` holds, if it is known."""
-        behind = self._behind(name)
-        if behind is None:
-            return None
-        return self._computed(name, behind) if behind else self._value(name)
-
-    def _value(self, name: str) -> AnyArray:
-        import onnx
-
-        value: AnyArray = onnx.numpy_helper.to_array(self._stored[name])
-        return value
-
-    def _computed(self, name: str, nodes: list[Any]) -> AnyArray | None:
-        import onnx
-        from onnx.reference import ReferenceEvaluator
-
-        read = {given for node in nodes for given in node.input if given in self._stored}
-        result = onnx.helper.make_value_info(name, onnx.TypeProto())
-        stored = [self._stored[given] for given in sorted(read)]
-        part = onnx.helper.make_model(
-            onnx.helper.make_graph(nodes, "part", [], [result], stored),
-            opset_imports=self._model.opset_import,
-        )
-        try:
-            if _asks_for_too_much(part):
-                return None
-            return np.asarray(ReferenceEvaluator(part).run(None, {})[0])
-        except Exception:  # of any kind: it is a reference for valid nodes
-            return None
-
-    def _behind(self, name: str) -> list[Any] | None:
-        """The nodes that make `name` of what is stored, makers first; none for a stored one, and
-        `None` for one that an input decides on."""
-        pending, made = [name], set[str]()
-        while pending:
-            wanted = pending.pop()
-            if not wanted or wanted in self._stored or wanted in made:
-                continue
-            maker = self.makers.get(wanted)
-            if maker is None or not _is_plain(maker) or len(made) > _MOST_BEHIND:
-                return None
-            made.update(maker.output)
-            pending.extend(maker.input)
-        return [node for node in self._model.graph.node if made.intersection(node.output)]
-
-
-def _asks_for_too_much(part: Any) -> bool:
-    import onnx
-
-    graph = onnx.shape_inference.infer_shapes(part, data_prop=True).graph
-    shapes = (shape_of(value) or () for value in (*graph.value_info, *graph.output))
-    return any(prod(shape) > _MOST_VALUES for shape in shapes)
-
-
-def _is_plain(node: Any) -> bool:
-    """Whether ONNX itself says what a node gives for what it reads, and this is no branch."""
-    nested = any(attribute.HasField("g") for attribute in node.attribute)
-    return node.domain in STANDARD and node.op_type not in _NOT_FOLDED and not nested
