@@ -9,42 +9,26 @@ written out and the warp are cheap, and eight bits ruin them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
-from edgeanim.graph.edit import clip_limits
-from edgeanim.graph.known_values import KnownValues
-from edgeanim.graph.queries import value_shapes
-from edgeanim.graph.read import load_onnx
-from edgeanim.graph.rewrites import constants
-from edgeanim.graph.shapes import with_shapes
 
 # A convolution below this share of the arithmetic (the affine of a norm, say, computed from a style
 # vector) costs more to quantise than it gains.
-MIN_SHARE = 1e-3
-# Float is kept for heads only as far as they cost next to nothing.
-HEAD_SHARE = 0.05
+_MIN_SHARE = 1e-3
+# Of all multiply-accumulates: float is kept for heads and flows only as far as it costs next to
+# nothing.
+_SPARED_SHARE = 0.05
 # A convolution that gives so many times fewer numbers than it reads makes a flow, an offset, a mask
 # or a colour out of features, however its channels are packed.
 _NARROWING = 8
-ONNX_GLUE = (
-    "Add",
-    "AveragePool",
-    "Clip",
-    "Concat",
-    "LeakyRelu",
-    "MaxPool",
-    "Pad",
-    "Relu",
-    "Resize",
-)
-_FUSED = ("Clip", "Relu")
+
+Kind = Literal["convolution", "glue", "float"]
+"""What quantisers take an op for."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +38,7 @@ class Node:
     that it is a convolution that makes few numbers of many (see `narrows`)."""
 
     name: str
-    kind: Literal["convolution", "glue", "float"]
+    kind: Kind
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     macs: int = 0
@@ -76,7 +60,7 @@ class Chain:
     spared: tuple[str, ...] = ()
 
     @property
-    def with_float_heads(self) -> tuple[str, ...]:
+    def without_spared(self) -> tuple[str, ...]:
         """All nodes to quantise but those `spared`.
 
         Heads make flows, offsets and colours; eight bits for those are the coarsest step of the
@@ -96,7 +80,9 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     """
     total = sum(node.macs for node in nodes if node.kind == "convolution")
     convolutions = {
-        node.name for node in nodes if node.kind == "convolution" and node.macs >= MIN_SHARE * total
+        node.name
+        for node in nodes
+        if node.kind == "convolution" and node.macs >= _MIN_SHARE * total
     }
     if not convolutions:
         raise BadInput(
@@ -107,13 +93,13 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     glue = {node.name for node in nodes if node.kind == "glue"}
     above, below = _neighbours(nodes)
     between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
-    spared = _cheap_heads(nodes, convolutions, below, HEAD_SHARE * total)
+    spared = _cheap_heads(nodes, convolutions, below, _SPARED_SHARE * total)
     between |= _fused_behind(nodes, convolutions - spared, below)
     read = convolutions | between
     flows = [n for n in nodes if n.narrow and n.name in convolutions - spared]
     spared |= _cheapest(
         [node for node in flows if not below[node.name] & read],
-        HEAD_SHARE * total - _macs_of(nodes, spared),
+        _SPARED_SHARE * total - _macs_of(nodes, spared),
     )
     return Chain(
         convolutions=tuple(node.name for node in nodes if node.name in convolutions),
@@ -155,92 +141,6 @@ def _macs_of(nodes: Iterable[Node], names: set[str]) -> int:
     return sum(node.macs for node in nodes if node.name in names)
 
 
-def onnx_chain(
-    model: Any,
-    keep_float: Collection[str] = (),
-    *,
-    more_glue: Collection[str] = (),
-    where: object = None,
-) -> Chain:
-    """`find_chain` of an ONNX `model` that is `shaped`.
-
-    `keep_float` are names of nodes that count as float, `more_glue` of those that a runtime can
-    compute in 8 bits beside `ONNX_GLUE`; `BadInput` names the nearest node if there is none of the
-    former's.
-    """
-    check_names(keep_float, [node.name for node in model.graph.node], where=where)
-    return find_chain(onnx_nodes(model, set(keep_float), more_glue), where=where)
-
-
-def has_convolutions(
-    path: Path, keep_float: Collection[str] = (), *, kernel_axes: Container[int] | None = None
-) -> bool:
-    """Whether anything of the float32 ONNX graph at `path` can run in INT8, `keep_float` aside; of
-    convolutions whose kernels have other numbers of axes than `kernel_axes` none can."""
-    model = load_shaped(path)
-    check_names(keep_float, [node.name for node in model.graph.node], where=path.stem)
-    kept = set(keep_float)
-    if kernel_axes is not None:
-        axes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
-        convolutions = (node for node in model.graph.node if node.op_type == "Conv")
-        kept |= {n.name for n in convolutions if axes.get(n.input[1]) not in kernel_axes}
-    return any(node.kind == "convolution" for node in onnx_nodes(model, kept))
-
-
-def load_shaped(path: Path) -> Any:
-    """The ONNX graph at `path`, `shaped`; `BadInput` if the file does not parse."""
-    return shaped(load_onnx(path))
-
-
-def shaped(model: Any) -> Any:
-    """A copy of an ONNX `model` with the shapes that can be told and a name for every node. Where a
-    graph computes shapes of others, they are read from one in which that is folded."""
-    made = with_shapes(model)
-    name_nodes(made)
-    known = value_shapes(made)
-    if any(name not in known for node in made.graph.node for name in node.output if name):
-        folded = deepcopy(made)
-        constants.rewrite(folded)
-        for output, told in zip(made.graph.output, folded.graph.output, strict=True):
-            output.type.CopyFrom(told.type)
-        infos = {info.name: info for info in made.graph.value_info}
-        infos |= {info.name: info for info in folded.graph.value_info if info.name not in known}
-        del made.graph.value_info[:]
-        made.graph.value_info.extend(infos.values())
-    return made
-
-
-def onnx_nodes(model: Any, keep_float: set[str], more_glue: Collection[str] = ()) -> list[Node]:
-    """The nodes of an ONNX `model` by kind; `BadInput` for a convolution of unknown cost."""
-    values = KnownValues(model)
-    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    shapes = value_shapes(model)
-    nodes = []
-    for node in model.graph.node:
-        kind: Literal["convolution", "glue", "float"] = "float"
-        macs = 0
-        if node.name in keep_float:
-            pass
-        elif node.op_type == "Conv" and node.input[1] in weights:
-            kind = "convolution"
-            if node.output[0] not in shapes:
-                raise BadInput(
-                    f"ONNX cannot tell the shape of what the convolution {node.name!r} gives, and "
-                    "so not what it costs.",
-                    hint=f"Keep it in float with --keep-float {node.name}, or ship all in float32.",
-                )
-            macs = prod(shapes[node.output[0]]) * prod(weights[node.input[1]][1:])
-        elif node.name in more_glue or (node.op_type in ONNX_GLUE and _keeps_zero(node, values)):
-            kind = "glue"
-        fuses = node.op_type in _FUSED
-        narrow = kind == "convolution" and narrows(
-            shapes.get(node.input[0], ()), shapes[node.output[0]]
-        )
-        ends = tuple(node.input), tuple(node.output)
-        nodes.append(Node(node.name, kind, *ends, macs, fuses, narrow))
-    return nodes
-
-
 def narrows(read: Sequence[int], given: Sequence[int]) -> bool:
     """Whether a convolution that reads a tensor of the first shape and gives one of the second one
     is `narrow`."""
@@ -254,27 +154,6 @@ def holds_zero(low: float | None, high: float | None) -> bool:
     would be lost.
     """
     return (low is None or low <= 0) and (high is None or high >= 0)
-
-
-def _keeps_zero(node: Any, values: KnownValues) -> bool:
-    """Whether a glue node is no Clip, or one that `holds_zero`; not if an input decides on its
-    limits."""
-    if node.op_type != "Clip":
-        return True
-    limits = clip_limits(node, values.number)
-    return limits is not None and holds_zero(*limits)
-
-
-def name_nodes(model: Any) -> None:
-    """Give a name to every node of an ONNX `model` that has none, after its first output."""
-    taken = {node.name for node in model.graph.node}
-    for node in model.graph.node:
-        if not node.name:
-            name = node.output[0]
-            while name in taken:
-                name += "_"
-            taken.add(name)
-            node.name = name
 
 
 def check_names(names: Iterable[str], known: Sequence[str], *, where: object) -> None:

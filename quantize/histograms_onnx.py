@@ -12,10 +12,10 @@ import numpy as np
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.graph.queries import makers_of
-from edgeanim.quantize.chain import ONNX_GLUE, load_shaped
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histogram, Histograms
+from edgeanim.quantize.onnx_nodes import ONNX_GLUE, load_shaped
 
 # Quantisers move up through these to where the values come from, or find them gone.
 _MOVES = (

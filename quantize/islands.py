@@ -17,7 +17,8 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.queries import readers_of
-from edgeanim.quantize.chain import Node, find_chain, name_nodes, onnx_nodes, shaped
+from edgeanim.quantize.chain import Node, find_chain
+from edgeanim.quantize.onnx_nodes import name_nodes, onnx_nodes, shaped
 from edgeanim.targets.backends import NodeTime
 
 # What follows a convolution and is fused into it.
@@ -47,7 +48,7 @@ class FloatGraph:
     def int8(self, floats: frozenset[str]) -> frozenset[str]:
         """The nodes that run in INT8 if the convolutions `floats` do not."""
         try:
-            return frozenset(find_chain(self.keeping(floats).nodes).with_float_heads)
+            return frozenset(find_chain(self.keeping(floats).nodes).without_spared)
         except BadInput:
             return frozenset()
 

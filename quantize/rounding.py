@@ -27,12 +27,12 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.threads import one_blas_thread
-from edgeanim.quantize.chain import load_shaped, onnx_chain
+from edgeanim.quantize.histogram import Floats
 from edgeanim.quantize.histograms_onnx import activations
+from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain
 
 Kernels = Mapping[str, Array]
 """By a convolution's name its kernel float32 [O, I/g, kh, kw]."""
-Moments = NDArray[np.float64]
 
 _DAMPING = 0.01
 """Of the mean second moment, added to all: how little is believed of what was seen."""
@@ -107,7 +107,7 @@ def load_kernels(folder: Path) -> dict[str, Array]:
     return {name: arrays[place] for name, place in zip(names, places, strict=True)}
 
 
-def compensated(rows: Array, moments: Moments, limit: float | Moments) -> Array:
+def compensated(rows: Array, moments: Floats, limit: float | Floats) -> Array:
     """Kernel rows float32 [R, D] rounded onto their grids, whose largest step is `limit`, for all
     or for each [R, 1]; `moments` [D, D] are those of what they are multiplied with. A row that is
     no better for it is rounded to the nearest."""
@@ -130,13 +130,13 @@ def compensated(rows: Array, moments: Moments, limit: float | Moments) -> Array:
     return result
 
 
-def rounded_within(steps: NDArray[Any], limit: float | Moments) -> NDArray[Any]:
+def rounded_within(steps: NDArray[Any], limit: float | Floats) -> NDArray[Any]:
     """The nearest whole numbers; at most `limit`, between two of which a grid may end."""
     whole: NDArray[Any] = np.rint(steps).clip(-np.floor(limit), np.floor(limit))
     return whole
 
 
-def _ldlq(w: Moments, step: Moments, damped: Moments, limit: float | Moments) -> Moments:
+def _ldlq(w: Floats, step: Floats, damped: Floats, limit: float | Floats) -> Floats:
     """Rows [R, D] on their grids of `step` [R, 1], each weight making up for those before it: LDLQ
     (Chee et al. 2023, "QuIP")."""
     peak = np.abs(w).argmax(1)
@@ -158,18 +158,18 @@ def _ldlq(w: Moments, step: Moments, damped: Moments, limit: float | Moments) ->
     return made
 
 
-def _feedback(moments: Moments) -> Moments:
+def _feedback(moments: Floats) -> Floats:
     """How much of each weight's error [D, D] a later one takes over, row by row: the factor L of
     P' H P = L D L' with the order P reversed and columns scaled to 1, which is what optimal brain
     surgery comes to without inverting H ("QuIP", theorem 6)."""
     lower = np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1]
-    feedback: Moments = np.ascontiguousarray((lower / np.diag(lower)).T)
+    feedback: Floats = np.ascontiguousarray((lower / np.diag(lower)).T)
     return feedback
 
 
-def _loss(error: Moments, moments: Moments) -> Moments:
+def _loss(error: Floats, moments: Floats) -> Floats:
     """e' H e of every row: what the outputs lose."""
-    loss: Moments = np.einsum("rd,rd->r", error @ moments, error)
+    loss: Floats = np.einsum("rd,rd->r", error @ moments, error)
     return loss
 
 

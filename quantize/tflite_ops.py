@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.errors import UsageError
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import Ranges
-from edgeanim.quantize.chain import Node, narrows
+from edgeanim.quantize.chain import Kind, Node, narrows
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.kernel_match import holding, kernel_rows, matching
 from edgeanim.quantize.ranges import ranges_in
@@ -213,7 +213,7 @@ class TfliteOps:
     def _type(self, name: str) -> str:
         return self.types[name].name if self.types[name] is not None else ""
 
-    def _kind(self, name: str) -> Literal["convolution", "glue", "float"]:
+    def _kind(self, name: str) -> Kind:
         if self._type(name) in _CONVOLUTIONS and self._weights(self._ops[name]) is not None:
             return "convolution"
         return "glue" if self._type(name) in GLUE else "float"

@@ -24,7 +24,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
 from edgeanim.core.threads import torch_threads
-from edgeanim.quantize.chain import has_convolutions
+from edgeanim.quantize.onnx_nodes import has_convolutions
 
 if TYPE_CHECKING:
     from edgeanim.graph.to_torch import ImportedGraph

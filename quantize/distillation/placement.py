@@ -10,7 +10,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import fx, nn
 
 from edgeanim.graph.converters.convolution import ConvTranspose2d
 from edgeanim.graph.converters.shape import PicturePad
-from edgeanim.quantize.chain import Chain, Node, find_chain, holds_zero, narrows
+from edgeanim.quantize.chain import Chain, Kind, Node, find_chain, holds_zero, narrows
 
 Shapes = Mapping[str, Sequence[int]]
 
@@ -69,7 +69,7 @@ def find_placement(
 def placement_of(module: fx.GraphModule, chain: Chain, *, results: bool = True) -> Placement:
     """The placement for a chain of fx node names; see `find_placement`."""
     whole = (*chain.convolutions, *chain.glue)
-    quantized = set(chain.with_float_heads if results else whole)
+    quantized = set(chain.without_spared if results else whole)
     values: dict[str, None] = {}
     for node in module.graph.nodes:
         if node.name in quantized:
@@ -90,7 +90,7 @@ def is_quantizable(layer: nn.Module) -> bool:
 def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list[Node]:
     nodes = []
     for node in module.graph.nodes:
-        kind: Literal["convolution", "glue", "float"] = "float"
+        kind: Kind = "float"
         macs, narrow = 0, False
         if node.op == "call_module" and str(node.target) not in kept:
             layer = module.get_submodule(str(node.target))

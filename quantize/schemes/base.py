@@ -15,9 +15,9 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.quantize.chain import has_convolutions
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.histograms_onnx import collect_histograms
+from edgeanim.quantize.onnx_nodes import has_convolutions
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 from edgeanim.targets.checks import runtime_errors

@@ -28,8 +28,9 @@ from edgeanim.graph.rewrites import (
     planar_split,
     upsample_by_broadcast,
 )
-from edgeanim.quantize.chain import Chain, load_shaped, onnx_chain, shaped
+from edgeanim.quantize.chain import Chain
 from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.openvino_extremes import part_from_rounding
 from edgeanim.quantize.range_errors import LEVELS
 from edgeanim.quantize.ranges import ranges_in

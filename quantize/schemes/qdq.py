@@ -15,9 +15,9 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.normalize import with_recent_opset
-from edgeanim.quantize.chain import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histograms
+from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain, shaped
 from edgeanim.quantize.ranges import TensorRange, ranges_in
 from edgeanim.quantize.rounding import replace_kernels
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
@@ -78,7 +78,7 @@ class QdqScheme(Scheme):
         named, path = scratch / "named.onnx", scratch / "prepared.onnx"
         model = shaped(with_recent_opset(onnx.load(str(source.artifact.path))))
         chain = onnx_chain(model, keep_float, where=source.artifact.path)
-        replace_kernels(model, source.kernels, chain.with_float_heads)
+        replace_kernels(model, source.kernels, chain.without_spared)
         onnx.save(model, str(named))
         results = {node.name: node.output[0] for node in model.graph.node}
         with quiet():
@@ -91,8 +91,8 @@ class QdqScheme(Scheme):
         kept = [name for name in keep_float if name in types]
         gates = find_gates(model) if self.rounds_gates else ()
         chain = onnx_chain(model, kept, more_glue=gates, where=source.artifact.path)
-        slower = self.slower_in_8_bits(model, chain.with_float_heads, source.board)
-        rounded = (name for name in chain.with_float_heads if name not in slower)
+        slower = self.slower_in_8_bits(model, chain.without_spared, source.board)
+        rounded = (name for name in chain.without_spared if name not in slower)
         return Prepared(path, {name: types[name] for name in rounded}, results)
 
 

@@ -23,8 +23,9 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.quantize.chain import check_names, find_chain, has_convolutions, name_nodes
+from edgeanim.quantize.chain import check_names, find_chain
 from edgeanim.quantize.histogram import Histogram, Histograms
+from edgeanim.quantize.onnx_nodes import has_convolutions, name_nodes
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
 from edgeanim.quantize.tflite_ops import TfliteOps
 
@@ -76,13 +77,13 @@ class TfLiteInt8(Scheme):
         chain = find_chain(graph.nodes(graph.with_kernels(kept)), where=artifact.path)
         given = kernels_of(artifact.path, tuple(source.kernels))
         pairs = [(kernel, source.kernels[name]) for name, kernel in given]
-        graph.replace_kernels(pairs, chain.with_float_heads)
+        graph.replace_kernels(pairs, chain.without_spared)
         with quiet(), scratch_folder("tflite") as scratch:
             rounded = scratch / "rounded.tflite"
             graph.write(rounded)
-            recipe = _recipe(graph, chain.with_float_heads)
+            recipe = _recipe(graph, chain.without_spared)
             job = quantizer.Quantizer(str(rounded), recipe)
-            ranges = graph.statistics(histograms, spec.ranges, chain.with_float_heads)
+            ranges = graph.statistics(histograms, spec.ranges, chain.without_spared)
             made = job.quantize(ranges, enable_progress_report=False)
             write_bytes(rounded, bytes(made.quantized_model))
             finished = TfliteOps(rounded)

@@ -22,7 +22,7 @@ from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.prune import prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.work import Work, open_original, play
-from edgeanim.quantize.chain import name_nodes
+from edgeanim.quantize.onnx_nodes import name_nodes
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.bundle import open_bundle

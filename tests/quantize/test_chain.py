@@ -9,14 +9,8 @@ from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.quantize.chain import (
-    Node,
-    find_chain,
-    has_convolutions,
-    load_shaped,
-    onnx_chain,
-    onnx_nodes,
-)
+from edgeanim.quantize.chain import Node, find_chain
+from edgeanim.quantize.onnx_nodes import has_convolutions, load_shaped, onnx_chain, onnx_nodes
 
 
 def conv(name: str, *inputs: str, macs: int = 1000) -> Node:
@@ -72,8 +66,8 @@ def test_tiny_convolutions_stay_float() -> None:
 
 def test_heads_stay_float_only_where_that_is_cheap() -> None:
     body = [conv("a", "x", macs=1000), conv("b", "a", macs=1000)]
-    assert find_chain([*body, conv("h", "b", macs=20)]).with_float_heads == ("a", "b")
-    assert find_chain([*body, conv("h", "b", macs=900)]).with_float_heads == ("a", "b", "h")
+    assert find_chain([*body, conv("h", "b", macs=20)]).without_spared == ("a", "b")
+    assert find_chain([*body, conv("h", "b", macs=900)]).without_spared == ("a", "b", "h")
 
 
 def flow(name: str, *inputs: str, macs: int = 50) -> Node:
@@ -83,14 +77,14 @@ def flow(name: str, *inputs: str, macs: int = 50) -> Node:
 def test_a_flow_in_the_middle_stays_float_where_that_is_cheap() -> None:
     """What the next step warps by, and adds to, was rounded as any feature."""
     before, after = conv("a", "x"), [arithmetic("warp", "h"), conv("b", "warp"), conv("c", "b")]
-    assert find_chain([before, flow("h", "a"), *after]).with_float_heads == ("a", "b", "c")
+    assert find_chain([before, flow("h", "a"), *after]).without_spared == ("a", "b", "c")
     for other in (conv("h", "a", macs=50), flow("h", "a", macs=500)):
-        assert find_chain([before, other, *after]).with_float_heads == ("a", "h", "b", "c")
+        assert find_chain([before, other, *after]).without_spared == ("a", "h", "b", "c")
 
 
 def test_a_flow_that_int8_reads_is_in_int8_too() -> None:
     nodes = [conv("a", "x"), flow("h", "a"), glue("cat", "a", "h"), conv("b", "cat")]
-    assert "h" in find_chain([*nodes, conv("c", "b")]).with_float_heads
+    assert "h" in find_chain([*nodes, conv("c", "b")]).without_spared
 
 
 def test_of_the_flows_of_all_steps_the_cheapest_stay_float() -> None:
@@ -99,7 +93,7 @@ def test_of_the_flows_of_all_steps_the_cheapest_stay_float() -> None:
     for i, macs in enumerate((60, 100, 70)):
         steps += [flow(f"h{i}", "a", macs=macs), arithmetic(f"warp{i}", f"h{i}")]
     steps += [conv("b", "warp0", "warp1", "warp2"), flow("last", "b", macs=9), conv("mask", "b")]
-    assert find_chain(steps).with_float_heads == ("a", "h1", "b", "mask")
+    assert find_chain(steps).without_spared == ("a", "h1", "b", "mask")
 
 
 @pytest.mark.parametrize("packed", [False, True])

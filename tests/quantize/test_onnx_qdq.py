@@ -15,7 +15,7 @@ from edgeanim.graph.restructure import restructure
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.chain import name_nodes, onnx_chain
+from edgeanim.quantize.onnx_nodes import name_nodes, onnx_chain
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.played import in_float_and_int8, play, psnr
