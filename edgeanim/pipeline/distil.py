@@ -13,7 +13,7 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline.methods import Job, Outcome, graph_specs, mixed, ptq
 from edgeanim.pipeline.structure import restructured_model
 from edgeanim.pipeline.work import artifact_digest, versions
-from edgeanim.quantize.distillation.distil import MIN_SAMPLES, distil_graph, trains_any_of
+from edgeanim.quantize.distillation.distil import MIN_SAMPLES, Grids, distil_graph, trains_any_of
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
 
@@ -52,14 +52,12 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
         return graph
     scheme = get_scheme(job.scheme)
     limit = weight_limit(scheme, spec, work.board)
+    grids = Grids(spec.ranges, spec.keep_float, limit, scheme.rounds_results)
     parts = {
         "graph": artifact_digest(graph),
         "samples": samples.digest,
         "spec": to_plain(spec.distil),
-        "ranges": spec.ranges,
-        "keep_float": list(spec.keep_float),
-        "weight_limit": limit,
-        "results": scheme.rounds_results,
+        **to_plain(grids),
         "versions": versions(),
     }
     state = work.store.root / _STATES / Store.key(stage="distil", **parts)[:32]
@@ -72,10 +70,7 @@ def _distilled(job: Job, graph: GraphArtifact, spec: QuantizeSpec) -> GraphArtif
             samples,
             spec.distil,
             folder,
-            ranges=spec.ranges,
-            keep_float=spec.keep_float,
-            weight_limit=limit,
-            results=scheme.rounds_results,
+            grids=grids,
             state=state,
             progress=work.progress,
         )

@@ -9,7 +9,7 @@ other graph: on the same samples and by the same method it finds the ranges that
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
@@ -44,6 +44,19 @@ _STRENGTHS = (None, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
+class Grids:
+    """How the trained graph will be quantised: with activations in `ranges` by this method, a
+    channel's largest weight at `weight_limit` steps (see `fake_quant`), and the nodes `keep_float`
+    left out. `results` says whether what convolutions give is rounded where float ops read it (see
+    `find_placement`)."""
+
+    ranges: Ranges = "minmax"
+    keep_float: tuple[str, ...] = ()
+    weight_limit: float = 127.0
+    results: bool = True
+
+
+@dataclass(frozen=True)
 class DistilRecord:
     """What was done to a graph. `source` is the SHA-256 of the ONNX file that it started from.
 
@@ -65,6 +78,9 @@ class DistilRecord:
     schema: Literal[1] = 1
 
 
+_USUAL = Grids()
+
+
 def trains_any_of(path: Path, keep_float: Collection[str] = ()) -> bool:
     """Whether anything of the float32 ONNX graph at `path` is trained for INT8, `keep_float` aside:
     convolutions of pictures are, those of sequences and volumes are not."""
@@ -77,21 +93,16 @@ def distil_graph(
     spec: DistilSpec,
     out: Path,
     *,
-    ranges: Ranges = "minmax",
-    keep_float: Sequence[str] = (),
-    weight_limit: float = 127,
-    results: bool = True,
+    grids: Grids = _USUAL,
     state: Path | None = None,
     progress: Progress = SILENT,
 ) -> GraphArtifact:
-    """Train the float32 graph `artifact` for INT8 on `samples`; the result is float32 again.
+    """Train the float32 graph `artifact` for INT8 on the `grids` that it will have, with `samples`;
+    the result is float32 again.
 
-    Writes `<graph>.onnx`, whose nodes keep their names, and `<graph>.distil.json` into `out`.
-    `ranges` and `keep_float` are those that it will be quantised with, `weight_limit` a channel's
-    largest weight in steps of its grid (see `fake_quant`), `results` whether what convolutions give
-    is rounded where float ops read it (`find_placement`). Every sixth sample is held out; what does
-    best there is kept. Deterministic under `spec.seed`. With a folder `state` a killed run goes on
-    from its last check and ends with the same weights.
+    Writes `<graph>.onnx`, whose nodes keep their names, and `<graph>.distil.json` into `out`. Every
+    sixth sample is held out; what does best there is kept. Deterministic under `spec.seed`. With a
+    folder `state` a killed run goes on from its last check and ends with the same weights.
 
     `BadInput` for fewer than six samples or a graph that PyTorch cannot hold; `GateFailed` if the
     training diverges.
@@ -100,26 +111,33 @@ def distil_graph(
     _require_enough(samples, artifact)
     from edgeanim.graph.to_torch import import_torch
     from edgeanim.graph.traced import traced_shapes
-    from edgeanim.graph.write_back import write_back
+    from edgeanim.graph.write_back import trainable, write_back
     from edgeanim.quantize.distillation.fake_quant import remove_rounding
     from edgeanim.quantize.distillation.placement import find_placement
+    from edgeanim.quantize.distillation.train import Trainer
 
     with torch_threads(1):
         imported = import_torch(artifact.path)
         task = _task(imported, artifact, samples)
         shapes = traced_shapes(imported.module, task.batches[0])
-        kept = imported.submodules_of(keep_float)
-        placement = find_placement(imported.module, shapes, kept, results=results)
-        student, repair = _repaired(imported, task, placement, weight_limit, ranges, progress)
-        held_out = _trained(imported, student, task, spec, ranges, state, progress)
+        kept = imported.submodules_of(grids.keep_float)
+        placement = find_placement(imported.module, shapes, kept, results=grids.results)
+        student, repair = _repaired(imported, task, placement, grids, progress)
+        parameters = trainable(imported, student)
+        trainer = Trainer(student, parameters, task, spec, grids.ranges, state)
+        with memory_errors(
+            "Distilling needs more memory than there is.",
+            "Quantise without it, `--method mixed`, or export the net for smaller pictures.",
+        ):
+            held_out = trainer.run(progress)
         remove_rounding(student)
         path = out / f"{artifact.spec.name}.onnx"
         write_back(imported, student, path)
     done = DistilRecord(
         source=sha256_file(artifact.path),
         spec=spec,
-        ranges=ranges,
-        weight_limit=weight_limit,
+        ranges=grids.ranges,
+        weight_limit=grids.weight_limit,
         every=spec.every,
         held_out=held_out,
         **repair,
@@ -157,8 +175,7 @@ def _repaired(
     imported: ImportedGraph,
     task: GraphTask,
     placement: Placement,
-    weight_limit: float,
-    ranges: Ranges,
+    grids: Grids,
     progress: Progress,
 ) -> tuple[Any, dict[str, Any]]:
     """The graph with its rounding, equalised and with biases corrected where that lowers the
@@ -173,8 +190,8 @@ def _repaired(
         student = deepcopy(imported.module)
         if strength is not None:
             equalise(student, placement, task.ranged, strength=strength)
-        insert_rounding(student, placement, weight_limit=weight_limit)
-        collect_ranges(student, task.ranged, ranges)
+        insert_rounding(student, placement, weight_limit=grids.weight_limit)
+        collect_ranges(student, task.ranged, grids.ranges)
         tried.append((task.held_out_loss(student), student, strength, 0.0))
         progress.step(note=f"loss {tried[-1][0]:.4f}")
         corrected = deepcopy(student)
@@ -185,24 +202,3 @@ def _repaired(
     plain = tried[0][0]
     progress.done(f"held-out loss {plain:.4f} -> {loss:.4f}")
     return student, {"strength": strength, "bias_shift": shift, "plain": plain}
-
-
-def _trained(
-    imported: ImportedGraph,
-    student: Any,
-    task: GraphTask,
-    spec: DistilSpec,
-    ranges: Ranges,
-    state: Path | None,
-    progress: Progress,
-) -> tuple[float, ...]:
-    from edgeanim.graph.write_back import trainable
-    from edgeanim.quantize.distillation.train import Trainer
-
-    parameters = trainable(imported, student)
-    trainer = Trainer(student, parameters, task, spec, ranges, state)
-    with memory_errors(
-        "Distilling needs more memory than there is.",
-        "Quantise without it, `--method mixed`, or export the net for smaller pictures.",
-    ):
-        return trainer.run(progress)

@@ -131,7 +131,7 @@ def test_what_is_to_be_rounded_otherwise_is_distilled_anew(
     asked: list[tuple[object, ...]] = []
 
     def trained(_graph: object, samples: Any, spec: object, folder: Path, **options: Any) -> None:
-        asked.append((samples.digest, spec, *(options[name] for name in HEEDED)))
+        asked.append((samples.digest, spec, *(getattr(options["grids"], name) for name in HEEDED)))
         (folder / "net.onnx").touch()
 
     monkeypatch.setattr(distil, "distil_graph", trained)

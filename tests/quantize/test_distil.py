@@ -22,7 +22,7 @@ from edgeanim.graph.traced import traced_shapes
 from edgeanim.pipeline.figures.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
 from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.distillation.distil import distil_graph
+from edgeanim.quantize.distillation.distil import Grids, distil_graph
 from edgeanim.quantize.distillation.fake_quant import (
     RoundedValue,
     RoundedWeight,
@@ -70,7 +70,9 @@ def distilled(
     tmp_path_factory: pytest.TempPathFactory, generator: GraphArtifact, frames: ArraySamples
 ) -> GraphArtifact:
     out = tmp_path_factory.mktemp("distilled")
-    return distil_graph(generator, frames, SPEC, out, weight_limit=QdqScheme.seven_bit_limit)
+    return distil_graph(
+        generator, frames, SPEC, out, grids=Grids(weight_limit=QdqScheme.seven_bit_limit)
+    )
 
 
 def test_default_int8_falls_and_ours_holds(
@@ -134,7 +136,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(
             frames,
             SPEC,
             out,
-            weight_limit=QdqScheme.seven_bit_limit,
+            grids=Grids(weight_limit=QdqScheme.seven_bit_limit),
             state=state,
             progress=progress,
         )
