@@ -147,11 +147,11 @@ def _load(name: str) -> Any:
 def _fill(modules: Any, weights: Path) -> None:
     import torch
 
-    from edgeanim.models.animator import load_weights
+    from edgeanim.graph.module_weights import load_weights
 
     if not isinstance(modules, torch.nn.Module):
         raise UsageError(
             "--weights are for one module, which may be a torch.nn.ModuleDict of all graphs. Load "
             "those of a plain mapping where it is made."
         )
-    load_weights(modules, weights, hint="These are the weights of another module.")
+    load_weights(modules, weights)

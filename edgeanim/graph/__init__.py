@@ -8,7 +8,8 @@ A file becomes a graph that the rest can rely on in steps, a module each:
 - `normalize` writes it in the one form that rewrites, quantisers and converters expect, and
   `restructure` in one that runs faster. Both are lists of `rewrites`.
 - `to_torch` makes a PyTorch module of it (`converters`), and `write_back` brings the trained or
-  pruned weights of that module home. `from_torch` and `program` go the other way.
+  pruned weights of that module home. `from_torch` and `program` go the other way, `module_weights`
+  fills modules from files.
 
 `queries` and `edit` are the vocabulary of all of them; `reference` is what the gates compare with.
 """

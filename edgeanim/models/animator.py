@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch import nn
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput
-from edgeanim.core.files import read_bytes
-from edgeanim.core.tensors import write_tensors
+from edgeanim.graph.module_weights import load_weights
 from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator
@@ -21,15 +15,9 @@ from edgeanim.models.nets.regions import RegionNet
 from edgeanim.models.regions import COUNT, MOTION_VALUES, REGIONS, SKELETON
 from edgeanim.models.shipped_files import WEIGHTS
 
-_MAX_BYTES = 4 << 30
 _UNIT = (0.0, 1.0)
-_MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
-_PICKLED = (b"PK\x03\x04", b"\x80\x02")
-"""How the files of `torch.save` begin, today's and older ones."""
-_CHECKPOINT = (
-    "Checkpoints of torch.save are pickles, which are never opened here. Load it yourself with "
-    "torch.load(…, weights_only=True), and write it with safetensors.torch.save_file."
-)
+MISMATCH = "Use the animator.toml that was written with these weights, and the version that did."
+"""What to do about weights of another architecture."""
 
 
 class Animator(nn.Module):  # type: ignore[misc]
@@ -121,94 +109,6 @@ def _motion(name: str, role: str) -> TensorSpec:
 def load_animator(folder: Path) -> Animator:
     """The animator that a training wrote into `folder`, in evaluation mode."""
     animator = Animator(load_animator_config(folder))
-    load_weights(animator, folder / WEIGHTS)
+    load_weights(animator, folder / WEIGHTS, hint=MISMATCH)
     animator.eval()
     return animator
-
-
-def save_weights(module: nn.Module, path: Path) -> None:
-    """Write a module's state as safetensors, whole or not at all."""
-    write_tensors(path, module.state_dict())
-
-
-def load_weights(module: nn.Module, path: Path, *, hint: str = _MISMATCH) -> None:
-    """Fill a module from safetensors. What it holds under several names may be there under one.
-    `BadInput` names the first tensor that is not finite, is missing, unknown or of another shape,
-    and gives the `hint`; the module is then unchanged."""
-    expected = module.state_dict()
-    state = _with_shared(read_tensors(path), expected)
-    for name, value in expected.items():
-        if isinstance(value, (UninitializedParameter, UninitializedBuffer)):
-            raise BadInput(
-                f"The tensor {name!r} of the module has no shape yet.",
-                where=path,
-                hint="Run a lazy module once before it gets its weights.",
-            )
-        if not isinstance(value, Tensor):
-            continue
-        if name not in state:
-            raise _missing(name, expected, state, path, hint)
-        if state[name].shape != value.shape:
-            raise BadInput(
-                f"The tensor {name!r} has shape {list(state[name].shape)}, "
-                f"but the architecture has {list(value.shape)}.",
-                where=path,
-                hint=hint,
-            )
-    for name in state:
-        if name not in expected:
-            raise BadInput(f"The tensor {name!r} is not known.", where=path, hint=hint)
-    others = {name: value for name, value in expected.items() if not isinstance(value, Tensor)}
-    module.load_state_dict(state | others)
-
-
-def _with_shared(state: Mapping[str, Tensor], expected: Mapping[str, Any]) -> dict[str, Tensor]:
-    """`state` with what a module shares, `expected` to lie in one place, under all its names."""
-    places = {
-        name: (value.data_ptr(), value.shape, value.stride())
-        for name, value in expected.items()
-        if type(value) is Tensor and value.numel()
-    }
-    held = {places[name]: value for name, value in state.items() if name in places}
-    shared = {name: held[place] for name, place in places.items() if place in held}
-    return shared | dict(state)
-
-
-def _missing(
-    name: str, expected: Mapping[str, Any], state: Mapping[str, Tensor], path: Path, hint: str
-) -> BadInput:
-    """The error for a tensor that the file lacks, or has as a part of something larger: what
-    `DataParallel` wraps is called `module.` before its own name."""
-    wanted = {key: value.shape for key, value in expected.items() if isinstance(value, Tensor)}
-    for other in state:
-        prefix = other.removesuffix(name)
-        held = {key: state[prefix + key].shape for key in wanted if prefix + key in state}
-        if other.endswith(f".{name}") and held == wanted:
-            return BadInput(
-                f"The tensor {name!r} is missing; there is {other!r}.",
-                where=path,
-                hint=f"Write the tensors whose names begin with {prefix!r} to a file of their own, "
-                "under names without that.",
-            )
-    return BadInput(f"The tensor {name!r} is missing.", where=path, hint=hint)
-
-
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file; `BadInput` if it is not one, or for the first tensor that
-    is not finite."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    data = read_bytes(path, _MAX_BYTES, "This file")
-    try:
-        tensors: dict[str, Any] = load(data)
-    except (SafetensorError, ValueError) as error:
-        raise BadInput(
-            f"This is not a safetensors file: {error}.",
-            where=path,
-            hint=_CHECKPOINT if data.startswith(_PICKLED) else None,
-        ) from error
-    for name, value in tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise BadInput(f"The tensor {name!r} has values that are not finite.", where=path)
-    return tensors

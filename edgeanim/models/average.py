@@ -17,7 +17,8 @@ from torch import nn
 from edgeanim.core.errors import BadInput, UsageError, reports_errors
 from edgeanim.core.files import may_hold_files, write_text
 from edgeanim.core.parsing import to_toml
-from edgeanim.models.animator import load_animator, save_weights
+from edgeanim.graph.module_weights import save_weights
+from edgeanim.models.animator import load_animator
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 
 NETWORKS = "regions", "encoder", "generator"

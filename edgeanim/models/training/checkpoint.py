@@ -24,8 +24,9 @@ from edgeanim.core.files import (
 )
 from edgeanim.core.interruption import note_kept
 from edgeanim.core.parsing import load_json, parse_written, to_plain
-from edgeanim.core.tensors import write_tensors
-from edgeanim.models.animator import load_weights, read_tensors, save_weights
+from edgeanim.core.tensors import read_tensors, write_tensors
+from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.models.animator import MISMATCH
 from edgeanim.models.dataset.form import MANIFEST
 from edgeanim.models.export import shipped_folder
 from edgeanim.models.shipped_files import SHIPPED, is_shipped
@@ -119,7 +120,7 @@ class Checkpoint:
         state = parse_written(_State, load_json(folder / _STATE), where=folder / _STATE)
         self._check(state, folder)
         for name, module in self.modules.items():
-            load_weights(module, folder / f"{name}.safetensors")
+            load_weights(module, folder / f"{name}.safetensors", hint=MISMATCH)
         for name, optimizer in self.optimizers.items():
             _restore(optimizer, read_tensors(folder / f"{name}.optimizer.safetensors"))
         self.ema.restore(read_tensors(folder / "ema.safetensors"))

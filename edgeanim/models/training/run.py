@@ -11,7 +11,9 @@ import torch
 
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_toml
-from edgeanim.models.animator import Animator, load_weights, read_tensors, save_weights
+from edgeanim.core.tensors import read_tensors
+from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.models.animator import MISMATCH, Animator
 from edgeanim.models.export import animator_folder
 from edgeanim.models.nets.blocks import compute_in
 from edgeanim.models.nets.discriminator import Discriminator
@@ -137,7 +139,7 @@ def start_from(networks: Networks, ema: Ema, folder: Path) -> None:
     if fits(state, networks.animator):
         networks.animator.load_state_dict(widen(state, networks.animator))
     else:
-        load_weights(networks.animator, folder / WEIGHTS)
+        load_weights(networks.animator, folder / WEIGHTS, hint=MISMATCH)
     ema.restart(networks.animator)
 
 

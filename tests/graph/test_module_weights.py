@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_model
 
 from edgeanim.core.errors import BadInput
-from edgeanim.models.animator import Animator, load_weights, save_weights
+from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.models.animator import Animator
 from tests.models.tiny_training import TINY
 
 
@@ -60,7 +61,10 @@ def test_what_modules_share_may_be_in_the_file_once(tmp_path):
     [
         ({"module": torch.nn.Linear(2, 2)}, "there is 'module.weight'.*begin with 'module.'"),
         ({"g": torch.nn.Linear(2, 2), "d": torch.nn.Linear(1, 1)}, "begin with 'g.'"),
-        ({"other": torch.nn.Linear(2, 2, bias=False)}, "'weight' is missing. Use the animator"),
+        (
+            {"other": torch.nn.Linear(2, 2, bias=False)},
+            "'weight' is missing. These are the weights of another",
+        ),
     ],
 )
 def test_weights_of_something_larger_are_told_with_what_it_calls_them(tmp_path, held, says):
