@@ -2,8 +2,8 @@
 
 All of it becomes `sequences` of frames, and these `pairs` of a still and a driving frame:
 
-- Puppets: `puppets` from `anatomy`, `sprites` and `wardrobe`, moved by `actions` and `keyposes`;
-  `scenes` with several of them, and `effects` between a scene and its picture.
+- Puppets: `puppets` from `anatomy`, `sprites`, `textures` and `wardrobe`, moved by `actions` and
+  `keyposes`; `scenes` with several of them, and `effects` between a scene and its picture.
 - Drawings: `sketches` made by seed (`sketch_bodies`, `crayons`), or `drawings` out of folders;
   `drawn` moves them by motion capture (`bvh`, `retarget`, `rigs`, `mesh`).
 - `people` in the round, swept surfaces seen by a camera.

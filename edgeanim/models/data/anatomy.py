@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.sprites import Look, Sprite, ellipse, limb, random_colour
+from edgeanim.models.data.sprites import Look, Sprite, ellipse, limb
+from edgeanim.models.data.textures import random_colour
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.puppets import NO_PART, SIZE, Frame
-from edgeanim.models.data.sprites import Picture
+from edgeanim.models.data.textures import Picture
 
 
 @dataclass(frozen=True)

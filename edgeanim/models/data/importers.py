@@ -12,7 +12,7 @@ import numpy as np
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.models.data.media import flatten, read_frames, read_still
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.data.sprites import Picture
+from edgeanim.models.data.textures import Picture
 
 Fit = Literal["crop", "pad"]
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.anatomy import Part, face_parts, figure_parts
-from edgeanim.models.data.sprites import Look, Picture, background, random_look
+from edgeanim.models.data.sprites import Look, background, random_look
+from edgeanim.models.data.textures import Picture
 from edgeanim.models.regions import REGIONS
 
 SIZE = 256

@@ -23,13 +23,10 @@ from edgeanim.models.data.keyposes import free_action
 from edgeanim.models.data.media import flatten, pictures_in, read_still
 from edgeanim.models.data.puppets import SIZE, Frame, Puppet, make_puppet, paint, part_transforms
 from edgeanim.models.data.sequences import STEP, FrameSequence, paired_sequence, spread_times
-from edgeanim.models.data.sprites import (
+from edgeanim.models.data.sprites import Sprite, background, ellipse, limb
+from edgeanim.models.data.textures import (
     RICH_PATTERNS,
     Picture,
-    Sprite,
-    background,
-    ellipse,
-    limb,
     photo_patch,
     random_colour,
     texture,

@@ -14,7 +14,7 @@ from edgeanim.models.data.crayons import HEIGHT, WIDTH, Colour, Sheet, Style, bl
 from edgeanim.models.data.drawings import Drawing
 from edgeanim.models.data.retarget import SIGNS
 from edgeanim.models.data.sketch_bodies import Joints, draw_body, draw_limbs
-from edgeanim.models.data.sprites import random_colour
+from edgeanim.models.data.textures import random_colour
 
 
 def make_sketch(seed: int) -> Drawing:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-Colour = NDArray[np.float32]
+from edgeanim.models.data.textures import PATTERNS, Colour, Picture, random_colour, texture
+
 _SUPERSAMPLE = 4
 _MARGIN = 3
 
@@ -39,11 +38,6 @@ class Sprite:
     origin: tuple[float, float]
 
 
-PATTERNS = ("flat", "gradient", "stripes", "dots", "plaid", "noise")
-RICH_PATTERNS = (*PATTERNS, "clouds", "weave", "marble")
-"""All patterns that need no photographs. `PATTERNS` stays as it is, so that old seeds do."""
-
-
 def random_look(rng: np.random.Generator) -> Look:
     """A look with skin tones from pale to dark, or, for a quarter of the puppets, any colour."""
     pale, dark = np.array([250, 215, 190]), np.array([90, 55, 40])
@@ -61,50 +55,6 @@ def random_look(rng: np.random.Generator) -> Look:
         top_pattern=str(rng.choice(PATTERNS)),
         bottom_pattern=str(rng.choice(PATTERNS)),
     )
-
-
-def random_colour(rng: np.random.Generator, low: float = 20, high: float = 250) -> Colour:
-    """A colour with components between `low` and `high`."""
-    return rng.uniform(low, high, 3).astype(np.float32)
-
-
-def texture(
-    rng: np.random.Generator,
-    height: int,
-    width: int,
-    base: Colour,
-    pattern: str,
-    photographs: tuple[Picture, ...] = (),
-) -> NDArray[np.float32]:
-    """A patch [height, width, 3] around the colour `base`, or of a photograph."""
-    if pattern == "photo":
-        return photo_patch(rng, height, width, photographs)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    other = random_colour(rng)
-    period = float(rng.uniform(5, 16))
-    if pattern == "flat":
-        share = np.zeros((height, width), np.float32)
-    elif pattern == "gradient":
-        angle = rng.uniform(0, 2 * np.pi)
-        share = 0.5 + 0.5 * (x * np.cos(angle) + y * np.sin(angle)) / max(height, width)
-    elif pattern == "stripes":
-        angle = rng.choice([0, np.pi / 2, np.pi / 4])
-        share = (np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period) > 0) * 1.0
-    elif pattern == "dots":
-        share = (np.hypot(x % period - period / 2, y % period - period / 2) < period / 4) * 1.0
-    elif pattern == "plaid":
-        share = 0.5 * (x % period < period / 3) + 0.5 * (y % period < period / 3)
-    elif pattern == "clouds":
-        share = _clouds(rng, height, width)
-    elif pattern == "marble":
-        share = 0.5 + 0.5 * np.sin(6 * np.pi * _clouds(rng, height, width) + x / period)
-    elif pattern == "weave":
-        share = 0.5 + 0.25 * (np.sin(x * 2 * np.pi / 3) * np.sin(y * 2 * np.pi / 3))
-        share = share + 0.3 * (_smooth_noise(rng, height, width, 4) - 0.5)
-    else:
-        share = _smooth_noise(rng, height, width, cells=int(rng.integers(3, 9)))
-    share = (np.clip(share, 0, 1) * rng.uniform(0.3, 1.0))[:, :, None]
-    return (base * (1 - share) + other * share).astype(np.float32)
 
 
 def background(rng: np.random.Generator, size: int) -> Picture:
@@ -223,41 +173,3 @@ def ellipse(
         centre[1] + radii[1],
     )
     return draw_sprite(rng, box, draw, base, pattern, look)
-
-
-def photo_patch(
-    rng: np.random.Generator, height: int, width: int, photographs: tuple[Picture, ...]
-) -> NDArray[np.float32]:
-    """A random cut of a random photograph, scaled to [height, width, 3] without distortion."""
-    import cv2
-
-    photo = photographs[int(rng.integers(len(photographs)))]
-    largest = min(photo.shape[0] / height, photo.shape[1] / width)
-    share = rng.uniform(0.4, 1.0) * largest
-    rows, columns = max(1, int(height * share)), max(1, int(width * share))
-    top = int(rng.integers(photo.shape[0] - rows + 1))
-    left = int(rng.integers(photo.shape[1] - columns + 1))
-    cut = photo[top : top + rows, left : left + columns]
-    shrinks = rows > height
-    patch = cv2.resize(
-        cut, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    return np.asarray(patch, np.float32)
-
-
-def _clouds(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
-    """Noise with detail at all sizes, about 0..1."""
-    total = np.zeros((height, width), np.float32)
-    for octave in range(4):
-        total += _smooth_noise(rng, height, width, cells=3 * 2**octave) / 2**octave
-    return total / 1.875
-
-
-def _smooth_noise(
-    rng: np.random.Generator, height: int, width: int, cells: int
-) -> NDArray[np.float32]:
-    import cv2
-
-    grid = rng.uniform(0, 1, (cells, cells)).astype(np.float32)
-    noise: NDArray[np.float32] = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
-    return noise

@@ -10,18 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgeanim.models.data.anatomy import Part
-from edgeanim.models.data.sprites import (
-    RICH_PATTERNS,
-    Colour,
-    Look,
-    Picture,
-    Sprite,
-    draw_sprite,
-    ellipse,
-    limb,
-    random_colour,
-    random_look,
-)
+from edgeanim.models.data.sprites import Look, Sprite, draw_sprite, ellipse, limb, random_look
+from edgeanim.models.data.textures import RICH_PATTERNS, Colour, Picture, random_colour
 
 _SIDES = (("left", -1.0), ("right", 1.0))
 

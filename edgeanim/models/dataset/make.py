@@ -18,7 +18,7 @@ from edgeanim.models.data.media import head_of, is_image, pictures_in
 from edgeanim.models.data.people.person import person_at_moments
 from edgeanim.models.data.scenes import read_photographs, scene_at_moments
 from edgeanim.models.data.sequences import FrameSequence, puppet_at_moments
-from edgeanim.models.data.sprites import Picture
+from edgeanim.models.data.textures import Picture
 from edgeanim.models.dataset.form import Origin, sequence_id
 
 _OWN = "CC0-1.0"

@@ -158,8 +158,8 @@ def _run(step: Step, batch: Batch, config: TrainConfig, networks: Networks) -> L
     )
 
 
-def _set_rate(optimizer: object, rate: float) -> None:
-    for group in optimizer.param_groups:  # type: ignore[attr-defined]
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
         group["lr"] = rate
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeanim.models.data.people.geometry import Floats
 from edgeanim.models.data.people.surfaces import ATLAS
-from edgeanim.models.data.sprites import RICH_PATTERNS, Picture, random_colour, texture
+from edgeanim.models.data.textures import RICH_PATTERNS, Picture, random_colour, texture
 
 Texture = NDArray[np.float32]
 """[ATLAS, ATLAS, 3], RGB 0..255."""

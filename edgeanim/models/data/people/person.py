@@ -36,7 +36,7 @@ from edgeanim.models.data.people.surfaces import CHART, Chart, widened
 from edgeanim.models.data.puppets import Frame
 from edgeanim.models.data.scenes import random_backdrop
 from edgeanim.models.data.sequences import STEP, FrameSequence, paired_sequence, spread_times
-from edgeanim.models.data.sprites import Picture
+from edgeanim.models.data.textures import Picture
 from edgeanim.models.regions import REGIONS
 
 _HEAD = 2

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeanim.models.data.people.looks import noise
 from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.data.sprites import Picture, random_colour
+from edgeanim.models.data.textures import Picture, random_colour
 
 
 def random_room(rng: np.random.Generator) -> Picture:
