@@ -54,36 +54,52 @@ def load_model(path: Path, overrides: Path | None = None) -> Model:
         is_folder = path.stat() and path.is_dir()
     contract = parse(Contract, load_toml(overrides), where=overrides) if overrides else None
     if is_folder:
-        if contract is None and not (path / CONTRACT_FILE).is_file():
-            models = (file.parent for file in path.glob(f"*/{CONTRACT_FILE}"))
-            found = min((*path.glob("*.onnx"), *models), default=None)
-            such = "" if found is None else f", like {found.name}"
-            raise BadInput(
-                f"This folder holds no {CONTRACT_FILE}.",
-                where=path,
-                hint=f"Give the folder of a model, or an .onnx file itself{such}.",
-            )
-        contract = contract or load_contract(path)
-        files = [inside(path, spec.file) for spec in contract.graphs]
-        for spec, file in zip(contract.graphs, files, strict=True):
-            model = read_onnx(file)
-            _must_be_rgb(model, file)
-            check_against(spec, model, file)
+        contract = contract or _contract_in(path)
+        files = _checked_files(path, contract)
     else:
-        model = read_onnx(path)
-        contract = contract or contract_of(model, path)
-        if len(contract.graphs) != 1:
-            raise BadInput(
-                f"This contract describes {len(contract.graphs)} graphs; the model is one file.",
-                where=overrides,
-                hint="Put the graphs and the contract into one folder and give that.",
-            )
+        contract = _checked_contract(path, contract, overrides)
         files = [path]
-        check_against(contract.graphs[0], model, path)
     graphs = tuple(
         GraphArtifact(spec, file) for spec, file in zip(contract.graphs, files, strict=True)
     )
     return Model(contract, graphs, _digest(contract, files))
+
+
+def _contract_in(folder: Path) -> Contract:
+    if not (folder / CONTRACT_FILE).is_file():
+        models = (file.parent for file in folder.glob(f"*/{CONTRACT_FILE}"))
+        found = min((*folder.glob("*.onnx"), *models), default=None)
+        such = "" if found is None else f", like {found.name}"
+        raise BadInput(
+            f"This folder holds no {CONTRACT_FILE}.",
+            where=folder,
+            hint=f"Give the folder of a model, or an .onnx file itself{such}.",
+        )
+    return load_contract(folder)
+
+
+def _checked_files(folder: Path, contract: Contract) -> list[Path]:
+    """The files of the contract's graphs, which agree with it."""
+    files = [inside(folder, spec.file) for spec in contract.graphs]
+    for spec, file in zip(contract.graphs, files, strict=True):
+        model = read_onnx(file)
+        _must_be_rgb(model, file)
+        check_against(spec, model, file)
+    return files
+
+
+def _checked_contract(file: Path, contract: Contract | None, overrides: Path | None) -> Contract:
+    """The contract of a single file: the one given, with which it agrees, or an inferred one."""
+    model = read_onnx(file)
+    contract = contract or contract_of(model, file)
+    if len(contract.graphs) != 1:
+        raise BadInput(
+            f"This contract describes {len(contract.graphs)} graphs; the model is one file.",
+            where=overrides,
+            hint="Put the graphs and the contract into one folder and give that.",
+        )
+    check_against(contract.graphs[0], model, file)
+    return contract
 
 
 def save_model(contract: Contract, graphs: Mapping[str, Path], folder: Path) -> Path:
