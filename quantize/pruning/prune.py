@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import BadInput
+from edgeanim.core.errors import BadInput, named
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import PruneSpec
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Imported = Mapping[str, ImportedGraph]
 
 Graphs = Mapping[str, GraphArtifact]
+_UNPRUNED = "Ship it unpruned: leave `[prune]` out of the recipe."
 # Channels go in blocks, so a share is met to within so much.
 _TOLERANCE = 0.03
 
@@ -113,7 +114,8 @@ def _cut_in_rounds(
         with quiet():
             rounds.cut(1 - (1 - spec.ratio) ** ((number + 1) / spec.rounds))
             for name, graph in imported.items():
-                _check_outputs(graph, student.net(name))
+                with named(name):
+                    _check_outputs(graph, student.net(name))
         rounds.refit(last=number == spec.rounds - 1)
         progress.step(note=f"{rounds.share:.0%} left")
     progress.done(f"{rounds.share:.0%} left")
@@ -150,7 +152,9 @@ def _check_outputs(imported: ImportedGraph, student: torch.nn.Module) -> None:
         except RuntimeError as error:
             raise BadInput(
                 f"This graph ties its channels in a way that pruning cannot follow: {error}",
-                hint="Ship it unpruned: leave `[prune]` out of the recipe.",
+                hint=_UNPRUNED,
             ) from error
     if wanted != given:
-        raise BadInput(f"Pruning changed the outputs' shapes from {wanted} to {given}.")
+        raise BadInput(
+            f"Pruning changed the outputs' shapes from {wanted} to {given}.", hint=_UNPRUNED
+        )
