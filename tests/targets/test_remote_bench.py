@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from edgeanim.benchmarks.results.result import load_report
-from edgeanim.core.artifact import CompiledGraph
-from edgeanim.core.contract import Contract
+from edgeanim.core.artifact import CompiledGraph, GraphArtifact
+from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.bench import bench
@@ -26,6 +26,7 @@ from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions, get_backend
+from edgeanim.targets.board import load_board
 from edgeanim.targets.bundle import Variant, open_bundle, write_bundle
 from edgeanim.targets.on import stub
 from edgeanim.targets.on.link import Link, LinkLost
@@ -172,6 +173,31 @@ def test_a_deployed_bundle_plays_there(
         [there.command, "boards", "local", "--json"], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["name"] == "local"
+
+
+PICTURE = (1, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("role", "output", "animates"),
+    [
+        ("still", TensorSpec("made", "frame", PICTURE, "NCHW", range=(0.0, 1.0)), False),
+        ("driving_frame", TensorSpec("flow", "flow", (1, 2, 16, 16), "NCHW"), True),
+    ],
+)
+def test_a_still_is_asked_for_where_the_model_animates_one(
+    role: str, output: TensorSpec, animates: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = TensorSpec("image", role, PICTURE, "NCHW", range=(0.0, 1.0))
+    spec = GraphSpec("net", "net.onnx", "frame", (image,), (output,))
+    artifact = GraphArtifact(spec, tmp_path / "net.onnx")
+    graph = get_backend("null").compile(artifact, load_board("local"), tmp_path)
+    write_bundle(
+        tmp_path / "net.eab", contract=Contract("net", (spec,)), golden=None, tracks={},
+        variants=[Variant("null", "float32", (graph,))], provenance={},
+    )  # fmt: skip
+    fake_board(tmp_path, monkeypatch)
+    assert ("--still" in deploy(tmp_path / "net.eab", to="ssh://pi@board").play) == animates
 
 
 def test_what_a_deployment_did_before_its_link_was_lost_is_not_taken_for_one_made_now(

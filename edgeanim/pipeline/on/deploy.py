@@ -22,6 +22,7 @@ from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.pipeline.playable import choose_variant, note_on
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import load_golden
+from edgeanim.runtime.needs import Needs
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import SshHost, parse_place
@@ -119,7 +120,7 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
     work = Work.on("local")
     with open_bundle(bundle) as opened:
         chosen = choose_variant(opened.variants, None, work)
-        needs_still = any(t.role == "still" for g in opened.contract.graphs for t in g.inputs)
+        needs_still = Needs.of(opened.contract).still
         ssim = None
         if opened.golden is not None:
             golden = first_frames(load_golden(opened.golden), _PROOF_FRAMES)
