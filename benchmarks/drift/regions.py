@@ -16,7 +16,7 @@ from edgeanim.benchmarks.drift.spread import Series, Spread
 from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.ssim import WINDOW
-from edgeanim.runtime.execution import GraphRunner, Shown
+from edgeanim.runtime.execution import GraphRunner, Moment, Shown
 from edgeanim.runtime.pictures import Fit, finite
 from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session
@@ -113,7 +113,7 @@ def find_masks(
     before: Shown | None = None
     for frame in frames:
         shown, values = Shown(frame, before), Values()
-        runner.run(values, {"driving_frame": shown}, {}, rename={}, conditions={})
+        runner.run(values, Moment({"driving_frame": shown}, {}), {}, rename={})
         masks = relayout(finite(values.require(MASK), spec), spec.layout, "NCHW")
         found.append(np.clip(masks[0], 0, 1))
         if before is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,12 +13,7 @@ from edgeanim.core.artifact import Array, relayout
 from edgeanim.core.contract import CONDITION, STATE, GraphSpec, Layout, TensorSpec
 from edgeanim.core.errors import BadInput
 from edgeanim.runtime.moments import choose
-from edgeanim.runtime.pictures import (
-    Fit,
-    flatten,
-    picture_range,
-    to_tensor,
-)
+from edgeanim.runtime.pictures import Fit, flatten, picture_range, to_tensor
 from edgeanim.runtime.scene import Picture
 from edgeanim.runtime.wiring import Values
 from edgeanim.targets.backends import Session
@@ -89,6 +84,17 @@ class Shown:
         return self._fitted[size]
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What graphs are given at a moment besides what they give each other: the pictures in `sight`
+    by role (`still`, `driving_frame`), and the conditions, of whose choices the one with the number
+    `index` counts."""
+
+    sight: Mapping[str, Shown]
+    conditions: Mapping[str, Array]
+    index: int = 0
+
+
 class GraphRunner:
     """One graph with its session."""
 
@@ -101,25 +107,20 @@ class GraphRunner:
     def run(
         self,
         values: Values,
-        pictures: Mapping[str, Shown],
+        moment: Moment,
         timings: Timings,
         *,
         rename: Mapping[str, str],
-        conditions: Mapping[str, Array],
-        index: int = 0,
         keep: bool = False,
     ) -> None:
         """Run once and put the outputs into `values`.
 
-        `pictures` are those in sight by role (`still`, `driving_frame`); `rename` says under which
-        role some are kept; `index` chooses among conditions; `keep` copies the outputs so that
-        they outlive the session's next run. Seconds are added to `timings`.
+        `rename` says under which role some values are kept; `keep` copies the outputs so that they
+        outlive the session's next run. Seconds are added to `timings`.
         """
         with timed(timings, PREPARE):
             inputs = {
-                spec.name: self._input(
-                    spec, rename.get(spec.role, spec.role), values, pictures, conditions, index
-                )
+                spec.name: self._input(spec, rename.get(spec.role, spec.role), values, moment)
                 for spec in self._spec.inputs
             }
         if self._record is not None:
@@ -131,25 +132,18 @@ class GraphRunner:
             role = rename.get(spec.role, spec.role)
             values.put(role, outputs[spec.name], spec.layout, keep=lasting)
 
-    def _input(
-        self,
-        spec: TensorSpec,
-        role: str,
-        values: Values,
-        pictures: Mapping[str, Shown],
-        conditions: Mapping[str, Array],
-        index: int,
-    ) -> Array:
-        if spec.role in pictures:
-            return pictures[spec.role].tensor(spec)
-        if spec.role == "previous_frame" and "driving_frame" in pictures:
-            return pictures["driving_frame"].previous.tensor(spec)
-        if spec.role == "cue" and "driving_frame" in pictures:
-            return pictures["driving_frame"].cue(spec, self._frames_range())
+    def _input(self, spec: TensorSpec, role: str, values: Values, moment: Moment) -> Array:
+        sight = moment.sight
+        if spec.role in sight:
+            return sight[spec.role].tensor(spec)
+        if spec.role == "previous_frame" and "driving_frame" in sight:
+            return sight["driving_frame"].previous.tensor(spec)
+        if spec.role == "cue" and "driving_frame" in sight:
+            return sight["driving_frame"].cue(spec, self._frames_range())
         if spec.role.startswith(CONDITION):
             asked = next(entry for entry in self.graph.inputs if entry.name == spec.name)
-            chosen = choose(conditions[spec.role.removeprefix(CONDITION)], asked, index)
-            return relayout(chosen, asked.layout, spec.layout)
+            choices = moment.conditions[spec.role.removeprefix(CONDITION)]
+            return relayout(choose(choices, asked, moment.index), asked.layout, spec.layout)
         return values.get(spec, role, self.graph.name)
 
     def _frames_range(self) -> tuple[float, float]:

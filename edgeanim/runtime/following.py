@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from edgeanim.core.artifact import Array
-from edgeanim.runtime.execution import Shown, Timings
+from edgeanim.runtime.execution import Moment, Shown, Timings
 from edgeanim.runtime.scene import BadDriver, Picture, check_picture
 from edgeanim.runtime.smoothing import smoothed
 
@@ -18,9 +18,9 @@ NEEDS_TWO_FRAMES = (
 
 
 class Step(NamedTuple):
-    """What is seen at a moment, the driver's motion [1, K, 6], and the seconds of its frame."""
+    """A moment, the driver's motion [1, K, 6] then, and the seconds of its frame."""
 
-    sight: dict[str, Shown]
+    moment: Moment
     motion: Array | None
     timings: Timings
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import OF_DRIVER, OF_STILL, Contract, Runs
 from edgeanim.core.errors import BadInput
-from edgeanim.runtime.execution import GraphRunner, Record, Shown, Timings
+from edgeanim.runtime.execution import GraphRunner, Moment, Record, Shown, Timings
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import finite, from_tensor
 from edgeanim.runtime.scene import Picture
@@ -48,28 +48,17 @@ class Graphs:
     ) -> None:
         """Do all that happens once per still; what it finds is kept in `values`."""
         sight = {} if still is None else {"still": still, "driving_frame": still}
+        moment = Moment(sight, conditions)
         for runner in self._runners:
             runs = runner.graph.runs
             if runs == "once" or (runs == "driver" and still is not None):
-                runner.run(
-                    values, sight, timings, rename=OF_STILL, conditions=conditions, keep=True
-                )
+                runner.run(values, moment, timings, rename=OF_STILL, keep=True)
 
-    def run(
-        self,
-        runs: Runs,
-        values: Values,
-        sight: Mapping[str, Shown],
-        timings: Timings,
-        conditions: Mapping[str, Array],
-        index: int,
-    ) -> None:
-        """Run all graphs of one kind, at the moment with the number `index`."""
+    def run(self, runs: Runs, values: Values, moment: Moment, timings: Timings) -> None:
+        """Run all graphs of one kind."""
         for runner in self._runners:
             if runner.graph.runs == runs:
-                runner.run(
-                    values, sight, timings, rename=OF_DRIVER, conditions=conditions, index=index
-                )
+                runner.run(values, moment, timings, rename=OF_DRIVER)
 
     def compositor(self, picture: Picture | None, still: Shown | None) -> Compositor | None:
         """What warps `picture`, which has the shape of `still`, by the graphs' flow; `None` where

@@ -12,7 +12,7 @@ from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.overlap import Overlap
-from edgeanim.runtime.execution import Record, Shown, Timings
+from edgeanim.runtime.execution import Moment, Record, Shown, Timings
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.graphs import Graphs
 from edgeanim.runtime.motion_options import MotionOptions
@@ -121,10 +121,10 @@ class Player:
         steps = self._steps(scene, first.values, first.shown, overlap)
         if trials is not None:
             steps = refined_steps(steps, trials)
-        for index, step in enumerate(smoothed_steps(steps) if self._motion.smooth else steps):
+        for step in smoothed_steps(steps) if self._motion.smooth else steps:
             self.timings = step.timings
             motion = None if step.motion is None else transfer(step.motion)
-            yield stills.frame(index, step, motion)
+            yield stills.frame(step, motion)
 
     def _steps(
         self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
@@ -143,19 +143,20 @@ class Player:
     ) -> Iterator[Step]:
         """What is seen at each moment, and the motion found in it, if the model needs any; to
         `keep` beyond the next moment."""
-        for index, moment in enumerate(self._moments(scene)):
+        for index, given in enumerate(self._given(scene)):
             timings: Timings = {}
             sight = {"still": still} if still is not None else {}
-            if isinstance(moment, Shown):
-                sight["driving_frame"] = moment
+            moment = Moment(sight, scene.conditions, index)
+            if isinstance(given, Shown):
+                sight["driving_frame"] = given
                 if self.needs.plays_pictures:
-                    sight["still"] = moment
-                self._graphs.run("driver", values, sight, timings, scene.conditions, index)
-            elif moment is not None:
-                values.put("motion:driving", moment)
+                    sight["still"] = given
+                self._graphs.run("driver", values, moment, timings)
+            elif given is not None:
+                values.put("motion:driving", given)
             found = values.require("motion:driving") if self.needs.motion else None
             motion = found.copy() if found is not None and keep else found
-            yield Step(sight, motion, timings)
+            yield Step(moment, motion, timings)
 
     def _trials(self, first: Picture, conditions: Mapping[str, Array]) -> Trials:
         """What makes frames of motions to be tried, with a driver's `first` frame as the still;
@@ -169,7 +170,7 @@ class Player:
 
         def make(index: int, motion: Array) -> Picture:
             values.put("motion:driving", motion)
-            graphs.run("frame", values, sight, {}, conditions, index)
+            graphs.run("frame", values, Moment(sight, conditions, index), {})
             return graphs.finish(values, compositor, sight)
 
         return Trials(make, graphs.places(still))
@@ -178,7 +179,7 @@ class Player:
         """A driver's frame as a still, if the model looks at one."""
         return Shown(frame, refused=BadDriver) if self.needs.still else None
 
-    def _moments(self, scene: Scene) -> Iterator[Shown | Array | None]:
+    def _given(self, scene: Scene) -> Iterator[Shown | Array | None]:
         """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a
         model that needs neither, nothing."""
         if scene.track is not None and self.needs.motion:

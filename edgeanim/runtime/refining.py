@@ -94,12 +94,12 @@ class Trials(NamedTuple):
 def refined_steps(steps: Iterator[Step], trials: Trials) -> Iterator[Step]:
     """The same steps with their motion refined; each takes the seconds of 13 to 37 frames."""
     refiner: _Refiner | None = None
-    for index, step in enumerate(steps):
+    for step in steps:
         assert step.motion is not None
         with timed(step.timings, REFINE):
             refiner = refiner or _Refiner(trials, step.motion.shape[1])
-            shown = _shrunk(step.sight["driving_frame"].picture)
-            motion = refiner.refined(index, step.motion, shown)
+            shown = _shrunk(step.moment.sight["driving_frame"].picture)
+            motion = refiner.refined(step.moment.index, step.motion, shown)
         yield step._replace(motion=motion)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from edgeanim.core.artifact import Array
@@ -43,13 +44,13 @@ class Stills:
             poses = [still.values.require("motion:still") for still in self._all]
             self._nearest = NearestStill(poses)
 
-    def frame(self, index: int, step: Step, motion: Array | None) -> Picture:
-        """The frame with this number, in which the still shows this `motion` [1, K, 6], if any:
-        uint8 [H, W, C], a fresh array."""
+    def frame(self, step: Step, motion: Array | None) -> Picture:
+        """The frame of this step, in which the still shows this `motion` [1, K, 6], if any: uint8
+        [H, W, C], a fresh array."""
         shares = _ALONE
         if self._nearest is not None and motion is not None:
             shares = self._nearest.shares(motion)
-        made = [self._made(self._all[number], index, step, motion) for number, _ in shares]
+        made = [self._made(self._all[number], step, motion) for number, _ in shares]
         if len(made) == 1:
             return made[0]
         with timed(step.timings, COMPOSE):
@@ -63,12 +64,13 @@ class Stills:
             return Prepared(values, shown, beside.compositor.beside(picture))
         return Prepared(values, shown, self._graphs.compositor(picture, shown))
 
-    def _made(self, still: Prepared, index: int, step: Step, motion: Array | None) -> Picture:
+    def _made(self, still: Prepared, step: Step, motion: Array | None) -> Picture:
         """What one of the stills makes."""
-        values, timings = still.values, step.timings
+        values, moment, timings = still.values, step.moment, step.timings
         if motion is not None:
             values.put("motion:driving", motion)
-        sight = step.sight if still.shown is None else {**step.sight, "still": still.shown}
-        self._graphs.run("frame", values, sight, timings, self._conditions, index)
+        if still.shown is not None:
+            moment = replace(moment, sight={**moment.sight, "still": still.shown})
+        self._graphs.run("frame", values, moment, timings)
         with timed(timings, COMPOSE):
-            return self._graphs.finish(values, still.compositor, sight)
+            return self._graphs.finish(values, still.compositor, moment.sight)

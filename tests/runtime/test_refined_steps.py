@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from edgeanim.runtime import refining
-from edgeanim.runtime.execution import Shown
+from edgeanim.runtime.execution import Moment, Shown
 from edgeanim.runtime.following import Step
 from edgeanim.runtime.refining import Trials, moved, refined_steps
 
@@ -47,9 +48,12 @@ def _blob(motion: np.ndarray, side: int = 64) -> np.ndarray:
     return np.repeat(np.rint(light)[:, :, None].astype(np.uint8), 3, axis=2)
 
 
+def _step(number: int, motion: np.ndarray, frame: np.ndarray) -> Step:
+    return Step(Moment({"driving_frame": Shown(frame)}, {}, number), motion, {})
+
+
 def _steps(motions: list[np.ndarray], frames: list[np.ndarray]) -> Iterator[Step]:
-    for motion, frame in zip(motions, frames, strict=True):
-        yield Step({"driving_frame": Shown(frame)}, motion, {})
+    return map(_step, itertools.count(), motions, frames)
 
 
 WHOLE = (-1.0, -1.0, 1.0, 1.0)
@@ -142,7 +146,7 @@ def test_over_ten_thousand_frames_no_error_builds_up(monkeypatch: pytest.MonkeyP
     def shown(number: int) -> np.ndarray:
         return np.zeros((side, side, 3), np.uint8) if number in dark else _blob(true[number], side)
 
-    steps = (Step({"driving_frame": Shown(shown(i))}, read[i], {}) for i in range(count))
+    steps = (_step(i, read[i], shown(i)) for i in range(count))
     trials = Trials(lambda _, motion: _blob(motion, side), WHOLE)
     off = np.array(
         [
