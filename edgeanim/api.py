@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.machine import BackendRow, backends, boards, doctor
     from edgeanim.pipeline.modules import modules
     from edgeanim.pipeline.motion import StoredMotion, extract_motion, motions
-    from edgeanim.pipeline.on.bench import Placed, bench_on, doctor_on
+    from edgeanim.pipeline.on.bench import Placed, bench_on
     from edgeanim.pipeline.on.deploy import Deployed, deploy
+    from edgeanim.pipeline.on.doctor import doctor_on
     from edgeanim.pipeline.on.emulated import (
         EmulatedProcessor,
         emulate_bundle,
@@ -196,7 +197,7 @@ _HOMES = {
     "boards": "pipeline.machine",
     "deploy": "pipeline.on.deploy",
     "doctor": "pipeline.machine",
-    "doctor_on": "pipeline.on.bench",
+    "doctor_on": "pipeline.on.doctor",
     "emulate_bundle": "pipeline.on.emulated",
     "emulated_processors": "pipeline.on.emulated",
     "extract_motion": "pipeline.motion",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from edgeanim.benchmarks.results.result import ModelRecord, Report, save_report
 from edgeanim.benchmarks.runner import BenchOptions, Subject, record_of, run_bench, subjects_of
 from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.core.choices import must_be_one_of
+from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import may_become_file, may_hold_files, must_spare, sha256_files
 from edgeanim.core.parsing import one_or_more
@@ -26,11 +27,50 @@ from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX, open_bundle
-from edgeanim.targets.manifest import variants_called
+from edgeanim.targets.manifest import Variant, variants_called
 from edgeanim.targets.on.payload import files_of
 from edgeanim.targets.prebuilt import load_prebuilt
 
 _FRAMES = 64
+
+
+@dataclass(frozen=True)
+class Benched:
+    """What a bench is given to measure, and what to play ready-made models on."""
+
+    subjects: tuple[str | Path, ...]
+    frames: str | Path | None
+    inputs: Mapping[str, str | Path]
+    values: tuple[float, float] | None
+    board: str | Path
+
+    @property
+    def bundles(self) -> list[Path]:
+        """Those of the subjects that bring their own frames."""
+        return [path for path in map(Path, self.subjects) if path.suffix == SUFFIX]
+
+    def refuse_unheeded(self) -> None:
+        """`UsageError` for what is given to bundles, and would not be heeded."""
+        brought = {"--frames": self.frames, "--input": self.inputs or None, "--range": self.values}
+        for option, given in brought.items():
+            if self.bundles and given is not None:
+                raise UsageError(
+                    "A bundle is benched on the golden frames and inputs, and in the range, that "
+                    "it brings.",
+                    where=option,
+                    hint="Leave it out.",
+                )
+
+    def may_become_report(self, out: Path) -> None:
+        """Raise what writing the report `out` and its pictures would end in; `UsageError` if it
+        would take the place of what is measured, or of the board's file."""
+        may_become_file(out)
+        may_hold_files(pictures_beside(out))
+        for subject in map(Path, self.subjects):
+            must_spare(out, files_of(subject, subject.name).values())
+        must_spare(out, [self.board, *self.inputs.values()])
+        if self.frames is not None:
+            must_spare(out, files_read(self.frames))
 
 
 @dataclass(frozen=True)
@@ -73,9 +113,11 @@ def bench(
     `quick` takes fewer samples, enough for medians and 90th percentiles.
     A run that circumstances spoiled (throttling, load) is measured again, at most `retries` times.
     """
-    subjects, scenarios = one_or_more(subjects), one_or_more(scenarios)
-    require_compiled(subjects)
-    refuse_unheeded(subjects, frames, inputs or {}, values, scenarios, fps, duration)
+    benched = Benched(one_or_more(subjects), frames, inputs or {}, values, board)
+    scenarios = one_or_more(scenarios)
+    require_compiled(benched.subjects)
+    refuse_unmeasured(scenarios, fps, duration)
+    benched.refuse_unheeded()
     work = Work.on(board, progress=progress)
     options = BenchOptions(
         threads=work.board.threads if threads is None else threads,
@@ -86,10 +128,10 @@ def bench(
     options = options.quick() if quick else options
     options.refuse_endless(fps or 1e3 / work.board.latency_budget_ms)
     if out is not None:
-        may_become_report(Path(out), subjects, frames, inputs or {}, board)
+        benched.may_become_report(Path(out))
         pictures = pictures or pictures_beside(Path(out))
     pictures = None if pictures is None else Path(pictures)
-    with _open(work, [Path(s) for s in subjects], frames, inputs or {}, values) as opened:
+    with _open(work, benched) as opened:
         measure = partial(
             run_bench,
             variants_called(one_or_more(variants), opened.subjects),
@@ -106,27 +148,12 @@ def bench(
     return report
 
 
-def refuse_unheeded(
-    subjects: Sequence[str | Path],
-    frames: str | Path | None,
-    inputs: Mapping[str, str | Path],
-    values: tuple[float, float] | None,
-    scenarios: Sequence[Scenario],
-    fps: float | None,
-    duration: float | None,
+def refuse_unmeasured(
+    scenarios: Sequence[Scenario], fps: float | None, duration: float | None
 ) -> None:
-    """`UsageError` for what `bench` is given and would not heed, or does not know."""
+    """`UsageError` for a scenario that is not known, and for what is said of one that is not
+    measured."""
     must_be_one_of(Scenario, "scenarios", *scenarios)
-    if any(Path(subject).suffix == SUFFIX for subject in subjects):
-        brought = {"--frames": frames, "--input": inputs or None, "--range": values}
-        for option, given in brought.items():
-            if given is not None:
-                raise UsageError(
-                    "A bundle is benched on the golden frames and inputs, and in the range, that "
-                    "it brings.",
-                    where=option,
-                    hint="Leave it out.",
-                )
     for option, value, where in (
         ("--fps", fps, ("stream",)),
         ("--duration", duration, ("soak", "stream")),
@@ -139,43 +166,16 @@ def refuse_unheeded(
             )
 
 
-def may_become_report(
-    out: Path,
-    subjects: Sequence[str | Path],
-    frames: str | Path | None,
-    inputs: Mapping[str, str | Path],
-    board: str | Path,
-) -> None:
-    """Raise what writing the report `out` and its pictures would end in; `UsageError` if it would
-    take the place of what is measured, or of the board's file."""
-    may_become_file(out)
-    may_hold_files(pictures_beside(out))
-    for subject in map(Path, subjects):
-        must_spare(out, files_of(subject, subject.name).values())
-    must_spare(out, [board, *inputs.values()])
-    if frames is not None:
-        must_spare(out, files_read(frames))
-
-
 @contextmanager
-def _open(
-    work: Work,
-    paths: Sequence[Path],
-    frames: str | Path | None,
-    inputs: Mapping[str, str | Path],
-    values: tuple[float, float] | None,
-) -> Iterator[_Opened]:
-    bundles = [path for path in paths if path.suffix == SUFFIX]
-    if bundles and len(paths) > 1:
+def _open(work: Work, benched: Benched) -> Iterator[_Opened]:
+    bundles = benched.bundles
+    if bundles and len(benched.subjects) > 1:
         raise UsageError(
             "A bundle is benched on its own: it brings its own frames.",
             hint="Bench one after the other and use `edgeanim compare`.",
         )
-    with ExitStack() as stack:
-        if bundles:
-            yield stack.enter_context(_open_bundle(bundles[0]))
-        else:
-            yield stack.enter_context(_open_prebuilt(work, paths, frames, inputs, values))
+    with _open_bundle(bundles[0]) if bundles else _open_prebuilt(work, benched) as opened:
+        yield opened
 
 
 @contextmanager
@@ -186,31 +186,32 @@ def _open_bundle(path: Path) -> Iterator[_Opened]:
 
 
 @contextmanager
-def _open_prebuilt(
-    work: Work,
-    paths: Sequence[Path],
-    frames: str | Path | None,
-    inputs: Mapping[str, str | Path],
-    values: tuple[float, float] | None,
-) -> Iterator[_Opened]:
+def _open_prebuilt(work: Work, benched: Benched) -> Iterator[_Opened]:
+    paths = [Path(subject) for subject in benched.subjects]
     with scratch_folder("prebuilt") as scratch:
-        subjects: list[Subject] = []
-        golden = scratch / "golden.npz"
+        loaded = []
         for number, path in enumerate(paths):
             folder = scratch / str(number)
             folder.mkdir()
-            contract, variant = load_prebuilt(path, folder, values)
-            if number == 0:
-                material = gather(contract, frames, inputs, limit=_FRAMES, option="--frames")
-                with open_player(work, contract, variant) as player:
-                    scene = material.held_out
-                    made = Golden(scene, play(player, scene))
-                save_golden(golden, made)
-                _tell_of_clipping(work, path, made)
-                record = ModelRecord(contract.name, sha256_files(variant.graphs[0].files), None)
-            (subject,) = subjects_of(contract, [variant])
+            loaded.append(load_prebuilt(path, folder, benched.values))
+        contract, variant = loaded[0]
+        made = _played(work, contract, variant, benched)
+        _tell_of_clipping(work, paths[0], made)
+        golden = scratch / "golden.npz"
+        save_golden(golden, made)
+        subjects: list[Subject] = []
+        for path, (own, graphs) in zip(paths, loaded, strict=True):
+            (subject,) = subjects_of(own, [graphs])
             subjects.append(_named(subject, path, subjects))
+        record = ModelRecord(contract.name, sha256_files(variant.graphs[0].files), None)
         yield _Opened(tuple(subjects), golden, record)
+
+
+def _played(work: Work, contract: Contract, variant: Variant, benched: Benched) -> Golden:
+    """What the first model makes of the frames: what the others' drift is counted from."""
+    material = gather(contract, benched.frames, benched.inputs, limit=_FRAMES, option="--frames")
+    with open_player(work, contract, variant) as player:
+        return Golden(material.held_out, play(player, material.held_out))
 
 
 def _tell_of_clipping(work: Work, path: Path, golden: Golden) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import signal
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -199,6 +199,10 @@ class Remote:
             ) from error
         time.sleep(self._retry_s[self._failures])
         self._failures += 1
+
+
+Connect = Callable[[SshHost, Progress], Remote]
+"""How a host is reached; a test may put something else in its place."""
 
 
 def new_nonce() -> str:

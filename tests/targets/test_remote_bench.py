@@ -18,9 +18,10 @@ from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.bench import bench
+from edgeanim.pipeline.bench import Benched, bench
 from edgeanim.pipeline.on import far_end
-from edgeanim.pipeline.on.bench import bench_call, bench_on
+from edgeanim.pipeline.on.bench import bench_on
+from edgeanim.pipeline.on.bench_call import bench_call
 from edgeanim.pipeline.on.deploy import deploy, install
 from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.player import Player
@@ -308,8 +309,8 @@ def test_a_folder_of_frames_may_be_named_by_dots(
         (place / "a.png").touch()
     (tmp_path / "net.tflite").touch()
     monkeypatch.chdir(folder)
-    call = bench_call([tmp_path / "net.tflite"], named, {}, "local", {})
-    frames = str(call.options["frames"]).removeprefix("@")
+    call = bench_call(Benched((tmp_path / "net.tflite",), named, {}, None, "local"), {})
+    frames = str(call.options["frames"]).removeprefix(far_end.PUSHED)
     assert f"{frames}/a.png" in call.files.files
     for name in call.files.files:
         stub.below(Path("in"), name)

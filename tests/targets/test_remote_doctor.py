@@ -8,7 +8,7 @@ import pytest
 
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT
-from edgeanim.pipeline.on.bench import doctor_on
+from edgeanim.pipeline.on.doctor import doctor_on
 from edgeanim.pipeline.on.far_end import ANSWER, FUNCTIONS
 from edgeanim.targets.doctor import Diagnosis
 from edgeanim.targets.fitness import Check

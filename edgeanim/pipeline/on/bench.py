@@ -1,4 +1,4 @@
-"""`edgeanim bench --on` and `doctor --on`: the same functions, on other machines."""
+"""`edgeanim bench --on`: the same bench, on other machines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edgeanim.benchmarks.drift.picture import pictures_beside
 from edgeanim.benchmarks.emulation import Emulation
@@ -16,23 +16,18 @@ from edgeanim.benchmarks.results.result import Report, parse_report, save_report
 from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, UsageError
 from edgeanim.core.files import canonical_json, write_text
-from edgeanim.core.parsing import one_or_more, parse, parse_json, to_plain
+from edgeanim.core.parsing import one_or_more, to_plain
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.pipeline.bench import bench, may_become_report, refuse_unheeded
+from edgeanim.pipeline.bench import Benched, bench, refuse_unmeasured
 from edgeanim.pipeline.compiled import require_compiled
+from edgeanim.pipeline.on.bench_call import bench_call
 from edgeanim.pipeline.on.emulated import emulate_bundle
-from edgeanim.pipeline.on.far_end import ANSWER, REPORT
+from edgeanim.pipeline.on.far_end import REPORT
 from edgeanim.pipeline.on.pictures import PICTURES, unpack_pictures
 from edgeanim.targets.board import LOCAL
-from edgeanim.targets.bundle import SUFFIX, open_bundle
-from edgeanim.targets.on.payload import Payload, files_of
-from edgeanim.targets.on.places import Emulated, Local, Place, SshHost, file_label, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us, new_nonce
-
-if TYPE_CHECKING:
-    from edgeanim.targets.doctor import Diagnosis
-
-Connect = Callable[[SshHost, Progress], Remote]
+from edgeanim.targets.bundle import SUFFIX
+from edgeanim.targets.on.places import Emulated, Place, SshHost, file_label, parse_place
+from edgeanim.targets.on.remote import Call, Connect, Remote, ended_with_us
 
 
 @dataclass(frozen=True)
@@ -77,12 +72,12 @@ def bench_on(
     All else is as in `bench`. With several places, each report is written beside `out` under
     its place's name, and a place that fails does not disturb the others.
     """
-    subjects, variants = one_or_more(subjects), one_or_more(variants)
-    scenarios = one_or_more(scenarios)
-    require_compiled(subjects)
-    refuse_unheeded(subjects, frames, inputs or {}, values, scenarios, fps, duration)
+    benched = Benched(one_or_more(subjects), frames, inputs or {}, values, board)
+    variants, scenarios = one_or_more(variants), one_or_more(scenarios)
+    require_compiled(benched.subjects)
+    refuse_unmeasured(scenarios, fps, duration)
+    benched.refuse_unheeded()
     options: dict[str, Any] = {
-        "values": values,
         "variants": variants,
         "quick": quick,
         "scenarios": scenarios,
@@ -97,19 +92,17 @@ def bench_on(
     several = len(places) > 1
     paths = _report_paths(out, places)
     for path in filter(None, paths.values()):
-        may_become_report(path, subjects, frames, inputs or {}, board)
+        benched.may_become_report(path)
     shared = SharedProgress(progress, len(places)) if several else progress
     hosts = {p.label: connect(p, shared) for p in places if isinstance(p, SshHost)}
-    call = bench_call(subjects, frames, inputs or {}, board, options) if hosts else None
-    here = partial(
-        bench, subjects, frames=frames, inputs=inputs, board=board, progress=shared, **options
-    )
+    call = bench_call(benched, options) if hosts else None
+    here = partial(bench, **vars(benched), progress=shared, **options)
 
     def report_of(place: Place, pictures: Path | None) -> Report | Emulation:
         if call is not None and isinstance(place, SshHost):
             return _measured_there(hosts[place.label], call, pictures)
         if isinstance(place, Emulated):
-            (bundle,) = _one_bundle(subjects)
+            (bundle,) = _one_bundle(benched.subjects)
             return emulate_bundle(bundle, place.board, variants=variants, progress=shared)
         return here(pictures=pictures)
 
@@ -229,62 +222,6 @@ def _save(path: Path, report: Report | Emulation) -> None:
         save_report(path, report)
     else:
         write_text(path, canonical_json(to_plain(report, nulls=True)))
-
-
-def bench_call(
-    subjects: Sequence[str | Path],
-    frames: str | Path | None,
-    inputs: Mapping[str, str | Path],
-    board: str | Path,
-    options: Mapping[str, Any],
-) -> Call:
-    """The call of `bench` with all its files; `BadInput` for a file that is not there or damaged,
-    before anything is pushed."""
-    files: dict[str, Path] = {}
-    backends: list[str] = []
-
-    def add(path: Path, name: str) -> str:
-        files.update(files_of(path, name))
-        return name
-
-    names = []
-    for number, subject in enumerate(map(Path, subjects)):
-        names.append(add(subject, f"{number}/{subject.name}"))
-        if subject.suffix == SUFFIX:
-            with open_bundle(subject) as bundle:
-                backends += [variant.backend for variant in bundle.variants]
-    moved = {"frames": None, "board": str(board)}
-    if frames is not None:
-        called = Path(frames).name
-        # A folder named by dots has no name of its own, and none is needed there.
-        moved["frames"] = "@" + add(
-            Path(frames), "frames" if called in ("", "..") else f"frames/{called}"
-        )
-    if Path(board).suffix == ".toml":
-        moved["board"] = "@" + add(Path(board), "board.toml")
-    given = {name: add(Path(path), f"inputs/{name}.npy") for name, path in inputs.items()}
-    return Call(
-        "bench",
-        {**options, "subjects": names, **moved, "inputs": given},
-        Payload.of(files),
-        tuple(dict.fromkeys(backends)),
-        (REPORT, PICTURES),
-    )
-
-
-def doctor_on(on: str, *, progress: Progress = SILENT, connect: Connect = Remote) -> Diagnosis:
-    """`doctor` on the machine `on`: `ssh://[user@]host[:port]`, or `local`. `UsageError` for an
-    emulated one."""
-    from edgeanim.targets.doctor import Diagnosis, diagnose
-
-    place = parse_place(on)
-    if isinstance(place, Local):
-        return diagnose()
-    if not isinstance(place, SshHost):
-        raise UsageError("Emulation has a check of its own.", hint="See `edgeanim emulate --help`.")
-    call = Call("doctor", {}, Payload.of({}), (), (ANSWER,), nonce=new_nonce())
-    text = connect(place, progress).run(call)[ANSWER].decode("utf-8", errors="replace")
-    return parse(Diagnosis, parse_json(text, where=place.label), where=place.label)
 
 
 class SharedProgress:

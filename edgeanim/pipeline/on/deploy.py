@@ -16,7 +16,6 @@ from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.parsing import parse, parse_json
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.on.bench import Connect
 from edgeanim.pipeline.on.far_end import ANSWER
 from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.pipeline.playable import choose_variant, note_on
@@ -26,7 +25,7 @@ from edgeanim.runtime.needs import Needs
 from edgeanim.targets.bundle import SUFFIX, open_bundle
 from edgeanim.targets.on.payload import Payload, files_of
 from edgeanim.targets.on.places import SshHost, parse_place
-from edgeanim.targets.on.remote import Call, Remote, ended_with_us, new_nonce
+from edgeanim.targets.on.remote import Call, Connect, Remote, ended_with_us, new_nonce
 
 _PROOF_FRAMES = 3
 # Far below what INT8 costs, far above what a broken runtime shows.

@@ -18,6 +18,8 @@ from edgeanim.core.progress import Progress
 
 INPUT = Path("in")
 REPORT, ANSWER = "report.json", "answer.json"
+PUSHED = "@"
+"""What begins the name of a file that came along, where an option may name something else too."""
 
 
 class FileProgress:
@@ -55,8 +57,9 @@ def bench_here(options: Mapping[str, Any], progress: Progress) -> None:
     given["subjects"] = [INPUT / name for name in given["subjects"]]
     given["inputs"] = {name: INPUT / file for name, file in given["inputs"].items()}
     for name in ("frames", "board"):
-        if str(given.get(name) or "").startswith("@"):  # one of the files that came along
-            given[name] = INPUT / given[name][1:]
+        value = str(given.get(name) or "")
+        if value.startswith(PUSHED):
+            given[name] = INPUT / value.removeprefix(PUSHED)
     report = bench(**given, out=REPORT, progress=progress)
     pack_pictures(report, Path(), Path(PICTURES))
 
