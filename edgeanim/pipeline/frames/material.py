@@ -3,7 +3,7 @@ calibrate and judge on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,14 +23,14 @@ from edgeanim.pipeline.frames.picture_scenes import (
     picture_graph,
     pictures_at,
 )
-from edgeanim.quantize.coverage import RUN, evenly, in_runs, thin
-from edgeanim.runtime.following import NEEDS_TWO_FRAMES
+from edgeanim.pipeline.frames.still_scenes import clip_scene, moved_by_inputs, moved_by_tracks
+from edgeanim.quantize.coverage import RUN, evenly, in_runs
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
-from edgeanim.runtime.media import is_still, read_frames, read_still
-from edgeanim.runtime.moments import at_moments, choose, conditions_at, moments
+from edgeanim.runtime.media import is_still, read_frames
+from edgeanim.runtime.moments import at_moments, choose, moments
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.needs import Needs
-from edgeanim.runtime.scene import Picture, Scene, load_condition
+from edgeanim.runtime.scene import Scene, load_condition
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -45,7 +45,6 @@ NOT_HELD_OUT = (
     ".npz), or two clips or stills for a model that animates stills."
 )
 """What a user is told where a `Material` is not `separate`."""
-_UNMOVED = "Stills alone do not say how to move."
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def gather(
             hint=f"Leave out {option}: the values of --input are what its frames are made of.",
         )
     if not needs.plays_pictures:
-        return _scenes(path, contract, conditions, limit, default)
+        return _animated(path, contract, conditions, limit, default)
     graph = picture_graph(contract)
     if path.suffix == _NPZ:
         scene = from_npz(path, graph, conditions)
@@ -162,7 +161,7 @@ def _of_program(
     if not Needs.of(contract).plays_pictures:
         each = max(2, limit // given.count(limit))
         scenes = [
-            _clip_scene(clip, contract, conditions, each, f"{given.name}, clip {i}")
+            clip_scene(clip, contract, conditions, each, f"{given.name}, clip {i}")
             for i, clip in enumerate(given.clips(limit))
         ]
         return _split_scenes(scenes, contract)
@@ -196,29 +195,43 @@ def _split_pictures(scene: Scene, contract: Contract) -> Material:
     )
 
 
-def _scenes(
+def _animated(
     path: Path,
     contract: Contract,
     conditions: Mapping[str, Array],
     limit: int,
     default: Material | None,
 ) -> Material:
+    """The material for a model that animates stills: of clips, or of stills and what moves them."""
     if path.suffix == _NPZ:
         raise UsageError(
             f"An .npz is for image-to-image models; {contract.name!r} animates stills.",
             where=path,
             hint="Give a clip or a folder of clips.",
         )
-    if is_still(path):
-        return _of_stills([path], contract, conditions, limit, default, path)
-    clips = clips_of(path)
-    if not clips:
-        return _of_stills(pictures_of(path), contract, conditions, limit, default, path)
-    each = max(2, limit // len(clips))
-    scenes = [
-        _clip_scene(read_frames(clip), contract, conditions, each, clip) for clip in clips[:limit]
-    ]
-    return _split_scenes(scenes, contract)
+    clips = [] if is_still(path) else clips_of(path)
+    if clips:
+        each = max(2, limit // len(clips))
+        scenes = [
+            clip_scene(read_frames(clip), contract, conditions, each, clip)
+            for clip in clips[:limit]
+        ]
+        return _split_scenes(scenes, contract)
+    stills = [path] if is_still(path) else pictures_of(path)
+    needs = Needs.of(contract)
+    if needs.motion or needs.frames:
+        scenes = moved_by_tracks(stills, _tracks(default), conditions, path)
+        return _split_scenes(scenes, contract)
+    scenes = moved_by_inputs(stills, contract, conditions, limit, path)
+    if len(scenes) > 1:
+        return _split_scenes(scenes, contract)
+    # With a single still, some of its frames are held out, as of a model that takes pictures.
+    return _split_pictures(scenes[0], contract)
+
+
+def _tracks(material: Material | None) -> list[MotionTrack]:
+    scenes = (*material.calibration, material.held_out) if material else ()
+    return [scene.track for scene in scenes if scene.track is not None]
 
 
 def _split_scenes(scenes: list[Scene], contract: Contract) -> Material:
@@ -228,29 +241,6 @@ def _split_scenes(scenes: list[Scene], contract: Contract) -> Material:
     return Material(tuple(scenes), _briefly(scenes[0], contract), separate=False)
 
 
-def _clip_scene(
-    clip: Iterable[Picture],
-    contract: Contract,
-    conditions: Mapping[str, Array],
-    limit: int,
-    where: str | Path,
-) -> Scene:
-    count = 0
-
-    def numbered() -> Iterator[tuple[int, Picture]]:
-        nonlocal count
-        for frame in clip:
-            yield count, frame
-            count += 1
-
-    kept = thin(numbered(), limit)
-    if len(kept) < 2:
-        raise BadInput("This is a clip of one frame.", where=where, hint=NEEDS_TWO_FRAMES)
-    numbers, frames = zip(*kept, strict=True)
-    own = conditions_at(conditions, np.array(numbers, np.intp), count, contract)
-    return Scene(frames[0], np.stack(frames), None, own)
-
-
 def _briefly(scene: Scene, contract: Contract) -> Scene:
     """`scene` with at most `GOLDEN_FRAMES` of its driver's frames, from the first to the last: in
     short runs, since a cue is what changed since the frame before."""
@@ -258,67 +248,3 @@ def _briefly(scene: Scene, contract: Contract) -> Scene:
     if scene.driver is None or count <= GOLDEN_FRAMES:
         return scene
     return at_moments(scene, in_runs(count, GOLDEN_FRAMES), contract)
-
-
-def _of_stills(
-    stills: Sequence[Path],
-    contract: Contract,
-    conditions: Mapping[str, Array],
-    limit: int,
-    default: Material | None,
-    where: Path,
-) -> Material:
-    needs = Needs.of(contract)
-    if needs.motion or needs.frames:
-        return _split_scenes(_tracked(stills, conditions, default, where), contract)
-    scenes = _moved_by_inputs(stills, contract, conditions, limit, where)
-    if len(scenes) > 1:
-        return _split_scenes(scenes, contract)
-    # With a single still, some of its frames are held out, as of a model that takes pictures.
-    return _split_pictures(scenes[0], contract)
-
-
-def _tracked(
-    stills: Sequence[Path],
-    conditions: Mapping[str, Array],
-    default: Material | None,
-    where: Path,
-) -> list[Scene]:
-    tracks: list[MotionTrack] = []
-    for scene in (*default.calibration, default.held_out) if default else ():
-        if scene.track is not None:
-            tracks.append(scene.track)
-    if not tracks:
-        raise UsageError(
-            _UNMOVED,
-            where=where,
-            hint="Give clips. Of one whose frames are a FOLDER of pictures, make a DATASET, which "
-            "holds clips: edgeanim dataset import FOLDER -o DATASET",
-        )
-    return [
-        Scene(read_still(still), None, tracks[i % len(tracks)], conditions)
-        for i, still in enumerate(stills)
-    ]
-
-
-def _moved_by_inputs(
-    stills: Sequence[Path],
-    contract: Contract,
-    conditions: Mapping[str, Array],
-    limit: int,
-    where: Path,
-) -> list[Scene]:
-    count = moments_told(conditions, contract)
-    if count < 2:
-        raise UsageError(
-            _UNMOVED,
-            where=where,
-            hint="Give an --input of one value for each frame, as sound and poses are, or clips.",
-        )
-    shown = stills[:limit]
-    kept = evenly(count, max(2, limit // len(shown)))
-    driver = repeated(blank(contract), count)
-    return [
-        at_moments(Scene(read_still(still), driver, None, conditions), kept, contract)
-        for still in shown
-    ]
