@@ -15,7 +15,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import options_beside, refuse_few_frames, scene_of
-from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.stills import with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
@@ -127,8 +127,7 @@ def animate(
     live = str(out) == STANDARD_OUTPUT
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
-        chosen = choose_variant(opened.variants, variant, work)
-        note = note_on(chosen, () if variant else opened.variants, work)
+        chosen, note = to_play(opened.variants, variant, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
         if more_stills is not None:
             scene = with_more_stills(scene, more_stills, opened.contract, progress)

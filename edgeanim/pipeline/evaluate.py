@@ -20,7 +20,7 @@ from edgeanim.models.evaluation.sets import evaluate as score
 from edgeanim.models.regions import REGIONS
 from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED, is_shipped
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.stills import MORE_STILLS, square_stills
 from edgeanim.pipeline.work import Work
@@ -137,8 +137,7 @@ def _opened(
     work = Work.on(board)
     stills = [] if more_stills is None else square_stills(Path(more_stills))
     with open_bundle(Path(model)) as bundle:
-        chosen = choose_variant(bundle.variants, variant, work)
-        note = note_on(chosen, () if variant else bundle.variants, work)
+        chosen, note = to_play(bundle.variants, variant, work)
         puppets = None if bundle.contract.regions == REGIONS and not stills else 0
         options = work.options(chosen.backend, threads)
         with Played.opened(

@@ -19,7 +19,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import TRACK, options_beside, refuse_few_frames
-from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.execution import Record
 from edgeanim.runtime.media import (
@@ -111,9 +111,9 @@ def extract_motion(
     work = Work.on(board, progress=progress)
     latest: deque[Array] = deque(maxlen=1)
     with open_bundle(Path(bundle)) as opened:
-        chosen = choose_variant(opened.variants, variant, work)
+        chosen, note = to_play(opened.variants, variant, work)
         record = recording_motion(opened.contract, latest.append, bundle)
-        if note := note_on(chosen, () if variant else opened.variants, work):
+        if note is not None:
             progress.stage("Choose the variant")
             progress.done(note)
 

@@ -23,15 +23,19 @@ def choose_variant(variants: tuple[Variant, ...], name: str | None, work: Work) 
     return next(filter(_can_run, right), right[0] if right else variants[0])
 
 
-def note_on(chosen: Variant, others: tuple[Variant, ...], work: Work) -> str | None:
-    """What to know of `chosen` on this processor: that it is wrong, or that the first of `others`
-    would have been."""
+def to_play(
+    variants: tuple[Variant, ...], name: str | None, work: Work
+) -> tuple[Variant, str | None]:
+    """The variant that `choose_variant` chooses, and what to know of it on this processor, if
+    anything: that it is wrong, or that the board's first choice, which nobody declined, would have
+    been."""
+    chosen = choose_variant(variants, name, work)
     if overflows(chosen.graphs, work.board):
-        return overflow_warning(chosen.id)
-    first = next(filter(_can_run, _in_order(others, work)), chosen)
+        return chosen, overflow_warning(chosen.id)
+    first = next(filter(_can_run, _in_order(variants, work)), chosen) if name is None else chosen
     if overflows(first.graphs, work.board):
-        return f"{chosen.id} was played: {overflow_warning(first.id)}"
-    return None
+        return chosen, f"{chosen.id} was played: {overflow_warning(first.id)}"
+    return chosen, None
 
 
 def how_to_play(

@@ -28,6 +28,7 @@ from edgeanim.models.regions import COUNT, NEUTRAL_SCORE
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
+from edgeanim.targets.overflow import overflow_warning
 from tests.convnets import save_onnx
 
 helper = pytest.importorskip("onnx").helper
@@ -87,13 +88,14 @@ def test_which_variant_was_played_is_told(
 ) -> None:
     """Silently so far for a program, and with it that INT8 is wrong on this processor."""
     monkeypatch.setattr(sets, "PUPPETS", 1)
-    monkeypatch.setattr("edgeanim.pipeline.evaluate.note_on", lambda *_: "Wrong here.")
+    monkeypatch.setattr("edgeanim.pipeline.playable.overflows", lambda *_: True)
+    wrong = overflow_warning("onnxruntime-float32")
     found = api.evaluate(small_bundle)
-    assert (found.variant, found.note) == ("onnxruntime-float32", "Wrong here.")
+    assert (found.variant, found.note) == ("onnxruntime-float32", wrong)
     command.main([str(small_bundle)], standalone_mode=False)
     shown, told = capfd.readouterr()
     assert shown.endswith("\n\nPlayed by onnxruntime-float32.\n")
-    assert told.endswith("Wrong here.\n")
+    assert told.endswith(f"{wrong}\n")
     command.main([str(small_bundle), "--json"], standalone_mode=False)
     plain = json.loads(capfd.readouterr().out)
     assert (plain["variant"], plain["note"]) == (found.variant, found.note)

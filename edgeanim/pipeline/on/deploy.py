@@ -18,7 +18,7 @@ from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.on.far_end import ANSWER
 from edgeanim.pipeline.on.golden import first_frames
-from edgeanim.pipeline.playable import choose_variant, note_on
+from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.work import Work, open_player, play
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.needs import Needs
@@ -118,7 +118,7 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
     """What is there once `bundle`, whose golden frames are played here, lies at `target`."""
     work = Work.on("local")
     with open_bundle(bundle) as opened:
-        chosen = choose_variant(opened.variants, None, work)
+        chosen, note = to_play(opened.variants, None, work)
         needs_still = Needs.of(opened.contract).still
         ssim = None
         if opened.golden is not None:
@@ -131,7 +131,6 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
                     f"{chosen.id} does not show what it should: SSIM {ssim:.3f}.",
                     hint="Run `edgeanim doctor` there and install another version of the runtime.",
                 )
-        note = note_on(chosen, opened.variants, work)
         tracks = tuple(opened.tracks)
         return Installed(target, command, chosen.id, ssim, tracks, needs_still, note)
 
