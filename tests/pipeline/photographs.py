@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgeanim.runtime.media.clips import read_frames
+from edgeanim.runtime.media import read_frames
 from edgeanim.runtime.pictures import scaled
 from edgeanim.runtime.scene import Picture
 

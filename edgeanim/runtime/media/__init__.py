@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from edgeanim.runtime.media.animations import check_rate, most_fps, write_animation
-from edgeanim.runtime.media.clips import (
-    is_camera,
-    is_live,
-    probe_length,
-    read_frames,
-    read_stills,
-)
+from edgeanim.runtime.media.cameras import is_camera
 from edgeanim.runtime.media.folders import (
     CLIPS,
     clips_in,
@@ -29,6 +23,7 @@ from edgeanim.runtime.media.rates import (
     steady_numbers,
     within,
 )
+from edgeanim.runtime.media.reading import is_live, probe_length, read_frames, read_stills
 from edgeanim.runtime.media.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 from edgeanim.runtime.media.y4m import STANDARD_OUTPUT, standard_output, write_stream
 

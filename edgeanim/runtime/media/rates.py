@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TypeVar
 
 from edgeanim.core.errors import DeviceFailed
-from edgeanim.runtime.media.clips import read_frames, stated_times, timed_frames
+from edgeanim.runtime.media.reading import read_frames, stated_times, timed_frames
 from edgeanim.runtime.motion import MAX_FPS
 from edgeanim.runtime.scene import Picture
 

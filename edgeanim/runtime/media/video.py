@@ -10,8 +10,9 @@ from pathlib import Path
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
-from edgeanim.runtime.media.clips import read_frames, silent_cv2
 from edgeanim.runtime.media.mp4_colour import name_colours
+from edgeanim.runtime.media.opencv import silent_cv2
+from edgeanim.runtime.media.reading import read_frames
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 
