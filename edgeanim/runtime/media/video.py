@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.native import native_name
@@ -58,24 +59,12 @@ def write_webm(path: Path, frames: Iterable[Picture], fps: float) -> None:
 
 
 def _write(path: Path, frames: Iterable[Picture], fps: float, coding: _Coding) -> None:
-    cv2 = silent_cv2()
     writer = None
     count = 0
     try:
         for frame in frames:
             picture = _encodable(frame)
-            if writer is None:
-                code = cv2.VideoWriter_fourcc(*coding.code)
-                size = picture.shape[1::-1]
-                if max(size) > coding.most_side:
-                    most = coding.most_side
-                    raise UsageError(f"A {coding.name} is at most {most} pixels wide and high.")
-                with native_name(path) as name, quiet():
-                    writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, fps, size)
-                if not writer.isOpened():
-                    raise DeviceFailed(
-                        f"This machine's OpenCV cannot write {coding.name} ({coding.code})."
-                    )
+            writer = writer or _open_writer(path, picture.shape[1::-1], fps, coding)
             writer.write(picture)
             count += 1
     finally:
@@ -85,10 +74,21 @@ def _write(path: Path, frames: Iterable[Picture], fps: float, coding: _Coding) -
     _check_written(path, count)
 
 
+def _open_writer(path: Path, size: tuple[int, ...], fps: float, coding: _Coding) -> Any:
+    cv2 = silent_cv2()
+    if max(size) > coding.most_side:
+        raise UsageError(f"A {coding.name} is at most {coding.most_side} pixels wide and high.")
+    with native_name(path) as name, quiet():
+        code = cv2.VideoWriter_fourcc(*coding.code)
+        writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, fps, size)
+    if not writer.isOpened():
+        raise DeviceFailed(f"This machine's OpenCV cannot write {coding.name} ({coding.code}).")
+    return writer
+
+
 def _encodable(frame: Picture) -> Picture:
     """`frame` as BGR of an even size, so coloured that it comes out as it was."""
-    import cv2
-
+    cv2 = silent_cv2()
     odd = (frame.shape[0] % 2, frame.shape[1] % 2)
     even = cv2.copyMakeBorder(flatten(frame), 0, odd[0], 0, odd[1], cv2.BORDER_REPLICATE)
     bgr = cv2.cvtColor(even, cv2.COLOR_RGB2BGR)
