@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import tracemalloc
-import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,15 +9,11 @@ import numpy as np
 import pytest
 
 from edgeanim.core.artifact import CompiledGraph
-from edgeanim.core.contract import TensorSpec
-from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.errors import DeviceFailed, UsageError
 from edgeanim.core.skeleton import Bone, Skeleton
 from edgeanim.runtime import player as player_module
-from edgeanim.runtime import stills as stills_module
-from edgeanim.runtime.moments import choose
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
-from edgeanim.runtime.pictures import mixed
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import SessionOptions
@@ -30,9 +23,6 @@ from tests.runtime.stubs import (
     ANIMATOR_BODIES,
     StubSession,
     animator,
-    invert,
-    one_graph,
-    picture,
     sessions,
     spot,
     with_an_arm,
@@ -67,84 +57,6 @@ def test_a_stored_track_moves_the_still_without_the_regions_seeing_any_driver():
         assert np.abs(frame.astype(int) - spot(x, 32)).mean() < 1
     assert len(opened["regions"].seen) == 1  # on the still itself
     assert "regions" not in player.timings
-
-
-def _coloured(x: int, y: int, colour: tuple[int, ...]) -> np.ndarray:
-    return np.where(spot(x, y)[:, :, :1] > 0, np.uint8(colour), np.uint8(0))
-
-
-RED, GREEN = (255, 0, 0), (0, 255, 0)
-
-
-def test_each_frame_is_made_of_the_still_whose_pose_is_nearest():
-    player, opened = animator(transfer="raw")
-    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
-    drivers = [(22, 32), (26, 32), (44, 36), (40, 32)]
-    frames = list(player.play(Scene(driver=[spot(*at) for at in drivers], **stills)))
-    for frame, at, colour in zip(frames, drivers, (RED, RED, GREEN, GREEN), strict=True):
-        assert np.abs(frame.astype(int) - _coloured(*at, colour)).mean() < 1
-    assert len(opened["encode"].seen) == 2
-    assert len({frame.ctypes.data for frame in frames}) == len(frames)
-
-
-def test_while_a_still_takes_over_a_frame_is_mixed_of_two():
-    player, opened = animator(transfer="raw")
-    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
-    driver = [spot(x, 32) for x in (30, 34, 34, 34)]
-    frames = list(player.play(Scene(driver=driver, **stills)))
-    colours = [frame[32, 32].tolist() for frame in frames]
-    assert colours == [[255, 0, 0], [170, 85, 0], [85, 170, 0], [0, 255, 0]]
-    assert len(opened["animate"].seen) == 4 + 2
-    assert set(player.timings) == {"prepare", "regions", "animate", "compose"}
-
-
-def test_mixing_two_stills_counts_among_what_a_frame_takes(monkeypatch):
-    def slowly(one, other, share):
-        time.sleep(0.05)
-        return mixed(one, other, share)
-
-    monkeypatch.setattr(stills_module, "mixed", slowly)
-    player, _ = animator(transfer="raw")
-    stills = {"still": _coloured(20, 32, RED), "more_stills": [_coloured(40, 32, GREEN)]}
-    frames = player.play(Scene(driver=[spot(30, 32), spot(34, 32)], **stills))
-    for _ in range(2):
-        next(frames)
-    assert player.timings["compose"] > 0.05
-
-
-def test_stills_share_the_memory_in_which_frames_are_made():
-    player, _ = animator(transfer="raw")
-    places = range(8, 57, 8)
-    first, *others = (np.kron(spot(x, 32), np.ones((8, 8, 1), np.uint8)) for x in places)
-    driver = [spot(x, 32) for x in places]
-    tracemalloc.start()
-    try:
-        frames = player.play(Scene(first, driver, more_stills=others))
-        next(frames)
-        alone, _ = tracemalloc.get_traced_memory()
-        for _ in others:
-            next(frames)
-        together, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    # One frame's maps of where each pixel comes from take twice a still's four channels.
-    assert together - alone < first.nbytes
-
-
-def test_motion_is_relative_to_the_still_and_not_to_the_further_ones():
-    player, _ = animator()
-    stills = {"still": _coloured(32, 24, RED), "more_stills": [_coloured(40, 40, GREEN)]}
-    frames = list(player.play(Scene(driver=[spot(20, 20), spot(28, 36)], **stills)))
-    assert np.abs(frames[0].astype(int) - _coloured(32, 24, RED)).mean() < 1
-    assert np.abs(frames[1].astype(int) - _coloured(40, 40, GREEN)).mean() < 1
-
-
-def test_further_stills_have_the_stills_shape():
-    for still, more in ((spot(8, 8), spot(8, 8, size=32)), (None, spot(8, 8))):
-        with pytest.raises(ValueError, match="further still 0 has not the shape of the still"):
-            Scene(still=still, more_stills=[more])
-    with pytest.raises(ValueError, match="further still 0 is not uint8"):
-        Scene(still=spot(8, 8), more_stills=[np.zeros((64, 64), np.uint8)])
 
 
 @pytest.mark.parametrize(("transfer", "steps"), [(None, 16), ("pose", 16), ("raw", 8)])
@@ -290,88 +202,6 @@ def test_recorded_inputs_have_the_contracts_layout_and_are_copies():
         assert not any(np.shares_memory(inputs[name], given[name]) for name in inputs)
 
 
-def test_an_image_model_plays_the_drivers_frames(pictures):
-    contract = one_graph(
-        picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
-    )
-    player = Player(contract, sessions(contract, {"net": invert}))
-    frames = list(player.play(Scene(driver=iter(pictures))))
-    np.testing.assert_array_equal(np.stack(frames), 255 - pictures)
-    np.testing.assert_array_equal(next(player.play(Scene(still=pictures[0]))), 255 - pictures[0])
-
-
-@pytest.mark.parametrize("role", ["still", "driving_frame"])
-def test_an_image_model_plays_one_picture_and_drops_what_fitting_added(pictures, role):
-    contract = one_graph(picture("image", role, 32), outputs=(picture("result", "frame", 32),))
-    player = Player(contract, sessions(contract, {"net": invert}))
-    wide = np.concatenate([pictures[0], pictures[1]], axis=1)
-    assert next(player.play(Scene(still=wide))).shape == (16, 32, 3)
-    assert next(player.play(Scene(driver=[wide]))).shape == (16, 32, 3)
-
-
-@pytest.mark.parametrize(("size", "shape"), [(64, (64, 32, 3)), (16, (32, 64, 3))])
-def test_a_painted_frame_has_the_proportions_of_the_picture_that_has_its_size(
-    pictures, size, shape
-):
-    """As where the face of a small still is painted into the driver's frames."""
-    contract = one_graph(
-        picture("face", "still", size),
-        picture("image", "driving_frame", 64),
-        outputs=(picture("result", "frame", 64),),
-    )
-    player = Player(contract, sessions(contract, {"net": lambda v: {"result": v["image"]}}))
-    tall = np.concatenate([pictures[0], pictures[1]])
-    wide = np.concatenate([pictures[0], pictures[1]], axis=1)
-    (made,) = player.play(Scene(still=tall, driver=[wide]))
-    assert made.shape == shape
-
-
-def test_states_start_at_zero_and_are_carried_on(pictures):
-    state = (1, 2, 4, 4)
-    contract = one_graph(
-        picture("image", "driving_frame", 64),
-        TensorSpec("before", "state:count", state, "NCHW"),
-        outputs=(
-            picture("result", "frame", 64),
-            TensorSpec("after", "state:count", state, "NCHW"),
-        ),
-    )
-
-    def count(values):
-        shade = np.full((1, 3, 64, 64), values["before"].max() / 100, np.float32)
-        return {"result": shade, "after": values["before"] + 10}
-
-    player = Player(contract, sessions(contract, {"net": count}, "NHWC"))
-    for _ in range(2):
-        frames = list(player.play(Scene(driver=pictures[:4])))
-        assert [int(f[0, 0, 0]) for f in frames] == [0, 26, 51, 77]  # 10 % of 255 a frame
-
-
-def test_conditions_are_cycled_through_frame_by_frame(pictures):
-    contract = one_graph(
-        picture("image", "driving_frame", 64),
-        TensorSpec("style", "condition:style", (1, 3, 1, 1), "NCHW"),
-        outputs=(picture("result", "frame", 64),),
-    )
-    paint = {"net": lambda v: {"result": v["image"] * 0 + v["style"]}}
-    player = Player(contract, sessions(contract, paint, "NHWC"))
-    styles = np.eye(3, dtype=np.float32)[:2, :, None, None]
-    frames = list(player.play(Scene(driver=pictures[:3], conditions={"style": styles})))
-    colours = [tuple(int(c) for c in frame[0, 0]) for frame in frames]
-    assert colours == [(255, 0, 0), (0, 255, 0), (255, 0, 0)]
-    with pytest.raises(BadInput, match=r"--input style.*takes \[1, 3, 1, 1\]"):
-        next(player.play(Scene(driver=pictures, conditions={"style": styles[:, :2]})))
-
-
-def test_a_condition_of_several_rows_is_cycled_through_by_as_many():
-    spec = TensorSpec("style", "condition:style", (2, 3))
-    values = np.arange(18, dtype=np.float32).reshape(6, 3)
-    chosen = [choose(values, spec, index)[:, 0].tolist() for index in range(4)]
-    assert chosen == [[0, 3], [6, 9], [12, 15], [0, 3]]
-    with pytest.raises(BadInput, match=r"--input style: .*\[2, 3\].*but \[5, 3\] is given"):
-        choose(values[:5], spec, 0)
-
-
 def test_closing_closes_every_session():
     player, opened = animator()
     with player:
@@ -379,7 +209,7 @@ def test_closing_closes_every_session():
     assert all(session.closed for session in opened.values())
 
 
-def test_whereone_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
+def test_where_one_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
     opened: list[StubSession] = []
 
     def load(compiled, options):  # noqa: ARG001
@@ -393,23 +223,3 @@ def test_whereone_graph_cannot_be_loaded_no_session_stays_open(monkeypatch):
     with pytest.raises(DeviceFailed, match="no memory"):
         load_player(ANIMATOR, Variant("stub", "float32", tuple(graphs)), SessionOptions())
     assert [session.closed for session in opened] == [True, True]
-
-
-def test_frames_that_were_played_are_let_go(pictures):
-    """However long a driver is: each frame knows the one before it, which knew another."""
-    contract = one_graph(
-        picture("image", "driving_frame", 64), outputs=(picture("result", "frame", 64),)
-    )
-    opened = sessions(contract, {"net": invert})
-    seen = []
-
-    def driver():
-        for frame in pictures:
-            copy = frame.copy()
-            seen.append(weakref.ref(copy))
-            yield copy
-
-    for _ in Player(contract, opened).play(Scene(driver=driver())):
-        opened["net"].seen.clear()
-        assert sum(ref() is not None for ref in seen) <= 3
-    assert len(seen) == len(pictures)
