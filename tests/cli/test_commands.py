@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import shutil
 import subprocess
 import sys
@@ -14,12 +13,9 @@ import click
 import numpy as np
 import pytest
 
-from edgeanim import __version__, api, targets
-from edgeanim.benchmarks.results.result import save_report
-from edgeanim.cli.main import COMMANDS, main
-from edgeanim.core.errors import BadInput, MissingComponent
-from edgeanim.core.requirements import EXTRAS, quoted
-from tests.benchmarks.synthetic import build_report
+from edgeanim import api, targets
+from edgeanim.cli.main import COMMANDS
+from edgeanim.core.errors import BadInput
 from tests.cli.called import edgeanim, edgeanim_apart, fails, refused
 
 
@@ -159,38 +155,6 @@ def test_a_folder_where_a_file_is_needed_is_told(tmp_path: Path) -> None:
     fails(3, "compare", tmp_path, says="This is a folder; a file is needed here")
 
 
-def test_a_gate_that_failed_is_told_below_the_table(tmp_path: Path) -> None:
-    save_report(tmp_path / "report.json", build_report())
-    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p50_ms > 0")
-    assert done.returncode == 1
-    assert "int8 90%" in done.stdout
-    assert "The gate 'latency.p50_ms > 0' failed" in " ".join(done.stderr.split())
-
-
-def test_many_reports_are_seen_to_get_on(tmp_path: Path) -> None:
-    for seed in range(3):
-        save_report(tmp_path / f"{seed}.json", build_report(seed=seed))
-    reports = sorted(tmp_path.glob("*.json"))
-    done = edgeanim("compare", *reports, "--html", tmp_path / "page.html", "--json")
-    assert done.returncode == 0
-    assert len(json.loads(done.stdout)["changes"]) == 4
-    told = [line[:24].strip() for line in done.stderr.splitlines()]
-    assert told == ["Read the reports", "Compare with the first", "Write the page"]
-
-
-def test_of_several_gates_none_is_passed_over(tmp_path: Path) -> None:
-    save_report(tmp_path / "report.json", build_report())
-    gates = ["--fail-on", "size_bytes > 0", "--fail-on", "latency.p50_ms > 0"]
-    gates += ["--fail-on", "latency.p50_ms < 0"]
-    done = edgeanim("compare", tmp_path / "report.json", *gates)
-    told = " ".join(done.stderr.split())
-    assert done.returncode == 1
-    assert "The gate 'size_bytes > 0' failed" in told
-    assert "The gate 'latency.p50_ms > 0' failed" in told
-    assert "'latency.p50_ms < 0'" not in told
-    assert edgeanim("compare", tmp_path / "report.json", *gates[4:]).returncode == 0
-
-
 def test_an_unknown_board_and_backend_name_the_nearest(
     tiny_onnx: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -292,13 +256,6 @@ def test_where_nobody_can_be_asked_the_option_that_agrees_is_named(tmp_path: Pat
     )
 
 
-def test_of_many_figures_only_the_nearest_are_named(tmp_path: Path) -> None:
-    save_report(tmp_path / "report.json", build_report())
-    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "speed > 50")
-    assert done.returncode == 2
-    assert len(done.stderr) < 400
-
-
 def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_path: Path) -> None:
     images = np.full((8, 3, 64, 64), 0.5, np.float32)
     images[3, 1, 2, 3] = np.nan
@@ -308,93 +265,6 @@ def test_nan_in_the_calibration_is_named(tiny_onnx: Callable[..., Path], tmp_pat
         says="NaN",
     )  # fmt: skip
     assert not (tmp_path / "q").exists()
-
-
-def test_a_command_that_is_to_be_pasted_is_not_broken_over_lines(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def absent() -> None:
-        raise error
-
-    error = MissingComponent("Signing needs a package that is not there, " * 2, extra="compress")
-    error.hint = f"Install it with: python -m pip install {quoted(EXTRAS['compress'])}"
-    monkeypatch.setattr("edgeanim.cli.main.cli.main", lambda **_: absent())
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 4
-    shown = capsys.readouterr().err
-    assert error.hint.partition(": ")[2] in shown.splitlines()
-    assert shown.split() == f"Error: {error}".split()
-
-
-def test_a_mistake_of_ours_is_not_taken_for_a_gate_that_failed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Python ends with 1 for both. Whoever can report it is told how, and sees where it was."""
-
-    def mistaken(*_: object, **__: object) -> None:
-        raise KeyError("net\x1b[2J")
-
-    monkeypatch.setattr(api, "compare", mistaken)
-    done = edgeanim("compare", tmp_path / "report.json", "--fail-on", "latency.p90_ms > 50")
-    assert done.returncode == 6
-    assert done.stderr.startswith("Traceback")
-    assert f"{Path(__file__).name}" in done.stderr
-    assert f"a mistake in edgeanim {__version__}. Please report it" in done.stderr
-    assert "\x1b" not in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("made", "code", "says"),
-    [
-        ("None", 4, "-m pip install 'opencv-python-headless>=4.10'\n"),
-        ("'raise ImportError(\"numpy.core.multiarray failed to import\")'", 4, "'numpy>=1.24' "),
-        ("'raise ImportError(\"cv2.so: failed to map segment\")'", 5, "Out of memory."),
-        ("'from edgeanim.core import no_such'", 6, "Traceback"),  # a mistake of ours
-    ],
-    ids=["absent", "broken", "no memory", "ours"],
-)
-def test_a_base_package_that_cannot_be_imported_is_named(made: str, code: int, says: str) -> None:
-    script = (
-        "import sys, importlib.abc, importlib.util\n"
-        "class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        return importlib.util.spec_from_loader(name, self) if name == 'cv2' else None\n"
-        "    def get_source(self, name):\n"
-        f"        return {made}\n"
-        f"if {made} is None:\n"
-        "    sys.modules['cv2'] = None\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "import edgeanim.cli.main as of\n"
-        "of.cli.main = lambda **_: __import__('cv2')\n"
-        "of.main()"
-    )
-    command = [sys.executable, "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    assert says in done.stderr
-    assert ("Traceback" in done.stderr) is (says == "Traceback")
-
-
-def test_an_absent_backend_says_how_to_install_it(
-    tiny_onnx: Callable[..., Path], photos: Path, tmp_path: Path
-) -> None:
-    code = (
-        "import sys\n"
-        "sys.modules['onnxruntime'] = None\n"
-        "model, photos, out = sys.argv[1:]\n"
-        "sys.argv = ['edgeanim', 'compile', model, '--frames', photos, '-o', out]\n"
-        "sys.argv += ['--backend', 'onnxruntime']\n"
-        "from edgeanim.cli.main import main\n"
-        "main()"
-    )
-    out = tmp_path / "x.eab"
-    command = [sys.executable, "-c", code, str(tiny_onnx()), str(photos), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 4, done.stderr
-    assert "pip install 'edgeanim[onnxruntime]'" in " ".join(done.stderr.split())
-    assert "Traceback" not in done.stderr
-    assert not out.exists()
 
 
 @pytest.mark.parametrize(
