@@ -109,36 +109,21 @@ class Run:
             )
 
     def _outcome(self, report: Report | None, complete: bool) -> Optimized:
-        study, asked = self._study, self._max_latency_ms
-        ranked = self._within()
-        trials = {result.id: result.trial for result in self._search.results}
-        chosen, said = None, "Interrupted before anything was measured."
-        if report is not None:
-            chosen, said = self._of_finalists(report, trials)
-        elif ranked:
-            chosen = ranked[0].id
-            said = f"Interrupted. The fastest so far is {chosen}{self._so_far(ranked[0])}."
-        elif complete:
-            said = f"Nothing that was tried drifts by at most {study.limit}."
+        study = self._study
+        chosen, said = self._choice(report, complete)
+        if chosen is not None and complete and (slow := self._too_slow(chosen, report)):
+            chosen, said = None, slow
         points = self._points(chosen)
-        if chosen is not None and asked is not None and complete:
-            best = _latency_of(chosen, report, points)
-            if best > asked:
-                said = (
-                    f"Nothing within a drift of {study.limit} takes at most {asked:g} ms a "
-                    f"frame here. The best found is {chosen} with {best:.1f} ms.{self._further()}"
-                )
-                chosen, points = None, self._points(None)
         return Optimized(
             model=study.model.contract.name,
             board=study.work.board.name,
             machine=describe().machine,
             max_drift=study.limit.mean,
             max_drift_p5=study.limit.p5,
-            max_latency_ms=asked,
+            max_latency_ms=self._max_latency_ms,
             points=points,
             front=front(points),
-            trials=trials,
+            trials=self._trials(),
             chosen=chosen,
             verdict=said,
             bundle=None,
@@ -148,17 +133,39 @@ class Run:
             note=study.note,
         )
 
-    def _of_finalists(self, report: Report, trials: Mapping[str, Trial]) -> tuple[str | None, str]:
+    def _choice(self, report: Report | None, complete: bool) -> tuple[str | None, str]:
+        """Which candidate to ship by its drift, if any, and why."""
+        if report is not None:
+            return self._of_finalists(report)
+        if ranked := self._within():
+            best = ranked[0]
+            return best.id, f"Interrupted. The fastest so far is {best.id}{self._so_far(best)}."
+        if complete:
+            return None, f"Nothing that was tried drifts by at most {self._study.limit}."
+        return None, "Interrupted before anything was measured."
+
+    def _of_finalists(self, report: Report) -> tuple[str | None, str]:
         """Which of the finalists to ship, if any, and why."""
         limit, results = self._study.limit, self._search.results
         choice, said = choose(report, limit), verdict(report, limit)
         if choice is None:
             return None, said
-        chosen = choice.variant.id
+        chosen, trials = choice.variant.id, self._trials()
         if not trials[chosen].quantize:
             said += why_no_int8(results, limit)
         said += gain(report, trials[chosen], trials.values(), said)
         return chosen, said + in_other_light(results, chosen)
+
+    def _too_slow(self, chosen: str, report: Report | None) -> str | None:
+        """What is said where even the one chosen takes longer than asked for; `None` if it does
+        not."""
+        asked, limit = self._max_latency_ms, self._study.limit
+        if asked is None or (best := _latency_of(chosen, report, self._points(chosen))) <= asked:
+            return None
+        return (
+            f"Nothing within a drift of {limit} takes at most {asked:g} ms a frame here. The best "
+            f"found is {chosen} with {best:.1f} ms.{self._further()}"
+        )
 
     def _so_far(self, best: Result) -> str:
         """Where a latency is asked for, whether the fastest trial is within it."""
@@ -182,6 +189,9 @@ class Run:
         _, drift, result = min(fast, key=lambda each: each[0])
         ms = self._search.latency_ms(result)
         return f" {result.id} would do, with {ms:.1f} ms and a drift of {drift.drift_mean:.4f}."
+
+    def _trials(self) -> dict[str, Trial]:
+        return {result.id: result.trial for result in self._search.results}
 
     def _points(self, chosen: str | None) -> tuple[Candidate, ...]:
         whole = reference_ms(self._search.results)
