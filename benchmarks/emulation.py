@@ -20,6 +20,7 @@ from edgeanim.benchmarks.results.result import Failure, ModelRecord
 from edgeanim.benchmarks.runner import Subject
 from edgeanim.benchmarks.timing.process import MODULE, WorkerFailed, WorkerPool, WorkerProcess
 from edgeanim.benchmarks.timing.protocol import Done, Job, Ready, Request
+from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
@@ -130,7 +131,7 @@ def _variant(
     version, emulated, failure = _render(job, there)
     progress.step(note=f"{subject.id}, emulated")
     if emulated is not None and emulated.shape != reference.shape:
-        failure, emulated = Failure("DeviceFailed", 5, "Its frames have another shape."), None
+        failure, emulated = Failure.of(DeviceFailed("Its frames have another shape.")), None
     return EmulatedVariant(
         id=subject.id,
         backend_version=version,

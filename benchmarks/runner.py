@@ -244,7 +244,7 @@ def _drifts(
             frames = np.load(measured.frames, allow_pickle=False)
             drift = drifts[name] = measure_drift(frames, reference, regions)
         except BadInput as error:
-            measured.failure = Failure(type(error).__name__, error.exit_code, str(error))
+            measured.failure = Failure.of(error)
             continue
         if pictures is not None:
             worst = drift.worst_frame

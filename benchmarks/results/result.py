@@ -23,7 +23,7 @@ from edgeanim.benchmarks.schema import check_limits
 from edgeanim.benchmarks.timing.scenarios import Batch, Cold, Soak, Stage, Stream
 from edgeanim.benchmarks.timing.stats import Interval
 from edgeanim.core.artifact import Precision
-from edgeanim.core.errors import BadInput, DeviceFailed
+from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import load_json, parse_json, parse_written
 
@@ -176,6 +176,11 @@ class Failure:
     error: str
     exit_code: int
     message: str
+
+    @classmethod
+    def of(cls, error: EdgeanimError) -> Failure:
+        """What a variant that ended with `error` failed of."""
+        return cls(type(error).__name__, error.exit_code, str(error))
 
 
 @dataclass(frozen=True)
