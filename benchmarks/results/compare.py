@@ -104,6 +104,32 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
     (`change.verdict == 'slower'`) looks at the reports after the first, and at every variant that
     one of them or the first has. `UsageError` if it picks out what no variant is (`id == 'a
     mistyped one'`): it would pass without looking at anything."""
+    check_gates(comparison, [gate])
+
+
+def check_gates(comparison: Comparison, gates: Sequence[Gate]) -> None:
+    """`FailedOn` that tells of every gate that fails; see `check_gate`."""
+    failed = [told for gate in gates if (told := _failed(comparison, gate)) is not None]
+    if failed:
+        raise FailedOn(" ".join(failed), comparison)
+
+
+def _failed(comparison: Comparison, gate: Gate) -> str | None:
+    """Where the gate fails, and why; `None` if it does nowhere."""
+    tables = _tables(comparison, gate)
+    _refuse_unknown(gate, tables)
+    # A figure that one variant has (a stage, say) and another has not is missing, not unknown.
+    every: dict[str, Value] = {name: None for _, _, table in tables for name in table}
+    failures = [
+        (name, variant, reason)
+        for name, variant, table in tables
+        if (reason := gate.failure(every | table)) is not None
+    ]
+    return f"The gate {gate.text!r} failed {_where(failures)}." if failures else None
+
+
+def _tables(comparison: Comparison, gate: Gate) -> list[_Table]:
+    """The figures that the gate looks at."""
     of_changes = any(name.startswith("change.") for name in gate.expression.names())
     if of_changes and len(comparison.reports) == 1:
         raise UsageError(
@@ -111,9 +137,11 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
             where=f"--fail-on {gate.text}",
             hint="Name both: edgeanim compare before.json after.json",
         )
-    tables = list((_changed if of_changes else _plain)(comparison))
-    # A figure that one variant has (a stage, say) and another has not is missing, not unknown.
-    every: dict[str, Value] = {name: None for _, _, table in tables for name in table}
+    return list((_changed if of_changes else _plain)(comparison))
+
+
+def _refuse_unknown(gate: Gate, tables: Sequence[_Table]) -> None:
+    """`UsageError` for a text that the gate looks for and that no variant has."""
     for figure, text in sorted(gate.expression.picks()):
         known = {str(table[figure]) for _, _, table in tables if table.get(figure) is not None}
         known |= set(_POSSIBLE.get(figure, ()))
@@ -123,25 +151,6 @@ def check_gate(comparison: Comparison, gate: Gate) -> None:
                 where=f"--fail-on {gate.text}",
                 hint=nearest(text, sorted(known)),
             )
-    failures = [
-        (name, variant, reason)
-        for name, variant, table in tables
-        if (reason := gate.failure(every | table)) is not None
-    ]
-    if failures:
-        raise FailedOn(f"The gate {gate.text!r} failed {_where(failures)}.", comparison)
-
-
-def check_gates(comparison: Comparison, gates: Sequence[Gate]) -> None:
-    """`FailedOn` that tells of every gate that fails; see `check_gate`."""
-    failures = []
-    for gate in gates:
-        try:
-            check_gate(comparison, gate)
-        except FailedOn as failed:
-            failures.append(failed.what)
-    if failures:
-        raise FailedOn(" ".join(failures), comparison)
 
 
 def _where(failures: Sequence[tuple[str, str, str]]) -> str:
