@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     "--retries",
     type=Whole(0, 10),
     default=0,
+    show_default=True,
     metavar="N",
     help="Repeat runs spoiled by throttling, load or the like, at most N times.",
 )
@@ -76,7 +77,8 @@ if TYPE_CHECKING:
     "places",
     multiple=True,
     metavar="PLACE",
-    help="local, ssh://[user@]host[:port], or emulated:BOARD (no times); may be repeated.",
+    help="Where to run: local, ssh://[user@]host[:port], or emulated:BOARD (no times); may be "
+    "repeated [default: local].",
 )
 @threads_option
 @board_option

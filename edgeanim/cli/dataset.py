@@ -42,10 +42,18 @@ def command() -> None:
 
 @command.command("make")
 @_out_option
-@click.option("--puppets", type=Whole(0), default=0, help="Number of plain puppets.")
-@click.option("--scenes", type=Whole(0), default=0, help="Number of harder scenes.")
-@click.option("--people", type=Whole(0), default=0, help="Number of modelled people.")
-@click.option("--sketches", type=Whole(0), default=0, help="Number of drawn characters.")
+@click.option(
+    "--puppets", type=Whole(0), default=0, show_default=True, help="Number of plain puppets."
+)
+@click.option(
+    "--scenes", type=Whole(0), default=0, show_default=True, help="Number of harder scenes."
+)
+@click.option(
+    "--people", type=Whole(0), default=0, show_default=True, help="Number of modelled people."
+)
+@click.option(
+    "--sketches", type=Whole(0), default=0, show_default=True, help="Number of drawn characters."
+)
 @click.option("--photographs", type=PATH, help="A folder of pictures used in scenes and on people.")
 @click.option(
     "--drawings", type=PATH, help="A drawing (texture, mask, joints) or a folder of them."
@@ -133,7 +141,7 @@ def make(
     type=click.Choice(["crop", "pad"]),
     help="Keep the middle square or the whole picture [default: crop; pad for drawn animations].",
 )
-@click.option("--every", type=Whole(1), default=1, help="Take every Nth frame.")
+@click.option("--every", type=Whole(1), default=1, show_default=True, help="Take every Nth frame.")
 @click.option(
     "--limit",
     type=Whole(2, 20_000),

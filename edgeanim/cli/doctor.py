@@ -16,6 +16,7 @@ from edgeanim.cli.progress import TerminalProgress
     default="local",
     metavar="PLACE",
     help="Check that machine instead: ssh://[user@]host[:port].",
+    show_default=True,
 )
 @json_option
 @example("edgeanim doctor\nedgeanim doctor --on ssh://pi@pi4")

@@ -120,7 +120,7 @@ def variants_option(of: str, example: str) -> Callable[[F], F]:
         "variants",
         multiple=True,
         shell_complete=offering_variants(of),
-        help=f"Only this variant, e.g. {example}.",
+        help=f"Only this variant, e.g. {example}; may be repeated [default: all].",
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from edgeanim import api
 from edgeanim.benchmarks.results.result import parse_report
 from edgeanim.cli.main import COMMANDS, cli
-from edgeanim.cli.options import NAME, PATH, Number
+from edgeanim.cli.options import NAME, PATH, Number, _only_one
 from edgeanim.cli.output import print_json
 from edgeanim.core.errors import BadInput, UsageError
 from tests.benchmarks.synthetic import build_report
@@ -191,6 +191,25 @@ def test_of_an_input_given_two_files_neither_is_passed_over(command: str, tmp_pa
     twice = ("--input", "style=a.npy", "--input", "style=b.npy")
     args = (tmp_path / "gone.eab", *rest.get(command, ()), *twice)
     fails(2, command, *args, says="--input: 'style' is given as 'a.npy' and as 'b.npy'.")
+
+
+def test_the_help_says_of_what_may_be_repeated_that_it_may() -> None:
+    several = [(c.name, n, o) for c in _commands(cli) for n, o in _options(c).items() if o.multiple]
+    unsaid = [
+        (command, name)
+        for command, name, option in several
+        if option.callback is not _only_one and "may be repeated" not in (option.help or "")
+    ]
+    assert len(several) > 10
+    assert not unsaid
+
+
+def test_the_help_shows_every_default() -> None:
+    for command in _commands(cli):
+        for name, option in _options(command).items():
+            if isinstance(option.default, str | int | float | tuple) and not option.is_flag:
+                shown = option.show_default or "[default: " in (option.help or "")
+                assert shown, f"{command.name} {name}"
 
 
 def test_the_same_given_twice_is_given_once(tmp_path: Path) -> None:
