@@ -8,7 +8,7 @@ import click
 import fields
 
 from edgeanim.cli.boards import describe
-from edgeanim.cli.main import cli
+from edgeanim.cli.main import COMMANDS, cli
 from edgeanim.targets.board import LOCAL, Board, board_names, load_shipped_board
 
 HERE = Path(__file__).resolve().parent
@@ -24,7 +24,8 @@ def commands_page() -> str:
     """Every command's help, as `--help` prints it on a terminal of 100 columns."""
     settings = cli.context_settings
     context = click.Context(cli, info_name="edgeanim", terminal_width=100, **settings)
-    parts = [f"# Commands\n\n{NOTE}"]
+    listed = "".join(f"- [`{name}`](#edgeanim-{name}): {says}\n" for name, says in COMMANDS.items())
+    parts = [f"# Commands\n\n{NOTE}{listed}"]
     for name in cli.list_commands(context):
         command = cli.get_command(context, name)
         assert command is not None
@@ -71,8 +72,15 @@ def _board_row(board: Board) -> str:
         int8 = "all"
     cores = "detected" if board.name == LOCAL else str(board.cores)
     status = f"verified {board.verified.date}" if board.verified else "unverified"
-    cells = (f"`{board.name}`", board.title, cores, backends, int8, status)
+    title = board.title if board.name == LOCAL else f"[{board.title}](#{_anchor(board.title)})"
+    cells = (f"`{board.name}`", title, cores, backends, int8, status)
     return f"| {' | '.join(cells)} |"
+
+
+def _anchor(heading: str) -> str:
+    """What a forge makes of a heading."""
+    kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
+    return kept.replace(" ", "-")
 
 
 def main() -> None:

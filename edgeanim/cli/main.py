@@ -44,7 +44,7 @@ COMMANDS = {
     "compare": "Compare reports; fail on a limit.",
     "animate": "Animate a still with a bundle.",
     "sign": "Sign a bundle, for machines that open only signed ones.",
-    "deploy": "Put a bundle and the runtime on a board.",
+    "deploy": "Put a bundle and edgeanim's code on a board, and test it there.",
     "emulate": "Test a bundle on an emulated processor.",
     "project": "Project the time of a frame on a board that is not here.",
     "motion": "Extract and list stored motions.",
