@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     "--backend",
     default="all",
     shell_complete=offering_backends,
-    help="Where times are measured [default: the first].",
+    help="Where times are measured [default: the board's first].",
 )
 @recipe_option
 @board_option
