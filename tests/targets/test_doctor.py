@@ -75,6 +75,7 @@ def _answer(
         (_answer(), "ok", "1.0; int8 off by 0.01", True),
         (_answer(note="beware"), "warn", "1.0; int8 off by 0.01", True),
         (_answer("{}"), "ok", "no smoke test", True),
+        (_answer("{}", note="Not for boards."), "ok", "no smoke test", True),
         (_answer("{}", version=None), "skip", "not installed: absent", False),
         (_answer("{}", version=None, note="Not for boards."), "skip", "absent Not for", False),
         (f"{_answer()}; print(0); print('bye')", "ok", "1.0; int8 off by 0.01", True),
