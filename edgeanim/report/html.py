@@ -62,7 +62,7 @@ def render_page(
     shown = "" if animation is None else _figure(animation)
     if len(comparison.reports) == 1:
         title = first.model.name
-        above = f'<p class="sub">{escape(_subtitle(first))}</p>'
+        above = f'<p class="sub">{escape(subtitle(first))}</p>'
         parts = [above, _section(first, comparison.names[0], comparison.folders[0], shown)]
     else:
         models = dict.fromkeys(report.model.name for report in comparison.reports)
@@ -92,7 +92,8 @@ def demo_page(report: Report | Path, animation: Path, caption: str | None = None
     return render_page(comparison, animation=shown)
 
 
-def _subtitle(report: Report) -> str:
+def subtitle(report: Report) -> str:
+    """On what and when it was measured."""
     machine = report.environment.cpu_model or report.environment.arch
     threads = "one thread" if report.settings.threads == 1 else f"{report.settings.threads} threads"
     return f"{machine}, {threads}, {report.created.replace('T', ' ').replace('Z', ' UTC')}"
@@ -104,7 +105,7 @@ def _anchor(index: int) -> str:
 
 
 def _heading(report: Report, name: str, anchor: str) -> str:
-    what = f"{report.model.name}, {_subtitle(report)}"
+    what = f"{report.model.name}, {subtitle(report)}"
     return (
         f'<h2 class="report" id="{anchor}">{escape(name)}</h2>\n<p class="sub">{escape(what)}</p>'
     )
@@ -116,8 +117,8 @@ def _section(
     def head(title: str) -> str:
         return f"<h{level}>{escape(title)}</h{level}>"
 
-    parts = [f'<p class="verdict">{escape(verdict(report))}</p>', _validity(report), figure]
-    parts += [head("Figures"), _table(report), _failures(report)]
+    parts = [f'<p class="verdict">{escape(verdict(report))}</p>', validity(report), figure]
+    parts += [head("Figures"), figures(report)]
     if plot := latency_plot(report):
         caption = (
             "Bar and number: median, with its 95 % interval over processes. Tick: 90th percentile."
@@ -144,8 +145,9 @@ def _plot(plot: str, legend: str = "", caption: str = "") -> str:
     return f"<figure>{plot}{legend}{below}</figure>"
 
 
-def _table(report: Report) -> str:
-    return html_table(
+def figures(report: Report) -> str:
+    """The table of the variants, and below it which failed."""
+    table = html_table(
         [column.title for column in COLUMNS],
         map(_row, report.variants),
         words=[index for index, column in enumerate(COLUMNS) if not column.right],
@@ -153,6 +155,7 @@ def _table(report: Report) -> str:
         "frames, mean and worst; gain is the speed against the same backend’s float32 in the same "
         "run; peak memory is that of a process that only plays.",
     )
+    return "\n".join(filter(None, (table, _failures(report))))
 
 
 def _grid(grid: Grid) -> str:
@@ -184,7 +187,8 @@ def _failures(report: Report) -> str:
     return _care("These variants failed.", items) if items else ""
 
 
-def _validity(report: Report) -> str:
+def validity(report: Report) -> str:
+    """Why its times are to be read with care, if they are."""
     reasons = cautions(report)
     return _care("Read these times with care.", reasons) if reasons else ""
 

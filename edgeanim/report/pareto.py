@@ -8,9 +8,11 @@ from html import escape
 from pathlib import Path
 from textwrap import shorten
 
+from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.artifact import Precision
 from edgeanim.core.files import write_text
 from edgeanim.report.columns import aligned
+from edgeanim.report.html import figures, subtitle, validity
 from edgeanim.report.page import TEXT, html_table, page
 from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, svg, text
 from edgeanim.report.words import ABSENT, milliseconds, number
@@ -116,13 +118,18 @@ def write_pareto_page(
     sentences: Sequence[str],
     max_drift: float,
     max_latency_ms: float | None = None,
+    finals: Report | None = None,
 ) -> None:
-    """A self-contained page: the verdict, the plot, the table. No script, nothing fetched."""
+    """A self-contained page: the verdict, the `finals` that it rests on, the plot and the table of
+    all candidates. No script, nothing fetched."""
     plot = pareto_plot(points, max_drift=max_drift, max_latency_ms=max_latency_ms)
     verdict, *further = sentences or ("",)
     body = (
-        f'<h1>{escape(title)}</h1>\n<p class="verdict">{escape(verdict)}</p>',
+        f"<h1>{escape(title)}</h1>",
+        "" if finals is None else f'<p class="sub">{escape(subtitle(finals))}</p>',
+        f'<p class="verdict">{escape(verdict)}</p>',
         "".join(f"<p>{escape(sentence)}</p>" for sentence in further),
+        "" if finals is None else _finals(finals),
         f"<h2>Latency against drift</h2>\n<figure>{plot}<figcaption>Every candidate that was "
         "timed, on its own beside the original, with the 95 % interval of its time; INT8 in green. "
         "The line is the front: no candidate lies left of it and below. The ring marks what to "
@@ -131,6 +138,11 @@ def write_pareto_page(
         html_table(_TITLES, map(_row, _sorted(points)), words=_WORDS),
     )
     write_text(path, page(title, body))
+
+
+def _finals(report: Report) -> str:
+    title = "<h2>The finalists, timed anew beside each other, which decides</h2>"
+    return f"{validity(report)}\n{title}\n{figures(report)}"
 
 
 def _row(point: Candidate) -> str:

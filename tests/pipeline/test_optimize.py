@@ -188,7 +188,9 @@ def test_a_real_search_ends_with_a_bundle_and_runs_again_from_the_store(
     assert found.report is not None
     assert not found.report.failures
     assert found.chosen in found.trials
-    assert "<svg" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "<svg" in page
+    assert "The finalists" in page
     with open_bundle(tmp_path / "net.eab") as bundle:
         assert len(bundle.variants) == 1
         assert bundle.provenance["trial"]["backend"] == "onnxruntime"

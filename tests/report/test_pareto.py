@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.report.pareto import Candidate, front, pareto_plot, pareto_table, write_pareto_page
+from edgeanim.report.words import milliseconds
+from tests.benchmarks.synthetic import build_report
 
 
 def point(name: str, ms: float | None, drift: float | None, **more: object) -> Candidate:
@@ -112,3 +114,16 @@ def test_the_page_holds_no_script_and_escapes_what_it_shows(tmp_path: Path) -> N
     assert "failed: &lt;no runtime&gt;" in text
     # As in the reports' tables: a screen reader tells whose figure it is.
     assert text.count('<th scope="row"') == len(POINTS)
+
+
+def test_the_page_shows_the_run_that_decides(tmp_path: Path) -> None:
+    """The verdict named a time that stood nowhere on the page."""
+    page, report = tmp_path / "page.html", build_report()
+    write_pareto_page(
+        page, POINTS, title="net", sentences=["Ship it."], max_drift=0.02, finals=report
+    )
+    text = page.read_text()
+    for variant in report.variants:
+        assert variant.latency is not None
+        assert f">{milliseconds(variant.latency.p50_ms)}<" in text
+    assert text.index("The finalists") < text.index("Latency against drift")

@@ -85,10 +85,11 @@ class Run:
             write_pareto_page(
                 Path(html),
                 found.points,
-                title=f"{found.model} on {self._study.work.board.title}",
+                title=found.model,
                 sentences=[found.verdict],
                 max_drift=found.max_drift,
                 max_latency_ms=found.max_latency_ms,
+                finals=found.report,
             )
         if found.chosen is None and complete:
             raise Unreachable(
