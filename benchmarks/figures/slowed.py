@@ -16,6 +16,7 @@ from edgeanim.benchmarks.timing.worker import Worker, main
 from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.player import Player
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.stills import Stills
 
 MODULE = "edgeanim.benchmarks.figures.slowed"
 
@@ -25,8 +26,10 @@ class SlowedPlayer(Player):
 
     share: float = 0.0
 
-    def play(self, scene: Scene, overlap: Overlap | None = None) -> Iterator[Picture]:
-        frames = super().play(scene, overlap)
+    def play(
+        self, scene: Scene, overlap: Overlap | None = None, stills: Stills | None = None
+    ) -> Iterator[Picture]:
+        frames = super().play(scene, overlap, stills)
         while True:
             began = time.perf_counter()
             frame = next(frames, None)

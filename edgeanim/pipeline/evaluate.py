@@ -40,10 +40,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Opened:
-    """What is scored, on so many `puppets`: `None` for as many as usual."""
+    """What is scored, on so many `puppets`: `None` for as many as usual. If it `remembers`, whole
+    clips alone tell what it makes."""
 
     animated: Animated
     puppets: int | None = None
+    remembers: bool = False
     variant: str | None = None
     note: str | None = None
 
@@ -70,7 +72,8 @@ def evaluate(
 
     `model` is the shipped animator or a training's folder, which are scored in PyTorch, or a bundle
     (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
-    One whose regions are not the shipped animator's is scored without puppets. `size` is the side
+    One whose regions are not the shipped animator's is scored without puppets, and one that carries
+    a state from frame to frame on `clips` alone, of which every frame is played. `size` is the side
     of the pictures, which are square, by default that of the largest which the animator sees
     unscaled. With `refine` the motion of a bundle is mended first, as `motion extract` can.
     `more_stills`, a clip or a folder of pictures of the character in the `clips`, take over from
@@ -89,10 +92,17 @@ def evaluate(
             hint="Give these with --clips, and no --dataset.",
         )
     with _opened(model, variant, threads, board, refine, more_stills) as opened:
+        if opened.remembers and stored is not None:
+            raise UsageError(
+                "This model carries a state from frame to frame, and of a dataset's sequences not "
+                "every frame is kept.",
+                where="--dataset",
+                hint="Score it on --clips.",
+            )
         if opened.puppets == 0 and not found and stored is None:
             raise UsageError(
-                "Puppets are for models with the shipped animator's regions, so there is nothing "
-                "to score this one on.",
+                "Puppets are for models with the shipped animator's regions and without a state, "
+                "so there is nothing to score this one on.",
                 hint="Add --clips, such as its subjects in motion.",
             )
         scores = score(
@@ -138,12 +148,13 @@ def _opened(
     stills = [] if more_stills is None else square_stills(Path(more_stills))
     with open_bundle(Path(model)) as bundle:
         chosen, note = to_play(bundle.variants, variant, work)
-        puppets = None if bundle.contract.regions == REGIONS and not stills else 0
+        remembers = bundle.contract.remembers
+        on_puppets = bundle.contract.regions == REGIONS and not (stills or remembers)
         options = work.options(chosen.backend, threads)
         with Played.opened(
             bundle.contract, chosen, options, refine=refine, more_stills=stills
         ) as played:
-            yield _Opened(played, puppets, chosen.id, note)
+            yield _Opened(played, None if on_puppets else 0, remembers, chosen.id, note)
 
 
 def _is_training(path: Path) -> bool:

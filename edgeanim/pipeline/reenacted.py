@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from edgeanim.core.errors import UsageError
 from edgeanim.models.data.media import scaled
 from edgeanim.models.data.pairs import MASK_STRIDE, Pair
 from edgeanim.models.evaluation.affine import affine_warp
-from edgeanim.models.evaluation.reenact import Made
+from edgeanim.models.evaluation.reenact import Made, Reenactment
 from edgeanim.models.evaluation.similarity import Picture, to_picture
 from edgeanim.models.regions import REGIONS
 from edgeanim.runtime.motion_options import MotionOptions
@@ -26,7 +28,6 @@ from edgeanim.targets.backends import Session, SessionOptions, get_backend
 from edgeanim.targets.bundle import Variant
 
 _MOTIONS = ("motion:still", "motion:driving")
-_HINT = "How far a compiled form is from the original, `edgeanim bench` measures of any model."
 
 
 class Played:
@@ -95,18 +96,29 @@ class Played:
         )
         return -(-max(sides) // MASK_STRIDE) * MASK_STRIDE
 
-    def reenact(self, still: Picture) -> PlayedReenactment:
+    def reenact(self, still: Picture, driver: Iterable[Picture]) -> Reenactment:
+        if self._contract.remembers:
+            return PlayedThrough(self, still, driver)
         return PlayedReenactment(self, still)
 
-    def labels(self, frames: NDArray[np.uint8]) -> list[NDArray[np.int64]] | None:
-        """The likeliest region of each pixel of a quarter of the frames' size."""
+    def made(self, still: Picture, frame: NDArray[np.uint8]) -> Made:
+        """The `frame` that the player has just made, at the size of the still, as what paints has a
+        size of its own; and the still by the motions of that frame alone."""
+        own, driving = (self.motions.get(role) for role in _MOTIONS)
+        affine = None if own is None or driving is None else affine_warp(still, own, driving)
+        return Made(to_picture(scaled(frame, still.shape[2:0:-1])), affine)
+
+    def labelled(self, now: Made, then: Made, shown: NDArray[np.uint8]) -> tuple[Made, Made]:
+        """What the last two of the driving frames `shown`, uint8 [T, S, S, 3], call for, with the
+        likeliest region of each pixel of a quarter of their size."""
         if self._finder is None:
-            return None
+            return now, then
         graph, session = self._finder
         seen = next(spec.size for spec in graph.inputs if spec.role == "driving_frame")
-        regions = Regions(REGIONS, find_masks(graph, session, frames), seen)
-        side = frames.shape[1] // MASK_STRIDE
-        return [_likeliest(regions.at(i, (side, side))) for i in range(len(frames))]
+        regions = Regions(REGIONS, find_masks(graph, session, shown), seen)
+        side = shown.shape[1] // MASK_STRIDE
+        before, last = (_likeliest(regions.at(i, (side, side))) for i in (-2, -1))
+        return replace(now, label=last), replace(then, label=before)
 
 
 class PlayedReenactment:
@@ -115,34 +127,40 @@ class PlayedReenactment:
 
     def __init__(self, played: Played, still: Picture) -> None:
         self._played, self._still = played, still
-        size = still.shape[1:]
-        self._more = [scaled(picture, size) for picture in played.more_stills]
+        more = [scaled(picture, still.shape[1:]) for picture in played.more_stills]
+        first = _levels(still)
+        self._lead = [first] if played.refine else []
+        self._scene = Scene(first, more_stills=more)
+        self._prepared = played.player.prepare(self._scene)
 
-    def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
-        lead = (self._still,) if self._played.refine else ()
-        shown = (*lead, before.driving - before.cue, before.driving, pair.driving)
-        driver = np.stack([_levels(picture) for picture in shown])
-        scene = Scene(_levels(self._still), driver, more_stills=self._more)
-        labels = self._played.labels(driver)
-        frames = enumerate(self._played.player.play(scene))
-        for _ in shown[:-2]:  # what these call for is not asked
-            next(frames)
-        then, now = (
-            Made(self._picture(frame), self._affine(), None if labels is None else labels[i])
-            for i, frame in frames
-        )
-        return now, then
+    def make(self, pair: Pair, before: Pair, number: int) -> tuple[Made, Made]:  # noqa: ARG002
+        shown = _shown(pair, before)
+        scene = replace(self._scene, driver=[*self._lead, *shown])
+        frames = self._played.player.play(scene, stills=self._prepared)
+        asked = itertools.islice(frames, len(self._lead) + len(shown) - 2, None)
+        then, now = (self._played.made(self._still, frame) for frame in asked)
+        return self._played.labelled(now, then, shown)
 
-    def _picture(self, frame: NDArray[np.uint8]) -> Picture:
-        """A frame at the size of the still: what paints has a size of its own."""
-        return to_picture(scaled(frame, self._still.shape[2:0:-1]))
 
-    def _affine(self) -> Picture | None:
-        """The still by the motions of the latest frame alone."""
-        own, driving = (self._played.motions.get(role) for role in _MOTIONS)
-        if own is None or driving is None:
-            return None
-        return affine_warp(self._still, own, driving)
+class PlayedThrough:
+    """One still in a model that carries a state: the driver is played from its first frame on, up
+    to each that is asked for."""
+
+    def __init__(self, played: Played, still: Picture, driver: Iterable[Picture]) -> None:
+        self._played = played
+        frames = played.player.play(Scene(_levels(still), map(_levels, driver)))
+        made = (played.made(still, frame) for frame in frames)
+        self._numbered = enumerate(itertools.pairwise(made), 1)
+
+    def make(self, pair: Pair, before: Pair, number: int) -> tuple[Made, Made]:
+        then, now = next(both for last, both in self._numbered if last == number)
+        return self._played.labelled(now, then, _shown(pair, before))
+
+
+def _shown(pair: Pair, before: Pair) -> NDArray[np.uint8]:
+    """The driving frame of `pair` after the two before it: uint8 [3, h, w, 3]."""
+    shown = (before.driving - before.cue, before.driving, pair.driving)
+    return np.stack([_levels(picture) for picture in shown])
 
 
 def _refuse_others(contract: Contract) -> None:
@@ -152,13 +170,8 @@ def _refuse_others(contract: Contract) -> None:
         raise UsageError(
             f"The model {contract.name!r} is not one that animates a still by a driver alone, so "
             "no clip says what its frames should be.",
-            hint=_HINT,
-        )
-    if contract.remembers:
-        raise UsageError(
-            f"The model {contract.name!r} carries a state from frame to frame, and only some "
-            "frames of a clip are scored.",
-            hint=_HINT,
+            hint="How far a compiled form is from the original, `edgeanim bench` measures of any "
+            "model.",
         )
 
 

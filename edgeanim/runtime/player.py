@@ -91,10 +91,17 @@ class Player:
         for session in self._sessions.values():
             session.close()
 
-    def play(self, scene: Scene, overlap: Overlap | None = None) -> Iterator[Picture]:
+    def prepare(self, scene: Scene) -> Stills:
+        """Do what is done once for the stills of `scene`, for all that `play` plays with them."""
+        return Stills(self._graphs, scene, seen=self.needs.still)
+
+    def play(
+        self, scene: Scene, overlap: Overlap | None = None, stills: Stills | None = None
+    ) -> Iterator[Picture]:
         """The frames of `scene`, uint8 [H, W, C], each a fresh array, as they are made. In an
         `overlap` the next driving frame is read, and what moves in it is found, while a frame is
-        made; the frames are the same.
+        made; the frames are the same. Of a scene with the same stills and conditions its `stills`
+        may have been prepared.
 
         A model that warps gives frames of the still's own size and transparency; one that paints
         gives frames of its own size, without the edges that fitting added. What the scene lacks is
@@ -106,15 +113,18 @@ class Player:
                 "A stored motion has no frames by which it could be refined.",
                 hint="Refine it when it is made, with `edgeanim motion extract --refine`.",
             )
-        return self._play(scene, overlap)
+        return self._play(scene, overlap, stills)
 
-    def _play(self, scene: Scene, overlap: Overlap | None) -> Iterator[Picture]:
+    def _play(
+        self, scene: Scene, overlap: Overlap | None, stills: Stills | None
+    ) -> Iterator[Picture]:
         trials = None
         if self._motion.refine and scene.driver is not None:
             head, driver = _beginning(scene.driver)
             scene = replace(scene, driver=driver)
             trials = self._trials(head[0], scene.conditions) if head else None
-        stills = Stills(self._graphs, scene, seen=self.needs.still)
+        stills = self.prepare(scene) if stills is None else stills
+        stills.begin()
         self.still_timings = stills.timings
         first = stills.first
         transfer = self._motion_transfer(first.values, scene)

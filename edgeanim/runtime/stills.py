@@ -30,19 +30,29 @@ class Prepared(NamedTuple):
 
 class Stills:
     """The still of `scene`, or nothing where no picture is animated (`seen` is false), and further
-    ones, of which frames are made where their pose is nearer. `timings` holds the seconds of what
-    was done once for all of them."""
+    ones, of which frames are made where their pose is nearer. They can be played again, after
+    `begin`. `timings` holds the seconds of what was done once for all of them."""
 
     def __init__(self, graphs: Graphs, scene: Scene, *, seen: bool) -> None:
         self.timings: Timings = {}
         self._graphs, self._conditions, self._seen = graphs, scene.conditions, seen
-        self.first = self._prepare(scene.still)
-        others = [self._prepare(still, beside=self.first) for still in scene.more_stills]
-        self._all = [self.first, *others]
+        first = self._prepare(scene.still)
+        others = [self._prepare(still, beside=first) for still in scene.more_stills]
+        self._prepared = (first, *others)
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was played with them."""
+        self._all = [still._replace(values=still.values.copy()) for still in self._prepared]
         self._nearest = None
-        if others:
+        if len(self._all) > 1:
             poses = [still.values.require("motion:still") for still in self._all]
             self._nearest = NearestStill(poses)
+
+    @property
+    def first(self) -> Prepared:
+        """The one that is animated."""
+        return self._all[0]
 
     def frame(self, step: Step, motion: Array | None) -> Picture:
         """The frame of this step, in which the still shows this `motion` [1, K, 6], if any: uint8

@@ -226,7 +226,7 @@ def animator():
 def test_driven_by_its_own_still_a_picture_hardly_changes(animator):
     still, _ = noisy(6, side=64)
     pair = SimpleNamespace(driving=still, cue=np.zeros_like(still))
-    made, _ = Networks(animator).reenact(still).make(pair, pair)
+    made, _ = Networks(animator).reenact(still, ()).make(pair, pair, 1)
     assert np.abs(made.affine - still).max() < 1e-3
     assert 0 <= made.cover <= 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -47,11 +47,11 @@ def scored(shot: Shot, make: Make) -> Score:
     class Faked:
         size = SIZE
 
-        def reenact(self, still: Picture) -> Faked:
+        def reenact(self, still: Picture, driver: Iterable[Picture]) -> Faked:  # noqa: ARG002
             self.still = still
             return self
 
-        def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
+        def make(self, pair: Pair, before: Pair, number: int) -> tuple[Made, Made]:  # noqa: ARG002
             label = np.full((SIZE // 4, SIZE // 4), BACKGROUND)
             now, then = (
                 Made(make(self.still, p.driving), self.still, label) for p in (pair, before)

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,22 @@ from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.puppets import SIZE
 from edgeanim.models.evaluation import sets
 from edgeanim.models.evaluation.affine import affine_flow
+from edgeanim.models.evaluation.clips import clip_frames
 from edgeanim.models.evaluation.networks import Networks
+from edgeanim.models.evaluation.reenact import Made
+from edgeanim.models.evaluation.score import score_set
 from edgeanim.models.evaluation.sets import puppet_sequence, puppet_shot
 from edgeanim.models.nets.generator import affine_coefficients, compose_flows
 from edgeanim.models.regions import COUNT, NEUTRAL_SCORE
 from edgeanim.pipeline.reenacted import Played
+from edgeanim.pipeline.stills import square_stills
+from edgeanim.runtime.graphs import Graphs
+from edgeanim.runtime.media import write_animation
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import open_bundle
 from edgeanim.targets.overflow import overflow_warning
 from tests.convnets import save_onnx
+from tests.pipeline.followers import bundle_of
 
 helper = pytest.importorskip("onnx").helper
 
@@ -54,12 +62,12 @@ def test_what_is_played_is_what_the_networks_make(small_bundle: Path, small_anim
     shot = puppet_shot(puppet_sequence(5_000_001, (0.0, 0.3)))
     pair = make_pair(shot.sequence, shot.still, shot.drivers[0], SIZE)
     before = make_pair(shot.sequence, shot.still, shot.sequence.before[shot.drivers[0]], SIZE)
-    expected = Networks(small_animator).reenact(pair.still).make(pair, before)
+    expected = Networks(small_animator).reenact(pair.still, ()).make(pair, before, shot.drivers[0])
     with (
         open_bundle(small_bundle) as opened,
         Played.opened(opened.contract, opened.variants[0], SessionOptions()) as played,
     ):
-        found = played.reenact(pair.still).make(pair, before)
+        found = played.reenact(pair.still, ()).make(pair, before, shot.drivers[0])
     for ours, theirs in zip(found, expected, strict=True):
         for made, known in ((ours.frame, theirs.frame), (ours.affine, theirs.affine)):
             assert made is not None
@@ -174,3 +182,105 @@ def test_a_model_that_copies_the_driver_wins_back_all_whatever_its_shape(
     api.compile(net, out=tmp_path / "copy.eab", backends=("onnxruntime",), frames=moving_clip)
     (score,) = api.evaluate(tmp_path / "copy.eab", clips=moving_clip).scores
     assert score.won == pytest.approx(1, abs=1e-3)
+
+
+def picture(role: str) -> TensorSpec:
+    return TensorSpec(role, role, (1, 3, 64, 64), "NCHW", range=(0.0, 1.0))
+
+
+@pytest.fixture
+def recurrent(tmp_path: Path) -> Path:
+    """A bundle whose every frame is the mean of the driver's and of the frame made before."""
+    state = TensorSpec("last", "state:last", (1, 3, 64, 64), "NCHW")
+    seen = (picture("still"), picture("driving_frame"), state)
+    made = (picture("frame"), replace(state, name="next"))
+    nodes = [
+        helper.make_node("Mul", ["still", "none"], ["black"]),
+        helper.make_node("Add", ["driving_frame", "last"], ["both"]),
+        helper.make_node("Mul", ["both", "half"], ["mean"]),
+        helper.make_node("Add", ["mean", "black"], ["frame"]),
+        helper.make_node("Identity", ["frame"], ["next"]),
+    ]
+    net = GraphSpec("net", "net.onnx", "frame", seen, made)
+    weights = {"none": np.array(0.0), "half": np.array(0.5)}
+    return bundle_of(tmp_path / "recurrent.eab", [(net, nodes)], weights)
+
+
+def test_a_model_with_a_state_is_scored_on_what_it_plays_from_the_first_frame_on(
+    recurrent: Path, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    """It was refused."""
+    clip = tmp_path / "clip.png"
+    write_animation(clip, np.concatenate([pictures] * 3), 10)
+    shot = sets.clip_shot(clip_frames(clip))
+    frames: list[np.ndarray] = []
+    for number in range(len(shot.sequence.pictures)):
+        shown = make_pair(shot.sequence, 0, number, 64).driving
+        frames.append((shown + frames[-1]) / 2 if frames else shown / 2)
+
+    class Known:
+        size = 64
+
+        def reenact(self, *_: object) -> Known:
+            return self
+
+        def make(self, _pair: object, _before: object, number: int) -> tuple[Made, Made]:
+            return Made(frames[number]), Made(frames[number - 1])
+
+    expected = score_set(Known(), "clip", [shot], 64).animator
+    (found,) = api.evaluate(recurrent, clips=clip).scores
+    assert found.frames == 12  # of 24: what is not scored was played
+    for name, value in asdict(expected).items():
+        assert getattr(found.animator, name) == pytest.approx(value, rel=0.01, abs=0.01), name
+
+
+def test_a_model_with_a_state_is_scored_on_whole_clips_alone(
+    recurrent: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=r"without a state.*--clips"):
+        api.evaluate(recurrent)
+    with pytest.raises(UsageError, match=r"--dataset: This model carries a state.*--clips"):
+        api.evaluate(recurrent, dataset=tmp_path)
+
+
+def test_a_clips_stills_are_encoded_once(
+    small_bundle: Path, moving_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The further ones were for each frame that is scored."""
+    prepared = []
+    prepare = Graphs.prepare
+
+    def counted(self: Graphs, *arguments: Any) -> None:
+        prepared.append(1)
+        prepare(self, *arguments)
+
+    monkeypatch.setattr(Graphs, "prepare", counted)
+    (score,) = api.evaluate(small_bundle, clips=moving_clip, more_stills=moving_clip).scores
+    assert score.frames > 1
+    assert len(prepared) == 1 + len(square_stills(moving_clip))
+
+
+def test_what_is_scored_depends_on_no_frame_that_was_scored_before(
+    small_bundle: Path, moving_clip: Path
+) -> None:
+    shot = sets.clip_shot(clip_frames(moving_clip))
+    pairs = [
+        [make_pair(shot.sequence, 0, number, SIZE) for number in (driver, driver - 1)]
+        for driver in shot.drivers
+    ]
+    with (
+        open_bundle(small_bundle) as opened,
+        Played.opened(
+            opened.contract,
+            opened.variants[0],
+            SessionOptions(),
+            more_stills=square_stills(moving_clip),
+        ) as played,
+    ):
+        together = played.reenact(pairs[0][0].still, ())
+        for pair, before in pairs:
+            alone = played.reenact(pair.still, ())
+            for one, other in zip(
+                together.make(pair, before, 1), alone.make(pair, before, 1), strict=True
+            ):
+                np.testing.assert_array_equal(one.frame, other.frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -35,7 +36,7 @@ class Networks:
     def size(self) -> int:
         return int(self.animator.config.size)
 
-    def reenact(self, still: Picture) -> NetworksReenactment:
+    def reenact(self, still: Picture, driver: Iterable[Picture]) -> NetworksReenactment:  # noqa: ARG002
         return NetworksReenactment(self.animator, still)
 
 
@@ -50,7 +51,7 @@ class NetworksReenactment:
             mask, self._motion = animator.regions(shown, torch.zeros_like(shown))
             self._features = animator.encoder(shown, mask)
 
-    def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
+    def make(self, pair: Pair, before: Pair, number: int) -> tuple[Made, Made]:  # noqa: ARG002
         size, count = self._animator.config.size, 2
         with torch.no_grad():
             frames, cues = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,10 +31,11 @@ class Made:
 
 
 class Reenactment(Protocol):
-    """One still that any number of driving frames animate, in absolute motion."""
+    """One still that a driver's frames animate, in their order, in absolute motion."""
 
-    def make(self, pair: Pair, before: Pair) -> tuple[Made, Made]:
-        """What the driving frame of `pair` calls for, and that of `before`, the one before it."""
+    def make(self, pair: Pair, before: Pair, number: int) -> tuple[Made, Made]:
+        """What the driving frame of `pair` calls for, which is the driver's with this `number`, and
+        that of `before`, the one before it."""
 
 
 class Animated(Protocol):
@@ -43,5 +45,6 @@ class Animated(Protocol):
     def size(self) -> int:
         """The side of the pictures that it sees."""
 
-    def reenact(self, still: Picture) -> Reenactment:
-        """Begin with a still, float32 [3, h, w] in 0..1, as large as the driving frames."""
+    def reenact(self, still: Picture, driver: Iterable[Picture]) -> Reenactment:
+        """Begin with a still, float32 [3, h, w] in 0..1, as large as all frames of the `driver`, at
+        which only those look whose frames depend on more than the pictures of a pair."""

@@ -3,7 +3,7 @@ regions' affine warp without the generator."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,7 @@ from edgeanim.models.evaluation.quality import (
     moving_area,
 )
 from edgeanim.models.evaluation.reenact import Animated, Made, Reenactment
-from edgeanim.models.evaluation.similarity import Mask, Reference
+from edgeanim.models.evaluation.similarity import Mask, Picture, Reference
 from edgeanim.models.regions import COUNT, TIPS
 
 
@@ -134,8 +134,8 @@ def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
     for driver in shot.drivers:
         pair = make_pair(shot.sequence, shot.still, driver, size)
         before = make_pair(shot.sequence, shot.still, shot.sequence.before[driver], size)
-        reenactment = reenactment or animator.reenact(pair.still)
-        made, earlier = reenactment.make(pair, before)
+        reenactment = reenactment or animator.reenact(pair.still, _driving(shot, size))
+        made, earlier = reenactment.make(pair, before, driver)
         moving = moving_area(pair.still, pair.driving)
         gone = disoccluded_where_known(pair) if in_clip is None else in_clip.area(driver, size)
         truth = Truth(Reference(pair.driving), pair.still, moving, gone * moving)
@@ -152,6 +152,12 @@ def _add_shot(sums: _Sums, animator: Animated, shot: Shot, size: int) -> None:
         if known:
             _add_labels(sums, pair, made)
             _add_tips(sums.tips, pair, made, moving, still_map, made_map)
+
+
+def _driving(shot: Shot, size: int) -> Iterator[Picture]:
+    """All frames of its sequence, as its pairs have them, made when they are looked at."""
+    for number in range(len(shot.sequence.pictures)):
+        yield make_pair(shot.sequence, shot.still, number, size).driving
 
 
 def _add_labels(sums: _Sums, pair: Pair, made: Made) -> None:
