@@ -21,6 +21,7 @@ from typing import Any
 from edgeanim.core import errors
 from edgeanim.core.errors import BadInput, DeviceFailed, EdgeanimError, MissingComponent
 from edgeanim.core.files import canonical_json, sha256_bytes
+from edgeanim.core.interruption import clearing_away
 from edgeanim.core.parsing import parse, parse_json, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.targets.on.link import Link, LinkLost, Unreachable, on_a_line, open_link
@@ -218,8 +219,9 @@ def ended_with_us(remotes: Collection[Remote], call: Call) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, SystemExit) as end:
         if end.args != (128 + signal.SIGHUP,):
-            for remote in remotes:
-                remote.stop(call)
+            with clearing_away():
+                for remote in remotes:
+                    remote.stop(call)
         raise
 
 

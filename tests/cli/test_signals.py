@@ -117,6 +117,24 @@ def test_a_further_ctrl_c_waits_until_all_is_cleared_away(tmp_path: Path, first:
     assert not [*tmp_path.glob("edgeanim-scratch-*"), *(tmp_path / "store").rglob(".*")]
 
 
+def test_a_further_ctrl_c_waits_until_the_runs_on_boards_are_ended(tmp_path: Path) -> None:
+    """It left them running there, and their folders for two weeks."""
+    body = (
+        "from edgeanim.targets.on.remote import ended_with_us\n"
+        "class Board:\n"
+        "    def stop(self, call):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        for _ in range(1000): pass\n"
+        "        print('ended')\n"
+        "with ended_with_us([Board(), Board()], None):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while True: pass\n"
+    )
+    done = run_in_main(tmp_path, body)
+    assert (done.returncode, done.stdout) == (130, "ended\nended\n"), done.stderr
+    assert "Interrupted." in done.stderr
+
+
 def test_a_further_ctrl_c_at_the_very_end_prints_no_traceback(tmp_path: Path) -> None:
     body = (
         "import atexit\n"
