@@ -89,7 +89,9 @@ def parse_scene(text: str) -> Scene:
     stills, equals, driver = text.partition("=")
     if not equals:
         raise UsageError(f"{text!r} names no driver.", hint="Write it as STILL=DRIVER.")
-    still, plus, more = stills.partition("+")
+    # Names of files may hold the sign.
+    alone = Path(stills).exists()
+    still, plus, more = (stills, "", "") if alone else stills.partition("+")
     return Scene(Path(still), Path(more) if plus else None, driver)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import EdgeanimError, UsageError, disk_errors
-from edgeanim.core.files import atomic_path, canonical_json, inside, sha256_file
+from edgeanim.core.files import atomic_path, canonical_json, inside, open_seekable, sha256_file
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.manifest import (
@@ -141,7 +141,7 @@ def open_bundle(path: Path, *, trusted: bool = True) -> Iterator[Bundle]:
     one that nobody signed whom `EDGEANIM_TRUST` names, where that is set.
     """
     with scratch_folder("bundle") as folder:
-        with disk_errors(path), path.open("rb") as stream:
+        with open_seekable(path) as stream:
             seal = check_seal(stream, path)
             signature, manifest = unpack(stream, folder, path, trusted)
         bundle = Bundle(

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError, disk_errors
 from edgeanim.core.interruption import clearing_away
@@ -170,6 +171,18 @@ def must_exist(path: Path) -> None:
     """`BadInput` if there is neither a file nor a folder at `path`."""
     with disk_errors(path):
         path.stat()
+
+
+@contextmanager
+def open_seekable(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that is read here and there. `BadInput` for a pipe, at once: to open one would
+    wait for whoever writes to it."""
+    with disk_errors(path):
+        if path.is_fifo():
+            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+        with path.open("rb") as stream:
+            stream.seek(0)  # what else has no places refuses it
+            yield stream
 
 
 def read_bytes(path: Path, limit: int, what: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
@@ -220,6 +221,20 @@ def test_what_has_no_end_or_would_be_overwritten_is_refused(chooser: Path, tmp_p
     refused("--more-stills: A camera and a pipe have no end", more_stills="camera:0")
     refused("--more-stills: A camera and a pipe have no end", more_stills="-")
     refused("input of the command", out=poses)
+
+
+def test_a_pipe_is_refused_before_it_is_opened(chooser: Path, tmp_path: Path) -> None:
+    """Nobody writes to this one, so it was waited for without end."""
+    os.mkfifo(tmp_path / "pipe")
+    given = {
+        "bundle": chooser,
+        "still": of_level(tmp_path / "still.png", 0),
+        "drive": driver(tmp_path, [0, 10]),
+        "more_stills": of_level(tmp_path / "more.png", 1),
+    }
+    for name in given:
+        with pytest.raises(BadInput, match=r"pipe: This is a pipe, and a file is needed here\."):
+            api.animate(**given | {name: tmp_path / "pipe"}, out=tmp_path / "o.gif")
 
 
 def test_what_no_still_can_take_over_in_is_refused_before_any_is_read(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgeanim.core.errors import BadInput, disk_errors
+from edgeanim.core.files import open_seekable
 from edgeanim.runtime.media.colours import in_srgb, rgb_of_cmyk
 from edgeanim.runtime.scene import Picture
 
@@ -131,8 +132,7 @@ def _levels(image: Image.Image) -> Picture:
 def head_of(path: Path) -> bytes:
     """The first bytes of a file, enough to tell its format; `BadInput` if there are none, and for a
     pipe, from which nothing can be read again afterwards."""
-    with disk_errors(path), path.open("rb") as stream:
-        stream.seek(0)  # which a pipe refuses
+    with open_seekable(path) as stream:
         head = stream.read(16)
     if not head:
         raise BadInput("The file is empty.", where=path)
