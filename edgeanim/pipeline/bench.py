@@ -56,9 +56,9 @@ class Benched:
             if self.bundles and given is not None:
                 raise UsageError(
                     "A bundle is benched on the golden frames and inputs, and in the range, that "
-                    "it brings.",
+                    "it brings: of others it does not know what the original makes.",
                     where=option,
-                    hint="Leave it out.",
+                    hint="Leave it out, or compile the original with what it shall be benched on.",
                 )
 
     def may_become_report(self, out: Path) -> None:

@@ -139,6 +139,13 @@ def _golden(
     inputs: Mapping[str, str | Path],
 ) -> Path:
     if frames is None and (carried := carried_golden(name)):
+        if inputs:
+            raise UsageError(
+                "The model folder brings its golden frames, and with them the inputs that they "
+                "were made with.",
+                where="--input",
+                hint="Leave it out, or give --frames too, of which others are made.",
+            )
         return carried
     material = gather(
         model.contract,

@@ -17,6 +17,9 @@ from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.load import load_model, save_model
+from edgeanim.pipeline.calibrate import GOLDEN_FILE
+from edgeanim.runtime.golden import Golden, save_golden
+from edgeanim.runtime.scene import Scene
 
 
 class Idle(Silent):
@@ -146,6 +149,20 @@ def test_a_folder_or_a_pipe_in_the_place_of_a_file_is_told_before_any_work(
             command(tiny_onnx(), out=place, progress=Idle())
     with pytest.raises(UsageError, match="This is a pipe"):
         api.bench([tiny_onnx()], out=tmp_path / "pipe", progress=Idle())
+
+
+def test_inputs_beside_golden_frames_that_were_made_with_others_are_refused(
+    tiny_onnx: Callable[..., Path], pictures: np.ndarray, photos: Path, tmp_path: Path
+) -> None:
+    """They were left out without a word. Others can be given where golden frames are made."""
+    made, mine, out = load_model(tiny_onnx()), tmp_path / "mine", tmp_path / "net.eab"
+    save_model(made.contract, {graph.spec.name: graph.path for graph in made.graphs}, mine)
+    save_golden(mine / GOLDEN_FILE, Golden(Scene(driver=pictures), pictures))
+    given = {"model": mine, "out": out, "backends": "onnxruntime", "inputs": {"style": "s.npy"}}
+    with pytest.raises(UsageError, match=r"--input: The model folder brings.*give --frames too"):
+        api.compile(**given)
+    with pytest.raises(UsageError, match="has no fixed input 'style'"):
+        api.compile(**given, frames=photos)
 
 
 @pytest.mark.parametrize("command", [api.compile, api.quantize])

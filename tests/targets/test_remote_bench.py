@@ -254,7 +254,7 @@ def test_a_bundle_without_golden_frames_is_deployed_unproven(
     ("given", "option"),
     [
         ({"frames": "photos"}, "--frames"),
-        ({"inputs": {"style": Path("style.npy")}}, "--input"),
+        ({"inputs": {"style": Path("style.npy")}}, "--input: A bundle .* compile the original"),
         ({"fps": 25.0}, "--fps.*stream"),
         ({"fps": 25.0, "scenarios": ("soak",)}, "--fps.*stream"),
         ({"duration": 60.0, "scenarios": ("cold",)}, "--duration.*soak"),

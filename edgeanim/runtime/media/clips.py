@@ -28,7 +28,7 @@ _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 # Containers tell roughly how many frames they hold; fewer than this share means a cut-off file.
 _WHOLE = 0.9
 _PAIR = 2
-_ENCODE = "Encode it again as H.264 in .mp4."
+_ENCODE = "Encode it again as H.264: ffmpeg -i CLIP NEW.mp4."
 
 
 def clip_frames(path: Path) -> Iterator[tuple[Picture, float]]:
