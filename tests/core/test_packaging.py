@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import json
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,61 @@ def test_the_mapped_packages_are_seen_from_the_root() -> None:
         link = ROOT / "edgeanim" / name
         assert link.is_symlink()
         assert link.resolve() == ROOT / name
+
+
+def files_in(folder: Path) -> set[str]:
+    """The files below a folder, through no link."""
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What belongs to the project, without what else lies in a checkout."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in ("LICENSE", "README.md", "CHANGELOG.md", "MANIFEST.in", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("edgeanim", *MAPPED, "docs", "scripts", "tests"):
+        dropped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=dropped)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sdist(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(built("sdist", source, folder)) as archive:
+        archive.extractall(folder, filter="data")
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+def built(what: str, source: Path, out: Path) -> Path:
+    """The `sdist` or `wheel` that the build backend makes of a source tree."""
+    code = f"from setuptools import build_meta; build_meta.build_{what}({str(out)!r})"
+    subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
+    (made,) = (path for path in out.iterdir() if path.is_file())
+    return made
+
+
+def test_an_sdist_holds_the_docs_and_the_tests_too(source: Path, sdist: Path) -> None:
+    found = {name for name in files_in(sdist) if not name.startswith("edgeanim.egg-info/")}
+    # What building has left in the source tree is not of it.
+    held = {name for name in files_in(source) if not name.startswith("edgeanim.egg-info/")}
+    assert found - {"PKG-INFO", "setup.cfg"} == held
+
+
+def test_a_wheel_made_of_it_holds_each_file_of_the_packages_once_and_nothing_else(
+    source: Path, sdist: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(built("wheel", sdist, tmp_path)) as wheel:
+        names = wheel.namelist()
+    expected = {f"edgeanim/{name}" for name in files_in(source / "edgeanim")}
+    expected |= {f"edgeanim/{top}/{name}" for top in MAPPED for name in files_in(source / top)}
+    told = {name for name in names if ".dist-info/" in name}
+    assert set(names) - told == expected
+    assert len(names) == len(set(names))
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in told)
+    assert {"edgeanim/py.typed", "edgeanim/targets/boards/local.toml"} <= expected
 
 
 def test_only_a_backends_own_file_asks_for_its_name() -> None:
