@@ -133,6 +133,7 @@ edgeanim animate demo.eab --still me.png --more-stills me.mp4 --drive dance.mp4 
 edgeanim animate demo.eab --still me.png --drive dance.mp4 --refine -o me.mp4
 ffmpeg -i clip.mts -f yuv4mpegpipe - | edgeanim animate demo.eab --still me.png --drive - -o me.gif
 edgeanim animate talk.eab --still me.png --input pose=poses.npy -o talk.gif
+ffmpeg -i me.webm -i dance.mp4 -map 0:v -map 1:a -c:v copy danced.webm
 """)
 def command(
     bundle: Path,
@@ -158,7 +159,8 @@ def command(
 
     Without --variant it plays the board's first backend that runs here, in INT8 where that is right
     on this processor. `bench` says which variant is fastest. Frames are read, followed, made and
-    written at the same time, as far as there are cores.
+    written at the same time, as far as there are cores. What is written has no sound: the last
+    example adds that of a clip.
     """
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
