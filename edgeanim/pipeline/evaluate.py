@@ -24,6 +24,7 @@ from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.stills import MORE_STILLS, square_stills
 from edgeanim.pipeline.work import Work
+from edgeanim.runtime.needs import Needs
 from edgeanim.targets.board import LOCAL
 from edgeanim.targets.bundle import open_bundle
 
@@ -145,8 +146,11 @@ def _opened(
         return
     require_bundle(model)
     work = Work.on(board)
-    stills = [] if more_stills is None else square_stills(Path(more_stills))
     with open_bundle(Path(model)) as bundle:
+        stills = []
+        if more_stills is not None:
+            Needs.of(bundle.contract).check_more_stills(bundle.contract)
+            stills = square_stills(Path(more_stills))
         chosen, note = to_play(bundle.variants, variant, work)
         remembers = bundle.contract.remembers
         on_puppets = bundle.contract.regions == REGIONS and not (stills or remembers)

@@ -92,7 +92,10 @@ class Player:
             session.close()
 
     def prepare(self, scene: Scene) -> Stills:
-        """Do what is done once for the stills of `scene`, for all that `play` plays with them."""
+        """Do what is done once for the stills of `scene`, for all that `play` plays with them.
+        `UsageError` for further stills in a model in which none can take over."""
+        if len(scene.more_stills):
+            self.needs.check_more_stills(self.contract)
         return Stills(self._graphs, scene, seen=self.needs.still)
 
     def play(

@@ -243,6 +243,15 @@ def test_a_model_with_a_state_is_scored_on_whole_clips_alone(
         api.evaluate(recurrent, dataset=tmp_path)
 
 
+@pytest.mark.parametrize("option", ["more_stills", "refine"])
+def test_what_a_model_with_a_state_cannot_heed_is_refused(
+    recurrent: Path, moving_clip: Path, option: str
+) -> None:
+    said = {"more_stills": "no other still can take over", "refine": "Leave out --refine"}
+    with pytest.raises(UsageError, match=said[option]):
+        api.evaluate(recurrent, clips=moving_clip, **{option: moving_clip})
+
+
 def test_a_clips_stills_are_encoded_once(
     small_bundle: Path, moving_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,4 +152,6 @@ def test_further_stills_are_refused_by_a_model_that_makes_frames_of_more_than_on
         player = Player(contract, sessions(contract, ANIMATOR_BODIES))
         with pytest.raises(UsageError, match=r"no other still can take over.*--more-stills"):
             player.play(played)
+        with pytest.raises(UsageError, match="no other still can take over"):
+            player.prepare(played)
         player.play(replace(played, more_stills=()))
