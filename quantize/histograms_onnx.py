@@ -12,6 +12,7 @@ import numpy as np
 from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.packages import require
 from edgeanim.graph.queries import makers_of
+from edgeanim.graph.read import load_onnx
 from edgeanim.quantize.float_session import open_session
 from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histogram, Histograms
@@ -48,7 +49,7 @@ def activations(
     """Yields for every sample the tensors `names` of the ONNX graph at `path`, by name."""
     import onnx
 
-    model = onnx.load(str(path))
+    model = load_onnx(path)
     inputs = {tensor.name for tensor in model.graph.input}
     given = {tensor.name for tensor in model.graph.output}
     wanted = [name for name in names if name not in inputs]

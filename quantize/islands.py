@@ -17,6 +17,7 @@ from typing import Any
 
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.queries import readers_of
+from edgeanim.graph.read import load_onnx
 from edgeanim.quantize.chain import Node, find_chain
 from edgeanim.quantize.onnx_nodes import name_nodes, onnx_nodes, shaped
 from edgeanim.targets.backends import NodeTime
@@ -148,7 +149,7 @@ def read_graph(source: Path, named: Path) -> FloatGraph:
     """Read the ONNX graph `source`, and write it to `named` with a name for every node."""
     import onnx
 
-    model = onnx.load(str(source))
+    model = load_onnx(source)
     name_nodes(model)
     onnx.save(model, str(named))
     model = shaped(model)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeanim.core.packages import require
-from edgeanim.targets.checks import runtime_errors
 
 
 def lowered_for_onnxruntime(source: Path) -> Any:
@@ -80,11 +79,9 @@ def lower_for_openvino(model: Any) -> None:
 
 def _read(source: Path, backend: str) -> Any:
     require(f"The backend {backend!r}", "onnx", extra="compress")
-    import onnx
-
+    from edgeanim.graph.read import load_onnx
     from edgeanim.graph.shapes import infer_shapes
 
-    with runtime_errors("This is not a readable ONNX graph", source, damaged=True):
-        model = onnx.load(str(source))
+    model = load_onnx(source)
     infer_shapes(model)  # rewrites go by them, and few files say those of what lies between
     return model

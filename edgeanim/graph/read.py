@@ -104,12 +104,30 @@ def _inline_functions(model: Any, path: Path) -> Any:
             f"The local functions of this model expand to more than {_MOST_EXPANDED} nodes.",
             where=path,
         )
+    _fill_in_defaults(model)
     try:
-        return onnx.inliner.inline_local_functions(model)
+        made = onnx.inliner.inline_local_functions(model)
+        if made.functions:  # those of another opset than the model's, which types must be known for
+            typed = onnx.shape_inference.infer_shapes(model)
+            made = onnx.inliner.inline_local_functions(typed, convert_version=True)
     except Exception as error:
         raise BadInput(
             f"The local functions of this model cannot be expanded: {error}", where=path
         ) from error
+    return made
+
+
+def _fill_in_defaults(model: Any) -> None:
+    """Say at every call of a local function what its attributes are by default: ONNX's inliner
+    (1.23) forgets it, and expands to ops with defaults of their own."""
+    functions = {_called(f, f.name): f for f in model.functions}
+    for holder in (model.graph, *model.functions):
+        for node in all_nodes(holder):
+            function = functions.get(_called(node, node.op_type))
+            given = {attribute.name for attribute in node.attribute}
+            for default in () if function is None else function.attribute_proto:
+                if default.name not in given:
+                    node.attribute.append(default)
 
 
 def _expanded_nodes(model: Any) -> int:

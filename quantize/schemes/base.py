@@ -15,6 +15,7 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.graph.read import load_onnx
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.histograms_onnx import collect_histograms
 from edgeanim.quantize.onnx_nodes import has_convolutions
@@ -104,10 +105,8 @@ class Scheme(ABC):
     def in_float(self, artifact: GraphArtifact, out: Path, compiled: CompiledFloat) -> Path:  # noqa: ARG002
         """Write the float32 graph as it is into the folder `out`, in a file that backends of this
         scheme take: for a graph of which nothing can be quantised, beside others that are."""
-        import onnx
-
         path = out / f"{artifact.spec.name}.onnx"
-        write_bytes(path, onnx.load(str(artifact.path)).SerializeToString(deterministic=True))
+        write_bytes(path, load_onnx(artifact.path).SerializeToString(deterministic=True))
         return path
 
     def watch(self, source: Source) -> Histograms:

@@ -15,6 +15,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.normalize import with_recent_opset
+from edgeanim.graph.read import load_onnx
 from edgeanim.quantize.gates import find_gates
 from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain, shaped
@@ -76,7 +77,7 @@ class QdqScheme(Scheme):
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         named, path = scratch / "named.onnx", scratch / "prepared.onnx"
-        model = shaped(with_recent_opset(onnx.load(str(source.artifact.path))))
+        model = shaped(with_recent_opset(load_onnx(source.artifact.path)))
         chain = onnx_chain(model, keep_float, where=source.artifact.path)
         replace_kernels(model, source.kernels, chain.without_spared)
         onnx.save(model, str(named))

@@ -23,6 +23,7 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
+from edgeanim.graph.read import load_onnx
 from edgeanim.quantize.chain import check_names, find_chain
 from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.onnx_nodes import has_convolutions, name_nodes
@@ -102,10 +103,9 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
     for those of volumes, which stay in float anyway. `UsageError` for the name of anything else."""
     if not keep_float:
         return []
-    import onnx
     from onnx import numpy_helper
 
-    model = onnx.load(str(path))
+    model = load_onnx(path)
     name_nodes(model)
     nodes = {node.name: node for node in model.graph.node}
     check_names(keep_float, list(nodes), where=path.stem)

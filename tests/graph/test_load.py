@@ -19,6 +19,7 @@ from PIL import Image
 from edgeanim.core.contract import dump_contract
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.load import infer_contract, load_model, save_model
+from edgeanim.graph.read import read_onnx
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
 
@@ -374,3 +375,29 @@ def test_local_functions_are_expanded(save: Any) -> None:
       g (float[1,3,16,16] x) => (float[1,3,16,16] y) { y = local.twice (x) }
       <opset_import: ["": 18], domain: "local"> twice (a) => (b) { b = Add (a, a) }"""
     assert load_model(save(onnx.parser.parse_model(text))).contract.graphs[0].outputs
+
+
+@pytest.mark.parametrize(
+    ("opset", "body"),
+    [
+        (18, "y = local.slope (x)"),
+        (18, "y = local.slope <by = 0.2> (x)"),
+        (18, "y = local.twice (x)"),
+        (17, "y = local.slope (x)"),
+    ],
+)
+def test_local_functions_are_what_onnx_runtime_takes_them_for(
+    save: Any, difference: Any, opset: int, body: str
+) -> None:
+    """What an attribute is by default was forgotten without a word, and a slope of 0.7 became the
+    op's own of 0.01; one of another opset was taken for an op that nobody knows."""
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 18, "local": 1]>
+      g (float[1,3,16,16] x) => (float[1,3,16,16] y) {{ {body} }}
+      <opset_import: ["": {opset}], domain: "local"> slope <by: float = 0.7> (a) => (b) {{
+        b = LeakyRelu <alpha: float = @by> (a) }}
+      <opset_import: ["": {opset}, "local": 1], domain: "local"> twice <of: float = 0.6> (a) => (b)
+      {{ c = local.slope <by: float = @of> (a)
+        b = local.slope (c) }}""")
+    made = read_onnx(save(model))
+    assert {node.op_type for node in made.graph.node} == {"LeakyRelu"}
+    assert difference(model, made) <= 1e-6

@@ -71,3 +71,12 @@ def test_other_statistics_stay(graph: Any, difference: Any, own: bool, count: in
     changed, copy, ops = applied(own_statistics, model)
     assert changed == ops["InstanceNormalization"] == (own and count == 1)
     assert difference(model, copy) < 1e-5
+
+
+def test_ops_that_read_nothing_are_passed_over(graph: Any) -> None:
+    """The search for norms ended with an IndexError at one."""
+    body = """e = SequenceEmpty <dtype = 1> ()
+              s = SequenceInsert (e, x)
+              y = ConcatFromSequence <axis = 1> (s)"""
+    count, _, ops = applied(own_statistics, graph("float[1,3,8,8] x", "float[1,3,8,8] y", body))
+    assert (count, ops["SequenceEmpty"]) == (0, 1)

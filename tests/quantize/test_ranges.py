@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -197,6 +199,24 @@ def test_ranges_of_a_graph_are_those_of_its_tensors(
     assert found["conv2_out"].high == pytest.approx(
         float(np.log(results.max() / (1 - results.max()))), abs=1e-3
     )
+
+
+def test_ranges_are_found_within_local_functions(
+    tiny: GraphArtifact, samples: ArraySamples, tmp_path: Path
+) -> None:
+    """ONNX Runtime was asked for values that are in them alone, and quantising ended with its
+    error."""
+    text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
+      g (float[1,3,64,64] image) => (float[1,3,64,64] result) { result = local.net (image) }
+      <opset_import: ["": 18], domain: "local"> net (a) => (c) {
+        b = Add (a, a)
+        c = Add (b, a) }"""
+    path = tmp_path / "net.onnx"
+    onnx.save(onnx.parser.parse_model(text), path)
+    seen = collect_histograms(replace(tiny, path=path), samples)
+    highest = float(samples.arrays["image"].max())
+    found = [each.high for each in ranges_in(seen, "minmax", list(seen)).values()]
+    assert sorted(found) == pytest.approx([highest, 2 * highest, 3 * highest])
 
 
 @pytest.fixture(scope="module")

@@ -73,3 +73,16 @@ def test_a_resize_of_some_axes_resizes_all(tmp_path: Path, lowered: Any) -> None
     (stored,), (resize,) = model.graph.initializer, model.graph.node
     assert "axes" not in [attribute.name for attribute in resize.attribute]
     assert onnx.numpy_helper.to_array(stored).tolist() == [1, 1, 2, 2]
+
+
+@BOTH
+def test_local_functions_are_written_out(tmp_path: Path, lowered: Any) -> None:
+    """OpenVINO cannot tell the shape of what comes out of one."""
+    path = tmp_path / "g.onnx"
+    text = """<ir_version: 8, opset_import: ["": 18, "local": 1]>
+      g (float[1,4,8,8] x) => (float[1,4,8,8] y) { y = local.twice (x) }
+      <opset_import: ["": 18], domain: "local"> twice (a) => (b) { b = Add (a, a) }"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    made = lowered(path)
+    assert ops_of(made) == ["Add"]
+    assert not made.functions

@@ -20,8 +20,10 @@ def rewrite(model: Any) -> int:
 
 
 def _replace(graph: Editor, node: Any) -> bool:
-    shape = graph.shapes.get(node.input[0])
-    if node.op_type != "BatchNormalization" or shape is None or len(shape) < 3 or shape[0] != 1:
+    if node.op_type != "BatchNormalization":
+        return False
+    shape = graph.shapes.get(node.input[0], ())
+    if len(shape) < 3 or shape[0] != 1:
         return False
     given = attributes(node)
     if not (_says_so(graph, node) if given.get("training_mode", 0) else _computes(graph, node)):
