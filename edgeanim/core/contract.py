@@ -74,7 +74,9 @@ class TensorSpec:
                 f"unknown role {self.role!r}; roles are {', '.join(_PLAIN_ROLES)} "
                 f"and {', '.join(p + 'NAME' for p in _NAMED_ROLES)}"
             )
-        if not self.shape or any(size < 1 for size in self.shape):
+        if not self.shape:
+            raise ValueError(f"{self.name!r} has no axis; a single number has the shape [1]")
+        if any(size < 1 for size in self.shape):
             raise ValueError(f"the shape {list(self.shape)} of {self.name!r} is not fixed")
         if self.layout != "plain" and len(self.shape) != 4:
             raise ValueError(f"{self.name!r} has layout {self.layout} but {len(self.shape)} axes")

@@ -1,10 +1,10 @@
 """Others' ONNX files that mean one static float32 graph of RGB, though they do not say so.
 
 A batch of any size is played as one picture, half floats and doubles compute in float32, pictures
-of bytes are floats in 0..255, pictures in BGR are in RGB, nodes that stand in any order, as float16
-converters leave them, are sorted, nodes of one name, which ONNX Runtime refuses, are numbered, and
-inputs that nothing reads, which runtimes drop or keep as they like, are left out. All else is
-`read_onnx`'s to judge.
+of bytes are floats in 0..255, pictures in BGR are in RGB, single numbers have an axis, nodes that
+stand in any order, as float16 converters leave them, are sorted, nodes of one name, which ONNX
+Runtime refuses, are numbered, and inputs that nothing reads, which runtimes drop or keep as they
+like, are left out. All else is `read_onnx`'s to judge.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.byte_pictures import byte_pictures, to_floats
 from edgeanim.graph.channel_order import bgr_pictures, to_rgb
 from edgeanim.graph.checks import graph_errors
 from edgeanim.graph.edit import attributes, editing
-from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs
+from edgeanim.graph.nested import all_nodes, nested_graphs, nested_inputs, read_instead
 from edgeanim.graph.protobuf import MAX_BYTES, parse_onnx
 from edgeanim.graph.queries import (
     BFLOAT16,
@@ -29,6 +31,7 @@ from edgeanim.graph.queries import (
     FLOAT,
     FLOAT16,
     graph_inputs,
+    shape_of,
     stored_tensors,
     unread_inputs,
 )
@@ -45,8 +48,8 @@ _TYPES = ("to", "dtype", "output_dtype", "stash_type", "softmax_precision")
 class Adoption:
     """What the file `path` does not say: the names that its inputs have for their `batch`, whether
     it has `halves` or `doubles`, which ends are pictures of bytes (`in_bytes`) or in BGR
-    (`in_bgr`), the inputs that are `unread`, and the names that several nodes have (`shared`); or
-    its nodes stand in no order."""
+    (`in_bgr`) or `numbers` without an axis, the inputs that are `unread`, and the names that
+    several nodes have (`shared`); or its nodes stand in no order."""
 
     path: Path
     batch: frozenset[str]
@@ -54,6 +57,7 @@ class Adoption:
     doubles: bool
     in_bytes: tuple[str, ...]
     in_bgr: tuple[str, ...]
+    numbers: tuple[str, ...]
     unread: tuple[str, ...]
     shared: tuple[str, ...]
 
@@ -71,6 +75,8 @@ class Adoption:
             told.append(f"Bytes ({', '.join(self.in_bytes)}) are given as float32 in 0..255.")
         if self.in_bgr:
             told.append(f"Colours ({', '.join(self.in_bgr)}) are in the order RGB, not BGR.")
+        if self.numbers:
+            told.append(f"Single numbers ({', '.join(self.numbers)}) have the shape [1].")
         if self.shared:
             told.append(f"Nodes of one name are numbered ({', '.join(self.shared[:3])}).")
         return tuple(told)
@@ -100,6 +106,7 @@ class Adoption:
         with editing(model):
             pass  # sorts the nodes, which finding the types needs
         _remove_redundant_casts(model)
+        _give_axes(model, self.numbers)
         to_rgb(model, self.in_bgr)
 
 
@@ -114,6 +121,7 @@ def adopt(path: Path) -> Adoption | None:
         doubles=_holds(model, DOUBLE),
         in_bytes=byte_pictures(model),
         in_bgr=bgr_pictures(model),
+        numbers=_single_numbers(model),
         unread=tuple(unread_inputs(model)),
         shared=_shared_names(model),
     )
@@ -137,6 +145,42 @@ def _holds(model: Any, *kinds: int) -> bool:
         tensor.data_type in kinds and (tensor.dims or tensor.data_type in _HALF)
         for tensor in stored_tensors(model)
     )
+
+
+def _single_numbers(model: Any) -> tuple[str, ...]:
+    """The ends that nodes read or make and that hold one float without an axis, which no contract
+    can tell of."""
+    made = {name for node in model.graph.node for name in node.output}
+    unread = unread_inputs(model)
+    values = [value for value in graph_inputs(model) if value.name not in unread]
+    values += [value for value in model.graph.output if value.name in made]
+    return tuple(
+        value.name
+        for value in values
+        if shape_of(value) == () and value.type.tensor_type.elem_type in (FLOAT, *_OTHER_FLOATS)
+    )
+
+
+def _give_axes(model: Any, names: Collection[str]) -> None:
+    """Let the ends called `names` be [1], outside of the graph."""
+    if not names:
+        return
+    for value in (*model.graph.input, *model.graph.output):
+        if value.name in names:
+            value.type.tensor_type.shape.dim.add(dim_value=1)
+    with editing(model) as graph:
+        for name in names:
+            number, maker = graph.fresh(f"{name}/number"), graph.maker(name)
+            for node in graph.nodes:
+                read_instead(node, name, number)
+            if maker is None:
+                graph.reindex(*graph.nodes)
+                graph.add("Squeeze", [name], near=name, output=number)
+            else:
+                maker.output[:] = [number if given == name else given for given in maker.output]
+                graph.reindex(*graph.nodes)
+                one = graph.constant(np.array([1]), near=name)
+                graph.add("Reshape", [number, one], near=name, output=name)
 
 
 def _shared_names(model: Any) -> tuple[str, ...]:
@@ -214,7 +258,6 @@ def _to_float32(model: Any) -> None:
 
 
 def _tensor_to_float32(tensor: Any) -> None:
-    import numpy as np
     import onnx
 
     if tensor.data_type in _OTHER_FLOATS:

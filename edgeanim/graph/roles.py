@@ -85,26 +85,31 @@ def spec_of_shapes(
     roles = _picture_roles(names, inputs, path)
     states = _states({n: shape for n, shape in inputs.items() if n not in roles}, others)
     taken = set(roles.values())
-    return GraphSpec(
-        name=identifier(path.stem),
-        # In a model folder it gets a name that a contract can hold and that leads nowhere else.
-        file=f"{identifier(path.stem)}{path.suffix}",
-        runs="frame",
-        inputs=tuple(
-            _picture(n, roles[n], shape, given.get(n, values))
-            if n in roles
-            else TensorSpec(
-                n, states.get(n) or _unused(f"{CONDITION}{identifier(n)}", taken), shape
-            )
-            for n, shape in inputs.items()
-        ),
-        outputs=tuple(
-            _picture(n, "frame", shape, values)
-            if n == finished
-            else TensorSpec(n, states.get(n) or _unused(f"{FEATURE}{identifier(n)}", taken), shape)
-            for n, shape in outputs.items()
-        ),
-    )
+    try:
+        return GraphSpec(
+            name=identifier(path.stem),
+            # In a model folder it gets a name that a contract can hold and that leads nowhere else.
+            file=f"{identifier(path.stem)}{path.suffix}",
+            runs="frame",
+            inputs=tuple(
+                _picture(n, roles[n], shape, given.get(n, values))
+                if n in roles
+                else TensorSpec(
+                    n, states.get(n) or _unused(f"{CONDITION}{identifier(n)}", taken), shape
+                )
+                for n, shape in inputs.items()
+            ),
+            outputs=tuple(
+                _picture(n, "frame", shape, values)
+                if n == finished
+                else TensorSpec(
+                    n, states.get(n) or _unused(f"{FEATURE}{identifier(n)}", taken), shape
+                )
+                for n, shape in outputs.items()
+            ),
+        )
+    except ValueError as error:
+        raise BadInput(f"This graph has no contract: {error}.", where=path) from error
 
 
 def identifier(name: str) -> str:

@@ -76,8 +76,8 @@ def check_picture(picture: Picture, what: str) -> None:
 
 
 def load_condition(path: Path) -> Array:
-    """A model's further input from an `.npy` of finite numbers, as float32."""
-    array = load_npy(path).astype(np.float32)
-    if array.ndim < 1 or not array.size or not np.isfinite(array).all():
+    """A model's further input from an `.npy` of finite numbers, as float32; one alone is [1]."""
+    array = np.atleast_1d(load_npy(path).astype(np.float32))
+    if not array.size or not np.isfinite(array).all():
         raise BadInput("The array is empty or holds NaN or infinity.", where=path)
     return array

@@ -272,7 +272,7 @@ def _port(node: Any, path: Path) -> Port:
         raise BadInput(
             f"The shape {node.shape} of {node.name!r} is not fixed.",
             where=path,
-            hint="Fix the dynamic axes when exporting the model.",
+            hint="Export the model with a fixed shape, [1] for a single number.",
         )
     kind = node.type.removeprefix("tensor(").removesuffix(")")
     return Port(node.name, tuple(node.shape), _NUMPY.get(kind, kind), QuantParams.of(kind))

@@ -246,6 +246,8 @@ def test_only_numbers_are_saved(tmp_path: Path):
 def test_a_condition_must_be_finite_numbers(tmp_path: Path):
     np.save(tmp_path / "style.npy", np.ones((1, 100)))
     assert load_condition(tmp_path / "style.npy").dtype == np.float32
+    np.save(tmp_path / "strength.npy", np.float64(0.5))
+    np.testing.assert_array_equal(load_condition(tmp_path / "strength.npy"), [0.5])
     np.save(tmp_path / "nan.npy", np.array([np.nan]))
     with pytest.raises(BadInput, match="NaN"):
         load_condition(tmp_path / "nan.npy")

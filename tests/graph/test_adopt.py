@@ -15,6 +15,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.graph.adopt import adopt
 from edgeanim.graph.load import load_model
 from edgeanim.graph.reference import Reference, deviation
+from edgeanim.graph.to_torch import import_torch
 
 PICTURE = np.random.default_rng(0).uniform(0, 1, (1, 3, 16, 16)).astype(np.float32)
 BODY = "c = Conv <pads=[1,1,1,1]> (x, w) \n y = Sigmoid (c)"
@@ -133,6 +134,29 @@ def test_nodes_of_one_name_are_numbered(graph: Any, save: Any) -> None:
     assert [node.name for node in made.graph.node] == ["n", "n_2", "n_1", "n_3"]
     onnxruntime.InferenceSession(made.SerializeToString())
     assert adopt(save(made)) is None
+
+
+def test_single_numbers_get_an_axis(graph: Any, save: Any) -> None:
+    """A strength, and a loss beside the picture: they ended with a traceback."""
+    model = graph(
+        "float[1,3,16,16] x, float t",
+        "float[1,3,16,16] frame, float loss",
+        """m = Mul (x, t)
+           loss = ReduceMax <keepdims=0> (m)
+           frame = Sub (m, loss)""",
+    )
+    with pytest.raises(BadInput, match="'t' has no axis; a single number"):
+        load_model(save(model))
+    made, changes, path = adopted(model, save)
+    assert changes == ("Single numbers (t, loss) have the shape [1].",)
+    (spec,) = load_model(path).contract.graphs
+    assert [tensor.shape for tensor in (*spec.inputs, *spec.outputs)][1::2] == [(1,), (1,)]
+    given = np.array([0.7], np.float32)
+    wanted = Reference(model).run({"x": PICTURE, "t": given.reshape(())})
+    found = Reference(made).run({"x": PICTURE, "t": given})
+    np.testing.assert_array_equal(wanted["frame"], found["frame"])
+    assert found["loss"] == [wanted["loss"]]
+    assert import_torch(path).error <= 1e-6
 
 
 @pytest.mark.parametrize("damage", ["circle", "weight"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,16 @@ import pytest
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.load import load_model
+from edgeanim.graph.roles import spec_of_shapes
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
+
+
+def test_a_number_without_an_axis_is_bad_input() -> None:
+    """It ended with a traceback, of files in every form."""
+    pictures = {"x": (1, 3, 16, 16)}
+    with pytest.raises(BadInput, match="'t' has no axis; a single number has the shape"):
+        spec_of_shapes(Path("net.tflite"), {**pictures, "t": ()}, pictures)
 
 
 def test_a_still_and_a_driving_frame_are_told_apart(graph: Any, save: Any) -> None:

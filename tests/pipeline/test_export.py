@@ -212,7 +212,7 @@ IN_TOML = replace(ONE_GRAPH, graphs=(replace(ONE_GRAPH.graphs[0], file="model.to
         ("net", ONE, UsageError, "no torch"),
         (Returning(lambda x: {"frame": x}), ONE, BadInput, "tuple of tensors"),
         (Returning(lambda x: x.double()), ONE, BadInput, "returns torch.float64"),
-        (Returning(lambda x: (x.sin(), x.mean())), ONE, BadInput, "is not fixed"),
+        (Returning(lambda x: (x.sin(), x.mean())), ONE, BadInput, "has no axis"),
         (Returning(leave), ONE, BadInput, "ended the program"),
         (Returning(choosing), ONE, BadInput, "data-dependent"),
         (Net(), {**ONE, "outputs": ("a", "b")}, UsageError, "returns 1"),

@@ -205,6 +205,7 @@ def _onnx(path: Path, shape: list[int | str], kind: int = 1) -> Path:
         ([1, 3, "height", 64], 1, "not fixed"),
         ([1, 3, 64, 64], 11, "float64"),
         ([1, 100], 1, "none could be the finished picture"),
+        ([], 1, r"not fixed.*\[1\] for a single number"),
     ],
 )
 def test_what_it_cannot_play_is_named(
