@@ -46,16 +46,17 @@ def lowered_for_openvino(source: Path) -> Any:
 
 
 def lower_for_openvino(model: Any) -> None:
-    """Channels are cut apart in planes, pads are pixels where the windows of a mean end behind
-    them, those that wrap around are slices, reductions whose axes it overlooks are in parts,
-    resizes that smooth or are cubic are products, as Fourier transforms are, norms over groups or
-    over channels leave a map where it lies, and volumes, for which it has no GridSample, are warped
-    by gathers; in place."""
+    """Channels are cut apart in planes and brought into another order by exchanges, pads are pixels
+    where the windows of a mean end behind them, those that wrap around are slices, reductions whose
+    axes it overlooks are in parts, resizes that smooth or are cubic are products, as Fourier
+    transforms are, norms over groups or over channels leave a map where it lies, and volumes, for
+    which it has no GridSample, are warped by gathers; in place."""
     from edgeanim.graph.rewrites import (
         ceil_means,
         channels_last_norm,
         fourier,
         pad_axes,
+        permutations,
         planar_split,
         reductions,
         resize_axes,
@@ -68,6 +69,7 @@ def lower_for_openvino(model: Any) -> None:
         warp.rewrite(model, warp.VOLUMES)
     fourier.rewrite(model)
     planar_split.rewrite(model)
+    permutations.rewrite(model)
     ceil_means.rewrite(model)
     reductions.rewrite(model)
     pad_axes.rewrite(model)
