@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 from edgeanim.core.errors import BadInput, first_line
-from edgeanim.graph.edit import set_attributes
+from edgeanim.graph.edit import attributes, set_attributes
 from edgeanim.graph.known_values import KnownValues
 from edgeanim.graph.nested import all_nodes
 from edgeanim.graph.queries import opset_of
@@ -88,6 +88,8 @@ def with_recent_opset(model: Any) -> Any:
         ) from error
     if version < _CHOSEN_COORDINATES:
         _resize_as_before(raised)
+    else:
+        _resize_by_half_pixels(raised)
     return raised
 
 
@@ -104,4 +106,18 @@ def _resize_as_before(model: Any) -> None:
                 node,
                 coordinate_transformation_mode="asymmetric",
                 nearest_mode="ceil" if shrinks else "floor",
+            )
+
+
+def _resize_by_half_pixels(model: Any) -> None:
+    """Name what TensorFlow takes for the nearest pixel as it is named since opset 13, which has no
+    coordinates of TensorFlow's own: of a pixel's centre the floor, or half a pixel before it the
+    next whole number, with the later one where two are as near."""
+    theirs = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
+    for node in all_nodes(model.graph):
+        if node.op_type == "Resize" and theirs.items() <= attributes(node).items():
+            set_attributes(
+                node,
+                coordinate_transformation_mode="half_pixel",
+                nearest_mode="round_prefer_ceil",
             )

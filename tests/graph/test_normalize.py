@@ -11,10 +11,12 @@ import onnx
 import pytest
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.edit import Editor, attributes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.rewrites import constants
+from edgeanim.graph.upsampling import nearest_factor
 
 PICTURE = "float[1,3,12,16] x"
 
@@ -81,6 +83,31 @@ def test_old_resizing_counts_from_the_corner(
     scales = np.array([1, 1, factor, factor], np.float32)
     model = graph(PICTURE, f"float[1,3,{size}] y", body, {"scales": scales}, opset)
     assert difference(model, normalize(model)) <= 1e-6
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 32), (6, 8), (21, 23), (17, 9)])
+def test_nearest_pixels_as_tensorflow_counts_them_have_their_present_name(
+    graph: Any, difference: Any, height: int, width: int
+) -> None:
+    """What Keras doubles was doubled by looking up each value, and ONNX Runtime warned of it."""
+    body = """y = Resize <mode="nearest", nearest_mode="floor",
+                          coordinate_transformation_mode="tf_half_pixel_for_nn">
+                  (x, none, none, sizes)"""
+    weights = {"none": np.empty(0, np.float32), "sizes": np.array([1, 3, height, width])}
+    model = graph(PICTURE, f"float[1,3,{height},{width}] y", body, weights, opset=11)
+    clean = normalize(model)
+    (resize,) = clean.graph.node
+    assert attributes(resize)["coordinate_transformation_mode"] == "half_pixel"
+    assert nearest_factor(Editor(clean), resize) == (2 if height == 24 else None)
+    assert difference(model, clean) == 0
+
+
+def test_how_many_values_there_are_is_known(graph: Any, difference: Any) -> None:
+    body = "n = Size (x) \n f = Cast <to = 1> (n) \n y = Div (x, f)"
+    model = graph(PICTURE, "float[1,3,12,16] y", body)
+    clean = normalize(model)
+    assert [node.op_type for node in clean.graph.node] == ["Div"]
+    assert difference(model, clean) == 0
 
 
 def test_folded_numbers_keep_having_no_axes(graph: Any, difference: Any) -> None:

@@ -45,7 +45,7 @@ def _fold(graph: Editor, node: Any) -> bool:
         return False  # it is all that a constant output can be
     if node.op_type == "If":
         return _take_branch(graph, node)
-    if node.op_type == "Shape":
+    if node.op_type in ("Shape", "Size"):
         values = _shape_value(graph, node)
     elif node.op_type in NOT_FOLDED or node.domain not in STANDARD:
         return False
@@ -82,6 +82,8 @@ def _shape_value(graph: Editor, node: Any) -> list[AnyArray] | None:
     shape = graph.shapes.get(node.input[0])
     if shape is None:
         return None
+    if node.op_type == "Size":
+        return [np.array(prod(shape), np.int64)]
     given = attributes(node)
     return [np.array(shape[given.get("start", 0) : given.get("end", len(shape))], np.int64)]
 
