@@ -18,6 +18,7 @@ from edgeanim.cli.options import (
     example,
     input_option,
     json_option,
+    live_option,
     offering,
     offering_variants,
     single_option,
@@ -102,6 +103,7 @@ def _tracks() -> Iterable[str]:
     "times as long; `motion extract --refine` does it once for all.",
 )
 @click.option("--loop", is_flag=True, help="Restart whenever it ends, until Ctrl-C.")
+@live_option
 @click.option(
     "--absolute",
     is_flag=True,
@@ -147,6 +149,7 @@ def command(
     smooth: bool | None,
     refine: bool,
     loop: bool,
+    live: bool,
     absolute: bool,
     in_place: bool,
     strength: float,
@@ -164,14 +167,14 @@ def command(
     """
     from edgeanim.api import animate
     from edgeanim.core.threads import opencv_threads
-    from edgeanim.runtime.media import STANDARD_OUTPUT, is_live
+    from edgeanim.runtime.media import STANDARD_INPUT, STANDARD_OUTPUT, is_live
 
-    live = out == STANDARD_OUTPUT
-    if live and as_json:
+    shown = out == STANDARD_OUTPUT
+    if shown and as_json:
         raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
     endless = loop or (drive is not None and is_live(drive))
     with (
-        until_interrupted(endless, shown=live) as stop,
+        until_interrupted(endless, shown=shown) as stop,
         TerminalProgress() as progress,
         opencv_threads(threads),
     ):
@@ -190,6 +193,7 @@ def command(
             in_place=in_place,
             strength=strength,
             loop=loop,
+            live=live,
             stop=stop,
             board=board,
             threads=threads,
@@ -199,18 +203,38 @@ def command(
     if as_json:
         print_json(result)
     else:
-        _tell(result, live)
+        _tell(result, shown)
+        if paced := _paced(result, piped=drive == STANDARD_INPUT, refine=refine):
+            click.echo(paced, err=True)
 
 
-def _tell(result: Animated, live: bool) -> None:
+def _paced(result: Animated, *, piped: bool, refine: bool) -> str | None:
+    """How it kept up with time, if it did not."""
+    if not (result.left_out or result.behind):
+        return None
+    quicker = " Without --refine a frame takes about an eighth of the time." if refine else ""
+    if result.left_out:
+        return f"{result.left_out} frames came while others were followed: left out.{quicker}"
+    slow = f"That is less than the {result.fps:g} frames/s that are to be shown"
+    if piped:
+        return f"{slow}. If a camera is behind the pipe, --live leaves out what is late.{quicker}"
+    kept = int(result.frames_per_s)
+    return (
+        f"{slow}, so a player shows it slowly."
+        + (f" With --fps {kept} the motion keeps its speed." if kept else "")
+        + quicker
+    )
+
+
+def _tell(result: Animated, shown: bool) -> None:
     """What was written, and what to know of it."""
     from edgeanim.report.words import telling
 
-    where = "" if live else f": {result.path}"
+    where = "" if shown else f": {result.path}"
     frames = f"{result.frames} frame{'s' if result.frames != 1 else ''}"
     click.echo(
         f"{frames} by {result.variant}, {telling(result.frames_per_s)} frames/s{where}",
-        err=live,
+        err=shown,
     )
     if result.note:
         click.echo(result.note, err=True)

@@ -14,6 +14,7 @@ from edgeanim.cli.options import (
     board_option,
     example,
     json_option,
+    live_option,
     offering_variants,
     single_option,
     threads_option,
@@ -65,6 +66,7 @@ def list_tracks(as_json: bool) -> None:
     help="Adjust the motion until the model's frames are as close to the clip's own as they get: "
     "much closer, but several times slower to store. It plays as fast as any.",
 )
+@live_option
 @board_option
 @threads_option
 @json_option
@@ -80,6 +82,7 @@ def extract(
     limit: int | None,
     smooth: bool,
     refine: bool,
+    live: bool,
     board: str,
     threads: int | None,
     as_json: bool,
@@ -97,6 +100,7 @@ def extract(
             limit=limit,
             smooth=smooth,
             refine=refine,
+            live=live,
             stop=stop,
             board=board,
             threads=threads,

@@ -201,6 +201,14 @@ threads_option = single_option(
     "--threads", type=Whole(1, MAX_THREADS), help="Threads per graph [default: the board's, 1]."
 )
 
+live_option = click.option(
+    "--live",
+    is_flag=True,
+    help="A camera is behind the pipe: leave out frames that come while others are followed, so "
+    "that what is seen is of now, as for camera:N. Without it each frame is followed, and the "
+    "program behind the pipe has to wait.",
+)
+
 
 _FORMS = (
     "FRAMES is a folder or a folder of folders, an `edgeanim dataset`, a clip{} an .npz of an "

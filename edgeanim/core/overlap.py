@@ -1,4 +1,5 @@
 """Steps of one stream of work at the same time, by prefetching: each is one item ahead of the next.
+What comes whether or not one is ready for it, as from a camera, is taken by a thread, too.
 
 Decoders, networks and encoders let go of Python's lock while they work, so threads are enough.
 """
@@ -30,6 +31,7 @@ class Overlap:
         self._changed = Condition()
         self._over = False
         self._threads: list[Thread] = []
+        self._left_out = 0
 
     def __enter__(self) -> Overlap:
         return self
@@ -45,13 +47,34 @@ class Overlap:
     def ahead(self, source: Iterable[T], stop: Callable[[], bool] = lambda: False) -> Iterator[T]:
         """The items of `source`, in their order. A thread makes the next one while the one before
         it is used, and none further; what `source` raises, the iterator raises in its place. It
-        ends instead of waiting any longer for the next one when `stop` says so."""
-        stream = _Stream[T](iter(source), self._changed, lambda: self._over, stop)
+        ends instead of waiting any longer for the next one when `stop` says so. What is the
+        `newest` would only grow old."""
+        if isinstance(source, _Newest):
+            return source
+        return self._started(_Stream[T](iter(source), self._changed, lambda: self._over, stop))
+
+    def newest(self, source: Iterable[T]) -> Iterator[T]:
+        """The first item of `source`, from then on the latest whenever one is asked for, each once,
+        and the last. A thread takes them as they come, and those for which nobody asks in time are
+        left out."""
+        stream = _Newest[T](iter(source), self._changed, lambda: self._over)
+        stream.leave_out = self._leave_out
+        return self._started(stream)
+
+    @property
+    def left_out(self) -> int:
+        """How many items were not the newest any more when the next was asked for."""
+        return self._left_out
+
+    def _leave_out(self, count: int) -> None:
+        self._left_out += count
+
+    def _started(self, stream: _Stream[T]) -> Iterator[T]:
         thread = Thread(target=stream.make, name="edgeanim-ahead", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more of them are allowed here: one after the other, then
-            return iter(source)
+            return stream.source
         self._threads.append(thread)
         return stream
 
@@ -64,9 +87,9 @@ class _Stream(Iterator[T], Generic[T]):
         source: Iterator[T],
         changed: Condition,
         over: Callable[[], bool],
-        stop: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._source, self._changed, self._over, self._stop = source, changed, over, stop
+        self.source, self._changed, self._over, self._stop = source, changed, over, stop
         self._wanted = True
         self._made: list[T] = []
         self._end: BaseException | None = None
@@ -75,14 +98,14 @@ class _Stream(Iterator[T], Generic[T]):
         """The thread's work: an item whenever the one before it has been taken."""
         while self._wait_for_demand():
             try:
-                item = next(self._source)
+                item = next(self.source)
             except BaseException as error:
                 self._finish(error)
                 return
             with self._changed:
-                self._made.append(item)
+                self._keep(item)
                 self._changed.notify_all()
-        close = getattr(self._source, "close", None)
+        close = getattr(self.source, "close", None)
         if close is not None:
             close()
 
@@ -111,7 +134,28 @@ class _Stream(Iterator[T], Generic[T]):
             self._wanted = False
             return not self._over()
 
+    def _keep(self, item: T) -> None:
+        self._made.append(item)
+
     def _finish(self, end: BaseException) -> None:
         with self._changed:
             self._end = end
             self._changed.notify_all()
+
+
+class _Newest(_Stream[T]):
+    """Items that do not wait, but for the first: the next takes the place of one that was not asked
+    for."""
+
+    leave_out: Callable[[int], None]
+    _begun = False
+
+    def _wait_for_demand(self) -> bool:
+        goes_on = super()._wait_for_demand()
+        self._wanted = self._begun
+        return goes_on
+
+    def _keep(self, item: T) -> None:
+        self._begun = True
+        self.leave_out(len(self._made))
+        self._made[:] = [item]

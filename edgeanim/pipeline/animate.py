@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.core.contract import Contract
@@ -14,13 +14,14 @@ from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import options_beside, refuse_few_frames, scene_of
+from edgeanim.pipeline.driving import is_of_now, options_beside, refuse_few_frames, scene_of
 from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.stills import with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
     STANDARD_OUTPUT,
+    Paced,
     UntilItFails,
     as_they_come,
     check_rate,
@@ -49,7 +50,9 @@ class Animated:
     is what to know of the variant on this processor, if anything. `not_found` are the regions that
     the driver moves and that the model does not find in the still, so that they rest. `body_way` is
     how far a clip or a camera that is followed moves its body, as a share of the picture's larger
-    side; 0 if it is kept in place, or the motion is stored."""
+    side; 0 if it is kept in place, or the motion is stored. `left_out` are the frames of a live
+    driver that came while another was followed. Frames for a player are `behind` if it had to wait
+    for them, and got fewer than the `fps` that it shows; those of a live driver never are."""
 
     path: Path
     variant: str
@@ -61,6 +64,8 @@ class Animated:
     note: str | None = None
     not_found: tuple[str, ...] = ()
     body_way: float = 0.0
+    left_out: int = 0
+    behind: bool = False
 
 
 def animate(
@@ -79,6 +84,7 @@ def animate(
     in_place: bool = False,
     strength: float = 1.0,
     loop: bool = False,
+    live: bool = False,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
@@ -116,6 +122,10 @@ def animate(
     a driver that is faster than a GIF can be, a whole fraction is played there. Of `inputs` that
     list as many values as a clip or folder has frames, each stays with its frame.
 
+    What comes faster than it can be followed is left out of a camera's frames, and of those that
+    come through standard input if they are `live`, as of a camera behind a pipe: what is shown is
+    of now. Otherwise all frames of a pipe are followed, and whoever writes into it has to wait.
+
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each and while one is waited for,
     says so; what was made until then is written. So it is, before `DeviceFailed` is raised, where a
@@ -124,7 +134,8 @@ def animate(
     read = (bundle, still, drive, more_stills, *(inputs or {}).values())
     given = [path for path in read if path is not None]
     _check_request(bundle, drive, out, given, fps, limit, loop=loop)
-    live = str(out) == STANDARD_OUTPUT
+    live = is_of_now(drive, live=live)
+    shown = str(out) == STANDARD_OUTPUT
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen, note = to_play(opened.variants, variant, work)
@@ -149,18 +160,19 @@ def animate(
             Overlap() as overlap,
         ):
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
+            if live and scene.driver is not None:
+                scene = replace(scene, driver=overlap.newest(scene.driver))
             clock = _Clock(player, scene, progress)
-            made = UntilItFails(clock.frames(overlap, stop))
-            recorded = drive is not None and is_camera(drive) and not live
-            frames = as_they_come(made, rate) if recorded else made
+            made = UntilItFails(paced := Paced(clock.frames(overlap, stop)))
+            frames = as_they_come(made, rate) if live and not shown else made
             with named(drive, BadDriver), named(more_stills if still is None else still, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)
-                count = _show(written, rate) if live else write_animation(out, written, rate)
+                count = _show(written, rate) if shown else write_animation(out, written, rate)
             frames_per_s = clock.per_second(count)
             progress.done(f"{telling(frames_per_s)} frames/s")
-    made.tell("the animation" if live else out)
+    made.tell("the animation" if shown else out)
     return Animated(
         path=Path(out),
         variant=chosen.id,
@@ -172,6 +184,8 @@ def animate(
         note=note,
         not_found=player.not_found,
         body_way=0.0 if in_place or scene.driver is None else player.body_way,
+        left_out=overlap.left_out,
+        behind=shown and not live and paced.is_behind(rate),
     )
 
 
@@ -248,7 +262,8 @@ class _Clock:
         for frame, seconds in overlap.ahead(self._timed_frames(overlap), stop):
             self._seconds += seconds
             self._count += 1
-            self._progress.step(note=f"{telling(self.per_second(self._count))} frames/s")
+            left_out = f", {overlap.left_out} left out" if overlap.left_out else ""
+            self._progress.step(note=f"{telling(self.per_second(self._count))} frames/s{left_out}")
             yield frame
 
     def _timed_frames(self, overlap: Overlap) -> Iterator[tuple[Picture, float]]:

@@ -18,6 +18,7 @@ from edgeanim.pipeline.work import Work
 from edgeanim.runtime.input_scenes import moved_by_inputs
 from edgeanim.runtime.media import (
     DEFAULT_FPS,
+    is_camera,
     is_live,
     read_still,
     steady_frames,
@@ -84,6 +85,18 @@ def options_beside(
     if threads is None and follows:
         threads = -(-work.board.threads // 2)
     return replace(work.options(backend, threads), beside_others=True)
+
+
+def is_of_now(drive: str | Path | None, *, live: bool) -> bool:
+    """Whether frames of `drive` that come while another is followed are left out: a camera's are,
+    and those of a pipe that is said to be `live`. `UsageError` where all wait to be read."""
+    if live and (drive is None or not is_live(drive)):
+        raise UsageError(
+            "Only what is piped in or comes from a camera is live.",
+            where="--live",
+            hint="Clips and stored motions wait: with --fps they keep their speed in fewer frames.",
+        )
+    return live or (drive is not None and is_camera(drive))
 
 
 def refuse_few_frames(limit: int | None, least: int = 1) -> None:

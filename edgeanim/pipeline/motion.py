@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import TRACK, options_beside, refuse_few_frames
+from edgeanim.pipeline.driving import TRACK, is_of_now, options_beside, refuse_few_frames
 from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.execution import Record
@@ -26,7 +26,6 @@ from edgeanim.runtime.media import (
     UntilItFails,
     as_they_come,
     files_read,
-    is_camera,
     is_live,
     probe_length,
     steady_frames,
@@ -91,6 +90,7 @@ def extract_motion(
     limit: int | None = None,
     smooth: bool = True,
     refine: bool = False,
+    live: bool = False,
     stop: Callable[[], bool] = lambda: False,
     threads: int | None = None,
     board: str | Path = "local",
@@ -99,15 +99,18 @@ def extract_motion(
     """Follow `clip` with a bundle's regions and store its motion in `out` (.npz), without its
     tremble if `smooth` (see `runtime.smoothing`) and the model makes its frames of motion alone.
     To `refine` it, what the model makes of each motion is held against the clip's own frame (see
-    `runtime.refining`), which takes several times as long. It ends with the clip, after `limit`
-    frames or when `stop`, which is asked before each and while one is waited for, says so; a camera
-    also where a track is full. The `variant` is by default the board's first choice that runs here.
+    `runtime.refining`), which takes several times as long. Of a camera, and of a pipe that is
+    `live`, what comes faster than it can be followed is left out. It ends with the clip, after
+    `limit` frames or when `stop`, which is asked before each and while one is waited for, says so;
+    a camera also where a track is full. The `variant` is by default the board's first choice that
+    runs here.
 
     `UsageError` if `out` is no .npz, `limit` is less than two frames, the bundle's model does not
     find motion in a driver, the clip is longer than a track can be, or it cannot be refined: some
     models make their frames of more than motion.
     """
     _check_request(clip, bundle, out, limit)
+    live = is_of_now(clip, live=live)
     work = Work.on(board, progress=progress)
     latest: deque[Array] = deque(maxlen=1)
     with open_bundle(Path(bundle)) as opened:
@@ -118,7 +121,7 @@ def extract_motion(
             progress.done(note)
 
         every, fps = steady_frames(clip)
-        scene = _drives_itself(itertools.islice(every, limit), clip)
+        scene = _drives_itself(every if live else itertools.islice(every, limit), clip)
         options = options_beside(
             work, chosen.backend, threads, scene, opened.contract, refine=refine
         )
@@ -127,9 +130,11 @@ def extract_motion(
         motion = MotionOptions("raw", smooth=smooth, refine=refine)
         player = load_player(opened.contract, chosen, options, record, motion=motion)
         with player, Overlap() as overlap, named(clip, BadDriver), named(clip, BadStill):
+            if live and scene.driver is not None:
+                scene = replace(scene, driver=overlap.newest(scene.driver))
             followed = (latest[0] for _ in player.play(scene, overlap))
             made = UntilItFails(overlap.ahead(followed, stop))
-            found = as_they_come(made, fps) if is_camera(clip) else made
+            found = as_they_come(made, fps) if live else made
             until = itertools.takewhile(lambda _: not stop(), found)
             values = _gathered(itertools.islice(until, limit), clip, progress)
     track = _track(values, fps, opened.contract.regions, clip)

@@ -123,7 +123,8 @@ class Player:
     ) -> Iterator[Picture]:
         trials = None
         if self._motion.refine and scene.driver is not None:
-            head, driver = _beginning(scene.driver)
+            frames = scene.driver if overlap is None else overlap.ahead(scene.driver)
+            head, driver = _beginning(frames)
             scene = replace(scene, driver=driver)
             trials = self._trials(head[0], scene.conditions) if head else None
         stills = self.prepare(scene) if stills is None else stills
@@ -142,9 +143,10 @@ class Player:
     def _steps(
         self, scene: Scene, values: Values, still: Shown | None, overlap: Overlap | None
     ) -> Iterator[Step]:
-        """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it."""
+        """What `_follow` finds; in an `overlap`, ahead of the frames that are made of it. Beside
+        refining it takes hardly any time, and a camera's frame would only grow old."""
         keep = self._motion.smooth or self._motion.refine
-        if overlap is None or scene.driver is None:
+        if overlap is None or scene.driver is None or self._motion.refine:
             return self._follow(scene, values, still, keep=keep)
         if self.needs.moves_alone:
             return overlap.ahead(self._follow(scene, values.copy(), still, keep=True))

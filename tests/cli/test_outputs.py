@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -169,6 +171,28 @@ def test_what_is_to_be_known_of_an_animation_leaves_standard_output_to_its_line(
     shown = CliRunner().invoke(animate.command, ["net.eab", "-o", "o.gif"])
     assert shown.stdout == f"2 frames by null-float32, 30 frames/s: {done.path}\n"
     assert "carried over from 0.40 s on" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("told", "options", "says"),
+    [
+        ({"left_out": 7}, ("--drive", "camera:0"), "7 frames came while others were followed"),
+        ({"left_out": 7}, ("--drive", "camera:0", "--refine"), "Without --refine"),
+        ({"behind": True}, ("--drive", "wave"), "less than the 25 frames/s.*With --fps 8"),
+        ({"behind": True, "frames_per_s": 0.4}, ("--drive", "wave"), r"shows it slowly\.$"),
+        ({"behind": True}, ("--drive", "-"), "--live"),
+        ({"behind": True}, ("--drive", "c.mp4", "--refine"), "Without --refine"),
+        ({}, ("--drive", "-", "--refine"), r"frames/s$"),
+    ],
+)
+def test_what_does_not_keep_up_with_its_driver_says_so_and_what_helps(
+    told: dict[str, Any], options: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = replace(Animated(Path("-"), "null-float32", 90, 25.0, 1.0, 8.3), **told)
+    monkeypatch.setattr(api, "animate", lambda *_, **__: done)
+    shown = CliRunner().invoke(animate.command, ["net.eab", *options, "-o", "-"])
+    assert shown.stdout == ""
+    assert re.search(says, shown.stderr.strip())
 
 
 def test_what_a_graph_calls_its_nodes_and_a_dataset_its_licence_does_not_either(

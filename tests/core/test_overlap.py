@@ -109,6 +109,59 @@ def test_a_step_that_is_never_asked_for_anything_ends_too():
     assert not steps_running()
 
 
+def test_of_what_does_not_wait_the_first_is_given_then_the_newest_and_others_are_counted():
+    shown, asked = threading.Event(), threading.Event()
+
+    def source() -> Iterator[int]:
+        yield from range(5)
+        shown.set()
+        assert asked.wait(_WAIT)
+        yield from range(5, 9)
+
+    with Overlap() as overlap:
+        stream = overlap.newest(source())
+        assert overlap.ahead(stream) is stream  # a step that reads ahead would let it grow old
+        assert not shown.wait(0.05)
+        assert next(stream) == 0
+        assert shown.wait(_WAIT)
+        assert next(stream) == 4
+        assert overlap.left_out == 3
+        asked.set()
+        rest = list(stream)
+        assert rest[-1] == 8
+        assert overlap.left_out == 9 - 2 - len(rest)
+    assert not steps_running()
+
+
+def test_what_does_not_wait_ends_as_its_source_does_after_the_last_item():
+    closed, ended = threading.Event(), threading.Event()
+
+    def broken() -> Iterator[int]:
+        try:
+            yield 1
+            yield 2
+            raise ValueError("broken")
+        finally:
+            closed.set()
+
+    def endless() -> Iterator[int]:
+        try:
+            yield from itertools.count()
+        finally:
+            ended.set()
+
+    with Overlap() as overlap:
+        stream = overlap.newest(broken())
+        assert next(stream) == 1
+        assert closed.wait(_WAIT)
+        assert next(stream) == 2
+        with pytest.raises(ValueError, match="broken"):
+            next(stream)
+        next(overlap.newest(endless()))
+    assert ended.is_set()
+    assert not steps_running()
+
+
 def test_where_no_thread_can_be_started_items_come_one_after_the_other(monkeypatch):
     def refused(_thread):
         raise RuntimeError("can't start new thread")
@@ -116,3 +169,4 @@ def test_where_no_thread_can_be_started_items_come_one_after_the_other(monkeypat
     monkeypatch.setattr(threading.Thread, "start", refused)
     with Overlap() as overlap:
         assert list(overlap.ahead(overlap.ahead(range(3)))) == [0, 1, 2]
+        assert list(overlap.newest(range(3))) == [0, 1, 2]

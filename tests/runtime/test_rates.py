@@ -17,7 +17,7 @@ from edgeanim.runtime.media import (
     steady_numbers,
     within,
 )
-from edgeanim.runtime.media.rates import as_they_come, at_rate
+from edgeanim.runtime.media.rates import Paced, as_they_come, at_rate
 
 
 def _animation(path: Path, pictures: np.ndarray, milliseconds: list[int]) -> Path:
@@ -208,6 +208,41 @@ def test_a_writer_that_is_too_slow_does_not_make_a_frame_stand_still_ever_longer
     assert max(stands) <= 2 + 2 * 25 * cost
     if 2 * 25 * cost <= 1:  # it keeps up: as much is shown as has passed
         assert len(shown) / 25 == pytest.approx(clock.now - 7, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("made", "read", "behind"),
+    [
+        (1 / 8, 0, True),  # a slow board
+        (1 / 20, 1 / 50, True),  # the next is made while one is written
+        (1 / 24, 0, False),
+        (1 / 100, 1 / 24, False),  # a player that shows each when it is due
+        (1 / 100, 1, False),  # one that is paused
+    ],
+)
+def test_frames_are_behind_where_a_player_waits_for_them_and_gets_fewer_than_it_shows(
+    made, read, behind
+):
+    clock = _Clock()
+
+    def made_ahead():
+        ready = 12.0  # what is done once before the first frame is no delay of others
+        for frame in range(60):
+            clock.now = max(clock.now, ready)
+            ready = clock.now + made
+            yield frame
+
+    paced = Paced(made_ahead(), clock)
+    for _ in paced:
+        clock.now += read
+    assert paced.is_behind(24) is behind
+
+
+def test_a_moment_tells_of_no_pace():
+    clock = _Clock()
+    paced = Paced(clock.give({0: 7.0, 1: 7.9}), clock)
+    assert list(paced) == [0, 1]
+    assert not paced.is_behind(24)
 
 
 def test_one_frame_that_hurries_does_not_speed_up_the_others(tmp_path, pictures):

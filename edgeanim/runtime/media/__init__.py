@@ -16,6 +16,7 @@ from edgeanim.runtime.media.folders import (
 )
 from edgeanim.runtime.media.rates import (
     DEFAULT_FPS,
+    Paced,
     UntilItFails,
     as_they_come,
     probe_fps,
@@ -26,13 +27,16 @@ from edgeanim.runtime.media.rates import (
 from edgeanim.runtime.media.reading import is_live, probe_length, read_frames, read_stills
 from edgeanim.runtime.media.stills import MAX_PIXELS, STILL_SUFFIXES, read_still
 from edgeanim.runtime.media.y4m import STANDARD_OUTPUT, standard_output, write_stream
+from edgeanim.runtime.media.y4m_reader import STANDARD_INPUT
 
 __all__ = [
     "CLIPS",
     "DEFAULT_FPS",
     "MAX_PIXELS",
+    "STANDARD_INPUT",
     "STANDARD_OUTPUT",
     "STILL_SUFFIXES",
+    "Paced",
     "UntilItFails",
     "as_they_come",
     "check_rate",

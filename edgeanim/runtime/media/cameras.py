@@ -38,7 +38,8 @@ def camera_frames(path: str | Path) -> Iterator[Picture]:
             raise DeviceFailed(
                 "There is no such camera, or it is in use.",
                 where=where,
-                hint="See /dev/video* for those that this machine has.",
+                hint="See /dev/video* for those that this machine has. One that OpenCV cannot open "
+                "can be piped in: --drive - --live.",
             )
         # Frames that wait for a slow network are old when they are followed.
         camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)

@@ -26,6 +26,8 @@ DEFAULT_FPS = 25.0
 _ROUNDED = 0.05
 # A stranger's file may hold a frame for hours; repeated, it would fill the disk.
 _LONGEST_MS = 10_000.0
+# Frames are late by this share of them, if nothing was ready for that share of the time.
+_LATE, _WAITING = 0.1, 0.2
 
 
 def probe_fps(path: str | Path) -> float:
@@ -114,6 +116,34 @@ def as_they_come(
         yield from itertools.repeat(frame, count - 1)
         began += max(0.0, now() - written - (count - 1) / fps / 2)
         shown += count
+
+
+class Paced(Iterator[T]):
+    """`frames` for a player that shows them as they come, and whether they come in time. `now`
+    tells seconds."""
+
+    def __init__(self, frames: Iterator[T], now: Callable[[], float] = monotonic) -> None:
+        self._frames, self._now = frames, now
+        self._first = self._last = now()
+        self._count, self._waited = 0, 0.0
+
+    def __next__(self) -> T:
+        asked = self._now()
+        frame = next(self._frames)
+        self._last = self._now()
+        if self._count:
+            self._waited += self._last - asked
+        else:  # what is done once, before it, is left aside
+            self._first = self._last
+        self._count += 1
+        return frame
+
+    def is_behind(self, fps: float) -> bool:
+        """Whether there were fewer than `fps` a second, by more than a tenth, because they were
+        waited for: a player that takes its time, or was paused, finds the next one ready."""
+        passed = self._last - self._first
+        late = self._count - 1 < (1 - _LATE) * fps * passed
+        return passed >= 1 and late and self._waited > _WAITING * passed
 
 
 class UntilItFails(Iterator[T]):
