@@ -77,6 +77,14 @@ def _tracks() -> Iterable[str]:
     "for standard output, for a player to show it live. A still's transparency is kept, except in "
     ".webm, in .mp4 and on standard output, which show it on white.",
 )
+@click.option(
+    "--size",
+    type=Whole(16),
+    metavar="PIXELS",
+    help="The longer side of what is written, at most: a larger still is scaled down. Time and "
+    "memory grow with the still's pixels, so a photograph takes many times what the networks do "
+    "[default: the still's own].",
+)
 @single_option(
     "--variant",
     shell_complete=offering_variants("bundle"),
@@ -143,6 +151,7 @@ def command(
     more_stills: Path | None,
     drive: str | None,
     out: str,
+    size: int | None,
     variant: str | None,
     fps: float | None,
     limit: int | None,
@@ -184,6 +193,7 @@ def command(
             more_stills=more_stills,
             drive=drive,
             out=out,
+            size=size,
             variant=variant,
             fps=fps,
             limit=limit,

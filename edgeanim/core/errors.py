@@ -152,10 +152,10 @@ def is_full(error: BaseException | None) -> bool:
 # `tempfile` tells it as a file that is not there, without a name.
 _NO_TEMPORARY = "No usable temporary directory"
 
-# Python and NumPy have an error of its own for it; PyTorch and native code have words.
+# Python and NumPy have an error of its own for it; PyTorch, OpenCV and native code have words.
 _NO_MEMORY = re.compile(
-    r"out of memory|not enough memory|(can't|[Cc]annot) allocate memory|_ALLOC_FAILED"
-    r"|failed to map segment"
+    r"out of memory|not enough memory|Insufficient memory|(can't|[Cc]annot) allocate memory"
+    r"|_ALLOC_FAILED|failed to map segment"
 )
 
 # OpenVINO's errors begin like this.
@@ -213,14 +213,15 @@ def memory_errors(what: str, hint: str | None = None) -> Iterator[None]:
     """Turn a lack of memory inside the block, whoever tells it, into `DeviceFailed`."""
     try:
         yield
-    except (MemoryError, RuntimeError, ImportError) as error:
+    except Exception as error:
         if not _lacks_memory(error):
             raise
         raise DeviceFailed(what, hint=hint) from error
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    if isinstance(error, (RuntimeError, ImportError)):
+    # OpenCV's error is of no kind but its own, which is not asked for here: it takes long to load.
+    if isinstance(error, (RuntimeError, ImportError)) or type(error).__module__ == "cv2":
         return _NO_MEMORY.search(str(error)) is not None
     return isinstance(error, MemoryError)
 

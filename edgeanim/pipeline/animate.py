@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import UsageError, named
+from edgeanim.core.errors import UsageError, memory_errors, named
 from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.driving import is_of_now, options_beside, refuse_few_frames, scene_of
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.stills import with_more_stills
+from edgeanim.pipeline.stills import sized, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
@@ -75,6 +75,7 @@ def animate(
     out: str | Path,
     still: str | Path | None = None,
     more_stills: str | Path | None = None,
+    size: int | None = None,
     variant: str | None = None,
     fps: float | None = None,
     limit: int | None = None,
@@ -104,6 +105,10 @@ def animate(
     pictures, or a picture. Each frame is made of the still that is nearest to its pose, so that
     hands, say, are as sharp as they are there (see `pipeline.stills` and `runtime.nearest_still`).
     Without `still` the first of them is it.
+
+    A still whose longer side has more than `size` pixels is scaled down to it: what is written has
+    the still's size, and time and memory grow with its pixels. `UsageError` for a model that paints
+    frames of a size of its own.
 
     `relative` motion carries the driver's change over to the still's own pose; without it the still
     takes the driver's pose, on its own body if the model has a skeleton (see `runtime.transfer`).
@@ -140,8 +145,10 @@ def animate(
     with open_bundle(Path(bundle)) as opened:
         chosen, note = to_play(opened.variants, variant, work)
         scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
+        if size is not None:
+            scene = sized(scene, size, opened.contract)
         if more_stills is not None:
-            scene = with_more_stills(scene, more_stills, opened.contract, progress)
+            scene = with_more_stills(scene, more_stills, opened.contract, progress, side=size)
         options = options_beside(
             work, chosen.backend, threads, scene, opened.contract, refine=refine
         )
@@ -156,6 +163,7 @@ def animate(
             strength=strength,
         )
         with (
+            memory_errors("Out of memory.", _less_memory(scene)),
             load_player(opened.contract, chosen, options, motion=motion) as player,
             Overlap() as overlap,
         ):
@@ -225,6 +233,14 @@ def _absolute(contract: Contract) -> TransferRule:
             hint="Leave out --absolute.",
         )
     return "pose"
+
+
+def _less_memory(scene: Scene) -> str:
+    """What to do where memory does not suffice."""
+    if scene.still is None:
+        return "End other programs, or use a machine with more memory."
+    height, width = scene.still.shape[:2]
+    return f"The still has {width}x{height} pixels: with a smaller --size it takes less."
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:

@@ -13,7 +13,7 @@ from edgeanim.models.evaluation.clips import squares
 from edgeanim.quantize.coverage import evenly, thin
 from edgeanim.runtime.media import is_live, pictures_in, read_still, read_stills
 from edgeanim.runtime.needs import Needs
-from edgeanim.runtime.pictures import scaled
+from edgeanim.runtime.pictures import no_larger, scaled_still
 from edgeanim.runtime.scene import Picture, Scene
 
 MORE_STILLS = "--more-stills"
@@ -27,12 +27,30 @@ _SHAPE = 0.01
 """By how much the proportions of a picture may differ from the still's."""
 
 
+def sized(scene: Scene, side: int, contract: Contract) -> Scene:
+    """`scene` with a still whose longer side has `side` pixels at most; `UsageError` for a model
+    whose frames do not have the size of the still."""
+    if not Needs.of(contract).still or any(graph.output("frame") for graph in contract.per_frame):
+        raise UsageError(
+            f"The model {contract.name!r} paints its frames in a size of its own.",
+            where="--size",
+            hint="Leave it out.",
+        )
+    return scene if scene.still is None else replace(scene, still=no_larger(scene.still, side))
+
+
 def with_more_stills(
-    scene: Scene, source: str | Path, contract: Contract, progress: Progress = SILENT
+    scene: Scene,
+    source: str | Path,
+    contract: Contract,
+    progress: Progress = SILENT,
+    *,
+    side: int | None = None,
 ) -> Scene:
     """`scene` with at most 16 further stills, fewer of more than four megapixels, spread evenly
     over `source`: a clip or animation, a folder of pictures, or a picture. They are scaled to the
-    size of the scene's still; without one, the first of them is it.
+    size of the scene's still; without one, the first of them is it, with a longer side of at most
+    `side` pixels.
 
     `UsageError` for a camera or a pipe, and a model in which no other still can take over.
     `BadInput` for what cannot be read, has other proportions than the still, or is transparent
@@ -45,10 +63,11 @@ def with_more_stills(
     still, called = scene.still, "still"
     if still is None:
         still, called = next(pictures)[0], "first picture"
+        still = still if side is None else no_larger(still, side)
     most = max(1, min(MOST_STILLS, _MOST_PIXELS // (still.shape[0] * still.shape[1])))
     found = thin((_like(picture, still, at, called) for picture, at in pictures), most)
     progress.done(f"{len(found)} taken")
-    more = tuple(scaled(picture, still.shape[:2]) for picture in found)
+    more = tuple(scaled_still(picture, still.shape[:2]) for picture in found)
     return replace(scene, still=still, more_stills=more)
 
 
@@ -102,4 +121,4 @@ def _like(picture: Picture, still: Picture, where: Path, called: str) -> Picture
             where=where,
             hint="Cut out all stills, or none.",
         )
-    return scaled(picture, (height, width)) if picture.shape[0] > height else picture
+    return scaled_still(picture, (height, width)) if picture.shape[0] > height else picture

@@ -124,6 +124,27 @@ def scaled(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return made
 
 
+def scaled_still(picture: Picture, size: tuple[int, int]) -> Picture:
+    """`picture`, uint8 [h, w, 3 or 4], at `size` (height, width), as `scaled`. Where it is
+    transparent, each colour counts by its opacity: what a transparent pixel hides stays hidden."""
+    if picture.shape[2] == 3:
+        return scaled(picture, size)
+    opacity = picture[:, :, 3:].astype(np.float32)
+    weighed = scaled(np.concatenate([picture[:, :, :3] * opacity, opacity], axis=2), size)
+    weighed[:, :, :3] /= np.maximum(weighed[:, :, 3:], 1e-6)
+    levels: Picture = np.rint(weighed).astype(np.uint8)
+    return levels
+
+
+def no_larger(picture: Picture, side: int) -> Picture:
+    """`picture`, scaled down if its longer side has more than `side` pixels."""
+    height, width = picture.shape[:2]
+    share = side / max(height, width)
+    if share >= 1:
+        return picture
+    return scaled_still(picture, (max(1, round(height * share)), max(1, round(width * share))))
+
+
 def flatten(picture: Picture) -> Picture:
     """RGB of a picture; transparent parts are shown on white, as on a page."""
     if picture.shape[2] == 3:

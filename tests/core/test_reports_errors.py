@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -63,6 +64,7 @@ def _more_than_there_is() -> torch.Tensor:
 LACKS = [
     lambda: np.empty(1 << 50),
     _more_than_there_is,
+    lambda: cv2.resize(np.zeros((1, 1), np.uint8), (1 << 24, 1 << 24)),
     lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried to")),
     lambda: (_ for _ in ()).throw(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when")),
 ]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edgeanim import api
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.pipeline import animate
 from edgeanim.runtime.media import probe_fps, read_frames, write_animation
 from edgeanim.runtime.motion import MotionTrack, save_track
@@ -53,6 +53,39 @@ def test_a_picture_too_narrow_for_its_canvas_is_named(follower: Path, tmp_path: 
         api.animate(follower, still=square, drive=clip, out=out)
     with pytest.raises(BadInput, match=r"^\S*thin: A picture of 1x6200 pixels is too large"):
         api.extract_motion(clip, bundle=follower, out=tmp_path / "m.npz")
+
+
+def test_what_is_written_is_no_larger_than_asked_for(
+    small_bundle: Path, follower: Path, tmp_path: Path, pictures: np.ndarray
+) -> None:
+    photograph, more, out = tmp_path / "me.png", tmp_path / "more", tmp_path / "o.webp"
+    Image.fromarray(pictures[0]).resize((120, 90)).save(photograph)
+    more.mkdir()
+    for number in range(3):
+        Image.fromarray(pictures[number]).resize((400, 300)).save(more / f"{number}.png")
+
+    def shape(**options: Any) -> tuple[int, ...]:
+        api.animate(small_bundle, drive="wave", out=out, limit=2, **options)
+        return next(read_frames(out)).shape
+
+    assert shape(still=photograph, size=64) == (48, 64, 3)
+    assert shape(still=photograph, size=200) == (90, 120, 3)
+    assert shape(more_stills=more, size=64) == (48, 64, 3)
+    assert shape(still=photograph, more_stills=more, size=64) == (48, 64, 3)
+    with pytest.raises(UsageError, match=r"--size: The model .* size of its own"):
+        animated(follower, clip_of(tmp_path / "c.gif", 3), tmp_path, size=8)
+
+
+def test_where_memory_does_not_suffice_a_smaller_still_is_asked_for(
+    small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise MemoryError
+
+    Image.new("RGB", (120, 90)).save(tmp_path / "me.png")
+    monkeypatch.setattr(animate, "write_animation", full)
+    with pytest.raises(DeviceFailed, match=r"Out of memory.*120x90 pixels.*--size"):
+        api.animate(small_bundle, still=tmp_path / "me.png", drive="wave", out=tmp_path / "o.gif")
 
 
 def test_a_clips_tremble_is_taken_out_and_that_of_a_stored_motion_stays_unless_asked_otherwise(

@@ -15,6 +15,7 @@ from edgeanim.runtime.pictures import (
     flatten,
     from_tensor,
     mixed,
+    no_larger,
     scaled,
     to_tensor,
 )
@@ -153,6 +154,22 @@ def test_transparent_parts_are_shown_on_white():
     np.testing.assert_array_equal(
         flatten(picture), [[[10, 20, 30], [255, 255, 255], [127, 127, 127]]]
     )
+
+
+def test_a_still_that_shrinks_keeps_hidden_colours_hidden():
+    sprite = np.zeros((80, 64, 4), np.uint8)
+    sprite[10:45, 9:41] = [240, 200, 160, 255]  # its edges lie within pixels of the small one
+    for size in (40, 33, 7):
+        small = no_larger(sprite, size)
+        assert small.shape == (size, round(64 * size / 80), 4)
+        seen = small[:, :, 3] > 8
+        assert 0.15 < small[:, :, 3].mean() / 255 < 0.3
+        np.testing.assert_allclose(
+            small[seen][:, :3], np.broadcast_to([240, 200, 160], (seen.sum(), 3)), atol=1
+        )
+    np.testing.assert_array_equal(no_larger(sprite, 80), sprite)
+    line = no_larger(np.zeros((1, 900, 3), np.uint8), 64)
+    assert line.shape == (1, 64, 3)
 
 
 def test_what_is_half_transparent_is_mixed_to_the_nearest_level():

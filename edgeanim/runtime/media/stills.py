@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import open_seekable
@@ -26,6 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 """What a PNG begins with."""
 _MAGIC = (PNG, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"BM")
 _UNREAD = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis")
+_UPRIGHT = 1  # among EXIF's orientations
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -108,7 +109,9 @@ def decoding(path: Path) -> Iterator[None]:
 def pixels(image: Image.Image) -> Picture:
     """A Pillow image in any mode as uint8 RGB, or RGBA if any of it is transparent, in sRGB, turned
     upright by its EXIF orientation."""
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT) != _UPRIGHT:  # it always copies
+        image = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile") or b""
     if image.mode == "CMYK":
         return np.array(rgb_of_cmyk(image, profile))
@@ -126,7 +129,7 @@ def _levels(image: Image.Image) -> Picture:
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba: Picture = np.array(image.convert("RGBA"))
         return rgba if (rgba[:, :, 3] < 255).any() else np.ascontiguousarray(rgba[:, :, :3])
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def head_of(path: Path) -> bytes:
