@@ -15,6 +15,7 @@ from edgeanim.runtime.media.apng import write_apng
 from edgeanim.runtime.media.gif import write_gif
 from edgeanim.runtime.media.video import write_mp4, write_webm
 from edgeanim.runtime.media.webp import write_webp
+from edgeanim.runtime.media.writing import PNG_LEVEL
 from edgeanim.runtime.motion import MAX_FPS, MIN_FPS
 from edgeanim.runtime.scene import Picture, check_picture
 
@@ -112,4 +113,5 @@ def _write_folder(path: Path, frames: Iterable[Picture]) -> None:
     may_become_folder(path, lambda name: _OUR_FRAME.fullmatch(name) is not None)
     with atomic_folder(path) as partial:
         for number, frame in enumerate(frames):
-            Image.fromarray(frame).save(partial / _FRAME_NAME.format(number))
+            name = _FRAME_NAME.format(number)
+            Image.fromarray(frame).save(partial / name, compress_level=PNG_LEVEL)

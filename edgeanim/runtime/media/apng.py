@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from edgeanim.runtime.media.stills import PNG
-from edgeanim.runtime.media.writing import changed, delays
+from edgeanim.runtime.media.writing import PNG_LEVEL, changed, delays
 from edgeanim.runtime.scene import Picture
 
 _KIND = {3: 2, 4: 6}
@@ -69,7 +69,7 @@ def _write_frame(
 def _compressed(picture: Picture) -> Iterator[bytes]:
     """What the IDAT chunks of a PNG of `picture` hold."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG")
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", compress_level=PNG_LEVEL)
     data, at = buffer.getbuffer(), len(PNG)
     while at < len(data):
         (size,) = struct.unpack_from(">I", data, at)
