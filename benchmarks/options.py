@@ -28,7 +28,8 @@ class BenchOptions:
 
     `scenarios` come on top of `single`. A stream runs at `rate_fps`, or by `None` at the rate that
     the board's latency budget allows, and has `stream_frames` over all its processes, or more if
-    it is to last `duration_s`, as a soak does.
+    it is to last `duration_s`, as a soak does. With `times_only` neither drift nor memory is
+    measured, and what executed is read of INT8 alone.
     """
 
     threads: int = 1
@@ -46,6 +47,7 @@ class BenchOptions:
     stream_frames: int = 132
     batch_frames: int = 64
     cold_starts: int = 5
+    times_only: bool = False
 
     def __post_init__(self) -> None:
         must_be_threads(self.threads)

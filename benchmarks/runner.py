@@ -134,8 +134,10 @@ def run_bench(
             before_soak=watch.let_it_warm,
         )
         measurements = schedule.run()
-        regions, unknown = _regions(subjects, measurements, pool, folder)
-        remarks += unknown
+        regions: Regions | None = None
+        if not options.times_only:
+            regions, unknown = _regions(subjects, measurements, pool, folder)
+            remarks += unknown
         remarks += tuple(overflow_warning(s.id) for s in subjects if overflows(s.graphs, board))
         watch.end()
         drifts, unsaved = _drifts(measurements, reference.frames, regions, pictures)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -102,12 +102,14 @@ class Schedule:
         """All rounds, then the passes. A variant that fails is left out of what follows; a full
         disk, which is no variant's failure, ends them: `DeviceFailed`."""
         options, progress = self._options, self._progress
-        progress.stage(
-            "Measure", len(self.measurements) * (options.rounds * (options.blocks + 1) + 2)
-        )
+        every = list(self.measurements)
+        profiled = [n for n in every if not options.times_only or self._is_int8(n)]
+        weighed = [] if options.times_only else every
+        timed = len(every) * options.rounds * (options.blocks + 1)
+        progress.stage("Measure", timed + len(profiled) + len(weighed))
         self.time()
-        self._pass("profile", self._profile)
-        self._pass("memory", self._memory)
+        self._pass("profile", self._profile, profiled)
+        self._pass("memory", self._memory, weighed)
         progress.done()
         for scenario in sorted(dict.fromkeys(options.scenarios), key=lambda s: s == "soak"):
             self._scenario(scenario)
@@ -133,7 +135,7 @@ class Schedule:
             for entry in running if block % 2 == 0 else reversed(running):
                 self._try(entry, lambda e: self._block(e, number))
         for entry in running:
-            if number == 0:
+            if number == 0 and not options.times_only:
                 self._try(entry, self._render)
             self._pool.stop(entry.worker)
             self._keep(entry, number)
@@ -208,9 +210,9 @@ class Schedule:
         self._progress.step(note=note)
         self._after_round()
 
-    def _pass(self, title: str, gather: Callable[[_Running], None]) -> None:
-        """One more process per variant, as many at once as there are cores for."""
-        alive = self._alive()
+    def _pass(self, title: str, gather: Callable[[_Running], None], names: Collection[str]) -> None:
+        """One more process for each variant of these, as many at once as there are cores for."""
+        alive = [(name, measured) for name, measured in self._alive() if name in names]
         threads = max((measured.job.threads for _, measured in alive), default=1)
         at_once = max(1, len(os.sched_getaffinity(0)) // threads)
         for start in range(0, len(alive), at_once):
@@ -235,6 +237,9 @@ class Schedule:
     def _after_loading(entry: _Running, request: Request, kind: type[Reply]) -> Reply:
         entry.worker.receive(Ready)
         return entry.worker.ask(request, kind)
+
+    def _is_int8(self, name: str) -> bool:
+        return any(graph.precision == "int8" for graph in self.measurements[name].job.graphs)
 
     def _alive(self) -> Sequence[tuple[str, Measurements]]:
         return [

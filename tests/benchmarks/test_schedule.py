@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from edgeanim.benchmarks.timing.protocol import (
 )
 from edgeanim.benchmarks.timing.scenarios import Scenario
 from edgeanim.benchmarks.timing.schedule import Measurements
+from edgeanim.core.artifact import CompiledGraph
 from edgeanim.core.progress import SILENT
 
 ANSWERS: dict[str, object] = {
@@ -140,6 +142,30 @@ def test_every_stage_makes_the_steps_that_it_announces(
     assert steps.made == steps.announced == [2 * (3 * (2 + 1) + 2), 2 * 3, 2 * 4]
 
 
+def test_where_times_alone_count_only_int8_is_played_once_more_for_its_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "busy_shares", dict)
+    monkeypatch.setitem(ANSWERS, "profile", Profiled({}))
+    log: list[str] = []
+
+    def start(job: Job, folder: Path) -> Any:  # noqa: ARG001
+        return _Worker("ab"[job.threads - 1], log)
+
+    int8 = CompiledGraph("null", "int8", "onnx-qdq", None, ())  # type: ignore[arg-type]
+    jobs = {"a": _job(1), "b": replace(_job(2), graphs=(int8,))}
+    options = BenchOptions(rounds=2, blocks=1, times_only=True)
+    steps = _Steps()
+    with WorkerPool(tmp_path, start) as pool:
+        planned = schedule.Schedule(jobs, options, pool, tmp_path, steps, rate_fps=20.0)
+        measurements = planned.run()
+    assert {line.split()[0] for line in log} == {"warm", "block", "profile"}
+    assert log.count("profile b") == 1
+    assert "profile a" not in log
+    assert measurements["b"].profiles == {}
+    assert steps.made == steps.announced
+
+
 def test_variants_are_profiled_at_once_only_where_each_has_its_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +180,7 @@ def test_variants_are_profiled_at_once_only_where_each_has_its_cores(
     jobs = {name: _job(threads) for threads, name in enumerate("ab", 1)}
     with WorkerPool(tmp_path, start) as pool:
         planned = schedule.Schedule(jobs, BenchOptions(), pool, tmp_path, SILENT, rate_fps=20.0)
-        planned._pass("profile", planned._profile)
+        planned._pass("profile", planned._profile, jobs)
     assert log == ["start a", "profile a", "start b", "profile b"]
 
 
