@@ -20,8 +20,8 @@ State = Literal["measured", "drifts", "skipped", "failed"]
 
 # The method that leaves a model in float, whichever floats those are.
 FLOAT = FLOAT32
-# A backend this many times slower than the best is not pruned as well.
-_HOPELESS = 2.0
+# All in INT8 may take this many times as long as the best: no mixture was seen to save as much.
+_MIXED_SAVES = 1.5
 # With so much in INT8, there is little that a mixture of precisions could win back.
 _MOSTLY_INT8 = 0.9
 # A mixture that takes this many times as long as all of it in INT8 leaves something to win.
@@ -124,6 +124,8 @@ class Search:
             if relit is not None and not self._study.limit.holds(relit):
                 far = f"too far from the original in other light, {in_words(relit)}"
                 return Result(trial, "drifts", far, drift, relit=relit)
+            if reason := self._too_slow_even_pruned(trial, trial.method):
+                return Result(trial, "skipped", reason, drift, relit=relit)
             return Result(trial, "measured", "", drift, self._study.time(trial), relit)
         except EdgeanimError as error:
             return Result(trial, "failed", _why_failed(error))
@@ -151,7 +153,7 @@ class Search:
     def _method_needless(self, trial: Trial) -> str:
         """More elaborate methods are for what plain calibration does not do well."""
         assert trial.quantize is not None
-        method: str = trial.quantize.method
+        method = trial.method
         before = self._same(trial, prune=trial.prune)
         plain, float_, mixed = (before.get(name) for name in ("ptq", FLOAT, "mixed"))
         if method == "ptq" or plain is None:
@@ -161,6 +163,11 @@ class Search:
             times = plain.timing.relative / float_.timing.relative
             other = f"{trial.floats} on {trial.backend}"
             return f"all in INT8 takes {times:.2f} times as long as {other}"
+        best = self._fastest()
+        saves = _MIXED_SAVES if method == "mixed" else 1.0
+        if plain.timing and best and best.timing and _slower(plain, best, saves):
+            times = plain.timing.relative / best.timing.relative
+            return f"all in INT8 takes {times:.2f} times as long as {best.id}"
         if method == "mixed" and plain.state == "measured" and plain.timing:
             share = plain.timing.int8_share
             if share is not None and share >= _MOSTLY_INT8:
@@ -186,18 +193,32 @@ class Search:
         return timed
 
     def _pruning_needless(self, trial: Trial) -> str:
+        # In float even what is too slow is judged: whether pruning by itself drifts too far.
+        if reason := self._too_slow_even_pruned(trial, trial.method if trial.quantize else None):
+            return reason
         unpruned = self._same(trial, prune=self._space.prunes[0])
-        float_ = unpruned.get(FLOAT)
-        usable = [r for r in self.results if r.state == "measured"]
-        best = min((r.timing.interval.high for r in usable if r.timing), default=None)
-        if float_ and float_.timing and best is not None:
-            own = min(r.timing.interval.low for r in unpruned.values() if r.timing)
-            if own > _HOPELESS * best:
-                return f"{trial.backend} is more than {_HOPELESS:g} times slower than the best"
-            int8 = unpruned.get(trial.quantize.method) if trial.quantize else None
-            if int8 and _slower(int8, float_):
-                return f"INT8 is slower than {trial.floats} on {trial.backend} before pruning"
+        float_, int8 = unpruned.get(FLOAT), unpruned.get(trial.method)
+        if trial.quantize and float_ and int8 and _slower(int8, float_):
+            return f"INT8 is slower than {trial.floats} on {trial.backend} before pruning"
         return ""
+
+    def _too_slow_even_pruned(self, trial: Trial, method: str | None) -> str:
+        """Why the trial cannot be the fastest, if its time fell as its multiply-accumulates do, and
+        it falls by less: from that of the unpruned model by this method, or else by the fastest."""
+        best = self._fastest()
+        unpruned = self._same(trial, prune=self._space.prunes[0])
+        known = [r for name, r in unpruned.items() if r.timing and method in (None, name)]
+        left = _least_left(trial.prune)
+        if left == 1 or not known or best is None:
+            return ""
+        if not all(_slower(result, best, 1 / left) for result in known):
+            return ""
+        return f"at {left:.0%} of its unpruned time still slower than {best.id}"
+
+    def _fastest(self) -> Result | None:
+        """The fastest that is known to be within the limit."""
+        usable = [r for r in self.results if r.state == "measured" and r.timing]
+        return min(usable, key=lambda r: r.timing.interval.high if r.timing else 0.0, default=None)
 
     def _same(self, trial: Trial, prune: PruneSpec) -> Mapping[str, Result]:
         """The results so far with this trial's backend, threads and floats, by method: of several
@@ -211,8 +232,7 @@ class Search:
         ]
         nearest: dict[str, Result] = {}
         for result in sorted(found, key=self._excess):
-            spec = result.trial.quantize
-            nearest.setdefault(spec.method if spec else FLOAT, result)
+            nearest.setdefault(result.trial.method, result)
         return nearest
 
     def _excess(self, result: Result) -> float:
@@ -264,11 +284,18 @@ def _why_failed(error: EdgeanimError) -> str:
     return str(error)
 
 
-def _slower(one: Result, other: Result) -> bool:
-    """Whether both were timed and `one` is slower beyond what is known of either."""
+def _slower(one: Result, other: Result, times: float = 1.0) -> bool:
+    """Whether both were timed and `one` is slower, or slower by so many times, beyond what is known
+    of either."""
     if one.timing is None or other.timing is None:
         return False
-    return one.timing.interval.low > other.timing.interval.high
+    return one.timing.interval.low > times * other.timing.interval.high
+
+
+def _least_left(spec: PruneSpec) -> float:
+    """The share of the multiply-accumulates that is left: of channels, a layer loses some that come
+    in and some that go out."""
+    return (1 - spec.ratio) ** (2 if spec.of == "channels" else 1)
 
 
 def reference_ms(results: list[Result]) -> float:

@@ -64,6 +64,11 @@ class Trial:
         return "int8" if self.quantize else self.floats
 
     @property
+    def method(self) -> str:
+        """That of INT8, or `float32`, whichever floats all of it computes in."""
+        return self.quantize.method if self.quantize else FLOAT32
+
+    @property
     def id(self) -> str:
         """`openvino-int8-ptq-entropy-bfloat16-pruned50`, with the ranges unless by default,
         with what is not INT8 unless it is float32, and `-2t` where it has more than one thread."""
