@@ -152,11 +152,17 @@ def test_int8_is_compared_with_the_restructured_form_and_not_with_the_untouched_
     assert "1.40 times as long as float32" in found.results[-1].reason
 
 
-def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned() -> None:
-    study = TableStudy({
-        "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 0.6, 0),
-        "openvino-float32-pruned50": (0.03, 0.3, 0),
-    })  # fmt: skip
+@pytest.mark.parametrize(("drift", "relit"), [(0.03, 0.0), (0.01, 0.03)])
+def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned(
+    drift: float, relit: float
+) -> None:
+    study = TableStudy(
+        {
+            "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 0.6, 0),
+            "openvino-float32-pruned50": (drift, 0.3, 0),
+        },
+        relit={"openvino-float32-pruned50": relit},
+    )  # fmt: skip
     found = search(study, methods=("float32",), prunes=(UNPRUNED, HALF, MOST))
     found.run()
     assert states(found)["openvino-float32-pruned50"] == "drifts"

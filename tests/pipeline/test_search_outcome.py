@@ -133,6 +133,34 @@ def test_what_is_chosen_takes_no_longer_than_was_asked_for(
     assert [point.chosen for point in refused.value.result.points] == [False]
 
 
+@pytest.mark.parametrize(
+    ("prunes", "threads", "drift", "hint"),
+    [
+        ((UNPRUNED,), 1, 0.05, "Allow more time or drift, prune more (`--prune 0.25`), give it "
+         "more threads (`--threads 2`), or use a smaller model."),
+        ((UNPRUNED, HALF), 2, 0.01, "Allow more time, prune more (`--prune 0.75`), or use a "
+         "smaller model."),
+        ((UNPRUNED, MOST), 2, 0.05, "Allow more time or drift, or use a smaller model."),
+    ],
+)  # fmt: skip
+def test_where_a_latency_is_out_of_reach_the_hint_is_what_was_not_tried(
+    prunes: tuple[Any, ...], threads: int, drift: float, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More drift only if something that drifts is fast enough, more pruning unless it drifts."""
+    suffix = f"-{threads}t" if threads > 1 else ""
+    study: Any = TableStudy({
+        f"onnxruntime-float32{suffix}": (0.0, 2.0, 0),
+        f"onnxruntime-int8-ptq{suffix}": (0.05, 1.0 if drift > 0.02 else 1.9, 0.9),
+        f"onnxruntime-float32-pruned50{suffix}": (drift, 1.8, 0),
+        f"onnxruntime-float32-pruned80{suffix}": (drift, 1.0, 0),
+    })  # fmt: skip
+    space = Space(("onnxruntime",), ("float32", "ptq"), prunes, (threads,), QuantizeSpec())
+    monkeypatch.setattr(outcome, "final_report", lambda *_: None)
+    with pytest.raises(Unreachable) as refused:
+        Run(study, space, 15.0).result(None, None)
+    assert refused.value.hint == hint
+
+
 def test_of_a_candidates_two_times_it_is_told_which_is_which(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

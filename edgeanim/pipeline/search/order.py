@@ -60,14 +60,14 @@ class Result:
 
 class Search:
     """Runs the trials of `space` one after the other. `results` grows with each, so whoever stops
-    the search keeps what there is."""
+    the search keeps what there is. `too_far` is the pruning that by itself drifted too far."""
 
     def __init__(self, study: Study, space: Space, max_latency_ms: float | None = None) -> None:
         self.results: list[Result] = []
         self._study = study
         self._space = space
         self._max_latency_ms = max_latency_ms
-        self._too_far: PruneSpec | None = None
+        self.too_far: PruneSpec | None = None
 
     def run(self) -> None:
         """Try everything; then, if a latency was asked for that nothing reaches within the drift,
@@ -115,14 +115,13 @@ class Search:
         if reason := self._needless(trial):
             return Result(trial, "skipped", reason)
         try:
-            drift = self._study.drift(trial)
-            if not self._study.limit.holds(drift):
+            limit, drift = self._study.limit, self._study.drift(trial)
+            relit = self._study.drift_relit(trial) if limit.holds(drift) else None
+            if excess(limit, drift, relit) > 1:
                 if trial.precision == FLOAT32 and trial.prune.ratio:
-                    self._too_far = trial.prune
-                return Result(trial, "drifts", "too far from the original", drift)
-            relit = self._study.drift_relit(trial)
-            if relit is not None and not self._study.limit.holds(relit):
-                far = f"too far from the original in other light, {in_words(relit)}"
+                    self.too_far = trial.prune
+                light = f" in other light, {in_words(relit)}" if relit else ""
+                far = f"too far from the original{light}"
                 return Result(trial, "drifts", far, drift, relit=relit)
             if reason := self._too_slow_even_pruned(trial, trial.method):
                 return Result(trial, "skipped", reason, drift, relit=relit)
@@ -132,8 +131,8 @@ class Search:
 
     def _needless(self, trial: Trial) -> str:
         """Why this trial cannot be the best, from what is known already; empty if it might be."""
-        if self._too_far is not None and trial.prune.ratio >= self._too_far.ratio:
-            return f"pruning {self._too_far.ratio:.0%} alone drifts too far"
+        if self.too_far is not None and trial.prune.ratio >= self.too_far.ratio:
+            return f"pruning {self.too_far.ratio:.0%} alone drifts too far"
         if (trial.quantize or trial.prune.ratio) and self._floats_are_slow(trial):
             return (
                 f"{trial.floats} is no help to it on {trial.backend}, being slower than {FLOAT32}"

@@ -13,7 +13,7 @@ from edgeanim.core.interruption import acknowledge
 from edgeanim.core.parsing import to_plain
 from edgeanim.pipeline.search.finals import final_report
 from edgeanim.pipeline.search.order import Result, Search, Space, reference_ms
-from edgeanim.pipeline.search.sentences import gain, in_other_light, why_no_int8
+from edgeanim.pipeline.search.sentences import gain, in_other_light, ways_on, why_no_int8
 from edgeanim.pipeline.search.trials import Study, Trial
 from edgeanim.pipeline.work import versions
 from edgeanim.report.pareto import Candidate, front, write_pareto_page
@@ -64,6 +64,7 @@ class Run:
 
     def __init__(self, study: Study, space: Space, max_latency_ms: float | None) -> None:
         self._study = study
+        self._space = space
         self._max_latency_ms = max_latency_ms
         self._search = Search(study, space, max_latency_ms)
 
@@ -92,9 +93,7 @@ class Run:
                 finals=found.report,
             )
         if found.chosen is None and complete:
-            raise Unreachable(
-                found.verdict, found, hint="Allow more time or drift, or use a smaller model."
-            )
+            raise Unreachable(found.verdict, found, hint=self._ways_on())
         return found
 
     def _within(self) -> list[Result]:
@@ -176,6 +175,17 @@ class Run:
             return ""
         held = "within" if self._search.in_time(best) else "longer than"
         return f": {ms:.1f} ms a frame by its trial alone, {held} the {asked:g} ms asked for"
+
+    def _ways_on(self) -> str:
+        """What to do where nothing is within the limits, as a hint."""
+        if self._max_latency_ms is None:
+            return "Allow more drift, or calibrate on more of the frames that it will meet."
+        return ways_on(
+            self._space,
+            self._study.work.board.cores,
+            pruned_too_far=self._search.too_far is not None,
+            farther_does=bool(self._further()),
+        )
 
     def _further(self) -> str:
         """What drifts too far but is fast enough, if anything is."""

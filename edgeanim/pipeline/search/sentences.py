@@ -8,8 +8,25 @@ from edgeanim.benchmarks.results.compare import ratio_within
 from edgeanim.benchmarks.results.result import Report
 from edgeanim.core.limit import DriftLimit, in_words
 from edgeanim.pipeline.frames.lights import excess
-from edgeanim.pipeline.search.order import Result
+from edgeanim.pipeline.search.order import Result, Space
 from edgeanim.pipeline.search.trials import Trial
+
+# What is offered to prune next, and the most that `--prune` takes.
+_STEP, _MOST = 0.25, 0.9
+
+
+def ways_on(space: Space, cores: int, *, pruned_too_far: bool, farther_does: bool) -> str:
+    """What to do where nothing is fast enough, as a hint: of what was not tried, what could help.
+    `farther_does`: something that drifts too far is."""
+    ways = ["allow more time or drift" if farther_does else "allow more time"]
+    deepest = space.prunes[-1].ratio
+    if not pruned_too_far and deepest < _MOST:
+        more = min(_MOST, deepest + _STEP)
+        ways.append(f"prune more (`--prune {more:g}`)")
+    if max(space.threads) < cores:
+        ways.append(f"give it more threads (`--threads {cores}`)")
+    text = f"{', '.join(ways)}, or use a smaller model."
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:
