@@ -31,8 +31,8 @@ _WORDS = (0, 3, _LAST)
 @dataclass(frozen=True)
 class Candidate:
     """What a search tried. `drift_p5` is 1 - the 5th percentile of the frames' SSIM. `latency_ms`
-    has an interval and is `None` where it was not timed; `note` says why. `chosen` is the one to
-    ship."""
+    has an interval and is `None` where it was not timed; `note` says why, or why it is not to be
+    shipped. `chosen` is the one to ship."""
 
     id: str
     precision: Precision
@@ -102,8 +102,8 @@ def pareto_plot(
         parts.append(f'<line class="budget" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{base}"/>')
         parts.append(text(at, _TOP - 12, f"asked {max_latency_ms:g} ms"))
     parts.append(_staircase([known[name] for name in on_front], x, y))
-    parts += [_mark(point, x, y) for point in timed]
     parts += _labels([p for p in timed if p.id in on_front or p.chosen], x, y)
+    parts += [_mark(point, x, y) for point in timed]
     spoken = "; ".join(
         f"{p.id} {milliseconds(p.latency_ms)} ms, drift {number(p.drift, 4)}" for p in timed
     )
@@ -132,7 +132,8 @@ def write_pareto_page(
         "" if finals is None else _finals(finals),
         f"<h2>Latency against drift</h2>\n<figure>{plot}<figcaption>Every candidate that was "
         "timed, on its own beside the original, with the 95 % interval of its time; INT8 in green. "
-        "The line is the front: no candidate lies left of it and below. The ring marks what to "
+        "What drifts too far is hollow: in the mean, at the 5th percentile or in other light. The "
+        "line is the front: no candidate lies left of it and below. The ring marks what to "
         "ship.</figcaption></figure>",
         "<h2>Candidates</h2>",
         html_table(_TITLES, map(_row, _sorted(points)), words=_WORDS),
@@ -181,9 +182,10 @@ def _staircase(steps: Sequence[Candidate], x: Axis, y: Axis) -> str:
 def _mark(point: Candidate, x: Axis, y: Axis) -> str:
     px, py = x.at(_ms(point)), y.at(_drift(point))
     low, high = x.at(point.low_ms or _ms(point)), x.at(min(_high(point), x.ticks[-1]))
+    kind = f"bar {point.precision}{' over' if point.note else ''}"
     parts = [
         f'<path class="whisker" d="M{low:.1f} {py:.1f}H{high:.1f}"/>',
-        f'<circle class="bar {point.precision}" cx="{px:.1f}" cy="{py:.1f}" r="5"/>',
+        f'<circle class="{kind}" cx="{px:.1f}" cy="{py:.1f}" r="5"/>',
     ]
     if point.chosen:
         parts.append(f'<circle class="whisker" cx="{px:.1f}" cy="{py:.1f}" r="9"/>')
@@ -191,17 +193,23 @@ def _mark(point: Candidate, x: Axis, y: Axis) -> str:
 
 
 def _labels(points: Sequence[Candidate], x: Axis, y: Axis) -> list[str]:
-    """The names of the points, moved up until none lies on another."""
+    """The names of the points, moved up until none lies on another; one that was is led to."""
     placed: list[tuple[float, float, float]] = []
     parts = []
     for point in sorted(points, key=lambda p: -_ms(p)):
         width = 6.4 * len(point.id)
-        right = x.at(_ms(point)) + 12 + width < WIDTH
-        start = x.at(_ms(point)) + 12 if right else x.at(_ms(point)) - 12 - width
-        height = y.at(_drift(point)) - 9
+        px, py = x.at(_ms(point)), y.at(_drift(point))
+        right = px + 12 + width < WIDTH
+        start = px + 12 if right else px - 12 - width
+        height = py - 9
         while any(abs(height - h) < 13 and start < e and s < start + width for h, s, e in placed):
             height -= 13
         placed.append((height, start, start + width))
+        if height < py - 9:
+            side = start - 3 if right else start + width + 3
+            parts.append(
+                f'<path class="leader" d="M{px:.1f} {py:.1f}L{side:.1f} {height - 4:.1f}"/>'
+            )
         parts.append(text(start, height, point.id, anchor="start", kind="value"))
     return parts
 

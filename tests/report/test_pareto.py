@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 
 from hypothesis import given
@@ -102,6 +103,33 @@ def test_every_candidate_lies_in_the_plot_and_those_to_choose_from_are_named(
     places = [(float(x), float(y)) for x, y, _ in named]
     for i, (x, y) in enumerate(places):
         assert all(abs(y - b) > 12.8 or abs(x - a) > 60 for a, b in places[:i])
+
+
+def test_what_drifts_too_far_is_hollow_and_a_name_that_was_moved_is_led_to() -> None:
+    drifts = point("c-int8", 7.9, 0.0101, note="drifts: too far from the original in other light")
+    apart, near = (
+        pareto_plot(POINTS, max_drift=0.02),
+        pareto_plot((*POINTS, drifts), max_drift=0.02),
+    )
+    assert " over" not in apart
+    assert near.count('class="bar int8 over"') == 1
+    assert "leader" not in apart
+    assert near.count("leader") == 1
+
+
+def test_the_page_says_what_the_finalists_were_measured_on_and_with_what_to_take_care(
+    tmp_path: Path,
+) -> None:
+    """The board asked for may be another machine, and other times decide than the plot's."""
+    report = build_report(reasons=("foreign load: other processes kept 1.00 cores busy",))
+    write_pareto_page(
+        tmp_path / "page.html", POINTS, title="net on a Pi", sentences=["Ship it."],
+        max_drift=0.02, finals=report,
+    )  # fmt: skip
+    text = (tmp_path / "page.html").read_text()
+    assert escape(report.environment.cpu_model or "") in text
+    assert "foreign load" in text
+    assert text.count('<th scope="row"') == len(POINTS) + len(report.variants)
 
 
 def test_the_page_holds_no_script_and_escapes_what_it_shows(tmp_path: Path) -> None:
