@@ -51,7 +51,7 @@ def boards_page() -> str:
     for board in shipped:
         if board.name != LOCAL:
             lines = "\n".join(describe(board))
-            parts.append(f"\n## {board.title}\n\n```\n{lines}\n```\n")
+            parts.append(f"\n## {board.name}\n\n{board.title}\n\n```\n{lines}\n```\n")
     return "".join(parts)
 
 
@@ -72,15 +72,9 @@ def _board_row(board: Board) -> str:
         int8 = "all"
     cores = "detected" if board.name == LOCAL else str(board.cores)
     status = f"verified {board.verified.date}" if board.verified else "unverified"
-    title = board.title if board.name == LOCAL else f"[{board.title}](#{_anchor(board.title)})"
-    cells = (f"`{board.name}`", title, cores, backends, int8, status)
+    name = f"`{board.name}`" if board.name == LOCAL else f"[`{board.name}`](#{board.name})"
+    cells = (name, board.title, cores, backends, int8, status)
     return f"| {' | '.join(cells)} |"
-
-
-def _anchor(heading: str) -> str:
-    """What a forge makes of a heading."""
-    kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
-    return kept.replace(" ", "-")
 
 
 def main() -> None:
