@@ -170,7 +170,7 @@ def grids(report: Report) -> Iterator[Grid]:
     )
     yield from _grid(
         report,
-        "Offline",
+        "Batch",
         "A clip rendered from its decoding to the encoded mp4. A stored motion needs no decoding.",
         lambda v: v.batch,
         {

@@ -97,6 +97,14 @@ def test_stages_of_an_offline_run_stand_around_those_of_a_frame() -> None:
     assert stages_of(variant)["decode"] == 2
 
 
+def test_a_rendered_clip_has_a_table_under_the_name_of_its_scenario() -> None:
+    """That of `batch` was headed Offline."""
+    report = build_report()
+    run = summarize_batch([BatchRun(12, 1.0, {})])
+    rendered = replace(report.variants[0], batch=run)
+    assert "\nBatch\n" in table(replace(report, variants=(rendered,)))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
