@@ -38,9 +38,9 @@ COMMANDS = {
 """The commands that print what a function of `edgeanim.api` returns, and its name there."""
 
 _HEAD = """\
-# Results, field by field
+# What `--json` prints, field by field
 
-What `--json` prints, and what the functions of [`edgeanim.api`](api.md) return. In JSON a
+This is what `--json` prints, and what the functions of [`edgeanim.api`](api.md) return. In JSON a
 path is a string, a tuple a list, and what is not known `null`. Reports have a [JSON
 schema](../benchmarks/report.schema.json) as well.
 
@@ -95,8 +95,8 @@ def _filled(text: str) -> str:
 
 
 def _linked(annotation: str, module: str) -> str:
-    """An annotation whose types lead to their headings."""
-    text = annotation.replace("|", "or")
+    """An annotation in words, whose types lead to their headings."""
+    text = re.sub(r"tuple\[(\w+), \.\.\.\]", r"a list of \1", annotation.replace("|", "or"))
     for kind in _types(annotation, module):
         text = re.sub(rf"\b{kind.__name__}\b", f"[{kind.__name__}](#{kind.__name__.lower()})", text)
     return text
