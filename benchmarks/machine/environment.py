@@ -10,6 +10,7 @@ from edgeanim.benchmarks.machine.circumstances import Environment
 from edgeanim.core.files import canonical_json, sha256_bytes
 from edgeanim.core.store import tool_versions
 from edgeanim.targets.board import LOCAL, load_board
+from edgeanim.targets.machine import read_machine
 
 # The packages whose version can change a figure.
 PACKAGES = (
@@ -38,18 +39,13 @@ def describe(root: Path = Path("/")) -> Environment:
         cpu_features=machine.cpu_features,
         cores=machine.cores,
         memory_mb=machine.memory_mb,
-        governor=governor(root),
+        governor=read_machine(root).governor,
         kernel=platform.release(),
         libc=f"{libc} {version}".strip() or None,
         python=sys.version.split()[0],
         packages=packages,
         load_1m=_load(root),
     )
-
-
-def governor(root: Path = Path("/")) -> str | None:
-    """The frequency governor of the first core, where the kernel has one."""
-    return _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def _cpu_model(root: Path) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edgeanim.core.errors import DeviceFailed, EdgeanimError, MissingComponent
 from edgeanim.core.requirements import BASE, EXTRAS, MODULES, quoted
 from edgeanim.targets.backends import get_backend
+from edgeanim.targets.wheels import numbers
 
 OLDEST = (3, 10)
 _BEFORE_3_11 = {"tomli": "tomli"}
@@ -39,15 +40,15 @@ def lacking(found: Found, backends: Sequence[str], *, where: str) -> EdgeanimErr
 
     One runtime is enough: variants of the others are then reported as failed.
     """
-    numbers = tuple(int(part) for part in re.findall(r"\d+", found.version)[:2])
-    if numbers < OLDEST:
+    version = numbers(found.version)
+    if version < OLDEST:
         wanted = ".".join(map(str, OLDEST))
         return DeviceFailed(
             f"Its Python is {found.version}; {wanted} or later is needed.",
             where=where,
             hint=f"Install one and make the environment {VENV} with it.",
         )
-    wanted_modules = MODULES | (_BEFORE_3_11 if numbers < (3, 11) else {})
+    wanted_modules = MODULES | (_BEFORE_3_11 if version < (3, 11) else {})
     absent = [name for name, module in wanted_modules.items() if module not in found.modules]
     runtimes = [requirement_of_extra(get_backend(name).extra) for name in backends]
     known = [name for name in runtimes if name]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.benchmarks.machine.environment import describe, governor
+from edgeanim.benchmarks.machine.environment import describe
 from edgeanim.benchmarks.machine.host import Host
 from edgeanim.benchmarks.machine.sensors import get_sensor, sensor_names
 from edgeanim.benchmarks.machine.sensors.base import Snapshot
@@ -211,8 +211,8 @@ def test_the_environment_names_this_machine() -> None:
 
 def test_the_processor_and_governor_are_read_where_they_are_told(tmp_path: Path) -> None:
     lay_out(tmp_path, FILES)
-    assert governor(tmp_path) == "ondemand"
+    assert describe(tmp_path).governor == "ondemand"
     (tmp_path / "proc/cpuinfo").write_text("processor: 0\nModel\t\t: Raspberry Pi 4 Model B\n")
     assert describe(tmp_path).cpu_model == "Raspberry Pi 4 Model B"
-    assert governor(tmp_path / "nowhere") is None
-    assert describe(tmp_path / "nowhere").cpu_model is None
+    nowhere = describe(tmp_path / "nowhere")
+    assert (nowhere.cpu_model, nowhere.governor) == (None, None)
