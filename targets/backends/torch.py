@@ -18,7 +18,7 @@ from edgeanim.core.artifact import (
     GraphArtifact,
 )
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
+from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.files import inside, write_bytes
 from edgeanim.core.packages import installed, require
 from edgeanim.core.quiet import quiet
@@ -27,6 +27,8 @@ from edgeanim.targets.checks import (
     check_artifact,
     check_files,
     check_inputs,
+    check_profiled,
+    check_ran,
     check_settings,
     choose,
     own_session,
@@ -140,10 +142,8 @@ class _TorchSession:
 
     def op_profile(self) -> OpProfile:
         """What the runs so far executed, by PyTorch's own profiler."""
-        if not self._runs:
-            raise UsageError(
-                "Nothing has been executed yet.", hint="Run the session, loaded with profile=True."
-            )
+        check_profiled(self._profiling)
+        check_ran(self._runs > 0)
         detail = f"PyTorch's own profile of {self._runs} runs on the {self._device}."
         return summarize(self._executed, basis="time", detail=detail, runs=self._runs)
 
