@@ -17,12 +17,13 @@ import argparse
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeanim.benchmarks.projection import Part, in_int8, is_arithmetic, scaled_ms
 from edgeanim.benchmarks.roofline import Roof, measure_roof, roof_of
@@ -59,51 +60,78 @@ PUBLISHED = (
 )
 
 
+class _Net:
+    """An ONNX graph that grows node by node, with random weights; `macs` are its
+    multiply-accumulates."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.macs = 0
+        self._rng = np.random.default_rng(0)
+
+    def node(self, op: str, inputs: Sequence[str], out: str, name: str, **attributes: Any) -> str:
+        """Add an op; the name of its output."""
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(op, inputs, [out], name, **attributes))
+        return out
+
+    def weight(self, name: str, values: NDArray[np.float32]) -> str:
+        """Add weights; their name."""
+        from onnx import numpy_helper
+
+        self.weights.append(numpy_helper.from_array(values, name))
+        return name
+
+    def random(self, deviation: float, *shape: int) -> NDArray[np.float32]:
+        """Weights of this standard deviation."""
+        return self._rng.normal(0, deviation, shape).astype(np.float32)
+
+    def conv(self, source: str, wide: int, out: int, kernel: int, stride: int, size: int) -> str:
+        """Add a convolution to pictures of that `size` with a ReLU behind it; the ReLU's output."""
+        index, depthwise = len(self.nodes), wide == 1
+        values = self.random((2 / (wide * kernel**2)) ** 0.5, out, wide, kernel, kernel)
+        inputs = [
+            source,
+            self.weight(f"w{index}", values),
+            self.weight(f"b{index}", np.zeros(out, np.float32)),
+        ]
+        made = self.node(
+            "Conv", inputs, f"c{index}", f"conv{index}",
+            strides=[stride] * 2, pads=[kernel // 2] * 4, group=out if depthwise else 1,
+        )  # fmt: skip
+        self.macs += values.size * size**2
+        return self.node("Relu", [made], f"r{index}", f"relu{index}")
+
+    def dense(self, source: str, wide: int, out: int, made: str, name: str) -> str:
+        """Add a product with a matrix, whose output is called `made`."""
+        weights = self.weight("dense", self.random(0.03, wide, out))
+        self.macs += wide * out
+        return self.node("MatMul", [source, weights], made, name)
+
+
 def mobilenet(path: Path) -> int:
     """Write MobileNetV1 with random weights to `path`; its multiply-accumulates."""
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
-    rng = np.random.default_rng(0)
-    nodes: list[Any] = []
-    weights: list[Any] = []
-    macs = 0
-
-    def conv(source: str, wide: int, out: int, kernel: int, stride: int, size: int) -> str:
-        nonlocal macs
-        index, depthwise = len(nodes), wide == 1
-        shape = (out, wide, kernel, kernel)
-        values = rng.normal(0, (2 / (wide * kernel**2)) ** 0.5, shape).astype(np.float32)
-        weights.append(numpy_helper.from_array(values, f"w{index}"))
-        weights.append(numpy_helper.from_array(np.zeros(out, np.float32), f"b{index}"))
-        pads = [kernel // 2] * 4
-        nodes.append(
-            helper.make_node(
-                "Conv", [source, f"w{index}", f"b{index}"], [f"c{index}"], f"conv{index}",
-                strides=[stride] * 2, pads=pads, group=out if depthwise else 1,
-            )
-        )  # fmt: skip
-        nodes.append(helper.make_node("Relu", [f"c{index}"], [f"r{index}"], f"relu{index}"))
-        macs += math.prod(shape) * size**2
-        return f"r{index}"
-
+    net = _Net()
     size, channels = SIZE // 2, 32
-    last = conv("image", 3, channels, 3, 2, size)
+    last = net.conv("image", 3, channels, 3, 2, size)
     for out, stride in BLOCKS:
         size //= stride
-        last = conv(last, 1, channels, 3, stride, size)
-        last, channels = conv(last, channels, out, 1, 1, size), out
-    nodes.append(helper.make_node("GlobalAveragePool", [last], ["pooled"], "pool"))
-    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"))
-    dense = rng.normal(0, 0.03, (channels, CLASSES)).astype(np.float32)
-    weights.append(numpy_helper.from_array(dense, "dense"))
-    nodes.append(helper.make_node("MatMul", ["flat", "dense"], ["scores"], "classes"))
+        last = net.conv(last, 1, channels, 3, stride, size)
+        last, channels = net.conv(last, channels, out, 1, 1, size), out
+    pooled = net.node("GlobalAveragePool", [last], "pooled", "pool")
+    flat = net.node("Flatten", [pooled], "flat", "flatten")
+    net.dense(flat, channels, CLASSES, "scores", "classes")
     ends = (("image", [1, 3, SIZE, SIZE]), ("scores", [1, CLASSES]))
     first, final = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in ends)
-    graph = helper.make_graph(nodes, "mobilenet", [first], [final], weights)
+    graph = helper.make_graph(net.nodes, "mobilenet", [first], [final], net.weights)
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), str(path))
-    return macs + channels * CLASSES
+    return net.macs
 
 
 def quantized(source: Path, target: Path, *, saturates: bool) -> None:
