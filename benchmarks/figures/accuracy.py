@@ -22,7 +22,7 @@ from edgeanim.benchmarks.timing.scenarios import summarize_soak
 from edgeanim.benchmarks.timing.schedule import Schedule
 from edgeanim.benchmarks.timing.stats import Ratio, paired_ratio
 from edgeanim.benchmarks.timing.trials import Trials
-from edgeanim.core.errors import reports_errors
+from edgeanim.core.errors import GateFailed, reports_errors
 from edgeanim.core.progress import SILENT
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.targets.bundle import Bundle, open_bundle
@@ -150,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for bar in getattr(accuracy, part)():
                 print(line(bar), flush=True)
                 met &= bar.met
-    return 0 if met else 1
+    return 0 if met else GateFailed.exit_code
 
 
 def _in_turn(

@@ -18,7 +18,7 @@ from edgeanim.benchmarks.figures.bar import Bar, line
 from edgeanim.benchmarks.results.compare import compare
 from edgeanim.benchmarks.results.result import CREATED, Latency, Report, Speedup
 from edgeanim.benchmarks.timing.stats import Interval, as_times
-from edgeanim.core.errors import UsageError, reports_errors
+from edgeanim.core.errors import GateFailed, UsageError, reports_errors
 
 _FIGURES = ("p50", "p90")
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = list(bars(first, second))
     for bar in found:
         print(line(bar))
-    return 0 if all(bar.met for bar in found) else 1
+    return 0 if all(bar.met for bar in found) else GateFailed.exit_code
 
 
 def _bar(name: str, figure: str, before: Latency, after: Latency) -> Bar:

@@ -20,7 +20,7 @@ from pathlib import Path
 from edgeanim.benchmarks.figures.bar import Bar, line
 from edgeanim.benchmarks.results.result import Report, load_report
 from edgeanim.benchmarks.timing.stats import as_times, paired_ratio
-from edgeanim.core.errors import BadInput, DeviceFailed, reports_errors
+from edgeanim.core.errors import BadInput, DeviceFailed, GateFailed, reports_errors
 from edgeanim.core.native import write_png
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.runtime.golden import load_golden
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print(line(bar), flush=True)
     if options.json:
         print(json.dumps([asdict(bar) for bar in bars], indent=1))
-    return 0 if all(bar.met for bar in bars) else 1
+    return 0 if all(bar.met for bar in bars) else GateFailed.exit_code
 
 
 def _speedups(report: Report) -> Iterator[Bar]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgeanim.benchmarks.drift.frames import Drift, DriftMeter
 from edgeanim.benchmarks.timing.playback import lengthened
-from edgeanim.core.errors import UsageError, reports_errors
+from edgeanim.core.errors import GateFailed, UsageError, reports_errors
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.motion import MAX_FRAMES
 from edgeanim.runtime.player import load_player
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"Drift {growth:+.5f} and memory {grown_mb:+.2f} MB from the first tenth to the last: "
         + ("no growth." if steady else "it grows.")
     )
-    return 0 if steady else 1
+    return 0 if steady else GateFailed.exit_code
 
 
 def _line(window: Window) -> str:
