@@ -24,7 +24,7 @@ from edgeanim.report.plots import (
 )
 from edgeanim.report.sections import Grid, drift_grids, grids, region_grids, stage_grid
 from edgeanim.report.state import state_in_words
-from edgeanim.report.table import COLUMNS
+from edgeanim.report.table import COLUMNS, WORDS
 from edgeanim.report.verdict import verdict
 from edgeanim.report.words import cautions, detectable_in_words, difference, executed_in_words
 
@@ -150,7 +150,7 @@ def figures(report: Report) -> str:
     table = html_table(
         [column.title for column in COLUMNS],
         map(_row, report.variants),
-        words=[index for index, column in enumerate(COLUMNS) if not column.right],
+        words=WORDS,
         caption=f"Drift is 1 − SSIM against the float32 original over {report.frames.count} "
         "frames, mean and worst; gain is the speed against the same backend’s float32 in the same "
         "run; peak memory is that of a process that only plays.",

@@ -14,7 +14,7 @@ from edgeanim.core.files import write_text
 from edgeanim.report.columns import aligned
 from edgeanim.report.html import figures, subtitle, validity
 from edgeanim.report.page import TEXT, html_table, page
-from edgeanim.report.svg import WIDTH, Axis, grid_x, grid_y, svg, text
+from edgeanim.report.svg import CHARACTER, WIDTH, Axis, grid_x, grid_y, svg, text
 from edgeanim.report.words import ABSENT, milliseconds, number
 
 _HEIGHT = 380
@@ -197,7 +197,7 @@ def _labels(points: Sequence[Candidate], x: Axis, y: Axis) -> list[str]:
     placed: list[tuple[float, float, float]] = []
     parts = []
     for point in sorted(points, key=lambda p: -_ms(p)):
-        width = 6.4 * len(point.id)
+        width = CHARACTER * len(point.id)
         px, py = x.at(_ms(point)), y.at(_drift(point))
         right = px + 12 + width < WIDTH
         start = px + 12 if right else px - 12 - width

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 760
-# About the width of a letter in a drawing.
-_CHARACTER = 6.4
+CHARACTER = 6.4
+"""About the width of a letter in a drawing."""
 # As many colours of lines and parts as the style sheet has.
 SERIES = 6
 
@@ -65,7 +65,7 @@ def text(x: float, y: float, words: str, *, anchor: str = "middle", kind: str = 
 
 def name_before(x: float, y: float, name: str) -> str:
     """A name that ends at `x`; where the room before that is too small, its beginning and end."""
-    room = int(x / _CHARACTER)
+    room = int(x / CHARACTER)
     if len(name) > room:
         first = room // 3
         name = f"{name[:first]}…{name[first + 1 - room :]}"

@@ -11,7 +11,6 @@ from edgeanim.core.errors import printable
 from edgeanim.report.columns import ruled
 from edgeanim.report.sections import grids
 from edgeanim.report.state import state_in_words
-from edgeanim.report.verdict import verdict
 from edgeanim.report.words import (
     ABSENT,
     cautions,
@@ -23,8 +22,6 @@ from edgeanim.report.words import (
     regions_in_words,
     telling,
 )
-
-__all__ = ["COLUMNS", "Column", "comparison_table", "table", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ COLUMNS = (
     Column("worst", lambda v: number(1 - v.drift.ssim_worst if v.drift else None, 4)),
     Column("peak MB", lambda v: number(v.memory.peak_rss_mb if v.memory else None, 0)),
 )
+WORDS = tuple(index for index, column in enumerate(COLUMNS) if not column.right)
+"""Which of them hold words."""
 
 
 def table(report: Report) -> str:
@@ -64,8 +63,7 @@ def table(report: Report) -> str:
     gain is the speed against the same backend's float32.
     """
     rows = [[column.show(variant) for column in COLUMNS] for variant in report.variants]
-    words = [index for index, column in enumerate(COLUMNS) if not column.right]
-    lines = ruled([column.title for column in COLUMNS], rows, words)
+    lines = ruled([column.title for column in COLUMNS], rows, WORDS)
     for grid in grids(report):
         lines += ["", grid.title, *ruled(grid.columns, grid.rows, (0,))]
     for variant in report.variants:
