@@ -65,18 +65,20 @@ class Transfer:
         if strength != 1 and still is not None and joints is not None:
             self._strong = Strength(still, joints, strength)
         self._carry: RelativeMotion | BodyMotion | None = None
-        self.reference = 0
-        self.not_found: set[int] = set()
-        self._lacking: list[int] = []
+        self._unseen: Unseen | None = None
         if self._still is not None and joints is not None:
-            shown = joints.there(to_planes(self._still))
-            self._lacking = [k for k, there in enumerate(shown) if not there]
-        self._own_motion: OwnMotion | None = None
+            self._unseen = Unseen(self._still, joints)
+        self.reference = 0
         if track is not None:
             if self._still is not None and rule == "relative" and joints is not None:
                 own, poses = to_planes(self._still), to_planes(track.values)
                 self.reference = joints.nearest(own, poses, gain=NEARER)
             self._begin(track.values[self.reference])
+
+    @property
+    def not_found(self) -> set[int]:
+        """The numbers of those regions."""
+        return set() if self._unseen is None else self._unseen.moved
 
     def __call__(self, motion: Array) -> Array:
         if not self._begun:
@@ -87,16 +89,11 @@ class Transfer:
             else:
                 self._body.follow(motion)
             self.body_way = max(self.body_way, self._body.way)
+        if self._unseen is not None:
+            self._unseen.follow(motion)
         if self._carry is not None:
-            motion = self._carried(motion)
+            motion = self._carry(motion[0])[None]
         return motion if self._strong is None else self._strong(motion)
-
-    def _carried(self, motion: Array) -> Array:
-        assert self._carry is not None
-        if self._own_motion is not None and len(self.not_found) < len(self._lacking):
-            moved = self._own_motion(to_planes(motion[0])) > BY_ITSELF
-            self.not_found.update(self._lacking[i] for i in np.flatnonzero(moved))
-        return self._carry(motion[0])[None]
 
     def _begin(self, first: Array) -> None:
         """Work out what does not change while the driver, of which this is `first`, goes on."""
@@ -108,8 +105,8 @@ class Transfer:
         if joints is None:
             self._carry = RelativeMotion(self._still, first)
             return
-        if self._lacking:
-            self._own_motion = OwnMotion(joints, self._lacking, to_planes(first))
+        if self._unseen is not None:
+            self._unseen.begin(first)
         self._carry = BodyMotion(self._still, first, joints, posed=self._rule == "pose")
 
 
@@ -145,6 +142,28 @@ class InPlace:
         held = motion.copy()
         held[0, :, :2] -= self._gone
         return held
+
+
+class Unseen:
+    """The regions that the `still` [K, 6] does not show, and which of them a driver has `moved` by
+    themselves so far."""
+
+    def __init__(self, still: Array, joints: Joints) -> None:
+        there = joints.there(to_planes(still))
+        self._joints, self._regions = joints, [k for k, shown in enumerate(there) if not shown]
+        self._own_motion: OwnMotion | None = None
+        self.moved: set[int] = set()
+
+    def begin(self, first: Array) -> None:
+        """The driver begins with this motion [K, 6]."""
+        if self._regions:
+            self._own_motion = OwnMotion(self._joints, self._regions, to_planes(first))
+
+    def follow(self, motion: Array) -> None:
+        """See what moves in the driver's motion [1, K, 6]."""
+        if self._own_motion is not None and len(self.moved) < len(self._regions):
+            moves = self._own_motion(to_planes(motion[0])) > BY_ITSELF
+            self.moved.update(self._regions[i] for i in np.flatnonzero(moves))
 
 
 class OwnMotion:
