@@ -123,7 +123,6 @@ def command(
     places give a list of objects with `place`, `report` and `error`.
     """
     from edgeanim.api import bench_on
-    from edgeanim.benchmarks.results.result import Report
 
     with TerminalProgress() as progress:
         results = bench_on(
@@ -146,14 +145,10 @@ def command(
     if as_json:
         print_json(results[0].report if len(results) == 1 else [_plain(r) for r in results])
     for result in results:
-        if not as_json and places:
-            click.echo(f"On {result.place}:")
-        if result.report is not None and not as_json:
-            _show(result.report)
-            if isinstance(result.report, Report) and result.place == "local":
-                _show_how_to_play(subjects, result.report, board)
-            if result.path is not None:
-                _show_files(result.path, result.report)
+        if not as_json:
+            if places:
+                click.echo(f"On {result.place}:")
+            _show(result, subjects, board)
         if result.error is not None:
             click.echo(f"Error: {printable(str(result.error))}", err=True)
     # Failed variants are reported, with their diagnosis, beside those that ran.
@@ -166,6 +161,35 @@ def _plain(placed: Placed) -> dict[str, object]:
     well."""
     error = None if placed.error is None else str(placed.error)
     return {"place": placed.place, "report": placed.report, "error": error}
+
+
+def _show(placed: Placed, subjects: tuple[Path, ...], board: str) -> None:
+    """The tables of one place, how to play what is to be shipped, and where it is written."""
+    from edgeanim.benchmarks.results.result import Report
+
+    report = placed.report
+    if isinstance(report, Report):
+        _show_report(report)
+        if placed.place == "local":
+            _show_how_to_play(subjects, report, board)
+    elif report is not None:
+        _show_emulation(report)
+    if report is not None and placed.path is not None:
+        _show_files(placed.path, report)
+
+
+def _show_report(report: Report) -> None:
+    from edgeanim.report.table import table
+    from edgeanim.report.verdict import verdict
+
+    click.echo(table(report))
+    say(verdict(report))
+
+
+def _show_emulation(emulation: Emulation) -> None:
+    from edgeanim.report.emulation import emulation_table
+
+    click.echo(emulation_table([emulation]))
 
 
 def _show_how_to_play(subjects: tuple[Path, ...], report: Report, board: str) -> None:
@@ -182,16 +206,3 @@ def _show_files(path: Path, report: Report | Emulation) -> None:
     click.echo(f"Report: {path}")
     if isinstance(report, Report) and any(variant.worst_picture for variant in report.variants):
         click.echo(f"The frames that drifted most: {pictures_beside(path)}/")
-
-
-def _show(report: Report | Emulation) -> None:
-    from edgeanim.benchmarks.results.result import Report
-    from edgeanim.report.emulation import emulation_table
-    from edgeanim.report.table import table
-    from edgeanim.report.verdict import verdict
-
-    if not isinstance(report, Report):
-        click.echo(emulation_table([report]))
-        return
-    click.echo(table(report))
-    say(verdict(report))
