@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from itertools import islice
+from dataclasses import replace
 
 from edgeanim.core.artifact import Array, CompiledGraph, Samples, relayout
 from edgeanim.core.contract import GraphSpec
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.work import Work
-from edgeanim.targets.backends import NodeTime, Session, SessionOptions, TimesNodes, get_backend
+from edgeanim.targets.backends import NodeTime, Session, TimesNodes, get_backend
 from edgeanim.targets.bundle import Variant
 
 # A graph that runs once a still counts as if a still were shown for so many frames.
@@ -88,9 +88,8 @@ def opened(
 ) -> Iterator[tuple[Session, Feed]]:
     """A session of `graph`, the form of `spec`, with the first of its samples as it takes it."""
     backend = get_backend(graph.backend)
-    options = work.options(graph.backend)
-    options = SessionOptions(options.threads, profile=profile, settings=options.settings)
-    sample = next(islice(iter(samples[spec.name]), 1))
+    options = replace(work.options(graph.backend), profile=profile)
+    sample = next(iter(samples[spec.name]))
     session = backend.load(graph, options)
     try:
         pairs = zip(spec.inputs, graph.spec.inputs, strict=True)
