@@ -36,7 +36,6 @@ from edgeanim.core.errors import (
     MissingComponent,
     UsageError,
 )
-from edgeanim.core.progress import SILENT
 from edgeanim.pipeline import project as pipeline
 from edgeanim.report.projection import projection_table
 from edgeanim.targets.board import load_board, load_shipped_board
@@ -181,13 +180,15 @@ def test_a_report_is_taken_apart_by_stage_and_op() -> None:
 
 
 @pytest.mark.parametrize("kind", [MissingComponent, DeviceFailed])
-def test_where_no_variant_ran_the_reason_is_told(kind: type[EdgeanimError]) -> None:
+def test_where_no_variant_ran_the_reason_is_told(kind: type[EdgeanimError], tmp_path: Path) -> None:
     """Without its runtime, the advice was to compile the model with float32 variants."""
     says = "It needs 'openvino'. Install it with: pip install 'edgeanim[openvino]'"
-    report = build_report(failure=Failure(kind.__name__, kind.exit_code, says))
+    failure = Failure(kind.__name__, kind.exit_code, says)
+    report = build_report(failure=failure, machine=describe().machine)
     failed = replace(report, variants=report.variants[1:])
-    with pytest.raises(kind, match=r"net\.eab: It needs 'openvino'") as caught:
-        pipeline._with_roofs(failed, Path("net.eab"), SILENT)
+    save_report(tmp_path / "net.json", failed)
+    with pytest.raises(kind, match=r"net\.json: It needs 'openvino'") as caught:
+        pipeline.project(tmp_path / "net.json", "raspberry-pi-4")
     assert str(caught.value).count("Install it with") == 1
 
 

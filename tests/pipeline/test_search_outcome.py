@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgeanim.cli.optimize import _show
+from edgeanim import api
+from edgeanim.cli.optimize import command
 from edgeanim.core.errors import DeviceFailed
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.search import outcome
@@ -170,7 +171,9 @@ def test_of_a_candidates_two_times_it_is_told_which_is_which(
     report = build_report({"onnxruntime": (20.0, 8.0)})
     report = replace(report, variants=report.variants[:1])
     monkeypatch.setattr(outcome, "final_report", lambda *_: report)
-    _show(Run(study, space, None).result(None, None), as_json=False)
+    found = Run(study, space, None).result(None, None)
+    monkeypatch.setattr(api, "optimize", lambda *_, **__: found)
+    command.main(["net.onnx"], standalone_mode=False)
     trials, finals = capsys.readouterr().out.split("\n\n")[:2]
     assert trials.startswith("Every candidate, timed on its own beside the original:")
     assert finals.startswith("The finalists, timed anew beside each other, which decides:")
