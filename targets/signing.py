@@ -27,6 +27,7 @@ _COMMENT = re.compile(re.escape(_MARK) + rb"([0-9a-f]{64})([0-9a-f]{128})")
 _CONTEXT = b"edgeanim.bundle/1 manifest\n"
 _MAX_KEY = 64 << 10
 _SUFFIX = ".pub"
+_ANEW = "Get it anew from its maker."
 _KEYS = (
     "Make a pair: openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem "
     "-pubout -out key.pub"
@@ -72,7 +73,7 @@ class Signature:
             return None
         found = _COMMENT.fullmatch(comment)
         if found is None:
-            raise BadInput("This bundle's signature is damaged.", where=where)
+            raise BadInput("This bundle's signature is damaged.", where=where, hint=_ANEW)
         return Signature(
             manifest, bytes.fromhex(found[1].decode()), bytes.fromhex(found[2].decode())
         )
@@ -114,12 +115,14 @@ def require_trusted(signature: Signature | None, where: Path) -> None:
         raise BadInput(
             "This bundle's signature is not by the key it names: somebody has altered it.",
             where=where,
+            hint=_ANEW,
         )
     if signature.key not in trusted:
         raise BadInput(
             f"This bundle is signed by {signature.signer}, which is none of the keys that {TRUST} "
             f"names ({', '.join(map(name_of, trusted))}).",
             where=where,
+            hint=f"If you trust that one, add its {_SUFFIX} file to the folder that {TRUST} names.",
         )
 
 

@@ -180,7 +180,11 @@ def command(
 
     shown = out == STANDARD_OUTPUT
     if shown and as_json:
-        raise UsageError("Standard output cannot hold frames and JSON.", where="--json")
+        raise UsageError(
+            "Standard output cannot hold frames and JSON.",
+            where="--json",
+            hint="Leave it out, or write the frames to a file.",
+        )
     endless = loop or (drive is not None and is_live(drive))
     with (
         until_interrupted(endless, shown=shown) as stop,

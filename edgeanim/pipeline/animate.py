@@ -222,7 +222,11 @@ def _refuse_endless(drive: str | Path | None) -> None:
     """`UsageError` for what never ends, and so cannot begin again."""
     if drive is not None and is_live(drive):
         what = "A camera" if is_camera(drive) else "What comes through a pipe"
-        raise UsageError(f"{what} has no end after which it could begin again.", where="--loop")
+        raise UsageError(
+            f"{what} has no end after which it could begin again.",
+            where="--loop",
+            hint="Leave it out.",
+        )
 
 
 def _absolute(contract: Contract) -> TransferRule:

@@ -135,7 +135,11 @@ def import_dataset(
     must_be_one_of(Fit | None, "fit", fit)
     must_be_one_of(Split | None, "split", split)
     if rows and cell is None:
-        raise UsageError("Only sprite sheets, which need a cell size, have rows.")
+        raise UsageError(
+            "Only sprite sheets, which need a cell size, have rows.",
+            where="--rows",
+            hint="Add --cell, or leave it out.",
+        )
     if every < 1 or limit < 2:
         raise UsageError("`every` must be at least 1, and `limit` at least 2.")
     if identity is not None and not identity.strip():

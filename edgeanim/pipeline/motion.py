@@ -71,7 +71,11 @@ def recording_motion(
         if (spec := graph.input("motion:driving")) is not None:
             break
     else:
-        raise UsageError("This bundle's model follows no motion.", where=where)
+        raise UsageError(
+            "This bundle's model follows no motion.",
+            where=where,
+            hint="Give the bundle of a model that animates a still by the motion of a clip.",
+        )
     taker, taken = graph.name, spec.name
 
     def record(name: str, inputs: Mapping[str, Array]) -> None:

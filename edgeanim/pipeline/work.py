@@ -204,6 +204,7 @@ class Work:
             raise UsageError(
                 f"{backend} does not run the scheme {scheme!r}.",
                 where=f"the board {self.board.name}",
+                hint="Leave `scheme` out in the board's file.",
             )
         return scheme if entry.int8 else None
 

@@ -139,7 +139,11 @@ class Link:
         if len(data) != size:
             raise self._lost()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise DeviceFailed("A file was damaged on its way.", where=self.host.label)
+            raise DeviceFailed(
+                "A file was damaged on its way.",
+                where=self.host.label,
+                hint="Run the same command again.",
+            )
         return data
 
     def close(self) -> None:

@@ -81,7 +81,7 @@ def test_a_file_that_is_damaged_on_its_way_back_is_noticed(
         return found | {"sha256": "0" * 64} if "sha256" in found else found
 
     monkeypatch.setattr(Link, "answer", another_hash)
-    with pytest.raises(DeviceFailed, match="damaged on its way"):
+    with pytest.raises(DeviceFailed, match=r"damaged on its way.*Run the same command again"):
         Remote(fake.host, retry_s=()).run(counting_call(tmp_path, pause=0.0))
 
 

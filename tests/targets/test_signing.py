@@ -94,7 +94,7 @@ def test_where_a_key_is_trusted_only_what_it_signed_is_opened(
     with pytest.raises(BadInput, match="not signed"):
         animate(mine, drive="wave", out=tmp_path / "x.gif")
     sign(mine, key=make_pair(key.parent, 2))
-    with pytest.raises(BadInput, match="none of the keys that EDGEANIM_TRUST names"):
+    with pytest.raises(BadInput, match=r"none of the keys that EDGEANIM_TRUST names.*\.pub file"):
         inspect(mine)
     sign(mine, key=key)
     assert inspect(mine).signature.state == "trusted"
@@ -132,14 +132,14 @@ def test_an_altered_bundle_is_known(
     assert inspect(other).signature.state == "altered"
     assert "somebody has altered" in edgeanim("inspect", other).stdout
     monkeypatch.setenv(TRUST, str(key.with_suffix(".pub")))
-    with pytest.raises(BadInput, match="somebody has altered it"):
+    with pytest.raises(BadInput, match=r"somebody has altered it.*Get it anew"):
         inspect(other)
 
 
 @pytest.mark.parametrize("comment", [b"x", b"edgeanim-ed25519:", b"edgeanim-ed25519:" + b"g" * 192])
 def test_what_stands_before_the_seal_is_a_signature_or_nothing(mine: Path, comment: bytes) -> None:
     resealed(mine, comment)
-    with pytest.raises(BadInput, match="signature is damaged"), open_bundle(mine):
+    with pytest.raises(BadInput, match=r"signature is damaged.*Get it anew"), open_bundle(mine):
         pass
 
 

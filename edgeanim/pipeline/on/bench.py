@@ -121,7 +121,7 @@ def _parsed(texts: Sequence[str]) -> list[Place]:
     if not places:
         raise UsageError("There is no place to measure on.", hint="Name one, `local` at least.")
     if len({place.label for place in places}) != len(places):
-        raise UsageError("A place is given twice.", where="--on")
+        raise UsageError("A place is given twice.", where="--on", hint="Leave one of them out.")
     return places
 
 

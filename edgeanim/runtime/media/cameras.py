@@ -53,7 +53,9 @@ def camera_frames(path: str | Path) -> Iterator[Picture]:
                     where=where,
                 )
             yield frame
-        raise DeviceFailed("The camera stopped giving frames.", where=where)
+        raise DeviceFailed(
+            "The camera stopped giving frames.", where=where, hint="See that it is still connected."
+        )
     finally:
         camera.release()
 

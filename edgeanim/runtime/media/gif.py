@@ -9,8 +9,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import GifImagePlugin, Image
 
-from edgeanim.core.errors import UsageError
-from edgeanim.runtime.media.writing import changed, delays
+from edgeanim.runtime.media.writing import changed, delays, too_large
 from edgeanim.runtime.scene import Picture
 
 _COLOURS = 255
@@ -32,7 +31,7 @@ def write_gif(path: Path, frames: Iterable[Picture], fps: float) -> None:
 def _write_header(stream: IO[bytes], frame: Picture) -> None:
     height, width = frame.shape[:2]
     if max(height, width) > 0xFFFF:
-        raise UsageError("A GIF is at most 65535 pixels wide and high.")
+        raise too_large("A GIF", 0xFFFF)
     size = width.to_bytes(2, "little") + height.to_bytes(2, "little")
     forever = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
     stream.write(b"GIF89a" + size + b"\x70\x00\x00" + forever)

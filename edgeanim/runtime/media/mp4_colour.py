@@ -52,4 +52,6 @@ def _first(stream: BinaryIO, kind: bytes, start: int, end: int) -> Box:
 
 
 def _unknown() -> DeviceFailed:
-    return DeviceFailed("This machine's OpenCV writes an MP4 of an unknown build.")
+    return DeviceFailed(
+        "This machine's OpenCV writes an MP4 of an unknown build.", hint="Write a .webm."
+    )

@@ -14,6 +14,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.runtime.media.mp4_colour import name_colours
 from edgeanim.runtime.media.opencv import silent_cv2
 from edgeanim.runtime.media.reading import read_frames
+from edgeanim.runtime.media.writing import too_large
 from edgeanim.runtime.pictures import flatten
 from edgeanim.runtime.scene import Picture
 
@@ -77,12 +78,15 @@ def _write(path: Path, frames: Iterable[Picture], fps: float, coding: _Coding) -
 def _open_writer(path: Path, size: tuple[int, ...], fps: float, coding: _Coding) -> Any:
     cv2 = silent_cv2()
     if max(size) > coding.most_side:
-        raise UsageError(f"A {coding.name} is at most {coding.most_side} pixels wide and high.")
+        raise too_large(f"A {coding.name}", coding.most_side)
     with native_name(path) as name, quiet():
         code = cv2.VideoWriter_fourcc(*coding.code)
         writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, fps, size)
     if not writer.isOpened():
-        raise DeviceFailed(f"This machine's OpenCV cannot write {coding.name} ({coding.code}).")
+        raise DeviceFailed(
+            f"This machine's OpenCV cannot write {coding.name} ({coding.code}).",
+            hint="Write a .webp or .gif.",
+        )
     return writer
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from edgeanim.core.errors import UsageError
-from edgeanim.runtime.media.writing import changed, delays
+from edgeanim.runtime.media.writing import changed, delays, too_large
 from edgeanim.runtime.scene import Picture
 
 MAX_SIDE = 16383
@@ -44,7 +43,7 @@ def write_webp(path: Path, frames: Iterable[Picture], fps: float) -> None:
 def _header(frame: Picture) -> bytes:
     height, width, channels = frame.shape
     if max(height, width) > MAX_SIDE:
-        raise UsageError(f"A WebP is at most {MAX_SIDE} pixels wide and high.")
+        raise too_large("A WebP", MAX_SIDE)
     flags = _ANIMATED | (_TRANSPARENT if channels == 4 else 0)
     canvas = struct.pack("<I", flags) + _three_bytes(width - 1) + _three_bytes(height - 1)
     clear, forever = 0, 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgeanim.core.errors import UsageError
 from edgeanim.runtime.scene import Picture
 
 PNG_LEVEL = 4
@@ -34,3 +35,11 @@ def delays(fps: float, ticks: int, *, least: int = 1) -> Iterator[int]:
         delay = max(least, round(number * ticks / fps) - shown)
         shown += delay
         yield delay
+
+
+def too_large(what: str, most: int) -> UsageError:
+    """A frame has a side of more than the `most` pixels that `what` can have."""
+    return UsageError(
+        f"{what} is at most {most} pixels wide and high.",
+        hint="Write a .png or a folder of frames, or give smaller pictures.",
+    )
