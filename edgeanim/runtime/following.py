@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -25,11 +26,17 @@ class Step(NamedTuple):
     timings: Timings
 
 
-def smoothed_steps(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps with smoothed motion; one step is held back."""
-    sights, ahead = itertools.tee(steps)
-    motions = smoothed(step.motion for step in ahead if step.motion is not None)
-    return (step._replace(motion=motion) for step, motion in zip(sights, motions, strict=True))
+def smoothed_steps(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same steps, each of which has a motion, with that smoothed; one step is held back."""
+    held: deque[Step] = deque()  # not `itertools.tee`, which lets go of 57 at a time
+
+    def motions() -> Iterator[Array]:
+        for step in steps:
+            if step.motion is not None:
+                held.append(step)
+                yield step.motion
+
+    return (held.popleft()._replace(motion=motion) for motion in smoothed(motions()))
 
 
 def shown_frames(driver: Iterable[Picture], *, at_least: int) -> Iterator[Shown]:

@@ -117,3 +117,20 @@ def test_a_model_that_takes_more_than_motion_is_not_smoothed_in_silence():
     with pytest.raises(UsageError, match="more than motion") as caught:
         Player(contract, opened, motion=MotionOptions(smooth=True))
     assert "--smooth" in str(caught.value)
+
+
+def test_of_a_long_driver_no_more_than_a_few_frames_are_held():
+    alive: set[int] = set()
+
+    def driver():
+        for number in range(80):
+            frame = spot(20 + number % 8, 20)
+            alive.add(number)
+            weakref.finalize(frame, alive.discard, number)
+            yield frame
+            del frame
+
+    frames = player_of(smooth=True).play(Scene(still=spot(32, 24), driver=driver()))
+    held = [len(alive) for _ in frames]
+    assert len(held) == 80
+    assert max(held) <= 4
