@@ -140,7 +140,7 @@ def extract_motion(
             made = UntilItFails(overlap.ahead(followed, stop))
             found = as_they_come(made, fps) if live else made
             until = itertools.takewhile(lambda _: not stop(), found)
-            values = _gathered(itertools.islice(until, limit), clip, progress)
+            values = _gathered(itertools.islice(until, limit), clip, progress, overlap)
     track = _track(values, fps, opened.contract.regions, clip)
     save_track(Path(out), track)
     made.tell(out)
@@ -182,7 +182,9 @@ def _track(
         raise BadInput(f"The motion found in it cannot be stored: {error}.", where=clip) from error
 
 
-def _gathered(motions: Iterable[Array], clip: str | Path, progress: Progress) -> list[Array]:
+def _gathered(
+    motions: Iterable[Array], clip: str | Path, progress: Progress, overlap: Overlap
+) -> list[Array]:
     """All of them, of a camera as many as a stored motion has room for."""
     values: list[Array] = []
     for motion in motions:
@@ -192,7 +194,10 @@ def _gathered(motions: Iterable[Array], clip: str | Path, progress: Progress) ->
             raise _too_long(clip)
         values.append(motion)
         progress.step()
-    progress.done("a stored motion has no room for more" if len(values) == MAX_FRAMES else "")
+    told = [f"{overlap.left_out} frames left out"] if overlap.left_out else []
+    if len(values) == MAX_FRAMES:
+        told.append("a stored motion has no room for more")
+    progress.done(", ".join(told))
     return values
 
 
