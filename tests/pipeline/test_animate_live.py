@@ -156,7 +156,7 @@ def test_a_camera_is_followed_until_it_is_stopped_and_what_was_made_is_kept(
     )
     # As many as the time that passed has room for, each of the camera's not at all, once or often.
     assert frames == sorted(frames)
-    assert frames[-1] - frames[0] <= 4
+    assert len(set(frames)) <= 6
     counted = Counted()
     track = api.extract_motion(
         "camera:0",
