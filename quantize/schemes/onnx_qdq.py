@@ -17,7 +17,7 @@ from edgeanim.core.quiet import quiet
 from edgeanim.graph.rewrites import channel_slopes, hard_gates, scaled_products, upsample_by_expand
 from edgeanim.graph.shapes import infer_shapes
 from edgeanim.quantize.gates import gate_ranges
-from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
+from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, load_prepared
 from edgeanim.quantize.wide_depthwise import find_wide_depthwise
 from edgeanim.targets.board import Board
 
@@ -39,7 +39,7 @@ class OnnxQdq(QdqScheme):
         from onnxruntime import quantization
 
         with quiet():
-            model = with_shapes(prepared.path)
+            model = load_prepared(prepared.path)
             nodes = _without_clipped_outputs(model, prepared.nodes)
             job = quantization.QDQQuantizer(
                 model,

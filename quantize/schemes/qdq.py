@@ -112,7 +112,7 @@ def _ranges_of(
     return {name: found[origin] for name, origin in origins.items()}
 
 
-def with_shapes(path: Path) -> Any:
+def load_prepared(path: Path) -> Any:
     """The prepared graph with its shapes in the form that ONNX Runtime's quantiser expects."""
     from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.graph.edit import replace_nodes
-from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, with_shapes
+from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, load_prepared
 from edgeanim.quantize.tensorrt_rules import check_tensorrt
 
 _LIMIT = 127
@@ -38,7 +38,7 @@ class TensorRtQdq(QdqScheme):
         """See `QdqScheme.insert`."""
         import onnx
 
-        model = with_shapes(prepared.path)
+        model = load_prepared(prepared.path)
         ranges = ranges_of(_to_round(model.graph, prepared.nodes))
         _insert(model.graph, prepared.nodes, {name: at.bound for name, at in ranges.items()})
         check_tensorrt(model, where=self.name)
