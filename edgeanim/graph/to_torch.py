@@ -1,4 +1,4 @@
-"""ONNX to PyTorch, behind a parity gate that names the first op that differs.
+"""ONNX to PyTorch, behind a parity gate (`import_gate`) that names the first op that differs.
 
 The graph is normalised, warps are lowered, and each remaining node goes through a small table of
 converters (`edgeanim.graph.converters`) into one `torch.fx.GraphModule`. Why not an existing
@@ -7,31 +7,28 @@ importer: docs/decisions/0002-onnx-import.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import GraphSpec
-from edgeanim.core.errors import BadInput, GateFailed, foreign_errors
 from edgeanim.core.packages import installed, require
 from edgeanim.graph.edit import Editor
+from edgeanim.graph.import_gate import ImportGate
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.queries import REMAINING, STANDARD, graph_inputs, node_label
+from edgeanim.graph.queries import STANDARD, graph_inputs
 from edgeanim.graph.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import functions, shared_numbers, warp
 from edgeanim.graph.rounding_noise import tolerance_with_noise
-from edgeanim.graph.torch_modules import reason_of
-from edgeanim.graph.traced import watched_run
 
 if TYPE_CHECKING:
     import torch
-    from torch import fx
 
 _UNKNOWN = "the importer does not know this op"
 _WARPS = "warps are taken if they are bilinear or nearest, not bicubic"
@@ -138,13 +135,13 @@ def import_torch(path: Path, *, tolerance: float = 1e-4) -> ImportedGraph:
     normalized = _written_out(original)
     shared_numbers.rewrite(normalized)
     model = _with_lowered_warps(normalized)
-    built = _build(model, path)
-    error_found = _deviation(built, model, wanted, inputs)
+    gate = _build(model, path)
+    error_found = gate.deviation(wanted, inputs)
     if not error_found <= tolerance:
-        tolerance = built.imported.tolerance_of(inputs, tolerance)
+        tolerance = gate.imported.tolerance_of(inputs, tolerance)
     if not error_found <= tolerance:
-        _name_the_first(built, model, inputs, path, tolerance, error_found)
-    return replace(built.imported, normalized=normalized, error=error_found)
+        gate.refuse_the_first(inputs, tolerance, error_found)
+    return replace(gate.imported, normalized=normalized, error=error_found)
 
 
 def importable_form(model: Any) -> Any:
@@ -179,15 +176,7 @@ def unknown_nodes(model: Any) -> list[Any]:
     ]
 
 
-@dataclass(frozen=True)
-class _Built:
-    """What the gate needs: the module, and what makes the error for a node and a reason."""
-
-    imported: ImportedGraph
-    refuse: Callable[[Any, str], BadInput]
-
-
-def _build(model: Any, path: Path) -> _Built:
+def _build(model: Any, path: Path) -> ImportGate:
     from torch import fx
 
     from edgeanim.graph.converters import CONVERTERS, Builder, fuse
@@ -218,88 +207,4 @@ def _build(model: Any, path: Path) -> _Built:
         origins=builder.origins,
         fx_names={name: n.name for name, n in builder.values.items() if n.name in left},
     )
-    return _Built(imported, builder.refuse)
-
-
-def _deviation(
-    built: _Built, model: Any, expected: Mapping[str, Array], inputs: Mapping[str, Array]
-) -> float:
-    """The largest one of any output; `BadInput` for the first node that PyTorch refuses."""
-    imported = built.imported
-    done: set[str] = set()
-
-    def translate(error: BaseException) -> BadInput:
-        made = ((imported.fx_names.get(node.output[0]), node) for node in model.graph.node)
-        node = next(node for name, node in made if name and name not in done)
-        return built.refuse(node, f"PyTorch says {reason_of(error)!r}")
-
-    with foreign_errors(translate):
-        tensors = imported.tensors(inputs)
-        made = watched_run(imported.module, tensors, lambda node, _: done.add(node.name))
-    return imported.deviation(expected, made)
-
-
-def _name_the_first(
-    built: _Built,
-    model: Any,
-    inputs: Mapping[str, Array],
-    path: Path,
-    tolerance: float,
-    error: float,
-) -> NoReturn:
-    """`GateFailed` for the first node, in order, whose result differs by more than `tolerance`."""
-    wanted = Reference(_with_all_outputs(model), where=path).run(inputs)
-    found = _run_keeping_values(built, inputs)
-    for node, difference in _differences(model, built.imported, wanted, found):
-        if not difference <= tolerance:
-            raise GateFailed(
-                f"In PyTorch the result of {node.op_type} node {node_label(node)} differs "
-                f"by {difference:.2e}, the outputs by {error:.2e}; the limit is "
-                f"{tolerance:.0e}. It is the first op that does.",
-                where=path,
-                hint=REMAINING,
-            )
-    raise GateFailed(
-        f"In PyTorch the outputs differ by {error:.2e}, though no single op does by more than "
-        f"{tolerance:.0e}: the graph differs from its normalised form.",
-        where=path,
-        hint=REMAINING,
-    )
-
-
-def _with_all_outputs(model: Any) -> Any:
-    """A copy of `model` that also gives every intermediate value."""
-    import onnx
-
-    copy = deepcopy(model)
-    known = {value.name for value in copy.graph.output}
-    for node in copy.graph.node:
-        for name in node.output:
-            if name and name not in known:
-                copy.graph.output.append(onnx.ValueInfoProto(name=name))
-    return copy
-
-
-def _differences(
-    model: Any, imported: ImportedGraph, wanted: Mapping[str, Array], found: Mapping[str, Array]
-) -> Iterator[tuple[Any, float]]:
-    """By how much the results of each node differ that both sides have, in the graph's order."""
-    for node in model.graph.node:
-        for name in node.output:
-            made = found.get(imported.fx_names.get(name, ""))
-            if name in wanted and made is not None:
-                yield node, deviation(wanted[name], made)
-
-
-def _run_keeping_values(built: _Built, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """All intermediate values of the module, by the names of its fx nodes."""
-    import torch
-
-    kept: dict[str, Array] = {}
-
-    def watch(node: fx.Node, value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            kept[node.name] = value.numpy()
-
-    watched_run(built.imported.module, built.imported.tensors(inputs), watch)
-    return kept
+    return ImportGate(imported, model, path, builder.refuse)
