@@ -33,9 +33,7 @@ def _restate(graph: Editor, node: Any) -> bool:
     if node.op_type == "LayerNormalization":
         return _layer_norm(graph, node)
     if node.op_type == "GroupNormalization":
-        scale, shift = graph.constant_of(node, 1), graph.constant_of(node, 2)
-        groups = attributes(node)["num_groups"]
-        return _group_norm(graph, node, node, node.input[0], scale, shift, groups)
+        return _group_norm(graph, node, node, node.input[0], attributes(node)["num_groups"])
     return _reshaped_norm(graph, node)
 
 
@@ -53,7 +51,7 @@ def _layer_norm(graph: Editor, node: Any) -> bool:
         return False
     near = node.output[0]
     mean = partial(_mean_over_channels, graph, near=near)
-    made = _normed(graph, node, last.input[0], mean, scale, shift, near=near)
+    made = _normed(graph, node, last.input[0], mean, (scale, shift), near=near)
     graph.replace(node, graph.add("Transpose", [made], near=near, perm=TO_LAST), renamed=True)
     return True
 
@@ -65,26 +63,19 @@ def _reshaped_norm(graph: Editor, node: Any) -> bool:
         return False
     norm, groups = found
     x = groups.input[0]
-    scale, shift = graph.constant_of(norm, 1), graph.constant_of(norm, 2)
+    scale = graph.constant_of(norm, 1)
     shape, each = graph.shapes.get(x), graph.shapes.get(groups.output[0])
     if shape is None or each is None or scale is None:
         return False
     if shape != graph.shapes.get(node.output[0]) or shape[:1] != each[:1]:
         return False  # of several pictures, whose groups are no groups of channels
-    return _group_norm(graph, node, norm, x, scale, shift, len(scale))
+    return _group_norm(graph, node, norm, x, len(scale))
 
 
-def _group_norm(
-    graph: Editor,
-    node: Any,
-    norm: Any,
-    x: str,
-    scale: AnyArray | None,
-    shift: AnyArray | None,
-    groups: int,
-) -> bool:
-    """Let `node` be what `norm` does to the groups of channels of `x`; `scale` and `shift` are for
-    each group or for each channel."""
+def _group_norm(graph: Editor, node: Any, norm: Any, x: str, groups: int) -> bool:
+    """Let `node` be what `norm` does to so many groups of channels of `x`; that scales and shifts
+    each group or each channel."""
+    scale, shift = graph.constant_of(norm, 1), graph.constant_of(norm, 2)
     shape = graph.shapes.get(x, ())
     if len(shape) != 4 or scale is None or shift is None or scale.dtype != np.float32:
         return False
@@ -92,7 +83,8 @@ def _group_norm(
         return False
     near, each = node.output[0], shape[1] // len(scale)
     mean = partial(_mean_over_groups, graph, shape=shape, groups=groups, near=near)
-    made = _normed(graph, norm, x, mean, np.repeat(scale, each), np.repeat(shift, each), near=near)
+    per_channel = np.repeat(scale, each), np.repeat(shift, each)
+    made = _normed(graph, norm, x, mean, per_channel, near=near)
     graph.replace(node, made, renamed=True)
     return True
 
@@ -102,18 +94,18 @@ def _normed(
     norm: Any,
     x: str,
     mean: Mean,
-    scale: AnyArray,
-    shift: AnyArray | None,
+    per_channel: tuple[AnyArray, AnyArray | None],
     *,
     near: str,
 ) -> str:
-    """(x - mean) / sqrt(variance + eps) * scale + shift, with the last two for each channel."""
+    """(x - mean) / sqrt(variance + eps) * scale + shift, with the last two for each channel and the
+    eps of `norm`."""
     centred = graph.add("Sub", [x, mean(x)], near=near)
     variance = mean(graph.add("Mul", [centred, centred], near=near))
     eps = np.array(attributes(norm).get("epsilon", _EPSILON), np.float32)
     variance = graph.add("Add", [variance, graph.constant(eps, near=near)], near=near)
     x = graph.add("Div", [centred, graph.add("Sqrt", [variance], near=near)], near=near)
-    for op, values, neutral in (("Mul", scale, 1.0), ("Add", shift, 0.0)):
+    for op, values, neutral in zip(("Mul", "Add"), per_channel, (1.0, 0.0), strict=True):
         if values is not None and (values != neutral).any():
             x = graph.add(
                 op, [x, graph.constant(values.reshape(1, -1, 1, 1), near=near)], near=near

@@ -88,18 +88,18 @@ def make_pair(
         if optical_flow:
             known = _with_optical_flow(known, pictures[0], pictures[1])
     return Pair(
-        pictures[0],
-        pictures[1],
-        pictures[1] - pictures[2],
-        known.labels[0],
-        known.labels[1],
-        known.directions[0],
-        known.directions[1],
-        known.flow,
-        known.visible,
-        known.flow_weight,
-        known.visible_weight,
-        np.array([sequence.parts is not None], np.float32),
+        still=pictures[0],
+        driving=pictures[1],
+        cue=pictures[1] - pictures[2],
+        label_still=known.labels[0],
+        label_driving=known.labels[1],
+        direction_still=known.directions[0],
+        direction_driving=known.directions[1],
+        flow=known.flow,
+        visible=known.visible,
+        flow_weight=known.flow_weight,
+        visible_weight=known.visible_weight,
+        known=np.array([sequence.parts is not None], np.float32),
     )
 
 
