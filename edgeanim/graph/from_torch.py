@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,21 +115,7 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     inputs = {f"edgeanim.input.{i}": tensor.name for i, tensor in enumerate(spec.inputs)}
     outputs = {f"edgeanim.output.{i}": tensor.name for i, tensor in enumerate(spec.outputs)}
 
-    def translate(error: BaseException) -> BadInput:
-        reason = reason_of(error)
-        if missing := _MISSING_OP.match(reason):
-            return BadInput(
-                f"This module cannot be exported to ONNX, which has no form of {missing[1]}.",
-                where=spec.name,
-                hint="Write it in other ops, or compute it outside and give it as an input.",
-            )
-        return BadInput(
-            f"This module cannot be exported to ONNX: {reason}",
-            where=spec.name,
-            hint="Every shape must be fixed and the control flow must not depend on the data.",
-        )
-
-    with foreign_errors(translate), quiet():
+    with foreign_errors(partial(_refused, spec.name)), quiet():
         program = torch.onnx.export(
             module,
             example,
@@ -150,6 +137,22 @@ def _export(module: torch.nn.Module, spec: GraphSpec, example: tuple[torch.Tenso
     _rename(model.graph, inputs | outputs)
     model.graph.name = spec.name
     return normalize(model)
+
+
+def _refused(where: str, error: BaseException) -> BadInput:
+    """The error for what PyTorch's exporter raises."""
+    reason = reason_of(error)
+    if missing := _MISSING_OP.match(reason):
+        return BadInput(
+            f"This module cannot be exported to ONNX, which has no form of {missing[1]}.",
+            where=where,
+            hint="Write it in other ops, or compute it outside and give it as an input.",
+        )
+    return BadInput(
+        f"This module cannot be exported to ONNX: {reason}",
+        where=where,
+        hint="Every shape must be fixed and the control flow must not depend on the data.",
+    )
 
 
 def _tell_outputs_apart(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgeanim.core.artifact import GraphArtifact
+from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
@@ -192,35 +192,21 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    rng = np.random.default_rng(0)
-    groups = shape.groups * inputs // shape.inputs if shape.kind == "grouped" else 1
+    groups = 1
     if shape.kind == "grouped":
+        groups = shape.groups * inputs // shape.inputs
         outputs = groups * shape.outputs // shape.groups
-    across = (inputs, outputs) if shape.kind == "transposed" else (outputs, inputs // groups)
-    kernel = rng.normal(0, 0.1, (*across, *shape.kernel)).astype(np.float32)
-    (pad_y, pad_x), (height, width) = shape.padding, shape.size
-    settings = {"output_padding": list(shape.extra)} if shape.kind == "transposed" else {}
-    conv = helper.make_node(
-        "ConvTranspose" if shape.kind == "transposed" else "Conv",
-        ["x", "w", "b"],
-        ["c"],
-        "conv",
-        strides=list(shape.stride),
-        pads=[pad_y, pad_x, pad_y, pad_x],
-        dilations=list(shape.dilation),
-        group=groups,
-        **settings,
-    )
-    given, made = (1, inputs, height, width), (1, outputs, *shape.output_size)
+    given, made = (1, inputs, *shape.size), (1, outputs, *shape.output_size)
+    stored = {
+        "w": _kernel(shape, inputs, outputs, groups),
+        "b": np.zeros(outputs, np.float32),
+    }
     graph = helper.make_graph(
-        [conv, helper.make_node("Relu", ["c"], ["y"], "relu")],
+        [_convolution(shape, groups), helper.make_node("Relu", ["c"], ["y"], "relu")],
         "layer",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, given)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, made)],
-        [
-            numpy_helper.from_array(kernel, "w"),
-            numpy_helper.from_array(np.zeros(outputs, np.float32), "b"),
-        ],
+        [numpy_helper.from_array(values, name) for name, values in stored.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     path = folder / "layer.onnx"
@@ -233,6 +219,30 @@ def _single(shape: LayerShape, inputs: int, outputs: int, folder: Path) -> Graph
         outputs=(TensorSpec("y", "feature:y", made, "NCHW"),),
     )
     return GraphArtifact(spec, path)
+
+
+def _kernel(shape: LayerShape, inputs: int, outputs: int, groups: int) -> Array:
+    across = (inputs, outputs) if shape.kind == "transposed" else (outputs, inputs // groups)
+    kernel = np.random.default_rng(0).normal(0, 0.1, (*across, *shape.kernel))
+    return kernel.astype(np.float32)
+
+
+def _convolution(shape: LayerShape, groups: int) -> Any:
+    """An ONNX node that makes `c` of `x`, the kernel `w` and the bias `b`."""
+    from onnx import helper
+
+    transposed = shape.kind == "transposed"
+    return helper.make_node(
+        "ConvTranspose" if transposed else "Conv",
+        ["x", "w", "b"],
+        ["c"],
+        "conv",
+        strides=list(shape.stride),
+        pads=[*shape.padding, *shape.padding],
+        dilations=list(shape.dilation),
+        group=groups,
+        **({"output_padding": list(shape.extra)} if transposed else {}),
+    )
 
 
 def _position(channels: int, half: int, full: int) -> float:

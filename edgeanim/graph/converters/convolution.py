@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -174,36 +175,48 @@ def conv_transpose(b: Builder, node: Any) -> fx.Node:
     if rank not in _TRANSPOSE:
         raise b.refuse(node, f"it has {rank} dimensions")
     begins, ends = split_pads(list(given.get("pads", [0] * (2 * rank))))
-    extra = list(given.get("output_padding", [0] * rank))
-    even = begins == ends
-    # What is cropped behind need not be added first.
-    added = extra if even else [max(0, m - end) for m, end in zip(extra, ends, strict=True)]
-    groups = given.get("group", 1)
-    strides = tuple(given.get("strides", [1] * rank))
-    module = _TRANSPOSE[rank](
-        kernel[0],
-        kernel[1] * groups,
-        kernel[2:],
-        stride=strides,
-        padding=tuple(begins) if even else 0,
-        output_padding=tuple(added),
-        groups=groups,
-        bias=bias is not None,
-        dilation=tuple(given.get("dilations", [1] * rank)),
-    )
+    module = _transposed(given, kernel, begins, ends, bias is not None)
     if computed:
         inputs = [b.value(name) for name in node.input if name]
         y = b.module(node, ComputedConvTranspose2d(module), *inputs)
     else:
         _load(module, weight, bias)
         y = b.module(node, module, b.value(node.input[0]))
-    if even:
+    if begins == ends:
         return y
     for axis, (begin, size) in enumerate(
         zip(begins, b.shape(node.output[0], node)[2:], strict=True), start=2
     ):
         y = b.call(torch.narrow, y, axis, begin, size)
     return y
+
+
+def _transposed(
+    given: Mapping[str, Any],
+    kernel: tuple[int, ...],
+    begins: list[int],
+    ends: list[int],
+    bias: bool,
+) -> nn.Module:
+    """The layer for a node with these attributes and a kernel of this shape, as yet without its
+    weights; where its pads are unequal, it has none."""
+    rank = len(kernel) - 2
+    extra = list(given.get("output_padding", [0] * rank))
+    even = begins == ends
+    # What is cropped behind need not be added first.
+    added = extra if even else [max(0, m - end) for m, end in zip(extra, ends, strict=True)]
+    groups = given.get("group", 1)
+    return _TRANSPOSE[rank](
+        kernel[0],
+        kernel[1] * groups,
+        kernel[2:],
+        stride=tuple(given.get("strides", [1] * rank)),
+        padding=tuple(begins) if even else 0,
+        output_padding=tuple(added),
+        groups=groups,
+        bias=bias,
+        dilation=tuple(given.get("dilations", [1] * rank)),
+    )
 
 
 def col2im(b: Builder, node: Any) -> fx.Node:
