@@ -12,7 +12,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import clip_limits
 from edgeanim.graph.known_values import KnownValues
 from edgeanim.graph.queries import value_shapes
-from edgeanim.graph.read import load_onnx
+from edgeanim.graph.reading.read import load_onnx
 from edgeanim.graph.rewrites import constants
 from edgeanim.graph.shapes import with_shapes
 from edgeanim.quantize.chain import Chain, Kind, Node, check_names, find_chain, holds_zero, narrows

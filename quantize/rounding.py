@@ -27,9 +27,9 @@ from edgeanim.core.artifact import Array, GraphArtifact, Samples
 from edgeanim.core.files import canonical_json, write_text
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.threads import one_blas_thread
-from edgeanim.quantize.histogram import Floats
-from edgeanim.quantize.histograms_onnx import activations
 from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain
+from edgeanim.quantize.ranges.histogram import Floats
+from edgeanim.quantize.ranges.histograms_onnx import activations
 
 Kernels = Mapping[str, Array]
 """By a convolution's name its kernel float32 [O, I/g, kh, kw]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.external import external_files
+from edgeanim.graph.reading.external import external_files
 from edgeanim.targets.backends import backend_names, get_backend
 
 

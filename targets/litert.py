@@ -44,7 +44,7 @@ def convert(source: Path, spec: GraphSpec, path: Path) -> None:
     what cannot be converted.
     """
     get_ready()
-    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.graph.pytorch.to_torch import import_torch
 
     # The importer lowers warps, so that TFLite's own decomposition of 40 ops never happens.
     with _collecting_rarely():
@@ -85,9 +85,9 @@ def _export(graph: Any, spec: GraphSpec, path: Path, source: Path) -> None:
     """Convert what was imported to a file that takes and gives the tensors of `spec` in order."""
     import torch
 
-    from edgeanim.graph.bands import in_bands
-    from edgeanim.graph.operand_order import without_leading_constants
-    from edgeanim.graph.vectors import as_columns, as_pixels
+    from edgeanim.graph.pytorch.bands import in_bands
+    from edgeanim.graph.pytorch.operand_order import without_leading_constants
+    from edgeanim.graph.pytorch.vectors import as_columns, as_pixels
 
     _refuse_sums(graph, source)
     in_bands(graph.module)

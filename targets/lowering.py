@@ -81,7 +81,7 @@ def lower_for_openvino(model: Any) -> None:
 
 def _read(source: Path, backend: str) -> Any:
     require(f"The backend {backend!r}", "onnx", extra="compress")
-    from edgeanim.graph.read import load_onnx
+    from edgeanim.graph.reading.read import load_onnx
     from edgeanim.graph.shapes import infer_shapes
 
     model = load_onnx(source)

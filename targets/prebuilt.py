@@ -10,7 +10,7 @@ from edgeanim.core.artifact import FLOAT32, CompiledGraph
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_path, must_exist
-from edgeanim.graph.roles import DEFAULT_RANGE, finished_picture, identifier, spec_of_shapes
+from edgeanim.graph.reading.roles import DEFAULT_RANGE, finished_picture, identifier, spec_of_shapes
 from edgeanim.targets.backends import (
     Backend,
     ReadsForeign,
@@ -28,9 +28,9 @@ def load_prebuilt(
     """A contract inferred from the file's own tensors, and the file as the only variant.
 
     The file, with what it needs beside it, is copied into `workdir`, so that what runs cannot
-    change under the run. Roles follow from shapes and names (`graph.roles`), pictures are in the
-    range `values`, by default what 8-bit numbers at that end stand for, or 0..1. The precision is
-    `int8` as soon as the file has quantised ops: what was asked for, not what will execute.
+    change under the run. Roles follow from shapes and names (`graph.reading.roles`), pictures
+    are in the range `values`, by default what 8-bit numbers at that end stand for, or 0..1. The
+    precision is `int8` as soon as it has quantised ops: what was asked for, not what will execute.
     `MissingComponent` if its runtime is absent.
     """
     must_exist(path)

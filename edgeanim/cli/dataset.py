@@ -13,7 +13,7 @@ from edgeanim.cli.output import print_json, say
 from edgeanim.cli.progress import TerminalProgress
 
 if TYPE_CHECKING:
-    from edgeanim.models.data.importers import Fit
+    from edgeanim.models.data.clips.importers import Fit
     from edgeanim.models.dataset.form import Manifest, Split
 
 _split_option = click.option(

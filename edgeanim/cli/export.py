@@ -21,7 +21,7 @@ from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
 from edgeanim.cli.users_code import failed, named_object, users_code
 from edgeanim.core.errors import BadInput, UsageError, foreign_errors
-from edgeanim.graph.program import SUFFIX as PROGRAM
+from edgeanim.graph.pytorch.program import SUFFIX as PROGRAM
 
 
 @click.command("export")
@@ -147,7 +147,7 @@ def _load(name: str) -> Any:
 def _fill(modules: Any, weights: Path) -> None:
     import torch
 
-    from edgeanim.graph.module_weights import load_weights
+    from edgeanim.graph.pytorch.module_weights import load_weights
 
     if not isinstance(modules, torch.nn.Module):
         raise UsageError(

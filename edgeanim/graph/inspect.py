@@ -15,6 +15,7 @@ from edgeanim.core.packages import installed
 from edgeanim.graph.edit import attributes
 from edgeanim.graph.load import load_model
 from edgeanim.graph.normalize import OLDEST_OPSET
+from edgeanim.graph.pytorch.to_torch import importable_form, unknown_nodes
 from edgeanim.graph.queries import (
     FLOAT_WANTED,
     REMAINING,
@@ -25,9 +26,8 @@ from edgeanim.graph.queries import (
     stored_tensors,
     value_shapes,
 )
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.restructure import restructure
-from edgeanim.graph.to_torch import importable_form, unknown_nodes
 
 _CONTROL = {"If", "Loop"}
 _RECURRENT = {"GRU", "LSTM", "RNN"}

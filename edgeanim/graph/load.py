@@ -19,11 +19,11 @@ from edgeanim.core.contract import (
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.core.files import atomic_folder, inside, sha256_bytes, sha256_file, write_bytes
 from edgeanim.core.parsing import load_toml, parse
-from edgeanim.graph.channel_order import bgr_pictures
-from edgeanim.graph.external import external_files
-from edgeanim.graph.infer import contract_of, infer_contract, output_shapes
 from edgeanim.graph.queries import graph_inputs, shape_of
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.channel_order import bgr_pictures
+from edgeanim.graph.reading.external import external_files
+from edgeanim.graph.reading.infer import contract_of, infer_contract, output_shapes
+from edgeanim.graph.reading.read import read_onnx
 
 __all__ = ["Model", "infer_contract", "load_model", "save_model"]
 

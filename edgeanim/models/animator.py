@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.graph.module_weights import load_weights
+from edgeanim.graph.pytorch.module_weights import load_weights
 from edgeanim.models.config import AnimatorConfig, load_animator_config
 from edgeanim.models.nets.encoder import Encoder
 from edgeanim.models.nets.generator import Generator

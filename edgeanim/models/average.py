@@ -17,7 +17,7 @@ from torch import nn
 from edgeanim.core.errors import BadInput, UsageError, reports_errors
 from edgeanim.core.files import may_hold_files, write_text
 from edgeanim.core.parsing import to_toml
-from edgeanim.graph.module_weights import save_weights
+from edgeanim.graph.pytorch.module_weights import save_weights
 from edgeanim.models.animator import load_animator
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS
 

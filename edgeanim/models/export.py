@@ -41,12 +41,12 @@ def export_animator(folder: Path, animator: Animator | None = None) -> Path:
     """Write `animator` (the shipped one if none is given) as a model folder and return it.
 
     Batch norms are folded, so the graphs hold plain convolutions. Every graph passes the gate of
-    `graph.from_torch` (deviation from PyTorch at most 1e-4) or nothing is written.
+    `graph.pytorch.from_torch` (deviation from PyTorch at most 1e-4) or nothing is written.
     """
     from copy import deepcopy
 
     model = load_shipped() if animator is None else animator
-    from edgeanim.graph.from_torch import export_model
+    from edgeanim.graph.pytorch.from_torch import export_model
     from edgeanim.models.animator import contract_of
     from edgeanim.models.nets.blocks import fold_batch_norm
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi, sin
 
-from edgeanim.models.data.puppets import Kind, PartPose, Pose
+from edgeanim.models.data.puppets.puppet import Kind, PartPose, Pose
 
 REST: Pose = {
     "upper arm left": PartPose(0.3),

@@ -17,7 +17,7 @@ from edgeanim.core.files import atomic_path
 from edgeanim.core.native import write_png
 from edgeanim.models.data.media import save_npz
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import SIZE, Kind, make_puppet, render
+from edgeanim.models.data.puppets.puppet import SIZE, Kind, make_puppet, render
 from edgeanim.models.data.sequences import FrameSequence, parts_of
 from edgeanim.models.performances import PERFORMANCES, REST, Performance
 from edgeanim.models.regions import COUNT

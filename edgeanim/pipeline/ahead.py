@@ -30,7 +30,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.methods import graph_specs, quantized_graph
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.calibration import DiskSamples
+from edgeanim.quantize.calibration.samples import DiskSamples
 from edgeanim.targets.backends import CompilesSlowly, get_backend
 from edgeanim.targets.board import Board
 

@@ -22,8 +22,8 @@ from edgeanim.pipeline.clipping import clipping_in_words
 from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.frames.relit import also_relit
 from edgeanim.pipeline.work import Work, open_original, play, versions
-from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
-from edgeanim.quantize.coverage import frame_features, k_center
+from edgeanim.quantize.calibration.coverage import frame_features, k_center
+from edgeanim.quantize.calibration.samples import DiskSamples, SampleWriter, check_samples
 from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.runtime.golden import Golden, load_golden, save_golden
 from edgeanim.runtime.moments import at_moments

@@ -31,8 +31,8 @@ def clipping_in_words(model: Model, golden: Path) -> str | None:
     """What to do where much of what the model paints lies at the ends of its value range, and
     nothing in the graph keeps it there: of a net that paints -1..1, taken for 0..1, half is black,
     of one that paints 0..255 nearly all is white, and drift in it is not seen. `None` elsewhere."""
-    from edgeanim.graph.picture_ranges import bounded_range
-    from edgeanim.graph.read import read_onnx
+    from edgeanim.graph.reading.picture_ranges import bounded_range
+    from edgeanim.graph.reading.read import read_onnx
 
     for graph in model.graphs:
         spec = graph.spec.output("frame")

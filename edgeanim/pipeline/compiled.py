@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.contract import CONTRACT_FILE
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.graph.program import SUFFIX as PROGRAM
+from edgeanim.graph.pytorch.program import SUFFIX as PROGRAM
 from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped
 
 _OF_MODELS = (CONTRACT_FILE, ARCHITECTURE)

@@ -15,7 +15,7 @@ from edgeanim.core.native import write_png
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.progress import SILENT, Progress, counted
 from edgeanim.core.threads import one_blas_thread
-from edgeanim.models.data.importers import Fit
+from edgeanim.models.data.clips.importers import Fit
 from edgeanim.models.dataset.form import (
     SEQUENCES,
     SPLITS,

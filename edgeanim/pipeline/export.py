@@ -21,13 +21,13 @@ from edgeanim.core.files import atomic_folder, write_text
 from edgeanim.core.packages import require
 from edgeanim.core.parsing import load_toml, one_or_more, parse
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.graph.from_torch import TOLERANCE, export_model
-from edgeanim.graph.infer import infer_contract
-from edgeanim.graph.program import SUFFIX as PROGRAM
-from edgeanim.graph.program import Program, load_program
+from edgeanim.graph.pytorch.from_torch import TOLERANCE, export_model
+from edgeanim.graph.pytorch.program import SUFFIX as PROGRAM
+from edgeanim.graph.pytorch.program import Program, load_program
+from edgeanim.graph.pytorch.torch_modules import evaluating, run_module
+from edgeanim.graph.reading.infer import infer_contract
+from edgeanim.graph.reading.roles import OWN_CONTRACT, identifier, spec_of_shapes
 from edgeanim.graph.reference import seeded_inputs
-from edgeanim.graph.roles import OWN_CONTRACT, identifier, spec_of_shapes
-from edgeanim.graph.torch_modules import evaluating, run_module
 from edgeanim.pipeline.model_folder import may_become_model
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def export(
     takes them; `outputs` names what it returns (`frame` if that is one tensor, or `frame_out` if an
     input is called so). What the tensors mean is told by shapes and names as for a bare ONNX
     (`edgeanim inspect` shows it); `values` is the interval of its pictures, by default what its
-    first and last ops tell (see `graph.picture_ranges`), or 0..1.
+    first and last ops tell (see `graph.reading.picture_ranges`), or 0..1.
 
     Any other model needs a `contract` (or the path of its model.toml), and a module for each of its
     graphs by name; a contract of one graph also takes the module alone. Modules take the inputs and

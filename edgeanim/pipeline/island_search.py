@@ -1,7 +1,7 @@
 """The search for float islands along a path of convolutions, by few trials.
 
 A trial plays and times the model with some convolutions in float, which takes long. The path says
-in which order convolutions leave INT8 (`quantize.islands.Search.path`).
+in which order convolutions leave INT8 (`quantize.mixed.islands.Search.path`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST_DROPPED = 4
 
 
 class PredictsTime(Protocol):
-    """See `quantize.islands.Search`."""
+    """See `quantize.mixed.islands.Search`."""
 
     def time(self, floats: Iterable[Layer]) -> float:
         """Predicted microseconds a frame with these layers in float."""

@@ -21,12 +21,12 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import RANGES, QuantizeSpec, Ranges
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.rewrites.split_convolution import with_parts
 from edgeanim.pipeline.frames.lights import Likeness, golden_relit
 from edgeanim.pipeline.variants import drift_of, main_file, make_variant
 from edgeanim.pipeline.work import Work, artifact_digest, versions
-from edgeanim.quantize.histogram import Histograms, load_histograms, save_histograms
+from edgeanim.quantize.ranges.histogram import Histograms, load_histograms, save_histograms
 from edgeanim.quantize.rounding import load_kernels, round_kernels, save_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit

@@ -1,10 +1,10 @@
 """`--method mixed`: INT8 with float islands, the fastest set that measurably keeps to the limit.
 
 The cheap error of each layer and the time of each node, both measured, give a path from all INT8 to
-nearly all float (`quantize.islands`). Sets of islands on the path are played on the held-out frames
-and timed beside float, by bisection; then single islands return to INT8 as long as the limit holds
-(`pipeline.island_search`), in other light too (`pipeline.frames.lights`): a search for speed leaves
-no margin of its own.
+nearly all float (`quantize.mixed.islands`). Sets of islands on the path are played on the held-out
+frames and timed beside float, by bisection; then single islands return to INT8 as long as the limit
+holds (`pipeline.island_search`), in other light too (`pipeline.frames.lights`): a search for speed
+leaves no margin of its own.
 Every trial is kept in the store under the machine that it was timed on, so a killed search goes on
 where it stopped.
 """
@@ -27,7 +27,7 @@ from edgeanim.pipeline.methods import Job, MeasuredIslands, Outcome, histograms_
 from edgeanim.pipeline.timing import measure_frames, profile_nodes, weight_of
 from edgeanim.pipeline.variants import make_variant
 from edgeanim.pipeline.work import artifact_digest, versions
-from edgeanim.quantize.islands import (
+from edgeanim.quantize.mixed.islands import (
     FloatGraph,
     Search,
     Times,
@@ -35,9 +35,9 @@ from edgeanim.quantize.islands import (
     node_times,
     read_graph,
 )
+from edgeanim.quantize.mixed.sensitivity import layer_errors
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
-from edgeanim.quantize.sensitivity import layer_errors
 from edgeanim.targets.bundle import Variant
 
 _RECORD = "trial.json"

@@ -13,12 +13,12 @@ from edgeanim.core.contract import CONTRACT_FILE, Contract
 from edgeanim.core.errors import BadInput, named
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes, write_text
 from edgeanim.core.parsing import load_json
-from edgeanim.graph.external import external_files
 from edgeanim.graph.inspect import refused_ops
 from edgeanim.graph.load import Model, load_model
-from edgeanim.graph.program import SUFFIX as PROGRAM
-from edgeanim.graph.protobuf import parse_onnx
+from edgeanim.graph.pytorch.program import SUFFIX as PROGRAM
 from edgeanim.graph.queries import FLOAT_WANTED, REMAINING, quantized_already
+from edgeanim.graph.reading.external import external_files
+from edgeanim.graph.reading.protobuf import parse_onnx
 from edgeanim.models.shipped_files import ARCHITECTURE, WEIGHTS, is_shipped, shipped
 from edgeanim.pipeline.frames.material import Material
 from edgeanim.pipeline.work import Work, artifact_digest, versions
@@ -86,8 +86,8 @@ def model_path(name: str | Path, work: Work) -> Path:
 
 def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
     """An .onnx as the static float32 one in the store that it means, with a sentence for each thing
-    that was changed; itself where nothing has to be (see `graph.adopt`)."""
-    from edgeanim.graph.adopt import adopt
+    that was changed; itself where nothing has to be (see `graph.reading.adopt`)."""
+    from edgeanim.graph.reading.adopt import adopt
 
     if not path.is_file() or (found := adopt(path)) is None:
         return path, ()

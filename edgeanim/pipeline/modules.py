@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.store import Store
-from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.pytorch.to_torch import import_torch
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.work import Work
 

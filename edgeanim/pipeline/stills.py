@@ -10,7 +10,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import squares
-from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.quantize.calibration.coverage import evenly, thin
 from edgeanim.runtime.media import is_live, pictures_in, read_still, read_stills
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import no_larger, scaled_still

@@ -32,7 +32,7 @@ def restructured(work: Work, graph: GraphArtifact, backend: str) -> GraphArtifac
     parts = {"graph": artifact_digest(graph), "lanes": lanes, "versions": versions()}
 
     def make(folder: Path) -> None:
-        from edgeanim.graph.read import read_onnx
+        from edgeanim.graph.reading.read import read_onnx
         from edgeanim.graph.restructure import restructure
 
         original = read_onnx(graph.path)

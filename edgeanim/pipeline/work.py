@@ -22,7 +22,7 @@ from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.core.store import Store, tool_versions
-from edgeanim.graph.external import external_files
+from edgeanim.graph.reading.external import external_files
 from edgeanim.runtime.execution import Record
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Picture, Scene

@@ -27,7 +27,7 @@ from edgeanim.core.threads import torch_threads
 from edgeanim.quantize.onnx_nodes import has_convolutions
 
 if TYPE_CHECKING:
-    from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.graph.pytorch.to_torch import ImportedGraph
     from edgeanim.quantize.distillation.placement import Placement
     from edgeanim.quantize.distillation.train import GraphTask
 
@@ -109,9 +109,9 @@ def distil_graph(
     """
     require("Distilling", "torch", "onnx", "safetensors", extra="compress")
     _require_enough(samples, artifact)
-    from edgeanim.graph.to_torch import import_torch
-    from edgeanim.graph.traced import traced_shapes
-    from edgeanim.graph.write_back import trainable, write_back
+    from edgeanim.graph.pytorch.to_torch import import_torch
+    from edgeanim.graph.pytorch.traced import traced_shapes
+    from edgeanim.graph.pytorch.write_back import trainable, write_back
     from edgeanim.quantize.distillation.fake_quant import remove_rounding
     from edgeanim.quantize.distillation.placement import find_placement
     from edgeanim.quantize.distillation.train import Trainer

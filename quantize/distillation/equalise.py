@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 
-from edgeanim.graph.traced import traced_shapes, watched_run
+from edgeanim.graph.pytorch.traced import traced_shapes, watched_run
 from edgeanim.quantize.distillation.equalise_classes import CONVOLUTIONS, Channels, find_channels
 from edgeanim.quantize.distillation.placement import Placement
 

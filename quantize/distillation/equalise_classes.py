@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.shape import PicturePad
+from edgeanim.graph.pytorch.converters.shape import PicturePad
 from edgeanim.quantize.disjoint import DisjointSets, Ids
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)

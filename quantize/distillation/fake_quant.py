@@ -22,8 +22,8 @@ from torch.nn.utils import parametrize
 
 from edgeanim.core.recipe import Ranges
 from edgeanim.quantize.distillation.placement import Placement
-from edgeanim.quantize.histogram import Histogram
-from edgeanim.quantize.ranges import find_range
+from edgeanim.quantize.ranges.histogram import Histogram
+from edgeanim.quantize.ranges.methods import find_range
 
 STEPS = 255
 """Of U8, from its lowest level to its highest."""

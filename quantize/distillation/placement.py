@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from edgeanim.graph.converters.convolution import ConvTranspose2d
-from edgeanim.graph.converters.shape import PicturePad
+from edgeanim.graph.pytorch.converters.convolution import ConvTranspose2d
+from edgeanim.graph.pytorch.converters.shape import PicturePad
 from edgeanim.quantize.chain import Chain, Kind, Node, find_chain, holds_zero, narrows
 
 Shapes = Mapping[str, Sequence[int]]

@@ -16,7 +16,7 @@ from edgeanim.core.contract import TensorSpec
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.progress import Progress
 from edgeanim.core.recipe import DistilSpec, Ranges
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.quantize.distillation.fake_quant import collect_ranges
 from edgeanim.quantize.distillation.loss import Loss, Outputs, output_losses
 from edgeanim.quantize.distillation.state import TrainingHistory, load_state, save_state

@@ -14,8 +14,8 @@ import numpy as np
 from torch import fx
 
 from edgeanim.core.contract import FEATURE, STATE, GraphSpec
+from edgeanim.graph.pytorch.to_torch import ImportedGraph
 from edgeanim.graph.queries import node_label
-from edgeanim.graph.to_torch import ImportedGraph
 from edgeanim.quantize.disjoint import DisjointSets, Ids
 from edgeanim.quantize.pruning.channels import ties_channels
 from edgeanim.quantize.pruning.macs import NO_LAYER, macs_by_layer

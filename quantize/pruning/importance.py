@@ -10,7 +10,7 @@ import torch
 
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.quantize.pruning.channels import ChannelGroup, kind_of
 from edgeanim.quantize.pruning.surgeon import Surgeon
 from edgeanim.quantize.pruning.takes import Takes

@@ -22,7 +22,7 @@ from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.graph.traced import traced_shapes
+from edgeanim.graph.pytorch.traced import traced_shapes
 from edgeanim.quantize.pruning.allocation import Layer
 from edgeanim.quantize.pruning.channels import Kind, kind_of
 from edgeanim.targets.backends import Backend, SessionOptions

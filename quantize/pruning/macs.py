@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from edgeanim.graph.traced import traced_shapes
+from edgeanim.graph.pytorch.traced import traced_shapes
 from edgeanim.quantize.pruning.channels import function_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def macs_by_layer(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> di
 def _macs(module: fx.GraphModule, example: Sequence[torch.Tensor]) -> Iterator[tuple[str, int]]:
     from torch import nn
 
-    from edgeanim.graph.converters.convolution import ComputedConvTranspose2d
+    from edgeanim.graph.pytorch.converters.convolution import ComputedConvTranspose2d
 
     convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
     transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)

@@ -27,7 +27,7 @@ from edgeanim.quantize.pruning.pruned import import_graph, require_packages, wri
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.graph.pytorch.to_torch import ImportedGraph
     from edgeanim.quantize.pruning.rounds import Rounds
     from edgeanim.quantize.pruning.takes import Takes
     from edgeanim.quantize.pruning.whole import WholeModel
@@ -123,7 +123,7 @@ def _cut_in_rounds(
 
 def _parameters(student: WholeModel, imported: Imported) -> dict[str, torch.nn.Parameter]:
     """Everything that the recovery trains, by graph and name."""
-    from edgeanim.graph.write_back import trainable
+    from edgeanim.graph.pytorch.write_back import trainable
     from edgeanim.quantize.pruning.selection import in_graph
 
     return {

@@ -17,14 +17,14 @@ from edgeanim.core.packages import require
 from edgeanim.core.parsing import to_plain
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.tensors import write_tensors
-from edgeanim.graph.write_back import write_back
+from edgeanim.graph.pytorch.write_back import write_back
 from edgeanim.quantize.pruning.channels import PrunedGroup
 from edgeanim.quantize.pruning.macs import count_macs
 
 if TYPE_CHECKING:
     import torch
 
-    from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.graph.pytorch.to_torch import ImportedGraph
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def require_packages() -> None:
 
 def import_graph(path: Path) -> ImportedGraph:
     """The graph in PyTorch."""
-    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.graph.pytorch.to_torch import import_torch
 
     return import_torch(path)
 

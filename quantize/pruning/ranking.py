@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.quantize.pruning.elimination import (
     InputStats,
     Problem,

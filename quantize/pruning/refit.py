@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from edgeanim.graph.traced import watched_run
+from edgeanim.graph.pytorch.traced import watched_run
 from edgeanim.quantize.pruning.channels import gives_channels
 from edgeanim.quantize.pruning.layer_fit import PLACES, fit_layer
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.graph.to_torch import ImportedGraph
+from edgeanim.graph.pytorch.to_torch import ImportedGraph
 from edgeanim.quantize.pruning.allocation import Layer, cost_of
 from edgeanim.quantize.pruning.channels import ChannelGroup, PrunedGroup
 from edgeanim.quantize.pruning.elimination import InputStats, read_moments

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from edgeanim.graph.traced import traced_shapes
+from edgeanim.graph.pytorch.traced import traced_shapes
 from edgeanim.quantize.disjoint import DisjointSets, Ids
 from edgeanim.quantize.pruning.channels import (
     averages_channels,

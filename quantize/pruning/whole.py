@@ -27,7 +27,7 @@ from edgeanim.core.contract import (
     TensorSpec,
 )
 from edgeanim.core.skeleton import Joints, Retargeting, to_motion, to_planes
-from edgeanim.graph.to_torch import ImportedGraph
+from edgeanim.graph.pytorch.to_torch import ImportedGraph
 from edgeanim.quantize.pruning.takes import Call, Take
 
 Roles = dict[str, Tensor]

@@ -15,10 +15,10 @@ from edgeanim.core.files import write_bytes
 from edgeanim.core.packages import require
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.graph.read import load_onnx
-from edgeanim.quantize.histogram import Histograms
-from edgeanim.quantize.histograms_onnx import collect_histograms
+from edgeanim.graph.reading.read import load_onnx
 from edgeanim.quantize.onnx_nodes import has_convolutions
+from edgeanim.quantize.ranges.histogram import Histograms
+from edgeanim.quantize.ranges.histograms_onnx import collect_histograms
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 from edgeanim.targets.checks import runtime_errors

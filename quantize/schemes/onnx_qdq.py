@@ -16,9 +16,9 @@ import numpy as np
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.rewrites import channel_slopes, hard_gates, scaled_products, upsample_by_expand
 from edgeanim.graph.shapes import infer_shapes
-from edgeanim.quantize.gates import gate_ranges
+from edgeanim.quantize.runtimes.gates import gate_ranges
+from edgeanim.quantize.runtimes.wide_depthwise import find_wide_depthwise
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, load_prepared
-from edgeanim.quantize.wide_depthwise import find_wide_depthwise
 from edgeanim.targets.board import Board
 
 

@@ -29,11 +29,11 @@ from edgeanim.graph.rewrites import (
     upsample_by_broadcast,
 )
 from edgeanim.quantize.chain import Chain
-from edgeanim.quantize.histogram import Histograms
 from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain, shaped
-from edgeanim.quantize.openvino_extremes import part_from_rounding
-from edgeanim.quantize.openvino_quantizers import kernels_of, set_ranges, set_weights
+from edgeanim.quantize.ranges.histogram import Histograms
 from edgeanim.quantize.rounding import replace_kernels
+from edgeanim.quantize.runtimes.openvino_extremes import part_from_rounding
+from edgeanim.quantize.runtimes.openvino_quantizers import kernels_of, set_ranges, set_weights
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits, weight_limit
 from edgeanim.targets.lowering import lower_for_openvino
 from edgeanim.targets.openvino_ir import save_ir

@@ -15,12 +15,12 @@ from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec, Ranges
 from edgeanim.core.scratch import scratch_folder
 from edgeanim.graph.normalize import with_recent_opset
-from edgeanim.graph.read import load_onnx
-from edgeanim.quantize.gates import find_gates
-from edgeanim.quantize.histogram import Histograms
+from edgeanim.graph.reading.read import load_onnx
 from edgeanim.quantize.onnx_nodes import load_shaped, onnx_chain, shaped
-from edgeanim.quantize.ranges import TensorRange, ranges_in
+from edgeanim.quantize.ranges.histogram import Histograms
+from edgeanim.quantize.ranges.methods import TensorRange, ranges_in
 from edgeanim.quantize.rounding import replace_kernels
+from edgeanim.quantize.runtimes.gates import find_gates
 from edgeanim.quantize.schemes.base import Scheme, Source, seven_bits
 from edgeanim.targets.board import Board
 

@@ -3,7 +3,7 @@
 Before every convolution, on its input and its weights, and before the sums between convolutions;
 TensorRT moves quantisers through pooling, concatenation and resizing by itself and fuses what
 follows a convolution into it. Activations have one scale, weights one per output channel, biases
-stay in float. What is written has passed `edgeanim.quantize.tensorrt_rules`.
+stay in float. What is written has passed `edgeanim.quantize.runtimes.tensorrt_rules`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.graph.edit import replace_nodes
+from edgeanim.quantize.runtimes.tensorrt_rules import check_tensorrt
 from edgeanim.quantize.schemes.qdq import Prepared, QdqScheme, RangesOf, load_prepared
-from edgeanim.quantize.tensorrt_rules import check_tensorrt
 
 _LIMIT = 127
 

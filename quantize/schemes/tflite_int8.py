@@ -23,12 +23,12 @@ from edgeanim.core.native import native_name
 from edgeanim.core.quiet import quiet
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.scratch import scratch_folder
-from edgeanim.graph.read import load_onnx
+from edgeanim.graph.reading.read import load_onnx
 from edgeanim.quantize.chain import check_names, find_chain
-from edgeanim.quantize.histogram import Histogram, Histograms
 from edgeanim.quantize.onnx_nodes import has_convolutions, name_nodes
+from edgeanim.quantize.ranges.histogram import Histogram, Histograms
+from edgeanim.quantize.runtimes.tflite_ops import TfliteOps
 from edgeanim.quantize.schemes.base import CompiledFloat, Scheme, Source
-from edgeanim.quantize.tflite_ops import TfliteOps
 
 # Whose float32 file the quantiser works on.
 BACKEND = "tflite"

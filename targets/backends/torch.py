@@ -70,7 +70,7 @@ class Torch:
     def compile(self, artifact: GraphArtifact, board: Board, out: Path) -> CompiledGraph:
         check_artifact(artifact, self)
         require(f"The backend {self.name!r}", *_PACKAGES, extra=self.extra)
-        from edgeanim.graph.read import read_onnx
+        from edgeanim.graph.reading.read import read_onnx
 
         path = inside(out, f"{artifact.spec.name}.onnx")
         # With its weights inline: external ones would stay behind.
@@ -104,7 +104,7 @@ class _TorchSession:
     def __init__(
         self, torch: Any, graph: CompiledGraph, device: str, options: SessionOptions
     ) -> None:
-        from edgeanim.graph.to_torch import import_torch
+        from edgeanim.graph.pytorch.to_torch import import_torch
 
         self.spec: GraphSpec = graph.spec
         self._torch, self._device = torch, device

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeanim.graph.queries import graph_inputs
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from tests.onnx_text import parsed
 

@@ -12,10 +12,10 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.adopt import adopt
 from edgeanim.graph.load import load_model
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.reading.adopt import adopt
 from edgeanim.graph.reference import Reference, deviation
-from edgeanim.graph.to_torch import import_torch
 
 PICTURE = np.random.default_rng(0).uniform(0, 1, (1, 3, 16, 16)).astype(np.float32)
 BODY = "c = Conv <pads=[1,1,1,1]> (x, w) \n y = Sigmoid (c)"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from edgeanim.graph.bands import MOST_TAPS, in_bands
+from edgeanim.graph.pytorch.bands import MOST_TAPS, in_bands
 
 
 @settings(max_examples=25)

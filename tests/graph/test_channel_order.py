@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.adopt import adopt
 from edgeanim.graph.load import load_model, save_model
+from edgeanim.graph.reading.adopt import adopt
 from edgeanim.graph.reference import Reference
 
 ENDS = "float[1,3,16,16] x", "float[1,3,16,16] y"

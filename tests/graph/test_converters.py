@@ -11,7 +11,7 @@ import torch
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.quiet import quiet
-from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.pytorch.to_torch import import_torch
 from tests.graph.op_cases import CASES
 from tests.graph.op_cases.case import I64, X
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from edgeanim.graph.pytorch.to_torch import import_torch
 from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import depthwise, transposed, zero_stuffing
-from edgeanim.graph.to_torch import import_torch
 from edgeanim.quantize.pruning.surgeon import Surgeon
 from tests.graph.applied import applied
 

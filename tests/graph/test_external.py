@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.external import external_files
 from edgeanim.graph.load import load_model, save_model
+from edgeanim.graph.reading.external import external_files
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
 

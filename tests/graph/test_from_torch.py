@@ -12,7 +12,7 @@ from torch import nn
 
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed
-from edgeanim.graph.from_torch import export_onnx
+from edgeanim.graph.pytorch.from_torch import export_onnx
 from edgeanim.graph.reference import Reference
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")

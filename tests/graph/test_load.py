@@ -19,7 +19,7 @@ from PIL import Image
 from edgeanim.core.contract import dump_contract
 from edgeanim.core.errors import BadInput
 from edgeanim.graph.load import infer_contract, load_model, save_model
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.read import read_onnx
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from edgeanim.graph.pytorch.to_torch import import_torch
 from edgeanim.graph.rewrites import matrix_products
-from edgeanim.graph.to_torch import import_torch
 from tests.graph.applied import applied
 
 SIZES = {"b": 2, "h": 3, "i": 4, "j": 5, "k": 6}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_model
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.graph.pytorch.module_weights import load_weights, save_weights
 from edgeanim.models.animator import Animator
 from tests.models.tiny_training import TINY
 

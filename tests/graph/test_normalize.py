@@ -14,7 +14,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.graph.edit import Editor, attributes
 from edgeanim.graph.normalize import normalize
 from edgeanim.graph.queries import value_shapes
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.rewrites import constants
 from edgeanim.graph.upsampling import nearest_factor
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from edgeanim.core.quiet import quiet
 from edgeanim.graph.normalize import normalize
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.reference import Reference, deviation, inputs_for
 from edgeanim.graph.rewrites import own_statistics
-from edgeanim.graph.to_torch import import_torch
 from tests.graph.applied import applied, by_openvino
 
 

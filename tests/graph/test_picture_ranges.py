@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeanim.graph.infer import infer_contract
+from edgeanim.graph.reading.infer import infer_contract
 
 ENDS = ("float[1,3,16,16] x", "float[1,3,16,16] y")
 UNIT, SIGNED, BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgeanim.api import animate, bench
 from edgeanim.core.errors import BadInput, GateFailed
-from edgeanim.graph.program import load_program
+from edgeanim.graph.pytorch.program import load_program
 from edgeanim.pipeline.export import export
 from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.work import Work

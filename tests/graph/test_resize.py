@@ -13,8 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
+from edgeanim.graph.pytorch.to_torch import import_torch
 from edgeanim.graph.rewrites import identity
-from edgeanim.graph.to_torch import import_torch
 
 COORDINATES = (
     "half_pixel",

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeanim.graph.read import read_onnx
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.reading.read import read_onnx
 from edgeanim.graph.restructure import restructure
 from edgeanim.graph.rewrites import (
     depth_to_space,
@@ -19,7 +20,6 @@ from edgeanim.graph.rewrites import (
     instance_norm,
     norm_scale,
 )
-from edgeanim.graph.to_torch import import_torch
 from tests.graph.applied import applied
 
 PICTURE = "float[1,3,12,16] x"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.load import load_model
-from edgeanim.graph.roles import spec_of_shapes
+from edgeanim.graph.reading.infer import infer_contract
+from edgeanim.graph.reading.roles import spec_of_shapes
 
 IMAGE = ("float[1,3,16,16] x", "float[1,3,16,16] y")
 

@@ -17,9 +17,9 @@ from torch import nn
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, GateFailed
 from edgeanim.core.quiet import quiet
-from edgeanim.graph import converters
-from edgeanim.graph.from_torch import export_onnx
-from edgeanim.graph.to_torch import import_torch
+from edgeanim.graph.pytorch import converters
+from edgeanim.graph.pytorch.from_torch import export_onnx
+from edgeanim.graph.pytorch.to_torch import import_torch
 
 pytestmark = pytest.mark.usefixtures("operators_read_once")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.write_back import trainable, write_back
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.pytorch.write_back import trainable, write_back
 
 
 @pytest.fixture

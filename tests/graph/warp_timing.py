@@ -21,8 +21,8 @@ import torch
 
 from edgeanim.core import offline
 from edgeanim.core.quiet import quiet
+from edgeanim.graph.pytorch.to_torch import import_torch
 from edgeanim.graph.rewrites import warp
-from edgeanim.graph.to_torch import import_torch
 
 
 def milliseconds(run: Callable[[], Any]) -> float:

@@ -10,7 +10,7 @@ import torch
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_toml
-from edgeanim.graph.module_weights import save_weights
+from edgeanim.graph.pytorch.module_weights import save_weights
 from edgeanim.models.animator import Animator, load_animator
 from edgeanim.models.average import average, main
 from edgeanim.models.config import AnimatorConfig

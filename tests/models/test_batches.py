@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from edgeanim.core.progress import SILENT
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.training.batches import Material, draw_batch, load_material
 from edgeanim.models.training.config import DataConfig

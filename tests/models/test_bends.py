@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgeanim.models.data.bends import at_rest, bent
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.clips.bends import at_rest, bent
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.data.sequences import FrameSequence
 from edgeanim.models.regions import REGIONS, UNKNOWN
 

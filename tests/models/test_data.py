@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
-from edgeanim.models.data.actions import ACTIONS, make_action
 from edgeanim.models.data.augmentation import (
     Augmentation,
     random_augmentation,
     similarity,
 )
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import KINDS, NO_PART, SIZE, make_puppet, render
+from edgeanim.models.data.puppets.actions import ACTIONS, make_action
+from edgeanim.models.data.puppets.puppet import KINDS, NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.sequences import (
     FrameSequence,
     clip_sequence,

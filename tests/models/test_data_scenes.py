@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput
-from edgeanim.models.data.effects import Effects, random_effects
-from edgeanim.models.data.keyposes import free_action
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import NO_PART, SIZE, make_puppet, render
-from edgeanim.models.data.scenes import (
+from edgeanim.models.data.puppets.effects import Effects, random_effects
+from edgeanim.models.data.puppets.keyposes import free_action
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE, make_puppet, render
+from edgeanim.models.data.puppets.scenes import (
     make_scene,
     read_photographs,
     scene_at_moments,

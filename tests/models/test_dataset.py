@@ -21,8 +21,8 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.progress import SILENT, Silent
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.people.person import person_at_moments
-from edgeanim.models.data.puppets import SIZE
-from edgeanim.models.data.scenes import scene_at_moments
+from edgeanim.models.data.puppets.puppet import SIZE
+from edgeanim.models.data.puppets.scenes import scene_at_moments
 from edgeanim.models.data.sequences import puppet_at_moments
 from edgeanim.models.dataset.form import (
     MANIFEST,

@@ -15,7 +15,7 @@ from edgeanim.cli.dataset import command
 from edgeanim.core.arrays import save_npz
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.dataset.form import (
     KNOWN,
     MANIFEST,

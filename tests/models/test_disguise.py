@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeanim.models.data import disguise
-from edgeanim.models.data.disguise import disguised
-from edgeanim.models.data.mattes import mattes
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.clips import disguise
+from edgeanim.models.data.clips.disguise import disguised
+from edgeanim.models.data.clips.mattes import mattes
+from edgeanim.models.data.clips.weak_labels import weak_labels
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.regions import BACKGROUND, REGIONS, TIPS, UNKNOWN
 from tests.models.drawn_people import JUMPERS, SKINS, waving
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from edgeanim.api import make_dataset
 from edgeanim.core.errors import BadInput, DeviceFailed, UsageError
 from edgeanim.core.progress import SILENT
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.dataset.reader import FrameCache, decode_ahead, read_sequences
 from edgeanim.models.train import train
 from edgeanim.models.training import ahead

@@ -14,22 +14,27 @@ from hypothesis import strategies as st
 
 from edgeanim.core.errors import BadInput, EdgeanimError
 from edgeanim.models.data.augmentation import Augmentation, similarity
-from edgeanim.models.data.bvh import parse_bvh, read_bvh
-from edgeanim.models.data.drawings import JOINTS, Drawing, read_drawing
-from edgeanim.models.data.drawn import (
+from edgeanim.models.data.drawings.bvh import parse_bvh, read_bvh
+from edgeanim.models.data.drawings.drawing import JOINTS, Drawing, read_drawing
+from edgeanim.models.data.drawings.drawn import (
     drawing_folders,
     drawing_sequence,
     perform,
     sketch_sequence,
 )
-from edgeanim.models.data.keyposes import free_motion
-from edgeanim.models.data.mesh import MAX_TRIANGLES, build_mesh, deform, triangle_transforms
+from edgeanim.models.data.drawings.mesh import (
+    MAX_TRIANGLES,
+    build_mesh,
+    deform,
+    triangle_transforms,
+)
+from edgeanim.models.data.drawings.retarget import retarget
+from edgeanim.models.data.drawings.rigs import make_rig
+from edgeanim.models.data.drawings.sketches import make_sketch
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import NO_PART, SIZE
-from edgeanim.models.data.retarget import retarget
-from edgeanim.models.data.rigs import make_rig
+from edgeanim.models.data.puppets.keyposes import free_motion
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.sequences import region_table
-from edgeanim.models.data.sketches import make_sketch
 from edgeanim.models.dataset.make import motion_files
 from edgeanim.models.nets.moments import motion_of
 from edgeanim.models.regions import BACKGROUND, COUNT, MIRRORED, REGIONS

@@ -17,7 +17,7 @@ from edgeanim.cli.evaluate import command
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_plain
-from edgeanim.graph.module_weights import save_weights
+from edgeanim.graph.pytorch.module_weights import save_weights
 from edgeanim.models.animator import Animator
 from edgeanim.models.evaluation import sets
 from edgeanim.models.evaluation.clips import _MAX_FRAMES, clip_frames, find_clips

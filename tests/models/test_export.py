@@ -12,7 +12,7 @@ import torch
 
 from edgeanim.core.contract import load_contract
 from edgeanim.core.errors import GateFailed, UsageError
-from edgeanim.graph.from_torch import TOLERANCE
+from edgeanim.graph.pytorch.from_torch import TOLERANCE
 from edgeanim.models.animator import Animator, contract_of
 from edgeanim.models.export import export_animator
 from edgeanim.models.nets.regions import RegionNet

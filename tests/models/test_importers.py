@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.models.data.importers import clip_pictures, sheet_pictures, to_canvas
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.clips.importers import clip_pictures, sheet_pictures, to_canvas
+from edgeanim.models.data.puppets.puppet import SIZE
 
 
 @pytest.fixture

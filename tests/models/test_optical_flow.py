@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
 from edgeanim.models.data.optical_flow import consistent_flow
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import KINDS, SIZE, make_puppet
+from edgeanim.models.data.puppets.puppet import KINDS, SIZE, make_puppet
 from edgeanim.models.data.sequences import FrameSequence, puppet_sequence
 from edgeanim.models.regions import UNKNOWN
 

@@ -22,7 +22,7 @@ from edgeanim.models.data.people.person import (
     render,
 )
 from edgeanim.models.data.people.surfaces import ATLAS, Chart
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.sequences import paired_sequence
 from edgeanim.models.regions import BACKGROUND, REGIONS
 

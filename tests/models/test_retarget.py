@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeanim.models.data.bvh import Capture, parse_bvh
-from edgeanim.models.data.retarget import retarget
+from edgeanim.models.data.drawings.bvh import Capture, parse_bvh
+from edgeanim.models.data.drawings.retarget import retarget
 from tests.models.conftest import bvh_text
 
 

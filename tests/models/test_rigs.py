@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeanim.models.data.drawings import Drawing, read_drawing
-from edgeanim.models.data.rigs import SHARPNESS, make_rig
+from edgeanim.models.data.drawings.drawing import Drawing, read_drawing
+from edgeanim.models.data.drawings.rigs import SHARPNESS, make_rig
 
 
 @pytest.mark.parametrize("times", [1, 4], ids=["enlarged", "shrunk"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeanim.models.data.pairs import Pair, make_pair
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence, Parts
 from edgeanim.models.evaluation.disocclusion import disoccluded_where_known
 from edgeanim.models.evaluation.reenact import Made

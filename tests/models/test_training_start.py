@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from edgeanim.core.errors import BadInput
-from edgeanim.graph.module_weights import save_weights
+from edgeanim.graph.pytorch.module_weights import save_weights
 from edgeanim.models.animator import Animator, load_animator
 from edgeanim.models.config import SIZES
 from edgeanim.models.export import load_shipped

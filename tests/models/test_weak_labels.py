@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeanim.models.data.augmentation import PLAIN, Augmentation, similarity
+from edgeanim.models.data.clips.weak_labels import weak_labels
 from edgeanim.models.data.pairs import make_pair
 from edgeanim.models.data.sequences import FrameSequence
-from edgeanim.models.data.weak_labels import weak_labels
 from edgeanim.models.dataset.sheet import contact_sheet
 from edgeanim.models.regions import BACKGROUND, UNKNOWN
 from tests.models.drawn_people import HEAD, JUMPERS, LEFT, RIGHT, SIZE, SKINS, TORSO, person, waving

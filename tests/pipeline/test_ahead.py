@@ -22,14 +22,14 @@ from edgeanim.core.errors import EdgeanimError
 from edgeanim.core.interruption import acknowledge, end_with
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.graph.infer import infer_contract
 from edgeanim.graph.load import load_model
+from edgeanim.graph.reading.infer import infer_contract
 from edgeanim.pipeline import ahead as ahead_module
 from edgeanim.pipeline import methods
 from edgeanim.pipeline.ahead import Ahead, _has_room, working_ahead
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.calibration import DiskSamples, SampleWriter
+from edgeanim.quantize.calibration.samples import DiskSamples, SampleWriter
 
 BACKEND = "onnxruntime"
 SCHEME = "onnx-qdq"

@@ -18,7 +18,7 @@ from PIL import Image
 from edgeanim.api import animate
 from edgeanim.benchmarks.results.result import load_report
 from edgeanim.benchmarks.schema import report_schema
-from edgeanim.models.data.puppets import make_puppet, render
+from edgeanim.models.data.puppets.puppet import make_puppet, render
 from edgeanim.models.performances import PERFORMANCES
 from edgeanim.models.showcase import SEEDS
 from edgeanim.runtime.media import read_frames, read_still, write_animation

@@ -19,7 +19,7 @@ from edgeanim.cli.evaluate import command
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.models.data.pairs import make_pair
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.evaluation import sets
 from edgeanim.models.evaluation.affine import affine_flow
 from edgeanim.models.evaluation.clips import clip_frames

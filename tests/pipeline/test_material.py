@@ -17,7 +17,7 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.models.regions import REGIONS, SKELETON
 from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, Material, gather
 from edgeanim.pipeline.models import default_material
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.runtime.media import write_animation
 from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.scene import Picture, Scene

@@ -64,7 +64,7 @@ def material() -> Material:
 def test_takes_play_in_pytorch_as_scenes_do_in_the_player(
     work: Work, model: Model, material: Material
 ) -> None:
-    from edgeanim.graph.to_torch import import_torch
+    from edgeanim.graph.pytorch.to_torch import import_torch
     from edgeanim.quantize.pruning.whole import WholeModel
 
     graphs = {graph.spec.name: import_torch(graph.path) for graph in model.graphs}

@@ -46,8 +46,8 @@ def calibrate(count: int) -> None:
     """Do the work and print this process's peak resident size in KiB."""
     from edgeanim.core.artifact import GraphArtifact
     from edgeanim.core.contract import GraphSpec, TensorSpec
-    from edgeanim.quantize.calibration import DiskSamples, SampleWriter, check_samples
-    from edgeanim.quantize.histograms_onnx import collect_histograms
+    from edgeanim.quantize.calibration.samples import DiskSamples, SampleWriter, check_samples
+    from edgeanim.quantize.ranges.histograms_onnx import collect_histograms
 
     shape, unit = (1, 3, SIZE, SIZE), (0.0, 1.0)
     image = TensorSpec("image", "driving_frame", shape, "NCHW", range=unit)

@@ -15,7 +15,7 @@ import numpy as np
 from edgeanim.benchmarks.drift.frames import ssim
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def train_generator(
     """Train it on procedural pictures, one thread, and export it to `path`."""
     import torch
 
-    from edgeanim.graph.from_torch import export_onnx
+    from edgeanim.graph.pytorch.from_torch import export_onnx
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ import numpy as np
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.contract import TensorSpec
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.backends import OpProfile, SessionOptions, backend_names, get_backend
 from edgeanim.targets.board import Board

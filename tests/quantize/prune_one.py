@@ -12,7 +12,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.files import sha256_file
 from edgeanim.core.parsing import load_json, parse
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.graph.write_back import write_back
+from edgeanim.graph.pytorch.write_back import write_back
 from edgeanim.quantize.pruning.prune import prune_graphs
 from edgeanim.quantize.pruning.pruned import PrunePlan, import_graph
 from edgeanim.quantize.pruning.surgeon import apply_groups

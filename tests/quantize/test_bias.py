@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import fx
 
 from edgeanim.core.artifact import Array, GraphArtifact
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import traced_shapes
-from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.pytorch.traced import traced_shapes
+from edgeanim.graph.pytorch.write_back import write_back
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.distillation.bias import correct_biases
 from edgeanim.quantize.distillation.fake_quant import (
     collect_ranges,

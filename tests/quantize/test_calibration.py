@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, DeviceFailed
-from edgeanim.quantize.calibration import (
+from edgeanim.quantize.calibration.samples import (
     ArraySamples,
     DiskSamples,
     SampleWriter,
@@ -94,7 +94,7 @@ def test_an_index_that_cannot_be_written_leaves_nothing_behind(
     def full(_path: Path, _text: str) -> None:
         raise DeviceFailed("No space is left.")
 
-    monkeypatch.setattr("edgeanim.quantize.calibration.write_text", full)
+    monkeypatch.setattr("edgeanim.quantize.calibration.samples.write_text", full)
     writer = SampleWriter(tmp_path / "net", SPEC)
     with pytest.raises(DeviceFailed), writer:
         writer.add(ArraySamples(make())[0])

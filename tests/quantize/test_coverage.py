@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.quantize.coverage import frame_features, k_center, thin
+from edgeanim.quantize.calibration.coverage import frame_features, k_center, thin
 
 points = hnp.arrays(
     np.float64, st.tuples(st.integers(1, 9), st.just(2)), elements=st.floats(-10, 10, width=32)

@@ -16,12 +16,12 @@ from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.errors import BadInput, DeviceFailed
 from edgeanim.core.progress import Progress, Silent
 from edgeanim.core.recipe import DistilSpec, QuantizeSpec
-from edgeanim.graph.converters.convolution import ConvTranspose2d
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import traced_shapes
+from edgeanim.graph.pytorch.converters.convolution import ConvTranspose2d
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.pytorch.traced import traced_shapes
 from edgeanim.pipeline.figures.public_tools import onnxruntime_static
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.distillation.distil import Grids, distil_graph
 from edgeanim.quantize.distillation.fake_quant import (
     RoundedValue,

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from torch import fx, nn
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.graph.from_torch import export_onnx
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import traced_shapes
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.from_torch import export_onnx
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.pytorch.traced import traced_shapes
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.distillation.equalise import equalise
 from edgeanim.quantize.distillation.placement import Placement, find_placement
 from tests.quantize.cyclegan import as_samples, make_generator, photographs, spec_of

@@ -12,8 +12,8 @@ import pytest
 from edgeanim import api
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
-from edgeanim.quantize.gates import find_gates, gate_ranges
 from edgeanim.quantize.onnx_nodes import shaped
+from edgeanim.quantize.runtimes.gates import find_gates, gate_ranges
 from tests.graph.applied import optimised
 from tests.onnx_text import parsed
 

@@ -16,7 +16,7 @@ import pytest
 from edgeanim.core.artifact import Array, GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.graph.restructure import restructure
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.rounding import round_kernels
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.quantize.schemes.base import weight_limit

@@ -8,11 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.chain import Node
-from edgeanim.quantize.histogram import Histogram
-from edgeanim.quantize.histograms_onnx import collect_histograms
-from edgeanim.quantize.islands import (
+from edgeanim.quantize.mixed.islands import (
     FloatGraph,
     Search,
     Times,
@@ -20,7 +18,9 @@ from edgeanim.quantize.islands import (
     node_times,
     read_graph,
 )
-from edgeanim.quantize.sensitivity import layer_errors
+from edgeanim.quantize.mixed.sensitivity import layer_errors
+from edgeanim.quantize.ranges.histogram import Histogram
+from edgeanim.quantize.ranges.histograms_onnx import collect_histograms
 from edgeanim.targets.backends import NodeTime
 
 

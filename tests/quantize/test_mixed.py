@@ -18,7 +18,7 @@ from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline import mixed as search
 from edgeanim.pipeline.quantize import Quantized, quantize
-from edgeanim.quantize.islands import FloatGraph, Times
+from edgeanim.quantize.mixed.islands import FloatGraph, Times
 from edgeanim.targets.machine import read_machine
 
 BACKEND = "onnxruntime"

@@ -14,7 +14,7 @@ from edgeanim.core.store import Store
 from edgeanim.graph.restructure import restructure
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.onnx_nodes import name_nodes, onnx_chain
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
@@ -71,8 +71,8 @@ def test_a_clip_is_glue_in_the_file_and_in_training_where_it_keeps_zero(
     import onnx
     import torch
 
-    from edgeanim.graph.to_torch import import_torch
-    from edgeanim.graph.traced import traced_shapes
+    from edgeanim.graph.pytorch.to_torch import import_torch
+    from edgeanim.graph.pytorch.traced import traced_shapes
     from edgeanim.quantize.distillation.placement import find_placement
 
     path = as_numbers(written(tmp_path, body, TWO_KERNELS | limits), *limits)

@@ -10,7 +10,7 @@ import pytest
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 from tests.quantize.played import in_float_and_int8, psnr

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import fx, nn
 
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.graph.traced import traced_shapes
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.graph.pytorch.traced import traced_shapes
 from edgeanim.quantize.distillation.placement import find_placement
 from tests.onnx_text import parsed
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import DeviceFailed, GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.distillation.train import Trainer
 from edgeanim.quantize.pruning.allocation import uniform
 from tests.quantize.played import outputs

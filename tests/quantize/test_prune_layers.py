@@ -15,7 +15,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.graph.inspect import inspect_graph
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning.layer_times import measure_layers
 from edgeanim.quantize.pruning.macs import count_macs
 from edgeanim.quantize.pruning.prune import convolutions_of

@@ -14,8 +14,8 @@ import pytest
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.recipe import PruneSpec, QuantizeSpec
 from edgeanim.graph.inspect import inspect_graph
-from edgeanim.graph.write_back import write_back
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.write_back import write_back
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board

@@ -14,7 +14,7 @@ from edgeanim.core.store import Store
 from edgeanim.pipeline import methods
 from edgeanim.pipeline.methods import quantized_graph
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.quantize.schemes.base import weight_limit
 from edgeanim.targets.board import Board

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edgeanim.quantize.histogram import BINS, Floats, Histogram
-from edgeanim.quantize.range_errors import LEVELS, divergences, squared_errors
+from edgeanim.quantize.ranges.errors import LEVELS, divergences, squared_errors
+from edgeanim.quantize.ranges.histogram import BINS, Floats, Histogram
 
 pieces = hnp.arrays(
     np.float32,

@@ -14,17 +14,17 @@ from hypothesis.extra import numpy as hnp
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.core.recipe import RANGES, QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
-from edgeanim.quantize.histogram import (
+from edgeanim.quantize.calibration.samples import ArraySamples
+from edgeanim.quantize.ranges.errors import LEVELS
+from edgeanim.quantize.ranges.histogram import (
     BINS,
     Histogram,
     Histograms,
     load_histograms,
     save_histograms,
 )
-from edgeanim.quantize.histograms_onnx import collect_histograms
-from edgeanim.quantize.range_errors import LEVELS
-from edgeanim.quantize.ranges import TensorRange, find_range, ranges_in
+from edgeanim.quantize.ranges.histograms_onnx import collect_histograms
+from edgeanim.quantize.ranges.methods import TensorRange, find_range, ranges_in
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 

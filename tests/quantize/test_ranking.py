@@ -13,8 +13,8 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import GateFailed
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning import layer_fit
 from edgeanim.quantize.pruning.ranking import Scored, judged_takes
 from edgeanim.quantize.pruning.rounds import Rounds

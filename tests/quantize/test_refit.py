@@ -11,8 +11,8 @@ from torch import fx, nn
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.graph.to_torch import import_torch
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.to_torch import import_torch
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning.refit import bytes_per_sample, refit
 from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.quantize.pruning.whole import WholeModel

@@ -14,7 +14,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.quantize import rounding
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.rounding import (
     compensated,
     load_kernels,

@@ -9,7 +9,7 @@ import pytest
 
 from edgeanim.core.artifact import Array, CompiledGraph, GraphArtifact
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board, load_board
@@ -95,7 +95,7 @@ def test_openvino_rounds_the_weights_as_training_and_the_ranking_of_layers_do(
     from onnx import numpy_helper
 
     from edgeanim.quantize.distillation.fake_quant import RoundedWeight
-    from edgeanim.quantize.sensitivity import rounded_weights
+    from edgeanim.quantize.mixed.sensitivity import rounded_weights
 
     scheme = get_scheme("openvino-int8")
     made = scheme.quantize(unet, samples, QuantizeSpec(), old_board, tmp_path)

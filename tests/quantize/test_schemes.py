@@ -15,7 +15,7 @@ from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
@@ -301,7 +301,7 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import MissingComponent
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.board import Board
 tensor = TensorSpec("x", "frame", (1, 3, 4, 4), "NCHW")

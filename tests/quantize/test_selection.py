@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract, GraphSpec
 from edgeanim.core.recipe import PruneSpec
-from edgeanim.graph.from_torch import export_onnx
 from edgeanim.graph.inspect import inspect_graph
-from edgeanim.graph.to_torch import ImportedGraph, import_torch
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.graph.pytorch.from_torch import export_onnx
+from edgeanim.graph.pytorch.to_torch import ImportedGraph, import_torch
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning.allocation import (
     Damage,
     Layer,

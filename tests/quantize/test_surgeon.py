@@ -203,7 +203,7 @@ def test_channels_that_are_zero_go_without_a_trace(
 
 
 def test_channels_pass_a_reflected_border() -> None:
-    from edgeanim.graph.converters.shape import PicturePad
+    from edgeanim.graph.pytorch.converters.shape import PicturePad
 
     class Net(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:

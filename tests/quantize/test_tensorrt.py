@@ -13,9 +13,9 @@ from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.pipeline.quantize import quantize
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
+from edgeanim.quantize.runtimes.tensorrt_rules import check_tensorrt, violations
 from edgeanim.quantize.schemes import get_scheme
-from edgeanim.quantize.tensorrt_rules import check_tensorrt, violations
 from edgeanim.targets.board import Board
 from tests.quantize.played import outputs
 

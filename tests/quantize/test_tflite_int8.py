@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeanim.core.artifact import GraphArtifact
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.targets.backends import OpProfile
 from edgeanim.targets.board import Board
 from tests.quantize.played import in_float_and_int8, play, psnr

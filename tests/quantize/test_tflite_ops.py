@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import UsageError
-from edgeanim.quantize.kernel_match import is_scaled, matching
+from edgeanim.quantize.runtimes.kernel_match import is_scaled, matching
+from edgeanim.quantize.runtimes.tflite_ops import TfliteOps
 from edgeanim.quantize.schemes.tflite_int8 import kernels_of
-from edgeanim.quantize.tflite_ops import TfliteOps
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.board import Board
 from tests.onnx_text import parsed

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.skeleton import Bone, Skeleton
-from edgeanim.quantize.calibration import ArraySamples
+from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.pruning.takes import Script, Takes
 from edgeanim.runtime.transfer import BodyMotion, RelativeMotion
 

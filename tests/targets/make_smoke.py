@@ -15,7 +15,7 @@ import numpy as np
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import Contract
 from edgeanim.core.recipe import QuantizeSpec
-from edgeanim.quantize.calibration import DiskSamples, SampleWriter
+from edgeanim.quantize.calibration.samples import DiskSamples, SampleWriter
 from edgeanim.quantize.schemes import get_scheme
 from edgeanim.targets.backends import Backend, backend_names, get_backend
 from edgeanim.targets.board import load_board

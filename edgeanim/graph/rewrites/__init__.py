@@ -7,5 +7,5 @@ file. Who applies which, and in what order:
 - `graph.restructure`: those by which the same function runs faster, on any runtime.
 - `targets.lowering`: those that one runtime needs before it can execute a graph well.
 - `quantize.schemes`: those that one form of INT8 needs.
-- `graph.to_torch`: those without which PyTorch cannot hold a graph.
+- `graph.pytorch.to_torch`: those without which PyTorch cannot hold a graph.
 """

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeanim.graph.checks import RANDOM
 from edgeanim.graph.edit import SEPARATE_WEIGHTS, AnyArray, Editor, attributes, rewrite_each
 from edgeanim.graph.queries import STANDARD
+from edgeanim.graph.reading.checks import RANDOM
 from edgeanim.graph.reference import Reference
 
 LARGEST_BYTES = 8 << 20

@@ -2,12 +2,12 @@
 
 All of it becomes `sequences` of frames, and these `pairs` of a still and a driving frame:
 
-- Puppets: `puppets` from `anatomy`, `sprites`, `textures` and `wardrobe`, moved by `actions` and
-  `keyposes`; `scenes` with several of them, and `effects` between a scene and its picture.
-- Drawings: `sketches` made by seed (`sketch_bodies`, `crayons`), or `drawings` out of folders;
+- `puppets`: a `puppet` from `anatomy`, `sprites` and `wardrobe`, moved by `actions` and `keyposes`;
+  `scenes` with several of them, and `effects` between a scene and its picture.
+- `drawings`: `sketches` made by seed (`sketch_bodies`, `crayons`), or each `drawing` of a folder;
   `drawn` moves them by motion capture (`bvh`, `retarget`, `rigs`, `mesh`).
-- `people` in the round, swept surfaces seen by a camera.
-- Real clips: `importers` read them, `weak_labels` and `mattes` find what can be known of them, and
+- `people` in the round, swept surfaces seen by a camera. All of these wear `textures`.
+- `clips`: `importers` read them, `weak_labels` and `mattes` find what can be known of them, and
   `disguise` makes more people of few.
 
 What a pair knows of its flow is exact for what was drawn (`known_flow`), and for clips what

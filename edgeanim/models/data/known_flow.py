@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.models.data.augmentation import Affine
-from edgeanim.models.data.puppets import NO_PART, SIZE, homogeneous
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE, homogeneous
 from edgeanim.models.data.sequences import Parts
 from edgeanim.models.regions import UNKNOWN
 

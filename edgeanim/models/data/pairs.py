@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edgeanim.models.data.augmentation import PLAIN, Affine, Augmentation
 from edgeanim.models.data.known_flow import exact_flow, weak_flow
 from edgeanim.models.data.optical_flow import consistent_flow
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence, Parts, region_table
 from edgeanim.models.regions import MIRRORED, UNKNOWN
 

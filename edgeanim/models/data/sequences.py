@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.actions import make_action
-from edgeanim.models.data.importers import clip_pictures
-from edgeanim.models.data.mattes import mattes
-from edgeanim.models.data.puppets import NO_PART, Frame, make_puppet, render
-from edgeanim.models.data.weak_labels import weak_labels
+from edgeanim.models.data.clips.importers import clip_pictures
+from edgeanim.models.data.clips.mattes import mattes
+from edgeanim.models.data.clips.weak_labels import weak_labels
+from edgeanim.models.data.puppets.actions import make_action
+from edgeanim.models.data.puppets.puppet import NO_PART, Frame, make_puppet, render
 from edgeanim.models.regions import BACKGROUND
 
 STEP = 1 / 48

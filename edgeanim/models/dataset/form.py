@@ -33,7 +33,7 @@ from edgeanim.core.interruption import note_kept
 from edgeanim.core.native import write_png
 from edgeanim.core.parsing import load_json, parse, to_plain
 from edgeanim.models.data.media import save_npz
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.data.sequences import FrameSequence
 
 Split = Literal["train", "val", "test"]

@@ -10,13 +10,13 @@ from pathlib import Path
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
-from edgeanim.models.data.bvh import read_bvh
-from edgeanim.models.data.drawings import FILES, read_drawing
-from edgeanim.models.data.drawn import drawing_folders, drawing_sequence, sketch_sequence
-from edgeanim.models.data.importers import Fit, clip_pictures, sheet_pictures
+from edgeanim.models.data.clips.importers import Fit, clip_pictures, sheet_pictures
+from edgeanim.models.data.drawings.bvh import read_bvh
+from edgeanim.models.data.drawings.drawing import FILES, read_drawing
+from edgeanim.models.data.drawings.drawn import drawing_folders, drawing_sequence, sketch_sequence
 from edgeanim.models.data.media import head_of, is_image, pictures_in
 from edgeanim.models.data.people.person import person_at_moments
-from edgeanim.models.data.scenes import read_photographs, scene_at_moments
+from edgeanim.models.data.puppets.scenes import read_photographs, scene_at_moments
 from edgeanim.models.data.sequences import FrameSequence, puppet_at_moments
 from edgeanim.models.data.textures import Picture
 from edgeanim.models.dataset.form import Origin, sequence_id

@@ -20,7 +20,7 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.media import load_npz, read_still
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.sequences import FrameSequence, Parts
 from edgeanim.models.dataset.form import (
     FRAMES,

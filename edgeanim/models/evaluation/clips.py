@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.importers import Fit, clip_pictures
+from edgeanim.models.data.clips.importers import Fit, clip_pictures
 from edgeanim.models.data.media import read_frames, some_clips_in
 from edgeanim.models.data.sequences import FrameSequence, pictures_alone
 

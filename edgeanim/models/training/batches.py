@@ -15,8 +15,8 @@ from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
-from edgeanim.models.data.bends import at_rest, bent
-from edgeanim.models.data.disguise import disguised
+from edgeanim.models.data.clips.bends import at_rest, bent
+from edgeanim.models.data.clips.disguise import disguised
 from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (

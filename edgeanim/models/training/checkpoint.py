@@ -25,7 +25,7 @@ from edgeanim.core.files import (
 from edgeanim.core.interruption import note_kept
 from edgeanim.core.parsing import load_json, parse_written, to_plain
 from edgeanim.core.tensors import read_tensors, write_tensors
-from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.graph.pytorch.module_weights import load_weights, save_weights
 from edgeanim.models.animator import MISMATCH
 from edgeanim.models.dataset.form import MANIFEST
 from edgeanim.models.export import shipped_folder

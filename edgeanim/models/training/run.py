@@ -12,7 +12,7 @@ import torch
 from edgeanim.core.files import write_text
 from edgeanim.core.parsing import to_toml
 from edgeanim.core.tensors import read_tensors
-from edgeanim.graph.module_weights import load_weights, save_weights
+from edgeanim.graph.pytorch.module_weights import load_weights, save_weights
 from edgeanim.models.animator import MISMATCH, Animator
 from edgeanim.models.export import animator_folder
 from edgeanim.models.nets.blocks import compute_in

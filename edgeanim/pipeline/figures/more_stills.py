@@ -27,7 +27,7 @@ from edgeanim.pipeline.playable import choose_variant
 from edgeanim.pipeline.reenacted import Played
 from edgeanim.pipeline.stills import MOST_STILLS
 from edgeanim.pipeline.work import Work
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.targets.bundle import open_bundle
 
 _SEEN = 0.6

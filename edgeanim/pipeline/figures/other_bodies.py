@@ -34,8 +34,8 @@ import torch
 from edgeanim.core.artifact import Array
 from edgeanim.core.errors import UsageError, reports_errors
 from edgeanim.models.animator import Animator
-from edgeanim.models.data.actions import make_action
-from edgeanim.models.data.puppets import KINDS, Kind, Pose, Puppet, make_puppet, render
+from edgeanim.models.data.puppets.actions import make_action
+from edgeanim.models.data.puppets.puppet import KINDS, Kind, Pose, Puppet, make_puppet, render
 from edgeanim.models.data.sequences import STEP
 from edgeanim.models.evaluation.quality import moving_area
 from edgeanim.models.evaluation.similarity import Picture, Reference, to_picture

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.quantize.coverage import thin
+from edgeanim.quantize.calibration.coverage import thin
 from edgeanim.runtime.media import MAX_PIXELS
 from edgeanim.runtime.scene import Picture, is_picture
 

@@ -24,7 +24,7 @@ from edgeanim.pipeline.frames.picture_scenes import (
     pictures_at,
 )
 from edgeanim.pipeline.frames.still_scenes import clip_scene, moved_by_inputs, moved_by_tracks
-from edgeanim.quantize.coverage import RUN, evenly, in_runs
+from edgeanim.quantize.calibration.coverage import RUN, evenly, in_runs
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import is_still, read_frames
 from edgeanim.runtime.moments import at_moments, choose, moments

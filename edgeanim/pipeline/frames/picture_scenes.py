@@ -12,9 +12,9 @@ import numpy as np
 from edgeanim.core.contract import CONDITION, Contract, GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.pipeline.frames.files import pictures_of
-from edgeanim.quantize.calibration import ArraySamples, check_samples, read_npz
-from edgeanim.quantize.checks import checked_array
-from edgeanim.quantize.coverage import evenly, frame_features, in_runs, k_center
+from edgeanim.quantize.calibration.checks import checked_array
+from edgeanim.quantize.calibration.coverage import evenly, frame_features, in_runs, k_center
+from edgeanim.quantize.calibration.samples import ArraySamples, check_samples, read_npz
 from edgeanim.runtime.input_scenes import moments_told
 from edgeanim.runtime.media import clips_in, read_frames
 from edgeanim.runtime.moments import conditions_at

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeanim.models.data.actions import make_action
-from edgeanim.models.data.puppets import make_puppet, render
+from edgeanim.models.data.puppets.actions import make_action
+from edgeanim.models.data.puppets.puppet import make_puppet, render
 from edgeanim.models.shipped_files import STILL, shipped
 from edgeanim.pipeline.frames.material import GOLDEN_FRAMES, Material
-from edgeanim.quantize.coverage import evenly
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.runtime.media import read_still
 from edgeanim.runtime.motion import MotionTrack, load_track
 from edgeanim.runtime.scene import Picture, Scene

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
-from edgeanim.quantize.coverage import evenly, thin
+from edgeanim.quantize.calibration.coverage import evenly, thin
 from edgeanim.runtime.following import NEEDS_TWO_FRAMES
 from edgeanim.runtime.input_scenes import blank, moments_told, repeated
 from edgeanim.runtime.media import read_still

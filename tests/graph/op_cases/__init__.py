@@ -1,4 +1,4 @@
-"""Ops for the converters, by family, as `edgeanim/graph/converters/` has them; a line each."""
+"""Ops for the converters, by family, as `graph/pytorch/converters/` has them; a line each."""
 
 from __future__ import annotations
 

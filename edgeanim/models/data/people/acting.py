@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeanim.models.data.keyposes import periodic_curve
 from edgeanim.models.data.people.geometry import Floats
 from edgeanim.models.data.people.looks import Build, Framing
+from edgeanim.models.data.puppets.keyposes import periodic_curve
 
 Curve = Callable[[float], float]
 SIDES = (("left", -1), ("right", 1))

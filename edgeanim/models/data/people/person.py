@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeanim.models.data.effects import Effects, random_effects
 from edgeanim.models.data.people.acting import Posture, random_acting
 from edgeanim.models.data.people.bodies import Body, posed, random_body
 from edgeanim.models.data.people.faces import FEATURES, painted
@@ -33,8 +32,9 @@ from edgeanim.models.data.people.pictures import (
 )
 from edgeanim.models.data.people.rooms import random_room
 from edgeanim.models.data.people.surfaces import CHART, Chart, widened
-from edgeanim.models.data.puppets import Frame
-from edgeanim.models.data.scenes import random_backdrop
+from edgeanim.models.data.puppets.effects import Effects, random_effects
+from edgeanim.models.data.puppets.puppet import Frame
+from edgeanim.models.data.puppets.scenes import random_backdrop
 from edgeanim.models.data.sequences import STEP, FrameSequence, paired_sequence, spread_times
 from edgeanim.models.data.textures import Picture
 from edgeanim.models.regions import REGIONS

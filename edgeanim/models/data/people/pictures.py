@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeanim.models.data.people.geometry import Floats, quad_corners, unit
 from edgeanim.models.data.people.looks import Framing, Texture
 from edgeanim.models.data.people.surfaces import ATLAS, Surface
-from edgeanim.models.data.puppets import NO_PART, SIZE
+from edgeanim.models.data.puppets.puppet import NO_PART, SIZE
 from edgeanim.models.data.textures import Picture
 
 _FINER = 2

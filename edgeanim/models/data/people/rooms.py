@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeanim.models.data.people.looks import noise
-from edgeanim.models.data.puppets import SIZE
+from edgeanim.models.data.puppets.puppet import SIZE
 from edgeanim.models.data.textures import Picture, random_colour
 
 
