@@ -144,7 +144,9 @@ def animate(
     work = Work.on(board, progress=progress)
     with open_bundle(Path(bundle)) as opened:
         chosen, note = to_play(opened.variants, variant, work)
-        scene, rate = scene_of(opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop)
+        scene, rate = scene_of(
+            opened, still, drive, inputs or {}, fps, most_fps(out), loop=loop, side=size
+        )
         if size is not None:
             scene = sized(scene, size, opened.contract)
         if more_stills is not None:

@@ -45,10 +45,12 @@ def scene_of(
     most: float,
     *,
     loop: bool,
+    side: int | None = None,
 ) -> tuple[Scene, float]:
-    """What is played, and how many frames of it are a second (see `_moved_by`)."""
+    """What is played, and how many frames of it are a second (see `_moved_by`); the still may be
+    read for a `side` of so many pixels (see `read_still`)."""
     if drive is None:
-        picture = None if still is None else read_still(Path(still))
+        picture = None if still is None else read_still(Path(still), side=side)
         conditions = read_conditions(bundle.contract, inputs)
         scene = moved_by_inputs(bundle.contract, picture, conditions, looped=loop)
         return scene, fps or within(DEFAULT_FPS, most)
@@ -58,7 +60,7 @@ def scene_of(
             "animates no still.",
             hint="Leave out --still, or --drive if an --input has a value for each frame.",
         )
-    picture = None if still is None else read_still(Path(still))
+    picture = None if still is None else read_still(Path(still), side=side)
     conditions = read_conditions(bundle.contract, inputs)
     driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
     if track is None and not is_live(drive) and any(len(v) > 1 for v in conditions.values()):

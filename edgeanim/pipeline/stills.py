@@ -25,6 +25,8 @@ _MOST_PIXELS = 1 << 26
 """Of all together: a quarter of a gigabyte."""
 _SHAPE = 0.01
 """By how much the proportions of a picture may differ from the still's."""
+_READ = 256
+"""Sides that are not read smaller, as whole pixels would change a picture's proportions."""
 
 
 def sized(scene: Scene, side: int, contract: Contract) -> Scene:
@@ -59,8 +61,8 @@ def with_more_stills(
     Needs.of(contract).check_more_stills(contract)
     refuse_live(source)
     progress.stage("Read further stills")
-    pictures = _pictures(Path(source))
     still, called = scene.still, "still"
+    pictures = _pictures(Path(source), side if still is None else max(_READ, *still.shape[:2]))
     if still is None:
         still, called = next(pictures)[0], "first picture"
         still = still if side is None else no_larger(still, side)
@@ -89,11 +91,12 @@ def refuse_live(source: str | Path) -> None:
         )
 
 
-def _pictures(source: Path) -> Iterator[tuple[Picture, Path]]:
-    """The pictures, one at least, each with the file that it is of."""
+def _pictures(source: Path, side: int | None) -> Iterator[tuple[Picture, Path]]:
+    """The pictures, one at least, each with the file that it is of; those of a folder are read for
+    a `side` of so many pixels, if that is known."""
     if not source.is_dir():
         return ((picture, source) for picture in read_stills(source))
-    return ((read_still(file), file) for file in _some_pictures_in(source))
+    return ((read_still(file, side=side), file) for file in _some_pictures_in(source))
 
 
 def _some_pictures_in(folder: Path) -> list[Path]:
@@ -106,10 +109,10 @@ def _like(picture: Picture, still: Picture, where: Path, called: str) -> Picture
     """The picture, made no larger than the still, which is `called` so in messages. One that is
     smaller stays so, as most frames of a clip are not taken."""
     height, width = still.shape[:2]
-    if abs(picture.shape[1] * height / (picture.shape[0] * width) - 1) > _SHAPE:
+    wide, meant = picture.shape[1] / picture.shape[0], width / height
+    if abs(wide / meant - 1) > _SHAPE:
         raise BadInput(
-            f"This has {picture.shape[1]}x{picture.shape[0]} pixels and so other proportions than "
-            f"the {called}, which has {width}x{height}.",
+            f"This has the proportions {wide:.3f}:1, and the {called} {meant:.3f}:1.",
             where=where,
             hint="All stills show the character from the same place: crop them alike.",
         )

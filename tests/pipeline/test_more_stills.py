@@ -111,6 +111,16 @@ def test_a_picture_of_the_stills_proportions_is_scaled_to_it(
     assert shown(chooser, tmp_path, more, driver(tmp_path, [0, 10])) == pytest.approx([0, 10])
 
 
+def test_a_photograph_has_its_proportions_however_small_it_is_read(
+    chooser: Path, tmp_path: Path
+) -> None:
+    of_level(tmp_path / "photograph.jpg", 10, (1201, 1801))
+    scene = Scene(np.zeros((24, 16, 3), np.uint8))
+    with open_bundle(chooser) as opened:
+        (found,) = stills.with_more_stills(scene, tmp_path, opened.contract).more_stills
+    assert found.shape == (24, 16, 3)
+
+
 def test_of_a_clip_no_frame_is_enlarged_that_is_not_taken(chooser: Path, tmp_path: Path) -> None:
     clip = clip_of(tmp_path / "clip.webp", 31)
     still = np.zeros((512, 512, 3), np.uint8)
@@ -154,7 +164,7 @@ def test_what_does_not_fit_the_still_is_named_with_its_file(chooser: Path, tmp_p
     empty = tmp_path / "empty"
     empty.mkdir()
     for more, said in (
-        (wide, r"b\.png: This has 18x16 pixels.*the still, which has 16x16"),
+        (wide, r"b\.png: This has the proportions 1\.125:1, and the still 1\.000:1\."),
         (clear, r"clear\.png: This is transparent, and the still is not"),
         (empty, "no pictures in this folder"),
         (tmp_path / "none", "none"),
@@ -197,7 +207,7 @@ def test_without_a_still_what_does_not_fit_is_measured_by_the_first_picture(
     poses.mkdir()
     of_level(poses / "1.png", 1)
     of_level(poses / "2.png", 1, (SIDE + 2, SIDE))
-    with pytest.raises(BadInput, match=r"2\.png: This has 18x16 .* the first picture, which has"):
+    with pytest.raises(BadInput, match=r"2\.png: This has the .*, and the first picture 1\.000:1"):
         api.animate(chooser, more_stills=poses, drive=drive, out=tmp_path / "o.gif")
     Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 100)).save(poses / "2.png")
     with pytest.raises(BadInput, match=r"2\.png: This is transparent, and the first picture is"):

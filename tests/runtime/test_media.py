@@ -72,6 +72,23 @@ def test_a_jpeg_is_turned_upright_by_its_exif_orientation(tmp_path, pictures):
         assert np.abs(still.astype(int) - np.rot90(pictures[0][:40], -1)).mean() < 4
 
 
+def test_a_large_jpeg_is_decoded_as_small_as_it_is_wanted_and_shows_the_same(tmp_path, pictures):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = np.asarray(Image.fromarray(pictures[0]).resize((801, 600)))
+    for mode in ("RGB", "CMYK"):
+        path = tmp_path / f"{mode}.jpg"
+        Image.fromarray(wide).convert(mode).save(path, quality=95, exif=exif)
+        whole = read_still(path)
+        for side, size in ((100, (201, 150)), (300, (401, 300)), (301, (801, 600))):
+            still = read_still(path, side=side)
+            assert still.shape == (*size, 3)
+            shrunk = np.asarray(Image.fromarray(whole).resize(size[::-1], Image.Resampling.BOX))
+            assert np.abs(still.astype(int) - shrunk).mean() < 3
+    png = _save(tmp_path / "a.png", wide)
+    np.testing.assert_array_equal(read_still(png, side=50), wide)
+
+
 def test_transparency_is_kept_where_there_is_some_and_dropped_where_there_is_none(
     tmp_path, pictures
 ):

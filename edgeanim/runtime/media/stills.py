@@ -30,8 +30,10 @@ _UPRIGHT = 1  # among EXIF's orientations
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
-def read_still(path: Path) -> Picture:
-    """The picture as uint8 [H, W, 3], or [H, W, 4] if any of it is transparent.
+def read_still(path: Path, *, side: int | None = None) -> Picture:
+    """The picture as uint8 [H, W, 3], or [H, W, 4] if any of it is transparent. For who scales it
+    down to a `side` of so many pixels anyway, a JPEG whose sides have at least twice, four or eight
+    times as many is decoded at that fraction, in a fraction of the time and memory.
 
     In sRGB, whatever its own profile, and turned upright by its EXIF orientation; the first frame
     of an animation. `BadInput` for a file that is missing, empty, a folder, cut off, not one of the
@@ -39,6 +41,8 @@ def read_still(path: Path) -> Picture:
     """
     with open_image(path) as image, decoding(path):
         image.seek(first_frame(image))
+        if side is not None:
+            image.draft(None, (side, side))
         return pixels(image)
 
 
