@@ -37,6 +37,7 @@ from edgeanim.models.dataset.make import (
     recipe_hash,
     tasks,
 )
+from edgeanim.runtime.scene import Picture
 
 _LIMIT = 2000
 
@@ -134,16 +135,17 @@ def import_dataset(
     """
     must_be_one_of(Fit | None, "fit", fit)
     must_be_one_of(Split | None, "split", split)
-    if rows and cell is None:
-        raise UsageError(
-            "Only sprite sheets, which need a cell size, have rows.",
-            where="--rows",
-            hint="Add --cell, or leave it out.",
-        )
-    if every < 1 or limit < 2:
-        raise UsageError("`every` must be at least 1, and `limit` at least 2.")
-    if identity is not None and not identity.strip():
-        raise UsageError("An identity needs a name.", hint="Leave it out to name each by its file.")
+    given = _Import(
+        identity=identity,
+        licence=licence,
+        source=source,
+        cell=cell,
+        rows=rows,
+        fit=fit,
+        every=every,
+        limit=limit,
+    )
+    given.check()
     sources = [Path(path) for path in one_or_more(paths)]
     for path in sources:
         must_exist(path)
@@ -151,24 +153,59 @@ def import_dataset(
     progress.stage("importing", len(sources))
     for path in sources:
         with _listed(writer), named(path, TooShort):
-            content = file_hash(path)
-            recipe = recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit)
-            found = imported(path, cell=cell, rows=rows, fit=fit, every=every, limit=limit)
-            for name, kind, pictures in found:
-                origin = Origin(
-                    sequence_id(kind, name, content[:6]),
-                    as_text(identity or printable_path(path).stem),
-                    kind,
-                    as_text(source or printable_path(path).name),
-                    as_text(licence or licence_beside(path)),
-                    recipe,
-                )
+            for origin, name, pictures in given.sequences(path):
                 writer.split_for(origin.identity, split)  # also of what is there already
                 if not writer.has(origin):
                     writer.add_clip(origin, counted(pictures, name, progress), split)
         progress.step(note=path.name)
     progress.done()
     return writer.finish()
+
+
+@dataclass(frozen=True)
+class _Import:
+    """How files are cut into sequences, and what is told of them, as `import_dataset` says."""
+
+    identity: str | None
+    licence: str | None
+    source: str | None
+    cell: tuple[int, int] | None
+    rows: bool
+    fit: Fit | None
+    every: int
+    limit: int
+
+    def check(self) -> None:
+        """`UsageError` for what cannot be."""
+        if self.rows and self.cell is None:
+            raise UsageError(
+                "Only sprite sheets, which need a cell size, have rows.",
+                where="--rows",
+                hint="Add --cell, or leave it out.",
+            )
+        if self.every < 1 or self.limit < 2:
+            raise UsageError("`every` must be at least 1, and `limit` at least 2.")
+        if self.identity is not None and not self.identity.strip():
+            raise UsageError(
+                "An identity needs a name.", hint="Leave it out to name each by its file."
+            )
+
+    def sequences(self, path: Path) -> Iterator[tuple[Origin, str, Iterator[Picture]]]:
+        """Those in the file `path`: where each comes from, its name there and its pictures."""
+        content = file_hash(path)
+        cell, fit, every, limit = self.cell, self.fit, self.every, self.limit
+        recipe = recipe_hash(content=content, cell=cell, fit=fit, every=every, limit=limit)
+        found = imported(path, cell=cell, rows=self.rows, fit=fit, every=every, limit=limit)
+        for name, kind, pictures in found:
+            origin = Origin(
+                sequence_id(kind, name, content[:6]),
+                as_text(self.identity or printable_path(path).stem),
+                kind,
+                as_text(self.source or printable_path(path).name),
+                as_text(self.licence or licence_beside(path)),
+                recipe,
+            )
+            yield origin, name, pictures
 
 
 @contextmanager
