@@ -92,7 +92,8 @@ def evaluate(
             where=MORE_STILLS,
             hint="Give these with --clips, and no --dataset.",
         )
-    with _opened(model, variant, threads, board, refine, more_stills) as opened:
+    playing = _Playing(variant, threads, board, refine, more_stills)
+    with _opened(model, playing) as opened:
         if opened.remembers and stored is not None:
             raise UsageError(
                 "This model carries a state from frame to frame, and of a dataset's sequences not "
@@ -117,48 +118,61 @@ def evaluate(
     return Evaluation(tuple(scores), opened.variant, opened.note)
 
 
-@contextmanager
-def _opened(
-    model: str | Path,
-    variant: str | None,
-    threads: int | None,
-    board: str | Path,
-    refine: bool,
-    more_stills: str | Path | None,
-) -> Iterator[_Opened]:
-    if is_shipped(model) or _is_training(Path(model)):
-        elsewhere = None if board == LOCAL else board
-        of_bundles = {
-            "--variant": variant,
-            "--threads": threads,
-            "--board": elsewhere,
-            "--refine": refine or None,
-            MORE_STILLS: more_stills,
+@dataclass(frozen=True)
+class _Playing:
+    """How a bundle is played, as `evaluate` is told."""
+
+    variant: str | None
+    threads: int | None
+    board: str | Path
+    refine: bool
+    more_stills: str | Path | None
+
+    def must_be_left_out(self) -> None:
+        """`UsageError` if any of it is given, of what is no bundle."""
+        given = {
+            "--variant": self.variant,
+            "--threads": self.threads,
+            "--board": None if self.board == LOCAL else self.board,
+            "--refine": self.refine or None,
+            MORE_STILLS: self.more_stills,
         }
-        for option, value in of_bundles.items():
+        for option, value in given.items():
             if value is not None:
                 raise UsageError(
                     "Only bundles take it; trained networks are scored in PyTorch.",
                     where=option,
                     hint="Leave it out, or compile the model first.",
                 )
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[_Opened]:
+        """The bundle at `path`, ready to be scored."""
+        work = Work.on(self.board)
+        with open_bundle(path) as bundle:
+            stills = []
+            if self.more_stills is not None:
+                Needs.of(bundle.contract).check_more_stills(bundle.contract)
+                stills = square_stills(Path(self.more_stills))
+            chosen, note = to_play(bundle.variants, self.variant, work)
+            remembers = bundle.contract.remembers
+            on_puppets = bundle.contract.regions == REGIONS and not (stills or remembers)
+            options = work.options(chosen.backend, self.threads)
+            with Played.opened(
+                bundle.contract, chosen, options, refine=self.refine, more_stills=stills
+            ) as played:
+                yield _Opened(played, None if on_puppets else 0, remembers, chosen.id, note)
+
+
+@contextmanager
+def _opened(model: str | Path, playing: _Playing) -> Iterator[_Opened]:
+    if is_shipped(model) or _is_training(Path(model)):
+        playing.must_be_left_out()
         yield _Opened(_networks(model))
-        return
-    require_bundle(model)
-    work = Work.on(board)
-    with open_bundle(Path(model)) as bundle:
-        stills = []
-        if more_stills is not None:
-            Needs.of(bundle.contract).check_more_stills(bundle.contract)
-            stills = square_stills(Path(more_stills))
-        chosen, note = to_play(bundle.variants, variant, work)
-        remembers = bundle.contract.remembers
-        on_puppets = bundle.contract.regions == REGIONS and not (stills or remembers)
-        options = work.options(chosen.backend, threads)
-        with Played.opened(
-            bundle.contract, chosen, options, refine=refine, more_stills=stills
-        ) as played:
-            yield _Opened(played, None if on_puppets else 0, remembers, chosen.id, note)
+    else:
+        require_bundle(model)
+        with playing.opened(Path(model)) as opened:
+            yield opened
 
 
 def _is_training(path: Path) -> bool:
