@@ -66,13 +66,13 @@ def adapt(
     Convolutions compute in bfloat16 where that leaves time for more of them, and on an accelerator
     that has it. The progress says so; a training that has begun stays with what it began with.
     `threads` are PyTorch's; `device` and `workers` are as in `train`."""
+    must_be_one_of(Device, "device", device)
+    must_be_threads(threads)
+    require("Training", "torch", extra="train")
     from edgeanim.models.adapt import adaptation
     from edgeanim.models.export import animator_folder
     from edgeanim.models.train import train as run
 
-    must_be_one_of(Device, "device", device)
-    must_be_threads(threads)
-    require("Training", "torch", extra="train")
     source = Path(clips)
     must_exist(source)
     if not source.is_dir() and not is_clip(source):

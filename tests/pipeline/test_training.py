@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -272,3 +274,19 @@ def test_a_training_that_finds_no_memory_says_what_to_lower(
         api.train(trained / "train.toml", tmp_path / "out")
     with pytest.raises(DeviceFailed, match=r"needs more memory .* shorter clips"):
         api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+
+
+@pytest.mark.parametrize("kind", ["adapt", "train"])
+def test_without_pytorch_what_a_training_needs_is_told(
+    kind: str, clip: Path, tmp_path: Path
+) -> None:
+    """Adapting told to install all that edgeanim always needs, and not PyTorch."""
+    (tmp_path / "config.toml").touch()
+    given = {"adapt": ["--clips", str(clip)], "train": [str(tmp_path / "config.toml")]}[kind]
+    code = "import sys\nsys.modules['torch'] = None\nfrom edgeanim.cli.main import main\nmain()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", *given, "-o", str(tmp_path / "out")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4, done.stderr
+    assert "Training needs the package 'torch'" in done.stderr
