@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,8 @@ from edgeanim.report.words import number
 
 
 class _Column(NamedTuple):
-    """What a score shows under a title; `None` where nothing is known."""
+    """What a score shows under a title, `WHAT: WHOSE` of several that stand side by side; `None`
+    where nothing is known."""
 
     title: str
     value: Callable[[Score], float | None]
@@ -51,7 +52,16 @@ def _table(
         values = zip(columns, (mean.frames, mean.won, mean.affine), strict=False)
         shown = [number(value, c.digits) for c, value in values if c in known]
         rows.append([mean.name, *shown, *[""] * (len(known) - len(shown))])
-    return ruled(["set", *(column.title for column in known)], rows, (0,))
+    return ruled(["set", *_titles(known)], rows, (0,))
+
+
+def _titles(columns: Sequence[_Column]) -> Iterator[str]:
+    """What it is, is said of the first of those that stand side by side alone."""
+    before = ""
+    for column in columns:
+        what, _, whose = column.title.partition(": ")
+        yield whose if whose and what == before else column.title
+        before = what
 
 
 def _means(scores: Sequence[Score]) -> list[_Mean]:
@@ -87,26 +97,26 @@ _MOVING = (
     _Column("won back", lambda score: score.won),
     _Column("affine", lambda score: score.won_affine),
     _of("SSIM, moving: still", "still", "moving", 3),
-    _of("affine", "affine", "moving", 3),
-    _of("animator", "animator", "moving", 3),
+    _of("SSIM, moving: affine", "affine", "moving", 3),
+    _of("SSIM, moving: animator", "animator", "moving", 3),
     _of("temporal: still", "still", "temporal", 1),
-    _of("affine", "affine", "temporal", 1),
-    _of("animator", "animator", "temporal", 1),
+    _of("temporal: affine", "affine", "temporal", 1),
+    _of("temporal: animator", "animator", "temporal", 1),
 )
 _OTHERS = (
     (
         _of("MS-SSIM: still", "still", "ms_ssim", 3),
-        _of("animator", "animator", "ms_ssim", 3),
+        _of("MS-SSIM: animator", "animator", "ms_ssim", 3),
         _of("PSNR: still", "still", "psnr_db", 1),
-        _of("animator", "animator", "psnr_db", 1),
+        _of("PSNR: animator", "animator", "psnr_db", 1),
         _of("ghosts: affine", "affine", "ghosts"),
-        _of("animator", "animator", "ghosts"),
+        _of("ghosts: animator", "animator", "ghosts"),
         _of("tint: affine", "affine", "tint", 1),
-        _of("animator", "animator", "tint", 1),
+        _of("tint: animator", "animator", "tint", 1),
     ),
     (
         _of("tips, SSIM: still", "tips", "ssim_still"),
-        _of("animator", "tips", "ssim"),
+        _of("tips, SSIM: animator", "tips", "ssim"),
         _of("tips, sharpness", "tips", "sharpness"),
         _Column("mIoU", lambda score: score.miou),
         _Column("cover", lambda score: score.cover),

@@ -153,6 +153,15 @@ def test_a_clip_that_breaks_off_is_told_before_anything_is_scored(
         api.evaluate(weights, clips=folders / "birds", size=64)
 
 
+def test_a_clip_that_is_given_by_dots_is_called_by_its_folder_all_the_same(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folders / "people" / "below").mkdir()
+    monkeypatch.chdir(folders / "people" / "below")
+    (found,) = sets.shot_sets(puppets=0, clips=[Path("../anna.gif")])
+    assert found.name == "people/anna"  # it was ../anna
+
+
 def test_while_a_set_is_scored_its_characters_are_counted(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,8 @@ def test_columns_that_no_set_knows_are_left_out():
     moving, whole = score_tables(plain).split("\n\n")
     assert moving.splitlines()[0].split("  ")[0] == "set"
     assert "affine" not in moving + whole
+    titles = [title.strip() for title in whole.splitlines()[0].split("  ") if title]
+    assert titles[-2:] == ["ghosts: animator", "tint: animator"]  # they were `animator`, both
     assert moving.splitlines()[-1].split()[-3:] == ["clips/nod", "12", "0.10"]
 
 

@@ -5,6 +5,7 @@ Self-reenactment: the first frame is the still, later frames are the driver.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -97,7 +98,7 @@ def shot_sets(
 
 def _stored_sets(dataset: Path) -> Iterator[ShotSet]:
     for kind, shots in stored_shots(dataset).items():
-        name = f"{dataset.absolute().name}/{_several(kind)}"
+        name = f"{_called(dataset)}/{_several(kind)}"
         yield ShotSet(name, name, shots)
 
 
@@ -109,8 +110,13 @@ def _several(kind: str) -> str:
 
 
 def _clip_set(path: Path) -> ShotSet:
-    group = path.absolute().parent.name
+    group = _called(path.parent)
     return ShotSet(f"{group}/{path.stem}", group, map(clip_shot, map(clip_frames, [path])))
+
+
+def _called(folder: Path) -> str:
+    """The name of a folder, be it given by dots."""
+    return Path(os.path.abspath(folder)).name  # noqa: PTH100 a link keeps its own
 
 
 def puppet_shot(sequence: FrameSequence) -> Shot:
