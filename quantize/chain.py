@@ -33,9 +33,10 @@ Kind = Literal["convolution", "glue", "float"]
 
 @dataclass(frozen=True)
 class Node:
-    """An op of any graph format. `macs` are a convolution's multiply-accumulates, else 0; `fuses`
-    says that runtimes compute it with the convolution that it reads, as they do a ReLU; `narrow`
-    that it is a convolution that makes few numbers of many (see `narrows`)."""
+    """An op of any graph format. `macs` are a convolution's multiply-accumulates, of one that is
+    kept in float too, else 0; `fuses` says that runtimes compute it with the convolution that it
+    reads, as they do a ReLU; `narrow` that it is a convolution that makes few numbers of many (see
+    `narrows`)."""
 
     name: str
     kind: Kind
@@ -78,12 +79,8 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     be rounded before it, with half of its levels for what a ReLU takes away. `BadInput` if there is
     no convolution at all.
     """
-    total = sum(node.macs for node in nodes if node.kind == "convolution")
-    convolutions = {
-        node.name
-        for node in nodes
-        if node.kind == "convolution" and node.macs >= _MIN_SHARE * total
-    }
+    total, dear = sum(node.macs for node in nodes), _dear(nodes)
+    convolutions = quantizable(nodes)
     if not convolutions:
         raise BadInput(
             "The graph has no convolution with constant weights to quantise.",
@@ -93,7 +90,7 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     glue = {node.name for node in nodes if node.kind == "glue"}
     above, below = _neighbours(nodes)
     between = _reach(convolutions, below, glue) & _reach(convolutions, above, glue) & glue
-    spared = _cheap_heads(nodes, convolutions, below, _SPARED_SHARE * total)
+    spared = _cheap_heads(nodes, convolutions, dear, below, _SPARED_SHARE * total)
     between |= _fused_behind(nodes, convolutions - spared, below)
     read = convolutions | between
     flows = [n for n in nodes if n.narrow and n.name in convolutions - spared]
@@ -108,13 +105,28 @@ def find_chain(nodes: Sequence[Node], *, where: object = None) -> Chain:
     )
 
 
+def quantizable(nodes: Sequence[Node]) -> set[str]:
+    """The names of the convolutions that are not kept in float, and worth quantising."""
+    return {node.name for node in nodes if node.kind == "convolution"} & _dear(nodes)
+
+
+def _dear(nodes: Sequence[Node]) -> set[str]:
+    """The names of the convolutions, of those kept in float too, that are worth quantising."""
+    total = sum(node.macs for node in nodes)
+    return {node.name for node in nodes if node.macs and node.macs >= _MIN_SHARE * total}
+
+
 def _cheap_heads(
-    nodes: Sequence[Node], convolutions: set[str], below: Mapping[str, set[str]], macs: float
+    nodes: Sequence[Node],
+    convolutions: set[str],
+    dear: set[str],
+    below: Mapping[str, set[str]],
+    macs: float,
 ) -> set[str]:
-    """Those of `convolutions` whose result reaches no other one, if they take at most `macs`
-    together; else none."""
+    """Those of `convolutions` whose result reaches no `dear` one, if they take at most `macs`
+    together; else none. Neither changes where others are kept in float."""
     everything = {node.name for node in nodes}
-    heads = {name for name in convolutions if not _reach({name}, below, everything) & convolutions}
+    heads = {name for name in convolutions if not _reach({name}, below, everything) & dear}
     return heads if _macs_of(nodes, heads) <= macs else set()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container
 from copy import deepcopy
 from math import prod
 from pathlib import Path
@@ -15,7 +15,16 @@ from edgeanim.graph.queries import value_shapes
 from edgeanim.graph.reading.read import load_onnx
 from edgeanim.graph.rewrites import constants
 from edgeanim.graph.shapes import with_shapes
-from edgeanim.quantize.chain import Chain, Kind, Node, check_names, find_chain, holds_zero, narrows
+from edgeanim.quantize.chain import (
+    Chain,
+    Kind,
+    Node,
+    check_names,
+    find_chain,
+    holds_zero,
+    narrows,
+    quantizable,
+)
 
 ONNX_GLUE = (
     "Add",
@@ -60,7 +69,7 @@ def has_convolutions(
         axes = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
         convolutions = (node for node in model.graph.node if node.op_type == "Conv")
         kept |= {n.name for n in convolutions if axes.get(n.input[1]) not in kernel_axes}
-    return any(node.kind == "convolution" for node in onnx_nodes(model, kept))
+    return bool(quantizable(onnx_nodes(model, kept)))
 
 
 def load_shaped(path: Path) -> Any:
@@ -104,25 +113,23 @@ def onnx_nodes(model: Any, keep_float: set[str], more_glue: Collection[str] = ()
     nodes = []
     for node in model.graph.node:
         kind, macs, narrow = kind_of(node), 0, False
-        if kind == "convolution":
-            made = _shape_made(node, shapes)
+        if kind == "convolution" and node.output[0] not in shapes:
+            raise _unknown_cost(node.name)
+        if node.op_type == "Conv" and node.input[1] in kernels:
+            made = shapes.get(node.output[0], (0,))
             macs = prod(made) * prod(kernels[node.input[1]][1:])
-            narrow = narrows(shapes.get(node.input[0], ()), made)
+            narrow = kind == "convolution" and narrows(shapes.get(node.input[0], ()), made)
         ends, fuses = (tuple(node.input), tuple(node.output)), node.op_type in _FUSED
         nodes.append(Node(node.name, kind, *ends, macs, fuses, narrow))
     return nodes
 
 
-def _shape_made(convolution: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of what a convolution gives, without which nobody knows what it costs."""
-    if convolution.output[0] not in shapes:
-        name = convolution.name
-        raise BadInput(
-            f"ONNX cannot tell the shape of what the convolution {name!r} gives, and so not what "
-            "it costs.",
-            hint=f"Keep it in float with --keep-float {name}, or ship all in float32.",
-        )
-    return shapes[convolution.output[0]]
+def _unknown_cost(name: str) -> BadInput:
+    return BadInput(
+        f"ONNX cannot tell the shape of what the convolution {name!r} gives, and so not what it "
+        "costs.",
+        hint=f"Keep it in float with --keep-float {name}, or ship all in float32.",
+    )
 
 
 def _keeps_zero(node: Any, values: KnownValues) -> bool:

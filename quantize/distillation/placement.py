@@ -92,12 +92,14 @@ def _chain_nodes(module: fx.GraphModule, shapes: Shapes, kept: set[str]) -> list
     for node in module.graph.nodes:
         kind: Kind = "float"
         macs, narrow = 0, False
-        if node.op == "call_module" and str(node.target) not in kept:
+        if node.op == "call_module":
             layer = module.get_submodule(str(node.target))
+            in_float = str(node.target) in kept
             if is_quantizable(layer):
-                kind, macs = "convolution", _macs(layer, shapes[node.name])
+                kind = "float" if in_float else "convolution"
+                macs = _macs(layer, shapes[node.name])
                 narrow = narrows(shapes[node.all_input_nodes[0].name], shapes[node.name])
-            elif isinstance(layer, PicturePad):
+            elif isinstance(layer, PicturePad) and not in_float:
                 kind = "glue"
         elif node.op == "call_function" and node.target in _GLUE and _is_exact(node):
             kind = "glue"

@@ -43,7 +43,7 @@ class FloatGraph:
     def keeping(self, floats: Iterable[str]) -> FloatGraph:
         """The same graph with these nodes in float for good."""
         kept = set(floats)
-        nodes = (replace(n, kind="float", macs=0) if n.name in kept else n for n in self.nodes)
+        nodes = (replace(n, kind="float") if n.name in kept else n for n in self.nodes)
         return replace(self, nodes=tuple(nodes))
 
     def int8(self, floats: frozenset[str]) -> frozenset[str]:

@@ -69,8 +69,9 @@ class TfliteOps:
         """The ops as nodes of a chain; those in `keep_float` count as float."""
         made = []
         for name, op in self._ops.items():
-            kind = "float" if name in keep_float else self._kind(name)
-            macs = self._macs(name) if kind == "convolution" else 0
+            own = self._kind(name)
+            kind = "float" if name in keep_float else own
+            macs = self._macs(name) if own == "convolution" else 0
             narrow = kind == "convolution" and narrows(*self._read_and_given(name))
             ends = _indices(op.inputs), _indices(op.outputs)
             made.append(Node(name, kind, *ends, macs, narrow=narrow))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,24 @@ def test_a_float_op_cuts_the_chain() -> None:
 def test_tiny_convolutions_stay_float() -> None:
     chain = find_chain([conv("affine", "style", macs=1), conv("a", "x", macs=100_000)])
     assert chain.convolutions == ("a",)
+
+
+def test_what_is_kept_in_float_makes_no_other_convolution_dear_or_a_head() -> None:
+    """Shares of what was left let in the gates of a squeeze and excitation, and heads."""
+    kept = Node("a", "float", ("x",), ("a",), 1000)
+    gate, b, last = conv("gate", "mean", macs=1), conv("b", "a", "gate"), conv("h", "c", macs=20)
+    nodes = [
+        kept,
+        arithmetic("mean", "a"),
+        gate,
+        replace(b, macs=100),
+        conv("c", "b", macs=100),
+        last,
+    ]
+    assert find_chain(nodes).without_spared == ("b", "c")
+    head = replace(kept, name="h", inputs=("b",), outputs=("h",))
+    chain = find_chain([conv("a", "x"), conv("b", "a", macs=20), head])
+    assert (chain.heads, chain.without_spared) == ((), ("a", "b"))
 
 
 def test_heads_stay_float_only_where_that_is_cheap() -> None:
@@ -146,6 +165,8 @@ def test_the_chain_of_a_real_graph(unet: GraphArtifact) -> None:
     assert "result" not in chain.glue
     assert chain.spared == ("head",)
     assert "stem" not in onnx_chain(model, ["stem"]).convolutions
+    others = [name for name in chain.convolutions if name not in ("stem", "head")]
+    assert onnx_chain(model, others).without_spared == ("stem", "stem.relu")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(unet: GraphArtifact) -> None:
