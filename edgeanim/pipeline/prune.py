@@ -22,7 +22,7 @@ from edgeanim.pipeline.frames.given import Source
 from edgeanim.pipeline.frames.material import Material, gather
 from edgeanim.pipeline.model_folder import PLANS, may_become_model, new_model_folder
 from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
-from edgeanim.pipeline.prune_effect import require_effect
+from edgeanim.pipeline.prune_effect import require_effect, require_reach
 from edgeanim.pipeline.pruner import Pruner
 from edgeanim.pipeline.variants import drift_of, make_variant
 from edgeanim.pipeline.work import ALL, REFERENCE, Work
@@ -130,10 +130,11 @@ def prune_model(
     backend: str = REFERENCE,
 ) -> Pruned:
     """The same for a model, material and golden frames that are at hand."""
-    takes = record(work, model, material, frames_for(spec)).takes
-    pruner = Pruner(work, model, takes, load_golden(golden).scene, backend)
-    asked_ms = spec.latency_ms
+    asked_ms, frames = spec.latency_ms, frames_for(spec)
     spec = replace(spec, round_to=spec.round_to or work.board.channel_unit)
+    require_reach(model, spec)
+    takes = record(work, model, material, frames).takes
+    pruner = Pruner(work, model, takes, load_golden(golden).scene, backend)
     if asked_ms is not None:
         spec = replace(spec, ratio=pruner.ratio_for(spec), latency_ms=None)
     cut = pruner.cut(spec)

@@ -25,6 +25,17 @@ _CLEARLY = 0.01
 """A share of a frame's multiply-accumulates that is worth a word."""
 
 
+def require_reach(model: Model, spec: PruneSpec) -> None:
+    """`UsageError` as of `require_effect` if clearly less can go at the most than the share of the
+    multiply-accumulates that is asked for: known before anything is pruned."""
+    if spec.of != "macs" or not spec.ratio:
+        return
+    limits = _limits(model)
+    most = limits.largest(spec.round_to)
+    if most and Cut({}, 1 - most).falls_short(spec):
+        raise limits.too_little(most, spec)
+
+
 def require_effect(model: Model, cut: Cut, spec: PruneSpec) -> None:
     """`UsageError` if nothing went, or clearly less than the share asked for; it names the layers
     that hold the most of what is left."""
@@ -61,8 +72,8 @@ class _Limits:
                 "nothing off a frame.",
                 hint="Prune by channels, `--of channels`, for a still to be ready sooner.",
             )
-        can_go = spec.of == "channels" or self._largest(spec.round_to) > 0
-        if not can_go and not self._largest(1):
+        can_go = spec.of == "channels" or self.largest(spec.round_to) > 0
+        if not can_go and not self.largest(1):
             return self.too_little(0.0, spec)
         ways = ["raise --ratio"] * can_go + ["lower --round-to"] * (spec.round_to != 1)
         return UsageError(
@@ -73,8 +84,8 @@ class _Limits:
 
     def too_little(self, gone: float, spec: PruneSpec) -> UsageError:
         counted = "layers' time" if spec.of == "time" else "multiply-accumulates"
-        lower = self._largest(1)
-        helps = lower > self._largest(spec.round_to) + _CLEARLY
+        lower = self.largest(1)
+        helps = lower > self.largest(spec.round_to) + _CLEARLY
         ways = ["ask for less with --ratio"] * (gone >= _CLEARLY)
         ways += [f"lower --round-to, with which up to {lower:.0%} can go"] * helps
         held = self._held_in_words()
@@ -90,7 +101,8 @@ class _Limits:
     def _whole(self) -> float:
         return cost_of((), self.layers)
 
-    def _largest(self, unit: int | None) -> float:
+    def largest(self, unit: int | None) -> float:
+        """The share of the multiply-accumulates that can go, of channels kept in such multiples."""
         return largest_cut(self.groups, self.layers, unit or 1)
 
     def _held_in_words(self) -> str:

@@ -22,6 +22,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 24, 28, 48
 _NOT_ASKED = 1e-9
 _NOTE = ' style="white-space: normal"'
 _MAX_NOTE = 72
+# Of a drift.
+_DIGITS = 4
 _TITLES = ("candidate", "ms a frame", "interval", "executed", "drift", "p5", "")
 _LAST = len(_TITLES) - 1
 # The columns that hold no figures.
@@ -47,15 +49,16 @@ class Candidate:
 
 
 def front(points: Sequence[Candidate]) -> tuple[str, ...]:
-    """The ids of the points that no other beats in both latency and drift, fastest first."""
+    """The ids of the points that no other beats in both latency and drift as shown, fastest first:
+    float32 on one runtime is no better than on another for the last bit of its numbers."""
     timed = [p for p in points if p.latency_ms is not None and p.drift is not None]
     kept: list[str] = []
     least = float("inf")
     for point in sorted(timed, key=lambda p: (p.latency_ms, p.drift)):
         assert point.drift is not None
-        if point.drift < least:
+        if (shown := round(point.drift, _DIGITS)) < least:
             kept.append(point.id)
-            least = point.drift
+            least = shown
     return tuple(kept)
 
 
@@ -105,7 +108,7 @@ def pareto_plot(
     parts += _labels([p for p in timed if p.id in on_front or p.chosen], x, y)
     parts += [_mark(point, x, y) for point in timed]
     spoken = "; ".join(
-        f"{p.id} {milliseconds(p.latency_ms)} ms, drift {number(p.drift, 4)}" for p in timed
+        f"{p.id} {milliseconds(p.latency_ms)} ms, drift {number(p.drift, _DIGITS)}" for p in timed
     )
     return svg(_HEIGHT, spoken, parts)
 
@@ -162,8 +165,8 @@ def _figures(point: Candidate) -> tuple[str, ...]:
         milliseconds(point.latency_ms),
         ABSENT if point.latency_ms is None else f"{low} to {high}",
         point.executed,
-        number(point.drift, 4),
-        number(point.drift_p5, 4),
+        number(point.drift, _DIGITS),
+        number(point.drift_p5, _DIGITS),
     )
 
 

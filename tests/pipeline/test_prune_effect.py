@@ -110,6 +110,23 @@ def test_layers_that_lose_no_channels_are_named(
     assert named in refusal(net(), SHAPES, photos, tmp_path, spec(0.9, 1)).what
 
 
+def test_what_cannot_go_is_refused_before_anything_is_pruned(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the minutes that pruning takes to say so."""
+
+    def cut(*_: object) -> None:
+        raise AssertionError("pruned")
+
+    plain = nn.Sequential(conv(3, 16), nn.ReLU(), conv(16, 16), nn.ReLU(), conv(16, 3))
+    api.export(plain, shapes=SHAPES, out=tmp_path / "net")
+    monkeypatch.setattr("edgeanim.pipeline.pruner.Pruner.cut", cut)
+    with pytest.raises(UsageError, match=r"Only \d+% of .* not 80%"):
+        api.prune(tmp_path / "net", calib=photos, out=tmp_path / "p", spec=spec(0.8, 8))
+    with pytest.raises(AssertionError, match="pruned"):
+        api.prune(tmp_path / "net", calib=photos, out=tmp_path / "p", spec=spec(0.4, 8))
+
+
 def test_a_lower_multiple_is_advised_only_where_more_goes_with_it(
     photos: Path, tmp_path: Path
 ) -> None:

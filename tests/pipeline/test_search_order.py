@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgeanim.benchmarks.timing.stats import Interval
-from edgeanim.core.errors import DeviceFailed, disk_errors
+from edgeanim.core.errors import DeviceFailed, UsageError, disk_errors
 from edgeanim.core.recipe import PruneSpec
 from edgeanim.pipeline.search.order import Result, reference_ms
 from edgeanim.pipeline.search.sentences import why_no_int8
@@ -44,7 +44,7 @@ def test_what_drifts_too_far_in_other_light_is_not_taken_either() -> None:
         "openvino-int8-ptq": "drifts",
         "openvino-int8-ptq-minmax": "measured",
     }
-    assert "in other light, 0.0500" in found.results[1].reason
+    assert found.results[1].reason == "by 0.0500 (5th percentile 0.0500) in other light"
     assert study.timed == ["openvino-float32", "openvino-int8-ptq-minmax"]
 
 
@@ -170,6 +170,30 @@ def test_once_pruning_alone_drifts_too_far_nothing_more_is_pruned(
     assert skipped == {
         "onnxruntime-float32-pruned50", "openvino-float32-pruned80", "onnxruntime-float32-pruned80",
     }  # fmt: skip
+
+
+def test_what_cannot_be_pruned_is_tried_once_and_is_not_held_against_int8(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every backend's trials failed of it, one after the other."""
+    study = TableStudy({
+        "openvino-float32": (0.0, 0.5, 0), "onnxruntime-float32": (0.0, 0.6, 0),
+        "openvino-int8-ptq": (0.01, 0.5, 0.95), "onnxruntime-int8-ptq": (0.01, 0.5, 0.95),
+    })  # fmt: skip
+    whole = study.drift
+
+    def drift(trial: Trial) -> Any:
+        if trial.prune.ratio:
+            raise UsageError("Only 61% of a frame's multiply-accumulates can be pruned away.")
+        return whole(trial)
+
+    monkeypatch.setattr(study, "drift", drift)
+    found = search(study, methods=("float32", "ptq"), prunes=(UNPRUNED, MOST))
+    found.run()
+    pruned = [state for name, state in states(found).items() if "pruned80" in name]
+    assert pruned == ["failed", "skipped", "skipped", "skipped"]
+    assert found.results[-1].reason == "pruning 80% cannot be done"
+    assert why_no_int8(found.results, study.limit) == ""
 
 
 def test_elaborate_methods_are_for_what_plain_calibration_does_not_do_well() -> None:

@@ -26,7 +26,17 @@ POINTS = (
 )
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), max_size=20))
+def test_the_last_bit_of_a_drift_puts_nothing_on_the_front() -> None:
+    points = [point("a", 8.0, 2e-8), point("b", 9.0, 1e-9), point("c", 10.0, 0.0)]
+    assert front(points) == ("a",)
+    assert front([*points, point("d", 7.0, 1e-3)]) == ("d", "a")
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.1, 1e3), st.integers(0, 9999).map(lambda n: n / 1e4)), max_size=20
+    )
+)
 def test_the_front_is_what_no_other_beats(figures: list[tuple[float, float]]) -> None:
     points = [point(str(i), ms, drift) for i, (ms, drift) in enumerate(figures)]
     kept = set(front(points))

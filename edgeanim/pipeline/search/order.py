@@ -9,7 +9,7 @@ from typing import Literal
 
 from edgeanim.benchmarks.drift.frames import Drift
 from edgeanim.core.artifact import FLOAT32
-from edgeanim.core.errors import EdgeanimError, is_full
+from edgeanim.core.errors import EdgeanimError, UsageError, is_full
 from edgeanim.core.limit import in_words
 from edgeanim.core.parsing import parse, to_plain
 from edgeanim.core.recipe import RANGES, PruneSpec, QuantizeSpec
@@ -60,14 +60,15 @@ class Result:
 
 class Search:
     """Runs the trials of `space` one after the other. `results` grows with each, so whoever stops
-    the search keeps what there is. `too_far` is the pruning that by itself drifted too far."""
+    the search keeps what there is. `most_pruned` is the ratio from which on nothing is pruned, and
+    why."""
 
     def __init__(self, study: Study, space: Space, max_latency_ms: float | None = None) -> None:
         self.results: list[Result] = []
         self._study = study
         self._space = space
         self._max_latency_ms = max_latency_ms
-        self.too_far: PruneSpec | None = None
+        self.most_pruned: tuple[float, str] | None = None
 
     def run(self) -> None:
         """Try everything; then, if a latency was asked for that nothing reaches within the drift,
@@ -119,20 +120,23 @@ class Search:
             relit = self._study.drift_relit(trial) if limit.holds(drift) else None
             if excess(limit, drift, relit) > 1:
                 if trial.precision == FLOAT32 and trial.prune.ratio:
-                    self.too_far = trial.prune
-                light = f" in other light, {in_words(relit)}" if relit else ""
-                far = f"too far from the original{light}"
+                    self.most_pruned = trial.prune.ratio, "alone drifts too far"
+                far = (
+                    f"by {in_words(relit)} in other light" if relit else "too far from the original"
+                )
                 return Result(trial, "drifts", far, drift, relit=relit)
             if reason := self._too_slow_even_pruned(trial, trial.method):
                 return Result(trial, "skipped", reason, drift, relit=relit)
             return Result(trial, "measured", "", drift, self._study.time(trial), relit)
         except EdgeanimError as error:
+            if isinstance(error, UsageError) and trial.method == FLOAT and trial.prune.ratio:
+                self.most_pruned = trial.prune.ratio, "cannot be done"
             return Result(trial, "failed", _why_failed(error))
 
     def _needless(self, trial: Trial) -> str:
         """Why this trial cannot be the best, from what is known already; empty if it might be."""
-        if self.too_far is not None and trial.prune.ratio >= self.too_far.ratio:
-            return f"pruning {self.too_far.ratio:.0%} alone drifts too far"
+        if self.most_pruned is not None and trial.prune.ratio >= self.most_pruned[0]:
+            return f"pruning {self.most_pruned[0]:.0%} {self.most_pruned[1]}"
         if (trial.quantize or trial.prune.ratio) and self._floats_are_slow(trial):
             return (
                 f"{trial.floats} is no help to it on {trial.backend}, being slower than {FLOAT32}"

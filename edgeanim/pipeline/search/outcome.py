@@ -183,7 +183,7 @@ class Run:
         return ways_on(
             self._space,
             self._study.work.board.cores,
-            pruned_too_far=self._search.too_far is not None,
+            may_prune=self._search.most_pruned is None,
             farther_does=bool(self._further()),
         )
 

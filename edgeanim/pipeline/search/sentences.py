@@ -15,12 +15,12 @@ from edgeanim.pipeline.search.trials import Trial
 _STEP, _MOST = 0.25, 0.9
 
 
-def ways_on(space: Space, cores: int, *, pruned_too_far: bool, farther_does: bool) -> str:
+def ways_on(space: Space, cores: int, *, may_prune: bool, farther_does: bool) -> str:
     """What to do where nothing is fast enough, as a hint: of what was not tried, what could help.
     `farther_does`: something that drifts too far is."""
     ways = ["allow more time or drift" if farther_does else "allow more time"]
     deepest = space.prunes[-1].ratio
-    if not pruned_too_far and deepest < _MOST:
+    if may_prune and deepest < _MOST:
         more = min(_MOST, deepest + _STEP)
         ways.append(f"prune more (`--prune {more:g}`)")
     if max(space.threads) < cores:
@@ -31,7 +31,8 @@ def ways_on(space: Space, cores: int, *, pruned_too_far: bool, farther_does: boo
 
 def why_no_int8(results: Sequence[Result], limit: DriftLimit) -> str:
     """What the search found against INT8 before the finals, as a sentence."""
-    int8 = [r for r in results if r.trial.quantize]
+    # What is pruned was left out for what pruning does, or does not do.
+    int8 = [r for r in results if r.trial.quantize and not r.trial.prune.ratio]
     said = [
         *_least_drift(int8, "calibration alone", ("ptq",), limit),
         *_least_drift(int8, "with float islands or trained weights it", ("mixed", "distil"), limit),
