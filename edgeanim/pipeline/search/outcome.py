@@ -168,13 +168,16 @@ class Run:
         )
 
     def _so_far(self, best: Result) -> str:
-        """Where a latency is asked for, whether the fastest trial is within it."""
+        """How long the fastest trial takes; where a latency is asked for, whether that is within
+        it."""
         asked = self._max_latency_ms
         ms = self._search.latency_ms(best)
-        if asked is None or ms is None:
-            return ""
+        assert ms is not None  # it was timed
+        said = f": {ms:.1f} ms a frame by its trial alone"
+        if asked is None:
+            return said
         held = "within" if self._search.in_time(best) else "longer than"
-        return f": {ms:.1f} ms a frame by its trial alone, {held} the {asked:g} ms asked for"
+        return f"{said}, {held} the {asked:g} ms asked for"
 
     def _ways_on(self) -> str:
         """What to do where nothing is within the limits, as a hint."""
