@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgeanim.core.errors import UsageError
@@ -17,6 +18,8 @@ from edgeanim.quantize.pruning.pruned import import_graph
 from edgeanim.quantize.pruning.selection import group_in, in_graph, layers_of
 
 if TYPE_CHECKING:
+    from edgeanim.core.contract import GraphSpec
+    from edgeanim.graph.to_torch import ImportedGraph
     from edgeanim.quantize.pruning.holders import HeldLayer
 
 _NAMED = 3
@@ -50,11 +53,11 @@ def require_effect(model: Model, cut: Cut, spec: PruneSpec) -> None:
 @dataclass(frozen=True)
 class _Limits:
     """What can go of a model: its groups of channels, what its layers cost a frame, and which of
-    them are held."""
+    them are held in its `graphs`."""
 
     groups: Sequence[ChannelGroup]
     layers: dict[str, Layer]
-    held: Sequence[HeldLayer]
+    graphs: Sequence[tuple[GraphSpec, ImportedGraph]]
 
     def no_effect(self, spec: PruneSpec) -> UsageError:
         if not self.groups:
@@ -105,6 +108,19 @@ class _Limits:
         """The share of the multiply-accumulates that can go, of channels kept in such multiples."""
         return largest_cut(self.groups, self.layers, unit or 1)
 
+    @cached_property
+    def held(self) -> Sequence[HeldLayer]:
+        """The layers between channels that cannot go, of what runs every frame."""
+        from edgeanim.quantize.pruning.holders import held_layers
+
+        held: list[HeldLayer] = []
+        for spec, imported in self.graphs:
+            if spec.runs != "once":
+                found = held_layers(spec, imported)
+                several = len(self.graphs) > 1
+                held += [_in_model(spec.name, layer) if several else layer for layer in found]
+        return held
+
     def _held_in_words(self) -> str:
         """A sentence about the layers that hold the most; none if they hold little."""
         shares = sorted(((layer.macs / self._whole, layer) for layer in self.held), key=_by_share)
@@ -132,22 +148,16 @@ def _by_share(pair: tuple[float, HeldLayer]) -> float:
 
 
 def _limits(model: Model) -> _Limits:
-    from edgeanim.quantize.pruning.holders import held_layers
     from edgeanim.quantize.pruning.surgeon import Surgeon
 
     groups: list[ChannelGroup] = []
     layers: dict[str, Layer] = {}
-    held: list[HeldLayer] = []
-    for graph in model.graphs:
-        spec, imported = graph.spec, import_graph(graph.path)
+    graphs = [(graph.spec, import_graph(graph.path)) for graph in model.graphs]
+    for spec, imported in graphs:
         module, example = imported.module, imported.example()
         groups += [group_in(spec.name, group) for group in Surgeon(module, example).groups()]
         layers |= layers_of(spec, module, example, PruneSpec(of="macs"), None)
-        if spec.runs != "once":
-            found = held_layers(spec, imported)
-            several = len(model.graphs) > 1
-            held += [_in_model(spec.name, layer) if several else layer for layer in found]
-    return _Limits(groups, layers, held)
+    return _Limits(groups, layers, graphs)
 
 
 def _in_model(graph: str, layer: HeldLayer) -> HeldLayer:

@@ -181,7 +181,7 @@ class Run:
 
     def _ways_on(self) -> str:
         """What to do where nothing is within the limits, as a hint."""
-        if self._max_latency_ms is None:
+        if self._max_latency_ms is None or not self._within():
             return "Allow more drift, or calibrate on more of the frames that it will meet."
         return ways_on(
             self._space,
