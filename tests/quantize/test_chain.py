@@ -80,7 +80,7 @@ def test_what_is_kept_in_float_makes_no_other_convolution_dear_or_a_head() -> No
     assert find_chain(nodes).without_spared == ("b", "c")
     head = replace(kept, name="h", inputs=("b",), outputs=("h",))
     chain = find_chain([conv("a", "x"), conv("b", "a", macs=20), head])
-    assert (chain.heads, chain.without_spared) == ((), ("a", "b"))
+    assert (chain.spared, chain.without_spared) == ((), ("a", "b"))
 
 
 def test_heads_stay_float_only_where_that_is_cheap() -> None:
