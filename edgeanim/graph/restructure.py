@@ -22,6 +22,7 @@ from edgeanim.graph.rewrites import (
     ceil_means,
     flat_norm,
     identity,
+    masks,
     norm_scale,
     packing,
     pads,
@@ -62,6 +63,7 @@ def restructure(model: Any, *, lanes: int = packing.LANES) -> Restructured:
     rewrites: dict[str, Callable[[Any], int]] = {
         "ceil_means": ceil_means.rewrite,
         "sums": sums.rewrite,
+        "masks": masks.rewrite,
         "strided": strided.rewrite,
         "pads": pads.rewrite,
         "single_slope": single_slope.rewrite,

@@ -276,6 +276,21 @@ def test_a_dropout_at_rest_is_taken(graph: Any, save: Any) -> None:
         assert load_model(save(graph(*IMAGE, body, stored)))
 
 
+def test_sparse_weights_are_refused(graph: Any, save: Any) -> None:
+    """They ended with a KeyError, and OpenVINO was said not to find them."""
+    values, places = np.array([2, 3], np.float32), np.array([0, 7])
+    sparse = onnx.helper.make_sparse_tensor(
+        onnx.numpy_helper.from_array(values, "w"), onnx.numpy_helper.from_array(places, "at"), [16]
+    )
+    stored = graph(*IMAGE, "y = Mul (x, w)")
+    stored.graph.sparse_initializer.append(sparse)
+    held = graph(*IMAGE, "y = Mul (x, w)")
+    held.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    for model in (stored, held):
+        with pytest.raises(BadInput, match="'w' is stored as a sparse tensor"):
+            load_model(save(model))
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_broken_weights_are_named(graph: Any, save: Any, bad: float) -> None:
     scale = np.array([1, bad, 1], np.float32).reshape(3, 1, 1)

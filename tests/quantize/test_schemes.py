@@ -9,19 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from edgeanim.core.artifact import CompiledGraph, GraphArtifact
 from edgeanim.core.contract import GraphSpec, TensorSpec
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.recipe import QuantizeSpec
+from edgeanim.graph.reading.read import read_onnx
+from edgeanim.graph.restructure import restructure
 from edgeanim.quantize.calibration.samples import ArraySamples
 from edgeanim.quantize.schemes import get_scheme, scheme_names
 from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board
 from edgeanim.targets.tflite_graph import open_interpreter
 from tests.convnets import save_onnx
-from tests.quantize.played import SCHEMES, backend_of, nchw_to, play, psnr
+from tests.quantize.played import (
+    SCHEMES,
+    backend_of,
+    in_float_and_int8,
+    nchw_to,
+    play,
+    psnr,
+)
 from tests.quantize.written import written
 
 # Each conversion to TFLite takes seconds.
@@ -334,3 +344,28 @@ def test_an_absent_quantiser_is_named_with_its_install_line(
         check=True,
     )
     assert "pip install 'edgeanim[compress]'" in done.stdout
+
+
+@pytest.mark.parametrize("scheme", TFLITE_SLOW)
+def test_what_attention_is_not_to_see_needs_no_range(
+    scheme: str, samples: ArraySamples, unet: GraphArtifact, board: Board, tmp_path: Path
+) -> None:
+    """Quantising ended with the float graph's infinity, as of causal attention."""
+    path = written(
+        tmp_path,
+        """a = Conv <pads = [1,1,1,1]> (image, wa)
+           m = Add (a, mask)
+           s = Softmax (m)
+           result = Conv <pads = [1,1,1,1]> (s, wr)""",
+        {
+            "wa": (8, 3, 3, 3),
+            "wr": (3, 8, 3, 3),
+            "mask": np.where(np.tri(64, dtype=bool), 0, -np.inf).astype(np.float32),
+        },
+    )
+    onnx.save(restructure(read_onnx(path)).model, str(path))
+    wanted, got, executed = in_float_and_int8(
+        replace(unet, path=path), scheme, samples, board, tmp_path
+    )
+    assert executed.int8 > 0
+    assert psnr(wanted, got) > 35

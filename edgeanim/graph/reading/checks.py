@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -208,20 +209,28 @@ def _refuse_dynamic(value: Any, path: Path) -> None:
     shown = [str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?" for dim in dims]
     fixed = [("N" if i else "1") if i in dynamic else text for i, text in enumerate(shown)]
     numbers = ", with numbers for N" if "N" in fixed else ""
+    name, file = shlex.quote(value.name), shlex.quote(path.name)
     raise BadInput(
         f"Axis {dynamic[-1]} ({shown[dynamic[-1]]}) of the input {value.name!r} is dynamic: "
         f"[{', '.join(shown)}]. Every shape must be fixed.",
         where=path,
         hint="Export it with fixed shapes, or fix them with: python -m "
-        f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {value.name} --input_shape "
-        f"{','.join(fixed)} {path.name} fixed.onnx{numbers}",
+        f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
+        f"{','.join(fixed)} {file} fixed.onnx{numbers}",
     )
 
 
 def check_weights(model: Any, path: Path) -> None:
-    """No NaN anywhere, and no infinity but in single numbers, which are limits (of a Clip, say)."""
+    """None is sparse. No NaN anywhere, and no infinity but in single numbers, which are limits (of
+    a Clip, say), and beside zeros alone, where it is a mask of what attention is not to see."""
     import onnx
 
+    for name in _sparse_weights(model):
+        raise BadInput(
+            f"The weight {name!r} is stored as a sparse tensor, which not every backend reads.",
+            where=path,
+            hint="Store it with its zeros, and export the model again.",
+        )
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
     for tensor in stored_tensors(model):
         if tensor.data_type not in onnx.TensorProto.DataType.values():
@@ -234,9 +243,19 @@ def check_weights(model: Any, path: Path) -> None:
             raise BadInput(f"The weight {tensor.name!r} is damaged: {error}", where=path) from error
         if tensor.data_type not in floats:
             continue
-        if np.isnan(values).any() or (values.size > 1 and np.isinf(values).any()):
+        is_limit = values.size == 1 or not values[values != -np.inf].any()
+        if np.isnan(values).any() or (not is_limit and np.isinf(values).any()):
             raise BadInput(
                 f"The weight {tensor.name!r} holds NaN or infinite values.",
                 where=path,
                 hint="Its training diverged, or the file is damaged; export it again.",
             )
+
+
+def _sparse_weights(model: Any) -> Iterator[str]:
+    yield from (tensor.values.name for tensor in model.graph.sparse_initializer)
+    for node in all_nodes(model.graph):
+        for attribute in node.attribute:
+            yield from (tensor.values.name for tensor in attribute.g.sparse_initializer)
+            if attribute.HasField("sparse_tensor"):
+                yield node.output[0]
