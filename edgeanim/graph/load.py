@@ -153,12 +153,14 @@ def _check_side(
                 f"The contract says that the {kind} {tensor.name!r} is {list(tensor.shape)}; in "
                 f"the graph it is {list(made[tensor.name])}.",
                 where=path,
+                hint="Correct the contract, or export the graph for that shape.",
             )
     extra = set(made) - {tensor.name for tensor in declared}
     if extra and kind == "input":
         raise BadInput(
             f"The graph has an input {min(extra)!r}, which the contract does not name.",
             where=path,
+            hint="Name it there with its role, or make it a constant and export the graph again.",
         )
 
 

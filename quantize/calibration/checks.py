@@ -68,7 +68,11 @@ def check_samples(samples: Samples, spec: GraphSpec) -> None:
             array = checked_array(sample, tensor, i)
             if not np.isfinite(array).all():
                 bad = "NaN" if np.isnan(array).any() else "infinity"
-                raise BadInput(f"{tensor.name!r} contains {bad}.", where=f"calibration sample {i}")
+                raise BadInput(
+                    f"{tensor.name!r} contains {bad}.",
+                    where=f"calibration sample {i}",
+                    hint="Leave this sample out, or look at what made it.",
+                )
             seen[tensor.name].add(array)
     if all(record.same for record in seen.values()):
         raise BadInput(
@@ -86,7 +90,11 @@ def checked_array(sample: Mapping[str, Array], spec: TensorSpec, index: int) -> 
     """The array for `spec` out of sample number `index`: the contract's shape, a float type."""
     where = f"calibration sample {index}"
     if spec.name not in sample:
-        raise BadInput(f"The input {spec.name!r} is missing.", where=where)
+        raise BadInput(
+            f"The input {spec.name!r} is missing.",
+            where=where,
+            hint=f"There is: {', '.join(sample) or 'nothing'}.",
+        )
     array = np.asarray(sample[spec.name])
     if array.shape != spec.shape:
         raise BadInput(

@@ -219,7 +219,11 @@ def read_npz(path: Path, spec: GraphSpec, *, optional: Collection[str] = ()) -> 
     }
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
-        raise BadInput(f"The arrays hold different numbers of samples: {counts}.", where=path)
+        raise BadInput(
+            f"The arrays hold different numbers of samples: {counts}.",
+            where=path,
+            hint="Give each input as many, one for every run of the graph.",
+        )
     return ArraySamples(arrays)
 
 
@@ -231,7 +235,11 @@ def _update_hash(whole: hashlib._Hash, name: str, data: Array) -> None:
 def _stacked(loaded: Mapping[str, np.ndarray], spec: TensorSpec, path: Path) -> Array:
     array = loaded[spec.name]
     if array.dtype.kind not in "fiu":
-        raise BadInput(f"{spec.name!r} holds {array.dtype} values, not numbers.", where=path)
+        raise BadInput(
+            f"{spec.name!r} holds {array.dtype} values, not numbers.",
+            where=path,
+            hint="Store it as float32.",
+        )
     short = spec.shape[1:] if spec.shape[0] == 1 else spec.shape
     if array.shape[1:] not in (spec.shape, short):
         raise BadInput(

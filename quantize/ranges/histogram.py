@@ -56,7 +56,11 @@ class Histogram:
             return
         low, high = float(flat.min()), float(flat.max())
         if not np.isfinite((low, high)).all():  # before Python's `min`, which passes over NaN
-            raise BadInput("The float graph itself gives NaN or infinity.")
+            raise BadInput(
+                "The float graph itself gives NaN or infinity.",
+                hint="Look at what it makes of these frames before it is quantised: its training "
+                "diverged, or they are in another range than it was trained on.",
+            )
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen(max(-self.low, self.high))
         picked = flat[:: _stride(flat.size)]

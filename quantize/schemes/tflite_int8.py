@@ -118,6 +118,7 @@ def kernels_of(path: Path, keep_float: tuple[str, ...]) -> list[tuple[str, Array
                 f"`keep_float` names {name!r}, a {node.op_type}; for TFLite it can name "
                 "convolutions only.",
                 where=path.stem,
+                hint="Leave it out for this backend.",
             )
         kernel = numpy_helper.to_array(weights[node.input[1]])
         if kernel.ndim in _KERNEL_AXES:

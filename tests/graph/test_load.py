@@ -53,7 +53,8 @@ def test_an_own_contract_replaces_the_inferred_one(tiny_onnx: Any, tmp_path: Pat
 
     wrong = replace(spec, inputs=(replace(spec.inputs[0], shape=(1, 3, 64, 64)),))
     toml.write_text(dump_contract(replace(contract, graphs=(wrong,))))
-    with pytest.raises(BadInput, match=r"\[1, 3, 64, 64\]; in the graph it is \[1, 3, 32, 32\]"):
+    said = r"\[1, 3, 64, 64\]; in the graph it is \[1, 3, 32, 32\]\. Correct the contract"
+    with pytest.raises(BadInput, match=said):
         load_model(path, toml)
 
 

@@ -156,7 +156,12 @@ def _sizes() -> Iterator[list[np.ndarray]]:
         (PLAIN, _floats, BadInput, r"_floats, frame 0: This is float32 of the shape \[8, 8, 3\]"),
         (PLAIN, clips, BadInput, r"clips, frame 0: This is uint8 of the shape \[8, 16, 24, 3\]"),
         (STYLED, _unknown, BadInput, "_unknown: The graph has no input 'depth'"),
-        (STYLED, _lacking, BadInput, "calibration sample 0: The input 'net/style' is missing"),
+        (
+            STYLED,
+            _lacking,
+            BadInput,
+            "0: The input 'net/style' is missing. There is",
+        ),
         (STYLED, _flat, BadInput, r"'image' has the shape \[3, 16, 24\]"),
         (STYLED, _mixed, BadInput, "_mixed: Some items are samples, another is a ndarray"),
         (MOVING, samples, BadInput, "samples: Item 0 is a dict, not a clip"),

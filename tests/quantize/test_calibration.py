@@ -134,7 +134,7 @@ def test_good_samples_pass() -> None:
 def test_a_single_bad_value_is_found_and_placed(index: int, place: int, bad: float) -> None:
     arrays = make()
     arrays["image:0"][index].flat[place] = bad
-    with pytest.raises(BadInput, match="'image:0' contains") as caught:
+    with pytest.raises(BadInput, match=r"'image:0' contains.*Leave this sample out") as caught:
         check_samples(ArraySamples(arrays), SPEC)
     assert caught.value.where == f"calibration sample {index}"
 
@@ -223,7 +223,7 @@ def test_npz_mistakes_are_named(tmp_path: Path) -> None:
 
     refused("Did you mean 'image:0'", **arrays | {"image": arrays["image:0"]})
     refused("lacks 'style/vector'", **{"image:0": arrays["image:0"]})
-    refused("different numbers", **arrays | {"style/vector": arrays["style/vector"][:2]})
+    refused("different numbers.*as many", **arrays | {"style/vector": arrays["style/vector"][:2]})
     refused("has the shape", **arrays | {"style/vector": arrays["style/vector"][..., :3]})
     refused("not plain numbers", **arrays | {"image:0": np.array([{}], object)})
     refused("not plain numbers", **arrays | {"style/vector": np.full((4, 7), "x")})

@@ -83,6 +83,7 @@ def export_onnx(
             raise BadInput(
                 f"This module returns {len(made)} tensors; {len(spec.outputs)} are meant.",
                 where=spec.name,
+                hint="Name as many outputs as it returns, in their order.",
             )
         model = _export(module, spec, example)
         check_repeatable(model, spec.name)  # or else it would be said to differ from the module

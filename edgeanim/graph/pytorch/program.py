@@ -130,7 +130,11 @@ def _cleaned(archive: zipfile.ZipFile, path: Path) -> io.BytesIO:
         what = "This is not an exported program of PyTorch 2.8 or later."
         raise BadInput(what, where=path, hint=_RESAVE)
     if len(models) > 1:
-        raise BadInput(f"This archive holds {len(models)} programs, not one.", where=path)
+        raise BadInput(
+            f"This archive holds {len(models)} programs, not one.",
+            where=path,
+            hint="Save each with torch.export.save into a file of its own.",
+        )
     (model,) = models
     clean = io.BytesIO()
     with zipfile.ZipFile(clean, "w", zipfile.ZIP_STORED) as out:

@@ -183,7 +183,11 @@ def check_ends(model: Any, path: Path) -> None:
                 hint="Export it with a smaller shape.",
             )
     if not graph_inputs(model):
-        raise BadInput("This graph has no input.", where=path)
+        raise BadInput(
+            "This graph has no input.",
+            where=path,
+            hint="Export the net so that the picture that it works on is an input.",
+        )
     for name in unread_inputs(model):
         raise BadInput(
             f"No node reads the input {name!r}.",
@@ -240,7 +244,11 @@ def check_weights(model: Any, path: Path) -> None:
         try:
             values = onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError) as error:
-            raise BadInput(f"The weight {tensor.name!r} is damaged: {error}", where=path) from error
+            raise BadInput(
+                f"The weight {tensor.name!r} is damaged: {error}",
+                where=path,
+                hint="Copy or export the file again.",
+            ) from error
         if tensor.data_type not in floats:
             continue
         is_limit = values.size == 1 or not values[values != -np.inf].any()

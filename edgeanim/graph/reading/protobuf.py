@@ -88,7 +88,11 @@ def read_graph(path: Path) -> bytes:
     with disk_errors(path):
         size = path.stat().st_size
         if path.is_dir():
-            raise BadInput("This is a folder; an ONNX file is needed here.", where=path)
+            raise BadInput(
+                "This is a folder; an ONNX file is needed here.",
+                where=path,
+                hint="Give the .onnx file in it.",
+            )
         if size == 0:
             raise BadInput("This file is empty.", where=path, hint="Copy or export it again.")
         if size > MAX_BYTES:

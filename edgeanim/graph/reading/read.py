@@ -83,9 +83,17 @@ def _load_external_data(model: Any, path: Path) -> None:
             raise BadInput(f"The place of {label} is not a number.", where=path) from error
         total += length
         if offset < 0 or length < 0 or offset + length > file.stat().st_size:
-            raise BadInput(f"The external data file of {label} is too short.", where=file)
+            raise BadInput(
+                f"The external data file of {label} is too short.",
+                where=file,
+                hint="Copy it again, or export the model again.",
+            )
         if total > MAX_BYTES:
-            raise BadInput("The weights of this model exceed 2 GiB.", where=path)
+            raise BadInput(
+                "The weights of this model exceed 2 GiB.",
+                where=path,
+                hint="Export a smaller one: such a net is none for a board.",
+            )
         try:
             load_external_data_for_tensor(tensor, str(path.parent))
         except Exception as error:

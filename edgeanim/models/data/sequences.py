@@ -188,7 +188,9 @@ def pictures_alone(path: Path, numbered: Iterable[tuple[int, NDArray[np.uint8]]]
     `BadInput` if they are less than two."""
     kept = dict(numbered)
     if len(kept) < 2:
-        raise BadInput("This is not a clip of two frames or more.", where=path)
+        raise BadInput(
+            "This is not a clip of two frames or more.", where=path, hint="Give one that moves."
+        )
     places = {number: place for place, number in enumerate(kept)}
     before = tuple(places.get(number - 1, place) for number, place in places.items())
     return FrameSequence(path.stem, np.stack(list(kept.values())), before)

@@ -12,6 +12,7 @@ from psutil import virtual_memory
 from torch import Tensor
 
 from edgeanim.core.errors import BadInput
+from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import Progress
 from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
@@ -144,7 +145,11 @@ def _called(name: str, clips: list[Path], folder: Path) -> Path:
         path for path in clips if path.stem == name
     ]
     if not called:
-        raise BadInput(f"There is no clip called {name!r} here.", where=folder)
+        raise BadInput(
+            f"There is no clip called {name!r} here.",
+            where=folder,
+            hint=nearest(name, [path.name for path in clips]),
+        )
     if len(called) > 1:
         names = " and ".join(path.name for path in called)
         raise BadInput(

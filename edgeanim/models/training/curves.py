@@ -45,7 +45,11 @@ def read_losses(path: Path) -> dict[str, Curve]:
                 point = float(row["step"]), float(row["value"])
                 points.setdefault(row["term"], []).append(point)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise BadInput("This is no list of losses as a training writes it.", where=path) from error
+        raise BadInput(
+            "This is no list of losses as a training writes it.",
+            where=path,
+            hint="Curves are of the losses.csv of a training; move what is in the way of one.",
+        ) from error
     if not points:
         raise BadInput("This list of losses is empty.", where=path)
     return {term: Curve(*zip(*found, strict=True)) for term, found in points.items()}

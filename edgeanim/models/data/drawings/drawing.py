@@ -76,7 +76,11 @@ def read_drawing(folder: Path) -> Drawing:
         )
     _, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 127).astype(np.uint8))
     if len(stats) < 2 or stats[1:, cv2.CC_STAT_AREA].max() < _LEAST_SHARE * mask.size:
-        raise BadInput("The mask shows no character.", where=folder / FILES[1])
+        raise BadInput(
+            "The mask shows no character.",
+            where=folder / FILES[1],
+            hint="It is to be white where the character is, and black elsewhere.",
+        )
     # Crumbs apart from the character hang on no joint.
     body = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return Drawing(folder.name, texture, body, _checked_joints(config, folder / FILES[2]))

@@ -105,7 +105,11 @@ def drawing_folders(folder: Path) -> tuple[Path, ...]:
             return (folder,)
         found = tuple(sorted(filter(is_drawing, folder.iterdir()))) if folder.is_dir() else ()
     if not found:
-        raise BadInput(f"There are no drawings ({', '.join(FILES)}) here.", where=folder)
+        raise BadInput(
+            f"There are no drawings ({', '.join(FILES)}) here.",
+            where=folder,
+            hint="Give a folder with these files, or one with such folders in it.",
+        )
     return found
 
 

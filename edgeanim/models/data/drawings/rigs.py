@@ -113,11 +113,19 @@ def make_rig(drawing: Drawing, rng: np.random.Generator) -> Rig:
     place = _placement(drawing, rng)
     joints = {name: place[0] * xy + place[1:] for name, xy in drawing.joints.items()}
     if any(np.abs(xy - SIZE / 2).max() > _FARTHEST_JOINT for xy in joints.values()):
-        raise BadInput("The joints lie far off the mask.", where=drawing.name)
+        raise BadInput(
+            "The joints lie far off the mask.",
+            where=drawing.name,
+            hint="Correct them, or leave this drawing out.",
+        )
     picture = _placed(np.dstack([drawing.texture, drawing.mask * np.uint8(255)]), place, SHARPNESS)
     mask = _placed(drawing.mask * np.uint8(255), place, 1) > 127
     if mask.sum() < _LEAST_AREA:
-        raise BadInput("The mask is too thin a shape to be moved.", where=drawing.name)
+        raise BadInput(
+            "The mask is too thin a shape to be moved.",
+            where=drawing.name,
+            hint="Correct it, or leave this drawing out.",
+        )
     bones = _bones(joints, mask)
     handles, handle_bones = _handles(bones, joints, mask)
     grown = _grow(mask, _GROWN)

@@ -133,12 +133,18 @@ def read_photographs(folder: Path) -> tuple[Picture, ...]:
 
     paths = pictures_in(folder)
     if len(paths) > _MAX_PHOTOS:
-        raise BadInput(f"{len(paths)} photographs are more than {_MAX_PHOTOS}.", where=folder)
+        raise BadInput(
+            f"{len(paths)} photographs are more than {_MAX_PHOTOS}.",
+            where=folder,
+            hint="Give a folder of fewer.",
+        )
     photos = []
     for path in paths:
         photo = flatten(read_still(path))
         if min(photo.shape[:2]) < 64:
-            raise BadInput("This photograph is smaller than 64 pixels.", where=path)
+            raise BadInput(
+                "This photograph is smaller than 64 pixels.", where=path, hint="Leave it out."
+            )
         scale = _PHOTO_SIDE / max(photo.shape[:2])
         if scale < 1:
             size = [max(64, round(side * scale)) for side in (photo.shape[1], photo.shape[0])]
