@@ -19,7 +19,7 @@ from edgeanim.quantize.pruning.selection import group_in, in_graph, layers_of
 
 if TYPE_CHECKING:
     from edgeanim.core.contract import GraphSpec
-    from edgeanim.graph.to_torch import ImportedGraph
+    from edgeanim.graph.pytorch.to_torch import ImportedGraph
     from edgeanim.quantize.pruning.holders import HeldLayer
 
 _NAMED = 3

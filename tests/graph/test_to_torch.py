@@ -186,8 +186,9 @@ def test_an_output_of_open_shape_may_be_read_by_other_nodes(graph: Any, save: An
     [
         ('y = Resize <mode="cubic", coordinate_transformation_mode="tf_crop_and_resize"> '
          '(x, region, s)', "Resize of node 'node0'.*tf_crop"),
-        ('y = Resize <mode="linear", keep_aspect_ratio_policy="not_larger"> (x, , , b)',
-         "Resize of node 'node0'.*keeps the aspect ratio"),
+        ('h = Concat <axis=3> (x, x) \n y = Resize <axes=[2,3], mode="linear", '
+         'keep_aspect_ratio_policy="not_larger"> (h, , , b)',
+         "Resize of node 'node1'.*keeps the aspect ratio"),
         ('g = Transpose <perm=[0,2,3,1]> (two) \n y = GridSample <mode="bicubic"> (x, g)',
          "GridSample of node 'node1'.*bicubic"),
         ("y = AveragePool <kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]> (x)", "dilated"),
@@ -207,13 +208,13 @@ def test_an_unusual_form_says_why(graph: Any, save: Any, body: str, why: str | N
     weights = {
         "s": np.array([1, 1, 1, 2], np.float32), "v": np.ones(3, np.float32), "two": (1, 2, 8, 8),
         "one": (1,), "all": np.array([0, 2, 3]),
-        "shift": np.array([0, 0, -1, 0, 0, 0, 1, 0], np.int64), "b": np.array([1, 3, 8, 16]),
+        "shift": np.array([0, 0, -1, 0, 0, 0, 1, 0], np.int64), "b": np.array([5, 7]),
         "region": np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32),
         "far": np.array([0, 0, 0, 5, 0, 0, 0, 0]),
         "none": np.array([0]), "three": np.array([3]),
         "half": np.array(0.5, np.float32), "yes": np.array(True),
     }  # fmt: skip
-    out = "float[1,3,8,16] y" if "Resize" in body else "float[1,3,8,8] y"
+    out = "float[n,c,h,w] y" if "Resize" in body else "float[1,3,8,8] y"
     path = save(graph("float[1,3,8,8] x", out, body, weights, 19))
     if why is None:
         assert import_torch(path).error <= 1e-5
