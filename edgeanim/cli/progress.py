@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from time import monotonic
 
 import click
@@ -84,6 +85,13 @@ def _columns() -> int:
 
 
 def _processor_seconds() -> float:
-    """What this process and the ones it waited for have used so far: on a busy machine this is
-    what says how much work a stage is."""
-    return sum(os.times()[:4])
+    """What this process and those that it began have used so far: on a busy machine this is what
+    says how much work a stage is. Those that still run count too, or all that they did would be
+    added to the stage in which they end."""
+    import psutil
+
+    spent = sum(os.times()[:4])
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            spent += sum(child.cpu_times()[:4])
+    return spent

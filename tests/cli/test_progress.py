@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import struct
+import subprocess
 import sys
 import termios
 
@@ -39,6 +40,23 @@ def test_elsewhere_there_is_a_line_for_each_finished_stage(capsys: pytest.Captur
     assert [line.split()[0] for line in lines] == ["Judge", "Compile", "Measure"]
     assert all(re.search(r" \d+\.\d s +\d+\.\d s CPU", line) for line in lines)
     assert lines[1].endswith("  3 graphs")
+
+
+def test_what_a_process_does_counts_in_the_stage_in_which_it_works(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """Not in the one in which it ends, as the system counts it."""
+    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint('', flush=True)\ninput()"
+    with TerminalProgress() as progress:
+        progress.stage("Work")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", busy], **pipes) as child:
+            child.stdout.readline()
+            progress.stage("End")
+            child.communicate(b"\n")
+    worked = [float(seconds) for seconds in re.findall(r"([-\d.]+) s CPU", capsys.readouterr().err)]
+    assert worked[0] >= 0.5
+    assert worked[1] < 0.5
 
 
 def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:
