@@ -58,7 +58,8 @@ class TerminalProgress:
             return
         seconds = monotonic() - self._started
         end = "\r\x1b[K" if self._tty else ""
-        work = _processor_seconds() - self._worked
+        # What an orphan did is counted no more.
+        work = max(_processor_seconds() - self._worked, 0.0)
         tail = f"  {printable(note)}" if note else ""
         click.echo(f"{end}{self._title:<44} {seconds:6.1f} s {work:6.1f} s CPU{tail}", err=True)
         self._title = ""
@@ -88,10 +89,23 @@ def _processor_seconds() -> float:
     """What this process and those that it began have used so far: on a busy machine this is what
     says how much work a stage is. Those that still run count too, or all that they did would be
     added to the stage in which they end."""
-    import psutil
-
     spent = sum(os.times()[:4])
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            spent += sum(child.cpu_times()[:4])
+    if _has_children():
+        import psutil
+
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                spent += sum(child.cpu_times()[:4])
     return spent
+
+
+def _has_children() -> bool:
+    """Whether there is a process that this one began. Few commands begin one, and psutil, which
+    looks through all of the system's, takes long to import on a board."""
+    if not hasattr(os, "waitid"):
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

@@ -5,6 +5,8 @@ import io
 import os
 import pty
 import re
+import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -42,21 +44,49 @@ def test_elsewhere_there_is_a_line_for_each_finished_stage(capsys: pytest.Captur
     assert lines[1].endswith("  3 graphs")
 
 
+BUSY = "import time\nwhile time.process_time() < 0.5: pass\nprint('', flush=True)\n"
+
+
+def seconds_of(progressed: str) -> list[float]:
+    """The processor time of each stage."""
+    return [float(seconds) for seconds in re.findall(r"([-\d.]+) s CPU", progressed)]
+
+
 def test_what_a_process_does_counts_in_the_stage_in_which_it_works(
     capsys: pytest.CaptureFixture,
 ) -> None:
     """Not in the one in which it ends, as the system counts it."""
-    busy = "import time\nwhile time.process_time() < 0.5: pass\nprint('', flush=True)\ninput()"
+    command = [sys.executable, "-c", f"{BUSY}input()"]
     with TerminalProgress() as progress:
         progress.stage("Work")
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen([sys.executable, "-c", busy], **pipes) as child:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
             child.stdout.readline()
             progress.stage("End")
             child.communicate(b"\n")
-    worked = [float(seconds) for seconds in re.findall(r"([-\d.]+) s CPU", capsys.readouterr().err)]
-    assert worked[0] >= 0.5
-    assert worked[1] < 0.5
+    work, end = seconds_of(capsys.readouterr().err)
+    assert work >= 0.5
+    assert 0 <= end < 0.5
+
+
+def test_a_process_that_nobody_waits_for_takes_no_time_back(capsys: pytest.CaptureFixture) -> None:
+    """One whose parent ended is not counted any more."""
+    orphan = shlex.join([sys.executable, "-c", f"{BUSY}time.sleep(60)"])
+    command = ["sh", "-c", f"{orphan} & echo $!; read _"]
+    with TerminalProgress() as progress:
+        progress.stage("Work")
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
+            assert shell.stdout is not None
+            pid = int(shell.stdout.readline())
+            shell.stdout.readline()
+            progress.stage("End")
+            shell.stdin.close()
+            shell.wait()
+            progress.done()
+            os.kill(pid, signal.SIGKILL)
+    work, end = seconds_of(capsys.readouterr().err)
+    assert work >= 0.5
+    assert 0 <= end < 0.5
 
 
 def test_on_a_terminal_a_bar_is_drawn_over_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,6 +200,15 @@ def test_a_board_process_loads_no_torch_and_no_onnx() -> None:
     assert imported_by(code) & {"torch", "onnx", "nncf", "litert_torch"} == set()
 
 
+def test_progress_loads_no_psutil_where_no_process_was_begun() -> None:
+    code = (
+        "from edgeanim.cli.progress import TerminalProgress\n"
+        "with TerminalProgress() as progress:\n"
+        "    progress.stage('Play')"
+    )
+    assert "psutil" not in imported_by(code)
+
+
 def test_telemetry_is_off_before_anything_is_imported() -> None:
     code = (
         "import os, edgeanim\n"
