@@ -10,6 +10,7 @@ import click
 from edgeanim.cli.options import (
     NAME,
     PATH,
+    Number,
     backends_option,
     board_option,
     example,
@@ -49,6 +50,14 @@ def _parse_floats(names: tuple[str, ...]) -> tuple[FloatPrecision, ...]:
     help="Precision of the float variants; may be repeated. `all`: every one that the board has.",
 )
 @frames_option("--frames", "Real frames for the golden outputs, if the model folder has none.")
+@click.option(
+    "--tolerance",
+    type=Number(0),
+    default=0.25,
+    show_default=True,
+    metavar="LEVELS",
+    help="How far a float32 frame may be from the model's own: mean difference in levels of 255.",
+)
 @recipe_option
 @board_option
 @input_option
@@ -60,6 +69,7 @@ def command(
     backends: tuple[str, ...],
     floats: tuple[str, ...],
     frames: str | None,
+    tolerance: float,
     recipe: Path | None,
     board: str,
     inputs: tuple[str, ...],
@@ -82,6 +92,7 @@ def command(
             floats=_parse_floats(floats) if on_command_line("floats") else None,
             recipe=recipe,
             frames=frames,
+            tolerance=tolerance,
             board=board,
             inputs=parse_inputs(inputs),
             progress=progress,

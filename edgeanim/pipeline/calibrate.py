@@ -110,7 +110,15 @@ def carried_golden(source: str | Path) -> Path | None:
 
 
 def make_golden(work: Work, model: Model, scene: Scene) -> Path:
-    """A golden file: the held-out scene with the float32 model's frames, kept in the store."""
+    """A golden file: the held-out scene with the float32 model's frames, kept in the store. It is
+    told if they look clipped."""
+    golden = own_frames(work, model, scene)
+    _tell_of_clipping(work, model, golden)
+    return golden
+
+
+def own_frames(work: Work, model: Model, scene: Scene) -> Path:
+    """The same, and nothing is told."""
     parts = {"model": model.digest, "scene": scene_digest(scene), "versions": versions()}
 
     def make(folder: Path) -> None:
@@ -119,7 +127,6 @@ def make_golden(work: Work, model: Model, scene: Scene) -> Path:
         save_golden(folder / GOLDEN_FILE, Golden(scene, frames))
 
     folder, _ = work.build("golden", parts, make)
-    _tell_of_clipping(work, model, folder / GOLDEN_FILE)
     return folder / GOLDEN_FILE
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeanim.core.artifact import FLOAT32, FloatPrecision
@@ -17,8 +17,10 @@ from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import carried_golden, make_golden
 from edgeanim.pipeline.frames.material import gather
 from edgeanim.pipeline.models import default_material, files_of_model, open_model, refuse_obstacles
+from edgeanim.pipeline.parity import TOLERANCE, require_parity
 from edgeanim.pipeline.variants import find_int8, make_variant
 from edgeanim.pipeline.work import Work, versions
+from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.backends import get_backend
 from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
@@ -27,13 +29,15 @@ from edgeanim.targets.bundle import SUFFIX, Variant, open_bundle, write_bundle
 @dataclass(frozen=True)
 class Compiled:
     """The bundle written: its SHA-256, size in bytes, and variants by their ids; those that
-    `need_vnni` are right on x86 only with that."""
+    `need_vnni` are right on x86 only with that. `parity` is, by backend, how many levels of 0..255
+    its worst float32 frame is off from the model's own, in the mean."""
 
     path: Path
     sha256: str
     bytes: int
     variants: tuple[str, ...]
     need_vnni: tuple[str, ...] = ()
+    parity: Mapping[str, float] = field(default_factory=dict)
 
 
 def compile(  # noqa: A001 the command's own name
@@ -46,6 +50,7 @@ def compile(  # noqa: A001 the command's own name
     frames: str | Path | None = None,
     board: str | Path = "local",
     inputs: Mapping[str, str | Path] | None = None,
+    tolerance: float = TOLERANCE,
     progress: Progress = SILENT,
     store: Store | None = None,
     fresh: bool = False,
@@ -57,7 +62,12 @@ def compile(  # noqa: A001 the command's own name
     backend if it is empty; `UsageError` if it has not what was asked for. A `recipe` gives the
     backends and the floats where they are not given here. The golden frames are the folder's own,
     or made from `frames` (see `quantize`'s `calib`).
+
+    In float32 each backend has to show that scene as the model itself does: `GateFailed` where a
+    frame is off by more than `tolerance` levels of 0..255 in the mean, and nothing is written.
     """
+    if not 0 <= tolerance < float("inf"):
+        raise UsageError("The tolerance must be a number, not negative.")
     may_become_file(Path(out))
     read = [*files_of_model(model), *(inputs or {}).values()]
     read += [] if frames is None else files_read(frames)
@@ -73,7 +83,9 @@ def compile(  # noqa: A001 the command's own name
     refuse_obstacles(work, source, names)
     golden = _golden(work, model, source, frames, inputs or {})
     progress.done()
-    return compile_model(work, source, Path(model), golden, Path(out), names, floats=chosen)
+    return compile_model(
+        work, source, Path(model), golden, Path(out), names, floats=chosen, tolerance=tolerance
+    )
 
 
 def compile_model(
@@ -85,10 +97,13 @@ def compile_model(
     backends: tuple[str, ...],
     tracks: Mapping[str, Path] | None = None,
     floats: tuple[FloatPrecision, ...] = (FLOAT32,),
+    tolerance: float = TOLERANCE,
 ) -> Compiled:
     """The same for a model and golden frames that are at hand; `tracks` are stored motions."""
     int8 = find_int8(folder, model)
+    scene = load_golden(golden).scene
     variants: list[Variant] = []
+    parity: dict[str, float] = {}
     for backend in backends:
         forms = [(model.graphs, each) for each in floats or work.floats(backend)]
         accepts = get_backend(backend).accepts
@@ -96,6 +111,8 @@ def compile_model(
         work.progress.stage(f"Compile for {backend}", len(model.graphs) * len(forms))
         variants += [make_variant(work, backend, *form) for form in forms]
         work.progress.done()
+        if found := require_parity(work, model, backend, scene, tolerance):
+            parity[backend] = found.levels
     provenance = {"model": model.digest, "board": work.board.name, "tools": versions()}
     write_bundle(
         out,
@@ -108,7 +125,7 @@ def compile_model(
     with open_bundle(out) as bundle:
         ids = tuple(variant.id for variant in bundle.variants)
         need = tuple(variant.id for variant in bundle.variants if variant.needs_vnni)
-        return Compiled(out, bundle.sha256, out.stat().st_size, ids, need)
+        return Compiled(out, bundle.sha256, out.stat().st_size, ids, need, parity)
 
 
 def _require_floats(

@@ -212,3 +212,10 @@ class TimesNodes(Protocol):
 
     def node_times(self, session: Session) -> tuple[NodeTime, ...]:
         """What the runs of `session` so far took, node by node. Load it with `profile=True`."""
+
+
+@runtime_checkable
+class ComputesNothing(Protocol):
+    """A backend that is a fake: nothing that it shows is held against what a model makes."""
+
+    computes_nothing: ClassVar[Literal[True]]

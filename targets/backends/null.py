@@ -57,6 +57,7 @@ class Null:
     int8_scheme: ClassVar[str | None] = None
     floats: ClassVar[tuple[FloatPrecision, ...]] = (FLOAT32,)
     suffixes: ClassVar[tuple[str, ...]] = (".null",)
+    computes_nothing: ClassVar[Literal[True]] = True
 
     def available(self) -> Availability:
         return Availability(version=edgeanim.__version__, note="A fake: it computes nothing.")
