@@ -174,6 +174,8 @@ def quantize_model(
     if gated:
         require_within(results, limit, out, material, spec.method)
     if timed:
+        if work.is_here:
+            work.tell_of_processor()
         results = [
             replace(row, times=time_int8(job, made[job.scheme].graphs))
             for row, job in zip(results, jobs, strict=True)

@@ -30,7 +30,7 @@ from edgeanim.targets.backends import SessionOptions, get_backend
 from edgeanim.targets.board import Board, load_board
 from edgeanim.targets.bundle import Variant
 from edgeanim.targets.checks import check_artifact
-from edgeanim.targets.machine import read_machine
+from edgeanim.targets.machine import read_machine, telling_features
 
 T = TypeVar("T")
 
@@ -107,6 +107,22 @@ class Work:
                 where="--board",
                 hint="Run this on the board itself, or leave `--board` out.",
             )
+        self.tell_of_processor()
+
+    def tell_of_processor(self) -> None:
+        """Say so if times measured here are those of another kind of processor than the board's:
+        one that has other kernels, by the features that both name."""
+        here, there = (
+            telling_features(features)
+            for features in (read_machine().cpu_features, self.board.cpu_features)
+        )
+        if not self.board.cpu_features or here == there:
+            return
+        self.progress.stage("Compare the processors")
+        self.progress.done(
+            f"times are those of this machine ({' '.join(here)}), not of {self.board.title} "
+            f"({' '.join(there)})"
+        )
 
     def build(
         self, stage: str, parts: Mapping[str, object], make: Callable[[Path], None]

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from edgeanim import api
+from edgeanim.core.progress import Silent
 from edgeanim.core.recipe import QuantizeSpec
 from edgeanim.core.store import Store
 from edgeanim.pipeline import gain
 from edgeanim.pipeline.quantize import Quantized
+from edgeanim.targets.machine import read_machine, telling_features
 
 SPEC = QuantizeSpec(method="ptq", samples=8)
 
@@ -57,3 +59,35 @@ def test_times_of_another_architecture_are_not_given(
     quantized: Callable[..., Quantized],
 ) -> None:
     assert quantized(board="raspberry-pi-4").variants[0].times is None
+
+
+class Notes(Silent):
+    """Progress that remembers what was said of the work done."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def done(self, note: str = "") -> None:
+        self.said.append(note)
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        (telling_features(read_machine().cpu_features), False),
+        (["bf16", "amx_fp16"], True),  # an Arm's and an x86's, which no processor has both
+        ([], False),
+    ],
+)
+def test_times_of_another_kind_of_processor_are_told_as_such(
+    quantized: Callable[..., Quantized], tmp_path: Path, features: list[str], told: bool
+) -> None:
+    board = tmp_path / "another.toml"
+    board.write_text(
+        'schema = 1\nname = "another"\ntitle = "Another PC"\nmemory_mb = 1024\ncores = 1\n'
+        f'arch = "{read_machine().arch}"\ncpu_features = {json.dumps(features)}\n'
+        '[[backends]]\nname = "onnxruntime"\n'
+    )
+    progress = Notes()
+    assert quantized(board=board, progress=progress).variants[0].times is not None
+    assert any("not of Another PC (bf16 amx_fp16)" in note for note in progress.said) is told
