@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         emulated_processors,
         set_up_emulation,
     )
+    from edgeanim.pipeline.open_player import BundlePlayer, open_player
     from edgeanim.pipeline.optimize import optimize
     from edgeanim.pipeline.project import project
     from edgeanim.pipeline.prune import Pruned, prune
@@ -73,6 +74,7 @@ __all__ = [
     "BadInput",
     "Board",
     "BundleInfo",
+    "BundlePlayer",
     "Comparison",
     "Compiled",
     "Contract",
@@ -135,6 +137,7 @@ __all__ = [
     "make_dataset",
     "modules",
     "motions",
+    "open_player",
     "optimize",
     "project",
     "prune",
@@ -153,6 +156,7 @@ _HOMES = {
     "BadInput": "core.errors",
     "Board": "targets.board",
     "BundleInfo": "pipeline.inspect_bundle",
+    "BundlePlayer": "pipeline.open_player",
     "Comparison": "benchmarks.results.compare",
     "Compiled": "pipeline.compile",
     "Contract": "core.contract",

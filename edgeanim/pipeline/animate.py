@@ -8,13 +8,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeanim.core.contract import Contract
-from edgeanim.core.errors import UsageError, memory_errors, named
+from edgeanim.core.errors import memory_errors, named
 from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import is_of_now, options_beside, refuse_few_frames, scene_of
+from edgeanim.pipeline.driving import (
+    Drive,
+    Still,
+    is_of_now,
+    less_memory,
+    motion_options,
+    options_beside,
+    refuse_endless,
+    refuse_few_frames,
+    scene_of,
+)
+from edgeanim.pipeline.frames.in_memory import is_named, name_of
 from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.stills import sized, with_more_stills
 from edgeanim.pipeline.work import Work
@@ -26,18 +36,13 @@ from edgeanim.runtime.media import (
     as_they_come,
     check_rate,
     files_read,
-    is_camera,
-    is_live,
     most_fps,
     standard_output,
     write_animation,
     write_stream,
 )
-from edgeanim.runtime.motion_options import MotionOptions
-from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
-from edgeanim.runtime.transfer import TransferRule
 from edgeanim.targets.bundle import open_bundle
 
 
@@ -71,9 +76,9 @@ class Animated:
 def animate(
     bundle: str | Path,
     *,
-    drive: str | Path | None = None,
+    drive: Drive | None = None,
     out: str | Path,
-    still: str | Path | None = None,
+    still: Still | None = None,
     more_stills: str | Path | None = None,
     size: int | None = None,
     variant: str | None = None,
@@ -97,7 +102,8 @@ def animate(
 
     `drive` is a clip, a GIF, a folder of frames, `camera:N`, `-` for frames that come through
     standard input, as YUV4MPEG2, a stored motion (.npz), or the name of one that the bundle carries
-    or that ships with edgeanim. Without `drive`, `inputs` that list a value for each frame (poses,
+    or that ships with edgeanim. A program may give a `MotionTrack` or pictures instead, and the
+    still as a picture, too. Without `drive`, `inputs` that list a value for each frame (poses,
     sound) move the still, in a model that takes it so. The variant is the board's first choice that
     runs here.
 
@@ -128,8 +134,9 @@ def animate(
     list as many values as a clip or folder has frames, each stays with its frame.
 
     What comes faster than it can be followed is left out of a camera's frames, and of those that
-    come through standard input if they are `live`, as of a camera behind a pipe: what is shown is
-    of now. Otherwise all frames of a pipe are followed, and whoever writes into it has to wait.
+    come through standard input or from a program if they are `live`, as of a camera behind a pipe:
+    what is shown is of now. Otherwise all frames of a pipe are followed, and whoever writes into it
+    has to wait.
 
     With `loop` a clip or a stored motion begins again whenever it ends. It ends, as a camera does,
     after `limit` frames or when `stop`, which is asked before each and while one is waited for,
@@ -137,7 +144,7 @@ def animate(
     camera fails meanwhile.
     """
     read = (bundle, still, drive, more_stills, *(inputs or {}).values())
-    given = [path for path in read if path is not None]
+    given = [path for path in read if is_named(path)]
     _check_request(bundle, drive, out, given, fps, limit, loop=loop)
     live = is_of_now(drive, live=live)
     shown = str(out) == STANDARD_OUTPUT
@@ -154,18 +161,18 @@ def animate(
         options = options_beside(
             work, chosen.backend, threads, scene, opened.contract, refine=refine
         )
-        if smooth is None:
-            followed = drive is not None and scene.driver is not None
-            smooth = followed and Needs.of(opened.contract).moves_alone
-        motion = MotionOptions(
-            transfer=None if relative else _absolute(opened.contract),
+        motion = motion_options(
+            opened.contract,
+            scene,
+            drive,
+            relative=relative,
             smooth=smooth,
             refine=refine,
             in_place=in_place,
             strength=strength,
         )
         with (
-            memory_errors("Out of memory.", _less_memory(scene)),
+            memory_errors("Out of memory.", less_memory(scene)),
             load_player(opened.contract, chosen, options, motion=motion) as player,
             Overlap() as overlap,
         ):
@@ -175,7 +182,8 @@ def animate(
             clock = _Clock(player, scene, progress)
             made = UntilItFails(paced := Paced(clock.frames(overlap, stop)))
             frames = as_they_come(made, rate) if live and not shown else made
-            with named(drive, BadDriver), named(more_stills if still is None else still, BadStill):
+            stills = more_stills if still is None else name_of(still, "still")
+            with named(name_of(drive, "drive"), BadDriver), named(stills, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)
                 written = itertools.islice(until, limit)
@@ -201,7 +209,7 @@ def animate(
 
 def _check_request(
     bundle: str | Path,
-    drive: str | Path | None,
+    drive: Drive | None,
     out: str | Path,
     read: Sequence[str | Path],
     fps: float | None,
@@ -214,39 +222,10 @@ def _check_request(
     if fps is not None:
         check_rate(fps, out)
     if loop:
-        _refuse_endless(drive)
+        refuse_endless(drive)
     if str(out) != STANDARD_OUTPUT:
         must_spare(Path(out), [file for source in read for file in files_read(source)])
     require_bundle(bundle)
-
-
-def _refuse_endless(drive: str | Path | None) -> None:
-    """`UsageError` for what never ends, and so cannot begin again."""
-    if drive is not None and is_live(drive):
-        what = "A camera" if is_camera(drive) else "What comes through a pipe"
-        raise UsageError(
-            f"{what} has no end after which it could begin again.",
-            where="--loop",
-            hint="Leave it out.",
-        )
-
-
-def _absolute(contract: Contract) -> TransferRule:
-    """How the driver's own motion is given to a still; `UsageError` if none is given to it."""
-    if not Needs.of(contract).motion:
-        raise UsageError(
-            f"The model {contract.name!r} transfers no motion to a still.",
-            hint="Leave out --absolute.",
-        )
-    return "pose"
-
-
-def _less_memory(scene: Scene) -> str:
-    """What to do where memory does not suffice."""
-    if scene.still is None:
-        return "End other programs, or use a machine with more memory."
-    height, width = scene.still.shape[:2]
-    return f"The still has {width}x{height} pixels: with a smaller --size it takes less."
 
 
 def _length(scene: Scene, limit: int | None) -> int | None:

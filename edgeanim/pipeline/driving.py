@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
+from edgeanim.pipeline.frames.in_memory import as_picture, driving_frames, is_named
 from edgeanim.pipeline.frames.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.input_scenes import moved_by_inputs
@@ -27,19 +28,26 @@ from edgeanim.runtime.media import (
 )
 from edgeanim.runtime.moments import conditions_at
 from edgeanim.runtime.motion import MotionTrack, load_track
+from edgeanim.runtime.motion_options import MotionOptions
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.scene import Picture, Scene
+from edgeanim.runtime.transfer import TransferRule
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Bundle
 
 TRACK = ".npz"
 """The suffix of stored motions."""
+Still = str | Path | Picture
+"""A picture to animate: its file, or uint8 [H, W, 3 or 4] (RGB or RGBA)."""
+Drive = str | Path | MotionTrack | Iterable[Picture]
+"""What moves a still: a path or a name as `--drive` takes it, a motion, or a program's own frames,
+uint8 [H, W, 3 or 4] of one size."""
 
 
 def scene_of(
     bundle: Bundle,
-    still: str | Path | None,
-    drive: str | Path | None,
+    still: Still | None,
+    drive: Drive | None,
     inputs: Mapping[str, str | Path],
     fps: float | None,
     most: float,
@@ -50,7 +58,7 @@ def scene_of(
     """What is played, and how many frames of it are a second (see `_moved_by`); the still may be
     read for a `side` of so many pixels (see `read_still`)."""
     if drive is None:
-        picture = None if still is None else read_still(Path(still), side=side)
+        picture = None if still is None else read_picture(still, side)
         conditions = read_conditions(bundle.contract, inputs)
         scene = moved_by_inputs(bundle.contract, picture, conditions, looped=loop)
         return scene, fps or within(DEFAULT_FPS, most)
@@ -60,15 +68,21 @@ def scene_of(
             "animates no still.",
             hint="Leave out --still, or --drive if an --input has a value for each frame.",
         )
-    picture = None if still is None else read_still(Path(still), side=side)
+    picture = None if still is None else read_picture(still, side)
     conditions = read_conditions(bundle.contract, inputs)
     driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
-    if track is None and not is_live(drive) and any(len(v) > 1 for v in conditions.values()):
+    several = any(len(values) > 1 for values in conditions.values())
+    if several and isinstance(drive, (str, Path)) and track is None and not is_live(drive):
         # Of another rate than the clip's own not every frame is played, or some more than once.
         numbers, count = steady_numbers(drive, fps, most=most)
         played = np.array(numbers, np.intp)
         conditions = conditions_at(conditions, played, count, bundle.contract)
     return Scene(picture, driver, track, conditions, looped=loop), rate
+
+
+def read_picture(still: Still, side: int | None) -> Picture:
+    """The still; that of a file may be read for a `side` of so many pixels (see `read_still`)."""
+    return read_still(Path(still), side=side) if is_named(still) else as_picture(still, "still")
 
 
 def options_beside(
@@ -89,16 +103,55 @@ def options_beside(
     return replace(work.options(backend, threads), beside_others=True)
 
 
-def is_of_now(drive: str | Path | None, *, live: bool) -> bool:
+def motion_options(
+    contract: Contract,
+    scene: Scene,
+    drive: Drive | None,
+    *,
+    relative: bool,
+    smooth: bool | None,
+    refine: bool,
+    in_place: bool,
+    strength: float,
+) -> MotionOptions:
+    """What is done with the motion of `drive`, which moves `scene`: unless told otherwise, frames
+    that are followed are `smooth`ed. `UsageError` for what the model cannot heed."""
+    if not relative and not Needs.of(contract).motion:
+        raise UsageError(
+            f"The model {contract.name!r} transfers no motion to a still.",
+            hint="Leave out --absolute.",
+        )
+    if smooth is None:
+        followed = drive is not None and scene.driver is not None
+        smooth = followed and Needs.of(contract).moves_alone
+    rule: TransferRule | None = None if relative else "pose"
+    return MotionOptions(rule, smooth=smooth, refine=refine, in_place=in_place, strength=strength)
+
+
+def is_of_now(drive: Drive | None, *, live: bool) -> bool:
     """Whether frames of `drive` that come while another is followed are left out: a camera's are,
-    and those of a pipe that is said to be `live`. `UsageError` where all wait to be read."""
-    if live and (drive is None or not is_live(drive)):
+    and those of a pipe or of a program that are said to be `live`. `UsageError` where all wait to
+    be read."""
+    if drive is not None and not is_named(drive) and not isinstance(drive, MotionTrack):
+        return live
+    if live and not (is_named(drive) and is_live(drive)):
         raise UsageError(
             "Only what is piped in or comes from a camera is live.",
             where="--live",
             hint="Clips and stored motions wait: with --fps they keep their speed in fewer frames.",
         )
-    return live or (drive is not None and is_camera(drive))
+    return live or (is_named(drive) and is_camera(drive))
+
+
+def refuse_endless(drive: Drive | None) -> None:
+    """`UsageError` for what never ends, and so cannot begin again."""
+    if is_named(drive) and is_live(drive):
+        what = "A camera" if is_camera(drive) else "What comes through a pipe"
+        raise UsageError(
+            f"{what} has no end after which it could begin again.",
+            where="--loop",
+            hint="Leave it out.",
+        )
 
 
 def refuse_few_frames(limit: int | None, least: int = 1) -> None:
@@ -110,16 +163,34 @@ def refuse_few_frames(limit: int | None, least: int = 1) -> None:
         )
 
 
+def less_memory(scene: Scene) -> str:
+    """What to do where memory does not suffice."""
+    if scene.still is None:
+        return "End other programs, or use a machine with more memory."
+    height, width = scene.still.shape[:2]
+    return f"The still has {width}x{height} pixels: with a smaller --size it takes less."
+
+
 def _moved_by(
-    bundle: Bundle, drive: str | Path, fps: float | None, most: float, *, loop: bool
+    bundle: Bundle, drive: Drive, fps: float | None, most: float, *, loop: bool
 ) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
     """The frames that `drive` means, or the stored motion, at `fps`, or at its own rate within
     `most`; and the rate that they then have. With `loop` the frames never end."""
-    track = _track(bundle, str(drive))
-    if track is not None:
-        rate = fps or within(track.fps, most)
-        track = track if rate == track.fps else _at_rate(track, rate, looped=loop)
-        return None, track, rate
+    if isinstance(drive, MotionTrack):
+        track = drive
+    elif not isinstance(drive, (str, Path)):
+        return driving_frames(drive, looped=loop), None, fps or within(DEFAULT_FPS, most)
+    elif (found := _track(bundle, str(drive))) is None:
+        return _frames_of(drive, fps, most, loop=loop)
+    else:
+        track = found
+    rate = fps or within(track.fps, most)
+    return None, track if rate == track.fps else _at_rate(track, rate, looped=loop), rate
+
+
+def _frames_of(
+    drive: str | Path, fps: float | None, most: float, *, loop: bool
+) -> tuple[Iterator[Picture], None, float]:
     frames, rate = steady_frames(drive, fps, most=most)
     if loop:
         further = (steady_frames(drive, fps, most=most)[0] for _ in itertools.count())

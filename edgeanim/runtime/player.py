@@ -91,6 +91,11 @@ class Player:
         for session in self._sessions.values():
             session.close()
 
+    def heeding(self, motion: MotionOptions) -> Player:
+        """A player on the same sessions that does something else with a driver's motion. Only one
+        of them may play at a time."""
+        return Player(self.contract, self._sessions, motion=motion)
+
     def prepare(self, scene: Scene) -> Stills:
         """Do what is done once for the stills of `scene`, for all that `play` plays with them.
         `UsageError` for further stills in a model in which none can take over."""

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edgeanim.core.errors import BadInput, EdgeanimError, UsageError
-from edgeanim.pipeline.frames import given
+from edgeanim.pipeline.frames import in_memory
 from edgeanim.pipeline.frames.given import Given
 from edgeanim.pipeline.frames.material import Material, gather
 from tests.cli.called import edgeanim, fails
@@ -182,7 +182,7 @@ def test_pictures_without_a_pixel_or_with_too_many_are_refused(
     said = "pixels is empty or too large"
     with pytest.raises(BadInput, match=f"frame 0: A picture of 4x0 {said}"):
         gather(PLAIN, [np.zeros((0, 4, 3), np.uint8)], {}, limit=64)
-    monkeypatch.setattr(given, "MAX_PIXELS", 16 * 24)
+    monkeypatch.setattr(in_memory, "MAX_PIXELS", 16 * 24)
     assert gather(PLAIN, [np.zeros((16, 24, 3), np.uint8)], {}, limit=64)
     with pytest.raises(BadInput, match=f"frame 0: A picture of 24x17 {said}"):
         gather(PLAIN, [np.zeros((17, 24, 3), np.uint8)], {}, limit=64)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.pipeline.frames.in_memory import ONCE, as_picture
 from edgeanim.quantize.calibration.coverage import thin
-from edgeanim.runtime.media import MAX_PIXELS
-from edgeanim.runtime.scene import Picture, is_picture
+from edgeanim.runtime.scene import Picture
 
 if TYPE_CHECKING:
     from edgeanim.core.artifact import Array
@@ -89,11 +89,8 @@ class Given:
     def _refuse(self, source: object) -> None:
         """`UsageError` for an iterator: of one that is used up nothing more would come."""
         if isinstance(source, Iterator):
-            raise UsageError(
-                "An iterator gives its frames only once; they are gone through more than once.",
-                where=self.name,
-                hint="Give the function that makes it, without calling it, or a list.",
-            )
+            hint = "Give the function that makes it, without calling it, or a list."
+            raise UsageError(ONCE, where=self.name, hint=hint)
 
     def _clip(self, clip: Any, number: int) -> Iterator[Picture]:
         if not isinstance(clip, Iterable) or isinstance(clip, Mapping):
@@ -113,17 +110,5 @@ class Given:
             yield picture
 
     def _picture(self, item: Any, which: str) -> Picture:
-        picture = np.asarray(item)
-        if not is_picture(picture):
-            raise BadInput(
-                f"This is {picture.dtype} of the shape {list(picture.shape)}; a picture is uint8, "
-                "[height, width, 3 or 4].",
-                where=f"{self.name}, {which}",
-                hint="Give a graph's own inputs, in its own range, as {name: array}.",
-            )
-        if not 0 < picture.shape[0] * picture.shape[1] <= MAX_PIXELS:
-            raise BadInput(
-                f"A picture of {picture.shape[1]}x{picture.shape[0]} pixels is empty or too large.",
-                where=f"{self.name}, {which}",
-            )
-        return picture
+        hint = "Give a graph's own inputs, in its own range, as {name: array}."
+        return as_picture(item, f"{self.name}, {which}", hint)

@@ -1,0 +1,70 @@
+"""Pictures that a program holds or makes itself, checked as those of files are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.runtime.media import MAX_PIXELS
+from edgeanim.runtime.scene import Picture, is_picture
+
+ONCE = "An iterator gives its frames only once; they are gone through more than once."
+"""Of what would give nothing more the second time."""
+
+
+def is_named(source: object) -> TypeGuard[str | Path]:
+    """Whether `source` is a path or another name, and nothing that a program holds itself."""
+    return isinstance(source, (str, Path))
+
+
+def name_of(source: object, held: str) -> object:
+    """What errors call `source`: its path or name, or `held` of what a program holds itself."""
+    return source if source is None or is_named(source) else held
+
+
+def as_picture(item: Any, where: str, hint: str | None = None) -> Picture:
+    """`item`, anything that NumPy takes for an array, as a picture: uint8 [H, W, 3 or 4].
+    `BadInput` names `where` for anything else, and for more than `MAX_PIXELS`."""
+    picture = np.asarray(item)
+    if not is_picture(picture):
+        raise BadInput(
+            f"This is {picture.dtype} of the shape {list(picture.shape)}; a picture is uint8, "
+            "[height, width, 3 or 4].",
+            where=where,
+            hint=hint,
+        )
+    if not 0 < picture.shape[0] * picture.shape[1] <= MAX_PIXELS:
+        raise BadInput(
+            f"A picture of {picture.shape[1]}x{picture.shape[0]} pixels is empty or too large.",
+            where=where,
+        )
+    return picture
+
+
+def driving_frames(given: Iterable[Any], *, looped: bool) -> Iterator[Picture]:
+    """The pictures of a driver that a program gives, from the first on again whenever they end if
+    `looped`. `UsageError` for what gives none, or gives them only once and is looped."""
+    if not isinstance(given, Iterable):
+        raise UsageError(
+            "This is no path and gives no frames.",
+            where=f"drive, {type(given).__name__}",
+            hint="Give a path, a stored motion or its name, or an iterable of pictures.",
+        )
+    if looped and isinstance(given, Iterator):
+        raise UsageError(ONCE, where="drive", hint="Give a list, or leave out `loop`.")
+    return _pictures(given, looped=looped)
+
+
+def _pictures(given: Iterable[Any], *, looped: bool) -> Iterator[Picture]:
+    number = 0
+    while True:
+        began = number
+        for item in given:
+            yield as_picture(item, f"drive, frame {number}")
+            number += 1
+        if not looped or number == began:
+            return

@@ -1,0 +1,287 @@
+"""A program that plays a bundle frame by frame, and one that brings its pictures in memory."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edgeanim import api
+from edgeanim.api import BundlePlayer, MotionTrack, open_player
+from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.runtime.media import read_frames
+from tests.pipeline.followers import SIDE, STEP, animated, clip_of
+
+Pictures = np.ndarray
+
+
+@pytest.fixture
+def still(pictures: Pictures) -> Pictures:
+    return np.asarray(Image.fromarray(pictures[0]).resize((120, 90)))
+
+
+@pytest.fixture
+def played(small_bundle: Path, still: Pictures) -> Iterator[BundlePlayer]:
+    with open_player(small_bundle, still=still) as player:
+        yield player
+
+
+def shade(level: int) -> Pictures:
+    return np.full((SIDE, SIDE, 3), STEP * level, np.uint8)
+
+
+def levels(frames: Iterator[Pictures]) -> list[int]:
+    return [round(float(frame.mean()) / STEP) for frame in frames]
+
+
+def written(path: Path, **given: Any) -> Pictures:
+    api.animate(out=path, **given)
+    return np.stack(list(read_frames(path)))
+
+
+def test_the_frames_are_those_that_animate_writes(
+    played: BundlePlayer, small_bundle: Path, still: Pictures, moving_clip: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "still.png"
+    Image.fromarray(still).save(file)
+    for drive in ("wave", "nod", str(moving_clip), moving_clip):
+        frames = np.stack(list(played.play(drive)))
+        wanted = written(tmp_path / "frames", bundle=small_bundle, still=file, drive=drive)
+        assert frames.dtype == np.uint8
+        assert np.array_equal(frames, wanted)
+    with open_player(small_bundle, still=file) as by_file:
+        again = np.stack(list(by_file.play(moving_clip)))
+    assert np.array_equal(frames, again)
+
+
+def test_what_a_program_holds_is_played_as_a_file_of_it_is(
+    small_bundle: Path, played: BundlePlayer, still: Pictures, moving_clip: Path, tmp_path: Path
+) -> None:
+    wanted = np.stack(list(played.play(moving_clip)))
+    held = list(read_frames(moving_clip))
+    for drive in (held, np.stack(held), iter(held)):
+        assert np.array_equal(np.stack(list(played.play(drive, fps=10))), wanted)
+    written_of_it = written(
+        tmp_path / "frames", bundle=small_bundle, still=still, drive=held, fps=10
+    )
+    assert np.array_equal(written_of_it, wanted)
+
+
+def test_a_motion_that_a_program_made_is_played(played: BundlePlayer) -> None:
+    rest = MotionTrack(np.tile(np.float32([0, 0, 0.5, 0, 0, 0.5]), (6, 10, 1)), 30)
+    frames = list(played.play(rest))
+    assert len(frames) == 6
+    assert played.fps == 30
+    assert len(list(played.play(rest, fps=15))) == 3
+    assert len(list(itertools.islice(played.play(rest, loop=True), 20))) == 20
+
+
+def test_a_motion_ends_when_another_is_begun(played: BundlePlayer) -> None:
+    first = played.play("wave")
+    next(first)
+    second = played.play("nod")
+    assert list(first) == []
+    assert len(list(second)) > 2
+
+
+def test_a_still_is_prepared_once_for_all_motions(
+    small_bundle: Path, still: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeanim.runtime.stills import Stills
+
+    prepared = []
+    prepare = Stills._prepare
+
+    def counted(self: Stills, *args: Any, **given: Any) -> Any:
+        prepared.append(args)
+        return prepare(self, *args, **given)
+
+    monkeypatch.setattr(Stills, "_prepare", counted)
+    with open_player(small_bundle, still=still) as player:
+        for motion in ("wave", "nod", "wave"):
+            next(player.play(motion))
+    assert len(prepared) == 1
+
+
+def test_a_frame_belongs_to_whoever_asked_for_it(played: BundlePlayer) -> None:
+    frames = played.play("wave")
+    first = next(frames)
+    kept = first.copy()
+    first[:] = 0
+    again = played.play("wave")
+    assert np.array_equal(next(again), kept)
+
+
+def test_pictures_are_asked_for_one_by_one_in_the_threads_that_ask_for_frames(
+    follower: Path,
+) -> None:
+    asked: list[int] = []
+
+    def camera() -> Iterator[Pictures]:
+        for level in range(9):
+            assert threading.current_thread() is threading.main_thread()
+            asked.append(level)
+            yield shade(level)
+
+    still = shade(0)
+    with open_player(follower, still=still) as player:
+        frames = player.play(camera(), smooth=False, relative=False)
+        assert levels(itertools.islice(frames, 3)) == [0, 1, 2]
+        assert len(asked) == 3
+        assert levels(frames) == [3, 4, 5, 6, 7, 8]
+
+
+def test_live_pictures_that_come_too_fast_are_left_out(follower: Path) -> None:
+    shown = threading.Event()
+    over = threading.Event()
+
+    def camera() -> Iterator[Pictures]:
+        yield from (shade(0), shade(1))
+        shown.wait(10)
+        yield from map(shade, range(2, 8))
+        over.set()
+
+    with open_player(follower, still=shade(0)) as player:
+        frames = player.play(camera(), live=True, smooth=False, relative=False)
+        seen = levels(itertools.islice(frames, 2))
+        shown.set()
+        assert over.wait(10)
+        seen += levels(frames)
+        assert seen[:2] == [0, 1]
+        assert seen[-1] == 7
+        assert len(seen) + player.left_out == 8
+        assert player.left_out > 0
+
+
+def test_a_loop_begins_again(follower: Path, tmp_path: Path) -> None:
+    held = [shade(level) for level in range(4)]
+    clip = clip_of(tmp_path / "clip.webp", 4)
+    with open_player(follower, still=held[0]) as player:
+        for drive in (held, clip):
+            frames = player.play(drive, loop=True, smooth=False, relative=False)
+            assert levels(itertools.islice(frames, 10)) == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+        with pytest.raises(UsageError, match="iterator gives its frames only once"):
+            player.play(iter(held), loop=True)
+    out = animated(follower, held, tmp_path, loop=True, limit=6, relative=False)
+    assert out == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [
+        (np.zeros((SIDE, SIDE, 3)), "float64"),
+        (np.zeros((SIDE, SIDE), np.uint8), r"shape \[\d+, \d+\]"),
+        (np.zeros((0, SIDE, 3), np.uint8), "empty or too large"),
+        ([1], "a picture is uint8"),
+    ],
+)
+def test_what_is_no_picture_is_told_with_its_number(
+    follower: Path, tmp_path: Path, picture: Any, said: str
+) -> None:
+    with open_player(follower, still=shade(0)) as player:
+        frames = player.play([shade(1), shade(2), picture], smooth=False)
+        next(frames)
+        next(frames)
+        with pytest.raises(BadInput, match=rf"^drive, frame 2: .*{said}"):
+            next(frames)
+        with pytest.raises(BadInput, match=r"^drive: Frame 1 .* pixels"):
+            list(player.play([shade(1), shade(2)[:-1]]))
+        with pytest.raises(BadInput, match=r"^drive: The driver is a clip of one frame"):
+            list(player.play([shade(1)]))
+    with pytest.raises(BadInput, match=rf"^still: .*{said}"):
+        open_player(follower, still=picture)
+    with pytest.raises(BadInput, match=rf"^drive, frame 0: .*{said}"):
+        api.animate(follower, still=shade(0), drive=[picture] * 2, out=tmp_path / "o.gif")
+
+
+def test_what_cannot_be_played_is_told_at_once(
+    played: BundlePlayer, follower: Path, tmp_path: Path
+) -> None:
+    for drive, options, said in (
+        ("waev", {}, "no stored motion"),
+        (None, {}, "follows a driver"),
+        (3, {}, "This is no path and gives no frames"),
+        ("wave", {"fps": 0}, "frame rate"),
+        ("wave", {"refine": True}, "no frames by which it could be refined"),
+        ("wave", {"live": True}, "from a camera is live"),
+        ("camera:0", {"loop": True}, "no end after which"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            played.play(drive, **options)
+    assert len(list(played.play("nod"))) > 2  # none of it did any harm
+    with open_player(follower) as player, pytest.raises(UsageError, match="still"):
+        player.play([shade(0), shade(1)])
+    with pytest.raises(BadInput, match=r"no\.png"):
+        open_player(follower, still=tmp_path / "no.png")
+    with pytest.raises(UsageError, match="no variant"):
+        open_player(follower, variant="tflite-int8")
+
+
+def test_what_the_programs_own_code_raises_is_passed_on(follower: Path) -> None:
+    def broken() -> Iterator[Pictures]:
+        yield from (shade(0), shade(1), shade(2))
+        raise ZeroDivisionError
+
+    with open_player(follower, still=shade(0)) as player:
+        with pytest.raises(ZeroDivisionError):
+            list(player.play(broken()))
+        assert len(list(player.play([shade(0), shade(1)]))) == 2
+
+
+def test_closing_leaves_nothing_behind(
+    small_bundle: Path, still: Pictures, moving_clip: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = threading.active_count()
+    player = open_player(small_bundle, still=still)
+    frames = player.play(moving_clip, loop=True)
+    next(frames)
+    assert list(tmp_path.iterdir())
+    player.close()
+    player.close()
+    assert list(frames) == []
+    assert threading.active_count() == before
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UsageError, match="closed"):
+        player.play("wave")
+
+
+def test_several_play_at_the_same_time(small_bundle: Path, still: Pictures) -> None:
+    made: dict[str, list[Pictures]] = {}
+
+    def work(motion: str, count: Callable[[], int]) -> None:
+        with open_player(small_bundle, still=still) as player:
+            made[f"{motion}{count()}"] = list(player.play(motion))
+
+    number = itertools.count()
+    threads = [
+        threading.Thread(target=work, args=(motion, lambda: next(number)))
+        for motion in ("wave", "nod", "wave")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    waves = [frames for name, frames in made.items() if name.startswith("wave")]
+    assert len(made) == 3
+    assert np.array_equal(np.stack(waves[0]), np.stack(waves[1]))
+
+
+def test_further_stills_and_a_size_are_heeded(
+    small_bundle: Path, still: Pictures, pictures: Pictures, tmp_path: Path
+) -> None:
+    more = tmp_path / "more"
+    more.mkdir()
+    for number in range(2):
+        Image.fromarray(pictures[number]).resize((120, 90)).save(more / f"{number}.png")
+    with open_player(small_bundle, still=still, more_stills=more, size=64) as player:
+        assert next(player.play("wave")).shape == (48, 64, 3)
+    with open_player(small_bundle, more_stills=more) as player:
+        assert next(player.play("wave")).shape == (90, 120, 3)
