@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.inspect_bundle import BundleInfo
     from edgeanim.pipeline.machine import BackendRow, backends, boards, doctor
     from edgeanim.pipeline.modules import modules
-    from edgeanim.pipeline.motion import StoredMotion, extract_motion, motions
+    from edgeanim.pipeline.motion import StoredMotion, extract_motion, load_motion, motions
     from edgeanim.pipeline.on.bench import Placed, bench_on
     from edgeanim.pipeline.on.deploy import Deployed, deploy
     from edgeanim.pipeline.on.doctor import doctor_on
@@ -132,6 +132,7 @@ __all__ = [
     "extract_motion",
     "import_dataset",
     "inspect",
+    "load_motion",
     "load_recipe",
     "load_report",
     "make_dataset",
@@ -206,6 +207,7 @@ _HOMES = {
     "emulated_processors": "pipeline.on.emulated",
     "extract_motion": "pipeline.motion",
     "import_dataset": "pipeline.dataset",
+    "load_motion": "pipeline.motion",
     "load_recipe": "core.recipe",
     "load_report": "benchmarks.results.result",
     "make_dataset": "pipeline.dataset",

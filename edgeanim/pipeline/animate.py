@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgeanim.core.errors import memory_errors, named
@@ -19,6 +19,7 @@ from edgeanim.pipeline.driving import (
     is_of_now,
     less_memory,
     motion_options,
+    newest,
     options_beside,
     refuse_endless,
     refuse_few_frames,
@@ -177,8 +178,8 @@ def animate(
             Overlap() as overlap,
         ):
             progress.stage(f"Animate with {chosen.id}", _length(scene, limit))
-            if live and scene.driver is not None:
-                scene = replace(scene, driver=overlap.newest(scene.driver))
+            if live:
+                scene = newest(scene, overlap)
             clock = _Clock(player, scene, progress)
             made = UntilItFails(paced := Paced(clock.frames(overlap, stop)))
             frames = as_they_come(made, rate) if live and not shown else made

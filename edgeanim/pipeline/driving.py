@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
 from edgeanim.core.files import must_exist
+from edgeanim.core.overlap import Overlap
 from edgeanim.core.parsing import nearest
-from edgeanim.pipeline.frames.in_memory import as_picture, driving_frames, is_named
+from edgeanim.pipeline.frames.in_memory import as_picture, is_named, moved_by
 from edgeanim.pipeline.frames.material import read_conditions
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.input_scenes import moved_by_inputs
@@ -39,9 +41,9 @@ TRACK = ".npz"
 """The suffix of stored motions."""
 Still = str | Path | Picture
 """A picture to animate: its file, or uint8 [H, W, 3 or 4] (RGB or RGBA)."""
-Drive = str | Path | MotionTrack | Iterable[Picture]
-"""What moves a still: a path or a name as `--drive` takes it, a motion, or a program's own frames,
-uint8 [H, W, 3 or 4] of one size."""
+Drive = str | Path | MotionTrack | Iterable[Picture] | Iterable[Array]
+"""What moves a still: a path or a name as `--drive` takes it, a motion, or what a program makes
+itself: frames, uint8 [H, W, 3 or 4] of one size, or motions, float32 [K, 6]."""
 
 
 def scene_of(
@@ -70,14 +72,14 @@ def scene_of(
         )
     picture = None if still is None else read_picture(still, side)
     conditions = read_conditions(bundle.contract, inputs)
-    driver, track, rate = _moved_by(bundle, drive, fps, most, loop=loop)
+    scene, rate = _moved_by(bundle, drive, fps, most, loop=loop)
     several = any(len(values) > 1 for values in conditions.values())
-    if several and isinstance(drive, (str, Path)) and track is None and not is_live(drive):
+    if several and isinstance(drive, (str, Path)) and scene.track is None and not is_live(drive):
         # Of another rate than the clip's own not every frame is played, or some more than once.
         numbers, count = steady_numbers(drive, fps, most=most)
         played = np.array(numbers, np.intp)
         conditions = conditions_at(conditions, played, count, bundle.contract)
-    return Scene(picture, driver, track, conditions, looped=loop), rate
+    return replace(scene, still=picture, conditions=conditions, looped=loop), rate
 
 
 def read_picture(still: Still, side: int | None) -> Picture:
@@ -143,6 +145,13 @@ def is_of_now(drive: Drive | None, *, live: bool) -> bool:
     return live or (is_named(drive) and is_camera(drive))
 
 
+def newest(scene: Scene, overlap: Overlap) -> Scene:
+    """`scene`, of whose frames, or motions, those are left out that come while another is shown."""
+    if scene.driver is not None:
+        return replace(scene, driver=overlap.newest(scene.driver))
+    return scene if scene.motions is None else replace(scene, motions=overlap.newest(scene.motions))
+
+
 def refuse_endless(drive: Drive | None) -> None:
     """`UsageError` for what never ends, and so cannot begin again."""
     if is_named(drive) and is_live(drive):
@@ -173,29 +182,24 @@ def less_memory(scene: Scene) -> str:
 
 def _moved_by(
     bundle: Bundle, drive: Drive, fps: float | None, most: float, *, loop: bool
-) -> tuple[Iterator[Picture] | None, MotionTrack | None, float]:
-    """The frames that `drive` means, or the stored motion, at `fps`, or at its own rate within
-    `most`; and the rate that they then have. With `loop` the frames never end."""
+) -> tuple[Scene, float]:
+    """A scene without a still that moves by the frames that `drive` means, or the motion, at `fps`,
+    or at its own rate within `most`; and the rate that they then have. With `loop` the frames never
+    end."""
     if isinstance(drive, MotionTrack):
         track = drive
     elif not isinstance(drive, (str, Path)):
-        return driving_frames(drive, looped=loop), None, fps or within(DEFAULT_FPS, most)
-    elif (found := _track(bundle, str(drive))) is None:
-        return _frames_of(drive, fps, most, loop=loop)
-    else:
+        return moved_by(drive, looped=loop), fps or within(DEFAULT_FPS, most)
+    elif (found := _track(bundle, str(drive))) is not None:
         track = found
+    else:
+        frames, rate = steady_frames(drive, fps, most=most)
+        if loop:
+            further = (steady_frames(drive, fps, most=most)[0] for _ in itertools.count())
+            frames = itertools.chain(frames, itertools.chain.from_iterable(further))
+        return Scene(driver=frames), rate
     rate = fps or within(track.fps, most)
-    return None, track if rate == track.fps else _at_rate(track, rate, looped=loop), rate
-
-
-def _frames_of(
-    drive: str | Path, fps: float | None, most: float, *, loop: bool
-) -> tuple[Iterator[Picture], None, float]:
-    frames, rate = steady_frames(drive, fps, most=most)
-    if loop:
-        further = (steady_frames(drive, fps, most=most)[0] for _ in itertools.count())
-        frames = itertools.chain(frames, itertools.chain.from_iterable(further))
-    return frames, None, rate
+    return Scene(track=track if rate == track.fps else _at_rate(track, rate, looped=loop)), rate
 
 
 def _at_rate(track: MotionTrack, fps: float, *, looped: bool) -> MotionTrack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,11 @@ from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError, named
 from edgeanim.core.files import may_become_file, must_end_in, must_spare
 from edgeanim.core.overlap import Overlap
+from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import shipped, shipped_tracks
 from edgeanim.pipeline.compiled import require_bundle
-from edgeanim.pipeline.driving import TRACK, is_of_now, options_beside, refuse_few_frames
+from edgeanim.pipeline.driving import TRACK, is_of_now, newest, options_beside, refuse_few_frames
 from edgeanim.pipeline.playable import to_play
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.execution import Record
@@ -60,6 +61,20 @@ def motions() -> tuple[StoredMotion, ...]:
         with shipped(f"{name}.npz") as path:
             rows.append(StoredMotion.of(name, path))
     return tuple(rows)
+
+
+def load_motion(name: str | Path) -> MotionTrack:
+    """The motion in the .npz `name`, or the one of that name that ships with edgeanim: float32
+    `values` [frames, regions, 6], see `runtime.motion`. `UsageError` for an unknown name,
+    `BadInput` for a file that holds none."""
+    if Path(name).suffix == TRACK:
+        return load_track(Path(name))
+    if str(name) not in shipped_tracks():
+        raise UsageError(
+            f"There is no stored motion {str(name)!r}.", hint=nearest(str(name), shipped_tracks())
+        )
+    with shipped(f"{name}{TRACK}") as path:
+        return load_track(path)
 
 
 def recording_motion(
@@ -134,8 +149,8 @@ def extract_motion(
         motion = MotionOptions("raw", smooth=smooth, refine=refine)
         player = load_player(opened.contract, chosen, options, record, motion=motion)
         with player, Overlap() as overlap, named(clip, BadDriver), named(clip, BadStill):
-            if live and scene.driver is not None:
-                scene = replace(scene, driver=overlap.newest(scene.driver))
+            if live:
+                scene = newest(scene, overlap)
             followed = (latest[0] for _ in player.play(scene, overlap))
             made = UntilItFails(overlap.ahead(followed, stop))
             found = as_they_come(made, fps) if live else made

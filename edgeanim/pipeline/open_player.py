@@ -16,6 +16,7 @@ from edgeanim.pipeline.driving import (
     is_of_now,
     less_memory,
     motion_options,
+    newest,
     options_beside,
     read_picture,
     refuse_endless,
@@ -145,8 +146,8 @@ class BundlePlayer:
             player.needs.check(scene, contract)
             stills = self._prepared(player, scene)
             overlap = self._until_over.enter_context(Overlap())
-            if of_now and scene.driver is not None:
-                scene = replace(scene, driver=overlap.newest(scene.driver))
+            if of_now:
+                scene = newest(scene, overlap)
             beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
             frames = player.play(scene, overlap if beside else None, stills)
         self._playing = player, overlap

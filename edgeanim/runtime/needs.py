@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgeanim.core.contract import CONDITION, IMAGE_ROLES, OF_STILL, Contract
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import nearest
+from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.pictures import picture_range
 from edgeanim.runtime.scene import BadDriver, Scene
 
@@ -110,47 +111,54 @@ class Needs:
 
     def _check_moving(self, scene: Scene, contract: Contract) -> None:
         has_still = self.plays_pictures and scene.still is not None
+        moves_alone = scene.track is not None or scene.motions is not None
         if self.frames and scene.driver is None and not has_still:
-            stored = "; a stored motion is not enough" if scene.track is not None else ""
+            stored = "; a stored motion is not enough" if moves_alone else ""
             raise UsageError(
                 f"The model {contract.name!r} needs the frames of a driver{stored}.",
                 hint="Give a clip, a folder of pictures or a camera with --drive.",
             )
-        if self.motion and scene.driver is None and scene.track is None:
+        if self.motion and scene.driver is None and not moves_alone:
             raise UsageError(
                 f"The model {contract.name!r} needs a motion to show.",
                 hint="Give a clip, a motion track or a camera with --drive.",
             )
-        if self.motion and scene.track is None and not _finds_motion(contract):
+        if self.motion and not moves_alone and not _finds_motion(contract):
             raise UsageError(
                 f"The model {contract.name!r} cannot find the motion in a driver's frames.",
                 hint=_how_to_find_motion(contract),
             )
 
     def _check_track(self, scene: Scene, contract: Contract) -> None:
-        if scene.track is None:
+        if scene.track is None and scene.motions is None:
             return
         if not self.motion:
             raise UsageError(
                 f"The model {contract.name!r} cannot be driven by a stored motion.",
                 hint="Give a clip with --drive, or an --input of one value for each frame.",
             )
-        for graph in contract.per_frame:
-            for spec in graph.inputs:
-                moves = spec.role in ("motion", "motion:driving")
-                if moves and spec.shape != (1, *scene.track.values.shape[1:]):
-                    raise BadDriver(
-                        f"The motion track has {scene.track.values.shape[1]} regions, but the "
-                        f"model {contract.name!r} takes motion of the shape {list(spec.shape)}.",
-                        hint=_SAME_MODEL,
-                    )
-        theirs, ours = scene.track.regions, contract.regions
-        if theirs is not None and ours is not None and theirs != ours:
-            raise BadDriver(
-                f"The motion track is of the regions {'; '.join(theirs)}, but the model "
-                f"{contract.name!r} has {'; '.join(ours)}.",
-                hint=_SAME_MODEL,
-            )
+        if scene.track is not None:
+            check_track(scene.track, contract)
+
+
+def check_track(track: MotionTrack, contract: Contract) -> None:
+    """`BadDriver` for motion of other regions than those of the model."""
+    for graph in contract.per_frame:
+        for spec in graph.inputs:
+            moves = spec.role in ("motion", "motion:driving")
+            if moves and spec.shape != (1, *track.values.shape[1:]):
+                raise BadDriver(
+                    f"The motion track has {track.values.shape[1]} regions, but the model "
+                    f"{contract.name!r} takes motion of the shape {list(spec.shape)}.",
+                    hint=_SAME_MODEL,
+                )
+    theirs, ours = track.regions, contract.regions
+    if theirs is not None and ours is not None and theirs != ours:
+        raise BadDriver(
+            f"The motion track is of the regions {'; '.join(theirs)}, but the model "
+            f"{contract.name!r} has {'; '.join(ours)}.",
+            hint=_SAME_MODEL,
+        )
 
 
 def _finds_motion(contract: Contract) -> bool:

@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import UsageError
@@ -15,8 +17,9 @@ from edgeanim.core.overlap import Overlap
 from edgeanim.runtime.execution import Moment, Record, Shown, Timings
 from edgeanim.runtime.following import Step, shown_frames, smoothed_steps
 from edgeanim.runtime.graphs import Graphs
+from edgeanim.runtime.motion import MotionTrack
 from edgeanim.runtime.motion_options import MotionOptions
-from edgeanim.runtime.needs import Needs
+from edgeanim.runtime.needs import Needs, check_track
 from edgeanim.runtime.refining import Trials, refined_steps, small_still
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene, check_picture
 from edgeanim.runtime.stills import Stills
@@ -200,18 +203,30 @@ class Player:
         return Shown(frame, refused=BadDriver) if self.needs.still else None
 
     def _given(self, scene: Scene) -> Iterator[Shown | Array | None]:
-        """What each output frame shows: a driving frame, a stored motion [1, K, 6], or, in a
-        model that needs neither, nothing."""
+        """What each output frame shows: a driving frame, a motion [1, K, 6] that was stored or
+        comes, or, in a model that needs neither, nothing."""
         if scene.track is not None and self.needs.motion:
             motions = scene.track.motions()
             for motion in itertools.cycle(motions) if scene.looped else motions:
                 yield motion[None]
+        elif scene.motions is not None and self.needs.motion:
+            for number, motion in enumerate(scene.motions):
+                yield self._performed(motion, number)
         elif scene.driver is not None:
             yield from shown_frames(scene.driver, at_least=2 if self.needs.motion else 1)
         elif self.needs.plays_pictures and scene.still is not None:
             yield Shown(scene.still, refused=BadStill)
         else:
             yield None
+
+    def _performed(self, motion: Array, number: int) -> Array:
+        """One of a scene's `motions`, [1, K, 6]. `BadDriver` for one that no track could hold."""
+        try:
+            track = MotionTrack(np.asarray(motion, np.float32)[None], 1.0)
+        except (ValueError, TypeError) as error:
+            raise BadDriver(f"Motion {number}: {error}.") from error
+        check_track(track, self.contract)
+        return track.values
 
     def _motion_transfer(self, values: Values, scene: Scene) -> Transfer:
         """What carries the driver's motion over to the still."""

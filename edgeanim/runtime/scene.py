@@ -33,7 +33,8 @@ class Scene:
 
     `still` is the picture to animate; `more_stills`, of its shape, show the same character in other
     poses, and each frame is made of the one that is nearest in pose. The motion comes from a
-    `driver` (RGB frames, one size; an iterator is consumed once) or a stored `track`, not both.
+    `driver` (RGB frames, one size; an iterator is consumed once), a stored `track`, or `motions`,
+    float32 [K, 6], as they come: from one of them.
     `conditions` holds the model's `condition:NAME` inputs by NAME, in the contract's layout; where
     the first axis is longer than the model's, it lists choices that are cycled through frame by
     frame. A `looped` track begins again whenever it ends.
@@ -45,6 +46,7 @@ class Scene:
     conditions: Mapping[str, Array] = field(default_factory=dict)
     looped: bool = False
     more_stills: Sequence[Picture] = ()
+    motions: Iterable[Array] | None = None
 
     def __post_init__(self) -> None:
         if self.still is not None:
@@ -53,8 +55,8 @@ class Scene:
             check_picture(picture, f"further still {number}")
             if self.still is None or picture.shape != self.still.shape:
                 raise ValueError(f"further still {number} has not the shape of the still")
-        if self.driver is not None and self.track is not None:
-            raise ValueError("a scene moves by a driver or by a stored track, not by both")
+        if sum(each is not None for each in (self.driver, self.track, self.motions)) > 1:
+            raise ValueError("a scene moves by a driver, a stored track or motions, not by several")
         for name, values in self.conditions.items():
             if values.dtype != np.float32 or values.ndim < 1 or not values.size:
                 raise ValueError(f"the input {name!r} is not a filled float32 array")

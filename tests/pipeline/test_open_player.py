@@ -17,6 +17,7 @@ from edgeanim import api
 from edgeanim.api import BundlePlayer, MotionTrack, open_player
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.media import read_frames
+from edgeanim.runtime.motion import save_track
 from tests.pipeline.followers import SIDE, STEP, animated, clip_of
 
 Pictures = np.ndarray
@@ -81,6 +82,59 @@ def test_a_motion_that_a_program_made_is_played(played: BundlePlayer) -> None:
     assert played.fps == 30
     assert len(list(played.play(rest, fps=15))) == 3
     assert len(list(itertools.islice(played.play(rest, loop=True), 20))) == 20
+
+
+def test_motions_are_played_as_a_program_makes_them(
+    played: BundlePlayer, small_bundle: Path, still: Pictures, tmp_path: Path
+) -> None:
+    track = api.load_motion("wave")
+    wanted = np.stack(list(itertools.islice(played.play(track), 12)))
+    asked: list[int] = []
+
+    def motions() -> Iterator[np.ndarray]:
+        for number, motion in enumerate(track.values[:12]):
+            asked.append(number)
+            yield motion.astype(np.float64)
+
+    frames = played.play(motions(), fps=track.fps)
+    first = next(frames)
+    assert asked == [0]
+    assert np.array_equal(np.stack([first, *frames]), wanted)
+    held = list(track.values[:3])
+    assert len(list(itertools.islice(played.play(held, loop=True), 8))) == 8
+    assert len(list(played.play(iter(held), live=True))) in (2, 3)
+    file = written(tmp_path / "frames", bundle=small_bundle, still=still, drive=held, fps=24)
+    assert np.array_equal(file, wanted[:3])
+
+
+@pytest.mark.parametrize(
+    ("motion", "said"),
+    [
+        (np.zeros((3, 6), np.float32), "3 regions"),
+        (np.full((10, 6), np.nan, np.float32), "not finite"),
+        (np.zeros((10, 5), np.float32), r"\[T, K, 6\]"),
+        ([["x"] * 6] * 10, "could not convert"),
+    ],
+)
+def test_what_is_no_motion_of_the_model_is_told_with_its_number(
+    played: BundlePlayer, motion: Any, said: str
+) -> None:
+    good = api.load_motion("wave").values[0]
+    frames = played.play([good, good, motion])
+    next(frames)
+    next(frames)
+    with pytest.raises(BadInput, match=rf"^drive: .*{said}"):
+        next(frames)
+
+
+def test_a_stored_motion_is_loaded_by_its_name_or_file(tmp_path: Path) -> None:
+    track = api.load_motion("nod")
+    save_track(tmp_path / "mine.npz", track)
+    assert np.array_equal(api.load_motion(tmp_path / "mine.npz").values, track.values)
+    with pytest.raises(UsageError, match=r"no stored motion 'nodd'.*nod"):
+        api.load_motion("nodd")
+    with pytest.raises(BadInput, match=r"no\.npz"):
+        api.load_motion(tmp_path / "no.npz")
 
 
 def test_a_motion_ends_when_another_is_begun(played: BundlePlayer) -> None:

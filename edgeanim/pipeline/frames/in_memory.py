@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -10,7 +11,7 @@ import numpy as np
 
 from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.runtime.media import MAX_PIXELS
-from edgeanim.runtime.scene import Picture, is_picture
+from edgeanim.runtime.scene import Picture, Scene, is_picture
 
 ONCE = "An iterator gives its frames only once; they are gone through more than once."
 """Of what would give nothing more the second time."""
@@ -45,26 +46,30 @@ def as_picture(item: Any, where: str, hint: str | None = None) -> Picture:
     return picture
 
 
-def driving_frames(given: Iterable[Any], *, looped: bool) -> Iterator[Picture]:
-    """The pictures of a driver that a program gives, from the first on again whenever they end if
-    `looped`. `UsageError` for what gives none, or gives them only once and is looped."""
+def moved_by(given: Iterable[Any], *, looped: bool) -> Scene:
+    """A scene that moves by what a program gives: a driver's pictures, or motions [K, 6], whichever
+    comes first; from the first on again whenever they end if `looped`. `UsageError` for what gives
+    nothing, or gives it only once and is looped."""
     if not isinstance(given, Iterable):
         raise UsageError(
             "This is no path and gives no frames.",
             where=f"drive, {type(given).__name__}",
-            hint="Give a path, a stored motion or its name, or an iterable of pictures.",
+            hint="Give a path, a motion, or an iterable of pictures or motions.",
         )
     if looped and isinstance(given, Iterator):
         raise UsageError(ONCE, where="drive", hint="Give a list, or leave out `loop`.")
-    return _pictures(given, looped=looped)
+    items = _again_and_again(given) if looped else iter(given)
+    head = list(itertools.islice(items, 1))
+    items = itertools.chain(head, items)
+    if head and np.ndim(head[0]) == 2 and np.shape(head[0])[1] == 6:
+        return Scene(motions=items)
+    return Scene(driver=(as_picture(item, f"drive, frame {i}") for i, item in enumerate(items)))
 
 
-def _pictures(given: Iterable[Any], *, looped: bool) -> Iterator[Picture]:
-    number = 0
-    while True:
-        began = number
+def _again_and_again(given: Iterable[Any]) -> Iterator[Any]:
+    some = True
+    while some:
+        some = False
         for item in given:
-            yield as_picture(item, f"drive, frame {number}")
-            number += 1
-        if not looped or number == began:
-            return
+            some = True
+            yield item
