@@ -133,7 +133,7 @@ def _load_material(config: TrainConfig, out: Path, progress: Progress, workers: 
     material = load_material(config.data, progress, workers)
     _write_config(out / CONFIG_FILE, config)
     # What datasets hold comes after the clips, and is not searched for faces and hands.
-    searched = material.clips[: len(config.data.clip_names)]
+    searched = material.clips[: material.scenes]
     if config.data.weak_labels and searched:
         _write_clip_sheet(out / "sheets" / "clips.png", searched)
     return material

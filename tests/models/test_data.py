@@ -22,7 +22,7 @@ from edgeanim.models.data.puppets.actions import ACTIONS, make_action
 from edgeanim.models.data.puppets.puppet import KINDS, NO_PART, SIZE, make_puppet, render
 from edgeanim.models.data.sequences import (
     FrameSequence,
-    clip_sequence,
+    clip_sequences,
     pictures_alone,
     puppet_sequence,
     spread_moments,
@@ -241,7 +241,7 @@ def clip(tmp_path):
 
 
 def test_a_clip_becomes_square_pictures_of_which_nothing_else_is_known(clip):
-    sequence = clip_sequence(clip)
+    (sequence,) = clip_sequences(clip)
     assert sequence.pictures.shape == (5, SIZE, SIZE, 3)
     assert sequence.before == (0, 0, 1, 2, 3)
     pair = make_pair(sequence, 0, 3, 64)
@@ -264,7 +264,7 @@ def test_of_a_long_clip_moments_are_kept_with_the_frame_before_each():
     assert numbers(9, 8) == [0, 3, 4, 7, 8]
     assert numbers(30, 8) == [0, 7, 8, 15, 16, 23, 24]
     assert numbers(5000, 100) == [n for n in range(5000) if n % 128 in (0, 127)]
-    sequence = pictures_alone(Path("long.mp4"), [(n, np.full((2, 2, 3), n)) for n in (0, 3, 4, 7)])
+    sequence = pictures_alone(Path("long.mp4"), {n: np.full((2, 2, 3), n) for n in (0, 3, 4, 7)})
     assert sequence.before == (0, 1, 1, 3)
     assert sequence.pictures[:, 0, 0, 0].tolist() == [0, 3, 4, 7]
 
@@ -273,4 +273,4 @@ def test_what_is_no_clip_is_refused(tmp_path):
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(b"not a clip")
     with pytest.raises(BadInput, match="clip"):
-        clip_sequence(broken)
+        clip_sequences(broken)

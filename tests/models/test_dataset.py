@@ -343,7 +343,7 @@ def test_datasets_that_teach_nothing_are_found_before_anything_is_drawn_or_read(
     tmp_path, clip, monkeypatch, split, puppets, said
 ):
     import_dataset([clip], tmp_path / "unseen", split=split)
-    for slow in ("puppet_sequences", "clip_sequence", "read_sequences"):
+    for slow in ("puppet_sequences", "clip_sequences", "read_sequences"):
         monkeypatch.setattr(batches, slow, lambda *_: pytest.fail("it began"))
     places = {"clips": clip.parent, "clip_names": (clip.name,)}
     data = DataConfig(puppets=puppets, datasets=(tmp_path / "unseen",), **places)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import clip_pictures
 from edgeanim.models.data.clips.mattes import mattes
 from edgeanim.models.data.clips.weak_labels import weak_labels
@@ -132,10 +133,31 @@ def puppet_sequences(
     return sequences
 
 
-def clip_sequence(path: Path) -> FrameSequence:
-    """A real clip, its middle square scaled to the canvas; of more than 1,800 frames moments spread
-    over them, each with the frame before it. `BadInput` if it does not decode."""
-    return pictures_alone(path, spread_moments(clip_pictures(path), _MOST_FRAMES))
+def clip_sequences(path: Path) -> list[FrameSequence]:
+    """The scenes of a real clip, their middle square scaled to the canvas; of more than 1,800
+    frames moments spread over them, each with the frame before it. `BadInput` if it does not
+    decode."""
+    finder = SceneFinder()
+    kept = dict(spread_moments(finder.watch(clip_pictures(path)), _MOST_FRAMES))
+    return scenes_of(path, kept, finder.scenes())
+
+
+def scenes_of(
+    path: Path, kept: Mapping[int, NDArray[np.uint8]], scenes: Sequence[range]
+) -> list[FrameSequence]:
+    """The pictures that were `kept` of the clip `path`, by their numbers, as a sequence for each of
+    its `scenes` of which there are two or more. `BadInput` if there is none."""
+    several = [
+        {number: picture for number, picture in kept.items() if number in scene} for scene in scenes
+    ]
+    found = [pictures for pictures in several if len(pictures) > 1]
+    if not found:
+        return [pictures_alone(path, kept)]
+    names = [path.stem, *(f"{path.stem}, scene {number}" for number in range(2, len(found) + 1))]
+    return [
+        replace(pictures_alone(path, pictures), name=name)
+        for name, pictures in zip(names, found, strict=True)
+    ]
 
 
 def spread_moments(
@@ -183,10 +205,9 @@ def three_of(clip: FrameSequence, ends: tuple[int, int]) -> tuple[FrameSequence,
     return three, (0, 2)
 
 
-def pictures_alone(path: Path, numbered: Iterable[tuple[int, NDArray[np.uint8]]]) -> FrameSequence:
-    """The clip `path`, of which nothing is known but pictures and their numbers, in their order;
+def pictures_alone(path: Path, kept: Mapping[int, NDArray[np.uint8]]) -> FrameSequence:
+    """The clip `path`, of which nothing is known but pictures by their numbers, in their order;
     `BadInput` if they are less than two."""
-    kept = dict(numbered)
     if len(kept) < 2:
         raise BadInput(
             "This is not a clip of two frames or more.", where=path, hint="Give one that moves."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
+from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import Fit, clip_pictures, sheet_pictures
 from edgeanim.models.data.drawings.bvh import read_bvh
 from edgeanim.models.data.drawings.drawing import FILES, read_drawing
@@ -91,7 +93,8 @@ def tasks(recipe: DatasetRecipe) -> list[Task]:
 def imported(
     path: Path, *, cell: tuple[int, int] | None, rows: bool, fit: Fit | None, every: int, limit: int
 ) -> Iterator[tuple[str, str, Iterator[Picture]]]:
-    """The sequences that a file or a folder of frames holds: name, kind and frames, lazily."""
+    """The sequences that a file or a folder of frames holds, one for each scene: name, kind and
+    frames, lazily."""
     name = printable_path(path).stem
     if cell is not None:
         grid = sheet_pictures(path, cell, fit=fit or "pad")
@@ -114,7 +117,23 @@ def imported(
         return
     kind = "frames" if path.is_dir() else "animation" if is_image(head_of(path)) else "clip"
     chosen = fit or ("pad" if kind == "animation" else "crop")
-    yield name, kind, clip_pictures(path, fit=chosen, every=every, limit=limit)
+
+    def pictures() -> Iterator[Picture]:
+        return clip_pictures(path, fit=chosen, every=every, limit=limit)
+
+    finder = SceneFinder()
+    for _ in finder.watch(pictures()):
+        pass
+    scenes = [scene for scene in finder.scenes() if len(scene) > 1]
+    if len(scenes) < 2:
+        yield name, kind, pictures()
+        return
+    for number, scene in enumerate(scenes, 1):
+        yield (
+            f"{name}-scene{number}",
+            kind,
+            itertools.islice(pictures(), scene.start, scene.stop),
+        )
 
 
 def printable_path(path: Path) -> Path:

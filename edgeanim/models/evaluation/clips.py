@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
+from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import Fit, clip_pictures
 from edgeanim.models.data.media import read_frames, some_clips_in
-from edgeanim.models.data.sequences import FrameSequence, pictures_alone
+from edgeanim.models.data.sequences import FrameSequence, scenes_of
 
 _MAX_FRAMES = 900
 
@@ -34,9 +35,16 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 
 
 def clip_frames(path: Path) -> FrameSequence:
-    """The first 900 frames of a clip or animation on the canvas. What is drawn on a plain ground is
-    shown whole, of anything else the middle square. `BadInput` if it has less than two frames."""
-    return pictures_alone(path, enumerate(itertools.islice(squares(path), _MAX_FRAMES)))
+    """The first scene in the first 900 frames of a clip or animation on the canvas. What is drawn
+    on a plain ground is shown whole, of anything else the middle square. `BadInput` if it has less
+    than two frames."""
+    return _scenes(path)[0]
+
+
+def _scenes(path: Path) -> list[FrameSequence]:
+    finder = SceneFinder()
+    kept = dict(enumerate(finder.watch(itertools.islice(squares(path), _MAX_FRAMES))))
+    return scenes_of(path, kept, finder.scenes())
 
 
 def squares(path: Path) -> Iterator[NDArray[np.uint8]]:
@@ -50,10 +58,11 @@ def check_clips(paths: Sequence[Path], progress: Progress = SILENT) -> None:
     if not paths:
         return
     progress.stage("reading clips", len(paths))
+    cut = []
     for path in paths:
-        clip_frames(path)
+        cut += [path.name] * (len(_scenes(path)) > 1)
         progress.step(note=path.name)
-    progress.done()
+    progress.done(f"up to the first cut of {', '.join(cut)}" if cut else "")
 
 
 def _fit(path: Path) -> Fit:

@@ -22,7 +22,7 @@ from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (
     FrameSequence,
-    clip_sequence,
+    clip_sequences,
     puppet_sequences,
     weakly_labelled,
 )
@@ -62,11 +62,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Material:
-    """The sequences that training draws from: the seeds' puppets and the folder's clips, each
-    followed by what datasets have."""
+    """The sequences that training draws from: the seeds' puppets and the scenes of the folder's
+    clips, `scenes` in number, each followed by what datasets have."""
 
     puppets: tuple[FrameSequence, ...]
     clips: tuple[FrameSequence, ...]
+    scenes: int = 0
 
 
 def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> Material:
@@ -80,6 +81,7 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
     _check_datasets(config)
     threads = max(1, workers)
     clips = _read_clips(config, threads, progress)
+    scenes = len(clips)
     seeds = range(config.first_seed, config.first_seed + config.puppets)
     puppets = puppet_sequences(seeds, config.moments, progress)
     cache = FrameCache(_half_of_memory()) if workers else FrameCache()
@@ -90,7 +92,7 @@ def load_material(config: DataConfig, progress: Progress, workers: int = 0) -> M
             (clips if sequence.parts is None else puppets).append(sequence)
     if workers and config.datasets:
         decode_ahead((*puppets, *clips), cache, threads, progress)
-    return Material(tuple(puppets), tuple(clips))
+    return Material(tuple(puppets), tuple(clips), scenes)
 
 
 def _check_datasets(config: DataConfig) -> None:
@@ -123,19 +125,20 @@ def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[Fr
     paths = clip_files(config)
     if not paths:
         return []
-    progress.stage("reading clips", len(paths) * (2 if config.weak_labels else 1))
-    clips = []
+    progress.stage("reading clips", len(paths))
+    clips: list[FrameSequence] = []
     for path in paths:
-        clips.append(clip_sequence(path))
-        progress.step()
+        clips += clip_sequences(path)
+        progress.step(note=path.name)
+    progress.done(f"cuts make {len(clips)} scenes of them" if len(clips) > len(paths) else "")
     if config.weak_labels:
+        progress.stage("looking for faces and hands", len(clips))
         label = partial(weakly_labelled, cut_out=config.disguise_clips)
         clips = in_threads(label, clips, threads, progress)
+        labelled = sum(clip.weak_labels is not None for clip in clips)
+        progress.done(f"found in {labelled} of {len(clips)}")
     if config.bend_clips:
         clips = [replace(clip, rest=at_rest(clip.pictures)) for clip in clips]
-    labelled = sum(clip.weak_labels is not None for clip in clips)
-    told = f"face and hands found in {labelled} of {len(clips)}" if config.weak_labels else ""
-    progress.done(told)
     return clips
 
 
