@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.quantize import Quantized, quantize
     from edgeanim.pipeline.search.outcome import Optimized, Unreachable
     from edgeanim.pipeline.sign import Signed, sign
-    from edgeanim.pipeline.training import adapt, train
+    from edgeanim.pipeline.training import Adapted, adapt, train
     from edgeanim.report.table import table
     from edgeanim.report.verdict import verdict
     from edgeanim.runtime.motion import MotionTrack
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from edgeanim.targets.on.emulator_setup import Step
 
 __all__ = [
+    "Adapted",
     "Animated",
     "BackendRow",
     "BadInput",
@@ -152,6 +153,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Adapted": "pipeline.training",
     "Animated": "pipeline.animate",
     "BackendRow": "pipeline.machine",
     "BadInput": "core.errors",

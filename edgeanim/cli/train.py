@@ -15,6 +15,7 @@ from edgeanim.core.errors import UsageError
 
 if TYPE_CHECKING:
     from edgeanim.models.training.config import Device
+    from edgeanim.pipeline.training import Learned
 
 
 @click.command("train")
@@ -72,11 +73,12 @@ def command(
         raise UsageError(
             "--from and --threads go with --clips.", hint="A configuration has `start`, `threads`."
         )
+    learned: tuple[Learned, ...] | None = None
     with TerminalProgress() as progress:
         if clips is None:
             train(str(config), out, device=device, workers=workers, progress=progress)
         else:
-            adapt(
+            learned = adapt(
                 clips,
                 out,
                 start=start or "shipped",
@@ -84,8 +86,17 @@ def command(
                 device=device,
                 workers=workers,
                 progress=progress,
-            )
+            ).clips
     if as_json:
-        print_json({"weights": str(out / WEIGHTS)})
+        scores = {} if learned is None else {"clips": learned}
+        print_json({"weights": str(out / WEIGHTS), **scores})
         return
+    for clip in learned or ():
+        click.echo(f"{clip.name}: won back {_share(clip.before)} before, {_share(clip.after)} now")
+    if learned:
+        click.echo("It learned these very frames: `edgeanim evaluate` on another clip tells more.")
     click.echo(f"Weights: {out / WEIGHTS}")
+
+
+def _share(won: float | None) -> str:
+    return "nothing (nothing moves)" if won is None else f"{won:.2f}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from edgeanim.core.packages import require
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.shipped_files import ARCHITECTURE, SHIPPED
 from edgeanim.models.training.config import Device
+from edgeanim.quantize.calibration.coverage import evenly
 from edgeanim.runtime.media import CLIPS, is_clip, some_clips_in
 from edgeanim.targets.machine import read_machine
 
@@ -20,7 +22,28 @@ if TYPE_CHECKING:
     from edgeanim.models.adapt import Pace
     from edgeanim.models.training.config import TrainConfig
 
+_SCORED = 6
+"""Clips that are scored after adapting, of however many: a second or two each."""
 _TOO_LARGE = "The training needs more memory than there is."
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A clip, by its name: how much of what the repeated still loses of its frames the animator won
+    back `before` it was adapted to them, and `after` (see `Score.won`); `None` if nothing moves.
+    Of frames that it has not seen it wins back less."""
+
+    name: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The folder of the adapted animator, and what it learned of up to six of the clips."""
+
+    folder: Path
+    clips: tuple[Learned, ...]
 
 
 def train(
@@ -58,9 +81,10 @@ def adapt(
     device: Device = "cpu",
     workers: int = 0,
     progress: Progress = SILENT,
-) -> Path:
+) -> Adapted:
     """Adapt the animator in the folder `start` (or the shipped one) to the character in `clips`, a
-    clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there.
+    clip or a folder of clips. `out` receives what a training leaves; killed, it goes on there. The
+    clips' own frames are scored before and after.
 
     There are as many steps, within limits, as a processor does in twelve minutes, by a trial.
     Convolutions compute in bfloat16 where that leaves time for more of them, and on an accelerator
@@ -96,7 +120,31 @@ def adapt(
     progress.stage(f"Adapting in {course.precision}, {steps} steps of all networks")
     progress.done()
     with memory_errors(_TOO_LARGE, "Give fewer or shorter clips, or free some for it."):
-        return run(course, Path(out), progress, device=device, workers=workers)
+        run(course, Path(out), progress, device=device, workers=workers)
+    return Adapted(Path(out), _learned(found, folder, Path(out), threads, progress))
+
+
+def _learned(
+    clips: Sequence[Path], start: Path, out: Path, threads: int, progress: Progress
+) -> tuple[Learned, ...]:
+    """What the animator in `out` makes of some of the clips that it learned, beside the one from
+    which it started."""
+    from edgeanim.core.threads import torch_threads
+    from edgeanim.models.animator import load_animator
+    from edgeanim.models.evaluation.networks import Networks
+    from edgeanim.models.evaluation.sets import evaluate
+
+    some = [clips[i] for i in evenly(len(clips), _SCORED)]
+    progress.stage("scoring before and after", 2)
+    won = []
+    with torch_threads(threads):
+        for folder in (start, out):
+            networks = Networks(load_animator(folder))
+            won.append([score.won for score in evaluate(networks, puppets=0, clips=some)])
+            progress.step()
+    progress.done()
+    names = (clip.stem for clip in some)
+    return tuple(Learned(*each) for each in zip(names, *won, strict=True))
 
 
 def _begun_in(out: Path) -> TrainConfig | None:

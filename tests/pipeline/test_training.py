@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -50,9 +52,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(config, tmp_path_factory.mktemp("trained"))
 
 
-def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
-    clip: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adapting takes two steps."""
     plan = adapt.adaptation
 
     def short(*args: object, **options: object) -> TrainConfig:
@@ -61,11 +63,42 @@ def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
         return replace(config, data=data, regions=SHORT, generator=SHORT)
 
     monkeypatch.setattr(adapt, "adaptation", short)
+
+
+@pytest.mark.usefixtures("_briefly")
+def test_an_animator_adapts_to_a_clip_from_the_weights_it_is_given(
+    clip: Path, trained: Path, tmp_path: Path
+) -> None:
     torch.set_num_threads(2)
-    out = api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
+    done = api.adapt(clip, tmp_path / "mine", start=trained, threads=1)
     assert torch.get_num_threads() == 2  # as the program had it
-    assert load_animator(out).config == TINY
-    assert "me" in (out / "train.toml").read_text()
+    assert load_animator(done.folder).config == TINY
+    assert "me" in (done.folder / "train.toml").read_text()
+    scores = [api.evaluate(each, clips=clip).scores[1].won for each in (trained, done.folder)]
+    (learned,) = done.clips
+    assert learned.name == "me"
+    assert (learned.before, learned.after) == pytest.approx(scores, abs=1e-4)
+
+
+@pytest.mark.usefixtures("_briefly")
+def test_it_is_told_what_it_learned(
+    clip: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    still = tmp_path / "still.avi"
+    writer = cv2.VideoWriter(str(still), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 96))
+    for _ in range(3):
+        writer.write(np.full((96, 96, 3), 90, np.uint8))
+    writer.release()
+    given = ["--clips", str(clip.parent), "--from", str(trained), "-o", str(tmp_path / "mine")]
+    command.main([*given, "--threads", "1"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert re.search(r"^me: won back -?\d\.\d\d before, -?\d\.\d\d now$", said, re.MULTILINE)
+    assert "still: won back nothing (nothing moves) before" in said
+    assert "on another clip tells more" in said
+    command.main([*given, "--threads", "1", "--json"], standalone_mode=False)  # done already
+    me, rests = json.loads(capsys.readouterr().out)["clips"]
+    assert f"me: won back {me['before']:.2f} before, {me['after']:.2f} now" in said
+    assert rests == {"name": "still", "before": None, "after": None}
 
 
 def test_adapting_to_what_is_no_clip_says_so(tmp_path: Path, trained: Path) -> None:
