@@ -22,10 +22,20 @@ def contact_sheet(sequences: Sequence[FrameSequence], captions: Sequence[str]) -
     masks.
     """
     rows = [
-        np.vstack([_caption(text, _COLUMNS * _SIDE), _row(sequence)])
+        np.vstack([caption(text, _COLUMNS * _SIDE), _row(sequence)])
         for sequence, text in zip(sequences, captions, strict=True)
     ]
     return np.vstack(rows)
+
+
+def caption(text: str, width: int) -> NDArray[np.uint8]:
+    """`text` in black on a white strip [18, width, 3]."""
+    import cv2
+
+    strip = np.full((_CAPTION, width, 3), 255, np.uint8)
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(strip, plain, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    return strip
 
 
 def _row(sequence: FrameSequence) -> NDArray[np.uint8]:
@@ -61,12 +71,3 @@ def _small(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     import cv2
 
     return np.asarray(cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _caption(text: str, width: int) -> NDArray[np.uint8]:
-    import cv2
-
-    strip = np.full((_CAPTION, width, 3), 255, np.uint8)
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(strip, plain, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    return strip

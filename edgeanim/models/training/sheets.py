@@ -13,14 +13,16 @@ from edgeanim.core.errors import disk_errors
 from edgeanim.core.files import atomic_path, write_text
 from edgeanim.core.native import write_png
 from edgeanim.models.animator import Animator
+from edgeanim.models.dataset.sheet import caption
 from edgeanim.models.regions import region_colours
 from edgeanim.models.training.batches import Batch
 from edgeanim.models.training.losses import compose
 
+_COLUMNS = ("still", "driving frame", "regions", "warped still", "share of it", "made frame")
+
 
 def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
-    """A row per pair: still, driving, found regions, warped still, alpha, finished frame; `batch`
-    is on the animator's device."""
+    """A row per pair, below the columns' names; `batch` is on the animator's device."""
     training = animator.training
     animator.eval()
     with torch.no_grad():
@@ -36,7 +38,8 @@ def sample_sheet(animator: Animator, batch: Batch) -> NDArray[np.uint8]:
     columns = [batch.still, batch.driving, painted, warped, alpha.expand(-1, 3, -1, -1), frame]
     size = batch.still.shape[2:]
     columns = [torch.nn.functional.interpolate(c, size) for c in columns]
-    return _to_uint8(torch.cat([torch.cat(list(c), dim=1) for c in columns], dim=2))
+    rows = _to_uint8(torch.cat([torch.cat(list(c), dim=1) for c in columns], dim=2))
+    return np.vstack([np.hstack([caption(name, size[1]) for name in _COLUMNS]), rows])
 
 
 def write_sheet(path: Path, sheet: NDArray[np.uint8]) -> None:
