@@ -28,11 +28,14 @@ from edgeanim.pipeline.stills import sized, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import check_rate
 from edgeanim.runtime.motion import MAX_FPS, MotionTrack
-from edgeanim.runtime.player import Player, load_player
+from edgeanim.runtime.player import Beginning, Player, load_player
 from edgeanim.runtime.scene import BadDriver, BadStill, Picture, Scene
 from edgeanim.runtime.stills import Stills
 from edgeanim.targets.backends import SessionOptions
 from edgeanim.targets.bundle import Bundle, open_bundle
+
+MOST_BLENDED_S = 10.0
+"""Seconds in which one motion goes over into another."""
 
 
 class BundlePlayer:
@@ -101,13 +104,14 @@ class BundlePlayer:
         refine: bool = False,
         in_place: bool = False,
         strength: float = 1.0,
+        blend: float = 0.0,
         loop: bool = False,
         live: bool = False,
         inputs: Mapping[str, str | Path] | None = None,
     ) -> Iterator[Picture]:
         """Begin to play `drive`, as `animate` does, and give its frames as they are asked for:
         uint8 [H, W, 3] RGB, or [H, W, 4] RGBA of a transparent still, each a fresh array. What was
-        begun before ends.
+        begun before ends; for `blend` seconds the motion goes over from what it last showed.
 
         Clips and cameras are read and followed by threads of their own. A program's own pictures
         are asked for one by one in the thread that asks for the frames, unless they are `live`:
@@ -122,6 +126,7 @@ class BundlePlayer:
             refuse_endless(drive)
         if fps is not None:
             check_rate(fps, "")
+        _check_blend(blend)
         contract, still = self._bundle.contract, self._scene.still
         of_now = is_of_now(drive, live=live)
         scene, self.fps = scene_of(
@@ -149,6 +154,8 @@ class BundlePlayer:
             if of_now:
                 scene = newest(scene, overlap)
             beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
+            if self._playing and (shown := self._playing[0].shown) is not None:
+                player.begins = Beginning(shown, round(blend * self.fps))
             frames = player.play(scene, overlap if beside else None, stills)
         self._playing = player, overlap
         given = self._given(frames, drive)
@@ -186,6 +193,15 @@ class BundlePlayer:
             named(self._called, BadStill),
         ):
             yield
+
+
+def _check_blend(seconds: float) -> None:
+    if not 0 <= seconds <= MOST_BLENDED_S:
+        raise UsageError(
+            f"A motion cannot go over into another for {seconds:g} s.",
+            where="blend",
+            hint=f"Give 0 to {MOST_BLENDED_S:g} seconds.",
+        )
 
 
 def open_player(

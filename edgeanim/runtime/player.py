@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,12 +31,29 @@ if TYPE_CHECKING:
     from edgeanim.targets.bundle import Variant
 
 
+class Beginning(NamedTuple):
+    """How a motion begins: for so many `frames` it goes over from another one [1, K, 6], slowly at
+    first and at last."""
+
+    other: Array
+    frames: int
+
+    def at(self, number: int, motion: Array) -> Array:
+        """What is shown instead of `motion` in the frame of this number, which counts from 0."""
+        way = min(1.0, (number + 1) / (self.frames + 1))
+        share = np.float32(way * way * (3 - 2 * way))
+        return self.other + share * (motion - self.other) if way < 1 else motion
+
+
 class Player:
     """Plays scenes on one set of sessions, one per graph of the contract.
 
     `record(graph name, inputs)` is called before every run with copies of the inputs in the
     contract's layout: this is how calibration samples are collected. `motion` is what is done with
     a driver's motion; `UsageError` for what the model cannot heed.
+
+    Every motion `begins` with another one, if that is set. `shown` is the motion [1, K, 6] that the
+    still was last given, if any was.
 
     `timings` holds the seconds of the last frame: one entry per graph that ran, `prepare` (pictures
     to tensors) and `compose` (the finished frame). `still_timings` holds those of what was done
@@ -61,6 +78,8 @@ class Player:
         self._motion = motion or MotionOptions()
         self._motion.check(contract)
         self._transfer: Transfer | None = None
+        self.begins: Beginning | None = None
+        self.shown: Array | None = None
 
     def __enter__(self) -> Player:
         return self
@@ -143,9 +162,12 @@ class Player:
         steps = self._steps(scene, first.values, first.shown, overlap)
         if trials is not None:
             steps = refined_steps(steps, trials)
-        for step in smoothed_steps(steps) if self._motion.smooth else steps:
+        for number, step in enumerate(smoothed_steps(steps) if self._motion.smooth else steps):
             self.timings = step.timings
             motion = None if step.motion is None else transfer(step.motion)
+            if motion is not None and self.begins is not None:
+                motion = self.begins.at(number, motion)
+            self.shown = None if motion is None else motion.copy()
             yield stills.frame(step, motion)
 
     def _steps(

@@ -29,6 +29,15 @@ def still(pictures: Pictures) -> Pictures:
 
 
 @pytest.fixture
+def compiled_net(tmp_path: Path, tiny_onnx: Callable[..., Path]) -> Path:
+    """A model that changes pictures, of no motion."""
+    shades = [shade(level) for level in range(8)]
+    net, out = tiny_onnx(size=SIDE), tmp_path / "net.eab"
+    api.compile(net, out=out, backends="onnxruntime", frames=write_folder(tmp_path, shades))
+    return out
+
+
+@pytest.fixture
 def played(small_bundle: Path, still: Pictures) -> Iterator[BundlePlayer]:
     with open_player(small_bundle, still=still) as player:
         yield player
@@ -36,6 +45,14 @@ def played(small_bundle: Path, still: Pictures) -> Iterator[BundlePlayer]:
 
 def shade(level: int) -> Pictures:
     return np.full((SIDE, SIDE, 3), STEP * level, np.uint8)
+
+
+def write_folder(parent: Path, pictures: list[Pictures]) -> Path:
+    folder = parent / "shades"
+    folder.mkdir()
+    for number, each in enumerate(pictures):
+        Image.fromarray(each).save(folder / f"{number}.png")
+    return folder
 
 
 def levels(frames: Iterator[Pictures]) -> list[int]:
@@ -143,6 +160,28 @@ def test_a_motion_ends_when_another_is_begun(played: BundlePlayer) -> None:
     second = played.play("nod")
     assert list(first) == []
     assert len(list(second)) > 2
+
+
+def test_a_motion_goes_over_into_the_next(follower: Path) -> None:
+    """Slowly at first and at last: the follower's frames are as bright as its motion."""
+    with open_player(follower, still=shade(0)) as player:
+        plain = {"smooth": False, "relative": False, "fps": 10}
+        assert levels(player.play([shade(20)] * 3, **plain, blend=1.0)) == [20] * 3
+        over = levels(player.play([shade(0)] * 7, **plain, blend=0.4))
+        assert over == [18, 13, 7, 2, 0, 0, 0]
+        half = player.play([shade(20)] * 7, **plain, blend=0.4)
+        at = levels(itertools.islice(half, 2))[-1]
+        assert levels(player.play([shade(at)] * 4, **plain, blend=0.3)) == [at] * 4
+        assert levels(player.play([shade(3)] * 2, **plain)) == [3, 3]
+        for seconds in (-0.1, float("nan"), 11):
+            with pytest.raises(UsageError, match="blend"):
+                player.play([shade(3)] * 2, **plain, blend=seconds)
+
+
+def test_what_shows_no_motion_has_none_to_go_over_into(compiled_net: Path) -> None:
+    with open_player(compiled_net) as player:
+        for _ in range(2):
+            assert len(list(player.play([shade(1), shade(2)], blend=0.5))) == 2
 
 
 def test_a_still_is_prepared_once_for_all_motions(
