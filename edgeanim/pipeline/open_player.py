@@ -148,19 +148,26 @@ class BundlePlayer:
         )
         with self._named(drive):
             player = self._load(options).heeding(motion)
-            player.needs.check(scene, contract)
-            stills = self._prepared(player, scene)
-            overlap = self._until_over.enter_context(Overlap())
-            if of_now:
-                scene = newest(scene, overlap)
-            beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
             if self._playing and (shown := self._playing[0].shown) is not None:
                 player.begins = Beginning(shown, round(blend * self.fps))
-            frames = player.play(scene, overlap if beside else None, stills)
-        self._playing = player, overlap
+            beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
+            frames = self._begun(player, scene, of_now=of_now, beside=beside)
         given = self._given(frames, drive)
         self._until_over.callback(given.close)
         return given
+
+    def _begun(
+        self, player: Player, scene: Scene, *, of_now: bool, beside: bool
+    ) -> Iterator[Picture]:
+        """The frames of `scene`, after all that can be refused; what moves in it is found `beside`
+        them, by another thread, if that is asked for."""
+        player.needs.check(scene, self._bundle.contract)
+        stills = self._prepared(player, scene)
+        overlap = self._until_over.enter_context(Overlap())
+        self._playing = player, overlap
+        if of_now:
+            scene = newest(scene, overlap)
+        return player.play(scene, overlap if beside else None, stills)
 
     def _load(self, options: SessionOptions) -> Player:
         """A player of sessions with these options: those that are open, unless they have others."""
