@@ -23,7 +23,7 @@ from edgeanim.core.scratch import scratch_folder
 from edgeanim.pipeline.clipping import clipped_share
 from edgeanim.pipeline.compiled import require_compiled
 from edgeanim.pipeline.frames.material import gather
-from edgeanim.pipeline.work import Work, open_player, play
+from edgeanim.pipeline.work import Work, play, player_of
 from edgeanim.runtime.golden import Golden, save_golden
 from edgeanim.runtime.media import files_read
 from edgeanim.targets.bundle import SUFFIX, open_bundle
@@ -210,7 +210,7 @@ def _open_prebuilt(work: Work, benched: Benched) -> Iterator[_Opened]:
 def _played(work: Work, contract: Contract, variant: Variant, benched: Benched) -> Golden:
     """What the first model makes of the frames: what the others' drift is counted from."""
     material = gather(contract, benched.frames, benched.inputs, limit=_FRAMES, option="--frames")
-    with open_player(work, contract, variant) as player:
+    with player_of(work, contract, variant) as player:
         return Golden(material.held_out, play(player, material.held_out))
 
 

@@ -12,7 +12,7 @@ from edgeanim.core.parsing import to_plain
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import own_frames
 from edgeanim.pipeline.variants import make_variant
-from edgeanim.pipeline.work import REFERENCE, Work, artifact_digest, open_player, versions
+from edgeanim.pipeline.work import REFERENCE, Work, artifact_digest, player_of, versions
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import ComputesNothing, get_backend
@@ -71,7 +71,7 @@ def _parity(work: Work, model: Model, backend: str, scene: Scene) -> Parity:
     def find() -> Parity:
         golden = load_golden(own)
         variant = make_variant(work, backend, model.graphs)
-        with open_player(work, model.contract, variant) as player:
+        with player_of(work, model.contract, variant) as player:
             shown = player.play(golden.scene)
             off = [
                 float(np.abs(frame.astype(np.int16) - wanted).mean())

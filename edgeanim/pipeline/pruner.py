@@ -18,7 +18,7 @@ from edgeanim.core.recipe import PruneSpec
 from edgeanim.core.store import Store
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.variants import make_variant
-from edgeanim.pipeline.work import Work, artifact_digest, open_player, versions
+from edgeanim.pipeline.work import Work, artifact_digest, player_of, versions
 from edgeanim.quantize.pruning.layer_times import LayerTimes, measure_layers
 from edgeanim.quantize.pruning.prune import Cut, Graphs, convolutions_of, prune_graphs
 from edgeanim.quantize.pruning.takes import Takes
@@ -118,7 +118,7 @@ class Pruner:
         ordered = tuple(graphs[graph.spec.name] for graph in self.model.graphs)
         variant = make_variant(self.work, self.backend, ordered)
         took = []
-        with open_player(self.work, self.model.contract, variant) as player:
+        with player_of(self.work, self.model.contract, variant) as player:
             for _ in range(_ROUNDS):
                 times = [1e3 * sum(player.timings.values()) for _ in player.play(self.scene)]
                 took += times[1:]  # the first frame holds the work done once per still

@@ -10,7 +10,7 @@ from edgeanim.core.artifact import FLOAT32, FloatPrecision, GraphArtifact
 from edgeanim.core.errors import BadInput, disk_errors
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.structure import restructured
-from edgeanim.pipeline.work import Work, open_player, play
+from edgeanim.pipeline.work import Work, play, player_of
 from edgeanim.runtime.golden import Golden
 from edgeanim.targets.bundle import Variant
 
@@ -58,7 +58,7 @@ def compile_all(
 
 def drift_of(work: Work, model: Model, variant: Variant, golden: Golden) -> Drift:
     """Play the golden scene with `variant` and compare with the float32 original's frames."""
-    with open_player(work, model.contract, variant) as player:
+    with player_of(work, model.contract, variant) as player:
         return measure_drift(play(player, golden.scene), golden.frames)
 
 

@@ -250,7 +250,7 @@ def artifact_digest(artifact: GraphArtifact) -> str:
 
 
 @contextmanager
-def open_player(
+def player_of(
     work: Work, contract: Contract, variant: Variant, record: Record | None = None
 ) -> Iterator[Player]:
     """A player of `variant` on this machine, closed afterwards."""
@@ -277,7 +277,7 @@ def open_original(
             with named(artifact.path, DeviceFailed):
                 compiled.append(backend.compile(artifact, work.board, folder))
         variant = Variant(REFERENCE, "float32", tuple(compiled))
-        with open_player(work, contract, variant, record) as player:
+        with player_of(work, contract, variant, record) as player:
             yield player
 
 

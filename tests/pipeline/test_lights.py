@@ -123,7 +123,7 @@ def test_drift_in_other_light_is_over_the_frames_of_all_of_them(
     played = wanted.copy()
     played[1, 7] = 255 - played[1, 7]
     golden = tuple(Golden(Scene(driver=frames), frames) for frames in wanted)
-    monkeypatch.setattr(lights, "open_player", lambda *_: nullcontext(iter(played)))
+    monkeypatch.setattr(lights, "player_of", lambda *_: nullcontext(iter(played)))
     monkeypatch.setattr(lights, "play", lambda player, _scene: next(player))
     model: Any = SimpleNamespace(contract=STYLED)
     found = lights.drift_relit(model, model, model, golden)

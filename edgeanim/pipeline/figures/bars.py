@@ -38,7 +38,7 @@ from edgeanim.pipeline.models import open_model
 from edgeanim.pipeline.prune import Pruned, frames_for, prune_model, share_of_frame
 from edgeanim.pipeline.quantize import quantize_model
 from edgeanim.pipeline.variants import find_int8, make_variant
-from edgeanim.pipeline.work import ALL, Work, open_player, play
+from edgeanim.pipeline.work import ALL, Work, play, player_of
 from edgeanim.runtime.player import Player, load_player
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.backends import Session
@@ -138,7 +138,7 @@ def temporal_error(work: Work, model: Model, variant: Variant, material: Materia
     Each puppet's still follows the puppet's own clip, so the true frames are the clip's.
     """
     errors = []
-    with open_player(work, model.contract, variant) as player:
+    with player_of(work, model.contract, variant) as player:
         for scene in material.calibration[:_FOLLOWERS]:
             drift = measure_drift(play(player, scene), np.asarray(scene.driver))
             assert drift.temporal_l1 is not None  # several frames

@@ -18,7 +18,7 @@ from edgeanim.core.limit import DriftLimit, Judged
 from edgeanim.graph.load import Model
 from edgeanim.pipeline.calibrate import make_golden
 from edgeanim.pipeline.frames.relit import relit
-from edgeanim.pipeline.work import Work, open_player, play
+from edgeanim.pipeline.work import Work, play, player_of
 from edgeanim.runtime.golden import Golden, load_golden
 from edgeanim.runtime.scene import Scene
 from edgeanim.targets.bundle import Variant
@@ -44,7 +44,7 @@ def drift_relit(
     if not golden:
         return None
     found: list[float] = []
-    with open_player(work, model.contract, variant) as player:
+    with player_of(work, model.contract, variant) as player:
         for one in golden:
             found += measure_drift(play(player, one.scene), one.frames).ssim
     return Likeness(1 - float(np.mean(found)), float(np.percentile(found, 5)))

@@ -19,7 +19,7 @@ from edgeanim.pipeline.compiled import require_bundle
 from edgeanim.pipeline.on.far_end import ANSWER
 from edgeanim.pipeline.on.golden import first_frames
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.work import Work, open_player, play
+from edgeanim.pipeline.work import Work, play, player_of
 from edgeanim.runtime.golden import load_golden
 from edgeanim.runtime.needs import Needs
 from edgeanim.targets.bundle import SUFFIX, open_bundle
@@ -123,7 +123,7 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
         ssim = None
         if opened.golden is not None:
             golden = first_frames(load_golden(opened.golden), _PROOF_FRAMES)
-            with open_player(work, opened.contract, chosen) as player:
+            with player_of(work, opened.contract, chosen) as player:
                 played = play(player, golden.scene, len(golden.frames))
             ssim = measure_drift(played, golden.frames).ssim_mean
             if ssim < _PROOF_SSIM:
