@@ -50,6 +50,8 @@ def test_the_schedule_runs_both_stages_phase_by_phase():
         ({"data": {"clips": "people"}}, "needs `clip_names`"),
         ({"data": {"first_seed": -1}}, "`first_seed`"),
         ({"seed": -1}, "`seed`"),
+        ({"threads": 0}, "at least 1 and at most 256"),
+        ({"threads": 100_000}, "at least 1 and at most 256"),
         ({"model": {"size": 100}}, "multiple of 32"),
         ({"ema": 1.0}, "ema"),
         ({"precision": "float16"}, "not possible|bfloat16"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from edgeanim.core.choices import MAX_THREADS
 from edgeanim.core.errors import BadInput
 from edgeanim.core.parsing import load_toml, nearest, parse, to_plain
 from edgeanim.models.config import SIZES, AnimatorConfig
@@ -137,10 +138,10 @@ class TrainConfig:
             )
         if not 0 <= self.ema < 1 or not 0 <= self.gan_from <= 1:
             raise ValueError("`ema` must lie in 0..1 (not 1) and `gan_from` in 0..1")
-        if self.checkpoint_every < 1 or self.threads < 1 or self.seed < 0:
-            raise ValueError(
-                "`checkpoint_every` and `threads` must be at least 1, and `seed` at least 0"
-            )
+        if self.checkpoint_every < 1 or self.seed < 0:
+            raise ValueError("`checkpoint_every` must be at least 1, and `seed` at least 0")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise ValueError(f"`threads` must be at least 1 and at most {MAX_THREADS}")
 
 
 def load_train_config(path: Path) -> TrainConfig:
