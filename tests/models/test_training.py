@@ -24,7 +24,7 @@ from edgeanim.models.training.run import build_networks
 from edgeanim.models.training.sheets import append_losses
 from edgeanim.pipeline.dataset import import_dataset
 from edgeanim.runtime.media import write_animation
-from tests.models.tiny_training import CONFIG, SHORT, TINY, errors, fixed_batch
+from tests.models.tiny_training import CONFIG, SHORT, TINY, brightening, errors, fixed_batch
 
 PIXEL = np.zeros((1, 1, 3), np.uint8)
 
@@ -101,7 +101,7 @@ def test_a_training_that_cannot_begin_leaves_no_folder(tmp_path):
 def test_only_clips_that_were_searched_are_shown_with_what_was_found(tmp_path, monkeypatch):
     """Those of datasets are not, so nothing is said of them."""
     clip, stored = tmp_path / "me.gif", tmp_path / "stored"
-    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    write_animation(clip, brightening(40), 10)
     import_dataset(clip, stored, split="train")
     shown = []
     monkeypatch.setattr(sheet, "contact_sheet", lambda _, captions: shown.append(captions) or PIXEL)
@@ -159,7 +159,7 @@ def test_real_clips_take_part(tmp_path, precision):
 
 def test_a_clip_is_the_one_that_is_named_and_no_other_of_its_name(tmp_path):
     for name, shade in (("a.GIF", 40), ("a.MP4", 200)):
-        write_animation(tmp_path / name.lower(), np.full((3, 64, 64, 3), shade, np.uint8), 10)
+        write_animation(tmp_path / name.lower(), brightening(shade), 10)
         (tmp_path / name.lower()).rename(tmp_path / name)
     (tmp_path / "notes.txt").touch()
     for name, shade in (("a.GIF", 40), ("a.MP4", 200)):

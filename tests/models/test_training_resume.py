@@ -8,7 +8,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,7 +22,7 @@ from edgeanim.models.training.checkpoint import Checkpoint
 from edgeanim.models.training.config import DataConfig, Phase, TrainConfig
 from edgeanim.models.training.run import Training
 from edgeanim.runtime.media import write_animation
-from tests.models.tiny_training import CONFIG, SHORT, KillAfter, Killed
+from tests.models.tiny_training import CONFIG, SHORT, KillAfter, Killed, brightening
 
 
 def _on_the_clip(folder: Path) -> TrainConfig:
@@ -136,11 +135,11 @@ def test_a_damaged_checkpoint_is_refused(trained, tmp_path, name, change):
 
 def test_a_checkpoint_of_other_material_is_refused(tmp_path):
     clip, out = tmp_path / "me.gif", tmp_path / "out"
-    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    write_animation(clip, brightening(40), 10)
     config = _on_the_clip(tmp_path)
     train(config, out)
     train(config, out)
-    write_animation(clip, np.full((3, 64, 64, 3), 200, np.uint8), 10)  # recorded anew
+    write_animation(clip, brightening(200), 10)  # recorded anew
     with pytest.raises(BadInput, match=r"clips or datasets.*have changed"):
         train(config, out)
     # Checkpoints from before this was written down are gone on with.
@@ -153,7 +152,7 @@ def test_a_checkpoint_of_other_material_is_refused(tmp_path):
 def test_a_training_goes_on_wherever_its_files_are_named_from(trained, tmp_path, monkeypatch):
     """The same clip and the same weights, told by other paths, are no other training."""
     clip, out = tmp_path / "me.gif", tmp_path / "out"
-    write_animation(clip, np.full((3, 64, 64, 3), 40, np.uint8), 10)
+    write_animation(clip, brightening(40), 10)
     config = replace(_on_the_clip(tmp_path), start=trained)
     train(config, out)
     stated = json.loads((out / "checkpoint" / "state.json").read_text())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edgeanim.core.progress import SILENT
 from edgeanim.models.config import AnimatorConfig
@@ -78,3 +80,8 @@ class KillAfter:
 
     def done(self, note=""):
         pass
+
+
+def brightening(shade: int) -> NDArray[np.uint8]:
+    """Three frames for a clip, each a little brighter all over than the one before."""
+    return np.repeat(np.arange(shade, shade + 36, 12, np.uint8), 64 * 64 * 3).reshape(3, 64, 64, 3)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import clip_pictures
 from edgeanim.models.data.clips.mattes import mattes
+from edgeanim.models.data.clips.scenes import SceneFinder
 from edgeanim.models.data.clips.weak_labels import weak_labels
 from edgeanim.models.data.puppets.actions import make_action
 from edgeanim.models.data.puppets.puppet import NO_PART, Frame, make_puppet, render

@@ -11,8 +11,8 @@ from pathlib import Path
 from edgeanim import __version__
 from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.core.files import canonical_json, must_exist, sha256_bytes, sha256_file
-from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import Fit, clip_pictures, sheet_pictures
+from edgeanim.models.data.clips.scenes import SceneFinder
 from edgeanim.models.data.drawings.bvh import read_bvh
 from edgeanim.models.data.drawings.drawing import FILES, read_drawing
 from edgeanim.models.data.drawings.drawn import drawing_folders, drawing_sequence, sketch_sequence

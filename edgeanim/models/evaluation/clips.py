@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from edgeanim.core.errors import UsageError
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
-from edgeanim.models.data.clips.cuts import SceneFinder
 from edgeanim.models.data.clips.importers import Fit, clip_pictures
+from edgeanim.models.data.clips.scenes import SceneFinder
 from edgeanim.models.data.media import read_frames, some_clips_in
 from edgeanim.models.data.sequences import FrameSequence, scenes_of
 

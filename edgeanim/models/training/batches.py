@@ -18,6 +18,7 @@ from edgeanim.core.threads import in_threads
 from edgeanim.models.data.augmentation import Augmentation, random_augmentation
 from edgeanim.models.data.clips.bends import at_rest, bent
 from edgeanim.models.data.clips.disguise import disguised
+from edgeanim.models.data.clips.scenes import anything_moves
 from edgeanim.models.data.media import some_clips_in
 from edgeanim.models.data.pairs import Pair, make_pair
 from edgeanim.models.data.sequences import (
@@ -130,7 +131,18 @@ def _read_clips(config: DataConfig, threads: int, progress: Progress) -> list[Fr
     for path in paths:
         clips += clip_sequences(path)
         progress.step(note=path.name)
-    progress.done(f"cuts make {len(clips)} scenes of them" if len(clips) > len(paths) else "")
+    told = [f"cuts make {len(clips)} scenes of them"] if len(clips) > len(paths) else []
+    resting = [clip.name for clip in clips if not anything_moves(np.asarray(clip.pictures))]
+    if len(resting) == len(clips):
+        raise BadInput(
+            f"Nothing moves in {', '.join(resting)}: there is nothing to learn from it.",
+            where=config.clips,
+            hint="Give clips that show the motion you want later.",
+        )
+    if resting:
+        clips = [clip for clip in clips if clip.name not in resting]
+        told.append(f"nothing moves in {', '.join(resting)}, which is left out")
+    progress.done("; ".join(told))
     if config.weak_labels:
         progress.stage("looking for faces and hands", len(clips))
         label = partial(weakly_labelled, cut_out=config.disguise_clips)

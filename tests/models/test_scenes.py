@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeanim import api
+from edgeanim.core.errors import BadInput
 from edgeanim.core.progress import Silent
-from edgeanim.models.data.clips.cuts import SceneFinder
+from edgeanim.models.data.clips.scenes import SceneFinder, anything_moves
 from edgeanim.models.data.sequences import clip_sequences, scenes_of
 from edgeanim.models.evaluation.clips import check_clips, clip_frames
+from edgeanim.models.training.batches import load_material
+from edgeanim.models.training.config import DataConfig
 from edgeanim.runtime.media import write_animation
 
 SIDE = 64
@@ -68,6 +72,15 @@ def test_of_few_frames_nothing_is_usual(count: int) -> None:
     assert found(frames) == [range(count)]
 
 
+def test_a_blink_moves_and_noise_does_not() -> None:
+    face = np.repeat(np.repeat(scene(5, 1)[0], 4, 0), 4, 1)
+    noise = np.random.default_rng(6).normal(0, 4, (9, *face.shape))
+    seen = [np.clip(face + each, 0, 255).astype(np.uint8) for each in noise]
+    assert not anything_moves(np.stack(seen))
+    seen[4][120:130, 112:122] = 255 - face[120:130, 112:122]
+    assert anything_moves(np.stack(seen))
+
+
 def test_a_pair_is_never_of_two_scenes() -> None:
     kept = {n: np.full((2, 2, 3), n, np.uint8) for n in (0, 1, 2, 3, 4, 5, 9)}
     first, second = scenes_of(Path("me.mp4"), kept, [range(3), range(3, 9), range(9, 10)])
@@ -85,18 +98,30 @@ def edited(tmp_path: Path) -> Path:
     return path
 
 
+class Notes(Silent):
+    said = ""
+
+    def done(self, note: str = "") -> None:
+        self.said += note
+
+
 def test_training_takes_each_scene_for_itself_and_scores_are_of_the_first(edited: Path) -> None:
-    class Notes(Silent):
-        said = ""
-
-        def done(self, note: str = "") -> None:
-            self.said += note
-
     assert [len(each.pictures) for each in clip_sequences(edited)] == [12, 12, 12]
     assert len(clip_frames(edited).pictures) == 12
     notes = Notes()
     check_clips([edited], notes)
     assert "up to the first cut of edited.webp" in notes.said
+
+
+def test_what_rests_is_left_out_of_a_training_and_alone_refused(tmp_path: Path) -> None:
+    write_animation(tmp_path / "moving.webp", scene(1, 5, jump=4), 25)
+    write_animation(tmp_path / "resting.webp", scene(2, 1) * 5, 25)
+    data = DataConfig(puppets=1, moments=2, clips=tmp_path, clip_names=("moving", "resting"))
+    notes = Notes()
+    assert [clip.name for clip in load_material(data, notes).clips] == ["moving"]
+    assert "nothing moves in resting, which is left out" in notes.said
+    with pytest.raises(BadInput, match="Nothing moves in resting"):
+        load_material(replace(data, clip_names=("resting",)), Silent())
 
 
 def test_a_dataset_has_a_sequence_for_each_scene(edited: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a clip cuts from one scene to the next: its frames before and after show no motion."""
+"""Where a clip cuts from one scene to the next, and whether anything moves in one."""
 
 from __future__ import annotations
 
@@ -30,11 +30,8 @@ class SceneFinder:
 
     def watch(self, pictures: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
         """`pictures`, uint8 [H, W, 3] of one size, as they come."""
-        import cv2
-
         for picture in pictures:
-            small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-            thumbnail = small.astype(np.int16)
+            thumbnail = _thumbnail(picture)
             if self._before is not None:
                 change = np.abs(thumbnail - self._before).max(axis=2)
                 self._changes.append((float(change.mean()), float((change > _CHANGED).mean())))
@@ -56,3 +53,17 @@ class SceneFinder:
     def _usual(change: NDArray[np.float64], at: int) -> float:
         around = np.concatenate([change[max(0, at - _AROUND) : at], change[at + 1 :][:_AROUND]])
         return float(np.percentile(around, 90)) if len(around) else np.inf
+
+
+def anything_moves(pictures: NDArray[np.uint8]) -> bool:
+    """Whether any cell of a thumbnail becomes another one after the first of `pictures`, uint8
+    [T, H, W, 3]: a blink does that, and a camera's noise does not."""
+    first = _thumbnail(pictures[0])
+    return any((np.abs(_thumbnail(each) - first) > _CHANGED).any() for each in pictures[1:])
+
+
+def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.int16]:
+    import cv2
+
+    small = cv2.resize(picture, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.int16)
