@@ -186,11 +186,12 @@ PICTURE = (1, 3, 16, 16)
         ("driving_frame", TensorSpec("flow", "flow", (1, 2, 16, 16), "NCHW"), True),
     ],
 )
-def test_a_still_is_asked_for_where_the_model_animates_one(
+def test_a_still_and_inputs_are_asked_for_where_the_model_takes_them(
     role: str, output: TensorSpec, animates: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = TensorSpec("image", role, PICTURE, "NCHW", range=(0.0, 1.0))
-    spec = GraphSpec("net", "net.onnx", "frame", (image,), (output,))
+    mood = TensorSpec("mood", "condition:mood", (1, 4))
+    spec = GraphSpec("net", "net.onnx", "frame", (image, mood), (output,))
     artifact = GraphArtifact(spec, tmp_path / "net.onnx")
     graph = get_backend("null").compile(artifact, load_board("local"), tmp_path)
     write_bundle(
@@ -198,7 +199,9 @@ def test_a_still_is_asked_for_where_the_model_animates_one(
         variants=[Variant("null", "float32", (graph,))], provenance={},
     )  # fmt: skip
     fake_board(tmp_path, monkeypatch)
-    assert ("--still" in deploy(tmp_path / "net.eab", to="ssh://pi@board").play) == animates
+    line = deploy(tmp_path / "net.eab", to="ssh://pi@board").play
+    assert ("--still" in line) == animates
+    assert "--input mood=FILE.npy" in line
 
 
 def test_what_a_deployment_did_before_its_link_was_lost_is_not_taken_for_one_made_now(

@@ -36,7 +36,7 @@ _PROOF_SSIM = 0.8
 class Installed:
     """What is there now. `variant` is the one that plays by default, `ssim` how close its first
     frames come to the golden ones (`None` without golden frames), `note` what to know of it there,
-    if anything."""
+    if anything. `inputs` are those of the model that are neither a still nor a driver."""
 
     bundle: str
     command: str
@@ -45,6 +45,7 @@ class Installed:
     tracks: tuple[str, ...]
     needs_still: bool
     note: str | None = None
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
     work = Work.on("local")
     with open_bundle(bundle) as opened:
         chosen, note = to_play(opened.variants, None, work)
-        needs_still = Needs.of(opened.contract).still
+        needs = Needs.of(opened.contract)
         ssim = None
         if opened.golden is not None:
             golden = first_frames(load_golden(opened.golden), _PROOF_FRAMES)
@@ -132,7 +133,9 @@ def _proven(bundle: Path, target: str, command: str) -> Installed:
                     hint="Run `edgeanim doctor` there and install another version of the runtime.",
                 )
         tracks = tuple(opened.tracks)
-        return Installed(target, command, chosen.id, ssim, tracks, needs_still, note)
+        return Installed(
+            target, command, chosen.id, ssim, tracks, needs.still, note, needs.conditions
+        )
 
 
 def _play_line(place: SshHost, installed: Installed) -> str:
@@ -140,6 +143,8 @@ def _play_line(place: SshHost, installed: Installed) -> str:
     track = installed.tracks[0] if installed.tracks else "CLIP"
     words = [installed.command, "animate", installed.bundle, "--drive", track, "-o", "out.gif"]
     words += ["--still", "STILL.png"] if installed.needs_still else []
+    for name in installed.inputs:
+        words += ["--input", f"{name}=FILE.npy"]
     user = ["-l", place.user] if place.user else []
     port = ["-p", str(place.port)] if place.port else []
     return shlex.join(["ssh", *user, *port, place.host, shlex.join(words)])
