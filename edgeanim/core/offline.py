@@ -6,12 +6,10 @@ import os
 import sys
 
 # ONNX Runtime >= 1.29 reads the first on Linux; the hub client that litert-torch pulls in reads
-# the rest.
+# the rest. Not that it is to be offline: a program that uses us may fetch models of its own.
 _SWITCHES = {
     "ORT_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
 }
 

@@ -223,6 +223,18 @@ def test_telemetry_is_off_before_anything_is_imported() -> None:
     imported_by(code)
 
 
+def test_an_import_changes_nothing_but_telemetry() -> None:
+    """It took a program's hub client offline, which then found no models."""
+    code = (
+        "import os\n"
+        "os.environ.clear()\n"
+        "import edgeanim.api\n"
+        "assert set(os.environ) == {\n"
+        "    'ORT_DISABLE_TELEMETRY', 'HF_HUB_DISABLE_TELEMETRY', 'DO_NOT_TRACK'}, os.environ"
+    )
+    imported_by(code)
+
+
 def test_the_public_face_is_what_it_says() -> None:
     import edgeanim.api as api
 
