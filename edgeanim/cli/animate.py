@@ -26,7 +26,7 @@ from edgeanim.cli.options import (
 )
 from edgeanim.cli.output import print_json
 from edgeanim.cli.progress import TerminalProgress
-from edgeanim.core.choices import MAX_STRENGTH
+from edgeanim.core.choices import MAX_STRENGTH, MIN_SIDE
 from edgeanim.core.errors import UsageError, printable
 from edgeanim.core.parsing import parse_inputs
 
@@ -79,7 +79,7 @@ def _tracks() -> Iterable[str]:
 )
 @click.option(
     "--size",
-    type=Whole(16),
+    type=Whole(MIN_SIDE),
     metavar="PIXELS",
     help="The longer side of what is written, at most: a larger still is scaled down. Time and "
     "memory grow with the still's pixels, so a photograph takes many times what the networks do "

@@ -13,6 +13,7 @@ from edgeanim.core.errors import UsageError
 
 MAX_THREADS = 256
 MAX_STRENGTH = 4
+MIN_SIDE = 16
 
 
 def must_be_threads(count: int) -> None:
@@ -22,6 +23,12 @@ def must_be_threads(count: int) -> None:
         raise UsageError(
             f"threads must be at least 1 and at most {MAX_THREADS}, not {count}.", where="--threads"
         )
+
+
+def must_be_side(pixels: int) -> None:
+    """`UsageError` unless a picture's longer side can be scaled down to so many pixels."""
+    if pixels < MIN_SIDE:
+        raise UsageError(f"size must be at least {MIN_SIDE}, not {pixels}.", where="--size")
 
 
 def must_be_strength(share: float) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeanim.core.choices import must_be_side
 from edgeanim.core.errors import memory_errors, named
 from edgeanim.core.files import must_spare
 from edgeanim.core.overlap import Overlap
@@ -146,6 +147,8 @@ def animate(
     """
     read = (bundle, still, drive, more_stills, *(inputs or {}).values())
     given = [path for path in read if is_named(path)]
+    if size is not None:
+        must_be_side(size)
     _check_request(bundle, drive, out, given, fps, limit, loop=loop)
     live = is_of_now(drive, live=live)
     shown = str(out) == STANDARD_OUTPUT

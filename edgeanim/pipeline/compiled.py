@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeanim.core.contract import CONTRACT_FILE
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, UsageError, disk_errors
 from edgeanim.graph.pytorch.program import SUFFIX as PROGRAM
 from edgeanim.models.shipped_files import ARCHITECTURE, is_shipped
 
@@ -22,14 +22,16 @@ def require_compiled(subjects: Sequence[str | Path]) -> None:
         raise UsageError("There is nothing to measure.", hint="Give a bundle (.eab), or models.")
     for subject in subjects:
         folder = Path(subject)
-        if folder.is_dir() and not any((folder / name).is_file() for name in _OF_MODELS):
+        with disk_errors(folder):
+            is_folder = folder.is_dir()
+            is_program = folder.suffix.lower() == PROGRAM and folder.is_file()
+        if is_folder and not any((folder / name).is_file() for name in _OF_MODELS):
             raise BadInput(
                 f"This folder holds no {CONTRACT_FILE}, so it is no model.",
                 where=subject,
                 hint="Give a bundle (.eab), which `edgeanim compile` writes.",
             )
-        is_program = folder.suffix.lower() == PROGRAM and folder.is_file()
-        if is_shipped(subject) or folder.is_dir() or is_program:
+        if is_shipped(subject) or is_folder or is_program:
             raise _not_compiled(subject)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeanim.core.artifact import Array
 from edgeanim.core.contract import Contract
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import UsageError, disk_errors
 from edgeanim.core.files import must_exist
 from edgeanim.core.overlap import Overlap
 from edgeanim.core.parsing import nearest
@@ -215,7 +215,9 @@ def _track(bundle: Bundle, drive: str) -> MotionTrack | None:
     path = Path(drive)
     if path.suffix == TRACK:
         return load_track(path)
-    if path.exists() or is_live(drive):
+    with disk_errors(path):
+        is_file = path.exists()
+    if is_file or is_live(drive):
         return None
     if drive in bundle.tracks:
         return load_track(bundle.tracks[drive])

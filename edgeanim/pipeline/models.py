@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgeanim.core.artifact import GraphArtifact
 from edgeanim.core.contract import CONTRACT_FILE, Contract
-from edgeanim.core.errors import BadInput, named
+from edgeanim.core.errors import BadInput, disk_errors, named
 from edgeanim.core.files import sha256_bytes, sha256_file, sha256_files, write_bytes, write_text
 from edgeanim.core.parsing import load_json
 from edgeanim.graph.inspect import refused_ops
@@ -105,15 +105,17 @@ def adopted(path: Path, work: Work) -> tuple[Path, tuple[str, ...]]:
 def files_of_model(name: str | Path) -> list[Path]:
     """The files that the model called `name` may be read from: a bundle among them is none."""
     path = Path(name)
-    if not path.exists():
-        return []
+    with disk_errors(path):
+        if not path.exists():
+            return []
     return [file for file in files_of(path, path.name).values() if file.suffix != SUFFIX]
 
 
 def is_animator(folder: Path) -> bool:
     """Whether a training left its weights here, and nobody put a model beside them."""
     files = (folder / WEIGHTS, folder / ARCHITECTURE)
-    return all(file.is_file() for file in files) and not (folder / CONTRACT_FILE).exists()
+    with disk_errors(folder):
+        return all(file.is_file() for file in files) and not (folder / CONTRACT_FILE).exists()
 
 
 def exported(folder: Path, work: Work) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgeanim.core.contract import Contract
 from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.files import must_exist
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import squares
 from edgeanim.quantize.calibration.coverage import evenly, thin
@@ -60,6 +61,7 @@ def with_more_stills(
     """
     Needs.of(contract).check_more_stills(contract)
     refuse_live(source)
+    must_exist(Path(source))
     progress.stage("Read further stills")
     still, called = scene.still, "still"
     pictures = _pictures(Path(source), side if still is None else max(_READ, *still.shape[:2]))

@@ -34,7 +34,8 @@ _MAX_BYTES = (MAX_FRAMES * MAX_REGIONS * 6 * 4) + (1 << 20)
 @dataclass(frozen=True, eq=False)
 class MotionTrack:
     """The motion of a clip: `values` float32 [T, K, 6] of T frames and K regions, `fps` in 1/s, and
-    the names that the `regions` have in the contract of the model that found them, if any."""
+    the names that the `regions` have in the contract of the model that found them, if any.
+    `ValueError` for anything else, such as numbers that are not finite."""
 
     values: Array
     fps: float

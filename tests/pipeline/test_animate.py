@@ -73,7 +73,7 @@ def test_what_is_written_is_no_larger_than_asked_for(
     assert shape(more_stills=more, size=64) == (48, 64, 3)
     assert shape(still=photograph, more_stills=more, size=64) == (48, 64, 3)
     with pytest.raises(UsageError, match=r"--size: The model .* size of its own"):
-        animated(follower, clip_of(tmp_path / "c.gif", 3), tmp_path, size=8)
+        animated(follower, clip_of(tmp_path / "c.gif", 3), tmp_path, size=16)
 
 
 def test_where_memory_does_not_suffice_a_smaller_still_is_asked_for(

@@ -18,7 +18,7 @@ import pytest
 
 from edgeanim import api
 from edgeanim.core.contract import Contract, GraphSpec, TensorSpec
-from edgeanim.core.errors import UsageError
+from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.parsing import one_or_more
 from edgeanim.core.requirements import EXTRAS
 from edgeanim.models.dataset.make import DatasetRecipe
@@ -213,6 +213,32 @@ def test_a_recipe_is_read_by_compile(tmp_path: Path) -> None:
         api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe)
     with pytest.raises(UsageError, match="--floats"):
         api.compile("shipped", out=tmp_path / "net.eab", recipe=recipe, floats="float16")
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda out: api.animate(LONG, drive="wave", out=out),
+        lambda out: api.animate(SMALL, drive=f"{LONG}.mp4", out=out),
+        lambda out: api.animate(SMALL, drive="wave", still=LONG, out=out),
+        lambda _: api.open_player(LONG),
+        lambda _: api.bench(LONG),
+        lambda _: api.inspect(LONG),
+        lambda out: api.quantize(LONG, out=out),
+        lambda out: api.compile(LONG, out=out),
+        lambda out: api.extract_motion(LONG, bundle=SMALL, out=out.with_suffix(".npz")),
+        lambda _: api.evaluate(SMALL, clips=LONG),
+    ],
+)
+def test_what_cannot_be_looked_for_is_bad_input(
+    call: Callable[[Path], object], tmp_path: Path
+) -> None:
+    """A data URL, say, or what lies in another user's folder; it was an `OSError`."""
+    with pytest.raises(BadInput, match="This name is too long"):
+        call(tmp_path / "out.eab")
 
 
 @pytest.mark.parametrize("limit", [0, -1])

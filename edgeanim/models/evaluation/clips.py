@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeanim.core.errors import UsageError
+from edgeanim.core.files import must_exist
 from edgeanim.core.parsing import nearest
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.data.clips.importers import Fit, clip_pictures
@@ -26,6 +27,8 @@ def find_clips(places: Sequence[Path], names: Sequence[str] = ()) -> list[Path]:
 
     `BadInput` for a folder without clips, `UsageError` for a name that no clip has.
     """
+    for at in places:
+        must_exist(at)
     found = [clip for at in places for clip in (some_clips_in(at) if at.is_dir() else [at])]
     known = sorted({clip.stem for clip in found})
     for name in names:

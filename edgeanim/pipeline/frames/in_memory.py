@@ -9,12 +9,15 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from edgeanim.core.errors import BadInput, UsageError
+from edgeanim.core.errors import BadInput, UsageError, first_line
 from edgeanim.runtime.media import MAX_PIXELS
 from edgeanim.runtime.scene import Picture, Scene, is_picture
 
 ONCE = "An iterator gives its frames only once; they are gone through more than once."
 """Of what would give nothing more the second time."""
+
+_NO_ARRAY = (ValueError, TypeError, RuntimeError)
+"""What NumPy and others raise for uneven lists, or what lies in another device's memory."""
 
 
 def is_named(source: object) -> TypeGuard[str | Path]:
@@ -30,7 +33,12 @@ def name_of(source: object, held: str) -> object:
 def as_picture(item: Any, where: str, hint: str | None = None) -> Picture:
     """`item`, anything that NumPy takes for an array, as a picture: uint8 [H, W, 3 or 4].
     `BadInput` names `where` for anything else, and for more than `MAX_PIXELS`."""
-    picture = np.asarray(item)
+    try:
+        picture = np.asarray(item)
+    except _NO_ARRAY as error:
+        raise BadInput(
+            f"NumPy cannot take this for an array: {first_line(error)}", where=where, hint=hint
+        ) from error
     if not is_picture(picture):
         raise BadInput(
             f"This is {picture.dtype} of the shape {list(picture.shape)}; a picture is uint8, "
@@ -61,9 +69,17 @@ def moved_by(given: Iterable[Any], *, looped: bool) -> Scene:
     items = _again_and_again(given) if looped else iter(given)
     head = list(itertools.islice(items, 1))
     items = itertools.chain(head, items)
-    if head and np.ndim(head[0]) == 2 and np.shape(head[0])[1] == 6:
+    if head and _is_motion(head[0]):
         return Scene(motions=items)
     return Scene(driver=(as_picture(item, f"drive, frame {i}") for i, item in enumerate(items)))
+
+
+def _is_motion(item: Any) -> bool:
+    try:
+        shape = np.shape(item)
+    except _NO_ARRAY:
+        return False
+    return len(shape) == 2 and shape[1] == 6
 
 
 def _again_and_again(given: Iterable[Any]) -> Iterator[Any]:

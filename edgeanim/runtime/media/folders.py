@@ -73,9 +73,9 @@ def some_clips_in(folder: Path) -> list[Path]:
 def files_read(source: str | Path) -> list[Path]:
     """The files of which frames from `source` can be made; a folder among them, if it is one."""
     path = Path(source)
-    if not path.is_dir():
-        return [path]
     with disk_errors(path):
+        if not path.is_dir():
+            return [path]
         return [path, *(each for each in path.iterdir() if _is_called(each, _SUFFIXES))]
 
 
