@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -37,12 +37,17 @@ class Overlap:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+        until = time.monotonic() + _LAST_SECONDS
+        for thread in self._threads:
+            if thread is not current_thread():  # it may be the one that clears away what was lost
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def end(self) -> None:
+        """Let nothing more be made, nor waited for; what is at work is left to finish."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
-        until = time.monotonic() + _LAST_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
 
     def ahead(self, source: Iterable[T], stop: Callable[[], bool] = lambda: False) -> Iterator[T]:
         """The items of `source`, in their order. A thread makes the next one while the one before

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from edgeanim.core.errors import disk_error
@@ -28,15 +31,24 @@ def scratch_folder(purpose: str) -> Iterator[Path]:
     prefix = f"edgeanim-scratch-{purpose}-"
     try:
         _sweep(Path(tempfile.gettempdir()), prefix)
-        scratch = tempfile.TemporaryDirectory(prefix=prefix)
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
     except OSError as error:
         raise disk_error(error) from error
+    remove = partial(_remove, folder, os.getpid())
+    atexit.register(remove)  # a block in a thread that is dropped then never ends
     try:
-        with held_while_open(Path(scratch.name)):
-            yield Path(scratch.name)
+        with held_while_open(folder):
+            yield folder
     finally:
+        atexit.unregister(remove)
         with clearing_away():
-            scratch.cleanup()
+            remove()
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Not in a fork of the `process` that made it: that ends its own copy of the block."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(parent: Path, prefix: str) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import atexit
+import os
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import RLock
+from weakref import WeakSet
 
+from edgeanim.core.choices import must_be_side
 from edgeanim.core.errors import UsageError, memory_errors, named
 from edgeanim.core.overlap import Overlap
 from edgeanim.pipeline.compiled import require_bundle
@@ -40,11 +46,15 @@ MOST_BLENDED_S = 10.0
 
 class BundlePlayer:
     """Plays motions on the still that it was opened with (see `open_player`), one after the other,
-    and gives their frames to a program. Not thread-safe, but several may be open at once.
+    and gives their frames to a program. Any thread may use it, one after the other, and several may
+    be open at once. `UsageError` in another process, to which a fork took it: threads of runtimes
+    stay behind.
 
     `variant` is what is played, and `note` what to know of it on this processor, if anything. `fps`
     is the rate of the motion that was begun last, in frames a second.
     """
+
+    _is_closed = True  # until there is something to close
 
     def __init__(
         self,
@@ -62,16 +72,23 @@ class BundlePlayer:
         self._bundle, self._scene, self._called = bundle, scene, called
         self._work, self._threads = work, threads
         self._until_closed, self._until_reloaded, self._until_over = (ExitStack() for _ in range(3))
-        self._is_closed = False
         self._loaded: tuple[SessionOptions, Player] | None = None
         self._stills: Stills | None = None
         self._playing: tuple[Player, Overlap] | None = None
+        self._turn, self._process = RLock(), os.getpid()
+        self._is_closed = False
+        _OPEN.add(self)
 
     def __enter__(self) -> BundlePlayer:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if not self._is_closed:
+            self.close()
+            warnings.warn("A player was not closed.", ResourceWarning, stacklevel=2, source=self)
 
     @property
     def not_found(self) -> tuple[str, ...]:
@@ -88,11 +105,25 @@ class BundlePlayer:
         """Close what is `held`, too, when this is closed."""
         self._until_closed.push(held)
 
+    def stop(self) -> None:
+        """End the motion: a camera is let go of. Another may be begun."""
+        if os.getpid() != self._process:
+            return  # it ends where it was begun
+        if self._playing:
+            self._playing[1].end()  # who waits for its next frame waits no longer
+        with self._turn:
+            self._until_over.close()
+
     def close(self) -> None:
-        """End the motion, and free memory, threads and files. Nothing can be played any more."""
+        """End the motion, and free memory, threads and files. Nothing can be played any more. A
+        frame that another thread is making is waited for; it gets no other."""
         self._is_closed = True
-        for held in (self._until_over, self._until_reloaded, self._until_closed):
-            held.close()
+        self.stop()
+        if os.getpid() != self._process:
+            return
+        with self._turn:
+            for held in (self._until_reloaded, self._until_closed):
+                held.close()
 
     def play(
         self,
@@ -119,42 +150,44 @@ class BundlePlayer:
 
         What cannot be played is told at once, what turns out later instead of a frame.
         """
-        if self._is_closed:
-            raise UsageError("This player is closed.", hint="Open another.")
-        self._until_over.close()
-        if loop:
-            refuse_endless(drive)
-        if fps is not None:
-            check_rate(fps, "")
-        _check_blend(blend)
-        contract, still = self._bundle.contract, self._scene.still
-        of_now = is_of_now(drive, live=live)
-        scene, self.fps = scene_of(
-            self._bundle, still, drive, inputs or {}, fps, MAX_FPS, loop=loop
-        )
-        scene = replace(scene, more_stills=self._scene.more_stills)
-        options = options_beside(
-            self._work, self._chosen.backend, self._threads, scene, contract, refine=refine
-        )
-        motion = motion_options(
-            contract,
-            scene,
-            drive,
-            relative=relative,
-            smooth=smooth,
-            refine=refine,
-            in_place=in_place,
-            strength=strength,
-        )
-        with self._named(drive):
-            player = self._load(options).heeding(motion)
-            if self._playing and (shown := self._playing[0].shown) is not None:
-                player.begins = Beginning(shown, round(blend * self.fps))
-            beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
-            frames = self._begun(player, scene, of_now=of_now, beside=beside)
-        given = self._given(frames, drive)
-        self._until_over.callback(given.close)
-        return given
+        self._must_be_here()
+        self.stop()
+        with self._turn:
+            if self._is_closed:
+                raise UsageError("This player is closed.", hint="Open another.")
+            if loop:
+                refuse_endless(drive)
+            if fps is not None:
+                check_rate(fps, "")
+            _check_blend(blend)
+            contract, still = self._bundle.contract, self._scene.still
+            of_now = is_of_now(drive, live=live)
+            scene, self.fps = scene_of(
+                self._bundle, still, drive, inputs or {}, fps, MAX_FPS, loop=loop
+            )
+            scene = replace(scene, more_stills=self._scene.more_stills)
+            options = options_beside(
+                self._work, self._chosen.backend, self._threads, scene, contract, refine=refine
+            )
+            motion = motion_options(
+                contract,
+                scene,
+                drive,
+                relative=relative,
+                smooth=smooth,
+                refine=refine,
+                in_place=in_place,
+                strength=strength,
+            )
+            with self._named(drive):
+                player = self._load(options).heeding(motion)
+                if self._playing and (shown := self._playing[0].shown) is not None:
+                    player.begins = Beginning(shown, round(blend * self.fps))
+                beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
+                frames = self._begun(player, scene, of_now=of_now, beside=beside)
+            given = self._given(frames, drive)
+            self._until_over.callback(given.close)
+        return _Frames(given, self._turn, self._must_be_here)
 
     def _begun(
         self, player: Player, scene: Scene, *, of_now: bool, beside: bool
@@ -168,6 +201,13 @@ class BundlePlayer:
         if of_now:
             scene = newest(scene, overlap)
         return player.play(scene, overlap if beside else None, stills)
+
+    def _must_be_here(self) -> None:
+        if os.getpid() != self._process:
+            raise UsageError(
+                "This player was opened in another process, and its threads are there.",
+                hint="Open one in this process.",
+            )
 
     def _load(self, options: SessionOptions) -> Player:
         """A player of sessions with these options: those that are open, unless they have others."""
@@ -202,6 +242,30 @@ class BundlePlayer:
             yield
 
 
+class _Frames(Iterator[Picture]):
+    """The frames of a motion, whichever thread asks, in its `turn`."""
+
+    def __init__(
+        self, frames: Iterator[Picture], turn: RLock, must_be_here: Callable[[], None]
+    ) -> None:
+        self._frames, self._turn, self._must_be_here = frames, turn, must_be_here
+
+    def __next__(self) -> Picture:
+        self._must_be_here()
+        with self._turn:
+            return next(self._frames)
+
+
+_OPEN = WeakSet[BundlePlayer]()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that is still in native code when Python ends takes the process down with it."""
+    for player in list(_OPEN):
+        player.close()
+
+
 def _check_blend(seconds: float) -> None:
     if not 0 <= seconds <= MOST_BLENDED_S:
         raise UsageError(
@@ -231,6 +295,8 @@ def open_player(
     still is prepared once, for all motions. Close the player, or use it in a `with` block: what the
     bundle was unpacked to stays behind otherwise until another one is opened.
     """
+    if size is not None:
+        must_be_side(size)
     require_bundle(bundle)
     work = Work.on(board)
     with ExitStack() as held:
