@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from edgeanim.pipeline.sign import Signed, sign
     from edgeanim.pipeline.training import Adapted, adapt, train
     from edgeanim.report.table import table
-    from edgeanim.report.verdict import verdict
+    from edgeanim.report.verdict import Choice, choose, verdict
     from edgeanim.runtime.motion import MotionTrack
     from edgeanim.targets.board import Board
     from edgeanim.targets.doctor import Diagnosis
@@ -76,6 +76,7 @@ __all__ = [
     "Board",
     "BundleInfo",
     "BundlePlayer",
+    "Choice",
     "Comparison",
     "Compiled",
     "Contract",
@@ -120,6 +121,7 @@ __all__ = [
     "bench",
     "bench_on",
     "boards",
+    "choose",
     "compare",
     "compile",
     "demo",
@@ -160,6 +162,7 @@ _HOMES = {
     "Board": "targets.board",
     "BundleInfo": "pipeline.inspect_bundle",
     "BundlePlayer": "pipeline.open_player",
+    "Choice": "report.verdict",
     "Comparison": "benchmarks.results.compare",
     "Compiled": "pipeline.compile",
     "Contract": "core.contract",
@@ -202,6 +205,7 @@ _HOMES = {
     "backends": "pipeline.machine",
     "bench_on": "pipeline.on.bench",
     "boards": "pipeline.machine",
+    "choose": "report.verdict",
     "deploy": "pipeline.on.deploy",
     "doctor": "pipeline.machine",
     "doctor_on": "pipeline.on.doctor",

@@ -24,7 +24,8 @@ class Choice:
 
 def choose(report: Report, limit: DriftLimit = _PASS) -> Choice | None:
     """The fastest variant whose drift is within `limit`, but INT8 only if it beats the
-    fastest float form of any backend by more than its interval; `None` if none is within."""
+    fastest float form of any backend by more than its interval; `None` if none is within. `verdict`
+    says it in words."""
     usable = [v for v in report.variants if _within(v, limit)]
     if not usable:
         return None

@@ -42,6 +42,10 @@ def test_its_programs_run(
     assert "(200, '8 frames')" in shown
     assert "(400, 'No such file or folder.')" in shown
     assert "('onnxruntime-float32', 'onnxruntime-int8')" in shown
+    chosen = api.choose(build_report())
+    assert chosen is not None
+    assert f"Ship {chosen.variant.id} " in shown
+    assert f"\n{chosen.variant.id}\n" in shown
     assert Path("here.html").is_file()
 
 
