@@ -107,23 +107,18 @@ class BundlePlayer:
 
     def stop(self) -> None:
         """End the motion: a camera is let go of. Another may be begun."""
-        if os.getpid() != self._process:
-            return  # it ends where it was begun
-        if self._playing:
-            self._playing[1].end()  # who waits for its next frame waits no longer
-        with self._turn:
-            self._until_over.close()
+        if os.getpid() == self._process:  # else it ends where it was begun
+            with self._next_turn():
+                pass
 
     def close(self) -> None:
         """End the motion, and free memory, threads and files. Nothing can be played any more. A
         frame that another thread is making is waited for; it gets no other."""
         self._is_closed = True
-        self.stop()
-        if os.getpid() != self._process:
-            return
-        with self._turn:
-            for held in (self._until_reloaded, self._until_closed):
-                held.close()
+        if os.getpid() == self._process:
+            with self._next_turn():
+                for held in (self._until_reloaded, self._until_closed):
+                    held.close()
 
     def play(
         self,
@@ -151,8 +146,7 @@ class BundlePlayer:
         What cannot be played is told at once, what turns out later instead of a frame.
         """
         self._must_be_here()
-        self.stop()
-        with self._turn:
+        with self._next_turn():
             if self._is_closed:
                 raise UsageError("This player is closed.", hint="Open another.")
             if loop:
@@ -201,6 +195,15 @@ class BundlePlayer:
         if of_now:
             scene = newest(scene, overlap)
         return player.play(scene, overlap if beside else None, stills)
+
+    @contextmanager
+    def _next_turn(self) -> Iterator[None]:
+        """A turn for which the motion ends that is played, if any."""
+        if self._playing:
+            self._playing[1].end()  # who waits for its next frame waits no longer
+        with self._turn:
+            self._until_over.close()
+            yield
 
     def _must_be_here(self) -> None:
         if os.getpid() != self._process:
@@ -292,8 +295,8 @@ def open_player(
                 show(frame)
 
     `still`, `more_stills`, `size` and `variant` are those of `animate`, and so are the errors. The
-    still is prepared once, for all motions. Close the player, or use it in a `with` block: what the
-    bundle was unpacked to stays behind otherwise until another one is opened.
+    still is prepared once, for all motions. Close the player, or use it in a `with` block: one that
+    is lost is closed when Python comes upon it, with a `ResourceWarning`.
     """
     if size is not None:
         must_be_side(size)
