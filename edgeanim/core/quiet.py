@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -18,7 +18,8 @@ log = logging.getLogger("edgeanim")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings, prints and native stderr of third-party code inside the block.
+    """Silence warnings, prints, native stderr and logged errors of third-party code inside the
+    block. What other threads log meanwhile is heard, but by handlers that print it.
 
     What was printed goes to the debug log (`edgeanim -v`). Swaps the process's file descriptors 1
     and 2, so wrap calls into heavy packages only, never a block that reports progress. Blocks of
@@ -32,38 +33,44 @@ class _Silence:
     """What holds while any block is entered."""
 
     def __init__(self) -> None:
-        self._lock, self._blocks, self._begun = threading.Lock(), 0, ExitStack()
+        self._lock, self._begun = threading.Lock(), ExitStack()
+        self._blocks: list[int] = []  # the thread of each
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._blocks:
-                self._begun.enter_context(_silenced())
-            self._blocks += 1
+                self._begun.enter_context(_silenced(self._is_heard))
+            self._blocks.append(threading.get_ident())
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            self._blocks -= 1
+            self._blocks.remove(threading.get_ident())
             if not self._blocks:
                 self._begun.close()
+
+    def _is_heard(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.ERROR or record.thread not in self._blocks
 
 
 _SILENCE = _Silence()
 
 
 @contextmanager
-def _silenced() -> Iterator[None]:
+def _silenced(is_heard: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
     with _sink() as sink, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _flush()
         saved = _standing()
-        level = logging.root.manager.disable
+        handlers = list(logging.root.handlers)
         try:
             for fd in saved:
                 os.dup2(sink.fileno(), fd)
-            logging.disable(logging.ERROR)
+            for handler in handlers:
+                handler.addFilter(is_heard)
             yield
         finally:
-            logging.disable(level)
+            for handler in handlers:
+                handler.removeFilter(is_heard)
             _flush()
             for fd, old in saved.items():
                 os.dup2(old, fd)

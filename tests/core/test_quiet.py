@@ -29,7 +29,7 @@ def test_what_is_printed_inside_is_not_shown(capfd: pytest.CaptureFixture[str]) 
 def test_blocks_of_two_threads_that_overlap_leave_nothing_silenced(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    before, level = list(warnings.filters), logging.root.manager.disable
+    before, handlers = list(warnings.filters), list(logging.root.handlers)
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
 
     def first() -> None:
@@ -52,7 +52,27 @@ def test_blocks_of_two_threads_that_overlap_leave_nothing_silenced(
         thread.join()
     os.write(1, b"heard")
     assert capfd.readouterr() == ("heard", "")
-    assert (list(warnings.filters), logging.root.manager.disable) == (before, level)
+    assert list(warnings.filters) == before
+    assert handlers
+    assert not any(handler.filters for handler in handlers)
+
+
+def test_what_other_threads_log_meanwhile_is_heard(caplog: pytest.LogCaptureFixture) -> None:
+    """A service lost its errors while one of its threads opened a player."""
+    log = logging.getLogger("service")
+
+    def serve() -> None:
+        log.error("served")
+
+    with quiet():
+        log.error("chatter")
+        with quiet():
+            thread = threading.Thread(target=serve)
+            thread.start()
+            thread.join()
+        log.error("chatter")
+    log.error("over")
+    assert caplog.messages == ["served", "over"]
 
 
 @pytest.mark.parametrize("closing", ["<&- >&- 2>&-", ">&- 2>&-", ">&-"])
