@@ -68,8 +68,8 @@ def evaluate(
     """Score an animator on held-out puppets, `clips` (files and folders of them; of those only the
     ones called `names`, if any are given) and the test split of a stored `dataset`.
 
-    Self-reenactment: the first frame is the still, the rest drive. Beside each score stand those
-    of the still repeated and of the regions' affine warp alone.
+    Self-reenactment: the first frame is the still, the rest drive, up to the first cut of a clip.
+    Beside each score stand those of the still repeated and of the regions' affine warp alone.
 
     `model` is the shipped animator or a training's folder, which are scored in PyTorch, or a bundle
     (.eab), of which the `variant`, by default the board's first choice that runs here, is played.
