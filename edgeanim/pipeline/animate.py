@@ -28,7 +28,7 @@ from edgeanim.pipeline.driving import (
 )
 from edgeanim.pipeline.frames.in_memory import is_named, name_of
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.stills import sized, with_more_stills
+from edgeanim.pipeline.stills import MoreStills, sized, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.report.words import telling
 from edgeanim.runtime.media import (
@@ -81,7 +81,7 @@ def animate(
     drive: Drive | None = None,
     out: str | Path,
     still: Still | None = None,
-    more_stills: str | Path | None = None,
+    more_stills: MoreStills | None = None,
     size: int | None = None,
     variant: str | None = None,
     fps: float | None = None,
@@ -110,9 +110,9 @@ def animate(
     runs here.
 
     `more_stills` show the same character from the same place in other poses: a clip, a folder of
-    pictures, or a picture. Each frame is made of the still that is nearest to its pose, so that
-    hands, say, are as sharp as they are there (see `pipeline.stills` and `runtime.nearest_still`).
-    Without `still` the first of them is it.
+    pictures, a picture, or pictures that a program holds. Each frame is made of the still that is
+    nearest to its pose, so that hands, say, are as sharp as they are there (see `pipeline.stills`
+    and `runtime.nearest_still`). Without `still` the first of them is it.
 
     A still whose longer side has more than `size` pixels is scaled down to it: what is written has
     the still's size, and time and memory grow with its pixels. `UsageError` for a model that paints
@@ -186,7 +186,9 @@ def animate(
             clock = _Clock(player, scene, progress)
             made = UntilItFails(paced := Paced(clock.frames(overlap, stop)))
             frames = as_they_come(made, rate) if live and not shown else made
-            stills = more_stills if still is None else name_of(still, "still")
+            stills = (
+                name_of(more_stills, "more_stills") if still is None else name_of(still, "still")
+            )
             with named(name_of(drive, "drive"), BadDriver), named(stills, BadStill):
                 # Of a clip more is read than is written: motion needs two frames for one.
                 until = itertools.takewhile(lambda _: not stop(), frames)

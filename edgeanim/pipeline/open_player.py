@@ -30,7 +30,7 @@ from edgeanim.pipeline.driving import (
 )
 from edgeanim.pipeline.frames.in_memory import is_named, name_of
 from edgeanim.pipeline.playable import to_play
-from edgeanim.pipeline.stills import sized, with_more_stills
+from edgeanim.pipeline.stills import MoreStills, sized, with_more_stills
 from edgeanim.pipeline.work import Work
 from edgeanim.runtime.media import check_rate
 from edgeanim.runtime.motion import MAX_FPS, MotionTrack
@@ -282,7 +282,7 @@ def open_player(
     bundle: str | Path,
     *,
     still: Still | None = None,
-    more_stills: str | Path | None = None,
+    more_stills: MoreStills | None = None,
     size: int | None = None,
     variant: str | None = None,
     threads: int | None = None,
@@ -309,7 +309,7 @@ def open_player(
             scene = sized(scene, size, opened.contract)
         if more_stills is not None:
             scene = with_more_stills(scene, more_stills, opened.contract, side=size)
-        called = more_stills if still is None else name_of(still, "still")
+        called = name_of(more_stills, "more_stills") if still is None else name_of(still, "still")
         player = BundlePlayer(opened, scene, called, work, variant=variant, threads=threads)
         player.closing(held.pop_all())
     return player

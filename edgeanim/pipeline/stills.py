@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,15 @@ from edgeanim.core.errors import BadInput, UsageError
 from edgeanim.core.files import must_exist
 from edgeanim.core.progress import SILENT, Progress
 from edgeanim.models.evaluation.clips import squares
+from edgeanim.pipeline.frames.in_memory import as_picture
 from edgeanim.quantize.calibration.coverage import evenly, thin
 from edgeanim.runtime.media import is_live, pictures_in, read_still, read_stills
 from edgeanim.runtime.needs import Needs
 from edgeanim.runtime.pictures import no_larger, scaled_still
 from edgeanim.runtime.scene import Picture, Scene
 
+MoreStills = str | Path | Iterable[Picture]
+"""Pictures of one character: a path, as `--more-stills` takes it, or uint8 [H, W, 3 or 4] each."""
 MORE_STILLS = "--more-stills"
 """The option, for messages."""
 MOST_STILLS = 16
@@ -44,27 +47,30 @@ def sized(scene: Scene, side: int, contract: Contract) -> Scene:
 
 def with_more_stills(
     scene: Scene,
-    source: str | Path,
+    source: MoreStills,
     contract: Contract,
     progress: Progress = SILENT,
     *,
     side: int | None = None,
 ) -> Scene:
     """`scene` with at most 16 further stills, fewer of more than four megapixels, spread evenly
-    over `source`: a clip or animation, a folder of pictures, or a picture. They are scaled to the
-    size of the scene's still; without one, the first of them is it, with a longer side of at most
-    `side` pixels.
+    over `source`: a clip or animation, a folder of pictures, a picture, or what a program holds.
+    They are scaled to the size of the scene's still; without one, the first of them is it, with a
+    longer side of at most `side` pixels.
 
     `UsageError` for a camera or a pipe, and a model in which no other still can take over.
-    `BadInput` for what cannot be read, has other proportions than the still, or is transparent
-    where the still is not, or the other way round.
+    `BadInput` for what cannot be read, no pictures, other proportions than the still's, or what is
+    transparent where the still is not, or the other way round.
     """
     Needs.of(contract).check_more_stills(contract)
-    refuse_live(source)
-    must_exist(Path(source))
     progress.stage("Read further stills")
     still, called = scene.still, "still"
-    pictures = _pictures(Path(source), side if still is None else max(_READ, *still.shape[:2]))
+    if isinstance(source, (str, Path)):
+        refuse_live(source)
+        must_exist(Path(source))
+        pictures = _pictures(Path(source), side if still is None else max(_READ, *still.shape[:2]))
+    else:
+        pictures = _held(source)
     if still is None:
         still, called = next(pictures)[0], "first picture"
         still = still if side is None else no_larger(still, side)
@@ -93,7 +99,23 @@ def refuse_live(source: str | Path) -> None:
         )
 
 
-def _pictures(source: Path, side: int | None) -> Iterator[tuple[Picture, Path]]:
+def _held(source: Iterable[Picture]) -> Iterator[tuple[Picture, object]]:
+    """The pictures that a program holds, one at least, each with what errors call it."""
+    if not isinstance(source, Iterable):
+        raise UsageError(
+            "This is no path and gives no pictures.",
+            where=f"more_stills, {type(source).__name__}",
+            hint="Give a path, or a list of pictures.",
+        )
+    number = -1
+    for number, item in enumerate(source):
+        called = f"more_stills, picture {number}"
+        yield as_picture(item, called), called
+    if number < 0:
+        raise BadInput("There are no pictures in it.", where="more_stills")
+
+
+def _pictures(source: Path, side: int | None) -> Iterator[tuple[Picture, object]]:
     """The pictures, one at least, each with the file that it is of; those of a folder are read for
     a `side` of so many pixels, if that is known."""
     if not source.is_dir():
@@ -107,7 +129,7 @@ def _some_pictures_in(folder: Path) -> list[Path]:
     return [files[i] for i in evenly(len(files), MOST_STILLS)]
 
 
-def _like(picture: Picture, still: Picture, where: Path, called: str) -> Picture:
+def _like(picture: Picture, still: Picture, where: object, called: str) -> Picture:
     """The picture, made no larger than the still, which is `called` so in messages. One that is
     smaller stays so, as most frames of a clip are not taken."""
     height, width = still.shape[:2]

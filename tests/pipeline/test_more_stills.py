@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,9 @@ def of_level(path: Path, level: int, size: tuple[int, int] = (SIDE, SIDE)) -> Pa
     return path
 
 
-def shown(chooser: Path, folder: Path, more: Path | None, drive: Path) -> list[float]:
+def shown(
+    chooser: Path, folder: Path, more: Path | Iterable[np.ndarray] | None, drive: Path
+) -> list[float]:
     """The levels of the stills of which each frame is made; the still's own is 0."""
     still = of_level(folder / "still.png", 0)
     out = folder / "frames"
@@ -86,6 +88,29 @@ def test_a_frame_is_made_of_the_nearest_of_a_folders_or_clips_pictures(
     nearest = {"folder": [0, 10, 20], "clip": [0, 10, 19], "picture": [0, 10, 10]}[kind]
     assert found == pytest.approx(nearest, abs=1)
     assert shown(chooser, tmp_path, None, driver(tmp_path, [0, 10, 19])) == [0, 0, 0]
+
+
+def test_a_program_may_give_the_pictures_that_it_holds(chooser: Path, tmp_path: Path) -> None:
+    def held() -> Iterator[np.ndarray]:
+        yield from (np.full((SIDE, SIDE, 3), STEP * level, np.uint8) for level in (0, 10, 20))
+
+    drive = driver(tmp_path, [0, 10, 19])
+    found = shown(chooser, tmp_path, list(held())[1:], drive)
+    assert found == pytest.approx([0, 10, 20], abs=1)
+    with api.open_player(chooser, more_stills=held()) as player:
+        frames = list(player.play(drive, relative=False, smooth=False))
+    assert [round(frame.mean() / STEP) for frame in frames] == [0, 10, 20]
+    still = np.zeros((SIDE, SIDE, 3), np.uint8)
+    wide = np.zeros((SIDE, SIDE + 2, 3), np.uint8)
+    for more, said in (
+        ([still, wide], r"more_stills, picture 1: This has the proportions 1\.125:1"),
+        ([still / 2], "more_stills, picture 0: This is float64"),
+        ([], "more_stills: There are no pictures"),
+        (3, "more_stills, int: This is no path and gives no pictures"),
+    ):
+        for own in (still, None):
+            with pytest.raises((BadInput, UsageError), match=said):
+                api.open_player(chooser, still=own, more_stills=more)
 
 
 def test_stills_are_spread_over_a_clip_and_fewer_of_large_ones(
