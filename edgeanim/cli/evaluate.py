@@ -83,9 +83,9 @@ def command(
 
     MODEL is a training's folder or a bundle [default: the shipped animator]; one with regions of
     its own needs --clips or --dataset. The first frame of each is the still, and 12 frames spread
-    over the rest drive it; of a clip, no more than the first scene in the first 900 frames is looked
-    at. A model that carries a state from frame to frame is scored on --clips alone, of which it
-    plays every frame.
+    over the rest drive it; of a clip, the first scene in no more than the first 900 frames. A
+    model that carries a state from frame to frame is scored on --clips alone, of which it plays
+    every frame.
 
     The main score is the share won back of the SSIM that the still loses where something moves (0:
     the still, 1: the real frames). Temporal is how far the change since the frame before is off
