@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
 from threading import RLock
 from weakref import WeakSet
@@ -75,6 +76,7 @@ class BundlePlayer:
         self._loaded: tuple[SessionOptions, Player] | None = None
         self._stills: Stills | None = None
         self._playing: tuple[Player, Overlap] | None = None
+        self._given_now: Generator[Picture] | None = None
         self._turn, self._process = RLock(), os.getpid()
         self._is_closed = False
         _OPEN.add(self)
@@ -179,7 +181,7 @@ class BundlePlayer:
                     player.begins = Beginning(shown, round(blend * self.fps))
                 beside = of_now or is_named(drive) or isinstance(drive, MotionTrack)
                 frames = self._begun(player, scene, of_now=of_now, beside=beside)
-            given = self._given(frames, drive)
+            self._given_now = given = self._given(frames, drive)
             self._until_over.callback(given.close)
         return _Frames(given, self._turn, self._must_be_here)
 
@@ -202,6 +204,11 @@ class BundlePlayer:
         if self._playing:
             self._playing[1].end()  # who waits for its next frame waits no longer
         with self._turn:
+            if self._given_now and getgeneratorstate(self._given_now) == GEN_RUNNING:
+                raise UsageError(
+                    "A motion cannot be ended by the generator that it asks for pictures.",
+                    hint="Return from the generator instead.",
+                )
             self._until_over.close()
             yield
 

@@ -425,6 +425,18 @@ def test_another_thread_may_close_it_while_a_frame_is_made(follower: Path) -> No
         assert list(frames) == []
 
 
+def test_a_generator_cannot_end_the_motion_that_asks_it(follower: Path) -> None:
+    def camera(end: Callable[[], object]) -> Iterator[Pictures]:
+        yield from (shade(0), shade(1))
+        end()
+
+    with open_player(follower, still=shade(0)) as player:
+        for end in (player.stop, lambda: player.play([shade(0), shade(1)])):
+            with pytest.raises(UsageError, match="Return from the generator"):
+                list(player.play(camera(end), smooth=False))
+        assert len(list(player.play([shade(0), shade(1)]))) == 2
+
+
 def test_one_that_is_lost_frees_what_it_held_and_says_so(
     small_bundle: Path, still: Pictures, moving_clip: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
