@@ -5,6 +5,6 @@ The library function behind each command is in `edgeanim.api`.
 
 from edgeanim.core import offline
 
-__version__ = "0.12.0"
+__version__ = "0.13.0"
 
 offline.apply()
